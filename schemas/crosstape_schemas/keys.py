@@ -1,0 +1,58 @@
+"""Names of keys and channels on the bus, and nowhere else.
+
+With one partition (the default) names are plain: `tape:trade:BTC-USDT`. With N they gain a hash tag, `tape:{7}:trade:BTC-USDT`, so that all
+that one script call or one read touches lies in one slot of a cluster. Venue-wide names lie in partition 0.
+"""
+
+from __future__ import annotations
+
+import binascii
+
+import msgspec
+
+from crosstape_schemas.events import VENUE_WIDE
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """All names under one prefix. `partitions` is a property of the whole bus: every producer and consumer must agree."""
+
+    prefix: str = "tape"
+    partitions: int = 1
+
+    def partition(self, instrument: str) -> int:
+        """0 … partitions - 1: CRC-16/XMODEM of the instrument, modulo the count. Venue-wide: 0."""
+        if self.partitions == 1 or instrument == VENUE_WIDE:
+            return 0
+        return binascii.crc_hqx(instrument.encode(), 0) % self.partitions
+
+    def _root(self, partition: int) -> str:
+        return self.prefix if self.partitions == 1 else f"{self.prefix}:{{{partition}}}"
+
+    def stream(self, kind: str, instrument: str) -> str:
+        """Stream and channel of a kind and instrument, all venues: `tape:trade:BTC-USDT`."""
+        return f"{self._root(self.partition(instrument))}:{kind}:{instrument}"
+
+    def venue(self, venue: str) -> str:
+        """Stream and channel of a venue's own status and gaps: `tape:venue:binance`."""
+        return f"{self._root(0)}:venue:{venue}"
+
+    def last(self, kind: str, instrument: str) -> str:
+        """Hash of the newest event of each venue, field = venue: `tape:last:quote:BTC-USDT`."""
+        return f"{self._root(self.partition(instrument))}:last:{kind}:{instrument}"
+
+    def registry(self, partition: int = 0) -> str:
+        """Set of the names of all streams of a partition: `tape:streams`."""
+        return f"{self._root(partition)}:streams"
+
+    def cursor(self, producer: str, partition: int = 0) -> str:
+        """Hash `epoch`, `batch`: the last batch of a producer that is on the tape: `tape:cursor:connector.binance`."""
+        return f"{self._root(partition)}:cursor:{producer}"
+
+    def parse(self, stream: str) -> tuple[str, str] | None:
+        """(kind, instrument) of a stream's name, ("venue", venue) for a venue's, None for a foreign name."""
+        parts = stream.removeprefix(f"{self.prefix}:").split(":")
+        if stream.startswith(f"{self.prefix}:") and parts[0].startswith("{"):
+            parts = parts[1:]
+        if not stream.startswith(f"{self.prefix}:") or len(parts) != 2 or not all(parts):
+            return None
+        return parts[0], parts[1]

@@ -1,0 +1,17 @@
+"""Errors of the library; a service's own extend them."""
+
+
+class CrosstapeError(Exception):
+    """Everything we raise on purpose."""
+
+
+class SettingsError(CrosstapeError):
+    """A setting is unknown or wrong: names its path, the value and, where there is one, the nearest valid name."""
+
+
+class BusError(CrosstapeError):
+    """The bus cannot be used as asked."""
+
+
+class Superseded(BusError):
+    """Another process with the same producer name has started since: this one must stop publishing."""

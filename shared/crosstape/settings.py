@@ -1,0 +1,167 @@
+"""Settings: what can be set, its default, and nothing about how it is read (see `settings_file`).
+
+One frozen struct a section of the TOML file; the docstring under a field is its reference. Durations are seconds. A field that holds a secret
+is a `Secret`, whose repr hides it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A section of the settings file: an unknown key in it is an error."""
+
+
+class MaxLen(Section):
+    """How many entries a stream keeps, by kind; the server trims at about so many (`MAXLEN ~`)."""
+
+    trade: Count = 250_000
+    quote: Count = 20_000
+    book: Count = 2_000
+    delta: Count = 100_000
+    ticker: Count = 2_000
+    status: Count = 10_000
+    gap: Count = 10_000
+    cbbo: Count = 20_000
+
+
+class BusSettings(Section):
+    """The Redis-protocol server that the tape lives on."""
+
+    url: str = ""
+    """`redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://host:port,host:port/service/db`, `redis+cluster://`; empty: an embedded Valkey."""
+    username: str = ""
+    password: str = ""
+    """Only from the environment or from `password_file`."""
+    password_file: str = ""
+    ca_file: str = ""
+    """PEM of the authority that signed the server's certificate; empty: the system's."""
+    prefix: str = "tape"
+    partitions: Count = 1
+    """Hash tags over a cluster; every service on one bus must agree."""
+    max_len: MaxLen = MaxLen()
+    batch: Count = 512
+    """Entries in one script call at most; a call is one pause of the server."""
+    pending: Count = 200_000
+    """Events kept in memory while the server is away; beyond, quotes, books and tickers conflate and the rest is dropped and counted."""
+    retransmit_s: NotNegative = 5.0
+    """How far back acknowledged batches are kept for a server that loses them."""
+    retransmit_bytes: Count = 64 * 1024 * 1024
+    timeout_s: Positive = 5.0
+    """Longest wait for one answer of the server."""
+    backoff_s: Positive = 5.0
+    """Longest pause between two attempts to reach the server."""
+
+
+class VenueSettings(Section):
+    """One venue: what to take from it, and where it is."""
+
+    instruments: tuple[str, ...] = ()
+    """Our names: `BTC-USDT`. One that the venue does not list is reported and left out."""
+    kinds: tuple[Literal["trade", "quote", "book", "delta", "ticker", "status"], ...] = ("trade", "quote", "book", "ticker", "status")
+    enabled: bool = True
+    ws_url: str | dict[str, str] = ""
+    """In place of the venue's own: one for all its endpoints, or a table by endpoint's name."""
+    rest_url: str | dict[str, str] = ""
+    book_depth: Count = 10
+    """Levels a side in `book` events, and asked of venues that offer a choice (the next one up that the venue has)."""
+    book_interval_s: NotNegative = 0.1
+    """At most one `book` event per interval and instrument; 0: one per change."""
+    connect_timeout_s: Positive = 10.0
+    ack_timeout_s: Positive = 10.0
+    """A subscription not acknowledged for so long is sent again; the third time, the session ends."""
+    silence_s: NotNegative = 0.0
+    """No frame at all for so long: the session is dead. 0: the venue's own value."""
+    rest_timeout_s: Positive = 10.0
+    stale_s: Positive = 30.0
+    """Bounds of the watchdog: a feed is never called stale sooner than `stale_min_s` nor, once it spoke, later than this many of its usual intervals."""
+    stale_min_s: Positive = 5.0
+    backoff_min_s: Positive = 0.5
+    backoff_max_s: Positive = 30.0
+    healthy_s: Positive = 30.0
+    """A session that lived so long starts the backoff anew."""
+
+
+class ConnectorSettings(Section):
+    """What all connectors share."""
+
+    status_interval_s: Positive = 1.0
+    """How often a connector repeats its venue's status: its sign of life."""
+    instruments_refresh_s: Positive = 3600.0
+    capture_dir: str = ""
+    """Where frames and REST answers are written; empty: nowhere."""
+    capture_bytes: Count = 256 * 1024 * 1024
+    """A capture file is closed and the next begun after so many bytes before compression …"""
+    capture_s: Positive = 3600.0
+    """… or after so long."""
+
+
+class AggregatorSettings(Section):
+    """The consolidated quote."""
+
+    instruments: tuple[str, ...] = ()
+    """Empty: every instrument that appears on the bus."""
+    min_interval_s: NotNegative = 0.01
+    """At most one `cbbo` per interval and instrument; 0: one per change."""
+    stale_s: Positive = 3.0
+    """A quote older than this counts only while its venue gives a sign of life."""
+    outlier_bps: Annotated[Decimal, msgspec.Meta(gt=0)] = Decimal(100)
+    """A leg whose mid is further than this from the median of three or more is excluded."""
+    settle_s: NotNegative = 1.0
+    """How long a leg excluded as stale, crossed, outlier or not live must be good before it counts again."""
+    windows: tuple[str, ...] = ("1m", "5m", "1h", "1d")
+    """Rolling windows of VWAP, volume and count: seconds `s`, minutes `m`, hours `h`; `1d` is the UTC day."""
+
+
+class TelemetrySettings(Section):
+    """Logs, metrics, health."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """auto: console on a terminal, JSON elsewhere."""
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Of `/healthz`, `/readyz`, `/metrics`; 0: any free port, logged at the start. With `up`, each service takes the next one."""
+    http_enabled: bool = True
+
+
+class RunSettings(Section):
+    """Where a run keeps its files."""
+
+    dir: str = ""
+    """Sockets, the embedded server's data, the cache of instruments; empty: `$XDG_STATE_HOME/crosstape` (`~/.local/state/crosstape`)."""
+    drain_s: Positive = 10.0
+    """Longest wait for what is pending at the end."""
+
+
+_USDT = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "DOGE-USDT", "ADA-USDT")
+_USD = ("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "LINK-USD")
+
+
+def default_venues() -> dict[str, VenueSettings]:
+    """What `crosstape up` does with no settings file: the big pairs against USDT and USD, wherever they are listed."""
+    return {
+        "binance": VenueSettings(instruments=_USDT),
+        "coinbase": VenueSettings(instruments=_USDT + _USD),
+        "kraken": VenueSettings(instruments=_USDT + _USD),
+    }
+
+
+class Settings(Section):
+    """The whole file."""
+
+    bus: BusSettings = BusSettings()
+    run: RunSettings = RunSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    connector: ConnectorSettings = ConnectorSettings()
+    aggregator: AggregatorSettings = AggregatorSettings()
+    venues: dict[str, VenueSettings] = msgspec.field(default_factory=default_venues)
+    """A table per venue, `[venues.kraken]`. Naming one replaces its defaults; the others stay unless `enabled = false`."""

@@ -1,0 +1,63 @@
+"""Errors of the connector. `retry` says whether a new connection may help."""
+
+from crosstape.errors import CrosstapeError
+
+
+class FeedError(CrosstapeError):
+    """A feed cannot go on as it is."""
+
+    retry = True
+
+
+class ConnectionLost(FeedError):
+    """The session was closed, or was silent for too long."""
+
+
+class ConnectFailed(FeedError):
+    """No session could be had; `retry_after_s` is what the venue asked for, if it did."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RestFailed(FeedError):
+    """A REST call did not give an answer that can be used; `retry_after_s` as above."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SubscriptionRejected(FeedError):
+    """The venue refused a subscription."""
+
+    retry = False
+
+
+class UnknownVenue(CrosstapeError):
+    """No venue of that name is registered; the message lists those that are."""
+
+
+class FrameError(CrosstapeError):
+    """A frame that cannot be used. Counted by `kind`, quarantined, skipped: it never ends a session."""
+
+    kind = "malformed"
+
+
+class UnknownFrame(FrameError):
+    """Well-formed, but of a type that the venue's documents do not name."""
+
+    kind = "unknown"
+
+
+class UnknownSymbol(FrameError):
+    """Of a symbol that was not asked for."""
+
+    kind = "symbol"
+
+
+class OversizedFrame(FrameError):
+    """Larger than the endpoint's `max_frame_bytes`."""
+
+    kind = "oversized"

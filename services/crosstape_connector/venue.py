@@ -1,0 +1,203 @@
+"""The seam between a venue and the machinery that runs it.
+
+A venue is data: a `Venue` with its endpoints, rules and pure functions. What a parser may find in a frame is an `Output`: an event of the tape,
+a change of a book (which the book engine turns into events), or word about the session itself. Nothing here does I/O or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from crosstape_schemas import GapCause, Instrument, Level, Quote, Status, Ticker, Trade
+
+MEBIBYTE: Final = 1024 * 1024
+
+
+class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """A whole book, in-band or by REST; replaces whatever was known."""
+
+    instrument: str
+    venue_ts: int | None
+    received_ts: int
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+    sequence: int | None = None
+    checksum: int | None = None
+
+
+class BookUpdate(msgspec.Struct, frozen=True, gc=False):
+    """Changed levels in the venue's order; sizes are absolute, zero removes. `first` … `last`: the venue's numbers it spans."""
+
+    instrument: str
+    venue_ts: int | None
+    received_ts: int
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+    first: int | None = None
+    last: int | None = None
+    previous: int | None = None
+    checksum: int | None = None
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """The venue accepted: the request of that id, or these symbols of that channel, whichever it tells."""
+
+    request_id: int | None = None
+    channel: str | None = None
+    symbols: tuple[str, ...] = ()
+    unsubscribed: bool = False
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """The venue refused. Without an id and a symbol it is the oldest request still waiting that is meant."""
+
+    reason: str
+    request_id: int | None = None
+    channel: str | None = None
+    symbols: tuple[str, ...] = ()
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The session proves itself alive without data."""
+
+
+class ConnectionBreak(msgspec.Struct, frozen=True):
+    """The connection's own numbering skipped: every book on it is suspect."""
+
+    received_ts: int
+    missed: int | None
+    cause: GapCause = GapCause.SEQUENCE
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A frame to send back at once (an application ping answered)."""
+
+    data: bytes
+
+
+class Rotate(msgspec.Struct, frozen=True):
+    """The venue says that it will close this connection soon: open the next one."""
+
+    reason: str
+
+
+Output = Trade | Quote | Ticker | Status | BookSnapshot | BookUpdate | Ack | Rejected | Heartbeat | ConnectionBreak | Reply | Rotate
+
+
+class Parser(Protocol):
+    """What one connection's frames mean. May hold state of that connection; thrown away with it."""
+
+    def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
+        """Everything in one frame, in order. Raises `FrameError`, `msgspec.MsgspecError` or `UnicodeDecodeError` for one that cannot be used."""
+        ...
+
+
+Symbols = Mapping[str, str]
+"""Their symbol → our instrument."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a subscribe or unsubscribe message asks for: one channel, some symbols."""
+
+    channel: str
+    symbols: tuple[str, ...]
+    request_id: int
+    depth: int
+    """Levels a side, for channels that have a choice."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One WebSocket address of a venue and the rules of a connection to it."""
+
+    name: str
+    url: str
+    channels: Mapping[str, str]
+    """Kind of feed → their channel. Several kinds may share one; a kind on two endpoints is taken from the first."""
+    parser: Callable[[Symbols], Parser]
+    subscribe: Callable[[Request], bytes]
+    unsubscribe: Callable[[Request], bytes]
+    greeting: tuple[bytes, ...] = ()
+    """Sent first on every connection (channels without a symbol)."""
+    ping: Callable[[int], bytes] | None = None
+    """An application ping with that request id, sent every `ping_s`; None: protocol pings only."""
+    ping_s: float = 30.0
+    silence_s: float = 30.0
+    """No frame of any kind for so long: the session is dead."""
+    max_frame_bytes: int = 4 * MEBIBYTE
+    topics: int = 1_000
+    """(channel, symbol) pairs on one connection at most."""
+    symbols_per_request: int = 100
+    requests_per_s: float = 4.0
+    connects_per_s: float = 0.5
+
+
+class Verdict(Enum):
+    """What a book rule says of an update."""
+
+    APPLY = auto()
+    SKIP = auto()  # older than what the book holds
+    BREAK = auto()  # something is missing before it
+
+
+class BookRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How a venue's books are kept and proven. `sequence` below is that of the snapshot, or of the last update applied."""
+
+    snapshot: Literal["rest", "stream"]
+    bridges: Callable[[BookUpdate, int], Verdict] | None = None
+    """Whether an update links to a REST snapshot."""
+    follows: Callable[[BookUpdate, int], Verdict] | None = None
+    """Whether an update links to the one before; None: the venue has no numbers (or they count the connection, see `ConnectionBreak`)."""
+    checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
+    """Of the book's best levels (bids best first, asks best first; at least ten of each where there are so many)."""
+    truncates: bool = False
+    """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
+    depths: tuple[int, ...] = ()
+    """Depths that can be subscribed, ascending; empty: no choice."""
+    proof: str = ""
+    """For the table of what is proven how."""
+
+
+class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A book by REST."""
+
+    rest: str
+    """Which of `Venue.rest_urls`."""
+    path: Callable[[str], str]
+    """Their symbol → path and query."""
+    parse: Callable[[bytes, str, int], BookSnapshot]
+    """(body, our instrument, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
+    match: Callable[[str], str | None]
+    """URL → their symbol if it is such a request (used on captures)."""
+    per_minute: int
+    """How many may be asked for within the venue's limits."""
+
+
+class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's instruments by REST."""
+
+    rest: str
+    path: str
+    parse: Callable[[bytes], list[Instrument]]
+    """Raises `FrameError` or `msgspec.MsgspecError`. Rows that are not ours to map are left out."""
+    match: Callable[[str], bool]
+
+
+class Venue(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the machinery knows of a venue."""
+
+    id: str
+    endpoints: tuple[Endpoint, ...]
+    rest_urls: Mapping[str, str]
+    instruments: InstrumentSource
+    book: BookRule
+    snapshots: SnapshotSource | None = None
+    trade_ids: Literal["contiguous", "increasing", "none"] = "none"
+    """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told."""
+    quote_from_book: bool = False
+    """The venue's quote feed is the top of its book, proven with it."""
+    rest_error: Callable[[bytes], str | None] | None = None
+    """The error in an answer that came with HTTP 200, if any."""

@@ -1,26 +1,64 @@
 """Settings: what can be set, its default, and nothing about how it is read (see `settings_file`).
 
-One frozen struct a section of the TOML file; the docstring under a field is its reference. Durations are seconds. A field that holds a secret
-is a `Secret`, whose repr hides it.
+One frozen struct a section of the TOML file; the docstring under a field is its reference. Durations are seconds. A field that holds
+a secret is a `Secret`, one that may hold a password within an address a `SecretUrl`: the repr of a section hides both.
 """
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args, get_type_hints
 
 import msgspec
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+PositiveDecimal = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
+Secret = Annotated[str, msgspec.Meta(extra={"hide": "all"})]
+SecretUrl = Annotated[str, msgspec.Meta(extra={"hide": "credentials"})]
+
+HIDDEN: Final = "***"
+_USERINFO: Final = re.compile(r"(?<=://).*@")
+_QUERY: Final = re.compile(r"(?<=[?&])((?:user(?:name)?|pass(?:word)?|auth)=)[^&#]*", re.IGNORECASE)
+
+
+def shown(url: str) -> str:
+    """An address without its credentials, fit for logs: `rediss://***@host:6379/0`."""
+    return _QUERY.sub(rf"\g<1>{HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", url))
+
+
+def hiding(hint: object) -> str | None:
+    """What to hide of a field with this type: "all", "credentials", or None."""
+    for meta in get_args(hint)[1:]:
+        if isinstance(meta, msgspec.Meta) and meta.extra and "hide" in meta.extra:
+            return str(meta.extra["hide"])
+    return None
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A section of the settings file: an unknown key in it is an error."""
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Fields and their values, without secrets (the one that msgspec gives every struct would show them)."""
+        hints = get_type_hints(type(self), include_extras=True)
+        fields: list[tuple[str, object]] = []
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            match hiding(hints[name]):
+                case "all":
+                    value = HIDDEN if value else ""
+                case "credentials":
+                    value = shown(value)
+            fields.append((name, value))
+        return fields
 
-class MaxLen(Section):
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class MaxLen(Section, frozen=True):
     """How many entries a stream keeps, by kind; the server trims at about so many (`MAXLEN ~`)."""
 
     trade: Count = 250_000
@@ -33,15 +71,18 @@ class MaxLen(Section):
     cbbo: Count = 20_000
 
 
-class BusSettings(Section):
+class BusSettings(Section, frozen=True):
     """The Redis-protocol server that the tape lives on."""
 
-    url: str = ""
-    """`redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://host:port,host:port/service/db`, `redis+cluster://`; empty: an embedded Valkey."""
+    url: SecretUrl = ""
+    """`redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://host:port,host:port/service/db`, `redis+cluster://`; empty: an embedded
+    Valkey. One with a password in it is taken from the environment only."""
     username: str = ""
-    password: str = ""
+    """User of the server's access list (ACL); empty: its default user."""
+    password: Secret = ""
     """Only from the environment or from `password_file`."""
     password_file: str = ""
+    """A file that holds the password; white space around it is ignored."""
     ca_file: str = ""
     """PEM of the authority that signed the server's certificate; empty: the system's."""
     prefix: str = "tape"
@@ -61,7 +102,7 @@ class BusSettings(Section):
     """Longest pause between two attempts to reach the server."""
 
 
-class VenueSettings(Section):
+class VenueSettings(Section, frozen=True):
     """One venue: what to take from it, and where it is."""
 
     instruments: tuple[str, ...] = ()
@@ -82,7 +123,8 @@ class VenueSettings(Section):
     """No frame at all for so long: the session is dead. 0: the venue's own value."""
     rest_timeout_s: Positive = 10.0
     stale_s: Positive = 30.0
-    """Bounds of the watchdog: a feed is never called stale sooner than `stale_min_s` nor, once it spoke, later than this many of its usual intervals."""
+    """Bounds of the watchdog: a feed is never called stale sooner than `stale_min_s` nor, once it spoke, later than this many of its
+    usual intervals."""
     stale_min_s: Positive = 5.0
     backoff_min_s: Positive = 0.5
     backoff_max_s: Positive = 30.0
@@ -90,7 +132,7 @@ class VenueSettings(Section):
     """A session that lived so long starts the backoff anew."""
 
 
-class ConnectorSettings(Section):
+class ConnectorSettings(Section, frozen=True):
     """What all connectors share."""
 
     status_interval_s: Positive = 1.0
@@ -104,7 +146,7 @@ class ConnectorSettings(Section):
     """… or after so long."""
 
 
-class AggregatorSettings(Section):
+class AggregatorSettings(Section, frozen=True):
     """The consolidated quote."""
 
     instruments: tuple[str, ...] = ()
@@ -113,7 +155,7 @@ class AggregatorSettings(Section):
     """At most one `cbbo` per interval and instrument; 0: one per change."""
     stale_s: Positive = 3.0
     """A quote older than this counts only while its venue gives a sign of life."""
-    outlier_bps: Annotated[Decimal, msgspec.Meta(gt=0)] = Decimal(100)
+    outlier_bps: PositiveDecimal = Decimal(100)
     """A leg whose mid is further than this from the median of three or more is excluded."""
     settle_s: NotNegative = 1.0
     """How long a leg excluded as stale, crossed, outlier or not live must be good before it counts again."""
@@ -121,7 +163,7 @@ class AggregatorSettings(Section):
     """Rolling windows of VWAP, volume and count: seconds `s`, minutes `m`, hours `h`; `1d` is the UTC day."""
 
 
-class TelemetrySettings(Section):
+class TelemetrySettings(Section, frozen=True):
     """Logs, metrics, health."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -133,7 +175,7 @@ class TelemetrySettings(Section):
     http_enabled: bool = True
 
 
-class RunSettings(Section):
+class RunSettings(Section, frozen=True):
     """Where a run keeps its files."""
 
     dir: str = ""
@@ -155,7 +197,7 @@ def default_venues() -> dict[str, VenueSettings]:
     }
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """The whole file."""
 
     bus: BusSettings = BusSettings()
@@ -164,4 +206,4 @@ class Settings(Section):
     connector: ConnectorSettings = ConnectorSettings()
     aggregator: AggregatorSettings = AggregatorSettings()
     venues: dict[str, VenueSettings] = msgspec.field(default_factory=default_venues)
-    """A table per venue, `[venues.kraken]`. Naming one replaces its defaults; the others stay unless `enabled = false`."""
+    """A table per venue, `[venues.kraken]`. Naming one replaces the keys it gives; the other venues stay unless `enabled = false`."""

@@ -1,0 +1,265 @@
+"""Reading the settings: one TOML file, then the environment over it; every mistake is named with its path.
+
+`CROSSTAPE_<SECTION>__<KEY>` sets one key, with two underscores between levels: `CROSSTAPE_VENUES__KRAKEN__WS_URL`. Whatever is wrong
+is found before anything starts, all of it at once, and no message ever shows a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
+
+import msgspec
+
+from crosstape.errors import SettingsError
+from crosstape.settings import HIDDEN, Section, Settings, hiding, shown
+
+PREFIX: Final = "CROSSTAPE_"
+FILE_VARIABLE: Final = "CROSSTAPE_SETTINGS"
+"""Names the settings file, where none is given."""
+
+_LEVEL: Final = "__"
+S = TypeVar("S", bound=Section)
+
+
+def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of `path` (else of the file that `CROSSTAPE_SETTINGS` names, else the defaults), then the environment's over them.
+
+    Raises `SettingsError`, one line per mistake.
+    """
+    environ = os.environ if environ is None else environ
+    path = path or environ.get(FILE_VARIABLE) or None
+    reader = _Reader()
+    settings = Settings()
+    if path is not None:
+        settings = reader.section(settings, _parse_file(Path(path).expanduser()), (), str(path))
+    for name, keys, text in _variables(environ, reader.mistakes):
+        settings = reader.section(settings, _nested(keys, _Text(text)), (), name)
+    if reader.mistakes:
+        raise SettingsError("\n".join(reader.mistakes))
+    return _with_password(settings)
+
+
+def describe(hint: object) -> str:
+    """What a setting of this type may be, in words: `a number > 0`, `a list of text`."""
+    above = _above(hint)
+    return _describe(msgspec.inspect.type_info(hint)) + (f" > {above:g}" if above > -math.inf else "")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that was probably meant."""
+    return next(iter(difflib.get_close_matches(name.lower(), list(valid), n=1, cutoff=0.6)), None)
+
+
+class _Text(str):
+    """A value as the environment has it: text, whatever its type."""
+
+    __slots__ = ()
+
+
+class _Reader:
+    """Lays raw tables over settings; collects mistakes instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[str] = []
+
+    def section(self, current: S, table: Mapping[str, Any], path: tuple[str, ...], source: str) -> S:
+        """`current` with the keys of `table` replaced, at all levels."""
+        hints = get_type_hints(type(current), include_extras=True)
+        changed: dict[str, Any] = {}
+        for key, value in table.items():
+            here = (*path, key)
+            if key not in hints:
+                self._unknown(here, hints, source)
+            elif isinstance(before := getattr(current, key), Section):
+                if self._is_table(value, here, source):
+                    changed[key] = self.section(before, value, here, source)
+            elif inner := _table_of(hints[key]):
+                if self._is_table(value, here, source):
+                    changed[key] = self._tables(before, inner, value, here, source)
+            else:
+                self._value(changed, hints[key], value, here, source)
+        return msgspec.structs.replace(current, **changed)
+
+    def _tables(
+        self, current: Mapping[str, S], inner: type[S], tables: Mapping[str, Any], path: tuple[str, ...], source: str
+    ) -> dict[str, S]:
+        found = dict(current)
+        for name, table in tables.items():
+            if self._is_table(table, (*path, name), source):
+                found[name] = self.section(found.get(name) or inner(), table, (*path, name), source)
+        return found
+
+    def _value(self, changed: dict[str, Any], hint: Any, value: Any, path: tuple[str, ...], source: str) -> None:
+        hidden = hiding(hint)
+        if not isinstance(value, _Text) and _carries_secret(hidden, value):
+            self.mistakes.append(
+                f"{'.'.join(path)} ({source}): a password does not belong in the settings file;"
+                f" set {_variable(path)} or bus.password_file, and leave it out here"
+            )
+            return
+        try:
+            made = msgspec.convert(_literal(value, hint) if isinstance(value, _Text) else value, hint, strict=not isinstance(value, _Text))
+            if isinstance(made, float | Decimal) and not (math.isfinite(made) and made > _above(hint)):
+                raise ValueError
+        except (msgspec.ValidationError, ValueError):
+            self.mistakes.append(f"{'.'.join(path)} = {_show(value, hidden)} ({source}): expected {describe(hint)}{_meant(value, hint)}")
+        else:
+            changed[path[-1]] = made
+
+    def _unknown(self, path: tuple[str, ...], valid: Iterable[str], source: str) -> None:
+        guess = nearest(path[-1], valid)
+        known = ", ".join(valid)
+        self.mistakes.append(
+            f"{'.'.join(path)} ({source}): no such setting; "
+            + (f"did you mean {'.'.join((*path[:-1], guess))}?" if guess else f"{'.'.join(path[:-1]) or 'the file'} has {known}")
+        )
+
+    def _is_table(self, value: Any, path: tuple[str, ...], source: str) -> bool:
+        if isinstance(value, Mapping):
+            return True
+        self.mistakes.append(f"{'.'.join(path)} = {_show(value, None)} ({source}): expected a table")
+        return False
+
+
+def _parse_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as exc:
+        raise SettingsError(f"{path}: cannot read the settings file: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{path}: not TOML: {exc}") from exc
+
+
+def _variables(environ: Mapping[str, str], mistakes: list[str]) -> Iterable[tuple[str, tuple[str, ...], str]]:
+    """(name, keys, text) of each variable that sets something, by name. `CROSSTAPE_BUS_URL` sets nothing, but was meant to."""
+    sections = get_type_hints(Settings)
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name == FILE_VARIABLE:
+            continue
+        keys = tuple(name.removeprefix(PREFIX).lower().split(_LEVEL))
+        if len(keys) > 1 and all(keys):
+            yield name, keys, environ[name]
+        elif (first := keys[0].split("_")[0]) in sections:
+            rest = name.removeprefix(PREFIX)[len(first) :].strip("_")
+            meant = f"{PREFIX}{first.upper()}{_LEVEL}{rest or '<KEY>'}"
+            mistakes.append(f"{name} (environment): no such setting; did you mean {meant} (two underscores between levels)?")
+
+
+def _nested(keys: tuple[str, ...], value: _Text) -> dict[str, Any]:
+    table: Any = value
+    for key in reversed(keys):
+        table = {key: table}
+    return cast("dict[str, Any]", table)
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    return PREFIX + _LEVEL.join(path).upper()
+
+
+def _table_of(hint: Any) -> type[Section] | None:
+    """The section that a table of tables holds: `dict[str, VenueSettings]` → `VenueSettings`."""
+    info = msgspec.inspect.type_info(hint)
+    if isinstance(info, msgspec.inspect.DictType) and isinstance(info.value_type, msgspec.inspect.StructType):
+        return cast("type[Section]", info.value_type.cls)
+    return None
+
+
+def _literal(text: _Text, hint: Any) -> Any:
+    """Text of the environment as the value it stands for. Lists: `a,b` or `["a", "b"]`; tables: `{…}`, as TOML or JSON."""
+    info = msgspec.inspect.type_info(hint)
+    stripped = text.strip()
+    if isinstance(info, msgspec.inspect.VarTupleType) and not stripped.startswith("["):
+        return [item.strip() for item in stripped.split(",") if item.strip()]
+    if stripped.startswith(("[", "{")) and not isinstance(info, msgspec.inspect.StrType):
+        try:
+            return json.loads(stripped)
+        except json.JSONDecodeError:
+            return tomllib.loads(f"value = {stripped}")["value"]
+    return str(text)
+
+
+def _above(hint: Any) -> float:
+    """The bound of a decimal, which msgspec has none for; minus infinity where the type sets none."""
+    extras = [meta.extra or {} for meta in get_args(hint)[1:] if isinstance(meta, msgspec.Meta)]
+    return next((extra["above"] for extra in extras if "above" in extra), -math.inf)
+
+
+def _carries_secret(hidden: str | None, value: Any) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    if hidden == "credentials":
+        userinfo = value.partition("://")[2].rpartition("@")[0]
+        return ":" in userinfo or "password=" in value.lower()
+    return hidden == "all"
+
+
+def _show(value: Any, hidden: str | None) -> str:
+    """A value for a message: as TOML would have it, cut where long, hidden where secret."""
+    if hidden == "all":
+        return HIDDEN
+    text = json.dumps(shown(str(value)) if hidden else value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _meant(value: Any, hint: Any) -> str:
+    """`; did you mean "info"?` where one of a few words was expected."""
+    info = msgspec.inspect.type_info(hint)
+    given = [value]
+    if isinstance(info, msgspec.inspect.VarTupleType):
+        given = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list) else []
+        info = info.item_type
+    if not isinstance(info, msgspec.inspect.LiteralType):
+        return ""
+    words = [str(word) for word in info.values]
+    guesses = [nearest(str(item).strip(), words) for item in given if str(item).strip() not in words]
+    return "".join(f'; did you mean "{guess}"?' for guess in guesses[:1] if guess)
+
+
+def _describe(info: msgspec.inspect.Type) -> str:
+    match info:
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.IntType():
+            return f"a whole number{_bounds(info)}"
+        case msgspec.inspect.FloatType() | msgspec.inspect.DecimalType():
+            return f"a number{_bounds(info)}"
+        case msgspec.inspect.StrType():
+            return f"text like {info.pattern}" if info.pattern else "text"
+        case msgspec.inspect.LiteralType():
+            return "one of " + ", ".join(f'"{word}"' for word in info.values)
+        case msgspec.inspect.VarTupleType():
+            return "a list of " + _describe(info.item_type).removeprefix("a ")
+        case msgspec.inspect.UnionType():
+            return " or ".join(_describe(part) for part in info.types)
+        case msgspec.inspect.DictType():
+            return f"a table of {_describe(info.value_type)}"
+        case msgspec.inspect.Metadata():
+            return _describe(info.type)
+        case _:
+            return type(info).__name__
+
+
+def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType | msgspec.inspect.DecimalType) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    bounds = [f" {sign} {getattr(info, name):g}" for name, sign in signs.items() if getattr(info, name, None) is not None]
+    return " and".join(bounds)
+
+
+def _with_password(settings: Settings) -> Settings:
+    """The password that `bus.password_file` holds, unless one was given outright."""
+    bus = settings.bus
+    if not bus.password_file or bus.password:
+        return settings
+    try:
+        password = Path(bus.password_file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"bus.password_file = {_show(bus.password_file, None)}: cannot be read: {type(exc).__name__}") from exc
+    return msgspec.structs.replace(settings, bus=msgspec.structs.replace(bus, password=password))

@@ -1,0 +1,137 @@
+"""Logs, metrics, health of a service: what it says to those who run it. What it measures is in each package's `metrics`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+import prometheus_client
+import structlog
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from crosstape.errors import SettingsError
+from crosstape.settings import HIDDEN, TelemetrySettings, shown
+from crosstape.version import __version__
+
+Ready = Callable[[], tuple[bool, dict[str, Any]]]
+"""Whether a service does its work right now, and what `/readyz` says of it. Called for each request: must not wait."""
+
+BUILD_INFO: Final = prometheus_client.Gauge(
+    "crosstape_build_info", "Always 1; which version of which service this is", ["version", "service"]
+)
+
+_SECRET_KEYS: Final = frozenset({"password", "passwd", "secret", "token", "authorization"})
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+log = structlog.get_logger(__name__)
+
+
+def configure_logging(settings: TelemetrySettings, *, service: str) -> None:
+    """Send all logs, also those of libraries, to standard error: one event a line, with its fields and `service`.
+
+    Standard output is left to data. Call once, at the start of a process.
+    """
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _named(service),
+        without_secrets,
+    ]
+    last: list[structlog.typing.Processor]
+    if as_json:
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+    else:
+        plain = structlog.dev.plain_traceback  # the others print the locals of every frame: secrets
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain, pad_event_to=24)]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(_LEVELS[settings.log_level], logging.INFO), force=True)
+    logging.captureWarnings(capture=True)
+    BUILD_INFO.labels(version=__version__, service=service).set(1)
+
+
+def without_secrets(_logger: Any, _method: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A structlog processor: hides fields named like a secret, and credentials in addresses."""
+    for name, value in fields.items():
+        if name.lower() in _SECRET_KEYS:
+            fields[name] = HIDDEN
+        elif isinstance(value, str) and "://" in value:
+            fields[name] = " ".join(shown(word) if "://" in word else word for word in value.split(" "))
+    return fields
+
+
+@asynccontextmanager
+async def serve(settings: TelemetrySettings, ready: Ready) -> AsyncIterator[str | None]:
+    """Serve `/healthz` (the process turns), `/readyz` (503 until `ready`), `/metrics` while the context is open.
+
+    Yields the base URL, which is also logged; None if switched off. Raises `SettingsError` if the address cannot be had.
+    """
+    if not settings.http_enabled:
+        yield None
+        return
+    runner = web.AppRunner(_app(ready), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.http_host, settings.http_port)
+        try:
+            await site.start()
+        except OSError as exc:
+            where = f"telemetry.http_host = {settings.http_host}, telemetry.http_port = {settings.http_port}"
+            raise SettingsError(f"{where}: cannot listen there: {exc.strerror}") from exc
+        host, port = runner.addresses[0][:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        log.info("telemetry.listening", url=url)
+        yield url
+    finally:
+        await runner.cleanup()
+
+
+def _app(ready: Ready) -> web.Application:
+    async def healthz(_request: web.Request) -> web.Response:
+        return _answer(200, {"status": "ok", "version": __version__})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        is_ready, details = ready()
+        return _answer(200 if is_ready else 503, {"ready": is_ready, **details})
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(prometheus_client.REGISTRY), headers={"Content-Type": content_type})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    return app
+
+
+def _answer(status: int, body: Mapping[str, Any]) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(body, enc_hook=str), content_type="application/json")
+
+
+def _named(service: str) -> structlog.typing.Processor:
+    def add(_logger: Any, _method: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        fields.setdefault("service", service)
+        return fields
+
+    return add
+
+
+def _to_json(fields: Any, **_: Any) -> str:
+    return msgspec.json.encode(fields, enc_hook=str).decode()

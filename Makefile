@@ -1,0 +1,61 @@
+# Everything a developer types. `make demo` and `make test` need Python 3.11 to 3.13, git and make; the rest comes from requirements.lock.
+# ARGS passes options on: make demo ARGS='--seconds 20 --json'; PYTHON=… chooses an interpreter.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+VENV := .venv
+PY := $(VENV)/bin/python
+ARGS ?=
+PYTHON ?=
+PURE_TESTS := tests/schemas tests/bus tests/venues tests/connector_core tests/aggregator
+
+.PHONY: help demo up test test-slow lint types imports coverage bench docs schema lock clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: $(VENV)/.ready ## simulated venues, one consolidated quote, no network
+	@$(PY) -m crosstape_cli.main demo $(ARGS)
+
+up: $(VENV)/.ready ## the live venues of your settings
+	@$(PY) -m crosstape_cli.main up $(ARGS)
+
+test: $(VENV)/.ready ## all tests but the slow ones
+	@$(PY) -m pytest -m "not slow" -q $(ARGS)
+
+test-slow: $(VENV)/.ready ## the slow tests: outages, kills, long recordings
+	@$(PY) -m pytest -m slow -q $(ARGS)
+
+lint: $(VENV)/.ready ## ruff, and which way imports point
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check -q .
+	@$(VENV)/bin/lint-imports --no-cache > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+types: $(VENV)/.ready ## mypy --strict, tests too
+	@$(PY) -m mypy
+	@MYPYPATH=. $(PY) -m mypy --explicit-package-bases tests examples docs benchmarks
+
+coverage: $(VENV)/.ready ## branch coverage of the pure modules: at least 95 %
+	@$(PY) -m pytest -m "not slow" -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(PURE_TESTS) $(ARGS)
+
+bench: $(VENV)/.ready ## the benchmarks, small; each prints one JSON line
+	@for bench in connector aggregator latency book; do $(PY) benchmarks/$$bench.py --small $(ARGS) || exit 1; done
+
+docs: $(VENV)/.ready schema ## write the generated parts of docs/reference
+	@$(PY) docs/generate.py
+
+schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi}.json
+	@$(PY) -m crosstape_cli.main schema > docs/reference/events.schema.json
+	@$(PY) -m crosstape_cli.main schema --asyncapi > docs/reference/asyncapi.json
+
+lock: ## resolve requirements.lock anew (needs uv)
+	@{ echo "# Made by 'make lock' from pyproject.toml, for Python 3.11 to 3.13; names no index."; \
+	  uv pip compile pyproject.toml --extra services --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean: ## remove the environment and all caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@sh .ci/make-venv "$(VENV)" "$(PYTHON)" >&2

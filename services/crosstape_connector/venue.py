@@ -27,6 +27,10 @@ class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
     asks: Sequence[Level]
     sequence: int | None = None
     checksum: int | None = None
+    depth: int | None = None
+    """Levels a side that were subscribed, where the venue's acknowledgement said so; None: what was asked for."""
+    partial: bool = False
+    """There are levels beyond these that the venue did not tell: what lies outside is unknown until it changes."""
 
 
 class BookUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +45,29 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
     last: int | None = None
     previous: int | None = None
     checksum: int | None = None
+
+
+class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """The newest trades, oldest first, replayed by the venue on subscribing: they repair a hole, and do not begin a tape."""
+
+    instrument: str
+    received_ts: int
+    trades: tuple[Trade, ...]
+
+
+class LastTrade(msgspec.Struct, frozen=True, gc=False):
+    """Word of the venue's newest trade, without the trade: proof that none was missed, or that some were."""
+
+    instrument: str
+    venue_ts: int | None
+    received_ts: int
+    trade_id: int
+
+
+class Odd(msgspec.Struct, frozen=True):
+    """Something impossible in an otherwise good frame was left out (`size`, `time`, `quote` …): to be counted by kind."""
+
+    kind: str
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -71,6 +98,8 @@ class ConnectionBreak(msgspec.Struct, frozen=True):
     received_ts: int
     missed: int | None
     cause: GapCause = GapCause.SEQUENCE
+    instruments: tuple[str, ...] = ()
+    """Whose books were seen on that connection."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -85,7 +114,23 @@ class Rotate(msgspec.Struct, frozen=True):
     reason: str
 
 
-Output = Trade | Quote | Ticker | Status | BookSnapshot | BookUpdate | Ack | Rejected | Heartbeat | ConnectionBreak | Reply | Rotate
+Output = (
+    Trade
+    | TradeSnapshot
+    | LastTrade
+    | Quote
+    | Ticker
+    | Status
+    | BookSnapshot
+    | BookUpdate
+    | ConnectionBreak
+    | Odd
+    | Ack
+    | Rejected
+    | Heartbeat
+    | Reply
+    | Rotate
+)
 
 
 class Parser(Protocol):
@@ -133,6 +178,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     symbols_per_request: int = 100
     requests_per_s: float = 4.0
     connects_per_s: float = 0.5
+    hosts: tuple[str, ...] = ()
+    """Parts of a URL by which a recording of this endpoint is known …"""
+    speaks: Callable[[bytes], bool] | None = None
+    """… or else whether a frame is in its dialect. Not needed where a venue has one endpoint."""
 
 
 class Verdict(Enum):

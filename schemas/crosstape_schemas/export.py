@@ -1,0 +1,159 @@
+"""The contract for other languages: JSON Schema of every event, AsyncAPI 3 of every stream and channel.
+
+Made from the structs and their docstrings, never by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from crosstape_schemas.events import KINDS, Event, Leg, Vwap
+from crosstape_schemas.keys import Keys
+
+CONTRACT_VERSION: Final = "1.0.0"
+"""Of the contract, not of the program: the first number changes when a field changes its meaning or goes away."""
+
+DECIMAL: Final = {
+    "type": "string",
+    "format": "decimal",
+    "pattern": r"^-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?$",
+    "description": "A number with the venue's own digits: `12700.00`. A zero of many digits may come as `0E-8`.",
+}
+"""How a price or size stands in JSON: never as a JSON number, which most readers would round."""
+
+_REF: Final = "#/$defs/{name}"
+_ASYNC_REF: Final = "#/components/schemas/{name}"
+
+
+def json_schema() -> dict[str, Any]:
+    """One JSON Schema (draft 2020-12) that every event on the tape satisfies, with a definition per kind."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "crosstape events",
+        "description": "What stands in field `d` of a stream entry, and on the channel of the same name.",
+        "oneOf": [{"$ref": _REF.format(name=cls.__name__)} for cls in KINDS.values()],
+        "$defs": _definitions(_REF),
+    }
+
+
+def asyncapi() -> dict[str, Any]:
+    """An AsyncAPI 3.0 document of what crosstape sends. Each address is a stream and a channel of one name."""
+    keys = Keys()
+    channels = {kind: _channel(keys, kind) for kind in KINDS}
+    channels["venue"] = {
+        "address": keys.venue("{venue}"),
+        "title": "A venue's own status and gaps",
+        "description": "What concerns a venue as a whole; its status is repeated at a steady pace, as its sign of life.",
+        "parameters": {"venue": _parameter("A venue's id.", ["binance", "coinbase", "kraken"])},
+        "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in ("status", "gap")},
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "crosstape",
+            "version": CONTRACT_VERSION,
+            "description": (
+                "A consolidated crypto tape on a Redis-protocol server. Every address below is a stream (each entry has one field `d`, the"
+                " event's JSON) and a publish/subscribe channel of the same name (the payload is the same JSON). The set"
+                f" `{keys.registry()}` names every stream that exists. `{keys.prefix}` is the default prefix; on a cluster a hash tag"
+                " follows it."
+            ),
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "bus": {
+                "host": "127.0.0.1:6379",
+                "protocol": "redis",
+                "description": "Redis or Valkey; an embedded one listens on a unix socket.",
+            }
+        },
+        "channels": channels,
+        "operations": {
+            name: {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "messages": [{"$ref": f"#/channels/{name}/messages/{kind}"} for kind in channel["messages"]],
+            }
+            for name, channel in channels.items()
+        },
+        "components": {
+            "messages": {
+                kind: {
+                    "name": kind,
+                    "title": cls.__name__,
+                    "summary": summary(cls),
+                    "contentType": "application/json",
+                    "payload": {"$ref": _ASYNC_REF.format(name=cls.__name__)},
+                }
+                for kind, cls in KINDS.items()
+            },
+            "schemas": _definitions(_ASYNC_REF),
+        },
+    }
+
+
+def summary(cls: type) -> str:
+    """The first sentence of a class's docstring."""
+    return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+
+@cache
+def field_docs(cls: type) -> dict[str, str]:
+    """What the docstrings under a struct's fields say, its bases' too; fields without one are left out."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__ in {"builtins", "msgspec", "msgspec._core"}:
+            continue
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(node, ast.ClassDef)
+        for field, after in zip(node.body, node.body[1:], strict=False):
+            match field, after:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text).replace("\n", " ")
+    return found
+
+
+def _channel(keys: Keys, kind: str) -> dict[str, Any]:
+    newest = keys.last(kind, "{instrument}")
+    return {
+        "address": keys.stream(kind, "{instrument}"),
+        "title": summary(KINDS[kind]),
+        "description": f"All venues, in order of arrival. The newest of each venue: hash `{newest}`, field = venue.",
+        "parameters": {"instrument": _parameter("Our name of an instrument.", ["BTC-USDT", "ETH-USD"])},
+        "messages": {kind: {"$ref": f"#/components/messages/{kind}"}},
+    }
+
+
+def _parameter(description: str, examples: list[str]) -> dict[str, Any]:
+    return {"description": description, "examples": examples}
+
+
+def _definitions(ref: str) -> dict[str, Any]:
+    types: list[type] = [*KINDS.values(), Leg, Vwap]
+    _, definitions = msgspec.json.schema_components(types, ref_template=ref)
+    for cls in types:
+        properties = definitions[cls.__name__]["properties"]
+        for name, text in field_docs(cls).items():
+            properties[name]["description"] = text
+        if issubclass(cls, Event):
+            definitions[cls.__name__]["required"] += ["epoch", "seq"]  # their defaults are for parsers, which do not stamp
+    made = {name: _with_decimals(schema, ref) for name, schema in definitions.items()} | {"Decimal": DECIMAL}
+    return {name: made[name] for name in sorted(made)}
+
+
+def _with_decimals(schema: Any, ref: str) -> Any:
+    """The same, with each decimal as a reference to `DECIMAL`, whose pattern msgspec does not give."""
+    if isinstance(schema, list):
+        return [_with_decimals(item, ref) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("format") == "decimal":
+        return {"$ref": ref.format(name="Decimal")} | {key: schema[key] for key in schema.keys() - {"type", "format"}}
+    return {name: _with_decimals(value, ref) for name, value in schema.items()}

@@ -144,6 +144,8 @@ def _definitions(ref: str) -> dict[str, Any]:
             properties[name]["description"] = text
         if issubclass(cls, Event):
             definitions[cls.__name__]["required"] += ["epoch", "seq"]  # their defaults are for parsers, which do not stamp
+    for definition in definitions.values():
+        definition["description"] = inspect.cleandoc(definition.get("description", ""))  # Python 3.13 has done so already, the others not
     made = {name: _with_decimals(schema, ref) for name, schema in definitions.items()} | {"Decimal": DECIMAL}
     return {name: made[name] for name in sorted(made)}
 

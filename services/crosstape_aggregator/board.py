@@ -1,0 +1,99 @@
+"""All instruments of one aggregator: which event concerns which, and which quotes are due. Pure; time comes in as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.conflate import Conflation
+from crosstape_aggregator.instrument import Instrument, Rules
+from crosstape_aggregator.life import Venues
+from crosstape_aggregator.tally import Tally
+from crosstape_aggregator.timers import Timers
+from crosstape_aggregator.vwap import SECOND
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
+
+
+class Board:
+    """The instruments, the venues they share, and whose turn it is. Raises `SettingsError` when a window is none."""
+
+    def __init__(self, settings: AggregatorSettings) -> None:
+        self.rules = Rules.of(settings)
+        self.tally = Tally()
+        self.instruments: dict[str, Instrument] = {}
+        self._venues = Venues(self.rules.stale_ns)
+        self._conflation = Conflation(round(settings.min_interval_s * SECOND))
+        self._timers = Timers()
+
+    def take(self, event: Event, now: int) -> None:
+        """Take one event of any venue and instrument, or of a venue as a whole. O(1); nothing is computed before it is due."""
+        name = event.instrument
+        self.tally.taken[KIND_OF[type(event)]] += 1
+        if name == VENUE_WIDE:
+            self._venue_wide(event, now)
+        elif (self.instruments.get(name) or self.instrument(name, now)).apply(event, now):
+            self._conflation.mark(name, now)
+        if self._venues.stirred:
+            self._stir(event.received_ts, now)
+
+    def instrument(self, name: str, now: int) -> Instrument:
+        """That instrument, known or new."""
+        instrument = self.instruments.get(name)
+        if instrument is None:
+            instrument = self.instruments[name] = Instrument(name, self.rules, self._venues, self.tally, now)
+        return instrument
+
+    def due(self, now: int, limit: int | None = None) -> list[Cbbo]:
+        """The consolidated quotes that are due and say something new, from `limit` instruments at most, longest due first."""
+        for name in self._timers.due(now):
+            self._look(self.instruments[name], now)
+        return [quote for name in self._conflation.due(now, limit) if (quote := self._quote(self.instruments[name], now)) is not None]
+
+    def next_ts(self) -> int | None:
+        """When `due` should be called next though no event comes; 0 at once, None: not before an event."""
+        conflation, timers = self._conflation.next_ts(), self._timers.next_ts()
+        return timers if conflation is None else conflation if timers is None else min(conflation, timers)
+
+    def changed(self, names: Iterable[str], now: int) -> None:
+        """Look at these again: something about them has changed other than by an event."""
+        for name in names:
+            self._conflation.mark(name, now)
+
+    def _quote(self, instrument: Instrument, now: int) -> Cbbo | None:
+        quote = instrument.consolidate(now)
+        self._wake(instrument)
+        if quote is not None:
+            self._conflation.published(instrument.name, now)
+            self.tally.published += 1
+            self.tally.merged = self._conflation.merged
+        return quote
+
+    def _look(self, instrument: Instrument, now: int) -> None:
+        """A moment has come that was the instrument's next one when it was set; since then it may have moved on."""
+        ts = instrument.next_ts()
+        if ts is not None and ts <= now:
+            self._conflation.mark(instrument.name, now)
+        else:
+            self._wake(instrument)
+
+    def _wake(self, instrument: Instrument) -> None:
+        ts = instrument.next_ts()
+        if ts is not None:
+            self._timers.set(instrument.name, ts)
+
+    def _venue_wide(self, event: Event, now: int) -> None:
+        if isinstance(event, Status):
+            if not self._venues.take(event):
+                self.tally.outdated[event.venue] += 1
+        elif isinstance(event, Gap):
+            for name in self._venues.life(event.venue).instruments:
+                if self.instruments[name].apply(event, now):
+                    self._conflation.mark(name, now)
+
+    def _stir(self, received_ts: int, now: int) -> None:
+        """A venue as a whole has changed: each of its instruments must be judged anew."""
+        for venue in self._venues.stirred:
+            for name in self._venues.life(venue).instruments:
+                self.instruments[name].touch(received_ts)
+                self._conflation.mark(name, now)
+        self._venues.stirred.clear()

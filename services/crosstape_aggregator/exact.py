@@ -1,0 +1,67 @@
+"""Exact arithmetic on prices and sizes, and the few places where a number is rounded.
+
+The default decimal context rounds at 28 digits, which sums of price × size exceed. Here sums and products are exact or raise: within the
+bounds below no sum can need more digits than `_SUM` has, so what was taken in never fails later.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from typing import Final
+
+LOW: Final = Decimal("1E-24")
+HIGH: Final = Decimal("1E+24")
+"""Prices and sizes outside [LOW, HIGH) are not taken for real: a zero price, NaN, infinity, a slip of the exponent."""
+
+_TRAPS: Final = [DivisionByZero, Inexact, InvalidOperation, Overflow]
+_PRODUCT: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+# A product of two usable numbers lies in [1E-48, 1E+48) with 96 digits at most: its last digit is no lower than 1E-143. 1E+15 of them stay
+# below 1E+63, so an exact sum has at most 63 + 143 digits.
+_SUM: Final = Context(prec=256, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+_RATIO: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow])
+_VWAP: Final = Context(prec=16, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow])
+
+ZERO: Final = Decimal(0)
+_HALF: Final = Decimal("0.5")
+_BPS: Final = Decimal(10_000)
+_BPS_STEP: Final = Decimal("0.0001")
+
+product = _PRODUCT.multiply
+"""Exact product of two usable numbers. Raises `decimal.Inexact` when it has more than 96 digits."""
+add = _SUM.add
+subtract = _SUM.subtract
+times = _SUM.multiply
+"""Exact; no rounding within the bounds of this module."""
+
+
+def plain(number: Decimal) -> Decimal:
+    """The same number without trailing zeros and without an exponent, so that equal numbers read alike: `1E+3` is 1000, `0E-8` is 0."""
+    return _SUM.add(_SUM.normalize(number), ZERO)
+
+
+def usable(price: Decimal, size: Decimal | None) -> bool:
+    """Whether a level can be computed with: both within bounds (a size may be unknown) and not absurdly long."""
+    try:
+        if not LOW <= price < HIGH or (size is not None and not LOW <= size < HIGH):
+            return False
+        _PRODUCT.plus(price)
+        if size is not None:
+            _PRODUCT.plus(size)
+    except (InvalidOperation, Inexact):
+        return False
+    return True
+
+
+def mid(bid: Decimal, ask: Decimal) -> Decimal:
+    """(bid + ask) / 2, exact."""
+    return plain(_SUM.multiply(_SUM.add(bid, ask), _HALF))
+
+
+def basis_points(part: Decimal, whole: Decimal) -> Decimal:
+    """10,000 × part / whole, rounded half-even to 4 decimals."""
+    return _RATIO.quantize(_RATIO.divide(_RATIO.multiply(part, _BPS), whole), _BPS_STEP)
+
+
+def average(value: Decimal, volume: Decimal) -> Decimal:
+    """Value / volume, rounded half-even to 16 significant digits, without trailing zeros."""
+    return plain(_VWAP.divide(value, volume))

@@ -1,0 +1,231 @@
+"""One instrument: events in, consolidated quotes out. Pure state; time comes in as a value."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from decimal import Decimal, Inexact
+from typing import Any, Final
+
+import msgspec
+
+from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.consolidate import best, outliers
+from crosstape_aggregator.exact import usable
+from crosstape_aggregator.legs import VenueLeg
+from crosstape_aggregator.life import Venues
+from crosstape_aggregator.spans import Span, parse_all
+from crosstape_aggregator.tally import Tally
+from crosstape_aggregator.vwap import SECOND, Windows, is_late, trade_second
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, Exclusion, Gap, Leg, Quote, Status, Trade, Vwap
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The settings that an instrument is judged by; durations in ns."""
+
+    stale_ns: int
+    settle_ns: int
+    outlier_bps: Decimal
+    spans: tuple[Span, ...]
+
+    @staticmethod
+    def of(settings: AggregatorSettings) -> Rules:
+        """Raises `SettingsError` when a window is none."""
+        return Rules(round(settings.stale_s * SECOND), round(settings.settle_s * SECOND), settings.outlier_bps, parse_all(settings.windows))
+
+
+class Instrument:
+    """All venues' quotes and trades of one instrument.
+
+    Every venue's trades count in the windows, whether or not its leg counts in the quote: a trade has happened, a quote is a promise.
+    The bus gives each event exactly once; nothing is deduplicated here. Backfilled trades count like any other, when they happened.
+    """
+
+    __slots__ = (
+        "_legs",
+        "_legs_shown",
+        "_phase",
+        "_received_ts",
+        "_rules",
+        "_tally",
+        "_traders",
+        "_venues",
+        "_vwap",
+        "legs",
+        "name",
+        "windows",
+    )
+
+    def __init__(self, name: str, rules: Rules, venues: Venues, tally: Tally, now: int) -> None:
+        self.name = name
+        self.legs: list[VenueLeg] = []
+        """In the order of the venues' names."""
+        self.windows = Windows(rules.spans, now // SECOND)
+        self._rules = rules
+        self._venues = venues
+        self._tally = tally
+        self._legs: dict[str, VenueLeg] = {}
+        self._traders: set[str] = set()
+        self._received_ts = 0
+        self._legs_shown: tuple[Leg, ...] = ()
+        self._vwap: dict[str, Vwap] = {}
+        # All windows of all instruments roll at the same moment. So that this is no burst once a second, each instrument has its own moment
+        # within the second at which it looks whether the passing of time alone has changed its windows.
+        self._phase = zlib.crc32(name.encode()) % SECOND
+
+    def apply(self, event: Event, now: int) -> bool:
+        """Take one event; whether the consolidated quote may be another for it. Other kinds than those that matter here are let pass."""
+        take = _TAKE.get(type(event))
+        return take is not None and take(self, event, now)
+
+    def touch(self, received_ts: int) -> None:
+        """Something concerning a whole venue was received, which may change this instrument's quote."""
+        self._received_ts = max(self._received_ts, received_ts)
+
+    def consolidate(self, now: int) -> Cbbo | None:
+        """The consolidated quote as of `now`, unstamped; None when it says what the last one said."""
+        rules = self._rules
+        faults = [leg.fault(now, rules.stale_ns) for leg in self.legs]
+        good = [leg for leg, fault in zip(self.legs, faults, strict=True) if fault is None]
+        out = outliers(good, rules.outlier_bps) if len(good) > 2 else ()
+        for leg, fault in zip(self.legs, faults, strict=True):
+            leg.judge(Exclusion.OUTLIER if leg.venue in out else fault, now, rules.settle_ns)
+        legs = tuple([leg.show() for leg in self.legs])
+        vwap = self.windows.read(now // SECOND)
+        if legs == self._legs_shown and (vwap is self._vwap or vwap == self._vwap):
+            return None
+        self._legs_shown = legs
+        self._vwap = vwap
+        counting = [leg for leg in self.legs if leg.excluded is None]
+        found = best(counting)
+        return Cbbo(
+            venue=CONSOLIDATED,
+            instrument=self.name,
+            venue_ts=None,
+            received_ts=self._received_ts,
+            ts=now,
+            bid_price=found.bid_price,
+            bid_size=found.bid_size,
+            bid_venues=found.bid_venues,
+            ask_price=found.ask_price,
+            ask_size=found.ask_size,
+            ask_venues=found.ask_venues,
+            mid=found.mid,
+            spread=found.spread,
+            spread_bps=found.spread_bps,
+            market=found.market,
+            venues=len(counting),
+            vwap=vwap,
+            legs=legs,
+        )
+
+    def next_ts(self) -> int | None:
+        """When the quote, as last consolidated, may change by the passing of time alone: a leg goes stale or has settled, a window rolls
+        on.
+        """
+        rules = self._rules
+        moments = [ts for leg in self.legs if (ts := leg.next_ts(rules.stale_ns, rules.settle_ns)) is not None]
+        second = self.windows.next_change_s()
+        if second is not None:
+            moments.append(second * SECOND + self._phase)
+        return min(moments, default=None)
+
+    def known_from(self, second: int) -> None:
+        """All trades from this second on have been seen."""
+        self.windows.knowledge.known_from(second)
+        self.windows.learned()
+
+    def hole(self, venue: str, from_ts: int, to_ts: int) -> None:
+        """Trades of a venue are missing between these moments."""
+        self.windows.knowledge.hole(venue, from_ts // SECOND, to_ts // SECOND)
+        self.windows.learned()
+
+    def _leg(self, venue: str) -> VenueLeg:
+        leg = self._legs.get(venue)
+        if leg is None:
+            life = self._venues.life(venue)
+            life.instruments.add(self.name)
+            leg = self._legs[venue] = VenueLeg(life)
+            self.legs = sorted(self._legs.values(), key=_venue)
+        return leg
+
+    def _admitted(self, event: Event) -> VenueLeg | None:
+        """The leg that an event is for; None when the event is of a past start of the venue's connector."""
+        leg = self._legs.get(event.venue)
+        if leg is not None and event.epoch == leg.life.epoch:
+            return leg
+        if not self._venues.admits(self._venues.life(event.venue), event.epoch):
+            self._tally.outdated[event.venue] += 1
+            return None
+        return self._leg(event.venue)
+
+    def _quote(self, quote: Quote, now: int) -> bool:
+        leg = self._admitted(quote)
+        if leg is None:
+            return False
+        leg.quote(quote)
+        self._received_ts = max(self._received_ts, quote.received_ts)
+        return True
+
+    def _book(self, book: Book, now: int) -> bool:
+        leg = self._admitted(book)
+        if leg is None or not leg.book(book):
+            return False
+        self.touch(book.received_ts)
+        return True
+
+    def _status(self, status: Status, now: int) -> bool:
+        quotes, books = status.kind in {"quote", VENUE_WIDE}, status.kind in {"book", VENUE_WIDE}
+        if not quotes and not books:
+            return False
+        leg = self._admitted(status)
+        if leg is None:
+            return False
+        leg.status(status, quotes=quotes, books=books)
+        self.touch(status.received_ts)
+        return True
+
+    def _trade(self, trade: Trade, now: int) -> bool:
+        venue = trade.venue
+        if venue not in self._traders:
+            self._traders.add(venue)
+            self._venues.life(venue).instruments.add(self.name)
+        second = trade_second(trade)
+        if is_late(second, trade.received_ts):
+            self._tally.late[venue] += 1
+        self.touch(trade.received_ts)
+        self.windows.advance(now // SECOND)
+        if usable(trade.price, trade.size):
+            try:
+                self.windows.add(second, trade.price, trade.size)
+            except Inexact:
+                pass  # each number is short enough, their product is not
+            else:
+                return True
+        self._tally.unusable[venue] += 1
+        self.hole(venue, second * SECOND, second * SECOND)
+        return True
+
+    def _gap(self, gap: Gap, now: int) -> bool:
+        if gap.kind not in {"trade", VENUE_WIDE}:
+            return False
+        self.touch(gap.received_ts)
+        if gap.repaired:
+            self.windows.knowledge.repaired(gap.venue, gap.from_ts // SECOND, gap.to_ts // SECOND)
+            self.windows.learned()
+        else:
+            self.hole(gap.venue, gap.from_ts, gap.to_ts)
+        return True
+
+
+def _venue(leg: VenueLeg) -> str:
+    return leg.venue
+
+
+_TAKE: Final[dict[type[Event], Callable[[Instrument, Any, int], bool]]] = {
+    Quote: Instrument._quote,
+    Book: Instrument._book,
+    Status: Instrument._status,
+    Trade: Instrument._trade,
+    Gap: Instrument._gap,
+}

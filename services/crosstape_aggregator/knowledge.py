@@ -1,0 +1,47 @@
+"""What is known to be whole: from when on an instrument's trades have been seen, and which spells are missing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HOLES: Final = 1_000
+"""Holes kept one by one, in case they are repaired; an older one then counts as never to be repaired."""
+
+
+class Knowledge:
+    """Since when nothing is missing. Times are whole seconds since the epoch."""
+
+    __slots__ = ("_floor_s", "_from_s", "_holes", "whole_since_s")
+
+    def __init__(self) -> None:
+        self._from_s: int | None = None
+        self._floor_s = 0  # no second before this will ever be known
+        self._holes: list[tuple[str, int, int]] = []
+        self.whole_since_s: int | None = None
+        """The first second from which on all is known; None while not even the beginning is."""
+
+    def known_from(self, second: int) -> None:
+        """All from this second on has been seen (but for the holes)."""
+        self._from_s = second
+        self._settle()
+
+    def hole(self, venue: str, from_s: int, to_s: int) -> None:
+        """Trades of a venue are missing somewhere within these seconds, both included."""
+        self._holes.append((venue, from_s, to_s))
+        if len(self._holes) > HOLES:
+            self._floor_s = max(self._floor_s, self._holes.pop(0)[2] + 1)
+        self._settle()
+
+    def repaired(self, venue: str, from_s: int, to_s: int) -> None:
+        """What a venue lacked within these seconds has been had after all."""
+        self._holes = [hole for hole in self._holes if hole[0] != venue or hole[1] < from_s or hole[2] > to_s]
+        self._settle()
+
+    def forget(self, before_s: int) -> None:
+        """No window reaches to before this second any more: holes that end earlier are of no interest."""
+        if self._holes and min(hole[2] for hole in self._holes) < before_s:
+            self._holes = [hole for hole in self._holes if hole[2] >= before_s]
+
+    def _settle(self) -> None:
+        if self._from_s is not None:
+            self.whole_since_s = max([self._from_s, self._floor_s, *(to_s + 1 for _, _, to_s in self._holes)])

@@ -1,0 +1,90 @@
+"""Events and settings for the aggregator's tests: only what a test is about has to be said."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.board import Board
+from crosstape_aggregator.instrument import Instrument, Rules
+from crosstape_aggregator.life import Venues
+from crosstape_aggregator.tally import Tally
+from crosstape_schemas import Book, Cbbo, Event, Exclusion, FeedState, Gap, GapCause, Quote, Status, Trade
+
+S = 1_000_000_000
+MS = 1_000_000
+T0 = 1_786_000_000 * S
+"""A moment to start from; not a midnight."""
+X = "BTC-USDT"
+
+
+def d(text: str | None) -> Decimal | None:
+    """A decimal, or None."""
+    return None if text is None else Decimal(text)
+
+
+def quote(
+    venue: str, bid: str | None, ask: str | None, ts: int = T0, *, sizes: tuple[str | None, str | None] = ("1", "1"), epoch: int = 1,
+    seq: int = 1, state: FeedState = FeedState.LIVE, instrument: str = X,
+) -> Quote:  # fmt: skip
+    """Best prices."""
+    return Quote(venue, instrument, None, ts, d(bid), d(sizes[0]), d(ask), d(sizes[1]), state, epoch=epoch, seq=seq)
+
+
+def book(
+    venue: str, bids: list[tuple[str, str]], asks: list[tuple[str, str]], ts: int = T0, *, epoch: int = 1, state: FeedState = FeedState.LIVE
+) -> Book:
+    """A book."""
+    levels = [tuple((Decimal(price), Decimal(size)) for price, size in side) for side in (bids, asks)]
+    return Book(venue, X, None, ts, levels[0], levels[1], 10, state, epoch=epoch)
+
+
+def trade(
+    venue: str, price: str, size: str, ts: int | None = T0, *, received_ts: int | None = None, instrument: str = X, trade_id: str = "1"
+) -> Trade:
+    """A trade at `ts` of venue time, received at the same moment unless said otherwise."""
+    received_ts = received_ts if received_ts is not None else ts if ts is not None else T0
+    return Trade(venue, instrument, ts, received_ts, Decimal(price), Decimal(size), None, trade_id, epoch=1)
+
+
+def status(
+    venue: str, state: FeedState, ts: int = T0, *, kind: str = "quote", instrument: str = X, epoch: int = 1, reason: str = ""
+) -> Status:
+    """The state of a feed."""
+    return Status(venue, instrument, None, ts, kind, state, reason, epoch=epoch)
+
+
+def alive(venue: str, ts: int = T0, *, epoch: int = 1, state: FeedState = FeedState.LIVE) -> Status:
+    """A venue's sign of life."""
+    return status(venue, state, ts, kind="*", instrument="*", epoch=epoch)
+
+
+def gap(venue: str, from_ts: int, to_ts: int, *, kind: str = "trade", repaired: bool = False, instrument: str = X) -> Gap:
+    """Something is missing."""
+    return Gap(venue, instrument, None, to_ts, kind, from_ts, to_ts, None, GapCause.DISCONNECT, repaired, epoch=1)
+
+
+def instrument(**changed: object) -> Instrument:
+    """An instrument under the default settings but for those given."""
+    rules = Rules.of(AggregatorSettings(**changed))  # type: ignore[arg-type]
+    return Instrument(X, rules, Venues(rules.stale_ns), Tally(), T0)
+
+
+def consolidated(events: list[Event], now: int = T0, **changed: object) -> Cbbo:
+    """The quote after these events, all taken at `now`."""
+    one = instrument(**changed)
+    for event in events:
+        one.apply(event, now)
+    found = one.consolidate(now)
+    assert found is not None
+    return found
+
+
+def board(**changed: object) -> Board:
+    """A board under the default settings but for those given."""
+    return Board(AggregatorSettings(**changed))  # type: ignore[arg-type]
+
+
+def reasons(found: Cbbo) -> dict[str, Exclusion | None]:
+    """Why each leg does not count, by venue."""
+    return {leg.venue: leg.excluded for leg in found.legs}

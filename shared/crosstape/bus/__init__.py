@@ -1,0 +1,22 @@
+"""The bus: events onto the tape and off it, each exactly once, over any server that speaks the Redis protocol."""
+
+from crosstape.bus.connection import Client, connect
+from crosstape.bus.continuity import Missed
+from crosstape.bus.entry import Entry, Foreign, Position, Start
+from crosstape.bus.metrics import PublisherMetrics, ReaderMetrics
+from crosstape.bus.publisher import Publisher
+from crosstape.bus.reader import Reader
+
+__all__ = [
+    "Client",
+    "Entry",
+    "Foreign",
+    "Missed",
+    "Position",
+    "Publisher",
+    "PublisherMetrics",
+    "Reader",
+    "ReaderMetrics",
+    "Start",
+    "connect",
+]

@@ -1,0 +1,153 @@
+"""A client of the server that the tape lives on, from its settings. What to do when it is lost is for `health`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeAlias
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
+
+from crosstape.errors import BusError
+from crosstape.settings import BusSettings
+
+Client: TypeAlias = Redis | RedisCluster
+
+UNAVAILABLE: Final = (RedisError, RedisClusterException, OSError)
+"""What a call raises when the server cannot be reached, does not answer in time, or answers that it cannot do this now."""
+
+READ_BYTES: Final = 1 << 17
+SENTINEL_PORT: Final = 26379
+PORT: Final = 6379
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: BusSettings) -> AsyncIterator[Client]:
+    """A client for the length of the block, connected when first used: the server need not be up yet.
+
+    Replies are bytes; every call ends within `timeout_s`, in an answer or in one of `UNAVAILABLE`. Raises `BusError` for a url that it
+    does not understand; no error and no repr shows the password.
+    """
+    client, close = _client(settings)
+    try:
+        yield client
+    finally:
+        for one in (client, *close):
+            with contextlib.suppress(*UNAVAILABLE):
+                await one.aclose()
+
+
+async def drop_idle_connections(client: Client) -> None:
+    """Have the next call connect anew: after READONLY, a name may lead to another server now. A cluster client does so itself."""
+    if isinstance(client, Redis):
+        with contextlib.suppress(*UNAVAILABLE):
+            await client.connection_pool.disconnect(inuse_connections=False)
+
+
+async def ask_raw(client: Client, command: str, *args: Any, key: bytes) -> Any:
+    """The answer to `command` as it came: redis-py's own forms of streams cost more than all the rest of reading them."""
+    execute: Any = client.execute_command
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        return await execute(command, *args, target_nodes=client.get_node_from_key(key.decode()))
+    return await execute(command.encode(), *args)  # its table of forms is by str
+
+
+def socket_timeout_s(client: Client) -> float | None:
+    """How long one call may take."""
+    timeout = client.get_connection_kwargs().get("socket_timeout")
+    return None if timeout is None else float(timeout)
+
+
+def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
+    """The client, and what else is to be closed."""
+    if not settings.url:
+        raise BusError("bus.url is empty: start an embedded server and use its url")
+    url = urlsplit(settings.url)
+    options: dict[str, Any] = {
+        "socket_timeout": settings.timeout_s,
+        "socket_connect_timeout": settings.timeout_s,
+        "socket_read_size": READ_BYTES,
+        # RESP2: no greeting, no push messages, and a reply to XREAD that is a list as it comes. RESP3 was not faster.
+        "protocol": 2,
+    }
+    # Retries are ours: they must neither multiply the timeout nor hide from the publisher that the server was away.
+    once = Retry(NoBackoff(), 0)
+    if settings.username:
+        options["username"] = settings.username
+    if settings.password:
+        options["password"] = settings.password
+    try:
+        match url.scheme:
+            case "redis" | "unix":
+                return Redis.from_url(settings.url, retry=once, **options), []
+            case "rediss":
+                options |= _ca(settings)
+                return Redis.from_url(settings.url, retry=once, **options), []
+            case "redis+sentinel" | "rediss+sentinel":
+                return _sentinel(url, settings, options | {"retry": once})
+            case "redis+cluster" | "rediss+cluster":
+                options |= _credentials(url, options) | _tls(url, settings)
+                nodes = [ClusterNode(host, port) for host, port in _hosts(url, PORT)]
+                cluster = RedisCluster(startup_nodes=nodes, cluster_error_retry_attempts=2, **options)
+                for command in ("XREAD", "XRANGE", "XREVRANGE"):
+                    cluster.set_response_callback(command, _as_it_came)  # see `ask_raw`
+                return cluster, []
+    except ValueError as exc:
+        raise BusError(f"bus.url is not right: {_hidden(url)}: {exc}") from None
+    raise BusError(f"bus.url: {url.scheme or 'no scheme'}: not one of redis, rediss, unix, redis+sentinel, redis+cluster")
+
+
+def _as_it_came(response: Any, **_: Any) -> Any:
+    return response
+
+
+def _sentinel(url: SplitResult, settings: BusSettings, options: dict[str, Any]) -> tuple[Redis, list[Redis]]:
+    """`redis+sentinel://host:port,host:port/service/db`; the credentials are the server's, the sentinels are asked without."""
+    service, _, db = url.path.strip("/").partition("/")
+    if not service:
+        raise ValueError("no service name: redis+sentinel://host:port,host:port/service/db")
+    options |= _credentials(url, options) | _tls(url, settings) | {"db": int(db or 0)}
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        _hosts(url, SENTINEL_PORT),
+        sentinel_kwargs={key: options[key] for key in ("socket_timeout", "socket_connect_timeout", "protocol", "retry")},
+        **options,
+    )
+    client: Redis = sentinel.master_for(service)
+    return client, list(sentinel.sentinels)
+
+
+def _hosts(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
+    hosts = []
+    for part in url.netloc.rpartition("@")[2].split(","):
+        one = urlsplit(f"//{part}")
+        if not one.hostname:
+            raise ValueError("a host is missing")
+        hosts.append((one.hostname, one.port or default_port))
+    return hosts
+
+
+def _credentials(url: SplitResult, options: dict[str, Any]) -> dict[str, str]:
+    """Those in the url, where the settings have none."""
+    username, _, password = url.netloc.rpartition("@")[0].partition(":")
+    found = {"username": unquote(username), "password": unquote(password)}
+    return {key: value for key, value in found.items() if value and key not in options}
+
+
+def _tls(url: SplitResult, settings: BusSettings) -> dict[str, Any]:
+    return {"ssl": True, **_ca(settings)} if url.scheme.startswith("rediss") else {}
+
+
+def _ca(settings: BusSettings) -> dict[str, Any]:
+    return {"ssl_ca_certs": settings.ca_file} if settings.ca_file else {}
+
+
+def _hidden(url: SplitResult) -> str:
+    """The url without what may be secret in it: credentials and query."""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"

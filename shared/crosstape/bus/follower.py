@@ -1,0 +1,312 @@
+"""One connection's worth of streams: finds where each begins, reads what comes, decodes and checks it.
+
+One read takes at most about `READ_ENTRIES` entries over all its streams. Those that had more than their share are then read by themselves,
+every other time, so that a few busy ones among many idle ones are not held back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import structlog
+from redis.exceptions import ResponseError
+
+from crosstape.bus.connection import UNAVAILABLE, Client, ask_raw, socket_timeout_s
+from crosstape.bus.continuity import Continuity, Missed
+from crosstape.bus.entry import Batch, Entry, Foreign, Position, Start
+from crosstape.bus.health import Health
+from crosstape.bus.metrics import ReaderMetrics
+from crosstape.bus.script import LOOK
+from crosstape_schemas import VENUE_WIDE, AnyEvent, Keys, decode
+
+READ_ENTRIES: Final = 2048
+STREAMS: Final = 512
+"""At most so many per connection: all of them are named in every read."""
+
+LOOK_STREAMS: Final = 64
+"""So many at a time are looked at: each may bring a last value of every venue."""
+
+BLOCK_S: Final = 2.0
+RECHECK_S: Final = 5.0
+"""How often a key that was no stream is tried again."""
+
+ORIGIN: Final = b"0-0"
+
+log = structlog.get_logger()
+
+RawEntries: TypeAlias = Sequence[tuple[bytes, Sequence[bytes]]]
+Raw: TypeAlias = Iterable[tuple[bytes, RawEntries]]
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """Whom a reader tells what is not an event."""
+
+    missed: Callable[[Missed], None]
+    foreign: Callable[[Foreign], None]
+    metrics: ReaderMetrics
+
+
+class Followed:
+    """One stream: the id up to which it was read, empty until that is known; its numbering; whether its key is no stream."""
+
+    __slots__ = ("continuity", "id", "key", "last_key", "name", "only_venue", "start", "told", "wrong")
+
+    def __init__(self, name: str, start: Position, keys: Keys) -> None:
+        self.name = name
+        self.start = start
+        self.key = name.encode()
+        self.only_venue = ""
+        match keys.parse(name):
+            case ("venue", venue):  # its last value is the venue's status, in a hash that all venues share
+                self.only_venue = venue
+                self.last_key = keys.last("status", VENUE_WIDE).encode()
+            case (kind, instrument):
+                self.last_key = keys.last(kind, instrument).encode()
+            case _:
+                self.last_key = self.key  # no hash: it has no last values
+        self.id = b""
+        self.continuity = Continuity(name, from_first=start is Start.BEGINNING)
+        self.told = False
+        self.wrong = False
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What there is of a stream at one moment: its last id (empty: no such key), the last values, the newest event on it."""
+
+    id: bytes
+    last: list[AnyEvent]
+    newest: list[AnyEvent]
+
+
+class Follower:
+    """Reads up to `STREAMS` streams. `fetch` may be cancelled at any time: nothing is lost by it but a connection."""
+
+    def __init__(self, client: Client, health: Health, tell: Tell) -> None:
+        self.streams: dict[bytes, Followed] = {}
+        self._client = client
+        self._health = health
+        self._tell = tell
+        self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
+        self._busy: list[Followed] = []
+        self._busy_next = False
+        self._doubt = False
+        self._rechecked = 0.0
+
+    def add(self, stream: Followed) -> None:
+        """Read it, too, from the next fetch on."""
+        self.streams[stream.key] = stream
+
+    def remove(self, key: bytes) -> None:
+        """Read it no more. What was read of it already may still come."""
+        self.streams.pop(key, None)
+        self._busy = [stream for stream in self._busy if stream.key != key]
+
+    async def fetch(self) -> Batch:
+        """Wait for the next events, as long as it takes; they are in the order of each stream."""
+        while True:
+            if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
+                return await self._begin(fresh[:LOOK_STREAMS])
+            self._recheck_wrong()
+            reply, count = await self._health.ask(self._read, self)
+            if reply:
+                return self._take(reply, count)
+
+    async def _begin(self, fresh: Sequence[Followed]) -> Batch:
+        """Find the id that each begins after. All that is awaited comes first, so that a cancelled beginning is begun again."""
+        looks = await self._health.ask(lambda: self._look(fresh), self)
+        firsts: dict[Followed, bytes] = {}
+        for stream in fresh:
+            if isinstance(stream.start, str):
+                firsts[stream] = await self._health.ask(functools.partial(self._first_id, stream), self)
+        entries: list[Entry] = []
+        cursors: dict[str, str] = {}
+        for stream, look in zip(fresh, looks, strict=True):
+            if look is None:
+                self._is_wrong(stream)
+                continue
+            match stream.start:
+                case Start.BEGINNING:
+                    stream.id = ORIGIN
+                case str() as stored:
+                    stream.id = self._resume(stream, stored.encode(), look.id, firsts[stream])
+                case start:
+                    stream.id = look.id or ORIGIN
+                    for event in look.last + look.newest:
+                        stream.continuity.know(event)
+                    if start is Start.LAST_THEN_NOW:
+                        at = stream.id.decode()
+                        entries += (Entry(stream.name, at, event) for event in look.last)
+            cursors[stream.name] = stream.id.decode()
+        return Batch(entries, cursors)
+
+    def _resume(self, stream: Followed, stored: bytes, last: bytes, first: bytes) -> bytes:
+        """Where to go on from a stored id: from the start of what there is, if the stream was trimmed past it or was made anew."""
+        if stored == ORIGIN:
+            return stored
+        if _position(last) < _position(stored):
+            self._miss(Missed(stream.name, "", 0, 0, None))
+            return ORIGIN
+        if _position(stored) < _position(first):
+            self._miss(Missed(stream.name, "", 0, 0, None))
+        return stored
+
+    async def _read(self) -> tuple[Raw, int]:
+        """One XREAD: of the busy streams alone, or of all, waiting if none is busy."""
+        try:
+            if self._doubt:
+                await self._look_again()
+                self._doubt = False
+            streams = [stream for stream in self.streams.values() if stream.id and not stream.wrong]
+            block: tuple[str | int, ...] = ("BLOCK", self._block_ms)
+            if self._busy:
+                block = ()
+                if self._busy_next:
+                    streams = self._busy
+                self._busy_next = not self._busy_next
+            if not streams:
+                await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing to ask for before they are tried again
+                return (), 0
+            count = max(1, READ_ENTRIES // len(streams))
+            keys = [stream.key for stream in streams]
+            ids = [stream.id for stream in streams]
+            reply = await ask_raw(self._client, "XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+        except ResponseError as exc:
+            if not str(exc).startswith("WRONGTYPE"):
+                self._doubt = True
+                raise
+            await self._look_again()  # finds which of the keys it is
+            return (), 0
+        except UNAVAILABLE:
+            self._doubt = True
+            raise
+        if block == () and not reply:
+            self._busy = []
+        return (reply.items() if isinstance(reply, dict) else reply or ()), count
+
+    def _take(self, reply: Raw, count: int) -> Batch:
+        entries: list[Entry] = []
+        cursors: dict[str, str] = {}
+        busy: list[Followed] = []
+        for key, raw in reply:
+            stream = self.streams.get(key)
+            if stream is None or not stream.id:
+                continue  # removed meanwhile
+            self._decode(stream, raw, entries)
+            stream.id = raw[-1][0]
+            cursors[stream.name] = stream.id.decode()
+            if len(raw) >= count:
+                busy.append(stream)
+        self._busy = busy
+        self._tell.metrics.read(len(entries))
+        return Batch(entries, cursors)
+
+    def _decode(self, stream: Followed, raw: RawEntries, entries: list[Entry]) -> None:
+        name, check, append = stream.name, stream.continuity.check, entries.append
+        repeated = 0
+        for entry_id, fields in raw:
+            try:
+                field, data = fields
+                if field != b"d":
+                    raise ValueError(f"field {field!r:.50}")
+                event = decode(data)
+            except (ValueError, msgspec.MsgspecError) as exc:
+                self._is_foreign(stream, entry_id, str(exc))
+                continue
+            found = check(event)
+            if found is not True:
+                if found is False:
+                    repeated += 1
+                    continue
+                self._miss(found)
+            append(Entry(name, entry_id.decode(), event))
+        if repeated:
+            self._tell.metrics.repeated(repeated)
+
+    async def _look(self, streams: Sequence[Followed]) -> list[Look | None]:
+        """What there is of each now; None for a key that is no stream."""
+        execute: Any = self._client.execute_command
+        looks: list[Look | None] = []
+        for start in range(0, len(streams), LOOK_STREAMS):
+            part = streams[start : start + LOOK_STREAMS]
+            keys = [key for stream in part for key in (stream.key, stream.last_key)]
+            for stream, (last_id, last, newest) in zip(part, await execute("EVAL", LOOK, len(keys), *keys), strict=True):
+                if last_id == b"!":
+                    looks.append(None)
+                    continue
+                values = sorted(_events(last), key=lambda event: event.received_ts)
+                looks.append(
+                    Look(
+                        last_id,
+                        [event for event in values if stream.only_venue in {"", event.venue}],
+                        _events([fields[1] for _, fields in newest if len(fields) > 1]),
+                    )
+                )
+        return looks
+
+    async def _look_again(self) -> None:
+        """The server was away, or answers oddly: what is no stream is left out, and what was made anew is read from its first entry.
+
+        A server that lost data gets some of it again from its producers, under new ids; the numbering tells which of it was read before.
+        """
+        streams = [stream for stream in self.streams.values() if stream.id or stream.wrong]
+        for stream, look in zip(streams, await self._look(streams), strict=True):
+            if look is None:
+                self._is_wrong(stream)
+            else:
+                stream.wrong = False
+                if stream.id and _position(look.id) < _position(stream.id):
+                    stream.id = ORIGIN
+
+    async def _first_id(self, stream: Followed) -> bytes:
+        try:
+            entries = await ask_raw(self._client, "XRANGE", stream.key, "-", "+", "COUNT", 1, key=stream.key)
+        except ResponseError:
+            return b""  # no stream: `_look` says so
+        return bytes(entries[0][0]) if entries else b""
+
+    def _recheck_wrong(self) -> None:
+        now = time.monotonic()
+        if now > self._rechecked + RECHECK_S:
+            self._rechecked = now
+            if any(stream.wrong for stream in self.streams.values()):
+                self._doubt = True
+
+    def _is_wrong(self, stream: Followed) -> None:
+        if stream.wrong:
+            return
+        stream.wrong = True
+        stream.id = stream.id and ORIGIN  # what will be there is new
+        self._is_foreign(stream, b"", "the key is no stream")
+
+    def _is_foreign(self, stream: Followed, entry_id: bytes, reason: str) -> None:
+        foreign = Foreign(stream.name, entry_id.decode(), reason)
+        self._tell.metrics.foreign()
+        self._tell.foreign(foreign)
+        if not stream.told:
+            stream.told = True
+            log.warning("bus.foreign", stream=stream.name, id=foreign.id, reason=reason[:200])
+
+    def _miss(self, missed: Missed) -> None:
+        self._tell.metrics.missed(missed.count or 0)
+        self._tell.missed(missed)
+
+
+def _events(values: Sequence[bytes]) -> list[AnyEvent]:
+    events: list[AnyEvent] = []
+    for value in values:
+        try:
+            events.append(decode(value))
+        except msgspec.MsgspecError:
+            continue  # not ours; counted where it is read
+    return events
+
+
+def _position(entry_id: bytes) -> tuple[int, int]:
+    """An id as it is ordered; no id comes before all."""
+    ms, _, n = entry_id.partition(b"-")
+    return (int(ms), int(n or 0)) if ms else (-1, 0)

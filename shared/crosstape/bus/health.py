@@ -1,0 +1,84 @@
+"""Whether the server answers: says so once when that changes, not at every attempt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+from redis.exceptions import ReadOnlyError
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from crosstape.bus.connection import UNAVAILABLE, Client, drop_idle_connections
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S: Final = 0.05
+TEXTS: Final = 20
+"""So many different reasons are logged in one outage."""
+
+log = structlog.get_logger()
+
+
+class Health:
+    """One for all connections of a publisher or reader; `who` names it in the log."""
+
+    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None]) -> None:
+        self._client = client
+        self._who = who
+        self._wait = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=backoff_s)
+        self._reconnected = reconnected
+        self._lost: set[object] = set()
+        self._since = 0.0
+        self._texts: set[str] = set()
+
+    @property
+    def well(self) -> bool:
+        """Whether all that was asked last was answered."""
+        return not self._lost
+
+    async def ask(self, call: Callable[[], Awaitable[T]], asker: object) -> T:
+        """What `call` answers, repeated for ever while it raises one of `UNAVAILABLE`: with jittered, growing, capped pauses.
+
+        `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it.
+        """
+        try:
+            answer = await call()
+        except UNAVAILABLE as exc:
+            await self._bad(exc, asker)
+        else:
+            if self._lost:
+                self._good(asker)
+            return answer
+        async for attempt in AsyncRetrying(wait=self._wait, retry=retry_if_exception_type(UNAVAILABLE)):
+            with attempt:
+                try:
+                    answer = await call()
+                except UNAVAILABLE as exc:
+                    await self._bad(exc, asker)
+                    raise
+                self._good(asker)
+                return answer
+        raise AssertionError("unreachable: it is repeated for ever")
+
+    async def _bad(self, exc: Exception, asker: object) -> None:
+        if not self._lost:
+            self._since = time.monotonic()
+        self._lost.add(asker)
+        reason = f"{type(exc).__name__}: {exc}"
+        if reason not in self._texts and len(self._texts) < TEXTS:
+            self._texts.add(reason)
+            log.warning("bus.unavailable", who=self._who, reason=reason)
+        if isinstance(exc, ReadOnlyError):
+            await drop_idle_connections(self._client)
+
+    def _good(self, asker: object) -> None:
+        if asker in self._lost:
+            self._lost.remove(asker)
+            if self._lost:
+                return
+            away_s = time.monotonic() - self._since
+            self._texts.clear()
+            self._reconnected(away_s)
+            log.info("bus.available", who=self._who, away_s=round(away_s, 3))

@@ -1,0 +1,44 @@
+"""What the bus counts. These do nothing; a service passes those of `crosstape.bus.prometheus`, so that the library needs no other."""
+
+from __future__ import annotations
+
+
+class PublisherMetrics:
+    """Called by a publisher, from the event loop; must return at once and not raise."""
+
+    def written(self, entries: int, seconds: float) -> None:
+        """A batch of so many entries was acknowledged, so long after it was sent."""
+
+    def pending(self, entries: int) -> None:
+        """So many entries wait, or are in flight."""
+
+    def conflated(self, kind: str, entries: int) -> None:
+        """Entries gave way to a newer one of their stream before they were numbered."""
+
+    def dropped(self, kind: str, entries: int, cause: str) -> None:
+        """Entries will not be on the tape; a `Gap` of that cause reports them."""
+
+    def retransmitted(self, entries: int) -> None:
+        """Acknowledged entries are sent again, to a server that lost them."""
+
+    def reconnected(self, seconds: float) -> None:
+        """The server answers again, after so long."""
+
+
+class ReaderMetrics:
+    """Called by a reader, from the event loop; must return at once and not raise."""
+
+    def read(self, entries: int) -> None:
+        """So many entries came in one answer."""
+
+    def foreign(self) -> None:
+        """An entry that is none of ours was skipped."""
+
+    def missed(self, entries: int) -> None:
+        """The numbering of a stream skipped so many (0: how many is not known)."""
+
+    def repeated(self, entries: int) -> None:
+        """Entries came a second time, and were dropped: a producer had to write them again."""
+
+    def reconnected(self, seconds: float) -> None:
+        """The server answers again, after so long."""

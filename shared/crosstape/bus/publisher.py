@@ -1,0 +1,265 @@
+"""The writing side of the bus: events in, without waiting, and each on the tape exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from crosstape.bus.connection import UNAVAILABLE, Client
+from crosstape.bus.health import Health
+from crosstape.bus.lane import Lane
+from crosstape.bus.metrics import PublisherMetrics
+from crosstape.bus.stream import Stream
+from crosstape.errors import BusError, Superseded
+from crosstape.settings import BusSettings
+from crosstape_schemas import Event, GapCause, Keys, decode
+from crosstape_schemas.events import KIND_OF
+
+TIGHT_ENDS: Final = 4
+"""Conflation and dropping end when a fourth of `pending` is free again."""
+
+REPORT_S: Final = 1.0
+"""Losses are reported at most so often, so that a long trouble is told in few gaps."""
+
+log = structlog.get_logger()
+
+
+class Publisher:
+    """One producer of one venue's (or of `CONSOLIDATED`) events.
+
+    `publish` puts an event into memory; `run` writes what is there, in batches, one call in flight per partition. Events of one stream stay
+    in order. Memory is bounded by `settings.pending` events. When they are used up, states (quote, book, ticker, cbbo) give way to the
+    newest of their stream, and of what happened (trade, delta, status, gap) the newest is dropped, counted per stream, and reported as a
+    `Gap` once there is room. The newest, not the oldest: the hole then begins where the memory ends and is one per stream, dropping costs
+    nothing while the machine is already late, and what has been accepted stays accepted, which is what a spool behind `overflow` will need.
+    """
+
+    def __init__(
+        self, client: Client, keys: Keys, settings: BusSettings, *, producer: str, metrics: PublisherMetrics | None = None
+    ) -> None:
+        self.client = client
+        self.keys = keys
+        self.settings = settings
+        self.producer = producer
+        self.metrics = metrics or PublisherMetrics()
+        self.epoch = time.time_ns()
+        self.acknowledged = 0
+        self.health = Health(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
+        self.told: set[tuple[Stream, str]] = set()
+        self._venue = ""
+        self._streams: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
+        self._lanes = [Lane(self, partition) for partition in range(keys.partitions)]
+        self._bound = settings.pending
+        self._room = settings.pending  # of the fast path: 0 while tight
+        self._spare = 0  # the room there is while tight
+        self._tight = False
+        self._losing: set[Stream] = set()
+        self._reported_at = 0.0
+        self._running = False
+        self._drained = asyncio.Event()
+
+    @property
+    def pending(self) -> int:
+        """Entries that are not acknowledged: waiting or in flight."""
+        return self._bound - (self._spare if self._tight else self._room)
+
+    def publish(self, event: Event) -> None:
+        """Put an event on the tape, soon. Never waits and never fails for load.
+
+        Raises `BusError` for an event of another venue than those before: numbers are per venue, and a publisher has one.
+        """
+        try:
+            stream = self._streams[event.__class__][event.instrument]
+        except KeyError:
+            stream = self._open(event)
+        if self._room <= 0:
+            self._publish_tight(stream, event)
+            return
+        self._room -= 1
+        pending = stream.pending
+        if not pending:
+            lane = stream.lane
+            if not lane.dirty:
+                lane.wake.set()
+            lane.dirty.append(stream)
+        pending.append(event)
+
+    def publish_all(self, events: Iterable[Event]) -> None:
+        """`publish` each, in order."""
+        for event in events:
+            self.publish(event)
+
+    async def run(self) -> None:
+        """Write what is published, until cancelled. Raises `Superseded` when the producer was started again elsewhere."""
+        self._running = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                for partition, lane in enumerate(self._lanes):
+                    group.create_task(lane.run(), name=f"bus.lane.{self.producer}.{partition}")
+        except BaseExceptionGroup as failures:
+            if (superseded := failures.subgroup(Superseded)) is not None:
+                raise _first(superseded) from None
+            raise
+        finally:
+            self._running = False
+            self._drained.set()  # who waits for it in `drain` has to write now
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Whether all that was published is acknowledged, within `timeout_s`. Works while `run` does, and after it was cancelled."""
+        self._report_losses(at_once=True)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.pending:
+                    if self._running:
+                        self._drained.clear()
+                        await self._drained.wait()
+                    else:
+                        for lane in self._lanes:
+                            await lane.write_pending()
+                    self._report_losses(at_once=True)
+        except (TimeoutError, Superseded):
+            log.warning("bus.not_drained", producer=self.producer, pending=self.pending)
+            return False
+        return True
+
+    async def last(self, kind: str, instruments: Sequence[str], venue: str) -> dict[str, Event]:
+        """The newest event of this venue per instrument, of those that have one: what this producer's predecessor left behind.
+
+        A status is asked for by `venue:kind` of its feed (`binance:quote`). Raises `BusError` when the server does not answer.
+        """
+        execute: Any = self.client.execute_command
+        found: dict[str, Event] = {}
+        try:
+            values = await asyncio.gather(*(execute("HGET", self.keys.last(kind, name), venue) for name in instruments[:LAST_AT_ONCE]))
+            for start in range(LAST_AT_ONCE, len(instruments), LAST_AT_ONCE):
+                part = instruments[start : start + LAST_AT_ONCE]
+                values += await asyncio.gather(*(execute("HGET", self.keys.last(kind, name), venue) for name in part))
+        except UNAVAILABLE as exc:
+            raise BusError(f"last values: {exc}") from exc
+        for instrument, value in zip(instruments, values, strict=True):
+            if value is not None:
+                try:
+                    found[instrument] = decode(value)
+                except msgspec.MsgspecError:
+                    log.warning("bus.foreign", key=self.keys.last(kind, instrument), field=venue)
+        return found
+
+    def overflow(self, stream: Stream, event: Event) -> None:
+        """Where an event goes for which there is no room: nowhere yet; it is counted, and reported when there is. A spool would go here."""
+        self.lose(stream, GapCause.OVERFLOW, event.received_ts, event.received_ts, 1)
+
+    def lose(self, stream: Stream, cause: GapCause, from_ts: int, to_ts: int, missed: int) -> None:
+        """Take note that so many events of a stream will not be on the tape; a gap will say so."""
+        stream.lose(cause, from_ts, to_ts, missed)
+        self._losing.add(stream)
+        self.metrics.dropped(stream.kind, missed, cause)
+
+    def acknowledge(self, entries: int) -> None:
+        """Called by a lane: so many are on the tape, and their room is free."""
+        self.acknowledged += entries
+        if self._tight:
+            self._spare += entries
+            if self._spare > self._bound // TIGHT_ENDS:
+                self._loosen()
+        else:
+            self._room += entries
+        self._report_losses()
+        pending = self.pending
+        self.metrics.pending(pending)
+        if not pending:
+            self._drained.set()
+
+    def publish_again(self, stream: Stream) -> None:
+        """Called by a lane when the server has lost it: the newest of a state goes on the tape once more, before what is pending."""
+        events = list(stream.newest.values())
+        if not events:
+            return
+        if not stream.pending:
+            stream.lane.dirty.append(stream)
+        stream.pending[:0] = events
+        self._take_room(len(events))
+
+    def _open(self, event: Event) -> Stream:
+        """The first event of a stream."""
+        if self._venue and event.venue != self._venue:
+            raise BusError(f"{self.producer} publishes {self._venue}, not {event.venue}")
+        self._venue = event.venue
+        kind = KIND_OF[type(event)]
+        lane = self._lanes[self.keys.partition(event.instrument)]
+        stream = Stream(event, self.keys, getattr(self.settings.max_len, kind), lane, self.epoch)
+        for other in self._streams.values():  # a venue's own stream takes both its statuses and its gaps, under one numbering
+            if (found := other.get(event.instrument)) is not None and found.key == stream.key:
+                stream = found
+                break
+        else:
+            lane.streams.append(stream)
+        self._streams[type(event)][event.instrument] = stream
+        return stream
+
+    def _publish_tight(self, stream: Stream, event: Event) -> None:
+        if not self._tight:
+            self._tighten()
+        pending = stream.pending
+        if stream.conflates and pending:
+            self.metrics.conflated(stream.kind, 1)
+            pending[-1] = event
+        elif stream.conflates or self._spare > 0:  # a state's newest is kept beyond the bound: at most one per stream
+            self._spare -= 1
+            if not pending:
+                stream.lane.dirty.append(stream)
+                stream.lane.wake.set()
+            pending.append(event)
+        else:
+            self.overflow(stream, event)
+
+    def _tighten(self) -> None:
+        """The memory is used up: from here on, states conflate."""
+        freed = 0
+        for lane in self._lanes:
+            for stream in lane.dirty:
+                if stream.conflates and (extra := len(stream.pending) - 1) > 0:
+                    del stream.pending[:extra]
+                    self.metrics.conflated(stream.kind, extra)
+                    freed += extra
+        self._tight, self._spare, self._room = True, self._room + freed, 0
+        log.warning("bus.pending_full", producer=self.producer, pending=self._bound, conflated=freed)
+
+    def _loosen(self) -> None:
+        self._tight, self._room, self._spare = False, self._spare, 0
+        log.info("bus.pending_free", producer=self.producer, pending=self.pending)
+
+    def _take_room(self, entries: int) -> None:
+        if self._tight:
+            self._spare -= entries
+        else:
+            self._room -= entries
+
+    def _report_losses(self, *, at_once: bool = False) -> None:
+        """Publish a gap for what streams lost; while there is no room for it, the loss is remembered."""
+        now = time.monotonic()
+        if not self._losing or (not at_once and (self._tight or now < self._reported_at + REPORT_S)):
+            return
+        self._reported_at = now
+        losing, self._losing = self._losing, set()
+        for stream in losing:
+            for gap in stream.gaps(time.time_ns()):
+                name = stream.key.decode()
+                log.warning("bus.gap", stream=name, cause=gap.cause.value, missed=gap.missed, from_ts=gap.from_ts, to_ts=gap.to_ts)
+                self.publish(gap)
+
+
+LAST_AT_ONCE: Final = 50
+"""Requests in flight for last values: each takes a connection."""
+
+
+def _first(group: BaseExceptionGroup[Superseded]) -> Superseded:
+    exc: BaseException = group
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    assert isinstance(exc, Superseded)
+    return exc

@@ -205,7 +205,7 @@ def _show(value: Any, hidden: str | None) -> str:
     """A value for a message: as TOML would have it, cut where long, hidden where secret."""
     if hidden == "all":
         return HIDDEN
-    text = json.dumps(shown(str(value)) if hidden else value, ensure_ascii=False, default=str)
+    text = shown(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 80 else text[:79] + "…"
 
 

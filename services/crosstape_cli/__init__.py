@@ -1,0 +1,1 @@
+"""The `crosstape` command: one module a subcommand, and what they share."""

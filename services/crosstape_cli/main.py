@@ -1,0 +1,77 @@
+"""The `crosstape` command. Each subcommand is imported when it is used: a connector's process does not load the table of `watch`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError
+
+from crosstape.errors import CrosstapeError
+from crosstape.lifecycle import Exit, code_of
+from crosstape.version import __version__
+
+COMMANDS: Final = {
+    "demo": "Simulated venues and a consolidated quote, offline: the whole tape on this machine.",
+    "up": "Run the live venues of your settings, the aggregator and, where none is set, the server.",
+    "watch": "Live table of a running tape: legs and consolidated quotes.",
+    "connector": "Run one venue's connector.",
+    "aggregator": "Run the aggregator.",
+    "simulate": "Serve simulated venues on this machine.",
+    "normalize": "Turn a capture of a venue's frames into events, one JSON a line.",
+    "schema": "Print the JSON Schema or the AsyncAPI document of the tape.",
+    "health": "Ask a running service whether it is well.",
+}
+
+
+def build(*, summaries: bool = True) -> App:
+    """The command line. A summary given here would hide the command's own help: they are for the list of commands only."""
+    app = App(
+        name="crosstape",
+        help="An auditable consolidated tape for crypto: venues' WebSockets → Redis Streams → one consolidated quote.",
+        help_format="plaintext",
+        help_epilogue=(
+            "Settings: a TOML file (--settings FILE or CROSSTAPE_SETTINGS), then CROSSTAPE_SECTION__KEY variables over it."
+            " Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 bus unreachable, 4 superseded, 5 not proven (demo)."
+        ),
+        version=__version__,
+    )
+    for order, (name, summary) in enumerate(COMMANDS.items()):
+        app.command(f"crosstape_cli.{name}:{name}", name=name, help=summary if summaries else None, sort_key=order)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Mistakes in a command line or a setting are told on standard error, a line each."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app = build(summaries=not tokens or tokens[0] not in COMMANDS)
+        done = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as exc:
+        command = next((token for token in tokens if token in COMMANDS), "")
+        _complain(f"{_one_line(exc)} (see: crosstape {command}{' ' if command else ''}--help)")
+        return Exit.USAGE
+    except CrosstapeError as exc:
+        _complain(str(exc))
+        return code_of(exc)
+    except BrokenPipeError:
+        # Who read our output has gone, as `head` does. Standard output must not be flushed into the broken pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    return done if isinstance(done, int) else Exit.OK
+
+
+def _one_line(exc: CycloptsError) -> str:
+    return " ".join(str(exc).split())
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        print(f"crosstape: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

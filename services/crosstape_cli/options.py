@@ -1,0 +1,32 @@
+"""Options that several commands have, and what follows from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from crosstape import settings_file
+from crosstape.errors import SettingsError
+from crosstape.settings import Settings
+from crosstape_connector.venues import VENUES
+
+SettingsFile = Annotated[
+    Path | None,
+    Parameter(name="--settings", help="Settings file (TOML); default: the one CROSSTAPE_SETTINGS names, else none."),
+]
+
+
+def load(path: Path | None) -> Settings:
+    """The settings, all of whose venues are known here. Raises `SettingsError` with a line per mistake."""
+    settings = settings_file.load(path)
+    mistakes = [
+        f"venues.{name}: no such venue; " + (f"did you mean venues.{guess}?" if guess else f"there are {', '.join(VENUES)}")
+        for name in settings.venues
+        if name not in VENUES
+        for guess in [settings_file.nearest(name, VENUES)]
+    ]
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return settings

@@ -1,0 +1,20 @@
+"""`crosstape schema`: the contract, for other languages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from crosstape_schemas.export import asyncapi as asyncapi_document
+from crosstape_schemas.export import json_schema
+
+
+def schema(
+    *, asyncapi: Annotated[bool, Parameter(negative="", help="Print the AsyncAPI 3 document of all streams and channels instead.")] = False
+) -> None:
+    """Print the JSON Schema of all events."""
+    document = asyncapi_document() if asyncapi else json_schema()
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

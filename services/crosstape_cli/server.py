@@ -1,0 +1,65 @@
+"""Which server a command uses: the one of `bus.url`, else the embedded one that `crosstape up` runs in the run directory."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from crosstape.errors import BusError
+from crosstape.run_dir import run_dir
+from crosstape.settings import Settings
+
+URL_FILE: Final = "bus.url"
+"""In the run directory, while an embedded server runs: its url."""
+
+
+def located(settings: Settings) -> Settings:
+    """The settings with a `bus.url`. Raises `BusError` if none is set and no embedded server runs."""
+    if settings.bus.url:
+        return settings
+    directory = run_dir(settings.run)
+    try:
+        url = (directory / URL_FILE).read_text().strip()
+    except OSError:
+        url = ""
+    if not _listens(url):
+        raise BusError(f"no server: bus.url is not set, and no `crosstape up` runs with {directory}")
+    return with_url(settings, url)
+
+
+def with_url(settings: Settings, url: str) -> Settings:
+    """The settings, for the server at `url`."""
+    return msgspec.structs.replace(settings, bus=msgspec.structs.replace(settings.bus, url=url))
+
+
+@contextmanager
+def announced(directory: Path, url: str) -> Iterator[None]:
+    """For the length of the block, `located` finds this server."""
+    path = directory / URL_FILE
+    path.write_text(f"{url}\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def redis_cli(url: str) -> str:
+    """How to look at that server by hand."""
+    return f"redis-cli -s {url.removeprefix('unix://')}" if url.startswith("unix://") else f"redis-cli -u {url}"
+
+
+def _listens(url: str) -> bool:
+    if not url.startswith("unix://"):
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            probe.connect(url.removeprefix("unix://"))
+    except OSError:
+        return False
+    return True

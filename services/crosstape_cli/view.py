@@ -1,0 +1,109 @@
+"""Consolidated quotes for the eye: a table for a terminal, lines for anything else. From values to values; `live` shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from crosstape_schemas import Cbbo, FeedState, Leg, Market
+
+SECOND_NS: Final = 1_000_000_000
+_NOTHING: Final = "–"
+
+
+def table(quotes: Mapping[str, Cbbo], *, now: int, rows: int, title: str = "") -> Table:
+    """One row an instrument and, where they fit into `rows`, one below it for each leg. `now`: ns since the epoch."""
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim", expand=False)
+    for heading in ("", "bid size", "bid", "ask", "ask size"):
+        made.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    made.add_column("bps", justify="right", no_wrap=True)
+    made.add_column("age", justify="right", no_wrap=True)
+    made.add_column("VWAP 1m", justify="right", no_wrap=True)
+    made.add_column("", no_wrap=True)
+    with_legs = sum(1 + len(quote.legs) for quote in quotes.values()) <= rows
+    for name in sorted(quotes):
+        quote = quotes[name]
+        made.add_row(*_consolidated(quote, now), style="bold" if with_legs else "")
+        if with_legs:
+            for leg in quote.legs:
+                made.add_row(*_leg(leg, quote, now), style="" if leg.excluded is None else "dim")
+    return made
+
+
+def line(quote: Cbbo) -> str:
+    """The same in one line of text: `BTC-USDT  63000.1 × 0.5 / 63000.2 × 1.25  0.02 bps  3 venues  normal`."""
+    bid, ask = (
+        f"{number(price)} × {number(size)}" for price, size in ((quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size))
+    )
+    bps = _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}"
+    legs = ", ".join(f"{leg.venue} {state_of(leg)}" for leg in quote.legs)
+    return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {quote.venues} venues  {quote.market.value}  ({legs})"
+
+
+def number(value: Decimal | None) -> str:
+    """A price or size in full, without an exponent and without trailing zeros after the point."""
+    if value is None:
+        return _NOTHING
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def age(ts: int | None, now: int) -> str:
+    """How long ago: `0.12 s`, `45 s`, `3 min`. Negative where a clock is ahead of ours: it is not hidden."""
+    if ts is None:
+        return _NOTHING
+    seconds = (now - ts) / SECOND_NS
+    if seconds >= 120:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2f} s"
+
+
+def state_of(leg: Leg) -> str:
+    """`live`, or why the leg does not count: `recovering`, `outlier`, …"""
+    if leg.excluded is None:
+        return leg.state.value
+    return leg.state.value if leg.state is not FeedState.LIVE else leg.excluded.value
+
+
+def _consolidated(quote: Cbbo, now: int) -> list[Text]:
+    minute = quote.vwap.get("1m")
+    flag = "" if quote.market is Market.NORMAL else f" {quote.market.value}"
+    return _texts(
+        quote.instrument,
+        number(quote.bid_size),
+        number(quote.bid_price),
+        number(quote.ask_price),
+        number(quote.ask_size),
+        _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}",
+        age(quote.ts, now),
+        _NOTHING if minute is None or minute.price is None else f"{minute.price:.8g}",
+        f"{quote.venues} of {len(quote.legs)}{flag}",
+        note_style="green" if quote.market is Market.NORMAL else "yellow",
+    )
+
+
+def _leg(leg: Leg, quote: Cbbo, now: int) -> list[Text]:
+    cells = _texts(
+        f"  {leg.venue}",
+        number(leg.bid_size),
+        number(leg.bid_price),
+        number(leg.ask_price),
+        number(leg.ask_size),
+        "",
+        age(leg.quote_ts, now),
+        "",
+        state_of(leg),
+        note_style="green" if leg.excluded is None else "red",
+    )
+    for column, best in ((2, leg.venue in quote.bid_venues), (3, leg.venue in quote.ask_venues)):
+        if best:
+            cells[column].stylize("green")
+    return cells
+
+
+def _texts(*cells: str, note_style: str) -> list[Text]:
+    return [*(Text(cell) for cell in cells[:-1]), Text(cells[-1], style=note_style)]

@@ -1,0 +1,301 @@
+"""Settings: what is read is what was meant, and every mistake is named before anything starts."""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crosstape.errors import SettingsError
+from crosstape.settings import Settings, VenueSettings
+from crosstape.settings_file import describe, load
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A settings file, empty so far."""
+    path = tmp_path / "crosstape.toml"
+    path.touch()
+    return path
+
+
+def test_nothing_set_is_the_defaults() -> None:
+    """A start without a file is useful at once."""
+    settings = load(None, {})
+
+    assert settings == Settings()
+    assert set(settings.venues) == {"binance", "coinbase", "kraken"}
+    assert "BTC-USDT" in settings.venues["kraken"].instruments
+
+
+def test_the_environment_lies_over_the_file(file: Path) -> None:
+    """A container changes one key without a new file."""
+    file.write_text("[bus]\nbatch = 10\ntimeout_s = 2\n[telemetry]\nlog_level = 'debug'\n")
+
+    settings = load(file, {"CROSSTAPE_BUS__BATCH": "20", "CROSSTAPE_AGGREGATOR__OUTLIER_BPS": "12.5", "UNRELATED": "x"})
+
+    assert (settings.bus.batch, settings.bus.timeout_s, settings.telemetry.log_level) == (20, 2.0, "debug")
+    assert settings.aggregator.outlier_bps == Decimal("12.5")
+
+
+def test_the_environment_can_name_the_file(file: Path) -> None:
+    """Where no option can be given."""
+    file.write_text("[bus]\nprefix = 'other'\n")
+
+    assert load(None, {"CROSSTAPE_SETTINGS": str(file)}).bus.prefix == "other"
+
+
+def test_decimals_do_not_pass_through_floats(file: Path) -> None:
+    """The digits of the file are the digits of the setting."""
+    file.write_text("[aggregator]\noutlier_bps = 0.1\n")
+
+    assert load(file, {}).aggregator.outlier_bps == Decimal("0.1")
+
+
+def test_a_named_venue_keeps_what_the_file_does_not_say(file: Path) -> None:
+    """One key of one venue is one line; the other venues stay."""
+    file.write_text("[venues.kraken]\nbook_depth = 25\n[venues.other]\ninstruments = ['A-B']\n")
+
+    venues = load(file, {}).venues
+
+    defaults = Settings().venues
+    assert venues["kraken"] == msgspec.structs.replace(defaults["kraken"], book_depth=25)
+    assert venues["binance"] == defaults["binance"]
+    assert venues["other"] == VenueSettings(instruments=("A-B",))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("INSTRUMENTS", "BTC-USD, ETH-USD", ("BTC-USD", "ETH-USD")),
+        ("INSTRUMENTS", '["BTC-USD"]', ("BTC-USD",)),
+        ("INSTRUMENTS", "['BTC-USD']", ("BTC-USD",)),
+        ("INSTRUMENTS", "", ()),
+        ("KINDS", "trade,quote", ("trade", "quote")),
+        ("ENABLED", "false", False),
+        ("ENABLED", "1", True),
+        ("BOOK_DEPTH", "25", 25),
+        ("SILENCE_S", "2.5", 2.5),
+        ("WS_URL", "ws://127.0.0.1:1", "ws://127.0.0.1:1"),
+        ("WS_URL", '{market = "ws://127.0.0.1:1"}', {"market": "ws://127.0.0.1:1"}),
+        ("WS_URL", '{"market": "ws://127.0.0.1:1"}', {"market": "ws://127.0.0.1:1"}),
+        ("WS_URL__MARKET", "ws://127.0.0.1:1", {"market": "ws://127.0.0.1:1"}),
+    ],
+)
+def test_the_environment_speaks_every_type(name: str, text: str, value: object) -> None:
+    """Lists by commas, or as TOML or JSON; tables as TOML or JSON, or one variable a key."""
+    venue = load(None, {f"CROSSTAPE_VENUES__KRAKEN__{name}": text}).venues["kraken"]
+
+    assert getattr(venue, name.partition("__")[0].lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("toml", "expected"),
+    [
+        ("[bus]\nbacth = 1", ["bus.bacth", "did you mean bus.batch?"]),
+        ("[buss]\nbatch = 1", ["buss", "did you mean bus?"]),
+        ("frob = 1", ["frob", "bus, run, telemetry, connector, aggregator, venues"]),
+        ("[venues.kraken]\nwsurl = 'x'", ["venues.kraken.wsurl", "did you mean venues.kraken.ws_url?"]),
+        ("[bus]\nbatch = 0", ["bus.batch = 0", "expected a whole number ≥ 1"]),
+        ("[bus]\nbatch = 1.5", ["bus.batch = ", "1.5", "a whole number"]),
+        ("[bus]\nbatch = true", ["bus.batch = true", "a whole number"]),
+        ("[bus]\ntimeout_s = 0", ["bus.timeout_s = 0", "a number > 0"]),
+        ("[bus]\ntimeout_s = inf", ["bus.timeout_s", "a number > 0"]),
+        ("[bus]\ntimeout_s = nan", ["bus.timeout_s", "a number > 0"]),
+        ("[bus.max_len]\ntrade = 'many'", ["bus.max_len.trade", '"many"', "a whole number ≥ 1"]),
+        ("[aggregator]\noutlier_bps = 0", ["aggregator.outlier_bps = 0", "a number > 0"]),
+        ("[aggregator]\noutlier_bps = nan", ["aggregator.outlier_bps", "a number > 0"]),
+        ("[telemetry]\nlog_level = 'inf'", ["telemetry.log_level", '"debug"', 'did you mean "info"?']),
+        ("[telemetry]\nlog_level = 'x'", ["telemetry.log_level", 'one of "debug", "error", "info", "warning"']),
+        ("[telemetry]\nhttp_port = 70000", ["telemetry.http_port = 70000", "≥ 0 and ≤ 65535"]),
+        ("[venues.kraken]\nkinds = ['trade', 'qoute']", ["venues.kraken.kinds", 'did you mean "quote"?']),
+        ("[venues.kraken]\nkinds = 3", ["venues.kraken.kinds = 3", "a list of one of"]),
+        ("[venues.kraken]\ninstruments = 'BTC-USD'", ["venues.kraken.instruments", "a list of text"]),
+        ("[venues.kraken]\nws_url = 1", ["venues.kraken.ws_url = 1", "text or a table of text"]),
+        ("[venues.kraken]\nenabled = 'no'", ["venues.kraken.enabled", "true or false"]),
+        ("[venues]\nkraken = 1", ["venues.kraken = 1", "expected a table"]),
+        ("bus = 'redis://x'", ["bus = ", "expected a table"]),
+        ("venues = ['kraken']", ["venues = ", "expected a table"]),
+        ("[bus]\nurl = 3", ["bus.url", "text"]),
+        ("[bus\n", ["not TOML", "line 1"]),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(file: Path, toml: str, expected: list[str]) -> None:
+    """Its path, the value, what may stand there and the nearest name; and the file."""
+    file.write_text(toml)
+
+    with pytest.raises(SettingsError) as caught:
+        load(file, {})
+
+    for part in [*expected, file.name]:
+        assert part in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("CROSSTAPE_BUS__BACTH", "1", "did you mean bus.batch?"),
+        ("CROSSTAPE_BUS__BATCH", "many", 'bus.batch = "many" (CROSSTAPE_BUS__BATCH): expected a whole number ≥ 1'),
+        ("CROSSTAPE_BUS__BATCH", "[1", "expected a whole number ≥ 1"),
+        ("CROSSTAPE_BUS_URL", "redis://x", "did you mean CROSSTAPE_BUS__URL"),
+        ("CROSSTAPE_VENUES", "kraken", "did you mean CROSSTAPE_VENUES__<KEY>"),
+        ("CROSSTAPE_BUS____URL", "redis://x", "did you mean CROSSTAPE_BUS__URL"),
+        ("CROSSTAPE_VENUES__KRAKEN", "x", "expected a table"),
+        ("CROSSTAPE_VENUES__KRAKEN__KINDS", "trade,qoute", 'did you mean "quote"?'),
+        ("CROSSTAPE_VENUES__KRAKEN__WS_URL", "{x", "text or a table of text"),
+        ("CROSSTAPE_AGGREGATOR__OUTLIER_BPS", "x", "a number > 0"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(name: str, text: str, expected: str) -> None:
+    """With the variable it came from; one underscore too few is a mistake, not a silence."""
+    with pytest.raises(SettingsError) as caught:
+        load(None, {name: text})
+
+    assert expected in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_variables_that_are_not_settings_are_left_alone() -> None:
+    """Other tools of ours have variables too."""
+    assert load(None, {"CROSSTAPE_CORPUS": "/x", "CROSSTAPE_": "", "CROSSTAPE_SUPERVISED": "1"}) == Settings()
+
+
+def test_all_mistakes_are_told_at_once(file: Path) -> None:
+    """One line each: nobody starts five times to learn of five."""
+    file.write_text("x = 1\n[bus]\nbatch = 0\nurll = ''\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load(file, {"CROSSTAPE_RUN__DRAIN_S": "never"})
+
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """Not a start with the defaults."""
+    with pytest.raises(SettingsError, match=r"nothing.toml: cannot read the settings file: No such file"):
+        load(tmp_path / "nothing.toml", {})
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        f"[bus]\npassword = '{SECRET}'",
+        f"[bus]\nurl = 'redis://user:{SECRET}@host/0'",
+        f"[bus]\nurl = 'redis://:{SECRET}@host/0'",
+        f"[bus]\nurl = 'redis://host/0?password={SECRET}'",
+        f"[bus]\nurl = ['redis://user:{SECRET}@host']",
+        f"[bus]\npassword = ['{SECRET}']",
+        f"bus = 'redis://user:{SECRET}@host'",
+    ],
+)
+def test_a_secret_in_the_file_is_refused_unseen(file: Path, toml: str) -> None:
+    """Files are copied and committed; the message does not repeat the secret."""
+    file.write_text(toml)
+
+    with pytest.raises(SettingsError) as caught:
+        load(file, {})
+
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "bus" in str(caught.value)
+
+
+def test_secrets_come_from_the_environment_and_stay_out_of_sight() -> None:
+    """No repr shows them, of the section or of the whole, rich's neither."""
+    settings = load(None, {"CROSSTAPE_BUS__PASSWORD": SECRET, "CROSSTAPE_BUS__URL": f"rediss://user:{SECRET}@host:1/0?password={SECRET}"})
+
+    assert settings.bus.password == SECRET
+    assert SECRET in settings.bus.url
+    for text in (repr(settings), str(settings.bus), repr(list(settings.bus.__rich_repr__()))):
+        assert SECRET not in text
+        assert "rediss://***@host:1/0?password=***" in text
+
+
+def test_a_user_without_a_password_may_stand_in_the_file(file: Path) -> None:
+    """A name is no secret."""
+    file.write_text("[bus]\nurl = 'redis://reader@host/0'\n")
+
+    assert load(file, {}).bus.url == "redis://reader@host/0"
+
+
+@pytest.mark.parametrize("from_environment", [True, False])
+def test_a_password_can_stand_in_a_file_of_its_own(tmp_path: Path, file: Path, *, from_environment: bool) -> None:
+    """As container platforms mount them; the white space of an editor does not count."""
+    secret = tmp_path / "password"
+    secret.write_text(f" {SECRET}\n")
+    if not from_environment:
+        file.write_text(f"[bus]\npassword_file = '{secret}'\n")
+
+    assert load(file, {"CROSSTAPE_BUS__PASSWORD_FILE": str(secret)} if from_environment else {}).bus.password == SECRET
+
+
+def test_an_outright_password_goes_before_a_file(tmp_path: Path) -> None:
+    """What is nearer to the start wins."""
+    environ = {"CROSSTAPE_BUS__PASSWORD_FILE": str(tmp_path / "nothing"), "CROSSTAPE_BUS__PASSWORD": SECRET}
+
+    assert load(None, environ).bus.password == SECRET
+
+
+def test_a_password_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """Not an empty password."""
+    with pytest.raises(SettingsError, match=r"bus.password_file = .*cannot be read"):
+        load(None, {"CROSSTAPE_BUS__PASSWORD_FILE": str(tmp_path / "nothing")})
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `load()` of a service sees."""
+    for name in [name for name in os.environ if name.startswith("CROSSTAPE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CROSSTAPE_BUS__PREFIX", "mine")
+
+    assert load().bus.prefix == "mine"
+
+
+@given(
+    st.recursive(st.booleans() | st.integers() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3), max_leaves=5)
+)
+def test_any_value_is_read_or_refused_cleanly(value: Any) -> None:
+    """Whatever stands under a key: a setting or a `SettingsError`, nothing else."""
+    for key in (
+        "bus.batch",
+        "bus.url",
+        "bus.timeout_s",
+        "telemetry.log_level",
+        "venues.kraken.kinds",
+        "venues.kraken.ws_url",
+        "venues",
+        "run",
+    ):
+        text = str(value).replace("\x00", "")
+        try:
+            load(None, {f"CROSSTAPE_{key.upper().replace('.', '__')}": text})
+        except SettingsError as exc:
+            assert key.partition(".")[0] in str(exc).lower()  # noqa: PT017
+
+
+def test_every_setting_can_be_described() -> None:
+    """The words of the error messages are those of the reference."""
+    from typing import get_type_hints
+
+    from crosstape.settings import AggregatorSettings, BusSettings
+
+    hints = {
+        name: hint
+        for cls in (BusSettings, AggregatorSettings, VenueSettings)
+        for name, hint in get_type_hints(cls, include_extras=True).items()
+    }
+
+    assert describe(hints["batch"]) == "a whole number ≥ 1"
+    assert describe(hints["outlier_bps"]) == "a number > 0"
+    assert describe(hints["windows"]) == "a list of text"
+    assert describe(hints["ws_url"]) == "text or a table of text"
+    assert describe(hints["enabled"]) == "true or false"

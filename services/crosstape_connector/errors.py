@@ -1,5 +1,9 @@
 """Errors of the connector. `retry` says whether a new connection may help."""
 
+from typing import Final
+
+import msgspec
+
 from crosstape.errors import CrosstapeError
 
 
@@ -61,3 +65,12 @@ class OversizedFrame(FrameError):
     """Larger than the endpoint's `max_frame_bytes`."""
 
     kind = "oversized"
+
+
+FRAME_ERRORS: Final = (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that a parser may raise: what the bytes on a socket can do to it. `except FRAME_ERRORS`, count by `frame_error_kind`, go on."""
+
+
+def frame_error_kind(error: BaseException) -> str:
+    """The word to count one of `FRAME_ERRORS` by."""
+    return error.kind if isinstance(error, FrameError) else FrameError.kind

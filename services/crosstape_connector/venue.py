@@ -1,7 +1,7 @@
 """The seam between a venue and the machinery that runs it.
 
-A venue is data: a `Venue` with its endpoints, rules and pure functions. What a parser may find in a frame is an `Output`: an event of the tape,
-a change of a book (which the book engine turns into events), or word about the session itself. Nothing here does I/O or reads a clock.
+A venue is data: a `Venue` with its endpoints, rules and pure functions. What a parser may find in a frame is an `Output`: an event of the
+tape, a change of a book (which the book engine turns into events), or word about the session itself. No I/O here, and no clock.
 """
 
 from __future__ import annotations
@@ -137,12 +137,12 @@ class Parser(Protocol):
     """What one connection's frames mean. May hold state of that connection; thrown away with it."""
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """Everything in one frame, in order. Raises `FrameError`, `msgspec.MsgspecError` or `UnicodeDecodeError` for one that cannot be used."""
+        """Everything in one frame, in order. Raises one of `errors.FRAME_ERRORS` for a frame that cannot be used."""
         ...
 
 
 Symbols = Mapping[str, str]
-"""Their symbol → our instrument."""
+"""Their symbol → our instrument. Parsers look it up anew, so that it may grow while they run."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -245,8 +245,10 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     book: BookRule
     snapshots: SnapshotSource | None = None
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
-    """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told."""
+    """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
     quote_from_book: bool = False
     """The venue's quote feed is the top of its book, proven with it."""
+    aliases: tuple[str, ...] = ()
+    """Other names that recordings have this venue under."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""

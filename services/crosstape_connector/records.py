@@ -1,0 +1,72 @@
+"""What is known of one feed, across connections."""
+
+from __future__ import annotations
+
+import msgspec
+
+from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Instrument, Quote, Status, Ticker
+
+
+class FeedRecord:
+    """One feed's state. Read by the watchdog and the metrics, written by `Feeds` only."""
+
+    __slots__ = (
+        "confirmed", "count", "gap_from", "instrument", "kind", "last", "opened_ts", "reason", "received_ts", "sessions",
+        "state", "symbol", "venue", "venue_ts",
+    )  # fmt: skip
+
+    def __init__(self, instrument: Instrument, kind: str) -> None:
+        self.venue = instrument.venue
+        self.kind = kind
+        self.instrument = instrument.name
+        self.symbol = instrument.symbol
+        self.state = FeedState.CONNECTING
+        self.reason = ""
+        self.received_ts = 0
+        """Of the newest data, published or not (a book's level may be out of sight); 0: never."""
+        self.venue_ts: int | None = None
+        self.count = 0
+        """Data so far: two readings of it and of `received_ts` give the usual interval."""
+        self.confirmed = False
+        """The venue acknowledged the subscription on the newest connection."""
+        self.opened_ts = 0
+        """When its newest connection subscribed it; 0: never."""
+        self.sessions = 0
+        """Connections that have it now: two while one replaces the other."""
+        self.gap_from = 0
+        """Since when data are missing because a connection was lost; 0: none are."""
+        self.last: Quote | Book | Ticker | None = None
+        """What was published last, where only the newest matters."""
+
+    def turn(self, state: FeedState, reason: str, now: int) -> list[Event]:
+        """Change the state: a `Status`, and the last quote or book anew with that state; nothing if it is so already."""
+        if state is self.state and reason == self.reason:
+            return []
+        self.state, self.reason = state, reason
+        events: list[Event] = [Status(self.venue, self.instrument, None, now, self.kind, state, reason)]
+        if state is not FeedState.LIVE and isinstance(self.last, Quote | Book) and self.last.state is not state:
+            self.last = msgspec.structs.replace(self.last, state=state)
+            events.append(self.last)
+        return events
+
+    def live(self, now: int) -> list[Event]:
+        """Data are here."""
+        return self.turn(FeedState.LIVE, "", now)
+
+    def gap(self, to_ts: int, missed: int | None, cause: GapCause, *, from_ts: int | None = None, venue_ts: int | None = None) -> Gap:
+        """Something is missing, since the newest data if not told otherwise."""
+        start = from_ts if from_ts is not None else self.gap_from or self.received_ts or to_ts
+        return Gap(self.venue, self.instrument, venue_ts, to_ts, self.kind, start, to_ts, missed, cause)
+
+    def resumed(self, now: int) -> list[Event]:
+        """The gap that a lost connection left, now that data are here again, if it did."""
+        if not self.gap_from:
+            return []
+        gap = self.gap(now, None, GapCause.DISCONNECT)
+        self.gap_from = 0
+        return [gap]
+
+    def interrupted(self, since_ts: int) -> None:
+        """A connection is gone: data are missing since then, if there ever were any."""
+        self.confirmed = False
+        self.gap_from = self.gap_from or (since_ts if self.received_ts else 0)

@@ -1,0 +1,390 @@
+"""Kraken, spot (WebSocket v2): trades, best bid and ask, book, 24 h ticker, the venue's own status.
+
+Wire    wss://ws.kraken.com/v2, JSON text; data frames have `channel`, replies have `method`
+Docs    https://docs.kraken.com/api/docs/websocket-v2/book and its neighbours
+Quirks  numbers are JSON numbers whose digits matter; `connection_id` can exceed 2^63 (not read); a refused subscription leaves a socket
+        that looks alive; `Error` with a capital E for too many messages; a market without quotes sends zeros and the year 1970; REST says
+        XBT and XDG, the WebSocket BTC and DOGE; `side` is the taker's
+Book    no numbers: a CRC-32 over the digits of the best ten levels. What falls out of the subscribed depth is never deleted, so it is cut
+        after each frame
+"""
+
+# ruff: noqa: D101 (the wire's structs are documented by the venue)
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import chain
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.venue import (
+    Ack,
+    BookRule,
+    BookSnapshot,
+    BookUpdate,
+    Endpoint,
+    Heartbeat,
+    InstrumentSource,
+    Odd,
+    Output,
+    Rejected,
+    Request,
+    Symbols,
+    TradeSnapshot,
+    Venue,
+)
+from crosstape_connector.wire import Serial, known_ns, positive, side
+from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Level, Quote, Side, Status, Ticker, Trade, asset, spot
+
+ID: Final = "kraken"
+STATES: Final = {"online": FeedState.LIVE, "maintenance": FeedState.DOWN}
+"""In any other (`cancel_only`, `post_only`, `limit_only`) quotes cannot be traded on: stale."""
+SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
+CHECKED: Final = 10
+
+
+class RawTrade(msgspec.Struct, frozen=True, gc=False):
+    symbol: str
+    side: str
+    price: Decimal
+    qty: Decimal
+    trade_id: Serial
+    timestamp: str
+
+
+class RawTicker(msgspec.Struct, frozen=True, gc=False):
+    symbol: str
+    bid: Decimal
+    bid_qty: Decimal
+    ask: Decimal
+    ask_qty: Decimal
+    last: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    volume: Decimal | None = None
+    change: Decimal | None = None
+    timestamp: str | None = None
+
+
+class RawLevel(msgspec.Struct, frozen=True, gc=False):
+    price: Decimal
+    qty: Decimal
+
+
+class RawBook(msgspec.Struct, frozen=True, gc=False):
+    symbol: str
+    bids: list[RawLevel]
+    asks: list[RawLevel]
+    checksum: int
+    timestamp: str | None = None
+
+
+class RawStatus(msgspec.Struct, frozen=True):
+    system: str
+
+
+class TradeFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="trade"):
+    type: str
+    data: list[RawTrade]
+
+
+class TickerFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="ticker"):
+    type: str
+    data: list[RawTicker]
+
+
+class BookFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="book"):
+    type: str
+    data: list[RawBook]
+
+
+class StatusFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="status"):
+    data: list[RawStatus]
+
+
+class HeartbeatFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="heartbeat"):
+    pass
+
+
+class OhlcFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="ohlc"):
+    pass
+
+
+class InstrumentFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="instrument"):
+    pass
+
+
+class Level3Frame(msgspec.Struct, frozen=True, tag_field="channel", tag="level3"):
+    pass
+
+
+Frame = TradeFrame | TickerFrame | BookFrame | StatusFrame | HeartbeatFrame | OhlcFrame | InstrumentFrame | Level3Frame
+
+
+class RawResult(msgspec.Struct, frozen=True):
+    channel: str | None = None
+    symbol: str | None = None
+    depth: int | None = None
+
+
+class ReplyFrame(msgspec.Struct, frozen=True):
+    """A reply, or a complaint."""
+
+    channel: str | None = None
+    method: str | None = None
+    req_id: int | None = None
+    success: bool | None = None
+    result: RawResult | None = None
+    symbol: str | None = None
+    error: str | None = None
+    complaint: str | None = msgspec.field(default=None, name="Error")
+
+
+CHANNELS: Final = frozenset({"trade", "ticker", "book", "status", "heartbeat", "ohlc", "instrument", "level3"})
+_frame = msgspec.json.Decoder(Frame).decode
+_reply = msgspec.json.Decoder(ReplyFrame).decode
+_encode = msgspec.json.encode
+
+
+class Parser:
+    """Frames of one connection. It remembers the depth that each book was acknowledged with."""
+
+    __slots__ = ("_depths", "_symbols")
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+        self._depths: dict[str, int] = {}
+
+    def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
+        """See `venue.Parser`."""
+        try:
+            frame = _frame(data)
+        except msgspec.ValidationError as exc:
+            return self._other(data, exc)
+        match frame:
+            case BookFrame():
+                return self._books(frame, received_ts)
+            case TradeFrame():
+                return self._trades(frame, received_ts)
+            case TickerFrame():
+                return [output for raw in frame.data for output in self._ticker(raw, received_ts)]
+            case HeartbeatFrame():
+                return (Heartbeat(),)
+            case StatusFrame():
+                return [_status(raw, received_ts) for raw in frame.data]
+            case _:
+                return ()
+
+    def _instrument(self, symbol: str) -> str:
+        instrument = self._symbols.get(symbol)
+        if instrument is None:
+            raise UnknownSymbol(f"symbol {symbol!r}")
+        return instrument
+
+    def _books(self, frame: BookFrame, received_ts: int) -> Sequence[Output]:
+        outputs: list[Output] = []
+        for raw in frame.data:
+            instrument = self._instrument(raw.symbol)
+            venue_ts = known_ns(raw.timestamp) if raw.timestamp is not None else None
+            bids = [(level.price, level.qty) for level in raw.bids]
+            asks = [(level.price, level.qty) for level in raw.asks]
+            if frame.type == "update":
+                outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks, checksum=raw.checksum))
+            elif frame.type == "snapshot":
+                depth = self._depths.get(raw.symbol)
+                outputs.append(BookSnapshot(instrument, venue_ts, received_ts, bids, asks, checksum=raw.checksum, depth=depth))
+            else:
+                raise UnknownFrame(f"book of type {frame.type!r}")
+        return outputs
+
+    def _trades(self, frame: TradeFrame, received_ts: int) -> Sequence[Output]:
+        replayed = frame.type == "snapshot"
+        if not replayed and frame.type != "update":
+            raise UnknownFrame(f"trade of type {frame.type!r}")
+        trades: list[Trade] = []
+        for raw in frame.data:
+            if not positive(raw.price, raw.qty):
+                raise FrameError(f"trade {raw.trade_id} of {raw.symbol}: {raw.qty} at {raw.price}")
+            trades.append(
+                Trade(
+                    ID, self._instrument(raw.symbol), known_ns(raw.timestamp), received_ts,
+                    raw.price, raw.qty, SIDES.get(raw.side), str(raw.trade_id), replayed,
+                )
+            )  # fmt: skip
+        if not replayed:
+            return trades
+        names = dict.fromkeys(trade.instrument for trade in trades)
+        return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
+
+    def _ticker(self, raw: RawTicker, received_ts: int) -> Sequence[Output]:
+        """Best bid and ask, and the day's figures. Without a time and a price it is a market that has neither."""
+        instrument = self._instrument(raw.symbol)
+        venue_ts = known_ns(raw.timestamp) if raw.timestamp is not None else None
+        bid_price, bid_size = side(raw.bid, raw.bid_qty)
+        ask_price, ask_size = side(raw.ask, raw.ask_qty)
+        if bid_price is None and ask_price is None and raw.timestamp is not None and venue_ts is None:
+            return (Odd("quote"),)
+        outputs: list[Output] = [Quote(ID, instrument, venue_ts, received_ts, bid_price, bid_size, ask_price, ask_size)]
+        if raw.last is not None:
+            outputs.append(Ticker(ID, instrument, venue_ts, received_ts, raw.last, None, raw.high, raw.low, raw.volume, None, raw.change))
+        return outputs
+
+    def _other(self, data: bytes, refused: msgspec.ValidationError) -> Sequence[Output]:
+        """What has no channel that we know: a reply, a complaint, or a frame that is no good."""
+        frame = _reply(data)
+        if frame.channel is not None:
+            if frame.channel in CHANNELS:
+                raise refused
+            raise UnknownFrame(f"channel {frame.channel!r}")
+        if frame.complaint is not None:
+            return (Rejected(frame.complaint, frame.req_id),)
+        result = frame.result or RawResult()
+        symbol = result.symbol if result.symbol is not None else frame.symbol
+        symbols = (symbol,) if symbol is not None else ()
+        if frame.error == "Already subscribed":
+            return (Ack(frame.req_id, result.channel, symbols),)
+        if frame.error is not None or frame.success is False:
+            return (Rejected(frame.error or "refused without a reason", frame.req_id, result.channel, symbols),)
+        if frame.method == "pong":
+            return (Heartbeat(),)
+        if frame.method not in ("subscribe", "unsubscribe"):
+            raise UnknownFrame(f"method {frame.method!r}")
+        if result.channel == "book" and symbol is not None and symbol in self._symbols and result.depth is not None:
+            self._depths[symbol] = result.depth
+        return (Ack(frame.req_id, result.channel, symbols, unsubscribed=frame.method == "unsubscribe"),)
+
+
+def _status(raw: RawStatus, received_ts: int) -> Status:
+    state = STATES.get(raw.system, FeedState.STALE)
+    return Status(ID, VENUE_WIDE, None, received_ts, VENUE_WIDE, state, "" if state is FeedState.LIVE else raw.system)
+
+
+def _request(method: str, request: Request) -> bytes:
+    params: dict[str, Any] = {"channel": request.channel, "symbol": request.symbols}
+    if request.channel == "book":
+        params["depth"] = request.depth
+    if request.channel == "ticker":
+        params["event_trigger"] = "bbo"
+    if method == "subscribe":
+        params["snapshot"] = True
+    return _encode({"method": method, "params": params, "req_id": request.request_id})
+
+
+def subscribe(request: Request) -> bytes:
+    """One message for all symbols; one acknowledgement each. Trades with a snapshot: the last 50 repair a lost connection."""
+    return _request("subscribe", request)
+
+
+def unsubscribe(request: Request) -> bytes:
+    """Must repeat the depth."""
+    return _request("unsubscribe", request)
+
+
+def ping(request_id: int) -> bytes:
+    """`params` in a ping would be an error."""
+    return _encode({"method": "ping", "req_id": request_id})
+
+
+_zeros = re.compile(r" 0*").sub
+
+
+def checksum(bids: Sequence[Level], asks: Sequence[Level]) -> int:
+    """CRC-32 of the best ten asks, then bids: each number's digits as sent, without the point and without leading zeros.
+
+    https://docs.kraken.com/api/docs/guides/spot-ws-book-v2
+    """
+    numbers = list(chain.from_iterable((*asks[:CHECKED], *bids[:CHECKED])))
+    text = " ".join(map(str, numbers))
+    if "E" in text:  # str writes what is below 1E-6 with an exponent
+        text = " ".join([format(number, "f") for number in numbers])
+    return zlib.crc32(_zeros("", f" {text}".replace(".", "")).encode())
+
+
+class RestPair(msgspec.Struct, frozen=True):
+    wsname: str | None = None
+    status: str = "online"
+    tick_size: Decimal | None = None
+    lot_decimals: int | None = None
+
+
+class RestPairs(msgspec.Struct, frozen=True):
+    error: list[str]
+    result: dict[str, RestPair] = {}
+
+
+class RestFault(msgspec.Struct, frozen=True):
+    error: list[str]
+
+
+_pairs = msgspec.json.Decoder(RestPairs).decode
+_fault = msgspec.json.Decoder(RestFault).decode
+
+
+def parse_instruments(body: bytes) -> list[Instrument]:
+    """`AssetPairs`. The names are those of `wsname`, with our names of the assets; pairs without one and dark pools are left out."""
+    answer = _pairs(body)
+    if answer.error:
+        raise FrameError(f"AssetPairs: {', '.join(answer.error)}")
+    found: list[Instrument] = []
+    for name, pair in answer.result.items():
+        base, slash, quote = (pair.wsname or "").partition("/")
+        if not slash or name.endswith(".d"):
+            continue
+        base, quote = asset(base), asset(quote)
+        step = Decimal(1).scaleb(-pair.lot_decimals) if pair.lot_decimals is not None and 0 <= pair.lot_decimals <= 18 else None
+        found.append(
+            Instrument(spot(base, quote), ID, f"{base}/{quote}", base, quote, pair.tick_size, step, active=pair.status == "online")
+        )
+    return found
+
+
+def rest_error(body: bytes) -> str | None:
+    """Errors come with HTTP 200: `{"error": ["EAPI:Rate limit exceeded"]}`."""
+    try:
+        return ", ".join(_fault(body).error) or None
+    except msgspec.MsgspecError:
+        return None
+
+
+VENUE: Final = Venue(
+    id=ID,
+    endpoints=(
+        Endpoint(
+            name="v2",
+            url="wss://ws.kraken.com/v2",
+            channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
+            parser=Parser,
+            subscribe=subscribe,
+            unsubscribe=unsubscribe,
+            ping=ping,
+            ping_s=30.0,
+            silence_s=10.0,  # a heartbeat a second once anything is subscribed
+            topics=300,
+            symbols_per_request=100,
+            requests_per_s=5.0,
+            connects_per_s=0.2,  # about 150 attempts in 10 minutes are said to end in a block
+        ),
+    ),
+    rest_urls={"spot": "https://api.kraken.com"},
+    instruments=InstrumentSource(
+        rest="spot",
+        path="/0/public/AssetPairs",
+        parse=parse_instruments,
+        match=lambda url: urlsplit(url).path.endswith("/0/public/AssetPairs"),
+    ),
+    book=BookRule(
+        snapshot="stream",
+        checksum=checksum,
+        truncates=True,
+        depths=(10, 25, 100, 500, 1000),
+        proof="CRC-32 of the best ten levels with every frame; never crossed",
+    ),
+    trade_ids="contiguous",
+    rest_error=rest_error,
+)

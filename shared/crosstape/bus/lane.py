@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import NoScriptError
 
 from crosstape.bus.connection import ask_raw
+from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.script import WRITE, WRITE_SHA, Failure, Refused, Written, parse_write
 from crosstape.bus.stream import Stream
 from crosstape.errors import Superseded
@@ -73,6 +74,7 @@ class Lane:
         self._registry = publisher.keys.registry(partition).encode()
         self._epoch = str(publisher.epoch).encode()
         self._cap = settings.batch
+        self._writing = asyncio.Lock()
         self._number = 0
         self._in_flight: Batch | None = None
         self._ring: deque[Batch] = deque()
@@ -83,16 +85,24 @@ class Lane:
     async def run(self) -> None:
         """Write until cancelled. Raises `Superseded`."""
         while True:
-            if not self.dirty and self._in_flight is None:
+            if not self.waiting:
                 self.wake.clear()
                 await self.wake.wait()  # as long as it takes: nothing is to be done before
-            await self.write_pending()
+            await self.write_next()
+            raise_if_cancelled()
 
-    async def write_pending(self) -> None:
-        """Write batches until nothing is pending. Cancelled, it leaves the batch in flight for the next call. Raises `Superseded`."""
-        while self.dirty or self._in_flight is not None:
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.dirty) or self._in_flight is not None
+
+    async def write_next(self) -> None:
+        """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call. Raises `Superseded`."""
+        async with self._writing:  # one call in flight, though `run` and `drain` may both want to
             batch = self._in_flight
             if batch is None:
+                if not self.dirty:
+                    return
                 batch = self._in_flight = self._next()
             await self._deliver(batch)
             self._in_flight = None
@@ -184,7 +194,7 @@ class Lane:
         ring = self._ring
         ring.append(batch)
         self._ring_size += batch.size
-        while ring and (ring[0].written_at < now - self._ring_s or self._ring_size > self._ring_bytes):
+        while ring and (ring[0].written_at <= now - self._ring_s or self._ring_size > self._ring_bytes):
             self._ring_size -= ring.popleft().size
 
     async def _recover(self, found: int, batch: Batch) -> deque[Batch]:

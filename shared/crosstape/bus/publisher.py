@@ -60,8 +60,6 @@ class Publisher:
         self._tight = False
         self._losing: set[Stream] = set()
         self._reported_at = 0.0
-        self._running = False
-        self._drained = asyncio.Event()
 
     @property
     def pending(self) -> int:
@@ -96,7 +94,6 @@ class Publisher:
 
     async def run(self) -> None:
         """Write what is published, until cancelled. Raises `Superseded` when the producer was started again elsewhere."""
-        self._running = True
         try:
             async with asyncio.TaskGroup() as group:
                 for partition, lane in enumerate(self._lanes):
@@ -105,22 +102,18 @@ class Publisher:
             if (superseded := failures.subgroup(Superseded)) is not None:
                 raise _first(superseded) from None
             raise
-        finally:
-            self._running = False
-            self._drained.set()  # who waits for it in `drain` has to write now
 
     async def drain(self, timeout_s: float) -> bool:
         """Whether all that was published is acknowledged, within `timeout_s`. Works while `run` does, and after it was cancelled."""
         self._report_losses(at_once=True)
         try:
-            async with asyncio.timeout(timeout_s):
-                while self.pending:
-                    if self._running:
-                        self._drained.clear()
-                        await self._drained.wait()
-                    else:
-                        for lane in self._lanes:
-                            await lane.write_pending()
+            async with asyncio.timeout(timeout_s) as limit:
+                while self.pending or self._losing:
+                    for lane in self._lanes:
+                        while lane.waiting:
+                            await lane.write_next()
+                            if limit.expired():
+                                raise TimeoutError
                     self._report_losses(at_once=True)
         except (TimeoutError, Superseded):
             log.warning("bus.not_drained", producer=self.producer, pending=self.pending)
@@ -169,10 +162,7 @@ class Publisher:
         else:
             self._room += entries
         self._report_losses()
-        pending = self.pending
-        self.metrics.pending(pending)
-        if not pending:
-            self._drained.set()
+        self.metrics.pending(self.pending)
 
     def publish_again(self, stream: Stream) -> None:
         """Called by a lane when the server has lost it: the newest of a state goes on the tape once more, before what is pending."""
@@ -245,8 +235,8 @@ class Publisher:
         if not self._losing or (not at_once and (self._tight or now < self._reported_at + REPORT_S)):
             return
         self._reported_at = now
-        losing, self._losing = self._losing, set()
-        for stream in losing:
+        while self._losing and (self._spare if self._tight else self._room) > 0:
+            stream = self._losing.pop()
             for gap in stream.gaps(time.time_ns()):
                 name = stream.key.decode()
                 log.warning("bus.gap", stream=name, cause=gap.cause.value, missed=gap.missed, from_ts=gap.from_ts, to_ts=gap.to_ts)

@@ -1,0 +1,111 @@
+"""Small events, a publisher that runs, and what is on the tape: for the tests of the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+from redis.asyncio import Redis
+
+from crosstape.bus import Client, Missed, Publisher, PublisherMetrics, Reader, connect
+from crosstape.settings import BusSettings
+from crosstape_schemas import AnyEvent, Event, FeedState, Keys, Quote, Side, Status, Trade, decode
+
+KEYS = Keys()
+BTC = "BTC-USDT"
+ETH = "ETH-USDT"
+TRADES = KEYS.stream("trade", BTC)
+QUOTES = KEYS.stream("quote", BTC)
+GAPS = KEYS.stream("gap", BTC)
+
+
+def trade(number: int, instrument: str = BTC, venue: str = "binance") -> Trade:
+    return Trade(venue, instrument, None, 1_000 + number, Decimal("57000.10"), Decimal(number), Side.BUY, str(number))
+
+
+def quote(number: int, instrument: str = BTC, venue: str = "binance") -> Quote:
+    return Quote(venue, instrument, None, 1_000 + number, Decimal(number), Decimal(1), Decimal(number + 1), Decimal(1))
+
+
+def status(kind: str, state: FeedState = FeedState.LIVE, instrument: str = BTC, venue: str = "binance") -> Status:
+    return Status(venue, instrument, None, 1, kind, state)
+
+
+class Counts(PublisherMetrics):
+    """Metrics that a test can read."""
+
+    def __init__(self) -> None:
+        self.of: Counter[str] = Counter()
+        self.batches: list[int] = []
+
+    def written(self, entries: int, seconds: float) -> None:
+        self.batches.append(entries)
+
+    def conflated(self, kind: str, entries: int) -> None:
+        self.of[f"conflated {kind}"] += entries
+
+    def dropped(self, kind: str, entries: int, cause: str) -> None:
+        self.of[f"dropped {kind} {cause}"] += entries
+
+    def retransmitted(self, entries: int) -> None:
+        self.of["retransmitted"] += entries
+
+    def reconnected(self, seconds: float) -> None:
+        self.of["reconnected"] += 1
+
+
+def fast(url: str, **changes: Any) -> BusSettings:
+    """Settings under which a test waits little."""
+    return BusSettings(**{"url": url, "timeout_s": 1.0, "backoff_s": 0.05, **changes})
+
+
+@contextlib.asynccontextmanager
+async def publishing(
+    settings: BusSettings, *, producer: str = "connector.binance", metrics: PublisherMetrics | None = None, keys: Keys = KEYS
+) -> AsyncIterator[Publisher]:
+    """A publisher that runs for the length of the block."""
+    async with connect(settings) as client, asyncio.TaskGroup() as group:
+        publisher = Publisher(client, keys, settings, producer=producer, metrics=metrics)
+        task = group.create_task(publisher.run())
+        try:
+            yield publisher
+        finally:
+            task.cancel()
+
+
+async def on_tape(client: Client, stream: str = TRADES) -> list[AnyEvent]:
+    """All events of a stream, oldest first."""
+    assert isinstance(client, Redis)
+    return [decode(fields[b"d"]) for _, fields in await client.xrange(stream)]
+
+
+def numbers(events: list[AnyEvent]) -> list[int]:
+    return [event.seq for event in events]
+
+
+def whole(count: int) -> list[int]:
+    """1 … count: the numbers of a stream that lacks nothing and repeats nothing."""
+    return list(range(1, count + 1))
+
+
+async def read_until(reader: Reader, count: int, timeout_s: float = 20.0) -> list[Event]:
+    """The next `count` events of a reader (or more, if more come at once)."""
+    events: list[Event] = []
+    async with asyncio.timeout(timeout_s):
+        while len(events) < count:
+            events += [entry.event for entry in await reader.read(timeout_s=1)]
+    return events
+
+
+class Gaps:
+    """A callback that remembers."""
+
+    def __init__(self) -> None:
+        self.missed: list[Missed] = []
+
+    def __call__(self, missed: Missed) -> None:
+        self.missed.append(missed)

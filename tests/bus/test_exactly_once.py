@@ -1,0 +1,300 @@
+"""Whatever happens to connections and scripts, each event is on the tape once, and its stream numbered without a hole."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from crosstape.bus import Publisher, connect
+from crosstape.embedded import EmbeddedServer
+from crosstape_schemas import Gap, GapCause
+from tests.bus.tape import BTC, ETH, GAPS, KEYS, QUOTES, TRADES, Counts, fast, numbers, on_tape, publishing, quote, trade, whole
+from tests.proxy import proxy
+from tests.waiting import wait_until
+
+
+async def test_an_answer_lost_after_the_script_ran_doubles_nothing(client: Redis, valkey: str) -> None:
+    """The batch is sent again under its number, which the server has seen."""
+    async with proxy(valkey) as net, publishing(fast(net.url)) as publisher:
+        publisher.publish(trade(1))
+        assert await publisher.drain(5)
+        for number in range(2, 12):
+            net.lose_answers = 1
+            publisher.publish(trade(number))
+            assert await publisher.drain(5)
+            assert not net.lose_answers
+    assert numbers(await on_tape(client)) == whole(11)
+
+
+async def test_connections_cut_in_the_middle_of_a_batch_lose_nothing(client: Redis, valkey: str) -> None:
+    """Half a request is no request; the whole of it follows on a new connection."""
+    counts = Counts()
+    async with proxy(valkey) as net, publishing(fast(net.url), metrics=counts) as publisher:
+        for round_ in range(10):
+            net.cut_after = 1 + 3_000 * round_
+            publisher.publish_all(trade(200 * round_ + number) for number in range(1, 201))
+            assert await publisher.drain(5)
+    assert numbers(await on_tape(client)) == whole(2000)
+    assert counts.of["reconnected"]
+
+
+async def test_a_network_that_swallows_everything_is_given_up_on(client: Redis, valkey: str) -> None:
+    """A connection without an answer for `timeout_s` is dropped; the batch goes over the next."""
+    async with proxy(valkey) as net, publishing(fast(net.url, timeout_s=0.2)) as publisher:
+        publisher.publish(trade(1))
+        assert await publisher.drain(5)
+        net.swallowing = True
+        publisher.publish(trade(2))
+        await wait_until(lambda: not publisher.health.well, what="the silence is noticed")
+        net.swallowing = False
+        assert await publisher.drain(5)
+    assert numbers(await on_tape(client)) == whole(2)
+
+
+async def test_a_server_that_is_away_for_long_gets_all_in_order(client: Redis, valkey: str) -> None:
+    """As long as `pending` holds it; the log tells of the outage once, whatever the number of attempts."""
+    async with proxy(valkey) as net, publishing(fast(net.url)) as publisher:
+        net.refusing = True
+        publisher.publish_all(trade(number) for number in range(1, 5001))
+        await wait_until(lambda: net.connections > 5, what="some attempts")
+        publisher.publish_all(trade(number) for number in range(5001, 6001))
+        net.refusing = False
+        assert await publisher.drain(10)
+    events = await on_tape(client)
+    assert numbers(events) == whole(6000)
+    assert [event.received_ts for event in events] == [1_000 + number for number in range(1, 6001)]
+
+
+async def test_a_server_that_forgot_the_script_is_taught_it_again(client: Redis, valkey: str) -> None:
+    """NOSCRIPT is no outage."""
+    counts = Counts()
+    async with publishing(fast(valkey), metrics=counts) as publisher:
+        for number in range(1, 4):
+            await client.script_flush()
+            publisher.publish(trade(number))
+            assert await publisher.drain(5)
+    assert numbers(await on_tape(client)) == whole(3)
+    assert not counts.of["reconnected"]
+
+
+async def test_a_key_of_another_type_stops_only_its_own_stream(client: Redis, valkey: str) -> None:
+    """The others of the batch are written; what it could not take is counted and becomes a gap; once it is gone, the stream goes on."""
+    await client.set(TRADES, "not a stream")
+    counts = Counts()
+    async with publishing(fast(valkey), metrics=counts) as publisher:
+        publisher.publish_all([quote(1), trade(1), trade(2), quote(2), trade(3, ETH)])
+        assert await publisher.drain(5)
+        await client.delete(TRADES)
+        publisher.publish(trade(4))
+        assert await publisher.drain(5)
+
+    assert numbers(await on_tape(client, QUOTES)) == [1, 2]
+    assert numbers(await on_tape(client, KEYS.stream("trade", ETH))) == [1]
+    assert numbers(await on_tape(client)) == [3]
+    (gap,) = await on_tape(client, GAPS)
+    assert isinstance(gap, Gap)
+    assert (gap.kind, gap.missed, gap.cause, gap.from_ts, gap.to_ts) == ("trade", 2, GapCause.BUS, 1_001, 1_002)
+    assert counts.of["dropped trade bus"] == 2
+
+
+async def test_a_forbidden_channel_does_not_double_the_entries(client: Redis, valkey: str) -> None:
+    """PUBLISH fails after XADD has written: the rest goes to the stream unannounced, and nothing is tried again."""
+    await client.execute_command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "resetchannels", "+@all")
+    try:
+        async with publishing(fast(valkey, username="mute", password="pw")) as publisher:
+            publisher.publish_all([trade(1), trade(2), quote(1), trade(3)])
+            assert await publisher.drain(5)
+    finally:
+        await client.acl_deluser("mute")
+    assert numbers(await on_tape(client)) == whole(3)
+    assert numbers(await on_tape(client, QUOTES)) == whole(1)
+
+
+async def test_without_room_states_conflate_and_the_newest_happenings_are_dropped(client: Redis, valkey: str) -> None:
+    """Counted exactly, reported as one gap per stream, and no hole in the numbers: they are given when there is room."""
+    counts = Counts()
+    async with connect(fast(valkey)) as shared:
+        publisher = Publisher(shared, KEYS, fast(valkey, pending=100), producer="connector.binance", metrics=counts)
+        for number in range(1, 61):
+            publisher.publish(quote(number))
+            publisher.publish(trade(number))
+        assert publisher.pending <= 101
+        for number in range(61, 201):
+            publisher.publish(quote(number))
+            publisher.publish(trade(number))
+        assert publisher.pending <= 101
+        assert await publisher.drain(5)
+
+    trades, quotes, gaps = await on_tape(client), await on_tape(client, QUOTES), await on_tape(client, GAPS)
+    kept = len(trades)
+    assert numbers(trades) == whole(kept)
+    assert [event.received_ts for event in trades] == [1_000 + number for number in range(1, kept + 1)]
+    assert numbers(quotes) == whole(len(quotes))
+    assert quotes[-1].received_ts == 1_200
+    (gap,) = gaps
+    assert isinstance(gap, Gap)
+    assert (gap.kind, gap.cause, gap.missed) == ("trade", GapCause.OVERFLOW, 200 - kept)
+    assert (gap.from_ts, gap.to_ts) == (1_001 + kept, 1_200)
+    assert counts.of["dropped trade overflow"] == 200 - kept
+    assert counts.of["conflated quote"] == 200 - len(quotes)
+
+
+async def test_the_gap_of_an_overflow_comes_without_waiting_for_the_end(client: Redis, valkey: str) -> None:
+    """It is published as soon as a fourth of the memory is free."""
+    async with proxy(valkey) as net, publishing(fast(net.url, pending=100)) as publisher:
+        net.refusing = True
+        publisher.publish_all(trade(number) for number in range(1, 151))
+        net.refusing = False
+        await wait_until(lambda: not publisher.pending, what="the backlog is written")
+
+        async def told() -> bool:
+            publisher.publish(trade(151))
+            return bool(await client.exists(GAPS))
+
+        await wait_until(told, what="the gap is on the tape")
+    (gap,) = await on_tape(client, GAPS)
+    assert isinstance(gap, Gap)
+    assert gap.missed == 50
+
+
+@pytest.mark.parametrize("retransmit_s", [60.0, 0.0])
+async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(
+    tmp_path_factory: pytest.TempPathFactory, retransmit_s: float
+) -> None:
+    """What was acknowledged lately is sent again under its numbers; what the ring has no more is a gap of cause `bus`, counted exactly."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("lossy"))
+    await server.start()
+    counts = Counts()
+    try:
+        async with publishing(fast(server.url, retransmit_s=retransmit_s), metrics=counts) as publisher:
+            for number in range(1, 11):
+                publisher.publish_all([trade(number), quote(1, ETH)] if number == 1 else [trade(number)])
+                assert await publisher.drain(5)
+            server.kill()
+            await server.stop()
+            publisher.publish(trade(11))
+            await server.start()
+            assert await publisher.drain(10)
+            async with Redis.from_url(server.url) as client:
+                trades, gaps = await on_tape(client), await on_tape(client, GAPS)
+                quotes = await on_tape(client, KEYS.stream("quote", ETH))
+                assert TRADES.encode() in await client.smembers(KEYS.registry())
+    finally:
+        await server.stop()
+    if retransmit_s:
+        assert numbers(trades) == whole(11)
+        assert not gaps
+        assert counts.of["retransmitted"] == 11
+        assert numbers(quotes) == [1]
+    else:
+        assert numbers(trades) == [11]
+        (gap,) = gaps
+        assert isinstance(gap, Gap)
+        assert (gap.kind, gap.missed, gap.cause, gap.to_ts) == ("trade", 10, GapCause.BUS, 1_011)
+        assert numbers(quotes) == [2], "a state is written anew: nobody would tell it to those who come later"
+
+
+async def test_the_ring_is_bounded_in_bytes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The newest are kept; the number lost is exact."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("lossy"))
+    await server.start()
+    try:
+        async with publishing(fast(server.url, retransmit_s=60.0, retransmit_bytes=1_000)) as publisher:
+            for number in range(1, 21):
+                publisher.publish(trade(number))
+                assert await publisher.drain(5)
+            server.kill()
+            await server.stop()
+            await server.start()
+            publisher.publish(trade(21))
+            assert await publisher.drain(10)
+            async with Redis.from_url(server.url) as client:
+                trades, gaps = await on_tape(client), await on_tape(client, GAPS)
+    finally:
+        await server.stop()
+    assert 1 < len(trades) < 20
+    assert numbers(trades) == list(range(22 - len(trades), 22))
+    assert [gap.missed for gap in gaps if isinstance(gap, Gap)] == [21 - len(trades)]
+
+
+async def test_a_full_server_is_waited_for(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """OOM and READONLY fail before anything of a batch is written; it is sent again until it can be."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("full"), options={"maxmemory-policy": "noeviction"})
+    await server.start()
+    try:
+        async with Redis.from_url(server.url) as client, publishing(fast(server.url)) as publisher:
+            for refuse, allow in (
+                (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+                (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+            ):
+                await client.execute_command(*refuse)
+                publisher.publish_all([trade(1), quote(1), trade(2)])
+                await wait_until(lambda: not publisher.health.well, what="it is refused")
+                await client.execute_command(*allow)
+                assert await publisher.drain(10)
+            assert numbers(await on_tape(client)) == whole(4)
+            assert numbers(await on_tape(client, QUOTES)) == whole(2)
+    finally:
+        await server.stop()
+
+
+async def test_a_password_is_needed_and_a_wrong_one_is_retried(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Someone may be about to change it; meanwhile nothing is lost, and no message shows it."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("auth"), options={"requirepass": "first-secret"})
+    await server.start()
+    try:
+        async with publishing(fast(server.url, password="second-secret")) as publisher:
+            publisher.publish(trade(1))
+            await wait_until(lambda: not publisher.health.well, what="it is refused")
+            async with Redis.from_url(server.url, password="first-secret") as client:
+                await client.config_set("requirepass", "second-secret")
+                assert await publisher.drain(10)
+                assert numbers(await on_tape(client)) == whole(1)
+            assert "secret" not in repr(publisher.client)
+    finally:
+        await server.stop()
+
+
+EVENTS = st.one_of(st.just("trade"), st.just("quote"), st.just("eth"))
+TROUBLE = st.sampled_from(["cut", "lose", "cut mid", "script flush", "refuse", "allow", "wait"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.one_of(st.tuples(EVENTS, st.integers(1, 40)), TROUBLE), max_size=25))
+async def test_whatever_happens_each_stream_is_whole(client: Redis, valkey: str, steps: list[tuple[str, int] | str]) -> None:
+    """Numbers 1 … n, once each, in order, for every sequence of publishing and trouble."""
+    await client.flushall()
+    sent = {"trade": 0, "quote": 0, "eth": 0}
+    async with proxy(valkey) as net, publishing(fast(net.url, batch=16, backoff_s=0.01)) as publisher:
+        for step in steps:
+            match step:
+                case (str() as kind, int() as count):
+                    for _ in range(count):
+                        sent[kind] += 1
+                        number = sent[kind]
+                        publisher.publish(quote(number) if kind == "quote" else trade(number, ETH if kind == "eth" else BTC))
+                case "cut":
+                    net.cut()
+                case "lose":
+                    net.lose_answers = 1
+                case "cut mid":
+                    net.cut_after = 700
+                case "script flush":
+                    await client.script_flush()
+                case "refuse":
+                    net.refusing = True
+                case "allow":
+                    net.refusing = False
+                case _:
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+        net.refusing, net.lose_answers, net.cut_after = False, 0, None
+        assert await publisher.drain(10)
+    for kind, stream in (("trade", TRADES), ("quote", QUOTES), ("eth", KEYS.stream("trade", ETH))):
+        events = await on_tape(client, stream)
+        assert numbers(events) == whole(sent[kind])
+        assert [event.received_ts for event in events] == [1_000 + number for number in range(1, sent[kind] + 1)]

@@ -1,0 +1,106 @@
+"""A TCP proxy in front of a server, that can fail as networks do: cut, refuse, swallow, lose an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+CHUNK = 1 << 16
+
+
+class Proxy:
+    """What it does to connections, by plain attributes that tests set."""
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+        self.connections = 0
+        self.refusing = False
+        """New connections are closed at once."""
+        self.swallowing = False
+        """Nothing passes in either direction; connections stay open."""
+        self.lose_answers = 0
+        """So many answers of the server from now on are lost, together with the connection they were for."""
+        self.cut_after: int | None = None
+        """The connection that sends this many bytes more is cut in the middle of them."""
+
+    @property
+    def url(self) -> str:
+        """For `BusSettings.url`."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def cut(self) -> None:
+        """Close every connection now, unsent bytes included."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, both ways."""
+        self.connections += 1
+        if self.refusing:
+            writer.close()
+            return
+        try:
+            up_reader, up_writer = await asyncio.open_unix_connection(self._upstream)
+        except OSError:
+            writer.close()
+            return
+        pair = (writer, up_writer)
+        self._writers.update(pair)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass_requests(reader, up_writer, pair))
+                group.create_task(self._pass_answers(up_reader, writer, pair))
+        finally:
+            self._writers.difference_update(pair)
+            for one in pair:
+                one.transport.abort()
+
+    async def _pass_requests(self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, pair: tuple[asyncio.StreamWriter, ...]) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK):
+                if self.swallowing:
+                    continue
+                if self.cut_after is not None:
+                    data, self.cut_after = data[: self.cut_after], max(0, self.cut_after - len(data)) or None
+                    if self.cut_after is None:
+                        to.write(data)
+                        break
+                to.write(data)
+                await to.drain()
+        _abort(pair)
+
+    async def _pass_answers(self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, pair: tuple[asyncio.StreamWriter, ...]) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK):
+                if self.swallowing:
+                    continue
+                if self.lose_answers:
+                    self.lose_answers -= 1
+                    break
+                to.write(data)
+                await to.drain()
+        _abort(pair)
+
+
+def _abort(pair: tuple[asyncio.StreamWriter, ...]) -> None:
+    for writer in pair:
+        writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def proxy(url: str) -> AsyncIterator[Proxy]:
+    """A proxy to the server behind a `unix://` url, on a loopback port of its own."""
+    one = Proxy(url.removeprefix("unix://"))
+    server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
+    one.port = server.sockets[0].getsockname()[1]
+    try:
+        yield one
+    finally:
+        server.close()
+        one.cut()
+        await server.wait_closed()
+        while one._writers:
+            await asyncio.sleep(0)

@@ -7,7 +7,6 @@ Each has a pipe from us as its standard input: when we end, however that happens
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sys
 import time
@@ -41,8 +40,8 @@ class Service(msgspec.Struct, frozen=True):
 
     name: str
     command: tuple[str, ...]
-    environ: Mapping[str, str] = {}
-    """Laid over ours."""
+    environ: Mapping[str, str]
+    """The whole of it."""
     log_file: Path | None = None
     """Standard error and output are appended there; None: they go to our standard error."""
 
@@ -82,7 +81,7 @@ async def _run(service: Service, drain_s: float) -> int:
     """From start to end of one process; its exit code, negative for a signal."""
     with ExitStack() as files:
         output = sys.stderr.fileno() if service.log_file is None else files.enter_context(service.log_file.open("ab")).fileno()
-        environ = os.environ | service.environ | {SUPERVISED: "1"}
+        environ = {**service.environ, SUPERVISED: "1"}
         process = await asyncio.create_subprocess_exec(
             *service.command, stdin=PIPE, stdout=output, stderr=output, env=environ, start_new_session=True
         )

@@ -1,5 +1,6 @@
-"""crosstape for those who read the tape: the events and the names of keys. Needs msgspec and redis only."""
+"""crosstape for those who read the tape: the bus, the events, the names of keys. Needs nothing of the `services` extra."""
 
+from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
 from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded
 from crosstape.settings import BusSettings, Settings
 from crosstape.version import __version__
@@ -42,9 +43,11 @@ __all__ = [
     "Cbbo",
     "CrosstapeError",
     "Delta",
+    "Entry",
     "Event",
     "Exclusion",
     "FeedState",
+    "Foreign",
     "Gap",
     "GapCause",
     "Instrument",
@@ -52,16 +55,21 @@ __all__ = [
     "Leg",
     "Level",
     "Market",
+    "Missed",
+    "Publisher",
     "Quote",
+    "Reader",
     "Settings",
     "SettingsError",
     "Side",
+    "Start",
     "Status",
     "Superseded",
     "Ticker",
     "Trade",
     "Vwap",
     "__version__",
+    "connect",
     "decode",
     "encode",
 ]

@@ -1,0 +1,20 @@
+"""`crosstape aggregator`: from the venues' events to consolidated quotes."""
+
+from __future__ import annotations
+
+from crosstape.lifecycle import Exit, main
+from crosstape.telemetry import configure_logging
+from crosstape_aggregator.service import run
+from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.server import located
+
+
+def aggregator(*, settings: SettingsFile = None) -> Exit:
+    """Run the aggregator until it is told to stop (SIGTERM, Ctrl-C).
+
+    It consolidates the instruments of aggregator.instruments, or all that appear on the bus. The server is that of bus.url, else the
+    embedded one of a running `crosstape up`.
+    """
+    loaded = located(load(settings))
+    configure_logging(loaded.telemetry, service="aggregator")
+    return main(lambda: run(loaded))

@@ -1,0 +1,32 @@
+"""`crosstape connector`: one venue's feeds onto the tape."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from crosstape.errors import SettingsError
+from crosstape.lifecycle import Exit, main
+from crosstape.telemetry import configure_logging
+from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.server import located
+from crosstape_connector.service import run
+from crosstape_connector.venues import VENUES
+
+
+Venue = Annotated[str, Parameter(help=f"Which venue: {', '.join(VENUES)}.")]
+
+
+def connector(*, venue: Venue, settings: SettingsFile = None) -> Exit:
+    """Run one venue's connector until it is told to stop (SIGTERM, Ctrl-C), when it publishes what is pending.
+
+    What it takes from the venue stands in the settings under [venues.VENUE]. The server is that of bus.url, else the embedded one of a
+    running `crosstape up`.
+    """
+    loaded = load(settings)
+    if venue not in loaded.venues:
+        raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
+    loaded = located(loaded)
+    configure_logging(loaded.telemetry, service=f"connector.{venue}")
+    return main(lambda: run(loaded, venue))

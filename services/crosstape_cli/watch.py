@@ -1,0 +1,47 @@
+"""`crosstape watch`: a live table of a running tape."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+
+from crosstape.bus import connect
+from crosstape.lifecycle import Exit, main
+from crosstape.settings import Settings, shown
+from crosstape.telemetry import configure_logging
+from crosstape_cli.follow import Quotes, reachable
+from crosstape_cli.live import show
+from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.server import located
+from crosstape_schemas import Keys
+
+
+def watch(
+    *instruments: Annotated[str, Parameter(help="Which to show: BTC-USDT ETH-USD …; default: all on the tape.")],
+    settings: SettingsFile = None,
+) -> Exit:
+    """Show each instrument's consolidated quote with the legs it is made of, and why a leg does not count, until Ctrl-C.
+
+    On a terminal a table that stays in place; elsewhere lines, every few seconds. The server is that of bus.url, else the embedded one of
+    a running `crosstape up`.
+    """
+    loaded = located(load(settings))
+    configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="error"), service="watch")  # the table is the news
+    return main(lambda: _watch(loaded, instruments))
+
+
+async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
+    keys = Keys(settings.bus.prefix, settings.bus.partitions)
+    async with connect(settings.bus) as client:
+        await reachable(client)
+        quotes = Quotes(client, keys, instruments)
+        where = shown(settings.bus.url)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(quotes.run(), name="follow quotes")
+            tasks.create_task(
+                show(quotes.latest, console=Console(), title=lambda: f"{len(quotes.latest)} instruments on {where}"), name="show quotes"
+            )

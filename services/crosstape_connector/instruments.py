@@ -1,0 +1,134 @@
+"""What a venue lists: by REST, or from the last time that this worked. And which of the instruments asked for are in it."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from crosstape_connector.errors import FrameError, RestFailed
+from crosstape_connector.rest import Rest
+from crosstape_connector.venue import Venue
+from crosstape_schemas import Instrument
+
+log = structlog.get_logger(__name__)
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """A venue's instruments, and when they were true."""
+
+    venue: str
+    received_ts: int
+    instruments: list[Instrument]
+
+    def age_s(self, now: int) -> float:
+        """Seconds since it was fetched."""
+        return (now - self.received_ts) / 1e9
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What becomes of the names that were asked for."""
+
+    listed: dict[str, Instrument]
+    refused: dict[str, str]
+    """Name → why not, with the nearest names that there are."""
+
+
+def select(listing: Listing, wanted: Iterable[str]) -> Selection:
+    """Split the wanted names by whether the venue trades them now."""
+    by_name: dict[str, Instrument] = {}
+    for instrument in listing.instruments:
+        if instrument.name not in by_name or (instrument.active and not by_name[instrument.name].active):
+            by_name[instrument.name] = instrument
+    listed: dict[str, Instrument] = {}
+    refused: dict[str, str] = {}
+    for name in dict.fromkeys(wanted):
+        found = by_name.get(name)
+        if found is None:
+            near = nearest(name, by_name)
+            refused[name] = f"not listed on {listing.venue}" + (f"; near: {', '.join(near)}" if near else "")
+        elif not found.active:
+            refused[name] = f"listed on {listing.venue} as {found.symbol}, but not trading"
+        else:
+            listed[name] = found
+    return Selection(listed, refused)
+
+
+def nearest(name: str, known: Collection[str], count: int = 3) -> list[str]:
+    """The listed names that look most like this one: a typing error, or the same base in another quote."""
+    return difflib.get_close_matches(name.upper(), known, n=count, cutoff=0.6)
+
+
+async def fetch(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
+    """The listing by REST, also written to `cache`. Raises `RestFailed`, also for an answer that holds none of ours to map."""
+    source = venue.instruments
+    body, received_ts = await rest.get(source.rest, source.path, instruments=True)
+    try:
+        found = source.parse(body)
+    except (FrameError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
+    if not found:
+        raise RestFailed(f"{venue.id}: instruments: an empty list")
+    listing = Listing(venue.id, received_ts, found)
+    if cache is not None:
+        try:
+            store(cache, listing)
+        except OSError as exc:
+            log.warning("instruments.not_cached", venue=venue.id, path=str(cache), error=str(exc))
+    return listing
+
+
+def store(cache: Path, listing: Listing) -> None:
+    """Write it whole or not at all. Raises `OSError`."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(listing))
+    part.replace(cache)
+
+
+def cached(cache: Path | None, venue: str) -> Listing | None:
+    """What was stored, or None where there is nothing that can be read or it is another venue's."""
+    if cache is None:
+        return None
+    try:
+        listing = msgspec.json.decode(cache.read_bytes(), type=Listing)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        log.warning("instruments.cache_unreadable", venue=venue, path=str(cache), error=str(exc))
+        return None
+    return listing if listing.venue == venue else None
+
+
+async def load(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
+    """By REST, else from the cache, however old: an old list beats none, and a wrong symbol in it is refused by the venue or found silent.
+
+    Raises `RestFailed` where there is neither.
+    """
+    try:
+        listing = await fetch(rest, venue, cache)
+    except RestFailed as exc:
+        kept = cached(cache, venue.id)
+        if kept is None:
+            raise
+        log.warning("instruments.from_cache", venue=venue.id, age_s=round(kept.age_s(time.time_ns())), error=str(exc))
+        return kept
+    log.info("instruments.loaded", venue=venue.id, listed=len(listing.instruments))
+    return listing
+
+
+def describe(selection: Selection) -> Mapping[str, int]:
+    """How many of each, for the metrics."""
+    return {"listed": len(selection.listed), "refused": len(selection.refused)}
+
+
+def report(venue: str, refused: Mapping[str, str], told: set[str]) -> None:
+    """Log each refused name once a process, with its reason; `told` remembers."""
+    for name, reason in refused.items():
+        if name not in told:
+            log.error("instrument.refused", venue=venue, instrument=name, reason=reason)
+    told |= refused.keys()

@@ -1,0 +1,231 @@
+"""What a connector counts: names once, in `FAMILIES`; plain numbers on the hot path, turned into Prometheus's form when asked for.
+
+What the bus counts of publishing (batches, pending, acknowledged) is `crosstape.bus.prometheus`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from crosstape_connector.plan import Feed
+from crosstape_schemas import KIND_OF, Event, FeedState, Gap, Status
+
+LAG_BOUNDS: Final = (-1.0, -0.1, -0.01, -0.001, 0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Seconds. Clocks differ, so a lag may be negative; it is never clamped."""
+
+DURATION_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+SAMPLE: Final = 64
+"""One frame in so many has its lag measured. A power of two."""
+
+
+class Family(NamedTuple):
+    """One metric."""
+
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    """Beyond `venue`, which all have."""
+
+
+FAMILIES: Final = {
+    "crosstape_connector_frames": Family("counter", "Frames read from WebSockets", ("endpoint",)),
+    "crosstape_connector_bytes": Family("counter", "Bytes of those frames", ("endpoint",)),
+    "crosstape_connector_bad_frames": Family("counter", "Frames that could not be used, and were skipped, by what was wrong", ("kind",)),
+    "crosstape_connector_odd": Family("counter", "Impossible values left out of frames that were used", ("kind",)),
+    "crosstape_connector_events": Family("counter", "Events handed to the bus", ("kind",)),
+    "crosstape_connector_gaps": Family("counter", "Gaps reported on the tape", ("cause",)),
+    "crosstape_connector_ignored": Family("counter", "Outputs that were not published: duplicates, and what nobody asked for", ("reason",)),
+    "crosstape_connector_lag_seconds": Family("histogram", "Venue's time to ours, one frame in 64; negative where clocks differ"),
+    "crosstape_connector_connects": Family("counter", "Attempts to connect", ("endpoint",)),
+    "crosstape_connector_lost": Family("counter", "Connections that ended otherwise than by our own wish", ("endpoint",)),
+    "crosstape_connector_connections": Family("gauge", "Connections that are open", ("endpoint",)),
+    "crosstape_connector_heartbeats": Family("counter", "Heartbeats of venues", ("endpoint",)),
+    "crosstape_connector_subscriptions": Family("gauge", "Subscriptions by what the venue said of them", ("state",)),
+    "crosstape_connector_feeds": Family("gauge", "Feeds by state", ("kind", "state")),
+    "crosstape_connector_stalls": Family("counter", "Feeds found stale by the watchdog, each attempt", ("kind",)),
+    "crosstape_connector_resyncs": Family("counter", "Books that were begun anew, by how", ("how",)),
+    "crosstape_connector_recovery_seconds": Family("histogram", "From a feed's break to its being live again"),
+    "crosstape_connector_rest_calls": Family("counter", "REST calls by HTTP status, or `failed` without one", ("status",)),
+    "crosstape_connector_instruments": Family("gauge", "Instruments that were asked for, by whether the venue lists them", ("state",)),
+    "crosstape_connector_instruments_age_seconds": Family("gauge", "Age of the list of instruments in use"),
+    "crosstape_connector_capture_dropped": Family("counter", "Lines that the capture could not take"),
+}
+"""All metrics, counters without their `_total`."""
+
+
+class Histogram:
+    """Observations by bucket, in a list; cumulative only when asked for."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def cumulative(self) -> tuple[list[tuple[str, float]], float]:
+        """(bound, observations up to it) …, and the sum."""
+        total = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return buckets, self._sum
+
+
+class EndpointCounters:
+    """Of one endpoint. Written by its sessions only."""
+
+    __slots__ = ("bytes", "connections", "connects", "frames", "heartbeats", "lost")
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.bytes = 0
+        self.connects = 0
+        self.lost = 0
+        self.connections = 0
+        self.heartbeats = 0
+
+
+class Counters:
+    """Of one venue: ints and Counters that grow. Events pass `outlet`'s hands, see there."""
+
+    def __init__(self) -> None:
+        self.endpoints: defaultdict[str, EndpointCounters] = defaultdict(EndpointCounters)
+        self.bad_frames: Counter[str] = Counter()
+        self.odd: Counter[str] = Counter()
+        self.events: defaultdict[type[Event], int] = defaultdict(int)
+        self.gaps: Counter[str] = Counter()
+        self.stalls: Counter[str] = Counter()
+        self.resyncs: Counter[str] = Counter()
+        self.rest_calls: Counter[str] = Counter()
+        self.lag = Histogram(LAG_BOUNDS)
+        self.recovery = Histogram(DURATION_BOUNDS)
+        self._broken_ts: dict[Feed, int] = {}
+
+    def note(self, event: Status | Gap) -> None:
+        """A status or gap that is published: they are rare, so there is time to look at them."""
+        if isinstance(event, Gap):
+            self.gaps[event.cause.value] += 1
+            return
+        feed = Feed(event.kind, event.instrument)
+        if event.state is FeedState.LIVE:
+            broken_ts = self._broken_ts.pop(feed, None)
+            if broken_ts is not None:
+                self.recovery.observe((event.received_ts - broken_ts) / 1e9)
+        elif event.state is not FeedState.CONNECTING:
+            self._broken_ts.setdefault(feed, event.received_ts)
+
+
+class Outlet:
+    """The way to the tape: what passes is counted and published. Never waits."""
+
+    __slots__ = ("_counters", "_events", "_publish")
+
+    def __init__(self, publish: Callable[[Event], None], counters: Counters) -> None:
+        self._publish = publish
+        self._counters = counters
+        self._events = counters.events
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Publish these, in order."""
+        for event in events:
+            cls = event.__class__
+            self._events[cls] += 1
+            self._publish(event)
+            if cls is Status or cls is Gap:
+                self._counters.note(event)  # type: ignore[arg-type]  # narrowed by class, which mypy does not see
+
+
+class Readings(NamedTuple):
+    """What is not counted but read off when asked for."""
+
+    feeds: Callable[[], Mapping[tuple[str, str], int]]
+    """(kind, state) → feeds."""
+    subscriptions: Callable[[], Mapping[str, int]]
+    ignored: Callable[[], Mapping[str, int]]
+    instruments: Callable[[], Mapping[str, int]]
+    instruments_age_s: Callable[[], float | None]
+    capture_dropped: Callable[[], int | None]
+
+
+class ConnectorCollector(Collector):
+    """The counters of one venue in Prometheus's form; register it for as long as the venue runs."""
+
+    def __init__(self, venue: str, counters: Counters, readings: Readings) -> None:
+        self._venue = venue
+        self._counters = counters
+        self._readings = readings
+
+    def describe(self) -> Iterable[Metric]:
+        """The names without reading anything: a registry asks for them before there is anything to read."""
+        return (_family(name) for name in FAMILIES)
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it, as it is now."""
+        for name, samples in self._samples().items():
+            family = _family(f"crosstape_connector_{name}")
+            for labels, value in samples:
+                values = [self._venue, *labels]
+                if isinstance(family, HistogramMetricFamily):
+                    assert isinstance(value, Histogram)
+                    buckets, total = value.cumulative()
+                    family.add_metric(values, buckets, total)
+                else:
+                    assert isinstance(value, int | float)
+                    family.add_metric(values, value)
+            yield family
+
+    def _samples(self) -> dict[str, list[tuple[tuple[str, ...], float | Histogram]]]:
+        counters, readings = self._counters, self._readings
+        endpoints = sorted(counters.endpoints.items())
+        age_s = readings.instruments_age_s()
+        dropped = readings.capture_dropped()
+        return {
+            **{
+                field: [((name,), getattr(endpoint, field)) for name, endpoint in endpoints]
+                for field in ("frames", "bytes", "connects", "lost", "connections", "heartbeats")
+            },
+            "bad_frames": _by_label(counters.bad_frames),
+            "odd": _by_label(counters.odd),
+            "events": _by_label({KIND_OF[cls]: count for cls, count in counters.events.items()}),
+            "gaps": _by_label(counters.gaps),
+            "ignored": _by_label(readings.ignored()),
+            "lag_seconds": [((), counters.lag)],
+            "subscriptions": _by_label(readings.subscriptions()),
+            "feeds": [(labels, count) for labels, count in sorted(readings.feeds().items())],
+            "stalls": _by_label(counters.stalls),
+            "resyncs": _by_label(counters.resyncs),
+            "recovery_seconds": [((), counters.recovery)],
+            "rest_calls": _by_label(counters.rest_calls),
+            "instruments": _by_label(readings.instruments()),
+            "instruments_age_seconds": [] if age_s is None else [((), age_s)],
+            "capture_dropped": [] if dropped is None else [((), dropped)],
+        }
+
+
+def _by_label(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float | Histogram]]:
+    return [((label,), count) for label, count in sorted(counts.items())]
+
+
+def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
+    family = FAMILIES[name]
+    labels = ["venue", *family.labels]
+    match family.type:
+        case "counter":
+            return CounterMetricFamily(name, family.help, labels=labels)
+        case "gauge":
+            return GaugeMetricFamily(name, family.help, labels=labels)
+        case "histogram":
+            return HistogramMetricFamily(name, family.help, labels=labels)

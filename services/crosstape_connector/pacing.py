@@ -1,0 +1,36 @@
+"""Limits per time, as values: what a venue allows, when the next may go. No clock, no waiting."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Pacer:
+    """At most `count` in any `window_s` seconds: a rolling window, not a bucket.
+
+    A bucket that refills while it is emptied lets through almost twice its size in a second, which venues answer with a ban.
+    """
+
+    def __init__(self, count: int, window_s: float) -> None:
+        self._window_s = window_s
+        self._slots: deque[float] = deque(maxlen=count)
+
+    @classmethod
+    def per_second(cls, rate: float) -> Pacer:
+        """`rate` a second; below one, one in `1 / rate` seconds. A fraction above one only widens the window."""
+        count = max(1, int(rate))
+        return cls(count, count / rate)
+
+    def reserve(self, now: float) -> float:
+        """Take the next free slot; returns how many seconds from `now` it lies. `now` in seconds of one steady clock, never backwards."""
+        slot = now
+        if len(self._slots) == self._slots.maxlen:
+            slot = max(slot, self._slots[0] + self._window_s)
+        if self._slots:
+            slot = max(slot, self._slots[-1])  # slots are given in order
+        self._slots.append(slot)
+        return slot - now
+
+    def spend(self, now: float) -> None:
+        """Count one that could not wait (an answer to the venue's ping): what follows waits for it."""
+        self._slots.append(max(now, self._slots[-1]) if self._slots else now)

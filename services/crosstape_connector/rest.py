@@ -1,0 +1,106 @@
+"""REST, as far as a connector needs it: GETs within the venue's budget, and what went wrong said in one way. No venue's facts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+
+from crosstape_connector.capture import Capture
+from crosstape_connector.errors import RestFailed
+from crosstape_connector.metrics import Counters
+from crosstape_connector.pacing import Pacer
+from crosstape_connector.venue import MEBIBYTE, Venue
+
+MAX_BODY: Final = 64 * MEBIBYTE
+"""The largest answer known, Binance's instruments, is 15 MiB."""
+
+BUSY: Final = frozenset({418, 429, 503})
+"""Answers that ask us to hold back: Binance bans with 418 who goes on after a 429."""
+
+BACK_OFF_S: Final = 5.0
+"""How long to hold back where the venue does not say."""
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+class Rest:
+    """One venue's REST: every call waits its turn in the budget, and for as long as the venue asked of any call before.
+
+    Without `capture` answers go nowhere but to the caller.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        venue: Venue,
+        urls: Mapping[str, str],
+        *,
+        timeout_s: float,
+        capture: Capture | None,
+        counters: Counters,
+    ) -> None:
+        self._http = http
+        self._venue = venue
+        self._urls = urls
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._capture = capture
+        self._counters = counters
+        self._not_before = 0.0
+
+    async def get(self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False) -> tuple[bytes, int]:
+        """The body of `path` at the base `rest` of the venue, and when it had been read (ns).
+
+        Waits for the budget without limit (the queue of those who ask is bounded), for the venue `timeout_s`. Raises `RestFailed`.
+        """
+        url = self._urls[rest].rstrip("/") + path
+        if pacer is not None and (pause := pacer.reserve(time.monotonic())) > 0:
+            await asyncio.sleep(pause)
+        while (pause := self._not_before - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
+        status = 0
+        try:
+            async with self._http.get(url, timeout=self._timeout) as response:
+                status = response.status
+                body = await self._read(response)
+                wait_s = retry_after(response.headers, time.time())
+        except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
+            self._counters.rest_calls["failed"] += 1
+            raise RestFailed(f"{url}: {str(exc) or type(exc).__name__}") from exc
+        received_ts = time.time_ns()
+        self._counters.rest_calls[str(status)] += 1
+        if self._capture is not None:
+            self._capture.answered(received_ts, url, body, instruments=instruments)
+        if status in BUSY:
+            wait_s = BACK_OFF_S if wait_s is None else wait_s
+            self._not_before = max(self._not_before, time.monotonic() + wait_s)
+        if status != 200:
+            raise RestFailed(f"{url}: HTTP {status}", wait_s)
+        error = None if self._venue.rest_error is None else self._venue.rest_error(body)
+        if error is not None:
+            raise RestFailed(f"{url}: {error}", wait_s)
+        return body, received_ts
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > MAX_BODY:
+                response.close()
+                raise RestFailed(f"{response.url}: more than {MAX_BODY // MEBIBYTE} MiB")
+            chunks.append(chunk)
+        return b"".join(chunks)

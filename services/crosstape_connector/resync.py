@@ -1,0 +1,110 @@
+"""Doing what `Feeds` asks for: a book's snapshot by REST, or its topic subscribed anew, each within the venue's limits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+import structlog
+
+from crosstape_connector.errors import FrameError, RestFailed
+from crosstape_connector.feeds import Feeds, Resync
+from crosstape_connector.metrics import Counters, Outlet
+from crosstape_connector.pacing import Pacer
+from crosstape_connector.plan import Topic
+from crosstape_connector.rest import Rest
+from crosstape_connector.session import Session
+from crosstape_connector.venue import BookSnapshot, SnapshotSource, Venue
+
+PAUSE_S: Final = 0.5
+PAUSE_MAX_S: Final = 30.0
+AT_ONCE: Final = 2
+"""Snapshots in flight: one that hangs must not hold up all others."""
+
+BURST_S: Final = 5.0
+"""A budget per minute is spent in windows of so many seconds: a start need not wait a minute, a bad minute cannot spend it at once."""
+
+log = structlog.get_logger(__name__)
+
+
+def pause_s(attempt: int) -> float:
+    """Before the attempt with this number: none before the first, then doubling, capped."""
+    return 0.0 if attempt <= 1 else min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(attempt - 2, 16))
+
+
+class Resyncs:
+    """A venue's queue of books to begin anew: ordered by when they are due, one per book, so bounded by their number."""
+
+    def __init__(
+        self, venue: Venue, *, feeds: Feeds, outlet: Outlet, counters: Counters, rest: Rest, sessions: Callable[[], Iterable[Session]]
+    ) -> None:
+        self._venue = venue
+        self._feeds = feeds
+        self._outlet = outlet
+        self._counters = counters
+        self._rest = rest
+        self._sessions = sessions
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._seats = asyncio.Semaphore(AT_ONCE)
+        source = venue.snapshots
+        self._pacer = None if source is None else Pacer(max(1, int(source.per_minute * BURST_S / 60)), BURST_S)
+
+    async def run(self) -> None:
+        """Own the tasks, until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            self.dispatch()  # what was asked before
+            await asyncio.Event().wait()  # for ever: tasks come and go
+
+    def dispatch(self) -> None:
+        """Take up all that `feeds.requests` holds. Never waits."""
+        if self._group is None:
+            return
+        requests = self._feeds.requests
+        while requests:
+            request = requests.popleft()
+            if request.instrument in self._under_way:
+                continue  # it will be answered by what is under way, or asked for again after it
+            self._counters.resyncs[request.how] += 1
+            log.info("book.resync", venue=self._venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
+            task = self._group.create_task(self._do(request), name=f"resync.{request.instrument}")
+            self._under_way[request.instrument] = task
+
+    async def _do(self, request: Resync) -> None:
+        snapshot = None
+        try:
+            if (pause := pause_s(request.attempt)) > 0:
+                await asyncio.sleep(pause)
+            if request.how == "rest" and self._venue.snapshots is not None:
+                snapshot = await self._fetch(request, self._venue.snapshots)
+            elif request.topic is not None:
+                # None of them does it if the connection is going, or is subscribing it right now: then a snapshot comes by itself.
+                any(session.resubscribe(request.topic) for session in self._sessions())
+        finally:
+            del self._under_way[request.instrument]
+        if snapshot is not None:
+            self._outlet.put(self._feeds.take(snapshot))
+            self.dispatch()
+
+    async def _fetch(self, request: Resync, source: SnapshotSource) -> BookSnapshot | None:
+        """Tried until there is one; None if nobody has the book subscribed any more."""
+        for attempt in itertools.count(2):
+            if not self._wanted(request.topic):
+                return None
+            try:
+                async with self._seats:
+                    body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), pacer=self._pacer)
+                return source.parse(body, request.instrument, received_ts)
+            except RestFailed as exc:
+                error, wait_s = str(exc), max(pause_s(attempt), exc.retry_after_s or 0.0)
+            except (FrameError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+                error, wait_s = f"not a snapshot: {exc}", pause_s(attempt)
+            log.warning("book.snapshot_failed", venue=self._venue.id, instrument=request.instrument, error=error, retry_in_s=wait_s)
+            await asyncio.sleep(wait_s)
+        return None
+
+    def _wanted(self, topic: Topic | None) -> bool:
+        return topic is None or any(topic in session.subscriptions.states for session in self._sessions())

@@ -1,0 +1,330 @@
+"""A venue's connector: its parts, wired; what it says of itself on the tape and to those who run it; how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import prometheus_client
+import structlog
+
+from crosstape import telemetry
+from crosstape.bus import Publisher, connect
+from crosstape.errors import BusError, SettingsError
+from crosstape.run_dir import run_dir
+from crosstape.settings import Settings, VenueSettings
+from crosstape_connector import instruments, plan
+from crosstape_connector.capture import Capture
+from crosstape_connector.errors import RestFailed
+from crosstape_connector.feeds import Feeds
+from crosstape_connector.instruments import Listing, Selection
+from crosstape_connector.line import TradeLine
+from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings
+from crosstape_connector.rest import Rest
+from crosstape_connector.resync import Resyncs
+from crosstape_connector.session import Desk
+from crosstape_connector.supervisor import Supervisor, delays
+from crosstape_connector.venue import Venue
+from crosstape_connector.venues import find
+from crosstape_connector.watchdog import Watchdog
+from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Status, Trade
+
+RETRY_S: Final = 1.0
+RETRY_MAX_S: Final = 60.0
+"""Between attempts to get instruments, or last trades, that there is no working without."""
+
+TICK_S: Final = 0.1
+SHOWN: Final = 20
+"""Feeds that are not live are shown by name up to so many."""
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings, venue: str) -> None:
+    """Put this venue on the tape until cancelled; then what is pending is published, within `run.drain_s`.
+
+    Raises `UnknownVenue`, `SettingsError`, `BusError` for what starting again cannot mend, and `Superseded`.
+    """
+    found = find(venue)
+    own = settings.venues.get(venue)
+    if own is None:
+        raise SettingsError(f"venues.{venue}: not in the settings")
+    ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
+    rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
+    cache = run_dir(settings.run) / "instruments" / f"{venue}.json"
+    keys = Keys(settings.bus.prefix, settings.bus.partitions)
+    async with (
+        connect(settings.bus) as client,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+        _capturing(settings, venue, next(iter(ws_urls.values()))) as capture,
+    ):
+        publisher = Publisher(client, keys, settings.bus, producer=f"connector.{venue}")
+        connector = Connector(
+            venue=found,
+            own=own,
+            settings=settings,
+            publisher=publisher,
+            http=http,
+            ws_urls=ws_urls,
+            rest_urls=rest_urls,
+            cache=cache,
+            capture=capture,
+        )
+        with connector.measured():
+            async with telemetry.serve(settings.telemetry, connector.ready):
+                await connector.run()
+
+
+def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:
+    """Name → URL: the venue's own, or what is given in its place, for all or by name. Raises `SettingsError` for a name it has not."""
+    if isinstance(given, str):
+        return {name: given or url for name, url in own.items()}
+    for name in given:
+        if name not in own:
+            near = difflib.get_close_matches(name, own, n=1, cutoff=0.0)
+            raise SettingsError(f"{where}.{name}: there is no such endpoint; the nearest is {near[0]}")
+    return {name: given.get(name, url) for name, url in own.items()}
+
+
+@asynccontextmanager
+async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[Capture | None]:
+    """The capture, if one is wanted, whole and closed at the end. Raises `SettingsError`."""
+    options = settings.connector
+    if not options.capture_dir:
+        yield None
+        return
+    capture = Capture(options.capture_dir, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
+    try:
+        capture.start()
+    except OSError as exc:
+        raise SettingsError(f"connector.capture_dir = {options.capture_dir}: cannot be used: {exc.strerror}") from exc
+    try:
+        yield capture
+    finally:
+        await asyncio.to_thread(capture.stop)
+
+
+class Connector:
+    """One venue. `run` once."""
+
+    def __init__(
+        self,
+        *,
+        venue: Venue,
+        own: VenueSettings,
+        settings: Settings,
+        publisher: Publisher,
+        http: aiohttp.ClientSession,
+        ws_urls: Mapping[str, str],
+        rest_urls: Mapping[str, str],
+        cache: Path,
+        capture: Capture | None,
+    ) -> None:
+        self.feeds = Feeds(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
+        self.counters = Counters()
+        self._venue = venue
+        self._own = own
+        self._settings = settings
+        self._publisher = publisher
+        self._cache = cache
+        self._capture = capture
+        self._outlet = Outlet(publisher.publish, self.counters)
+        self._rest = Rest(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
+        self._resyncs = Resyncs(
+            venue,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            rest=self._rest,
+            sessions=lambda: self.supervisor.sessions,
+        )
+        desk = Desk(
+            venue=venue,
+            settings=own,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            http=http,
+            urls=ws_urls,
+            watchdog=Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s),
+            resync=self._resyncs.dispatch,
+            capture=capture,
+        )
+        self.supervisor = Supervisor(desk, ())
+        self._listing: Listing | None = None
+        self._selection = Selection({}, dict.fromkeys(own.instruments, "the venue's instruments are not known yet"))
+        self._taken: set[str] = set()
+        self._told: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises `Superseded`."""
+        async with asyncio.TaskGroup() as outer:
+            writing = outer.create_task(self._publisher.run(), name="publisher")
+            try:
+                async with asyncio.TaskGroup() as inner:
+                    inner.create_task(self._say_alive(), name="status")
+                    inner.create_task(self._tick(), name="tick")
+                    inner.create_task(self.supervisor.run(), name="supervisor")
+                    inner.create_task(self._resyncs.run(), name="resyncs")
+                    inner.create_task(self._follow_instruments(), name="instruments")
+            finally:
+                if not writing.done():
+                    await self._finish()
+                writing.cancel()
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """While open, `/metrics` has this venue's numbers."""
+        collector = ConnectorCollector(
+            self._venue.id,
+            self.counters,
+            Readings(
+                feeds=lambda: Counter((record.kind, record.state.value) for record in self.feeds.feeds.values()),
+                subscriptions=self._subscriptions,
+                ignored=self._ignored,
+                instruments=lambda: instruments.describe(self._selection),
+                instruments_age_s=lambda: None if self._listing is None else self._listing.age_s(time.time_ns()),
+                capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
+            ),
+        )
+        prometheus_client.REGISTRY.register(collector)
+        try:
+            yield
+        finally:
+            prometheus_client.REGISTRY.unregister(collector)
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the bus takes our events and every feed is live, or refused by the venue for a reason that is told; and the details."""
+        refused = {
+            f"{topic.channel} {topic.symbol}": reason
+            for session in self.supervisor.sessions
+            for topic, reason in session.subscriptions.reasons.items()
+        }
+        refused_symbols = {(topic.channel, topic.symbol) for session in self.supervisor.sessions for topic in session.subscriptions.reasons}
+        channels = {kind: name for endpoint in reversed(self._venue.endpoints) for kind, name in endpoint.channels.items()}
+        waiting = [
+            record
+            for record in self.feeds.feeds.values()
+            if record.state is not FeedState.LIVE
+            and (channels.get(record.kind), record.symbol) not in refused_symbols
+            and not (record.kind == "trade" and record.confirmed and record.state is FeedState.CONNECTING)  # nobody has traded yet
+        ]
+        bus = self._publisher.acknowledged > 0 and self._publisher.health.well
+        state, reason = self._state()
+        details = {
+            "venue": self._venue.id,
+            "state": state.value,
+            "reason": reason,
+            "bus": bus,
+            "pending": self._publisher.pending,
+            "connections": sum(session.open for session in self.supervisor.sessions),
+            "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
+            "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
+            "refused": {**self._selection.refused, **refused},
+        }
+        return bus and bool(self.feeds.feeds) and not waiting and self.supervisor.up, details
+
+    def _state(self) -> tuple[FeedState, str]:
+        """What the venue-wide status says: never better than the venue itself does."""
+        if self.supervisor.up:
+            return self.feeds.venue_state, self.feeds.venue_reason
+        if not self._taken:
+            reason = "no instruments that can be taken" if self._listing is not None else "instruments not known yet"
+            return (FeedState.CONNECTING if self._listing is None else FeedState.DOWN), reason
+        return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
+
+    def _status(self, state: FeedState, reason: str, instrument: str = VENUE_WIDE) -> Status:
+        return Status(self._venue.id, instrument, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
+
+    def _subscriptions(self) -> Mapping[str, int]:
+        total: Counter[str] = Counter()
+        for session in self.supervisor.sessions:
+            total.update(session.subscriptions.counts())
+        return total
+
+    def _ignored(self) -> Mapping[str, int]:
+        duplicates = sum(record.duplicates for record in self.feeds.feeds.values() if isinstance(record, TradeLine))
+        return {**self.feeds.counts, "duplicate": duplicates}
+
+    async def _say_alive(self) -> None:
+        while True:
+            self._outlet.put([self._status(*self._state())])
+            await asyncio.sleep(self._settings.connector.status_interval_s)
+
+    async def _tick(self) -> None:
+        """Books are due by the clock too: the last change of a burst must not wait for the next."""
+        pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
+        while True:
+            self._outlet.put(self.feeds.tick(time.time_ns()))
+            if self.feeds.requests:
+                self._resyncs.dispatch()
+            await asyncio.sleep(pause_s)
+
+    async def _follow_instruments(self) -> None:
+        """Get the venue's instruments, take those that are wanted; then look again now and then for those that were not there."""
+        refresh_s = self._settings.connector.instruments_refresh_s
+        waits = delays(RETRY_S, RETRY_MAX_S)
+        while True:
+            try:
+                get = instruments.load if self._listing is None else instruments.fetch
+                listing = await get(self._rest, self._venue, self._cache)
+            except RestFailed as exc:
+                wait_s = max(next(waits), exc.retry_after_s or 0.0)
+                log.warning("instruments.failed", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
+                await asyncio.sleep(wait_s)
+                continue
+            fresh = listing.age_s(time.time_ns()) < refresh_s
+            self._listing = listing
+            await self._adopt(instruments.select(listing, self._own.instruments))
+            if fresh and self._taken:
+                waits = delays(RETRY_S, RETRY_MAX_S)
+                await asyncio.sleep(refresh_s)
+            else:
+                await asyncio.sleep(min(refresh_s, next(waits)))
+
+    async def _adopt(self, selection: Selection) -> None:
+        before, self._selection = self._selection, selection
+        instruments.report(self._venue.id, selection.refused, self._told)
+        for name, reason in selection.refused.items():
+            if name not in self._taken and before.refused.get(name) != reason:
+                self._outlet.put([self._status(FeedState.DOWN, reason, name)])
+        new = {name: instrument for name, instrument in selection.listed.items() if name not in self._taken}
+        if not new:
+            return
+        trades = await self._last_trades(list(new))
+        for instrument in new.values():
+            if instrument.name in self._told:
+                log.info("instrument.listed", venue=self._venue.id, instrument=instrument.name)
+                self._outlet.put([self._status(FeedState.CONNECTING, "listed now", instrument.name)])
+            self.feeds.add(instrument)
+        self.feeds.seed(trades)
+        self._taken |= new.keys()
+        for connection in plan.connections(self._venue, new, self._own.kinds):
+            self.supervisor.add(connection)
+
+    async def _last_trades(self, names: Sequence[str]) -> list[Trade]:
+        """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
+        for wait_s in delays(RETRY_S, RETRY_MAX_S):
+            try:
+                found = await self._publisher.last("trade", names, self._venue.id)
+            except BusError as exc:
+                log.warning("connector.waiting_for_bus", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
+                await asyncio.sleep(wait_s)
+            else:
+                return [event for event in found.values() if isinstance(event, Trade)]
+        raise AssertionError("unreachable: delays are endless")
+
+    async def _finish(self) -> None:
+        """The sessions have ended: say so, and wait until all is on the tape."""
+        self._outlet.put([self._status(FeedState.DOWN, "stopped")])
+        if await self._publisher.drain(self._settings.run.drain_s):
+            log.info("connector.drained", venue=self._venue.id, acknowledged=self._publisher.acknowledged)
+        else:
+            log.error("connector.not_published", venue=self._venue.id, events=self._publisher.pending)

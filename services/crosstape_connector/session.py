@@ -1,0 +1,452 @@
+"""One connection: connect, subscribe, keep alive, read until it ends. Retries are the supervisor's, what frames mean is the parser's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import aiohttp
+import msgspec
+import structlog
+from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMsgType
+from aiohttp.http import WSMessageNoDecodeText
+
+from crosstape.settings import VenueSettings
+from crosstape_connector import plan
+from crosstape_connector.capture import Capture
+from crosstape_connector.errors import ConnectFailed, ConnectionLost, FeedError, FrameError, OversizedFrame
+from crosstape_connector.feeds import FeedRecord, Feeds
+from crosstape_connector.metrics import SAMPLE, Counters, Outlet
+from crosstape_connector.pacing import Pacer
+from crosstape_connector.plan import Connection, Feed, Topic
+from crosstape_connector.rest import retry_after
+from crosstape_connector.subscriptions import ATTEMPTS, Subscriptions, TopicState
+from crosstape_connector.venue import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Venue
+from crosstape_connector.watchdog import Watchdog
+from crosstape_schemas import Event
+
+CONTROL: Final = frozenset({Ack, Rejected, Heartbeat, Reply, Rotate, Odd})
+"""Outputs that are for the session; all others are for `Feeds`."""
+
+CLOSE_S: Final = 2.0
+HARD_LIMIT: Final = 4
+"""A frame so many times as large as its endpoint allows is not read to its end: the session ends instead."""
+
+FAIR: Final = 256
+"""After so many frames in a row others get a turn: reading what is there already never waits by itself."""
+
+POLL_S: Final = 0.25
+HELD: Final = 100_000
+"""Outputs that a session keeps while it waits to take over."""
+
+HEAD: Final = 200
+"""Bytes of a bad frame in the log."""
+
+COMPLAINTS: Final = 20
+"""So many different reasons of refusals that name nothing are logged, per session."""
+
+INTERNAL: Final = "internal"
+
+Socket: TypeAlias = ClientWebSocketResponse[Literal[False]]
+"""One whose text frames come as bytes."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all connections of a venue share."""
+
+    venue: Venue
+    settings: VenueSettings
+    feeds: Feeds
+    outlet: Outlet
+    counters: Counters
+    http: aiohttp.ClientSession
+    urls: Mapping[str, str]
+    """Endpoint → its address."""
+    watchdog: Watchdog
+    resync: Callable[[], None]
+    """Called when `feeds.requests` has something."""
+    capture: Capture | None
+
+    def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
+        """Topic → the feeds that it brings."""
+        place: dict[str, tuple[str, str]] = {}
+        for endpoint in self.venue.endpoints:
+            for kind, channel in endpoint.channels.items():
+                place.setdefault(kind, (endpoint.name, channel))
+        records = {(record.kind, record.symbol): record for record in self.feeds.feeds.values()}
+        return {
+            topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
+            for topic in topics
+        }
+
+
+class Session:
+    """One connection, for one `run`. `number` names it in the capture; `standby`: read and hold, until `take_over`."""
+
+    def __init__(self, desk: Desk, connection: Connection, number: int, *, standby: bool = False) -> None:
+        self.number = number
+        self.connection = connection
+        self.subscriptions = Subscriptions(
+            connection.endpoint,
+            connection.topics,
+            depth=plan.subscribed_depth(desk.venue, desk.settings.book_depth),
+            ack_timeout_s=desk.settings.ack_timeout_s,
+        )
+        loop = asyncio.get_running_loop()
+        self.rotate: asyncio.Future[None] = loop.create_future()
+        """Done when the venue says that it will close this connection soon."""
+        self.settled: asyncio.Future[None] = loop.create_future()
+        """Done when every topic was answered, or the hold is full: it can take over."""
+        self.open = False
+        self._desk = desk
+        self._endpoint = connection.endpoint
+        self._log = log.bind(venue=desk.venue.id, endpoint=self._endpoint.name, connection=number)
+        self._counters = desk.counters.endpoints[self._endpoint.name]
+        self._pacer = Pacer.per_second(self._endpoint.requests_per_s)
+        self._wake = asyncio.Event()
+        self._held: list[Output] | None = [] if standby else None
+        self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
+        self._heard_ts = 0
+        self._records = desk.records(connection.topics)
+        self._bad_kinds: set[str] = set()
+        self._complaints: set[str] = set()
+
+    async def run(self) -> None:
+        """Until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
+        url = self._desk.urls[self._endpoint.name]
+        self._counters.connects += 1
+        socket = await self._connect(url)
+        reason = "stopped"
+        try:
+            self._begin(url)
+            await self._converse(socket)
+        except FeedError as exc:
+            reason = str(exc)
+            raise
+        finally:
+            self.open = False
+            self._counters.connections -= 1
+            if self._desk.capture is not None:
+                self._desk.capture.closed(time.time_ns(), self.number, reason)
+            if self._entered:
+                self._desk.outlet.put(self._desk.feeds.lost(self.connection.topics, time.time_ns(), reason))
+            await socket.close()  # bounded by CLOSE_S
+
+    def resubscribe(self, topic: Topic) -> bool:
+        """Ask for this topic anew, alone. False: it is not here, refused, or being asked for already."""
+        if not self.subscriptions.resubscribe(topic):
+            return False
+        self._wake.set()
+        return True
+
+    def take_over(self) -> None:
+        """What was held goes on the tape, and from now on all that comes: whom it replaces must have stopped reading."""
+        held, self._held = self._held, None
+        self._enter()
+        for output in held or ():
+            self._desk.outlet.put(self._desk.feeds.take(output))
+        if self._desk.feeds.requests:
+            self._desk.resync()
+
+    async def _connect(self, url: str) -> Socket:
+        try:
+            async with asyncio.timeout(self._desk.settings.connect_timeout_s):
+                return await self._desk.http.ws_connect(
+                    url,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                    max_msg_size=HARD_LIMIT * self._endpoint.max_frame_bytes,
+                    decode_text=False,
+                    autoping=False,  # a ping of the venue's proves that it lives, so we want to see it
+                    autoclose=False,
+                )
+        except aiohttp.WSServerHandshakeError as exc:
+            raise ConnectFailed(f"HTTP {exc.status}", retry_after(exc.headers or {}, time.time())) from exc
+        except TimeoutError as exc:
+            raise ConnectFailed(f"no connection within {self._desk.settings.connect_timeout_s:g} s") from exc
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise ConnectFailed(str(exc) or type(exc).__name__) from exc
+
+    def _begin(self, url: str) -> None:
+        self.open = True
+        self._counters.connections += 1
+        self._heard_ts = time.time_ns()
+        self._log.info("session.open", url=url, topics=len(self.connection.topics))
+        if self._desk.capture is not None:
+            self._desk.capture.opened(self._heard_ts, self.number, url)
+        if self._held is None:
+            self._enter()
+
+    def _enter(self) -> None:
+        now = time.time_ns()
+        feeds, states = self._desk.feeds, self.subscriptions.states
+        self._entered = True
+        self._desk.outlet.put(feeds.opened(self.connection.topics, now))
+        self._desk.outlet.put(feeds.confirmed([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
+        for topic, reason in self.subscriptions.reasons.items():
+            self._desk.outlet.put(feeds.rejected(topic, reason, now))
+
+    async def _converse(self, socket: Socket) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write(socket), name=f"write.{self.number}")
+                tasks.create_task(self._watch(socket), name=f"watch.{self.number}")
+                await self._read(socket)
+        except BaseExceptionGroup as group:
+            lost, rest = group.split(FeedError)
+            if rest is not None or lost is None:
+                raise
+            raise _leaf(lost) from None
+
+    async def _read(self, socket: Socket) -> None:
+        """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
+        desk, counters, capture = self._desk, self._counters, self._desk.capture
+        parse = self._endpoint.parser({record.symbol: record.instrument for of in self._records.values() for record in of})
+        take, requests, put = desk.feeds.take, desk.feeds.requests, desk.outlet.put
+        receive, now_ns, text, control = socket.receive, time.time_ns, WSMsgType.TEXT, CONTROL
+        limit = self._endpoint.max_frame_bytes
+        events: Sequence[Event] = ()
+        count = 0
+        while True:
+            message = await receive()
+            received_ts = self._heard_ts = now_ns()
+            if message.type is not text:
+                await self._other(socket, message, received_ts)
+                continue
+            data: bytes = message.data
+            counters.frames += 1
+            counters.bytes += len(data)
+            if len(data) > limit:
+                self._bad(data, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
+                continue
+            try:
+                for output in parse(data, received_ts):
+                    if output.__class__ in control:
+                        await self._control(socket, output)
+                    elif self._held is None:
+                        events = take(output)
+                        put(events)
+                    else:
+                        self._hold(output)
+            except FeedError:
+                raise
+            except Exception as exc:  # what nobody thought of in one frame must not end the others
+                self._bad(data, received_ts, exc)
+                continue
+            if capture is not None:
+                capture.frame_in(received_ts, self.number, data)
+            if requests:
+                desk.resync()
+            count += 1
+            if not count % SAMPLE:
+                if events and (event := events[-1]).venue_ts is not None:
+                    desk.counters.lag.observe((event.received_ts - event.venue_ts) / 1e9)
+                if not count % FAIR:
+                    await asyncio.sleep(0)
+
+    async def _other(self, socket: Socket, message: WSMessageNoDecodeText, received_ts: int) -> None:
+        """All that is not a text frame. Raises `ConnectionLost` where it is the end."""
+        match message.type:
+            case WSMsgType.PING:
+                self._pacer.spend(time.monotonic())  # venues count it among our messages
+                await self._sending(socket.pong(message.data))
+            case WSMsgType.PONG:
+                pass
+            case WSMsgType.BINARY:
+                self._counters.frames += 1
+                self._counters.bytes += len(message.data)
+                self._bad(message.data, received_ts, BinaryFrame("a binary frame from a venue that speaks text"), binary=True)
+            case WSMsgType.CLOSE:
+                raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
+            case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
+                self._desk.counters.bad_frames[OversizedFrame.kind] += 1
+                raise ConnectionLost(f"a frame larger than {HARD_LIMIT * self._endpoint.max_frame_bytes} bytes")
+            case WSMsgType.ERROR:
+                raise ConnectionLost(f"not a WebSocket frame: {message.data}")
+            case _:
+                raise ConnectionLost("the connection broke")
+
+    async def _control(self, socket: Socket, output: Output) -> None:
+        """Word about the session itself."""
+        match output:
+            case Ack():
+                self._confirmed(self.subscriptions.acked(output))
+            case Rejected():
+                self._rejected(output)
+            case Heartbeat():
+                self._counters.heartbeats += 1
+            case Reply(data=data):
+                self._pacer.spend(time.monotonic())
+                await self._send(socket, data)
+            case Rotate(reason=reason):
+                if not self.rotate.done():
+                    self._log.info("session.rotating", reason=reason)
+                    self.rotate.set_result(None)
+            case Odd(kind=kind):
+                self._desk.counters.odd[kind] += 1
+
+    def _confirmed(self, topics: Sequence[Topic]) -> None:
+        if topics and self._held is None:
+            self._desk.outlet.put(self._desk.feeds.confirmed(topics, time.time_ns()))
+            if self._desk.feeds.requests:
+                self._desk.resync()
+        self._check_settled()
+
+    def _rejected(self, word: Rejected) -> None:
+        topics = self.subscriptions.rejected(word)
+        self._wake.set()  # part of what was refused may be asked for again
+        if not topics and word.reason not in self._complaints and len(self._complaints) < COMPLAINTS:
+            self._complaints.add(word.reason)
+            self._log.warning("session.complaint", reason=word.reason)
+        for topic in topics:
+            self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=word.reason)
+            if self._held is None:
+                self._desk.outlet.put(self._desk.feeds.rejected(topic, word.reason, time.time_ns()))
+        self._check_settled()
+
+    def _check_settled(self) -> None:
+        if not self.settled.done() and self.subscriptions.settled:
+            self.settled.set_result(None)
+            self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
+
+    def _hold(self, output: Output) -> None:
+        assert self._held is not None
+        self._held.append(output)
+        if len(self._held) >= HELD and not self.settled.done():
+            self.settled.set_result(None)
+
+    def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
+        """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""
+        kind = kind_of(exc)
+        self._desk.counters.bad_frames[kind] += 1
+        if self._desk.capture is not None:
+            self._desk.capture.frame_bad(received_ts, self.number, data, kind, binary=binary)
+        if kind not in self._bad_kinds:
+            self._bad_kinds.add(kind)
+            trace = exc if kind == INTERNAL else None
+            self._log.warning("frame.bad", kind=kind, error=str(exc), size=len(data), head=repr(data[:HEAD]), exc_info=trace)
+
+    async def _write(self, socket: Socket) -> None:
+        """The greeting, then subscriptions as they are due, all within the endpoint's limit."""
+        for data in self._endpoint.greeting:
+            await self._turn()
+            await self._send(socket, data)
+        while True:
+            ask = self.subscriptions.take()
+            if ask is None:
+                self._wake.clear()
+                await self._wake.wait()  # until something is to be asked; the connection's end cancels this
+                continue
+            await self._turn()
+            self.subscriptions.sent(ask, time.monotonic(), time.time_ns())  # before it is: the answer may be here when `_send` returns
+            form = self._endpoint.unsubscribe if ask.unsubscribe else self._endpoint.subscribe
+            await self._send(socket, form(ask.request))
+
+    async def _turn(self) -> None:
+        if (pause := self._pacer.reserve(time.monotonic())) > 0:
+            await asyncio.sleep(pause)
+
+    async def _send(self, socket: Socket, data: bytes) -> None:
+        if self._desk.capture is not None:
+            self._desk.capture.frame_out(time.time_ns(), self.number, data)
+        await self._sending(socket.send_frame(data, WSMsgType.TEXT))
+
+    async def _sending(self, sending: Awaitable[None]) -> None:
+        """Has no timeout: a venue that does not read is found out by `_watch` when it does not speak either."""
+        try:
+            await sending
+        except (aiohttp.ClientError, OSError) as exc:
+            raise ConnectionLost(f"sending failed: {exc}") from exc
+
+    async def _watch(self, socket: Socket) -> None:
+        """Silence, unanswered requests, stopped feeds, our pings: what is due by the clock and not by a frame."""
+        settings, endpoint = self._desk.settings, self._endpoint
+        silence_s = settings.silence_s or endpoint.silence_s
+        poll_s = min(POLL_S, silence_s / 4, settings.ack_timeout_s / 4, settings.stale_min_s / 4)
+        silent_s, heard_ts = 0.0, self._heard_ts
+        looked_at = pinged_at = before = time.monotonic()
+        while True:
+            await asyncio.sleep(poll_s)
+            now = time.monotonic()
+            # Not the clock alone: a process that was stopped for a minute finds its frames waiting, and must read them first.
+            silent_s = silent_s + min(now - before, 2 * poll_s) if heard_ts == self._heard_ts else 0.0
+            before, heard_ts = now, self._heard_ts
+            if silent_s > silence_s:
+                raise ConnectionLost(f"no frame for {silence_s:g} s")
+            self._chase(now)
+            if now - looked_at >= min(1.0, settings.stale_min_s / 4):
+                looked_at = now
+                self._look_after_feeds()
+            if endpoint.ping is not None and now - pinged_at >= endpoint.ping_s:
+                pinged_at = now
+                self._pacer.spend(now)
+                await self._send(socket, endpoint.ping(self.subscriptions.next_id()))
+
+    def _chase(self, now: float) -> None:
+        """Ask again what was not answered. Raises `ConnectionLost` when that was the last time."""
+        spoken, again, given_up = self.subscriptions.overdue(now, self._spoke)
+        self._confirmed(spoken)
+        if given_up:
+            topic = given_up[0]
+            others = f" and {len(given_up) - 1} more" if len(given_up) > 1 else ""
+            raise ConnectionLost(f"no acknowledgement of {topic.channel} {topic.symbol}{others}, asked {ATTEMPTS} times")
+        if again:
+            self._log.warning("subscription.unanswered", topics=len(again), first=" ".join(again[0][1:]))
+            self._wake.set()
+
+    def _spoke(self, topic: Topic, since_ts: int) -> bool:
+        return any(record.received_ts > since_ts for record in self._records[topic])
+
+    def _look_after_feeds(self) -> None:
+        """Call stale what has stopped and subscribe it anew. Raises `ConnectionLost` when that has helped none."""
+        if self._held is not None:
+            return
+        topics = {Feed(record.kind, record.instrument): topic for topic, records in self._records.items() for record in records}
+        records = [record for of in self._records.values() for record in of]
+        now = time.time_ns()
+        for stall in self._desk.watchdog.look(records, self._heard_ts, now):
+            topic = topics[stall.feed]
+            self._desk.counters.stalls[stall.feed.kind] += 1
+            self._log.warning(
+                "feed.stale", kind=stall.feed.kind, instrument=stall.feed.instrument, reason=stall.reason, attempt=stall.attempt
+            )
+            self._desk.outlet.put(self._desk.feeds.stalled(stall.feed, now, stall.reason))
+            self.resubscribe(topic)
+        if self._desk.watchdog.hopeless(records):
+            raise ConnectionLost("acknowledged, but none of its feeds speaks")
+
+
+class BinaryFrame(FrameError):
+    """Not text, where the venue's frames are."""
+
+    kind = "encoding"
+
+
+def kind_of(exc: Exception) -> str:
+    """What is wrong with a frame, in one word, from what its parser raised."""
+    match exc:
+        case FrameError():
+            return exc.kind
+        case UnicodeDecodeError():
+            return BinaryFrame.kind
+        case msgspec.ValidationError():
+            return "schema"
+        case msgspec.DecodeError() if "truncated" in str(exc):
+            return "truncated"
+        case msgspec.DecodeError():
+            return FrameError.kind
+        case _:
+            return INTERNAL
+
+
+def _leaf(group: BaseExceptionGroup[FeedError]) -> FeedError:
+    exc: BaseException = group
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    assert isinstance(exc, FeedError)
+    return exc

@@ -1,0 +1,299 @@
+"""A venue on loopback that does what a test tells it: answers, refuses, keeps silent, stalls, cuts, or sends what it likes.
+
+Its wire format is its own and small. To the venue: `{"op": "subscribe" | "unsubscribe", "channel", "symbols", "id"}`, `{"op": "ping", "id"}`.
+From it: `{"ack": id, "channel", "symbols"}`, `{"error": reason, "id", "symbol"}` (both may be absent), `{"pong": id}`, `{"ping": n}`
+(to be answered), `{"bye": reason}`, and data with `ch`: `trades`, `quotes`, `book`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from crosstape_connector.errors import UnknownFrame, UnknownSymbol
+from crosstape_connector.venue import (
+    Ack,
+    BookRule,
+    BookSnapshot,
+    BookUpdate,
+    Endpoint,
+    Heartbeat,
+    InstrumentSource,
+    Output,
+    Parser,
+    Rejected,
+    Reply,
+    Request,
+    Rotate,
+    SnapshotSource,
+    Symbols,
+    Venue,
+    Verdict,
+)
+from crosstape_schemas import Instrument, Level, Quote, Side, Trade
+
+ID = "fake"
+T0 = 1_700_000_000_000
+"""The venue's clock, ms."""
+
+
+class Raw(msgspec.Struct):
+    """Any frame."""
+
+    ch: str | None = None
+    s: str = ""
+    i: int = 0
+    t: int = T0
+    p: Decimal = Decimal(0)
+    q: Decimal = Decimal(0)
+    b: list[Level] = []
+    a: list[Level] = []
+    snap: bool = False
+    ack: int | None = None
+    unsubscribed: bool = False
+    error: str | None = None
+    id: int | None = None
+    channel: str | None = None
+    symbols: tuple[str, ...] = ()
+    symbol: str | None = None
+    hb: int | None = None
+    ping: int | None = None
+    pong: int | None = None
+    bye: str | None = None
+
+
+_decode = msgspec.json.Decoder(Raw).decode
+
+
+def parser(symbols: Symbols) -> Parser:
+    """The fake's frames."""
+
+    def parse(data: bytes, received_ts: int) -> Sequence[Output]:
+        raw = _decode(data)
+        if raw.ch is not None:
+            if raw.s not in symbols:
+                raise UnknownSymbol(raw.s)
+            name, ts = symbols[raw.s], raw.t * 1_000_000
+            match raw.ch:
+                case "trades":
+                    return (Trade(ID, name, ts, received_ts, raw.p, raw.q, Side.BUY, str(raw.i)),)
+                case "quotes":
+                    return (Quote(ID, name, ts, received_ts, *raw.b[0], *raw.a[0]),)
+                case "book" if raw.snap:
+                    return (BookSnapshot(name, ts, received_ts, raw.b, raw.a, raw.i),)
+                case "book":
+                    return (BookUpdate(name, ts, received_ts, raw.b, raw.a, raw.i, raw.i),)
+                case other:
+                    raise UnknownFrame(other)
+        if raw.ack is not None:
+            return (Ack(raw.ack, raw.channel, raw.symbols, raw.unsubscribed),)
+        if raw.error is not None:
+            return (Rejected(raw.error, raw.id, raw.channel, () if raw.symbol is None else (raw.symbol,)),)
+        if raw.ping is not None:
+            return (Reply(b'{"pong":%d}' % raw.ping),)
+        if raw.bye is not None:
+            return (Rotate(raw.bye),)
+        if raw.hb is not None or raw.pong is not None:
+            return (Heartbeat(),)
+        raise UnknownFrame("nothing known in it")
+
+    return parse
+
+
+def request(op: str) -> Callable[[Request], bytes]:
+    """Subscribe or unsubscribe."""
+    return lambda wanted: json.dumps({"op": op, "channel": wanted.channel, "symbols": wanted.symbols, "id": wanted.request_id}).encode()
+
+
+def endpoint(name: str = "main", channels: dict[str, str] | None = None, **options: Any) -> Endpoint:
+    """One endpoint, quick and without limits if not told otherwise."""
+    defaults: dict[str, Any] = {"requests_per_s": 1000.0, "connects_per_s": 1000.0, "silence_s": 20.0}
+    return Endpoint(
+        name=name,
+        url=f"ws://192.0.2.1/{name}",
+        channels=channels or {"trade": "trades", "quote": "quotes", "book": "book"},
+        parser=parser,
+        subscribe=request("subscribe"),
+        unsubscribe=request("unsubscribe"),
+        **defaults | options,
+    )
+
+
+def parse_instruments(body: bytes) -> list[Instrument]:
+    """`{"AAAUSD": true}`: symbol → whether it trades."""
+    listed: dict[str, bool] = msgspec.json.decode(body, type=dict[str, bool])
+    return [
+        Instrument(f"{symbol[:3]}-{symbol[3:]}", ID, symbol, symbol[:3], symbol[3:], active=active) for symbol, active in listed.items()
+    ]
+
+
+def parse_snapshot(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
+    """A book by REST."""
+    raw = _decode(body)
+    return BookSnapshot(instrument, None, received_ts, raw.b, raw.a, raw.i)
+
+
+def _follows(update: BookUpdate, sequence: int) -> Verdict:
+    assert update.first is not None
+    if update.first <= sequence:
+        return Verdict.SKIP
+    return Verdict.APPLY if update.first == sequence + 1 else Verdict.BREAK
+
+
+def fake(*endpoints: Endpoint, rest_books: bool = False) -> Venue:
+    """The venue's table."""
+    return Venue(
+        id=ID,
+        endpoints=endpoints or (endpoint(),),
+        rest_urls={"api": "http://192.0.2.1"},
+        instruments=InstrumentSource(rest="api", path="/instruments", parse=parse_instruments, match=lambda url: "/instruments" in url),
+        book=BookRule(snapshot="rest" if rest_books else "stream", bridges=_follows if rest_books else None, follows=_follows),
+        snapshots=SnapshotSource(
+            rest="api", path=lambda symbol: f"/depth?symbol={symbol}", parse=parse_snapshot,
+            match=lambda url: url.partition("symbol=")[2] or None, per_minute=6000,
+        )
+        if rest_books
+        else None,
+        trade_ids="contiguous",
+    )  # fmt: skip
+
+
+def trade(symbol: str, number: int, price: str = "10.50", t: int = T0) -> bytes:
+    """A trade frame."""
+    return json.dumps({"ch": "trades", "s": symbol, "i": number, "p": price, "q": "1.0", "t": t}).encode()
+
+
+def quote(symbol: str, bid: str = "10.4", ask: str = "10.6") -> bytes:
+    """A quote frame."""
+    return json.dumps({"ch": "quotes", "s": symbol, "b": [[bid, "1"]], "a": [[ask, "2"]]}).encode()
+
+
+def book(symbol: str, number: int, *, snap: bool = False, bid: str = "10.4", ask: str = "10.6") -> bytes:
+    """A book frame."""
+    return json.dumps({"ch": "book", "s": symbol, "i": number, "snap": snap, "b": [[bid, "1"]], "a": [[ask, "2"]]}).encode()
+
+
+class Peer:
+    """One connection as the venue sees it."""
+
+    def __init__(self, path: str, socket: web.WebSocketResponse) -> None:
+        self.path = path
+        self.socket = socket
+        self.requests: list[dict[str, Any]] = []
+        self.close_code: int | None = None
+
+    async def send(self, *frames: bytes) -> None:
+        """Text frames, whatever the bytes are."""
+        for frame in frames:
+            await self.socket.send_frame(frame, WSMsgType.TEXT)
+
+    def asked(self, op: str) -> list[tuple[str, str]]:
+        """(channel, symbol) of all requests of this kind, in order."""
+        return [(one["channel"], symbol) for one in self.requests if one.get("op") == op for symbol in one["symbols"]]
+
+    def cut(self) -> None:
+        """End it without a goodbye."""
+        assert self.socket._req is not None
+        assert self.socket._req.transport is not None
+        self.socket._req.transport.abort()
+
+
+class FakeVenue:
+    """The server. Its attributes say how it behaves, and may change while it runs."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.peers: list[Peer] = []
+        self.acks = True
+        self.names_refused = True
+        """A refusal says which symbol it means, and of which request."""
+        self.refused: dict[str, str] = {}
+        """Symbol → reason: a request with it fails as a whole."""
+        self.refuse_connections: list[web.Response] = []
+        """Each is the answer to one attempt to connect."""
+        self.on_subscribe: Callable[[Peer, dict[str, Any]], Sequence[bytes]] = lambda _peer, _request: ()
+        """Frames to send after the acknowledgement."""
+        self.listed: dict[str, bool] = {"AAAUSD": True, "BBBUSD": True, "CCCUSD": True}
+        self.answers: list[web.StreamResponse | None] = []
+        """Each is the answer to one REST call, None: hang; when empty: what is right."""
+        self.snapshots: Callable[[str], bytes] = lambda symbol: book(symbol, 100, snap=True)
+        self.calls: list[str] = []
+        """Paths of REST calls."""
+        self.ending = asyncio.Event()
+
+    @property
+    def peer(self) -> Peer:
+        """The newest connection."""
+        return self.peers[-1]
+
+    async def socket(self, http: web.Request) -> web.StreamResponse:
+        """A WebSocket."""
+        if self.refuse_connections:
+            return self.refuse_connections.pop(0)
+        socket = web.WebSocketResponse(max_msg_size=0)
+        await socket.prepare(http)
+        peer = Peer(http.path, socket)
+        self.peers.append(peer)
+        async for message in socket:
+            wanted: dict[str, Any] = json.loads(message.data)
+            peer.requests.append(wanted)
+            if wanted.get("op") in ("subscribe", "unsubscribe"):
+                await self._answer(peer, wanted)
+        peer.close_code = socket.close_code
+        return socket
+
+    async def _answer(self, peer: Peer, wanted: dict[str, Any]) -> None:
+        bad = next((symbol for symbol in wanted["symbols"] if symbol in self.refused), None)
+        if bad is not None and wanted["op"] == "subscribe":
+            named = {"id": wanted["id"], "symbol": bad, "channel": wanted["channel"]} if self.names_refused else {}
+            await peer.send(json.dumps({"error": self.refused[bad], **named}).encode())
+            if not self.names_refused:
+                return
+        good = [symbol for symbol in wanted["symbols"] if symbol not in self.refused]
+        if self.acks:
+            answer = {"ack": wanted["id"], "channel": wanted["channel"], "symbols": good, "unsubscribed": wanted["op"] == "unsubscribe"}
+            await peer.send(json.dumps(answer).encode())
+        if wanted["op"] == "subscribe":
+            await peer.send(*self.on_subscribe(peer, wanted))
+
+    async def rest(self, http: web.Request) -> web.StreamResponse:
+        """A REST answer."""
+        self.calls.append(http.path_qs)
+        if self.answers:
+            answer = self.answers.pop(0)
+            if answer is None:
+                await self.ending.wait()
+                return web.Response()
+            return answer
+        if http.path == "/instruments":
+            return web.json_response(self.listed)
+        return web.Response(body=self.snapshots(http.query["symbol"]))
+
+
+@asynccontextmanager
+async def serving(venue: FakeVenue | None = None) -> AsyncIterator[FakeVenue]:
+    """The fake, listening; `url` has its address."""
+    venue = venue or FakeVenue()
+    app = web.Application()
+    app.router.add_get("/ws/{name}", venue.socket)
+    app.router.add_get("/{path:.*}", venue.rest)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        venue.url = f"http://{host}:{port}"
+        yield venue
+    finally:
+        venue.ending.set()
+        for peer in venue.peers:
+            await peer.socket.close()
+        await runner.cleanup()

@@ -1,0 +1,127 @@
+"""A venue's runtime around a list: what a session or a supervisor puts on the tape, without a bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import aiohttp
+
+from crosstape.settings import VenueSettings
+from crosstape_connector import plan
+from crosstape_connector.capture import Capture
+from crosstape_connector.feeds import Feeds
+from crosstape_connector.metrics import Counters, Outlet
+from crosstape_connector.plan import Connection
+from crosstape_connector.rest import Rest
+from crosstape_connector.resync import Resyncs
+from crosstape_connector.session import Desk, Session
+from crosstape_connector.supervisor import Supervisor
+from crosstape_connector.venue import Venue
+from crosstape_connector.watchdog import Watchdog
+from crosstape_schemas import Event, FeedState, Instrument, Status
+from tests.connector.fake_venue import ID, FakeVenue, fake
+
+E = TypeVar("E", bound=Event)
+
+
+def instrument(symbol: str) -> Instrument:
+    """`AAAUSD` of the fake venue."""
+    return Instrument(f"{symbol[:3]}-{symbol[3:]}", ID, symbol, symbol[:3], symbol[3:])
+
+
+class Rig:
+    """Everything of a venue but the bus. `tape` is what was published."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        server: FakeVenue,
+        venue: Venue,
+        settings: VenueSettings,
+        symbols: Sequence[str],
+        capture: Capture | None,
+    ) -> None:
+        self.tape: list[Event] = []
+        self.counters = Counters()
+        instruments = {one.name: one for one in map(instrument, symbols)}
+        self.feeds = Feeds(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
+        outlet = Outlet(self.tape.append, self.counters)
+        self.rest = Rest(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
+        self.resyncs = Resyncs(
+            venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
+        )
+        self.desk = Desk(
+            venue=venue,
+            settings=settings,
+            feeds=self.feeds,
+            outlet=outlet,
+            counters=self.counters,
+            http=http,
+            urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
+            watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
+            resync=self.resyncs.dispatch,
+            capture=capture,
+        )
+        self.connections = plan.connections(venue, instruments, settings.kinds)
+        self.supervisor = Supervisor(self.desk, self.connections)
+
+    def session(self, connection: Connection | None = None) -> Session:
+        """A session of the first connection."""
+        return Session(self.desk, connection or self.connections[0], 1)
+
+    def of(self, kind: type[E], name: str = "") -> list[E]:
+        """The events of a kind that are on the tape, of all instruments or of one."""
+        return [event for event in self.tape if isinstance(event, kind) and name in ("", event.instrument)]
+
+    def of_status(self, name: str) -> list[Status]:
+        """The statuses of an instrument."""
+        return self.of(Status, name)
+
+    def states(self, name: str, kind: str) -> list[FeedState]:
+        """The states that a feed went through."""
+        return [event.state for event in self.of(Status, name) if event.kind == kind]
+
+    def state(self, name: str, kind: str) -> FeedState:
+        """The state it is in."""
+        return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
+
+    @asynccontextmanager
+    async def supervised(self) -> AsyncIterator[None]:
+        """Sessions for ever, for the length of the block."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self.supervisor.run()), tasks.create_task(self.resyncs.run())]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+
+QUICK = VenueSettings(kinds=("trade",), backoff_min_s=0.01, backoff_max_s=0.05)
+
+
+@asynccontextmanager
+async def rigged(
+    server: FakeVenue,
+    venue: Venue | None = None,
+    settings: VenueSettings = QUICK,
+    symbols: Sequence[str] = ("AAAUSD", "BBBUSD"),
+    capture: Capture | None = None,
+) -> AsyncIterator[Rig]:
+    """A rig against this server."""
+    async with aiohttp.ClientSession() as http:
+        yield Rig(http, server, venue or fake(), settings, symbols, capture)
+
+
+@asynccontextmanager
+async def running(session: Session) -> AsyncIterator[asyncio.Task[None]]:
+    """The session's task, cancelled at the end if it still runs. Await it for the error that ended it."""
+    task = asyncio.create_task(session.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

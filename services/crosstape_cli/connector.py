@@ -14,7 +14,6 @@ from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues import VENUES
 
-
 Venue = Annotated[str, Parameter(help=f"Which venue: {', '.join(VENUES)}.")]
 
 

@@ -1,0 +1,95 @@
+"""`crosstape normalize`: a capture in, events out, exactly as the connector would have published them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import zstandard
+from cyclopts import Parameter
+
+from crosstape.errors import CrosstapeError, SettingsError
+from crosstape.lifecycle import Exit
+from crosstape_connector.capture_file import opened
+from crosstape_connector.normalize import Summary
+from crosstape_connector.normalize import normalize as events_of
+from crosstape_connector.venues import VENUES, find
+from crosstape_schemas import encode
+
+STDIN: Final = Path("-")
+SHOWN_BYTES: Final = 200
+"""Of a frame that could not be used."""
+
+
+def normalize(
+    venue: Annotated[str, Parameter(help=f"Whose capture it is: {', '.join(VENUES)}.")],
+    file: Annotated[Path, Parameter(help="The capture, plain or zstd; -: standard input.", allow_leading_hyphen=True)] = STDIN,
+    /,
+    *,
+    delta: Annotated[bool, Parameter(negative="", help="Also the raw changes of books.")] = False,
+    book_depth: Annotated[int, Parameter(help="Levels a side in book events.")] = 10,
+    book_interval_s: Annotated[float, Parameter(help="At most one book event per interval and instrument; 0: one per change.")] = 0.1,
+    quiet: Annotated[bool, Parameter(negative="", help="No summary.")] = False,
+) -> Exit:
+    """Turn a capture into events: one JSON a line on standard output, in order; a summary as JSON on standard error.
+
+    Parsers, books and proofs are those of the running connector. Instruments and snapshots are taken from the capture's REST lines. The
+    epoch of all events is 0, and seq counts 1, 2, 3 … per stream, so that the same capture always gives the same bytes.
+    """
+    if venue not in VENUES:
+        raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")
+    if book_depth < 1 or book_interval_s < 0:
+        raise SettingsError("--book-depth must be at least 1, --book-interval-s at least 0")
+    out = sys.stdout.buffer
+    with _lines(file) as lines:
+        made = events_of(find(venue), lines, delta=delta, book_depth=book_depth, book_interval_ns=round(book_interval_s * 1e9))
+        for event in made:
+            out.write(encode(event))
+            out.write(b"\n")
+        out.flush()
+        if not quiet:
+            sys.stderr.write(_told(made.summary) + "\n")
+    return Exit.OK
+
+
+@contextmanager
+def _lines(file: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of a file or of standard input. What is wrong with it becomes one of our errors, with its name."""
+    try:
+        if file == STDIN:
+            yield _unpacked(sys.stdin.buffer)
+        else:
+            with opened(file) as lines:
+                yield lines
+    except BrokenPipeError:
+        raise  # of our output, not of the capture
+    except OSError as exc:
+        raise SettingsError(f"{_name(file)}: cannot be read: {exc.strerror or exc}") from exc
+    except zstandard.ZstdError as exc:
+        raise CrosstapeError(f"{_name(file)}: not whole zstd: {exc}") from exc
+    except CrosstapeError as exc:
+        raise type(exc)(f"{_name(file)}: {exc}") from exc
+
+
+def _name(file: Path) -> str:
+    return "standard input" if file == STDIN else str(file)
+
+
+def _unpacked(stream: Any) -> Iterator[bytes]:
+    """Lines of a pipe, which cannot be read from the start again once its first bytes were looked at."""
+    if stream.peek(4)[:4] != zstandard.MAGIC_NUMBER.to_bytes(4, "little"):
+        return iter(stream)
+    return iter(io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)))
+
+
+def _told(summary: Summary) -> str:
+    """The summary as JSON that a person can read too."""
+    raw: dict[str, Any] = msgspec.to_builtins(summary, builtin_types=(bytes,))
+    for first in raw["first_unhandled"]:
+        first["frame"] = first["frame"][:SHOWN_BYTES].decode(errors="replace")
+    return msgspec.json.format(msgspec.json.encode(raw), indent=2).decode()

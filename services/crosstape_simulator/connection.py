@@ -1,0 +1,145 @@
+"""One client's socket, as a queue of frames that never waits.
+
+Frames are put together here and written to the transport in one piece, because a market that moves thousands of times a second would
+otherwise spend its time in system calls. Reading, the handshake and the answer to a client's close are aiohttp's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections import deque
+from typing import Final
+
+import msgspec
+
+Topic = tuple[str, ...]
+"""What one subscription is for: a channel and what it is narrowed to; each feed says in what form."""
+
+TEXT: Final = 0x81
+BINARY: Final = 0x82
+CLOSE: Final = 0x88
+PING: Final = 0x89
+PONG: Final = 0x8A
+
+
+def encode_frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A final, unmasked WebSocket frame (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((opcode, size)) + payload
+    if size < 65_536:
+        return struct.pack(">BBH", opcode, 126, size) + payload
+    return struct.pack(">BBQ", opcode, 127, size) + payload
+
+
+class Counters(msgspec.Struct):
+    """What one venue's server has done."""
+
+    clients: int = 0
+    """Connected now."""
+    connects: int = 0
+    frames: int = 0
+    """Text and binary frames sent."""
+    messages: int = 0
+    """Received from clients, pings and pongs included."""
+    requests: int = 0
+    """REST requests answered."""
+    slow: int = 0
+    """Clients cut because they read too slowly."""
+    limited: int = 0
+    """Messages beyond a rate limit."""
+
+
+class Connection:
+    """One client.
+
+    Ordered. Buffered here until `flush`, then by the transport; a client whose buffer exceeds `buffer_bytes` is cut, as venues do.
+    """
+
+    def __init__(self, transport: asyncio.Transport, counters: Counters, dirty: list[Connection], *, buffer_bytes: int) -> None:
+        self.topics: dict[Topic, None] = {}
+        """What the client is subscribed to, in order."""
+        self.opened = time.monotonic()
+        self.last_ping = self.opened
+        self.last_pong = self.opened
+        self.closing_since: float | None = None
+        self.sent = 0
+        """Frames so far."""
+        self.frames_left: int | None = None
+        """After so many more frames the connection is cut."""
+        self._transport = transport
+        self._counters = counters
+        self._dirty = dirty
+        self._buffer_bytes = buffer_bytes
+        self._queue: list[bytes] = []
+        self._received: deque[float] = deque()
+
+    def send(self, payload: bytes, opcode: int = TEXT) -> None:
+        """Queue one message."""
+        self.send_frame(encode_frame(payload, opcode))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue one message that is already a frame: the same for many clients is built once."""
+        if self.closing_since is not None or self.frames_left == 0:
+            return
+        self._write(frame)
+        self.sent += 1
+        self._counters.frames += 1
+        if self.frames_left is not None:
+            self.frames_left -= 1
+
+    def ping(self, payload: bytes) -> None:
+        """Queue a protocol ping."""
+        self.last_ping = time.monotonic()
+        self._write(encode_frame(payload, PING))
+
+    def pong(self, payload: bytes) -> None:
+        """Answer the client's ping."""
+        self._write(encode_frame(payload, PONG))
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye after what is queued; the client is expected to answer and hang up."""
+        if self.closing_since is None:
+            self._write(encode_frame(struct.pack(">H", code) + reason.encode(), CLOSE))
+            self.closing_since = time.monotonic()
+
+    def cut(self) -> None:
+        """Drop the connection at once, without a word; what is queued is lost."""
+        self.closing_since = time.monotonic()
+        self._queue.clear()
+        self._transport.abort()
+
+    def flush(self) -> None:
+        """Give what is queued to the transport."""
+        if self._queue:
+            self._transport.write(b"".join(self._queue))
+            self._queue.clear()
+        if self._transport.get_write_buffer_size() > self._buffer_bytes:
+            self._counters.slow += 1
+            self.cut()
+        elif self.frames_left == 0 and self.closing_since is None:
+            self.closing_since = time.monotonic()
+            self._transport.close()  # sends what it has, then hangs up without a close frame
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+
+    def exceeds(self, messages: int, window_s: float) -> bool:
+        """Note one more message of the client; True if the last `window_s` seconds then hold more than `messages`."""
+        now = time.monotonic()
+        while self._received and self._received[0] <= now - window_s:
+            self._received.popleft()
+        if len(self._received) >= messages:
+            self._counters.limited += 1
+            return True
+        self._received.append(now)
+        return False
+
+    def _write(self, frame: bytes) -> None:
+        if not self._queue:
+            self._dirty.append(self)
+        self._queue.append(frame)

@@ -1,0 +1,156 @@
+"""One venue's server: HTTP and WebSockets on one loopback port, thin. What is said is the feeds' and the REST side's business."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from crosstape_simulator.connection import Connection, Counters
+from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.feed import Feed
+from crosstape_simulator.rest import Rest
+
+CLOSING_S: Final = 2.0
+"""A client that does not answer a close frame for so long is cut."""
+
+MESSAGE_MAX: Final = 1024 * 1024
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a feed is found."""
+
+    name: str
+    """As the connector's settings call it; empty for a venue that has one."""
+    path: str
+    """Clients connect to it."""
+    feed: Feed
+    prefixes: tuple[str, ...]
+    """Every path that leads here."""
+
+
+class VenueServer:
+    """A venue's endpoints and its REST side."""
+
+    def __init__(self, venue: str, endpoints: tuple[Endpoint, ...], rest: Rest, *, host: str, port: int, buffer_bytes: int) -> None:
+        self.venue = venue
+        self.counters = Counters()
+        self.base = ""
+        """host:port, once it listens."""
+        self.frame_limit: int | None = None
+        """A new connection is cut after so many frames; None: no limit."""
+        self.endpoints = endpoints
+        self._rest = rest
+        self._host = host
+        self._port = port
+        self._buffer_bytes = buffer_bytes
+        self._dirty: list[Connection] = []
+
+    @property
+    def ws_url(self) -> str | dict[str, str]:
+        """One address, or a table by endpoint's name."""
+        urls = {endpoint.name: f"ws://{self.base}{endpoint.path}" for endpoint in self.endpoints}
+        return urls.get("", urls)
+
+    @property
+    def rest_url(self) -> str | dict[str, str]:
+        """The same for REST."""
+        names = [endpoint.name for endpoint in self.endpoints]
+        return f"http://{self.base}" if "" in names else dict.fromkeys(names, f"http://{self.base}")
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Serve while the context is open. Raises `SimulatorError` if the port cannot be had."""
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._serve)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            try:
+                await web.TCPSite(runner, self._host, self._port).start()
+            except OSError as exc:
+                raise SimulatorError(f"{self.venue}: cannot listen on {self._host}:{self._port}: {exc.strerror}") from exc
+            host, port = runner.addresses[0][:2]
+            self.base = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            yield
+        finally:
+            self.each(Connection.cut)
+            await runner.cleanup()
+
+    def each(self, do: Callable[[Connection], None], endpoint: str | None = None) -> int:
+        """Do something with every connection, or with those of one endpoint; how many there were."""
+        chosen = [c for e in self.endpoints if endpoint in (None, e.name) for c in e.feed.connections]
+        for connection in chosen:
+            do(connection)
+        return len(chosen)
+
+    def flush(self) -> None:
+        """Write what is queued for all clients."""
+        for connection in self._dirty:
+            connection.flush()
+        self._dirty.clear()
+
+    def second(self, now: int) -> None:
+        """Once a second: heartbeats, deadlines."""
+        moment = time.monotonic()
+        for endpoint in self.endpoints:
+            endpoint.feed.second(now)
+            for connection in endpoint.feed.connections:
+                if connection.closing_since is not None and moment - connection.closing_since > CLOSING_S:
+                    connection.cut()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            for endpoint in self.endpoints:
+                if path.startswith(endpoint.prefixes):
+                    return await self._socket(request, endpoint.feed)
+            return web.Response(status=404)
+        self.counters.requests += 1
+        answer = self._rest.answer(path, request.query, time.time_ns())
+        return web.Response(body=answer.body, status=answer.status, headers=answer.headers, content_type="application/json")
+
+    async def _socket(self, request: web.Request, feed: Feed) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MESSAGE_MAX)
+        await socket.prepare(request)
+        transport = request.transport
+        if not isinstance(transport, asyncio.Transport):
+            return socket  # the client went away during the handshake
+        connection = Connection(transport, self.counters, self._dirty, buffer_bytes=self._buffer_bytes)
+        connection.frames_left = self.frame_limit
+        self.counters.clients += 1
+        self.counters.connects += 1
+        query: Mapping[str, str] = request.query
+        try:
+            feed.open(connection, request.path, query)
+            self.flush()
+            async for message in socket:  # for as long as the client likes: deadlines are the feed's
+                self.counters.messages += 1
+                self._received(feed, connection, message)
+                self.flush()
+        finally:
+            feed.close(connection)
+            connection.closing_since = connection.closing_since or time.monotonic()
+            self.counters.clients -= 1
+        return socket
+
+    @staticmethod
+    def _received(feed: Feed, connection: Connection, message: aiohttp.WSMessage) -> None:
+        match message.type:
+            case aiohttp.WSMsgType.TEXT:
+                feed.receive(connection, message.data)
+            case aiohttp.WSMsgType.BINARY:
+                feed.receive(connection, message.data.decode(errors="replace"))
+            case aiohttp.WSMsgType.PING:
+                connection.pong(message.data)
+                feed.control(connection, pong=False)
+            case aiohttp.WSMsgType.PONG:
+                feed.control(connection, pong=True)
+            case _:
+                pass

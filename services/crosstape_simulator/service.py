@@ -1,0 +1,224 @@
+"""The simulator as a whole: its servers, its clock, and the hand of whoever tests with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
+from crosstape_simulator.binance_feed import BinanceFeed
+from crosstape_simulator.coinbase_advanced import AdvancedFeed
+from crosstape_simulator.coinbase_exchange import ExchangeFeed
+from crosstape_simulator.connection import Connection, Counters
+from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.kraken_feed import KrakenFeed
+from crosstape_simulator.player import PlayedSource, Player, RecordedRest
+from crosstape_simulator.recording import Recording
+from crosstape_simulator.rest import Rest
+from crosstape_simulator.server import Endpoint, VenueServer
+from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.synthetic import Synthetic
+
+TICK_MIN_S: Final = 0.002
+TICK_MAX_S: Final = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class Simulator:
+    """Venues that listen. Made by `simulator`."""
+
+    def __init__(self, spec: SimulatorSpec) -> None:
+        """Reads the recordings whole. Raises `SimulatorError`."""
+        self.spec = spec
+        self.players: dict[str, tuple[Player, ...]] = {}
+        self.servers: dict[str, VenueServer] = {}
+        recordings = [Recording(Path(path)) for path in spec.recordings]
+        played = tuple(dict.fromkeys(recording.venue for recording in recordings))
+        synthetic = tuple(venue for venue in spec.venues if venue not in played)
+        self.market = Synthetic(spec, synthetic) if synthetic else None
+        for venue in played:
+            self._add_played(venue, tuple(recording for recording in recordings if recording.venue == venue))
+        if self.market is not None:
+            for venue in synthetic:
+                self._add(venue, self.market.endpoints[venue], self.market.venues[venue])
+
+    @property
+    def ws_url(self) -> dict[str, str | dict[str, str]]:
+        """By venue: what the connector's `ws_url` is to be."""
+        return {venue: server.ws_url for venue, server in self.servers.items()}
+
+    @property
+    def rest_url(self) -> dict[str, str | dict[str, str]]:
+        """By venue: what the connector's `rest_url` is to be."""
+        return {venue: server.rest_url for venue, server in self.servers.items()}
+
+    def announce(self) -> str:
+        """One line of JSON: `{"venues": {"kraken": {"ws_url": …, "rest_url": …}, …}}`."""
+        venues = {venue: {"ws_url": server.ws_url, "rest_url": server.rest_url} for venue, server in self.servers.items()}
+        return msgspec.json.encode({"venues": venues}).decode()
+
+    def counters(self, venue: str) -> Counters:
+        """What a venue's server has done so far."""
+        return self.servers[venue].counters
+
+    def pause(self) -> None:
+        """Stop the market's clock. Connections live on, heartbeats too."""
+        if self.market is not None:
+            self.market.tick()
+            self.market.paused = True
+
+    def resume(self) -> None:
+        """Let the market's clock run on from where it stopped."""
+        if self.market is not None:
+            self.market.tick()
+            self.market.paused = False
+
+    def advance(self, seconds: float) -> None:
+        """Let so much of the market's time pass at once; what it leads to has been given to the sockets on return."""
+        if self.market is None:
+            raise SimulatorError("there is no synthetic market")
+        self.market.advance(int(seconds * 1e9))
+        self._flush()
+
+    def start(self, venue: str | None = None) -> None:
+        """Begin to play the recordings of a venue, or all, without waiting for subscriptions."""
+        for name, players in self.players.items():
+            if venue in (None, name):
+                for player in players:
+                    player.start()
+
+    def finished(self, venue: str | None = None) -> bool:
+        """Whether the recordings of a venue, or all, have been played to their ends."""
+        return all(player.finished for name, players in self.players.items() if venue in (None, name) for player in players)
+
+    def drop_connections(self, venue: str, code: int | None = None, *, endpoint: str | None = None) -> int:
+        """Cut all connections of a venue, or of one of its endpoints: without a word, or with a close frame. How many there were."""
+        server = self.servers[venue]
+        count = server.each(Connection.cut if code is None else lambda connection: connection.close(code), endpoint)
+        server.flush()
+        return count
+
+    def limit_frames(self, venue: str, frames: int | None) -> None:
+        """Connections made from now on are cut after so many frames; None: no longer."""
+        self.servers[venue].frame_limit = frames
+
+    def announce_shutdown(self) -> None:
+        """Binance says that it will close its connections soon."""
+        server = self.servers["binance"]
+        for endpoint in server.endpoints:
+            if isinstance(endpoint.feed, BinanceFeed):
+                endpoint.feed.announce_shutdown(time.time_ns())
+        server.flush()
+
+    async def run(self) -> None:
+        """Drive the market and the players until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._drive(), name="simulator.drive")
+            for venue, players in self.players.items():
+                for player in players:
+                    tasks.create_task(self._play(player), name=f"simulator.play.{venue}")
+
+    async def _drive(self) -> None:
+        beat = time.monotonic() + 1.0
+        while True:
+            wait_s = TICK_MAX_S
+            if self.market is not None:
+                self.market.tick()
+                if not self.market.paused:
+                    wait_s = min(max(self.market.wait_ns() / 1e9, TICK_MIN_S), TICK_MAX_S)
+            if time.monotonic() >= beat:
+                beat = max(beat + 1.0, time.monotonic())
+                self._second(time.time_ns())
+            self._flush()
+            await asyncio.sleep(wait_s)  # the market's own pace
+
+    async def _play(self, player: Player) -> None:
+        while True:
+            await player.play()
+            log.info("simulator.played", path=str(player.recording.path), frames=player.played)
+            if not self.spec.repeat:
+                return
+            player.again()
+            connects = self.servers[player.recording.venue].counters.connects
+            while self.servers[player.recording.venue].counters.connects == connects:
+                await asyncio.sleep(TICK_MAX_S)  # for as long as nobody comes
+
+    def _second(self, now: int) -> None:
+        if self.market is not None:
+            self.market.second(now)
+        for server in self.servers.values():
+            server.second(now)
+
+    def _flush(self) -> None:
+        for server in self.servers.values():
+            server.flush()
+
+    def _add(self, venue: str, endpoints: tuple[Endpoint, ...], rest: Rest) -> None:
+        spec = self.spec
+        self.servers[venue] = VenueServer(
+            venue, endpoints, rest, host=spec.host, port=spec.ports.get(venue, 0), buffer_bytes=spec.buffer_bytes
+        )
+
+    def _add_played(self, venue: str, recordings: tuple[Recording, ...]) -> None:
+        spec = self.spec
+        rest = RecordedRest(venue, recordings)
+        players = tuple(
+            Player(recording, rest, speed=spec.speed, settle_s=spec.settle_s, manual=spec.start == "manual") for recording in recordings
+        )
+        self.players[venue] = players
+        endpoints = _endpoints(venue, PlayedSource(players), spec)
+        for player in players:
+            for endpoint in endpoints:
+                player.attach(endpoint.name, endpoint.feed)
+        self._add(venue, endpoints, rest)
+
+
+def _endpoints(venue: str, source: PlayedSource, spec: SimulatorSpec) -> tuple[Endpoint, ...]:
+    match venue:
+        case "binance":
+            feed = BinanceFeed(source, messages_per_s=spec.binance_messages_per_s, ping_s=spec.binance_ping_s)
+            return (Endpoint("", "/stream", feed, binance_feed.PATHS),)
+        case "coinbase":
+            within_s = spec.coinbase_subscribe_within_s
+            advanced, exchange = coinbase_advanced.PATH, coinbase_exchange.PATH
+            return (
+                Endpoint("advanced", advanced, AdvancedFeed(source, subscribe_within_s=within_s), (advanced,)),
+                Endpoint("exchange", exchange, ExchangeFeed(source, subscribe_within_s=within_s), (exchange,)),
+            )
+        case _:
+            kraken = KrakenFeed(source, messages_per_s=spec.kraken_messages_per_s)
+            return (Endpoint("", kraken_feed.PATH, kraken, (kraken_feed.PATH,)),)
+
+
+@asynccontextmanager
+async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulator]:
+    """Venues that listen while the context is open. Raises `SimulatorError` if they cannot."""
+    made = Simulator(spec or SimulatorSpec())
+    async with AsyncExitStack() as stack:
+        for server in made.servers.values():
+            await stack.enter_async_context(server.listening())
+        running = asyncio.create_task(made.run(), name="simulator")
+        try:
+            yield made
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            if not running.cancelled() and (failure := running.exception()) is not None:
+                raise failure
+
+
+async def run(spec: SimulatorSpec, announce: Callable[[str], None] | None = None) -> None:
+    """Serve until cancelled. `announce` is given `Simulator.announce()` once everything listens."""
+    async with simulator(spec) as made:
+        log.info("simulator.listening", venues={venue: server.base for venue, server in made.servers.items()})
+        if announce is not None:
+            announce(made.announce())
+        await asyncio.Event().wait()  # for ever: whoever started it ends it by cancelling

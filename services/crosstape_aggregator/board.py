@@ -25,13 +25,16 @@ class Board:
         self._conflation = Conflation(round(settings.min_interval_s * SECOND))
         self._timers = Timers()
 
-    def take(self, event: Event, now: int) -> None:
-        """Take one event of any venue and instrument, or of a venue as a whole. O(1); nothing is computed before it is due."""
+    def take(self, event: Event, now: int, *, quiet: bool = False) -> None:
+        """Take one event of any venue and instrument, or of a venue as a whole. O(1); nothing is computed before it is due.
+
+        `quiet`: history that is being caught up with. It makes no quote due by itself; call `changed` when all of it has been taken.
+        """
         name = event.instrument
         self.tally.taken[KIND_OF[type(event)]] += 1
         if name == VENUE_WIDE:
             self._venue_wide(event, now)
-        elif (self.instruments.get(name) or self.instrument(name, now)).apply(event, now):
+        elif (self.instruments.get(name) or self.instrument(name, now)).apply(event, now) and not quiet:
             self._conflation.mark(name, now)
         if self._venues.stirred:
             self._stir(event.received_ts, now)

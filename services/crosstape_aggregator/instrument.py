@@ -19,6 +19,8 @@ from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.vwap import SECOND, Windows, is_late, trade_second
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, Exclusion, Gap, Leg, Quote, Status, Trade, Vwap
 
+_LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
+
 
 class Rules(msgspec.Struct, frozen=True):
     """The settings that an instrument is judged by; durations in ns."""
@@ -175,13 +177,12 @@ class Instrument:
         return True
 
     def _status(self, status: Status, now: int) -> bool:
-        quotes, books = status.kind in {"quote", VENUE_WIDE}, status.kind in {"book", VENUE_WIDE}
-        if not quotes and not books:
+        if status.kind not in _LEG_KINDS:
             return False
         leg = self._admitted(status)
         if leg is None:
             return False
-        leg.status(status, quotes=quotes, books=books)
+        leg.status(status)
         self.touch(status.received_ts)
         return True
 

@@ -1,9 +1,9 @@
 """One venue's part of a consolidated quote: its newest prices, its state, and whether it counts.
 
 A leg is excluded, in this order of reasons, when
-- `state`: its feed is not live. A venue that says it is down takes all its legs with it; a venue that was restarted (an event of a newer
-  epoch was seen, on whatever stream) is connecting until this feed has data of the new epoch. Events of an older epoch are ignored: they
-  revive nothing;
+- `state`: its feed is not live, or its venue has halted the instrument. A venue that says it is down takes all its legs with it; a venue
+  that was restarted (an event of a newer epoch was seen, on whatever stream) is connecting until this feed has data of the new epoch.
+  Events of an older epoch are ignored: they revive nothing;
 - `stale`: its quote is `stale_s` old and its venue, in the same epoch, has given no sign of life for `stale_s`. The sign of life is the
   venue-wide status, as long as it says live;
 - `empty`: it has neither a bid nor an ask that can be computed with;
@@ -34,7 +34,7 @@ class VenueLeg:
     """State of one venue's leg in one instrument. Events must be of the venue's present epoch: `Instrument` sees to that."""
 
     __slots__ = (
-        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_owes", "_quote_state", "_quote_ts", "_shown",
+        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_owes", "_quote_state", "_quote_ts", "_shown", "_whole_state",
         "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded", "input", "life", "venue",
     )  # fmt: skip
 
@@ -50,6 +50,7 @@ class VenueLeg:
         self.excluded: Exclusion | None = Exclusion.STATE
         """As last judged."""
         self._from_quotes = False
+        self._whole_state = LIVE
         self._quote_state = self._book_state = FeedState.CONNECTING
         self._quote_ts = self._book_ts = 0  # of the newest statement about the state
         self._epoch = 0
@@ -80,22 +81,28 @@ class VenueLeg:
         self._set(book, book.bids[0] if book.bids else _NO_LEVEL, book.asks[0] if book.asks else _NO_LEVEL, self._book_state)
         return True
 
-    def status(self, status: Status, *, quotes: bool, books: bool) -> None:
-        """The state of the quote or book feed, or both, said by name."""
+    def status(self, status: Status) -> None:
+        """The state of the quote or book feed, or of the instrument at this venue (a halt), which no feed's data overrule."""
         if status.epoch != self._epoch:
             self._begin(status.epoch)
-        if quotes and status.received_ts >= self._quote_ts:
-            self._quote_ts = status.received_ts
-            self._quote_state = status.state
-        if books and status.received_ts >= self._book_ts:
-            self._book_ts = status.received_ts
-            self._book_state = status.state
+        match status.kind:
+            case "quote":
+                if status.received_ts >= self._quote_ts:
+                    self._quote_ts = status.received_ts
+                    self._quote_state = status.state
+            case "book":
+                if status.received_ts >= self._book_ts:
+                    self._book_ts = status.received_ts
+                    self._book_state = status.state
+            case _:
+                self._whole_state = status.state
         if self.state is not LIVE:
             self.flaw()
 
     def _begin(self, epoch: int) -> None:
         self._epoch = epoch
         self._from_quotes = False
+        self._whole_state = LIVE
         self._quote_state = self._book_state = FeedState.CONNECTING
         self._quote_ts = self._book_ts = 0
 
@@ -110,7 +117,7 @@ class VenueLeg:
         self.bid_price, self.bid_size, self.ask_price, self.ask_size = bid_price, bid_size, ask_price, ask_size
         self.crossed = bid_price is not None and ask_price is not None and bid_price >= ask_price
         self._shown = None
-        if self.crossed or state is not LIVE:
+        if self.crossed or state is not LIVE or self._whole_state is not LIVE:
             self.flaw()
         elif bid_price is None and ask_price is None:
             self._good_since = None
@@ -118,12 +125,17 @@ class VenueLeg:
     @property
     def state(self) -> FeedState:
         """The feed's state, as far as this leg's prices go."""
-        state = self._quote_state if self._from_quotes or self._book_state is FeedState.CONNECTING else self._book_state
-        if self.life.state is FeedState.DOWN:
+        life = self.life
+        if life.state is FeedState.DOWN:
             return FeedState.DOWN
-        if state is LIVE and (self.input is None or self.input.epoch != self.life.epoch):
+        if self._epoch != life.epoch:
             return FeedState.CONNECTING
-        return state if self._epoch == self.life.epoch else FeedState.CONNECTING
+        if self._whole_state is not LIVE:
+            return self._whole_state
+        state = self._quote_state if self._from_quotes or self._book_state is FeedState.CONNECTING else self._book_state
+        if state is LIVE and (self.input is None or self.input.epoch != life.epoch):
+            return FeedState.CONNECTING
+        return state
 
     def flaw(self) -> None:
         """The leg is not good right now: from here on it has to settle before it counts (again), if it has prices at all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crosstape_schemas import FeedState, Status
+from crosstape_schemas import VENUE_WIDE, FeedState, Status
 
 LIVE = FeedState.LIVE
 
@@ -55,6 +55,8 @@ class Venues:
         life = self.life(status.venue)
         if not self.admits(life, status.epoch):
             return False
+        if status.kind != VENUE_WIDE:
+            return True  # of one kind of feeds: each of them says it itself
         if status.state is not life.state:
             life.state = status.state
             self.stirred.add(life.venue)

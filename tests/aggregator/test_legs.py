@@ -106,6 +106,23 @@ def test_a_status_overtaken_on_another_stream_changes_nothing() -> None:
     assert desk.why("kraken") is None
 
 
+def test_a_halted_instrument_is_out_whatever_its_feeds_say() -> None:
+    """Quotes of an auction do not end a halt; its end does not bring back a feed that is down."""
+    desk = Desk().take(quote("kraken", "100", "101"), status("kraken", FeedState.STALE, T0 + 1, kind="*"))
+    desk.take(quote("kraken", "100", "101", T0 + 2))
+    assert (desk.leg("kraken").state, desk.why("kraken")) == (FeedState.STALE, Exclusion.STATE)
+    desk.take(status("kraken", DOWN, T0 + 3), status("kraken", LIVE, T0 + 4, kind="*"))
+    assert (desk.leg("kraken").state, desk.why("kraken")) == (DOWN, Exclusion.STATE)
+
+
+def test_what_is_said_of_one_kind_of_a_venues_feeds_is_no_sign_of_life() -> None:
+    """Each of them says it itself."""
+    desk = Desk().take(quote("kraken", "100", "101"), status("kraken", DOWN, T0, kind="quote", instrument="*"))
+    assert desk.why("kraken") is None
+    desk.take(status("kraken", LIVE, T0 + 60 * S, kind="quote", instrument="*"))
+    assert desk.why("kraken", at=T0 + 60 * S) is Exclusion.STALE
+
+
 def test_a_venue_that_is_down_takes_its_legs_with_it() -> None:
     """Venue-wide down concerns every feed; other venue-wide states leave the word to the feeds."""
     desk = Desk().take(quote("kraken", "100", "101"), alive("kraken", state=FeedState.RECOVERING))

@@ -1,0 +1,137 @@
+"""Catching up with what was traded before the aggregator was started: where to begin on each stream, and when all of it has been read.
+
+A window needs the trades from its start on, so that is where streams of trades and gaps are read from, `AHEAD_S` earlier because a venue's
+clock may be ahead of the server's. Until an instrument's streams have been read up to where they ended when they were found, its windows
+are not called complete. Nor do they reach to before the first entry of its stream of trades: where the stream was trimmed, or begun,
+later than the window, `complete` is false until the window starts after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from crosstape.bus import Client, Position, Start
+from crosstape.bus.connection import ask_raw
+from crosstape_aggregator.discovery import Found
+from crosstape_aggregator.vwap import AHEAD_S
+
+LOOKS: Final = 64
+"""Streams looked at together."""
+
+SETTLED_S: Final = 2
+"""Trades of the seconds around the first entry may have been cut off with the ones before it."""
+
+
+class Extent(NamedTuple):
+    """The first and the last id of a stream; both None when it is empty or is none."""
+
+    first: str | None
+    last: str | None
+
+
+class Plan(NamedTuple):
+    """How one stream is read: from where, up to which id it is history, and from which second on its instrument is then known."""
+
+    position: Position
+    until: str | None
+    known_from_s: int | None
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """An id as it is ordered."""
+    ms, _, number = entry_id.partition("-")
+    return int(ms), int(number or 0)
+
+
+def plan(extent: Extent, start_s: int) -> Plan:
+    """How to read a stream whose events matter from `start_s` on. Known from a stream that has nothing yet: None, until it has."""
+    if extent.first is None or extent.last is None:
+        return Plan(Start.BEGINNING, None, None)
+    begin = f"{(start_s - AHEAD_S) * 1000}-0"
+    if order(extent.first) >= order(begin):
+        return Plan(Start.BEGINNING, extent.last, max(start_s, first_known_s(extent.first)))
+    if order(extent.last) < order(begin):
+        return Plan(extent.last, extent.last, start_s)
+    return Plan(begin, extent.last, start_s)
+
+
+def first_known_s(first_id: str) -> int:
+    """The second from which on a stream is whole that begins with this entry."""
+    return order(first_id)[0] // 1000 + SETTLED_S
+
+
+async def extents(client: Client, streams: Sequence[str]) -> list[Extent]:
+    """Of each stream. Raises what the client raises when the server does not answer; what is no stream is as good as empty."""
+    found: list[Extent] = []
+    for at in range(0, len(streams), LOOKS):
+        found += await asyncio.gather(*(_extent(client, stream) for stream in streams[at : at + LOOKS]))
+    return found
+
+
+async def _extent(client: Client, stream: str) -> Extent:
+    key = stream.encode()
+    execute: Any = client.execute_command
+    if await execute("TYPE", stream) != b"stream":
+        return Extent(None, None)
+    first = await ask_raw(client, "XRANGE", key, "-", "+", "COUNT", 1, key=key)
+    last = await ask_raw(client, "XREVRANGE", key, "+", "-", "COUNT", 1, key=key)
+    return Extent(first[0][0].decode(), last[0][0].decode()) if first and last else Extent(None, None)
+
+
+class CatchUp:
+    """Which streams are still history, and which instruments' windows are therefore not known yet."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, tuple[int, int]] = {}  # stream → the id at which it stops being history
+        self._of: dict[str, str] = {}  # those of instruments
+        self._behind: dict[str, int] = {}  # instrument → how many of its streams are history
+        self._known_from: dict[str, int] = {}
+        self._unbegun: dict[str, str] = {}  # streams of trades that have no entry yet → instrument
+
+    def begin(self, found: Iterable[Found], plans: Mapping[str, Plan]) -> None:
+        """These streams are read from now on, as planned."""
+        for one in found:
+            how = plans[one.stream]
+            if one.kind == "trade":
+                if how.known_from_s is None:
+                    self._unbegun[one.stream] = one.name
+                else:
+                    self._known_from[one.name] = how.known_from_s
+            if how.until is not None and how.position != how.until:
+                self._until[one.stream] = order(how.until)
+                if one.kind != "venue":
+                    self._of[one.stream] = one.name
+                    self._behind[one.name] = self._behind.get(one.name, 0) + 1
+
+    def is_behind(self, stream: str) -> bool:
+        """Whether what comes from this stream is history."""
+        return stream in self._until
+
+    def started(self, stream: str, entry_id: str) -> None:
+        """Something came from a stream; the first entry ever is the beginning of what is known."""
+        if stream in self._unbegun:
+            self._known_from[self._unbegun.pop(stream)] = first_known_s(entry_id)
+
+    def reached(self, cursors: Mapping[str, str]) -> dict[str, int]:
+        """The instruments that have been caught up with since the last call, and the second from which on each is known."""
+        if not self._until and not self._known_from:
+            return {}
+        for stream in [stream for stream, until in self._until.items() if stream in cursors and order(cursors[stream]) >= until]:
+            del self._until[stream]
+            name = self._of.pop(stream, None)
+            if name is not None:
+                self._behind[name] -= 1
+                if not self._behind[name]:
+                    del self._behind[name]
+        if any(stream not in self._of for stream in self._until):
+            return {}  # a venue's own stream may still tell of a gap in anything
+        known = {name: second for name, second in self._known_from.items() if name not in self._behind}
+        for name in known:
+            del self._known_from[name]
+        return known
+
+    def __len__(self) -> int:
+        """How many instruments' windows are not known yet, of those that have trades."""
+        return len(self._known_from)

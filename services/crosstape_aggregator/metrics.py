@@ -1,0 +1,96 @@
+"""What the aggregator measures. Counted by the core as plain numbers, and copied here once a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import prometheus_client as prometheus
+
+from crosstape_aggregator.board import Board
+from crosstape_schemas import Exclusion, FeedState
+
+EVENTS: Final = prometheus.Counter("crosstape_aggregator_events", "Events taken from the bus", ["kind"])
+PUBLISHED: Final = prometheus.Counter("crosstape_aggregator_published", "Consolidated quotes published")
+CONFLATED: Final = prometheus.Counter(
+    "crosstape_aggregator_conflated", "Changes published together with an earlier one of the same instrument"
+)
+LATE: Final = prometheus.Counter(
+    "crosstape_aggregator_late_trades", "Trades received after their second and the next one were over", ["venue"]
+)
+OUTDATED: Final = prometheus.Counter(
+    "crosstape_aggregator_outdated_events", "Quotes and states of a start of the connector that is past, ignored", ["venue"]
+)
+UNUSABLE: Final = prometheus.Counter(
+    "crosstape_aggregator_unusable_trades",
+    "Trades whose numbers cannot be computed with: in no window, which are then not complete",
+    ["venue"],
+)
+MISSED: Final = prometheus.Counter(
+    "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
+)
+FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Entries on a stream that are none of ours, skipped")
+INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments with anything known of them")
+CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose windows are not known yet")
+LEGS: Final = prometheus.Gauge("crosstape_aggregator_legs", "Legs by venue and state of their feed", ["venue", "state"])
+EXCLUDED: Final = prometheus.Gauge("crosstape_aggregator_excluded_legs", "Legs that do not count, by reason", ["venue", "reason"])
+LAG: Final = prometheus.Histogram(
+    "crosstape_aggregator_lag_seconds",
+    "From the receipt of an input by its connector to having it read, and to handing over the consolidated quote that shows it. "
+    "Clocks of two hosts may differ, so it can be negative",
+    ["hop"],
+    buckets=(0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+READ_LAG: Final = LAG.labels(hop="received_to_read")
+PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
+
+
+class Exporter:
+    """Copies the state of one board, at a pace of the caller's choosing; counters go up by what was added since."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._before: dict[prometheus.Counter, Counter[str]] = {}
+        self._published = 0
+        self._merged = 0
+        self.counting = 0
+        """Instruments with at least one leg that counts."""
+
+    def export(self, catching_up: int) -> None:
+        """O(legs)."""
+        tally = self._board.tally
+        self._add(EVENTS, tally.taken)
+        self._add(LATE, tally.late)
+        self._add(OUTDATED, tally.outdated)
+        self._add(UNUSABLE, tally.unusable)
+        PUBLISHED.inc(tally.published - self._published)
+        CONFLATED.inc(tally.merged - self._merged)
+        self._published, self._merged = tally.published, tally.merged
+        INSTRUMENTS.set(len(self._board.instruments))
+        CATCHING_UP.set(catching_up)
+        self._export_legs()
+
+    def _add(self, counter: prometheus.Counter, counts: Mapping[str, int]) -> None:
+        before = self._before.setdefault(counter, Counter())
+        for label, count in counts.items():
+            if count > before[label]:
+                counter.labels(label).inc(count - before[label])
+                before[label] = count
+
+    def _export_legs(self) -> None:
+        states: Counter[tuple[str, FeedState]] = Counter()
+        reasons: Counter[tuple[str, Exclusion | None]] = Counter()
+        self.counting = 0
+        for instrument in self._board.instruments.values():
+            counts = False
+            for leg in instrument.legs:
+                states[leg.venue, leg.state] += 1
+                reasons[leg.venue, leg.excluded] += 1
+                counts = counts or leg.excluded is None
+            self.counting += counts
+        for venue in {venue for venue, _ in states}:
+            for state in FeedState:
+                LEGS.labels(venue, state).set(states[venue, state])
+            for reason in Exclusion:
+                EXCLUDED.labels(venue, reason).set(reasons[venue, reason])

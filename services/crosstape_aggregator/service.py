@@ -1,0 +1,302 @@
+"""The aggregator as a process: from the bus through the board to the bus.
+
+Two readers, so that the past does not delay the present. One brings quotes, books and states, beginning with the last value of each:
+quotes are right as soon as these have been read. The other brings trades and gaps from the start of the longest window on: VWAP, volume
+and count are right again, and say so (`complete`), as soon as that has been caught up with. There is no checkpoint yet: a restart reads
+the past of the windows again, as far as the streams still hold it.
+
+A change is published right after the batch that brought it; what must wait for the end of its interval, and what the passing of time alone
+changes, by an alarm. When more is read at once than an idle process would find (`BACKLOG`), the process is behind: then it publishes a
+bounded share of what has changed after each batch, so that reading always comes first and the cost of an event does not depend on the
+number of instruments. When the bus is slow to take quotes, none is added to the queue (`QUEUE`): each is computed when it can go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start, connect
+from crosstape.bus.connection import UNAVAILABLE
+from crosstape.settings import Settings
+from crosstape.telemetry import serve
+from crosstape_aggregator.alarm import Alarm
+from crosstape_aggregator.board import Board
+from crosstape_aggregator.discovery import Discovery, Found
+from crosstape_aggregator.history import CatchUp, extents, plan
+from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
+from crosstape_aggregator.spans import earliest
+from crosstape_aggregator.vwap import SECOND
+from crosstape_schemas import VENUE_WIDE, Gap, Keys, Status, decode
+
+PRODUCER: Final = "aggregator"
+LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
+PAST_KINDS: Final = frozenset({"trade", "gap", "venue"})
+
+BACKLOG: Final = 256
+"""So many events at once mean that we are behind."""
+SHARE: Final = 32
+"""While behind, one quote is published per so many events read."""
+SLICE: Final = 64
+"""So many quotes, or four times as many events of the past, are done without letting others run."""
+QUEUE: Final = 4_096
+"""Quotes that wait for the bus, at most."""
+AGAIN_NS: Final = 2_000_000
+"""When to look again at what had to be left for others."""
+REFRESH_S: Final = 0.25
+"""How often new streams are looked for: a question of one number, unless there are."""
+EXPORT_S: Final = 1.0
+"""How often metrics are brought up to date."""
+LOST_S: Final = 5.0
+"""The bus counts as reachable if it answered within this time."""
+IDLE_S: Final = 1.0
+"""Longest wait for events, only so that history without an event of ours is seen to have ended."""
+LOOK_S: Final = 0.1
+"""How often, while there are events, it is looked whether history has ended."""
+WARM_UP_S: Final = 3.0
+"""Longest wait for the last values of all streams before the first quote is published."""
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run until cancelled; what has been published then is on the bus, or `run.drain_s` has passed.
+
+    Raises `SettingsError` for a window that is none, `BusError` for a bus that cannot be used, `Superseded` (in a group) when another
+    aggregator was started on the same bus.
+    """
+    board = Board(settings.aggregator)
+    keys = Keys(settings.bus.prefix, settings.bus.partitions)
+    async with connect(settings.bus) as client:
+        publisher = Publisher(client, keys, settings.bus, producer=PRODUCER)
+        service = Aggregator(settings, client, keys, board, publisher)
+        try:
+            async with serve(settings.telemetry, service.ready), asyncio.TaskGroup() as tasks:
+                tasks.create_task(publisher.run(), name="aggregator.publish")
+                tasks.create_task(service.run(), name="aggregator.run")
+        finally:
+            await publisher.drain(settings.run.drain_s)
+
+
+class Aggregator:
+    """Readers → board → publisher. Owns no queue: events stay on the server until they are taken, quotes are computed when they can go."""
+
+    def __init__(self, settings: Settings, client: Client, keys: Keys, board: Board, publisher: Publisher) -> None:
+        self._client = client
+        self._keys = keys
+        self._board = board
+        self._publisher = publisher
+        self._alarm = Alarm()
+        self._every_change = settings.aggregator.min_interval_s == 0
+        self._discovery = Discovery(client, keys, LIVE_KINDS | PAST_KINDS, settings.aggregator.instruments)
+        self._live = Reader(client, keys, on_gap=self._missed, on_foreign=_foreign, backoff_s=settings.bus.backoff_s)
+        self._past = Reader(client, keys, on_gap=self._missed, on_foreign=_foreign, backoff_s=settings.bus.backoff_s)
+        self._unplanned: list[Found] = []
+        self._catch_up = CatchUp()
+        self._exporter = Exporter(board)
+        self._behind = False
+        self._shown: dict[str, int] = {}  # instrument → received_ts of what was published last
+        self._answered_at = -LOST_S
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Ready: the bus answered within the last seconds, and at least one instrument has a leg that counts."""
+        reachable = time.monotonic() - self._answered_at < LOST_S
+        counting = self._exporter.counting
+        return reachable and counting > 0, {
+            "bus": reachable,
+            "instruments": len(self._board.instruments),
+            "instruments_with_a_counting_leg": counting,
+            "catching_up": len(self._catch_up),
+        }
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with self._live, self._past:
+            try:
+                await self._start()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read_live(), name="aggregator.live")
+                    tasks.create_task(self._read_past(), name="aggregator.past")
+                    tasks.create_task(self._keep_time(), name="aggregator.time")
+                    tasks.create_task(self._keep_up(), name="aggregator.discover")
+            finally:
+                self._alarm.close()
+                self._exporter.export(len(self._catch_up))
+
+    async def _start(self) -> None:
+        """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
+        while not await self._venues_known():
+            await asyncio.sleep(REFRESH_S)
+        await self._discover()
+        deadline = time.monotonic() + WARM_UP_S
+        while not set(self._live.streams) <= self._live.cursors.keys() and (left_s := deadline - time.monotonic()) > 0:
+            entries = await self._live.read(timeout_s=min(left_s, 0.1))
+            now = time.time_ns()
+            for entry in entries:
+                self._take_live(entry, now)
+        log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._catch_up))
+        self._look_again(time.time_ns())
+
+    async def _venues_known(self) -> bool:
+        """Take the venues' signs of life, before the quotes that they keep alive. False: the bus did not answer."""
+        execute: Any = self._client.execute_command
+        try:
+            async with asyncio.timeout(LOST_S):
+                values: list[bytes] = await execute("HVALS", self._keys.last("status", VENUE_WIDE))
+        except UNAVAILABLE as exc:
+            log.warning("aggregator.waits_for_bus", reason=str(exc))
+            return False
+        for value in values:
+            try:
+                self._board.take(decode(value), time.time_ns())
+            except msgspec.MsgspecError as exc:
+                log.warning("aggregator.foreign_last_value", reason=str(exc))
+        return True
+
+    async def _keep_up(self) -> None:
+        exported_at = 0.0
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            await self._discover()
+            if time.monotonic() - exported_at >= EXPORT_S:
+                exported_at = time.monotonic()
+                self._exporter.export(len(self._catch_up))
+
+    async def _discover(self) -> None:
+        """Read what is new on the bus. When it does not answer, the readers say so in the log, and the next time will do."""
+        try:
+            async with asyncio.timeout(LOST_S):
+                found = await self._discovery.refresh()
+                self._answered_at = time.monotonic()
+                if found:
+                    log.info("aggregator.found", streams=len(found), first=found[0].stream)
+                    self._live.add([one.stream for one in found if one.kind in LIVE_KINDS], Start.LAST_THEN_NOW)
+                    self._unplanned += [one for one in found if one.kind in PAST_KINDS]
+                if self._unplanned:
+                    await self._begin_past(self._unplanned)
+                    self._unplanned = []
+        except UNAVAILABLE:
+            return
+
+    async def _begin_past(self, found: Sequence[Found]) -> None:
+        """Read streams of trades and gaps, from where their events matter."""
+        start_s = earliest(self._board.rules.spans, time.time_ns() // SECOND)
+        streams = [one.stream for one in found]
+        plans = {stream: plan(extent, start_s) for stream, extent in zip(streams, await extents(self._client, streams), strict=True)}
+        self._catch_up.begin(found, plans)
+        self._past.add({stream: how.position for stream, how in plans.items()})
+
+    async def _read_live(self) -> None:
+        while True:
+            entries = await self._live.read(timeout_s=None)  # for as long as it takes: a quiet bus has nothing to tell
+            now = time.time_ns()
+            if entries:
+                READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
+            behind = len(entries) >= BACKLOG
+            for part in _parts(entries, SLICE * 4):
+                self._behind = behind
+                for entry in part:
+                    self._take_live(entry, now)
+                    if self._every_change and not behind:
+                        self._publish(now, SLICE)
+                await self._publish_after(len(part), behind=behind)
+                now = time.time_ns()
+
+    async def _read_past(self) -> None:
+        looked_at = 0.0
+        while True:
+            entries = await self._past.read(timeout_s=IDLE_S)
+            behind = len(entries) >= BACKLOG
+            for part in _parts(entries, SLICE * 4):
+                now = time.time_ns()
+                for entry in part:
+                    self._take_past(entry, now)
+                    if self._every_change and not behind:
+                        self._publish(now, SLICE)
+                await self._publish_after(len(part), behind=behind)
+            if not entries or time.monotonic() - looked_at > LOOK_S:
+                looked_at = time.monotonic()
+                self._learn(time.time_ns())
+
+    def _take_live(self, entry: Entry, now: int) -> None:
+        event = entry.event
+        if type(event) is not Gap:  # of a venue as a whole: the other reader brings it, in its turn with those before the start
+            self._board.take(event, now)
+
+    def _take_past(self, entry: Entry, now: int) -> None:
+        event = entry.event
+        if type(event) is not Status:
+            self._catch_up.started(entry.stream, entry.id)
+            self._board.take(event, now, quiet=self._catch_up.is_behind(entry.stream))
+
+    def _learn(self, now: int) -> None:
+        """See what has been caught up with: those windows are known from now on."""
+        known = self._catch_up.reached(self._past.cursors)
+        for name, second in known.items():
+            self._board.instrument(name, now).known_from(second)
+        if known:
+            log.info("aggregator.caught_up", instruments=len(known), left=len(self._catch_up))
+            self._board.changed(known, now)
+            self._look_again(now)
+
+    async def _publish_after(self, events: int, *, behind: bool) -> None:
+        """Publish what is due: all of it, or a share that these events pay for."""
+        if behind:
+            self._publish(time.time_ns(), max(1, events // SHARE))
+            await asyncio.sleep(0)
+            return
+        while self._publish(time.time_ns(), SLICE):
+            await asyncio.sleep(0)
+
+    async def _keep_time(self) -> None:
+        while True:
+            await self._alarm.wait()
+            if self._behind:  # then reading publishes; if it does not any more, we publish the next time
+                self._behind = False
+                self._look_again(time.time_ns())
+                continue
+            while self._publish(time.time_ns(), SLICE):
+                await asyncio.sleep(0)
+
+    def _publish(self, now: int, limit: int) -> bool:
+        """Publish what is due, of `limit` instruments at most, and see to it that what is left has its turn. True: more is due."""
+        if self._publisher.pending >= QUEUE:
+            self._look_again(now)
+            return False
+        quotes = self._board.due(now, limit)
+        for quote in quotes:
+            self._publisher.publish(quote)
+            if quote.received_ts > self._shown.get(quote.instrument, 0):
+                self._shown[quote.instrument] = quote.received_ts
+                PUBLISHED_LAG.observe((now - quote.received_ts) / SECOND)
+        next_ts = self._board.next_ts()
+        if next_ts is None:
+            return False
+        self._alarm.set(max(next_ts, now + AGAIN_NS) if next_ts <= now else next_ts, now)
+        return next_ts <= now
+
+    def _look_again(self, now: int) -> None:
+        self._alarm.set(now + AGAIN_NS, now)
+
+    def _missed(self, missed: Missed) -> None:
+        kind, name = self._keys.parse(missed.stream) or ("foreign", "")
+        MISSED.labels(kind).inc(missed.count or 1)
+        if kind != "trade" or not missed.venue:
+            return  # of a stream that was trimmed: that its past is not known is known already
+        if missed.first_missing > 1 or not self._catch_up.is_behind(missed.stream):
+            now = time.time_ns()
+            self._board.instrument(name, now).hole(missed.venue, 0, now)
+            self._board.changed([name], now)
+
+
+def _foreign(_: Foreign) -> None:
+    FOREIGN.inc()
+
+
+def _parts(entries: Sequence[Entry], size: int) -> Iterable[Sequence[Entry]]:
+    return [entries] if len(entries) <= size else [entries[at : at + size] for at in range(0, len(entries), size)]

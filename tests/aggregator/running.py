@@ -1,0 +1,109 @@
+"""Venues that publish, an aggregator that runs, and what it says: for the tests of the service on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis.asyncio import Redis
+
+from crosstape.bus import Publisher, connect
+from crosstape.errors import Superseded
+from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
+from crosstape_aggregator.service import run
+from crosstape_schemas import Cbbo, Event, Exclusion, FeedState, Keys, decode
+from tests.aggregator.builders import S, X, alive, quote
+from tests.waiting import wait_until
+
+KEYS = Keys()
+
+
+def settings_for(url: str, **aggregator: object) -> Settings:
+    """Defaults but for those given; no HTTP."""
+    return Settings(
+        bus=BusSettings(url=url),
+        telemetry=TelemetrySettings(http_enabled=False),
+        aggregator=AggregatorSettings(**aggregator),  # type: ignore[arg-type]
+    )
+
+
+@contextlib.asynccontextmanager
+async def aggregator(url: str, **changed: object) -> AsyncIterator[asyncio.Task[None]]:
+    """An aggregator for the length of the block; it is cancelled at its end, as a signal would."""
+    task = asyncio.create_task(run(settings_for(url, **changed)))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled() and isinstance(error := task.exception(), Exception) and not _superseded(error):
+            raise error
+
+
+def _superseded(error: Exception) -> bool:
+    return isinstance(error, ExceptionGroup) and error.subgroup(Superseded) is not None
+
+
+class FakeVenue:
+    """One venue's connector, as far as the bus can tell."""
+
+    def __init__(self, name: str, publisher: Publisher) -> None:
+        self.name = name
+        self.publisher = publisher
+
+    async def say(self, *events: Event) -> None:
+        """Put these on the tape."""
+        self.publisher.publish_all(events)
+        assert await self.publisher.drain(10)
+
+    async def quote(self, bid: str, ask: str, *, sizes: tuple[str, str] = ("1", "1"), instrument: str = X) -> None:
+        """Best prices, received now."""
+        await self.say(quote(self.name, bid, ask, time.time_ns(), sizes=sizes, instrument=instrument))
+
+    async def live_on(self) -> None:
+        """Give a sign of life that holds for the length of a test."""
+        await self.say(alive(self.name, time.time_ns() + 3_600 * S, state=FeedState.LIVE))
+
+
+@contextlib.asynccontextmanager
+async def venue(url: str, name: str) -> AsyncIterator[FakeVenue]:
+    """A connector that has just been started."""
+    settings = BusSettings(url=url)
+    async with connect(settings) as client:
+        publisher = Publisher(client, KEYS, settings, producer=f"connector.{name}")
+        task = asyncio.create_task(publisher.run())
+        try:
+            yield FakeVenue(name, publisher)
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def published(client: Redis, instrument: str = X) -> list[Cbbo]:
+    """All consolidated quotes of an instrument so far."""
+    entries: Any = await client.xrange(KEYS.stream("cbbo", instrument))
+    events = [decode(fields[b"d"]) for _, fields in entries]
+    return [event for event in events if isinstance(event, Cbbo)]
+
+
+async def newest(client: Redis, instrument: str = X) -> Cbbo | None:
+    """The last one."""
+    found = await published(client, instrument)
+    return found[-1] if found else None
+
+
+async def wait_for_legs(client: Redis, expected: dict[str, Exclusion | None], instrument: str = X) -> Cbbo:
+    """The first newest quote in which exactly these legs count or not, for these reasons."""
+
+    async def there() -> bool:
+        found = await newest(client, instrument)
+        return found is not None and {leg.venue: leg.excluded for leg in found.legs} == expected
+
+    await wait_until(there, what=f"legs {expected}")
+    found = await newest(client, instrument)
+    assert found is not None
+    return found

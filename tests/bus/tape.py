@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Client, Missed, Publisher, PublisherMetrics, Reader, connect
 from crosstape.settings import BusSettings
-from crosstape_schemas import AnyEvent, Event, FeedState, Keys, Quote, Side, Status, Trade, decode
+from crosstape_schemas import AnyEvent, Event, FeedState, Keys, Quote, Side, Status, Trade, decode, encode_body
 
 KEYS = Keys()
 BTC = "BTC-USDT"
@@ -24,14 +24,17 @@ GAPS = KEYS.stream("gap", BTC)
 
 
 def trade(number: int, instrument: str = BTC, venue: str = "binance") -> Trade:
+    """Received at 1000 + number."""
     return Trade(venue, instrument, None, 1_000 + number, Decimal("57000.10"), Decimal(number), Side.BUY, str(number))
 
 
 def quote(number: int, instrument: str = BTC, venue: str = "binance") -> Quote:
+    """Received at 1000 + number."""
     return Quote(venue, instrument, None, 1_000 + number, Decimal(number), Decimal(1), Decimal(number + 1), Decimal(1))
 
 
 def status(kind: str, state: FeedState = FeedState.LIVE, instrument: str = BTC, venue: str = "binance") -> Status:
+    """Of one feed."""
     return Status(venue, instrument, None, 1, kind, state)
 
 
@@ -43,18 +46,23 @@ class Counts(PublisherMetrics):
         self.batches: list[int] = []
 
     def written(self, entries: int, seconds: float) -> None:
+        """Counted."""
         self.batches.append(entries)
 
     def conflated(self, kind: str, entries: int) -> None:
+        """Counted."""
         self.of[f"conflated {kind}"] += entries
 
     def dropped(self, kind: str, entries: int, cause: str) -> None:
+        """Counted."""
         self.of[f"dropped {kind} {cause}"] += entries
 
     def retransmitted(self, entries: int) -> None:
+        """Counted."""
         self.of["retransmitted"] += entries
 
     def reconnected(self, seconds: float) -> None:
+        """Counted."""
         self.of["reconnected"] += 1
 
 
@@ -80,10 +88,29 @@ async def publishing(
 async def on_tape(client: Client, stream: str = TRADES) -> list[AnyEvent]:
     """All events of a stream, oldest first."""
     assert isinstance(client, Redis)
-    return [decode(fields[b"d"]) for _, fields in await client.xrange(stream)]
+    entries: Any = await client.xrange(stream)
+    return [decode(fields[b"d"]) for _, fields in entries]
+
+
+async def ids(client: Redis, stream: str = TRADES) -> list[str]:
+    """Those of all entries of a stream, oldest first."""
+    entries: Any = await client.xrange(stream)
+    return [entry_id.decode() for entry_id, _ in entries]
+
+
+async def command(client: Redis, *words: str | int) -> Any:
+    """The answer to a command that redis-py has no method for."""
+    execute: Any = client.execute_command
+    return await execute(*words)
+
+
+def stamped(event: Event, epoch: int, seq: int) -> bytes:
+    """As a publisher would write it."""
+    return encode_body(event) + b'"epoch":%d,"seq":%d}' % (epoch, seq)
 
 
 def numbers(events: list[AnyEvent]) -> list[int]:
+    """Their `seq`."""
     return [event.seq for event in events]
 
 
@@ -108,4 +135,5 @@ class Gaps:
         self.missed: list[Missed] = []
 
     def __call__(self, missed: Missed) -> None:
+        """Counted."""
         self.missed.append(missed)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from crosstape.bus import Publisher, connect
 from crosstape.embedded import EmbeddedServer
 from crosstape_schemas import Gap, GapCause
-from tests.bus.tape import BTC, ETH, GAPS, KEYS, QUOTES, TRADES, Counts, fast, numbers, on_tape, publishing, quote, trade, whole
+from tests.bus.tape import BTC, ETH, GAPS, KEYS, QUOTES, TRADES, Counts, command, fast, numbers, on_tape, publishing, quote, trade, whole
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
@@ -103,7 +103,7 @@ async def test_a_key_of_another_type_stops_only_its_own_stream(client: Redis, va
 
 async def test_a_forbidden_channel_does_not_double_the_entries(client: Redis, valkey: str) -> None:
     """PUBLISH fails after XADD has written: the rest goes to the stream unannounced, and nothing is tried again."""
-    await client.execute_command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "resetchannels", "+@all")
+    await command(client, "ACL", "SETUSER", "mute", "on", ">pw", "~*", "resetchannels", "+@all")
     try:
         async with publishing(fast(valkey, username="mute", password="pw")) as publisher:
             publisher.publish_all([trade(1), trade(2), quote(1), trade(3)])
@@ -231,10 +231,10 @@ async def test_a_full_server_is_waited_for(tmp_path_factory: pytest.TempPathFact
                 (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
                 (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
             ):
-                await client.execute_command(*refuse)
+                await command(client, *refuse)
                 publisher.publish_all([trade(1), quote(1), trade(2)])
                 await wait_until(lambda: not publisher.health.well, what="it is refused")
-                await client.execute_command(*allow)
+                await command(client, *allow)
                 assert await publisher.drain(10)
             assert numbers(await on_tape(client)) == whole(4)
             assert numbers(await on_tape(client, QUOTES)) == whole(2)

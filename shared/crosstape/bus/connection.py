@@ -23,6 +23,9 @@ UNAVAILABLE: Final = (RedisError, RedisClusterException, OSError)
 """What a call raises when the server cannot be reached, does not answer in time, or answers that it cannot do this now."""
 
 READ_BYTES: Final = 1 << 17
+CLUSTER_ATTEMPTS: Final = 2
+"""Of a cluster client within one call: it learns where a slot is from the failure of the first."""
+
 SENTINEL_PORT: Final = 26379
 PORT: Final = 6379
 
@@ -50,13 +53,24 @@ async def drop_idle_connections(client: Client) -> None:
             await client.connection_pool.disconnect(inuse_connections=False)
 
 
-async def ask_raw(client: Client, command: str, *args: Any, key: bytes) -> Any:
-    """The answer to `command` as it came: redis-py's own forms of streams cost more than all the rest of reading them."""
+async def ask(client: Client, *args: Any, **options: Any) -> Any:
+    """What the server answers to a command, or one of `UNAVAILABLE`."""
     execute: Any = client.execute_command
+    try:
+        return await execute(*args, **options)
+    except AttributeError as exc:
+        # redis-py 8.1: a cluster client that finds the cluster down closes the connections that others are using
+        if isinstance(client, RedisCluster):
+            raise ConnectionError("the connection was closed meanwhile") from exc
+        raise
+
+
+async def ask_raw(client: Client, command: str, *args: Any, key: bytes) -> Any:
+    """`ask`, and the answer as it came: redis-py's own forms of streams cost more than all the rest of reading them."""
     if isinstance(client, RedisCluster):
         await client.initialize()
-        return await execute(command, *args, target_nodes=client.get_node_from_key(key.decode()))
-    return await execute(command.encode(), *args)  # its table of forms is by str
+        return await ask(client, command, *args, target_nodes=client.get_node_from_key(key.decode()))
+    return await ask(client, command.encode(), *args)  # its table of forms is by str
 
 
 def socket_timeout_s(client: Client) -> float | None:
@@ -95,7 +109,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
             case "redis+cluster" | "rediss+cluster":
                 options |= _credentials(url, options) | _tls(url, settings)
                 nodes = [ClusterNode(host, port) for host, port in _hosts(url, PORT)]
-                cluster = RedisCluster(startup_nodes=nodes, cluster_error_retry_attempts=2, **options)
+                cluster = RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), CLUSTER_ATTEMPTS), **options)
                 for command in ("XREAD", "XRANGE", "XREVRANGE"):
                     cluster.set_response_callback(command, _as_it_came)  # see `ask_raw`
                 return cluster, []

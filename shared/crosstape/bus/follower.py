@@ -10,13 +10,13 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import structlog
 from redis.exceptions import ResponseError
 
-from crosstape.bus.connection import UNAVAILABLE, Client, ask_raw, socket_timeout_s
+from crosstape.bus.connection import UNAVAILABLE, Client, ask, ask_raw, socket_timeout_s
 from crosstape.bus.continuity import Continuity, Missed
 from crosstape.bus.entry import Batch, Entry, Foreign, Position, Start
 from crosstape.bus.health import Health, raise_if_cancelled
@@ -33,7 +33,9 @@ LOOK_STREAMS: Final = 64
 
 BLOCK_S: Final = 2.0
 RECHECK_S: Final = 5.0
-"""How often a key that was no stream is tried again."""
+"""How often it is looked whether a key that was no stream is one now, and whether a stream was made anew behind our back.
+
+A lost connection is cause enough to look, but a pool may replace one that broke while nobody read, and say nothing."""
 
 ORIGIN: Final = b"0-0"
 
@@ -112,14 +114,14 @@ class Follower:
             raise_if_cancelled()
             if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
                 return await self._begin(fresh[:LOOK_STREAMS])
-            self._recheck_wrong()
+            self._recheck()
             reply, count = await self._health.ask(self._read, self)
             if reply:
                 return self._take(reply, count)
 
     async def _begin(self, fresh: Sequence[Followed]) -> Batch:
         """Find the id that each begins after. All that is awaited comes first, so that a cancelled beginning is begun again."""
-        looks = await self._health.ask(lambda: self._look(fresh), self)
+        looks = await self._health.ask(lambda: self._look(fresh, values=True), self)
         firsts: dict[Followed, bytes] = {}
         for stream in fresh:
             if isinstance(stream.start, str):
@@ -228,22 +230,22 @@ class Follower:
         if repeated:
             self._tell.metrics.repeated(repeated)
 
-    async def _look(self, streams: Sequence[Followed]) -> list[Look | None]:
+    async def _look(self, streams: Sequence[Followed], *, values: bool) -> list[Look | None]:
         """What there is of each now; None for a key that is no stream."""
-        execute: Any = self._client.execute_command
         looks: list[Look | None] = []
         for start in range(0, len(streams), LOOK_STREAMS):
             part = streams[start : start + LOOK_STREAMS]
             keys = [key for stream in part for key in (stream.key, stream.last_key)]
-            for stream, (last_id, last, newest) in zip(part, await execute("EVAL", LOOK, len(keys), *keys), strict=True):
+            answer = await ask(self._client, "EVAL", LOOK, len(keys), *keys, int(values))
+            for stream, (last_id, last, newest) in zip(part, answer, strict=True):
                 if last_id == b"!":
                     looks.append(None)
                     continue
-                values = sorted(_events(last), key=lambda event: event.received_ts)
+                in_time = sorted(_events(last), key=lambda event: event.received_ts)
                 looks.append(
                     Look(
                         last_id,
-                        [event for event in values if stream.only_venue in {"", event.venue}],
+                        [event for event in in_time if stream.only_venue in {"", event.venue}],
                         _events([fields[1] for _, fields in newest if len(fields) > 1]),
                     )
                 )
@@ -255,7 +257,7 @@ class Follower:
         A server that lost data gets some of it again from its producers, under new ids; the numbering tells which of it was read before.
         """
         streams = [stream for stream in self.streams.values() if stream.id or stream.wrong]
-        for stream, look in zip(streams, await self._look(streams), strict=True):
+        for stream, look in zip(streams, await self._look(streams, values=False), strict=True):
             if look is None:
                 self._is_wrong(stream)
             else:
@@ -270,12 +272,11 @@ class Follower:
             return b""  # no stream: `_look` says so
         return bytes(entries[0][0]) if entries else b""
 
-    def _recheck_wrong(self) -> None:
+    def _recheck(self) -> None:
         now = time.monotonic()
         if now > self._rechecked + RECHECK_S:
+            self._doubt = self._doubt or self._rechecked > 0
             self._rechecked = now
-            if any(stream.wrong for stream in self.streams.values()):
-                self._doubt = True
 
     def _is_wrong(self, stream: Followed) -> None:
         if stream.wrong:

@@ -10,13 +10,13 @@ import asyncio
 import functools
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
 from redis.exceptions import NoScriptError
 
-from crosstape.bus.connection import ask_raw
+from crosstape.bus.connection import ask, ask_raw
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.script import WRITE, WRITE_SHA, Failure, Refused, Written, parse_write
 from crosstape.bus.stream import Stream
@@ -172,11 +172,11 @@ class Lane:
         return answer
 
     async def _call(self, batch: Batch) -> Written | Refused:
-        execute: Any = self._publisher.client.execute_command
+        client = self._publisher.client
         try:
-            reply = await execute("EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args)
+            reply = await ask(client, "EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args)
         except NoScriptError:  # a new server, or it forgot its scripts; this teaches it
-            reply = await execute("EVAL", WRITE, len(batch.keys), *batch.keys, *batch.args)
+            reply = await ask(client, "EVAL", WRITE, len(batch.keys), *batch.keys, *batch.args)
         return parse_write(reply)
 
     def _found(self, refused: Refused) -> int:
@@ -248,9 +248,8 @@ class Lane:
         return newest
 
     async def _register(self) -> None:
-        execute: Any = self._publisher.client.execute_command
         if self.streams:
-            await execute("SADD", self._registry, *(stream.key for stream in self.streams))
+            await ask(self._publisher.client, "SADD", self._registry, *(stream.key for stream in self.streams))
 
     def _note_failure(self, group: Group, failure: Failure) -> None:
         stream, lost = group.stream, group.count - failure.written

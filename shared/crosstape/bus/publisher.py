@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 
-from crosstape.bus.connection import UNAVAILABLE, Client
+from crosstape.bus.connection import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
 from crosstape.bus.lane import Lane
 from crosstape.bus.metrics import PublisherMetrics
@@ -125,13 +125,12 @@ class Publisher:
 
         A status is asked for by `venue:kind` of its feed (`binance:quote`). Raises `BusError` when the server does not answer.
         """
-        execute: Any = self.client.execute_command
         found: dict[str, Event] = {}
+        values: list[bytes | None] = []
         try:
-            values = await asyncio.gather(*(execute("HGET", self.keys.last(kind, name), venue) for name in instruments[:LAST_AT_ONCE]))
-            for start in range(LAST_AT_ONCE, len(instruments), LAST_AT_ONCE):
+            for start in range(0, len(instruments), LAST_AT_ONCE):
                 part = instruments[start : start + LAST_AT_ONCE]
-                values += await asyncio.gather(*(execute("HGET", self.keys.last(kind, name), venue) for name in part))
+                values += await asyncio.gather(*(ask(self.client, "HGET", self.keys.last(kind, name), venue) for name in part))
         except UNAVAILABLE as exc:
             raise BusError(f"last values: {exc}") from exc
         for instrument, value in zip(instruments, values, strict=True):

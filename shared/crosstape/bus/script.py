@@ -75,7 +75,7 @@ return 1
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
 
 LOOK: Final = """
--- KEYS: per stream: stream, hash of last values
+-- KEYS: per stream: stream, hash of last values. ARGV: 1 if values are wanted, else only ids
 -- answers per stream: {id of its last entry, or '' if there is no such key, or '!' if it is no stream; last values; its last entry}
 local answers = {}
 for k = 1, #KEYS, 2 do
@@ -86,9 +86,9 @@ for k = 1, #KEYS, 2 do
     for i = 1, #info, 2 do
       if info[i] == 'last-generated-id' then id = info[i + 1] end
     end
-    newest = redis.call('XREVRANGE', KEYS[k], '+', '-', 'COUNT', 1)
+    if ARGV[1] == '1' then newest = redis.call('XREVRANGE', KEYS[k], '+', '-', 'COUNT', 1) end
   end
-  local last = redis.pcall('HVALS', KEYS[k + 1])
+  local last = ARGV[1] == '1' and redis.pcall('HVALS', KEYS[k + 1]) or {}
   if last.err then last = {} end
   answers[#answers + 1] = {id, last, newest}
 end

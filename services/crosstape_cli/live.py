@@ -30,7 +30,8 @@ async def show(quotes: Mapping[str, Cbbo], *, console: Console, title: Callable[
 async def _show_table(quotes: Mapping[str, Cbbo], console: Console, title: Callable[[], str]) -> None:
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            live.update(table(quotes, now=time.time_ns(), rows=console.height - MARGIN_ROWS, title=title()), refresh=True)
+            picture = table(quotes, now=time.time_ns(), rows=console.height - MARGIN_ROWS, columns=console.width, title=title())
+            live.update(picture, refresh=True)
             await asyncio.sleep(TABLE_S)
 
 

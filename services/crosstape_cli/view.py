@@ -15,22 +15,29 @@ SECOND_NS: Final = 1_000_000_000
 _NOTHING: Final = "–"
 
 
-def table(quotes: Mapping[str, Cbbo], *, now: int, rows: int, title: str = "") -> Table:
-    """One row an instrument and, where they fit into `rows`, one below it for each leg. `now`: ns since the epoch."""
+WIDE: Final = 100
+"""Columns of a terminal that has room for the VWAP too."""
+
+
+def table(quotes: Mapping[str, Cbbo], *, now: int, rows: int, columns: int = WIDE, title: str = "") -> Table:
+    """One row an instrument and, where they fit into `rows`, one below it for each leg. `now`: ns since the epoch.
+
+    Prices are in full, sizes to five digits.
+    """
+    wide = columns >= WIDE
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim", expand=False)
     for heading in ("", "bid size", "bid", "ask", "ask size"):
         made.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    made.add_column("bps", justify="right", no_wrap=True)
-    made.add_column("age", justify="right", no_wrap=True)
-    made.add_column("VWAP 1m", justify="right", no_wrap=True)
+    for heading in ("bps", "age", "VWAP 1m") if wide else ("bps", "age"):
+        made.add_column(heading, justify="right", no_wrap=True)
     made.add_column("", no_wrap=True)
     with_legs = sum(1 + len(quote.legs) for quote in quotes.values()) <= rows
     for name in sorted(quotes):
         quote = quotes[name]
-        made.add_row(*_consolidated(quote, now), style="bold" if with_legs else "")
+        made.add_row(*_shown(_consolidated(quote, now), wide=wide), style="bold" if with_legs else "")
         if with_legs:
             for leg in quote.legs:
-                made.add_row(*_leg(leg, quote, now), style="" if leg.excluded is None else "dim")
+                made.add_row(*_shown(_leg(leg, quote, now), wide=wide), style="" if leg.excluded is None else "dim")
     return made
 
 
@@ -50,6 +57,13 @@ def number(value: Decimal | None) -> str:
         return _NOTHING
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def size(value: Decimal | None) -> str:
+    """A size to five digits: `0.014482`, `13869`, `227550`."""
+    if value is None or not value:
+        return number(value)
+    return number(value.quantize(Decimal(1).scaleb(min(value.adjusted() - 4, 0))))
 
 
 def age(ts: int | None, now: int) -> str:
@@ -74,10 +88,10 @@ def _consolidated(quote: Cbbo, now: int) -> list[Text]:
     flag = "" if quote.market is Market.NORMAL else f" {quote.market.value}"
     return _texts(
         quote.instrument,
-        number(quote.bid_size),
+        size(quote.bid_size),
         number(quote.bid_price),
         number(quote.ask_price),
-        number(quote.ask_size),
+        size(quote.ask_size),
         _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}",
         age(quote.ts, now),
         _NOTHING if minute is None or minute.price is None else f"{minute.price:.8g}",
@@ -89,10 +103,10 @@ def _consolidated(quote: Cbbo, now: int) -> list[Text]:
 def _leg(leg: Leg, quote: Cbbo, now: int) -> list[Text]:
     cells = _texts(
         f"  {leg.venue}",
-        number(leg.bid_size),
+        size(leg.bid_size),
         number(leg.bid_price),
         number(leg.ask_price),
-        number(leg.ask_size),
+        size(leg.ask_size),
         "",
         age(leg.quote_ts, now),
         "",
@@ -103,6 +117,10 @@ def _leg(leg: Leg, quote: Cbbo, now: int) -> list[Text]:
         if best:
             cells[column].stylize("green")
     return cells
+
+
+def _shown(cells: list[Text], *, wide: bool) -> list[Text]:
+    return cells if wide else [*cells[:-2], cells[-1]]
 
 
 def _texts(*cells: str, note_style: str) -> list[Text]:

@@ -1,0 +1,181 @@
+"""`crosstape demo`: everything at once on simulated venues, with no network: a server, three venues, three connectors, an aggregator."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+from cyclopts import Parameter
+from rich.console import Console
+
+from crosstape.bus import Client, connect
+from crosstape.embedded import embedded
+from crosstape.errors import CrosstapeError, SettingsError
+from crosstape.lifecycle import Exit, main
+from crosstape.settings import BusSettings, TelemetrySettings
+from crosstape.settings_file import PREFIX
+from crosstape.telemetry import configure_logging
+from crosstape_cli.follow import Quotes
+from crosstape_cli.live import show
+from crosstape_cli.supervise import Service, crosstape, supervise
+from crosstape_cli.view import line
+from crosstape_schemas import CONSOLIDATED, Keys
+from crosstape_simulator.spec import VENUES
+
+LEGS: Final = 3
+"""So many legs must count at once in one consolidated quote, or the demo has shown nothing."""
+
+DRAIN_S: Final = 5.0
+START_S: Final = 30.0
+POLL_S: Final = 0.05
+TAIL: Final = 15
+"""Lines of each log, when something went wrong."""
+
+log = structlog.get_logger(__name__)
+
+
+def demo(
+    *,
+    seconds: Annotated[float | None, Parameter(help="How long; default: until Ctrl-C.")] = None,
+    json: Annotated[
+        bool,
+        Parameter(negative="", help="At the end print each instrument's last consolidated quote as JSON, as published, and nothing else."),
+    ] = False,
+    rate: Annotated[float, Parameter(help="Orders a second, over all simulated venues.")] = 120.0,
+    seed: Annotated[int, Parameter(help="Of the simulated market.")] = 1,
+    logs: Annotated[Path | None, Parameter(help="Directory to keep the logs of all processes in.")] = None,
+) -> Exit:
+    """Show the whole tape on simulated venues: an embedded server, three venues, their connectors and the aggregator, each a process.
+
+    Needs no network and no settings, and leaves nothing behind. Exits 5 if no quote was consolidated from three venues.
+    """
+    if (seconds is not None and not seconds > 0) or not rate > 0:
+        raise SettingsError("--seconds and --rate must be above 0")
+    configure_logging(TelemetrySettings(log_level="warning", log_format="console"), service="demo")
+    return main(lambda: _demo(seconds, rate, seed, logs, as_json=json))
+
+
+async def _demo(seconds: float | None, rate: float, seed: int, logs: Path | None, *, as_json: bool) -> Exit:
+    keys = Keys()
+    with _directories(logs) as (directory, log_directory):
+        async with embedded(directory) as url, connect(BusSettings(url=url)) as client:
+            quotes = Quotes(client, keys)
+            try:
+                await _run(
+                    _services(directory, log_directory, url, rate, seed), directory / "venues.toml", quotes, seconds, as_json=as_json
+                )
+                last = await _last(client, keys, quotes)
+            except CrosstapeError:
+                _tell_logs(log_directory)
+                raise
+        proven = max(quotes.most_venues.values(), default=0) >= LEGS
+        for event in last:
+            sys.stdout.buffer.write(event + b"\n" if as_json else b"")
+        sys.stdout.flush()
+        if not as_json:
+            _sum_up(quotes)
+        if not proven:
+            sys.stderr.write(f"crosstape: no quote was consolidated from {LEGS} venues\n")
+            _tell_logs(log_directory)
+        return Exit.OK if proven else Exit.UNPROVEN
+
+
+async def _run(services: list[Service], settings_file: Path, quotes: Quotes, seconds: float | None, *, as_json: bool) -> None:
+    """From the first process to the last one's end."""
+    simulator, *others = services
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(supervise([simulator], drain_s=DRAIN_S), name="supervise the simulator")]
+        try:
+            await _exists(settings_file)
+            running.append(tasks.create_task(supervise(others, drain_s=DRAIN_S), name="supervise the services"))
+            running.append(tasks.create_task(quotes.run(), name="follow quotes"))  # type: ignore[arg-type]
+            console = Console(stderr=as_json)
+            if console.is_terminal or not as_json:
+                title = f"{len(VENUES)} simulated venues; Ctrl-C ends"
+                running.append(tasks.create_task(show(quotes.latest, console=console, title=lambda: title), name="show quotes"))  # type: ignore[arg-type]
+            async with asyncio.timeout(seconds):
+                await asyncio.Event().wait()  # until the time is over, or Ctrl-C
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.uncancel() > 0:
+                raise
+        finally:
+            for task in running:
+                task.cancel()
+
+
+def _services(directory: Path, logs: Path, url: str, rate: float, seed: int) -> list[Service]:
+    """The simulator, then what reads from it. Settings of ours alone: whatever the user has set concerns other tapes."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
+    file = directory / "venues.toml"
+    ports = [option for venue, port in _free_ports().items() for option in ("--port", f"{venue}={port}")]  # the same after a restart
+    simulator = ("simulate", "--write", str(file), "--rate", str(rate), "--seed", str(seed), *ports)
+    option = ("--settings", str(file))
+    runs: Mapping[str, tuple[str, ...]] = {
+        "simulator": simulator,
+        **{f"connector.{venue}": ("connector", "--venue", venue, *option) for venue in VENUES},
+        "aggregator": ("aggregator", *option),
+    }
+    return [Service(name, crosstape(*arguments), environ, logs / f"{name}.log") for name, arguments in runs.items()]
+
+
+async def _exists(path: Path) -> None:
+    try:
+        async with asyncio.timeout(START_S):
+            while not path.exists():  # noqa: ASYNC240  # a local file, and nothing else to do
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise CrosstapeError(f"the simulator did not start within {START_S:g} s") from None
+
+
+async def _last(client: Client, keys: Keys, quotes: Quotes) -> list[bytes]:
+    """The newest consolidated quote of each instrument, byte for byte as it was published; by name."""
+    found = [await client.hget(keys.last("cbbo", name), CONSOLIDATED) for name in sorted(quotes.latest)]
+    return [event for event in found if isinstance(event, bytes)]
+
+
+def _sum_up(quotes: Quotes) -> None:
+    console = Console()
+    if not console.is_terminal:
+        for name in sorted(quotes.latest):
+            console.print(line(quotes.latest[name]), soft_wrap=True, markup=False, highlight=False)
+    whole = sum(count >= LEGS for count in quotes.most_venues.values())
+    console.print(f"{whole} of {len(quotes.latest)} instruments were consolidated from {LEGS} venues", highlight=False)
+
+
+def _tell_logs(directory: Path) -> None:
+    for path in sorted(directory.glob("*.log")):
+        lines = path.read_text(errors="replace").splitlines()[-TAIL:]
+        sys.stderr.write("".join(f"{path.stem}: {text}\n" for text in lines))
+
+
+@contextmanager
+def _directories(logs: Path | None) -> Iterator[tuple[Path, Path]]:
+    """A run directory of this demo alone, and the one for logs: two demos at once do not meet."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crosstape-demo-", ignore_cleanup_errors=True)))
+        if logs is None:
+            logs = directory / "logs"
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SettingsError(f"--logs {logs}: cannot be made: {exc.strerror}") from exc
+        yield directory, logs
+
+
+def _free_ports() -> dict[str, int]:
+    """A port for each venue that is free now; all are held until all are found, so that they differ."""
+    with ExitStack() as stack:
+        sockets = {venue: stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for venue in VENUES}
+        return {venue: int(held.getsockname()[1]) for venue, held in sockets.items()}

@@ -1,0 +1,107 @@
+"""`crosstape simulate`: venues on this machine, synthetic or played from recordings."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from crosstape.errors import SettingsError
+from crosstape.lifecycle import Exit, main
+from crosstape.telemetry import configure_logging
+from crosstape_cli.options import SettingsFile, load
+from crosstape_schemas import spot
+from crosstape_simulator.listings import default_listings
+from crosstape_simulator.service import run
+from crosstape_simulator.spec import VENUES, SimulatorSpec
+
+Names = Annotated[tuple[str, ...], Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: all, or those played.")]
+Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]
+Ports = Annotated[tuple[str, ...], Parameter(negative="", help="Fixed ports: kraken=8001; default: free ones.")]
+
+
+def simulate(
+    *,
+    venue: Names = (),
+    play: Recordings = (),
+    speed: Annotated[float, Parameter(help="Of recordings: 1 as recorded, 10 ten times as fast, 0 as fast as clients read.")] = 1.0,
+    repeat: Annotated[bool, Parameter(negative="", help="Play recordings again for clients that come after their end.")] = False,
+    seed: Annotated[int, Parameter(help="Of the synthetic market.")] = 1,
+    rate: Annotated[float, Parameter(help="Orders a second, over all synthetic venues.")] = 120.0,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Ports = (),
+    write: Annotated[Path | None, Parameter(help="Also write the settings there, once everything listens.")] = None,
+    settings: SettingsFile = None,
+) -> Exit:
+    """Serve venues that speak the real ones' protocols, until Ctrl-C; prints the settings that point connectors at them.
+
+    Use what it prints as a settings file, or add it to yours: crosstape simulate --write sim.toml, then crosstape up --settings sim.toml.
+    """
+    _check(venue, rate, speed)
+    spec = SimulatorSpec(
+        venues=venue or (() if play else VENUES),
+        recordings=tuple(str(path) for path in play),
+        speed=speed,
+        repeat=repeat,
+        seed=seed,
+        rate=rate,
+        host=host,
+        ports=_ports(port),
+    )
+    configure_logging(load(settings).telemetry, service="simulator")
+
+    def announce(text: str) -> None:
+        snippet = as_settings(json.loads(text)["venues"], synthetic=spec.venues)
+        sys.stdout.write(snippet)
+        sys.stdout.flush()
+        if write is not None:
+            fresh = write.with_name(f"{write.name}.{os.getpid()}")
+            fresh.write_text(snippet)
+            fresh.replace(write)  # whoever waits for the file finds all of it
+
+    return main(lambda: run(spec, announce))
+
+
+def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str]) -> str:
+    """TOML for the connectors: addresses and, of synthetic venues, the instruments that they list. Venues left out are disabled."""
+    tables = []
+    for name in sorted({*venues, *VENUES}):
+        lines = [f"[venues.{name}]"]
+        for key, value in venues.get(name, {"enabled": False}).items():
+            lines.append(f"{key} = {_toml(value)}")
+        if name in venues and name in synthetic:
+            lines.append(f"instruments = {_toml([spot(listing.base, listing.quote) for listing in default_listings(name)])}")
+        tables.append("\n".join(lines) + "\n")
+    return "\n".join(tables)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping) and len(set(value.values())) == 1:
+        return _toml(next(iter(value.values())))  # one address for all endpoints
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    return msgspec.json.encode(value).decode()  # text, numbers, true and lists of these are the same in both
+
+
+def _check(venues: Sequence[str], rate: float, speed: float) -> None:
+    for name in venues:
+        if name not in VENUES:
+            raise SettingsError(f"--venue {name}: there are {', '.join(VENUES)}")
+    if not rate > 0 or not speed >= 0:
+        raise SettingsError("--rate must be above 0, --speed at least 0")
+
+
+def _ports(given: Sequence[str]) -> dict[str, int]:
+    found = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in VENUES or not number.isdecimal() or not 0 < int(number) < 65536:
+            raise SettingsError(f"--port {text}: expected VENUE=PORT, as kraken=8001")
+        found[name] = int(number)
+    return found

@@ -100,6 +100,7 @@ class Aggregator:
         self._catch_up = CatchUp()
         self._exporter = Exporter(board)
         self._behind = False
+        self._waiting = False
         self._shown: dict[str, int] = {}  # instrument → received_ts of what was published last
         self._answered_at = -LOST_S
 
@@ -130,7 +131,10 @@ class Aggregator:
 
     async def _start(self) -> None:
         """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
-        while not await self._venues_known():
+        while (reason := await self._take_venues()) is not None:
+            if not self._waiting:
+                log.warning("aggregator.waits_for_bus", reason=reason)
+            self._waiting = True
             await asyncio.sleep(REFRESH_S)
         await self._discover()
         deadline = time.monotonic() + WARM_UP_S
@@ -142,21 +146,20 @@ class Aggregator:
         log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._catch_up))
         self._look_again(time.time_ns())
 
-    async def _venues_known(self) -> bool:
-        """Take the venues' signs of life, before the quotes that they keep alive. False: the bus did not answer."""
+    async def _take_venues(self) -> str | None:
+        """Take the venues' signs of life, before the quotes that they keep alive. What is wrong, if the bus did not answer."""
         execute: Any = self._client.execute_command
         try:
             async with asyncio.timeout(LOST_S):
                 values: list[bytes] = await execute("HVALS", self._keys.last("status", VENUE_WIDE))
         except UNAVAILABLE as exc:
-            log.warning("aggregator.waits_for_bus", reason=str(exc))
-            return False
+            return str(exc) or type(exc).__name__
         for value in values:
             try:
                 self._board.take(decode(value), time.time_ns())
             except msgspec.MsgspecError as exc:
                 log.warning("aggregator.foreign_last_value", reason=str(exc))
-        return True
+        return None
 
     async def _keep_up(self) -> None:
         exported_at = 0.0
@@ -213,6 +216,7 @@ class Aggregator:
             entries = await self._past.read(timeout_s=IDLE_S)
             behind = len(entries) >= BACKLOG
             for part in _parts(entries, SLICE * 4):
+                self._behind |= behind and not self._catch_up.is_behind(part[-1].stream)
                 now = time.time_ns()
                 for entry in part:
                     self._take_past(entry, now)

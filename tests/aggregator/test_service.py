@@ -7,6 +7,7 @@ import contextlib
 import time
 from decimal import Decimal
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -18,6 +19,7 @@ from crosstape_aggregator.service import Aggregator, run
 from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Market, decode, encode
 from tests.aggregator.builders import S, X, book, gap, quote, status, trade
 from tests.aggregator.running import KEYS, aggregator, newest, published, settings_for, venue, wait_for_legs
+from tests.proxy import proxy
 from tests.waiting import wait_until
 
 ETH = "ETH-USDT"
@@ -150,6 +152,53 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
         await complete([True, True])
 
 
+async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, valkey: str) -> None:
+    """The numbering of a stream skipped: what was missed is not known, but that it was."""
+    old = time.time_ns() - 100 * S
+    stream = KEYS.stream("trade", X)
+    for seq, entry_id in ((1, f"{old // 1_000_000}-0"), (2, "*")):
+        event = msgspec.structs.replace(trade("binance", "100", "1", old), epoch=7, seq=seq)
+        await client.xadd(stream, {"d": encode(event)}, id=entry_id)
+    await client.sadd(KEYS.registry(), stream)
+    async with aggregator(valkey, windows=("1m",)):
+
+        async def complete(expected: bool) -> None:
+            async def there() -> bool:
+                found = await newest(client)
+                return found is not None and found.vwap["1m"].complete is expected
+
+            await wait_until(there, what=f"complete: {expected}")
+
+        await complete(expected=True)
+        event = msgspec.structs.replace(trade("binance", "100", "1", time.time_ns()), epoch=7, seq=5)
+        await client.xadd(stream, {"d": encode(event)})
+        await complete(expected=False)
+
+
+async def test_an_outage_of_the_bus_is_waited_out(client: Redis, valkey: str) -> None:
+    """At the start and later; quotes are right again when it is back."""
+    async with proxy(valkey) as between, venue(valkey, "binance") as binance:
+        between.refusing = True
+        async with aggregator(between.url):
+            await wait_until(lambda: between.connections > 1, what="a second attempt")
+            await binance.live_on()
+            await binance.quote("100", "101")
+            between.refusing = False
+            await wait_for_legs(client, {"binance": None})
+            between.refusing = True
+            between.cut()
+            attempts = between.connections
+            await wait_until(lambda: between.connections > attempts + 5, what="attempts to come back")
+            await binance.quote("200", "201")
+            between.refusing = False
+
+            async def moved() -> bool:
+                found = await newest(client)
+                return found is not None and found.bid_price == 200
+
+            await wait_until(moved, what="the quote after the outage")
+
+
 async def test_entries_that_are_none_of_ours_are_survived(client: Redis, valkey: str) -> None:
     """Garbage on a stream, a key of another type, a foreign name in the registry, a last value that is no event."""
     await client.xadd(KEYS.stream("quote", X), {"d": b"{]"})
@@ -219,6 +268,9 @@ async def test_under_load_the_newest_state_of_every_instrument_arrives(client: R
     names = [f"C{number}-USDT" for number in range(100)]
     async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m",)):
         await binance.live_on()
+        await binance.say(*(quote("binance", "0.5", "1000", time.time_ns(), instrument=name) for name in names))
+        await wait_for_legs(client, {"binance": None}, names[0])
+        await wait_for_legs(client, {"binance": None}, names[-1])
         for seq in range(1, 101):
             binance.publisher.publish_all(quote("binance", str(seq), "1000", time.time_ns(), instrument=name) for name in names)
         assert await binance.publisher.drain(20)

@@ -1,0 +1,119 @@
+"""Where to begin on a stream, and when its history has been read."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from crosstape.bus import Start
+from crosstape_aggregator.discovery import Discovery, Found
+from crosstape_aggregator.history import CatchUp, Extent, Plan, extents, plan
+from crosstape_schemas import Keys
+
+START_S = 1_786_000_000
+BEGIN = f"{(START_S - 60) * 1000}-0"
+TRADES, GAPS, VENUE = "tape:trade:X", "tape:gap:X", "tape:venue:kraken"
+
+
+def at(second: int, number: int = 0) -> str:
+    """The id of an entry written so many seconds after the start."""
+    return f"{(START_S + second) * 1000}-{number}"
+
+
+@pytest.mark.parametrize(
+    ("extent", "expected"),
+    [
+        (Extent(None, None), Plan(Start.BEGINNING, None, None)),
+        (Extent(at(-7_000), at(50)), Plan(BEGIN, at(50), START_S)),
+        (Extent(at(-7_000), at(-5_000)), Plan(at(-5_000), at(-5_000), START_S)),
+        (Extent(at(10), at(50)), Plan(Start.BEGINNING, at(50), START_S + 12)),
+        (Extent(at(-30), at(50)), Plan(Start.BEGINNING, at(50), START_S)),
+    ],
+)
+def test_a_stream_is_read_from_where_it_matters(extent: Extent, expected: Plan) -> None:
+    """From the start of the longest window, a minute earlier for clocks that differ; a stream that begins later is known from there."""
+    assert plan(extent, START_S) == expected
+
+
+def begun(**extent: Extent) -> CatchUp:
+    """Catching up with the streams of one instrument and one venue."""
+    found = [Found("trade", "X", TRADES), Found("gap", "X", GAPS), Found("venue", "kraken", VENUE)]
+    catch_up = CatchUp()
+    catch_up.begin(found, {one.stream: plan(extent.get(one.kind, Extent(None, None)), START_S) for one in found})
+    return catch_up
+
+
+def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
+    """Trades, its gaps, and the venues' own streams, which may tell of gaps in anything."""
+    catch_up = begun(trade=Extent(at(-100), at(50, 3)), gap=Extent(at(-100), at(40)), venue=Extent(at(-100), at(45)))
+    assert (catch_up.is_behind(TRADES), len(catch_up)) == (True, 1)
+    assert catch_up.reached({TRADES: at(50, 2), GAPS: at(40), VENUE: at(45)}) == {}
+    assert catch_up.reached({TRADES: at(50, 3), GAPS: at(40)}) == {"X": START_S}
+    assert not catch_up.is_behind(TRADES)
+    assert (len(catch_up), catch_up.reached({TRADES: at(60)})) == (0, {})
+
+
+@pytest.mark.parametrize("last", ["gap", "venue"])
+def test_every_stream_has_to_be_read(last: str) -> None:
+    """Whichever comes last."""
+    streams = {"trade": TRADES, "gap": GAPS, "venue": VENUE}
+    catch_up = begun(**{kind: Extent(at(-100), at(50)) for kind in streams})
+    assert catch_up.reached({stream: at(50) for kind, stream in streams.items() if kind != last}) == {}
+    assert catch_up.reached({streams[last]: at(51)}) == {"X": START_S}
+
+
+def test_a_stream_without_entries_is_known_from_its_first() -> None:
+    """And not before: nobody may be recording."""
+    catch_up = begun()
+    assert catch_up.reached({TRADES: "0-0"}) == {}
+    catch_up.started(GAPS, at(5))
+    assert catch_up.reached({}) == {}
+    catch_up.started(TRADES, at(10))
+    catch_up.started(TRADES, at(20))
+    assert catch_up.reached({}) == {"X": START_S + 12}
+
+
+def test_a_stream_with_nothing_new_is_no_history() -> None:
+    """Its last entry is older than any window."""
+    catch_up = begun(trade=Extent(at(-9_000), at(-8_000)))
+    assert not catch_up.is_behind(TRADES)
+    assert catch_up.reached({}) == {"X": START_S}
+
+
+async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:
+    """What is no stream, or has been emptied, is as good as empty."""
+    await client.xadd("one", {"d": b"1"}, id="5-0")
+    await client.xadd("one", {"d": b"1"}, id="7-1")
+    await client.set("text", b"1")
+    await client.xadd("emptied", {"d": b"1"}, id="5-0")
+    await client.xtrim("emptied", maxlen=0, approximate=False)
+    nothing = Extent(None, None)
+    assert await extents(client, ["one", "text", "none", "emptied"]) == [Extent("5-0", "7-1"), nothing, nothing, nothing]
+
+
+async def test_streams_are_found_once(client: Redis) -> None:
+    """Those of the kinds and instruments asked for, in every partition."""
+    keys = Keys("tape", 2)
+    discovery = Discovery(client, keys, {"quote", "venue"}, {"BTC-USDT", "ETH-USDT"})
+    names = [keys.stream("quote", "BTC-USDT"), keys.stream("quote", "ETH-USDT"), keys.stream("trade", "BTC-USDT"), "nonsense"]
+    for name in names:
+        await client.sadd(keys.registry(keys.partition(name.rpartition(":")[2])), name)
+    await client.sadd(keys.registry(0), keys.venue("kraken"), keys.stream("quote", "SOL-USDT"))
+
+    found = await discovery.refresh()
+    assert {(one.kind, one.name) for one in found} == {("quote", "BTC-USDT"), ("quote", "ETH-USDT"), ("venue", "kraken")}
+    assert await discovery.refresh() == []
+    await client.sadd(keys.registry(0), keys.venue("binance"))
+    assert await discovery.refresh() == [Found("venue", "binance", keys.venue("binance"))]
+
+
+async def test_a_registry_that_changed_without_growing_is_noticed_in_time(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content is asked every so many times."""
+    monkeypatch.setattr("crosstape_aggregator.discovery.WHOLE_EVERY", 2)
+    discovery = Discovery(client, Keys(), {"quote"}, ())
+    await client.sadd(Keys().registry(), "tape:quote:A")
+    assert len(await discovery.refresh()) == 1
+    await client.srem(Keys().registry(), "tape:quote:A")
+    await client.sadd(Keys().registry(), "tape:quote:B")
+    assert await discovery.refresh() == []
+    assert [one.name for one in await discovery.refresh()] == ["B"]

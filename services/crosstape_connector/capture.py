@@ -67,6 +67,7 @@ class Capture:
         lines: int = LINES,
     ) -> None:
         self.dropped = 0
+        self.files_ended = 0
         self._venue = venue
         self._url = url
         self._directory = Path(directory).expanduser()
@@ -178,6 +179,7 @@ class Capture:
         if self._file is not None:
             self._file.close()
             self._file = None
+            self.files_ended += 1
 
 
 class _File:

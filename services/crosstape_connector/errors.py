@@ -67,10 +67,26 @@ class OversizedFrame(FrameError):
     kind = "oversized"
 
 
+class BinaryFrame(FrameError):
+    """Not text, from an endpoint whose frames are."""
+
+    kind = "encoding"
+
+
 FRAME_ERRORS: Final = (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """All that a parser may raise: what the bytes on a socket can do to it. `except FRAME_ERRORS`, count by `frame_error_kind`, go on."""
 
 
 def frame_error_kind(error: BaseException) -> str:
     """The word to count one of `FRAME_ERRORS` by."""
-    return error.kind if isinstance(error, FrameError) else FrameError.kind
+    match error:
+        case FrameError():
+            return error.kind
+        case UnicodeDecodeError():
+            return BinaryFrame.kind
+        case msgspec.ValidationError():
+            return "schema"
+        case msgspec.DecodeError() if "truncated" in str(error):
+            return "truncated"
+        case _:
+            return FrameError.kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from crosstape_connector.errors import FrameError, RestFailed
+from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.rest import Rest
 from crosstape_connector.venue import Venue
 from crosstape_schemas import Instrument
@@ -28,6 +29,14 @@ class Listing(msgspec.Struct, frozen=True):
     def age_s(self, now: int) -> float:
         """Seconds since it was fetched."""
         return (now - self.received_ts) / 1e9
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The cache: the venue's answer as it came, so that it means the same as a fresh one to whoever reads it, a capture included."""
+
+    venue: str
+    received_ts: int
+    body: str
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -69,39 +78,42 @@ async def fetch(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
     body, received_ts = await rest.get(source.rest, source.path, instruments=True)
     try:
         found = source.parse(body)
-    except (FrameError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        text = body.decode()
+    except FRAME_ERRORS as exc:
         raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
     if not found:
         raise RestFailed(f"{venue.id}: instruments: an empty list")
-    listing = Listing(venue.id, received_ts, found)
     if cache is not None:
         try:
-            store(cache, listing)
+            await asyncio.to_thread(store, cache, Kept(venue.id, received_ts, text))
         except OSError as exc:
             log.warning("instruments.not_cached", venue=venue.id, path=str(cache), error=str(exc))
-    return listing
+    return Listing(venue.id, received_ts, found)
 
 
-def store(cache: Path, listing: Listing) -> None:
+def store(cache: Path, kept: Kept) -> None:
     """Write it whole or not at all. Raises `OSError`."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     part = cache.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(listing))
+    part.write_bytes(msgspec.json.encode(kept))
     part.replace(cache)
 
 
-def cached(cache: Path | None, venue: str) -> Listing | None:
-    """What was stored, or None where there is nothing that can be read or it is another venue's."""
+def cached(cache: Path | None, venue: Venue) -> tuple[Listing, bytes] | None:
+    """What was stored, and the answer it is from; None where there is nothing that can be read, or it is another venue's."""
     if cache is None:
         return None
     try:
-        listing = msgspec.json.decode(cache.read_bytes(), type=Listing)
+        kept = msgspec.json.decode(cache.read_bytes(), type=Kept)
+        if kept.venue != venue.id:
+            return None
+        body = kept.body.encode()
+        return Listing(venue.id, kept.received_ts, venue.instruments.parse(body)), body
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        log.warning("instruments.cache_unreadable", venue=venue, path=str(cache), error=str(exc))
+    except (OSError, *FRAME_ERRORS) as exc:
+        log.warning("instruments.cache_unreadable", venue=venue.id, path=str(cache), error=str(exc))
         return None
-    return listing if listing.venue == venue else None
 
 
 async def load(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
@@ -112,11 +124,13 @@ async def load(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
     try:
         listing = await fetch(rest, venue, cache)
     except RestFailed as exc:
-        kept = cached(cache, venue.id)
+        kept = cached(cache, venue)
         if kept is None:
             raise
-        log.warning("instruments.from_cache", venue=venue.id, age_s=round(kept.age_s(time.time_ns())), error=str(exc))
-        return kept
+        listing, body = kept
+        rest.recall(venue.instruments.rest, venue.instruments.path, body)
+        log.warning("instruments.from_cache", venue=venue.id, age_s=round(listing.age_s(time.time_ns())), error=str(exc))
+        return listing
     log.info("instruments.loaded", venue=venue.id, listed=len(listing.instruments))
     return listing
 
@@ -131,4 +145,4 @@ def report(venue: str, refused: Mapping[str, str], told: set[str]) -> None:
     for name, reason in refused.items():
         if name not in told:
             log.error("instrument.refused", venue=venue, instrument=name, reason=reason)
-    told |= refused.keys()
+    told.update(refused)

@@ -66,7 +66,7 @@ class Rest:
 
         Waits for the budget without limit (the queue of those who ask is bounded), for the venue `timeout_s`. Raises `RestFailed`.
         """
-        url = self._urls[rest].rstrip("/") + path
+        url = self._url(rest, path)
         if pacer is not None and (pause := pacer.reserve(time.monotonic())) > 0:
             await asyncio.sleep(pause)
         while (pause := self._not_before - time.monotonic()) > 0:
@@ -93,6 +93,14 @@ class Rest:
         if error is not None:
             raise RestFailed(f"{url}: {error}", wait_s)
         return body, received_ts
+
+    def recall(self, rest: str, path: str, body: bytes) -> None:
+        """An answer of `path` from an earlier time is used as the instruments: a capture cannot be read without."""
+        if self._capture is not None:
+            self._capture.answered(time.time_ns(), self._url(rest, path), body, instruments=True)
+
+    def _url(self, rest: str, path: str) -> str:
+        return self._urls[rest].rstrip("/") + path
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []

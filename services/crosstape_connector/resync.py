@@ -7,10 +7,9 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
 import structlog
 
-from crosstape_connector.errors import FrameError, RestFailed
+from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.feeds import Feeds, Resync
 from crosstape_connector.metrics import Counters, Outlet
 from crosstape_connector.pacing import Pacer
@@ -100,7 +99,7 @@ class Resyncs:
                 return source.parse(body, request.instrument, received_ts)
             except RestFailed as exc:
                 error, wait_s = str(exc), max(pause_s(attempt), exc.retry_after_s or 0.0)
-            except (FrameError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            except FRAME_ERRORS as exc:
                 error, wait_s = f"not a snapshot: {exc}", pause_s(attempt)
             log.warning("book.snapshot_failed", venue=self._venue.id, instrument=request.instrument, error=error, retry_in_s=wait_s)
             await asyncio.sleep(wait_s)

@@ -25,7 +25,6 @@ from crosstape_connector.capture import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.instruments import Listing, Selection
-from crosstape_connector.line import TradeLine
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
@@ -250,8 +249,7 @@ class Connector:
         return total
 
     def _ignored(self) -> Mapping[str, int]:
-        duplicates = sum(record.duplicates for record in self.feeds.feeds.values() if isinstance(record, TradeLine))
-        return {**self.feeds.counts, "duplicate": duplicates}
+        return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
 
     async def _say_alive(self) -> None:
         while True:

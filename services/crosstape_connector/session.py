@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
-import msgspec
 import structlog
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMsgType
 from aiohttp.http import WSMessageNoDecodeText
@@ -17,7 +16,15 @@ from aiohttp.http import WSMessageNoDecodeText
 from crosstape.settings import VenueSettings
 from crosstape_connector import plan
 from crosstape_connector.capture import Capture
-from crosstape_connector.errors import ConnectFailed, ConnectionLost, FeedError, FrameError, OversizedFrame
+from crosstape_connector.errors import (
+    FRAME_ERRORS,
+    BinaryFrame,
+    ConnectFailed,
+    ConnectionLost,
+    FeedError,
+    OversizedFrame,
+    frame_error_kind,
+)
 from crosstape_connector.feeds import FeedRecord, Feeds
 from crosstape_connector.metrics import SAMPLE, Counters, Outlet
 from crosstape_connector.pacing import Pacer
@@ -49,6 +56,7 @@ COMPLAINTS: Final = 20
 """So many different reasons of refusals that name nothing are logged, per session."""
 
 INTERNAL: Final = "internal"
+"""The kind of a frame that met a fault of ours."""
 
 Socket: TypeAlias = ClientWebSocketResponse[Literal[False]]
 """One whose text frames come as bytes."""
@@ -322,7 +330,7 @@ class Session:
 
     def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""
-        kind = kind_of(exc)
+        kind = frame_error_kind(exc) if isinstance(exc, FRAME_ERRORS) else INTERNAL
         self._desk.counters.bad_frames[kind] += 1
         if self._desk.capture is not None:
             self._desk.capture.frame_bad(received_ts, self.number, data, kind, binary=binary)
@@ -419,29 +427,6 @@ class Session:
             self.resubscribe(topic)
         if self._desk.watchdog.hopeless(records):
             raise ConnectionLost("acknowledged, but none of its feeds speaks")
-
-
-class BinaryFrame(FrameError):
-    """Not text, where the venue's frames are."""
-
-    kind = "encoding"
-
-
-def kind_of(exc: Exception) -> str:
-    """What is wrong with a frame, in one word, from what its parser raised."""
-    match exc:
-        case FrameError():
-            return exc.kind
-        case UnicodeDecodeError():
-            return BinaryFrame.kind
-        case msgspec.ValidationError():
-            return "schema"
-        case msgspec.DecodeError() if "truncated" in str(exc):
-            return "truncated"
-        case msgspec.DecodeError():
-            return FrameError.kind
-        case _:
-            return INTERNAL
 
 
 def _leaf(group: BaseExceptionGroup[FeedError]) -> FeedError:

@@ -1,8 +1,8 @@
 """A venue on loopback that does what a test tells it: answers, refuses, keeps silent, stalls, cuts, or sends what it likes.
 
-Its wire format is its own and small. To the venue: `{"op": "subscribe" | "unsubscribe", "channel", "symbols", "id"}`, `{"op": "ping", "id"}`.
-From it: `{"ack": id, "channel", "symbols"}`, `{"error": reason, "id", "symbol"}` (both may be absent), `{"pong": id}`, `{"ping": n}`
-(to be answered), `{"bye": reason}`, and data with `ch`: `trades`, `quotes`, `book`.
+Its wire format is its own and small. To the venue: `{"op": "subscribe" | "unsubscribe", "channel", "symbols", "id"}`, and
+`{"op": "ping", "id"}`. From it: `{"ack": id, "channel", "symbols"}`, `{"error": reason, "id", "symbol"}` (both may be absent),
+`{"pong": id}`, `{"ping": n}` (to be answered), `{"bye": reason}`, and data with `ch`: `trades`, `quotes`, `book`.
 """
 
 from __future__ import annotations

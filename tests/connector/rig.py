@@ -37,6 +37,7 @@ class Rig:
 
     def __init__(
         self,
+        *,
         http: aiohttp.ClientSession,
         server: FakeVenue,
         venue: Venue,
@@ -113,7 +114,7 @@ async def rigged(
 ) -> AsyncIterator[Rig]:
     """A rig against this server."""
     async with aiohttp.ClientSession() as http:
-        yield Rig(http, server, venue or fake(), settings, symbols, capture)
+        yield Rig(http=http, server=server, venue=venue or fake(), settings=settings, symbols=symbols, capture=capture)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -76,7 +77,8 @@ async def test_one_refused_subscription_leaves_the_others() -> None:
                 await wait_until(session.settled.done, what="every topic is answered")
                 await server.peer.send(trade("BBBUSD", 1))
                 await wait_until(lambda: rig.of(Trade, "BBB-USD"), what="a trade of the other")
-        assert [status.reason for status in rig.of_status("AAA-USD") if status.state is FeedState.DOWN][0] == "Currency pair not supported"
+        down = [status.reason for status in rig.of_status("AAA-USD") if status.state is FeedState.DOWN]
+        assert down[0] == "Currency pair not supported"
         assert [log["symbol"] for log in logs if log["event"] == "subscription.refused"] == ["AAAUSD"]
 
 
@@ -145,7 +147,7 @@ async def test_a_bad_frame_is_counted_and_nothing_stops(kind: str) -> None:
 
 
 async def test_a_binary_frame_is_a_bad_frame() -> None:
-    """This venue speaks text."""
+    """Where text is spoken."""
     async with serving() as server, rigged(server) as rig:
         session = rig.session()
         async with running(session):
@@ -280,11 +282,11 @@ async def test_a_feed_that_was_acknowledged_and_never_speaks_is_found_out() -> N
 async def test_a_broken_book_is_subscribed_anew_and_no_other() -> None:
     """A hole in one instrument's numbers: only its book topic goes round; the other's keeps flowing and stays live."""
 
-    def snapshots(_peer: Peer, request: dict[str, list[str]]) -> list[bytes]:
+    def snapshots(_peer: Peer, request: dict[str, Any]) -> list[bytes]:
         return [book(symbol, 10, snap=True) for symbol in request["symbols"] if request["channel"] == "book"]
 
     async with serving() as server, rigged(server, settings=having(kinds=("book", "trade"))) as rig:
-        server.on_subscribe = snapshots  # type: ignore[assignment]
+        server.on_subscribe = snapshots
         async with rig.supervised():
             await wait_until(lambda: rig.state("BBB-USD", "book") is FeedState.LIVE, what="both books")
             await server.peer.send(book("AAAUSD", 11), book("AAAUSD", 13), book("BBBUSD", 11))

@@ -1,0 +1,303 @@
+"""A connector as it is run: from settings to the tape on a real server, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import prometheus_client
+import pytest
+import zstandard
+from aiohttp import web
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from crosstape.errors import SettingsError
+from crosstape.settings import BusSettings, ConnectorSettings, RunSettings, Settings, TelemetrySettings, VenueSettings
+from crosstape_connector import service
+from crosstape_connector.errors import UnknownVenue
+from crosstape_connector.metrics import FAMILIES
+from crosstape_connector.venues import VENUES
+from crosstape_schemas import AnyEvent, Gap, GapCause, Status, Trade, decode
+from tests.connector.fake_venue import FakeVenue, endpoint, fake, serving, trade
+from tests.waiting import wait_until
+
+
+class World:
+    """A server that speaks as the fake venue, a bus, and settings for both."""
+
+    def __init__(self, server: FakeVenue, client: Redis, settings: Settings) -> None:
+        self.server = server
+        self.client = client
+        self.settings = settings
+
+    async def stream(self, name: str) -> list[AnyEvent]:
+        """The events of a stream."""
+        entries: Any = await self.client.xrange(f"tape:{name}")
+        return [decode(fields[b"d"]) for _, fields in entries]
+
+    async def has(self, name: str, count: int) -> bool:
+        """Whether a stream has so many."""
+        return int(await self.client.xlen(f"tape:{name}")) >= count
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
+        """The connector, cancelled at the end, as SIGTERM does."""
+        task = asyncio.create_task(service.run(self.settings, "fake"))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+
+
+@pytest.fixture
+async def world(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """One fake venue with one instrument wanted."""
+    monkeypatch.setitem(VENUES, "fake", fake())
+    async with serving() as server:
+        own = VenueSettings(
+            instruments=("AAA-USD",),
+            kinds=("trade",),
+            ws_url=server.url.replace("http", "ws") + "/ws/main",
+            rest_url=server.url,
+            backoff_min_s=0.01,
+            backoff_max_s=0.05,
+        )
+        settings = Settings(
+            bus=BusSettings(url=valkey, timeout_s=1.0, backoff_s=0.1),
+            run=RunSettings(dir=str(tmp_path / "run")),
+            telemetry=TelemetrySettings(http_enabled=False),
+            connector=ConnectorSettings(status_interval_s=0.05, instruments_refresh_s=0.2),
+            venues={"fake": own},
+        )
+        yield World(server, client, settings)
+
+
+def changed(settings: Settings, **own: Any) -> Settings:
+    """The venue's settings with these changes."""
+    return msgspec.structs.replace(settings, venues={"fake": msgspec.structs.replace(settings.venues["fake"], **own)})
+
+
+async def subscribed(server: FakeVenue, count: int = 1) -> None:
+    """So many connections were made, and the last has been asked for something."""
+    await wait_until(lambda: len(server.peers) == count and server.peer.requests, what="subscribed")
+
+
+async def test_a_trade_is_on_the_tape_and_the_venue_gives_signs_of_life(world: World) -> None:
+    """The stream of the instrument, and the venue's own with a status again and again."""
+    async with world.running():
+        await subscribed(world.server)
+        await world.server.peer.send(trade("AAAUSD", 1, "10.50"))
+        await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the trade")
+        await wait_until(lambda: world.has("venue:fake", 5), what="signs of life")
+    (event,) = await world.stream("trade:AAA-USD")
+    assert isinstance(event, Trade)
+    assert (event.venue, str(event.price), event.seq) == ("fake", "10.50", 1)
+    states = [event.state.value for event in await world.stream("venue:fake") if isinstance(event, Status)]
+    assert states[0] == "connecting"
+    assert "live" in states
+    assert states[-1] == "down"
+
+
+async def test_what_is_pending_at_the_end_is_published(world: World) -> None:
+    """Cancelled in mid-stream: every trade that was read is on the tape, then that the feed and the venue are down, and why."""
+    async with world.running():
+        await subscribed(world.server)
+        await world.server.peer.send(*[trade("AAAUSD", number) for number in range(1, 2001)])
+        await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the first trade")
+    numbers = [int(event.trade_id) for event in await world.stream("trade:AAA-USD") if isinstance(event, Trade)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    last = (await world.stream("status:AAA-USD"))[-1]
+    venue = (await world.stream("venue:fake"))[-1]
+    for status in (last, venue):
+        assert isinstance(status, Status)
+        assert (status.state.value, status.reason) == ("down", "stopped")
+    assert world.server.peer.close_code == 1000
+
+
+async def test_what_could_not_be_published_is_told(world: World) -> None:
+    """The bus does not answer within `run.drain_s`: the log says how many events are lost."""
+    world.settings = msgspec.structs.replace(world.settings, run=msgspec.structs.replace(world.settings.run, drain_s=0.2))
+    with capture_logs() as logs:
+        async with world.running():
+            await subscribed(world.server)
+            await world.client.client_pause(1500)
+            await world.server.peer.send(trade("AAAUSD", 1))
+            await wait_until(lambda: _value("crosstape_connector_events_total", kind="trade") == 1, what="the trade is read")
+    (said,) = [log for log in logs if log["event"] == "connector.not_published"]
+    assert said["events"] >= 1
+
+
+async def test_a_restart_does_not_publish_a_trade_again(world: World) -> None:
+    """The newest trade on the tape is read at the start: the venue's replay is dropped, and what was missed is a gap."""
+    async with world.running():
+        await subscribed(world.server)
+        await world.server.peer.send(trade("AAAUSD", 7))
+        await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the trade")
+    async with world.running():
+        await subscribed(world.server, 2)
+        await world.server.peer.send(trade("AAAUSD", 7), trade("AAAUSD", 10))
+        await wait_until(lambda: world.has("trade:AAA-USD", 2), what="the next trade")
+        await wait_until(lambda: world.has("gap:AAA-USD", 1), what="the gap")
+    assert [event.trade_id for event in await world.stream("trade:AAA-USD") if isinstance(event, Trade)] == ["7", "10"]
+    (gap,) = await world.stream("gap:AAA-USD")
+    assert isinstance(gap, Gap)
+    assert (gap.cause, gap.missed) == (GapCause.DISCONNECT, 2)
+
+
+async def test_an_unknown_instrument_is_reported_and_the_others_go_on(world: World) -> None:
+    """One error in the log with the nearest names, `down` on the tape, and the feed of the other is live."""
+    world.settings = changed(world.settings, instruments=("AAB-USD", "AAA-USD"))
+    with capture_logs() as logs:
+        async with world.running():
+            await subscribed(world.server)
+            await world.server.peer.send(trade("AAAUSD", 1))
+            await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the trade of the other")
+            await wait_until(lambda: world.has("status:AAB-USD", 1), what="the status of the unknown one")
+            await wait_until(lambda: len(world.server.calls) >= 3, what="looked again")
+    (said,) = [log for log in logs if log["event"] == "instrument.refused"]
+    assert (said["venue"], said["instrument"]) == ("fake", "AAB-USD")
+    assert "not listed on fake; near: AAA-USD" in said["reason"]
+    (status,) = await world.stream("status:AAB-USD")
+    assert isinstance(status, Status)
+    assert (status.kind, status.state.value, status.reason) == ("*", "down", said["reason"])
+
+
+async def test_an_instrument_that_is_listed_later_is_taken_then(world: World) -> None:
+    """None valid: it stays up and looks again. The new one gets a connection of its own."""
+    world.server.listed = {"BBBUSD": True}
+    async with world.running() as task:
+        await wait_until(lambda: world.has("status:AAA-USD", 1), what="it is refused")
+        assert not task.done()
+        world.server.listed["AAAUSD"] = True
+        await subscribed(world.server)
+        await world.server.peer.send(trade("AAAUSD", 1))
+        await wait_until(lambda: world.has("trade:AAA-USD", 1), what="its trade")
+
+
+async def test_it_starts_from_the_cache_when_rest_is_down(world: World) -> None:
+    """As the last run left it."""
+    async with world.running():
+        await subscribed(world.server)
+    world.server.answers = [web.Response(status=500) for _ in range(100)]
+    with capture_logs() as logs:
+        async with world.running():
+            await subscribed(world.server, 2)
+    assert "instruments.from_cache" in [log["event"] for log in logs]
+
+
+async def test_it_waits_for_a_venue_whose_instruments_it_cannot_get(world: World) -> None:
+    """No cache and no REST: up, connecting on the tape, and on its way when REST is back."""
+    world.server.answers = [web.Response(status=500)]
+    async with world.running():
+        await wait_until(lambda: world.has("venue:fake", 3), what="signs of life")
+        assert world.server.peers == []
+        await subscribed(world.server)
+
+
+def _value(name: str, **labels: str) -> float | None:
+    return prometheus_client.REGISTRY.get_sample_value(name, {"venue": "fake", **labels})
+
+
+async def test_health_and_metrics_say_what_is_going_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ready once every feed is live or refused and the bus has taken something; all metrics are there by their names."""
+    world.settings = changed(
+        msgspec.structs.replace(world.settings, telemetry=TelemetrySettings(http_enabled=True)), instruments=("AAA-USD", "BBB-USD")
+    )
+    world.server.refused["BBBUSD"] = "no such pair"
+    with capture_logs() as logs:
+        async with world.running():
+            await subscribed(world.server)
+            (url,) = [log["url"] for log in logs if log["event"] == "telemetry.listening"]
+            await world.server.peer.send(b"nonsense", trade("AAAUSD", 1))
+            await wait_until(lambda: _ready(url), what="ready")
+            details = (await asyncio.to_thread(_get, f"{url}/readyz"))[1]
+            text = (await asyncio.to_thread(_get, f"{url}/metrics"))[1]
+    assert details["feeds"] == {"live": 1, "down": 1}
+    assert details["refused"] == {"trades BBBUSD": "no such pair"}
+    assert details["connections"] == 1
+    for name in FAMILIES:
+        assert f"# HELP {name}" in text
+    assert 'crosstape_connector_events_total{kind="trade",venue="fake"} 1.0' in text
+    assert 'crosstape_connector_bad_frames_total{kind="malformed",venue="fake"} 1.0' in text
+    assert 'crosstape_connector_subscriptions{state="rejected",venue="fake"} 1.0' in text
+
+
+def _get(url: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            status, body = answer.status, answer.read()
+    except urllib.error.HTTPError as exc:
+        status, body = exc.code, exc.read()
+    try:
+        return status, json.loads(body)
+    except ValueError:
+        return status, body.decode()
+
+
+async def _ready(url: str) -> bool:
+    return (await asyncio.to_thread(_get, f"{url}/readyz"))[0] == 200
+
+
+async def test_a_capture_holds_the_whole_conversation(world: World, tmp_path: Path) -> None:
+    """Instruments, connection, requests, frames and the end, in one readable file."""
+    connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(tmp_path / "captures"), instruments_refresh_s=3600.0)
+    world.settings = msgspec.structs.replace(world.settings, connector=connector)
+    async with world.running():
+        await subscribed(world.server)
+        await world.server.peer.send(trade("AAAUSD", 1), b"nonsense")
+        await wait_until(lambda: _value("crosstape_connector_bad_frames_total", kind="malformed") == 1, what="both frames")
+    (path,) = (tmp_path / "captures").iterdir()
+    assert path.name.startswith("fake-20")
+    text = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
+    header, *lines = [json.loads(line) for line in text.splitlines()]
+    assert header["venue"] == "fake"
+    assert [line["d"] for line in lines] == ["rest", "open", "out", "in", "in", "in", "close"]
+    assert lines[-2]["bad"] == "malformed"
+    assert lines[-1]["f"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "expected"),
+    [
+        ({"a": "wss://x/1", "b": "wss://x/2"}, "", {"a": "wss://x/1", "b": "wss://x/2"}),
+        ({"a": "wss://x/1", "b": "wss://x/2"}, "ws://y/z", {"a": "ws://y/z", "b": "ws://y/z"}),
+        ({"a": "wss://x/1", "b": "wss://x/2"}, {"b": "ws://y/z?q"}, {"a": "wss://x/1", "b": "ws://y/z?q"}),
+    ],
+)
+def test_addresses_can_be_replaced_for_all_or_by_name(own: dict[str, str], given: str | dict[str, str], expected: dict[str, str]) -> None:
+    """The path stays as given."""
+    assert service.addresses("venues.x.ws_url", own, given) == expected
+
+
+def test_an_address_for_an_endpoint_that_is_not_there_is_an_error() -> None:
+    """With the key's path and the nearest name."""
+    with pytest.raises(SettingsError, match=r"venues\.x\.ws_url\.mian: .* nearest is main"):
+        service.addresses("venues.x.ws_url", {"main": "wss://x"}, {"mian": "ws://y"})
+
+
+async def test_an_unknown_venue_is_an_error(world: World) -> None:
+    """Which names those there are; likewise one that the settings do not have."""
+    with pytest.raises(UnknownVenue, match="kraken"):
+        await service.run(world.settings, "krakken")
+    with pytest.raises(SettingsError, match=r"venues\.kraken"):
+        await service.run(world.settings, "kraken")
+
+
+async def test_endpoints_have_addresses_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two endpoints, two addresses from the settings' table."""
+    venue = fake(endpoint("trading", {"trade": "trades"}), endpoint("market", {"quote": "quotes"}))
+    monkeypatch.setitem(VENUES, "fake", venue)
+    base = world.server.url.replace("http", "ws")
+    world.settings = changed(world.settings, kinds=("trade", "quote"), ws_url={"trading": f"{base}/ws/one", "market": f"{base}/ws/two"})
+    async with world.running():
+        await wait_until(lambda: sorted(peer.path for peer in world.server.peers) == ["/ws/one", "/ws/two"], what="both")

@@ -1,0 +1,139 @@
+"""Which feeds are stale, with times as values: seconds since the connection opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from crosstape_connector.feeds import FeedRecord
+from crosstape_connector.plan import Feed
+from crosstape_connector.watchdog import Stall, Watchdog
+from crosstape_schemas import FeedState
+from tests.connector.rig import instrument
+
+START = 1_700_000_000
+
+
+class Market:
+    """Feeds that speak when told, and a watchdog that looks once a second while time passes."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.now = 0.0
+        self.watchdog = Watchdog(stale_s=30.0, stale_min_s=5.0)
+        self.records = [FeedRecord(instrument("AAAUSD"), kind) for kind in kinds]
+        for record in self.records:
+            record.opened_ts = START * 1_000_000_000
+            record.confirmed = True
+
+    @property
+    def ns(self) -> int:
+        """The time."""
+        return START * 1_000_000_000 + int(self.now * 1e9)
+
+    def speak(self, *records: FeedRecord) -> None:
+        """One event each."""
+        for record in records:
+            record.count += 1
+            record.received_ts = self.ns
+            record.state = FeedState.LIVE
+
+    def pass_time(
+        self, seconds: float, each: Callable[[float], object] = lambda _: None, *, alive: bool = True
+    ) -> list[tuple[float, Stall]]:
+        """A tenth of a second at a time; what the watchdog said when."""
+        found = []
+        for tenth in range(round(seconds * 10)):
+            self.now = round(self.now + 0.1, 1)
+            each(self.now)
+            if tenth % 10 == 9:
+                heard = self.ns if alive else START * 1_000_000_000
+                found += [(self.now, stall) for stall in self.watchdog.look(self.records, heard, self.ns)]
+        return found
+
+
+def test_a_frequent_feed_that_stops_is_found_out_in_seconds() -> None:
+    """Ten a second, then none: stale after `stale_min_s`."""
+    market = Market("quote")
+    assert market.pass_time(60, lambda _: market.speak(market.records[0])) == []
+    (found, *_) = market.pass_time(10)
+    assert 65 < found[0] <= 67
+    assert found[1].feed == Feed("quote", "AAA-USD")
+    assert found[1].attempt == 1
+
+
+def test_a_thin_pair_that_is_known_to_be_silent_for_43_seconds_is_left_alone() -> None:
+    """Its own past says that this is how it is."""
+    market = Market("quote", "trade")
+    quote, trade = market.records
+    market.pass_time(0.1, lambda _: market.speak(quote))
+
+    def speak(now: float) -> None:
+        market.speak(trade)
+        if round(now * 10) % 430 == 0:
+            market.speak(quote)
+
+    assert [stall for _, stall in market.pass_time(43 * 25, speak) if stall.feed.kind == "quote"] == []
+
+
+def test_a_feed_that_spoke_seldom_is_not_judged() -> None:
+    """One snapshot and silence is how a thin pair begins."""
+    market = Market("book", "quote")
+    market.pass_time(0.1, lambda _: market.speak(market.records[0]))
+    assert [stall for _, stall in market.pass_time(600, lambda _: market.speak(market.records[1]))] == []
+
+
+def test_a_feed_that_never_spoke_is_stale_while_others_flow() -> None:
+    """After `stale_s`: acknowledged, and misrouted or forgotten."""
+    market = Market("quote", "ticker")
+    found = market.pass_time(40, lambda _: market.speak(market.records[0]))
+    assert [(when, stall.feed.kind) for when, stall in found] == [(31.0, "ticker")]
+
+
+def test_trades_get_more_patience() -> None:
+    """Nobody need trade: four times `stale_s` before a feed of them that never spoke is doubted."""
+    market = Market("quote", "trade")
+    found = market.pass_time(130, lambda _: market.speak(market.records[0]))
+    assert [(when, stall.feed.kind) for when, stall in found] == [(121.0, "trade")]
+
+
+def test_nothing_is_judged_on_a_silent_connection() -> None:
+    """All feeds of a dead connection stop: that is the connection's fault, and found out otherwise."""
+    market = Market("quote")
+    market.pass_time(60, lambda _: market.speak(market.records[0]))
+    assert market.pass_time(60, alive=False) == []
+
+
+def test_what_is_refused_or_not_confirmed_is_not_judged() -> None:
+    """Neither can speak."""
+    market = Market("quote", "ticker", "book")
+    _, ticker, book = market.records
+    ticker.state = FeedState.DOWN
+    book.confirmed = False
+    assert market.pass_time(200, lambda _: market.speak(market.records[0])) == []
+
+
+def test_attempts_grow_apart_while_it_stays_silent_and_begin_anew_when_it_spoke() -> None:
+    """A venue is not flooded with subscriptions for what does not come."""
+    market = Market("quote", "ticker")
+    quote, ticker = market.records
+    found = market.pass_time(600, lambda _: market.speak(quote))
+    whens = [when for when, _ in found]
+    assert [stall.attempt for _, stall in found] == [1, 2, 3, 4]
+    assert all(later - earlier > 1.9 * (earlier - before) for before, earlier, later in zip(whens, whens[1:], whens[2:], strict=False))
+    market.speak(ticker)
+    for _ in range(30):
+        market.pass_time(1, lambda _: market.speak(quote, ticker))
+    found = market.pass_time(1500, lambda _: market.speak(quote))
+    assert found[0][1].attempt == 1
+
+
+def test_a_connection_of_whose_feeds_none_speaks_is_hopeless() -> None:
+    """Acknowledged, heartbeats flow, all feeds stopped, each subscribed anew in vain."""
+    market = Market("quote", "trade")
+    market.pass_time(60, lambda _: market.speak(*market.records))
+    assert not market.watchdog.hopeless(market.records)
+    market.pass_time(6)
+    assert not market.watchdog.hopeless(market.records)
+    market.pass_time(60)
+    assert market.watchdog.hopeless(market.records)
+    market.speak(market.records[0])
+    assert not market.watchdog.hopeless(market.records)

@@ -78,6 +78,12 @@ def positive(price: Decimal, size: Decimal) -> bool:
         return False
 
 
+def finite(*figures: Decimal | None) -> None:
+    """Raises `FrameError` if one is no number: a `"NaN"` decodes as well as a price does."""
+    if not all(figure is None or figure.is_finite() for figure in figures):
+        raise FrameError(f"no number among {', '.join(map(str, figures))}")
+
+
 def side(price: Decimal, size: Decimal) -> tuple[Decimal, Decimal] | tuple[None, None]:
     """One side of a quote; nulls where the venue writes zero for an empty one. Raises `FrameError` for what is no number."""
     if positive(price, size):

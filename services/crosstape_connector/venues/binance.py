@@ -38,13 +38,13 @@ from crosstape_connector.venue import (
     Venue,
     Verdict,
 )
-from crosstape_connector.wire import LIMIT, ZERO, Serial, Stamp, epoch_ns, positive, side
+from crosstape_connector.wire import LIMIT, ZERO, Serial, Stamp, epoch_ns, finite, positive, side
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade, spot
 
 ID: Final = "binance"
 LEVELS: Final = 1_000
 KNOWN: Final = re.compile(
-    r"(kline_\w+(@[+]\d\d:\d\d)?|miniTicker|avgPrice|referencePrice|blockTrade|ticker_\w+|depth(5|10|20)(@100ms|@1000ms)?)(@arr)?|ticker@arr"
+    r"kline_\w+(@[+]\d\d:\d\d)?|miniTicker|avgPrice|referencePrice|blockTrade|ticker_\w+|depth(5|10|20)(@100ms|@1000ms)?|arr"
 )
 """Streams that the documents name and that hold nothing for the tape (a partial depth frame does not even name its symbol)."""
 KNOWN_TYPES: Final = frozenset({"kline", "24hrMiniTicker", "avgPrice", "referencePrice", "blockTrade", "1hTicker", "4hTicker", "1dTicker"})
@@ -183,6 +183,7 @@ def ticker_route(instrument: str) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _ticker(raw)
+        finite(t.c, t.o, t.h, t.l, t.v, t.q, t.p)
         return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, t.c, t.o, t.h, t.l, t.v, t.q, t.p),)
 
     return route

@@ -39,7 +39,7 @@ from crosstape_connector.venue import (
     TradeSnapshot,
     Venue,
 )
-from crosstape_connector.wire import Serial, known_ns, positive, side
+from crosstape_connector.wire import Serial, finite, known_ns, positive, side
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Level, Quote, Side, Status, Ticker, Trade, asset, spot
 
 ID: Final = "kraken"
@@ -232,6 +232,7 @@ class Parser:
             return (Odd("quote"),)
         outputs: list[Output] = [Quote(ID, instrument, venue_ts, received_ts, bid_price, bid_size, ask_price, ask_size)]
         if raw.last is not None:
+            finite(raw.last, raw.high, raw.low, raw.volume, raw.change)
             outputs.append(Ticker(ID, instrument, venue_ts, received_ts, raw.last, None, raw.high, raw.low, raw.volume, None, raw.change))
         return outputs
 

@@ -198,6 +198,46 @@ async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(
         assert numbers(quotes) == [2], "a state is written anew: nobody would tell it to those who come later"
 
 
+async def test_a_lost_cursor_alone_doubles_nothing(client: Redis, valkey: str) -> None:
+    """The last values tell what the server has: only what it lacks is sent again."""
+    counts = Counts()
+    async with publishing(fast(valkey, retransmit_s=60.0), metrics=counts) as publisher:
+        for number in range(1, 6):
+            publisher.publish_all([trade(number), quote(number)])
+            assert await publisher.drain(5)
+        await client.delete(KEYS.cursor("connector.binance"))
+        publisher.publish(trade(6))
+        assert await publisher.drain(5)
+    assert numbers(await on_tape(client)) == whole(6)
+    assert numbers(await on_tape(client, QUOTES)) == whole(5)
+    assert not await on_tape(client, GAPS)
+    assert not counts.of["retransmitted"]
+
+
+async def test_a_server_that_went_back_in_time_gets_what_it_lacks(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It came up from a snapshot: what that holds is not written again, what came after it is."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("old"), options={"dbfilename": "old.rdb"})
+    await server.start()
+    try:
+        async with publishing(fast(server.url, retransmit_s=60.0)) as publisher:
+            for number in range(1, 11):
+                publisher.publish(trade(number))
+                assert await publisher.drain(5)
+                if number == 4:
+                    async with Redis.from_url(server.url) as client:
+                        await client.save()
+            server.kill()
+            await server.stop()
+            await server.start()
+            publisher.publish(trade(11))
+            assert await publisher.drain(10)
+            async with Redis.from_url(server.url) as client:
+                assert numbers(await on_tape(client)) == whole(11)
+                assert not await on_tape(client, GAPS)
+    finally:
+        await server.stop()
+
+
 async def test_the_ring_is_bounded_in_bytes(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The newest are kept; the number lost is exact."""
     server = EmbeddedServer(tmp_path_factory.mktemp("lossy"))

@@ -169,7 +169,7 @@ class Follower:
             if self._busy:
                 block = ()
                 if self._busy_next:
-                    streams = self._busy
+                    streams = [stream for stream in self._busy if not stream.wrong] or streams
                 self._busy_next = not self._busy_next
             if not streams:
                 await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing to ask for before they are tried again

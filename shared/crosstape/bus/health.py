@@ -65,16 +65,19 @@ class Health:
             if self._lost:
                 self._good(asker)
             return answer
-        async for attempt in AsyncRetrying(wait=self._wait, retry=retry_if_exception_type(UNAVAILABLE)):
-            raise_if_cancelled(already)
-            with attempt:
-                try:
-                    answer = await call()
-                except UNAVAILABLE as exc:
-                    await self._bad(exc, asker)
-                    raise
-                self._good(asker)
-                return answer
+        try:
+            async for attempt in AsyncRetrying(wait=self._wait, retry=retry_if_exception_type(UNAVAILABLE)):
+                raise_if_cancelled(already)
+                with attempt:
+                    try:
+                        answer = await call()
+                    except UNAVAILABLE as exc:
+                        await self._bad(exc, asker)
+                        raise
+                    self._good(asker)
+                    return answer
+        finally:
+            self._lost.discard(asker)  # it asks no more
         raise AssertionError("unreachable: it is repeated for ever")
 
     async def _bad(self, exc: Exception, asker: object) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import time
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -156,10 +157,10 @@ class Lane:
                     todo = await self._recover(found, batch)
                     continue
             else:
+                for group in sent.groups:
+                    group.stream.registered = True
                 for failure in answer.failures:
                     self._note_failure(sent.groups[failure.group], failure)
-            for group in sent.groups:
-                group.stream.registered = True
             todo.popleft()
             follows = sent.number
         self._keep(batch)
@@ -199,25 +200,28 @@ class Lane:
 
     async def _recover(self, found: int, batch: Batch) -> deque[Batch]:
         """What to send to a server whose cursor stands at `found`; what it lost and we no longer have becomes a loss of its stream."""
-        todo = deque([kept for kept in self._ring if kept.number > found] + [batch])
-        resent = sum(kept.entries for kept in todo) - batch.entries
+        ask = self._publisher.health.ask
+        has = {stream: await ask(functools.partial(self._last_on_server, stream), self) for stream in self.streams}
+        # A batch is there wholly or not at all. It is there if only the cursor was lost, not the data: evicted, or deleted by hand.
+        lost = [kept for kept in self._ring if kept.number > found and all(group.first > has[group.stream][0] for group in kept.groups)]
+        todo = deque([*lost, batch])
+        resent = sum(kept.entries for kept in lost)
         log.warning(
             "bus.data_lost", producer=self._publisher.producer, partition=self._partition, cursor=found, number=batch.number, resent=resent
         )
-        if todo[0].number > found + 1:
-            await self._note_lost(todo)
+        self._note_lost(todo, has)
+        await ask(self._register, self)
         if resent:
             self._publisher.metrics.retransmitted(resent)
         return todo
 
-    async def _note_lost(self, todo: deque[Batch]) -> None:
+    def _note_lost(self, todo: Iterable[Batch], has: Mapping[Stream, tuple[int, int]]) -> None:
         """Per stream, what lies between the last that the server has and the first that it will get again; and anew, what is a state."""
         kept: dict[Stream, Group] = {}
         for batch in todo:
             for group in batch.groups:
                 kept.setdefault(group.stream, group)
-        for stream in self.streams:
-            seq, seq_ts = await self._publisher.health.ask(functools.partial(self._last_on_server, stream), self)
+        for stream, (seq, seq_ts) in has.items():
             again = kept.get(stream)
             upto = again.first - 1 if again else stream.seq
             missed = upto - max(seq, stream.reported)
@@ -227,7 +231,6 @@ class Lane:
                 stream.reported = upto
                 if again is None or stream.kind == "status":
                     self._publisher.publish_again(stream)
-        await self._publisher.health.ask(self._register, self)
 
     async def _last_on_server(self, stream: Stream) -> tuple[int, int]:
         """`seq` and `received_ts` of the newest of ours that it has, or zeros: the hash is written together with the stream."""
@@ -253,6 +256,7 @@ class Lane:
 
     def _note_failure(self, group: Group, failure: Failure) -> None:
         stream, lost = group.stream, group.count - failure.written
+        stream.registered = failure.written > 0
         if (stream, failure.reason) not in self._publisher.told:
             self._publisher.told.add((stream, failure.reason))
             log.error("bus.stream_refused", stream=stream.key.decode(), reason=failure.reason, lost=lost)

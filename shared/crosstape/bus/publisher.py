@@ -23,6 +23,12 @@ from crosstape_schemas.events import KIND_OF
 TIGHT_ENDS: Final = 4
 """Conflation and dropping end when a fourth of `pending` is free again."""
 
+FLOW_BATCHES: Final = 8
+"""`flow` holds back a reader that is more than so many batches ahead of a healthy server: more in memory gains nothing, and costs its caches."""
+
+FLOW_POLL_S: Final = 0.05
+"""How soon one that is held back notices that the server is away."""
+
 REPORT_S: Final = 1.0
 """Losses are reported at most so often, so that a long trouble is told in few gaps."""
 
@@ -60,6 +66,8 @@ class Publisher:
         self._tight = False
         self._losing: set[Stream] = set()
         self._reported_at = 0.0
+        self._flow_bound = min(FLOW_BATCHES * settings.batch, settings.pending // 2)
+        self._flows = asyncio.Event()
 
     @property
     def pending(self) -> int:
@@ -86,6 +94,19 @@ class Publisher:
                 lane.wake.set()
             lane.dirty.append(stream)
         pending.append(event)
+
+    async def flow(self) -> None:
+        """Give others a turn and, while a healthy server is far behind, wait until it has caught up by half: `timeout_s` at the longest.
+
+        Whoever reads a socket in a loop awaits this now and then, so that load beyond what the server takes waits at the venue, by TCP,
+        and not in our memory. A server that is away holds nobody back: for that there is `pending`.
+        """
+        await asyncio.sleep(0)
+        deadline = time.monotonic() + self.settings.timeout_s
+        while self.pending > self._flow_bound and self.health.well and time.monotonic() < deadline:
+            self._flows.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._flows.wait(), FLOW_POLL_S)
 
     def publish_all(self, events: Iterable[Event]) -> None:
         """`publish` each, in order."""

@@ -106,16 +106,19 @@ def summary(cls: type) -> str:
 
 @cache
 def field_docs(cls: type) -> dict[str, str]:
-    """What the docstrings under a struct's fields say, its bases' too; fields without one are left out."""
+    """What the docstrings under the fields of a class of ours say, its bases' too; fields without one are left out."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if base.__module__ in {"builtins", "msgspec", "msgspec._core"}:
+        if not base.__module__.startswith("crosstape"):
             continue
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         assert isinstance(node, ast.ClassDef)
         for field, after in zip(node.body, node.body[1:], strict=False):
             match field, after:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
                     found[name] = inspect.cleandoc(text).replace("\n", " ")
     return found
 

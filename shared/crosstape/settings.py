@@ -86,6 +86,7 @@ class BusSettings(Section, frozen=True):
     ca_file: str = ""
     """PEM of the authority that signed the server's certificate; empty: the system's."""
     prefix: str = "tape"
+    """First part of every key and channel: two tapes on one server differ in it."""
     partitions: Count = 1
     """Hash tags over a cluster; every service on one bus must agree."""
     max_len: MaxLen = MaxLen()
@@ -96,6 +97,7 @@ class BusSettings(Section, frozen=True):
     retransmit_s: NotNegative = 5.0
     """How far back acknowledged batches are kept for a server that loses them."""
     retransmit_bytes: Count = 64 * 1024 * 1024
+    """And how much of them at most."""
     timeout_s: Positive = 5.0
     """Longest wait for one answer of the server."""
     backoff_s: Positive = 5.0
@@ -108,26 +110,33 @@ class VenueSettings(Section, frozen=True):
     instruments: tuple[str, ...] = ()
     """Our names: `BTC-USDT`. One that the venue does not list is reported and left out."""
     kinds: tuple[Literal["trade", "quote", "book", "delta", "ticker", "status"], ...] = ("trade", "quote", "book", "ticker", "status")
+    """What to put on the tape; `delta`, the raw changes of books, only where it is named."""
     enabled: bool = True
+    """Whether `crosstape up` runs a connector for it."""
     ws_url: str | dict[str, str] = ""
     """In place of the venue's own: one for all its endpoints, or a table by endpoint's name."""
     rest_url: str | dict[str, str] = ""
+    """The same for REST."""
     book_depth: Count = 10
     """Levels a side in `book` events, and asked of venues that offer a choice (the next one up that the venue has)."""
     book_interval_s: NotNegative = 0.1
     """At most one `book` event per interval and instrument; 0: one per change."""
     connect_timeout_s: Positive = 10.0
+    """Longest wait for a connection, TLS and the WebSocket's handshake together."""
     ack_timeout_s: Positive = 10.0
     """A subscription not acknowledged for so long is sent again; the third time, the session ends."""
     silence_s: NotNegative = 0.0
     """No frame at all for so long: the session is dead. 0: the venue's own value."""
     rest_timeout_s: Positive = 10.0
+    """Longest wait for one REST answer."""
     stale_s: Positive = 30.0
-    """Bounds of the watchdog: a feed is never called stale sooner than `stale_min_s` nor, once it spoke, later than this many of its
-    usual intervals."""
+    """A feed that has not spoken since it was subscribed is stale after so long. One that spoke is judged by its own usual pace."""
     stale_min_s: Positive = 5.0
+    """But never sooner than this; and a session without a frame for so long is not proof of life for its feeds."""
     backoff_min_s: Positive = 0.5
+    """About how long the first pause between two attempts to connect is; each is about twice the one before …"""
     backoff_max_s: Positive = 30.0
+    """… up to this."""
     healthy_s: Positive = 30.0
     """A session that lived so long starts the backoff anew."""
 
@@ -138,6 +147,7 @@ class ConnectorSettings(Section, frozen=True):
     status_interval_s: Positive = 1.0
     """How often a connector repeats its venue's status: its sign of life."""
     instruments_refresh_s: Positive = 3600.0
+    """How often the venue's list of instruments is fetched anew."""
     capture_dir: str = ""
     """Where frames and REST answers are written; empty: nowhere."""
     capture_bytes: Count = 256 * 1024 * 1024
@@ -167,12 +177,15 @@ class TelemetrySettings(Section, frozen=True):
     """Logs, metrics, health."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
     """auto: console on a terminal, JSON elsewhere."""
     http_host: str = "127.0.0.1"
+    """Where health and metrics are served; `0.0.0.0` in a container."""
     http_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """Of `/healthz`, `/readyz`, `/metrics`; 0: any free port, logged at the start. With `up`, each service takes the next one."""
     http_enabled: bool = True
+    """Whether they are served at all."""
 
 
 class RunSettings(Section, frozen=True):

@@ -1,0 +1,96 @@
+"""The reference is complete, and is what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+
+from crosstape.settings import Section, Settings
+from crosstape_cli.main import COMMANDS
+from crosstape_schemas import KINDS, Leg, Vwap
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def generator() -> ModuleType:
+    """docs/generate.py, which is no package."""
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def paths(section: Section, path: str = "") -> Iterator[str]:
+    """Of all settings, as the reference names them."""
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from paths(value, f"{path}{name}.")
+        elif isinstance(value, dict):
+            yield from paths(next(iter(value.values())), f"{path}{name}.VENUE.")
+        else:
+            yield f"{path}{name}"
+
+
+def test_the_generated_parts_are_those_of_the_code() -> None:
+    """Run `make docs` after a change of a setting, an event, a metric or a command."""
+    module = generator()
+
+    for name, part in module.pages().items():
+        page = (REFERENCE / name).read_text()
+        assert module.replaced(page, part) == page, f"docs/reference/{name} is not up to date: make docs"
+
+
+def test_no_setting_is_missing() -> None:
+    """By its whole path."""
+    page = (REFERENCE / "settings.md").read_text()
+
+    assert [path for path in paths(Settings()) if f"`{path}`" not in page] == []
+
+
+def test_no_event_and_no_field_is_missing() -> None:
+    """Of structs within events neither."""
+    page = (REFERENCE / "events.md").read_text()
+
+    assert [kind for kind in KINDS if f"## `{kind}`" not in page] == []
+    structs: list[type[msgspec.Struct]] = [*KINDS.values(), Leg, Vwap]
+    fields = {name for cls in structs for name in cls.__struct_fields__}
+    assert [name for name in sorted(fields) if f"| `{name}` |" not in page] == []
+
+
+def test_no_metric_is_missing() -> None:
+    """Whatever name with our prefix stands in the source."""
+    page = (REFERENCE / "metrics.md").read_text()
+    sources = [path.read_text() for folder in ("shared", "services") for path in (ROOT / folder).rglob("*.py")]
+    packages = {path.name for folder in ("schemas", "services") for path in (ROOT / folder).iterdir()}
+    names = {name for source in sources for name in re.findall(r'"(crosstape_[a-z0-9_]+)"', source)} - packages
+
+    assert len(names) > 10
+    assert [name for name in sorted(names) if f"`{name}" not in page] == []
+
+
+def test_no_command_is_missing() -> None:
+    """With its options; and each has a module of its name."""
+    page = (REFERENCE / "commands.md").read_text()
+
+    assert [name for name in COMMANDS if f"## crosstape {name}\n" not in page] == []
+    assert all((ROOT / "services" / "crosstape_cli" / f"{name}.py").exists() for name in COMMANDS)
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
+def test_links_lead_somewhere(page: str) -> None:
+    """Within the repository; the web is not asked."""
+    text = (ROOT / page).read_text()
+    targets = [target for target in LINK.findall(text) if "://" not in target]
+
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []

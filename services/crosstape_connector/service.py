@@ -25,7 +25,7 @@ from crosstape_connector.capture import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.instruments import Listing, Selection
-from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings
+from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.session import Desk
@@ -64,7 +64,7 @@ async def run(settings: Settings, venue: str) -> None:
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         _capturing(settings, venue, next(iter(ws_urls.values()))) as capture,
     ):
-        publisher = Publisher(client, keys, settings.bus, producer=f"connector.{venue}")
+        publisher = Publisher(client, keys, settings.bus, producer=f"connector.{venue}", metrics=bus_metrics())
         connector = Connector(
             venue=found,
             own=own,
@@ -134,7 +134,9 @@ class Connector:
         self._publisher = publisher
         self._cache = cache
         self._capture = capture
-        self._outlet = Outlet(publisher.publish, self.counters)
+        self._outlet = Outlet(
+            publisher.publish, self.counters, pending=lambda: publisher.pending, acknowledged=lambda: publisher.acknowledged
+        )
         self._rest = Rest(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
         self._resyncs = Resyncs(
             venue,
@@ -154,6 +156,7 @@ class Connector:
             urls=ws_urls,
             watchdog=Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s),
             resync=self._resyncs.dispatch,
+            flow=publisher.flow,
             capture=capture,
         )
         self.supervisor = Supervisor(desk, ())
@@ -194,9 +197,11 @@ class Connector:
             ),
         )
         prometheus_client.REGISTRY.register(collector)
+        bus_metrics().after = self._outlet.acknowledged
         try:
             yield
         finally:
+            del bus_metrics().after
             prometheus_client.REGISTRY.unregister(collector)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:

@@ -79,6 +79,8 @@ class Desk:
     watchdog: Watchdog
     resync: Callable[[], None]
     """Called when `feeds.requests` has something."""
+    flow: Callable[[], Awaitable[None]]
+    """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
     capture: Capture | None
 
     def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
@@ -252,10 +254,11 @@ class Session:
                 desk.resync()
             count += 1
             if not count % SAMPLE:
-                if events and (event := events[-1]).venue_ts is not None:
-                    desk.counters.lag.observe((event.received_ts - event.venue_ts) / 1e9)
+                if events:
+                    desk.outlet.sample(events[-1])
+                    events = ()
                 if not count % FAIR:
-                    await asyncio.sleep(0)
+                    await desk.flow()
 
     async def _other(self, socket: Socket, message: WSMessageNoDecodeText, received_ts: int) -> None:
         """All that is not a text frame. Raises `ConnectionLost` where it is the end."""

@@ -64,6 +64,7 @@ class Rig:
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
             resync=self.resyncs.dispatch,
+            flow=lambda: asyncio.sleep(0),
             capture=capture,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -106,7 +107,8 @@ class Publisher:
         while self.pending > self._flow_bound and self.health.well and time.monotonic() < deadline:
             self._flows.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._flows.wait(), FLOW_POLL_S)
+                async with asyncio.timeout(FLOW_POLL_S):
+                    await self._flows.wait()
 
     def publish_all(self, events: Iterable[Event]) -> None:
         """`publish` each, in order."""
@@ -182,7 +184,10 @@ class Publisher:
         else:
             self._room += entries
         self._report_losses()
-        self.metrics.pending(self.pending)
+        pending = self.pending
+        self.metrics.pending(pending)
+        if pending <= self._flow_bound // 2:
+            self._flows.set()
 
     def publish_again(self, stream: Stream) -> None:
         """Called by a lane when the server has lost it: the newest of a state goes on the tape once more, before what is pending."""

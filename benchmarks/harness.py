@@ -1,0 +1,87 @@
+"""What the benchmarks share: a private server, a frame source, services as the command starts them, and how figures are printed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import redis
+
+from crosstape.embedded import EmbeddedServer
+
+HERE = Path(__file__).parent
+
+
+@contextlib.contextmanager
+def server(url: str = "") -> Iterator[str]:
+    """The url of a bus: the one given, or an embedded server for the length of the block."""
+    if url:
+        yield url
+        return
+    import asyncio  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="crosstape-bench-") as run_dir:
+        embedded = EmbeddedServer(run_dir)
+        asyncio.run(embedded.start())
+        try:
+            yield embedded.url
+        finally:
+            asyncio.run(embedded.stop())
+
+
+@contextlib.contextmanager
+def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A child for the length of the block; its standard error is ours."""
+    child = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE)
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@contextlib.contextmanager
+def source(*options: str) -> Iterator[int]:
+    """The port of a frame source (see `source`)."""
+    with process(str(HERE / "source.py"), "0", *options) as child:
+        assert child.stdout is not None
+        yield int(json.loads(child.stdout.readline())["port"])
+
+
+def instruments(count: int) -> tuple[str, ...]:
+    """The source's instruments, by our names."""
+    return tuple(f"COIN{i}-USDT" for i in range(count))
+
+
+def cpu_s(pid: int) -> float:
+    """User and system seconds that a running process has used (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def server_cpu_s(url: str) -> float:
+    """User and system seconds that the server has used."""
+    with redis.Redis.from_url(url) as client:
+        info = client.info("cpu")
+    assert isinstance(info, dict)
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` of an ascending sequence lies."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def report(**figures: object) -> None:
+    """The one line on standard output."""
+    print(json.dumps({"python": ".".join(map(str, sys.version_info[:3])), "cpus": os.cpu_count(), **figures}), flush=True)

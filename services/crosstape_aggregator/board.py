@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.conflate import Conflation
@@ -25,19 +26,22 @@ class Board:
         self._conflation = Conflation(round(settings.min_interval_s * SECOND))
         self._timers = Timers()
 
-    def take(self, event: Event, now: int, *, quiet: bool = False) -> None:
-        """Take one event of any venue and instrument, or of a venue as a whole. O(1); nothing is computed before it is due.
+    def take(self, events: Sequence[Event], now: int, *, quiet: bool = False) -> None:
+        """Take events of any venue and instrument, or of a venue as a whole. O(1) each; nothing is computed before it is due.
 
         `quiet`: history that is being caught up with. It makes no quote due by itself; call `changed` when all of it has been taken.
         """
-        name = event.instrument
-        self.tally.taken[KIND_OF[type(event)]] += 1
-        if name == VENUE_WIDE:
-            self._venue_wide(event, now)
-        elif (self.instruments.get(name) or self.instrument(name, now)).apply(event, now) and not quiet:
-            self._conflation.mark(name, now)
-        if self._venues.stirred:
-            self._stir(event.received_ts, now)
+        instruments, mark, stirred = self.instruments, self._conflation.mark, self._venues.stirred
+        for event in events:
+            name = event.instrument
+            if name == VENUE_WIDE:
+                self._venue_wide(event, now)
+            elif (instruments.get(name) or self.instrument(name, now)).apply(event, now) and not quiet:
+                mark(name, now)
+            if stirred:
+                self._stir(event.received_ts, now)
+        for kind, count in Counter(map(type, events)).items():
+            self.tally.taken[KIND_OF[kind]] += count
 
     def instrument(self, name: str, now: int) -> Instrument:
         """That instrument, known or new."""

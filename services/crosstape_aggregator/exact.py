@@ -39,10 +39,10 @@ def plain(number: Decimal) -> Decimal:
     return _SUM.add(_SUM.normalize(number), ZERO)
 
 
-def usable(price: Decimal, size: Decimal | None) -> bool:
-    """Whether a level can be computed with: both within bounds (a size may be unknown) and not absurdly long."""
+def usable(price: Decimal | None, size: Decimal | None) -> bool:
+    """Whether a level can be computed with: a price, a size unless it is unknown, both within bounds and not absurdly long."""
     try:
-        if not LOW <= price < HIGH or (size is not None and not LOW <= size < HIGH):
+        if price is None or not LOW <= price < HIGH or (size is not None and not LOW <= size < HIGH):
             return False
         _PRODUCT.plus(price)
         if size is not None:
@@ -50,6 +50,22 @@ def usable(price: Decimal, size: Decimal | None) -> bool:
     except (InvalidOperation, Inexact):
         return False
     return True
+
+
+def well_formed(bid: tuple[Decimal | None, Decimal | None], ask: tuple[Decimal | None, Decimal | None]) -> bool:
+    """Whether both levels are usable, sizes known, and the bid is below the ask: the usual case, in the fewest steps."""
+    bid_price, bid_size = bid
+    ask_price, ask_size = ask
+    if bid_price is None or bid_size is None or ask_price is None or ask_size is None:
+        return False
+    try:
+        if LOW <= bid_price < ask_price < HIGH and LOW <= bid_size < HIGH and LOW <= ask_size < HIGH:
+            _PRODUCT.add(bid_price, ask_price)  # exact only if neither is too long
+            _PRODUCT.add(bid_size, ask_size)
+            return True
+    except (InvalidOperation, Inexact):
+        pass
+    return False
 
 
 def mid(bid: Decimal, ask: Decimal) -> Decimal:

@@ -82,7 +82,8 @@ class Instrument:
 
     def touch(self, received_ts: int) -> None:
         """Something concerning a whole venue was received, which may change this instrument's quote."""
-        self._received_ts = max(self._received_ts, received_ts)
+        if received_ts > self._received_ts:  # noqa: PLR1730 — `max` costs three times as much, per event
+            self._received_ts = received_ts
 
     def consolidate(self, now: int) -> Cbbo | None:
         """The consolidated quote as of `now`, unstamped; None when it says what the last one said."""
@@ -153,20 +154,19 @@ class Instrument:
 
     def _admitted(self, event: Event) -> VenueLeg | None:
         """The leg that an event is for; None when the event is of a past start of the venue's connector."""
-        leg = self._legs.get(event.venue)
-        if leg is not None and event.epoch == leg.life.epoch:
-            return leg
         if not self._venues.admits(self._venues.life(event.venue), event.epoch):
             self._tally.outdated[event.venue] += 1
             return None
         return self._leg(event.venue)
 
     def _quote(self, quote: Quote, now: int) -> bool:
-        leg = self._admitted(quote)
-        if leg is None:
-            return False
+        leg = self._legs.get(quote.venue)
+        if leg is None or quote.epoch != leg.life.epoch:
+            leg = self._admitted(quote)
+            if leg is None:
+                return False
         leg.quote(quote)
-        self._received_ts = max(self._received_ts, quote.received_ts)
+        self.touch(quote.received_ts)
         return True
 
     def _book(self, book: Book, now: int) -> bool:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from crosstape_aggregator.exact import usable
+from crosstape_aggregator.exact import usable, well_formed
 from crosstape_aggregator.life import VenueLife
 from crosstape_schemas import Book, Exclusion, FeedState, Leg, Quote, Status
 
@@ -107,20 +107,25 @@ class VenueLeg:
         self._quote_ts = self._book_ts = 0
 
     def _set(self, event: Quote | Book, bid: _Side, ask: _Side, state: FeedState) -> None:
-        bid_price, bid_size = bid
-        ask_price, ask_size = ask
-        if bid_price is not None and not usable(bid_price, bid_size):
-            bid_price = bid_size = None
-        if ask_price is not None and not usable(ask_price, ask_size):
-            ask_price = ask_size = None
         self.input = event
-        self.bid_price, self.bid_size, self.ask_price, self.ask_size = bid_price, bid_size, ask_price, ask_size
-        self.crossed = bid_price is not None and ask_price is not None and bid_price >= ask_price
+        self.bid_price, self.bid_size = bid
+        self.ask_price, self.ask_size = ask
+        self.crossed = False
         self._shown = None
+        if not well_formed(bid, ask):
+            self._set_odd(bid, ask)
         if self.crossed or state is not LIVE or self._whole_state is not LIVE:
             self.flaw()
-        elif bid_price is None and ask_price is None:
+        elif self.bid_price is None and self.ask_price is None:
             self._good_since = None
+
+    def _set_odd(self, bid: _Side, ask: _Side) -> None:
+        """What is not well-formed: a side is missing, cannot be computed with, or the two cross."""
+        if not usable(*bid):
+            self.bid_price = self.bid_size = None
+        if not usable(*ask):
+            self.ask_price = self.ask_size = None
+        self.crossed = self.bid_price is not None and self.ask_price is not None and self.bid_price >= self.ask_price
 
     @property
     def state(self) -> FeedState:

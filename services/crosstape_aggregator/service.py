@@ -32,14 +32,16 @@ from crosstape_aggregator.history import CatchUp, extents, plan
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
 from crosstape_aggregator.spans import earliest
 from crosstape_aggregator.vwap import SECOND
-from crosstape_schemas import VENUE_WIDE, Gap, Keys, Status, decode
+from crosstape_schemas import VENUE_WIDE, AnyEvent, Gap, Keys, Status, decode
 
 PRODUCER: Final = "aggregator"
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
 PAST_KINDS: Final = frozenset({"trade", "gap", "venue"})
 
 BACKLOG: Final = 256
-"""So many events at once mean that we are behind."""
+"""So many events at once mean that we are behind …"""
+HOLD_NS: Final = 50_000_000
+"""… and for so long after: one connection may be read out while others still hold much."""
 SHARE: Final = 32
 """While behind, one quote is published per so many events read."""
 SLICE: Final = 64
@@ -99,7 +101,7 @@ class Aggregator:
         self._unplanned: list[Found] = []
         self._catch_up = CatchUp()
         self._exporter = Exporter(board)
-        self._behind = False
+        self._behind_until = 0
         self._waiting = False
         self._shown: dict[str, int] = {}  # instrument → received_ts of what was published last
         self._answered_at = -LOST_S
@@ -140,9 +142,7 @@ class Aggregator:
         deadline = time.monotonic() + WARM_UP_S
         while not set(self._live.streams) <= self._live.cursors.keys() and (left_s := deadline - time.monotonic()) > 0:
             entries = await self._live.read(timeout_s=min(left_s, 0.1))
-            now = time.time_ns()
-            for entry in entries:
-                self._take_live(entry, now)
+            self._take_live(entries, time.time_ns())
         log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._catch_up))
         self._look_again(time.time_ns())
 
@@ -156,7 +156,7 @@ class Aggregator:
             return str(exc) or type(exc).__name__
         for value in values:
             try:
-                self._board.take(decode(value), time.time_ns())
+                self._board.take([decode(value)], time.time_ns())
             except msgspec.MsgspecError as exc:
                 log.warning("aggregator.foreign_last_value", reason=str(exc))
         return None
@@ -200,43 +200,47 @@ class Aggregator:
             now = time.time_ns()
             if entries:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
-            behind = len(entries) >= BACKLOG
-            for part in _parts(entries, SLICE * 4):
-                self._behind = behind
-                for entry in part:
-                    self._take_live(entry, now)
-                    if self._every_change and not behind:
-                        self._publish(now, SLICE)
+            behind = self._is_behind(len(entries), now)
+            for part in _parts(entries, behind=behind, every_change=self._every_change):
+                self._take_live(part, now)
                 await self._publish_after(len(part), behind=behind)
                 now = time.time_ns()
+                self._is_behind(len(entries), now)
 
     async def _read_past(self) -> None:
         looked_at = 0.0
         while True:
             entries = await self._past.read(timeout_s=IDLE_S)
-            behind = len(entries) >= BACKLOG
-            for part in _parts(entries, SLICE * 4):
-                self._behind |= behind and not self._catch_up.is_behind(part[-1].stream)
-                now = time.time_ns()
-                for entry in part:
-                    self._take_past(entry, now)
-                    if self._every_change and not behind:
-                        self._publish(now, SLICE)
+            now = time.time_ns()
+            behind = self._is_behind(len(entries), now)
+            for part in _parts(entries, behind=behind, every_change=self._every_change):
+                self._take_past(part, now)
                 await self._publish_after(len(part), behind=behind)
+                now = time.time_ns()
+                self._is_behind(len(entries), now)
             if not entries or time.monotonic() - looked_at > LOOK_S:
                 looked_at = time.monotonic()
                 self._learn(time.time_ns())
 
-    def _take_live(self, entry: Entry, now: int) -> None:
-        event = entry.event
-        if type(event) is not Gap:  # of a venue as a whole: the other reader brings it, in its turn with those before the start
-            self._board.take(event, now)
+    def _is_behind(self, events: int, now: int) -> bool:
+        if events >= BACKLOG:
+            self._behind_until = now + HOLD_NS
+        return now < self._behind_until
 
-    def _take_past(self, entry: Entry, now: int) -> None:
-        event = entry.event
-        if type(event) is not Status:
-            self._catch_up.started(entry.stream, entry.id)
-            self._board.take(event, now, quiet=self._catch_up.is_behind(entry.stream))
+    def _take_live(self, entries: Sequence[Entry], now: int) -> None:
+        """All but gaps of a venue as a whole: the other reader brings them, in their turn with those from before the start."""
+        self._board.take([entry.event for entry in entries if type(entry.event) is not Gap], now)
+
+    def _take_past(self, entries: Sequence[Entry], now: int) -> None:
+        """All but states of a venue as a whole."""
+        past: list[AnyEvent] = []
+        present: list[AnyEvent] = []
+        for entry in entries:
+            if type(entry.event) is not Status:
+                self._catch_up.started(entry.stream, entry.id)
+                (past if self._catch_up.is_behind(entry.stream) else present).append(entry.event)
+        self._board.take(past, now, quiet=True)
+        self._board.take(present, now)
 
     def _learn(self, now: int) -> None:
         """See what has been caught up with: those windows are known from now on."""
@@ -260,12 +264,10 @@ class Aggregator:
     async def _keep_time(self) -> None:
         while True:
             await self._alarm.wait()
-            if self._behind:  # then reading publishes; if it does not any more, we publish the next time
-                self._behind = False
-                self._look_again(time.time_ns())
-                continue
-            while self._publish(time.time_ns(), SLICE):
+            while (now := time.time_ns()) >= self._behind_until and self._publish(now, SLICE):
                 await asyncio.sleep(0)
+            if now < self._behind_until:  # until then each read publishes its share
+                self._alarm.set(self._behind_until, now)
 
     def _publish(self, now: int, limit: int) -> bool:
         """Publish what is due, of `limit` instruments at most, and see to it that what is left has its turn. True: more is due."""
@@ -302,5 +304,7 @@ def _foreign(_: Foreign) -> None:
     FOREIGN.inc()
 
 
-def _parts(entries: Sequence[Entry], size: int) -> Iterable[Sequence[Entry]]:
+def _parts(entries: Sequence[Entry], *, behind: bool, every_change: bool) -> Iterable[Sequence[Entry]]:
+    """What is done at a time: each event by itself where every change is to be published, unless we are behind."""
+    size = 1 if every_change and not behind else SLICE * 4
     return [entries] if len(entries) <= size else [entries[at : at + size] for at in range(0, len(entries), size)]

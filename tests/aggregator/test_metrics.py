@@ -24,12 +24,12 @@ def test_counters_go_up_by_what_was_added() -> None:
         value("conflated_total"),
         value("late_trades_total", venue="m"),
     ]
-    one.take(trade("m", "1", "1", T0 - 5 * S, received_ts=T0), T0)
-    one.take(trade("m", "1", "1", T0), T0)
+    one.take([trade("m", "1", "1", T0 - 5 * S, received_ts=T0)], T0)
+    one.take([trade("m", "1", "1", T0)], T0)
     one.due(T0)
     exporter.export(0)
     exporter.export(0)
-    one.take(trade("m", "1", "1", T0), T0)
+    one.take([trade("m", "1", "1", T0)], T0)
     exporter.export(0)
     after = [value("events_total", kind="trade"), value("published_total"), value("conflated_total"), value("late_trades_total", venue="m")]
     assert [new - old for new, old in zip(after, before, strict=True)] == [3, 1, 1, 1]
@@ -40,15 +40,15 @@ def test_legs_are_counted_by_state_and_reason() -> None:
     one = board()
     exporter = Exporter(one)
     for name in ("A-USDT", "B-USDT"):
-        one.take(quote("m", "1", "2", instrument=name), T0)
-    one.take(status("m", FeedState.DOWN, T0, instrument="A-USDT"), T0)
+        one.take([quote("m", "1", "2", instrument=name)], T0)
+    one.take([status("m", FeedState.DOWN, T0, instrument="A-USDT")], T0)
     one.due(T0)
     exporter.export(3)
     assert [value("legs", venue="m", state=state) for state in ("live", "down")] == [1, 1]
     assert value("excluded_legs", venue="m", reason="state") == 1
     assert (exporter.counting, value("instruments"), value("catching_up")) == (1, 2, 3)
 
-    one.take(status("m", FeedState.LIVE, T0, instrument="A-USDT"), T0 + 2 * S)
+    one.take([status("m", FeedState.LIVE, T0, instrument="A-USDT")], T0 + 2 * S)
     one.due(T0 + 2 * S)
     exporter.export(0)
     assert value("legs", venue="m", state="down") == 0

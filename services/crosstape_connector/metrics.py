@@ -1,19 +1,22 @@
 """What a connector counts: names once, in `FAMILIES`; plain numbers on the hot path, turned into Prometheus's form when asked for.
 
-What the bus counts of publishing (batches, pending, acknowledged) is `crosstape.bus.prometheus`.
+What the bus counts of publishing (batches, pending, acknowledged) is in `crosstape.bus.prometheus`; it is passed on from here.
 """
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from crosstape.bus.prometheus import PrometheusPublisherMetrics
 from crosstape_connector.plan import Feed
 from crosstape_schemas import KIND_OF, Event, FeedState, Gap, Status
 
@@ -21,6 +24,8 @@ LAG_BOUNDS: Final = (-1.0, -0.1, -0.01, -0.001, 0.0, 0.001, 0.0025, 0.005, 0.01,
 """Seconds. Clocks differ, so a lag may be negative; it is never clamped."""
 
 DURATION_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+PUBLISH_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 
 SAMPLE: Final = 64
 """One frame in so many has its lag measured. A power of two."""
@@ -44,6 +49,7 @@ FAMILIES: Final = {
     "crosstape_connector_gaps": Family("counter", "Gaps reported on the tape", ("cause",)),
     "crosstape_connector_ignored": Family("counter", "Outputs that were not published: duplicates, and what nobody asked for", ("reason",)),
     "crosstape_connector_lag_seconds": Family("histogram", "Venue's time to ours, one frame in 64; negative where clocks differ"),
+    "crosstape_connector_publish_seconds": Family("histogram", "From reading a frame to the bus having acknowledged its events, sampled"),
     "crosstape_connector_connects": Family("counter", "Attempts to connect", ("endpoint",)),
     "crosstape_connector_lost": Family("counter", "Connections that ended otherwise than by our own wish", ("endpoint",)),
     "crosstape_connector_connections": Family("gauge", "Connections that are open", ("endpoint",)),
@@ -99,7 +105,7 @@ class EndpointCounters:
 
 
 class Counters:
-    """Of one venue: ints and Counters that grow. Events pass `outlet`'s hands, see there."""
+    """Of one venue: ints and Counters that grow."""
 
     def __init__(self) -> None:
         self.endpoints: defaultdict[str, EndpointCounters] = defaultdict(EndpointCounters)
@@ -112,6 +118,7 @@ class Counters:
         self.rest_calls: Counter[str] = Counter()
         self.lag = Histogram(LAG_BOUNDS)
         self.recovery = Histogram(DURATION_BOUNDS)
+        self.publishing = Histogram(PUBLISH_BOUNDS)
         self._broken_ts: dict[Feed, int] = {}
 
     def note(self, event: Status | Gap) -> None:
@@ -131,12 +138,24 @@ class Counters:
 class Outlet:
     """The way to the tape: what passes is counted and published. Never waits."""
 
-    __slots__ = ("_counters", "_events", "_publish")
+    __slots__ = ("_acknowledged", "_counters", "_events", "_pending", "_publish", "_since_ts", "_target")
 
-    def __init__(self, publish: Callable[[Event], None], counters: Counters) -> None:
+    def __init__(
+        self,
+        publish: Callable[[Event], None],
+        counters: Counters,
+        *,
+        pending: Callable[[], int] = lambda: 0,
+        acknowledged: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`pending` and `acknowledged`: events, of the publisher; for the time that publishing takes."""
         self._publish = publish
         self._counters = counters
         self._events = counters.events
+        self._pending = pending
+        self._acknowledged = acknowledged
+        self._target = 0
+        self._since_ts = 0
 
     def put(self, events: Iterable[Event]) -> None:
         """Publish these, in order."""
@@ -146,6 +165,37 @@ class Outlet:
             self._publish(event)
             if cls is Status or cls is Gap:
                 self._counters.note(event)  # type: ignore[arg-type]  # narrowed by class, which mypy does not see
+
+    def sample(self, event: Event) -> None:
+        """Measure with this event, the newest published: how late it came, and from now on how long it takes to be acknowledged."""
+        if event.venue_ts is not None:
+            self._counters.lag.observe((event.received_ts - event.venue_ts) / 1e9)
+        if not self._since_ts:
+            self._target = self._acknowledged() + self._pending()
+            self._since_ts = event.received_ts
+
+    def acknowledged(self) -> None:
+        """The bus has acknowledged something."""
+        if self._since_ts and self._acknowledged() >= self._target:
+            self._counters.publishing.observe((time.time_ns() - self._since_ts) / 1e9)
+            self._since_ts = 0
+
+
+class BusMetrics(PrometheusPublisherMetrics):
+    """The bus's own, which also tells when something was acknowledged."""
+
+    after: Callable[[], None] = staticmethod(lambda: None)
+
+    def pending(self, entries: int) -> None:
+        """See `PublisherMetrics`: called after each acknowledgement."""
+        super().pending(entries)
+        self.after()
+
+
+@cache
+def bus_metrics() -> BusMetrics:
+    """The one of this process: a registry takes each name once."""
+    return BusMetrics()
 
 
 class Readings(NamedTuple):
@@ -203,6 +253,7 @@ class ConnectorCollector(Collector):
             "gaps": _by_label(counters.gaps),
             "ignored": _by_label(readings.ignored()),
             "lag_seconds": [((), counters.lag)],
+            "publish_seconds": [((), counters.publishing)],
             "subscriptions": _by_label(readings.subscriptions()),
             "feeds": [(labels, count) for labels, count in sorted(readings.feeds().items())],
             "stalls": _by_label(counters.stalls),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,11 +22,13 @@ from structlog.testing import capture_logs
 from crosstape.errors import SettingsError
 from crosstape.settings import BusSettings, ConnectorSettings, RunSettings, Settings, TelemetrySettings, VenueSettings
 from crosstape_connector import service
+from crosstape_connector.capture_file import opened
 from crosstape_connector.errors import UnknownVenue
 from crosstape_connector.metrics import FAMILIES
+from crosstape_connector.normalize import normalize
 from crosstape_connector.venues import VENUES
-from crosstape_schemas import AnyEvent, Gap, GapCause, Status, Trade, decode
-from tests.connector.fake_venue import FakeVenue, endpoint, fake, serving, trade
+from crosstape_schemas import KIND_OF, AnyEvent, Book, Event, FeedState, Gap, GapCause, Quote, Status, Trade, decode
+from tests.connector.fake_venue import FakeVenue, Peer, book, endpoint, fake, quote, serving, trade
 from tests.waiting import wait_until
 
 
@@ -246,6 +249,57 @@ def _get(url: str) -> tuple[int, Any]:
 
 async def _ready(url: str) -> bool:
     return (await asyncio.to_thread(_get, f"{url}/readyz"))[0] == 200
+
+
+async def test_lags_are_sampled_and_never_clamped(world: World) -> None:
+    """Every 64th frame: venue to us, which is negative where its clock is ahead, and from us to the bus's acknowledgement."""
+    ahead_ms = time.time_ns() // 1_000_000 + 500
+    async with world.running():
+        await subscribed(world.server)
+        await world.server.peer.send(*[trade("AAAUSD", number, t=ahead_ms) for number in range(1, 200)])
+        await wait_until(lambda: _value("crosstape_connector_publish_seconds_count"), what="a sample was acknowledged")
+        await wait_until(lambda: _value("crosstape_connector_lag_seconds_bucket", le="+Inf") == 3, what="three samples of lag")
+        assert _value("crosstape_connector_lag_seconds_bucket", le="-0.1") == 3
+
+
+async def test_a_capture_normalizes_to_what_was_published(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same parsers and the same `Feeds`: trades, quotes and books are those of the tape, a cut and a broken book included."""
+
+    def snapshots(_peer: Peer, request: dict[str, Any]) -> list[bytes]:
+        return [book("AAAUSD", 10, snap=True)] if request["channel"] == "book" else []
+
+    connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(tmp_path / "captures"), instruments_refresh_s=3600.0)
+    world.settings = changed(
+        msgspec.structs.replace(world.settings, connector=connector), kinds=("trade", "quote", "book"), book_interval_s=0.0
+    )
+    world.server.on_subscribe = snapshots
+    async with world.running():
+        await wait_until(lambda: world.has("book:AAA-USD", 1), what="the first book")
+        await world.server.peer.send(
+            trade("AAAUSD", 1), quote("AAAUSD"), book("AAAUSD", 11), b"nonsense", book("AAAUSD", 13), trade("AAAUSD", 2)
+        )
+        await wait_until(lambda: world.has("gap:AAA-USD", 1), what="the hole in the book")
+        await wait_until(lambda: world.has("trade:AAA-USD", 2), what="the trade after it")
+        await wait_until(lambda: ("book", "AAAUSD") in world.server.peer.asked("unsubscribe"), what="the book is begun anew")
+        world.server.peer.cut()
+        await wait_until(lambda: len(world.server.peers) == 2 and len(world.server.peer.requests) == 3, what="a second connection")
+        await world.server.peer.send(trade("AAAUSD", 9), quote("AAAUSD", "10.3"), book("AAAUSD", 11))
+        await wait_until(lambda: world.has("trade:AAA-USD", 3), what="the trade after the cut")
+    (path,) = (tmp_path / "captures").iterdir()
+    with opened(path) as lines:
+        again = list(normalize(fake(), lines, book_interval_ns=0))
+    for kind in (Trade, Quote, Book):
+        published = [_bare(event) for event in await world.stream(f"{KIND_OF[kind]}:AAA-USD") if _is_live(event)]
+        assert published == [_bare(event) for event in again if isinstance(event, kind) and _is_live(event)]
+        assert len(published) >= 2
+
+
+def _bare(event: Event) -> Event:
+    return msgspec.structs.replace(event, epoch=0, seq=0)
+
+
+def _is_live(event: Event) -> bool:
+    return not isinstance(event, Quote | Book) or event.state is FeedState.LIVE
 
 
 async def test_a_capture_holds_the_whole_conversation(world: World, tmp_path: Path) -> None:

@@ -293,19 +293,22 @@ class Connector:
                 await asyncio.sleep(min(refresh_s, next(waits)))
 
     async def _adopt(self, selection: Selection) -> None:
+        """Say what changed about the wanted names, and begin those that are new. What is taken stays taken: a halt is not the end."""
         before, self._selection = self._selection, selection
         instruments.report(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
-            if name not in self._taken and before.refused.get(name) != reason:
-                self._outlet.put([self._status(FeedState.DOWN, reason, name)])
+            if before.refused.get(name) != reason:
+                state = FeedState.STALE if name in self._taken else FeedState.DOWN
+                self._outlet.put([self._status(state, reason, name)])
+        for name in self._told.intersection(selection.listed):
+            self._told.remove(name)
+            log.info("instrument.listed", venue=self._venue.id, instrument=name)
+            self._outlet.put([self._status(FeedState.LIVE, "", name)])  # nothing against it as a whole; each feed speaks for itself
         new = {name: instrument for name, instrument in selection.listed.items() if name not in self._taken}
         if not new:
             return
         trades = await self._last_trades(list(new))
         for instrument in new.values():
-            if instrument.name in self._told:
-                log.info("instrument.listed", venue=self._venue.id, instrument=instrument.name)
-                self._outlet.put([self._status(FeedState.CONNECTING, "listed now", instrument.name)])
             self.feeds.add(instrument)
         self.feeds.seed(trades)
         self._taken |= new.keys()

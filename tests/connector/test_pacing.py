@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import itertools
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosstape_connector.pacing import Pacer
@@ -28,6 +30,7 @@ def test_what_could_not_wait_makes_others_wait() -> None:
     assert pacer.reserve(0.5) == 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.floats(0.1, 10), st.lists(st.floats(0, 3), max_size=60))
 def test_no_window_holds_more_than_its_count(count: int, window_s: float, steps: list[float]) -> None:
     """Wherever the window is laid: the strictest reading of a venue's limit."""
@@ -36,5 +39,5 @@ def test_no_window_holds_more_than_its_count(count: int, window_s: float, steps:
     for step in steps:
         now += step
         slots.append(now + pacer.reserve(now))
-    assert slots == sorted(slots)
+    assert all(later >= earlier - 1e-6 for earlier, later in itertools.pairwise(slots))
     assert all(later - earlier >= window_s - 1e-6 for earlier, later in zip(slots, slots[count:], strict=False))

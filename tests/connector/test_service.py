@@ -19,7 +19,8 @@ from aiohttp import web
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from crosstape.errors import SettingsError
+from crosstape.bus import Publisher
+from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import BusSettings, ConnectorSettings, RunSettings, Settings, TelemetrySettings, VenueSettings
 from crosstape_connector import service
 from crosstape_connector.capture_file import opened
@@ -27,7 +28,7 @@ from crosstape_connector.errors import UnknownVenue
 from crosstape_connector.metrics import FAMILIES
 from crosstape_connector.normalize import normalize
 from crosstape_connector.venues import VENUES
-from crosstape_schemas import KIND_OF, AnyEvent, Book, Event, FeedState, Gap, GapCause, Quote, Status, Trade, decode
+from crosstape_schemas import KIND_OF, AnyEvent, Book, Event, FeedState, Gap, GapCause, Keys, Quote, Status, Trade, decode
 from tests.connector.fake_venue import FakeVenue, Peer, book, endpoint, fake, quote, serving, trade
 from tests.waiting import wait_until
 
@@ -185,6 +186,41 @@ async def test_an_instrument_that_is_listed_later_is_taken_then(world: World) ->
         await subscribed(world.server)
         await world.server.peer.send(trade("AAAUSD", 1))
         await wait_until(lambda: world.has("trade:AAA-USD", 1), what="its trade")
+    assert await _whole_states(world, 2) == ["down", "live"]
+
+
+async def test_an_instrument_that_stops_trading_is_stale_as_a_whole_until_it_trades_again(world: World) -> None:
+    """The venue's list says so before its feeds do; the connection stays."""
+    async with world.running():
+        await subscribed(world.server)
+        world.server.listed["AAAUSD"] = False
+        await wait_until(lambda: _whole_states(world, 1), what="it is called stale")
+        world.server.listed["AAAUSD"] = True
+        await wait_until(lambda: _whole_states(world, 2), what="it is well again")
+    assert await _whole_states(world, 2) == ["stale", "live"]
+    assert len(world.server.peers) == 1
+
+
+async def _whole_states(world: World, count: int) -> list[str]:
+    """The states of all feeds of the instrument together, once there are so many."""
+    states = [event.state.value for event in await world.stream("status:AAA-USD") if isinstance(event, Status) and event.kind == "*"]
+    return states if len(states) >= count else []
+
+
+async def test_a_second_connector_of_the_same_venue_takes_over(world: World) -> None:
+    """The first gives way at once: two would put each trade on the tape twice."""
+    first = asyncio.create_task(service.run(world.settings, "fake"))
+    await subscribed(world.server)
+    second = Publisher(world.client, Keys(), world.settings.bus, producer="connector.fake")
+    writing = asyncio.create_task(second.run())
+    second.publish(Status("fake", "*", None, time.time_ns(), "*", FeedState.LIVE))
+    try:
+        with pytest.raises(ExceptionGroup) as ended:
+            await asyncio.wait_for(first, 10)
+        assert ended.group_contains(Superseded)
+    finally:
+        writing.cancel()
+        await asyncio.wait([writing])
 
 
 async def test_it_starts_from_the_cache_when_rest_is_down(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -19,6 +19,7 @@ from tests.connector.rig import QUICK, rigged
 from tests.waiting import wait_until
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 5), st.floats(0, 100))
 def test_delays_are_random_grow_and_are_capped(min_s: float, extra_s: float) -> None:
     """Each in a window that doubles; never below the least, never above the most."""
@@ -47,8 +48,8 @@ async def test_a_cut_connection_comes_back_with_a_gap() -> None:
 
 async def test_waits_grow_while_it_fails_and_begin_anew_after_a_healthy_spell() -> None:
     """A venue that is down is not hammered, one that was well is not made to wait."""
-    settings = msgspec.structs.replace(QUICK, backoff_min_s=0.02, backoff_max_s=10.0, healthy_s=0.3)
-    async with serving() as server, rigged(server, settings=settings) as rig:
+    changed = msgspec.structs.replace(QUICK, backoff_min_s=0.02, backoff_max_s=10.0, healthy_s=0.3)
+    async with serving() as server, rigged(server, settings=changed) as rig:
         server.refuse_connections += [web.Response(status=502) for _ in range(4)]
         with capture_logs() as logs:
             async with rig.supervised():
@@ -115,8 +116,8 @@ async def test_a_rotation_leaves_no_hole() -> None:
     def snapshots(_peer: Peer, request: dict[str, Any]) -> list[bytes]:
         return [book(symbol, 20, snap=True) for symbol in request["symbols"] if request["channel"] == "book"]
 
-    settings = msgspec.structs.replace(QUICK, kinds=("trade", "book"))
-    async with serving() as server, rigged(server, settings=settings, symbols=["AAAUSD"]) as rig:
+    both = msgspec.structs.replace(QUICK, kinds=("trade", "book"))
+    async with serving() as server, rigged(server, settings=both, symbols=["AAAUSD"]) as rig:
         server.on_subscribe = snapshots
         async with rig.supervised():
             await wait_until(lambda: rig.of(Book), what="the book")

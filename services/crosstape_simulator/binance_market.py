@@ -94,6 +94,10 @@ class BinanceMarket:
         """Never."""
         return False
 
+    def greeting(self) -> bytes | None:
+        """The feed's own."""
+        return None
+
     def beats(self) -> bool:
         """Always."""
         return True

@@ -64,6 +64,9 @@ class _Advanced:
     def holds_acks(self) -> bool:
         return False
 
+    def greeting(self) -> bytes | None:
+        return None
+
     def beats(self) -> bool:
         return True
 
@@ -124,6 +127,9 @@ class _Exchange:
 
     def holds_acks(self) -> bool:
         return False
+
+    def greeting(self) -> bytes | None:
+        return None
 
     def beats(self) -> bool:
         return True

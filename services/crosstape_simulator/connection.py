@@ -93,11 +93,13 @@ class Connection:
     def ping(self, payload: bytes) -> None:
         """Queue a protocol ping."""
         self.last_ping = time.monotonic()
-        self._write(encode_frame(payload, PING))
+        if self.closing_since is None:
+            self._write(encode_frame(payload, PING))
 
     def pong(self, payload: bytes) -> None:
         """Answer the client's ping."""
-        self._write(encode_frame(payload, PONG))
+        if self.closing_since is None:
+            self._write(encode_frame(payload, PONG))
 
     def close(self, code: int, reason: str = "") -> None:
         """Say goodbye after what is queued; the client is expected to answer and hang up."""

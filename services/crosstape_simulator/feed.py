@@ -33,6 +33,10 @@ class Source(Protocol):
         """True while acknowledgements have to wait for the source, which then sends them (a recording's numbers include them)."""
         ...
 
+    def greeting(self) -> bytes | None:
+        """What a client hears first, if the source knows better than the feed."""
+        ...
+
     def beats(self) -> bool:
         """Whether heartbeats are wanted now: a recording that is being played has its own."""
         ...

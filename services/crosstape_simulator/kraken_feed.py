@@ -41,7 +41,7 @@ class KrakenFeed(Feed):
         """The first word is the venue's: its state."""
         super().open(connection, path, query)
         self._connects += 1
-        connection.send(self._status())
+        connection.send(self.source.greeting() or self._status())
 
     def close(self, connection: Connection) -> None:
         """Forget the client."""

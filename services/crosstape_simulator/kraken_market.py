@@ -98,6 +98,10 @@ class KrakenMarket:
         """Never."""
         return False
 
+    def greeting(self) -> bytes | None:
+        """The feed's own."""
+        return None
+
     def beats(self) -> bool:
         """Always."""
         return True

@@ -12,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
+from crosstape_simulator.coinbase_exchange import ExchangeFeed
 from crosstape_simulator.connection import BINARY, TEXT, Connection, Topic
 from crosstape_simulator.dialects import Role, Seen, classify, snapshot_topics
 from crosstape_simulator.feed import Feed
-from crosstape_simulator.recording import Line, Recording, RestKey, rest_key
+from crosstape_simulator.recording import Line, Recording, RestKey, is_status, rest_key
 from crosstape_simulator.rest import Answer, answer
+from crosstape_simulator.text import iso_us
 
 POLL_S: Final = 0.02
 FLUSH_BYTES: Final = 64 * 1024
@@ -58,7 +60,7 @@ class Player:
         self._manual = manual
         self._told = False
         self._touched = time.monotonic()
-        self._held_since: float | None = None
+        self._hold_until: float | None = None
         self._feeds: dict[str, Feed] = {}
         self._numbers: dict[int, int] = {}
         self._acked: set[tuple[int, tuple[Topic, ...]]] = set()
@@ -78,13 +80,14 @@ class Player:
     def touch(self) -> None:
         """Someone has subscribed to something."""
         self._touched = time.monotonic()
-        if self._held_since is None:
-            self._held_since = self._touched
+        if self._hold_until is None:
+            self._hold_until = self._touched + HOLD_ACKS_S
 
     def holds_acks(self) -> bool:
         """Whether acknowledgements wait for the start, to be numbered as recorded."""
-        held = self._held_since
-        return not self.started and (held is None or time.monotonic() - held < HOLD_ACKS_S) and bool(self.recording.first_number)
+        if self.started or not self.recording.first_number:
+            return False
+        return self._hold_until is None or time.monotonic() < self._hold_until
 
     @property
     def playing(self) -> bool:
@@ -97,7 +100,7 @@ class Player:
         self.started = True
         self._acknowledge_held()
         began, first = time.monotonic(), None
-        for line, endpoint in self.recording.lines():
+        for index, (line, endpoint) in enumerate(self.recording.lines()):
             if line.d == "rest" and line.u is not None:
                 self._pass_answer(rest_key(line.u))
             if line.d != "in":
@@ -106,7 +109,7 @@ class Player:
                 first = line.t if first is None else first
                 await self._pace(began + (line.t - first) / 1e9 / self._speed)
             self._frame(line, endpoint)
-            if self._pending >= FLUSH_BYTES or (self._owed is not None and self.played >= self._owed[2]):
+            if self._pending >= FLUSH_BYTES or not index & 255 or (self._owed is not None and self.played >= self._owed[2]):
                 await self._take_up()
         await self._take_up()
         self.finished = True
@@ -114,7 +117,7 @@ class Player:
     def again(self) -> None:
         """Forget that it was played."""
         self.started = self.finished = self._told = False
-        self._held_since = None
+        self._hold_until = None
         self._numbers.clear()
         self._acked.clear()
         self._greeted.clear()
@@ -125,7 +128,7 @@ class Player:
             quiet = time.monotonic() - self._touched
             if not self._manual and any(wanted) and quiet >= self._settle_s * (1 if all(wanted) else 4):
                 return
-            if self._held_since is not None and not self.holds_acks():
+            if self._hold_until is not None and not self.holds_acks():
                 self._release_acks()
             await asyncio.sleep(POLL_S)
 
@@ -145,7 +148,6 @@ class Player:
 
     def _release_acks(self) -> None:
         """Nothing has started for too long: clients must not wait for ever. Their numbering is no longer the recording's."""
-        self._held_since = None
         for feed in self._feeds.values():
             if isinstance(feed, AdvancedFeed):
                 for connection in feed.connections:
@@ -164,8 +166,10 @@ class Player:
         await asyncio.sleep(0)
         if self._speed:
             return
-        while any(connection.unsent > UNSENT_BYTES for feed in self._feeds.values() for connection in feed.connections):
+        while any(connection.unsent > UNSENT_BYTES for connection in self._clients()):
             await asyncio.sleep(0.001)  # ended by the client's reading, or by its connection's end
+        while not self._told and not any(connection.topics for connection in self._clients()):
+            await asyncio.sleep(POLL_S)  # nobody takes it: for as long as nobody comes
         if self._owed is not None and self.played >= self._owed[2]:
             key, count, _ = self._owed
             self._owed = None
@@ -176,9 +180,11 @@ class Player:
 
     def _flush(self) -> None:
         self._pending = 0
-        for feed in self._feeds.values():
-            for connection in feed.connections:
-                connection.flush()
+        for connection in self._clients():
+            connection.flush()
+
+    def _clients(self) -> Iterator[Connection]:
+        return (connection for feed in self._feeds.values() for connection in feed.connections)
 
     def _pass_answer(self, key: RestKey) -> None:
         """A REST answer stands here in the recording: those who need it may ask now, or have asked already."""
@@ -217,7 +223,7 @@ class Player:
             first = bool(seen.topics) and (line.c, seen.topics) not in self._acked
             self._acked.add((line.c, seen.topics))
             return self.recording.venue == "kraken" and not first and b'"result"' in payload
-        greeting = self.recording.venue == "kraken" and b'"status"' in payload and line.c not in self._greeted
+        greeting = is_status(self.recording.venue, payload) and line.c not in self._greeted
         self._greeted.add(line.c)
         return not greeting
 
@@ -255,6 +261,10 @@ class PlayedSource:
         """Until the start, if the recording's numbers count them."""
         return any(player.holds_acks() for player in self._players)
 
+    def greeting(self) -> bytes | None:
+        """The one that was recorded."""
+        return next((player.recording.greeting for player in self._players if player.recording.greeting is not None), None)
+
     def beats(self) -> bool:
         """Not while a recording is being played."""
         return not any(player.playing for player in self._players)
@@ -282,6 +292,15 @@ class RecordedRest:
         index = self.asked.get(key, 0)
         self.asked[key] = index + 1
         return Answer(bodies[min(index, len(bodies) - 1)])
+
+
+def beat(feed: ExchangeFeed, now: int) -> None:
+    """The heartbeats of Exchange, which are its data's: they go on before and after a recording, and say nothing of its trades."""
+    if feed.source.beats():
+        for topic in tuple(feed.subscribers):
+            if topic[0] == "heartbeat":
+                ids = f'"sequence":0,"last_trade_id":0,"product_id":"{topic[1]}"'
+                feed.publish(topic, f'{{"type":"heartbeat",{ids},"time":"{iso_us(now)}"}}'.encode())
 
 
 def _numbered(feed: AdvancedFeed, connection: Connection, seen: Seen, payload: bytes, step: int) -> bytes:

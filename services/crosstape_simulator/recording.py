@@ -17,7 +17,7 @@ import msgspec
 import zstandard
 
 from crosstape_simulator.connection import Topic
-from crosstape_simulator.dialects import Role, Seen, classify, endpoint_of, venue_of
+from crosstape_simulator.dialects import Role, classify, endpoint_of, venue_of
 from crosstape_simulator.errors import RecordingError
 
 RestKey = tuple[str, str]
@@ -70,6 +70,8 @@ class Recording:
         """Endpoints whose acknowledgements are in the recording and carry numbers."""
         self.depths: dict[str, int] = {}
         """Of a symbol's book, where the frames do not say."""
+        self.greeting: bytes | None = None
+        """What the venue said first."""
         self.frames = 0
         """Data frames."""
         for line, endpoint in self.lines():
@@ -101,6 +103,8 @@ class Recording:
         if line.d != "in":
             return
         self.endpoints.add(endpoint)
+        if self.greeting is None and not self.frames and is_status(self.venue, line.payload()):
+            self.greeting = line.payload()
         seen = classify(self.venue, endpoint, line.payload())
         if seen.number is not None:
             self.first_number.setdefault(endpoint, seen.number)
@@ -134,4 +138,6 @@ def rest_key(url: str) -> RestKey:
     return parts.path, next((query[name] for name in _SYMBOL_PARAMETERS if name in query), "")
 
 
-__all__ = ["Header", "Line", "Recording", "RestKey", "Role", "Seen", "rest_key"]
+def is_status(venue: str, payload: bytes) -> bool:
+    """Whether this is Kraken's word on its engine, which greets every client."""
+    return venue == "kraken" and b'"channel":"status"' in payload

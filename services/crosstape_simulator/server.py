@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -120,7 +119,7 @@ class VenueServer:
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
         transport = request.transport
-        if not isinstance(transport, asyncio.Transport):
+        if transport is None:
             return socket  # the client went away during the handshake
         connection = Connection(transport, self.counters, self._dirty, buffer_bytes=self._buffer_bytes)
         connection.frames_left = self.frame_limit

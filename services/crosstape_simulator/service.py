@@ -19,7 +19,7 @@ from crosstape_simulator.coinbase_exchange import ExchangeFeed
 from crosstape_simulator.connection import Connection, Counters
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.kraken_feed import KrakenFeed
-from crosstape_simulator.player import PlayedSource, Player, RecordedRest
+from crosstape_simulator.player import PlayedSource, Player, RecordedRest, beat
 from crosstape_simulator.recording import Recording
 from crosstape_simulator.rest import Rest
 from crosstape_simulator.server import Endpoint, VenueServer
@@ -85,7 +85,7 @@ class Simulator:
         """Let so much of the market's time pass at once; what it leads to has been given to the sockets on return."""
         if self.market is None:
             raise SimulatorError("there is no synthetic market")
-        self.market.advance(int(seconds * 1e9))
+        self.market.advance(round(seconds * 1e9))
         self._flush()
 
     def start(self, venue: str | None = None) -> None:
@@ -116,6 +116,14 @@ class Simulator:
         for endpoint in server.endpoints:
             if isinstance(endpoint.feed, BinanceFeed):
                 endpoint.feed.announce_shutdown(time.time_ns())
+        server.flush()
+
+    def set_system(self, system: str) -> None:
+        """Kraken's engine changes its state: `online`, `cancel_only`, `post_only`, `maintenance`."""
+        server = self.servers["kraken"]
+        for endpoint in server.endpoints:
+            if isinstance(endpoint.feed, KrakenFeed):
+                endpoint.feed.set_system(system)
         server.flush()
 
     async def run(self) -> None:
@@ -153,9 +161,15 @@ class Simulator:
 
     def _second(self, now: int) -> None:
         if self.market is not None:
-            self.market.second(now)
-        for server in self.servers.values():
+            self.market.second(self.market.now)
+        for venue, server in self.servers.items():
+            if self.market is not None and venue in self.market.venues:
+                server.second(self.market.now)
+                continue
             server.second(now)
+            for endpoint in server.endpoints:
+                if isinstance(endpoint.feed, ExchangeFeed):
+                    beat(endpoint.feed, now)
 
     def _flush(self) -> None:
         for server in self.servers.values():
@@ -179,6 +193,7 @@ class Simulator:
             for endpoint in endpoints:
                 player.attach(endpoint.name, endpoint.feed)
         self._add(venue, endpoints, rest)
+        self._second(time.time_ns())
 
 
 def _endpoints(venue: str, source: PlayedSource, spec: SimulatorSpec) -> tuple[Endpoint, ...]:

@@ -8,7 +8,7 @@ import msgspec
 
 from crosstape_schemas import Event
 
-EPOCHS: Final = 32
+EPOCHS: Final = 256
 """Numberings remembered per stream: one per venue at a time, and one more for each start of a producer; the oldest are forgotten."""
 
 

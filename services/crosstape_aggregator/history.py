@@ -9,7 +9,7 @@ later than the window, `complete` is false until the window starts after that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from crosstape.bus import Client, Position, Start
@@ -88,22 +88,23 @@ class CatchUp:
         self._of: dict[str, str] = {}  # those of instruments
         self._behind: dict[str, int] = {}  # instrument → how many of its streams are history
         self._known_from: dict[str, int] = {}
-        self._unbegun: dict[str, str] = {}  # streams of trades that have no entry yet → instrument
+        self.unbegun: dict[str, str] = {}
+        """Streams of trades that have no entry yet → instrument."""
 
-    def begin(self, found: Iterable[Found], plans: Mapping[str, Plan]) -> None:
-        """These streams are read from now on, as planned."""
-        for one in found:
-            how = plans[one.stream]
-            if one.kind == "trade":
-                if how.known_from_s is None:
-                    self._unbegun[one.stream] = one.name
-                else:
-                    self._known_from[one.name] = how.known_from_s
-            if how.until is not None and how.position != how.until:
-                self._until[one.stream] = order(how.until)
-                if one.kind != "venue":
-                    self._of[one.stream] = one.name
-                    self._behind[one.name] = self._behind.get(one.name, 0) + 1
+    def begin(self, one: Found, how: Plan) -> bool:
+        """A stream is read from now on, as planned. Whether there is history on it."""
+        if one.kind == "trade":
+            if how.known_from_s is None:
+                self.unbegun[one.stream] = one.name
+            else:
+                self._known_from[one.name] = how.known_from_s
+        if how.until is None or how.position == how.until:
+            return False
+        self._until[one.stream] = order(how.until)
+        if one.kind != "venue":
+            self._of[one.stream] = one.name
+            self._behind[one.name] = self._behind.get(one.name, 0) + 1
+        return True
 
     def is_behind(self, stream: str) -> bool:
         """Whether what comes from this stream is history."""
@@ -111,20 +112,23 @@ class CatchUp:
 
     def started(self, stream: str, entry_id: str) -> None:
         """Something came from a stream; the first entry ever is the beginning of what is known."""
-        if stream in self._unbegun:
-            self._known_from[self._unbegun.pop(stream)] = first_known_s(entry_id)
+        if stream in self.unbegun:
+            self._known_from[self.unbegun.pop(stream)] = first_known_s(entry_id)
 
-    def reached(self, cursors: Mapping[str, str]) -> dict[str, int]:
-        """The instruments that have been caught up with since the last call, and the second from which on each is known."""
-        if not self._until and not self._known_from:
-            return {}
-        for stream in [stream for stream, until in self._until.items() if stream in cursors and order(cursors[stream]) >= until]:
+    def reached(self, cursors: Mapping[str, str]) -> list[str]:
+        """The streams whose history has been read since the last call."""
+        streams = [stream for stream, until in self._until.items() if stream in cursors and order(cursors[stream]) >= until]
+        for stream in streams:
             del self._until[stream]
             name = self._of.pop(stream, None)
             if name is not None:
                 self._behind[name] -= 1
                 if not self._behind[name]:
                     del self._behind[name]
+        return streams
+
+    def known(self) -> dict[str, int]:
+        """The instruments of which there is no more history to read, and the second from which on each is known; each once."""
         if any(stream not in self._of for stream in self._until):
             return {}  # a venue's own stream may still tell of a gap in anything
         known = {name: second for name, second in self._known_from.items() if name not in self._behind}

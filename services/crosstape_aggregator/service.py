@@ -1,9 +1,9 @@
 """The aggregator as a process: from the bus through the board to the bus.
 
-Two readers, so that the past does not delay the present. One brings quotes, books and states, beginning with the last value of each:
-quotes are right as soon as these have been read. The other brings trades and gaps from the start of the longest window on: VWAP, volume
-and count are right again, and say so (`complete`), as soon as that has been caught up with. There is no checkpoint yet: a restart reads
-the past of the windows again, as far as the streams still hold it.
+Two readers, so that the past does not delay the present. One brings the present, beginning with the last value of each quote, book and
+state: quotes are right as soon as these have been read. The other brings trades and gaps from the start of the longest window on; when a
+stream's past has been read, the first reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`). There
+is no checkpoint yet: a restart reads the past of the windows again, as far as the streams still hold it.
 
 A change is published right after the batch that brought it; what must wait for the end of its interval, and what the passing of time alone
 changes, by an alarm. When more is read at once than an idle process would find (`BACKLOG`), the process is behind: then it publishes a
@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start, connect
+from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.settings import Settings
 from crosstape.telemetry import serve
@@ -32,7 +32,7 @@ from crosstape_aggregator.history import CatchUp, extents, plan
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
 from crosstape_aggregator.spans import earliest
 from crosstape_aggregator.vwap import SECOND
-from crosstape_schemas import VENUE_WIDE, AnyEvent, Gap, Keys, Status, decode
+from crosstape_schemas import VENUE_WIDE, Keys, Status, decode
 
 PRODUCER: Final = "aggregator"
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
@@ -56,10 +56,6 @@ EXPORT_S: Final = 1.0
 """How often metrics are brought up to date."""
 LOST_S: Final = 5.0
 """The bus counts as reachable if it answered within this time."""
-IDLE_S: Final = 1.0
-"""Longest wait for events, only so that history without an event of ours is seen to have ended."""
-LOOK_S: Final = 0.1
-"""How often, while there are events, it is looked whether history has ended."""
 WARM_UP_S: Final = 3.0
 """Longest wait for the last values of all streams before the first quote is published."""
 
@@ -166,6 +162,7 @@ class Aggregator:
         while True:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
+            self._learn(time.time_ns())
             if time.monotonic() - exported_at >= EXPORT_S:
                 exported_at = time.monotonic()
                 self._exporter.export(len(self._catch_up))
@@ -189,10 +186,28 @@ class Aggregator:
     async def _begin_past(self, found: Sequence[Found]) -> None:
         """Read streams of trades and gaps, from where their events matter."""
         start_s = earliest(self._board.rules.spans, time.time_ns() // SECOND)
-        streams = [one.stream for one in found]
-        plans = {stream: plan(extent, start_s) for stream, extent in zip(streams, await extents(self._client, streams), strict=True)}
-        self._catch_up.begin(found, plans)
-        self._past.add({stream: how.position for stream, how in plans.items()})
+        live: dict[str, Position] = {}
+        past: dict[str, Position] = {}
+        for one, extent in zip(found, await extents(self._client, [one.stream for one in found]), strict=True):
+            how = plan(extent, start_s)
+            (past if self._catch_up.begin(one, how) else live)[one.stream] = how.position
+        self._past.add(past)
+        self._live.add(live)  # but for a venue's own: those it has already
+
+    def _learn(self, now: int) -> None:
+        """See what has been caught up with: its streams belong to the present, and its windows are known."""
+        streams = self._catch_up.reached(self._past.cursors)
+        if streams:
+            positions: dict[str, Position] = {stream: self._past.cursors[stream] for stream in streams}
+            self._past.remove(streams)
+            self._live.add(positions)
+        known = self._catch_up.known()
+        for name, second in known.items():
+            self._board.instrument(name, now).known_from(second)
+        if known:
+            log.info("aggregator.caught_up", instruments=len(known), left=len(self._catch_up))
+            self._board.changed(known, now)
+            self._look_again(now)
 
     async def _read_live(self) -> None:
         while True:
@@ -201,26 +216,18 @@ class Aggregator:
             if entries:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
             behind = self._is_behind(len(entries), now)
-            for part in _parts(entries, behind=behind, every_change=self._every_change):
+            for part in _parts(entries, 1 if self._every_change and not behind else SLICE * 4):
                 self._take_live(part, now)
                 await self._publish_after(len(part), behind=behind)
                 now = time.time_ns()
                 self._is_behind(len(entries), now)
 
     async def _read_past(self) -> None:
-        looked_at = 0.0
         while True:
-            entries = await self._past.read(timeout_s=IDLE_S)
-            now = time.time_ns()
-            behind = self._is_behind(len(entries), now)
-            for part in _parts(entries, behind=behind, every_change=self._every_change):
-                self._take_past(part, now)
-                await self._publish_after(len(part), behind=behind)
-                now = time.time_ns()
-                self._is_behind(len(entries), now)
-            if not entries or time.monotonic() - looked_at > LOOK_S:
-                looked_at = time.monotonic()
-                self._learn(time.time_ns())
+            entries = await self._past.read(timeout_s=None)  # for as long as it takes: there may be no history at all
+            for part in _parts(entries, SLICE * 4):
+                self._take_past(part, time.time_ns())
+                await asyncio.sleep(0)
 
     def _is_behind(self, events: int, now: int) -> bool:
         if events >= BACKLOG:
@@ -228,29 +235,14 @@ class Aggregator:
         return now < self._behind_until
 
     def _take_live(self, entries: Sequence[Entry], now: int) -> None:
-        """All but gaps of a venue as a whole: the other reader brings them, in their turn with those from before the start."""
-        self._board.take([entry.event for entry in entries if type(entry.event) is not Gap], now)
+        if self._catch_up.unbegun:
+            for entry in entries:
+                self._catch_up.started(entry.stream, entry.id)
+        self._board.take([entry.event for entry in entries], now)
 
     def _take_past(self, entries: Sequence[Entry], now: int) -> None:
-        """All but states of a venue as a whole."""
-        past: list[AnyEvent] = []
-        present: list[AnyEvent] = []
-        for entry in entries:
-            if type(entry.event) is not Status:
-                self._catch_up.started(entry.stream, entry.id)
-                (past if self._catch_up.is_behind(entry.stream) else present).append(entry.event)
-        self._board.take(past, now, quiet=True)
-        self._board.take(present, now)
-
-    def _learn(self, now: int) -> None:
-        """See what has been caught up with: those windows are known from now on."""
-        known = self._catch_up.reached(self._past.cursors)
-        for name, second in known.items():
-            self._board.instrument(name, now).known_from(second)
-        if known:
-            log.info("aggregator.caught_up", instruments=len(known), left=len(self._catch_up))
-            self._board.changed(known, now)
-            self._look_again(now)
+        """All but states of a venue as a whole, which are past. A gap of its may be taken twice, which is no more than once."""
+        self._board.take([entry.event for entry in entries if type(entry.event) is not Status], now, quiet=True)
 
     async def _publish_after(self, events: int, *, behind: bool) -> None:
         """Publish what is due: all of it, or a share that these events pay for."""
@@ -304,7 +296,5 @@ def _foreign(_: Foreign) -> None:
     FOREIGN.inc()
 
 
-def _parts(entries: Sequence[Entry], *, behind: bool, every_change: bool) -> Iterable[Sequence[Entry]]:
-    """What is done at a time: each event by itself where every change is to be published, unless we are behind."""
-    size = 1 if every_change and not behind else SLICE * 4
+def _parts(entries: Sequence[Entry], size: int) -> Iterable[Sequence[Entry]]:
     return [entries] if len(entries) <= size else [entries[at : at + size] for at in range(0, len(entries), size)]

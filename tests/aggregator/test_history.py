@@ -37,9 +37,10 @@ def test_a_stream_is_read_from_where_it_matters(extent: Extent, expected: Plan) 
 
 def begun(**extent: Extent) -> CatchUp:
     """Catching up with the streams of one instrument and one venue."""
-    found = [Found("trade", "X", TRADES), Found("gap", "X", GAPS), Found("venue", "kraken", VENUE)]
     catch_up = CatchUp()
-    catch_up.begin(found, {one.stream: plan(extent.get(one.kind, Extent(None, None)), START_S) for one in found})
+    for one in (Found("trade", "X", TRADES), Found("gap", "X", GAPS), Found("venue", "kraken", VENUE)):
+        how = plan(extent.get(one.kind, Extent(None, None)), START_S)
+        assert catch_up.begin(one, how) == catch_up.is_behind(one.stream)
     return catch_up
 
 
@@ -47,10 +48,12 @@ def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
     """Trades, its gaps, and the venues' own streams, which may tell of gaps in anything."""
     catch_up = begun(trade=Extent(at(-100), at(50, 3)), gap=Extent(at(-100), at(40)), venue=Extent(at(-100), at(45)))
     assert (catch_up.is_behind(TRADES), len(catch_up)) == (True, 1)
-    assert catch_up.reached({TRADES: at(50, 2), GAPS: at(40), VENUE: at(45)}) == {}
-    assert catch_up.reached({TRADES: at(50, 3), GAPS: at(40)}) == {"X": START_S}
+    assert catch_up.reached({TRADES: at(50, 2), GAPS: at(40), VENUE: at(45)}) == [GAPS, VENUE]
+    assert catch_up.known() == {}
+    assert catch_up.reached({TRADES: at(50, 3)}) == [TRADES]
     assert not catch_up.is_behind(TRADES)
-    assert (len(catch_up), catch_up.reached({TRADES: at(60)})) == (0, {})
+    assert catch_up.known() == {"X": START_S}
+    assert (len(catch_up), catch_up.reached({TRADES: at(60)}), catch_up.known()) == (0, [], {})
 
 
 @pytest.mark.parametrize("last", ["gap", "venue"])
@@ -58,26 +61,28 @@ def test_every_stream_has_to_be_read(last: str) -> None:
     """Whichever comes last."""
     streams = {"trade": TRADES, "gap": GAPS, "venue": VENUE}
     catch_up = begun(**{kind: Extent(at(-100), at(50)) for kind in streams})
-    assert catch_up.reached({stream: at(50) for kind, stream in streams.items() if kind != last}) == {}
-    assert catch_up.reached({streams[last]: at(51)}) == {"X": START_S}
+    assert len(catch_up.reached({stream: at(50) for kind, stream in streams.items() if kind != last})) == 2
+    assert catch_up.known() == {}
+    assert catch_up.reached({streams[last]: at(51)}) == [streams[last]]
+    assert catch_up.known() == {"X": START_S}
 
 
 def test_a_stream_without_entries_is_known_from_its_first() -> None:
     """And not before: nobody may be recording."""
     catch_up = begun()
-    assert catch_up.reached({TRADES: "0-0"}) == {}
+    assert catch_up.known() == {}
     catch_up.started(GAPS, at(5))
-    assert catch_up.reached({}) == {}
+    assert catch_up.known() == {}
     catch_up.started(TRADES, at(10))
     catch_up.started(TRADES, at(20))
-    assert catch_up.reached({}) == {"X": START_S + 12}
+    assert catch_up.known() == {"X": START_S + 12}
 
 
 def test_a_stream_with_nothing_new_is_no_history() -> None:
     """Its last entry is older than any window."""
     catch_up = begun(trade=Extent(at(-9_000), at(-8_000)))
     assert not catch_up.is_behind(TRADES)
-    assert catch_up.reached({}) == {"X": START_S}
+    assert catch_up.known() == {"X": START_S}
 
 
 async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:

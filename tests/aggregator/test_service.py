@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
@@ -170,8 +171,9 @@ async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, v
             await wait_until(there, what=f"complete: {expected}")
 
         await complete(expected=True)
-        event = msgspec.structs.replace(trade("binance", "100", "1", time.time_ns()), epoch=7, seq=5)
-        await client.xadd(stream, {"d": encode(event)})
+        for seq in (3, 6):
+            event = msgspec.structs.replace(trade("binance", "100", "1", time.time_ns()), epoch=7, seq=seq)
+            await client.xadd(stream, {"d": encode(event)})
         await complete(expected=False)
 
 
@@ -291,7 +293,10 @@ async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, mon
     async with venue(valkey, "binance") as binance, aggregator(valkey):
         await binance.live_on()
         await binance.quote("100", "101")
-        await asyncio.sleep(0)
+        before = REGISTRY.get_sample_value("crosstape_aggregator_events_total", {"kind": "quote"}) or 0
+        await wait_until(
+            lambda: (REGISTRY.get_sample_value("crosstape_aggregator_events_total", {"kind": "quote"}) or 0) > before, what="it taken"
+        )
         assert await published(client) == []
         monkeypatch.setattr(service, "QUEUE", 10)
         await wait_for_legs(client, {"binance": None})

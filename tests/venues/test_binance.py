@@ -59,7 +59,7 @@ def test_depth_keeps_the_numbers_that_link_it() -> None:
         "BTC-USDT",
         1_767_225_600_200_000_000,
         7,
-        ((Decimal("91000.1"), Decimal("3.2")), (Decimal("90999"), Decimal(0))),
+        ((Decimal("91000.1"), Decimal("3.2")), (Decimal(90999), Decimal(0))),
         ((Decimal("91000.3"), Decimal(1)),),
         101,
         103,
@@ -107,9 +107,20 @@ def test_frames_without_a_wrapper_are_read_too() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["kline", "kline_zone", "mini_ticker", "mini_tickers", "avg_price", "reference_price", "block_trade", "partial_depth", "window_ticker", "raw_kline",
-     "raw_partial_depth"],
-)  # fmt: skip
+    [
+        "kline",
+        "kline_zone",
+        "mini_ticker",
+        "mini_tickers",
+        "avg_price",
+        "reference_price",
+        "block_trade",
+        "partial_depth",
+        "window_ticker",
+        "raw_kline",
+        "raw_partial_depth",
+    ],
+)
 def test_known_streams_without_anything_for_the_tape_are_silent(name: str) -> None:
     """They are documented, so they are no surprise."""
     assert parse(BINANCE[name]) == []

@@ -43,7 +43,8 @@ def test_a_ticker_holds_a_quote_and_the_day() -> None:
     """The venue does not say what the day opened at, nor its volume in quote units."""
     assert parse(KRAKEN["ticker"]) == [
         Quote(
-            "kraken", "BTC-USD", 1_767_225_602_000_003_000, 7, Decimal("91000.0"), Decimal("12.31628629"), Decimal("91000.1"), Decimal("0.31232000")
+            "kraken", "BTC-USD", 1_767_225_602_000_003_000, 7, Decimal("91000.0"), Decimal("12.31628629"),
+            Decimal("91000.1"), Decimal("0.31232"),
         ),
         Ticker(
             "kraken", "BTC-USD", 1_767_225_602_000_003_000, 7, Decimal("91000.1"), None, Decimal("92000.0"), Decimal("90000.3"),
@@ -118,7 +119,9 @@ def test_the_engines_state_is_the_venues(name: str, state: FeedState, reason: st
 
 def test_replies_are_told_apart() -> None:
     """One acknowledgement a symbol; an error may name the symbol, or nothing."""
-    assert parse(*(KRAKEN[name] for name in ("ack", "unsubscribed", "already", "refused", "refused_depth", "complaint", "bare_error", "pong"))) == [
+    names = ("ack", "unsubscribed", "already", "refused", "refused_depth", "complaint", "bare_error", "pong")
+
+    assert parse(*(KRAKEN[name] for name in names)) == [
         Ack(11, "book", ("BTC/USD",)),
         Ack(12, "book", ("BTC/USD",), unsubscribed=True),
         Ack(14, None, ("BTC/USD",)),

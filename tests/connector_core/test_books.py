@@ -1,0 +1,431 @@
+"""Books: the levels, and how they are kept true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crosstape_connector import books
+from crosstape_connector.books import BookSync, ImpossibleLevelError, Ladder, Outcome
+from crosstape_connector.venue import BookRule, BookSnapshot, BookUpdate
+from crosstape_connector.venues import binance
+from crosstape_schemas import GapCause, Level
+
+
+def levels(text: str) -> tuple[Level, ...]:
+    """`price:size price:size`."""
+    return tuple((Decimal(price), Decimal(size)) for price, size in (pair.split(":") for pair in text.split()))
+
+
+def snapshot(bids: str, asks: str, sequence: int | None = None, *, checksum: int | None = None, partial: bool = False) -> BookSnapshot:
+    """Of instrument X, received at 1."""
+    return BookSnapshot("X", None, 1, levels(bids), levels(asks), sequence, checksum, partial=partial)
+
+
+def update(bids: str = "", asks: str = "", first: int | None = None, last: int | None = None, *, checksum: int | None = None) -> BookUpdate:
+    """Of instrument X, received at its last number (or 2)."""
+    return BookUpdate("X", None, last or 2, levels(bids), levels(asks), first, last, checksum=checksum)
+
+
+BY_REST = BookRule(snapshot="rest", bridges=binance.chain, follows=binance.chain)
+IN_STREAM = BookRule(snapshot="stream")
+
+
+def sum_of_sizes(bids: Sequence[Level], asks: Sequence[Level]) -> int:
+    """A checksum that a test can compute in its head."""
+    return int(sum(size for _, size in (*bids, *asks)))
+
+
+CHECKED = BookRule(snapshot="stream", checksum=sum_of_sizes, truncates=True)
+
+
+def synced(rule: BookRule = BY_REST, *, at: int = 100) -> BookSync:
+    """A book that is live at that number: bids 10, 9, asks 11, 12, of size 1 each."""
+    sync = BookSync(rule, 2)
+    assert sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", at)) is Outcome.SYNCED
+    return sync
+
+
+# ---- one side
+
+
+@given(
+    changes=st.lists(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3)), max_size=6), max_size=12),
+    best_last=st.booleans(),
+    depth=st.integers(1, 6),
+)
+def test_a_ladder_is_what_a_plain_dict_would_be(changes: list[list[tuple[int, int]]], *, best_last: bool, depth: int) -> None:
+    """After any changes: the same levels, best first, cut alike."""
+    ladder, plain = Ladder(best_last=best_last), dict[Decimal, Decimal]()
+    for change in changes:
+        rows = [(Decimal(price), Decimal(size)) for price, size in change]
+        ladder.apply(rows)
+        for price, size in rows:
+            if size:
+                plain[price] = size
+            else:
+                plain.pop(price, None)
+        whole = sorted(plain.items(), reverse=best_last)
+        assert ladder.top(20) == whole
+        assert ladder.top(depth) == whole[:depth]
+        assert ladder.best() == (whole[0] if whole else None)
+        assert sorted(ladder.cut(depth)) == sorted(price for price, _ in whole[depth:])
+        plain = dict(whole[:depth])
+        assert ladder.top(20) == whole[:depth]
+        assert ladder.prices == sorted(ladder.sizes)
+
+
+def test_one_price_is_one_level_however_it_is_written() -> None:
+    """Trailing zeros differ on some venues."""
+    ladder = Ladder(levels("1.10:2"), best_last=True)
+
+    ladder.apply(levels("1.1:0.0"))
+
+    assert ladder.best() is None
+
+
+def test_a_snapshot_may_hold_levels_without_size() -> None:
+    """They are none."""
+    assert Ladder(levels("2:0 1:1"), best_last=True).best() == (Decimal(1), Decimal(1))
+
+
+@pytest.mark.parametrize("row", ["-1:1", "0:1", "0:0", "1:-1", "NaN:1", "1:NaN", "sNaN:0", "1:Infinity", "Infinity:1"])
+def test_an_impossible_level_is_an_error(row: str) -> None:
+    """In a snapshot and in an update."""
+    with pytest.raises((ImpossibleLevelError, ArithmeticError)):
+        Ladder(best_last=True).apply(levels(row))
+    with pytest.raises((ImpossibleLevelError, ArithmeticError)):
+        Ladder(levels(row), best_last=True)
+
+
+# ---- a snapshot by REST
+
+
+def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
+    """What it holds already is left out; the first that goes on from it bridges."""
+    sync = BookSync(BY_REST, 10)
+    assert sync.update(update("10:5", first=98, last=99)) is Outcome.NOTHING
+    assert sync.wanted == "start"
+    sync.asked()
+    assert sync.update(update("10:7", first=100, last=101)) is Outcome.NOTHING
+    assert sync.wanted is None
+
+    assert sync.snapshot(snapshot("10:6", "11:1", 100)) is Outcome.SYNCED
+
+    assert (sync.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 101)
+    assert (sync.proofs.links, sync.proofs.bridged, sync.proofs.snapshots) == (1, 1, 1)
+    assert sync.update(update("10:8", first=102, last=102)) is Outcome.APPLIED
+
+
+def test_a_snapshot_may_come_before_any_update() -> None:
+    """A thin market: the book is good as it is, and the first update must bridge it."""
+    sync = BookSync(BY_REST, 10)
+    sync.start()
+    assert sync.wanted == "start"
+    sync.asked()
+    assert sync.snapshot(snapshot("10:1", "11:1", 100)) is Outcome.SYNCED
+    sync.start()
+    assert sync.wanted is None
+
+    assert sync.update(update("10:9", first=99, last=100)) is Outcome.NOTHING
+    assert sync.update(update("10:2", first=101, last=103)) is Outcome.APPLIED
+    assert (sync.proofs.bridged, sync.proofs.skipped) == (1, 1)
+
+
+def test_a_stream_that_begins_after_the_snapshot_is_a_break() -> None:
+    """Something lies between them that nobody saw."""
+    sync = synced()
+
+    assert sync.update(update("10:2", first=102, last=103)) is Outcome.BROKEN
+
+    assert sync.fault.cause is GapCause.SEQUENCE
+    assert not sync.live
+    assert sync.snapshot(snapshot("10:3", "11:1", 102)) is Outcome.SYNCED, "the update that broke it is the first of the new run"
+    assert sync.bids.best() == (Decimal(10), Decimal(2))
+
+
+def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
+    """It may come from a cache."""
+    sync = BookSync(BY_REST, 10)
+    sync.update(update("10:5", first=200, last=201))
+    sync.asked()
+
+    assert sync.snapshot(snapshot("10:1", "11:1", 100)) is Outcome.NOTHING
+
+    assert sync.wanted == "the snapshot is older than the stream"
+    sync.asked()
+    assert sync.attempt == 2
+    assert sync.snapshot(snapshot("10:1", "11:1", 199)) is Outcome.SYNCED
+
+
+def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
+    """The book is not true from here; what comes is held for the next snapshot."""
+    sync = synced()
+    sync.update(update("10:2", first=101, last=101))
+
+    assert sync.update(update("10:3", first=105, last=106)) is Outcome.BROKEN
+
+    assert (sync.fault.cause, sync.fault.missed, sync.wanted) == (GapCause.SEQUENCE, 3, "sequence")
+    assert sync.update(update("10:4", first=107, last=107)) is Outcome.NOTHING
+    assert sync.snapshot(snapshot("10:9", "11:1", 106)) is Outcome.SYNCED
+    assert sync.bids.best() == (Decimal(10), Decimal(4))
+
+
+def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
+    """A snapshot from before the hole is then older than the stream."""
+    sync = BookSync(BY_REST, 10)
+    sync.update(update("10:1", first=100, last=101))
+    sync.asked()
+    assert sync.update(update("10:2", first=110, last=111)) is Outcome.NOTHING
+
+    assert sync.snapshot(snapshot("10:9", "11:1", 101)) is Outcome.NOTHING
+    assert sync.snapshot(snapshot("10:9", "11:1", 110)) is Outcome.SYNCED
+    assert (sync.proofs.holes, sync.proofs.refused) == (1, 1)
+
+
+def test_an_update_that_the_book_holds_already_is_skipped() -> None:
+    """As the second of two connections would send it."""
+    sync = synced()
+    sync.update(update("10:2", first=101, last=105))
+
+    assert sync.update(update("10:7", first=103, last=104)) is Outcome.NOTHING
+    assert sync.update(update("10:3", first=106, last=106)) is Outcome.APPLIED
+    assert sync.proofs.skipped == 1
+
+
+def test_updates_without_numbers_cannot_be_linked() -> None:
+    """A rule by numbers breaks on them."""
+    sync = synced()
+    sync.update(update(first=101, last=101))
+
+    assert sync.update(update("10:7")) is Outcome.BROKEN
+    assert sync.fault.missed is None
+
+
+def test_the_buffer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it all is dropped and the snapshot asked for again."""
+    monkeypatch.setattr(books, "BUFFER", 10)
+    sync = BookSync(BY_REST, 10)
+    sync.update(update("10:1 9:1 8:1", first=1, last=1))
+    sync.asked()
+    sync.update(update("10:1 9:1 8:1", first=2, last=2))
+
+    assert sync.update(update("10:1 9:1 8:1", first=3, last=3)) is Outcome.BROKEN
+
+    assert sync.fault.cause is GapCause.OVERFLOW
+    assert sync.wanted is not None
+    sync.asked()
+    sync.update(update("10:4", first=4, last=4))
+    assert sync.snapshot(snapshot("10:1", "11:1", 3)) is Outcome.SYNCED
+
+
+def test_a_snapshot_nobody_asked_for_changes_nothing() -> None:
+    """A recording may hold more of them than were needed."""
+    sync = synced()
+
+    assert sync.snapshot(snapshot("10:5", "11:5", 100)) is Outcome.NOTHING
+    assert sync.proofs.unused == 1
+
+
+# ---- a snapshot that does not tell all
+
+
+def renewing() -> BookSync:
+    """A live book whose market has left the range of its snapshot, which was asked for anew."""
+    sync = BookSync(BY_REST, 10)
+    sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", 100, partial=True))
+    sync.reaches(levels("10:1 9:1"), levels("11:1 12:1"))
+    assert sync.wanted is None
+    sync.update(update("8:1", first=101, last=101))
+    sync.reaches(levels("10:1 9:1 8:1"), levels("11:1 12:1"))
+    assert sync.wanted is not None
+    sync.asked()
+    return sync
+
+
+def test_beyond_the_range_of_a_snapshot_it_is_renewed_while_the_book_lives() -> None:
+    """Levels out there are unknown until they change. The renewed book is that of the stream, with all levels."""
+    sync = renewing()
+    sync.reaches(levels("8:1"), levels("11:1"))
+    assert sync.wanted is None, "asked once"
+    assert sync.update(update("10:3", first=102, last=102)) is Outcome.APPLIED
+
+    assert sync.snapshot(snapshot("10:1 9:1 8:1 7:4", "11:1 12:1", 101)) is Outcome.SYNCED
+
+    assert sync.live
+    assert sync.bids.top(9) == list(levels("10:3 9:1 8:1 7:4"))
+    assert sync.update(update("10:4", first=103, last=103)) is Outcome.APPLIED
+
+
+def test_a_renewal_that_is_too_old_leaves_the_book_as_it_is() -> None:
+    """It is asked for again."""
+    sync = renewing()
+    sync.update(update("10:3", first=102, last=102))
+
+    assert sync.snapshot(snapshot("10:1", "11:1", 90)) is Outcome.NOTHING
+
+    assert sync.live
+    assert sync.wanted == "the snapshot is older than the stream"
+    assert sync.update(update("10:4", first=103, last=103)) is Outcome.APPLIED
+
+
+def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The buffer's bound costs the renewal, not the book."""
+    sync = renewing()
+    monkeypatch.setattr(books, "BUFFER", 3)
+    sync.update(update("10:3", first=102, last=102))
+
+    assert sync.update(update("10:4", first=103, last=103)) is Outcome.APPLIED
+
+    assert sync.live
+    sync.reaches(levels("8:1"), levels("11:1"))
+    assert sync.wanted is not None
+
+
+def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
+    """The levels that the market has moved to are not known."""
+    sync = BookSync(BY_REST, 10)
+    sync.snapshot(snapshot("10:1", "11:1", 100, partial=True))
+
+    sync.reaches((), levels("11:1"))
+
+    assert sync.wanted is not None
+
+
+# ---- a snapshot in the stream
+
+
+def test_updates_without_a_snapshot_are_dropped() -> None:
+    """There is nothing to apply them to."""
+    sync = BookSync(IN_STREAM, 10)
+    sync.start()
+
+    assert sync.update(update("10:1")) is Outcome.NOTHING
+    assert (sync.proofs.unproven, sync.wanted) == (1, None)
+
+
+def test_a_second_snapshot_replaces_the_first() -> None:
+    """It may come at any time."""
+    sync = synced(IN_STREAM)
+
+    assert sync.snapshot(snapshot("5:1", "6:1")) is Outcome.SYNCED
+    assert sync.bids.top(9) == list(levels("5:1"))
+
+
+def test_a_crossed_book_is_broken() -> None:
+    """Best bid at or above best ask: something was missed, whatever the numbers say."""
+    sync = synced(IN_STREAM)
+
+    assert sync.update(update("11:1")) is Outcome.BROKEN
+
+    assert (sync.fault.reason, sync.wanted, sync.proofs.crossed) == ("crossed", "crossed", 1)
+    assert sync.snapshot(snapshot("7:1", "6:1")) is Outcome.BROKEN
+    assert not sync.live
+
+
+def test_an_impossible_level_breaks_the_book() -> None:
+    """Part of the frame may have been applied: nothing in the book can be trusted."""
+    sync = synced(IN_STREAM)
+
+    assert sync.update(update("9:5", "12:NaN")) is Outcome.BROKEN
+    assert sync.snapshot(snapshot("9:-1", "12:1")) is Outcome.BROKEN
+    assert sync.proofs.impossible == 2
+
+
+def test_a_checksum_proves_each_frame_after_the_cut() -> None:
+    """What falls out of the depth is told as removals."""
+    sync = BookSync(CHECKED, 2)
+    assert sync.snapshot(snapshot("10:1 9:2 8:50", "11:1", checksum=4)) is Outcome.SYNCED
+
+    assert sync.update(update("9.5:5", checksum=7)) is Outcome.APPLIED
+
+    assert sync.bids.top(9) == list(levels("10:1 9.5:5"))
+    assert sync.cut == (levels("9:0"), ())
+    assert sync.proofs.checksums_ok == 2
+    assert sync.update(update("9.5:6", checksum=7)) is Outcome.BROKEN
+    assert (sync.fault.cause, sync.proofs.checksums_bad) == (GapCause.CHECKSUM, 1)
+
+
+def test_a_snapshot_that_fails_its_checksum_is_none() -> None:
+    """It is asked for again, as the second attempt."""
+    sync = BookSync(CHECKED, 2)
+    assert sync.snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
+    sync.asked()
+    assert sync.snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
+    sync.asked()
+    assert sync.attempt == 2
+
+
+def test_the_acknowledged_depth_is_the_one_that_is_cut_at() -> None:
+    """A recording may have been made with another than ours."""
+    sync = BookSync(CHECKED, 2)
+
+    sync.snapshot(BookSnapshot("X", None, 1, levels("10:1 9:1 8:1 7:1"), (), depth=3))
+
+    assert len(sync.bids.prices) == 3
+
+
+def test_a_book_that_lived_for_a_while_begins_its_attempts_anew() -> None:
+    """One that breaks at once again does not: the pauses must grow."""
+    sync = synced(IN_STREAM)
+    for attempt in (1, 2, 3):
+        assert sync.fail(GapCause.SEQUENCE, "elsewhere")
+        sync.asked()
+        assert sync.attempt == attempt
+        sync.snapshot(snapshot("10:1", "11:1"))
+    for _ in range(books.SETTLED):
+        sync.update(update("10:2"))
+    sync.fail(GapCause.SEQUENCE, "elsewhere")
+    sync.asked()
+
+    assert sync.attempt == 1
+    assert not sync.fail(GapCause.SEQUENCE, "broken already")
+
+
+def test_counts_have_names() -> None:
+    """As the summary and the metrics show them."""
+    counts = synced().proofs.counts()
+
+    assert counts["snapshots"] == 1
+    assert set(counts) >= {"links", "bridged", "checksums_ok", "checksums_bad", "crossed"}
+
+
+# ---- whatever happens
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["update", "hole", "repeat", "snapshot", "old snapshot"]), st.integers(1, 9), st.integers(0, 3)),
+        max_size=40,
+    )
+)
+def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -> None:
+    """A venue's book beside ours: whatever is lost, repeated or late, while ours says that it is live it has the same levels."""
+    truth: list[dict[Decimal, Decimal]] = [{}]  # the bids after each numbered change
+    sync = BookSync(BY_REST, 10)
+    last: BookUpdate | None = None
+    for what, price, size in steps:
+        if what in ("update", "hole"):
+            bids = dict(truth[-1])
+            if size:
+                bids[Decimal(price)] = Decimal(size)
+            else:
+                bids.pop(Decimal(price), None)
+            truth.append(bids)
+            number = len(truth) - 1
+            last = BookUpdate("X", None, number, ((Decimal(price), Decimal(size)),), (), number, number)
+            if what == "update":
+                sync.update(last)
+        elif what == "repeat" and last is not None:
+            sync.update(last)
+        elif what != "repeat":
+            number = max(0, len(truth) - 1 - (5 if what == "old snapshot" else size))
+            if sync.wanted is not None:
+                sync.asked()
+            sync.snapshot(BookSnapshot("X", None, number, tuple(truth[number].items()), (), number))
+        if sync.live and sync.sequence is not None:
+            assert dict(sync.bids.sizes) == truth[sync.sequence]

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from crosstape_simulator import coinbase_products
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
 from crosstape_simulator.coinbase_exchange import ExchangeFeed
 from crosstape_simulator.connection import BINARY, TEXT, Connection, Topic
@@ -281,6 +282,11 @@ class RecordedRest:
         for recording in recordings:
             for key, bodies in recording.rest.items():
                 self._answers.setdefault(key, []).extend(bodies)
+        exchange, advanced = (coinbase_products.EXCHANGE, ""), (coinbase_products.ADVANCED, "")
+        if venue == "coinbase" and advanced in self._answers:
+            self._answers.setdefault(exchange, [coinbase_products.to_exchange(body) for body in self._answers[advanced]])
+        if venue == "coinbase" and exchange in self._answers:
+            self._answers.setdefault(advanced, [coinbase_products.to_advanced(body) for body in self._answers[exchange]])
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The recorded body, or the venue's error for what it does not know."""

@@ -276,6 +276,19 @@ async def test_a_played_venue_beside_synthetic_ones(tmp_path: Path) -> None:
             assert (await client.read())["channel"] == "status"
 
 
+@pytest.mark.parametrize("recorded", ["/products", "/api/v3/brokerage/market/products"])
+async def test_either_list_of_coinbases_products_makes_the_other(tmp_path: Path, recorded: str) -> None:
+    """A recording holds one; a client may want the other."""
+    exchange = [{"id": "BTC-USD", "base_currency": "BTC", "quote_currency": "USD", "quote_increment": "0.01", "status": "online"}]
+    row = {"product_id": "BTC-USD", "base_currency_id": "BTC", "quote_currency_id": "USD", "quote_increment": "0.01", "status": "online"}
+    body = json.dumps(exchange if recorded == "/products" else {"products": [row]})
+    lines = [{"t": T0, "c": 0, "d": "rest", "u": f"https://x{recorded}", "f": body}]
+    async with played(capture(tmp_path / "x.jsonl", "coinbase", ADVANCED, lines)) as made:
+        assert (await get(made, "coinbase", "/products"))[1] == exchange
+        (found,) = (await get(made, "coinbase", "/api/v3/brokerage/market/products?product_type=SPOT"))[1]["products"]
+        assert row.items() <= found.items()
+
+
 def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
     """With its name, and the line if one is broken; a line cut short at the end is where the recorder was killed."""
     path = tmp_path / "x.jsonl"

@@ -161,6 +161,7 @@ class Connector:
         )
         self.supervisor = Supervisor(desk, ())
         self._listing: Listing | None = None
+        self._trouble = ""  # why there is no listing yet
         self._selection = Selection({}, dict.fromkeys(own.instruments, "the venue's instruments are not known yet"))
         self._taken: set[str] = set()
         self._told: set[str] = set()
@@ -240,8 +241,9 @@ class Connector:
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
         if not self._taken:
-            reason = "no instruments that can be taken" if self._listing is not None else "instruments not known yet"
-            return (FeedState.CONNECTING if self._listing is None else FeedState.DOWN), reason
+            if self._listing is not None:
+                return FeedState.DOWN, "none of the wanted instruments can be taken"
+            return (FeedState.DOWN if self._trouble else FeedState.CONNECTING), self._trouble
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
     def _status(self, state: FeedState, reason: str, instrument: str = VENUE_WIDE) -> Status:
@@ -279,6 +281,7 @@ class Connector:
                 get = instruments.load if self._listing is None else instruments.fetch
                 listing = await get(self._rest, self._venue, self._cache)
             except RestFailed as exc:
+                self._trouble = f"instruments: {exc}"
                 wait_s = max(next(waits), exc.retry_after_s or 0.0)
                 log.warning("instruments.failed", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
                 await asyncio.sleep(wait_s)

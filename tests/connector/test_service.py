@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator
@@ -128,6 +129,52 @@ async def test_what_is_pending_at_the_end_is_published(world: World) -> None:
     assert world.server.peer.close_code == 1000
 
 
+PROCESS = """
+import sys
+
+import msgspec
+
+from crosstape.lifecycle import main
+from crosstape.settings import Settings
+from crosstape_connector.service import run
+from crosstape_connector.venues import VENUES
+from tests.connector.fake_venue import fake
+
+VENUES["fake"] = fake()
+settings = msgspec.json.decode(sys.argv[1], type=Settings)
+raise SystemExit(main(lambda: run(settings, "fake")))
+"""
+
+
+async def test_a_process_that_gets_sigterm_loses_nothing(world: World, tmp_path: Path) -> None:
+    """As `docker stop` does it: exit code 0, the last trade that it read on the tape, the capture whole."""
+    connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(tmp_path / "captures"), instruments_refresh_s=3600.0)
+    settings = msgspec.structs.replace(world.settings, connector=connector)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROCESS,
+        msgspec.json.encode(settings).decode(),
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        await subscribed(world.server)
+        await world.server.peer.send(*[trade("AAAUSD", number) for number in range(1, 5001)])
+        await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the first trade")
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    (path,) = (tmp_path / "captures").iterdir()
+    lines = [json.loads(line) for line in zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines()]
+    read = [line for line in lines if line.get("d") == "in" and '"trades"' in line["f"] and '"ch"' in line["f"]]
+    assert len(await world.stream("trade:AAA-USD")) == len(read)
+    assert lines[-1]["d"] == "close"
+
+
 async def test_what_could_not_be_published_is_told(world: World) -> None:
     """The bus does not answer within `run.drain_s`: the log says how many events are lost."""
     world.settings = msgspec.structs.replace(world.settings, run=msgspec.structs.replace(world.settings.run, drain_s=0.2))
@@ -235,12 +282,14 @@ async def test_it_starts_from_the_cache_when_rest_is_down(world: World) -> None:
 
 
 async def test_it_waits_for_a_venue_whose_instruments_it_cannot_get(world: World) -> None:
-    """No cache and no REST: up, connecting on the tape, and on its way when REST is back."""
+    """No cache and no REST: up, down on the tape with the reason, and on its way when REST is back."""
     world.server.answers = [web.Response(status=500)]
     async with world.running():
         await wait_until(lambda: world.has("venue:fake", 3), what="signs of life")
         assert world.server.peers == []
         await subscribed(world.server)
+    reasons = [event.reason for event in await world.stream("venue:fake") if isinstance(event, Status)]
+    assert any(reason.startswith("instruments: ") and reason.endswith("HTTP 500") for reason in reasons)
 
 
 def _value(name: str, **labels: str) -> float | None:

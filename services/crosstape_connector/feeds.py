@@ -182,8 +182,8 @@ class Feeds:
         return _NOTHING
 
     def rejected(self, topic: Topic, reason: str, now: int) -> Sequence[Event]:
-        """The venue refused: `down`, with its reason."""
-        return [event for record in self._of(topic) for event in record.turn(FeedState.DOWN, reason, now)]
+        """The venue refused: `down`, with its reason. If there were data before, what is missed is a gap, as after `lost`."""
+        return self.interrupted([Feed(record.kind, record.instrument) for record in self._of(topic)], now, reason)
 
     def lost(self, topics: Iterable[Topic], now: int, reason: str) -> Sequence[Event]:
         """A connection is gone: `down`, books forgotten; a `Gap(disconnect)` follows when data resume, if anything can have been missed."""
@@ -324,7 +324,7 @@ class Feeds:
         events: list[Event] = []
         for name, book in [(name, book) for name, book in self._due.items() if now >= book.due or book.due - now > self._book_interval]:
             del self._due[name]
-            events += self._book_event(book, now)
+            events.append(self._book_event(book, now))
         return events
 
     def _update(self, update: BookUpdate) -> Sequence[Event]:
@@ -403,11 +403,9 @@ class Feeds:
         if book.book is not None:
             if now >= book.due or book.due - now > self._book_interval:
                 self._due.pop(book.instrument, None)
-                events += self._book_event(book, now)
+                events.append(self._book_event(book, now))
             else:
                 self._due[book.instrument] = book
-        if sync.wanted is not None:
-            self._ask(book)
         return events
 
     def _delta(self, book: _BookFeed, change: BookUpdate | BookSnapshot, now: int) -> Delta:
@@ -420,10 +418,9 @@ class Feeds:
             self.venue.id, book.instrument, change.venue_ts, now, (*change.bids, *cut_bids), (*change.asks, *cut_asks), sync.sequence
         )
 
-    def _book_event(self, book: _BookFeed, now: int) -> list[Event]:
+    def _book_event(self, book: _BookFeed, now: int) -> Book:
         record, sync = book.book, book.sync
-        if record is None or not sync.live:
-            return []
+        assert record is not None  # else it is never due
         bids, asks = sync.bids.top(self._book_depth), sync.asks.top(self._book_depth)
         sync.reaches(bids, asks)
         self._ask(book)
@@ -439,7 +436,7 @@ class Feeds:
             record.state,
             sync.sequence,
         )
-        return [record.last]
+        return record.last
 
     def _broken(self, book: _BookFeed, good_ts: int, venue_ts: int | None, now: int) -> list[Event]:
         """Say at once that what was published is not true any more, and ask for a resync."""

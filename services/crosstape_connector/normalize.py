@@ -176,7 +176,7 @@ class _Run:
         try:
             data = line.body()
             connection = self.connections.setdefault(line.c, _Connection(self.url))
-            outputs = self._parser(connection, data)(data, self.now)
+            outputs = self._parser(connection, data)(data, self.now if line.t is None else line.t)
         except FRAME_ERRORS as exc:
             self._unhandled(exc, data)
             return []
@@ -238,7 +238,7 @@ class _Run:
             if venue.snapshots is None or symbol is None or symbol not in self.symbols:
                 summary.rest["unused"] += 1
                 return []
-            snapshot = venue.snapshots.parse(data, self.symbols[symbol], self.now)
+            snapshot = venue.snapshots.parse(data, self.symbols[symbol], self.now if line.t is None else line.t)
         except FRAME_ERRORS as exc:
             self._unhandled(exc, data)
             return []

@@ -162,6 +162,26 @@ def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
     assert sync.snapshot(snapshot("10:1", "11:1", 199)) is Outcome.SYNCED
 
 
+def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
+    """Then the snapshot was no beginning either."""
+    sync = BookSync(BY_REST, 10)
+    sync.update(update("12:5", first=101, last=101))
+    sync.asked()
+
+    assert sync.snapshot(snapshot("10:1", "11:1", 100)) is Outcome.BROKEN
+    assert sync.fault.reason == "crossed"
+
+
+def test_without_numbers_all_that_was_held_follows_the_snapshot() -> None:
+    """A venue may give none: nothing is proven then, and nothing lost."""
+    sync = BookSync(BookRule(snapshot="rest"), 10)
+    sync.update(update("10:5"))
+    sync.asked()
+
+    assert sync.snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
+    assert sync.bids.best() == (Decimal(10), Decimal(5))
+
+
 def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
     """The book is not true from here; what comes is held for the next snapshot."""
     sync = synced()

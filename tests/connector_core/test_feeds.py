@@ -258,6 +258,16 @@ def test_a_refused_topic_is_down_with_the_venues_reason() -> None:
     assert found.rejected(Topic("advanced", "heartbeats", "B"), "", 7) == []
 
 
+def test_a_feed_that_was_refused_after_it_spoke_has_a_gap() -> None:
+    """It may have been asked for anew, and be accepted later."""
+    found = feeds("binance")
+    found.opened([QUOTES], 900)
+    found.take(quote())
+    found.rejected(QUOTES, "busy", 1_100)
+
+    assert only(Gap, found.take(quote(at=1_200)))[0].from_ts == 1_000
+
+
 def test_a_connection_that_is_replaced_is_not_missed() -> None:
     """Two have the feed for a moment; the older one's end changes nothing."""
     found = feeds("binance")

@@ -150,6 +150,13 @@ def test_frames_without_a_receive_time_have_that_of_the_venue() -> None:
     assert times[0] == new_year + 100_000_009
 
 
+def test_lines_may_be_a_little_out_of_order() -> None:
+    """Each frame keeps the time it was received at."""
+    lines = capture("binance", line("in", 20, BINANCE["trade"]), line("in", 15, BINANCE["trade_taker_buys"]))
+
+    assert [event.received_ts for event in run("binance", lines)[0] if isinstance(event, Trade)] == [20, 15]
+
+
 def test_a_closed_connection_leaves_a_gap() -> None:
     """Told when its data are back; a connection opened again under the same number closed the one before."""
     first, second = (BINANCE["book_ticker"].replace(b"70001", number) for number in (b"70001", b"70009"))

@@ -66,6 +66,13 @@ def test_a_venue_is_found_by_its_name() -> None:
 
 def test_a_bad_frame_is_counted_by_a_word() -> None:
     """Its error's own, or that of all frames that do not decode."""
+    kinds = {}
+    for name, frame in (("torn", b'{"stream":'), ("no JSON", b"}"), ("other", b'{"stream":1}'), ("no text", b'{"stream":"\xff"}')):
+        with pytest.raises(FRAME_ERRORS) as caught:
+            VENUES["binance"].endpoints[0].parser({})(frame, 7)
+        kinds[name] = frame_error_kind(caught.value)
+
+    assert kinds == {"torn": "truncated", "no JSON": "malformed", "other": "schema", "no text": "encoding"}
     assert frame_error_kind(UnknownFrame()) == "unknown"
     assert frame_error_kind(RecursionError()) == "malformed"
 

@@ -127,6 +127,8 @@ _depth = msgspec.json.Decoder(RawDepth).decode
 _ticker = msgspec.json.Decoder(RawTicker).decode
 _plain = msgspec.json.Decoder(Plain).decode
 _encode = msgspec.json.encode
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
 
 
 def trade_route(instrument: str) -> Route:
@@ -136,7 +138,7 @@ def trade_route(instrument: str) -> Route:
         t = _trade(raw)
         if not positive(t.p, t.q):
             raise FrameError(f"trade {t.t} of {instrument}: {t.q} at {t.p}")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, Side.SELL if t.m else Side.BUY, str(t.t)),)
+        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, SELL if t.m else BUY, str(t.t)),)
 
     return route
 
@@ -148,7 +150,7 @@ def agg_trade_route(instrument: str) -> Route:
         t = _agg_trade(raw)
         if not positive(t.p, t.q):
             raise FrameError(f"aggregate trade {t.a} of {instrument}: {t.q} at {t.p}")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, Side.SELL if t.m else Side.BUY, str(t.a)),)
+        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, SELL if t.m else BUY, str(t.a)),)
 
     return route
 

@@ -123,6 +123,7 @@ class Session:
         self._held: list[Output] | None = [] if standby else None
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
         self._heard_ts = 0
+        self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
         self._records = desk.records(connection.topics)
         self._bad_kinds: set[str] = set()
         self._complaints: set[str] = set()
@@ -258,7 +259,9 @@ class Session:
                     desk.outlet.sample(events[-1])
                     events = ()
                 if not count % FAIR:
+                    self._holding_back = True
                     await desk.flow()
+                    self._holding_back = False
 
     async def _other(self, socket: Socket, message: WSMessageNoDecodeText, received_ts: int) -> None:
         """All that is not a text frame. Raises `ConnectionLost` where it is the end."""
@@ -385,7 +388,8 @@ class Session:
             await asyncio.sleep(poll_s)
             now = time.monotonic()
             # Not the clock alone: a process that was stopped for a minute finds its frames waiting, and must read them first.
-            silent_s = silent_s + min(now - before, 2 * poll_s) if heard_ts == self._heard_ts else 0.0
+            is_silent = heard_ts == self._heard_ts and not self._holding_back
+            silent_s = silent_s + min(now - before, 2 * poll_s) if is_silent else 0.0
             before, heard_ts = now, self._heard_ts
             if silent_s > silence_s:
                 raise ConnectionLost(f"no frame for {silence_s:g} s")
@@ -415,7 +419,7 @@ class Session:
 
     def _look_after_feeds(self) -> None:
         """Call stale what has stopped and subscribe it anew. Raises `ConnectionLost` when that has helped none."""
-        if self._held is not None:
+        if self._held is not None or self._holding_back:
             return
         topics = {Feed(record.kind, record.instrument): topic for topic, records in self._records.items() for record in records}
         records = [record for of in self._records.values() for record in of]

@@ -46,6 +46,9 @@ class Rig:
         capture: Capture | None,
     ) -> None:
         self.tape: list[Event] = []
+        self.flows = asyncio.Event()
+        """Cleared: the bus is so far behind that nothing is to be read."""
+        self.flows.set()
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = Feeds(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
@@ -64,7 +67,7 @@ class Rig:
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
             resync=self.resyncs.dispatch,
-            flow=lambda: asyncio.sleep(0),
+            flow=self._flow,
             capture=capture,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
@@ -73,6 +76,10 @@ class Rig:
     def session(self, connection: Connection | None = None) -> Session:
         """A session of the first connection."""
         return Session(self.desk, connection or self.connections[0], 1)
+
+    async def _flow(self) -> None:
+        await asyncio.sleep(0)
+        await self.flows.wait()
 
     def of(self, kind: type[E], name: str = "") -> list[E]:
         """The events of a kind that are on the tape, of all instruments or of one."""

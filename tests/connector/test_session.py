@@ -57,6 +57,23 @@ async def test_the_setting_for_silence_goes_before_the_venues() -> None:
             await task
 
 
+async def test_a_socket_that_we_hold_back_is_not_silent() -> None:
+    """While the bus is far behind nothing is read: that is ours, and neither the venue's silence nor a feed's."""
+    settings = having(stale_s=0.1, stale_min_s=0.1)
+    async with serving() as server, rigged(server, fake(endpoint(silence_s=0.2)), settings, ["AAAUSD"]) as rig:
+        session = rig.session()
+        async with running(session) as task:
+            await wait_until(session.settled.done, what="subscribed")
+            rig.flows.clear()
+            await server.peer.send(*[trade("AAAUSD", number) for number in range(1, 600)])
+            await wait_until(lambda: rig.of(Trade), what="it reads until it is held back")
+            await asyncio.wait([task], timeout=0.8)
+            assert not task.done()
+            assert FeedState.STALE not in rig.states("AAA-USD", "trade")
+            rig.flows.set()
+            await wait_until(lambda: len(rig.of(Trade)) == 599, what="the rest")
+
+
 async def test_a_venues_ping_is_a_sign_of_life_and_is_answered() -> None:
     """A thin market may have nothing else to say."""
     async with serving() as server, rigged(server, fake(endpoint(silence_s=0.4))) as rig, running(rig.session()) as task:

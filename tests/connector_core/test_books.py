@@ -202,9 +202,10 @@ def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
     sync.asked()
     assert sync.update(update("10:2", first=110, last=111)) is Outcome.NOTHING
 
+    assert sync.snapshot(snapshot("10:9", "11:1", 99)) is Outcome.NOTHING, "what lies before the hole would follow it"
     assert sync.snapshot(snapshot("10:9", "11:1", 101)) is Outcome.NOTHING
     assert sync.snapshot(snapshot("10:9", "11:1", 110)) is Outcome.SYNCED
-    assert (sync.proofs.holes, sync.proofs.refused) == (1, 1)
+    assert (sync.proofs.holes, sync.proofs.refused) == (1, 2)
 
 
 def test_an_update_that_the_book_holds_already_is_skipped() -> None:

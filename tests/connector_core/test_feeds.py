@@ -444,6 +444,16 @@ def test_a_book_that_was_lost_with_its_connection_has_a_gap_until_it_is_back() -
     assert len(only(Quote, events)) == len(only(Book, events)) == 1
 
 
+def test_a_book_lost_while_it_recovered_has_a_gap_from_the_last_that_was_proven() -> None:
+    """Not from the last that came: that was of no use."""
+    found = feeds(kinds=("book",))
+    broken(found)
+    found.take(update("10:5", at=1_060))
+    found.lost([LEVEL2], 1_070, "closed")
+
+    assert [(gap.from_ts, gap.to_ts) for gap in only(Gap, found.take(snapshot(at=1_100)))] == [(1_000, 1_100)]
+
+
 def test_a_hole_in_the_connections_numbers_breaks_every_book_on_it() -> None:
     """And no other; a book that is broken already is not broken again."""
     found = feeds()

@@ -179,6 +179,15 @@ def test_a_line_goes_on_from_the_tape() -> None:
     assert ids(events) == ["8"]
 
 
+def test_a_connection_lost_before_it_spoke_does_not_forget_the_tape() -> None:
+    """The gap still begins at the last trade that is on it."""
+    found = line()
+    found.seed(trade(5))
+    lose(found)
+
+    assert gaps(accept(found, 8)) == [(GapCause.DISCONNECT, 2, 1_005, 1_008)]
+
+
 def told(number: int, at: int) -> LastTrade:
     """The venue's word of its newest trade."""
     return LastTrade("BTC-USD", at, at, number)

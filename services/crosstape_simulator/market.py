@@ -67,7 +67,6 @@ class Pair:
         self.lot = max(1, _LEVEL_NOTIONAL * 10 ** (SCALE + listing.size_decimals) // price)
         self.skew = 0
         self.trade_id = start_ts // 1_000_000  # grows over restarts too, if less than a thousand trades a second
-        self.last_ts = start_ts
         self.recent: deque[tuple[int, Fill]] = deque(maxlen=RECENT)
         """(ts, fill), oldest first."""
         self.open = self.high = self.low = price // self.tick
@@ -149,7 +148,6 @@ class Market:
 
     def _order(self, pair: Pair, ts: int) -> Move:
         """One order: a marketable one if the price has moved past the book, else now and then; most are placed or cancelled."""
-        pair.last_ts = ts
         move = Move(ts, pair, [], [])
         bid, ask = self._target(pair, ts)
         draw = self._bits(8)

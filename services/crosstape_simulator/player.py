@@ -34,7 +34,7 @@ FLUSH_BYTES: Final = 64 * 1024
 UNSENT_BYTES: Final = 256 * 1024
 """… and at most so much may wait for a client when there is no other pace."""
 
-HOLD_ACKS_S: Final = 3.0
+HOLD_ACKS_S: Final = 5.0
 """Acknowledgements that wait for the start wait no longer."""
 
 AHEAD: Final = 200
@@ -267,8 +267,8 @@ class PlayedSource:
         return next((player.recording.greeting for player in self._players if player.recording.greeting is not None), None)
 
     def beats(self) -> bool:
-        """Not while a recording is being played."""
-        return not any(player.playing for player in self._players)
+        """Not while a recording is being played, nor while its first number waits to be sent."""
+        return not any(player.playing or player.holds_acks() for player in self._players)
 
 
 class RecordedRest:

@@ -156,13 +156,11 @@ async def test_without_a_pace_it_does_not_run_away_from_the_snapshot(tmp_path: P
         assert await read(client, len(frames) - 3 - AHEAD) == frames[3 + AHEAD :]
 
 
-async def test_advanced_plays_acknowledgements_in_their_places(tmp_path: Path) -> None:
-    """They count: the numbers are the recording's, the subscriptions in them the client's own."""
-    lines = map(inward, [l2(0), l2(1), subscriptions(2), l2(3)])
-    async with (
-        played(capture(tmp_path / "x.jsonl", "coinbase", ADVANCED, lines)) as made,
-        connect(ws(made, "coinbase", "advanced")) as client,
-    ):
+@pytest.mark.parametrize("settle_s", [0.05, 1.2])
+async def test_advanced_plays_acknowledgements_in_their_places(tmp_path: Path, settle_s: float) -> None:
+    """They count: the numbers are the recording's, the subscriptions in them the client's own; heartbeats take none before the start."""
+    path = capture(tmp_path / "x.jsonl", "coinbase", ADVANCED, map(inward, [l2(0), l2(1), subscriptions(2), l2(3)]))
+    async with played(path, settle_s=settle_s) as made, connect(ws(made, "coinbase", "advanced")) as client:
         await client.send({"type": "subscribe", "channel": "heartbeats"})
         await client.send({"type": "subscribe", "channel": "level2", "product_ids": ["BTC-USD"]})
         first, second, ack, last = await read(client, 4)

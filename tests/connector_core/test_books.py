@@ -195,6 +195,17 @@ def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
     assert sync.bids.best() == (Decimal(10), Decimal(4))
 
 
+def test_a_second_hole_after_a_break_is_seen_too() -> None:
+    """The stream's numbering goes on while the book is gone."""
+    sync = synced()
+    sync.update(update("10:2", first=101, last=101))
+    sync.update(update("10:3", first=105, last=106))
+    sync.update(update("10:4", first=110, last=111))
+
+    assert sync.snapshot(snapshot("10:9", "11:1", 105)) is Outcome.NOTHING
+    assert sync.snapshot(snapshot("10:9", "11:1", 109)) is Outcome.SYNCED
+
+
 def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
     """A snapshot from before the hole is then older than the stream."""
     sync = BookSync(BY_REST, 10)

@@ -204,6 +204,16 @@ def test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed() -> None:
     assert ids(accept(found, 5)) == ["5"]
 
 
+def test_a_lost_connection_is_the_cause_of_one_gap_only() -> None:
+    """Told by the venue's word; what is missed after it has a cause of its own."""
+    found = line(1, 2)
+    lose(found)
+    found.told(told(4, 2_000))
+
+    assert gaps(found.told(told(4, 3_000))) == [(GapCause.DISCONNECT, 2, 1_002, 3_000)]
+    assert gaps(accept(found, 7)) == [(GapCause.SEQUENCE, 2, 1_002, 1_007)]
+
+
 def test_the_venues_word_is_no_beginning() -> None:
     """Nothing is known, so nothing is missed."""
     assert line().told(told(9, 1)) == []

@@ -94,9 +94,7 @@ def main() -> None:
     count = int(options.rate * (options.seconds + WARM_UP_S + IDLE_S))
     with contextlib.ExitStack() as stack:
         bus = stack.enter_context(harness.server())
-        port = stack.enter_context(
-            harness.source("--symbols", str(options.symbols), "--count", str(count), "--rate", str(options.rate))
-        )
+        port = stack.enter_context(harness.source("--symbols", str(options.symbols), "--count", str(count), "--rate", str(options.rate)))
         settings = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "settings.toml"
         names = list(harness.instruments(options.symbols))
         settings.write_text(

@@ -94,12 +94,13 @@ def metrics() -> Iterator[str]:
     for module in _metric_modules():
         for name, family in getattr(module, "FAMILIES", {}).items():
             rows[name] = _metric(name, family.type, ("venue", *family.labels), family.help)
-    own = CollectorRegistry()  # for those that are made by whoever uses them, and may be there already
+    registries = [REGISTRY]
     for module in _metric_modules():
         for made in vars(module).values():
             if isinstance(made, type) and made.__module__ == module.__name__ and "registry" in inspect.signature(made).parameters:
-                made(registry=own)
-    for collector in {*REGISTRY._names_to_collectors.values(), *own._names_to_collectors.values()}:
+                registries.append(CollectorRegistry())  # made by whoever uses them: of none of them, or of all
+                made(registry=registries[-1])
+    for collector in {collector for registry in registries for collector in registry._names_to_collectors.values()}:
         for metric in collector.describe() if hasattr(collector, "describe") else ():
             if metric.name.startswith("crosstape_") and metric.name not in rows:
                 labels = getattr(collector, "_labelnames", ())

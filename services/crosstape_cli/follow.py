@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from crosstape.bus import Client, Reader, Start
 from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.health import raise_if_cancelled
 from crosstape.errors import BusError
 from crosstape_schemas import Cbbo, Keys
 
@@ -48,6 +49,7 @@ class Quotes:
                 names = await streams(self._client, self._keys, "cbbo")
             except UNAVAILABLE:
                 names = []  # the reader waits for the server; so do we
+            raise_if_cancelled()  # on Python 3.11 a cancellation during the call may have been swallowed
             reader.add(names, Start.LAST_THEN_NOW)
             await asyncio.sleep(DISCOVER_S)
 

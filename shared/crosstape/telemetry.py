@@ -53,7 +53,7 @@ def configure_logging(settings: TelemetrySettings, *, service: str) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write a line: several processes may share a terminal
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -103,3 +104,23 @@ async def test_crossed_with_redis_cli(tmp_path: Path) -> None:
 
     async with example("env", f"PATH={tmp_path}:{os.environ['PATH']}", str(EXAMPLES / "crossed.sh"), "-s", "/sock") as process:
         assert await line(process) == "BTC-USDT crossed by -49.38 bps"
+
+
+def snippets() -> list[str]:
+    """The Python of the README."""
+    return re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
+
+
+async def test_the_readmes_snippets_run(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """As they stand, but for the server's address and where the first begins to read."""
+    plain, typed = snippets()
+    await publish(client, QUOTE)
+    for code, expected in (
+        (plain.replace("redis.Redis(), ", f"redis.Redis.from_url({valkey!r}), ").replace('"$"', '"0"'), "101.5 101 ['binance', 'kraken']"),
+        (typed.replace("redis://localhost", valkey), "Cbbo(venue='consolidated', instrument='BTC-USDT'"),
+    ):
+        assert valkey in code
+        file = tmp_path / "snippet.py"
+        file.write_text(code)
+        async with example(sys.executable, "-u", str(file)) as process:
+            assert expected in await line(process)

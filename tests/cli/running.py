@@ -1,0 +1,65 @@
+"""The `crosstape` command as a process, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import NamedTuple
+
+TIMEOUT_S = 60.0
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+def environ(**changes: str) -> dict[str, str]:
+    """Ours, without settings of whoever runs the tests, and with a terminal as wide as the tests expect."""
+    found = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTAPE_")}
+    return found | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"} | changes
+
+
+async def crosstape(*arguments: str, stdin: bytes = b"", timeout_s: float = TIMEOUT_S, **changes: str) -> Done:
+    """Run one to its end."""
+    async with started(*arguments, variables=changes) as process:
+        out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+        assert process.returncode is not None
+        return Done(process.returncode, out, err.decode())
+
+
+@asynccontextmanager
+async def started(*arguments: str, output: int = PIPE, variables: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[Process]:
+    """One that runs; killed with the block if it still does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "crosstape_cli", *arguments, stdin=PIPE, stdout=output, stderr=PIPE, env=environ(**variables), limit=1 << 20
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def stopped(process: Process, number: signal.Signals = signal.SIGINT) -> Done:
+    """Ask it to end, and wait for that."""
+    process.send_signal(number)
+    out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+    assert process.returncode is not None
+    return Done(process.returncode, out, err.decode())
+
+
+async def line(process: Process) -> str:
+    """The next line of its output."""
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readline(), TIMEOUT_S)).decode().rstrip("\n")

@@ -1,0 +1,171 @@
+"""The command line: help to live by, one clear line for a mistake, codes that mean something."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from crosstape.errors import BusError
+from crosstape.lifecycle import Exit
+from crosstape.settings import RunSettings, Settings, TelemetrySettings
+from crosstape.telemetry import serve
+from crosstape.version import __version__
+from crosstape_cli.main import COMMANDS, main
+from crosstape_cli.server import announced, located, redis_cli, with_url
+from tests.cli.running import crosstape, environ
+
+
+def test_help_lists_every_command_with_what_it_does(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without any argument."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for arguments in ([], ["--help"]):
+        assert main(arguments) == Exit.OK
+        text = capsys.readouterr().out
+        for name, summary in COMMANDS.items():
+            assert f" {name} " in text
+            assert summary in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own words, options and the exit codes."""
+    assert main([name, "--help"]) == Exit.OK
+
+    text = capsys.readouterr().out
+    assert f"Usage: crosstape {name}" in text
+    assert "Exit codes" in text
+    assert len(text.splitlines()) > 8
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the distribution."""
+    assert main(["--version"]) == Exit.OK
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["demmo"], 'Did you mean "demo"?'),
+        (["demo", "--second", "3"], "Did you mean --seconds?"),
+        (["demo", "--seconds", "soon"], "soon"),
+        (["demo", "--seconds", "0"], "--seconds and --rate must be above 0"),
+        (["connector"], "--venue"),
+        (["connector", "--venue", "kraaken"], "venues.kraaken: not in the settings; they have binance, coinbase, kraken"),
+        (["normalize", "kraaken"], "no venue 'kraaken'; there are binance, coinbase, kraken"),
+        (["normalize", "kraken", "/nothing"], "/nothing: cannot be read: No such file"),
+        (["normalize", "kraken", "--book-depth", "0"], "--book-depth must be at least 1"),
+        (["simulate", "--venue", "kraaken"], "--venue kraaken: there are binance, coinbase, kraken"),
+        (["simulate", "--port", "kraken"], "--port kraken: expected VENUE=PORT"),
+        (["simulate", "--rate", "-1"], "--rate must be above 0"),
+        (["health", "--url", "localhost:1"], "not the address of a service"),
+        (["up", "--settings", "/nothing.toml"], "/nothing.toml: cannot read the settings file"),
+        (["schema", "more"], "more"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, with code 2, and nothing else."""
+    assert main(arguments) == Exit.USAGE
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert expected in err
+    assert err.startswith("crosstape: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_every_mistake_in_the_settings_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line each; a venue that is none counts as one."""
+    file = tmp_path / "crosstape.toml"
+
+    file.write_text("[bus]\nbacth = 1\nbatch = 0\n")
+    assert main(["up", "--settings", str(file)]) == Exit.USAGE
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+    file.write_text("[venues.kraaken]\ninstruments = ['BTC-USD']\n")
+    assert main(["up", "--settings", str(file)]) == Exit.USAGE
+    assert "venues.kraaken: no such venue; did you mean venues.kraken?" in capsys.readouterr().err
+
+
+def test_up_with_nothing_to_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rather than to wait for ever."""
+    file = tmp_path / "crosstape.toml"
+    file.write_text("".join(f"[venues.{name}]\nenabled = false\n" for name in ("binance", "coinbase", "kraken")))
+
+    assert main(["up", "--settings", str(file)]) == Exit.USAGE
+    assert "none is enabled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["watch"], ["aggregator"], ["connector", "--venue", "kraken"]])
+def test_without_a_server_a_command_says_so(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the directory that it looked in."""
+    monkeypatch.setenv("CROSSTAPE_RUN__DIR", str(tmp_path / "run"))
+
+    assert main(command) == Exit.UNREACHABLE
+    assert f"no server: bus.url is not set, and no `crosstape up` runs with {tmp_path / 'run'}" in capsys.readouterr().err
+
+
+def test_the_embedded_server_of_up_is_found(tmp_path: Path, valkey: str) -> None:
+    """While it is announced and listens; a file that a crash left behind is no server."""
+    settings = Settings(run=RunSettings(dir=str(tmp_path)))
+
+    with announced(tmp_path, valkey):
+        assert located(settings).bus.url == valkey
+    with pytest.raises(BusError):
+        located(settings)
+    with announced(tmp_path, "unix:///nothing.sock"), pytest.raises(BusError):
+        located(settings)
+    assert located(with_url(settings, "redis://elsewhere")).bus.url == "redis://elsewhere"
+
+
+def test_redis_cli_is_spelled_out() -> None:
+    """What `up` prints can be pasted."""
+    assert redis_cli("unix:///run/x.sock") == "redis-cli -s /run/x.sock"
+    assert redis_cli("redis://h:1") == "redis-cli -u redis://h:1"
+
+
+@pytest.mark.parametrize(("option", "name"), [([], "events.schema.json"), (["--asyncapi"], "asyncapi.json")])
+async def test_schema_prints_what_is_committed(option: list[str], name: str) -> None:
+    """Byte for byte: `make schema` writes it so."""
+    done = await crosstape("schema", *option)
+
+    assert (done.code, done.err) == (Exit.OK, "")
+    assert done.out == (Path(__file__).parents[2] / "docs" / "reference" / name).read_bytes()
+
+
+async def test_a_reader_that_goes_away_is_no_error() -> None:
+    """`crosstape schema | head -1` ends quietly."""
+    shell = await asyncio.create_subprocess_shell(
+        f"{shlex.quote(sys.executable)} -m crosstape_cli schema | head -c 1; code=${{PIPESTATUS[0]}}; echo; echo $code",
+        executable="/bin/bash",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environ(),
+    )
+    out, err = await asyncio.wait_for(shell.communicate(), 60)
+
+    assert (out, err) == (b"{\n0\n", b"")
+
+
+async def test_health_asks_a_service() -> None:
+    """Its readiness by default, whatever path is named otherwise."""
+    ready = False
+    async with serve(TelemetrySettings(), lambda: (ready, {"why": "starting"})) as url:
+        assert url is not None
+        done = await crosstape("health", "--url", url)
+        assert (done.code, json.loads(done.out)) == (Exit.FAILED, {"ready": False, "why": "starting"})
+
+        ready = True
+        assert (await crosstape("health", "--url", url)).code == Exit.OK
+        assert json.loads((await crosstape("health", "--url", f"{url}/healthz")).out)["version"] == __version__
+
+    done = await crosstape("health", "--url", url)
+    assert done.code == Exit.FAILED
+    assert "no answer" in done.err

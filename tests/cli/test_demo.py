@@ -1,0 +1,164 @@
+"""The whole tape on this machine: what a person sees first, with real processes throughout."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosstape.lifecycle import Exit
+from crosstape.settings_file import load
+from crosstape_cli.simulate import as_settings
+from crosstape_schemas import Cbbo, decode, encode
+from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped
+from tests.waiting import wait_until
+
+
+def children(pid: int) -> list[int]:
+    """Processes that this one started and that still run."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; one that nobody waited for does not count."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+async def test_two_demos_at_once_show_quotes_of_three_venues(tmp_path: Path) -> None:
+    """Nothing but the last quotes, as published, on standard output; nothing left behind."""
+    first, second = await asyncio.gather(
+        *(crosstape("demo", "--seconds", "20", "--json", "--logs", str(tmp_path / name), timeout_s=90) for name in ("a", "b"))
+    )
+    for done in (first, second):
+        assert (done.code, done.err) == (Exit.OK, "")
+        quotes = [decode(text) for text in done.out.splitlines()]
+        assert b"".join(encode(quote) + b"\n" for quote in quotes) == done.out
+        whole = [quote for quote in quotes if isinstance(quote, Cbbo) and quote.venues == 3]
+        assert len(whole) >= 5
+        assert all(leg.excluded is None and leg.seq > 0 and leg.epoch > 0 for quote in whole for leg in quote.legs)
+    assert {path.stem for path in (tmp_path / "a").iterdir()} >= {"simulator", "aggregator", "connector.kraken"}
+
+
+@pytest.mark.slow
+async def test_ctrl_c_ends_a_demo_in_order() -> None:
+    """With a summary, and with every process gone."""
+    async with started("demo") as process:
+        while "3 venues  normal" not in await line(process):
+            pass
+        family = children(process.pid)
+        assert len(family) >= 6
+
+        done = await stopped(process)
+
+        assert (done.code, done.err) == (Exit.OK, "")
+        assert b"instruments were consolidated from 3 venues" in done.out
+        await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
+
+
+@pytest.mark.slow
+async def test_a_killed_demo_leaves_no_process() -> None:
+    """Children and server notice."""
+    async with started("demo") as process:
+        await line(process)
+        await wait_until(lambda: len(children(process.pid)) >= 6, what="all processes run")
+        family = children(process.pid)
+        family += [grandchild for child in family for grandchild in children(child)]
+
+        process.kill()
+
+        await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
+
+
+async def test_a_demo_that_shows_nothing_fails(tmp_path: Path) -> None:
+    """Over before any quote could be there: code 5, and the logs say what there was."""
+    done = await crosstape("demo", "--seconds", "0.01", "--json", "--logs", str(tmp_path))
+
+    assert (done.code, done.out) == (Exit.UNPROVEN, b"")
+    assert "no quote was consolidated from 3 venues" in done.err
+
+
+@pytest.mark.slow
+async def test_up_runs_the_venues_of_the_settings(tmp_path: Path) -> None:
+    """With an embedded server that `watch` finds, and every process restarted that dies; SIGTERM drains."""
+    settings = tmp_path / "sim.toml"
+    state = {"CROSSTAPE_RUN__DIR": str(tmp_path / "run"), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json"}
+    async with started("simulate", "--write", str(settings)):
+        await wait_until(settings.exists, what="the simulator listens")
+        async with started("up", "--settings", str(settings), variables=state) as up:
+            told = asyncio.create_task(_events(up))
+            await wait_until((tmp_path / "run" / "bus.url").exists, what="the server is announced")
+            async with started("watch", "BTC-USDT", "--settings", str(settings), variables=state) as watch:
+                while "3 venues  normal" not in await line(watch):
+                    pass
+
+                victim = next(pid for pid in children(up.pid) if "aggregator" in Path(f"/proc/{pid}/cmdline").read_text())
+                os.kill(victim, signal.SIGKILL)
+                await wait_until(
+                    lambda: any("aggregator" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children(up.pid) if pid != victim),
+                    what="another aggregator runs",
+                )
+                while "3 venues  normal" not in await line(watch):
+                    pass
+                assert (await stopped(watch)).code == Exit.OK
+
+            up.send_signal(signal.SIGTERM)
+            events = await asyncio.wait_for(told, TIMEOUT_S)
+            assert await up.wait() == Exit.OK
+    assert not (tmp_path / "run" / "bus.url").exists()
+    assert {event["event"] for event in events} >= {
+        "server.embedded",
+        "service.started",
+        "service.ended",
+        "service.stopped",
+        "connector.drained",
+    }
+    assert {event["code"] for event in events if event["event"] == "service.stopped"} == {0}
+
+
+async def _events(process: asyncio.subprocess.Process) -> list[dict[str, object]]:
+    """All that a process and its children log, until they end."""
+    assert process.stderr is not None
+    return [json.loads(text) async for text in process.stderr]
+
+
+async def test_simulate_prints_settings(tmp_path: Path) -> None:
+    """Which can be used as they are; the same are written where asked."""
+    file = tmp_path / "sim.toml"
+    async with started("simulate", "--venue", "kraken", "--venue", "coinbase", "--write", str(file)) as process:
+        await wait_until(file.exists, what="it listens")
+        done = await stopped(process)
+
+    assert done.code == Exit.OK
+    assert done.out.decode() == file.read_text()
+    venues = load(file, {}).venues
+    assert isinstance(venues["kraken"].ws_url, str)
+    assert venues["kraken"].ws_url.startswith("ws://127.0.0.1:")
+    assert isinstance(venues["coinbase"].ws_url, dict)
+    assert set(venues["coinbase"].ws_url) == {"advanced", "exchange"}
+    assert "BTC-USDT" in venues["kraken"].instruments
+    assert [name for name, venue in venues.items() if venue.enabled] == ["coinbase", "kraken"]
+
+
+def test_addresses_as_settings() -> None:
+    """A table where endpoints differ; instruments only where they are known; what is not simulated is off."""
+    venues: dict[str, dict[str, Any]] = {
+        "coinbase": {"ws_url": {"a": "ws://x/a", "b": "ws://x/b"}, "rest_url": {"a": "http://x", "b": "http://x"}},
+        "kraken": {"ws_url": "ws://y"},
+    }
+
+    made = tomllib.loads(as_settings(venues, synthetic=["kraken"]))["venues"]
+
+    assert made["coinbase"] == {"ws_url": {"a": "ws://x/a", "b": "ws://x/b"}, "rest_url": "http://x"}
+    assert made["kraken"]["ws_url"] == "ws://y"
+    assert "ETH-USDT" in made["kraken"]["instruments"]
+    assert made["binance"] == {"enabled": False}

@@ -1,0 +1,180 @@
+"""Quotes for the eye, and how they are followed on the tape."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from decimal import Decimal
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+from rich.console import Console
+
+from crosstape.bus import connect
+from crosstape.errors import BusError
+from crosstape.settings import BusSettings
+from crosstape_cli.follow import Quotes, reachable, streams
+from crosstape_cli.live import show
+from crosstape_cli.view import age, line, number, size, state_of, table
+from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Vwap, encode
+from tests.waiting import wait_until
+
+KEYS = Keys()
+NOW = 1_000_000_000_000
+GOOD = Leg(
+    "binance", Decimal("100.10"), Decimal("1.23456789"), Decimal("100.20"), Decimal(2), NOW - 250_000_000, FeedState.LIVE, None, 1, 1
+)
+STALE = Leg("kraken", Decimal(99), Decimal(1), Decimal(101), Decimal(1), NOW - 45_000_000_000, FeedState.LIVE, Exclusion.STALE, 1, 1)
+DOWN = Leg("coinbase", None, None, None, None, None, FeedState.DOWN, Exclusion.STATE, 1, 1)
+QUOTE = Cbbo(
+    venue=CONSOLIDATED, instrument="BTC-USDT", venue_ts=None, received_ts=NOW, ts=NOW, bid_price=Decimal("100.10"),
+    bid_size=Decimal("1.23456789"), bid_venues=("binance",), ask_price=Decimal("100.20"), ask_size=Decimal(2), ask_venues=("binance",),
+    mid=Decimal("100.15"), spread=Decimal("0.10"), spread_bps=Decimal("9.985"), market=Market.NORMAL, venues=1,
+    vwap={"1m": Vwap(Decimal("100.123456789"), Decimal(5), 3)}, legs=(GOOD, STALE, DOWN), epoch=1, seq=1,
+)  # fmt: skip
+EMPTY = msgspec.structs.replace(
+    QUOTE, instrument="ETH-USDT", bid_price=None, bid_size=None, ask_price=None, ask_size=None, mid=None, spread=None, spread_bps=None,
+    market=Market.EMPTY, venues=0, vwap={}, legs=(),
+)  # fmt: skip
+
+
+def drawn(columns: int = 120, rows: int = 20, **quotes: Cbbo) -> str:
+    """The table as text."""
+    console = Console(file=io.StringIO(), width=columns, force_terminal=False)
+    console.print(table({quote.instrument: quote for quote in quotes.values()}, now=NOW, rows=rows, columns=columns, title="the title"))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_row_for_the_quote_and_one_for_each_leg() -> None:
+    """With ages, and why a leg does not count."""
+    rows = [" ".join(row.split()) for row in drawn(a=QUOTE).splitlines()]
+
+    assert rows[0] == "the title"
+    assert rows[2:] == [
+        "BTC-USDT 1.2346 100.1 100.2 2 9.98 0.00 s 100.12346 1 of 3",
+        "binance 1.2346 100.1 100.2 2 0.25 s live",
+        "kraken 1 99 101 1 45 s stale",
+        "coinbase – – – – – down",
+    ]
+
+
+def test_a_small_terminal_gets_the_quotes_alone() -> None:
+    """Legs where there are rows for all of them, the VWAP where there are columns."""
+    text = drawn(columns=80, rows=3, a=QUOTE, b=EMPTY)
+
+    assert "binance" not in text
+    assert "VWAP" not in text
+    assert "…" not in text
+    assert "0 of 0 empty" in text
+
+
+def test_a_quote_in_a_line() -> None:
+    """For logs and pipes."""
+    assert line(QUOTE) == (
+        "BTC-USDT   100.1 × 1.23456789 / 100.2 × 2  9.98 bps  1 venues  normal  (binance live, kraken stale, coinbase down)"
+    )
+    assert line(EMPTY) == "ETH-USDT   – × – / – × –  – bps  0 venues  empty  ()"
+
+
+@pytest.mark.parametrize(
+    ("value", "full", "short"),
+    [
+        ("64250.00", "64250", "64250"),
+        ("0.00001234", "0.00001234", "0.00001234"),
+        ("1E+3", "1000", "1000"),
+        ("0E-8", "0", "0"),
+        ("227549.59021586", "227549.59021586", "227550"),
+        ("0.01448224", "0.01448224", "0.014482"),
+    ],
+)
+def test_numbers_are_plain(value: str, full: str, short: str) -> None:
+    """No exponent, no zeros after the last digit; sizes to five digits."""
+    assert number(Decimal(value)) == full
+    assert size(Decimal(value)) == short
+
+
+def test_ages_are_not_clamped() -> None:
+    """A clock ahead of ours shows as what it is."""
+    assert [age(NOW - ns, NOW) for ns in (-500_000_000, 1_500_000_000, 12_000_000_000, 600_000_000_000)] == [
+        "-0.50 s",
+        "1.50 s",
+        "12 s",
+        "10 min",
+    ]
+    assert age(None, NOW) == "–"
+
+
+def test_a_leg_says_why_it_does_not_count() -> None:
+    """Its feed's state where that is the reason, else the reason."""
+    assert [state_of(leg) for leg in (GOOD, STALE, DOWN)] == ["live", "stale", "down"]
+
+
+async def put(client: Redis, quote: Cbbo) -> None:
+    """On the tape, as a publisher does."""
+    name = KEYS.stream("cbbo", quote.instrument)
+    await client.xadd(name, {"d": encode(quote)})
+    await client.hset(KEYS.last("cbbo", quote.instrument), CONSOLIDATED, encode(quote))
+    await client.sadd(KEYS.registry(), name)
+
+
+async def test_quotes_are_found_and_followed(client: Redis, valkey: str) -> None:
+    """Those that are there, those that come, and instruments that appear later."""
+    await put(client, QUOTE)
+    await client.sadd(KEYS.registry(), "tape:trade:BTC-USDT", "something:else")
+    async with connect(BusSettings(url=valkey)) as reading:
+        assert await streams(reading, KEYS, "cbbo") == ["tape:cbbo:BTC-USDT"]
+        quotes = Quotes(reading, KEYS)
+        task = asyncio.create_task(quotes.run())
+        await wait_until(lambda: "BTC-USDT" in quotes.latest, what="the last value")
+
+        await put(client, msgspec.structs.replace(QUOTE, venues=3, seq=2))
+        await put(client, msgspec.structs.replace(QUOTE, venues=2, seq=3))
+        await put(client, EMPTY)
+        await wait_until(lambda: "ETH-USDT" in quotes.latest and quotes.latest["BTC-USDT"].seq == 3, what="what came later")
+
+        assert quotes.most_venues == {"BTC-USDT": 3, "ETH-USDT": 0}
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_only_what_is_asked_for_is_followed(client: Redis, valkey: str) -> None:
+    """Whether it exists yet or not."""
+    await put(client, QUOTE)
+    async with connect(BusSettings(url=valkey)) as reading:
+        quotes = Quotes(reading, KEYS, ["ETH-USDT"])
+        task = asyncio.create_task(quotes.run())
+        await put(client, EMPTY)
+        await wait_until(lambda: quotes.latest, what="the one that was asked for")
+
+        assert set(quotes.latest) == {"ETH-USDT"}
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_server_that_is_away_is_told() -> None:
+    """By commands for people, which should not wait for ever."""
+    async with connect(BusSettings(url="redis://127.0.0.1:1")) as nowhere:
+        with pytest.raises(BusError, match="the server does not answer"):
+            await reachable(nowhere)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_what_is_shown_changes_with_the_quotes(*, terminal: bool) -> None:
+    """In place on a terminal, line by line elsewhere."""
+    file = io.StringIO()
+    quotes = {"BTC-USDT": QUOTE}
+    task = asyncio.create_task(show(quotes, console=Console(file=file, force_terminal=terminal, width=120), title=lambda: "the title"))
+    await wait_until(lambda: "BTC-USDT" in file.getvalue(), what="the first picture")
+
+    if terminal:
+        quotes["ETH-USDT"] = EMPTY
+        await wait_until(lambda: "ETH-USDT" in file.getvalue(), what="the next picture")
+    assert "the title" in file.getvalue()
+    assert ("\x1b[" in file.getvalue()) == terminal
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

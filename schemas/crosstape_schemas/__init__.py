@@ -25,7 +25,7 @@ from crosstape_schemas.events import (
     Vwap,
     decode,
     encode,
-    encode_body,
+    stamp,
 )
 from crosstape_schemas.instruments import Instrument, asset, spot
 from crosstape_schemas.keys import Keys
@@ -58,6 +58,6 @@ __all__ = [
     "asset",
     "decode",
     "encode",
-    "encode_body",
     "spot",
+    "stamp",
 ]

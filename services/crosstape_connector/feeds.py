@@ -88,7 +88,7 @@ class Feeds:
         for endpoint in venue.endpoints:
             for kind, channel in endpoint.channels.items():
                 self._channels[endpoint.name, channel] = (*self._channels.get((endpoint.name, channel), ()), kind)
-        self._take: dict[type[Any], Callable[[Any], Sequence[Event]]] = {
+        self.takers: Mapping[type[Any], Callable[[Any], Sequence[Event]]] = {
             Trade: self._trade if venue.trade_ids != "none" else self._trade_without_id,
             TradeSnapshot: self._trade_snapshot,
             LastTrade: self._last_trade,
@@ -99,6 +99,7 @@ class Feeds:
             BookUpdate: self._update,
             ConnectionBreak: self._connection_break,
         }
+        """What takes an output, by its class; a session looks here itself, to save a call. What is not here is the session's."""
         for instrument in instruments.values():
             self.add(instrument)
 
@@ -228,7 +229,7 @@ class Feeds:
 
     def take(self, output: Output) -> Sequence[Event]:
         """What one output puts on the tape, in order. What belongs to the session (`Ack`, `Reply` …) gives nothing."""
-        take = self._take.get(type(output))
+        take = self.takers.get(type(output))
         return take(output) if take is not None else _NOTHING
 
     def _unwanted(self) -> Sequence[Event]:

@@ -35,9 +35,6 @@ from crosstape_connector.venue import Ack, Heartbeat, Odd, Output, Rejected, Rep
 from crosstape_connector.watchdog import Watchdog
 from crosstape_schemas import Event
 
-CONTROL: Final = frozenset({Ack, Rejected, Heartbeat, Reply, Rotate, Odd})
-"""Outputs that are for the session; all others are for `Feeds`."""
-
 CLOSE_S: Final = 2.0
 HARD_LIMIT: Final = 4
 """A frame so many times as large as its endpoint allows is not read to its end: the session ends instead."""
@@ -218,8 +215,8 @@ class Session:
         """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
         desk, counters, capture = self._desk, self._counters, self._desk.capture
         parse = self._endpoint.parser({record.symbol: record.instrument for of in self._records.values() for record in of})
-        take, requests, put = desk.feeds.take, desk.feeds.requests, desk.outlet.put
-        receive, now_ns, text, control = socket.receive, time.time_ns, WSMsgType.TEXT, CONTROL
+        takers, requests, put = desk.feeds.takers, desk.feeds.requests, desk.outlet.put
+        receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
         events: Sequence[Event] = ()
         count = 0
@@ -237,7 +234,8 @@ class Session:
                 continue
             try:
                 for output in parse(data, received_ts):
-                    if output.__class__ in control:
+                    take = takers.get(output.__class__)
+                    if take is None:
                         await self._control(socket, output)
                     elif self._held is None:
                         events = take(output)

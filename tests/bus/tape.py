@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Client, Missed, Publisher, PublisherMetrics, Reader, connect
 from crosstape.settings import BusSettings
-from crosstape_schemas import AnyEvent, Event, FeedState, Keys, Quote, Side, Status, Trade, decode, encode_body
+from crosstape_schemas import AnyEvent, Event, FeedState, Keys, Quote, Side, Status, Trade, decode, stamp
 
 KEYS = Keys()
 BTC = "BTC-USDT"
@@ -106,7 +106,7 @@ async def command(client: Redis, *words: str | int) -> Any:
 
 def stamped(event: Event, epoch: int, seq: int) -> bytes:
     """As a publisher would write it."""
-    return encode_body(event) + b'"epoch":%d,"seq":%d}' % (epoch, seq)
+    return stamp(event, epoch, seq)
 
 
 def numbers(events: list[AnyEvent]) -> list[int]:

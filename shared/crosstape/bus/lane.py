@@ -22,7 +22,7 @@ from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.script import WRITE, WRITE_SHA, Failure, Refused, Written, parse_write
 from crosstape.bus.stream import Stream
 from crosstape.errors import Superseded
-from crosstape_schemas import VENUE_WIDE, Event, GapCause, decode, encode_body
+from crosstape_schemas import VENUE_WIDE, Event, GapCause, decode, stamp
 
 if TYPE_CHECKING:
     from crosstape.bus.publisher import Publisher
@@ -116,7 +116,7 @@ class Lane:
         args = [self._epoch, b"%d" % self._number, b""]
         groups: list[Group] = []
         room, size, at = self._cap, 0, 0
-        dirty = self.dirty
+        dirty, epoch = self.dirty, self._publisher.epoch
         for at, stream in enumerate(dirty, 1):  # noqa: B007
             chunk = stream.pending
             if len(chunk) > room:
@@ -125,17 +125,16 @@ class Lane:
             else:
                 stream.pending = []
             first = stream.seq + 1
-            tail = stream.tail
-            bodies = [body + tail + b"%d}" % seq for seq, body in enumerate(map(encode_body, chunk), first)]
-            count = len(bodies)
+            entries = [stamp(event, epoch, seq) for seq, event in enumerate(chunk, first)]
+            count = len(entries)
             stream.seq += count
             room -= count
             pairs = stream.last_pairs(chunk)
             keys += (stream.key, stream.last_key)
             args += (stream.max_length, b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
-            args += bodies
+            args += entries
             groups.append(Group(stream, first, chunk))
-            size += sum(map(len, bodies))
+            size += sum(map(len, entries))
             if not room or size > BATCH_BYTES:
                 break
         self.dirty = dirty[at:]

@@ -24,8 +24,8 @@ from crosstape_schemas.events import KIND_OF
 TIGHT_ENDS: Final = 4
 """Conflation and dropping end when a fourth of `pending` is free again."""
 
-FLOW_BATCHES: Final = 8
-"""`flow` holds back a reader that is more than so many batches ahead of a healthy server: more in memory gains nothing, and costs its caches."""
+FLOW_BATCHES: Final = 4
+"""`flow` holds back a reader that is more than so many batches ahead of a healthy server: more would gain nothing, and cost caches."""
 
 FLOW_POLL_S: Final = 0.05
 """How soon one that is held back notices that the server is away."""
@@ -206,7 +206,7 @@ class Publisher:
         self._venue = event.venue
         kind = KIND_OF[type(event)]
         lane = self._lanes[self.keys.partition(event.instrument)]
-        stream = Stream(event, self.keys, getattr(self.settings.max_len, kind), lane, self.epoch)
+        stream = Stream(event, self.keys, getattr(self.settings.max_len, kind), lane)
         for other in self._streams.values():  # a venue's own stream takes both its statuses and its gaps, under one numbering
             if (found := other.get(event.instrument)) is not None and found.key == stream.key:
                 stream = found

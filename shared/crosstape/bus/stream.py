@@ -44,11 +44,10 @@ class Stream:
         "registered",
         "reported",
         "seq",
-        "tail",
         "venue",
     )
 
-    def __init__(self, event: Event, keys: Keys, max_length: int, lane: Lane, epoch: int) -> None:
+    def __init__(self, event: Event, keys: Keys, max_length: int, lane: Lane) -> None:
         cls = type(event)
         self.kind = KIND_OF[cls]
         self.venue = event.venue
@@ -63,7 +62,6 @@ class Stream:
         self.lane = lane
         self.pending: list[Event] = []
         self.seq = 0
-        self.tail = b'"epoch":%d,"seq":' % epoch
         self.registered = False
         self.reported = 0
         """Up to this number, what the server lost was reported."""

@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 PYTHON ?=
-PURE_TESTS := tests/schemas tests/bus tests/venues tests/connector_core tests/aggregator
+PURE_TESTS := tests/schemas tests/settings tests/bus tests/venues tests/connector_core tests/connector tests/aggregator
 
 .PHONY: help demo up test test-slow lint types imports coverage bench docs schema lock clean
 
@@ -33,13 +33,17 @@ lint: $(VENV)/.ready ## ruff, and which way imports point
 
 types: $(VENV)/.ready ## mypy --strict, tests too
 	@$(PY) -m mypy
-	@MYPYPATH=. $(PY) -m mypy --explicit-package-bases tests examples docs benchmarks
+	@MYPYPATH=. $(PY) -m mypy --explicit-package-bases tests examples docs
+	@MYPYPATH=benchmarks $(PY) -m mypy benchmarks
 
 coverage: $(VENV)/.ready ## branch coverage of the pure modules: at least 95 %
 	@$(PY) -m pytest -m "not slow" -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(PURE_TESTS) $(ARGS)
 
 bench: $(VENV)/.ready ## the benchmarks, small; each prints one JSON line
-	@for bench in connector aggregator latency book; do $(PY) benchmarks/$$bench.py --small $(ARGS) || exit 1; done
+	@$(PY) benchmarks/connector.py --count 50000
+	@$(PY) benchmarks/aggregator.py --events 100000 --instruments 10 200
+	@$(PY) benchmarks/latency.py --rate 2000 --seconds 4
+	@$(PY) benchmarks/book.py --updates 5000 --runs 2
 
 docs: $(VENV)/.ready schema ## write the generated parts of docs/reference
 	@$(PY) docs/generate.py

@@ -295,6 +295,7 @@ def test_every_setting_can_be_described() -> None:
     }
 
     assert describe(hints["batch"]) == "a whole number ≥ 1"
+    assert describe(hints["url"]) == "text"
     assert describe(hints["outlier_bps"]) == "a number > 0"
     assert describe(hints["windows"]) == "a list of text"
     assert describe(hints["ws_url"]) == "text or a table of text"

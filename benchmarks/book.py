@@ -1,8 +1,10 @@
-"""One update into a book of 1,000 levels a side, and the quote out: µs per 10-level update, as a venue whose quotes are the top of its book.
+"""One update into a book of 1,000 levels a side, and the quote out: µs per 10-level update, as a venue whose quotes are the top of its
+book.
 
     python benchmarks/book.py --updates 20000
 
-What is measured is `Feeds.take`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding and encoding are not.
+What is measured is `Feeds.take`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding and
+encoding are not.
 """
 
 from __future__ import annotations

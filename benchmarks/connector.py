@@ -3,8 +3,9 @@
     python benchmarks/connector.py                                                     # its own source and server
     python benchmarks/connector.py --ws-port 9391 --redis-url redis://127.0.0.1:6379 --count 200000 --symbols 20
 
-Any server that speaks Binance's combined stream and `exchangeInfo` for pairs COIN0USDT, COIN1USDT … and sends `--count` trades will do. Counted is from
-the first batch seen on the tape to the last trade acknowledged, with publishing as in production (stream, channel, last value, cursor).
+Any server that speaks Binance's combined stream and `exchangeInfo` for pairs COIN0USDT, COIN1USDT … and sends `--count` trades will do.
+Counted is from the first batch seen on the tape to the last trade acknowledged, with publishing as in production (stream, channel, last
+value, cursor).
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ def server(url: str = "") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str, stdin: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """A child for the length of the block; its standard error is ours."""
-    child = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE)
+    child = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE if stdin else None, stdout=subprocess.PIPE)
     try:
         yield child
     finally:

@@ -1,9 +1,11 @@
-"""Frame on the socket → consolidated quote on the channel, over real processes: source, connector, server, aggregator, and this one as a subscriber.
+"""Frame on the socket → consolidated quote on the channel, over real processes: source, connector, server, aggregator, and this one as a
+subscriber.
 
     python benchmarks/latency.py --rate 5000 --seconds 10
 
-Each frame carries the moment of its sending as the digits of its bid size (see `source`), and so does the quote made from it. The first two seconds are not
-counted. `--min-interval` is `aggregator.min_interval_s`: 0 publishes every change; above it, a wait of up to that long is part of the figure by design.
+Each frame carries the moment of its sending as the digits of its bid size (see `source`), and so does the quote made from it. The first
+two seconds are not counted. `--min-interval` is `aggregator.min_interval_s`: 0 publishes every change; above it, a wait of up to that
+long is part of the figure by design.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python benchmarks/source.py PORT --symbols 20 --count 200000            # trade frames as fast as they are taken
     python benchmarks/source.py PORT --symbols 20 --count 50000 --rate 5000 # bookTicker frames, so many a second
 
-Pairs are COIN0USDT, COIN1USDT …; frames start after the first SUBSCRIBE, are the same on every connection, and the socket then stays open. Trade ids and
-update ids rise by one per symbol from 1. With a rate, a quote's bid size is the moment of sending, in seconds with nine decimals: exact digits travel
-through the tape unchanged, so whoever reads a consolidated quote can tell how long it took.
+Pairs are COIN0USDT, COIN1USDT …; frames start after the first SUBSCRIBE, are the same on every connection, and the socket then stays
+open. Trade ids and update ids rise by one per symbol from 1. With a rate, a quote's bid size is the moment of sending, in seconds with
+nine decimals: exact digits travel through the tape unchanged, so whoever reads a consolidated quote can tell how long it took.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ BACKLOG: Final = 256
 """So many events at once mean that we are behind …"""
 HOLD_NS: Final = 50_000_000
 """… and for so long after: one connection may be read out while others still hold much."""
-SHARE: Final = 32
+SHARE: Final = 64
 """While behind, one quote is published per so many events read."""
 SLICE: Final = 64
 """So many quotes, or four times as many events of the past, are done without letting others run."""

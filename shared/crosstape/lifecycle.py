@@ -53,7 +53,7 @@ def main(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
     The coroutine cleans up in `finally`. Errors are logged here, once: in one line those we raise on purpose, with a traceback the others.
     If it returns an `Exit`, that is the code.
     """
-    _tune_gc()
+    tune_gc()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_root(factory))
 
@@ -148,7 +148,7 @@ def _leaf_code(exc: BaseException) -> Exit:
             return Exit.FAILED
 
 
-def _tune_gc() -> None:
+def tune_gc() -> None:
     """Collect seldom, and never what is there at the start.
 
     Events are structs that the collector does not track and that form no cycles: reference counts free them. What remains for it

@@ -2,8 +2,9 @@
 
     python live_source.py SYMBOLS TRADES RATE
 
-Pairs are COIN0USDT …; from the first subscription on, TRADES trades are made, RATE a second in all, round robin, ids 1, 2, 3 … per symbol; with every tenth goes a
-quote whose bid size is the number of trades made so far. Whoever is connected gets them, all others miss them. Prints its port.
+Pairs are COIN0USDT …; from the first subscription on, TRADES trades are made, RATE a second in all, round robin, ids 1, 2, 3 … per
+symbol; with every tenth goes a quote whose bid size is the number of trades made so far. Whoever is connected gets them, all others
+miss them. Prints its port.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ async def main() -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    print(runner.addresses[0][1], flush=True)
+    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
     await market.run()
 
 

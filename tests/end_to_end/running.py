@@ -41,10 +41,11 @@ async def running(*services: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 async def tape(client: Redis, kind: str, instrument: str) -> list[Event]:
     """Everything on a stream, in order."""
-    entries: list[tuple[bytes, dict[bytes, bytes]]] = await client.xrange(KEYS.stream(kind, instrument))
+    entries: Any = await client.xrange(KEYS.stream(kind, instrument))
     return [decode(fields[b"d"]) for _, fields in entries]
 
 
-async def length(client: Redis, kind: str, instrument: str) -> int:
-    """How many entries a stream has."""
-    return int(await client.xlen(KEYS.stream(kind, instrument)))
+async def newest(client: Redis, kind: str, instrument: str) -> Event | None:
+    """The last event of a stream, if there is one."""
+    entries: Any = await client.xrevrange(KEYS.stream(kind, instrument), count=1)
+    return decode(entries[0][1][b"d"]) if entries else None

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
-import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from crosstape_schemas import Cbbo, Event, Gap, Quote, Trade, decode
-from tests.end_to_end.running import KEYS, tape
+from crosstape_schemas import Cbbo, Gap, Quote, Trade
+from tests.end_to_end.running import newest, tape
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 SYMBOLS = 20
 TRADES = 200_000
 RATE = 20_000
+AGAIN_S = 10
+"""What is promised is 3 s; a slowed machine may take longer to start Python."""
 NAMES = [f"COIN{i}-USDT" for i in range(SYMBOLS)]
 SETTINGS = """\
 [bus]
@@ -91,15 +94,9 @@ async def services(path: Path, bus: str) -> AsyncIterator[Services]:
         await source.wait()
 
 
-async def newest(client: Redis, stream: str) -> Event | None:
-    """The last event of a stream."""
-    entries = await client.xrevrange(stream, count=1)
-    return decode(entries[0][1][b"d"]) if entries else None
-
-
 async def at_trade(client: Redis, number: int) -> bool:
     """Whether every symbol's newest trade is at least this one."""
-    trades = [await newest(client, KEYS.stream("trade", name)) for name in NAMES]
+    trades = [await newest(client, "trade", name) for name in NAMES]
     return all(isinstance(trade, Trade) and int(trade.trade_id) >= number for trade in trades)
 
 
@@ -110,14 +107,14 @@ async def ids(client: Redis, name: str) -> list[int]:
 
 async def market_at(client: Redis) -> Decimal:
     """How far the market was, by the newest quote on the tape: a quote's bid size says it."""
-    quotes = [await newest(client, KEYS.stream("quote", name)) for name in NAMES]
+    quotes = [await newest(client, "quote", name) for name in NAMES]
     return max(quote.bid_size or Decimal(0) for quote in quotes if isinstance(quote, Quote))
 
 
 async def right_again(client: Redis, since: Decimal) -> bool:
     """Whether every instrument's newest consolidated quote is of a market later than `since`, with its leg counting."""
     for name in NAMES:
-        quote = await newest(client, KEYS.stream("cbbo", name))
+        quote = await newest(client, "cbbo", name)
         if not isinstance(quote, Cbbo) or quote.bid_size is None or quote.bid_size <= since or quote.venues != 1:
             return False
     return True
@@ -131,15 +128,14 @@ async def test_a_killed_connector_leaves_no_trade_twice_and_says_which_are_missi
         await wait_until(lambda: at_trade(client, 3_000), what="a third of the trades", timeout_s=60)
         first.kill()
         await first.wait()
-        began, before = time.monotonic(), await market_at(client)
+        before = await market_at(client)
         await market.connector()
-        await wait_until(lambda: right_again(client, before), what="quotes are right again", timeout_s=20)
-        print(f"right again {time.monotonic() - began:.2f} s after the restart of the connector")
+        await wait_until(lambda: right_again(client, before), what="quotes are right again", timeout_s=AGAIN_S)
         await wait_until(lambda: at_trade(client, TRADES // SYMBOLS), what="the last trade", timeout_s=60)
     for name in NAMES:
         found = await ids(client, name)
         assert found == sorted(set(found))
-        holes = [(before, after) for before, after in zip(found, found[1:], strict=False) if after != before + 1]
+        holes = [(before, after) for before, after in itertools.pairwise(found) if after != before + 1]
         gaps = [event for event in await tape(client, "gap", name) if isinstance(event, Gap) and event.kind == "trade"]
         assert [gap.missed for gap in gaps] == [after - before - 1 for before, after in holes]
         assert len(holes) == 1
@@ -153,10 +149,9 @@ async def test_a_killed_aggregator_counts_every_trade_once_again(valkey: str, cl
         await wait_until(lambda: at_trade(client, 3_000), what="a third of the trades", timeout_s=60)
         first.kill()
         await first.wait()
-        began, before = time.monotonic(), await market_at(client)
+        before = await market_at(client)
         await market.aggregator()
-        await wait_until(lambda: right_again(client, before), what="quotes are right again", timeout_s=20)
-        print(f"right again {time.monotonic() - began:.2f} s after the restart of the aggregator")
+        await wait_until(lambda: right_again(client, before), what="quotes are right again", timeout_s=AGAIN_S)
         await wait_until(lambda: at_trade(client, TRADES // SYMBOLS), what="the last trade", timeout_s=60)
         await wait_until(lambda: counted(client), what="every trade counted")
     for name in NAMES:
@@ -168,7 +163,7 @@ async def test_a_killed_aggregator_counts_every_trade_once_again(valkey: str, cl
 async def counted(client: Redis) -> bool:
     """Whether the hour's window of every instrument holds exactly the trades of the tape."""
     for name in NAMES:
-        quote = await newest(client, KEYS.stream("cbbo", name))
+        quote = await newest(client, "cbbo", name)
         assert isinstance(quote, Cbbo)
         hour = quote.vwap["1h"]
         if hour.trades > TRADES // SYMBOLS:
@@ -180,11 +175,11 @@ async def counted(client: Redis) -> bool:
 
 
 async def test_cut_connections_to_the_server_lose_and_double_nothing(valkey: str, client: Redis, tmp_path: Path) -> None:
-    """Cut, cut halfway through a batch, and an answer lost after the batch was written: each trade is there once, numbered without a hole."""
+    """Cut, cut halfway through a batch, an answer lost after the batch was written: each trade is there once, none is missing."""
     async with proxy(valkey) as network, services(tmp_path, network.url) as market:
         await market.connector()
         for number, fault in enumerate(("cut", "half a batch", "answer lost", "cut"), 1):
-            await wait_until(lambda number=number: at_trade(client, 1_500 * number), what=f"trade {1_500 * number}", timeout_s=60)
+            await wait_until(partial(at_trade, client, 1_500 * number), what=f"trade {1_500 * number}", timeout_s=60)
             match fault:
                 case "cut":
                     network.cut()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from crosstape_schemas import Book, Cbbo, Delta, Event, FeedState, Quote
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
 from tests.end_to_end.books import begun, changes, rebuilt
-from tests.end_to_end.running import length, running, settings, tape
+from tests.end_to_end.running import newest, running, settings, tape
 from tests.waiting import wait_until
 
 CORPUS = os.environ.get("CROSSTAPE_CORPUS", "")
@@ -75,7 +76,7 @@ def facts(events: list[Event]) -> list[Event]:
 
 @pytest.mark.parametrize(("venue", "name", "kinds", "depth"), RECORDINGS)
 @pytest.mark.skipif(not CORPUS, reason="needs recordings of real venues: a folder of them in CROSSTAPE_CORPUS")
-async def test_the_tape_of_a_recording_is_what_normalize_makes_of_it(
+async def test_the_tape_of_a_recording_is_what_normalize_makes_of_it(  # noqa: PLR0917
     venue: str, name: str, kinds: tuple[str, ...], depth: int, valkey: str, client: Redis, tmp_path: Path
 ) -> None:
     """Trades, quotes and tickers are the same events; books the same changes to the same levels."""
@@ -86,30 +87,25 @@ async def test_the_tape_of_a_recording_is_what_normalize_makes_of_it(
     instruments = tuple(sorted({instrument for _, instrument in expected}))
     async with simulator(SimulatorSpec(venues=(), recordings=(str(path),), speed=0)) as venues:
         own = VenueSettings(
-            instruments=instruments, kinds=kinds, book_depth=depth, ws_url=venues.ws_url[venue], rest_url=rest_url(venues, venue)
-        )  # type: ignore[arg-type]  # mypy knows kinds as strings only
+            instruments=instruments,
+            kinds=kinds,  # type: ignore[arg-type]  # names of kinds, which mypy sees as any strings
+            book_depth=depth,
+            ws_url=venues.ws_url[venue],
+            rest_url=rest_url(venues, venue),
+        )
         whole = settings(valkey, tmp_path, {venue: own}, AggregatorSettings(min_interval_s=0))
         async with running(connector.run(whole, venue), aggregator.run(whole)):
             await wait_until(venues.finished, what="the recording is played", timeout_s=100)
             for (kind, instrument), events in expected.items():
                 if kind not in ("book", "delta"):
-                    await wait_until(
-                        lambda kind=kind, instrument=instrument, events=events: _has(client, kind, instrument, len(events)),
-                        what=f"{len(events)} of {kind} {instrument}",
-                    )
+                    await wait_until(partial(_has, client, kind, instrument, len(events)), what=f"{len(events)} of {kind} {instrument}")
             for (kind, instrument), events in expected.items():
                 if kind == "delta":
-                    await wait_until(
-                        lambda instrument=instrument, events=events: _at(client, instrument, events[-1]),
-                        what=f"the last delta of {instrument}",
-                    )
+                    await wait_until(partial(_at, client, instrument, events[-1]), what=f"the last delta of {instrument}")
                 if kind == "quote":
                     last = events[-1]
                     assert isinstance(last, Quote)
-                    await wait_until(
-                        lambda instrument=instrument, last=last: _consolidated(client, instrument, last),
-                        what=f"the last quote of {instrument}",
-                    )
+                    await wait_until(partial(_consolidated, client, instrument, last), what=f"the last quote of {instrument}")
         for (kind, instrument), events in expected.items():
             found = await tape(client, kind, instrument)
             if kind == "delta":
@@ -126,30 +122,21 @@ async def test_the_tape_of_a_recording_is_what_normalize_makes_of_it(
 
 
 async def _has(client: Redis, kind: str, instrument: str, count: int) -> bool:
-    newest = await client.xrevrange(f"tape:{kind}:{instrument}", count=1)
-    if not newest:
-        return False
-    (_, fields), *_ = newest
-    return msgspec.json.decode(fields[b"d"])["seq"] >= count  # trimmed streams count on
+    event = await newest(client, kind, instrument)
+    return event is not None and event.seq >= count  # a trimmed stream counts on
 
 
 async def _at(client: Redis, instrument: str, last: Event) -> bool:
+    event = await newest(client, "delta", instrument)
     assert isinstance(last, Delta)
-    if not await length(client, "delta", instrument):
-        return False
-    (_, fields), *_ = await client.xrevrange(f"tape:delta:{instrument}", count=1)
-    newest = msgspec.json.decode(fields[b"d"], type=Delta)
-    return newest.venue_ts == last.venue_ts and (newest.bids, newest.asks) == (last.bids, last.asks)
+    return isinstance(event, Delta) and (event.venue_ts, event.bids, event.asks) == (last.venue_ts, last.bids, last.asks)
 
 
 async def _consolidated(client: Redis, instrument: str, last: Quote) -> bool:
-    (_, fields), *_ = await client.xrevrange(f"tape:cbbo:{instrument}", count=1) or ((b"", {}),)
-    if not fields:
-        return False
-    quote = msgspec.json.decode(fields[b"d"], type=Cbbo)
-    return (quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size) == (
-        last.bid_price,
-        last.bid_size,
-        last.ask_price,
-        last.ask_size,
-    )
+    quote = await newest(client, "cbbo", instrument)
+    return isinstance(quote, Cbbo) and prices(quote) == prices(last)
+
+
+def prices(quote: Quote | Cbbo) -> tuple[object, ...]:
+    """Of both sides, with sizes."""
+    return quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size

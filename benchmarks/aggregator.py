@@ -1,0 +1,87 @@
+"""Events from the tape into consolidated quotes on the tape: events/s, and CPU µs per event, at 10, 200 and 2,000 instruments.
+
+    python benchmarks/aggregator.py --events 600000
+
+The whole service runs in this process (readers, board, publisher). While it stands still, a loader in another puts quotes and trades of
+three venues on the tape; then it has to catch up with them. Per event is the CPU time of this process, publishing included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import time
+
+import harness
+import uvloop
+
+from crosstape import lifecycle
+from crosstape.bus import Publisher, connect
+from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
+from crosstape_aggregator.board import Board
+from crosstape_aggregator.service import Aggregator
+from crosstape_schemas import Keys
+
+LIMIT_S = 180.0
+POLL_S = 0.005
+
+
+async def measure(url: str, instruments: int, count: int) -> dict[str, float]:
+    """One run on an empty server."""
+    bus = BusSettings(url=url)
+    settings = Settings(
+        bus=bus, telemetry=TelemetrySettings(http_enabled=False, log_level="error"), aggregator=AggregatorSettings(stale_s=3_600.0)
+    )
+    board, keys = Board(settings.aggregator), Keys()
+    with harness.process(str(harness.HERE / "loader.py"), url, str(instruments), str(count), stdin=True) as loader:
+        assert loader.stdin is not None
+        assert loader.stdout is not None
+        await asyncio.to_thread(loader.stdout.readline)
+        async with connect(bus) as client, asyncio.TaskGroup() as tasks:
+            publisher = Publisher(client, keys, bus, producer="aggregator")
+            service = Aggregator(settings, client, keys, board, publisher)
+            running = [tasks.create_task(publisher.run()), tasks.create_task(service.run())]
+            deadline = time.monotonic() + LIMIT_S
+            while not (len(board.instruments) == instruments and service.ready()[1]["catching_up"] == 0):
+                if time.monotonic() > deadline:
+                    raise SystemExit("aggregator: it never caught up with what was there")
+                await asyncio.sleep(POLL_S)
+            before, quotes = sum(board.tally.taken.values()), board.tally.published
+            loader.stdin.write(b"go\n")
+            loader.stdin.flush()
+            loader.wait(LIMIT_S)  # and with it this loop: nothing is read meanwhile
+            start, start_cpu = time.perf_counter(), time.process_time()
+            while (taken := sum(board.tally.taken.values()) - before) < count // 3 * 3:
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"aggregator: {taken} of {count} events came")
+                await asyncio.sleep(POLL_S)
+            seconds, cpu_s = time.perf_counter() - start, time.process_time() - start_cpu
+            for task in running:
+                task.cancel()
+    us = cpu_s / taken * 1e6
+    return {
+        "events_per_s": round(taken / seconds),
+        "cpu_us_per_event": round(us, 2),
+        "events_per_quote": round(taken / max(1, board.tally.published - quotes), 1),
+    }
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=600_000)
+    parser.add_argument("--instruments", type=int, nargs="+", default=[10, 200, 2_000])
+    options = parser.parse_args()
+    lifecycle.tune_gc()
+    found = {}
+    for instruments in options.instruments:
+        with contextlib.ExitStack() as stack:
+            bus = stack.enter_context(harness.server())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found[str(instruments)] = runner.run(measure(bus, instruments, options.events))
+    harness.report(benchmark="aggregator", events=options.events, instruments=found)
+
+
+if __name__ == "__main__":
+    main()

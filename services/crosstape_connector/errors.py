@@ -1,4 +1,4 @@
-"""Errors of the connector. `retry` says whether a new connection may help."""
+"""Errors of the connector."""
 
 from typing import Final
 
@@ -8,9 +8,7 @@ from crosstape.errors import CrosstapeError
 
 
 class FeedError(CrosstapeError):
-    """A feed cannot go on as it is."""
-
-    retry = True
+    """A feed cannot go on as it is; a new connection or call may help."""
 
 
 class ConnectionLost(FeedError):
@@ -31,12 +29,6 @@ class RestFailed(FeedError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
-
-
-class SubscriptionRejected(FeedError):
-    """The venue refused a subscription."""
-
-    retry = False
 
 
 class UnknownVenue(CrosstapeError):

@@ -10,10 +10,9 @@ from typing import Final
 import structlog
 
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
-from crosstape_connector.feeds import Feeds, Resync
+from crosstape_connector.feeds import Feed, Feeds, Resync
 from crosstape_connector.metrics import Counters, Outlet
 from crosstape_connector.pacing import Pacer
-from crosstape_connector.plan import Topic
 from crosstape_connector.rest import Rest
 from crosstape_connector.session import Session
 from crosstape_connector.venue import BookSnapshot, SnapshotSource, Venue
@@ -54,9 +53,13 @@ class Resyncs:
 
     async def run(self) -> None:
         """Own the tasks, until cancelled."""
-        async with asyncio.TaskGroup() as self._group:
-            self.dispatch()  # what was asked before
-            await asyncio.Event().wait()  # for ever: tasks come and go
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                self.dispatch()  # what was asked before
+                await asyncio.Event().wait()  # for ever: tasks come and go
+            finally:
+                self._group = None  # a session that is still reading may ask, and an ending group takes no more
 
     def dispatch(self) -> None:
         """Take up all that `feeds.requests` holds. Never waits."""
@@ -89,14 +92,15 @@ class Resyncs:
             self.dispatch()
 
     async def _fetch(self, request: Resync, source: SnapshotSource) -> BookSnapshot | None:
-        """Tried until there is one; None if nobody has the book subscribed any more."""
+        """Tried until there is one; None if no connection has the book any more: the next one asks anew."""
         for attempt in itertools.count(2):
-            if not self._wanted(request.topic):
+            if not self._wanted(request):
                 return None
             try:
                 async with self._seats:
                     body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), pacer=self._pacer)
-                return source.parse(body, request.instrument, received_ts)
+                snapshot = source.parse(body, request.instrument, received_ts)
+                return snapshot if self._wanted(request) else None  # a book that nothing can follow must not be called live
             except RestFailed as exc:
                 error, wait_s = str(exc), max(pause_s(attempt), exc.retry_after_s or 0.0)
             except FRAME_ERRORS as exc:
@@ -105,5 +109,7 @@ class Resyncs:
             await asyncio.sleep(wait_s)
         return None
 
-    def _wanted(self, topic: Topic | None) -> bool:
-        return topic is None or any(topic in session.subscriptions.states for session in self._sessions())
+    def _wanted(self, request: Resync) -> bool:
+        kinds = ("book", "delta", "quote") if self._venue.quote_from_book else ("book", "delta")
+        records = (self._feeds.feeds.get(Feed(kind, request.instrument)) for kind in kinds)
+        return any(record is not None and record.sessions for record in records)

@@ -13,7 +13,7 @@ from aiohttp import web
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.rest import retry_after
 from crosstape_schemas import FeedState
-from tests.connector.fake_venue import book, fake, serving
+from tests.connector.fake_venue import FakeVenue, book, fake, serving
 from tests.connector.rig import QUICK, rigged
 from tests.waiting import wait_until
 
@@ -106,3 +106,45 @@ async def test_one_broken_book_fetches_one_snapshot() -> None:
         assert sorted(server.calls) == ["/depth?symbol=AAAUSD"] * 2 + ["/depth?symbol=BBBUSD"]
         assert FeedState.RECOVERING not in rig.states("BBB-USD", "book")
         assert rig.counters.resyncs["rest"] == 3
+
+
+class SlowRest(FakeVenue):
+    """One whose REST answers wait for `gate`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def rest(self, http: web.Request) -> web.StreamResponse:
+        """As ever, later."""
+        self.calls.append("begun")
+        await self.gate.wait()
+        return await super().rest(http)
+
+
+async def test_a_snapshot_that_comes_after_its_connection_was_lost_makes_no_book_live() -> None:
+    """Nothing would follow it: the book stays down until there is a connection, and a snapshot for that."""
+    settings = msgspec.structs.replace(BOOKS, rest_timeout_s=10.0, backoff_min_s=0.5)
+    server = SlowRest()
+    async with serving(server), rigged(server, fake(rest_books=True), settings, ["AAAUSD"]) as rig, rig.supervised():
+        await wait_until(lambda: server.calls == ["begun"], what="the snapshot is asked for")
+        server.peer.cut()
+        await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.DOWN, what="the connection is lost")
+        server.gate.set()
+        await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.LIVE, what="the book")
+        assert rig.states("AAA-USD", "book") == [FeedState.CONNECTING, FeedState.DOWN, FeedState.CONNECTING, FeedState.LIVE]
+        assert len(server.peers) == 2
+
+
+async def test_a_book_that_breaks_while_all_ends_is_no_error() -> None:
+    """A session may still read a frame when those who fetch snapshots have stopped already."""
+    async with serving() as server, rigged(server, fake(rest_books=True), BOOKS, ["AAAUSD"]) as rig, asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(rig.supervisor.run())
+        fetching = tasks.create_task(rig.resyncs.run())
+        await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.LIVE, what="the book")
+        fetching.cancel()
+        await asyncio.wait([fetching])
+        await server.peer.send(book("AAAUSD", 101), book("AAAUSD", 150))
+        await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.RECOVERING, what="the break")
+        reading.cancel()
+    assert rig.feeds.requests

@@ -2,10 +2,10 @@
 
 Line 1 of a file is its header `{"capture": 1, "venue", "url", "source"}`. Then, in order of time,
 `{"t", "c", "d": "in" | "out", "f": text}` or `"b"`: base64 of a frame that is not text (`"bad": kind` if it could not be used),
-`{"t", "c", "d": "rest", "u", "f"}`, `{"t", "c", "d": "open", "u"}`, `{"t", "c", "d": "close", "f": reason}` and
-`{"t", "d": "dropped", "n": lines lost before this one}`. `t` is ns since the epoch, `c` the number of the connection in its process.
-A later file begins with the open lines of the connections that go on and with the newest instruments (`"repeated": true`), so that each
-can be read on its own.
+`{"t", "c", "d": "rest", "u", "f"}` (`"bad": "refused"` if it is the venue's no), `{"t", "c", "d": "open", "u"}`,
+`{"t", "c", "d": "close", "f": reason}` and `{"t", "d": "dropped", "n": lines lost before this one}`. `t` is ns since the epoch, `c` the
+number of the connection in its process. A later file begins with the open lines of the connections that go on and with the newest
+instruments (`"repeated": true`), so that each can be read on its own.
 """
 
 from __future__ import annotations
@@ -121,11 +121,11 @@ class Capture:
         self._open.pop(connection, None)
         self._put(Line(ts, connection, "close"), reason.encode())
 
-    def answered(self, ts: int, url: str, body: bytes, *, instruments: bool = False) -> None:
+    def answered(self, ts: int, url: str, body: bytes, *, instruments: bool = False, refused: bool = False) -> None:
         """A REST answer. The newest of the instruments is repeated at the head of each later file."""
-        line = Line(ts, 0, "rest", u=url)
+        line = Line(ts, 0, "rest", u=url, bad="refused" if refused else None)
         self._put(line, body)
-        if instruments:
+        if instruments and not refused:
             self._instruments = line
 
     def _put(self, line: Line, data: bytes = b"") -> None:

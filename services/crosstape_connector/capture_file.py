@@ -1,7 +1,7 @@
 """Reading captures: line 1 the header, then one JSON line per frame, REST answer, or connection opened or closed.
 
 `{"capture": 1, "venue": …, "url": …}`, then `{"t": ns or null, "c": connection, "d": "in" | "out" | "rest" | "open" | "close"}` with `f`
-the text (or `b`, base64 of what is no text) and `u` the URL of a REST answer or of an opened connection.
+the text (or `b`, base64 of what is no text) and `u` the URL of a REST answer or of an opened connection. `capture` says what else.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class Line(msgspec.Struct, frozen=True):
     f: str | None = None
     b: str | None = None
     u: str = ""
+    bad: str = ""
+    """Why the connector could not use it, if it could not."""
+    repeated: bool = False
+    """It was in the file before, too: a file that was begun while connections went on can be read alone."""
 
     def body(self) -> bytes:
         """The frame or answer as bytes. Raises `FrameError` for base64 that is none."""

@@ -79,7 +79,7 @@ class Summary(msgspec.Struct):
     session: Counter[str] = msgspec.field(default_factory=Counter)
     """Acknowledgements, refusals, announced rotations."""
     rest: Counter[str] = msgspec.field(default_factory=Counter)
-    """REST answers: `instruments`, `snapshot`, and `unused` ones."""
+    """REST answers: `instruments`, `snapshot`, `unused` ones, and those by which the venue refused (`failed`)."""
     resyncs: Counter[str] = msgspec.field(default_factory=Counter)
     """What the running connector would have been asked to do, by cause."""
 
@@ -149,6 +149,8 @@ class _Run:
                     yield from self._stamped(self._frame(line))
                 case "rest":
                     yield from self._stamped(self._answer(line))
+                case "open" if line.repeated and line.c in self.connections:
+                    pass  # files read one after the other: it went on
                 case "open":
                     yield from self._stamped(self._closed(line.c, "opened anew"))
                     self.connections[line.c] = _Connection(line.u or self.url)
@@ -175,10 +177,13 @@ class _Run:
         data = b""
         try:
             data = line.body()
+            if line.bad:
+                self._unhandled(line.bad, "the connector could not use it", data)
+                return []
             connection = self.connections.setdefault(line.c, _Connection(self.url))
             outputs = self._parser(connection, data)(data, self.now if line.t is None else line.t)
         except FRAME_ERRORS as exc:
-            self._unhandled(exc, data)
+            self._unhandled(frame_error_kind(exc), str(exc), data)
             return []
         events: list[Event] = []
         if line.t is None:
@@ -223,10 +228,16 @@ class _Run:
 
     def _closed(self, number: int, reason: str) -> list[Event]:
         connection = self.connections.pop(number, None)
-        return list(self.feeds.interrupted(connection.feeds, self.now, reason)) if connection is not None else []
+        if connection is None:
+            return []
+        gone = [feed for feed in connection.feeds if not any(feed in other.feeds for other in self.connections.values())]
+        return list(self.feeds.interrupted(gone, self.now, reason))  # what another connection has taken over goes on
 
     def _answer(self, line: Line) -> list[Event]:
         venue, summary = self.venue, self.summary
+        if line.bad:
+            summary.rest["failed"] += 1
+            return []
         data = b""
         try:
             data = line.body()
@@ -240,7 +251,7 @@ class _Run:
                 return []
             snapshot = venue.snapshots.parse(data, self.symbols[symbol], self.now if line.t is None else line.t)
         except FRAME_ERRORS as exc:
-            self._unhandled(exc, data)
+            self._unhandled(frame_error_kind(exc), str(exc), data)
             return []
         summary.rest["snapshot"] += 1
         events = list(self.feeds.take(snapshot))
@@ -262,10 +273,9 @@ class _Run:
             connection.parser = connection.endpoint.parser(self.symbols)
         return connection.parser
 
-    def _unhandled(self, error: BaseException, data: bytes) -> None:
-        kind = frame_error_kind(error)
+    def _unhandled(self, kind: str, error: str, data: bytes) -> None:
         if kind not in self.summary.unhandled:
-            self.summary.first_unhandled.append(Unhandled(kind, str(error), data))
+            self.summary.first_unhandled.append(Unhandled(kind, error, data))
         self.summary.unhandled[kind] += 1
 
     def _requests(self) -> None:

@@ -82,14 +82,12 @@ class Rest:
             raise RestFailed(f"{url}: {str(exc) or type(exc).__name__}") from exc
         received_ts = time.time_ns()
         self._counters.rest_calls[str(status)] += 1
+        error = self._refusal(status, body)
         if self._capture is not None:
-            self._capture.answered(received_ts, url, body, instruments=instruments)
+            self._capture.answered(received_ts, url, body, instruments=instruments, refused=error is not None)
         if status in BUSY:
             wait_s = BACK_OFF_S if wait_s is None else wait_s
             self._not_before = max(self._not_before, time.monotonic() + wait_s)
-        if status != 200:
-            raise RestFailed(f"{url}: HTTP {status}", wait_s)
-        error = None if self._venue.rest_error is None else self._venue.rest_error(body)
         if error is not None:
             raise RestFailed(f"{url}: {error}", wait_s)
         return body, received_ts
@@ -101,6 +99,12 @@ class Rest:
 
     def _url(self, rest: str, path: str) -> str:
         return self._urls[rest].rstrip("/") + path
+
+    def _refusal(self, status: int, body: bytes) -> str | None:
+        """What the venue says instead of an answer, if it does."""
+        if status != 200:
+            return f"HTTP {status}"
+        return None if self._venue.rest_error is None else self._venue.rest_error(body)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []

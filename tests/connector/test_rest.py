@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 from aiohttp import web
 
+from crosstape_connector.capture import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.rest import retry_after
 from crosstape_schemas import FeedState
-from tests.connector.fake_venue import FakeVenue, book, fake, serving
+from tests.connector.fake_venue import ID, FakeVenue, book, fake, serving
 from tests.connector.rig import QUICK, rigged
 from tests.waiting import wait_until
 
@@ -71,6 +73,25 @@ async def test_an_error_in_an_answer_of_200_is_a_failure() -> None:
         with pytest.raises(RestFailed, match="too many"):
             await rig.rest.get("api", "/instruments")
         assert (await rig.rest.get("api", "/instruments"))[0].startswith(b'{"AAAUSD"')
+
+
+async def test_a_refusal_does_not_take_the_place_of_the_instruments(tmp_path: Path) -> None:
+    """In a capture it is marked; a later file still begins with the newest instruments that there were."""
+    capture = Capture(tmp_path, ID, "", max_bytes=1, max_s=3600.0)
+    capture.start()
+    async with serving() as server, rigged(server, capture=capture) as rig:
+        await rig.rest.get("api", "/instruments", instruments=True)
+        server.answers.append(web.Response(status=503, body=b"later"))
+        with pytest.raises(RestFailed):
+            await rig.rest.get("api", "/instruments", instruments=True)
+    capture.frame_in(time.time_ns(), 1, b"{}")
+    capture.stop()
+    first, refused, last = [
+        [msgspec.json.decode(line) for line in zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines()]
+        for path in sorted(tmp_path.iterdir())
+    ]
+    assert (refused[-1]["f"], refused[-1]["bad"]) == ("later", "refused")
+    assert last[1] == {**first[1], "repeated": True}
 
 
 async def test_who_is_asked_to_wait_waits_with_every_call() -> None:

@@ -28,7 +28,7 @@ def test_a_capture_is_a_header_and_lines() -> None:
 
     assert header == Header(1, "kraken", "wss://ws.kraken.com/v2")
     assert list(lines) == [
-        Line(5, 2, "in", '{"channel":"heartbeat"}'),
+        Line(5, 2, "in", '{"channel":"heartbeat"}', bad="malformed"),
         Line(None, 0, "in", None, "AP8="),
         Line(6, 0, "rest", "[]", None, "https://example.com"),
     ]

@@ -231,6 +231,47 @@ def test_what_cannot_be_used_is_counted_and_the_first_is_shown() -> None:
     assert found.summary.rest == {"instruments": 2, "unused": 2}
 
 
+def test_what_the_connector_could_not_use_is_not_used_here() -> None:
+    """An oversized frame may be good JSON, a refusal a good answer: skipped then, so skipped now, and counted."""
+    bad = [
+        {"t": 10, "c": 1, "d": "in", "f": BINANCE["trade"].decode(), "bad": "oversized"},
+        {"t": 11, "c": 0, "d": "rest", "u": "https://api.binance.com/api/v3/depth?symbol=BTCUSDT", "f": "{}", "bad": "refused"},
+    ]
+    events, found = run("binance", capture("binance", *map(msgspec.json.encode, bad)))
+
+    assert not events
+    assert found.summary.frames == 1
+    assert found.summary.unhandled == {"oversized": 1}
+    assert found.summary.first_unhandled[0].frame == BINANCE["trade"]
+    assert found.summary.rest == {"instruments": 1, "failed": 1}
+
+
+def test_files_of_one_capture_are_read_one_after_the_other() -> None:
+    """A later file begins with the connections that go on: they are not opened anew."""
+    again = {"t": 5, "c": 3, "d": "open", "u": "ws://x", "repeated": True}
+    first = capture("binance", line("open", 5, connection=3, url="ws://x"), *frames([BINANCE["book_ticker"]], connection=3))
+    later = capture("binance", msgspec.json.encode(again), *frames([BINANCE["book_ticker"]], 20, connection=3))
+
+    events, _ = run("binance", [*first, *later])
+    alone, _ = run("binance", later)
+
+    assert [type(event) for event in events] == [Status, Quote, Quote]
+    assert [type(event) for event in alone] == [Status, Quote]
+
+
+def test_a_connection_that_was_taken_over_leaves_no_gap() -> None:
+    """The next one had its feeds before it was closed."""
+    lines = capture(
+        "binance",
+        *frames([BINANCE["book_ticker"]], connection=1),
+        *frames([BINANCE["book_ticker"]], 20, connection=2),
+        line("close", 30, b"stopped", connection=1),
+        *frames([BINANCE["book_ticker"]], 40, connection=2),
+    )
+
+    assert [type(event) for event in run("binance", lines)[0]] == [Status, Quote, Quote, Quote]
+
+
 def test_a_venue_without_rest_snapshots_uses_no_answer_but_the_instruments() -> None:
     """Kraken's depth by REST has not the digits."""
     lines = capture("kraken", line("rest", 5, b"{}", url="https://api.kraken.com/0/public/Depth?pair=XBTUSD"))

@@ -130,9 +130,9 @@ class VenueSettings(Section, frozen=True):
     rest_timeout_s: Positive = 10.0
     """Longest wait for one REST answer."""
     stale_s: Positive = 30.0
-    """A feed that has not spoken since it was subscribed is stale after so long. One that spoke is judged by its own usual pace."""
+    """A subscribed feed that never spoke is stale after so long (trades: four times); one that spoke is judged by its own usual pace."""
     stale_min_s: Positive = 5.0
-    """But never sooner than this; and a session without a frame for so long is not proof of life for its feeds."""
+    """No feed is called stale sooner."""
     backoff_min_s: Positive = 0.5
     """About how long the first pause between two attempts to connect is; each is about twice the one before …"""
     backoff_max_s: Positive = 30.0

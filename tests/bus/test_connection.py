@@ -71,6 +71,10 @@ async def test_a_cluster_is_found_from_any_of_its_nodes() -> None:
         "redis+sentinel://user:hunter2@h:1/svc/x",
         "redis+sentinel://user:hunter2@h:port/svc",
         "redis+cluster://user:hunter2@,h",
+        "redis://user:hunter2/more@h:1",
+        "redis://user:1/hunter2@h:1",
+        "rediss://user:hunter2?more@h:1",
+        "redis+sentinel://user:hunter2#more@h:1/svc",
     ],
 )
 async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:

@@ -84,6 +84,8 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
     if not settings.url:
         raise BusError("bus.url is empty: start an embedded server and use its url")
     url = urlsplit(settings.url)
+    if url.scheme != "unix" and "@" in url.path + url.query + url.fragment:  # then part of the password passes for the host
+        raise BusError("bus.url is not right: in a user name or password, write / as %2F, ? as %3F and # as %23")
     options: dict[str, Any] = {
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,

@@ -363,6 +363,18 @@ async def test_streams_are_added_and_removed_while_a_read_waits(client: Redis, v
         assert not await reader.read(timeout_s=0.01)
 
 
+async def test_what_was_removed_has_no_cursor(client: Redis, valkey: str) -> None:
+    """Also when it was read ahead of, and not all of that given out."""
+    async with publishing(fast(valkey)) as publisher:
+        publisher.publish_all([trade(1), trade(2)])
+        assert await publisher.drain(5)
+    async with reading(valkey, TRADES, start=Start.BEGINNING) as reader:
+        await anext(reader)
+        reader.remove([TRADES])
+        assert not await reader.read(timeout_s=0.01)
+        assert not reader.cursors
+
+
 async def test_a_cancelled_read_loses_nothing(client: Redis, valkey: str) -> None:
     """A caller may give up waiting at any moment and come back."""
     seen: list[Entry] = []

@@ -82,6 +82,7 @@ class Reader:
             if (follower := self._home.pop(name, None)) is not None:
                 follower.remove(name.encode())
                 self.cursors.pop(name, None)
+                self._marks.pop(name, None)
         for slot, followers in self._followers.items():
             for follower in [follower for follower in followers if not follower.streams]:
                 if (task := self._tasks.get(follower)) is not None:

@@ -40,6 +40,9 @@ RETRY_MAX_S: Final = 60.0
 """Between attempts to get instruments, or last trades, that there is no working without."""
 
 TICK_S: Final = 0.1
+UNTRADED: Final = (FeedState.CONNECTING, FeedState.RECOVERING)
+"""Trades are as good as live in these, once acknowledged: nobody has traded since."""
+
 SHOWN: Final = 20
 """Feeds that are not live are shown by name up to so many."""
 
@@ -219,7 +222,7 @@ class Connector:
             for record in self.feeds.feeds.values()
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused_symbols
-            and not (record.kind == "trade" and record.confirmed and record.state is FeedState.CONNECTING)  # nobody has traded yet
+            and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
         ]
         bus = self._publisher.acknowledged > 0 and self._publisher.health.well
         state, reason = self._state()

@@ -336,6 +336,21 @@ async def _ready(url: str) -> bool:
     return (await asyncio.to_thread(_get, f"{url}/readyz"))[0] == 200
 
 
+async def test_a_connector_is_ready_before_anybody_trades(world: World) -> None:
+    """At its start, and again on a new connection: an acknowledged subscription is all there can be."""
+    world.settings = msgspec.structs.replace(world.settings, telemetry=TelemetrySettings(http_enabled=True))
+    with capture_logs() as logs:
+        async with world.running():
+            await subscribed(world.server)
+            (url,) = [log["url"] for log in logs if log["event"] == "telemetry.listening"]
+            await wait_until(lambda: _ready(url), what="ready without a trade")
+            await world.server.peer.send(trade("AAAUSD", 1))
+            await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the trade")
+            world.server.peer.cut()
+            await subscribed(world.server, 2)
+            await wait_until(lambda: _ready(url), what="ready again without a trade")
+
+
 async def test_lags_are_sampled_and_never_clamped(world: World) -> None:
     """Every 64th frame: venue to us, which is negative where its clock is ahead, and from us to the bus's acknowledgement."""
     ahead_ms = time.time_ns() // 1_000_000 + 500

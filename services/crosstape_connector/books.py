@@ -19,6 +19,8 @@ from crosstape_schemas import GapCause, Level
 
 BUFFER: Final = 65_536
 """Levels (and updates) held at most while a snapshot is awaited; beyond, all are dropped and the snapshot is asked for again."""
+PATIENCE_NS: Final = 10_000_000_000
+"""Updates that come for so long without the snapshot that the stream begins with: its frame was lost, or could not be used."""
 SETTLED: Final = 100
 """Updates after which a resynced book counts as healed, and the next break as the first."""
 PROVEN: Final = 10
@@ -136,12 +138,12 @@ class BookSync:
     """One instrument's book: from a snapshot and the updates after it to levels that are proven, or a `fault`.
 
     A venue whose snapshot comes by REST: updates are held (bounded by `BUFFER`) until it is there, and while it is renewed. A venue whose
-    snapshot is in its stream: updates without one are dropped.
+    snapshot is in its stream: updates without one are dropped, and after `PATIENCE_NS` another is asked for.
     """
 
     __slots__ = (
-        "_asked", "_bounds", "_bridging", "_buffer", "_held", "_rule", "_since", "_tail", "applied_ts", "asks", "attempt",
-        "bids", "cut", "depth", "fault", "live", "proofs", "sequence", "wanted",
+        "_asked", "_bounds", "_bridging", "_buffer", "_held", "_rule", "_since", "_tail", "_unproven_ts", "applied_ts", "asks",
+        "attempt", "bids", "cut", "depth", "fault", "live", "proofs", "sequence", "wanted",
     )  # fmt: skip
 
     def __init__(self, rule: BookRule, depth: int) -> None:
@@ -170,6 +172,7 @@ class BookSync:
         self._tail: int | None = None  # number of the newest update of the stream, in the book or not
         self._bridging = False  # live from a REST snapshot that no update has been linked to yet
         self._bounds: tuple[Decimal, Decimal] | None = None  # prices beyond which the snapshot did not tell
+        self._unproven_ts = 0  # since when updates are dropped for want of a snapshot
         self._asked = False
         self.wanted = None
         self._drop_held()
@@ -182,6 +185,7 @@ class BookSync:
         """The snapshot that was `wanted` has been asked for."""
         self.attempt = 1 if self._since >= SETTLED else self.attempt + 1
         self._since = 0
+        self._unproven_ts = 0
         self._asked = True
         self.wanted = None
 
@@ -296,6 +300,10 @@ class BookSync:
     def _hold(self, update: BookUpdate) -> Outcome:
         if self._rule.snapshot == "stream":
             self.proofs.unproven += 1
+            self._unproven_ts = self._unproven_ts or update.received_ts
+            if update.received_ts - self._unproven_ts > PATIENCE_NS:
+                self._unproven_ts = update.received_ts
+                self.wanted = "no snapshot came"
             return Outcome.NOTHING
         self._held += 1 + len(update.bids) + len(update.asks)
         if self._held > BUFFER:

@@ -340,6 +340,23 @@ def test_updates_without_a_snapshot_are_dropped() -> None:
     assert (sync.proofs.unproven, sync.wanted) == (1, None)
 
 
+def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
+    """Its frame may have been one that could not be used; the updates alone never make a book."""
+    sync = BookSync(IN_STREAM, 10)
+    later = books.PATIENCE_NS + 1
+
+    sync.update(update("10:1", last=1))
+    sync.update(update("10:1", last=later))
+    assert sync.wanted is None
+
+    sync.update(update("10:1", last=later + 1))
+    assert sync.wanted == "no snapshot came"
+    sync.asked()
+    sync.update(update("10:1", last=later + 2))
+    assert sync.wanted is None
+    assert sync.snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
+
+
 def test_a_second_snapshot_replaces_the_first() -> None:
     """It may come at any time."""
     sync = synced(IN_STREAM)

@@ -22,6 +22,7 @@ from crosstape.bus.entry import Batch, Entry, Foreign, Position, Start
 from crosstape.bus.health import Health, raise_if_cancelled
 from crosstape.bus.metrics import ReaderMetrics
 from crosstape.bus.script import LOOK
+from crosstape.bus.wire import wire
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Keys, decode
 
 READ_ENTRIES: Final = 2048
@@ -91,6 +92,7 @@ class Follower:
     def __init__(self, client: Client, health: Health, tell: Tell) -> None:
         self.streams: dict[bytes, Followed] = {}
         self._client = client
+        self._wire = wire(client)
         self._health = health
         self._tell = tell
         self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
@@ -107,6 +109,10 @@ class Follower:
         """Read it no more. What was read of it already may still come."""
         self.streams.pop(key, None)
         self._busy = [stream for stream in self._busy if stream.key != key]
+
+    async def close(self) -> None:
+        """Give its connection up."""
+        await self._wire.close()
 
     async def fetch(self) -> Batch:
         """Wait for the next events, as long as it takes; they are in the order of each stream."""
@@ -177,7 +183,7 @@ class Follower:
             count = max(1, READ_ENTRIES // len(streams))
             keys = [stream.key for stream in streams]
             ids = [stream.id for stream in streams]
-            reply = await ask_raw(self._client, "XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+            reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
                 self._doubt = True

@@ -21,6 +21,7 @@ from crosstape.bus.connection import ask, ask_raw
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.script import WRITE, WRITE_SHA, Failure, Refused, Written, parse_write
 from crosstape.bus.stream import Stream
+from crosstape.bus.wire import wire
 from crosstape.errors import Superseded
 from crosstape_schemas import VENUE_WIDE, Event, GapCause, decode, stamp
 
@@ -71,6 +72,7 @@ class Lane:
         self.streams: list[Stream] = []
         self._publisher = publisher
         self._partition = partition
+        self._wire = wire(publisher.client)
         self._cursor = publisher.keys.cursor(publisher.producer, partition).encode()
         self._registry = publisher.keys.registry(partition).encode()
         self._epoch = str(publisher.epoch).encode()
@@ -172,11 +174,11 @@ class Lane:
         return answer
 
     async def _call(self, batch: Batch) -> Written | Refused:
-        client = self._publisher.client
+        call, key = self._wire.call, self._cursor
         try:
-            reply = await ask(client, "EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args)
+            reply = await call("EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args, key=key)
         except NoScriptError:  # a new server, or it forgot its scripts; this teaches it
-            reply = await ask(client, "EVAL", WRITE, len(batch.keys), *batch.keys, *batch.args)
+            reply = await call("EVAL", WRITE, len(batch.keys), *batch.keys, *batch.args, key=key)
         return parse_write(reply)
 
     def _found(self, refused: Refused) -> int:

@@ -121,6 +121,9 @@ class Reader:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for followers in self._followers.values():
+            for follower in followers:
+                await follower.close()
 
     async def __aenter__(self) -> Self:
         return self

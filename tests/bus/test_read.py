@@ -363,6 +363,18 @@ async def test_streams_are_added_and_removed_while_a_read_waits(client: Redis, v
         assert not await reader.read(timeout_s=0.01)
 
 
+async def test_streams_that_come_and_go_leave_no_connections_behind(client: Redis, valkey: str) -> None:
+    """The connection of those that went serves those that come: here there are three at most."""
+    async with connect(fast(f"{valkey}?max_connections=3")) as own, Reader(own, KEYS) as reader, publishing(fast(valkey)) as publisher:
+        for number in range(1, 6):
+            name = KEYS.stream("trade", f"C{number}-USDT")
+            reader.add([name], Start.BEGINNING)
+            publisher.publish(trade(number, f"C{number}-USDT"))
+            assert [event.seq for event in await read_until(reader, 1, timeout_s=5)] == [1]
+            reader.remove([name])
+            assert not await reader.read(timeout_s=0.02)
+
+
 async def test_what_was_removed_has_no_cursor(client: Redis, valkey: str) -> None:
     """Also when it was read ahead of, and not all of that given out."""
     async with publishing(fast(valkey)) as publisher:

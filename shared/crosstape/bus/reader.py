@@ -83,11 +83,10 @@ class Reader:
                 follower.remove(name.encode())
                 self.cursors.pop(name, None)
                 self._marks.pop(name, None)
-        for slot, followers in self._followers.items():
-            for follower in [follower for follower in followers if not follower.streams]:
-                if (task := self._tasks.get(follower)) is not None:
+        for followers in self._followers.values():
+            for follower in followers:  # one without streams stays, and its connection with it, for what is added next
+                if not follower.streams and (task := self._tasks.get(follower)) is not None:
                     task.cancel()
-            self._followers[slot] = [follower for follower in followers if follower.streams]
         self._given = deque(entry for entry in self._given if entry.stream in self._home)
 
     async def read(self, *, timeout_s: float | None) -> Sequence[Entry]:
@@ -138,7 +137,7 @@ class Reader:
         while True:
             for followers in self._followers.values():
                 for follower in followers:
-                    if follower not in self._tasks:
+                    if follower.streams and follower not in self._tasks:
                         self._tasks[follower] = loop.create_task(follower.fetch(), name="bus.reader")
             changed = self._changed = loop.create_future()
             left = None if deadline is None else max(0.0, deadline - loop.time())

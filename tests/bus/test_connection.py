@@ -54,7 +54,7 @@ async def test_sentinels_are_asked_for_the_service() -> None:
 
 async def test_a_cluster_is_found_from_any_of_its_nodes() -> None:
     """With TLS, too."""
-    async with connect(BusSettings(url="rediss+cluster://n1:1,n2", password="pw", ca_file="/ca.pem")) as client:
+    async with connect(BusSettings(url="rediss+cluster://n1:1,n2", password="pw", ca_file="/ca.pem", partitions=2)) as client:
         assert isinstance(client, RedisCluster)
         assert [(node.host, node.port) for node in client.startup_nodes] == [("n1", 1), ("n2", 6379)]
         assert client.connection_kwargs["password"] == "pw"
@@ -80,10 +80,17 @@ async def test_a_cluster_is_found_from_any_of_its_nodes() -> None:
 async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
     """At the start, as an error of ours."""
     with pytest.raises(BusError) as caught:
-        async with connect(BusSettings(url=url)):
+        async with connect(BusSettings(url=url, partitions=2)):
             pass
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+async def test_a_cluster_needs_partitions() -> None:
+    """Without, nothing could ever be written: said at the start, not retried for ever."""
+    with pytest.raises(BusError, match="partitions"):
+        async with connect(BusSettings(url="redis+cluster://n1")):
+            pass
 
 
 async def test_a_cluster_of_one(tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
             case "redis+sentinel" | "rediss+sentinel":
                 return _sentinel(url, settings, options | {"retry": once})
             case "redis+cluster" | "rediss+cluster":
+                if settings.partitions == 1:  # then names have no hash tag, and no two of a script's keys lie in one slot
+                    raise BusError("bus.partitions = 1 does not work on a cluster: set it to more, the same for every service")
                 options |= _credentials(url, options) | _tls(url, settings)
                 nodes = [ClusterNode(host, port) for host, port in _hosts(url, PORT)]
                 cluster = RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), CLUSTER_ATTEMPTS), **options)

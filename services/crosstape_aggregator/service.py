@@ -23,6 +23,7 @@ import structlog
 
 from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect
 from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics
 from crosstape.settings import Settings
 from crosstape.telemetry import serve
 from crosstape_aggregator.alarm import Alarm
@@ -71,7 +72,7 @@ async def run(settings: Settings) -> None:
     board = Board(settings.aggregator)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with connect(settings.bus) as client:
-        publisher = Publisher(client, keys, settings.bus, producer=PRODUCER)
+        publisher = Publisher(client, keys, settings.bus, producer=PRODUCER, metrics=PrometheusPublisherMetrics())
         service = Aggregator(settings, client, keys, board, publisher)
         try:
             async with serve(settings.telemetry, service.ready), asyncio.TaskGroup() as tasks:
@@ -92,8 +93,7 @@ class Aggregator:
         self._alarm = Alarm()
         self._every_change = settings.aggregator.min_interval_s == 0
         self._discovery = Discovery(client, keys, LIVE_KINDS | PAST_KINDS, settings.aggregator.instruments)
-        self._live = Reader(client, keys, on_gap=self._missed, on_foreign=_foreign, backoff_s=settings.bus.backoff_s)
-        self._past = Reader(client, keys, on_gap=self._missed, on_foreign=_foreign, backoff_s=settings.bus.backoff_s)
+        self._live, self._past = self._reader(settings), self._reader(settings)
         self._unplanned: list[Found] = []
         self._catch_up = CatchUp()
         self._exporter = Exporter(board)
@@ -101,6 +101,16 @@ class Aggregator:
         self._waiting = False
         self._shown: dict[str, int] = {}  # instrument → received_ts of what was published last
         self._answered_at = -LOST_S
+
+    def _reader(self, settings: Settings) -> Reader:
+        return Reader(
+            self._client,
+            self._keys,
+            on_gap=self._missed,
+            on_foreign=_foreign,
+            metrics=PrometheusReaderMetrics(),
+            backoff_s=settings.bus.backoff_s,
+        )
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: the bus answered within the last seconds, and at least one instrument has a leg that counts."""

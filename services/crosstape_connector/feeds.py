@@ -242,8 +242,9 @@ class Feeds:
         if line is None:
             return self._unwanted()
         number = int(trade.trade_id)
-        if number == line.next and line.state is LIVE:  # then no gap is open either
+        if number == line.next and line.state is LIVE:
             line.next = number + 1
+            line.gap_from = 0  # a replay of what was there makes a line live and leaves its gap open: nothing is missing now
             line.venue_ts = trade.venue_ts
             line.received_ts = trade.received_ts
             line.count += 1

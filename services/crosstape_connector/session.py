@@ -33,7 +33,7 @@ from crosstape_connector.rest import retry_after
 from crosstape_connector.subscriptions import ATTEMPTS, Subscriptions, TopicState
 from crosstape_connector.venue import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Venue
 from crosstape_connector.watchdog import Watchdog
-from crosstape_schemas import Event
+from crosstape_schemas import Event, Quote
 
 CLOSE_S: Final = 2.0
 HARD_LIMIT: Final = 4
@@ -156,9 +156,11 @@ class Session:
     def take_over(self) -> None:
         """What was held goes on the tape, and from now on all that comes: whom it replaces must have stopped reading."""
         held, self._held = self._held, None
+        known = {record.instrument: record.received_ts for record in self._desk.feeds.feeds.values() if record.kind == "quote"}
         self._enter()
         for output in held or ():
-            self._desk.outlet.put(self._desk.feeds.take(output))
+            if not isinstance(output, Quote) or output.received_ts > known.get(output.instrument, 0):  # else an older one of the same
+                self._desk.outlet.put(self._desk.feeds.take(output))
         if self._desk.feeds.requests:
             self._desk.resync()
 

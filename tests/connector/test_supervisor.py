@@ -141,6 +141,27 @@ async def test_a_rotation_leaves_no_hole() -> None:
         assert rig.states("AAA-USD", "trade")[:-1] == [FeedState.CONNECTING, FeedState.LIVE]  # the last: down, as all ends
 
 
+async def test_a_rotation_puts_no_older_quote_on_the_tape() -> None:
+    """What the next connection held until it took over was said by the old one, and is past."""
+    both = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))
+    async with serving() as server, rigged(server, settings=both, symbols=["AAAUSD"]) as rig, rig.supervised():
+        await wait_until(lambda: server.peers and len(server.peer.requests) == 2, what="subscribed")
+        old = server.peer
+        server.acks = False  # the next is not ready until it is told so
+        await old.send(b'{"bye": "maintenance"}')
+        await wait_until(lambda: len(server.peers) == 2 and len(server.peer.requests) == 2, what="the next connection")
+        new = server.peer
+        await new.send(quote("AAAUSD", bid="1"), b'{"hb": 1}')
+        await wait_until(lambda: rig.counters.endpoints["main"].heartbeats, what="the next one holds a quote")
+        await old.send(quote("AAAUSD", bid="1"), quote("AAAUSD", bid="2"))
+        await wait_until(lambda: len(rig.of(Quote)) == 2, what="the old one is ahead")
+        await new.send(quote("AAAUSD", bid="3"))
+        for wanted in new.requests:
+            await new.send(msgspec.json.encode({"ack": wanted["id"], "channel": wanted["channel"], "symbols": wanted["symbols"]}))
+        await wait_until(lambda: old.close_code is not None, what="handed over")
+        assert [str(one.bid_price) for one in rig.of(Quote)] == ["1", "2", "3"]
+
+
 async def test_a_rotation_that_fails_leaves_the_old_connection() -> None:
     """It serves until the venue cuts it; the next try follows."""
     async with serving() as server, rigged(server, symbols=["AAAUSD"]) as rig, rig.supervised():

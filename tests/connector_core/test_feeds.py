@@ -130,6 +130,20 @@ def test_trades_are_counted_by_the_venues_numbers() -> None:
     assert only(Gap, found.take(LastTrade("BTC-USD", None, 1_003, 5)))[0].missed == 1
 
 
+def test_a_replay_of_what_was_there_leaves_no_gap_open() -> None:
+    """The next trade proves that nothing was missed: a hole long after is not the lost connection's."""
+    found = feeds(kinds=("trade",))
+    found.opened([TRADES], 1_000)
+    found.take(trade(1))
+    found.lost([TRADES], 1_010, "cut")
+    found.opened([TRADES], 1_020)
+    found.take(TradeSnapshot("BTC-USD", 1_030, (trade(1),)))
+    found.take(trade(2, at=1_040))
+
+    (gap,) = only(Gap, found.take(trade(4, at=1_050)))
+    assert (gap.cause, gap.from_ts, gap.missed) == (GapCause.SEQUENCE, 1_040, 1)
+
+
 def test_trades_without_numbers_are_published_as_they_come() -> None:
     """After a lost connection there is a gap of unknown size."""
     found = feeds(msgspec.structs.replace(VENUES["coinbase"], trade_ids="none"))

@@ -25,96 +25,84 @@ ERRORS: Final[dict[str, type[ResponseError]]] = {"NOSCRIPT": NoScriptError, "REA
 _pack: Callable[[tuple[bytes | str | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # it takes any length
 
 
-class Wire(asyncio.Protocol):
-    """Connects when first called, and again after it was lost. One caller; cancelled or timed out in a call, it gives the connection up.
+class _Link(asyncio.Protocol):
+    """One connection, from the moment that redis-py has made it: at most one answer is waited for."""
 
-    `asyncio.Protocol` is the face it shows to the transport; `call` and `close` are ours.
-    """
-
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-        self._timeout_s = socket_timeout_s(client)
-        self._connection: Any = None
-        self._transport: asyncio.Transport | None = None
-        self._streams: asyncio.BaseProtocol | None = None
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.transport: asyncio.Transport = connection._writer.transport  # redis-py has no public way to it
+        self.answer: asyncio.Future[Any] | None = None
         self._reader = hiredis.Reader()
-        self._answer: asyncio.Future[Any] | None = None
-
-    async def call(self, *words: bytes | str | int, key: bytes = b"") -> Any:
-        """What the server answers. Raises one of `connection.UNAVAILABLE`. (`key` is of use to a cluster only.)"""
-        transport = self._transport or await self._open()
-        loop = asyncio.get_running_loop()
-        answer = self._answer = loop.create_future()
-        limit = None if self._timeout_s is None else loop.call_later(self._timeout_s, self._expire, answer)
-        try:
-            transport.write(_pack(words))
-            reply = await answer
-        except BaseException:
-            self._drop()  # its answer would be taken for the next one's
-            raise
-        finally:
-            self._answer = None
-            if limit is not None:
-                limit.cancel()
-        if isinstance(reply, hiredis.ReplyError):
-            text = str(reply)
-            error = ERRORS.get(text.partition(" ")[0], ResponseError)
-            if error is ReadOnlyError:
-                self._drop()  # its name may lead to another server now
-            raise error(text)
-        return reply
-
-    async def close(self) -> None:
-        """Give the connection up. Otherwise it is closed with the client."""
-        self._drop()
-        await self._give_back()
-
-    async def _open(self) -> asyncio.Transport:
-        await self._give_back()
-        pool: Any = self._client.connection_pool
-        self._connection = await pool.get_connection()
-        transport: asyncio.Transport = self._connection._writer.transport  # redis-py has no public way to it
-        self._reader = hiredis.Reader()
-        self._streams = transport.get_protocol()
-        transport.set_protocol(self)
-        if transport.is_closing():
-            raise RedisConnectionError("the connection was lost as it was made")
-        self._transport = transport
-        return transport
-
-    async def _give_back(self) -> None:
-        """To redis-py's pool, closed."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
-            await self._client.connection_pool.release(connection)
-
-    def _drop(self) -> None:
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.abort()
-
-    def _expire(self, answer: asyncio.Future[Any]) -> None:
-        if not answer.done():
-            answer.set_exception(RedisTimeoutError(f"no answer within {self._timeout_s:g} s"))
+        self._streams = self.transport.get_protocol()
+        self.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the server."""
         self._reader.feed(data)
         reply = self._reader.gets()
-        if reply is not False and self._answer is not None and not self._answer.done():
-            self._answer.set_result(reply)
+        if reply is not False and self.answer is not None and not self.answer.done():
+            self.answer.set_result(reply)
 
     def eof_received(self) -> None:
         """The server has closed its side: so do we."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone. redis-py's own protocol must hear of it, or it would wait for it for ever."""
-        self._transport = None
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(RedisConnectionError(str(exc or "closed by the server")))
-        if self._streams is not None:
-            self._streams.connection_lost(exc)
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(RedisConnectionError(str(exc or "closed by the server")))
+        self._streams.connection_lost(exc)
+
+
+class Wire:
+    """Connects when first called, and again after it was lost. One caller; cancelled or timed out in a call, it gives the connection up."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._timeout_s = socket_timeout_s(client)
+        self._link: _Link | None = None
+
+    async def call(self, *words: bytes | str | int, key: bytes = b"") -> Any:
+        """What the server answers. Raises one of `connection.UNAVAILABLE`. (`key` is of use to a cluster only.)"""
+        link = self._link
+        if link is None or link.transport.is_closing():
+            link = await self._open()
+        loop = asyncio.get_running_loop()
+        answer = link.answer = loop.create_future()
+        limit = None if self._timeout_s is None else loop.call_later(self._timeout_s, self._expire, answer)
+        try:
+            link.transport.write(_pack(words))
+            reply = await answer
+        except BaseException:
+            link.transport.abort()  # its answer would be taken for the next one's
+            raise
+        finally:
+            if limit is not None:
+                limit.cancel()
+        if isinstance(reply, hiredis.ReplyError):
+            text = str(reply)
+            error = ERRORS.get(text.partition(" ")[0], ResponseError)
+            if error is ReadOnlyError:
+                link.transport.abort()  # its name may lead to another server now
+            raise error(text)
+        return reply
+
+    async def close(self) -> None:
+        """Give the connection up. Otherwise it is closed with the client."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.transport.abort()
+            await link.connection.disconnect(nowait=True)
+            await self._client.connection_pool.release(link.connection)
+
+    async def _open(self) -> _Link:
+        await self.close()
+        pool: Any = self._client.connection_pool
+        self._link = _Link(await pool.get_connection())
+        return self._link
+
+    def _expire(self, answer: asyncio.Future[Any]) -> None:
+        if not answer.done():
+            answer.set_exception(RedisTimeoutError(f"no answer within {self._timeout_s:g} s"))
 
 
 class ClusterWire:

@@ -323,6 +323,7 @@ class Connector:
 
     async def _last_trades(self, names: Sequence[str]) -> list[Trade]:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
+        await self._publisher.claimed()
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:
                 found = await self._publisher.last("trade", names, self._venue.id)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from crosstape.bus import Publisher, connect
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import BusSettings, MaxLen
-from crosstape_schemas import VENUE_WIDE, FeedState, Gap, GapCause, Keys, Quote, Status, decode
+from crosstape_schemas import VENUE_WIDE, FeedState, Gap, GapCause, Keys, Quote, Status, Trade, decode
 from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, Counts, fast, ids, numbers, on_tape, publishing, quote, status, trade, whole
 from tests.waiting import wait_until
 
@@ -29,6 +29,22 @@ async def test_what_is_published_is_on_the_tape_in_order(client: Redis, valkey: 
     assert (events[0].venue, events[0].received_ts) == ("binance", 1_001)
     assert numbers(await on_tape(client, KEYS.stream("trade", ETH))) == [1]
     assert numbers(await on_tape(client, QUOTES)) == [1]
+
+
+async def test_a_successor_that_has_claimed_its_name_is_alone(client: Redis, valkey: str) -> None:
+    """Before it has published anything: what its predecessor still tries to write is not on the tape, so `last` is the last."""
+    settings = fast(valkey)
+    async with connect(settings) as first_client:
+        first = Publisher(first_client, KEYS, settings, producer="connector.binance")
+        first.publish(trade(1))
+        assert await first.drain(5)
+        async with publishing(settings) as second:
+            await second.claimed()
+            first.publish(trade(2))
+            assert not await first.drain(5)
+            found = await second.last("trade", [BTC], "binance")
+    assert [event.trade_id for event in found.values() if isinstance(event, Trade)] == ["1"]
+    assert len(await on_tape(client)) == 1
 
 
 async def test_the_channel_the_last_value_and_the_registry_follow(client: Redis, valkey: str) -> None:

@@ -78,8 +78,13 @@ class Lane:
         self._epoch = str(publisher.epoch).encode()
         self._cap = settings.batch
         self._writing = asyncio.Lock()
-        self._number = 0
-        self._in_flight: Batch | None = None
+        self._number = 1
+        # The first batch is empty: it claims the cursor, so that a predecessor that still runs is told to stop before we write, or read
+        # what it wrote last.
+        self._in_flight: Batch | None = Batch(
+            1, keys=[self._cursor, self._registry], args=[self._epoch, b"1", b""], groups=[], entries=0, size=0
+        )
+        self.claimed = asyncio.Event()
         self._ring: deque[Batch] = deque()
         self._ring_size = 0
         self._ring_s = settings.retransmit_s
@@ -109,6 +114,7 @@ class Lane:
                 batch = self._in_flight = self._next()
             await self._deliver(batch)
             self._in_flight = None
+            self.claimed.set()
             self._publisher.acknowledge(batch.entries)
 
     def _next(self) -> Batch:
@@ -170,7 +176,8 @@ class Lane:
         batch.args[2] = b"%d" % follows
         started = time.monotonic()
         answer = await self._publisher.health.ask(lambda: self._call(batch), self)
-        self._publisher.metrics.written(batch.entries, time.monotonic() - started)
+        if batch.entries:
+            self._publisher.metrics.written(batch.entries, time.monotonic() - started)
         return answer
 
     async def _call(self, batch: Batch) -> Written | Refused:

@@ -126,6 +126,11 @@ class Publisher:
                 raise _first(superseded) from None
             raise
 
+    async def claimed(self) -> None:
+        """Return once no predecessor of the same name can write any more: from then on `last` is the last. Needs `run`; waits for the bus."""
+        for lane in self._lanes:
+            await lane.claimed.wait()  # as long as the bus is away
+
     async def drain(self, timeout_s: float) -> bool:
         """Whether all that was published is acknowledged, within `timeout_s`. Works while `run` does, and after it was cancelled."""
         self._report_losses(at_once=True)

@@ -127,7 +127,7 @@ class Publisher:
             raise
 
     async def claimed(self) -> None:
-        """Return once no predecessor of the same name can write any more: from then on `last` is the last. Needs `run`; waits for the bus."""
+        """Return once no predecessor of the same name can write any more, so that `last` is the last. Needs `run`; waits for the bus."""
         for lane in self._lanes:
             await lane.claimed.wait()  # as long as the bus is away
 

@@ -7,8 +7,8 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -69,10 +69,11 @@ async def _demo(seconds: float | None, rate: float, seed: int, logs: Path | None
         async with embedded(directory) as url, connect(BusSettings(url=url)) as client:
             quotes = Quotes(client, keys)
             try:
-                await _run(
-                    _services(directory, log_directory, url, rate, seed), directory / "venues.toml", quotes, seconds, as_json=as_json
-                )
-                last = await _last(client, keys, quotes)
+                async with _running(
+                    _services(directory, log_directory, url, rate, seed), directory / "venues.toml", quotes, as_json=as_json
+                ):
+                    await _time_is_over(seconds)
+                    last = await _last(client, keys, quotes)  # before the services end: a connector's last word is that it is down
             except CrosstapeError:
                 _tell_logs(log_directory)
                 raise
@@ -88,7 +89,21 @@ async def _demo(seconds: float | None, rate: float, seed: int, logs: Path | None
         return Exit.OK if proven else Exit.UNPROVEN
 
 
-async def _run(services: list[Service], settings_file: Path, quotes: Quotes, seconds: float | None, *, as_json: bool) -> None:
+async def _time_is_over(seconds: float | None) -> None:
+    """Return after so long, or after Ctrl-C."""
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        pass
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.uncancel() > 0:
+            raise
+
+
+@asynccontextmanager
+async def _running(services: list[Service], settings_file: Path, quotes: Quotes, *, as_json: bool) -> AsyncIterator[None]:
     """From the first process to the last one's end."""
     simulator, *others = services
     async with asyncio.TaskGroup() as tasks:
@@ -101,14 +116,7 @@ async def _run(services: list[Service], settings_file: Path, quotes: Quotes, sec
             if console.is_terminal or not as_json:
                 title = f"{len(VENUES)} simulated venues; Ctrl-C ends"
                 running.append(tasks.create_task(show(quotes.latest, console=console, title=lambda: title), name="show quotes"))  # type: ignore[arg-type]
-            async with asyncio.timeout(seconds):
-                await asyncio.Event().wait()  # until the time is over, or Ctrl-C
-        except TimeoutError:
-            pass
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.uncancel() > 0:
-                raise
+            yield
         finally:
             for task in running:
                 task.cancel()

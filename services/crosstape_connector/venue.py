@@ -55,6 +55,12 @@ class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
     trades: tuple[Trade, ...]
 
 
+def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
+    """Replayed trades of one frame, oldest first, as one snapshot per instrument."""
+    names = dict.fromkeys(trade.instrument for trade in trades)
+    return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
+
+
 class LastTrade(msgspec.Struct, frozen=True, gc=False):
     """Word of the venue's newest trade, without the trade: proof that none was missed, or that some were."""
 

@@ -64,8 +64,10 @@ def _minute_ns(text: str) -> int:
     return moment
 
 
-def known_ns(text: str) -> int | None:
-    """As `iso_ns`, but null for the times that venues write where they know none: the year 1, the epoch itself."""
+def known_ns(text: str | None) -> int | None:
+    """As `iso_ns`, but null for no time, and for those that venues write where they know none: the year 1, the epoch itself."""
+    if text is None:
+        return None
     moment = iso_ns(text)
     return moment if moment > 0 else None
 

@@ -46,6 +46,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 def test_a_time_that_means_none_is_null() -> None:
     """The year 1 and the epoch were both sent for it."""
+    assert known_ns(None) is None
     assert known_ns("0001-01-01T00:00:00.000000Z") is None
     assert known_ns("1970-01-01T00:00:00Z") is None
     assert known_ns("1970-01-01T00:00:00.000000001Z") == 1

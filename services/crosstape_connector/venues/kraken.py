@@ -36,8 +36,8 @@ from crosstape_connector.venue import (
     Rejected,
     Request,
     Symbols,
-    TradeSnapshot,
     Venue,
+    replay,
 )
 from crosstape_connector.wire import Serial, finite, known_ns, positive, side
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Level, Quote, Side, Status, Ticker, Trade, asset, spot
@@ -191,7 +191,7 @@ class Parser:
         outputs: list[Output] = []
         for raw in frame.data:
             instrument = self._instrument(raw.symbol)
-            venue_ts = known_ns(raw.timestamp) if raw.timestamp is not None else None
+            venue_ts = known_ns(raw.timestamp)
             bids = [(level.price, level.qty) for level in raw.bids]
             asks = [(level.price, level.qty) for level in raw.asks]
             if frame.type == "update":
@@ -217,15 +217,12 @@ class Parser:
                     raw.price, raw.qty, SIDES.get(raw.side), str(raw.trade_id), replayed,
                 )
             )  # fmt: skip
-        if not replayed:
-            return trades
-        names = dict.fromkeys(trade.instrument for trade in trades)
-        return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
+        return replay(trades, received_ts) if replayed else trades
 
     def _ticker(self, raw: RawTicker, received_ts: int) -> Sequence[Output]:
         """Best bid and ask, and the day's figures. Without a time and a price it is a market that has neither."""
         instrument = self._instrument(raw.symbol)
-        venue_ts = known_ns(raw.timestamp) if raw.timestamp is not None else None
+        venue_ts = known_ns(raw.timestamp)
         bid_price, bid_size = side(raw.bid, raw.bid_qty)
         ask_price, ask_size = side(raw.ask, raw.ask_qty)
         if bid_price is None and ask_price is None and raw.timestamp is not None and venue_ts is None:

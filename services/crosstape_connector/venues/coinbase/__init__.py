@@ -1,0 +1,74 @@
+"""Coinbase, spot: the book of Advanced Trade, the trades of Exchange, which are one matching engine.
+
+Wire    wss://advanced-trade-ws.coinbase.com (`channel` and `events`) and wss://ws-feed.exchange.coinbase.com (`type`), JSON text, no key:
+        two dialects, `advanced` and `exchange`, each with quirks of its own
+Docs    https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
+        https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
+Quirks  a trade's `side` is the maker's on both; times have zero to nine digits of a second, or are those of the year 1; sizes like
+        `0.-10000` were seen (`values`). A `-USDC` product is a view of the `-USD` one and may be answered with its name (`products`)
+Book    Advanced: `sequence_num` counts all frames of the connection, so a hole spoils every book on it. Exchange (`level2_batch`, the
+        fallback, and old recordings): nothing is numbered
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from crosstape_connector.venue import MEBIBYTE, BookRule, Endpoint, InstrumentSource, Venue
+from crosstape_connector.venues.coinbase import advanced, exchange, products
+from crosstape_connector.venues.coinbase.values import ID
+
+VENUE: Final = Venue(
+    id=ID,
+    endpoints=(
+        Endpoint(
+            name="advanced",
+            url="wss://advanced-trade-ws.coinbase.com",
+            channels={"book": "level2", "delta": "level2", "quote": "level2", "ticker": "ticker", "status": "status"},
+            parser=advanced.Parser,
+            subscribe=advanced.subscribe,
+            unsubscribe=advanced.unsubscribe,
+            greeting=(advanced.GREETING,),
+            silence_s=10.0,  # heartbeats every second
+            max_frame_bytes=32 * MEBIBYTE,  # whole books in one frame
+            topics=45,  # fifteen products: one lost frame makes every book of the connection suspect
+            symbols_per_request=50,
+            requests_per_s=4.0,  # of 8
+            connects_per_s=1.0,
+            hosts=("advanced-trade",),
+            speaks=lambda data: b'"channel":' in data,
+        ),
+        Endpoint(
+            name="exchange",
+            url="wss://ws-feed.exchange.coinbase.com",
+            channels={"trade": "matches", "book": "level2_batch", "delta": "level2_batch", "quote": "level2_batch", "ticker": "ticker"},
+            parser=exchange.Parser,
+            subscribe=exchange.subscribe,
+            unsubscribe=exchange.unsubscribe,
+            silence_s=10.0,  # heartbeats every second
+            max_frame_bytes=32 * MEBIBYTE,  # whole books in one frame
+            topics=200,
+            symbols_per_request=50,
+            requests_per_s=4.0,  # of 8
+            connects_per_s=1.0,
+            hosts=("ws-feed", "ws-direct"),
+            speaks=lambda data: b'"type":' in data and b'"channel":' not in data,
+        ),
+    ),
+    rest_urls={"exchange": "https://api.exchange.coinbase.com"},
+    instruments=InstrumentSource(
+        rest="exchange",
+        path="/products",
+        parse=products.parse_instruments,
+        match=lambda url: urlsplit(url).path.endswith("/products"),
+    ),
+    book=BookRule(
+        snapshot="stream",
+        proof="`sequence_num` over all frames of the connection (Exchange recordings: nothing); never crossed",
+    ),
+    trade_ids="contiguous",
+    quote_from_book=True,
+    aliases=("coinbase_exchange",),
+    rest_error=products.rest_error,
+)

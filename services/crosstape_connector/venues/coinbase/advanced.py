@@ -1,0 +1,255 @@
+"""Coinbase's Advanced Trade dialect: a head with `channel` and `sequence_num`, and `events` whose form depends on the channel.
+
+Quirks  `level2` is delivered as `l2_data`, with `offer` for the asks; a batch of `market_trades` is newest first; an
+        engine's time may be 1970; an error has no `channel`
+Book    `sequence_num` counts all frames of the connection: a hole, or a book frame that cannot be read, spoils every book on it
+"""
+
+# ruff: noqa: D101 (the wire's structs are documented by the venue)
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Request, Symbols, replay
+from crosstape_connector.venues.coinbase.breaks import Breaks
+from crosstape_connector.venues.coinbase.products import Products, ProductStatus
+from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, level, moment, number, refused
+from crosstape_connector.wire import positive
+from crosstape_schemas import Level, Ticker, Trade
+
+SIDES: Final = ("bid", ("offer", "ask"))
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What all frames share; the events are decoded by channel, after the sequence was noted."""
+
+    channel: str | None = None
+    type: str = ""
+    timestamp: str = ""
+    sequence_num: int | None = None
+    events: msgspec.Raw = msgspec.Raw(b"[]")
+    message: str = ""
+    reason: str = ""
+
+
+class RawLevel(msgspec.Struct, frozen=True, gc=False):
+    side: str
+    event_time: str
+    price_level: Decimal
+    new_quantity: Decimal
+
+
+class RawBook(msgspec.Struct, frozen=True, gc=False):
+    type: str
+    product_id: str
+    updates: list[RawLevel]
+
+
+class TextLevel(msgspec.Struct, frozen=True, gc=False):
+    side: str
+    event_time: str
+    price_level: str
+    new_quantity: str
+
+
+class TextBook(msgspec.Struct, frozen=True, gc=False):
+    """A book with a level that is none, read once more as text to tell which."""
+
+    type: str
+    product_id: str
+    updates: list[TextLevel]
+
+
+class RawTrade(msgspec.Struct, frozen=True, gc=False):
+    product_id: str
+    trade_id: str
+    price: Decimal
+    size: Decimal
+    time: str
+    side: str
+
+
+class RawTrades(msgspec.Struct, frozen=True):
+    type: str
+    trades: list[RawTrade]
+
+
+class RawTicker(msgspec.Struct, frozen=True, gc=False):
+    product_id: str
+    price: str | None = None
+    volume_24_h: str | None = None
+    low_24_h: str | None = None
+    high_24_h: str | None = None
+
+
+class RawTickers(msgspec.Struct, frozen=True):
+    tickers: list[RawTicker]
+
+
+class RawStatus(msgspec.Struct, frozen=True):
+    products: list[ProductStatus]
+
+
+class RawSubscriptions(msgspec.Struct, frozen=True):
+    subscriptions: dict[str, list[str]]
+
+
+_head = msgspec.json.Decoder(Head).decode
+_books = msgspec.json.Decoder(list[RawBook]).decode
+_text_books = msgspec.json.Decoder(list[TextBook]).decode
+_trades = msgspec.json.Decoder(list[RawTrades]).decode
+_tickers = msgspec.json.Decoder(list[RawTickers]).decode
+_statuses = msgspec.json.Decoder(list[RawStatus]).decode
+_subscriptions = msgspec.json.Decoder(list[RawSubscriptions]).decode
+_encode = msgspec.json.encode
+
+
+class Parser:
+    """Frames of one connection. It holds the connection's sequence, and whose books are on it."""
+
+    __slots__ = ("_breaks", "_channels", "_expected", "_products")
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._products = Products(symbols)
+        self._breaks = Breaks()
+        self._expected: int | None = None
+        self._channels: dict[str, Callable[[Head, int], list[Output]]] = {
+            "l2_data": self._l2,
+            "market_trades": self._market_trades,
+            "ticker": self._ticker,
+            "ticker_batch": self._ticker,
+            "heartbeats": lambda head, received_ts: [Heartbeat()],
+            "subscriptions": self._acknowledged,
+            "status": self._status,
+            "candles": lambda head, received_ts: [],
+            "user": lambda head, received_ts: [],
+            "futures_balance_summary": lambda head, received_ts: [],
+        }
+
+    def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
+        """See `venue.Parser`. A hole in the sequence is told before the frame that showed it, or the next one that is good."""
+        head = _head(data)
+        sequence = head.sequence_num
+        if sequence is not None:
+            expected, self._expected = self._expected, sequence + 1
+            if expected is not None and sequence != expected:
+                self._breaks.found(received_ts, sequence - expected if sequence > expected else None)
+        if head.channel is None:
+            if head.type != "error":
+                raise UnknownFrame(f"type {head.type!r}")
+            return (refused(head.message, head.reason),)
+        channel = self._channels.get(head.channel)
+        if channel is None:
+            raise UnknownFrame(f"channel {head.channel!r}")
+        return self._breaks.told_before(channel(head, received_ts))
+
+    def _l2(self, head: Head, received_ts: int) -> list[Output]:
+        try:
+            return self._changes(head, received_ts)
+        except FRAME_ERRORS:
+            self._expected = head.sequence_num  # its changes are lost: the next frame shows the hole
+            raise
+
+    def _changes(self, head: Head, received_ts: int) -> list[Output]:
+        outputs: list[Output] = []
+        strange: UnknownSymbol | None = None
+        try:
+            books: Sequence[RawBook | TextBook] = _books(head.events)
+        except msgspec.ValidationError:
+            books = _text_books(head.events)
+        for book in books:
+            try:
+                instrument = self._products[book.product_id]
+            except UnknownSymbol as exc:
+                strange = exc
+                continue
+            self._breaks.book(instrument)
+            bids, asks = by_side(_levels(book), SIDES, outputs)
+            venue_ts = self._time(book.updates[-1].event_time if book.updates else head.timestamp, head, outputs)
+            if book.type == "update":
+                outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks))
+            elif book.type == "snapshot":
+                outputs.append(BookSnapshot(instrument, venue_ts, received_ts, bids, asks))
+            else:
+                raise UnknownFrame(f"book of type {book.type!r}")
+        if strange is not None and not outputs:
+            raise strange
+        return outputs
+
+    def _time(self, text: str, head: Head, outputs: list[Output]) -> int | None:
+        """The engine's time; where it is missing (1970 in snapshots) the sender's."""
+        found = moment(text, outputs, epoch_is_odd=False)
+        return found if found is not None else moment(head.timestamp, outputs)
+
+    def _market_trades(self, head: Head, received_ts: int) -> list[Output]:
+        outputs: list[Output] = []
+        for batch in _trades(head.events):
+            replayed = batch.type == "snapshot"
+            if not replayed and batch.type != "update":
+                raise UnknownFrame(f"market_trades of type {batch.type!r}")
+            found: list[tuple[int, Trade]] = []
+            for raw in batch.trades:
+                if not (raw.trade_id.isdecimal() and raw.trade_id.isascii() and len(raw.trade_id) < 20 and positive(raw.price, raw.size)):
+                    raise FrameError(f"trade {raw.trade_id!r} of {raw.product_id}: {raw.size} at {raw.price}")
+                trade_id = int(raw.trade_id)
+                trade = Trade(
+                    ID, self._products[raw.product_id], moment(raw.time, outputs), received_ts,
+                    raw.price, raw.size, TAKER.get(raw.side), str(trade_id), replayed,
+                )  # fmt: skip
+                found.append((trade_id, trade))
+            found.sort(key=lambda pair: pair[0])
+            trades = [trade for _, trade in found]
+            outputs.extend(replay(trades, received_ts) if replayed else trades)
+        return outputs
+
+    def _ticker(self, head: Head, received_ts: int) -> list[Output]:
+        outputs: list[Output] = []
+        for event in _tickers(head.events):
+            for raw in event.tickers:
+                instrument = self._products[raw.product_id]
+                venue_ts = moment(head.timestamp, outputs)
+                volume, low, high = number(raw.volume_24_h), number(raw.low_24_h), number(raw.high_24_h)
+                outputs.append(Ticker(ID, instrument, venue_ts, received_ts, number(raw.price), None, high, low, volume))
+        return outputs
+
+    def _acknowledged(self, head: Head, received_ts: int) -> list[Output]:
+        """What is subscribed now; `heartbeats` has no products."""
+        return [
+            Ack(channel=channel, symbols=self._products.asked(products))
+            for event in _subscriptions(head.events)
+            for channel, products in event.subscriptions.items()
+            if channel != "heartbeats"
+        ]
+
+    def _status(self, head: Head, received_ts: int) -> list[Output]:
+        rows = [row for event in _statuses(head.events) for row in event.products]
+        return self._products.statuses(rows, received_ts)
+
+
+def _levels(book: RawBook | TextBook) -> Sequence[tuple[str, Level | None]]:
+    if isinstance(book, RawBook):
+        return [(change.side, (change.price_level, change.new_quantity)) for change in book.updates]
+    return [(change.side, level(change.price_level, change.new_quantity)) for change in book.updates]
+
+
+def _request(kind: str, request: Request) -> bytes:
+    return _encode({"type": kind, "product_ids": request.symbols, "channel": request.channel})
+
+
+def subscribe(request: Request) -> bytes:
+    """One channel a message."""
+    return _request("subscribe", request)
+
+
+def unsubscribe(request: Request) -> bytes:
+    """As `subscribe`."""
+    return _request("unsubscribe", request)
+
+
+GREETING: Final = _encode({"type": "subscribe", "channel": "heartbeats"})
+"""Heartbeats are the connection's, not a product's."""

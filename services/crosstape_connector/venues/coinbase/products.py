@@ -1,0 +1,124 @@
+"""Coinbase's products: their two names, their status, and the list of them by REST (Exchange's `/products`, or Advanced Trade's)."""
+
+# ruff: noqa: D101 (the wire's structs are documented by the venue)
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from crosstape_connector.errors import UnknownSymbol
+from crosstape_connector.venue import Output, Symbols
+from crosstape_connector.venues.coinbase.values import ID
+from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, spot
+
+OWN_BOOKS: Final = frozenset({"USDT-USDC", "EURC-USDC"})
+"""Products against USDC that are no views of a `-USD` one."""
+
+
+class ProductStatus(msgspec.Struct, frozen=True):
+    id: str
+    status: str = ""
+    status_message: str | None = None
+
+
+class Products:
+    """Their product → our instrument. A `-USD` name that was not asked for means the `-USDC` one, if that was: one book with two names."""
+
+    __slots__ = ("_symbols",)
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+
+    def get(self, product: str) -> str | None:
+        """None if it was not asked for by either name."""
+        instrument = self._symbols.get(product)
+        if instrument is None and product.endswith("-USD") and product + "C" not in OWN_BOOKS:
+            return self._symbols.get(product + "C")
+        return instrument
+
+    def __getitem__(self, product: str) -> str:
+        """Raises `UnknownSymbol`."""
+        instrument = self.get(product)
+        if instrument is None:
+            raise UnknownSymbol(f"product {product!r}")
+        return instrument
+
+    def asked(self, products: Iterable[str]) -> tuple[str, ...]:
+        """The same products by the names that they were asked for with."""
+        return tuple(product + "C" if product not in self._symbols and self.get(product) is not None else product for product in products)
+
+    def statuses(self, rows: Iterable[ProductStatus], received_ts: int) -> list[Output]:
+        """Whether they are online; those that were not asked for are left out."""
+        return [_status(instrument, row, received_ts) for row in rows if (instrument := self.get(row.id)) is not None]
+
+
+def _status(instrument: str, row: ProductStatus, received_ts: int) -> Status:
+    online = row.status == "online"
+    state = FeedState.LIVE if online else FeedState.DOWN
+    return Status(ID, instrument, None, received_ts, VENUE_WIDE, state, "" if online else row.status_message or row.status or "no status")
+
+
+class ExchangeProduct(msgspec.Struct, frozen=True):
+    id: str
+    base_currency: str
+    quote_currency: str
+    base_increment: Decimal | None = None
+    quote_increment: Decimal | None = None
+    status: str = "online"
+    trading_disabled: bool = False
+
+
+class AdvancedProduct(msgspec.Struct, frozen=True):
+    product_id: str
+    base_currency_id: str
+    quote_currency_id: str
+    base_increment: Decimal | None = None
+    price_increment: Decimal | None = None
+    status: str = "online"
+    product_type: str = "SPOT"
+    trading_disabled: bool = False
+    is_disabled: bool = False
+
+
+class AdvancedProducts(msgspec.Struct, frozen=True):
+    products: list[AdvancedProduct]
+
+
+class RestFault(msgspec.Struct, frozen=True):
+    message: str
+
+
+_exchange_products = msgspec.json.Decoder(list[ExchangeProduct]).decode
+_advanced_products = msgspec.json.Decoder(AdvancedProducts).decode
+_fault = msgspec.json.Decoder(RestFault).decode
+
+
+def parse_instruments(body: bytes) -> list[Instrument]:
+    """Products of Exchange (a list) or of Advanced Trade (an object, whose tick is `price_increment`); futures are left out."""
+    if body.lstrip()[:1] == b"[":
+        return [
+            Instrument(
+                spot(p.base_currency, p.quote_currency), ID, p.id, p.base_currency, p.quote_currency,
+                p.quote_increment, p.base_increment, active=p.status == "online" and not p.trading_disabled,
+            )
+            for p in _exchange_products(body)
+        ]  # fmt: skip
+    return [
+        Instrument(
+            spot(p.base_currency_id, p.quote_currency_id), ID, p.product_id, p.base_currency_id, p.quote_currency_id,
+            p.price_increment, p.base_increment, active=p.status == "online" and not (p.trading_disabled or p.is_disabled),
+        )
+        for p in _advanced_products(body).products
+        if p.product_type == "SPOT" and p.base_currency_id
+    ]  # fmt: skip
+
+
+def rest_error(body: bytes) -> str | None:
+    """`{"message": "NotFound"}`."""
+    try:
+        return _fault(body).message
+    except msgspec.MsgspecError:
+        return None

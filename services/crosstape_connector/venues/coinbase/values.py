@@ -1,0 +1,67 @@
+"""Values as Coinbase writes them in both dialects → ours: sides, levels, figures, times, and the words of a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from crosstape_connector.errors import FrameError
+from crosstape_connector.venue import Odd, Output, Rejected
+from crosstape_connector.wire import LIMIT, ZERO, known_ns
+from crosstape_schemas import Level, Side
+
+ID: Final = "coinbase"
+TAKER: Final = {"BUY": Side.SELL, "SELL": Side.BUY, "buy": Side.SELL, "sell": Side.BUY}
+"""The maker's side → the taker's."""
+
+Sides = tuple[str, tuple[str, ...]]
+"""A dialect's word for a book's bids, and those for its asks."""
+
+
+def level(price: str, size: str) -> Level | None:
+    """None for what is no level: `0.-10000` was sent as a size."""
+    try:
+        found = Decimal(price), Decimal(size)
+        return found if ZERO < found[0] < LIMIT and ZERO <= found[1] < LIMIT else None
+    except InvalidOperation:
+        return None
+
+
+def by_side(changes: Iterable[tuple[str, Level | None]], words: Sides, outputs: list[Output]) -> tuple[list[Level], list[Level]]:
+    """Bids and asks, with an `Odd` for each that is no level. Raises `FrameError` for a side that is not among the words."""
+    bid_word, ask_words = words
+    bids: list[Level] = []
+    asks: list[Level] = []
+    for word, found in changes:
+        if found is None:
+            outputs.append(Odd("size"))
+        elif word == bid_word:
+            bids.append(found)
+        elif word in ask_words:
+            asks.append(found)
+        else:
+            raise FrameError(f"side {word!r}")
+    return bids, asks
+
+
+def number(text: str | None) -> Decimal | None:
+    """Null for what is missing, empty or no number."""
+    try:
+        found = Decimal(text) if text else None
+    except InvalidOperation:
+        return None
+    return found if found is not None and found.is_finite() else None
+
+
+def moment(text: str | None, outputs: list[Output], *, epoch_is_odd: bool = True) -> int | None:
+    """The time, or null; with an `Odd` where the venue wrote one that cannot be."""
+    found = known_ns(text)
+    if found is None and text is not None and (epoch_is_odd or not text.startswith("1970")):
+        outputs.append(Odd("time"))
+    return found
+
+
+def refused(message: str, reason: str) -> Rejected:
+    """An error frame. The reason may be missing, or be all that it tells."""
+    return Rejected(": ".join(part for part in (message, reason) if part) or "refused without a reason")

@@ -90,7 +90,7 @@ class BusSettings(Section, frozen=True):
     partitions: Count = 1
     """Hash tags over a cluster; every service on one bus must agree."""
     max_len: MaxLen = MaxLen()
-    batch: Count = 512
+    batch: Count = 1_024
     """Entries in one script call at most; a call is one pause of the server."""
     pending: Count = 200_000
     """Events kept in memory while the server is away; beyond, quotes, books and tickers conflate and the rest is dropped and counted."""

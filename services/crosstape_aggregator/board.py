@@ -90,7 +90,7 @@ class Board:
 
     def _venue_wide(self, event: Event, now: int) -> None:
         if isinstance(event, Status):
-            if not self._venues.take(event):
+            if not self._venues.take(event, now):
                 self.tally.outdated[event.venue] += 1
         elif isinstance(event, Gap):
             for name in self._venues.life(event.venue).instruments:

@@ -31,8 +31,9 @@ class Conflation:
             self.merged += 1
             return
         self._dirty.add(name)
-        due_ts = self._published_ts.get(name, 0) + self._interval_ns
-        if due_ts <= now:
+        published_ts = self._published_ts.get(name, 0)
+        due_ts = published_ts + self._interval_ns
+        if due_ts <= now or now < published_ts:  # our clock was set back: nobody waits until it has caught up
             self._ready.append(name)
         else:
             heappush(self._waiting, (due_ts, name))
@@ -60,5 +61,5 @@ class Conflation:
         return len(self._dirty)
 
     def _ripen(self, now: int) -> None:
-        while self._waiting and self._waiting[0][0] <= now:
+        while self._waiting and not now < self._waiting[0][0] <= now + self._interval_ns:
             self._ready.append(heappop(self._waiting)[1])

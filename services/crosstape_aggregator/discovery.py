@@ -36,15 +36,17 @@ class Discovery:
         """What was not there before. Raises what the client raises when the server does not answer."""
         execute: Any = self._client.execute_command
         whole = self._turn % WHOLE_EVERY == 0
-        found: list[Found] = []
+        names: set[str] = set()
+        sizes: dict[int, int] = {}
         for partition in range(self._keys.partitions):
             registry = self._keys.registry(partition)
             size = await execute("SCARD", registry)
             if whole or size != self._sizes.get(partition):
-                names = {name.decode(errors="replace") for name in await execute("SMEMBERS", registry)}
-                found += [one for name in sorted(names - self._known) if (one := self._wanted(name)) is not None]
-                self._known |= names
-                self._sizes[partition] = size
+                names |= {name.decode(errors="replace") for name in await execute("SMEMBERS", registry)}
+                sizes[partition] = size
+        found = [one for name in sorted(names - self._known) if (one := self._wanted(name)) is not None]
+        self._known |= names  # not before all have answered: what is known is not found again
+        self._sizes |= sizes
         self._turn += 1
         return found
 

@@ -50,8 +50,11 @@ class Venues:
             life.epoch, life.state, life.alive_ts = epoch, LIVE, 0
         return epoch == life.epoch
 
-    def take(self, status: Status) -> bool:
-        """Take a venue-wide status: the venue's sign of life while it says live. False: of an older epoch, and ignored."""
+    def take(self, status: Status, now: int) -> bool:
+        """Take a venue-wide status: the venue's sign of life while it says live. False: of an older epoch, and ignored.
+
+        Legs go stale by our clock, so it tells whether any may have: signs of life that an outage held back come all at once.
+        """
         life = self.life(status.venue)
         if not self.admits(life, status.epoch):
             return False
@@ -61,7 +64,7 @@ class Venues:
             life.state = status.state
             self.stirred.add(life.venue)
         if status.state is LIVE:
-            if status.received_ts - life.alive_ts >= self._stale_ns:
+            if now - life.alive_ts >= self._stale_ns:
                 self.stirred.add(life.venue)
             life.alive_ts = max(life.alive_ts, status.received_ts)
         return True

@@ -23,6 +23,7 @@ import structlog
 
 from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect
 from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics
 from crosstape.settings import Settings
 from crosstape.telemetry import serve
@@ -96,6 +97,7 @@ class Aggregator:
         self._live, self._past = self._reader(settings), self._reader(settings)
         self._unplanned: list[Found] = []
         self._catch_up = CatchUp()
+        self._taken: dict[str, str] = {}  # of the past: up to which id of each stream the board has it
         self._exporter = Exporter(board)
         self._behind_until = 0
         self._waiting = False
@@ -143,6 +145,7 @@ class Aggregator:
             if not self._waiting:
                 log.warning("aggregator.waits_for_bus", reason=reason)
             self._waiting = True
+            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             await asyncio.sleep(REFRESH_S)
         await self._discover()
         deadline = time.monotonic() + WARM_UP_S
@@ -172,6 +175,7 @@ class Aggregator:
         while True:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
+            raise_if_cancelled()  # as above
             self._learn(time.time_ns())
             if time.monotonic() - exported_at >= EXPORT_S:
                 exported_at = time.monotonic()
@@ -206,7 +210,7 @@ class Aggregator:
 
     def _learn(self, now: int) -> None:
         """See what has been caught up with: its streams belong to the present, and its windows are known."""
-        streams = self._catch_up.reached(self._past.cursors)
+        streams = self._catch_up.reached(self._taken)
         if streams:
             positions: dict[str, Position] = {stream: self._past.cursors[stream] for stream in streams}
             self._past.remove(streams)
@@ -234,10 +238,12 @@ class Aggregator:
 
     async def _read_past(self) -> None:
         while True:
-            entries = await self._past.read(timeout_s=None)  # for as long as it takes: there may be no history at all
+            entries = await self._past.read(timeout_s=EXPORT_S)  # no entries: a stream's past may end with some that are none of ours
+            cursors = dict(self._past.cursors)
             for part in _parts(entries, SLICE * 4):
                 self._take_past(part, time.time_ns())
                 await asyncio.sleep(0)
+            self._taken = cursors  # not before: windows are called complete when the past has been taken, not when it has been read
 
     def _is_behind(self, events: int, now: int) -> bool:
         if events >= BACKLOG:

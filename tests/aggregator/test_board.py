@@ -74,6 +74,16 @@ def test_a_venue_that_lives_again_revives_its_legs() -> None:
     assert publish(one, T0 + 6 * S) == {"BTC-USDT": {"kraken": None}, ETH: {"kraken": None}}
 
 
+def test_signs_of_life_that_were_held_back_revive_quiet_legs() -> None:
+    """After an outage of the bus they come all at once, none long after the one before."""
+    one = board(windows=())
+    one.take([quote("kraken", "100", "101"), alive("kraken")], T0)
+    one.due(T0)
+    assert publish(one, T0 + 4 * S) == {"BTC-USDT": {"kraken": Exclusion.STALE}}
+    one.take([alive("kraken", T0 + second * S) for second in range(1, 6)], T0 + 6 * S)
+    assert publish(one, T0 + 6 * S) == {"BTC-USDT": {"kraken": Exclusion.SETTLING}}
+
+
 def test_a_restart_seen_anywhere_concerns_all_legs_of_the_venue() -> None:
     """Another instrument's quote of the new epoch is enough."""
     one = board(windows=())

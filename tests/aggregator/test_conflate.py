@@ -62,6 +62,19 @@ def test_everybody_gets_a_turn_and_nobody_two_within_the_interval(steps: list[tu
     assert all(now - since < 60 for since in dirty.values())
 
 
+def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
+    """Neither who waits already nor who changes then."""
+    turns = Conflation(TEN)
+    for name in "ab":
+        turns.mark(name, 1_000)
+    turns.due(1_000)
+    for name in "ab":
+        turns.published(name, 1_000)
+    turns.mark("a", 1_001)
+    turns.mark("b", 100)
+    assert sorted(turns.due(100)) == ["a", "b"]
+
+
 def test_the_longest_due_goes_first() -> None:
     """Also when it changed after another that still has to wait."""
     turns = Conflation(TEN)

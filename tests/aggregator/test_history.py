@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from crosstape.bus import Start
 from crosstape_aggregator.discovery import Discovery, Found
@@ -110,6 +111,18 @@ async def test_streams_are_found_once(client: Redis) -> None:
     assert await discovery.refresh() == []
     await client.sadd(keys.registry(0), keys.venue("binance"))
     assert await discovery.refresh() == [Found("venue", "binance", keys.venue("binance"))]
+
+
+async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(client: Redis) -> None:
+    """They are found the next time."""
+    keys = Keys("tape", 2)
+    discovery = Discovery(client, keys, {"venue"}, ())
+    await client.sadd(keys.registry(0), keys.venue("kraken"))
+    await client.set(keys.registry(1), b"no set")
+    with pytest.raises(ResponseError):
+        await discovery.refresh()
+    await client.delete(keys.registry(1))
+    assert await discovery.refresh() == [Found("venue", "kraken", keys.venue("kraken"))]
 
 
 async def test_a_registry_that_changed_without_growing_is_noticed_in_time(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, in
         elif what == "state":
             one.apply(status(venue, state, now), now)
         elif what == "alive":
-            one._venues.take(alive(venue, now))
+            one._venues.take(alive(venue, now), now)
         else:
             due = one.next_ts()
             if due is not None and due > now + 1:  # before the foretold moment nothing changes by itself

@@ -26,7 +26,7 @@ class Desk:
         """Take events now."""
         for event in events:
             if event.instrument == "*":
-                self.one._venues.take(event)  # type: ignore[arg-type]
+                self.one._venues.take(event, self.now)  # type: ignore[arg-type]
             else:
                 self.one.apply(event, self.now)
         return self
@@ -242,7 +242,7 @@ def test_events_of_a_past_epoch_are_counted_and_ignored() -> None:
     assert not one.apply(quote("kraken", "200", "201", epoch=1), T0)
     assert not one.apply(book("kraken", [("200", "1")], [], epoch=1), T0)
     assert not one.apply(status("kraken", DOWN, epoch=1), T0)
-    assert not venues.take(alive("kraken", epoch=1, state=DOWN))
+    assert not venues.take(alive("kraken", epoch=1, state=DOWN), T0)
     assert tally.outdated == {"kraken": 3}
     assert reasons(one.consolidate(T0) or pytest.fail("nothing")) == {"kraken": None}
 

@@ -16,6 +16,7 @@ from crosstape.bus import Publisher, connect
 from crosstape.errors import SettingsError, Superseded
 from crosstape_aggregator import service
 from crosstape_aggregator.board import Board
+from crosstape_aggregator.discovery import Discovery, Found
 from crosstape_aggregator.service import Aggregator, run
 from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Market, decode, encode
 from tests.aggregator.builders import S, X, book, gap, quote, status, trade
@@ -151,6 +152,53 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
         await complete([True, False])
         await binance.say(gap("binance", now - 200 * S, now - 100 * S, repaired=True))
         await complete([True, True])
+
+
+async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading it is not enough. What ends it may be no event of ours."""
+    monkeypatch.setattr(service, "SLICE", 1)
+    monkeypatch.setattr(service, "REFRESH_S", 0.0)
+    now, stream = time.time_ns(), KEYS.stream("trade", X)
+    await client.xadd(stream, {"d": encode(trade("binance", "1", "1", now - 4_000 * S))}, id=f"{now // 1_000_000 - 4_000_000}-0")
+    for seq in range(500):
+        await client.xadd(stream, {"d": encode(trade("binance", "1", "1", now - S, trade_id=str(seq)))}, id=f"{now // 1_000_000 - 1}-{seq}")
+    await client.xadd(stream, {"d": b"{]"}, id=f"{now // 1_000_000}-0")
+    await client.sadd(KEYS.registry(), stream)
+    async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("5m",), min_interval_s=0):
+        await binance.quote("100", "101")
+
+        async def complete() -> bool:
+            found = await newest(client)
+            return found is not None and found.vwap["5m"].complete
+
+        await wait_until(complete, what="complete windows")
+    assert {found.vwap["5m"].trades for found in await published(client) if found.vwap["5m"].complete} == {500}
+
+
+async def test_a_cancellation_that_a_call_swallows_ends_it_all_the_same(
+    client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one may on Python 3.11, just when the answer comes."""
+    asked = asyncio.Event()
+
+    async def refresh(_: Discovery) -> list[Found]:
+        assert not asked.is_set(), "it went on"
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return []
+
+    async def started() -> bool:
+        return await newest(client) is not None
+
+    async with venue(valkey, "binance") as binance, aggregator(valkey) as task:
+        await binance.quote("100", "101")
+        await wait_until(started, what="a quote")
+        monkeypatch.setattr(Discovery, "refresh", refresh)
+        await asyncio.wait_for(asked.wait(), 10)
+        task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled()
 
 
 async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, valkey: str) -> None:

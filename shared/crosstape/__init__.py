@@ -1,5 +1,9 @@
 """crosstape for those who read the tape: the bus, the events, the names of keys. Needs nothing of the `services` extra."""
 
+import sys
+
+import structlog
+
 from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
 from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded
 from crosstape.settings import BusSettings, Settings
@@ -31,6 +35,9 @@ from crosstape_schemas import (
     decode,
     encode,
 )
+
+if not structlog.is_configured():  # structlog's default is standard output, where it would mix with a strategy's own
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 __all__ = [
     "CONSOLIDATED",

@@ -14,22 +14,51 @@ MODULES = {"prometheus-client": "prometheus_client"}
 """Of distributions whose module is not named as they are."""
 
 
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run it in a process of its own, with our path."""
+    path = f"import sys; sys.path[:] = {sys.path!r}\n"
+    return subprocess.run([sys.executable, "-c", path + code], capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_it_needs_nothing_of_the_services() -> None:
     """Every name can be had while no distribution of the `services` extra can be imported."""
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["services"]
     names = [requirement.partition(">")[0].strip() for requirement in extra]
     blocked = [MODULES.get(name, name) for name in names]
     assert "aiohttp" in blocked
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
-        f"for name in {blocked!r}: sys.modules[name] = None\n"
-        "from crosstape import *\n"
-        "print(Reader, Trade)"
-    )
+    code = f"for name in {blocked!r}: sys.modules[name] = None\nfrom crosstape import *\nprint(Reader, Trade)"
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = python(code)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+LOG = """
+import asyncio, crosstape
+
+async def main():
+    async with crosstape.connect(crosstape.BusSettings(url="redis://127.0.0.1:1")) as client:
+        async with crosstape.Reader(client, crosstape.Keys(), streams=["tape:cbbo:BTC-USDT"]) as reader:
+            print(len(await reader.read(timeout_s=0.2)))
+
+asyncio.run(main())
+"""
+
+
+def test_logs_go_to_standard_error() -> None:
+    """Standard output is the strategy's own."""
+    done = python(LOG)
+    assert (done.returncode, done.stdout) == (0, "0\n")
+    assert "bus.unavailable" in done.stderr
+
+
+def test_who_has_configured_structlog_keeps_it() -> None:
+    """Before the import or after it."""
+    mine = "import structlog; structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory())\n"
+    for code in (mine + LOG, LOG.replace("async def", mine + "async def", 1)):
+        done = python(code)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert '"event": "bus.unavailable"' in done.stdout
 
 
 def test_all_names_are_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def normalize(
     """
     if venue not in VENUES:
         raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")
-    if book_depth < 1 or book_interval_s < 0:
+    if book_depth < 1 or not 0 <= book_interval_s < math.inf:
         raise SettingsError("--book-depth must be at least 1, --book-interval-s at least 0")
     out = sys.stdout.buffer
     with _lines(file) as lines:

@@ -62,8 +62,11 @@ def simulate(
         sys.stdout.flush()
         if write is not None:
             fresh = write.with_name(f"{write.name}.{os.getpid()}")
-            fresh.write_text(snippet)
-            fresh.replace(write)  # whoever waits for the file finds all of it
+            try:
+                fresh.write_text(snippet)
+                fresh.replace(write)  # whoever waits for the file finds all of it
+            except OSError as exc:
+                raise SettingsError(f"--write {write}: cannot be written: {exc.strerror}") from exc
 
     return main(lambda: run(spec, announce))
 

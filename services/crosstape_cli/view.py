@@ -51,19 +51,19 @@ def line(quote: Cbbo) -> str:
     return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {quote.venues} venues  {quote.market.value}  ({legs})"
 
 
-def number(value: Decimal | None) -> str:
-    """A price or size in full, without an exponent and without trailing zeros after the point."""
+def number(value: Decimal | None, *, digits: int | None = None) -> str:
+    """A price or size in full, or to so many digits; without an exponent and without trailing zeros after the point."""
     if value is None:
         return _NOTHING
+    if digits is not None and value:
+        value = value.quantize(Decimal(1).scaleb(min(value.adjusted() + 1 - digits, 0)))
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def size(value: Decimal | None) -> str:
     """A size to five digits: `0.014482`, `13869`, `227550`."""
-    if value is None or not value:
-        return number(value)
-    return number(value.quantize(Decimal(1).scaleb(min(value.adjusted() - 4, 0))))
+    return number(value, digits=5)
 
 
 def age(ts: int | None, now: int) -> str:
@@ -94,7 +94,7 @@ def _consolidated(quote: Cbbo, now: int) -> list[Text]:
         size(quote.ask_size),
         _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}",
         age(quote.ts, now),
-        _NOTHING if minute is None or minute.price is None else f"{minute.price:.8g}",
+        _NOTHING if minute is None else number(minute.price, digits=8),
         f"{quote.venues} of {len(quote.legs)}{flag}",
         note_style="green" if quote.market is Market.NORMAL else "yellow",
     )

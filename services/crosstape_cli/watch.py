@@ -40,8 +40,11 @@ async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
         await reachable(client)
         quotes = Quotes(client, keys, instruments)
         where = shown(settings.bus.url)
+
+        def title() -> str:
+            missing = [name for name in instruments if name not in quotes.latest]
+            return f"{len(quotes.latest)} instruments on {where}" + (f"; not on the tape: {', '.join(missing)}" if missing else "")
+
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(quotes.run(), name="follow quotes")
-            tasks.create_task(
-                show(quotes.latest, console=Console(), title=lambda: f"{len(quotes.latest)} instruments on {where}"), name="show quotes"
-            )
+            tasks.create_task(show(quotes.latest, console=Console(), title=title), name="show quotes")

@@ -17,7 +17,7 @@ from crosstape.telemetry import serve
 from crosstape.version import __version__
 from crosstape_cli.main import COMMANDS, main
 from crosstape_cli.server import announced, located, redis_cli, with_url
-from tests.cli.running import crosstape, environ
+from tests.cli.running import crosstape, environ, line, started, stopped
 
 
 def test_help_lists_every_command_with_what_it_does(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +57,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--seconds", "0"], "--seconds and --rate must be above 0"),
         (["connector"], "--venue"),
         (["connector", "--venue", "kraaken"], "venues.kraaken: not in the settings; they have binance, coinbase, kraken"),
+        (["normalize", "kraken", "--book-interval-s", "nan"], "--book-interval-s at least 0"),
         (["normalize", "kraaken"], "no venue 'kraaken'; there are binance, coinbase, kraken"),
         (["normalize", "kraken", "/nothing"], "/nothing: cannot be read: No such file"),
         (["normalize", "kraken", "--book-depth", "0"], "--book-depth must be at least 1"),
@@ -163,9 +164,36 @@ async def test_health_asks_a_service() -> None:
         assert (done.code, json.loads(done.out)) == (Exit.FAILED, {"ready": False, "why": "starting"})
 
         ready = True
-        assert (await crosstape("health", "--url", url)).code == Exit.OK
+        assert (await crosstape("health", "--url", url, http_proxy="http://127.0.0.1:1")).code == Exit.OK
         assert json.loads((await crosstape("health", "--url", f"{url}/healthz")).out)["version"] == __version__
 
     done = await crosstape("health", "--url", url)
     assert done.code == Exit.FAILED
     assert "no answer" in done.err
+
+
+async def test_health_of_what_is_no_service() -> None:
+    """A port where something else listens."""
+
+    async def mumble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR unknown command\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(mumble, "127.0.0.1", 0) as server:
+        done = await crosstape("health", "--url", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert (done.code, len(done.err.splitlines())) == (Exit.FAILED, 1)
+    assert "no answer" in done.err
+
+
+async def test_settings_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    """The simulator's, where there is no such directory."""
+    done = await crosstape("simulate", "--venue", "kraken", "--write", str(tmp_path / "none" / "sim.toml"))
+    assert done.code == Exit.USAGE
+    assert "sim.toml: cannot be written: No such file or directory" in done.err
+
+
+async def test_watch_tells_what_is_not_on_the_tape(valkey: str) -> None:
+    """A name that nobody publishes is not waited for in silence."""
+    async with started("watch", "BTCUSDT", variables={"CROSSTAPE_BUS__URL": valkey}) as process:
+        assert (await line(process)).endswith("; not on the tape: BTCUSDT")
+        assert (await stopped(process)).code == Exit.OK

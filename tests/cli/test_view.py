@@ -95,6 +95,12 @@ def test_numbers_are_plain(value: str, full: str, short: str) -> None:
     assert size(Decimal(value)) == short
 
 
+def test_the_vwap_is_plain_too() -> None:
+    """Eight digits, and none cut off before the point."""
+    prices = ("100.123456789", "1754321987.6543", "0.000000012345678912")
+    assert [number(Decimal(price), digits=8) for price in prices] == ["100.12346", "1754321988", "0.000000012345679"]
+
+
 def test_ages_are_not_clamped() -> None:
     """A clock ahead of ours shows as what it is."""
     assert [age(NOW - ns, NOW) for ns in (-500_000_000, 1_500_000_000, 12_000_000_000, 600_000_000_000)] == [

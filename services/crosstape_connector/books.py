@@ -245,13 +245,19 @@ class BookSync:
         if by_rest:
             self.sequence, before = snapshot.sequence, self.sequence
             held = [update for update in self._buffer if self._bridges(update) is not Verdict.SKIP]
-            if held and self._bridges(held[0]) is Verdict.BREAK:
+            reaches = self._bridges(held[0]) is not Verdict.BREAK if held else not self._is_before(snapshot, before)
+            if not reaches:
                 self.sequence = before
                 self.proofs.refused += 1
                 self._asked = False
                 self.wanted = "the snapshot is older than the stream"
                 return Outcome.NOTHING
         return self._begin(snapshot, held)
+
+    def _is_before(self, snapshot: BookSnapshot, sequence: int | None) -> bool:
+        """Whether the stream is known to have been further than this snapshot, with nothing held to lead from there to here."""
+        newest = self._tail if self._tail is not None else sequence
+        return newest is not None and snapshot.sequence is not None and snapshot.sequence < newest
 
     def _begin(self, snapshot: BookSnapshot, held: list[BookUpdate]) -> Outcome:
         try:

@@ -305,6 +305,18 @@ def test_a_renewal_that_is_too_old_leaves_the_book_as_it_is() -> None:
     assert sync.update(update("10:4", first=103, last=103)) is Outcome.APPLIED
 
 
+def test_a_renewal_does_not_take_a_quiet_book_back_in_time() -> None:
+    """A server's cache may answer with an older book while no update comes: ours is newer."""
+    sync = renewing()
+    before = sync.sequence, sync.bids.top(5), sync.asks.top(5)
+    assert sync.sequence is not None
+
+    assert sync.snapshot(snapshot("1:1", "99:1", sync.sequence - 1)) is Outcome.NOTHING
+    assert sync.live
+    assert (sync.sequence, sync.bids.top(5), sync.asks.top(5)) == before
+    assert sync.wanted == "the snapshot is older than the stream"
+
+
 def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer's bound costs the renewal, not the book."""
     sync = renewing()

@@ -52,11 +52,16 @@ schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi}.json
 	@$(PY) -m crosstape_cli.main schema > docs/reference/events.schema.json
 	@$(PY) -m crosstape_cli.main schema --asyncapi > docs/reference/asyncapi.json
 
-lock: ## resolve requirements.lock anew (needs uv)
-	@{ echo "# Made by 'make lock' from pyproject.toml, for Python 3.11 to 3.13; names no index."; \
-	  uv pip compile pyproject.toml --extra services --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
-	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet; } > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+lock: ## resolve all locks anew (needs uv): what developers install, what the image runs, what builds its wheel
+	@$(call resolve,requirements.lock,pyproject.toml --extra services --group dev --upgrade)
+	@$(call resolve,docker/run.lock,pyproject.toml --extra services --constraint requirements.lock)
+	@$(call resolve,docker/build.lock,--group build --constraint requirements.lock)
+
+define resolve
+{ echo "# Made by 'make lock' from pyproject.toml, for Python 3.11 to 3.13; names no index."; \
+  uv pip compile $(2) --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet; } > $(1).new && mv $(1).new $(1)
+endef
 
 clean: ## remove the environment and all caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

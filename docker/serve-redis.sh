@@ -1,0 +1,15 @@
+#!/bin/sh
+# serve-redis.sh SERVER [OPTION VALUE …]: the server with redis.conf, these options and, if the secret holds one, a password.
+# The password goes by standard input: as an argument, everybody who lists processes would read it.
+set -eu
+server=$1
+shift
+password=$(sed 's/[\\"]/\\&/g' /run/secrets/bus_password)
+secured=
+if [ -n "$password" ]; then
+    secured="requirepass \"$password\"
+masterauth \"$password\""
+fi
+exec "$server" /etc/crosstape/redis.conf "$@" - <<END
+$secured
+END

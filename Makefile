@@ -9,7 +9,7 @@ ARGS ?=
 PYTHON ?=
 PURE_TESTS := tests/schemas tests/settings tests/bus tests/venues tests/connector_core tests/connector tests/aggregator
 
-.PHONY: help demo up test test-slow lint types imports coverage bench docs schema lock clean
+.PHONY: help demo up test test-slow test-docker lint types imports coverage bench docs schema lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -20,11 +20,14 @@ demo: $(VENV)/.ready ## simulated venues, one consolidated quote, no network
 up: $(VENV)/.ready ## the live venues of your settings
 	@$(PY) -m crosstape_cli.main up $(ARGS)
 
-test: $(VENV)/.ready ## all tests but the slow ones
-	@$(PY) -m pytest -m "not slow" -q $(ARGS)
+test: $(VENV)/.ready ## all tests but the slow ones and those that need Docker
+	@$(PY) -m pytest -m "not slow and not docker" -q $(ARGS)
 
 test-slow: $(VENV)/.ready ## the slow tests: outages, kills, long recordings
-	@$(PY) -m pytest -m slow -q $(ARGS)
+	@$(PY) -m pytest -m "slow and not docker" -q $(ARGS)
+
+test-docker: $(VENV)/.ready ## the image and compose, on a Docker engine
+	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m docker -q $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, and which way imports point
 	@$(PY) -m ruff check .

@@ -1,0 +1,122 @@
+"""What is deployed, as files: no engine is asked. Compose's own check of them, where its program is installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from crosstape.settings_file import load
+from crosstape_connector.venues import VENUES
+from tests.deploy.composed import implementations
+from tests.deploy.engine import ROOT, done
+
+DOCKER = ROOT / "docker"
+COMPOSE = (ROOT / "compose.yaml").read_text()
+PROFILES = ("live", "demo", "monitoring", "scale", "cluster")
+VARIABLE = re.compile(r"\$\{([A-Z_]+):-")
+PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+
+
+def services() -> dict[str, dict[str, Any]]:
+    """By name, with what they share merged in."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+    return found
+
+
+def lock(path: str) -> dict[str, str]:
+    """Package → version and hashes, as they stand there."""
+    text = (ROOT / path).read_text()
+    starts = [match.start() for match in PIN.finditer(text)]
+    entries = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+    return {entry.partition("==")[0]: re.sub(r" (;[^\\]*)?(?=\\)", "", entry) for entry in entries}
+
+
+@pytest.mark.parametrize("name", services())
+def test_no_container_may_do_more_than_it_must(name: str) -> None:
+    """No capability, no new privilege, no writing but where it says so, bounded memory, processes and logs, and it comes back."""
+    service = services()[name]
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["pids_limit"]
+    assert service["mem_limit"]
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+    assert service["restart"] == ("no" if name == "cluster-maker" else "unless-stopped")
+    assert not {"privileged", "network_mode", "pid", "cap_add", "devices"} & service.keys()
+    assert set(service["profiles"]) <= set(PROFILES)
+
+
+@pytest.mark.parametrize("name", services())
+def test_ports_are_published_on_the_loopback_address_only(name: str) -> None:
+    """And the live tape's Redis on none."""
+    ports = services()[name].get("ports", [])
+
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert not ports or name in {"demo-redis", "prometheus", "grafana"}
+
+
+def test_only_connectors_reach_the_world() -> None:
+    """The bus's network has no way out, and nothing but the connectors of live venues is on the one that has."""
+    assert yaml.safe_load(COMPOSE)["networks"]["bus"]["internal"] is True
+    assert {name for name, service in services().items() if "egress" in service["networks"]} == {f"connector-{venue}" for venue in VENUES}
+
+
+def test_the_demo_shares_nothing_with_the_live_tape() -> None:
+    """Neither server, state nor settings: no simulated quote can get there."""
+    demo = {name: service for name, service in services().items() if service["profiles"] == ["demo"]}
+    volumes = {str(volume).partition(":")[0] for service in demo.values() for volume in service.get("volumes", [])}
+
+    assert {f"demo-connector-{venue}" for venue in VENUES} < demo.keys()
+    assert {name for service in demo.values() for name in service.get("depends_on", {})} == {"demo-redis", "simulator"}
+    assert not {"redis", "state"} & volumes
+    urls = [service["environment"]["CROSSTAPE_BUS__URL"] for service in demo.values() if "environment" in service]
+    assert set(urls) == {"${DEMO_BUS_URL:-redis://demo-redis:6379}"}
+
+
+def test_the_example_of_the_environment_names_what_compose_reads() -> None:
+    """Each variable once, and none that nobody reads."""
+    example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+    assert example == {*VARIABLE.findall(COMPOSE), "COMPOSE_PROFILES"}
+
+
+@pytest.mark.parametrize("name", ["crosstape.toml", "demo.toml"])
+def test_the_settings_are_valid(name: str) -> None:
+    """As the services would read them; each venue has instruments."""
+    settings = load(DOCKER / name, {})
+
+    assert set(settings.venues) == set(VENUES)
+    assert all(venue.instruments for venue in settings.venues.values())
+
+
+@pytest.mark.parametrize("name", ["run.lock", "build.lock"])
+def test_the_image_has_the_versions_that_are_tested(name: str) -> None:
+    """Its locks are parts of the developers' lock, hash for hash."""
+    part, whole = lock(f"docker/{name}"), lock("requirements.lock")
+
+    assert part
+    assert {package: entry for package, entry in part.items() if whole.get(package) != entry} == {}
+    assert not {"pytest", "mypy", "ruff"} & part.keys()
+
+
+@pytest.mark.skipif(not implementations(), reason="no docker-compose is installed")
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("program", implementations(), ids=lambda program: str(Path(program).parent))
+def test_compose_understands_each_profile(program: str, profile: str) -> None:
+    """Without a complaint, and with the services of that profile."""
+    printed = done(program, "--profile", profile, "config")
+
+    expected = {name for name, service in services().items() if profile in service["profiles"]}
+    assert expected <= set(yaml.safe_load(printed)["services"])
+
+
+@pytest.mark.skipif(shutil.which(str(ROOT / ".venv" / "bin" / "hadolint")) is None, reason="hadolint has no program for this machine")
+def test_the_dockerfile_is_well_made() -> None:
+    """By hadolint's rules, all of them."""
+    assert done(str(ROOT / ".venv" / "bin" / "hadolint"), "docker/Dockerfile") == ""

@@ -1,0 +1,98 @@
+"""The image on a real engine: who it runs as, what it holds, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deploy import engine
+from tests.deploy.engine import IMAGE, done, run, until
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image() -> None:
+    """Built from this tree."""
+    engine.need()
+    done("docker", "build", "-q", "-f", "docker/Dockerfile", "-t", IMAGE, ".", timeout_s=600)
+
+
+@pytest.fixture
+def container() -> Iterator[str]:
+    """A name that is free, and is again afterwards."""
+    name = f"crosstape-test-{os.getpid()}"
+    yield name
+    run("docker", "rm", "-f", name)
+
+
+def python(code: str) -> str:
+    """What this code prints in the image."""
+    return done("docker", "run", "--rm", *HARDENED, "--entrypoint", "python", IMAGE, "-c", code)
+
+
+def test_it_runs_as_nobody_in_particular() -> None:
+    """A user of its own, who owns the run directory and nothing that is run."""
+    assert python("import os; print(os.getuid(), os.getgid())").split() == ["10001", "10001"]
+    assert python("import os; s = os.stat('/var/lib/crosstape'); print(s.st_uid, oct(s.st_mode & 0o777))").split() == ["10001", "0o700"]
+    assert python("import os; print(os.access('/opt/crosstape', os.W_OK))").strip() == "False"
+
+
+def test_it_holds_what_runs_and_nothing_else() -> None:
+    """No installer, no build tool, no test tool in its environment; no secret in its layers or environment."""
+    code = "import importlib.metadata as m, sysconfig; print(*(d.name for d in m.distributions(path=[sysconfig.get_path('purelib')])))"
+    names = set(python(code).split())
+    assert {"crosstape", "aiohttp", "redis"} <= names
+    assert not {"pip", "hatchling", "pytest", "setuptools"} & names
+    described = json.loads(done("docker", "inspect", IMAGE))[0]
+    history = done("docker", "history", "--no-trunc", "--format", "{{.CreatedBy}}", IMAGE)
+    assert not [
+        word for word in ("PASSWORD", "SECRET", "TOKEN") if word in history.upper() or word in str(described["Config"]["Env"]).upper()
+    ]
+    assert described["Config"]["User"] == "10001:10001"
+    assert described["Config"]["StopSignal"] == "SIGTERM"
+    assert described["Config"]["Healthcheck"]["Test"][:2] == ["CMD", "crosstape"]
+
+
+def test_the_whole_tape_runs_in_one_read_only_container() -> None:
+    """`demo` needs no network and no writable place but the run directory and /tmp."""
+    printed = done("docker", "run", "--rm", *HARDENED, "--tmpfs", "/tmp", IMAGE, "demo", "--seconds", "15", "--json", timeout_s=120)
+
+    assert max(json.loads(line)["venues"] for line in printed.splitlines() if line.startswith("{")) == 3
+
+
+def test_asked_to_stop_it_ends_by_itself(container: str) -> None:
+    """SIGTERM reaches the service, which is the first process of its container."""
+    done("docker", "run", "-d", "--name", container, "--read-only", IMAGE, "simulate")
+    until(lambda: "simulator.listening" in done("docker", "logs", container), what="it listens")
+    done("docker", "stop", "-t", "30", container)
+
+    assert json.loads(done("docker", "inspect", container))[0]["State"]["ExitCode"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        pytest.param(("-e", "CROSSTAPE_BUS__TIMEOUT_S=soon"), 2, "bus.timeout_s", id="wrong setting"),
+        pytest.param(("-e", "CROSSTAPE_BUS__URL=ftp://redis"), 2, "bus.url", id="wrong address"),
+        pytest.param(("-e", "CROSSTAPE_BUS__START_S=1"), 3, "127.0.0.1:1", id="no Redis"),
+        pytest.param(("--tmpfs", "/var/lib/crosstape:size=4k,uid=10001,mode=700,nr_inodes=1"), 6, "run.dir", id="full disk"),
+        pytest.param(("--tmpfs", "/var/lib/crosstape:uid=10001,mode=500"), 6, "run.dir", id="no permission"),
+        pytest.param(("--tmpfs", "/var/lib/crosstape:uid=10001,mode=700,ro"), 6, "run.dir", id="read-only"),
+    ],
+)
+@pytest.mark.parametrize("service", ["aggregator", "connector --venue kraken"])
+def test_what_cannot_start_says_why_and_ends(container: str, service: str, options: tuple[str, ...], code: int, said: str) -> None:
+    """With the documented code, and one line for a person."""
+    result = run(
+        "docker", "run", "--name", container, *HARDENED, "-e", "CROSSTAPE_BUS__URL=redis://127.0.0.1:1", *options, IMAGE, *service.split()
+    )
+
+    assert result.returncode == code, result.stdout
+    assert said in result.stdout
+    assert "Traceback" not in result.stdout

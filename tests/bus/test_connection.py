@@ -11,7 +11,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from crosstape.bus import Publisher, Reader, Start, connect
 from crosstape.embedded import EmbeddedServer
-from crosstape.errors import BusError
+from crosstape.errors import BusError, SettingsError
 from crosstape.settings import BusSettings
 from crosstape_schemas import Keys
 from tests.bus.tape import command, fast, publishing, read_until, trade
@@ -79,7 +79,7 @@ async def test_a_cluster_is_found_from_any_of_its_nodes() -> None:
 )
 async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
     """At the start, as an error of ours."""
-    with pytest.raises(BusError) as caught:
+    with pytest.raises(SettingsError) as caught:
         async with connect(BusSettings(url=url, partitions=2)):
             pass
     assert "hunter2" not in str(caught.value)
@@ -88,7 +88,7 @@ async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
 
 async def test_a_cluster_needs_partitions() -> None:
     """Without, nothing could ever be written: said at the start, not retried for ever."""
-    with pytest.raises(BusError, match="partitions"):
+    with pytest.raises(SettingsError, match="partitions"):
         async with connect(BusSettings(url="redis+cluster://n1")):
             pass
 

@@ -75,6 +75,18 @@ async def test_a_cluster_is_found_from_any_of_its_nodes() -> None:
         "redis://user:1/hunter2@h:1",
         "rediss://user:hunter2?more@h:1",
         "redis+sentinel://user:hunter2#more@h:1/svc",
+        "redis://user:hunter2@",
+        "redis://user:hunter2",
+        "redis://user:hunter2@h:0",
+        "redis://user:hunter2@h:99999",
+        "redis://user:hunter2@h/first",
+        "redis://user:hunter2@[::1",
+        "redis://user:hunter2\u2100@h",
+        "redis://h?hunter2=1",
+        "redis://h?socket_timeout=hunter2",
+        "redis+cluster://h:1,user:hunter2",
+        "unix://user:hunter2@",
+        "unix://user:hunter2@run/valkey.sock",
     ],
 )
 async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
@@ -84,6 +96,13 @@ async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
             pass
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("url", ["redis://h", "redis://h:/", "redis://[::1]:7/3", "unix:///run/x.sock?db=2", "redis://u:p%40@h?db=1"])
+async def test_a_right_url_is_taken(url: str) -> None:
+    """In all forms that redis-py knows."""
+    async with connect(BusSettings(url=url)) as client:
+        assert isinstance(client, Redis)
 
 
 async def test_a_cluster_needs_partitions() -> None:

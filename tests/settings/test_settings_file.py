@@ -329,7 +329,7 @@ def test_a_directory_or_a_strange_name_is_no_file_of_a_secret(tmp_path: Path, fi
     with pytest.raises(SettingsError, match="cannot be read: not the name of a file"):
         load(file, {})
     file.write_text("[bus]\npassword_file = 3\n")
-    with pytest.raises(SettingsError, match="bus.password_file = 3 .*: expected text, the name of a file"):
+    with pytest.raises(SettingsError, match=r"bus.password_file = 3 .*: expected text, the name of a file"):
         load(file, {})
 
 

@@ -31,7 +31,6 @@ if cursor == '' then write = wrong('XADD', KEYS[2], 'NOMKSTREAM', '*', 'd', '') 
 return {registry, cursor, write}
 """
 
-_ERRORS: Final[dict[str, type[ResponseError]]] = {"READONLY": ReadOnlyError, "NOPERM": NoPermissionError}
 _WRONG_TYPE: Final = "WRONGTYPE"
 
 
@@ -82,7 +81,12 @@ async def _try(client: Client, registry: str, cursor: str) -> None:
             raise _Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
     for fault in (*reading, writing):
         if fault and not fault.startswith(_WRONG_TYPE):  # of the last: the cursor is a hash, as it should be
-            raise _ERRORS.get(fault.partition(" ")[0], ResponseError)(fault)
+            error = ResponseError
+            if fault.startswith("NOPERM") or "ACL failure" in fault:  # the latter is Valkey's, out of a script
+                error = NoPermissionError
+            elif fault.startswith("READONLY"):  # `Health` has the next attempt connect anew
+                error = ReadOnlyError
+            raise error(fault)
 
 
 def _check_ca(settings: BusSettings) -> None:
@@ -93,15 +97,19 @@ def _check_ca(settings: BusSettings) -> None:
             raise SettingsError(f"bus.ca_file = {settings.ca_file}: cannot be used: {exc.strerror or exc}") from exc
 
 
+_WORDS: Final = {
+    AuthenticationError: "it refuses bus.username and bus.password",
+    NoPermissionError: "it does not allow its user what we need",
+    ssl.SSLCertVerificationError: "its certificate is not trusted (bus.ca_file)",
+    ConnectionRefusedError: "connection refused",
+}
+"""Before the error's own, which alone would not always be clear."""
+
+
 def _reason(exc: Exception) -> str:
     text = " ".join(str(exc).split()) or type(exc).__name__
-    if any(isinstance(one, AuthenticationError) for one in _causes(exc)):
-        return f"it refuses bus.username and bus.password: {text}"
-    if any(isinstance(one, NoPermissionError) for one in _causes(exc)):
-        return f"it does not allow its user what we need: {text}"
-    if any(isinstance(one, ssl.SSLCertVerificationError) for one in _causes(exc)):
-        return f"its certificate is not trusted (bus.ca_file): {text}"
-    return text
+    words = (word for one in _causes(exc) for kind, word in _WORDS.items() if isinstance(one, kind))
+    return f"{word}: {text}" if (word := next(words, None)) else text
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

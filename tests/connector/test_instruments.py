@@ -14,6 +14,7 @@ from crosstape_connector.errors import RestFailed
 from crosstape_connector.instruments import Cache, Listing
 from tests.connector.fake_venue import ID, fake, parse_instruments, serving
 from tests.connector.rig import rigged
+from tests.disks import fill, small_disk
 
 
 def listing(**listed: bool) -> Listing:
@@ -78,3 +79,20 @@ async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> 
             assert await instruments.fetch(rig.rest, fake(), cache)
         assert len(found.instruments) == 3
         assert [log["event"] for log in logs].count("instruments.not_cached") == 1
+
+
+async def test_a_full_disk_keeps_the_listing_that_was_there(tmp_path: Path) -> None:
+    """A half-written one takes its place never; nothing of it is left to take up room; told again after it had worked."""
+    with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
+        cache = Cache(disk / "instruments" / "fake.json")
+        await cache.keep(instruments.Kept(ID, 1, "first"))
+        before = cache.path.read_bytes()
+        for _ in range(2):
+            filling = fill(disk)
+            for _ in range(3):
+                await cache.keep(instruments.Kept(ID, 2, "second" * 1000))
+            assert [path.name for path in cache.path.parent.iterdir()] == ["fake.json"]
+            assert cache.path.read_bytes() == before
+            filling.unlink()
+            await cache.keep(instruments.Kept(ID, 1, "first"))
+    assert [log["event"] for log in logs] == ["instruments.not_cached"] * 2

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from crosstape import run_dir as module
 from crosstape.errors import StorageError
 from crosstape.run_dir import run_dir, try_to_write
 from crosstape.settings import RunSettings
@@ -92,7 +91,7 @@ def test_a_disk_that_fails_only_when_synced_is_found_out(tmp_path: Path, monkeyp
     def fail(_: int) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    monkeypatch.setattr(module.os, "fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
 
     with pytest.raises(OSError, match="quota"):
         try_to_write(tmp_path)

@@ -81,12 +81,13 @@ __all__ = [
     "encode",
 ]
 
-_PLACES = ("version", "errors", "settings", "bus")
+_PLACES = ("crosstape.version", "crosstape.errors", "crosstape.settings", "crosstape_schemas", "crosstape.bus")
+"""Where the names come from; what costs most to load last."""
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for place in (*(f"crosstape.{module}" for module in _PLACES), "crosstape_schemas"):
+        for place in _PLACES:
             if hasattr(module := import_module(place), name):
                 globals()[name] = found = getattr(module, name)
                 return found

@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 import crosstape
 import crosstape_aggregator
 import crosstape_connector
-from crosstape.lifecycle import Exit
+from crosstape.exits import AGAIN, Exit
 from crosstape.settings import Section, Settings
 from crosstape.settings_file import describe
 from crosstape_cli.main import build
@@ -109,11 +109,12 @@ def metrics() -> Iterator[str]:
 
 
 def commands() -> Iterator[str]:
-    """Each command's own help, and the exit codes."""
+    """Each command's own help, and how a process ends."""
     yield build(summaries=False).generate_docs().partition("\n## crosstape demo")[2].join(["## crosstape demo", ""])
-    yield "## Exit codes\n"
+    yield "## How a service ends\n"
     docs = field_docs(Exit)
-    yield from _table(["code", "name", "meaning"], [[str(int(code)), code.name, docs.get(code.name, "")] for code in Exit])
+    rows = [[str(int(code)), code.name, docs.get(code.name, ""), AGAIN[code]] for code in Exit]
+    yield from _table(["code", "name", "meaning", "starting it again …"], rows)
 
 
 def _metric_modules() -> Iterator[Any]:

@@ -11,6 +11,14 @@ from redis.asyncio import Redis
 from crosstape.embedded import EmbeddedServer
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test does not say where to keep is kept with the run's other files, not with the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The `unix://` url of a server private to this run: for `BusSettings(url=valkey)`."""

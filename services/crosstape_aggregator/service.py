@@ -25,6 +25,8 @@ from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, R
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics
+from crosstape.bus.usable import usable
+from crosstape.run_dir import run_dir
 from crosstape.settings import Settings
 from crosstape.telemetry import serve
 from crosstape_aggregator.alarm import Alarm
@@ -67,18 +69,21 @@ log = structlog.get_logger(__name__)
 async def run(settings: Settings) -> None:
     """Run until cancelled; what has been published then is on the bus, or `run.drain_s` has passed.
 
-    Raises `SettingsError` for a window that is none, `BusError` for a bus that cannot be used, `Superseded` (in a group) when another
-    aggregator was started on the same bus.
+    Raises at the start `SettingsError` for a window that is none, `StorageError`, and `BusError` for a bus that is of no use within
+    `bus.start_s`; later `Superseded` (in a group) when another aggregator was started on the same bus.
     """
     board = Board(settings.aggregator)
+    run_dir(settings.run)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with connect(settings.bus) as client:
         publisher = Publisher(client, keys, settings.bus, producer=PRODUCER, metrics=PrometheusPublisherMetrics())
         service = Aggregator(settings, client, keys, board, publisher)
         try:
-            async with serve(settings.telemetry, service.ready), asyncio.TaskGroup() as tasks:
-                tasks.create_task(publisher.run(), name="aggregator.publish")
-                tasks.create_task(service.run(), name="aggregator.run")
+            async with serve(settings.telemetry, service.ready):
+                await usable(client, keys, settings.bus, producer=PRODUCER)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(publisher.run(), name="aggregator.publish")
+                    tasks.create_task(service.run(), name="aggregator.run")
         finally:
             await publisher.drain(settings.run.drain_s)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Final
-
-from cyclopts import App, CycloptsError
+from typing import TYPE_CHECKING, Any, Final
 
 from crosstape.errors import CrosstapeError
-from crosstape.lifecycle import Exit, code_of
+from crosstape.exits import Exit, code_of
 from crosstape.version import __version__
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 COMMANDS: Final = {
     "demo": "Simulated venues and a consolidated quote, offline: the whole tape on this machine.",
@@ -25,16 +27,22 @@ COMMANDS: Final = {
     "health": "Ask a running service whether it is well.",
 }
 
+SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "simulate"})
+"""Commands that run until they are told to stop."""
+
 
 def build(*, summaries: bool = True) -> App:
     """The command line. A summary given here would hide the command's own help: they are for the list of commands only."""
+    from cyclopts import App  # noqa: PLC0415  # see `_run`
+
     app = App(
         name="crosstape",
         help="An auditable consolidated tape for crypto: venues' WebSockets → Redis Streams → one consolidated quote.",
         help_format="plaintext",
         help_epilogue=(
             "Settings: a TOML file (--settings FILE or CROSSTAPE_SETTINGS), then CROSSTAPE_SECTION__KEY variables over it."
-            " Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 bus unreachable, 4 superseded, 5 not proven (demo)."
+            " Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 bus unreachable, 4 superseded, 5 not proven (demo),"
+            " 6 no room or permission to write."
         ),
         version=__version__,
     )
@@ -46,14 +54,11 @@ def build(*, summaries: bool = True) -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Mistakes in a command line or a setting are told on standard error, a line each."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and tokens and tokens[0] in SERVICES:
+        _heed_signals()
     try:
-        app = build(summaries=not tokens or tokens[0] not in COMMANDS)
-        done = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        done = _run(tokens)
         sys.stdout.flush()
-    except CycloptsError as exc:
-        command = next((token for token in tokens if token in COMMANDS), "")
-        _complain(f"{_one_line(exc)} (see: crosstape {command}{' ' if command else ''}--help)")
-        return Exit.USAGE
     except CrosstapeError as exc:
         _complain(str(exc))
         return code_of(exc)
@@ -64,7 +69,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return done if isinstance(done, int) else Exit.OK
 
 
-def _one_line(exc: CycloptsError) -> str:
+def _run(tokens: Sequence[str]) -> Any:
+    """What the command returns. Its arguments are parsed by cyclopts, which takes longer to load than a health check to be made."""
+    if list(tokens) == ["health"]:  # nothing to parse
+        from crosstape_cli.probe import probe  # noqa: PLC0415
+
+        return probe()
+
+    from cyclopts import CycloptsError  # noqa: PLC0415
+
+    try:
+        app = build(summaries=not tokens or tokens[0] not in COMMANDS)
+        return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as exc:
+        command = next((token for token in tokens if token in COMMANDS), "")
+        _complain(f"{_one_line(exc)} (see: crosstape {command}{' ' if command else ''}--help)")
+        return Exit.USAGE
+
+
+def _heed_signals() -> None:
+    """End at once when told to before the service runs; then `lifecycle` takes over.
+
+    Loading a service takes a second. By default a signal in it ends us as if by a crash or, as a container's first process, not at all.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(Exit.OK))  # nothing is open yet; an exception could be caught by what is being loaded
+
+
+def _one_line(exc: Exception) -> str:
     return " ".join(str(exc).split())
 
 

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from crosstape import settings_file
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings
-from crosstape_connector.venues import VENUES
 
 SettingsFile = Annotated[
     Path | None,
@@ -20,6 +19,8 @@ SettingsFile = Annotated[
 
 def load(path: Path | None) -> Settings:
     """The settings, all of whose venues are known here. Raises `SettingsError` with a line per mistake."""
+    from crosstape_connector.venues import VENUES  # noqa: PLC0415  # `health` has this module's options and no use for venues
+
     settings = settings_file.load(path)
     mistakes = [
         f"venues.{name}: no such venue; " + (f"did you mean venues.{guess}?" if guess else f"there are {', '.join(VENUES)}")

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape.errors import BusError
+from crosstape.errors import BusError, SettingsError, StorageError
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings
 
@@ -19,10 +19,11 @@ URL_FILE: Final = "bus.url"
 
 
 def located(settings: Settings) -> Settings:
-    """The settings with a `bus.url`. Raises `BusError` if none is set and no embedded server runs."""
+    """The settings with a `bus.url`. Raises `BusError` if none is set and no embedded server runs, `SettingsError` as `check_embedded`."""
     if settings.bus.url:
         return settings
-    directory = run_dir(settings.run)
+    check_embedded(settings)
+    directory = run_dir(settings.run, written=False)
     try:
         url = (directory / URL_FILE).read_text().strip()
     except OSError:
@@ -30,6 +31,13 @@ def located(settings: Settings) -> Settings:
     if not _listens(url):
         raise BusError(f"no server: bus.url is not set, and no `crosstape up` runs with {directory}")
     return with_url(settings, url)
+
+
+def check_embedded(settings: Settings) -> None:
+    """Raise `SettingsError` for credentials that no server is given to: without a `bus.url` they would be left out in silence."""
+    for name in ("password", "username"):
+        if getattr(settings.bus, name):
+            raise SettingsError(f"bus.{name} is set, but bus.url is not: the embedded server has none; name your server, or leave it out")
 
 
 def with_url(settings: Settings, url: str) -> Settings:
@@ -41,7 +49,10 @@ def with_url(settings: Settings, url: str) -> Settings:
 def announced(directory: Path, url: str) -> Iterator[None]:
     """For the length of the block, `located` finds this server."""
     path = directory / URL_FILE
-    path.write_text(f"{url}\n")
+    try:
+        path.write_text(f"{url}\n")
+    except OSError as exc:
+        raise StorageError(f"run.dir = {directory}: cannot be written: {exc.strerror}") from exc
     try:
         yield
     finally:

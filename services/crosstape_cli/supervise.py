@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.lifecycle import SUPERVISED, Exit
+from crosstape.exits import HOPELESS, Exit
+from crosstape.lifecycle import SUPERVISED
 
 BACKOFF_MIN_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
@@ -28,9 +29,6 @@ HEALTHY_S: Final = 30.0
 
 MARGIN_S: Final = 2.0
 """Beyond its own drain, before a child that was asked to stop is killed."""
-
-HOPELESS: Final = frozenset({Exit.USAGE, Exit.SUPERSEDED})
-"""Exit codes after which starting the same again cannot help."""
 
 log = structlog.get_logger(__name__)
 

@@ -11,6 +11,8 @@ from typing import Final
 
 import structlog
 
+from crosstape.bus import connect
+from crosstape.bus.usable import usable
 from crosstape.embedded import EmbeddedServer
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main
@@ -18,14 +20,18 @@ from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.telemetry import configure_logging
 from crosstape_cli.options import SettingsFile, load
-from crosstape_cli.server import announced, redis_cli
+from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Service, crosstape, supervise
+from crosstape_schemas import Keys
 
 START_S: Final = 120.0
 """Longest start of the embedded server: it reads back what it kept."""
 
 WATCH_S: Final = 1.0
 """How often it is looked whether the embedded server still lives."""
+
+PRODUCER: Final = "up"
+"""Publishes nothing; the name under which it looks whether one could."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +45,8 @@ def up(*, settings: SettingsFile = None) -> Exit:
     loaded = load(settings)
     if not enabled(loaded):
         raise SettingsError("venues: none is enabled and has instruments: there is nothing to run")
+    if not loaded.bus.url:
+        check_embedded(loaded)
     configure_logging(loaded.telemetry, service="up")
     return main(lambda: _up(loaded, settings))
 
@@ -53,8 +61,8 @@ async def _up(settings: Settings, file: Path | None) -> Exit:
         environ = dict(os.environ)
         url = settings.bus.url
         keeper: asyncio.Task[None] | None = None
+        directory = run_dir(settings.run)
         if not url:
-            directory = run_dir(settings.run)
             server = EmbeddedServer(directory, persist=True)
             await server.start(START_S)
             stack.push_async_callback(server.stop)
@@ -62,6 +70,9 @@ async def _up(settings: Settings, file: Path | None) -> Exit:
             keeper = tasks.create_task(_keep(server), name="keep the server")
             url = environ["CROSSTAPE_BUS__URL"] = server.url
             log.info("server.embedded", url=url, data=str(directory))
+        else:
+            async with connect(settings.bus) as client:  # or each service would say the same, again and again
+                await usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
         _tell(url)
         code = await supervise(_services(settings, file, environ), drain_s=settings.run.drain_s)
         if keeper is not None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +22,8 @@ from typing import Final, Literal
 import msgspec
 import structlog
 import zstandard
+
+from crosstape.run_dir import try_to_write
 
 LINES: Final = 65_536
 BYTES: Final = 64 * 1024 * 1024
@@ -52,7 +55,7 @@ class Capture:
     """A venue's capture in one directory: ordered, buffered; full means drop and count; one writer thread of its own.
 
     Nothing here waits for the disk but that thread. A disk that fails ends the capture and not the feed: it is logged once, and
-    `dropped` counts on.
+    `dropped` counts on, from what was not flushed.
     """
 
     def __init__(
@@ -66,7 +69,6 @@ class Capture:
         clock: Callable[[], int] = time.time_ns,
         lines: int = LINES,
     ) -> None:
-        self.dropped = 0
         self.files_ended = 0
         self._venue = venue
         self._url = url
@@ -76,6 +78,11 @@ class Capture:
         self._clock = clock
         self._room = lines
         self._queue: deque[tuple[Line, int]] = deque()
+        self._refused = 0  # lines that found no room
+        self._put_lines = 0
+        self._safe_lines = 0  # up to the last flush; only the thread writes it
+        self._taken_lines = 0  # likewise
+        self._failed = False
         self._put_bytes = 0  # only the loop writes it …
         self._taken_bytes = 0  # … and only the thread this one, so that neither needs a lock
         self._dropped_told = 0
@@ -87,9 +94,15 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name=f"capture.{venue}", daemon=True)
 
     def start(self) -> None:
-        """Make the directory and start the writer. A file begins with the first line for it. Raises `OSError`."""
+        """Make the directory, try it, and start the writer. A file begins with the first line for it. Raises `OSError`."""
         self._directory.mkdir(parents=True, exist_ok=True)
+        try_to_write(self._directory)
         self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines that are in no file: there was no room for them, or the disk failed before they were flushed."""
+        return self._refused + (self._put_lines - self._safe_lines if self._failed else 0)
 
     def stop(self) -> None:
         """Write what is queued and end the file. Blocks for the disk: call it in a thread. Later lines are dropped."""
@@ -130,7 +143,7 @@ class Capture:
 
     def _put(self, line: Line, data: bytes = b"") -> None:
         if self._ended or len(self._queue) >= self._room or self._put_bytes - self._taken_bytes + len(data) > BYTES:
-            self.dropped += 1
+            self._refused += 1
             return
         if data and line.b is None:
             try:
@@ -138,6 +151,7 @@ class Capture:
             except UnicodeDecodeError:
                 line.b = data
         self._put_bytes += len(data)
+        self._put_lines += 1
         self._queue.append((line, len(data)))
 
     def _run(self) -> None:
@@ -148,8 +162,11 @@ class Capture:
             self._drain()
             self._end_file()
         except (OSError, zstandard.ZstdError) as exc:
-            self._ended = True
-            log.error("capture.failed", venue=self._venue, directory=str(self._directory), error=str(exc))
+            self._ended = self._failed = True
+            self._queue.clear()
+            if self._file is not None:
+                self._file.abandon()
+            log.error("capture.failed", venue=self._venue, directory=str(self._directory), error=str(exc), dropped=self.dropped)
 
     def _drain(self) -> None:
         if self._file is not None and self._clock() - self._file.opened_ts >= self._max_ns:
@@ -157,12 +174,13 @@ class Capture:
         while self._queue:
             line, size = self._queue.popleft()
             self._taken_bytes += size
+            self._taken_lines += 1
             self._write(line)
-        if self.dropped > self._dropped_told:
-            lost, self._dropped_told = self.dropped - self._dropped_told, self.dropped
+        if self._refused > self._dropped_told:
+            lost, self._dropped_told = self._refused - self._dropped_told, self._refused
             self._write(Line(self._clock(), d="dropped", n=lost))
-        if self._file is not None:
-            self._file.flush()
+        if self._file is not None and self._file.flush():
+            self._safe_lines = self._taken_lines
 
     def _write(self, line: Line) -> None:
         if self._file is None:
@@ -179,6 +197,7 @@ class Capture:
         if self._file is not None:
             self._file.close()
             self._file = None
+            self._safe_lines = self._taken_lines
             self.files_ended += 1
 
 
@@ -198,10 +217,18 @@ class _File:
         self._zstd.write(line + b"\n")
         self.size += len(line) + 1
 
-    def flush(self) -> None:
-        if time.monotonic() - self._flushed >= FLUSH_S:
-            self._flushed = time.monotonic()
-            self._zstd.flush(zstandard.FLUSH_BLOCK)
+    def flush(self) -> bool:
+        """Whether it was time to, and all that was written is on its way to the disk."""
+        if time.monotonic() - self._flushed < FLUSH_S:
+            return False
+        self._flushed = time.monotonic()
+        self._zstd.flush(zstandard.FLUSH_BLOCK)
+        return True
+
+    def abandon(self) -> None:
+        """Give up a file that cannot be ended: what was flushed of it can be read."""
+        with suppress(OSError):
+            self._raw.close()
 
     def close(self) -> None:
         """End the zstd frame, then the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -39,6 +40,35 @@ class Kept(msgspec.Struct, frozen=True):
     body: str
 
 
+class Cache:
+    """The file for that. A disk that does not take it is no obstacle: it is told once, and again only after it had worked meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fails = False
+
+    async def keep(self, kept: Kept) -> None:
+        """Write it whole or not at all."""
+        try:
+            await asyncio.to_thread(self._write, msgspec.json.encode(kept))
+            self._fails = False
+        except OSError as exc:
+            if not self._fails:
+                log.warning("instruments.not_cached", venue=kept.venue, path=str(self.path), error=str(exc))
+            self._fails = True
+
+    def _write(self, content: bytes) -> None:
+        part = self.path.with_suffix(".part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content)
+            part.replace(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)  # of a full disk, it would hold the rest
+            raise
+
+
 class Selection(msgspec.Struct, frozen=True):
     """What becomes of the names that were asked for."""
 
@@ -72,7 +102,7 @@ def nearest(name: str, known: Collection[str], count: int = 3) -> list[str]:
     return difflib.get_close_matches(name.upper(), known, n=count, cutoff=0.6)
 
 
-async def fetch(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
+async def fetch(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
     """The listing by REST, also written to `cache`. Raises `RestFailed`, also for an answer that holds none of ours to map."""
     source = venue.instruments
     body, received_ts = await rest.get(source.rest, source.path, instruments=True)
@@ -84,27 +114,16 @@ async def fetch(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
     if not found:
         raise RestFailed(f"{venue.id}: instruments: an empty list")
     if cache is not None:
-        try:
-            await asyncio.to_thread(store, cache, Kept(venue.id, received_ts, text))
-        except OSError as exc:
-            log.warning("instruments.not_cached", venue=venue.id, path=str(cache), error=str(exc))
+        await cache.keep(Kept(venue.id, received_ts, text))
     return Listing(venue.id, received_ts, found)
 
 
-def store(cache: Path, kept: Kept) -> None:
-    """Write it whole or not at all. Raises `OSError`."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(kept))
-    part.replace(cache)
-
-
-def cached(cache: Path | None, venue: Venue) -> tuple[Listing, bytes] | None:
+def cached(cache: Cache | None, venue: Venue) -> tuple[Listing, bytes] | None:
     """What was stored, and the answer it is from; None where there is nothing that can be read, or it is another venue's."""
     if cache is None:
         return None
     try:
-        kept = msgspec.json.decode(cache.read_bytes(), type=Kept)
+        kept = msgspec.json.decode(cache.path.read_bytes(), type=Kept)
         if kept.venue != venue.id:
             return None
         body = kept.body.encode()
@@ -112,11 +131,11 @@ def cached(cache: Path | None, venue: Venue) -> tuple[Listing, bytes] | None:
     except FileNotFoundError:
         return None
     except (OSError, *FRAME_ERRORS) as exc:
-        log.warning("instruments.cache_unreadable", venue=venue.id, path=str(cache), error=str(exc))
+        log.warning("instruments.cache_unreadable", venue=venue.id, path=str(cache.path), error=str(exc))
         return None
 
 
-async def load(rest: Rest, venue: Venue, cache: Path | None) -> Listing:
+async def load(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
     """By REST, else from the cache, however old: an old list beats none, and a wrong symbol in it is refused by the venue or found silent.
 
     Raises `RestFailed` where there is neither.

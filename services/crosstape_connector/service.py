@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -17,14 +16,15 @@ import structlog
 
 from crosstape import telemetry
 from crosstape.bus import Publisher, connect
-from crosstape.errors import BusError, SettingsError
+from crosstape.bus.usable import usable
+from crosstape.errors import BusError, SettingsError, StorageError
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings
 from crosstape_connector import instruments, plan
 from crosstape_connector.capture import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import Feeds
-from crosstape_connector.instruments import Listing, Selection
+from crosstape_connector.instruments import Cache, Listing, Selection
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
@@ -52,7 +52,8 @@ log = structlog.get_logger(__name__)
 async def run(settings: Settings, venue: str) -> None:
     """Put this venue on the tape until cancelled; then what is pending is published, within `run.drain_s`.
 
-    Raises `UnknownVenue`, `SettingsError`, `BusError` for what starting again cannot mend, and `Superseded`.
+    Raises at the start `UnknownVenue`, `SettingsError`, `StorageError`, and `BusError` for a bus that is of no use within `bus.start_s`;
+    later `Superseded`.
     """
     found = find(venue)
     own = settings.venues.get(venue)
@@ -60,7 +61,7 @@ async def run(settings: Settings, venue: str) -> None:
         raise SettingsError(f"venues.{venue}: not in the settings")
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
-    cache = run_dir(settings.run) / "instruments" / f"{venue}.json"
+    cache = Cache(run_dir(settings.run) / "instruments" / f"{venue}.json")
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with (
         connect(settings.bus) as client,
@@ -81,6 +82,7 @@ async def run(settings: Settings, venue: str) -> None:
         )
         with connector.measured():
             async with telemetry.serve(settings.telemetry, connector.ready):
+                await usable(client, keys, settings.bus, producer=publisher.producer)
                 await connector.run()
 
 
@@ -97,7 +99,7 @@ def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]
 
 @asynccontextmanager
 async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[Capture | None]:
-    """The capture, if one is wanted, whole and closed at the end. Raises `SettingsError`."""
+    """The capture, if one is wanted, whole and closed at the end. Raises `StorageError`."""
     options = settings.connector
     if not options.capture_dir:
         yield None
@@ -106,7 +108,7 @@ async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[
     try:
         capture.start()
     except OSError as exc:
-        raise SettingsError(f"connector.capture_dir = {options.capture_dir}: cannot be used: {exc.strerror}") from exc
+        raise StorageError(f"connector.capture_dir = {options.capture_dir}: cannot be written: {exc.strerror}") from exc
     try:
         yield capture
     finally:
@@ -126,7 +128,7 @@ class Connector:
         http: aiohttp.ClientSession,
         ws_urls: Mapping[str, str],
         rest_urls: Mapping[str, str],
-        cache: Path,
+        cache: Cache,
         capture: Capture | None,
     ) -> None:
         self.feeds = Feeds(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))

@@ -1,43 +1,43 @@
-"""crosstape for those who read the tape: the bus, the events, the names of keys. Needs nothing of the `services` extra."""
+"""crosstape for those who read the tape: the bus, the events, the names of keys. Needs nothing of the `services` extra.
 
-import sys
+Each name is imported when it is first asked for: who asks a service for its health every few seconds does not load a Redis client for it.
+"""
 
-import structlog
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
-from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded
-from crosstape.settings import BusSettings, Settings
-from crosstape.version import __version__
-from crosstape_schemas import (
-    CONSOLIDATED,
-    KINDS,
-    VENUE_WIDE,
-    AnyEvent,
-    Book,
-    Cbbo,
-    Delta,
-    Event,
-    Exclusion,
-    FeedState,
-    Gap,
-    GapCause,
-    Instrument,
-    Keys,
-    Leg,
-    Level,
-    Market,
-    Quote,
-    Side,
-    Status,
-    Ticker,
-    Trade,
-    Vwap,
-    decode,
-    encode,
-)
-
-if not structlog.is_configured():  # structlog's default is standard output, where it would mix with a strategy's own
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+if TYPE_CHECKING:
+    from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
+    from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded
+    from crosstape.settings import BusSettings, Settings
+    from crosstape.version import __version__
+    from crosstape_schemas import (
+        CONSOLIDATED,
+        KINDS,
+        VENUE_WIDE,
+        AnyEvent,
+        Book,
+        Cbbo,
+        Delta,
+        Event,
+        Exclusion,
+        FeedState,
+        Gap,
+        GapCause,
+        Instrument,
+        Keys,
+        Leg,
+        Level,
+        Market,
+        Quote,
+        Side,
+        Status,
+        Ticker,
+        Trade,
+        Vwap,
+        decode,
+        encode,
+    )
 
 __all__ = [
     "CONSOLIDATED",
@@ -80,3 +80,19 @@ __all__ = [
     "decode",
     "encode",
 ]
+
+_PLACES = ("crosstape.version", "crosstape.errors", "crosstape.settings", "crosstape_schemas", "crosstape.bus")
+"""Where the names come from; what costs most to load last."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for place in _PLACES:
+            if hasattr(module := import_module(place), name):
+                globals()[name] = found = getattr(module, name)
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from crosstape.errors import BusError
+from crosstape.errors import BusError, StorageError
 
 SOCKET_PATH_BYTES: Final = 107
 """The longest path a unix socket can have on Linux."""
@@ -83,16 +83,22 @@ class EmbeddedServer:
         return self._process is not None and self._process.poll() is None
 
     async def start(self, timeout_s: float = 10.0) -> None:
-        """Start it and return when it answers. Raises `BusError` if it does not, or if another run has this directory."""
+        """Start it and return when it answers.
+
+        Raises `BusError` if it does not, or if another run has this directory; `StorageError` if the directory cannot be written.
+        """
         if self.running:
             return
-        self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         deadline = time.monotonic() + timeout_s
         try:
+            self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self._take_lock(deadline)
             self._place_socket()
             self._spawn()
             await self._wait_ready(deadline)
+        except OSError as exc:
+            await self.stop()
+            raise StorageError(f"run.dir = {self.run_dir}: the embedded server cannot be started there: {exc.strerror or exc}") from exc
         except BaseException:
             await self.stop()
             raise

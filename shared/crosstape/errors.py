@@ -9,6 +9,10 @@ class SettingsError(CrosstapeError):
     """A setting is unknown or wrong: names its path, the value and, where there is one, the nearest valid name."""
 
 
+class StorageError(CrosstapeError):
+    """A directory that we need cannot be written: names the setting, the path and what the system says."""
+
+
 class BusError(CrosstapeError):
     """The bus cannot be used as asked."""
 

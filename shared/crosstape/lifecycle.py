@@ -11,15 +11,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from enum import IntEnum
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import redis.exceptions
 import structlog
 import uvloop
 
-from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded
+from crosstape.errors import CrosstapeError
+from crosstape.exits import Exit, code_of, leaves
+
+__all__ = ["ORPHAN_S", "SUPERVISED", "Exit", "code_of", "main", "tune_gc"]
 
 SUPERVISED: Final = "CROSSTAPE_SUPERVISED"
 """Set by a supervisor that holds the other end of our standard input: its end is the supervisor's end, and ours."""
@@ -28,23 +29,6 @@ ORPHAN_S: Final = 30.0
 """How long a process may take to stop after its supervisor died; nobody is left to kill it."""
 
 log = structlog.get_logger(__name__)
-
-
-class Exit(IntEnum):
-    """What a process's exit code says. 128 + n: ended by signal n, without having stopped in order."""
-
-    OK = 0
-    """Done, or stopped in order by SIGTERM or SIGINT."""
-    FAILED = 1
-    """An error nobody expected; a supervisor starts it again."""
-    USAGE = 2
-    """The command line or a setting is wrong: starting again cannot help."""
-    UNREACHABLE = 3
-    """The bus could not be reached or used at the start."""
-    SUPERSEDED = 4
-    """Another process with the same producer name has started since: this one gave way, and must not come back by itself."""
-    UNPROVEN = 5
-    """It ran, but what it was to show did not happen (`demo`)."""
 
 
 def main(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
@@ -56,12 +40,6 @@ def main(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
     tune_gc()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_root(factory))
-
-
-def code_of(exc: BaseException) -> Exit:
-    """The exit code for an error, or for the worst to go on with of a group."""
-    found = {_leaf_code(leaf) for leaf in _leaves(exc)}
-    return next(code for code in (Exit.SUPERSEDED, Exit.USAGE, Exit.UNREACHABLE, Exit.FAILED) if code in found)
 
 
 async def _root(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
@@ -120,32 +98,12 @@ class _Stop:
 
 def _report(exc: Exception) -> Exit:
     code = code_of(exc)
-    if code is Exit.FAILED and not all(isinstance(leaf, CrosstapeError) for leaf in _leaves(exc)):
+    if code is Exit.FAILED and not all(isinstance(leaf, CrosstapeError) for leaf in leaves(exc)):
         log.error("process.failed", code=int(code), exc_info=exc)
     else:
-        for leaf in _leaves(exc):
+        for leaf in leaves(exc):
             log.error("process.failed", code=int(code), error=str(leaf) or type(leaf).__name__)
     return code
-
-
-def _leaves(exc: BaseException) -> Iterator[BaseException]:
-    if isinstance(exc, BaseExceptionGroup):
-        for inner in exc.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield exc
-
-
-def _leaf_code(exc: BaseException) -> Exit:
-    match exc:
-        case SettingsError():
-            return Exit.USAGE
-        case Superseded():
-            return Exit.SUPERSEDED
-        case BusError() | redis.exceptions.RedisError():
-            return Exit.UNREACHABLE
-        case _:
-            return Exit.FAILED
 
 
 def tune_gc() -> None:

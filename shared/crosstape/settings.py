@@ -1,7 +1,8 @@
 """Settings: what can be set, its default, and nothing about how it is read (see `settings_file`).
 
 One frozen struct a section of the TOML file; the docstring under a field is its reference. Durations are seconds. A field that holds
-a secret is a `Secret`, one that may hold a password within an address a `SecretUrl`: the repr of a section hides both.
+a secret is a `Secret`, one that may hold a password within an address a `SecretUrl`: the repr of a section hides both, and either can be
+given as the name of a file that holds it (`password_file` for `password`).
 """
 
 from __future__ import annotations
@@ -76,13 +77,11 @@ class BusSettings(Section, frozen=True):
 
     url: SecretUrl = ""
     """`redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://host:port,host:port/service/db`, `redis+cluster://`; empty: an embedded
-    Valkey. One with a password in it is taken from the environment only."""
+    Valkey. One with a password in it is taken from the environment or a file of its own (`url_file`) only."""
     username: str = ""
     """User of the server's access list (ACL); empty: its default user."""
     password: Secret = ""
-    """Only from the environment or from `password_file`."""
-    password_file: str = ""
-    """A file that holds the password; white space around it is ignored."""
+    """Only from the environment, or from a file of its own: `password_file = "/run/secrets/redis"`."""
     ca_file: str = ""
     """PEM of the authority that signed the server's certificate; empty: the system's."""
     prefix: str = "tape"
@@ -102,6 +101,8 @@ class BusSettings(Section, frozen=True):
     """Longest wait for one answer of the server."""
     backoff_s: Positive = 5.0
     """Longest pause between two attempts to reach the server."""
+    start_s: Positive = 30.0
+    """Longest wait at the start for the server to be of use; then the service ends with code 3. A later outage is waited out."""
 
 
 class VenueSettings(Section, frozen=True):

@@ -1,7 +1,8 @@
 """Reading the settings: one TOML file, then the environment over it; every mistake is named with its path.
 
 `CROSSTAPE_<SECTION>__<KEY>` sets one key, with two underscores between levels: `CROSSTAPE_VENUES__KRAKEN__WS_URL`. Whatever is wrong
-is found before anything starts, all of it at once, and no message ever shows a secret.
+is found before anything starts, all of it at once, and no message ever shows a secret. A secret can be given as the name of a file that
+holds it, by its key with `_file` (`CROSSTAPE_BUS__PASSWORD_FILE`): see `secret_file`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Final, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 import msgspec
 
 from crosstape.errors import SettingsError
+from crosstape.secret_file import SUFFIX, secret_in
 from crosstape.settings import HIDDEN, Section, Settings, hiding, shown
 
 PREFIX: Final = "CROSSTAPE_"
@@ -42,9 +44,10 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         settings = reader.section(settings, _parse_file(Path(path).expanduser()), (), str(path))
     for name, keys, text in _variables(environ, reader.mistakes):
         settings = reader.section(settings, _nested(keys, _Text(text)), (), name)
+    settings = reader.with_secrets(settings)
     if reader.mistakes:
         raise SettingsError("\n".join(reader.mistakes))
-    return _with_password(settings)
+    return settings
 
 
 def describe(hint: object) -> str:
@@ -64,11 +67,24 @@ class _Text(str):
     __slots__ = ()
 
 
+class _Origin(NamedTuple):
+    """Where a value stands: the name of a variable or of the settings file."""
+
+    source: str
+    environment: bool
+
+
 class _Reader:
-    """Lays raw tables over settings; collects mistakes instead of stopping at the first."""
+    """Lays raw tables over settings; collects mistakes instead of stopping at the first.
+
+    Files of secrets are read at the end, when it is known which are asked for: the environment may name another than the settings file, or
+    give the secret itself.
+    """
 
     def __init__(self) -> None:
         self.mistakes: list[str] = []
+        self._given: dict[tuple[str, ...], _Origin] = {}  # path of a secret → what gave it outright
+        self._files: dict[tuple[str, ...], tuple[str, _Origin]] = {}  # path of a secret → the file that holds it, and what named that
 
     def section(self, current: S, table: Mapping[str, Any], path: tuple[str, ...], source: str) -> S:
         """`current` with the keys of `table` replaced, at all levels."""
@@ -76,7 +92,9 @@ class _Reader:
         changed: dict[str, Any] = {}
         for key, value in table.items():
             here = (*path, key)
-            if key not in hints:
+            if key not in hints and hiding(hints.get(key.removesuffix(SUFFIX))):
+                self._file((*path, key.removesuffix(SUFFIX)), value, source)
+            elif key not in hints:
                 self._unknown(here, hints, source)
             elif isinstance(before := getattr(current, key), Section):
                 if self._is_table(value, here, source):
@@ -87,6 +105,43 @@ class _Reader:
             else:
                 self._value(changed, hints[key], value, here, source)
         return msgspec.structs.replace(current, **changed)
+
+    def with_secrets(self, settings: Settings) -> Settings:
+        """`settings` with what the files hold."""
+        files, self._files = self._files, {}
+        for path, (name, origin) in files.items():
+            try:
+                text = secret_in(Path(name).expanduser())
+            except ValueError as exc:
+                self.mistakes.append(f"{'.'.join(path)}{SUFFIX} = {_show(name, None)} ({origin.source}): {exc}")
+            else:
+                settings = self.section(settings, _nested(path, _Text(text)), (), origin.source)
+        return settings
+
+    def _file(self, path: tuple[str, ...], value: Any, source: str) -> None:
+        """Take note of where a secret is to be found. No name: nowhere."""
+        self._files.pop(path, None)
+        origin = _Origin(source, environment=isinstance(value, _Text))
+        if not isinstance(value, str):
+            self.mistakes.append(f"{'.'.join(path)}{SUFFIX} = {_show(value, None)} ({source}): expected text, the name of a file")
+        elif value.strip() and self._is_only(path, self._given.get(path), origin):
+            self._files[path] = (value.strip(), origin)
+
+    def _outright(self, path: tuple[str, ...], value: Any, source: str) -> None:
+        """Take note of a secret that is given itself. The file that was named before it counts no more."""
+        _, named_by = self._files.pop(path, ("", None))
+        origin = _Origin(source, environment=isinstance(value, _Text))
+        if value and self._is_only(path, named_by, origin):
+            self._given[path] = origin
+
+    def _is_only(self, path: tuple[str, ...], other: _Origin | None, origin: _Origin) -> bool:
+        """The environment goes before the settings file; a secret and a file of it, both from one of these, leave open which is meant."""
+        if other is None or other.environment != origin.environment:
+            return True
+        key = ".".join(path)
+        names = sorted({other.source, origin.source}) if origin.environment else [key, f"{key}{SUFFIX} ({origin.source})"]
+        self.mistakes.append(f"{' and '.join(names)}: both are given; leave one out")
+        return False
 
     def _tables(
         self, current: Mapping[str, S], inner: type[S], tables: Mapping[str, Any], path: tuple[str, ...], source: str
@@ -102,7 +157,7 @@ class _Reader:
         if not isinstance(value, _Text) and _carries_secret(hidden, value):
             self.mistakes.append(
                 f"{'.'.join(path)} ({source}): a password does not belong in the settings file;"
-                f" set {_variable(path)} or bus.password_file, and leave it out here"
+                f" set {_variable(path)} or {'.'.join(path)}{SUFFIX}, and leave it out here"
             )
             return
         try:
@@ -113,6 +168,8 @@ class _Reader:
             self.mistakes.append(f"{'.'.join(path)} = {_show(value, hidden)} ({source}): expected {describe(hint)}{_meant(value, hint)}")
         else:
             changed[path[-1]] = made
+            if hidden:
+                self._outright(path, value, source)
 
     def _unknown(self, path: tuple[str, ...], valid: Iterable[str], source: str) -> None:
         guess = nearest(path[-1], valid)
@@ -251,15 +308,3 @@ def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType | msgspec.
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     bounds = [f" {sign} {getattr(info, name):g}" for name, sign in signs.items() if getattr(info, name, None) is not None]
     return " and".join(bounds)
-
-
-def _with_password(settings: Settings) -> Settings:
-    """The password that `bus.password_file` holds, unless one was given outright."""
-    bus = settings.bus
-    if not bus.password_file or bus.password:
-        return settings
-    try:
-        password = Path(bus.password_file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"bus.password_file = {_show(bus.password_file, None)}: cannot be read: {type(exc).__name__}") from exc
-    return msgspec.structs.replace(settings, bus=msgspec.structs.replace(bus, password=password))

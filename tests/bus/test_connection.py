@@ -11,7 +11,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from crosstape.bus import Publisher, Reader, Start, connect
 from crosstape.embedded import EmbeddedServer
-from crosstape.errors import BusError
+from crosstape.errors import BusError, SettingsError
 from crosstape.settings import BusSettings
 from crosstape_schemas import Keys
 from tests.bus.tape import command, fast, publishing, read_until, trade
@@ -75,20 +75,39 @@ async def test_a_cluster_is_found_from_any_of_its_nodes() -> None:
         "redis://user:1/hunter2@h:1",
         "rediss://user:hunter2?more@h:1",
         "redis+sentinel://user:hunter2#more@h:1/svc",
+        "redis://user:hunter2@",
+        "redis://user:hunter2",
+        "redis://user:hunter2@h:0",
+        "redis://user:hunter2@h:99999",
+        "redis://user:hunter2@h/first",
+        "redis://user:hunter2@[::1",
+        "redis://user:hunter2\u2100@h",
+        "redis://h?hunter2=1",
+        "redis://h?socket_timeout=hunter2",
+        "redis+cluster://h:1,user:hunter2",
+        "unix://user:hunter2@",
+        "unix://user:hunter2@run/valkey.sock",
     ],
 )
 async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
     """At the start, as an error of ours."""
-    with pytest.raises(BusError) as caught:
+    with pytest.raises(SettingsError) as caught:
         async with connect(BusSettings(url=url, partitions=2)):
             pass
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("url", ["redis://h", "redis://h:/", "redis://[::1]:7/3", "unix:///run/x.sock?db=2", "redis://u:p%40@h?db=1"])
+async def test_a_right_url_is_taken(url: str) -> None:
+    """In all forms that redis-py knows."""
+    async with connect(BusSettings(url=url)) as client:
+        assert isinstance(client, Redis)
+
+
 async def test_a_cluster_needs_partitions() -> None:
     """Without, nothing could ever be written: said at the start, not retried for ever."""
-    with pytest.raises(BusError, match="partitions"):
+    with pytest.raises(SettingsError, match="partitions"):
         async with connect(BusSettings(url="redis+cluster://n1")):
             pass
 

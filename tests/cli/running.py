@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,19 +29,22 @@ def environ(**changes: str) -> dict[str, str]:
     return found | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"} | changes
 
 
-async def crosstape(*arguments: str, stdin: bytes = b"", timeout_s: float = TIMEOUT_S, **changes: str) -> Done:
-    """Run one to its end."""
-    async with started(*arguments, variables=changes) as process:
+async def crosstape(*arguments: str, stdin: bytes = b"", timeout_s: float = TIMEOUT_S, prefix: Sequence[str] = (), **changes: str) -> Done:
+    """Run one to its end; `prefix` is a command that runs it."""
+    async with started(*arguments, variables=changes, prefix=prefix) as process:
         out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
         assert process.returncode is not None
         return Done(process.returncode, out, err.decode())
 
 
 @asynccontextmanager
-async def started(*arguments: str, output: int = PIPE, variables: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[Process]:
+async def started(
+    *arguments: str, output: int = PIPE, variables: Mapping[str, str] = MappingProxyType({}), prefix: Sequence[str] = ()
+) -> AsyncIterator[Process]:
     """One that runs; killed with the block if it still does."""
+    command = (*prefix, sys.executable, "-m", "crosstape_cli", *arguments)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "crosstape_cli", *arguments, stdin=PIPE, stdout=output, stderr=PIPE, env=environ(**variables), limit=1 << 20
+        *command, stdin=PIPE, stdout=output, stderr=PIPE, env=environ(**variables), limit=1 << 20
     )
     try:
         yield process

@@ -6,17 +6,19 @@ import asyncio
 import json
 import shlex
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
-from crosstape.errors import BusError
+from crosstape.errors import BusError, SettingsError
 from crosstape.lifecycle import Exit
-from crosstape.settings import RunSettings, Settings, TelemetrySettings
+from crosstape.settings import BusSettings, RunSettings, Settings, TelemetrySettings
 from crosstape.telemetry import serve
 from crosstape.version import __version__
 from crosstape_cli.main import COMMANDS, main
-from crosstape_cli.server import announced, located, redis_cli, with_url
+from crosstape_cli.probe import url_of
+from crosstape_cli.server import announced, check_embedded, located, redis_cli, with_url
 from tests.cli.running import crosstape, environ, line, started, stopped
 
 
@@ -65,6 +67,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["simulate", "--port", "kraken"], "--port kraken: expected VENUE=PORT"),
         (["simulate", "--rate", "-1"], "--rate must be above 0"),
         (["health", "--url", "localhost:1"], "not the address of a service"),
+        (["health", "--url", "http://h:x"], "not the address of a service"),
+        (["health"], "telemetry.http_port = 0 is any free port: set one, or name the service by --url"),
         (["up", "--settings", "/nothing.toml"], "/nothing.toml: cannot read the settings file"),
         (["schema", "more"], "more"),
     ],
@@ -126,6 +130,15 @@ def test_the_embedded_server_of_up_is_found(tmp_path: Path, valkey: str) -> None
     assert located(with_url(settings, "redis://elsewhere")).bus.url == "redis://elsewhere"
 
 
+@pytest.mark.parametrize(("name", "bus"), [("password", BusSettings(password="hunter2")), ("username", BusSettings(username="hunter2"))])
+def test_the_embedded_server_has_no_credentials(name: str, bus: BusSettings) -> None:
+    """Whoever gives some means another server; the secret is not shown."""
+    with pytest.raises(SettingsError, match=f"bus.{name} is set, but bus.url is not") as caught:
+        check_embedded(Settings(bus=bus))
+    assert "hunter2" not in str(caught.value)
+    check_embedded(Settings())
+
+
 def test_redis_cli_is_spelled_out() -> None:
     """What `up` prints can be pasted."""
     assert redis_cli("unix:///run/x.sock") == "redis-cli -s /run/x.sock"
@@ -170,6 +183,57 @@ async def test_health_asks_a_service() -> None:
     done = await crosstape("health", "--url", url)
     assert done.code == Exit.FAILED
     assert "no answer" in done.err
+
+
+async def test_health_asks_the_service_of_the_settings(tmp_path: Path) -> None:
+    """With no option, as a container does; or with those of a file."""
+    async with serve(TelemetrySettings(http_host="0.0.0.0"), lambda: (True, {})) as url:
+        assert url is not None
+        port = url.rpartition(":")[2]
+        (tmp_path / "crosstape.toml").write_text(f"[telemetry]\nhttp_port = {port}\n")
+
+        done = await crosstape("health", CROSSTAPE_TELEMETRY__HTTP_HOST="0.0.0.0", CROSSTAPE_TELEMETRY__HTTP_PORT=port)
+        assert (done.code, done.err, json.loads(done.out)) == (Exit.OK, "", {"ready": True})
+        assert (await crosstape("health", "--settings", str(tmp_path / "crosstape.toml"))).code == Exit.OK
+
+    done = await crosstape("health", CROSSTAPE_TELEMETRY__HTTP_PORT=port)
+    assert done.code == Exit.FAILED
+    assert done.err.startswith(f"crosstape: http://127.0.0.1:{port}/readyz: no answer: ")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:9100"),
+        ("0.0.0.0", "http://127.0.0.1:9100"),
+        ("", "http://127.0.0.1:9100"),
+        ("::", "http://[::1]:9100"),
+        ("::1", "http://[::1]:9100"),
+        ("10.0.0.5", "http://10.0.0.5:9100"),
+    ],
+)
+def test_where_one_listens_is_not_always_where_one_asks(host: str, expected: str) -> None:
+    """All addresses are no address to ask."""
+    assert url_of(TelemetrySettings(http_host=host, http_port=9100)) == expected
+
+
+def test_a_service_that_cannot_be_asked_is_a_wrong_setting() -> None:
+    """Rather than one that is not well."""
+    with pytest.raises(SettingsError, match=r"telemetry.http_enabled is false"):
+        url_of(TelemetrySettings(http_enabled=False, http_port=9100))
+
+
+async def test_a_health_check_loads_little() -> None:
+    """Each container makes one every few seconds: neither the parser of commands nor anything of a service's is loaded for it."""
+    heavy = ["aiohttp", "asyncio", "cyclopts", "prometheus_client", "redis", "rich", "structlog", "uvloop"]
+    code = f"import sys; from crosstape_cli.main import main; main(['health']); print([name for name in {heavy} if name in sys.modules])"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=PIPE, stderr=PIPE, env=environ(CROSSTAPE_TELEMETRY__HTTP_PORT="1")
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+
+    assert (process.returncode, out) == (0, b"[]\n")
+    assert b"no answer" in err
 
 
 async def test_health_of_what_is_no_service() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import zstandard
 from structlog.testing import capture_logs
 
 from crosstape_connector.capture import Capture
+from tests.disks import small_disk
 from tests.waiting import wait_until
 
 NOW = 1_700_000_000_000_000_000
@@ -123,7 +125,7 @@ def test_a_full_queue_drops_and_says_how_many(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_fails_ends_the_capture_only(tmp_path: Path) -> None:
-    """Logged once; what comes later is dropped and counted, and nothing raises."""
+    """Logged once; what it did not take and what comes later is counted, and nothing raises."""
     with capture_logs() as logs:
         capture = begin(tmp_path / "captures")
         (tmp_path / "captures").rmdir()
@@ -131,8 +133,35 @@ async def test_a_disk_that_fails_ends_the_capture_only(tmp_path: Path) -> None:
         await wait_until(lambda: [log for log in logs if log["event"] == "capture.failed"], what="the failure is told")
         capture.frame_in(NOW + 1, 1, b"{}")
         capture.stop()
-    assert capture.dropped == 1
+    assert capture.dropped == 2
     assert len([log for log in logs if log["event"] == "capture.failed"]) == 1
+
+
+async def test_a_full_disk_leaves_what_was_flushed_and_counts_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line is in a file or counted, and the file that could not be ended can be read."""
+    monkeypatch.setattr("crosstape_connector.capture.FLUSH_S", 0.0)
+    put = 0
+    with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
+        capture = begin(disk)
+        capture.frame_in(NOW, 1, b"{}")
+        await wait_until(lambda: list(disk.iterdir()), what="the file is begun")
+        (file,) = disk.iterdir()
+        await wait_until(lambda: file.stat().st_size, what="the line is flushed")
+
+        def fails() -> bool:
+            nonlocal put
+            for _ in range(50):
+                put += 1
+                capture.frame_in(NOW + put, 1, os.urandom(64).hex().encode())
+            return bool([log for log in logs if log["event"] == "capture.failed"])
+
+        await wait_until(fails, what="the disk is full")
+        capture.frame_in(NOW, 1, b"{}")
+        capture.stop()
+        lines = zstandard.ZstdDecompressor().decompressobj().decompress(file.read_bytes()).count(b"\n") - 1  # but for the header
+    assert [log["error"] for log in logs if log["event"] == "capture.failed"] == ["[Errno 28] No space left on device"]
+    assert lines >= 1
+    assert put + 2 - lines <= capture.dropped <= put + 1
 
 
 async def test_what_a_killed_process_wrote_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from crosstape_connector import instruments
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.instruments import Listing
+from crosstape_connector.instruments import Cache, Listing
 from tests.connector.fake_venue import ID, fake, parse_instruments, serving
 from tests.connector.rig import rigged
+from tests.disks import fill, small_disk
 
 
 def listing(**listed: bool) -> Listing:
@@ -44,7 +45,7 @@ def test_a_name_that_does_not_trade_is_refused() -> None:
 
 async def test_what_was_fetched_is_there_when_rest_is_down(tmp_path: Path) -> None:
     """From the cache, its age logged; with neither it fails."""
-    cache = tmp_path / "instruments" / "fake.json"
+    cache = Cache(tmp_path / "instruments" / "fake.json")
     async with serving() as server, rigged(server) as rig:
         first = await instruments.load(rig.rest, fake(), cache)
         server.answers += [web.Response(status=500), web.Response(body=b"[]"), web.json_response({}), web.Response(status=500)]
@@ -53,7 +54,7 @@ async def test_what_was_fetched_is_there_when_rest_is_down(tmp_path: Path) -> No
                 assert await instruments.load(rig.rest, fake(), cache) == first
             assert [log["event"] for log in logs] == ["instruments.from_cache"]
             assert logs[0]["age_s"] >= 0
-        cache.unlink()
+        cache.path.unlink()
         with pytest.raises(RestFailed):
             await instruments.load(rig.rest, fake(), cache)
 
@@ -65,14 +66,33 @@ async def test_a_cache_that_is_no_good_is_as_none(tmp_path: Path, content: bytes
     """Damaged, or another venue's."""
     cache = tmp_path / "fake.json"
     cache.write_bytes(content)
-    assert instruments.cached(cache, fake()) is None
+    assert instruments.cached(Cache(cache), fake()) is None
 
 
 async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
-    """It is logged, and the listing used."""
+    """It is logged, once, and the listing used."""
     (tmp_path / "file").write_text("")
     async with serving() as server, rigged(server) as rig:
         with capture_logs() as logs:
-            found = await instruments.load(rig.rest, fake(), tmp_path / "file" / "fake.json")
+            cache = Cache(tmp_path / "file" / "fake.json")
+            found = await instruments.load(rig.rest, fake(), cache)
+            assert await instruments.fetch(rig.rest, fake(), cache)
         assert len(found.instruments) == 3
-        assert "instruments.not_cached" in [log["event"] for log in logs]
+        assert [log["event"] for log in logs].count("instruments.not_cached") == 1
+
+
+async def test_a_full_disk_keeps_the_listing_that_was_there(tmp_path: Path) -> None:
+    """A half-written one takes its place never; nothing of it is left to take up room; told again after it had worked."""
+    with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
+        cache = Cache(disk / "instruments" / "fake.json")
+        await cache.keep(instruments.Kept(ID, 1, "first"))
+        before = cache.path.read_bytes()
+        for _ in range(2):
+            filling = fill(disk)
+            for _ in range(3):
+                await cache.keep(instruments.Kept(ID, 2, "second" * 1000))
+            assert [path.name for path in cache.path.parent.iterdir()] == ["fake.json"]
+            assert cache.path.read_bytes() == before
+            filling.unlink()
+            await cache.keep(instruments.Kept(ID, 1, "first"))
+    assert [log["event"] for log in logs] == ["instruments.not_cached"] * 2

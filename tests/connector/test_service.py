@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -31,6 +32,7 @@ from crosstape_connector.normalize import normalize
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import KIND_OF, AnyEvent, Book, Event, FeedState, Gap, GapCause, Keys, Quote, Status, Trade, decode
 from tests.connector.fake_venue import FakeVenue, Peer, book, endpoint, fake, quote, serving, trade
+from tests.disks import fill, small_disk
 from tests.waiting import wait_until
 
 
@@ -418,6 +420,48 @@ async def test_a_capture_holds_the_whole_conversation(world: World, tmp_path: Pa
     assert [line["d"] for line in lines] == ["rest", "open", "out", "in", "in", "in", "close"]
     assert lines[-2]["bad"] == "malformed"
     assert lines[-1]["f"] == "stopped"
+
+
+async def test_a_disk_that_gets_full_is_told_and_ends_no_feed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the capture and the cache of instruments alike: once each. Lines that are in no capture are counted, trades go on."""
+    monkeypatch.setattr("crosstape_connector.capture.FLUSH_S", 0.0)
+    numbers = itertools.count(1)
+    with small_disk(tmp_path / "disk", 64 * 1024) as disk, capture_logs() as logs:
+        connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(disk / "captures"), instruments_refresh_s=0.05)
+        world.settings = msgspec.structs.replace(
+            world.settings,
+            run=RunSettings(dir=str(disk / "run")),
+            connector=connector,
+            telemetry=TelemetrySettings(http_enabled=True),
+        )
+
+        def told(event: str) -> int:
+            return [log["event"] for log in logs].count(event)
+
+        async def capture_fails() -> bool:
+            await world.server.peer.send(*[trade("AAAUSD", next(numbers)) for _ in range(50)])
+            return told("capture.failed") > 0
+
+        async with world.running():
+            await subscribed(world.server)
+            fill(disk)
+            await wait_until(capture_fails, what="the capture finds no room")
+            await wait_until(lambda: told("instruments.not_cached"), what="the cache finds no room")
+            calls = len(world.server.calls)
+            await wait_until(lambda: len(world.server.calls) > calls + 3, what="the instruments are fetched again")
+            await world.server.peer.send(trade("AAAUSD", next(numbers), "12.34"))
+            await wait_until(lambda: _last_price(world), what="the last trade")
+            (url,) = [log["url"] for log in logs if log["event"] == "telemetry.listening"]
+            text = (await asyncio.to_thread(_get, f"{url}/metrics"))[1]
+
+    assert (told("capture.failed"), told("instruments.not_cached")) == (1, 1)
+    (line,) = [line for line in text.splitlines() if line.startswith("crosstape_connector_capture_dropped_total{")]
+    assert float(line.split()[-1]) > 0
+
+
+async def _last_price(world: World) -> bool:
+    event = (await world.stream("trade:AAA-USD"))[-1]
+    return isinstance(event, Trade) and str(event.price) == "12.34"
 
 
 @pytest.mark.parametrize(

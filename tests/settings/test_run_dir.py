@@ -1,15 +1,18 @@
-"""The run directory: private to the user, or refused."""
+"""The run directory: private to the user and to be written, or refused."""
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from crosstape.errors import SettingsError
-from crosstape.run_dir import run_dir
+from crosstape.errors import StorageError
+from crosstape.run_dir import run_dir, try_to_write
 from crosstape.settings import RunSettings
+from tests.disks import fill, full_disk, read_only_disk, small_disk
 
 
 def test_it_is_made_for_its_user_alone(tmp_path: Path) -> None:
@@ -32,7 +35,7 @@ def test_one_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     """And left as it is: it may be `/tmp`."""
     tmp_path.chmod(0o777)
 
-    with pytest.raises(SettingsError, match="others may write to it"):
+    with pytest.raises(StorageError, match="others may write to it"):
         run_dir(RunSettings(dir=str(tmp_path)), {})
 
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o777
@@ -42,7 +45,7 @@ def test_one_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     """With the setting's name."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(SettingsError, match=r"run.dir = .*file: cannot be made"):
+    with pytest.raises(StorageError, match=r"run.dir = .*file: cannot be made"):
         run_dir(RunSettings(dir=str(tmp_path / "file")), {})
 
 
@@ -50,5 +53,46 @@ def test_one_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     """Its owner could change it at any time."""
     monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
 
-    with pytest.raises(SettingsError, match="belongs to another user"):
+    with pytest.raises(StorageError, match="belongs to another user"):
         run_dir(RunSettings(dir=str(tmp_path)), {})
+
+
+def test_a_full_disk_is_found_out(tmp_path: Path) -> None:
+    """Before anything relies on it; nothing is left behind, and with room it is as any other."""
+    with small_disk(tmp_path / "run") as path:
+        filling = fill(path)
+        with pytest.raises(StorageError, match=r"run.dir = .*run: cannot be written: No space left on device"):
+            run_dir(RunSettings(dir=str(path)), {})
+        assert [left.name for left in path.iterdir()] == [filling.name]
+
+        filling.unlink()
+        assert run_dir(RunSettings(dir=str(path)), {}) == path
+        assert list(path.iterdir()) == []
+
+
+def test_a_read_only_disk_is_found_out(tmp_path: Path) -> None:
+    """Whether the directory is there or would have to be made."""
+    with read_only_disk(tmp_path / "run") as path:
+        with pytest.raises(StorageError, match=r"cannot be written: Read-only file system"):
+            run_dir(RunSettings(dir=str(path)), {})
+        with pytest.raises(StorageError, match=r"cannot be made: Read-only file system"):
+            run_dir(RunSettings(dir=str(path / "more")), {})
+
+
+def test_who_writes_nothing_does_not_mind_a_full_disk(tmp_path: Path) -> None:
+    """`watch` looks for the server only."""
+    with full_disk(tmp_path / "run") as path:
+        assert run_dir(RunSettings(dir=str(path)), {}, written=False) == path
+
+
+def test_a_disk_that_fails_only_when_synced_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network disks tell of a full quota so late."""
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr("os.fsync", fail)
+
+    with pytest.raises(OSError, match="quota"):
+        try_to_write(tmp_path)
+    assert list(tmp_path.iterdir()) == []

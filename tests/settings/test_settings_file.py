@@ -238,17 +238,105 @@ def test_a_password_can_stand_in_a_file_of_its_own(tmp_path: Path, file: Path, *
     assert load(file, {"CROSSTAPE_BUS__PASSWORD_FILE": str(secret)} if from_environment else {}).bus.password == SECRET
 
 
-def test_an_outright_password_goes_before_a_file(tmp_path: Path) -> None:
-    """What is nearer to the start wins."""
-    environ = {"CROSSTAPE_BUS__PASSWORD_FILE": str(tmp_path / "nothing"), "CROSSTAPE_BUS__PASSWORD": SECRET}
+@pytest.mark.parametrize("key", ["password", "url"])
+def test_the_environment_goes_before_the_settings_file(tmp_path: Path, file: Path, key: str) -> None:
+    """Whichever of the two forms each of them has; a file that is not asked for is not read."""
+    text, secret = "redis://elsewhere", tmp_path / "secret"
+    secret.write_text(text)
+    variable = f"CROSSTAPE_BUS__{key.upper()}"
 
-    assert load(None, environ).bus.password == SECRET
+    file.write_text(f"[bus]\n{key}_file = '{tmp_path / 'nothing'}'\n")
+    assert getattr(load(file, {variable: text}).bus, key) == text
+    assert getattr(load(file, {f"{variable}_FILE": str(secret)}).bus, key) == text
+    assert getattr(load(file, {f"{variable}_FILE": ""}).bus, key) == ""
+    if key == "url":
+        file.write_text("[bus]\nurl = 'redis://here'\n")
+        assert load(file, {f"{variable}_FILE": str(secret)}).bus.url == text
 
 
-def test_a_password_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    """Not an empty password."""
-    with pytest.raises(SettingsError, match=r"bus.password_file = .*cannot be read"):
-        load(None, {"CROSSTAPE_BUS__PASSWORD_FILE": str(tmp_path / "nothing")})
+@pytest.mark.parametrize(("outright", "named"), [("hunter2", "/dev/null"), ("hunter2", "/nothing")])
+def test_a_secret_given_twice_is_a_mistake(outright: str, named: str) -> None:
+    """Nobody can say which was meant; both variables are named, the secret is not."""
+    with pytest.raises(SettingsError) as caught:
+        load(None, {"CROSSTAPE_BUS__PASSWORD": outright, "CROSSTAPE_BUS__PASSWORD_FILE": named})
+
+    assert str(caught.value) == "CROSSTAPE_BUS__PASSWORD and CROSSTAPE_BUS__PASSWORD_FILE: both are given; leave one out"
+
+
+@pytest.mark.parametrize("keys", [("url", "url_file"), ("url_file", "url")])
+def test_a_secret_given_twice_in_the_settings_file_is_a_mistake(file: Path, keys: tuple[str, str]) -> None:
+    """In any order."""
+    values = {"url": "redis://h", "url_file": "/dev/null"}
+    file.write_text("[bus]\n" + "".join(f"{key} = '{values[key]}'\n" for key in keys))
+
+    with pytest.raises(SettingsError, match=r"^bus\.url and bus\.url_file \(.*crosstape.toml\): both are given; leave one out$"):
+        load(file, {})
+
+
+def test_an_empty_variable_and_an_empty_file_are_no_secret(tmp_path: Path) -> None:
+    """So that a deployment can name both and fill neither."""
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+
+    assert load(None, {"CROSSTAPE_BUS__PASSWORD_FILE": "/dev/null"}) == Settings()
+    assert load(None, {"CROSSTAPE_BUS__PASSWORD": "", "CROSSTAPE_BUS__PASSWORD_FILE": "/dev/null"}) == Settings()
+    assert load(None, {"CROSSTAPE_BUS__PASSWORD": "", "CROSSTAPE_BUS__PASSWORD_FILE": str(secret)}).bus.password == SECRET
+    assert load(None, {"CROSSTAPE_BUS__PASSWORD": SECRET, "CROSSTAPE_BUS__PASSWORD_FILE": ""}).bus.password == SECRET
+
+
+def test_an_address_can_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """It may hold a password; and it is as hidden as one that came otherwise."""
+    secret = tmp_path / "url"
+    secret.write_text(f"redis://user:{SECRET}@host\n")
+
+    settings = load(None, {"CROSSTAPE_BUS__URL_FILE": str(secret)})
+
+    assert settings.bus.url == f"redis://user:{SECRET}@host"
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (f"{SECRET}\nmore".encode(), "a line break or a NUL stands within the secret"),
+        (f"{SECRET}\r{SECRET}".encode(), "a line break or a NUL stands within the secret"),
+        (f"{SECRET}\0".encode(), "a line break or a NUL stands within the secret"),
+        (f"{SECRET}\xff".encode("latin-1"), "cannot be read: not UTF-8"),
+        (SECRET.encode() * 10_000, "longer than 65536 bytes: not a secret"),
+    ],
+)
+@pytest.mark.parametrize("key", ["password", "url"])
+def test_a_file_that_holds_no_secret_is_an_error(tmp_path: Path, key: str, content: bytes | None, expected: str) -> None:
+    """Not an empty password: the variable and the path are named, nothing of the content is shown."""
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    variable = f"CROSSTAPE_BUS__{key.upper()}_FILE"
+
+    with pytest.raises(SettingsError) as caught:
+        load(None, {variable: str(secret)})
+
+    assert str(caught.value) == f'bus.{key}_file = "{secret}" ({variable}): {expected}'
+    assert SECRET not in repr(caught.value.__context__)
+
+
+def test_a_directory_or_a_strange_name_is_no_file_of_a_secret(tmp_path: Path, file: Path) -> None:
+    """As a secret that was not mounted is, where the platform makes a directory in its place."""
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        load(None, {"CROSSTAPE_BUS__PASSWORD_FILE": str(tmp_path)})
+    file.write_text('[bus]\npassword_file = "a\\u0000b"\n')
+    with pytest.raises(SettingsError, match="cannot be read: not the name of a file"):
+        load(file, {})
+    file.write_text("[bus]\npassword_file = 3\n")
+    with pytest.raises(SettingsError, match=r"bus.password_file = 3 .*: expected text, the name of a file"):
+        load(file, {})
+
+
+def test_only_a_secret_can_stand_in_a_file() -> None:
+    """Another setting's key with `_file` is as unknown as it looks."""
+    with pytest.raises(SettingsError, match=r"bus.prefix_file \(CROSSTAPE_BUS__PREFIX_FILE\): no such setting"):
+        load(None, {"CROSSTAPE_BUS__PREFIX_FILE": "/dev/null"})
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,18 @@
 """The bus: events onto the tape and off it, each exactly once, over any server that speaks the Redis protocol."""
 
+import sys
+
+import structlog
+
 from crosstape.bus.connection import Client, connect
 from crosstape.bus.continuity import Missed
 from crosstape.bus.entry import Entry, Foreign, Position, Start
 from crosstape.bus.metrics import PublisherMetrics, ReaderMetrics
 from crosstape.bus.publisher import Publisher
 from crosstape.bus.reader import Reader
+
+if not structlog.is_configured():  # structlog's default is standard output, where it would mix with a strategy's own
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 __all__ = [
     "Client",

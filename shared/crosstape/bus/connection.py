@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -14,7 +15,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from crosstape.errors import BusError
+from crosstape.errors import SettingsError
 from crosstape.settings import BusSettings
 
 Client: TypeAlias = Redis | RedisCluster
@@ -34,7 +35,7 @@ PORT: Final = 6379
 async def connect(settings: BusSettings) -> AsyncIterator[Client]:
     """A client for the length of the block, connected when first used: the server need not be up yet.
 
-    Replies are bytes; every call ends within `timeout_s`, in an answer or in one of `UNAVAILABLE`. Raises `BusError` for a url that it
+    Replies are bytes; every call ends within `timeout_s`, in an answer or in one of `UNAVAILABLE`. Raises `SettingsError` for a url that it
     does not understand; no error and no repr shows the password.
     """
     client, close = _client(settings)
@@ -82,10 +83,13 @@ def socket_timeout_s(client: Client) -> float | None:
 def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
     """The client, and what else is to be closed."""
     if not settings.url:
-        raise BusError("bus.url is empty: start an embedded server and use its url")
-    url = urlsplit(settings.url)
+        raise SettingsError("bus.url is empty: start an embedded server and use its url")
+    try:
+        url = urlsplit(settings.url)
+    except ValueError:  # its text may show the password
+        raise SettingsError("bus.url is not right: it is no address") from None
     if url.scheme != "unix" and "@" in url.path + url.query + url.fragment:  # then part of the password passes for the host
-        raise BusError("bus.url is not right: in a user name or password, write / as %2F, ? as %3F and # as %23")
+        raise SettingsError("bus.url is not right: in a user name or password, write / as %2F, ? as %3F and # as %23")
     options: dict[str, Any] = {
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
@@ -100,17 +104,17 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
     if settings.password:
         options["password"] = settings.password
     try:
+        _check_address(url)
         match url.scheme:
             case "redis" | "unix":
-                return Redis.from_url(settings.url, retry=once, **options), []
+                return _redis(settings.url, options | {"retry": once}), []
             case "rediss":
-                options |= _ca(settings)
-                return Redis.from_url(settings.url, retry=once, **options), []
+                return _redis(settings.url, options | {"retry": once} | _ca(settings)), []
             case "redis+sentinel" | "rediss+sentinel":
                 return _sentinel(url, settings, options | {"retry": once})
             case "redis+cluster" | "rediss+cluster":
                 if settings.partitions == 1:  # then names have no hash tag, and no two of a script's keys lie in one slot
-                    raise BusError("bus.partitions = 1 does not work on a cluster: set it to more, the same for every service")
+                    raise SettingsError("bus.partitions = 1 does not work on a cluster: set it to more, the same for every service")
                 options |= _credentials(url, options) | _tls(url, settings)
                 nodes = [ClusterNode(host, port) for host, port in _hosts(url, PORT)]
                 cluster = RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), CLUSTER_ATTEMPTS), **options)
@@ -118,8 +122,33 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
                     cluster.set_response_callback(command, _as_it_came)  # see `ask_raw`
                 return cluster, []
     except ValueError as exc:
-        raise BusError(f"bus.url is not right: {_hidden(url)}: {exc}") from None
-    raise BusError(f"bus.url: {url.scheme or 'no scheme'}: not one of redis, rediss, unix, redis+sentinel, redis+cluster")
+        raise SettingsError(f"bus.url is not right: {_hidden(url)}: {exc}") from None
+    raise SettingsError(f"bus.url: {url.scheme or 'no scheme'}: not one of redis, rediss, unix, redis+sentinel, redis+cluster")
+
+
+def _redis(url: str, options: dict[str, Any]) -> Redis:
+    """Raises `ValueError` for an option in the url's query that there is not, which redis-py would only find when it connects."""
+    client: Redis = Redis.from_url(url, **options)
+    try:
+        pool: Any = client.connection_pool
+        pool.make_connection()
+    except TypeError:
+        raise ValueError("what stands behind the ? is not an option of a connection") from None
+    return client
+
+
+def _check_address(url: SplitResult) -> None:
+    """Raise `ValueError` for what redis-py would take for its defaults: another server or database than was meant."""
+    match url.scheme:
+        case "redis" | "rediss":
+            if not url.hostname:
+                raise ValueError("a host is missing")
+            _port(url)
+            if not url.path.strip("/").isdecimal() and url.path.strip("/"):
+                raise ValueError("the database is a number: redis://host:port/0")
+        case "unix":
+            if not url.path.startswith("/") or url.netloc.rpartition("@")[2]:
+                raise ValueError("a socket is named by its whole path: unix:///run/redis.sock")
 
 
 def _as_it_came(response: Any, **_: Any) -> Any:
@@ -147,8 +176,19 @@ def _hosts(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
         one = urlsplit(f"//{part}")
         if not one.hostname:
             raise ValueError("a host is missing")
-        hosts.append((one.hostname, one.port or default_port))
+        hosts.append((one.hostname, _port(one) or default_port))
     return hosts
+
+
+def _port(url: SplitResult) -> int | None:
+    """Raise `ValueError` for one that is none. What stands there may be a password, whose @ was forgotten: it is not shown."""
+    try:
+        port = url.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("a port is a number from 1 to 65535")
+    return port
 
 
 def _credentials(url: SplitResult, options: dict[str, Any]) -> dict[str, str]:
@@ -168,4 +208,5 @@ def _ca(settings: BusSettings) -> dict[str, Any]:
 
 def _hidden(url: SplitResult) -> str:
     """The url without what may be secret in it: credentials and query."""
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    hosts = re.sub(r":(?!\d*(?:,|$))[^,\]]*(?=,|$)", ":***", url.netloc.rpartition("@")[2])  # what is no port may be a password
+    return f"{url.scheme}://{hosts}{url.path}"

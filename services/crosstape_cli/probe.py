@@ -1,0 +1,60 @@
+"""Asking a service whether it does its work. A container asks so every few seconds: this loads nothing that it does not need."""
+
+from __future__ import annotations
+
+import sys
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from crosstape import settings_file
+from crosstape.errors import SettingsError
+from crosstape.exits import Exit
+from crosstape.settings import TelemetrySettings
+
+PATH: Final = "/readyz"
+TIMEOUT_S: Final = 5.0
+ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where one listens is not where one asks
+"""Of a service that listens on all addresses: the one to ask."""
+
+
+def probe(url: str = "", timeout_s: float = TIMEOUT_S, settings: Path | None = None) -> Exit:
+    """Ask the service at `url`, else the one that the settings describe; print its answer.
+
+    Past any proxy of the environment, which is for venues. OK if the service does its work, else FAILED. Raises `SettingsError`.
+    """
+    parts = _parsed(url or url_of(settings_file.load(settings).telemetry))
+    path = (parts.path if parts.path.strip("/") else PATH) + (f"?{parts.query}" if parts.query else "")
+    connection = (HTTPSConnection if parts.scheme == "https" else HTTPConnection)(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        sys.stdout.write(answer.read().decode(errors="replace") + "\n")
+    except (OSError, HTTPException) as exc:  # a TimeoutError is an OSError; what is no HTTP is the other
+        reason = " ".join(str(exc).split()) or type(exc).__name__
+        sys.stderr.write(f"crosstape: {parts.scheme}://{parts.netloc}{path}: no answer: {reason}\n")
+        return Exit.FAILED
+    finally:
+        connection.close()
+    return Exit.OK if answer.status < 300 else Exit.FAILED
+
+
+def url_of(telemetry: TelemetrySettings) -> str:
+    """Where a service with these settings is to be asked. Raises `SettingsError` if they do not say."""
+    if not telemetry.http_enabled:
+        raise SettingsError("telemetry.http_enabled is false: there is nothing to ask; set it, or name a service by --url")
+    if not telemetry.http_port:
+        raise SettingsError("telemetry.http_port = 0 is any free port: set one, or name the service by --url as its log says at the start")
+    host = ANYWHERE.get(telemetry.http_host, telemetry.http_host)
+    return f"http://[{host}]:{telemetry.http_port}" if ":" in host else f"http://{host}:{telemetry.http_port}"
+
+
+def _parsed(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0):
+            return parts
+    except ValueError:
+        pass
+    raise SettingsError(f"--url {url}: not the address of a service, as http://127.0.0.1:9100")

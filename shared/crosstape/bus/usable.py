@@ -1,0 +1,119 @@
+"""Whether the server can be used at all: found out once, at the start, so that a service that cannot work ends and says why.
+
+Once it has been used, an outage is waited out for ever (`health`): then there are events to keep. Before, there are none, and what is wrong
+is more often a setting than the weather.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
+
+from crosstape.bus.connection import UNAVAILABLE, Client, ask
+from crosstape.bus.health import Health
+from crosstape.errors import BusError, SettingsError
+from crosstape.settings import BusSettings, shown
+from crosstape_schemas import Keys
+
+TRY: Final = """
+-- KEYS: registry, cursor. Answers what would go wrong, or '': with reading each, and with writing
+local function wrong(...)
+  local answer = redis.pcall(...)
+  return type(answer) == 'table' and answer.err or ''
+end
+local registry, cursor, write = wrong('SCARD', KEYS[1]), wrong('HGET', KEYS[2], 'epoch'), ''
+-- A cursor is no stream: this adds nothing, but is refused first where writing is
+if cursor == '' then write = wrong('XADD', KEYS[2], 'NOMKSTREAM', '*', 'd', '') end
+return {registry, cursor, write}
+"""
+
+_WRONG_TYPE: Final = "WRONGTYPE"
+
+
+async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer: str) -> None:
+    """Return once the server answers this producer and takes what it writes.
+
+    Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, it is loading, it is a replica, it
+    has no memory. At once where waiting cannot help: refused credentials or commands, a certificate that is not trusted, a name of ours
+    that holds something else. Whoever mends that by hand starts us again anyway, and asking on would fill the server's log of refusals and
+    may have us locked out. Raises `SettingsError` for a `ca_file` that cannot be used.
+    """
+    _check_ca(settings)
+    where = shown(settings.url)
+    health = Health(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)
+    last = f"no answer within {settings.start_s:g} s"
+
+    async def attempt() -> None:
+        nonlocal last
+        try:
+            for partition in range(keys.partitions):
+                await _try(client, keys.registry(partition), keys.cursor(producer, partition))
+        except UNAVAILABLE as exc:
+            last = _reason(exc)
+            if any(isinstance(one, _HOPELESS) for one in _causes(exc)):
+                raise BusError(f"the bus {where} cannot be used: {last}") from exc
+            raise
+
+    try:
+        async with asyncio.timeout(settings.start_s):
+            await health.ask(attempt, attempt)
+    except TimeoutError:
+        raise BusError(f"the bus {where} could not be used for {settings.start_s:g} s (bus.start_s): {last}") from None
+
+
+class _Foreign(ResponseError):
+    """A name of ours holds something else."""
+
+
+_HOPELESS: Final = (AuthenticationError, NoPermissionError, ssl.SSLCertVerificationError, _Foreign)
+
+
+async def _try(client: Client, registry: str, cursor: str) -> None:
+    """Raises one of `UNAVAILABLE`."""
+    answers: list[bytes] = await ask(client, "EVAL", TRY, 2, registry, cursor)
+    *reading, writing = (answer.decode(errors="replace") for answer in answers)
+    for name, kind, fault in zip((registry, cursor), ("set", "hash"), reading, strict=True):
+        if fault.startswith(_WRONG_TYPE):
+            raise _Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
+    for fault in (*reading, writing):
+        if fault and not fault.startswith(_WRONG_TYPE):  # of the last: the cursor is a hash, as it should be
+            error = ResponseError
+            if fault.startswith("NOPERM") or "ACL failure" in fault:  # the latter is Valkey's, out of a script
+                error = NoPermissionError
+            elif fault.startswith("READONLY"):  # `Health` has the next attempt connect anew
+                error = ReadOnlyError
+            raise error(fault)
+
+
+def _check_ca(settings: BusSettings) -> None:
+    if settings.ca_file and settings.url.startswith("rediss"):
+        try:
+            ssl.create_default_context(cafile=settings.ca_file)
+        except OSError as exc:  # an SSLError is one
+            raise SettingsError(f"bus.ca_file = {settings.ca_file}: cannot be used: {exc.strerror or exc}") from exc
+
+
+_WORDS: Final = {
+    AuthenticationError: "it refuses bus.username and bus.password",
+    NoPermissionError: "it does not allow its user what we need",
+    ssl.SSLCertVerificationError: "its certificate is not trusted (bus.ca_file)",
+    ConnectionRefusedError: "connection refused",
+}
+"""Before the error's own, which alone would not always be clear."""
+
+
+def _reason(exc: Exception) -> str:
+    text = " ".join(str(exc).split()) or type(exc).__name__
+    words = (word for one in _causes(exc) for kind, word in _WORDS.items() if isinstance(one, kind))
+    return f"{word}: {text}" if (word := next(words, None)) else text
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what led to it."""
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__

@@ -179,15 +179,16 @@ def trouble(engine: str) -> str:
         return ""
     from docker.errors import DockerException, ImageNotFound
 
-    import docker
+    from docker.errors import DockerException, ImageNotFound  # type: ignore[import-not-found]  # mypy sees our folder of that name
+    from testcontainers.core.docker_client import DockerClient
 
     image = IMAGES[engine].name
     try:
-        with contextlib.closing(docker.from_env()) as engine_of_docker:
+        with contextlib.closing(DockerClient().client) as docker:
             try:
-                engine_of_docker.images.get(image)
+                docker.images.get(image)
             except ImageNotFound:
-                engine_of_docker.images.pull(image)
+                docker.images.pull(image)
     except DockerException as exc:
         return f"--engine {engine} needs Docker, with {image}: {exc}"
     return ""

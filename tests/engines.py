@@ -177,8 +177,6 @@ def trouble(engine: str) -> str:
     """Why this engine cannot be had here; empty if it can. An image that is not here is pulled."""
     if engine not in IMAGES:
         return ""
-    from docker.errors import DockerException, ImageNotFound
-
     from docker.errors import DockerException, ImageNotFound  # type: ignore[import-not-found]  # mypy sees our folder of that name
     from testcontainers.core.docker_client import DockerClient
 

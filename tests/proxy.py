@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -13,7 +14,8 @@ CHUNK = 1 << 16
 class Proxy:
     """What it does to connections, by plain attributes that tests set."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self._upstream = urlsplit(upstream)
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
@@ -30,7 +32,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """For `BusSettings.url`."""
-        return f"redis://127.0.0.1:{self.port}"
+        return f"rediss://localhost:{self.port}" if self.tls else f"redis://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
         """Close every connection now, unsent bytes included."""
@@ -97,10 +99,10 @@ def _abort(pair: tuple[asyncio.StreamWriter, ...]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def proxy(url: str) -> AsyncIterator[Proxy]:
-    """A proxy to the server behind a `unix://` or `redis://` url, on a loopback port of its own."""
-    one = Proxy(url)
-    server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
+async def proxy(url: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
+    """A proxy to the server behind a `unix://` or `redis://` url, on a loopback port of its own; with `tls`, it speaks that to clients."""
+    one = Proxy(url, tls)
+    server = await asyncio.start_server(one.serve, "127.0.0.1", 0, ssl=tls)
     one.port = server.sockets[0].getsockname()[1]
     try:
         yield one

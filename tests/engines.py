@@ -142,9 +142,11 @@ class Container:
         """See `Server`: the container and its volume are removed."""
         await asyncio.to_thread(self._container.stop)
 
-    def log(self) -> str:
-        """What the server has said."""
-        return str(self._container.get_wrapped_container().logs().decode())
+    def run(self, command: list[str]) -> str:
+        """What a command inside says; fails if it does."""
+        done = self._container.exec(command)
+        assert done.exit_code == 0, done.output.decode()
+        return done.output.decode()
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:

@@ -62,8 +62,9 @@ class StartServer(Protocol):
 class Embedded:
     """Valkey, as it comes with us."""
 
-    def __init__(self, run_dir: Path, *, persist: bool = False, options: Mapping[str, str] = NOTHING) -> None:
-        self._server = EmbeddedServer(run_dir, persist=persist, options=options)
+    def __init__(self, run_dir: Path, *, persist: bool = False, options: Mapping[str, str] = NOTHING, port: int | None = None) -> None:
+        self._server = EmbeddedServer(run_dir, persist=persist, options=options, port=port)
+        self.port = self._server.port
 
     @property
     def url(self) -> str:
@@ -85,7 +86,10 @@ class Embedded:
 
 
 class Container:
-    """One of `IMAGES`. `files` are put into it by their paths; with `tls`, it answers on a TLS port only, to a client of this context."""
+    """One of `IMAGES`. `files` are put into it by their paths; with `tls`, it answers on a TLS port only, to a client of this context.
+
+    With `host` it shares this machine's network, as the nodes of a cluster must: they tell clients and one another where they are.
+    """
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class Container:
         options: Mapping[str, str] = NOTHING,
         files: Mapping[str, bytes] = MappingProxyType({}),
         tls: ssl.SSLContext | None = None,
+        host: bool = False,
     ) -> None:
         from testcontainers.core.config import testcontainers_config
         from testcontainers.core.container import DockerContainer
@@ -104,7 +109,7 @@ class Container:
         self.port = free_port()
         self._tls = tls
         config = {
-            "bind": "0.0.0.0",
+            "bind": "127.0.0.1" if host else "0.0.0.0",
             "protected-mode": "no",
             "save": "''",
             "appendonly": "yes" if persist else "no",
@@ -113,7 +118,10 @@ class Container:
         }
         words = [word for name, value in config.items() for word in (f"--{name}", *shlex.split(value))]
         self._container = DockerContainer(image.name).with_command([image.program, *words])
-        self._container.ports[str(self.port)] = ("127.0.0.1", self.port)  # type: ignore[assignment]  # with_bind_ports would take all addresses
+        if host:
+            self._container.with_kwargs(network_mode="host")
+        else:  # with_bind_ports would publish it on all addresses
+            self._container.ports[str(self.port)] = ("127.0.0.1", self.port)  # type: ignore[assignment]
         for path, content in files.items():
             self._container.with_copy_into_container(content, path)
         self._made = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import ssl
@@ -11,13 +12,15 @@ from typing import Protocol
 
 import pytest
 import trustme
+import uvloop
 from structlog.testing import capture_logs
 
 from crosstape.bus import Reader, Start, connect
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings
 from crosstape.settings_file import load
-from tests.bus.tape import KEYS, TRADES, fast, publishing, read_until, trade
+from crosstape_schemas import Keys
+from tests.bus.tape import BTC, fast, publishing, read_until, trade
 from tests.engines import IMAGES, NOTHING, Container, StartServer, running
 from tests.proxy import proxy
 from tests.waiting import wait_until
@@ -101,10 +104,11 @@ def written(path: Path, blob: trustme.Blob) -> str:
 
 async def tape_works(settings: BusSettings) -> None:
     """What is published is read."""
+    keys = Keys(settings.prefix)
     async with (
-        publishing(settings) as publisher,
+        publishing(settings, keys=keys) as publisher,
         connect(settings) as own,
-        Reader(own, KEYS, streams=[TRADES], start=Start.BEGINNING) as reader,
+        Reader(own, keys, streams=[keys.stream("trade", BTC)], start=Start.BEGINNING) as reader,
     ):
         publisher.publish_all(trade(number) for number in range(1, 2_001))
         assert await publisher.drain(20)
@@ -122,12 +126,13 @@ async def refused(settings: BusSettings, reason: str) -> None:
 
 
 async def test_the_tape_over_tls_with_a_password_from_a_file(secure: Secure, authority: trustme.CA, ca_file: str, tmp_path: Path) -> None:
-    """Settings as a service reads them: `rediss://`, the authority's certificate, the password in a file."""
+    """Settings as a service reads them, and on the event loop of services, too."""
     url = await secure(authority.issue_cert("localhost"), options={"requirepass": PASSWORD})
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     file = tmp_path / "crosstape.toml"
     file.write_text(f"[bus]\nurl = '{url}'\nca_file = '{ca_file}'\npassword_file = '{tmp_path}/password'\n")
     await tape_works(load(file, {}).bus)
+    await asyncio.to_thread(uvloop.run, tape_works(load(file, {"CROSSTAPE_BUS__PREFIX": "other"}).bus))
 
 
 async def test_a_certificate_that_is_not_right_is_told(secure: Secure, authority: trustme.CA, ca_file: str, tmp_path: Path) -> None:

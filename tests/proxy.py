@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 CHUNK = 1 << 16
 
@@ -12,8 +14,9 @@ CHUNK = 1 << 16
 class Proxy:
     """What it does to connections, by plain attributes that tests set."""
 
-    def __init__(self, upstream: str) -> None:
-        self._upstream = upstream
+    def __init__(self, upstream: str, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
+        self._upstream = urlsplit(upstream)
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.connections = 0
@@ -29,7 +32,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """For `BusSettings.url`."""
-        return f"redis://127.0.0.1:{self.port}"
+        return f"rediss://localhost:{self.port}" if self.tls else f"redis://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
         """Close every connection now, unsent bytes included."""
@@ -43,7 +46,7 @@ class Proxy:
             writer.close()
             return
         try:
-            up_reader, up_writer = await asyncio.open_unix_connection(self._upstream)
+            up_reader, up_writer = await self._connect()
         except OSError:
             writer.close()
             return
@@ -57,6 +60,11 @@ class Proxy:
             self._writers.difference_update(pair)
             for one in pair:
                 one.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._upstream.scheme == "unix":
+            return await asyncio.open_unix_connection(self._upstream.path)
+        return await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
 
     async def _pass_requests(self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, pair: tuple[asyncio.StreamWriter, ...]) -> None:
         with contextlib.suppress(OSError):
@@ -91,10 +99,10 @@ def _abort(pair: tuple[asyncio.StreamWriter, ...]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def proxy(url: str) -> AsyncIterator[Proxy]:
-    """A proxy to the server behind a `unix://` url, on a loopback port of its own."""
-    one = Proxy(url.removeprefix("unix://"))
-    server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
+async def proxy(url: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
+    """A proxy to the server behind a `unix://` or `redis://` url, on a loopback port of its own; with `tls`, it speaks that to clients."""
+    one = Proxy(url, tls)
+    server = await asyncio.start_server(one.serve, "127.0.0.1", 0, ssl=tls)
     one.port = server.sockets[0].getsockname()[1]
     try:
         yield one

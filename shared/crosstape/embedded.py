@@ -52,7 +52,7 @@ class EmbeddedServer:
         self, run_dir: str | Path, *, port: int | None = None, persist: bool = False, options: Mapping[str, str] | None = None
     ) -> None:
         self.run_dir = Path(run_dir).absolute()
-        self.port = _free_port() if port == 0 else port or 0
+        self.port = free_port() if port == 0 else port or 0
         self._persist = persist
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -225,8 +225,8 @@ def _answers(path: Path) -> bool:
         return False
 
 
-def _free_port() -> int:
-    """Below 55,536: the servers of a cluster talk to one another on a port 10,000 higher."""
+def free_port() -> int:
+    """One of loopback that nobody has now. Below 55,536: the servers of a cluster talk to one another on a port 10,000 higher."""
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind(("127.0.0.1", 0))

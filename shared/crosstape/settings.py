@@ -83,7 +83,11 @@ class BusSettings(Section, frozen=True):
     password: Secret = ""
     """Only from the environment, or from a file of its own: `password_file = "/run/secrets/redis"`."""
     ca_file: str = ""
-    """PEM of the authority that signed the server's certificate; empty: the system's."""
+    """PEM of the authority that signed the server's certificate; it is trusted beside the system's."""
+    cert_file: str = ""
+    """PEM of our own certificate, for a server that wants one of its clients."""
+    key_file: str = ""
+    """PEM of that certificate's key, without a passphrase; empty: it is in `cert_file`, too."""
     prefix: str = "tape"
     """First part of every key and channel: two tapes on one server differ in it."""
     partitions: Count = 1

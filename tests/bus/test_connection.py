@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -29,12 +30,14 @@ async def test_a_plain_url_with_the_settings_credentials() -> None:
         assert "hunter2" not in repr(client)
 
 
-async def test_tls_checks_the_server_against_the_authority() -> None:
-    """The system's authorities, or the one given; never none."""
-    async with connect(BusSettings(url="rediss://db.example", ca_file="/etc/ca.pem")) as client:
+async def test_tls_checks_the_server_against_the_authority(tmp_path: Path) -> None:
+    """The system's authorities, and the one given."""
+    ca_file = str(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    async with connect(BusSettings(url="rediss://db.example", ca_file=ca_file)) as client:
         assert isinstance(client, Redis)
         assert client.connection_pool.connection_class is SSLConnection
-        assert client.connection_pool.connection_kwargs["ssl_ca_certs"] == "/etc/ca.pem"
+        assert client.connection_pool.connection_kwargs["ssl_ca_certs"] == ca_file
         assert client.connection_pool.connection_kwargs.get("ssl_cert_reqs", "required") == "required"
 
 
@@ -52,13 +55,15 @@ async def test_sentinels_are_asked_for_the_service() -> None:
         assert all(one["socket_timeout"] == 2 and not one.get("password") for one in hosts)
 
 
-async def test_a_cluster_is_found_from_any_of_its_nodes() -> None:
+async def test_a_cluster_is_found_from_any_of_its_nodes(tmp_path: Path) -> None:
     """With TLS, too."""
-    async with connect(BusSettings(url="rediss+cluster://n1:1,n2", password="pw", ca_file="/ca.pem", partitions=2)) as client:
+    ca_file = str(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    async with connect(BusSettings(url="rediss+cluster://n1:1,n2", password="pw", ca_file=ca_file, partitions=2)) as client:
         assert isinstance(client, RedisCluster)
         assert [(node.host, node.port) for node in client.startup_nodes] == [("n1", 1), ("n2", 6379)]
         assert client.connection_kwargs["password"] == "pw"
-        assert client.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+        assert client.connection_kwargs["ssl_ca_certs"] == ca_file
 
 
 @pytest.mark.parametrize(

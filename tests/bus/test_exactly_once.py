@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
-from crosstape.embedded import EmbeddedServer
 from crosstape_schemas import Gap, GapCause
 from tests.bus.tape import BTC, ETH, GAPS, KEYS, QUOTES, TRADES, Counts, command, fast, numbers, on_tape, publishing, quote, trade, whole
+from tests.engines import StartServer
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
@@ -162,29 +162,22 @@ async def test_the_gap_of_an_overflow_comes_without_waiting_for_the_end(client: 
 
 
 @pytest.mark.parametrize("retransmit_s", [60.0, 0.0])
-async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(
-    tmp_path_factory: pytest.TempPathFactory, retransmit_s: float
-) -> None:
+async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(start_server: StartServer, retransmit_s: float) -> None:
     """What was acknowledged lately is sent again under its numbers; what the ring has no more is a gap of cause `bus`, counted exactly."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("lossy"))
-    await server.start()
+    server = await start_server()
     counts = Counts()
-    try:
-        async with publishing(fast(server.url, retransmit_s=retransmit_s), metrics=counts) as publisher:
-            for number in range(1, 11):
-                publisher.publish_all([trade(number), quote(1, ETH)] if number == 1 else [trade(number)])
-                assert await publisher.drain(5)
-            server.kill()
-            await server.stop()
-            publisher.publish(trade(11))
-            await server.start()
-            assert await publisher.drain(10)
-            async with Redis.from_url(server.url) as client:
-                trades, gaps = await on_tape(client), await on_tape(client, GAPS)
-                quotes = await on_tape(client, KEYS.stream("quote", ETH))
-                assert TRADES.encode() in await client.smembers(KEYS.registry())
-    finally:
-        await server.stop()
+    async with publishing(fast(server.url, retransmit_s=retransmit_s), metrics=counts) as publisher:
+        for number in range(1, 11):
+            publisher.publish_all([trade(number), quote(1, ETH)] if number == 1 else [trade(number)])
+            assert await publisher.drain(5)
+        await server.kill()
+        publisher.publish(trade(11))
+        await server.start()
+        assert await publisher.drain(10)
+        async with Redis.from_url(server.url) as client:
+            trades, gaps = await on_tape(client), await on_tape(client, GAPS)
+            quotes = await on_tape(client, KEYS.stream("quote", ETH))
+            assert TRADES.encode() in await client.smembers(KEYS.registry())
     if retransmit_s:
         assert numbers(trades) == whole(11)
         assert not gaps
@@ -214,89 +207,71 @@ async def test_a_lost_cursor_alone_doubles_nothing(client: Redis, valkey: str) -
     assert not counts.of["retransmitted"]
 
 
-async def test_a_server_that_went_back_in_time_gets_what_it_lacks(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_server_that_went_back_in_time_gets_what_it_lacks(start_server: StartServer) -> None:
     """It came up from a snapshot: what that holds is not written again, what came after it is."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("old"), options={"dbfilename": "old.rdb"})
-    await server.start()
-    try:
-        async with publishing(fast(server.url, retransmit_s=60.0)) as publisher:
-            for number in range(1, 11):
-                publisher.publish(trade(number))
-                assert await publisher.drain(5)
-                if number == 4:
-                    async with Redis.from_url(server.url) as client:
-                        await client.save()
-            server.kill()
-            await server.stop()
-            await server.start()
-            publisher.publish(trade(11))
-            assert await publisher.drain(10)
-            async with Redis.from_url(server.url) as client:
-                assert numbers(await on_tape(client)) == whole(11)
-                assert not await on_tape(client, GAPS)
-    finally:
-        await server.stop()
+    server = await start_server(options={"dbfilename": "old.rdb"})
+    async with publishing(fast(server.url, retransmit_s=60.0)) as publisher:
+        for number in range(1, 11):
+            publisher.publish(trade(number))
+            assert await publisher.drain(5)
+            if number == 4:
+                async with Redis.from_url(server.url) as client:
+                    await client.save()
+        await server.kill()
+        await server.start()
+        publisher.publish(trade(11))
+        assert await publisher.drain(10)
+        async with Redis.from_url(server.url) as client:
+            assert numbers(await on_tape(client)) == whole(11)
+            assert not await on_tape(client, GAPS)
 
 
-async def test_the_ring_is_bounded_in_bytes(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_the_ring_is_bounded_in_bytes(start_server: StartServer) -> None:
     """The newest are kept; the number lost is exact."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("lossy"))
-    await server.start()
-    try:
-        async with publishing(fast(server.url, retransmit_s=60.0, retransmit_bytes=1_000)) as publisher:
-            for number in range(1, 21):
-                publisher.publish(trade(number))
-                assert await publisher.drain(5)
-            server.kill()
-            await server.stop()
-            await server.start()
-            publisher.publish(trade(21))
-            assert await publisher.drain(10)
-            async with Redis.from_url(server.url) as client:
-                trades, gaps = await on_tape(client), await on_tape(client, GAPS)
-    finally:
-        await server.stop()
+    server = await start_server()
+    async with publishing(fast(server.url, retransmit_s=60.0, retransmit_bytes=1_000)) as publisher:
+        for number in range(1, 21):
+            publisher.publish(trade(number))
+            assert await publisher.drain(5)
+        await server.kill()
+        await server.start()
+        publisher.publish(trade(21))
+        assert await publisher.drain(10)
+        async with Redis.from_url(server.url) as client:
+            trades, gaps = await on_tape(client), await on_tape(client, GAPS)
     assert 1 < len(trades) < 20
     assert numbers(trades) == list(range(22 - len(trades), 22))
     assert [gap.missed for gap in gaps if isinstance(gap, Gap)] == [21 - len(trades)]
 
 
-async def test_a_full_server_is_waited_for(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_full_server_is_waited_for(start_server: StartServer) -> None:
     """OOM and READONLY fail before anything of a batch is written; it is sent again until it can be."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("full"), options={"maxmemory-policy": "noeviction"})
-    await server.start()
-    try:
-        async with Redis.from_url(server.url) as client, publishing(fast(server.url)) as publisher:
-            for refuse, allow in (
-                (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
-                (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
-            ):
-                await command(client, *refuse)
-                publisher.publish_all([trade(1), quote(1), trade(2)])
-                await wait_until(lambda: not publisher.health.well, what="it is refused")
-                await command(client, *allow)
-                assert await publisher.drain(10)
-            assert numbers(await on_tape(client)) == whole(4)
-            assert numbers(await on_tape(client, QUOTES)) == whole(2)
-    finally:
-        await server.stop()
-
-
-async def test_a_password_is_needed_and_a_wrong_one_is_retried(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Someone may be about to change it; meanwhile nothing is lost, and no message shows it."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("auth"), options={"requirepass": "first-secret"})
-    await server.start()
-    try:
-        async with publishing(fast(server.url, password="second-secret")) as publisher:
-            publisher.publish(trade(1))
+    server = await start_server(options={"maxmemory-policy": "noeviction"})
+    async with Redis.from_url(server.url) as client, publishing(fast(server.url)) as publisher:
+        for refuse, allow in (
+            (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+            (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+        ):
+            await command(client, *refuse)
+            publisher.publish_all([trade(1), quote(1), trade(2)])
             await wait_until(lambda: not publisher.health.well, what="it is refused")
-            async with Redis.from_url(server.url, password="first-secret") as client:
-                await client.config_set("requirepass", "second-secret")
-                assert await publisher.drain(10)
-                assert numbers(await on_tape(client)) == whole(1)
-            assert "secret" not in repr(publisher.client)
-    finally:
-        await server.stop()
+            await command(client, *allow)
+            assert await publisher.drain(10)
+        assert numbers(await on_tape(client)) == whole(4)
+        assert numbers(await on_tape(client, QUOTES)) == whole(2)
+
+
+async def test_a_password_is_needed_and_a_wrong_one_is_retried(start_server: StartServer) -> None:
+    """Someone may be about to change it; meanwhile nothing is lost, and no message shows it."""
+    server = await start_server(options={"requirepass": "first-secret"})
+    async with publishing(fast(server.url, password="second-secret")) as publisher:
+        publisher.publish(trade(1))
+        await wait_until(lambda: not publisher.health.well, what="it is refused")
+        async with Redis.from_url(server.url, password="first-secret") as client:
+            await client.config_set("requirepass", "second-secret")
+            assert await publisher.drain(10)
+            assert numbers(await on_tape(client)) == whole(1)
+        assert "secret" not in repr(publisher.client)
 
 
 EVENTS = st.one_of(st.just("trade"), st.just("quote"), st.just("eth"))

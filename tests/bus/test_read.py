@@ -10,7 +10,6 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect, follower
-from crosstape.embedded import EmbeddedServer
 from crosstape.settings import MaxLen
 from crosstape_schemas import VENUE_WIDE, Keys
 from tests.bus.tape import (
@@ -31,6 +30,7 @@ from tests.bus.tape import (
     trade,
     whole,
 )
+from tests.engines import StartServer
 from tests.proxy import Proxy, proxy
 from tests.waiting import wait_until
 
@@ -187,36 +187,29 @@ async def test_a_lost_connection_loses_and_repeats_nothing(client: Redis, valkey
     assert not gaps.missed
 
 
-async def test_a_server_that_lost_all_repeats_nothing_to_a_reader(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_lost_all_repeats_nothing_to_a_reader(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the producer sends again comes under new ids; the numbers tell that it was read."""
     monkeypatch.setattr(follower, "RECHECK_S", 0.2)
-    server = EmbeddedServer(tmp_path_factory.mktemp("lossy"))
-    await server.start()
+    server = await start_server()
     gaps = Gaps()
-    try:
-        async with (
-            publishing(fast(server.url, retransmit_s=60.0)) as publisher,
-            reading(server.url, TRADES, start=Start.BEGINNING, gaps=gaps) as reader,
-        ):
-            await write(publisher, 1, 10)
-            events = await read_until(reader, 10)
-            server.kill()
-            await server.stop()
-            publisher.publish(trade(11))
-            await server.start()
+    async with (
+        publishing(fast(server.url, retransmit_s=60.0)) as publisher,
+        reading(server.url, TRADES, start=Start.BEGINNING, gaps=gaps) as reader,
+    ):
+        await write(publisher, 1, 10)
+        events = await read_until(reader, 10)
+        await server.kill()
+        publisher.publish(trade(11))
+        await server.start()
+        events += await read_until(reader, 1)
+        await write(publisher, 12, 12)
+        events += await read_until(reader, 1)
+        # A server whose clock is behind gives ids below those that were read: the stream is read from its first entry.
+        async with Redis.from_url(server.url) as client:
+            await client.delete(TRADES)
+            await client.xadd(TRADES, {"d": stamped(trade(13), publisher.epoch, 13)}, id="5-1")
+            await client.client_kill_filter(_type="normal", skipme=True)
             events += await read_until(reader, 1)
-            await write(publisher, 12, 12)
-            events += await read_until(reader, 1)
-            # A server whose clock is behind gives ids below those that were read: the stream is read from its first entry.
-            async with Redis.from_url(server.url) as client:
-                await client.delete(TRADES)
-                await client.xadd(TRADES, {"d": stamped(trade(13), publisher.epoch, 13)}, id="5-1")
-                await client.client_kill_filter(_type="normal", skipme=True)
-                events += await read_until(reader, 1)
-    finally:
-        await server.stop()
     assert [event.seq for event in events] == whole(13)
     assert not gaps.missed
 

@@ -209,7 +209,7 @@ async def test_a_certificate_that_is_not_trusted_is_told_at_once(tmp_path: Path)
 
         (tmp_path / "none.pem").write_text("nothing")
         for name, reason in (("none.pem", ""), ("missing.pem", "No such file")):
-            with pytest.raises(SettingsError, match=rf"bus.ca_file = .*{name}: cannot be used: .*{reason}"):
+            with pytest.raises(SettingsError, match=rf"bus.ca_file = .*{name}' cannot be used: .*{reason}"):
                 await use(url, ca_file=str(tmp_path / name))
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from crosstape.errors import SettingsError
 from crosstape.settings import BusSettings
@@ -36,7 +41,7 @@ async def connect(settings: BusSettings) -> AsyncIterator[Client]:
     """A client for the length of the block, connected when first used: the server need not be up yet.
 
     Replies are bytes; every call ends within `timeout_s`, in an answer or in one of `UNAVAILABLE`. Raises `SettingsError` for a url that it
-    does not understand; no error and no repr shows the password.
+    does not understand and a file that TLS cannot use; no error and no repr shows the password.
     """
     client, close = _client(settings)
     try:
@@ -80,6 +85,19 @@ def socket_timeout_s(client: Client) -> float | None:
     return None if timeout is None else float(timeout)
 
 
+def suspicion(client: Client, exc: Exception) -> str:
+    """What may be wrong when a server has never answered and the error itself does not tell: one side speaks TLS, the other does not."""
+    options = client.get_connection_kwargs()
+    if isinstance(client, RedisCluster) or "path" in options:
+        return ""
+    secure = issubclass(client.connection_pool.connection_class, SSLConnection)
+    if isinstance(exc, RedisTimeoutError) and secure:
+        return " (does that port speak TLS?)"
+    if isinstance(exc, RedisConnectionError) and "closed by server" in str(exc) and not secure:
+        return " (is that a TLS port? then bus.url begins with rediss://)"
+    return ""
+
+
 def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
     """The client, and what else is to be closed."""
     if not settings.url:
@@ -103,19 +121,22 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
         options["username"] = settings.username
     if settings.password:
         options["password"] = settings.password
+    secure = url.scheme.startswith("rediss")
+    if secure:
+        options |= _tls_files(settings)
+    elif url.scheme.startswith("redis") and (settings.ca_file or settings.cert_file):  # they would not be used, and nobody would notice
+        raise SettingsError(f"bus.ca_file and bus.cert_file are for TLS, and bus.url is {url.scheme}://: write rediss in place of redis")
     try:
         _check_address(url)
         match url.scheme:
-            case "redis" | "unix":
+            case "redis" | "rediss" | "unix":
                 return _redis(settings.url, options | {"retry": once}), []
-            case "rediss":
-                return _redis(settings.url, options | {"retry": once} | _ca(settings)), []
             case "redis+sentinel" | "rediss+sentinel":
-                return _sentinel(url, settings, options | {"retry": once})
+                return _sentinel(url, settings, options | {"retry": once, "ssl": secure})
             case "redis+cluster" | "rediss+cluster":
                 if settings.partitions == 1:  # then names have no hash tag, and no two of a script's keys lie in one slot
                     raise SettingsError("bus.partitions = 1 does not work on a cluster: set it to more, the same for every service")
-                options |= _credentials(url, options) | _tls(url, settings)
+                options |= _credentials(url, options) | {"ssl": secure}
                 nodes = [ClusterNode(host, port) for host, port in _hosts(url, PORT)]
                 cluster = RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), CLUSTER_ATTEMPTS), **options)
                 for command in ("XREAD", "XRANGE", "XREVRANGE"):
@@ -160,7 +181,7 @@ def _sentinel(url: SplitResult, settings: BusSettings, options: dict[str, Any]) 
     service, _, db = url.path.strip("/").partition("/")
     if not service:
         raise ValueError("no service name: redis+sentinel://host:port,host:port/service/db")
-    options |= _credentials(url, options) | _tls(url, settings) | {"db": int(db or 0)}
+    options |= _credentials(url, options) | {"db": int(db or 0)}
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         _hosts(url, SENTINEL_PORT),
         sentinel_kwargs={key: options[key] for key in ("socket_timeout", "socket_connect_timeout", "protocol", "retry")},
@@ -198,12 +219,21 @@ def _credentials(url: SplitResult, options: dict[str, Any]) -> dict[str, str]:
     return {key: value for key, value in found.items() if value and key not in options}
 
 
-def _tls(url: SplitResult, settings: BusSettings) -> dict[str, Any]:
-    return {"ssl": True, **_ca(settings)} if url.scheme.startswith("rediss") else {}
-
-
-def _ca(settings: BusSettings) -> dict[str, Any]:
-    return {"ssl_ca_certs": settings.ca_file} if settings.ca_file else {}
+def _tls_files(settings: BusSettings) -> dict[str, str]:
+    """What redis-py is told of them. Raises `SettingsError` where one is of no use: redis-py says so at each attempt, and not which."""
+    ca, cert, key = (str(Path(path).expanduser()) if path else "" for path in (settings.ca_file, settings.cert_file, settings.key_file))
+    context = ssl.create_default_context()
+    try:
+        if ca:
+            context.load_verify_locations(ca)
+    except OSError as exc:
+        raise SettingsError(f"bus.ca_file = {ca!r} cannot be used: {exc}") from exc
+    try:
+        if cert or key:
+            context.load_cert_chain(cert, key or None, password="")  # without one, OpenSSL would ask at the terminal
+    except OSError as exc:
+        raise SettingsError(f"bus.cert_file = {cert!r} and bus.key_file = {key!r} cannot be used: {exc}") from exc
+    return {name: path for name, path in (("ssl_ca_certs", ca), ("ssl_certfile", cert), ("ssl_keyfile", key)) if path}
 
 
 def _hidden(url: SplitResult) -> str:

@@ -11,7 +11,7 @@ import structlog
 from redis.exceptions import ReadOnlyError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from crosstape.bus.connection import UNAVAILABLE, Client, drop_idle_connections
+from crosstape.bus.connection import UNAVAILABLE, Client, drop_idle_connections, suspicion
 
 T = TypeVar("T")
 
@@ -42,6 +42,7 @@ class Health:
         self._wait = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=backoff_s)
         self._reconnected = reconnected
         self._lost: set[object] = set()
+        self._answered = False
         self._since = 0.0
         self._texts: set[str] = set()
 
@@ -62,6 +63,7 @@ class Health:
         except UNAVAILABLE as exc:
             await self._bad(exc, asker)
         else:
+            self._answered = True
             if self._lost:
                 self._good(asker)
             return answer
@@ -85,6 +87,8 @@ class Health:
             self._since = time.monotonic()
         self._lost.add(asker)
         reason = f"{type(exc).__name__}: {exc}"
+        if not self._answered:
+            reason += suspicion(self._client, exc)
         if reason not in self._texts and len(self._texts) < TEXTS:
             self._texts.add(reason)
             log.warning("bus.unavailable", who=self._who, reason=reason)
@@ -92,6 +96,7 @@ class Health:
             await drop_idle_connections(self._client)
 
     def _good(self, asker: object) -> None:
+        self._answered = True
         if asker in self._lost:
             self._lost.remove(asker)
             if self._lost:

@@ -15,7 +15,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyErr
 
 from crosstape.bus.connection import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
-from crosstape.errors import BusError, SettingsError
+from crosstape.errors import BusError
 from crosstape.settings import BusSettings, shown
 from crosstape_schemas import Keys
 
@@ -25,7 +25,7 @@ local function wrong(...)
   local answer = redis.pcall(...)
   return type(answer) == 'table' and answer.err or ''
 end
-local registry, cursor, write = wrong('SCARD', KEYS[1]), wrong('HGET', KEYS[2], 'epoch'), ''
+local registry, cursor, write = wrong('SCARD', KEYS[1]), wrong('HMGET', KEYS[2], 'epoch'), ''
 -- A cursor is no stream: this adds nothing, but is refused first where writing is
 if cursor == '' then write = wrong('XADD', KEYS[2], 'NOMKSTREAM', '*', 'd', '') end
 return {registry, cursor, write}
@@ -40,9 +40,8 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
     Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, it is loading, it is a replica, it
     has no memory. At once where waiting cannot help: refused credentials or commands, a certificate that is not trusted, a name of ours
     that holds something else. Whoever mends that by hand starts us again anyway, and asking on would fill the server's log of refusals and
-    may have us locked out. Raises `SettingsError` for a `ca_file` that cannot be used.
+    may have us locked out.
     """
-    _check_ca(settings)
     where = shown(settings.url)
     health = Health(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)
     last = f"no answer within {settings.start_s:g} s"
@@ -87,14 +86,6 @@ async def _try(client: Client, registry: str, cursor: str) -> None:
             elif fault.startswith("READONLY"):  # `Health` has the next attempt connect anew
                 error = ReadOnlyError
             raise error(fault)
-
-
-def _check_ca(settings: BusSettings) -> None:
-    if settings.ca_file and settings.url.startswith("rediss"):
-        try:
-            ssl.create_default_context(cafile=settings.ca_file)
-        except OSError as exc:  # an SSLError is one
-            raise SettingsError(f"bus.ca_file = {settings.ca_file}: cannot be used: {exc.strerror or exc}") from exc
 
 
 _WORDS: Final = {

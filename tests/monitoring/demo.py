@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -41,7 +42,7 @@ async def demo(directory: Path) -> AsyncIterator[Mapping[str, str]]:
             await stack.enter_async_context(started(*arguments, "--settings", str(file), variables=own))
             targets[service] = f"127.0.0.1:{port}"
         for service, target in targets.items():
-            await wait_until(lambda target=target: ready(target), what=f"{service} is ready", timeout_s=START_S)
+            await wait_until(functools.partial(ready, target), what=f"{service} is ready", timeout_s=START_S)
         yield targets
 
 

@@ -21,7 +21,8 @@ PATH: Final = Path(__file__).parents[1] / "docker" / "monitoring" / "grafana" / 
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="crosstape-prometheus")
 """As docker/monitoring/grafana/provisioning/datasources names it."""
 
-HEIGHT: Final = 8
+LEGS: Final = 24
+"""Legs that are shown together: of thousands one turns the pages, or chooses instruments."""
 COLORS: Final = ("green", "red", "dark-red", "purple", "orange", "yellow", "light-blue")
 """Of a leg that counts, then of one that does not, by reason."""
 
@@ -78,7 +79,7 @@ def _panel(panel: Panel) -> timeseries.Panel | heatmap.Panel | statetimeline.Pan
             made = _states(panel)
         case "matrix" | "alerts":
             made = _table(panel)
-    made.title(panel.title).description(panel.description).datasource(SOURCE).unit(panel.unit).height(HEIGHT).span(panel.width)
+    made.title(panel.title).description(panel.description).datasource(SOURCE).unit(panel.unit).height(panel.height).span(panel.width)
     for query in _queries(panel):
         made.with_target(query)
     return made.no_value(panel.no_value) if panel.no_value else made
@@ -97,17 +98,22 @@ def _queries(panel: Panel) -> Iterable[prometheus.Dataquery]:
 
 
 def _lines(panel: Panel) -> timeseries.Panel:
-    calcs = ["sum"] if panel.shape == "bars" else ["lastNotNull", "max"]
+    bars = panel.shape == "bars"
     legend = (
         common.VizLegendOptions()
         .display_mode(shapes.LegendDisplayMode.TABLE)
         .placement(shapes.LegendPlacement.BOTTOM)
         .show_legend(True)
-        .calcs(calcs)
+        .calcs(["sum"] if bars else ["lastNotNull", "max"])
+        .sort_by("Total" if bars else "Max")
+        .sort_desc(True)
     )
     tooltip = common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING)
     made = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1)
-    if panel.shape == "bars":
+    if len(panel.steps) > 1:
+        area = common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.AREA)
+        made = made.thresholds(_thresholds(panel.steps)).thresholds_style(area)
+    if bars:
         stacking = common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A")
         return made.draw_style(shapes.GraphDrawStyle.BARS).fill_opacity(80).stacking(stacking).decimals(0).min(0)
     return made.draw_style(shapes.GraphDrawStyle.LINE).show_points(shapes.VisibilityMode.NEVER)
@@ -127,7 +133,7 @@ def _heatmap(panel: Panel) -> heatmap.Panel:
 
 
 def _states(panel: Panel) -> statetimeline.Panel:
-    made = statetimeline.Panel().merge_values(True).row_height(0.8).line_width(0).fill_opacity(80)
+    made = statetimeline.Panel().merge_values(True).row_height(0.8).per_page(LEGS).line_width(0).fill_opacity(80)
     if panel.shape == "legs":
         words = {
             str(code): model.ValueMappingResult(text="counts" if reason is None else reason.value, color=COLORS[code], index=code)

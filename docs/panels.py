@@ -21,6 +21,8 @@ class Panel(NamedTuple):
     unit: str
     queries: Sequence[Query]
     width: int = 8
+    height: int = 8
+    """In columns, of 24; and in rows."""
     shape: Literal["lines", "bars", "heatmap", "legs", "states", "matrix", "alerts"] = "lines"
     steps: Steps = ((None, "green"),)
     no_value: str = ""
@@ -59,7 +61,7 @@ HOPS: Final[Sequence[tuple[str, str, str, str]]] = (
         "connector → aggregator",
         LAG,
         ',hop="received_to_read"',
-        "From the connector's receipt to the aggregator's having read it. BusLag watches it.",
+        "From the connector's receipt to the aggregator's having read it. Books wait for the end of their `book_interval_s` on the way.",
     ),
     (
         "connector → quote",
@@ -137,14 +139,15 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
             *(Panel(name, text, "s", buckets(metric, where), width=6, shape="heatmap") for name, metric, where, text in HOPS),
             Panel(
                 "Median per hop",
-                "Half is at or below this. From the histograms above, so within a bucket's width; negative where clocks differ.",
+                "Half is at or below this, within a bucket's width. BusLag fires at 1 s from connector to aggregator.",
                 "s",
                 [(quantile("0.5", metric, where), name) for name, metric, where, _ in HOPS],
                 width=12,
+                steps=((None, "transparent"), (1, "red")),
             ),
             Panel(
                 "99 % per hop",
-                "99 % is at or below this. From the histograms above, so within a bucket's width.",
+                "99 % is at or below this, within a bucket's width.",
                 "s",
                 [(quantile("0.99", metric, where), name) for name, metric, where, _ in HOPS],
                 width=12,
@@ -156,10 +159,12 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
         (
             Panel(
                 "Spread",
-                "Of the consolidated quote. Below zero: the market is crossed across venues. A line ends where a side is missing.",
+                "Of the consolidated quote. Below zero, in red: the market is crossed across venues. A line ends where a side is missing.",
                 "bps",
                 [('max by (instrument) (crosstape_aggregator_spread_bps{tape="$tape",instrument=~"$instrument"})', "{{instrument}}")],
                 width=12,
+                height=12,
+                steps=((None, "red"), (0, "transparent")),
             ),
             Panel(
                 "Legs",
@@ -172,6 +177,7 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                     )
                 ],
                 width=12,
+                height=12,
                 shape="legs",
             ),
         ),
@@ -181,7 +187,7 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
         (
             Panel(
                 "Gaps",
-                "Gaps reported on the tape in each interval, by venue and cause.",
+                "Gaps reported on the tape in each interval, by venue and cause, most of them first.",
                 "short",
                 [(counted("crosstape_connector_gaps_total", "venue, cause"), "{{venue}} {{cause}}")],
                 shape="bars",
@@ -195,9 +201,9 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
             ),
             Panel(
                 "Lost, never on the tape",
-                "Entries that publishers dropped in each interval. Any is too many: EventsDropped.",
+                "Entries that each service dropped in each interval. Any is too many: EventsDropped, which says of what kind.",
                 "short",
-                [(counted("crosstape_bus_dropped_total", "kind, cause"), "{{kind}} {{cause}}")],
+                [(counted("crosstape_bus_dropped_total", "service, cause"), "{{service}} {{cause}}")],
                 shape="bars",
             ),
         ),
@@ -207,11 +213,11 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
         (
             Panel(
                 "Server memory",
-                "What the server uses; the limit is 0 where it has none.",
+                "What the server uses, and its limit where it has one.",
                 "bytes",
                 [
                     ('max(crosstape_bus_server_memory_bytes{tape="$tape"})', "used"),
-                    ('max(crosstape_bus_server_memory_limit_bytes{tape="$tape"})', "limit"),
+                    ('max(crosstape_bus_server_memory_limit_bytes{tape="$tape"}) > 0', "limit"),
                 ],
                 width=6,
             ),

@@ -59,11 +59,6 @@ class Prometheus:
         result = (await self.get("query", query=expr))["result"]
         return [series for series in result if series["value"][1] != "NaN"]
 
-    async def alerts(self) -> list[dict[str, Any]]:
-        """Pending and firing."""
-        found: list[dict[str, Any]] = (await self.get("alerts"))["alerts"]
-        return found
-
 
 @asynccontextmanager
 async def prometheus(directory: Path, targets: Mapping[str, str]) -> AsyncIterator[Prometheus]:

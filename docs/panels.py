@@ -200,10 +200,13 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                 shape="bars",
             ),
             Panel(
-                "Lost, never on the tape",
-                "Entries that each service dropped in each interval. Any is too many: EventsDropped, which says of what kind.",
+                "Lost",
+                "Entries that did not get onto the tape (EventsDropped says of what kind), or were trimmed before they were read.",
                 "short",
-                [(counted("crosstape_bus_dropped_total", "service, cause"), "{{service}} {{cause}}")],
+                [
+                    (counted("crosstape_bus_dropped_total", "service, cause"), "{{service}} {{cause}}"),
+                    (counted("crosstape_aggregator_missed_events_total", "service"), "{{service}} did not read"),
+                ],
                 shape="bars",
             ),
         ),

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.board_metrics import CODES, EXCLUDED, GAUGES, SPREAD, BoardText
-from crosstape_schemas import Exclusion, FeedState
+from crosstape_schemas import VENUE_WIDE, Exclusion, FeedState
 from tests.aggregator.builders import T0, S, X, board, quote, status
 
 
@@ -81,7 +81,7 @@ def test_all_boards_are_asked() -> None:
     assert values() == {}
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10))
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10).filter(lambda name: name != VENUE_WIDE))
 def test_any_name_is_one_label(name: str) -> None:
     """Names come from the bus: whatever stands there, no line is broken by it."""
     one = board()

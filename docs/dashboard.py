@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from crosstape_aggregator.board_metrics import CODES
-from docs.panels import ROWS, Panel, Steps
+from docs.panels import GONE, ROWS, Panel, Steps
 
 PATH: Final = Path(__file__).parents[1] / "docker" / "monitoring" / "grafana" / "dashboards" / "tape.json"
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="crosstape-prometheus")
@@ -116,7 +116,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
     if bars:
         stacking = common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A")
         return made.draw_style(shapes.GraphDrawStyle.BARS).fill_opacity(80).stacking(stacking).decimals(0).min(0)
-    return made.draw_style(shapes.GraphDrawStyle.LINE).show_points(shapes.VisibilityMode.NEVER)
+    return made.draw_style(shapes.GraphDrawStyle.LINE).show_points(shapes.VisibilityMode.NEVER).axis_soft_min(0)
 
 
 def _heatmap(panel: Panel) -> heatmap.Panel:
@@ -155,7 +155,12 @@ def _table(panel: Panel) -> table.Panel:
                 id_val="organize", options={"excludeByName": dict.fromkeys(hidden, True), "indexByName": first, "renameByName": {}}
             )
         )
-    live = model.ValueMap({"0": model.ValueMappingResult(text="live", color="green", index=0)})
+    words = model.ValueMap(
+        {
+            "0": model.ValueMappingResult(text="live", color="green", index=0),
+            str(GONE): model.ValueMappingResult(text="gone", color="dark-red", index=1),
+        }
+    )
     matrix = model.DataTransformerConfig(
         id_val="groupingToMatrix", options={"columnField": "kind", "rowField": "venue", "valueField": "Value", "emptyValue": "empty"}
     )
@@ -163,7 +168,7 @@ def _table(panel: Panel) -> table.Panel:
     return (
         made.with_transformation(matrix)
         .with_transformation(names)
-        .mappings([live])
+        .mappings([words])
         .thresholds(_thresholds(panel.steps))
         .color_scheme(_by_threshold())
         .cell_options(shapes.TableColoredBackgroundCellOptions(mode=shapes.TableCellBackgroundDisplayMode.BASIC))

@@ -7,6 +7,9 @@ from typing import Final, Literal, NamedTuple
 
 RATE: Final = "$__rate_interval"
 
+GONE: Final = -1
+"""Stands for a venue whose connector does not answer: a row that disappears would not be seen."""
+
 Query = tuple[str, str]
 """PromQL, and the legend."""
 Steps = Sequence[tuple[float | None, str]]
@@ -77,20 +80,27 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
         (
             Panel(
                 "Venue health",
-                "For how long the feed that waits for longest has not been live; live: none waits. FeedStale fires after 5 minutes.",
+                "For how long the feed that waits for longest has not been live; live: none waits; gone: the connector does not answer.",
                 "s",
-                [('max by (venue, kind) (crosstape_connector_waiting_seconds{tape="$tape"})', "")],
+                [
+                    (
+                        'max by (venue, kind) (crosstape_connector_waiting_seconds{tape="$tape"})'
+                        f' or max by (venue, kind) (last_over_time(crosstape_connector_waiting_seconds{{tape="$tape"}}[1d])) * 0 + {GONE}',
+                        "",
+                    )
+                ],
                 shape="matrix",
                 steps=((None, "green"), (0.001, "yellow"), (300, "red")),
             ),
             Panel(
                 "Feeds live",
-                "Share of a venue's feeds that are live. Trades are not before the first of them: in a quiet market nothing is wrong.",
+                "Share of a venue's feeds that are live; 0 too if its connector is gone. Trades that nobody has made yet are not.",
                 "percentunit",
                 [
                     (
                         'sum by (venue) (crosstape_connector_feeds{tape="$tape",state="live"})'
-                        ' / sum by (venue) (crosstape_connector_feeds{tape="$tape"})',
+                        ' / sum by (venue) (crosstape_connector_feeds{tape="$tape"})'
+                        ' or sum by (venue) (last_over_time(crosstape_connector_feeds{tape="$tape"}[1h])) * 0',
                         "{{venue}}",
                     )
                 ],

@@ -48,8 +48,9 @@ bench: $(VENV)/.ready ## the benchmarks, small; each prints one JSON line
 	@$(PY) benchmarks/latency.py --rate 2000 --seconds 4
 	@$(PY) benchmarks/book.py --updates 5000 --runs 2
 
-docs: $(VENV)/.ready schema ## write the generated parts of docs/reference
+docs: $(VENV)/.ready schema ## write the generated parts of docs/reference, and the Grafana dashboard
 	@$(PY) docs/generate.py
+	@$(PY) -m docs.dashboard
 
 schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi}.json
 	@$(PY) -m crosstape_cli.main schema > docs/reference/events.schema.json

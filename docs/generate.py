@@ -94,6 +94,8 @@ def metrics() -> Iterator[str]:
     for module in _metric_modules():
         for name, family in getattr(module, "FAMILIES", {}).items():
             rows[name] = _metric(name, family.type, ("venue", *family.labels), family.help)
+        for name, gauge in getattr(module, "GAUGES", {}).items():
+            rows[name] = _metric(name, "gauge", gauge.labels, gauge.help)
     registries = [REGISTRY]
     for module in _metric_modules():
         for made in vars(module).values():
@@ -120,7 +122,7 @@ def commands() -> Iterator[str]:
 def _metric_modules() -> Iterator[Any]:
     for package in (crosstape, crosstape_connector, crosstape_aggregator):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if found.name.rpartition(".")[2] in {"metrics", "prometheus", "telemetry"}:
+            if found.name.rpartition(".")[2].removeprefix("board_") in {"metrics", "prometheus", "telemetry"}:
                 yield importlib.import_module(found.name)
 
 

@@ -55,6 +55,7 @@ class Instrument:
         "_vwap",
         "legs",
         "name",
+        "spread_bps",
         "windows",
     )
 
@@ -62,6 +63,8 @@ class Instrument:
         self.name = name
         self.legs: list[VenueLeg] = []
         """In the order of the venues' names."""
+        self.spread_bps: Decimal | None = None
+        """As last consolidated; None: a side is missing."""
         self.windows = Windows(rules.spans, now // SECOND)
         self._rules = rules
         self._venues = venues
@@ -101,6 +104,7 @@ class Instrument:
         self._vwap = vwap
         counting = [leg for leg in self.legs if leg.excluded is None]
         found = best(counting)
+        self.spread_bps = found.spread_bps
         return Cbbo(
             venue=CONSOLIDATED,
             instrument=self.name,

@@ -30,6 +30,8 @@ UNUSABLE: Final = prometheus.Counter(
 MISSED: Final = prometheus.Counter(
     "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
 )
+for _kind in ("trade", "quote", "book", "status", "gap", "venue"):
+    MISSED.labels(_kind)  # there with 0: of a series that appears with its first count, no rate shows that count
 FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Entries on a stream that are none of ours, skipped")
 INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments with anything known of them")
 CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose windows are not known yet")

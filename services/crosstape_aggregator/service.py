@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 import msgspec
@@ -24,13 +25,15 @@ import structlog
 from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
-from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics
+from crosstape.bus.memory import watch as watch_memory
+from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics, ServerMemoryCollector
 from crosstape.bus.usable import usable
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings
-from crosstape.telemetry import serve
+from crosstape.telemetry import exposed, serve
 from crosstape_aggregator.alarm import Alarm
 from crosstape_aggregator.board import Board
+from crosstape_aggregator.board_metrics import BoardText
 from crosstape_aggregator.discovery import Discovery, Found
 from crosstape_aggregator.history import CatchUp, extents, plan
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
@@ -79,11 +82,13 @@ async def run(settings: Settings) -> None:
         publisher = Publisher(client, keys, settings.bus, producer=PRODUCER, metrics=PrometheusPublisherMetrics())
         service = Aggregator(settings, client, keys, board, publisher)
         try:
-            async with serve(settings.telemetry, service.ready):
-                await usable(client, keys, settings.bus, producer=PRODUCER)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(publisher.run(), name="aggregator.publish")
-                    tasks.create_task(service.run(), name="aggregator.run")
+            with exposed(BoardText(lambda: [board])), closing(ServerMemoryCollector()) as memory:
+                async with serve(settings.telemetry, service.ready):
+                    await usable(client, keys, settings.bus, producer=PRODUCER)
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(publisher.run(), name="aggregator.publish")
+                        tasks.create_task(watch_memory(client, memory.tell), name="aggregator.memory")
+                        tasks.create_task(service.run(), name="aggregator.run")
         finally:
             await publisher.drain(settings.run.drain_s)
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from crosstape.bus.prometheus import PrometheusPublisherMetrics
 from crosstape_connector.plan import Feed
-from crosstape_schemas import KIND_OF, Event, FeedState, Gap, Status
+from crosstape_schemas import KIND_OF, Event, FeedState, Gap, GapCause, Status
 
 LAG_BOUNDS: Final = (-1.0, -0.1, -0.01, -0.001, 0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds. Clocks differ, so a lag may be negative; it is never clamped."""
@@ -56,6 +56,12 @@ FAMILIES: Final = {
     "crosstape_connector_heartbeats": Family("counter", "Heartbeats of venues", ("endpoint",)),
     "crosstape_connector_subscriptions": Family("gauge", "Subscriptions by what the venue said of them", ("state",)),
     "crosstape_connector_feeds": Family("gauge", "Feeds by state", ("kind", "state")),
+    "crosstape_connector_waiting_seconds": Family(
+        "gauge",
+        "How long the feed that has been waiting for longest has not been live; 0 where none waits. Feeds that the venue refuses do not "
+        "wait, nor do confirmed ones in which nobody has traded yet",
+        ("kind",),
+    ),
     "crosstape_connector_stalls": Family("counter", "Feeds found stale by the watchdog, each attempt", ("kind",)),
     "crosstape_connector_resyncs": Family("counter", "Books that were begun anew, by how", ("how",)),
     "crosstape_connector_recovery_seconds": Family("histogram", "From a feed's break to its being live again"),
@@ -112,7 +118,7 @@ class Counters:
         self.bad_frames: Counter[str] = Counter()
         self.odd: Counter[str] = Counter()
         self.events: defaultdict[type[Event], int] = defaultdict(int)
-        self.gaps: Counter[str] = Counter()
+        self.gaps: Counter[str] = Counter({cause.value: 0 for cause in GapCause})
         self.stalls: Counter[str] = Counter()
         self.resyncs: Counter[str] = Counter()
         self.rest_calls: Counter[str] = Counter()
@@ -120,6 +126,11 @@ class Counters:
         self.recovery = Histogram(DURATION_BOUNDS)
         self.publishing = Histogram(PUBLISH_BOUNDS)
         self._broken_ts: dict[Feed, int] = {}
+
+    def begin(self, endpoints: Iterable[str]) -> None:
+        """Count from 0 what these endpoints will do: of a series that appears with its first count, no rate shows that count."""
+        for name in endpoints:
+            self.endpoints[name] = EndpointCounters()
 
     def note(self, event: Status | Gap) -> None:
         """A status or gap that is published: they are rare, so there is time to look at them."""
@@ -203,6 +214,8 @@ class Readings(NamedTuple):
 
     feeds: Callable[[], Mapping[tuple[str, str], int]]
     """(kind, state) → feeds."""
+    waiting_s: Callable[[], Mapping[str, float]]
+    """Kind → seconds."""
     subscriptions: Callable[[], Mapping[str, int]]
     ignored: Callable[[], Mapping[str, int]]
     instruments: Callable[[], Mapping[str, int]]
@@ -256,6 +269,7 @@ class ConnectorCollector(Collector):
             "publish_seconds": [((), counters.publishing)],
             "subscriptions": _by_label(readings.subscriptions()),
             "feeds": [(labels, count) for labels, count in sorted(readings.feeds().items())],
+            "waiting_seconds": _by_label(readings.waiting_s()),
             "stalls": _by_label(counters.stalls),
             "resyncs": _by_label(counters.resyncs),
             "recovery_seconds": [((), counters.recovery)],
@@ -266,7 +280,7 @@ class ConnectorCollector(Collector):
         }
 
 
-def _by_label(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float | Histogram]]:
+def _by_label(counts: Mapping[str, int] | Mapping[str, float]) -> list[tuple[tuple[str, ...], float | Histogram]]:
     return [((label,), count) for label, count in sorted(counts.items())]
 
 

@@ -12,7 +12,7 @@ class FeedRecord:
 
     __slots__ = (
         "confirmed", "count", "gap_from", "instrument", "kind", "last", "opened_ts", "reason", "received_ts", "sessions",
-        "state", "symbol", "venue", "venue_ts",
+        "state", "symbol", "venue", "venue_ts", "waiting_ts",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, kind: str) -> None:
@@ -22,6 +22,8 @@ class FeedRecord:
         self.symbol = instrument.symbol
         self.state = FeedState.CONNECTING
         self.reason = ""
+        self.waiting_ts = 0
+        """Since when it has not been live; 0: it is, or it has never changed."""
         self.received_ts = 0
         """Of the newest data, published or not (a book's level may be out of sight); 0: never."""
         self.venue_ts: int | None = None
@@ -43,6 +45,7 @@ class FeedRecord:
         if state is self.state and reason == self.reason:
             return []
         self.state, self.reason = state, reason
+        self.waiting_ts = 0 if state is FeedState.LIVE else self.waiting_ts or now
         events: list[Event] = [Status(self.venue, self.instrument, None, now, self.kind, state, reason)]
         if state is not FeedState.LIVE and isinstance(self.last, Quote | Book) and self.last.state is not state:
             self.last = msgspec.structs.replace(self.last, state=state)

@@ -26,6 +26,7 @@ from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.instruments import Cache, Listing, Selection
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
+from crosstape_connector.records import FeedRecord
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.session import Desk
@@ -42,6 +43,9 @@ RETRY_MAX_S: Final = 60.0
 TICK_S: Final = 0.1
 UNTRADED: Final = (FeedState.CONNECTING, FeedState.RECOVERING)
 """Trades are as good as live in these, once acknowledged: nobody has traded since."""
+
+STATELESS: Final = frozenset({"status"})
+"""Kinds of events that are no feed of their own."""
 
 SHOWN: Final = 20
 """Feeds that are not live are shown by name up to so many."""
@@ -165,6 +169,8 @@ class Connector:
             capture=capture,
         )
         self.supervisor = Supervisor(desk, ())
+        self.counters.begin(plan.channels(venue, own.kinds))
+        self._started_ts = time.time_ns()
         self._listing: Listing | None = None
         self._trouble = ""  # why there is no listing yet
         self._selection = Selection({}, dict.fromkeys(own.instruments, "the venue's instruments are not known yet"))
@@ -194,7 +200,8 @@ class Connector:
             self._venue.id,
             self.counters,
             Readings(
-                feeds=lambda: Counter((record.kind, record.state.value) for record in self.feeds.feeds.values()),
+                feeds=self._states,
+                waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
                 instruments=lambda: instruments.describe(self._selection),
@@ -217,15 +224,7 @@ class Connector:
             for session in self.supervisor.sessions
             for topic, reason in session.subscriptions.reasons.items()
         }
-        refused_symbols = {(topic.channel, topic.symbol) for session in self.supervisor.sessions for topic in session.subscriptions.reasons}
-        channels = {kind: name for endpoint in reversed(self._venue.endpoints) for kind, name in endpoint.channels.items()}
-        waiting = [
-            record
-            for record in self.feeds.feeds.values()
-            if record.state is not FeedState.LIVE
-            and (channels.get(record.kind), record.symbol) not in refused_symbols
-            and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
-        ]
+        waiting = self._waiting()
         bus = self._publisher.acknowledged > 0 and self._publisher.health.well
         state, reason = self._state()
         details = {
@@ -240,6 +239,32 @@ class Connector:
             "refused": {**self._selection.refused, **refused},
         }
         return bus and bool(self.feeds.feeds) and not waiting and self.supervisor.up, details
+
+    def _waiting(self) -> list[FeedRecord]:
+        """The feeds that are not live but should be: not those that the venue refuses, nor those in which nobody has traded since."""
+        refused = {(topic.channel, topic.symbol) for session in self.supervisor.sessions for topic in session.subscriptions.reasons}
+        channels = {kind: name for endpoint in reversed(self._venue.endpoints) for kind, name in endpoint.channels.items()}
+        return [
+            record
+            for record in self.feeds.feeds.values()
+            if record.state is not FeedState.LIVE
+            and (channels.get(record.kind), record.symbol) not in refused
+            and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
+        ]
+
+    def _waiting_s(self) -> Mapping[str, float]:
+        """Kind → how long the feed that has been waiting for longest has done so; 0 where none is."""
+        now = time.time_ns()
+        longest = dict.fromkeys(self.feeds.kinds - STATELESS, 0.0)
+        for record in self._waiting():
+            since_ts = record.waiting_ts or record.opened_ts or self._started_ts
+            longest[record.kind] = max(longest.get(record.kind, 0.0), (now - since_ts) / 1e9)
+        return longest
+
+    def _states(self) -> Mapping[tuple[str, str], int]:
+        """(kind, state) → feeds, also where there is none: a series that is not there cannot be compared with 0."""
+        none = dict.fromkeys(((kind, state.value) for kind in self.feeds.kinds - STATELESS for state in FeedState), 0)
+        return {**none, **Counter((record.kind, record.state.value) for record in self.feeds.feeds.values())}
 
     def _state(self) -> tuple[FeedState, str]:
         """What the venue-wide status says: never better than the venue itself does."""

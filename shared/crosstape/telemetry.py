@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,10 @@ Ready = Callable[[], tuple[bool, dict[str, Any]]]
 BUILD_INFO: Final = prometheus_client.Gauge(
     "crosstape_build_info", "Always 1; which version of which service this is", ["version", "service"]
 )
+
+_texts: Final[list[Callable[[], str]]] = []
+"""What `/metrics` has beside the registry."""
+_OPEN_METRICS_END: Final = b"# EOF\n"
 
 _SECRET_KEYS: Final = frozenset({"password", "passwd", "secret", "token", "authorization"})
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -78,6 +82,19 @@ def without_secrets(_logger: Any, _method: str, fields: structlog.typing.EventDi
     return fields
 
 
+@contextmanager
+def exposed(text: Callable[[], str]) -> Iterator[None]:
+    """For the length of the block, `/metrics` has what `text` gives too: for gauges that are too many for the metrics library.
+
+    Lines of Prometheus's text form, with HELP and TYPE, of names that are nobody else's.
+    """
+    _texts.append(text)
+    try:
+        yield
+    finally:
+        _texts.remove(text)
+
+
 @asynccontextmanager
 async def serve(settings: TelemetrySettings, ready: Ready) -> AsyncIterator[str | None]:
     """Serve `/healthz` (the process turns), `/readyz` (503 until `ready`), `/metrics` while the context is open.
@@ -114,7 +131,10 @@ def _app(ready: Ready) -> web.Application:
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(prometheus_client.REGISTRY), headers={"Content-Type": content_type})
+        body = encode(prometheus_client.REGISTRY)
+        end = _OPEN_METRICS_END if body.endswith(_OPEN_METRICS_END) else b""
+        body = b"".join([body.removesuffix(end), *(text().encode() for text in _texts), end])
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

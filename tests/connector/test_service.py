@@ -320,6 +320,43 @@ async def test_health_and_metrics_say_what_is_going_on(world: World, monkeypatch
     assert 'crosstape_connector_events_total{kind="trade",venue="fake"} 1.0' in text
     assert 'crosstape_connector_bad_frames_total{kind="malformed",venue="fake"} 1.0' in text
     assert 'crosstape_connector_subscriptions{state="rejected",venue="fake"} 1.0' in text
+    assert 'crosstape_connector_waiting_seconds{kind="trade",venue="fake"} 0.0' in text  # nobody waits for what is refused
+
+
+async def test_what_has_not_happened_is_counted_as_0(world: World) -> None:
+    """From the start: alerts look at how counters grow, and compare states with 0."""
+    async with world.running():
+        await subscribed(world.server)
+        assert _value("crosstape_connector_lost_total", endpoint="main") == 0
+        assert [_value("crosstape_connector_gaps_total", cause=cause.value) for cause in GapCause] == [0] * len(GapCause)
+        assert None not in [_value("crosstape_connector_feeds", kind="trade", state=state.value) for state in FeedState]
+
+
+async def test_a_feed_that_is_not_live_waits(world: World) -> None:
+    """From the moment of its loss until data are here again, however many connections that takes; a trade feed is not waited for."""
+    world.settings = changed(world.settings, kinds=("trade", "quote"))
+
+    def waiting(kind: str) -> float:
+        value = _value("crosstape_connector_waiting_seconds", kind=kind)
+        assert value is not None
+        return value
+
+    async with world.running():
+        await subscribed(world.server)
+        await wait_until(lambda: waiting("quote") > 0, what="a quote is waited for")
+        await wait_until(lambda: waiting("trade") == 0, what="an acknowledged trade feed is not")
+        await world.server.peer.send(quote("AAAUSD"))
+        await wait_until(lambda: waiting("quote") == 0, what="the quote is here")
+
+        world.server.peer.cut()
+        await wait_until(lambda: waiting("quote") > 0, what="the connection is lost")
+        await subscribed(world.server, 2)
+        before = waiting("quote")
+        world.server.peer.cut()
+        await subscribed(world.server, 3)
+        assert waiting("quote") > before > 0
+        await world.server.peer.send(quote("AAAUSD"))
+        await wait_until(lambda: waiting("quote") == 0, what="the quote is here again")
 
 
 def _get(url: str) -> tuple[int, Any]:

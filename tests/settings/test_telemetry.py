@@ -20,7 +20,7 @@ import structlog
 
 from crosstape.errors import SettingsError
 from crosstape.settings import TelemetrySettings
-from crosstape.telemetry import configure_logging, serve, without_secrets
+from crosstape.telemetry import configure_logging, exposed, serve, without_secrets
 
 NOT_READY: tuple[bool, dict[str, Any]] = (False, {"feeds": {"trade": "down"}})
 
@@ -68,6 +68,20 @@ async def test_metrics_are_in_the_format_that_was_asked_for() -> None:
         _, content_type, body = await get(f"{url}/metrics", Accept="application/openmetrics-text; version=1.0.0")
         assert content_type.startswith("application/openmetrics-text")
         assert body.endswith("# EOF\n")
+
+
+async def test_text_of_ones_own_stands_beside_the_registry() -> None:
+    """In both formats, for as long as its block is open."""
+    line = "# TYPE crosstape_of_a_test gauge\ncrosstape_of_a_test 1\n"
+    async with serve(TelemetrySettings(), lambda: NOT_READY) as url:
+        with exposed(lambda: line):
+            _, _, body = await get(f"{url}/metrics")
+            assert body.endswith(line)
+            _, _, body = await get(f"{url}/metrics", Accept="application/openmetrics-text; version=1.0.0")
+            assert body.endswith(f"{line}# EOF\n")
+            assert body.count("# EOF") == 1
+        _, _, body = await get(f"{url}/metrics")
+        assert "crosstape_of_a_test" not in body
 
 
 async def test_it_can_be_switched_off() -> None:

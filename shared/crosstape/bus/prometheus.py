@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
+from crosstape.bus.memory import Memory
 from crosstape.bus.metrics import PublisherMetrics, ReaderMetrics
+from crosstape_schemas import KINDS, GapCause
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+LOSSES = (GapCause.OVERFLOW.value, GapCause.BUS.value)
+"""Why a publisher drops entries."""
 SIZES = (1, 4, 16, 64, 128, 256, 512, 1024, 4096)
 
 
@@ -20,6 +28,9 @@ class _PublisherNumbers:
         self.pending = Gauge("crosstape_bus_pending", "Entries waiting or in flight", registry=registry)
         self.conflated = Counter("crosstape_bus_conflated", "Entries replaced by a newer one", ["kind"], registry=registry)
         self.dropped = Counter("crosstape_bus_dropped", "Entries that will not be on the tape", ["kind", "cause"], registry=registry)
+        for kind in KINDS:
+            for cause in LOSSES:
+                self.dropped.labels(kind, cause)  # there with 0: of a series that appears with its first count, no rate shows that count
         self.retransmitted = Counter("crosstape_bus_retransmitted", "Entries sent again to a server that lost them", registry=registry)
         self.reconnects = Counter("crosstape_bus_publisher_reconnects", "Times the server answered again", registry=registry)
         self.away = Counter("crosstape_bus_publisher_away_seconds", "Time without an answer", registry=registry)
@@ -102,3 +113,34 @@ class PrometheusReaderMetrics(ReaderMetrics):
         """See `ReaderMetrics`."""
         self._numbers.reconnects.inc()
         self._numbers.away.inc(seconds)
+
+
+class ServerMemoryCollector(Collector):
+    """The server's memory, as last told; nothing while it is not known. `close` it when nobody tells any more."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._memory: Memory | None = None
+        self._registry = registry
+        registry.register(self)
+
+    def close(self) -> None:
+        """Export nothing more."""
+        self._registry.unregister(self)
+
+    def tell(self, memory: Memory | None) -> None:
+        """What the server says now; None: nothing."""
+        self._memory = memory
+
+    def describe(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+        """The metrics, without values."""
+        return (
+            GaugeMetricFamily("crosstape_bus_server_memory_bytes", "Memory that the server uses; of a cluster, its primaries together"),
+            GaugeMetricFamily("crosstape_bus_server_memory_limit_bytes", "The most that it may use (maxmemory); 0: it has no limit"),
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """As last told."""
+        if self._memory is not None:
+            for family, value in zip(self.describe(), self._memory, strict=True):
+                family.add_metric((), value)
+                yield family

@@ -1,0 +1,63 @@
+"""How much memory the bus's server uses, and how much it may: asked of the server itself, so that no exporter has to run beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import structlog
+from redis.asyncio import RedisCluster
+from redis.exceptions import ResponseError
+
+from crosstape.bus.connection import UNAVAILABLE, Client, ask
+from crosstape.bus.health import raise_if_cancelled
+
+EVERY_S: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Memory(NamedTuple):
+    """Bytes; of a cluster, of its primaries together."""
+
+    used: int
+    limit: int
+    """0: there is none; so too when one primary of several has none."""
+
+
+async def read(client: Client) -> Memory | None:
+    """What the server says; None when its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` when it refuses."""
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        answers = await ask(client, "INFO", "memory", target_nodes=RedisCluster.PRIMARIES)
+        return together(list(answers.values()))
+    return together([await ask(client, "INFO", "memory")])
+
+
+def together(answers: list[Mapping[str, Any]]) -> Memory | None:
+    """Of all servers' answers, one number each."""
+    try:
+        used = [int(answer["used_memory"]) for answer in answers]
+        limits = [int(answer["maxmemory"]) for answer in answers]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Memory(sum(used), sum(limits) if all(limits) else 0) if used else None
+
+
+async def watch(client: Client, tell: Callable[[Memory | None], None], *, every_s: float = EVERY_S) -> None:
+    """Tell what the server says, again and again until cancelled; None while it does not. That it refuses is logged once."""
+    refused = False
+    while True:
+        memory = None
+        try:
+            memory = await read(client)
+        except ResponseError as exc:
+            if not refused:
+                log.warning("bus.memory_unknown", reason=str(exc))
+            refused = True
+        except UNAVAILABLE:
+            pass  # whoever publishes says so
+        tell(memory)
+        raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
+        await asyncio.sleep(every_s)

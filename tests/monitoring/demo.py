@@ -1,0 +1,69 @@
+"""The demo as processes whose metrics can be asked for: simulated venues, a connector each, an aggregator."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+from crosstape.embedded import embedded
+from crosstape_simulator.spec import VENUES
+from tests.cli.running import started
+from tests.waiting import wait_until
+
+START_S = 120.0
+
+SERVICES = {
+    **{f"demo-connector-{venue}": ("connector", "--venue", venue) for venue in VENUES},
+    "demo-aggregator": ("aggregator",),
+}
+"""By the names that they have on the compose network."""
+
+
+@asynccontextmanager
+async def demo(directory: Path) -> AsyncIterator[Mapping[str, str]]:
+    """Service → `host:port`, once all of them are ready."""
+    file = directory / "venues.toml"
+    ports = [str(port) for port in free_ports(len(VENUES) + len(SERVICES))]
+    simulated, served = ports[: len(VENUES)], ports[len(VENUES) :]
+    options = [option for venue, port in zip(VENUES, simulated, strict=True) for option in ("--port", f"{venue}={port}")]
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(embedded(directory))
+        variables = {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_LEVEL": "error"}
+        await stack.enter_async_context(started("simulate", "--write", str(file), *options, variables=variables))
+        await wait_until(file.exists, what="the simulator listens", timeout_s=START_S)
+        targets = {}
+        for (service, arguments), port in zip(SERVICES.items(), served, strict=True):
+            own = {**variables, "CROSSTAPE_TELEMETRY__HTTP_PORT": port}
+            await stack.enter_async_context(started(*arguments, "--settings", str(file), variables=own))
+            targets[service] = f"127.0.0.1:{port}"
+        for service, target in targets.items():
+            await wait_until(functools.partial(ready, target), what=f"{service} is ready", timeout_s=START_S)
+        yield targets
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now; all are held until all are found, so that they differ."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]
+
+
+async def ready(target: str) -> bool:
+    """Whether a service says so."""
+    try:
+        await asyncio.to_thread(fetch, f"http://{target}/readyz")
+    except OSError:  # not there yet, or 503
+        return False
+    return True
+
+
+def fetch(url: str) -> str:
+    """What is there. Raises `OSError`."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text

@@ -1,0 +1,57 @@
+"""A real Prometheus looks at the demo with the product's rules, and at each panel's queries."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.monitoring.demo import demo
+from tests.monitoring.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.monitoring.rules import Query, panel_queries, rules
+from tests.monitoring.test_exposed import NOT_YET_HERE
+from tests.waiting import wait_until
+
+RIGHTLY_EMPTY = {
+    "Alerts A": "a healthy demo has no alert",
+    "Server memory B": "the embedded server has no limit",
+    "tape:bus_memory_used:ratio": "the embedded server has no limit",
+}
+"""Queries without an answer in a healthy demo, and why."""
+
+LOOK_S = 45.0
+"""How long the demo is watched, once everything has data, for alerts that should not be."""
+
+
+async def empty(running: Prometheus, queries: list[Query]) -> list[str]:
+    """Where there is no data."""
+    return [query.where for query in queries if not await running.query(query.expr)]
+
+
+@needs_prometheus
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_no_panel_is_empty_and_no_alert_fires(tmp_path: Path) -> None:
+    """In a healthy demo; but for those that are rightly empty, which are."""
+    recorded = [Query(rule["record"], rule["record"]) for rule in rules() if "record" in rule]
+    queries = [query for query in [*panel_queries(), *recorded] if not any(name in query.expr for name in NOT_YET_HERE)]
+    filled = [query for query in queries if query.where not in RIGHTLY_EMPTY]
+    assert len(filled) > 20
+
+    async with demo(tmp_path) as targets, prometheus(tmp_path, targets) as running:
+        missing: list[str] = []
+
+        async def all_have_data() -> bool:
+            missing[:] = await empty(running, filled)
+            return not missing
+
+        try:
+            await wait_until(all_have_data, what="each query has data", timeout_s=240)
+        except AssertionError:
+            pytest.fail(f"no data: {missing}")
+        until = time.monotonic() + LOOK_S
+        await wait_until(lambda: time.monotonic() > until, what="the demo was watched", timeout_s=2 * LOOK_S)
+        seen = await running.query(f"count_over_time(ALERTS[{LOOK_S:.0f}s])")
+        assert [series["metric"] for series in seen] == [], "not even about to fire"
+        assert sorted(await empty(running, queries)) == sorted(RIGHTLY_EMPTY)

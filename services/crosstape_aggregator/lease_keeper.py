@@ -97,7 +97,7 @@ class Keeper:
         """Ask, do what follows, and ask again at once if there is something to take. How long to wait then."""
         while True:
             sent_at = time.monotonic()
-            table = await self._ask(self._life_s)
+            table = await self._ask()
             raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             if table is None:
                 return self._every_s / CALLS
@@ -105,12 +105,11 @@ class Keeper:
             if not self.leases.taking:
                 return min(self._every_s, table.next_expiry_s + MARGIN_S)
 
-    async def _ask(self, life_s: float) -> Table | None:
+    async def _ask(self) -> Table | None:
         """The table; None, and the reason in the log once, if the server did not answer in time."""
         try:
             async with asyncio.timeout(self._every_s):
-                wants = self.leases.wants() if life_s else [Want.GIVE] * self.leases.shares
-                table = await self._table.exchange(wants, life_s)
+                table = await self._table.exchange(self.leases.wants(), self._life_s)
         except UNAVAILABLE as exc:
             if self._well:
                 log.warning("leases.no_answer", reason=str(exc) or type(exc).__name__)
@@ -151,24 +150,26 @@ class Keeper:
         if self.leases.stands_by and not self._stood_by:
             log.info("leases.standing_by", shares=self.leases.shares)
         self._stood_by = self.leases.stands_by
-        LEASES.set(len(self.leases.held))
+        self._show()
+
+    def _show(self) -> None:
+        LEASES.set(len(self.leases.held) if self._sure else 0)
 
     async def _watch(self, number: int, service: Service) -> None:
         """Serve a share, until it is given back or lost."""
+        superseded = False
         try:
             await service.run()
-        except* Superseded as group:
-            log.warning("leases.superseded", share=number, reason=str(group.exceptions[0]))
+        except* Superseded:
+            superseded = True
+            log.warning("leases.lost", share=number, reason="another instance has begun to publish")
         finally:
             if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been taken anew
                 del self._services[number]
-                if self.leases.ended(number) and not self._stopping():
+                if self.leases.ended(number) and superseded:
                     LEASES_LOST.inc()
+                self._show()
                 self._wake.set()
-
-    def _stopping(self) -> bool:
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
 
     def _watch_expiry(self, *, stop: bool = False) -> None:
         """Have publishing pause when the leases may have run out, and go on now that they have been renewed."""
@@ -187,13 +188,15 @@ class Keeper:
         if not self._services:
             return
         self._sure = False
-        LEASES.set(0)
+        self._show()
         log.warning("leases.uncertain", held=len(self.leases.held))
         for service, _ in self._services.values():
             service.pause()
 
     async def _leave(self) -> None:
         """Say that we are gone; should that not get through, the leases run out by themselves."""
-        await self._ask(0)
+        with contextlib.suppress(*UNAVAILABLE, Disagreement):
+            async with asyncio.timeout(self._every_s):
+                await self._table.exchange([Want.GIVE] * self.leases.shares, 0)
         await self._table.close()
         log.info("leases.left")

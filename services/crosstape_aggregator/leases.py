@@ -10,6 +10,7 @@ claims the cursor of that name with a newer epoch, so that all that a predecesso
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -109,8 +110,9 @@ class Leases:
         """Served, those included that are being stopped."""
         self.taking: frozenset[int] = frozenset()
         """To be had with the next call, which should come at once."""
-        self.sure_until = 0.0
+        self.sure_until = -math.inf
         self._life_s = life_s
+        self._patient_until = -math.inf
         self._leaving: set[int] = set()
         self._back: set[int] = set()
         self._table: Table | None = None
@@ -131,6 +133,8 @@ class Leases:
 
     def answered(self, table: Table, sent_at: float) -> Changes:
         """The server's answer to what `wants` said at `sent_at`."""
+        if self._table is not None and sent_at >= self.sure_until:  # the server was away, it seems: let the others speak up first
+            self._patient_until = sent_at + self._life_s
         self._table = table
         self.sure_until = sent_at + self._life_s
         mine = {number for number, holder in enumerate(table.holders) if holder == self.me}
@@ -140,7 +144,7 @@ class Leases:
         self._leaving -= lost
         self._back &= mine  # what became one of these meanwhile was not released by this call
         take, give = moves(table, self.me)
-        self.taking = frozenset(take)
+        self.taking = frozenset(take) if sent_at >= self._patient_until else frozenset()
         if give is not None and (self._leaving or give not in self.held):
             give = None
         if give is not None:

@@ -81,10 +81,8 @@ class ShareService:
         self._left_s = left_s
         self._served = served
         self._aggregator: Aggregator | None = None
-        self._publisher: Publisher | None = None
-        self._tasks: asyncio.TaskGroup | None = None
-        self._writing: asyncio.Task[None] | None = None
-        self._paused = False
+        self._go, self._stop = asyncio.Event(), asyncio.Event()
+        self._go.set()
 
     async def run(self) -> None:
         """Serve until cancelled, and then publish what is pending, unless the lease may have expired. Raises `Superseded` in a group."""
@@ -93,19 +91,16 @@ class ShareService:
         try:
             async with connect(settings.bus) as client:
                 epoch = await self._claim(client)
-                publisher = self._publisher = Publisher(
-                    client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch
-                )
+                publisher = Publisher(client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch)
                 aggregator = self._aggregator = Aggregator(
                     settings, client, self._keys, Board(settings.aggregator), publisher, share=self._share
                 )
                 try:
                     async with asyncio.TaskGroup() as tasks:
-                        self._tasks = tasks
-                        self._write()
+                        tasks.create_task(self._write(publisher), name="aggregator.publish")
                         tasks.create_task(aggregator.run(), name="aggregator.run")
                 finally:
-                    if not self._paused and (left_s := self._left_s()) > 0:
+                    if self._go.is_set() and (left_s := self._left_s()) > 0:
                         await publisher.drain(min(left_s, settings.run.drain_s))
         finally:
             metrics.pending(0)
@@ -113,28 +108,35 @@ class ShareService:
 
     def pause(self) -> None:
         """Send nothing more; what is published waits, and what is under way is for the bus to accept or refuse."""
-        self._paused = True
-        if self._writing is not None:
-            self._writing.cancel()
+        self._go.clear()
+        self._stop.set()
 
     def resume(self) -> None:
         """Send again, what waits first."""
-        self._paused = False
-        self._write()
+        self._stop.clear()
+        self._go.set()
 
     async def _claim(self, client: Client) -> int:
         """The epoch to publish under; from here on, whoever served the share before is refused. Waits for the bus."""
+        told = False
         while True:
             try:
                 return await claim(client, self._keys, self._share.producer)
             except UNAVAILABLE as exc:
-                log.warning("aggregator.waits_for_bus", share=self._share.number, reason=str(exc) or type(exc).__name__)
+                if not told:
+                    log.warning("aggregator.waits_for_bus", share=self._share.number, reason=str(exc) or type(exc).__name__)
+                told = True
             raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             await asyncio.sleep(REFRESH_S)
 
-    def _write(self) -> None:
-        if self._tasks is not None and self._publisher is not None and not self._paused:
-            self._writing = self._tasks.create_task(self._publisher.run(), name="aggregator.publish")
+    async def _write(self, publisher: Publisher) -> None:
+        """Send, but for the pauses. A call that is broken off is sent again, and written once."""
+        while True:
+            await self._go.wait()  # as long as the lease is not certain
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(publisher.run(), name="aggregator.write")
+                await self._stop.wait()
+                writing.cancel()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """As the aggregator says."""
@@ -143,4 +145,4 @@ class ShareService:
     def works(self) -> bool:
         """Whether it is ready, or has nothing to do: one of several shares may have no instrument."""
         ready, found = self.ready()
-        return not self._paused and (ready or (self._share.of > 1 and found["bus"] and not found["instruments"]))
+        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and not found["instruments"]))

@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 from crosstape.bus.connection import Client, ask
+from crosstape.errors import BusError
 from crosstape_schemas import Keys
 
 CLAIM: Final = """
@@ -24,7 +25,8 @@ return ''
 async def claim(client: Client, keys: Keys, producer: str) -> int:
     """An epoch for a `Publisher` of this name: newer than all before, and nobody else's. Predecessors are refused from here on.
 
-    (With several partitions: on the first at once, on each other one when the publisher writes.) Raises one of `connection.UNAVAILABLE`.
+    (With several partitions: on the first at once, on each other one when the publisher writes.) Raises one of `connection.UNAVAILABLE`,
+    and `BusError` when the cursor is none of ours.
     """
     found = [await ask(client, "HGET", keys.cursor(producer, partition), "epoch") for partition in range(keys.partitions)]
     while True:
@@ -32,4 +34,6 @@ async def claim(client: Client, keys: Keys, producer: str) -> int:
         newer = await ask(client, "EVAL", CLAIM, 1, keys.cursor(producer), epoch)
         if not newer:
             return epoch
+        if not newer.isdigit():
+            raise BusError(f"{keys.cursor(producer)}: its epoch is no number: {newer.decode(errors='replace')!r}")
         found.append(newer)

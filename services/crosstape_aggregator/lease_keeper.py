@@ -1,6 +1,6 @@
 """Keeps the leases of one aggregator: asks the server, starts and stops the service of each share accordingly.
 
-A third of a lease's life lies between two calls, and one more comes when a lease of another would run out. When the server has not answered
+A third of a lease's life lies between two calls, a second at most, and one more comes when a lease of another would run out. When the server has not answered
 for as long as the leases may last, nothing is published until it does; if nobody has taken them meanwhile, all goes on as it was.
 """
 
@@ -28,7 +28,9 @@ from crosstape_aggregator.metrics import LEASES, LEASES_LOST, SHARES
 from crosstape_schemas import Keys
 
 CALLS: Final = 3
-"""In the life of a lease."""
+"""In the life of a lease …"""
+CALL_S: Final = 1.0
+"""… and not seldomer than this: what another gives back should not lie there."""
 MARGIN_S: Final = 0.01
 """After a lease has run out, its holder counts as dead, too: both happen at the same ms of the server's clock."""
 PATIENCE: Final = 2
@@ -60,7 +62,7 @@ class Keeper:
         """When the server last answered, by the monotonic clock."""
         self._table = LeaseTable(client, keys, self.instance, settings.shares)
         self._life_s = settings.lease_s
-        self._every_s = settings.lease_s / CALLS
+        self._every_s = min(settings.lease_s / CALLS, CALL_S)
         self._serve = serve
         self._services: dict[int, tuple[Service, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()

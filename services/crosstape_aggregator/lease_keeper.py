@@ -1,7 +1,8 @@
 """Keeps the leases of one aggregator: asks the server, starts and stops the service of each share accordingly.
 
-A third of a lease's life lies between two calls, a second at most, and one more comes when a lease of another would run out. When the server has not answered
-for as long as the leases may last, nothing is published until it does; if nobody has taken them meanwhile, all goes on as it was.
+A third of a lease's life lies between two calls, a second at most, and one more comes when a lease of another would run out. When the
+server has not answered for as long as the leases may last, nothing is published until it does; if nobody has taken them meanwhile, all goes
+on as it was.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,8 @@ from redis.asyncio import Redis
 from crosstape.bus import connect
 from crosstape.bus.claim import claim
 from crosstape.errors import SettingsError
-from crosstape_aggregator.leases import Share
+from crosstape_aggregator.lease_table import LeaseTable
+from crosstape_aggregator.leases import Share, Table, Want
 from crosstape_aggregator.process import Process
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import X, trade
@@ -165,6 +167,36 @@ async def test_one_that_is_alone_goes_on_after_an_outage_as_it_was(client: Redis
             await asyncio.wait({running})
     assert len((await in_order(client, [X]))[X]) == 1
     assert metric("leases_lost_total") == lost
+
+
+async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own clock is enough; what it computed meanwhile comes when it has its lease again, under the same epoch."""
+    renewing, exchange = asyncio.Event(), LeaseTable.exchange
+    renewing.set()
+
+    async def hanging(self: LeaseTable, wants: Sequence[Want], life_s: float) -> Table:
+        await renewing.wait()
+        return await exchange(self, wants, life_s)
+
+    monkeypatch.setattr(LeaseTable, "exchange", hanging)
+    settings = settings_for(valkey, lease_s=SHORT_S)
+    async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
+        await kraken.live_on()
+        only = Process(settings, bus)
+        running = asyncio.create_task(only.keeper.run())
+        await quoted(client, kraken, [X], "100")
+        renewing.clear()
+        await wait_until(lambda: metric("leases") == 0, what="the lease to run out")
+        written, taken = len(await published(client)), metric("published_total")
+        await kraken.quote("101", "102")
+        await wait_until(lambda: metric("published_total") > taken, what="a quote to wait")
+        assert len(await published(client)) == written
+        renewing.set()
+        await quoted(client, kraken, [X], "103")
+        running.cancel()
+        await asyncio.wait({running})
+    assert len((await in_order(client, [X]))[X]) == 1
+    assert "101" in {str(one.bid_price) for one in await published(client)}
 
 
 async def test_a_claim_by_another_is_a_lost_lease_and_no_end(client: Redis, valkey: str) -> None:

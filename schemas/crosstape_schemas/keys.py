@@ -13,6 +13,11 @@ import msgspec
 from crosstape_schemas.events import VENUE_WIDE
 
 
+def part_of(instrument: str, parts: int) -> int:
+    """0 … parts - 1: CRC-16/XMODEM of the instrument, modulo the count. The same on every machine."""
+    return binascii.crc_hqx(instrument.encode(), 0) % parts
+
+
 class Keys(msgspec.Struct, frozen=True):
     """All names under one prefix. `partitions` is a property of the whole bus: every producer and consumer must agree."""
 
@@ -20,10 +25,10 @@ class Keys(msgspec.Struct, frozen=True):
     partitions: int = 1
 
     def partition(self, instrument: str) -> int:
-        """0 … partitions - 1: CRC-16/XMODEM of the instrument, modulo the count. Venue-wide: 0."""
+        """0 … partitions - 1: `part_of`. Venue-wide: 0."""
         if self.partitions == 1 or instrument == VENUE_WIDE:
             return 0
-        return binascii.crc_hqx(instrument.encode(), 0) % self.partitions
+        return part_of(instrument, self.partitions)
 
     def _root(self, partition: int) -> str:
         return self.prefix if self.partitions == 1 else f"{self.prefix}:{{{partition}}}"
@@ -47,6 +52,14 @@ class Keys(msgspec.Struct, frozen=True):
     def cursor(self, producer: str, partition: int = 0) -> str:
         """Hash `epoch`, `batch`: the last batch of a producer that is on the tape: `tape:cursor:connector.binance`."""
         return f"{self._root(partition)}:cursor:{producer}"
+
+    def lease(self, producer: str) -> str:
+        """String that expires: which instance publishes as this producer: `tape:lease:aggregator.3`. All leases lie in partition 0."""
+        return f"{self._root(0)}:lease:{producer}"
+
+    def instances(self, service: str) -> str:
+        """Sorted set of a service's instances, by when (server's ms) each counts as dead if it is silent: `tape:instances:aggregator`."""
+        return f"{self._root(0)}:instances:{service}"
 
     def parse(self, stream: str) -> tuple[str, str] | None:
         """(kind, instrument) of a stream's name, ("venue", venue) for a venue's, None for a foreign name."""

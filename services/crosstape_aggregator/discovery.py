@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from crosstape.bus import Client
+from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_schemas import Keys
 
 WHOLE_EVERY: Final = 120
@@ -21,13 +22,14 @@ class Found(NamedTuple):
 
 
 class Discovery:
-    """The streams of these kinds, and of these instruments if any are named; each is found once."""
+    """The streams of these kinds, of this share's instruments, and of these instruments if any are named; each is found once."""
 
-    def __init__(self, client: Client, keys: Keys, kinds: Collection[str], instruments: Collection[str]) -> None:
+    def __init__(self, client: Client, keys: Keys, kinds: Collection[str], instruments: Collection[str], *, share: Share = WHOLE) -> None:
         self._client = client
         self._keys = keys
         self._kinds = frozenset(kinds)
         self._instruments = frozenset(instruments)
+        self._share = share
         self._known: set[str] = set()
         self._sizes: dict[int, int] = {}
         self._turn = 0
@@ -55,6 +57,6 @@ class Discovery:
         if parsed is None or parsed[0] not in self._kinds:
             return None
         kind, name = parsed
-        if kind != "venue" and self._instruments and name not in self._instruments:
+        if kind != "venue" and not ((not self._instruments or name in self._instruments) and self._share.has(name)):
             return None
         return Found(kind, name, stream)

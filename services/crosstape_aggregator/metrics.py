@@ -44,16 +44,22 @@ LAG: Final = prometheus.Histogram(
     ["hop"],
     buckets=(0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+LEASES: Final = prometheus.Gauge("crosstape_aggregator_leases", "Shares that this instance holds, and may publish for")
+SHARES: Final = prometheus.Gauge("crosstape_aggregator_shares", "Shares that the instruments are divided into")
+LEASES_LOST: Final = prometheus.Counter(
+    "crosstape_aggregator_leases_lost", "Shares that this instance lost otherwise than by giving them back"
+)
 READ_LAG: Final = LAG.labels(hop="received_to_read")
 PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
 
 
 class Exporter:
-    """Copies the state of one board, at a pace of the caller's choosing; counters go up by what was added since."""
+    """Copies the state of one board, at a pace of the caller's choosing. What several boards of a process say adds up."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
         self._before: dict[prometheus.Counter, Counter[str]] = {}
+        self._levels: Counter[prometheus.Gauge] = Counter()
         self._published = 0
         self._merged = 0
         self.counting = 0
@@ -69,9 +75,18 @@ class Exporter:
         PUBLISHED.inc(tally.published - self._published)
         CONFLATED.inc(tally.merged - self._merged)
         self._published, self._merged = tally.published, tally.merged
-        INSTRUMENTS.set(len(self._board.instruments))
-        CATCHING_UP.set(catching_up)
+        self._level(INSTRUMENTS, len(self._board.instruments))
+        self._level(CATCHING_UP, catching_up)
         self._export_legs()
+
+    def close(self) -> None:
+        """The board is no more: take its part out of the gauges."""
+        for gauge in self._levels:
+            self._level(gauge, 0)
+
+    def _level(self, gauge: prometheus.Gauge, value: int) -> None:
+        gauge.inc(value - self._levels[gauge])
+        self._levels[gauge] = value
 
     def _add(self, counter: prometheus.Counter, counts: Mapping[str, int]) -> None:
         before = self._before.setdefault(counter, Counter())
@@ -93,6 +108,6 @@ class Exporter:
             self.counting += counts
         for venue in {venue for venue, _ in states}:
             for state in FeedState:
-                LEGS.labels(venue, state).set(states[venue, state])
+                self._level(LEGS.labels(venue, state), states[venue, state])
             for reason in Exclusion:
-                EXCLUDED.labels(venue, reason).set(reasons[venue, reason])
+                self._level(EXCLUDED.labels(venue, reason), reasons[venue, reason])

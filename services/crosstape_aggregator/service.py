@@ -1,4 +1,4 @@
-"""The aggregator as a process: from the bus through the board to the bus.
+"""The aggregator at work on one share of the instruments: from the bus through the board to the bus. (`process` says on which shares.)
 
 Two readers, so that the past does not delay the present. One brings the present, beginning with the last value of each quote, book and
 state: quotes are right as soon as these have been read. The other brings trades and gaps from the start of the longest window on; when a
@@ -16,32 +16,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect
+from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, Reader, Start
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
-from crosstape.bus.memory import watch as watch_memory
-from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics, ServerMemoryCollector
-from crosstape.bus.usable import usable
-from crosstape.run_dir import run_dir
+from crosstape.bus.prometheus import PrometheusReaderMetrics
 from crosstape.settings import Settings
-from crosstape.telemetry import exposed, serve
 from crosstape_aggregator.alarm import Alarm
 from crosstape_aggregator.board import Board
-from crosstape_aggregator.board_metrics import BoardText
 from crosstape_aggregator.discovery import Discovery, Found
 from crosstape_aggregator.history import CatchUp, extents, plan
+from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
 from crosstape_aggregator.spans import earliest
 from crosstape_aggregator.vwap import SECOND
 from crosstape_schemas import VENUE_WIDE, Keys, Status, decode
 
-PRODUCER: Final = "aggregator"
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
 PAST_KINDS: Final = frozenset({"trade", "gap", "venue"})
 
@@ -69,41 +63,17 @@ WARM_UP_S: Final = 3.0
 log = structlog.get_logger(__name__)
 
 
-async def run(settings: Settings) -> None:
-    """Run until cancelled; what has been published then is on the bus, or `run.drain_s` has passed.
-
-    Raises at the start `SettingsError` for a window that is none, `StorageError`, and `BusError` for a bus that is of no use within
-    `bus.start_s`; later `Superseded` (in a group) when another aggregator was started on the same bus.
-    """
-    board = Board(settings.aggregator)
-    run_dir(settings.run)
-    keys = Keys(settings.bus.prefix, settings.bus.partitions)
-    async with connect(settings.bus) as client:
-        publisher = Publisher(client, keys, settings.bus, producer=PRODUCER, metrics=PrometheusPublisherMetrics())
-        service = Aggregator(settings, client, keys, board, publisher)
-        try:
-            with exposed(BoardText(lambda: [board])), closing(ServerMemoryCollector()) as memory:
-                async with serve(settings.telemetry, service.ready):
-                    await usable(client, keys, settings.bus, producer=PRODUCER)
-                    async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(publisher.run(), name="aggregator.publish")
-                        tasks.create_task(watch_memory(client, memory.tell), name="aggregator.memory")
-                        tasks.create_task(service.run(), name="aggregator.run")
-        finally:
-            await publisher.drain(settings.run.drain_s)
-
-
 class Aggregator:
     """Readers → board → publisher. Owns no queue: events stay on the server until they are taken, quotes are computed when they can go."""
 
-    def __init__(self, settings: Settings, client: Client, keys: Keys, board: Board, publisher: Publisher) -> None:
+    def __init__(self, settings: Settings, client: Client, keys: Keys, board: Board, publisher: Publisher, *, share: Share = WHOLE) -> None:
         self._client = client
         self._keys = keys
         self._board = board
         self._publisher = publisher
         self._alarm = Alarm()
         self._every_change = settings.aggregator.min_interval_s == 0
-        self._discovery = Discovery(client, keys, LIVE_KINDS | PAST_KINDS, settings.aggregator.instruments)
+        self._discovery = Discovery(client, keys, LIVE_KINDS | PAST_KINDS, settings.aggregator.instruments, share=share)
         self._live, self._past = self._reader(settings), self._reader(settings)
         self._unplanned: list[Found] = []
         self._catch_up = CatchUp()
@@ -148,6 +118,7 @@ class Aggregator:
             finally:
                 self._alarm.close()
                 self._exporter.export(len(self._catch_up))
+                self._exporter.close()
 
     async def _start(self) -> None:
         """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crosstape.lifecycle import Exit, main
 from crosstape.telemetry import configure_logging
-from crosstape_aggregator.service import run
+from crosstape_aggregator.process import run
 from crosstape_cli.options import SettingsFile, load
 from crosstape_cli.server import located
 

@@ -176,6 +176,11 @@ class AggregatorSettings(Section, frozen=True):
     """How long a leg excluded as stale, crossed, outlier or not live must be good before it counts again."""
     windows: tuple[str, ...] = ("1m", "5m", "1h", "1d")
     """Rolling windows of VWAP, volume and count: seconds `s`, minutes `m`, hours `h`; `1d` is the UTC day."""
+    shares: Count = 1
+    """Into how many shares the instruments are divided; aggregators on one bus hold one or several each, and must agree on the count.
+    With 1, a second aggregator stands by."""
+    lease_s: Positive = 3.0
+    """A share whose aggregator has not been heard of for so long is served by another."""
 
 
 class TelemetrySettings(Section, frozen=True):

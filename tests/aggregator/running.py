@@ -11,9 +11,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
-from crosstape.errors import Superseded
 from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
-from crosstape_aggregator.service import run
+from crosstape_aggregator.process import run
 from crosstape_schemas import Cbbo, Event, Exclusion, FeedState, Keys, decode
 from tests.aggregator.builders import S, X, alive, quote
 from tests.waiting import wait_until
@@ -39,12 +38,8 @@ async def aggregator(url: str, **changed: object) -> AsyncIterator[asyncio.Task[
     finally:
         task.cancel()
         await asyncio.wait({task})
-        if not task.cancelled() and isinstance(error := task.exception(), Exception) and not _superseded(error):
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
             raise error
-
-
-def _superseded(error: Exception) -> bool:
-    return isinstance(error, ExceptionGroup) and error.subgroup(Superseded) is not None
 
 
 class FakeVenue:

@@ -13,11 +13,12 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
-from crosstape.errors import SettingsError, Superseded
+from crosstape.errors import SettingsError
 from crosstape_aggregator import service
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.discovery import Discovery, Found
-from crosstape_aggregator.service import Aggregator, run
+from crosstape_aggregator.process import run
+from crosstape_aggregator.service import Aggregator
 from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Market, decode, encode
 from tests.aggregator.builders import S, X, book, gap, quote, status, trade
 from tests.aggregator.running import KEYS, aggregator, newest, published, settings_for, venue, wait_for_legs
@@ -369,25 +370,6 @@ async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str) -> None
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-async def test_a_second_aggregator_takes_over(client: Redis, valkey: str) -> None:
-    """The first gives way with the error that says so."""
-    async with venue(valkey, "binance") as binance, aggregator(valkey) as first:
-        await binance.live_on()
-        await binance.quote("100", "101")
-        await wait_for_legs(client, {"binance": None})
-        async with aggregator(valkey):
-
-            async def second_speaks() -> bool:
-                return len({one.epoch for one in await published(client)}) == 2
-
-            await wait_until(second_speaks, what="a quote of the second")
-            await binance.quote("100", "102")
-            await wait_until(first.done, what="the first to end")
-            error = first.exception()
-            assert isinstance(error, ExceptionGroup)
-            assert error.subgroup(Superseded) is not None
 
 
 async def test_a_wrong_window_stops_the_start() -> None:

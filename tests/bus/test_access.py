@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 from crosstape.bus import Reader, Start, connect
 from crosstape.settings import BusSettings
 from crosstape.settings_file import load
-from crosstape_aggregator.service import run
+from crosstape_aggregator.process import run
 from crosstape_cli.follow import reachable, streams
 from crosstape_schemas import Cbbo, Quote, Trade
 from tests.aggregator.running import FakeVenue, newest, settings_for

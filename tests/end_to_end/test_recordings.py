@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.settings import AggregatorSettings, VenueSettings
-from crosstape_aggregator import service as aggregator
+from crosstape_aggregator import process as aggregator
 from crosstape_connector import service as connector
 from crosstape_connector.capture_file import opened
 from crosstape_connector.normalize import normalize

@@ -57,6 +57,7 @@ class PrometheusPublisherMetrics(PublisherMetrics):
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._numbers = _publisher_numbers(registry)
+        self._pending = 0
 
     def written(self, entries: int, seconds: float) -> None:
         """See `PublisherMetrics`."""
@@ -66,7 +67,8 @@ class PrometheusPublisherMetrics(PublisherMetrics):
 
     def pending(self, entries: int) -> None:
         """See `PublisherMetrics`."""
-        self._numbers.pending.set(entries)
+        self._numbers.pending.inc(entries - self._pending)  # several publishers add up
+        self._pending = entries
 
     def conflated(self, kind: str, entries: int) -> None:
         """See `PublisherMetrics`."""

@@ -47,14 +47,14 @@ class Publisher:
     """
 
     def __init__(
-        self, client: Client, keys: Keys, settings: BusSettings, *, producer: str, metrics: PublisherMetrics | None = None
+        self, client: Client, keys: Keys, settings: BusSettings, *, producer: str, metrics: PublisherMetrics | None = None, epoch: int = 0
     ) -> None:
         self.client = client
         self.keys = keys
         self.settings = settings
         self.producer = producer
         self.metrics = metrics or PublisherMetrics()
-        self.epoch = time.time_ns()
+        self.epoch = epoch or time.time_ns()  # one given by a caller who knows that this clock may be behind a predecessor's
         self.acknowledged = 0
         self.health = Health(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
         self.told: set[tuple[Stream, str]] = set()

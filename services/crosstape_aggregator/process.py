@@ -1,0 +1,164 @@
+"""The aggregator as a process: an `Aggregator` for each share that it holds, as long as it holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Final
+
+import structlog
+
+from crosstape.bus import Client, Publisher, connect
+from crosstape.bus.claim import claim
+from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.health import raise_if_cancelled
+from crosstape.bus.memory import watch as watch_memory
+from crosstape.bus.prometheus import PrometheusPublisherMetrics, ServerMemoryCollector
+from crosstape.bus.usable import usable
+from crosstape.run_dir import run_dir
+from crosstape.settings import Settings
+from crosstape.telemetry import exposed, serve
+from crosstape_aggregator.board import Board
+from crosstape_aggregator.board_metrics import BoardText
+from crosstape_aggregator.instrument import Rules
+from crosstape_aggregator.lease_keeper import Keeper
+from crosstape_aggregator.leases import SERVICE, Share
+from crosstape_aggregator.service import LOST_S, REFRESH_S, Aggregator
+from crosstape_schemas import Keys
+
+_NOT_YET: Final = (False, {"bus": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run until cancelled; what has been published then is on the bus, or `run.drain_s` (a lease's life, if that is less) has passed.
+
+    Raises at the start `SettingsError` for a window that is none, `StorageError`, and `BusError` for a bus that is of no use within
+    `bus.start_s`; in a group `SettingsError` when other aggregators on the bus have another `aggregator.shares`.
+    """
+    Rules.of(settings.aggregator)
+    run_dir(settings.run)
+    async with connect(settings.bus) as client:
+        process = Process(settings, client)
+        with exposed(BoardText(process.boards)), closing(ServerMemoryCollector()) as memory:
+            async with serve(settings.telemetry, process.ready):
+                await usable(client, process.keys, settings.bus, producer=SERVICE)
+                async with asyncio.TaskGroup() as tasks:
+                    watching = tasks.create_task(watch_memory(client, memory.tell), name="aggregator.memory")
+                    try:
+                        await process.keeper.run()
+                    finally:
+                        watching.cancel()
+
+
+class Process:
+    """The shares that are served here."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self._settings = settings
+        self.keys = Keys(settings.bus.prefix, settings.bus.partitions)
+        self._served: set[ShareService] = set()
+        self.keeper = Keeper(client, self.keys, settings.aggregator, self._serve)
+
+    def _serve(self, share: Share) -> ShareService:
+        return ShareService(share, self._settings, self.keys, self.keeper.left_s, self._served)
+
+    def boards(self) -> list[Board]:
+        """Of the shares that are served now."""
+        return [one.board for one in self._served]
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Ready: the bus answers, and each share held works; one that stands by, because others hold all, is ready for that."""
+        bus = time.monotonic() - self.keeper.answered_at < LOST_S
+        served = list(self._served)
+        stands_by = not served and self.keeper.leases.stands_by
+        total: Counter[str] = Counter()
+        for one in served:
+            total.update(one.ready()[1])
+        return bus and (all(one.works() for one in served) if served else stands_by), {
+            "bus": bus,
+            "standby": stands_by,
+            "shares_held": len(self.keeper.leases.held),
+            "shares": self._settings.aggregator.shares,
+            **{name: total[name] for name in ("instruments", "instruments_with_a_counting_leg", "catching_up")},
+        }
+
+
+class ShareService:
+    """One share: its own connections, publisher, board and readers. It is in `served` while it runs."""
+
+    def __init__(self, share: Share, settings: Settings, keys: Keys, left_s: Callable[[], float], served: set[ShareService]) -> None:
+        self._share = share
+        self._settings = settings
+        self._keys = keys
+        self._left_s = left_s
+        self._served = served
+        self.board = Board(settings.aggregator)
+        self._aggregator: Aggregator | None = None
+        self._go, self._stop = asyncio.Event(), asyncio.Event()
+        self._go.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled, and then publish what is pending, unless the lease may have expired. Raises `Superseded` in a group."""
+        settings, metrics = self._settings, PrometheusPublisherMetrics()
+        self._served.add(self)
+        try:
+            async with connect(settings.bus) as client:
+                epoch = await self._claim(client)
+                publisher = Publisher(client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch)
+                aggregator = self._aggregator = Aggregator(settings, client, self._keys, self.board, publisher, share=self._share)
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._write(publisher), name="aggregator.publish")
+                        tasks.create_task(aggregator.run(), name="aggregator.run")
+                finally:
+                    if self._go.is_set() and (left_s := self._left_s()) > 0:
+                        await publisher.drain(min(left_s, settings.run.drain_s))
+        finally:
+            metrics.pending(0)
+            self._served.discard(self)
+
+    def pause(self) -> None:
+        """Send nothing more; what is published waits, and what is under way is for the bus to accept or refuse."""
+        self._go.clear()
+        self._stop.set()
+
+    def resume(self) -> None:
+        """Send again, what waits first."""
+        self._stop.clear()
+        self._go.set()
+
+    async def _claim(self, client: Client) -> int:
+        """The epoch to publish under; from here on, whoever served the share before is refused. Waits for the bus."""
+        told = False
+        while True:
+            try:
+                return await claim(client, self._keys, self._share.producer)
+            except UNAVAILABLE as exc:
+                if not told:
+                    log.warning("aggregator.waits_for_bus", share=self._share.number, reason=str(exc) or type(exc).__name__)
+                told = True
+            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
+            await asyncio.sleep(REFRESH_S)
+
+    async def _write(self, publisher: Publisher) -> None:
+        """Send, but for the pauses. A call that is broken off is sent again, and written once."""
+        while True:
+            await self._go.wait()  # as long as the lease is not certain
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(publisher.run(), name="aggregator.write")
+                await self._stop.wait()
+                writing.cancel()
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """As the aggregator says."""
+        return _NOT_YET if self._aggregator is None else self._aggregator.ready()
+
+    def works(self) -> bool:
+        """Whether it is ready, or has nothing to do: one of several shares may have no instrument."""
+        ready, found = self.ready()
+        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and not found["instruments"]))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crosstape.embedded import embedded
 from crosstape.errors import BusError, SettingsError
 from crosstape.lifecycle import Exit
 from crosstape.settings import BusSettings, RunSettings, Settings, TelemetrySettings
@@ -117,12 +118,13 @@ def test_without_a_server_a_command_says_so(
     assert f"no server: bus.url is not set, and no `crosstape up` runs with {tmp_path / 'run'}" in capsys.readouterr().err
 
 
-def test_the_embedded_server_of_up_is_found(tmp_path: Path, valkey: str) -> None:
+async def test_the_embedded_server_of_up_is_found(tmp_path: Path) -> None:
     """While it is announced and listens; a file that a crash left behind is no server."""
     settings = Settings(run=RunSettings(dir=str(tmp_path)))
 
-    with announced(tmp_path, valkey):
-        assert located(settings).bus.url == valkey
+    async with embedded(tmp_path) as url:
+        with announced(tmp_path, url):
+            assert located(settings).bus.url == url
     with pytest.raises(BusError):
         located(settings)
     with announced(tmp_path, "unix:///nothing.sock"), pytest.raises(BusError):

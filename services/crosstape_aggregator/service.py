@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from typing import Any, Final
 
 import msgspec
@@ -26,7 +25,7 @@ from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, R
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.memory import watch as watch_memory
-from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics, ServerMemoryCollector
+from crosstape.bus.prometheus import PrometheusPublisherMetrics, PrometheusReaderMetrics, server_memory
 from crosstape.settings import Settings
 from crosstape.telemetry import exposed, serve
 from crosstape_aggregator.alarm import Alarm
@@ -79,10 +78,10 @@ async def run(settings: Settings) -> None:
         publisher = Publisher(client, keys, settings.bus, producer=PRODUCER, metrics=PrometheusPublisherMetrics())
         service = Aggregator(settings, client, keys, board, publisher)
         try:
-            with exposed(BoardText(lambda: [board])), closing(ServerMemoryCollector()) as memory:
+            with exposed(BoardText(lambda: [board])):
                 async with serve(settings.telemetry, service.ready), asyncio.TaskGroup() as tasks:
                     tasks.create_task(publisher.run(), name="aggregator.publish")
-                    tasks.create_task(watch_memory(client, memory.tell), name="aggregator.memory")
+                    tasks.create_task(watch_memory(client, server_memory().tell), name="aggregator.memory")
                     tasks.create_task(service.run(), name="aggregator.run")
         finally:
             await publisher.drain(settings.run.drain_s)

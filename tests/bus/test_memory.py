@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from crosstape.bus import connect
 from crosstape.bus.memory import Memory, together, watch
-from crosstape.bus.prometheus import ServerMemoryCollector
+from crosstape.bus.prometheus import server_memory
 from crosstape.settings import BusSettings
 from tests.waiting import wait_until
 
@@ -30,6 +30,7 @@ async def watching(settings: BusSettings) -> AsyncIterator[list[Memory | None]]:
             task.cancel()
             await asyncio.wait({task})
         assert task.cancelled()
+    assert told[-1] is None, "who asks no more, knows no more"
 
 
 async def test_a_server_says_what_it_uses(client: Redis, valkey: str) -> None:
@@ -87,7 +88,8 @@ def test_primaries_are_added_up(answers: list[dict[str, object]], memory: Memory
 def test_nothing_is_exported_while_nothing_is_known() -> None:
     """A 0 would say that the server is empty."""
     registry = CollectorRegistry()
-    collector = ServerMemoryCollector(registry)
+    collector = server_memory(registry)
+    assert server_memory(registry) is collector
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") is None
 
     collector.tell(Memory(5, 10))
@@ -96,5 +98,3 @@ def test_nothing_is_exported_while_nothing_is_known() -> None:
 
     collector.tell(None)
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") is None
-    collector.close()
-    assert list(registry.collect()) == []

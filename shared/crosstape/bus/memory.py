@@ -30,8 +30,8 @@ async def read(client: Client) -> Memory | None:
     """What the server says; None when its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` when it refuses."""
     if isinstance(client, RedisCluster):
         await client.initialize()
-        answers = await ask(client, "INFO", "memory", target_nodes=RedisCluster.PRIMARIES)
-        return together(list(answers.values()))
+        primaries = client.get_primaries()
+        return together(await asyncio.gather(*(ask(client, "INFO", "memory", target_nodes=node) for node in primaries)))
     return together([await ask(client, "INFO", "memory")])
 
 

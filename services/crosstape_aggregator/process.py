@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any, Final
 
 import structlog
@@ -16,7 +15,7 @@ from crosstape.bus.claim import claim
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.memory import watch as watch_memory
-from crosstape.bus.prometheus import PrometheusPublisherMetrics, ServerMemoryCollector
+from crosstape.bus.prometheus import PrometheusPublisherMetrics, server_memory
 from crosstape.bus.usable import usable
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings
@@ -44,11 +43,11 @@ async def run(settings: Settings) -> None:
     run_dir(settings.run)
     async with connect(settings.bus) as client:
         process = Process(settings, client)
-        with exposed(BoardText(process.boards)), closing(ServerMemoryCollector()) as memory:
+        with exposed(BoardText(process.boards)):
             async with serve(settings.telemetry, process.ready):
                 await usable(client, process.keys, settings.bus, producer=SERVICE)
                 async with asyncio.TaskGroup() as tasks:
-                    watching = tasks.create_task(watch_memory(client, memory.tell), name="aggregator.memory")
+                    watching = tasks.create_task(watch_memory(client, server_memory().tell), name="aggregator.memory")
                     try:
                         await process.keeper.run()
                     finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,9 +15,12 @@ from structlog.testing import capture_logs
 
 from crosstape.bus import connect
 from crosstape.bus.memory import Memory, together, watch
-from crosstape.bus.prometheus import ServerMemoryCollector
+from crosstape.bus.prometheus import server_memory
+from crosstape.embedded import EmbeddedServer
 from crosstape.settings import BusSettings
 from tests.waiting import wait_until
+
+CLUSTERED = {"cluster-enabled": "yes", "maxmemory": "32mb"}
 
 
 @contextlib.asynccontextmanager
@@ -30,6 +35,7 @@ async def watching(settings: BusSettings) -> AsyncIterator[list[Memory | None]]:
             task.cancel()
             await asyncio.wait({task})
         assert task.cancelled()
+    assert told[-1] is None, "who asks no more, knows no more"
 
 
 async def test_a_server_says_what_it_uses(client: Redis, valkey: str) -> None:
@@ -44,6 +50,27 @@ async def test_a_server_says_what_it_uses(client: Redis, valkey: str) -> None:
             await wait_until(lambda: told[-1] is not None and told[-1].limit == 1 << 30, what="the limit is seen")
         finally:
             await client.config_set("maxmemory", 0)
+
+
+async def test_the_primaries_of_a_cluster_are_asked(tmp_path: Path) -> None:
+    """Each of them, and added up."""
+    async with AsyncExitStack() as stack:
+        servers = [EmbeddedServer(tmp_path / str(number), port=0, options=CLUSTERED) for number in range(2)]
+        for number, server in enumerate(servers):
+            await server.start()
+            stack.push_async_callback(server.stop)
+            node = await stack.enter_async_context(Redis.from_url(server.tcp_url))
+            slots = (0, 8191) if number == 0 else (8192, 16383)
+            await node.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)  # type: ignore[no-untyped-call]
+            await node.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)  # type: ignore[no-untyped-call]
+
+        async def agree() -> bool:
+            return b"cluster_known_nodes:2" in (info := await node.execute_command("CLUSTER", "INFO")) and b"cluster_state:ok" in info  # type: ignore[no-untyped-call]
+
+        await wait_until(agree, what="the two are one cluster", timeout_s=60)
+        settings = BusSettings(url=servers[0].tcp_url.replace("redis://", "redis+cluster://"), partitions=4)
+        async with watching(settings) as told:
+            await wait_until(lambda: told[-1:] != [] and told[-1] is not None and told[-1].limit == 64 << 20, what="both have answered")
 
 
 async def test_a_refusal_is_said_once(client: Redis, valkey: str) -> None:
@@ -87,7 +114,8 @@ def test_primaries_are_added_up(answers: list[dict[str, object]], memory: Memory
 def test_nothing_is_exported_while_nothing_is_known() -> None:
     """A 0 would say that the server is empty."""
     registry = CollectorRegistry()
-    collector = ServerMemoryCollector(registry)
+    collector = server_memory(registry)
+    assert server_memory(registry) is collector
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") is None
 
     collector.tell(Memory(5, 10))
@@ -96,5 +124,3 @@ def test_nothing_is_exported_while_nothing_is_known() -> None:
 
     collector.tell(None)
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") is None
-    collector.close()
-    assert list(registry.collect()) == []

@@ -30,8 +30,8 @@ async def read(client: Client) -> Memory | None:
     """What the server says; None when its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` when it refuses."""
     if isinstance(client, RedisCluster):
         await client.initialize()
-        answers = await ask(client, "INFO", "memory", target_nodes=RedisCluster.PRIMARIES)
-        return together(list(answers.values()))
+        primaries = client.get_primaries()
+        return together(await asyncio.gather(*(ask(client, "INFO", "memory", target_nodes=node) for node in primaries)))
     return together([await ask(client, "INFO", "memory")])
 
 
@@ -46,18 +46,21 @@ def together(answers: list[Mapping[str, Any]]) -> Memory | None:
 
 
 async def watch(client: Client, tell: Callable[[Memory | None], None], *, every_s: float = EVERY_S) -> None:
-    """Tell what the server says, again and again until cancelled; None while it does not. That it refuses is logged once."""
+    """Tell what the server says, again and again until cancelled; None while it does not, and at the end. A refusal is logged once."""
     refused = False
-    while True:
-        memory = None
-        try:
-            memory = await read(client)
-        except ResponseError as exc:
-            if not refused:
-                log.warning("bus.memory_unknown", reason=str(exc))
-            refused = True
-        except UNAVAILABLE:
-            pass  # whoever publishes says so
-        tell(memory)
-        raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
-        await asyncio.sleep(every_s)
+    try:
+        while True:
+            memory = None
+            try:
+                memory = await read(client)
+            except ResponseError as exc:
+                if not refused:
+                    log.warning("bus.memory_unknown", reason=str(exc))
+                refused = True
+            except UNAVAILABLE:
+                pass  # whoever publishes says so
+            tell(memory)
+            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
+            await asyncio.sleep(every_s)
+    finally:
+        tell(None)

@@ -118,16 +118,11 @@ class PrometheusReaderMetrics(ReaderMetrics):
 
 
 class ServerMemoryCollector(Collector):
-    """The server's memory, as last told; nothing while it is not known. `close` it when nobody tells any more."""
+    """The server's memory, as last told; nothing while it is not known. One for a registry: see `server_memory`."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._memory: Memory | None = None
-        self._registry = registry
         registry.register(self)
-
-    def close(self) -> None:
-        """Export nothing more."""
-        self._registry.unregister(self)
 
     def tell(self, memory: Memory | None) -> None:
         """What the server says now; None: nothing."""
@@ -146,3 +141,7 @@ class ServerMemoryCollector(Collector):
             for family, value in zip(self.describe(), self._memory, strict=True):
                 family.add_metric((), value)
                 yield family
+
+
+server_memory = functools.cache(ServerMemoryCollector)
+"""The one of a registry, which all who ask the server tell."""

@@ -247,18 +247,19 @@ class Lane:
     def _spooled_batch(self, spool: Spool, chunk: Chunk) -> Batch | None:
         """These entries, by stream; those that are no event of ours are lost, as are those that could not be read."""
         chunks: dict[Stream, list[Event]] = {}
-        lost, entries, before_ts = chunk.lost, 0, self._spooled_ts or spool.file.header.id
+        lost, entries, before_ts = 0, 0, 0
         for payload in chunk.payloads:
             try:
                 event = decode(payload)
                 chunks.setdefault(self._publisher.stream(event), []).append(event)
             except (msgspec.MsgspecError, BusError):  # of another version, or of another venue
                 lost += 1
+                before_ts = before_ts or self._spooled_ts
                 continue
             entries += 1
             self._spooled_ts = event.received_ts
-        if lost:
-            self._publisher.damaged(lost, before_ts)
+        if lost or chunk.lost:
+            self._publisher.damaged(lost + chunk.lost, before_ts or self._spooled_ts or spool.file.header.id)
         if not chunks:
             return None
         batch = self._batch(chunk.end)
@@ -293,8 +294,9 @@ class Lane:
             said = await self._publisher.health.ask(lambda: ask(client, "HMGET", self._cursor, "spool", "prior_epoch", "prior_batch"), self)
             if unknown := await spool.settle(*said):
                 self._publisher.damaged(unknown, spool.file.header.id)
-            if spool.file.torn:
-                self._publisher.damaged(None, spool.file.header.id, torn=spool.file.torn)
+        if spool.file.torn:
+            self._publisher.damaged(None, spool.file.header.id, torn=spool.file.torn)
+            spool.file.torn = 0
         spool.adopted = True
         if spool.file.unread and not spool.active:
             self._publisher.tighten()

@@ -74,7 +74,7 @@ class Spool:
         self._freed = freed
         self._changed = changed
         self._retry_at = 0.0
-        self._failing = False
+        self._failing: set[str] = set()
         self._full = False
         self._closed = False
         self._scheduled = False
@@ -168,9 +168,7 @@ class Spool:
             return False
         for _ in range(count):
             self.backlog.popleft()
-        if self._failing:
-            self._failing = False
-            log.info("bus.spool_well", spool=str(self.file.directory))
+        self._well("use")
         self._unsynced.set()
         self._metrics.spooled(count)
         self._freed(count)
@@ -237,12 +235,21 @@ class Spool:
         self._changed()
 
     def failed(self, exc: OSError) -> None:
-        """Said once until it works again, and counted each time."""
+        """The disk did not do it: nothing is tried for a while."""
         self._retry_at = time.monotonic() + RETRY_S
+        self._ill("use", exc)
+
+    def _ill(self, what: str, exc: OSError) -> None:
+        """Said once until it works again, and counted each time."""
         self._metrics.spool_error()
-        if not self._failing:
-            self._failing = True
-            log.error("bus.spool_failed", spool=str(self.file.directory), reason=f"{type(exc).__name__}: {exc.strerror or exc}")
+        if what not in self._failing:
+            self._failing.add(what)
+            log.error("bus.spool_failed", spool=str(self.file.directory), what=what, reason=f"{type(exc).__name__}: {exc.strerror or exc}")
+
+    def _well(self, what: str) -> None:
+        if what in self._failing:
+            self._failing.remove(what)
+            log.info("bus.spool_well", spool=str(self.file.directory), what=what)
 
     async def run(self) -> None:
         """Bring what is written to the disk, as the policy says, until cancelled."""
@@ -254,7 +261,9 @@ class Spool:
             try:
                 await asyncio.to_thread(self.file.sync)
             except OSError as exc:
-                self.failed(exc)
+                self._ill("sync", exc)
+            else:
+                self._well("sync")
 
     def close(self) -> None:
         """Leave it, with what is in it, to a successor. Blocks for an fsync, if the policy has any."""
@@ -262,7 +271,7 @@ class Spool:
             try:
                 self.file.sync()
             except OSError as exc:
-                self.failed(exc)
+                self._ill("sync", exc)
         self._closed = self.adopted = True
         self._leave()
 

@@ -159,7 +159,7 @@ class SpoolFile:
         if self.size + HEADER_BYTES + len(block) > self.bound:
             return False
         last = self._segments[-1] if self._segments else None
-        if self._fd is None or last is None or last.size + len(block) > self._segment_bytes:
+        if self._fd is None or last is None or (last.count and last.size + len(block) > self._segment_bytes):
             last = self._begin_segment()
         try:
             self._write(block)
@@ -242,6 +242,8 @@ class SpoolFile:
 
     def _begin_segment(self) -> Segment:
         self._end_segment()
+        if self._segments and not self._segments[-1].count:  # what was to be its first entry could not be written
+            self.size -= self._segments.pop().size
         path = self.directory / f"{self.written_to:020d}{SUFFIX}"
         # What a file of this name could hold is less than one entry.
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)

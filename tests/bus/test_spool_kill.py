@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,9 +102,19 @@ class World:
             producer.process.kill()
         await producer.process.wait()
 
+    def has_spooled(self, wanted: int, producer: Producer) -> bool:
+        """Whether the spool has so many bytes, or cannot have more."""
+        over = producer.done or producer.process.returncode is not None
+        return over or self.spooled() >= min(wanted, self._spool_bytes * 9 // 10)
+
     def spooled(self) -> int:
         """Bytes in the spool."""
         return sum(file.stat().st_size for file in self.spool.rglob("*.spool") if file.exists())
+
+
+def claimed(producer: Producer) -> bool:
+    """Whether it has begun to publish."""
+    return producer.began is not None or producer.done
 
 
 async def check(client: Redis) -> None:
@@ -139,19 +150,11 @@ async def test_every_trade_is_there_once_or_told(tmp_path: Path, seed: int, spoo
             if producer is None:
                 producer = await world.start()
                 stack.push_async_callback(world.kill, producer)
-            now = producer
-            await wait_until(lambda now=now: now.began is not None or now.done, what="it has claimed", timeout_s=60)
+            await wait_until(partial(claimed, producer), what="it has claimed", timeout_s=60)
             await asyncio.sleep(chance.uniform(0, 0.3))  # a moment that nothing announces
             await world.kill_server()
-            before = world.spooled()
-            wanted = chance.choice([0, 1, 100_000, 400_000])
-            await wait_until(
-                lambda now=now, want=before + wanted: (
-                    now.done or now.process.returncode is not None or world.spooled() >= want or _full(world)
-                ),
-                what="it is spooled",
-                timeout_s=60,
-            )
+            wanted = world.spooled() + chance.choice([0, 1, 100_000, 400_000])
+            await wait_until(partial(world.has_spooled, wanted, producer), what="it is spooled", timeout_s=60)
             if chance.random() < 0.7:
                 await world.kill(producer)
                 producer = None
@@ -170,7 +173,3 @@ async def test_every_trade_is_there_once_or_told(tmp_path: Path, seed: int, spoo
         async with Redis.from_url(world.server.url) as client:
             await check(client)
         assert not world.spooled()
-
-
-def _full(world: World) -> bool:
-    return world._spool_bytes == LITTLE and world.spooled() > LITTLE * 9 // 10

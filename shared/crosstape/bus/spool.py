@@ -31,7 +31,11 @@ from crosstape.bus.spool_file import Chunk, SpoolFile
 from crosstape_schemas import Event, encode
 
 TURN: Final = 1_000
-"""Events go to the file in blocks of so many at most: about 1 ms."""
+BLOCK_BYTES: Final = 256 << 10
+"""Events go to the file in blocks of about so many at most: 1 ms."""
+
+BLOCKS: Final = 32
+"""And a block is no greater part of the bound than this, or it might never fit."""
 
 RETRY_S: Final = 1.0
 """After an error of the disk, or another process's lock, nothing is tried for so long."""
@@ -69,13 +73,14 @@ class Spool:
         """Entries up to this count are a predecessor's."""
         self.backlog: deque[Event] = deque()
         """In memory, to be written: in order."""
+        self._block_bytes = min(BLOCK_BYTES, bound // BLOCKS)
         self._sync = sync
         self._metrics = metrics
         self._freed = freed
         self._changed = changed
         self._retry_at = 0.0
         self._failing: set[str] = set()
-        self._full = False
+        self._full_at: int | None = None  # its size when there was no room for more
         self._closed = False
         self._scheduled = False
         self._unsynced = asyncio.Event()
@@ -156,16 +161,26 @@ class Spool:
         count = min(most, len(self.backlog))
         if not count or not self.file.bound or time.monotonic() < self._retry_at:
             return False
+        if self._full_at is not None and self.file.size >= self._full_at:
+            return False
+        block, size = [], 0
+        for event in islice(self.backlog, count):
+            block.append(encode(event))
+            size += len(block[-1])
+            if size > self._block_bytes:
+                break
+        count = len(block)
         try:
-            fits = self.file.append([encode(event) for event in islice(self.backlog, count)])
+            fits = self.file.append(block)
         except OSError as exc:
             self.failed(exc)
             return False
         if not fits:
-            if not self._full:
-                self._full = True
+            if self._full_at is None:
                 log.warning("bus.spool_full", spool=str(self.file.directory), entries=self.file.unread, bound=self.file.bound)
+            self._full_at = self.file.size
             return False
+        self._full_at = None
         for _ in range(count):
             self.backlog.popleft()
         self._well("use")
@@ -225,7 +240,6 @@ class Spool:
             return
         try:
             self.file.use(index)
-            self._full = False
         except OSError as exc:
             self.failed(exc)
         if not self.active and self.file.used_to >= self.file.written_to:

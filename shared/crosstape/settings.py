@@ -199,7 +199,8 @@ class RunSettings(Section, frozen=True):
     """Where a run keeps its files."""
 
     dir: str = ""
-    """Sockets, the embedded server's data, the cache of instruments, spools; empty: `$XDG_STATE_HOME/crosstape` (`~/.local/state/crosstape`)."""
+    """Sockets, the embedded server's data, the cache of instruments, spools; empty: `$XDG_STATE_HOME/crosstape`
+    (`~/.local/state/crosstape`)."""
     drain_s: Positive = 10.0
     """Longest wait for what is pending at the end."""
 

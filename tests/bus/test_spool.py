@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
+from crosstape.bus.spool_file import SpoolFile
 from crosstape.embedded import EmbeddedServer
 from crosstape.errors import Superseded
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Gap, GapCause, Keys, Status, Trade
@@ -336,6 +337,30 @@ async def test_one_that_was_superseded_lets_its_successor_have_it(client: Redis,
     events = await on_tape(client)
     assert trade_ids(events) == whole(500)
     assert {event.epoch for event in events} == {second.epoch}
+
+
+async def test_a_spool_that_nobody_lets_go_of_is_left(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while the service goes on without it, and says so; the next start finds it."""
+    monkeypatch.setattr("crosstape.bus.lane.LOCK_S", 0.1)
+    monkeypatch.setattr("crosstape.bus.spool.RETRY_S", 0.0)
+    counts = Counts()
+    async with proxy(valkey) as net:
+        await left_behind(net, tmp_path, 100)
+        held = SpoolFile(tmp_path / "0-of-1", 1 << 20)
+        assert held.open()
+        with structlog.testing.capture_logs() as logs:
+            async with publishing(fast(net.url, pending=10), spool=tmp_path, metrics=counts) as publisher:
+                async with asyncio.timeout(20):
+                    await publisher.claimed()
+                publisher.publish(trade(101))
+                assert await publisher.drain(5)
+        held.close()
+        assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["bus.spool_failed", "bus.spool_left"]
+        async with publishing(fast(net.url), spool=tmp_path) as publisher:
+            async with asyncio.timeout(20):
+                await publisher.claimed()
+    assert trade_ids(await on_tape(client)) == [101, *whole(100)]
+    assert counts.of["spool errors"]
 
 
 async def test_a_full_disk_ends_nothing(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(partition)}:streams"
 
     def cursor(self, producer: str, partition: int = 0) -> str:
-        """Hash `epoch`, `batch`, `spool`: how much of a producer's batches and of its spool is on the tape: `tape:cursor:connector.binance`."""
+        """Hash `epoch`, `batch`, `spool`: what of a producer's batches and spool is on the tape: `tape:cursor:connector.binance`."""
         return f"{self._root(partition)}:cursor:{producer}"
 
     def parse(self, stream: str) -> tuple[str, str] | None:

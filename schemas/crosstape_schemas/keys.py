@@ -50,7 +50,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(partition)}:streams"
 
     def cursor(self, producer: str, partition: int = 0) -> str:
-        """Hash `epoch`, `batch`: the last batch of a producer that is on the tape: `tape:cursor:connector.binance`."""
+        """Hash `epoch`, `batch`, `spool`: what of a producer's batches and spool is on the tape: `tape:cursor:connector.binance`."""
         return f"{self._root(partition)}:cursor:{producer}"
 
     def lease(self, producer: str) -> str:

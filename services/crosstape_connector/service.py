@@ -7,7 +7,7 @@ import difflib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any, Final
 
 import aiohttp
@@ -65,14 +65,16 @@ async def run(settings: Settings, venue: str) -> None:
         raise SettingsError(f"venues.{venue}: not in the settings")
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
-    cache = Cache(run_dir(settings.run) / "instruments" / f"{venue}.json")
+    own_dir = run_dir(settings.run)
+    cache = Cache(own_dir / "instruments" / f"{venue}.json")
+    producer = f"connector.{venue}"
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with (
         connect(settings.bus) as client,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         _capturing(settings, venue, next(iter(ws_urls.values()))) as capture,
     ):
-        publisher = Publisher(client, keys, settings.bus, producer=f"connector.{venue}", metrics=bus_metrics())
+        publisher = Publisher(client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=own_dir / "spool" / producer)
         connector = Connector(
             venue=found,
             own=own,
@@ -84,7 +86,7 @@ async def run(settings: Settings, venue: str) -> None:
             cache=cache,
             capture=capture,
         )
-        with connector.measured():
+        with closing(publisher), connector.measured():
             async with telemetry.serve(settings.telemetry, connector.ready):
                 await usable(client, keys, settings.bus, producer=publisher.producer)
                 await connector.run()

@@ -96,7 +96,14 @@ class BusSettings(Section, frozen=True):
     batch: Count = 1_024
     """Entries in one script call at most; a call is one pause of the server."""
     pending: Count = 200_000
-    """Events kept in memory while the server is away; beyond, quotes, books and tickers conflate and the rest is dropped and counted."""
+    """Events kept in memory while the server is away; beyond, quotes, books and tickers conflate and a connector's other events go to the
+    spool, a file in `run.dir`."""
+    spool_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024 * 1024 * 1024
+    """How much the spool of one connector may take; beyond, events are dropped, counted and reported. 0: nothing is spooled."""
+    spool_sync: Literal["never", "second", "always"] = "second"
+    """When the spool is forced to the disk. A killed process loses nothing of it in any case. When the machine loses power, what the system
+    had not written by itself is lost (`never`: often half a minute), or the last second (`second`), or what the disk was still
+    writing (`always`)."""
     retransmit_s: NotNegative = 5.0
     """How far back acknowledged batches are kept for a server that loses them."""
     retransmit_bytes: Count = 64 * 1024 * 1024
@@ -202,7 +209,8 @@ class RunSettings(Section, frozen=True):
     """Where a run keeps its files."""
 
     dir: str = ""
-    """Sockets, the embedded server's data, the cache of instruments; empty: `$XDG_STATE_HOME/crosstape` (`~/.local/state/crosstape`)."""
+    """Sockets, the embedded server's data, the cache of instruments, spools; empty: `$XDG_STATE_HOME/crosstape`
+    (`~/.local/state/crosstape`)."""
     drain_s: Positive = 10.0
     """Longest wait for what is pending at the end."""
 

@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -61,6 +62,18 @@ class Counts(PublisherMetrics):
         """Counted."""
         self.of["retransmitted"] += entries
 
+    def spooled(self, entries: int) -> None:
+        """Counted."""
+        self.of["spooled"] += entries
+
+    def spool(self, size: int, entries: int) -> None:
+        """As it stands."""
+        self.of["spool bytes"], self.of["spool entries"] = size, entries
+
+    def spool_error(self) -> None:
+        """Counted."""
+        self.of["spool errors"] += 1
+
     def reconnected(self, seconds: float) -> None:
         """Counted."""
         self.of["reconnected"] += 1
@@ -73,15 +86,21 @@ def fast(url: str, **changes: Any) -> BusSettings:
 
 @contextlib.asynccontextmanager
 async def publishing(
-    settings: BusSettings, *, producer: str = "connector.binance", metrics: PublisherMetrics | None = None, keys: Keys = KEYS
+    settings: BusSettings,
+    *,
+    producer: str = "connector.binance",
+    metrics: PublisherMetrics | None = None,
+    keys: Keys = KEYS,
+    spool: Path | None = None,
 ) -> AsyncIterator[Publisher]:
     """A publisher that runs for the length of the block."""
     async with connect(settings) as client, asyncio.TaskGroup() as group:
-        publisher = Publisher(client, keys, settings, producer=producer, metrics=metrics)
+        publisher = Publisher(client, keys, settings, producer=producer, metrics=metrics, spool=spool)
         task = group.create_task(publisher.run())
         try:
             yield publisher
         finally:
+            publisher.close()
             task.cancel()
 
 

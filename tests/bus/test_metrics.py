@@ -37,6 +37,18 @@ async def test_entries_are_counted_on_both_sides(client: Redis, valkey: str) -> 
     }
 
 
+def test_the_spool_is_measured_from_the_start() -> None:
+    """An alert on a metric that is not there yet would say nothing."""
+    registry = CollectorRegistry()
+    metrics = PrometheusPublisherMetrics(registry)
+    names = ("spool_bytes", "spool_entries", "spooled_total", "spool_errors_total")
+    assert [registry.get_sample_value(f"crosstape_bus_{name}") for name in names] == [0, 0, 0, 0]
+    metrics.spooled(3)
+    metrics.spool(100, 2)
+    metrics.spool_error()
+    assert [registry.get_sample_value(f"crosstape_bus_{name}") for name in names] == [100, 2, 3, 1]
+
+
 def test_the_library_needs_no_metrics_library() -> None:
     """A strategy installs `crosstape`, not `crosstape[services]`."""
     code = (

@@ -2,6 +2,9 @@
 
 A batch keeps its number and its content however often it is sent, so a retry writes nothing twice. The server says where its cursor stands
 when that is not where the batch follows on: it has lost data, and gets again what is still in the ring.
+
+With a spool that has something in it, a batch of spooled entries and one of what waits in memory take turns: what happened while the
+server was away must not hold up the states of now.
 """
 
 from __future__ import annotations
@@ -17,13 +20,16 @@ import msgspec
 import structlog
 from redis.exceptions import NoScriptError
 
+from crosstape.bus.batch import Batch, Group
 from crosstape.bus.connection import ask, ask_raw
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.script import WRITE, WRITE_SHA, Failure, Refused, Written, parse_write
+from crosstape.bus.spool import Spool
+from crosstape.bus.spool_file import Chunk
 from crosstape.bus.stream import Stream
 from crosstape.bus.wire import wire
-from crosstape.errors import Superseded
-from crosstape_schemas import VENUE_WIDE, Event, GapCause, decode, stamp
+from crosstape.errors import BusError, Superseded
+from crosstape_schemas import VENUE_WIDE, Event, GapCause, decode
 
 if TYPE_CHECKING:
     from crosstape.bus.publisher import Publisher
@@ -31,42 +37,20 @@ if TYPE_CHECKING:
 BATCH_BYTES: Final = 1 << 20
 """A batch is closed after the stream that takes it past this: long deltas must not make one call of many megabytes."""
 
+LOCK_S: Final = 10.0
+"""How long a predecessor, which is told to stop as soon as it writes, may take to let go of the spool."""
+
+LOCK_POLL_S: Final = 0.05
+
 log = structlog.get_logger()
-
-
-class Group:
-    """Consecutive entries of one stream in one batch."""
-
-    __slots__ = ("count", "first", "from_ts", "stream", "to_ts")
-
-    def __init__(self, stream: Stream, first: int, chunk: list[Event]) -> None:
-        self.stream = stream
-        self.first = first
-        self.count = len(chunk)
-        self.from_ts = chunk[0].received_ts
-        self.to_ts = chunk[-1].received_ts
-
-
-class Batch:
-    """One script call, as it is sent and, if need be, sent again."""
-
-    __slots__ = ("args", "entries", "groups", "keys", "number", "size", "written_at")
-
-    def __init__(self, number: int, *, keys: list[bytes], args: list[bytes], groups: list[Group], entries: int, size: int) -> None:
-        self.number = number
-        self.keys = keys
-        self.args = args
-        self.groups = groups
-        self.entries = entries
-        self.size = size
-        self.written_at = 0.0
 
 
 class Lane:
     """Writes the streams of one partition. `dirty` are those with something pending, in the order in which they got it."""
 
-    def __init__(self, publisher: Publisher, partition: int) -> None:
+    def __init__(self, publisher: Publisher, partition: int, spool: Spool | None = None) -> None:
         settings = publisher.settings
+        self.spool = spool
         self.dirty: list[Stream] = []
         self.wake = asyncio.Event()
         self.streams: list[Stream] = []
@@ -78,13 +62,14 @@ class Lane:
         self._epoch = str(publisher.epoch).encode()
         self._cap = settings.batch
         self._writing = asyncio.Lock()
-        self._number = 1
+        self._number = 0
         # The first batch is empty: it claims the cursor, so that a predecessor that still runs is told to stop before we write, or read
         # what it wrote last.
-        self._in_flight: Batch | None = Batch(
-            1, keys=[self._cursor, self._registry], args=[self._epoch, b"1", b""], groups=[], entries=0, size=0
-        )
+        self._in_flight: Batch | None = self._batch()
         self.claimed = asyncio.Event()
+        """Set when no predecessor can write any more, and what it left in the spool is on the tape."""
+        self._spooled_last = False
+        self._spooled_ts = 0
         self._ring: deque[Batch] = deque()
         self._ring_size = 0
         self._ring_s = settings.retransmit_s
@@ -102,28 +87,64 @@ class Lane:
     @property
     def waiting(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.dirty) or self._in_flight is not None
+        return bool(self.dirty) or self._in_flight is not None or (self.spool is not None and self.spool.waiting)
 
     async def write_next(self) -> None:
         """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call. Raises `Superseded`."""
         async with self._writing:  # one call in flight, though `run` and `drain` may both want to
             batch = self._in_flight
             if batch is None:
-                if not self.dirty:
-                    return
-                batch = self._in_flight = self._next()
+                if self.spool is not None and self.spool.waiting:
+                    batch = await self._next_spooled(self.spool)
+                if batch is None:
+                    if not self.dirty:
+                        return
+                    batch = self._next()
+                self._in_flight = batch
             await self._deliver(batch)
             self._in_flight = None
-            self.claimed.set()
+            if self.spool is None:
+                self.claimed.set()
+            elif batch.spooled_to:
+                self._used(self.spool, batch.spooled_to)
             self._publisher.acknowledge(batch.entries)
 
-    def _next(self) -> Batch:
-        """Number what waits, up to the cap, and encode it. The cost of an entry is paid here, and is most of what it costs at all."""
+    def begin_spool(self) -> bool:
+        """From now on what happens goes through the spool, what waits in memory first: whether it does."""
+        spool = self.spool
+        if spool is None or spool.active:
+            return spool is not None
+        flying = self._in_flight
+        carried = [] if flying is None or flying.spooled_to else flying.happenings()
+        if not spool.begin(carried, self._publisher.epoch, flying.number if flying else 0):
+            return False
+        self._through_spool(spool)
+        return True
+
+    def _through_spool(self, spool: Spool) -> None:
+        spool.active = True
+        for stream in self.dirty:
+            if not stream.conflates:
+                spool.backlog.extend(stream.pending)
+                stream.pending = []
+        self.dirty = [stream for stream in self.dirty if stream.pending]
+        spool.schedule()
+        self.wake.set()
+
+    def _batch(self, spooled_to: int = 0) -> Batch:
+        """The next one, still empty."""
         self._number += 1
-        keys = [self._cursor, self._registry]
-        args = [self._epoch, b"%d" % self._number, b""]
-        groups: list[Group] = []
-        room, size, at = self._cap, 0, 0
+        position = b""
+        if self.spool is not None:
+            position = self.spool.position_at(spooled_to) if spooled_to else self.spool.position
+        return Batch(
+            self._number, cursor=self._cursor, registry=self._registry, epoch=self._epoch, position=position, spooled_to=spooled_to
+        )
+
+    def _next(self) -> Batch:
+        """A batch of what waits, up to the cap."""
+        batch = self._batch()
+        room, at = self._cap, 0
         dirty, epoch = self.dirty, self._publisher.epoch
         for at, stream in enumerate(dirty, 1):  # noqa: B007
             chunk = stream.pending
@@ -132,23 +153,97 @@ class Lane:
                 del chunk[room:]
             else:
                 stream.pending = []
-            first = stream.seq + 1
-            entries = [stamp(event, epoch, seq) for seq, event in enumerate(chunk, first)]
-            count = len(entries)
-            stream.seq += count
-            room -= count
-            pairs = stream.last_pairs(chunk)
-            keys += (stream.key, stream.last_key)
-            args += (stream.max_length, b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
-            args += entries
-            groups.append(Group(stream, first, chunk))
-            size += sum(map(len, entries))
-            if not room or size > BATCH_BYTES:
+            batch.add(stream, chunk, epoch)
+            room -= len(chunk)
+            if not room or batch.size > BATCH_BYTES:
                 break
         self.dirty = dirty[at:]
-        if groups[-1].stream.pending:
-            self.dirty.append(groups[-1].stream)
-        return Batch(self._number, keys=keys, args=args, groups=groups, entries=self._cap - room, size=size)
+        last = batch.groups[-1].stream
+        if last.pending:
+            self.dirty.append(last)
+        return batch
+
+    async def _next_spooled(self, spool: Spool) -> Batch | None:
+        """The next batch of what was spooled, if it is its turn."""
+        if not spool.adopted or not spool.settled:
+            await self._adopt(spool)
+        if not spool.active:
+            return None
+        self._spooled_last = not self._spooled_last
+        if self.dirty and not self._spooled_last:
+            return None
+        stuck = not spool.file.unread and not spool.spill()  # else what waits for the file, which is no better than memory, goes past it
+        chunk = await spool.read(self._cap, BATCH_BYTES)
+        batch = None
+        if not spool.active:  # it was left meanwhile
+            return None
+        if chunk is not None:
+            spool.file.take(chunk)
+            batch = self._spooled_batch(spool, chunk)
+        if not spool.file.unread and (stuck or len(spool.backlog) <= self._cap):
+            self._past_spool(spool)
+        if batch is None and chunk is not None:
+            self._used(spool, chunk.end)
+        return batch
+
+    def _spooled_batch(self, spool: Spool, chunk: Chunk) -> Batch | None:
+        """These entries, by stream; those that are no event of ours are lost, as are those that could not be read."""
+        chunks: dict[Stream, list[Event]] = {}
+        lost, entries, before_ts = 0, 0, 0
+        for payload in chunk.payloads:
+            try:
+                event = decode(payload)
+                chunks.setdefault(self._publisher.stream(event), []).append(event)
+            except (msgspec.MsgspecError, BusError):  # of another version, or of another venue
+                lost += 1
+                before_ts = before_ts or self._spooled_ts
+                continue
+            entries += 1
+            self._spooled_ts = event.received_ts
+        if lost or chunk.lost:
+            self._publisher.damaged(lost + chunk.lost, before_ts or self._spooled_ts or spool.file.header.id)
+        if not chunks:
+            return None
+        batch = self._batch(chunk.end)
+        for stream, events in chunks.items():
+            batch.add(stream, events, self._publisher.epoch)
+        self._publisher.take_room(entries)
+        return batch
+
+    def _past_spool(self, spool: Spool) -> None:
+        """What is in the file is on its way; what comes now follows it in memory."""
+        for event in spool.end():
+            stream = self._publisher.stream(event)
+            if not stream.pending:
+                self.dirty.append(stream)
+            stream.pending.append(event)
+
+    def _used(self, spool: Spool, index: int) -> None:
+        spool.use(index)
+        if not self.claimed.is_set() and (not spool.file.opened or spool.file.used_to >= spool.inherited_to):
+            self.claimed.set()
+
+    async def _adopt(self, spool: Spool) -> None:
+        """Now that a predecessor cannot write to the server any more, find what it left in the spool, behind what is on the tape of it."""
+        deadline = time.monotonic() + LOCK_S
+        while not spool.file.opened and spool.exists() and not spool.open():
+            if time.monotonic() > deadline:  # it has not ended, or the disk is no good: what it left waits for our successor
+                log.error("bus.spool_left", producer=self._publisher.producer, spool=str(spool.file.directory))
+                break
+            await asyncio.sleep(LOCK_POLL_S)
+        if not spool.settled:
+            client = self._publisher.client
+            said = await self._publisher.health.ask(lambda: ask(client, "HMGET", self._cursor, "spool", "prior_epoch", "prior_batch"), self)
+            if unknown := await spool.settle(*said):
+                self._publisher.damaged(unknown, spool.file.header.id)
+        if spool.file.torn:
+            self._publisher.damaged(None, spool.file.header.id, torn=spool.file.torn)
+            spool.file.torn = 0
+        spool.adopted = True
+        if spool.file.unread and not spool.active:
+            self._publisher.tighten()
+            self._through_spool(spool)
+        self._used(spool, 0)
 
     async def _deliver(self, batch: Batch) -> None:
         """Have `batch` on the tape, and before it whatever the server lost of those in the ring."""

@@ -18,6 +18,15 @@ class PublisherMetrics:
     def dropped(self, kind: str, entries: int, cause: str) -> None:
         """Entries will not be on the tape; a `Gap` of that cause reports them."""
 
+    def spooled(self, entries: int) -> None:
+        """Entries were written to the spool file."""
+
+    def spool(self, size: int, entries: int) -> None:
+        """The spool file takes so many bytes, and holds so many entries that are not on the tape."""
+
+    def spool_error(self) -> None:
+        """The spool file could not be written or read, or a part of it was damaged."""
+
     def retransmitted(self, entries: int) -> None:
         """Acknowledged entries are sent again, to a server that lost them."""
 

@@ -31,6 +31,14 @@ class _PublisherNumbers:
         for kind in KINDS:
             for cause in LOSSES:
                 self.dropped.labels(kind, cause)  # there with 0: of a series that appears with its first count, no rate shows that count
+        self.spooled = Counter("crosstape_bus_spooled", "Entries written to the spool file", registry=registry)
+        self.spool_bytes = Gauge("crosstape_bus_spool_bytes", "Size of the spool file", registry=registry)
+        self.spool_entries = Gauge(
+            "crosstape_bus_spool_entries", "Entries in the spool file that are not on the tape yet", registry=registry
+        )
+        self.spool_errors = Counter(
+            "crosstape_bus_spool_errors", "Times that the spool file could not be written or read, or was found damaged", registry=registry
+        )
         self.retransmitted = Counter("crosstape_bus_retransmitted", "Entries sent again to a server that lost them", registry=registry)
         self.reconnects = Counter("crosstape_bus_publisher_reconnects", "Times the server answered again", registry=registry)
         self.away = Counter("crosstape_bus_publisher_away_seconds", "Time without an answer", registry=registry)
@@ -77,6 +85,19 @@ class PrometheusPublisherMetrics(PublisherMetrics):
     def dropped(self, kind: str, entries: int, cause: str) -> None:
         """See `PublisherMetrics`."""
         self._numbers.dropped.labels(kind, cause).inc(entries)
+
+    def spooled(self, entries: int) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spooled.inc(entries)
+
+    def spool(self, size: int, entries: int) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spool_bytes.set(size)
+        self._numbers.spool_entries.set(entries)
+
+    def spool_error(self) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spool_errors.inc()
 
     def retransmitted(self, entries: int) -> None:
         """See `PublisherMetrics`."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -15,10 +16,11 @@ from crosstape.bus.connection import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
 from crosstape.bus.lane import Lane
 from crosstape.bus.metrics import PublisherMetrics
+from crosstape.bus.spool import Spool
 from crosstape.bus.stream import Stream
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import BusSettings
-from crosstape_schemas import Event, GapCause, Keys, decode
+from crosstape_schemas import VENUE_WIDE, Event, Gap, GapCause, Keys, decode
 from crosstape_schemas.events import KIND_OF
 
 TIGHT_ENDS: Final = 4
@@ -29,6 +31,12 @@ FLOW_BATCHES: Final = 4
 
 FLOW_POLL_S: Final = 0.05
 """How soon one that is held back notices that the server is away."""
+
+DROPPING_ENDS: Final = 16
+"""Dropping beyond the spool ends when so great a part of `pending` is free: as a segment of the spool is used."""
+
+SPILL: Final = 64
+"""Events that go to the spool to make room for one, when nothing else makes it."""
 
 REPORT_S: Final = 1.0
 """Losses are reported at most so often, so that a long trouble is told in few gaps."""
@@ -41,13 +49,22 @@ class Publisher:
 
     `publish` puts an event into memory; `run` writes what is there, in batches, one call in flight per partition. Events of one stream stay
     in order. Memory is bounded by `settings.pending` events. When they are used up, states (quote, book, ticker, cbbo) give way to the
-    newest of their stream, and of what happened (trade, delta, status, gap) the newest is dropped, counted per stream, and reported as a
+    newest of their stream; what happened (trade, delta, status, gap) goes to the spool, if there is one (`spool` is its directory), a
+    file bounded by `settings.spool_bytes`. Beyond that, or without one, the newest is dropped, counted per stream, and reported as a
     `Gap` once there is room. The newest, not the oldest: the hole then begins where the memory ends and is one per stream, dropping costs
-    nothing while the machine is already late, and what has been accepted stays accepted, which is what a spool behind `overflow` will need.
+    nothing while the machine is already late, and what has been accepted stays accepted.
     """
 
     def __init__(
-        self, client: Client, keys: Keys, settings: BusSettings, *, producer: str, metrics: PublisherMetrics | None = None, epoch: int = 0
+        self,
+        client: Client,
+        keys: Keys,
+        settings: BusSettings,
+        *,
+        producer: str,
+        metrics: PublisherMetrics | None = None,
+        spool: Path | None = None,
+        epoch: int = 0,
     ) -> None:
         self.client = client
         self.keys = keys
@@ -60,11 +77,15 @@ class Publisher:
         self.told: set[tuple[Stream, str]] = set()
         self._venue = ""
         self._streams: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
-        self._lanes = [Lane(self, partition) for partition in range(keys.partitions)]
+        self._spools: list[Spool] = []
+        self._lanes = [Lane(self, partition, self._spool(spool, partition)) for partition in range(keys.partitions)]
         self._bound = settings.pending
         self._room = settings.pending  # of the fast path: 0 while tight
         self._spare = 0  # the room there is while tight
-        self._tight = False
+        self._tight = False  # conflating, or with a spool that is not empty yet
+        self._conflating = False
+        self._dropping = False  # the spool is full, too
+        self._damages: list[tuple[int | None, int]] = []
         self._losing: set[Stream] = set()
         self._reported_at = 0.0
         self._flow_bound = min(FLOW_BATCHES * settings.batch, settings.pending // 2)
@@ -72,13 +93,19 @@ class Publisher:
 
     @property
     def pending(self) -> int:
-        """Entries that are not acknowledged: waiting or in flight."""
+        """Entries that are not acknowledged: waiting, spooled, or in flight."""
+        return self._held + sum(spool.file.unread for spool in self._spools)
+
+    @property
+    def _held(self) -> int:
+        """Those of them that are in memory."""
         return self._bound - (self._spare if self._tight else self._room)
 
     def publish(self, event: Event) -> None:
         """Put an event on the tape, soon. Never waits and never fails for load.
 
-        Raises `BusError` for an event of another venue than those before: numbers are per venue, and a publisher has one.
+        Raises `BusError` for an event of another venue than those before: numbers are per venue, and a publisher has one. Once memory is
+        used up, with a spool, it must be called from the event loop.
         """
         try:
             stream = self._streams[event.__class__][event.instrument]
@@ -104,7 +131,7 @@ class Publisher:
         """
         await asyncio.sleep(0)
         deadline = time.monotonic() + self.settings.timeout_s
-        while self.pending > self._flow_bound and self.health.well and time.monotonic() < deadline:
+        while self._held > self._flow_bound and self.health.well and time.monotonic() < deadline:
             self._flows.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLOW_POLL_S):
@@ -121,32 +148,51 @@ class Publisher:
             async with asyncio.TaskGroup() as group:
                 for partition, lane in enumerate(self._lanes):
                     group.create_task(lane.run(), name=f"bus.lane.{self.producer}.{partition}")
+                for partition, spool in enumerate(self._spools):
+                    group.create_task(spool.run(), name=f"bus.spool.{self.producer}.{partition}")
         except BaseExceptionGroup as failures:
             if (superseded := failures.subgroup(Superseded)) is not None:
+                self.close()  # what is in the spool is our successor's
                 raise _first(superseded) from None
             raise
 
     async def claimed(self) -> None:
-        """Return once no predecessor of the same name can write any more, so that `last` is the last. Needs `run`; waits for the bus."""
+        """Return once no predecessor of the same name can write any more, and what it spooled is on the tape, so that `last` is the last.
+
+        Needs `run`; waits for the bus.
+        """
         for lane in self._lanes:
             await lane.claimed.wait()  # as long as the bus is away
 
     async def drain(self, timeout_s: float) -> bool:
-        """Whether all that was published is acknowledged, within `timeout_s`. Works while `run` does, and after it was cancelled."""
+        """Whether all that was published is acknowledged, within `timeout_s`. Works while `run` does, and after it was cancelled.
+
+        What is not by then goes to the spool, for a successor: states do not, they would be old by then.
+        """
         self._report_losses(at_once=True)
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                while self.pending or self._losing:
+                while self.pending or self._untold:
                     for lane in self._lanes:
                         while lane.waiting:
                             await lane.write_next()
                             if limit.expired():
                                 raise TimeoutError
                     self._report_losses(at_once=True)
-        except (TimeoutError, Superseded):
+        except TimeoutError:
+            self._put_by()
+            log.warning("bus.not_drained", producer=self.producer, pending=self.pending, spooled=self.pending - self._held)
+            return False
+        except Superseded:
             log.warning("bus.not_drained", producer=self.producer, pending=self.pending)
+            self.close()
             return False
         return True
+
+    def close(self) -> None:
+        """Let go of the spool, with what is in it. Blocks for as long as an fsync takes."""
+        for spool in self._spools:
+            spool.close()
 
     async def last(self, kind: str, instruments: Sequence[str], venue: str) -> dict[str, Event]:
         """The newest event of this venue per instrument, of those that have one: what this producer's predecessor left behind.
@@ -169,10 +215,6 @@ class Publisher:
                     log.warning("bus.foreign", key=self.keys.last(kind, instrument), field=venue)
         return found
 
-    def overflow(self, stream: Stream, event: Event) -> None:
-        """Where an event goes for which there is no room: nowhere yet; it is counted, and reported when there is. A spool would go here."""
-        self.lose(stream, GapCause.OVERFLOW, event.received_ts, event.received_ts, 1)
-
     def lose(self, stream: Stream, cause: GapCause, from_ts: int, to_ts: int, missed: int) -> None:
         """Take note that so many events of a stream will not be on the tape; a gap will say so."""
         stream.lose(cause, from_ts, to_ts, missed)
@@ -188,11 +230,39 @@ class Publisher:
                 self._loosen()
         else:
             self._room += entries
-        self._report_losses()
-        pending = self.pending
-        self.metrics.pending(pending)
-        if pending <= self._flow_bound // 2:
+        if self._untold:
+            self._report_losses()
+        held = self._held
+        self.metrics.pending(held)
+        if held <= self._flow_bound // 2:
             self._flows.set()
+
+    def stream(self, event: Event) -> Stream:
+        """The one that this event belongs on. Raises `BusError` for one of another venue."""
+        try:
+            return self._streams[event.__class__][event.instrument]
+        except KeyError:
+            return self._open(event)
+
+    def take_room(self, entries: int) -> None:
+        """Called by a lane: so many that were not are in memory now."""
+        if self._tight:
+            self._spare -= entries
+        else:
+            self._room -= entries
+
+    def tighten(self) -> None:
+        """From here on, events are looked at one by one: the memory is used up, or there is something in a spool."""
+        if not self._tight:
+            self._tight, self._spare, self._room = True, self._room, 0
+
+    def damaged(self, missed: int | None, from_ts: int, torn: int = 0) -> None:
+        """Called by a lane: so many spooled entries cannot be read, of which streams nobody knows. A gap of the whole venue will say so."""
+        log.error("bus.spool_damaged", producer=self.producer, missed=missed, torn_bytes=torn)
+        self.metrics.spool_error()
+        if missed:
+            self.metrics.dropped(VENUE_WIDE, missed, GapCause.BUS)
+        self._damages.append((missed, from_ts))
 
     def publish_again(self, stream: Stream) -> None:
         """Called by a lane when the server has lost it: the newest of a state goes on the tape once more, before what is pending."""
@@ -202,7 +272,7 @@ class Publisher:
         if not stream.pending:
             stream.lane.dirty.append(stream)
         stream.pending[:0] = events
-        self._take_room(len(events))
+        self.take_room(len(events))
 
     def _open(self, event: Event) -> Stream:
         """The first event of a stream."""
@@ -222,23 +292,43 @@ class Publisher:
         return stream
 
     def _publish_tight(self, stream: Stream, event: Event) -> None:
-        if not self._tight:
-            self._tighten()
-        pending = stream.pending
-        if stream.conflates and pending:
-            self.metrics.conflated(stream.kind, 1)
-            pending[-1] = event
-        elif stream.conflates or self._spare > 0:  # a state's newest is kept beyond the bound: at most one per stream
-            self._spare -= 1
-            if not pending:
-                stream.lane.dirty.append(stream)
-                stream.lane.wake.set()
-            pending.append(event)
-        else:
-            self.overflow(stream, event)
+        self.tighten()
+        if self._spare <= 0 and not self._conflating:
+            self._conflate()
+        lane, pending = stream.lane, stream.pending
+        if stream.conflates:
+            if pending and self._conflating:
+                self.metrics.conflated(stream.kind, 1)
+                pending[-1] = event
+                return
+        elif lane.spool is not None and (lane.spool.active or (self._spare <= 0 and lane.begin_spool())):
+            self._publish_spooled(lane.spool, stream, event)
+            return
+        elif self._spare <= 0:
+            self.lose(stream, GapCause.OVERFLOW, event.received_ts, event.received_ts, 1)
+            return
+        self._spare -= 1  # a state's newest is kept beyond the bound: at most one per stream
+        if not pending:
+            lane.dirty.append(stream)
+            lane.wake.set()
+        pending.append(event)
 
-    def _tighten(self) -> None:
-        """The memory is used up: from here on, states conflate."""
+    def _publish_spooled(self, spool: Spool, stream: Stream, event: Event) -> None:
+        """Into the spool, by way of memory. When both are full, dropping goes on until there is some room, so that gaps are few."""
+        if self._spare <= 0:
+            spool.spill(SPILL)
+        if self._spare <= (self._bound // DROPPING_ENDS if self._dropping else 0):
+            self._dropping = True
+            self.lose(stream, GapCause.OVERFLOW, event.received_ts, event.received_ts, 1)
+            return
+        if self._dropping:
+            self._dropping = False
+            self._report_losses(at_once=True)  # before what comes after them
+        self._spare -= 1
+        spool.put(event)
+
+    def _conflate(self) -> None:
+        """The memory is used up: from here on, states give way to newer ones, and what happens goes to the spool."""
         freed = 0
         for lane in self._lanes:
             for stream in lane.dirty:
@@ -246,31 +336,82 @@ class Publisher:
                     del stream.pending[:extra]
                     self.metrics.conflated(stream.kind, extra)
                     freed += extra
-        self._tight, self._spare, self._room = True, self._room + freed, 0
+        self._conflating = True
+        self._spare += freed
         log.warning("bus.pending_full", producer=self.producer, pending=self._bound, conflated=freed)
+        for lane in self._lanes:
+            lane.begin_spool()
 
     def _loosen(self) -> None:
-        self._tight, self._room, self._spare = False, self._spare, 0
-        log.info("bus.pending_free", producer=self.producer, pending=self.pending)
+        if self._conflating:
+            self._conflating = False
+            log.info("bus.pending_free", producer=self.producer, pending=self.pending)
+        if not any(spool.active for spool in self._spools):
+            self._tight, self._dropping, self._room, self._spare = False, False, self._spare, 0
 
-    def _take_room(self, entries: int) -> None:
-        if self._tight:
-            self._spare -= entries
-        else:
-            self._room -= entries
+    @property
+    def _untold(self) -> bool:
+        """Whether there is a loss to report."""
+        return bool(self._losing) or (bool(self._damages) and bool(self._venue))
 
     def _report_losses(self, *, at_once: bool = False) -> None:
         """Publish a gap for what streams lost; while there is no room for it, the loss is remembered."""
         now = time.monotonic()
-        if not self._losing or (not at_once and (self._tight or now < self._reported_at + REPORT_S)):
+        if not self._untold or (not at_once and (self._conflating or now < self._reported_at + REPORT_S)):
             return
         self._reported_at = now
+        if self._venue:
+            self._report_damages()
         while self._losing and (self._spare if self._tight else self._room) > 0:
             stream = self._losing.pop()
             for gap in stream.gaps(time.time_ns()):
-                name = stream.key.decode()
-                log.warning("bus.gap", stream=name, cause=gap.cause.value, missed=gap.missed, from_ts=gap.from_ts, to_ts=gap.to_ts)
-                self.publish(gap)
+                self._report(stream.key.decode(), gap)
+
+    def _report_damages(self) -> None:
+        """The same for what a spool lost, of which only the venue is known."""
+        damages, self._damages = self._damages, []
+        for missed, from_ts in damages:
+            now_ts = time.time_ns()
+            gap = Gap(self._venue, VENUE_WIDE, None, now_ts, VENUE_WIDE, from_ts, now_ts, missed, GapCause.BUS)
+            self._report(self.keys.venue(self._venue), gap)
+
+    def _report(self, stream: str, gap: Gap) -> None:
+        log.warning("bus.gap", stream=stream, cause=gap.cause.value, missed=gap.missed, from_ts=gap.from_ts, to_ts=gap.to_ts)
+        self.publish(gap)
+
+    def _put_by(self) -> None:
+        """What happened and is in memory goes to the spool, as far as it takes it."""
+        if not self._spools or not self._held:
+            return
+        self.tighten()
+        for lane in self._lanes:
+            lane.begin_spool()
+        self._report_losses(at_once=True)
+        for spool in self._spools:
+            while spool.active and spool.spill():
+                pass
+
+    def _spool(self, directory: Path | None, partition: int) -> Spool | None:
+        if directory is None:
+            return None
+        spool = Spool(
+            directory / f"{partition}-of-{self.keys.partitions}",
+            bound=self.settings.spool_bytes // self.keys.partitions,
+            sync=self.settings.spool_sync,
+            metrics=self.metrics,
+            freed=self._free,
+            changed=self._measure_spools,
+        )
+        self._spools.append(spool)
+        return spool
+
+    def _free(self, entries: int) -> None:
+        """So many are in a file now, and not in memory."""
+        self._spare += entries
+
+    def _measure_spools(self) -> None:
+        files = [spool.file for spool in self._spools]
+        self.metrics.spool(sum(file.size for file in files), sum(file.written_to - file.used_to for file in files))
 
 
 LAST_AT_ONCE: Final = 50

@@ -14,12 +14,20 @@ import msgspec
 
 WRITE: Final = """
 -- KEYS: cursor, registry, then per group: stream, hash of last values
--- ARGV: epoch, batch, the batch it follows, then per group: longest length, 1 if new, count, pairs, pairs of (field, entry), entries
+-- ARGV: epoch, batch, the batch it follows, position in the spool or '',
+--       then per group: longest length, 1 if new, count, pairs, pairs of (field, entry), entries
 local call = redis.call
 local found = call('HMGET', KEYS[1], 'epoch', 'batch')
 local epoch, batch, number = found[1] or '', tonumber(found[2]) or 0, tonumber(ARGV[2])
+local cursor = {'epoch', ARGV[1], 'batch', ARGV[2]}
+if ARGV[4] ~= '' then
+  cursor[5], cursor[6] = 'spool', ARGV[4]
+end
 if epoch ~= ARGV[1] then
   if epoch > ARGV[1] then return {epoch, batch} end
+  if batch > 1 then -- more than a claim: what of the spool was in flight then, only this tells
+    for _, part in ipairs({'prior_epoch', epoch, 'prior_batch', batch}) do cursor[#cursor + 1] = part end
+  end
   batch = 0
 end
 if batch >= number or batch ~= tonumber(ARGV[3]) then return {epoch, batch} end
@@ -43,7 +51,7 @@ local function append_unheard()
   end
 end
 
-local new, failures, at, any = {}, {}, 4, false
+local new, failures, at, any = {}, {}, 5, false
 for k = 3, #KEYS, 2 do
   key, last_key, max_length = KEYS[k], KEYS[k + 1], ARGV[at]
   pairs_n, pairs_at = tonumber(ARGV[at + 3]), at + 4
@@ -67,7 +75,7 @@ for k = 3, #KEYS, 2 do
   at = last + 1
 end
 for _, name in ipairs(new) do redis.pcall('SADD', KEYS[2], name) end
-call('HSET', KEYS[1], 'epoch', ARGV[1], 'batch', ARGV[2])
+call('HSET', KEYS[1], unpack(cursor))
 if #failures > 0 then return failures end
 return 1
 """

@@ -134,6 +134,14 @@ def _ports(given: Sequence[str]) -> dict[str, int]:
     return found
 
 
+def rehearsal(fault: Sequence[str], control: str | None) -> list[str]:
+    """Options of `simulate` for another command that starts it, which are looked at first. Raises `SettingsError`."""
+    _faults(fault)
+    _control(control)
+    options = [option for text in fault for option in ("--fault", text)]
+    return options if control is None else [*options, "--control", control]
+
+
 def _faults(given: Sequence[str]) -> tuple[AnyFault, ...]:
     try:
         return tuple(parse.from_text(text) for text in given)

@@ -50,7 +50,10 @@ def with_lower_ids(payload: bytes, base: int) -> bytes:
 
 
 def shifted(payload: bytes, ns: int) -> bytes:
-    """A frame of any venue with all its times so much later, in as many digits as they had. The year 1970 and the like are no times."""
+    """A frame of any venue with all its times so much later, in as many digits as they had or as are needed.
+
+    The year 1970 and the like are no times.
+    """
     return _ISO.sub(_iso(ns), _UNIX.sub(_unix(ns), payload))
 
 
@@ -69,7 +72,8 @@ def _iso(ns: int) -> Callable[[re.Match[bytes]], bytes]:
         at = whole * _NS + int(digits.ljust(9, b"0") or 0) + ns
         seconds, rest = divmod(at, _NS)
         text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        fraction = f"{rest:09d}"[: len(digits)]
-        return f'"{text}{"." if digits else ""}{fraction}Z"'.encode()
+        fraction = f"{rest:09d}"
+        fraction = fraction[: max(len(digits), len(fraction.rstrip("0")))]
+        return f'"{text}{"." if fraction else ""}{fraction}Z"'.encode()
 
     return replace

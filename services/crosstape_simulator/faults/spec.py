@@ -55,7 +55,7 @@ class Counted(Selected, frozen=True):
 
 
 class Cut(Lasting, frozen=True, tag="cut"):
-    """Cut all connections without a word (TCP reset). With `for`, new ones too."""
+    """Cut all connections without a word. With `for`, new ones too."""
 
     for_s: Seconds = msgspec.field(name="for", default=0.0)
     """Seconds that new connections are cut as well; 0: only those that are there now."""

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,6 +25,7 @@ from crosstape.settings_file import PREFIX
 from crosstape.telemetry import configure_logging
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
+from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
 from crosstape_cli.view import line
 from crosstape_schemas import CONSOLIDATED, Keys
@@ -52,6 +53,8 @@ def demo(
     rate: Annotated[float, Parameter(help="Orders a second, over all simulated venues.")] = 120.0,
     seed: Annotated[int, Parameter(help="Of the simulated market.")] = 1,
     logs: Annotated[Path | None, Parameter(help="Directory to keep the logs of all processes in.")] = None,
+    fault: Annotated[tuple[str, ...], Parameter(negative="", help="What is to go wrong at the venues: see crosstape simulate.")] = (),
+    control: Annotated[str | None, Parameter(help="Where faults can be set while it runs: see crosstape simulate.")] = None,
 ) -> Exit:
     """Show the whole tape on simulated venues: an embedded server, three venues, their connectors and the aggregator, each a process.
 
@@ -60,17 +63,18 @@ def demo(
     if (seconds is not None and not seconds > 0) or not rate > 0:
         raise SettingsError("--seconds and --rate must be above 0")
     configure_logging(TelemetrySettings(log_level="warning", log_format="console"), service="demo")
-    return main(lambda: _demo(seconds, rate, seed, logs, as_json=json))
+    simulated = ["--rate", str(rate), "--seed", str(seed), *rehearsal(fault, control)]
+    return main(lambda: _demo(seconds, simulated, logs, as_json=json))
 
 
-async def _demo(seconds: float | None, rate: float, seed: int, logs: Path | None, *, as_json: bool) -> Exit:
+async def _demo(seconds: float | None, simulated: Sequence[str], logs: Path | None, *, as_json: bool) -> Exit:
     keys = Keys()
     with _directories(logs) as (directory, log_directory):
         async with embedded(directory) as url, connect(BusSettings(url=url)) as client:
             quotes = Quotes(client, keys)
             try:
                 async with _running(
-                    _services(directory, log_directory, url, rate, seed), directory / "venues.toml", quotes, as_json=as_json
+                    _services(directory, log_directory, url, simulated), directory / "venues.toml", quotes, as_json=as_json
                 ):
                     await _time_is_over(seconds)
                     last = await _last(client, keys, quotes)  # before the services end: a connector's last word is that it is down
@@ -122,13 +126,13 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
                 task.cancel()
 
 
-def _services(directory: Path, logs: Path, url: str, rate: float, seed: int) -> list[Service]:
+def _services(directory: Path, logs: Path, url: str, simulated: Sequence[str]) -> list[Service]:
     """The simulator, then what reads from it. Settings of ours alone: whatever the user has set concerns other tapes."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
     file = directory / "venues.toml"
     ports = [option for venue, port in _free_ports().items() for option in ("--port", f"{venue}={port}")]  # the same after a restart
-    simulator = ("simulate", "--write", str(file), "--rate", str(rate), "--seed", str(seed), *ports)
+    simulator = ("simulate", "--write", str(file), *simulated, *ports)
     option = ("--settings", str(file))
     runs: Mapping[str, tuple[str, ...]] = {
         "simulator": simulator,

@@ -17,6 +17,9 @@ from crosstape.lifecycle import Exit, main
 from crosstape.telemetry import configure_logging
 from crosstape_cli.options import SettingsFile, load
 from crosstape_schemas import spot
+from crosstape_simulator.errors import FaultError
+from crosstape_simulator.faults import parse, table
+from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.listings import default_listings
 from crosstape_simulator.service import run
 from crosstape_simulator.spec import VENUES, SimulatorSpec
@@ -24,6 +27,18 @@ from crosstape_simulator.spec import VENUES, SimulatorSpec
 Names = Annotated[tuple[str, ...], Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: all, or those played.")]
 Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]
 Ports = Annotated[tuple[str, ...], Parameter(negative="", help="Fixed ports: kraken=8001; default: free ones.")]
+Faults = Annotated[
+    tuple[str, ...],
+    Parameter(
+        negative="",
+        help='What is to go wrong: "stall venue=kraken instrument=BTC-USDT after=20 for=10"; several times for several faults.\n'
+        + "\n".join(f"{name}: {what}" for name, what, _ in table.rows()),
+    ),
+]
+Control = Annotated[
+    str | None,
+    Parameter(help="[HOST:]PORT (0: a free one) where faults can be set and the true market be asked for while it runs; default: nowhere."),
+]
 
 
 def simulate(
@@ -36,6 +51,8 @@ def simulate(
     rate: Annotated[float, Parameter(help="Orders a second, over all synthetic venues.")] = 120.0,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Ports = (),
+    fault: Faults = (),
+    control: Control = None,
     write: Annotated[Path | None, Parameter(help="Also write the settings there, once everything listens.")] = None,
     settings: SettingsFile = None,
 ) -> Exit:
@@ -44,6 +61,7 @@ def simulate(
     Use what it prints as a settings file, or add it to yours: crosstape simulate --write sim.toml, then crosstape up --settings sim.toml.
     """
     _check(venue, rate, speed)
+    control_host, control_port = _control(control)
     spec = SimulatorSpec(
         venues=venue or (() if play else VENUES),
         recordings=tuple(str(path) for path in play),
@@ -53,11 +71,17 @@ def simulate(
         rate=rate,
         host=host,
         ports=_ports(port),
+        faults=_faults(fault),
+        control_host=control_host,
+        control_port=control_port,
     )
     configure_logging(load(settings).telemetry, service="simulator")
 
     def announce(text: str) -> None:
-        snippet = as_settings(json.loads(text)["venues"], synthetic=spec.venues)
+        told = json.loads(text)
+        snippet = as_settings(told["venues"], synthetic=spec.venues)
+        if "control" in told:
+            snippet = f"# faults and the true market: {told['control']}/\n\n{snippet}"
         sys.stdout.write(snippet)
         sys.stdout.flush()
         if write is not None:
@@ -108,3 +132,25 @@ def _ports(given: Sequence[str]) -> dict[str, int]:
             raise SettingsError(f"--port {text}: expected VENUE=PORT, as kraken=8001")
         found[name] = int(number)
     return found
+
+
+def rehearsal(fault: Sequence[str], control: str | None) -> list[str]:
+    """Options of `simulate` for another command that starts it, which are looked at first. Raises `SettingsError`."""
+    _faults(fault)
+    _control(control)
+    options = [option for text in fault for option in ("--fault", text)]
+    return options if control is None else [*options, "--control", control]
+
+
+def _faults(given: Sequence[str]) -> tuple[AnyFault, ...]:
+    try:
+        return tuple(parse.from_text(text) for text in given)
+    except FaultError as exc:
+        raise SettingsError(f"--fault {exc}") from exc
+
+
+def _control(given: str | None) -> tuple[str, int | None]:
+    host, _, number = (given or "").rpartition(":")
+    if given is not None and not (number.isdecimal() and int(number) < 65536):
+        raise SettingsError(f"--control {given}: expected [HOST:]PORT, as 8900")
+    return host.strip("[]") or "127.0.0.1", None if given is None else int(number)

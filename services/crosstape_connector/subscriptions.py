@@ -106,7 +106,12 @@ class Subscriptions:
         if ack.unsubscribed:
             return []
         if ack.symbols or (ack.channel is not None and ask is None):
-            return self._confirm(self._named(ack, ask))
+            named = self._named(ack, ask)
+            if ask is None:
+                # A list of all that is subscribed (Coinbase) may name what is about to be subscribed anew: that is not its answer.
+                unsent = {topic for queued in self._queue for topic in queued.topics}
+                named = [topic for topic in named if topic not in unsent]
+            return self._confirm(named)
         return self._confirm(list(ask.topics) if ask is not None else [])
 
     def rejected(self, word: Rejected) -> list[Topic]:

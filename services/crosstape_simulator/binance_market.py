@@ -135,6 +135,10 @@ class BinanceMarket:
                     self.feed.publish_stream(book.tickers, _ticker(book, ts))
                 book.moved = False
 
+    def number(self, symbol: str) -> int | None:
+        """Of the newest change of its book: `u` of the frames that tell it."""
+        return self._books[symbol].update_id
+
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: ping, time, exchangeInfo, depth."""
         if now // NS // 60 != self._minute:

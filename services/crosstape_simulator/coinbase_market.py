@@ -230,6 +230,10 @@ class CoinbaseMarket:
                 self._advanced.ticker_batch(product, now)
                 self._exchange.ticker_batch(product)
 
+    def number(self, symbol: str) -> int | None:
+        """There is none: Coinbase numbers the frames of a connection."""
+        return None
+
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: the products of Exchange and of Advanced, and the time."""
         match path:

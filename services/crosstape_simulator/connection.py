@@ -10,7 +10,8 @@ import asyncio
 import struct
 import time
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import msgspec
 
@@ -52,6 +53,18 @@ class Counters(msgspec.Struct):
     """Messages beyond a rate limit."""
 
 
+class Tap(Protocol):
+    """What may stand between a connection and its feed: see `faults`."""
+
+    def send(self, frame: bytes) -> None:
+        """A message on its way to the client; `Connection.emit` is its end."""
+        ...
+
+    def receive(self, text: str) -> str | None:
+        """A client's message, as the feed is to see it; None: not at all."""
+        ...
+
+
 class Connection:
     """One client.
 
@@ -69,6 +82,10 @@ class Connection:
         """Frames so far."""
         self.frames_left: int | None = None
         """After so many more frames the connection is cut."""
+        self.tap: Tap | None = None
+        """None unless there are faults."""
+        self.out: Callable[[bytes], object] = transport.write
+        """Where bytes go: the transport, unless there are faults."""
         self._transport = transport
         self._counters = counters
         self._dirty = dirty
@@ -82,6 +99,15 @@ class Connection:
 
     def send_frame(self, frame: bytes) -> None:
         """Queue one message that is already a frame: the same for many clients is built once."""
+        if self.closing_since is not None or self.frames_left == 0:
+            return
+        if self.tap is None:
+            self.emit(frame)
+        else:
+            self.tap.send(frame)
+
+    def emit(self, frame: bytes) -> None:
+        """Queue one message for good: nothing stands in between any more."""
         if self.closing_since is not None or self.frames_left == 0:
             return
         self._write(frame)
@@ -113,17 +139,39 @@ class Connection:
         self._queue.clear()
         self._transport.abort()
 
+    def deafen(self) -> None:
+        """Say nothing more and read nothing more, with the connection open: only `cut` ends it."""
+        self.out = len  # takes the bytes, and that is all
+        self._transport.pause_reading()
+
+    def spill(self) -> None:
+        """Cut a client for which too much waits."""
+        self._counters.slow += 1
+        self.cut()
+
+    def allow(self, size: int) -> None:
+        """Let so much more wait for the client than otherwise."""
+        self._buffer_bytes += size
+
+    def restore(self) -> None:
+        """Write to the transport again."""
+        self.out = self._transport.write
+
     def flush(self) -> None:
         """Give what is queued to the transport."""
         if self._queue:
-            self._transport.write(b"".join(self._queue))
+            self.out(b"".join(self._queue))
             self._queue.clear()
         if self._transport.get_write_buffer_size() > self._buffer_bytes:
-            self._counters.slow += 1
-            self.cut()
+            self.spill()
         elif self.frames_left == 0 and self.closing_since is None:
             self.closing_since = time.monotonic()
             self._transport.close()  # sends what it has, then hangs up without a close frame
+
+    @property
+    def buffer_bytes(self) -> int:
+        """How much may wait for the client."""
+        return self._buffer_bytes
 
     @property
     def unsent(self) -> int:

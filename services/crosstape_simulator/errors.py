@@ -1,6 +1,6 @@
 """Errors of the simulator."""
 
-from crosstape.errors import CrosstapeError
+from crosstape.errors import CrosstapeError, SettingsError
 
 
 class SimulatorError(CrosstapeError):
@@ -9,3 +9,7 @@ class SimulatorError(CrosstapeError):
 
 class RecordingError(SimulatorError):
     """A recording cannot be played: names the file, and the line where there is one."""
+
+
+class FaultError(SimulatorError, SettingsError):
+    """A fault cannot be set as asked: names what is wrong and, where there is one, the nearest valid name."""

@@ -146,6 +146,10 @@ class KrakenMarket:
     def flush(self, ts: int) -> None:
         """Nothing is gathered."""
 
+    def number(self, symbol: str) -> int | None:
+        """There is none: Kraken's books have a checksum."""
+        return None
+
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: AssetPairs, SystemStatus, Time. Errors come with HTTP 200."""
         match path:

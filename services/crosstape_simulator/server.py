@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 import msgspec
@@ -14,7 +14,7 @@ from aiohttp import web
 from crosstape_simulator.connection import Connection, Counters
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.feed import Feed
-from crosstape_simulator.rest import Rest
+from crosstape_simulator.rest import Answer, Rest
 
 CLOSING_S: Final = 2.0
 """A client that does not answer a close frame for so long is cut."""
@@ -34,6 +34,26 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Every path that leads here."""
 
 
+class Interference(Protocol):
+    """What may stand between a venue and its clients: see `faults`."""
+
+    async def admit(self, request: web.Request) -> bool:
+        """Before a client's handshake is answered; False: the connection was cut instead."""
+        ...
+
+    def opened(self, connection: Connection, endpoint: Endpoint) -> None:
+        """Before the feed learns of a client."""
+        ...
+
+    def joined(self, connection: Connection, endpoint: Endpoint) -> None:
+        """After that: what its address subscribed is known."""
+        ...
+
+    async def answer(self, request: web.Request, make: Callable[[], Answer]) -> web.StreamResponse:
+        """A REST answer; `make` gives the true one."""
+        ...
+
+
 class VenueServer:
     """A venue's endpoints and its REST side."""
 
@@ -45,7 +65,9 @@ class VenueServer:
         self.frame_limit: int | None = None
         """A new connection is cut after so many frames; None: no limit."""
         self.endpoints = endpoints
-        self._rest = rest
+        self.rest = rest
+        self.interference: Interference | None = None
+        """None unless there are faults."""
         self._host = host
         self._port = port
         self._buffer_bytes = buffer_bytes
@@ -109,13 +131,17 @@ class VenueServer:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             for endpoint in self.endpoints:
                 if path.startswith(endpoint.prefixes):
-                    return await self._socket(request, endpoint.feed)
+                    if self.interference is not None and not await self.interference.admit(request):
+                        return web.Response(status=503)
+                    return await self._socket(request, endpoint)
             return web.Response(status=404)
         self.counters.requests += 1
-        answer = self._rest.answer(path, request.query, time.time_ns())
-        return web.Response(body=answer.body, status=answer.status, headers=answer.headers, content_type="application/json")
+        if self.interference is not None:
+            return await self.interference.answer(request, lambda: self.rest.answer(path, request.query, time.time_ns()))
+        return response(self.rest.answer(path, request.query, time.time_ns()))
 
-    async def _socket(self, request: web.Request, feed: Feed) -> web.WebSocketResponse:
+    async def _socket(self, request: web.Request, endpoint: Endpoint) -> web.WebSocketResponse:
+        feed = endpoint.feed
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
         transport = request.transport
@@ -127,7 +153,11 @@ class VenueServer:
         self.counters.connects += 1
         query: Mapping[str, str] = request.query
         try:
+            if self.interference is not None:
+                self.interference.opened(connection, endpoint)
             feed.open(connection, request.path, query)
+            if self.interference is not None:
+                self.interference.joined(connection, endpoint)
             self.flush()
             async for message in socket:  # for as long as the client likes: deadlines are the feed's
                 self.counters.messages += 1
@@ -142,10 +172,12 @@ class VenueServer:
     @staticmethod
     def _received(feed: Feed, connection: Connection, message: aiohttp.WSMessage) -> None:
         match message.type:
-            case aiohttp.WSMsgType.TEXT:
-                feed.receive(connection, message.data)
-            case aiohttp.WSMsgType.BINARY:
-                feed.receive(connection, message.data.decode(errors="replace"))
+            case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
+                given = message.data
+                text = given if isinstance(given, str) else given.decode(errors="replace")
+                heard = text if connection.tap is None else connection.tap.receive(text)
+                if heard is not None:
+                    feed.receive(connection, heard)
             case aiohttp.WSMsgType.PING:
                 connection.pong(message.data)
                 feed.control(connection, pong=False)
@@ -153,3 +185,8 @@ class VenueServer:
                 feed.control(connection, pong=True)
             case _:
                 pass
+
+
+def response(answer: Answer) -> web.Response:
+    """A REST answer as HTTP."""
+    return web.Response(body=answer.body, status=answer.status, headers=answer.headers, content_type="application/json")

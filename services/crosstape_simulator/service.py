@@ -12,22 +12,30 @@ from typing import Final
 import msgspec
 import structlog
 
+from crosstape_schemas import spot
 from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
 from crosstape_simulator.binance_feed import BinanceFeed
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
 from crosstape_simulator.coinbase_exchange import ExchangeFeed
 from crosstape_simulator.connection import Connection, Counters
+from crosstape_simulator.control import Control
 from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.faults.switchboard import Faults
 from crosstape_simulator.kraken_feed import KrakenFeed
+from crosstape_simulator.listings import default_listings
 from crosstape_simulator.player import PlayedSource, Player, RecordedRest, beat
 from crosstape_simulator.recording import Recording
 from crosstape_simulator.rest import Rest
 from crosstape_simulator.server import Endpoint, VenueServer
 from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.synthetic import Synthetic
+from crosstape_simulator.truth import Truth
 
 TICK_MIN_S: Final = 0.002
 TICK_MAX_S: Final = 0.05
+FAULT_TICK_S: Final = 0.005
+"""While there are faults."""
+
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +57,9 @@ class Simulator:
         if self.market is not None:
             for venue in synthetic:
                 self._add(venue, self.market.endpoints[venue], self.market.venues[venue])
+        names = {venue: listed_names(spec, venue) for venue in synthetic}
+        self.faults = Faults(self.servers, None if self.market is None else self.market.market, names)
+        self.control = self._control()
 
     @property
     def ws_url(self) -> dict[str, str | dict[str, str]]:
@@ -61,9 +72,10 @@ class Simulator:
         return {venue: server.rest_url for venue, server in self.servers.items()}
 
     def announce(self) -> str:
-        """One line of JSON: `{"venues": {"kraken": {"ws_url": …, "rest_url": …}, …}}`."""
+        """One line of JSON: `{"venues": {"kraken": {"ws_url": …, "rest_url": …}, …}, "control": …}`, the last if there is one."""
         venues = {venue: {"ws_url": server.ws_url, "rest_url": server.rest_url} for venue, server in self.servers.items()}
-        return msgspec.json.encode({"venues": venues}).decode()
+        control = {} if self.control is None else {"control": self.control.url}
+        return msgspec.json.encode({"venues": venues} | control).decode()
 
     def counters(self, venue: str) -> Counters:
         """What a venue's server has done so far."""
@@ -145,6 +157,9 @@ class Simulator:
             if time.monotonic() >= beat:
                 beat = max(beat + 1.0, time.monotonic())
                 self._second(time.time_ns())
+            if self.faults.any:
+                self.faults.tick()
+                wait_s = min(wait_s, FAULT_TICK_S)
             self._flush()
             await asyncio.sleep(wait_s)  # the market's own pace
 
@@ -175,6 +190,12 @@ class Simulator:
         for server in self.servers.values():
             server.flush()
 
+    def _control(self) -> Control | None:
+        if self.spec.control_port is None:
+            return None
+        truth = None if self.market is None else Truth(self.market)
+        return Control(self.faults, truth, host=self.spec.control_host, port=self.spec.control_port)
+
     def _add(self, venue: str, endpoints: tuple[Endpoint, ...], rest: Rest) -> None:
         spec = self.spec
         self.servers[venue] = VenueServer(
@@ -194,6 +215,12 @@ class Simulator:
                 player.attach(endpoint.name, endpoint.feed)
         self._add(venue, endpoints, rest)
         self._second(time.time_ns())
+
+
+def listed_names(spec: SimulatorSpec, venue: str) -> dict[str, str]:
+    """Of a synthetic venue: its symbols → our names."""
+    listings = spec.listings.get(venue) or default_listings(venue)
+    return {listing.symbol: spot(listing.base, listing.quote) for listing in listings}
 
 
 def _endpoints(venue: str, source: PlayedSource, spec: SimulatorSpec) -> tuple[Endpoint, ...]:
@@ -220,6 +247,10 @@ async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulato
     async with AsyncExitStack() as stack:
         for server in made.servers.values():
             await stack.enter_async_context(server.listening())
+        if made.control is not None:
+            await stack.enter_async_context(made.control.listening())
+        for fault in made.spec.faults:
+            made.faults.add(fault)
         running = asyncio.create_task(made.run(), name="simulator")
         try:
             yield made

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.listings import Listing
 
 VENUES: Final = ("binance", "coinbase", "kraken")
@@ -53,3 +54,9 @@ class SimulatorSpec(msgspec.Struct, frozen=True, kw_only=True):
     kraken_messages_per_s: int = 50
     buffer_bytes: int = 16 * 1024 * 1024
     """A client that has not taken so much is cut."""
+
+    faults: tuple[AnyFault, ...] = ()
+    """Set once everything listens."""
+    control_host: str = "127.0.0.1"
+    control_port: int | None = None
+    """Where faults can be set and the truth be asked for while it runs; None: nowhere, 0: a free port."""

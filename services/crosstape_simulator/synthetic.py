@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
@@ -37,6 +38,10 @@ class VenueMarket(Rest, Protocol):
         """Send what has been gathered until `ts`."""
         ...
 
+    def number(self, symbol: str) -> int | None:
+        """Of the newest change of a symbol's book, as the venue numbers them; None: it does not."""
+        ...
+
 
 class Synthetic:
     """The market's clock, and the venues that hear of its moves."""
@@ -46,6 +51,8 @@ class Synthetic:
         """The market's time."""
         self.paused = spec.paused
         self.moves = 0
+        self.watch: Callable[[Move], None] | None = None
+        """Is shown each move once its venue has dealt with it; None: nobody."""
         self.skipped_ns = 0
         """How much time was skipped because the machine could not keep up."""
         listings = {venue: spec.listings.get(venue) or default_listings(venue) for venue in venues}
@@ -115,6 +122,8 @@ class Synthetic:
             move = market.step()
             venues[move.pair.listing.venue].apply(move)
             self.moves += 1
+            if self.watch is not None:
+                self.watch(move)
             if deadline is not None and not self.moves & 63 and time.monotonic_ns() > deadline:
                 late = until - market.next_ts
                 if late > LATE_NS:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import tomllib
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,37 @@ async def test_simulate_prints_settings(tmp_path: Path) -> None:
     assert set(venues["coinbase"].ws_url) == {"advanced", "exchange"}
     assert "BTC-USDT" in venues["kraken"].instruments
     assert [name for name, venue in venues.items() if venue.enabled] == ["coinbase", "kraken"]
+
+
+async def test_simulate_says_where_it_is_controlled(tmp_path: Path) -> None:
+    """As a comment in the settings that it writes; faults of the command line are set."""
+    file = tmp_path / "sim.toml"
+    async with started("simulate", "--venue", "kraken", "--control", "0", "--fault", "drop count=0", "--write", str(file)) as process:
+        await wait_until(file.exists, what="it listens")
+        first = file.read_text().splitlines()[0]
+        url = first.removeprefix("# faults and the true market: ")
+        assert url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(url + "faults", timeout=30) as answer:
+            (fault,) = json.loads(answer.read())
+        assert (fault["id"], fault["state"], fault["fault"]["fault"]) == (1, "active", "drop")
+        await stopped(process)
+    assert load(file, {}).venues["kraken"].enabled
+
+
+@pytest.mark.parametrize("command", ["simulate", "demo"])
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        ("--fault", "stal", "--fault stal: no such fault; did you mean stall?"),
+        ("--control", "here", "--control here: expected [HOST:]PORT, as 8900"),
+    ],
+)
+async def test_a_fault_that_there_is_not_stops_the_start(command: str, option: str, value: str, error: str) -> None:
+    """With the nearest name, as wrong usage."""
+    done = await crosstape(command, option, value)
+
+    assert done.code == Exit.USAGE
+    assert error in done.err
 
 
 def test_addresses_as_settings() -> None:

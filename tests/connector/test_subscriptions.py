@@ -56,6 +56,25 @@ def test_a_list_without_an_id_confirms_what_it_names() -> None:
     assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "ZZZUSD"))) == [A]
 
 
+def test_a_list_does_not_answer_what_was_not_asked_yet() -> None:
+    """Two topics are subscribed anew one after the other: the answer to the first still names the second, which is yet to be sent."""
+    subscriptions = table(A, B)
+    send(subscriptions)
+    subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD")))
+    for topic in (A, B):
+        assert subscriptions.resubscribe(topic)
+    for _ in range(2):  # A's unsubscribe and subscribe
+        ask = subscriptions.take()
+        assert ask is not None
+        subscriptions.sent(ask, 1.0, 10**9)
+
+    assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD"))) == [A]
+
+    leave, come = send(subscriptions, 2.0)
+    assert (leave.unsubscribe, come.unsubscribe, [*come.topics]) == (True, False, [B])
+    assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD"))) == [B]
+
+
 def test_a_refusal_without_any_name_means_the_oldest_that_waits() -> None:
     """In the order in which requests were sent."""
     subscriptions = table(A, QUOTE)

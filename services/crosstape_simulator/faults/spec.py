@@ -1,0 +1,239 @@
+"""What can be asked for: one struct a fault. The first sentence of its docstring and the docstrings under its fields are the reference.
+
+Nothing here says how a fault is brought about.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+DAY_S: Final = 86_400.0
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=DAY_S)]
+Some = Annotated[float, msgspec.Meta(gt=0, le=DAY_S)]
+Times = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+Chance = Annotated[float, msgspec.Meta(gt=0, le=1)]
+CloseCode = Annotated[int, msgspec.Meta(ge=1000, le=4999)]
+Kind = Literal["all", "trade", "quote", "book", "ticker"]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault"):
+    """What all have."""
+
+    venue: Literal["all", "binance", "coinbase", "kraken"] = "all"
+    """`all`: wherever the fault exists."""
+    after_s: Seconds = msgspec.field(name="after", default=0.0)
+    """Seconds from now to its start."""
+
+
+class Lasting(Fault, frozen=True):
+    """A fault that goes on."""
+
+    for_s: Seconds = msgspec.field(name="for", default=0.0)
+    """Seconds that it lasts; 0: until it is removed."""
+
+
+class Selected(Lasting, frozen=True):
+    """A fault of some feeds."""
+
+    instrument: str = "all"
+    """Our name (`BTC-USDT`) or the venue's own."""
+    kind: Kind = "all"
+    """Which data."""
+
+
+class Counted(Selected, frozen=True):
+    """A fault of single frames."""
+
+    count: Times = 1
+    """How often it acts in all; 0: without end."""
+    probability: Chance = 1.0
+    """Of each frame that it could act on."""
+    seed: int = 1
+    """Of the draw."""
+
+
+class Cut(Lasting, frozen=True, tag="cut"):
+    """Cut all connections without a word. With `for`, new ones too."""
+
+    for_s: Seconds = msgspec.field(name="for", default=0.0)
+    """Seconds that new connections are cut as well; 0: only those that are there now."""
+
+
+class HalfOpen(Lasting, frozen=True, tag="half-open"):
+    """Connections stay open and say nothing at all: no data, no heartbeat, no pong, no goodbye. Cut when it ends."""
+
+    at: Literal["frames", "handshake"] = "frames"
+    """From when a new connection is silent: after the WebSocket's handshake, or even its handshake is not answered."""
+
+
+class Close(Fault, frozen=True, tag="close"):
+    """Close all connections with a close frame."""
+
+    code: CloseCode = 1012
+    """1000 normal, 1001 going away, 1008 policy, 1011 error, 1012 restart, 1013 try later."""
+    reason: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    """Its text."""
+
+
+class Lifetime(Lasting, frozen=True, tag="lifetime"):
+    """Close each connection once it is so old, as Binance does after 24 hours."""
+
+    at: Some = 60.0
+    """Seconds since it was opened."""
+    code: CloseCode = 1000
+    """Of the close frame."""
+
+
+class SlowLoris(Lasting, frozen=True, tag="slow-loris"):
+    """Send everything byte by byte, at a crawl: frames begin and do not end."""
+
+    rate: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20
+    """Bytes a second and connection."""
+
+
+class Oversized(Counted, frozen=True, tag="oversized"):
+    """A frame is larger than clients allow: white space follows its JSON."""
+
+    kind: Kind = "all"
+    """Which data."""
+    size: Annotated[int, msgspec.Meta(ge=1, le=256 * 1024 * 1024)] = 40 * 1024 * 1024
+    """Bytes of it."""
+
+
+class Malformed(Counted, frozen=True, tag="malformed"):
+    """A frame is broken."""
+
+    kind: Kind = "all"
+    """Which data."""
+    how: Literal["json", "utf8", "opcode", "unknown"] = "json"
+    """`json`: cut in half; `utf8`: with bytes that are no text; `opcode`: of a reserved kind; `unknown`: a message of no known kind
+    comes before it, which itself is whole."""
+
+
+class Stall(Selected, frozen=True, tag="stall"):
+    """Feeds say nothing while heartbeats and all other feeds go on. When it ends, what was held comes at once, in order."""
+
+
+class Drop(Counted, frozen=True, tag="drop"):
+    """An update is lost on the way; those after it keep their numbers."""
+
+    kind: Kind = "book"
+    """Which data."""
+
+
+class Duplicate(Counted, frozen=True, tag="duplicate"):
+    """An update comes twice."""
+
+    kind: Kind = "book"
+    """Which data."""
+
+
+class Swap(Counted, frozen=True, tag="swap"):
+    """An update and the next one of its feed change places."""
+
+    kind: Kind = "book"
+    """Which data."""
+
+
+class Delay(Selected, frozen=True, tag="delay"):
+    """Data come later, in order."""
+
+    kind: Kind = "book"
+    """Which data."""
+    by: Some = 2.0
+    """Seconds."""
+
+
+class Checksum(Counted, frozen=True, tag="checksum"):
+    """The checksum of a book frame does not match."""
+
+    kind: Literal["book"] = "book"
+    """Only books have one."""
+    what: Literal["checksum", "level"] = "checksum"
+    """What is wrong: the checksum, or the size of one level."""
+
+
+class Reset(Lasting, frozen=True, tag="reset"):
+    """The venue's numbers begin again: Binance's update ids at 1 (by REST too), Coinbase's `sequence_num` at 0."""
+
+    instrument: str = "all"
+    """Our name or the venue's own; Coinbase's numbers count all of a connection."""
+
+
+class Burst(Lasting, frozen=True, tag="burst"):
+    """The market runs so many times as fast: of all synthetic venues, for they share it."""
+
+    factor: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
+    """Of orders a second."""
+
+
+class Skew(Selected, frozen=True, tag="skew"):
+    """The venue's clock is wrong: all times in its frames are shifted."""
+
+    by: Annotated[float, msgspec.Meta(ge=-DAY_S, le=DAY_S)] = -5.0
+    """Seconds; negative: its clock is behind."""
+
+
+class Refuse(Selected, frozen=True, tag="refuse"):
+    """Subscriptions are refused, in the venue's own words."""
+
+
+class Silent(Selected, frozen=True, tag="silent"):
+    """Subscriptions are acknowledged and nothing ever comes of them, until they are made anew after its end."""
+
+
+class Late(Selected, frozen=True, tag="late"):
+    """Subscriptions are acknowledged late; their data may come before."""
+
+    by: Some = 5.0
+    """Seconds."""
+
+
+class Maintenance(Lasting, frozen=True, tag="maintenance"):
+    """The venue says that it is under maintenance, or about to restart, as it says so; data go on."""
+
+    system: Literal["maintenance", "cancel_only", "post_only", "limit_only"] = "maintenance"
+    """Kraken's word for its state."""
+
+
+class RestFault(Lasting, frozen=True):
+    """A fault of REST answers."""
+
+    path: str = ""
+    """Only of paths that begin so; empty: of all."""
+    count: Times = 0
+    """How often it acts in all; 0: without end."""
+
+
+class RestStatus(RestFault, frozen=True, tag="rest-status"):
+    """REST answers with an HTTP error: 429 and 418 with Retry-After, or 500 to 599, in the venue's own words."""
+
+    status: Literal[418, 429, 500, 501, 502, 503, 504] = 429
+    """HTTP status."""
+    retry_after: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 5
+    """Seconds in the header of 429, 418 and 503; 0: no such header."""
+
+
+class RestHang(RestFault, frozen=True, tag="rest-hang"):
+    """REST requests are taken and not answered while it lasts; then they are cut."""
+
+
+class RestTruncate(RestFault, frozen=True, tag="rest-truncate"):
+    """REST answers end in the middle."""
+
+
+class RestOld(Lasting, frozen=True, tag="rest-old"):
+    """The snapshot of a book stays as it was when the fault began, while the stream goes on: older than the stream."""
+
+    instrument: str = "all"
+    """Our name or the venue's own."""
+
+
+AnyFault = (
+    Cut | HalfOpen | Close | Lifetime | SlowLoris | Oversized | Malformed
+    | Stall | Drop | Duplicate | Swap | Delay | Checksum | Reset | Burst | Skew
+    | Refuse | Silent | Late | Maintenance
+    | RestStatus | RestHang | RestTruncate | RestOld
+)  # fmt: skip

@@ -1,0 +1,131 @@
+"""What truly happened in the synthetic market, whatever faults made of it on the way: for whoever checks a tape against it.
+
+Kept only while it is wanted (`SimulatorSpec.control_port`), and so much of each instrument: the newest `HISTORY` trades and best prices.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+from crosstape_schemas import spot
+from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.market import Fill, Move, Pair
+from crosstape_simulator.synthetic import Synthetic
+from crosstape_simulator.text import fixed
+
+HISTORY: Final = 10_000
+"""Trades, and best prices, that are remembered of each instrument of each venue."""
+
+
+class Top(NamedTuple):
+    """The best prices from `ts` (market time, ns) until the next."""
+
+    ts: int
+    number: int | None
+    bid: int
+    bid_size: int
+    ask: int
+    ask_size: int
+
+
+class Unknown(SimulatorError):
+    """There is no such instrument on that venue, or its venue plays a recording."""
+
+
+class _Memory:
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.trades: deque[tuple[int, Fill]] = deque(pair.recent, maxlen=HISTORY)
+        self.tops: deque[Top] = deque(maxlen=HISTORY)
+
+    def price(self, ticks: int) -> str:
+        return fixed(ticks, self.pair.listing.price_decimals)
+
+    def size(self, lots: int) -> str:
+        return fixed(lots, self.pair.listing.size_decimals)
+
+
+class Truth:
+    """Watches the market from now on."""
+
+    def __init__(self, market: Synthetic) -> None:
+        self._market = market
+        self._memories = {
+            (listing.venue, spot(listing.base, listing.quote)): _Memory(pair)
+            for pair in market.market.pairs.values()
+            for listing in (pair.listing,)
+        }
+        self._by_pair = {memory.pair: memory for memory in self._memories.values()}
+        for memory in self._memories.values():
+            self._note(memory, market.now)
+        market.watch = self._moved
+
+    def trades(self, venue: str, instrument: str, after: int, limit: int) -> dict[str, Any]:
+        """Trades with ids above `after`, oldest first, at most `limit`; `first` is the oldest id that is still known. Raises `Unknown`."""
+        memory = self._memory(venue, instrument)
+        known = list(memory.trades)
+        start = bisect_right(known, after, key=lambda traded: traded[1].trade_id)
+        rows = [
+            {
+                "id": fill.trade_id,
+                "ts": ts,
+                "price": memory.price(fill.price),
+                "size": memory.size(fill.size),
+                "taker": "buy" if fill.buyer_takes else "sell",
+            }
+            for ts, fill in known[start : start + limit]
+        ]
+        ids = {"first": known[0][1].trade_id, "last": known[-1][1].trade_id}
+        return {"venue": venue, "instrument": instrument, **ids, "trades": rows}
+
+    def book(self, venue: str, instrument: str, levels: int, after: int | None, limit: int) -> dict[str, Any]:
+        """The book now, `levels` a side; with `after` also the best prices since that time (ns), oldest first, and the oldest time that
+        is still known. `number`: the venue's own of the newest change, where it has one. Raises `Unknown`.
+        """
+        memory = self._memory(venue, instrument)
+        pair = memory.pair
+        sides = {
+            name: [[memory.price(price), memory.size(size)] for price, size in side.levels(levels)]
+            for name, side in (("bids", pair.bids), ("asks", pair.asks))
+        }
+        found: dict[str, Any] = {"venue": venue, "instrument": instrument, "ts": self._market.now, "number": self._number(pair), **sides}
+        if after is not None:
+            known = list(memory.tops)
+            start = bisect_right(known, after, key=lambda top: top.ts)
+            found["first_ts"] = known[0].ts
+            found["tops"] = [_row(memory, top) for top in known[start : start + limit]]
+        return found
+
+    def _memory(self, venue: str, instrument: str) -> _Memory:
+        try:
+            return self._memories[venue, instrument]
+        except KeyError:
+            raise Unknown(f"{venue}, {instrument}: there is no such instrument in the synthetic market") from None
+
+    def _moved(self, move: Move) -> None:
+        memory = self._by_pair[move.pair]
+        memory.trades.extend((move.ts, fill) for fill in move.fills)
+        self._note(memory, move.ts)
+
+    def _note(self, memory: _Memory, ts: int) -> None:
+        bids, asks = memory.pair.bids, memory.pair.asks
+        bid, ask = bids.keys[0], asks.keys[0]
+        prices = (-bid, bids.sizes[bid], ask, asks.sizes[ask])
+        if not memory.tops or memory.tops[-1][2:] != prices:
+            memory.tops.append(Top(ts, self._number(memory.pair), *prices))
+
+    def _number(self, pair: Pair) -> int | None:
+        return self._market.venues[pair.listing.venue].number(pair.listing.symbol)
+
+
+def _row(memory: _Memory, top: Top) -> dict[str, Any]:
+    return {
+        "ts": top.ts,
+        "number": top.number,
+        "bid_price": memory.price(top.bid),
+        "bid_size": memory.size(top.bid_size),
+        "ask_price": memory.price(top.ask),
+        "ask_size": memory.size(top.ask_size),
+    }

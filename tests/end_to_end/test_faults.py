@@ -1,0 +1,173 @@
+"""A venue that fails, a real connector: the tape says what happened, and is right again afterwards, as the truth of the market tells."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from crosstape.settings import VenueSettings
+from crosstape_connector import service as connector
+from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Status, Trade
+from crosstape_simulator.faults import parse
+from crosstape_simulator.faults.running import Running
+from crosstape_simulator.service import Simulator, simulator
+from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.truth import Truth
+from tests.end_to_end.running import newest, running, settings, tape
+from tests.end_to_end.test_recordings import rest_url
+from tests.waiting import wait_until
+
+BTC, ETH = "BTC-USDT", "ETH-USDT"
+KINDS = ("trade", "quote", "book", "delta", "status")
+
+
+class Venue:
+    """One simulated venue, and what its connector puts on the tape."""
+
+    def __init__(self, name: str, made: Simulator, client: Redis) -> None:
+        assert made.market is not None
+        self.name = name
+        self.made = made
+        self.client = client
+        self.truth = Truth(made.market)
+
+    def set(self, text: str) -> Running:
+        """Set a fault."""
+        return self.made.faults.add(parse.from_text(f"{text} venue={self.name}"))
+
+    async def states(self, kind: str, instrument: str = BTC) -> list[FeedState]:
+        """All that were told of one feed."""
+        told = await tape(self.client, "status", instrument)
+        return [event.state for event in told if isinstance(event, Status) and event.kind in (kind, "*")]
+
+    async def until(self, kind: str, state: FeedState, instrument: str = BTC) -> None:
+        """Wait for a feed to be in this state."""
+
+        async def there() -> bool:
+            return (await self.states(kind, instrument))[-1:] == [state]
+
+        await wait_until(there, what=f"{kind} of {instrument} is {state}", timeout_s=60)
+
+    async def begins(self) -> None:
+        """Wait for books and for trades."""
+        for instrument in (BTC, ETH):
+            await self.until("book", FeedState.LIVE, instrument)
+            await wait_until(lambda one=instrument: newest(self.client, "trade", one), what="a trade")  # type: ignore[misc]
+
+    async def missed(self, cause: GapCause, instrument: str = BTC) -> list[Event]:
+        """Gaps of the book with this cause."""
+        gaps = await tape(self.client, "gap", instrument)
+        return [gap for gap in gaps if isinstance(gap, Gap) and (gap.kind, gap.cause) == ("book", cause)]
+
+    async def is_true(self, instrument: str) -> bool:
+        """Whether the newest book on the tape is the market's, and each trade is there once."""
+        book = await newest(self.client, "book", instrument)
+        true = self.truth.book(self.name, instrument, 10, None, 1)
+        if not isinstance(book, Book) or book.state is not FeedState.LIVE or [*plain(book.bids)] != [*plain(true["bids"])]:
+            return False
+        ids = [int(trade.trade_id) for trade in await tape(self.client, "trade", instrument) if isinstance(trade, Trade)]
+        return ids == [trade["id"] for trade in self.truth.trades(self.name, instrument, ids[0] - 1, 10**6)["trades"]]
+
+    async def settles(self) -> None:
+        """The market all but stops, with its clock running; then the tape must be the truth."""
+        self.made.faults.add(parse.from_text("burst factor=0.001"))
+        for instrument in (BTC, ETH):
+            await wait_until(lambda one=instrument: self.is_true(one), what=f"{instrument} is as it truly is", timeout_s=60)  # type: ignore[misc]
+
+
+def plain(levels: Sequence[Sequence[object]]) -> list[tuple[Decimal, Decimal]]:
+    """Of the best ten: numbers, however they are written."""
+    return [(Decimal(str(price)), Decimal(str(size))) for price, size in levels][:10]
+
+
+@asynccontextmanager
+async def connected(name: str, client: Redis, valkey: str, tmp_path: Path, *faults: str) -> AsyncIterator[Venue]:
+    """A venue with faults from the start, and its connector, which is quick to suspect silence."""
+    spec = SimulatorSpec(venues=(name,), rate=200.0, faults=tuple(parse.from_text(text) for text in faults))
+    async with simulator(spec) as made:
+        own = VenueSettings(
+            instruments=(BTC, ETH),
+            kinds=KINDS,  # type: ignore[arg-type]  # names of kinds, which mypy sees as any strings
+            ws_url=made.ws_url[name],
+            rest_url=rest_url(made, name),
+            stale_s=5.0,
+            stale_min_s=3.0,
+            backoff_min_s=0.1,
+            backoff_max_s=0.5,
+        )
+        async with running(connector.run(settings(valkey, tmp_path, {name: own}), name)):
+            yield Venue(name, made, client)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "fault", "cause"),
+    [
+        ("binance", "drop", GapCause.SEQUENCE),
+        ("binance", "swap", GapCause.SEQUENCE),
+        ("coinbase", "reset", GapCause.SEQUENCE),
+        ("coinbase", "drop", GapCause.SEQUENCE),
+        ("kraken", "drop", GapCause.CHECKSUM),
+        ("kraken", "checksum", GapCause.CHECKSUM),
+        ("kraken", "checksum what=level", GapCause.CHECKSUM),
+    ],
+)
+async def test_a_broken_book_is_told_and_mended(  # noqa: PLR0917
+    name: str, fault: str, cause: GapCause, client: Redis, valkey: str, tmp_path: Path
+) -> None:
+    """Recovering, a gap with its cause, live again; only Coinbase's other instrument shares the harm. Then the tape is true."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+
+        # More than once: an update that the next one overwrites can be lost without harm, and then nobody notices.
+        one = venue.set(fault if fault == "reset" else f"{fault} instrument={BTC} probability=0.2 count=0")
+        await wait_until(lambda: venue.missed(cause), what="a gap is told", timeout_s=60)
+        venue.made.faults.remove(one.id)
+
+        assert FeedState.RECOVERING in await venue.states("book")
+        await venue.until("book", FeedState.LIVE)
+        await venue.settles()
+        if name != "coinbase":
+            assert await venue.missed(cause, ETH) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["coinbase", "kraken"])
+async def test_a_subscription_that_is_acknowledged_and_silent_is_found_out(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Never live: stale, while the other instrument is live. It comes to life when the venue mends."""
+    async with connected(name, client, valkey, tmp_path, f"silent instrument={BTC} kind=book") as venue:
+        await venue.until("book", FeedState.LIVE, ETH)
+        await venue.until("delta", FeedState.STALE)
+        assert FeedState.LIVE not in await venue.states("delta")
+
+        venue.made.faults.remove(1)
+
+        await venue.until("delta", FeedState.LIVE)
+        await venue.settles()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["binance", "coinbase", "kraken"])
+async def test_a_stalled_instrument_is_stale_and_comes_back_whole(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
+    """The other is live throughout; nothing is missing afterwards."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+        await wait_until(lambda: _count(venue), what="its pace is known", timeout_s=60)
+
+        one = venue.set(f"stall instrument={BTC} kind=book")  # trades of a feed that is subscribed anew meanwhile are lost for good
+        await venue.until("book", FeedState.STALE)
+        assert FeedState.STALE not in await venue.states("book", ETH)
+        venue.made.faults.remove(one.id)
+
+        await venue.until("book", FeedState.LIVE)
+        await venue.settles()
+
+
+async def _count(venue: Venue) -> bool:
+    """Enough of the feed for a watchdog to know its pace."""
+    return len(await tape(venue.client, "delta", BTC)) > 40

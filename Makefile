@@ -9,7 +9,7 @@ ARGS ?=
 PYTHON ?=
 PURE_TESTS := tests/schemas tests/settings tests/bus tests/venues tests/connector_core tests/connector tests/aggregator
 
-.PHONY: help demo up test test-slow test-docker lint types imports coverage bench docs schema lock clean
+.PHONY: help demo up test test-slow test-docker test-engines lint types imports coverage bench docs schema lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -28,6 +28,9 @@ test-slow: $(VENV)/.ready ## the slow tests: outages, kills, long recordings
 
 test-docker: $(VENV)/.ready ## the image and compose, on a Docker engine
 	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m docker -q $(ARGS)
+
+test-engines: $(VENV)/.ready ## the suites of bus, connector and aggregator on Redis and on Valkey, in containers
+	@for engine in redis valkey; do $(PY) -m pytest --engine $$engine -q tests/bus tests/connector tests/aggregator $(ARGS) || exit 1; done
 
 lint: $(VENV)/.ready ## ruff, and which way imports point
 	@$(PY) -m ruff check .

@@ -19,6 +19,7 @@ DOCKER = ROOT / "docker"
 COMPOSE = (ROOT / "compose.yaml").read_text()
 PROFILES = ("live", "demo", "monitoring", "scale", "cluster")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-")
+OVERRIDES = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "how-to" / "deploy.md").read_text(), re.DOTALL)
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
@@ -114,6 +115,18 @@ def test_compose_understands_each_profile(program: str, profile: str) -> None:
 
     expected = {name for name, service in services().items() if profile in service["profiles"]}
     assert expected <= set(yaml.safe_load(printed)["services"])
+
+
+@pytest.mark.skipif(not implementations(), reason="no docker-compose is installed")
+@pytest.mark.parametrize("program", implementations(), ids=lambda program: str(Path(program).parent))
+@pytest.mark.parametrize("number", range(len(OVERRIDES)))
+def test_compose_understands_what_users_are_told_to_add(program: str, number: int, tmp_path: Path) -> None:
+    """Each `compose.override.yaml` of the how-to."""
+    override = tmp_path / "override.yaml"
+    override.write_text(OVERRIDES[number])
+    printed = done(program, "-f", "compose.yaml", "-f", str(override), "--profile", "live", "config")
+
+    assert yaml.safe_load(OVERRIDES[number])["services"].keys() <= yaml.safe_load(printed)["services"].keys()
 
 
 @pytest.mark.skipif(shutil.which(str(ROOT / ".venv" / "bin" / "hadolint")) is None, reason="hadolint has no program for this machine")

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import MEBIBYTE, BookRule, Endpoint, InstrumentSource, Venue
+from crosstape_connector.venue import MEBIBYTE, BookRule, ConnectLimit, Endpoint, InstrumentSource, Venue
 from crosstape_connector.venues.coinbase import advanced, exchange, products
 from crosstape_connector.venues.coinbase.values import ID
 
@@ -69,6 +69,7 @@ VENUE: Final = Venue(
     ),
     trade_ids="contiguous",
     quote_from_book=True,
+    connects=ConnectLimit(8, 1.0),
     aliases=("coinbase_exchange",),
     rest_error=products.rest_error,
 )

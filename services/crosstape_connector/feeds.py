@@ -22,6 +22,7 @@ __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 _NOTHING: Final[tuple[Event, ...]] = ()
+REMOVED: Final = "removed from the settings"
 _FROM_BOOK: Final = ("book", "delta")
 
 
@@ -77,6 +78,7 @@ class Feeds:
         self._book_depth = book_depth
         self._book_interval = book_interval_ns
         self._lines: dict[str, TradeLine] = {}
+        self._left: dict[str, TradeLine] = {}  # of instruments that were removed
         self._plain: dict[str, FeedRecord] = {}  # trades of a venue without ids
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
@@ -121,7 +123,8 @@ class Feeds:
             if self.venue.trade_ids == "none":
                 self._plain[name] = records["trade"] = FeedRecord(instrument, "trade")
             else:
-                self._lines[name] = line = TradeLine(instrument, contiguous=self.venue.trade_ids == "contiguous")
+                line = self._left.pop(name, None) or TradeLine(instrument, contiguous=self.venue.trade_ids == "contiguous")
+                self._lines[name] = line
                 records["trade"] = line
         if "quote" in records and not self.venue.quote_from_book:
             self._quotes[name] = records["quote"]
@@ -133,13 +136,17 @@ class Feeds:
         self.feeds.update({Feed(kind, name): record for kind, record in records.items()})
 
     def remove(self, instrument: str, now: int) -> Sequence[Event]:
-        """One less: its feeds go `down`."""
+        """One less: its feeds go `down`. Its line of trades is kept: if it is added again, what was missed is a gap."""
         events: list[Event] = []
         self._instruments.discard(instrument)
         for feed in [feed for feed in self.feeds if feed.instrument == instrument]:
             record = self.feeds.pop(feed)
             self._names.pop(record.symbol, None)
-            events += record.turn(FeedState.DOWN, "removed from the settings", now)
+            events += record.turn(FeedState.DOWN, REMOVED, now)
+            record.interrupted(record.received_ts)
+            record.sessions = 0
+        if instrument in self._lines:
+            self._left[instrument] = self._lines[instrument]
         for table in (self._lines, self._plain, self._quotes, self._tickers, self._books, self._due):
             table.pop(instrument, None)
         return events

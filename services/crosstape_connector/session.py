@@ -121,6 +121,7 @@ class Session:
         self._heard_ts = 0
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
         self._records = desk.records(connection.topics)
+        self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
         self._bad_kinds: set[str] = set()
         self._complaints: set[str] = set()
 
@@ -142,7 +143,7 @@ class Session:
             if self._desk.capture is not None:
                 self._desk.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
-                self._desk.outlet.put(self._desk.feeds.lost(self.connection.topics, time.time_ns(), reason))
+                self._desk.outlet.put(self._desk.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
     def resubscribe(self, topic: Topic) -> bool:
@@ -151,6 +152,23 @@ class Session:
             return False
         self._wake.set()
         return True
+
+    def add(self, topics: Sequence[Topic]) -> None:
+        """Subscribe these too, whose feeds there are."""
+        self._records.update(self._desk.records(topics))
+        self._symbols.update({record.symbol: record.instrument for topic in topics for record in self._records[topic]})
+        self.subscriptions.add(topics)
+        if self._entered:
+            self._desk.outlet.put(self._desk.feeds.opened(topics, time.time_ns()))
+        self._wake.set()
+
+    def remove(self, topics: Sequence[Topic]) -> None:
+        """Unsubscribe these. What still comes of them is not wanted, and counted as that."""
+        self.subscriptions.remove(topics)
+        for topic in topics:
+            self._records.pop(topic, None)
+        self._wake.set()
+        self._check_settled()
 
     def missing(self) -> str:
         """Why a session on standby cannot take over without a hole; empty: it can."""
@@ -204,7 +222,7 @@ class Session:
         self.open = True
         self._counters.connections += 1
         self._heard_ts = self._opened_ts = time.time_ns()
-        self._log.info("session.open", url=url, topics=len(self.connection.topics))
+        self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._desk.capture is not None:
             self._desk.capture.opened(self._heard_ts, self.number, url)
         if self._standby is None:
@@ -214,7 +232,7 @@ class Session:
         now = time.time_ns()
         feeds, states = self._desk.feeds, self.subscriptions.states
         self._entered = True
-        self._desk.outlet.put(feeds.opened(self.connection.topics, now, self._opened_ts))
+        self._desk.outlet.put(feeds.opened(states, now, self._opened_ts))
         self._desk.outlet.put(feeds.confirmed([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
         for topic, reason in self.subscriptions.reasons.items():
             self._desk.outlet.put(feeds.rejected(topic, reason, now))
@@ -234,7 +252,7 @@ class Session:
     async def _read(self, socket: Socket) -> None:
         """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
         desk, counters, capture = self._desk, self._counters, self._desk.capture
-        parse = self._endpoint.parser({record.symbol: record.instrument for of in self._records.values() for record in of})
+        parse = self._endpoint.parser(self._symbols)
         takers, requests, put = desk.feeds.takers, desk.feeds.requests, desk.outlet.put
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes

@@ -32,7 +32,7 @@ from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Re
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
-from crosstape_connector.session import Desk
+from crosstape_connector.session import Desk, paces
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
@@ -174,6 +174,7 @@ class Connector:
             resync=self._resyncs.dispatch,
             flow=publisher.flow,
             capture=capture,
+            paces=paces(venue),
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))

@@ -77,6 +77,8 @@ class Desk:
     flow: Callable[[], Awaitable[None]]
     """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
     capture: Capture | None
+    paces: Mapping[str, Pacer]
+    """Of messages to endpoints that count those of all connections together; see `paces`."""
 
     def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
         """Topic → the feeds that it brings."""
@@ -89,6 +91,11 @@ class Desk:
             topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
             for topic in topics
         }
+
+
+def paces(venue: Venue) -> dict[str, Pacer]:
+    """Endpoint → what paces all its connections, where they have one limit between them."""
+    return {one.name: Pacer.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}
 
 
 class Session:
@@ -113,7 +120,7 @@ class Session:
         self._endpoint = connection.endpoint
         self._log = log.bind(venue=desk.venue.id, endpoint=self._endpoint.name, connection=number)
         self._counters = desk.counters.endpoints[self._endpoint.name]
-        self._pacer = Pacer.per_second(self._endpoint.requests_per_s)
+        self._pacer = desk.paces.get(self._endpoint.name) or Pacer.per_second(self._endpoint.requests_per_s)
         self._wake = asyncio.Event()
         self._standby = Standby(desk.feeds) if standby else None
         self._opened_ts = 0

@@ -183,6 +183,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """(channel, symbol) pairs on one connection at most."""
     symbols_per_request: int = 100
     requests_per_s: float = 4.0
+    requests_shared: bool = False
+    """The venue counts what an address sends on all its connections together."""
     connects_per_s: float = 0.5
     lifetime_s: float = 0.0
     """A connection that is so old is cut by the venue; 0: no such limit is known."""

@@ -32,7 +32,7 @@ class Standby:
         self._feeds = feeds
         self._in_stream = feeds.venue.book.snapshot == "stream"
         self._held: list[Trade | TradeSnapshot | BookUpdate] = []
-        self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate] = {}  # of each kind and instrument
+        self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate | None] = {}  # of each kind and instrument; None: it links
         self._newest: dict[tuple[str, str, str], Quote | Ticker | Status] = {}
         self._books: dict[str, BookSync] = {}
         self._venue_ts: dict[str, int | None] = {}
@@ -65,8 +65,10 @@ class Standby:
         if self._full:
             return f"more than {HELD} trades and updates wait"
         for (kind, name), first in self._first.items():
-            if not self._feeds.links(first):
+            if first is not None and not self._feeds.links(first):
                 return f"{kind} of {name}: the connection before is behind"
+            if kind == "trade":
+                self._first[kind, name] = None  # the tape only goes on from there; a book may break meanwhile
         for name in books if self._in_stream else ():
             book = self._books.get(name)
             if self._feeds.has_book(name) and (book is None or not book.live):

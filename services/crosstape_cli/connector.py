@@ -20,6 +20,8 @@ Venue = Annotated[str, Parameter(help=f"Which venue: {', '.join(VENUES)}.")]
 def connector(*, venue: Venue, settings: SettingsFile = None) -> Exit:
     """Run one venue's connector until it is told to stop (SIGTERM, Ctrl-C), when it publishes what is pending.
 
+    SIGHUP has it read its settings again: instruments come and go, without a break of those that stay.
+
     What it takes from the venue stands in the settings under [venues.VENUE]. The server is that of bus.url, else the embedded one of a
     running `crosstape up`.
     """
@@ -28,4 +30,4 @@ def connector(*, venue: Venue, settings: SettingsFile = None) -> Exit:
         raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
     loaded = located(loaded)
     configure_logging(loaded.telemetry, service=f"connector.{venue}")
-    return main(lambda: run(loaded, venue))
+    return main(lambda: run(loaded, venue, reload=lambda: located(load(settings))))

@@ -27,6 +27,9 @@ COMMANDS: Final = {
     "health": "Ask a running service whether it is well.",
 }
 
+RELOADING: Final = frozenset({"up", "connector"})
+"""Those that read their settings again at SIGHUP."""
+
 SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "simulate"})
 """Commands that run until they are told to stop."""
 
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Mistakes in a command line or a setting are told on standard error, a line each."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None and tokens and tokens[0] in SERVICES:
-        _heed_signals()
+        _heed_signals(reloading=tokens[0] in RELOADING)
     try:
         done = _run(tokens)
         sys.stdout.flush()
@@ -87,13 +90,15 @@ def _run(tokens: Sequence[str]) -> Any:
         return Exit.USAGE
 
 
-def _heed_signals() -> None:
+def _heed_signals(*, reloading: bool) -> None:
     """End at once when told to before the service runs; then `lifecycle` takes over.
 
     Loading a service takes a second. By default a signal in it ends us as if by a crash or, as a container's first process, not at all.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(Exit.OK))  # nothing is open yet; an exception could be caught by what is being loaded
+    if reloading:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the settings are about to be read
 
 
 def _one_line(exc: Exception) -> str:

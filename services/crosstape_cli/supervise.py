@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,31 @@ class Service(msgspec.Struct, frozen=True):
     """The whole of it."""
     log_file: Path | None = None
     """Standard error and output are appended there; None: they go to our standard error."""
+    reloads: bool = False
+    """It reads its settings again at SIGHUP."""
+
+
+class Children:
+    """The processes that run now."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, tuple[Service, Process]] = {}  # by process id
+
+    @contextmanager
+    def holding(self, service: Service, process: Process) -> Iterator[None]:
+        """It runs while this is open."""
+        self._running[process.pid] = service, process
+        try:
+            yield
+        finally:
+            del self._running[process.pid]
+
+    def hang_up(self) -> None:
+        """SIGHUP to each that reloads."""
+        for service, process in self._running.values():
+            if service.reloads:
+                with suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGHUP)
 
 
 def crosstape(*arguments: str) -> tuple[str, ...]:
@@ -49,22 +75,23 @@ def crosstape(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "crosstape_cli", *arguments)
 
 
-async def supervise(services: Sequence[Service], *, drain_s: float) -> Exit:
+async def supervise(services: Sequence[Service], *, drain_s: float, children: Children | None = None) -> Exit:
     """Keep every service running until cancelled; then ask them all to stop, and kill those that take longer than `drain_s` and a margin.
 
     One that ends is started again after a jittered, growing pause, except after a code that says that this cannot help. Returns, with the
     worst such code, only when there is none left to run.
     """
+    held = children or Children()
     async with asyncio.TaskGroup() as tasks:
-        kept = [tasks.create_task(_keep(service, drain_s), name=f"supervise {service.name}") for service in services]
+        kept = [tasks.create_task(_keep(service, drain_s, held), name=f"supervise {service.name}") for service in services]
     return max((task.result() for task in kept), default=Exit.OK)
 
 
-async def _keep(service: Service, drain_s: float) -> Exit:
+async def _keep(service: Service, drain_s: float, children: Children) -> Exit:
     delays = _delays()
     while True:
         started = time.monotonic()
-        code = await _run(service, drain_s)
+        code = await _run(service, drain_s, children)
         if code in HOPELESS:
             log.error("service.given_up", name=service.name, code=code)
             return Exit(code)
@@ -75,7 +102,7 @@ async def _keep(service: Service, drain_s: float) -> Exit:
         await asyncio.sleep(delay)
 
 
-async def _run(service: Service, drain_s: float) -> int:
+async def _run(service: Service, drain_s: float, children: Children) -> int:
     """From start to end of one process; its exit code, negative for a signal."""
     with ExitStack() as files:
         output = sys.stderr.fileno() if service.log_file is None else files.enter_context(service.log_file.open("ab")).fileno()
@@ -85,7 +112,8 @@ async def _run(service: Service, drain_s: float) -> int:
         )
     log.info("service.started", name=service.name, pid=process.pid)
     try:
-        return await process.wait()  # for as long as it lives: that it does its work is for its own health to say
+        with children.holding(service, process):
+            return await process.wait()  # for as long as it lives: that it does its work is for its own health to say
     finally:
         if process.returncode is None:
             await _stop(process, service.name, drain_s)

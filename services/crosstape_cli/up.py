@@ -15,13 +15,13 @@ from crosstape.bus import connect
 from crosstape.bus.usable import usable
 from crosstape.embedded import EmbeddedServer
 from crosstape.errors import SettingsError
-from crosstape.lifecycle import Exit, main
+from crosstape.lifecycle import Exit, main, on_hangup
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.telemetry import configure_logging
 from crosstape_cli.options import SettingsFile, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
-from crosstape_cli.supervise import Service, crosstape, supervise
+from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
 
 START_S: Final = 120.0
@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 def up(*, settings: SettingsFile = None) -> Exit:
     """Run a connector for each enabled venue of the settings, and the aggregator, each as a process of its own, until Ctrl-C.
+
+    SIGHUP has the connectors read the settings again: instruments come and go, without a break of those that stay.
 
     What dies is started again, after a growing pause; Ctrl-C or SIGTERM lets all of them publish what is pending. With no bus.url set, an
     embedded Valkey is started, keeps its data in the run directory, and listens on a unix socket that only you can open.
@@ -74,7 +76,9 @@ async def _up(settings: Settings, file: Path | None) -> Exit:
             async with connect(settings.bus) as client:  # or each service would say the same, again and again
                 await usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
         _tell(url)
-        code = await supervise(_services(settings, file, environ), drain_s=settings.run.drain_s)
+        children = Children()
+        with on_hangup(lambda: _reload(settings, file, children)):
+            code = await supervise(_services(settings, file, environ), drain_s=settings.run.drain_s, children=children)
         if keeper is not None:
             keeper.cancel()
         return code
@@ -88,8 +92,21 @@ def _services(settings: Settings, file: Path | None, environ: dict[str, str]) ->
         own = dict(environ)
         if settings.telemetry.http_port:
             own["CROSSTAPE_TELEMETRY__HTTP_PORT"] = str(settings.telemetry.http_port + number)
-        services.append(Service(name, crosstape(*arguments, *option), own))
+        services.append(Service(name, crosstape(*arguments, *option), own, reloads=name.startswith("connector.")))
     return services
+
+
+def _reload(settings: Settings, file: Path | None, children: Children) -> None:
+    """Have the connectors read their settings again, if these are right. Which of them run is fixed until the next start."""
+    try:
+        fresh = load(file)
+    except SettingsError as exc:
+        log.error("settings.refused", error="; ".join(str(exc).splitlines()))
+        return
+    others = sorted(set(enabled(settings)).symmetric_difference(enabled(fresh)))
+    if others:
+        log.warning("settings.not_applied", changed=[f"venues.{name}.enabled" for name in others], until="the next start")
+    children.hang_up()
 
 
 async def _keep(server: EmbeddedServer) -> None:

@@ -112,6 +112,11 @@ class Proofs:
         self.unproven = 0  # updates dropped while there was no snapshot to apply them to
         self.overflows = 0
 
+    def add(self, other: Proofs) -> None:
+        """Count what was checked elsewhere as checked here."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def counts(self) -> dict[str, int]:
         """By name."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -290,6 +295,11 @@ class BookSync:
         if was:
             self._break(cause, reason, missed)
         return was
+
+    def links(self, update: BookUpdate) -> bool:
+        """Whether an update of any connection leaves no hole after the book as it is. Nothing is missing after a book that is not true."""
+        follows, newest = self._rule.follows, self._tail if self._tail is not None else self.sequence
+        return not self.live or follows is None or newest is None or follows(update, newest) is not Verdict.BREAK
 
     def reaches(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Ask for a new snapshot if these, the levels that are published, go beyond the range of the last one, which is cut somewhere."""

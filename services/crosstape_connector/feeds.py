@@ -11,17 +11,18 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from crosstape_connector.books import BookSync, Outcome, Proofs
+from crosstape_connector.books import BookSync, Fault, Outcome, Proofs
 from crosstape_connector.line import TradeLine
 from crosstape_connector.plan import Feed, Topic, subscribed_depth
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Venue
-from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, Instrument, Quote, Status, Ticker, Trade
+from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Instrument, Quote, Status, Ticker, Trade
 
 __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 _NOTHING: Final[tuple[Event, ...]] = ()
+REMOVED: Final = "removed from the settings"
 _FROM_BOOK: Final = ("book", "delta")
 
 
@@ -77,6 +78,7 @@ class Feeds:
         self._book_depth = book_depth
         self._book_interval = book_interval_ns
         self._lines: dict[str, TradeLine] = {}
+        self._left: dict[str, TradeLine] = {}  # of instruments that were removed
         self._plain: dict[str, FeedRecord] = {}  # trades of a venue without ids
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
@@ -121,7 +123,8 @@ class Feeds:
             if self.venue.trade_ids == "none":
                 self._plain[name] = records["trade"] = FeedRecord(instrument, "trade")
             else:
-                self._lines[name] = line = TradeLine(instrument, contiguous=self.venue.trade_ids == "contiguous")
+                line = self._left.pop(name, None) or TradeLine(instrument, contiguous=self.venue.trade_ids == "contiguous")
+                self._lines[name] = line
                 records["trade"] = line
         if "quote" in records and not self.venue.quote_from_book:
             self._quotes[name] = records["quote"]
@@ -133,13 +136,17 @@ class Feeds:
         self.feeds.update({Feed(kind, name): record for kind, record in records.items()})
 
     def remove(self, instrument: str, now: int) -> Sequence[Event]:
-        """One less: its feeds go `down`."""
+        """One less: its feeds go `down`. Its line of trades is kept: if it is added again, what was missed is a gap."""
         events: list[Event] = []
         self._instruments.discard(instrument)
         for feed in [feed for feed in self.feeds if feed.instrument == instrument]:
             record = self.feeds.pop(feed)
             self._names.pop(record.symbol, None)
-            events += record.turn(FeedState.DOWN, "removed", now)
+            events += record.turn(FeedState.DOWN, REMOVED, now)
+            record.interrupted(record.received_ts)
+            record.sessions = 0
+        if instrument in self._lines:
+            self._left[instrument] = self._lines[instrument]
         for table in (self._lines, self._plain, self._quotes, self._tickers, self._books, self._due):
             table.pop(instrument, None)
         return events
@@ -152,16 +159,17 @@ class Feeds:
 
     # ---- connections come and go
 
-    def opened(self, topics: Iterable[Topic], now: int) -> Sequence[Event]:
+    def opened(self, topics: Iterable[Topic], now: int, since: int | None = None) -> Sequence[Event]:
         """A connection subscribes these: `connecting`, or `recovering` if there were data before. Once per connection; `lost` ends it.
 
-        A feed that another connection still has keeps its state, and does not notice when the older one is lost.
+        A feed that another connection still has keeps its state, and does not notice when the older one is lost. `since`: when it
+        subscribed them, if that was before now.
         """
         events: list[Event] = []
         for topic in topics:
             for record in self._of(topic):
                 record.sessions += 1
-                record.opened_ts = now
+                record.opened_ts = now if since is None else since
                 record.confirmed = False
                 if record.sessions == 1:
                     known = record.count or record.gap_from
@@ -219,6 +227,52 @@ class Feeds:
         """The watchdog's word: `stale`; live again with the next data."""
         record = self.feeds.get(feed)
         return record.turn(FeedState.STALE, reason, now) if record is not None else _NOTHING
+
+    # ---- one connection takes over from another (see `standby`)
+
+    def links(self, output: Trade | TradeSnapshot | BookUpdate) -> bool:
+        """Whether what begins with this leaves no hole after what is on the tape. A book that is not true has nothing to link to."""
+        if isinstance(output, BookUpdate):
+            book = self._books.get(output.instrument)
+            return book is None or book.sync.links(output)
+        line = self._lines.get(output.instrument)
+        trades = output.trades if isinstance(output, TradeSnapshot) else (output,)
+        return line is None or line.next < 0 or not trades or min(int(trade.trade_id) for trade in trades) <= line.next
+
+    def has_book(self, instrument: str) -> bool:
+        """Whether its book is true now."""
+        book = self._books.get(instrument)
+        return book is not None and book.sync.live
+
+    def another_book(self, instrument: str) -> BookSync | None:
+        """One that can be kept beside this instrument's, and `adopt`ed; None if it has none."""
+        book = self._books.get(instrument)
+        return None if book is None else BookSync(self.venue.book, book.sync.depth)
+
+    def newest_ts(self, event: Quote | Ticker) -> int:
+        """When the newest of this event's kind and instrument that is on the tape was received; 0: there is none."""
+        record = (self._quotes if isinstance(event, Quote) else self._tickers).get(event.instrument)
+        return 0 if record is None or record.last is None else record.last.received_ts
+
+    def adopt(self, instrument: str, sync: BookSync, venue_ts: int | None, now: int) -> Sequence[Event]:
+        """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
+        book = self._books.get(instrument)
+        if book is None:
+            return _NOTHING
+        before, book.sync = book.sync, sync
+        sync.proofs.add(before.proofs)
+        if not sync.live:
+            if before.live:
+                sync.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
+                return self._broken(book, before.applied_ts, None, now)
+            self._ask(book)
+            return _NOTHING
+        events: list[Event] = []
+        for record in book.records:
+            events += [*record.live(now), *record.resumed(now)]
+            record.received_ts = max(record.received_ts, sync.applied_ts)
+            record.count += 1
+        return events + self._changed(book, BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now)
 
     def _of(self, topic: Topic) -> list[FeedRecord]:
         """The feeds that a topic serves."""

@@ -51,6 +51,10 @@ FAMILIES: Final = {
     "crosstape_connector_lag_seconds": Family("histogram", "Venue's time to ours, one frame in 64; negative where clocks differ"),
     "crosstape_connector_publish_seconds": Family("histogram", "From reading a frame to the bus having acknowledged its events, sampled"),
     "crosstape_connector_connects": Family("counter", "Attempts to connect", ("endpoint",)),
+    "crosstape_connector_connect_waits": Family("counter", "Attempts to connect that waited for the venue's limits", ("endpoint",)),
+    "crosstape_connector_connect_wait_seconds": Family("counter", "How long they waited", ("endpoint",)),
+    "crosstape_connector_rotations": Family("counter", "Connections that were replaced by a younger one without a hole", ("endpoint",)),
+    "crosstape_connector_rotations_failed": Family("counter", "Younger connections that could not take over", ("endpoint",)),
     "crosstape_connector_lost": Family("counter", "Connections that ended otherwise than by our own wish", ("endpoint",)),
     "crosstape_connector_connections": Family("gauge", "Connections that are open", ("endpoint",)),
     "crosstape_connector_heartbeats": Family("counter", "Heartbeats of venues", ("endpoint",)),
@@ -99,7 +103,10 @@ class Histogram:
 class EndpointCounters:
     """Of one endpoint. Written by its sessions only."""
 
-    __slots__ = ("bytes", "connections", "connects", "frames", "heartbeats", "lost")
+    __slots__ = (
+        "bytes", "connect_wait_seconds", "connect_waits", "connections", "connects", "frames", "heartbeats", "lost", "rotations",
+        "rotations_failed",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.frames = 0
@@ -108,6 +115,10 @@ class EndpointCounters:
         self.lost = 0
         self.connections = 0
         self.heartbeats = 0
+        self.connect_waits = 0
+        self.connect_wait_seconds = 0.0
+        self.rotations = 0
+        self.rotations_failed = 0
 
 
 class Counters:
@@ -256,10 +267,7 @@ class ConnectorCollector(Collector):
         age_s = readings.instruments_age_s()
         dropped = readings.capture_dropped()
         return {
-            **{
-                field: [((name,), getattr(endpoint, field)) for name, endpoint in endpoints]
-                for field in ("frames", "bytes", "connects", "lost", "connections", "heartbeats")
-            },
+            **{field: [((name,), getattr(endpoint, field)) for name, endpoint in endpoints] for field in EndpointCounters.__slots__},
             "bad_frames": _by_label(counters.bad_frames),
             "odd": _by_label(counters.odd),
             "events": _by_label({KIND_OF[cls]: count for cls, count in counters.events.items()}),

@@ -66,6 +66,19 @@ def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Coll
     return found
 
 
+def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
+    """The same, those of one symbol together."""
+    symbols: dict[str, list[Topic]] = {}
+    for topic in topics:
+        symbols.setdefault(topic.symbol, []).append(topic)
+    return [tuple(group) for group in symbols.values()]
+
+
+def fits(connection: Connection, topics: Collection[Topic]) -> bool:
+    """Whether the connection may have these, too."""
+    return len(connection.topics) + len(topics) <= connection.endpoint.topics
+
+
 def subscribed_depth(venue: Venue, book_depth: int) -> int:
     """The depth to ask a venue for: the smallest it offers that is not below ours, or its largest; ours where it has no choice."""
     return next((depth for depth in venue.book.depths if depth >= book_depth), max(venue.book.depths, default=book_depth))

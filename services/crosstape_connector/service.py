@@ -6,35 +6,38 @@ import asyncio
 import difflib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 import prometheus_client
 import structlog
 
 from crosstape import telemetry
 from crosstape.bus import Publisher, connect
 from crosstape.bus.usable import usable
-from crosstape.errors import BusError, SettingsError, StorageError
+from crosstape.errors import BusError, CrosstapeError, SettingsError, StorageError
+from crosstape.lifecycle import on_hangup
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings
+from crosstape.settings_changes import changes
 from crosstape_connector import instruments, plan
 from crosstape_connector.capture import Capture
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds import Feeds
+from crosstape_connector.feeds import REMOVED, Feeds
 from crosstape_connector.instruments import Cache, Listing, Selection
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
-from crosstape_connector.session import Desk
+from crosstape_connector.session import Desk, paces
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
 from crosstape_connector.watchdog import Watchdog
-from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Status, Trade
+from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Keys, Status, Trade
 
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
@@ -53,9 +56,10 @@ SHOWN: Final = 20
 log = structlog.get_logger(__name__)
 
 
-async def run(settings: Settings, venue: str) -> None:
+async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | None = None) -> None:
     """Put this venue on the tape until cancelled; then what is pending is published, within `run.drain_s`.
 
+    `reload`: gives the settings as they are at SIGHUP; what can be changed while running is. None: the signal is not heeded.
     Raises at the start `UnknownVenue`, `SettingsError`, `StorageError`, and `BusError` for a bus that is of no use within `bus.start_s`;
     later `Superseded`.
     """
@@ -86,7 +90,7 @@ async def run(settings: Settings, venue: str) -> None:
             cache=cache,
             capture=capture,
         )
-        with closing(publisher), connector.measured():
+        with closing(publisher), connector.measured(), nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)):
             async with telemetry.serve(settings.telemetry, connector.ready):
                 await usable(client, keys, settings.bus, producer=publisher.producer)
                 await connector.run()
@@ -157,6 +161,7 @@ class Connector:
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
+        self._watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         desk = Desk(
             venue=venue,
             settings=own,
@@ -165,10 +170,11 @@ class Connector:
             counters=self.counters,
             http=http,
             urls=ws_urls,
-            watchdog=Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s),
+            watchdog=self._watchdog,
             resync=self._resyncs.dispatch,
             flow=publisher.flow,
             capture=capture,
+            paces=paces(venue),
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -176,7 +182,9 @@ class Connector:
         self._listing: Listing | None = None
         self._trouble = ""  # why there is no listing yet
         self._selection = Selection({}, dict.fromkeys(own.instruments, "the venue's instruments are not known yet"))
-        self._taken: set[str] = set()
+        self._taken: dict[str, Instrument] = {}
+        self._removed: set[str] = set()  # names that were taken once and said to be removed
+        self._rewanted = asyncio.Event()  # `instruments` of the settings changed
         self._told: set[str] = set()
 
     async def run(self) -> None:
@@ -194,6 +202,30 @@ class Connector:
                 if not writing.done():
                     await self._finish()
                 writing.cancel()
+
+    def reload(self, load: Callable[[], Settings]) -> None:
+        """Go on with the instruments that the settings name now. What else has changed is told, and waits for the next start."""
+        where = f"venues.{self._venue.id}"
+        try:
+            fresh = load()
+            own = fresh.venues.get(self._venue.id)
+            if own is None:
+                raise SettingsError(f"{where}: not in the settings")
+        except CrosstapeError as exc:
+            log.error("settings.refused", venue=self._venue.id, error="; ".join(str(exc).splitlines()))
+            return
+        others = [path for path in changes(self._settings, fresh) if self._concerns_us(path)]
+        if others:
+            log.warning("settings.not_applied", venue=self._venue.id, changed=others, until="the next start")
+        added = [name for name in own.instruments if name not in self._own.instruments]
+        removed = [name for name in self._own.instruments if name not in own.instruments]
+        log.info("settings.read", venue=self._venue.id, added=added, removed=removed)
+        self._own = msgspec.structs.replace(self._own, instruments=own.instruments)
+        self._rewanted.set()
+
+    def _concerns_us(self, path: str) -> bool:
+        where = f"venues.{self._venue.id}."
+        return not path.startswith(("venues.", "aggregator.")) or (path.startswith(where) and path != f"{where}instruments")
 
     @contextmanager
     def measured(self) -> Iterator[None]:
@@ -316,19 +348,42 @@ class Connector:
                 self._trouble = f"instruments: {exc}"
                 wait_s = max(next(waits), exc.retry_after_s or 0.0)
                 log.warning("instruments.failed", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
-                await asyncio.sleep(wait_s)
+                await self._until_due(wait_s)
                 continue
             fresh = listing.age_s(time.time_ns()) < refresh_s
             self._listing = listing
-            await self._adopt(instruments.select(listing, self._own.instruments))
+            await self._adopt()
             if fresh and self._taken:
                 waits = delays(RETRY_S, RETRY_MAX_S)
-                await asyncio.sleep(refresh_s)
+                await self._until_due(refresh_s)
             else:
-                await asyncio.sleep(min(refresh_s, next(waits)))
+                await self._until_due(min(refresh_s, next(waits)))
 
-    async def _adopt(self, selection: Selection) -> None:
-        """Say what changed about the wanted names, and begin those that are new. What is taken stays taken: a halt is not the end."""
+    async def _until_due(self, wait_s: float) -> None:
+        """Wait so long, taking up what is wanted anew meanwhile; no longer if the list that we have does not have all of it."""
+        until = time.monotonic() + wait_s
+        while (left_s := until - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._rewanted.wait()
+            except TimeoutError:
+                return
+            self._rewanted.clear()
+            if self._listing is not None:
+                await self._adopt()
+                if self._selection.refused:
+                    return
+
+    async def _adopt(self) -> None:
+        """Say what changed about the wanted names, begin those that are new, end those that are not wanted any more.
+
+        What is taken stays taken while it is wanted: a halt is not the end.
+        """
+        assert self._listing is not None
+        for name in [name for name in self._taken if name not in self._own.instruments]:
+            self._let_go(name)
+        self._told.intersection_update(self._own.instruments)
+        selection = instruments.select(self._listing, self._own.instruments)
         before, self._selection = self._selection, selection
         instruments.report(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
@@ -346,9 +401,21 @@ class Connector:
         for instrument in new.values():
             self.feeds.add(instrument)
         self.feeds.seed(trades)
-        self._taken |= new.keys()
+        self._taken |= new
+        for name in self._removed.intersection(new):
+            self._removed.remove(name)
+            self._outlet.put([self._status(FeedState.LIVE, "", name)])
         for connection in plan.connections(self._venue, new, self._own.kinds):
             self.supervisor.add(connection)
+
+    def _let_go(self, name: str) -> None:
+        """It is not wanted any more."""
+        self.supervisor.remove(plan.topics(self._venue, self._taken.pop(name), self._own.kinds))
+        self._outlet.put(self.feeds.remove(name, time.time_ns()))
+        self._outlet.put([self._status(FeedState.DOWN, REMOVED, name)])
+        self._watchdog.forget(name)
+        self._removed.add(name)
+        log.info("instrument.removed", venue=self._venue.id, instrument=name)
 
     async def _last_trades(self, names: Sequence[str]) -> list[Trade]:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""

@@ -30,10 +30,11 @@ from crosstape_connector.metrics import SAMPLE, Counters, Outlet
 from crosstape_connector.pacing import Pacer
 from crosstape_connector.plan import Connection, Feed, Topic
 from crosstape_connector.rest import retry_after
+from crosstape_connector.standby import Standby
 from crosstape_connector.subscriptions import ATTEMPTS, Subscriptions, TopicState
 from crosstape_connector.venue import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Venue
 from crosstape_connector.watchdog import Watchdog
-from crosstape_schemas import Event, Quote
+from crosstape_schemas import Event
 
 CLOSE_S: Final = 2.0
 HARD_LIMIT: Final = 4
@@ -43,9 +44,6 @@ FAIR: Final = 256
 """After so many frames in a row others get a turn: reading what is there already never waits by itself."""
 
 POLL_S: Final = 0.25
-HELD: Final = 100_000
-"""Outputs that a session keeps while it waits to take over."""
-
 HEAD: Final = 200
 """Bytes of a bad frame in the log."""
 
@@ -79,6 +77,8 @@ class Desk:
     flow: Callable[[], Awaitable[None]]
     """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
     capture: Capture | None
+    paces: Mapping[str, Pacer]
+    """Of messages to endpoints that count those of all connections together; see `paces`."""
 
     def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
         """Topic → the feeds that it brings."""
@@ -91,6 +91,11 @@ class Desk:
             topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
             for topic in topics
         }
+
+
+def paces(venue: Venue) -> dict[str, Pacer]:
+    """Endpoint → what paces all its connections, where they have one limit between them."""
+    return {one.name: Pacer.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}
 
 
 class Session:
@@ -109,19 +114,21 @@ class Session:
         self.rotate: asyncio.Future[None] = loop.create_future()
         """Done when the venue says that it will close this connection soon."""
         self.settled: asyncio.Future[None] = loop.create_future()
-        """Done when every topic was answered, or the hold is full: it can take over."""
+        """Done when every topic was answered."""
         self.open = False
         self._desk = desk
         self._endpoint = connection.endpoint
         self._log = log.bind(venue=desk.venue.id, endpoint=self._endpoint.name, connection=number)
         self._counters = desk.counters.endpoints[self._endpoint.name]
-        self._pacer = Pacer.per_second(self._endpoint.requests_per_s)
+        self._pacer = desk.paces.get(self._endpoint.name) or Pacer.per_second(self._endpoint.requests_per_s)
         self._wake = asyncio.Event()
-        self._held: list[Output] | None = [] if standby else None
+        self._standby = Standby(desk.feeds) if standby else None
+        self._opened_ts = 0
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
         self._heard_ts = 0
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
         self._records = desk.records(connection.topics)
+        self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
         self._bad_kinds: set[str] = set()
         self._complaints: set[str] = set()
 
@@ -143,26 +150,62 @@ class Session:
             if self._desk.capture is not None:
                 self._desk.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
-                self._desk.outlet.put(self._desk.feeds.lost(self.connection.topics, time.time_ns(), reason))
+                self._desk.outlet.put(self._desk.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
     def resubscribe(self, topic: Topic) -> bool:
-        """Ask for this topic anew, alone. False: it is not here, refused, or being asked for already."""
-        if not self.subscriptions.resubscribe(topic):
+        """Ask for this topic anew, alone. False: it is not here, refused, or being asked for already; or this is not yet the one to ask."""
+        if self._standby is not None or not self.subscriptions.resubscribe(topic):
             return False
         self._wake.set()
         return True
 
+    def add(self, topics: Sequence[Topic]) -> None:
+        """Subscribe these too, whose feeds there are."""
+        self._records.update(self._desk.records(topics))
+        self._symbols.update({record.symbol: record.instrument for topic in topics for record in self._records[topic]})
+        self.subscriptions.add(topics)
+        if self._entered:
+            self._desk.outlet.put(self._desk.feeds.opened(topics, time.time_ns()))
+        self._wake.set()
+
+    def remove(self, topics: Sequence[Topic]) -> None:
+        """Unsubscribe these. What still comes of them is not wanted, and counted as that."""
+        self.subscriptions.remove(topics)
+        for topic in topics:
+            self._records.pop(topic, None)
+        self._wake.set()
+        self._check_settled()
+
+    def missing(self) -> str:
+        """Why a session on standby cannot take over without a hole; empty: it can."""
+        if not self.open:
+            return "not connected"
+        if not self.subscriptions.settled:
+            return "not all subscriptions are answered"
+        return "" if self._standby is None else self._standby.missing(self._books())
+
     def take_over(self) -> None:
         """What was held goes on the tape, and from now on all that comes: whom it replaces must have stopped reading."""
-        held, self._held = self._held, None
-        known = {record.instrument: record.received_ts for record in self._desk.feeds.feeds.values() if record.kind == "quote"}
+        standby, self._standby = self._standby, None
+        if not self.open:
+            return  # whom it was to replace is gone: it is an ordinary session, which enters when it opens
         self._enter()
-        for output in held or ():
-            if not isinstance(output, Quote) or output.received_ts > known.get(output.instrument, 0):  # else an older one of the same
-                self._desk.outlet.put(self._desk.feeds.take(output))
+        if standby is not None:
+            for event in standby.hand_over(self._books(), time.time_ns()):
+                self._desk.outlet.put((event,))
         if self._desk.feeds.requests:
             self._desk.resync()
+
+    def _books(self) -> list[str]:
+        """The instruments whose books this connection has subscribed."""
+        states = self.subscriptions.states
+        return [
+            record.instrument
+            for topic, records in self._records.items()
+            if states[topic] is not TopicState.REJECTED and any(record.kind in ("book", "delta") for record in records)
+            for record in records[:1]
+        ]
 
     async def _connect(self, url: str) -> Socket:
         try:
@@ -185,18 +228,18 @@ class Session:
     def _begin(self, url: str) -> None:
         self.open = True
         self._counters.connections += 1
-        self._heard_ts = time.time_ns()
-        self._log.info("session.open", url=url, topics=len(self.connection.topics))
+        self._heard_ts = self._opened_ts = time.time_ns()
+        self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._desk.capture is not None:
             self._desk.capture.opened(self._heard_ts, self.number, url)
-        if self._held is None:
+        if self._standby is None:
             self._enter()
 
     def _enter(self) -> None:
         now = time.time_ns()
         feeds, states = self._desk.feeds, self.subscriptions.states
         self._entered = True
-        self._desk.outlet.put(feeds.opened(self.connection.topics, now))
+        self._desk.outlet.put(feeds.opened(states, now, self._opened_ts))
         self._desk.outlet.put(feeds.confirmed([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
         for topic, reason in self.subscriptions.reasons.items():
             self._desk.outlet.put(feeds.rejected(topic, reason, now))
@@ -216,7 +259,7 @@ class Session:
     async def _read(self, socket: Socket) -> None:
         """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
         desk, counters, capture = self._desk, self._counters, self._desk.capture
-        parse = self._endpoint.parser({record.symbol: record.instrument for of in self._records.values() for record in of})
+        parse = self._endpoint.parser(self._symbols)
         takers, requests, put = desk.feeds.takers, desk.feeds.requests, desk.outlet.put
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
@@ -239,11 +282,11 @@ class Session:
                     take = takers.get(output.__class__)
                     if take is None:
                         await self._control(socket, output)
-                    elif self._held is None:
+                    elif self._standby is None:
                         events = take(output)
                         put(events)
                     else:
-                        self._hold(output)
+                        self._standby.take(output)
             except FeedError:
                 raise
             except Exception as exc:  # what nobody thought of in one frame must not end the others
@@ -305,7 +348,7 @@ class Session:
                 self._desk.counters.odd[kind] += 1
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
-        if topics and self._held is None:
+        if topics and self._standby is None:
             self._desk.outlet.put(self._desk.feeds.confirmed(topics, time.time_ns()))
             if self._desk.feeds.requests:
                 self._desk.resync()
@@ -319,7 +362,7 @@ class Session:
             self._log.warning("session.complaint", reason=word.reason)
         for topic in topics:
             self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=word.reason)
-            if self._held is None:
+            if self._standby is None:
                 self._desk.outlet.put(self._desk.feeds.rejected(topic, word.reason, time.time_ns()))
         self._check_settled()
 
@@ -327,12 +370,6 @@ class Session:
         if not self.settled.done() and self.subscriptions.settled:
             self.settled.set_result(None)
             self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
-
-    def _hold(self, output: Output) -> None:
-        assert self._held is not None
-        self._held.append(output)
-        if len(self._held) >= HELD and not self.settled.done():
-            self.settled.set_result(None)
 
     def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""
@@ -415,11 +452,13 @@ class Session:
             self._wake.set()
 
     def _spoke(self, topic: Topic, since_ts: int) -> bool:
+        if self._standby is not None:
+            return False  # who spoke is the connection that is to be replaced
         return any(record.received_ts > since_ts for record in self._records[topic])
 
     def _look_after_feeds(self) -> None:
         """Call stale what has stopped and subscribe it anew. Raises `ConnectionLost` when that has helped none."""
-        if self._held is not None or self._holding_back:
+        if self._standby is not None or self._holding_back:
             return
         topics = {Feed(record.kind, record.instrument): topic for topic, records in self._records.items() for record in records}
         records = [record for of in self._records.values() for record in of]

@@ -97,6 +97,24 @@ class Subscriptions:
         self._ask([topic])
         return True
 
+    def add(self, topics: Iterable[Topic]) -> None:
+        """Queue subscribes of those that are not here yet."""
+        fresh = [topic for topic in topics if topic not in self.states]
+        self.states.update(dict.fromkeys(fresh, TopicState.PENDING))
+        self._ask(fresh)
+
+    def remove(self, topics: Iterable[Topic]) -> None:
+        """Forget these, and queue unsubscribes of those that the venue was asked for and has not refused."""
+        gone = [topic for topic in topics if topic in self.states]
+        asked = {topic for ask in self._waiting.values() for topic in ask.topics}
+        leave = [topic for topic in gone if self.states[topic] is TopicState.CONFIRMED or topic in asked]
+        for topic in gone:
+            del self.states[topic]
+            self.reasons.pop(topic, None)
+            self._unanswered.pop(topic, None)
+        self._answered(gone)
+        self._ask(leave, unsubscribe=True)
+
     def acked(self, ack: Ack) -> list[Topic]:
         """Topics that this confirms and that were not confirmed before."""
         ask = self._waiting.get(ack.request_id) if ack.request_id is not None else None

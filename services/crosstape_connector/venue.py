@@ -183,11 +183,23 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """(channel, symbol) pairs on one connection at most."""
     symbols_per_request: int = 100
     requests_per_s: float = 4.0
+    requests_shared: bool = False
+    """The venue counts what an address sends on all its connections together."""
     connects_per_s: float = 0.5
+    lifetime_s: float = 0.0
+    """A connection that is so old is cut by the venue; 0: no such limit is known."""
     hosts: tuple[str, ...] = ()
     """Parts of a URL by which a recording of this endpoint is known …"""
     speaks: Callable[[bytes], bool] | None = None
     """… or else whether a frame is in its dialect. Not needed where a venue has one endpoint."""
+
+
+class ConnectLimit(msgspec.Struct, frozen=True):
+    """How often a venue lets one address connect."""
+
+    attempts: int
+    window_s: float
+    """In any so many seconds."""
 
 
 class Verdict(Enum):
@@ -254,6 +266,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
     quote_from_book: bool = False
     """The venue's quote feed is the top of its book, proven with it."""
+    connects: ConnectLimit | None = None
+    """Of all its endpoints together, as the venue states it: a part of that is used, see `connects`. None: it states nothing."""
     aliases: tuple[str, ...] = ()
     """Other names that recordings have this venue under."""
     rest_error: Callable[[bytes], str | None] | None = None

@@ -108,6 +108,12 @@ class Watchdog:
             found.append(Stall(feed, f"silent for {silent_s:.3g} s{usual}", cadence.attempts))
         return found
 
+    def forget(self, instrument: str) -> None:
+        """It is not taken any more: its feeds, if it comes back, are new ones."""
+        for table in (self._known, self._looked):
+            for feed in [feed for feed in table if feed.instrument == instrument]:
+                del table[feed]
+
     def hopeless(self, records: Collection[FeedRecord]) -> bool:
         """Whether all feeds of a connection are stale, each after an attempt that did not help."""
         judged = [record for record in records if record.confirmed and record.state is not FeedState.DOWN]

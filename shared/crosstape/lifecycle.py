@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -20,7 +21,7 @@ import uvloop
 from crosstape.errors import CrosstapeError
 from crosstape.exits import Exit, code_of, leaves
 
-__all__ = ["ORPHAN_S", "SUPERVISED", "Exit", "code_of", "main", "tune_gc"]
+__all__ = ["ORPHAN_S", "SUPERVISED", "Exit", "code_of", "main", "on_hangup", "tune_gc"]
 
 SUPERVISED: Final = "CROSSTAPE_SUPERVISED"
 """Set by a supervisor that holds the other end of our standard input: its end is the supervisor's end, and ours."""
@@ -94,6 +95,34 @@ class _Stop:
         self.asked = True
         log.info("process.stopping", reason=reason)
         self._task.cancel()
+
+
+@contextmanager
+def on_hangup(callback: Callable[[], object]) -> Iterator[None]:
+    """While open, SIGHUP calls this in the running loop, and ends the process only where it means that our terminal was closed."""
+    loop = asyncio.get_running_loop()
+    had_terminal = _has_terminal()
+
+    def hung_up() -> None:
+        if had_terminal and not _has_terminal():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            callback()
+
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal that controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _report(exc: Exception) -> Exit:

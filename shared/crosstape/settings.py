@@ -151,6 +151,8 @@ class VenueSettings(Section, frozen=True):
     """… up to this."""
     healthy_s: Positive = 30.0
     """A session that lived so long starts the backoff anew."""
+    rotate_s: NotNegative = 0.0
+    """A connection is replaced by another, without a hole, before it is so old. 0: before the venue cuts it, where that is known."""
 
 
 class ConnectorSettings(Section, frozen=True):

@@ -10,11 +10,12 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crosstape.lifecycle import Exit
 from crosstape_cli import supervise as supervision
-from crosstape_cli.supervise import Service, supervise
+from crosstape_cli.supervise import Children, Service, supervise
 from tests.waiting import wait_until
 
 ENVIRON = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -42,7 +43,7 @@ while True:
 
 SUPERVISOR = """
 import asyncio, os, sys
-from crosstape_cli.supervise import Service, supervise
+from crosstape_cli.supervise import Children, Service, supervise
 service = Service("child", (sys.executable, "-c", sys.argv[1], sys.argv[2]), dict(os.environ))
 asyncio.run(supervise([service], drain_s=5.0))
 """
@@ -148,3 +149,31 @@ def test_pauses_grow_to_a_cap_and_vary() -> None:
     assert 0.25 <= first[0] <= 0.5
     assert 15 <= first[-1] <= 30
     assert len({json.dumps(next(supervision._delays())) for _ in range(5)}) > 1
+
+
+HEEDFUL = CHILD.replace("from crosstape.lifecycle import main", "from crosstape.lifecycle import main, on_hangup").replace(
+    "        await asyncio.Event().wait()",
+    '        with on_hangup((folder / f"hungup.{os.getpid()}").touch):\n'
+    '            (folder / f"ready.{os.getpid()}").touch()\n'
+    "            await asyncio.Event().wait()",
+)
+
+
+async def test_a_hangup_is_passed_to_those_that_reload(tmp_path: Path) -> None:
+    """And to nobody else, whom it would end."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    children = Children()
+    heedful = msgspec.structs.replace(child(tmp_path / "a", HEEDFUL), reloads=True)
+    task = asyncio.create_task(supervise([heedful, child(tmp_path / "b")], drain_s=20.0, children=children))
+    await wait_until(lambda: pids(tmp_path / "a", "ready") and pids(tmp_path / "b"), what="both run")
+
+    children.hang_up()
+    await wait_until(lambda: pids(tmp_path / "a", "hungup"), what="it was told")
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (len(pids(tmp_path / "a")), len(pids(tmp_path / "b"))) == (1, 1)
+    assert pids(tmp_path / "b", "drained") == pids(tmp_path / "b")
+    children.hang_up()  # nobody is there

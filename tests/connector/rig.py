@@ -17,7 +17,7 @@ from crosstape_connector.metrics import Counters, Outlet
 from crosstape_connector.plan import Connection
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
-from crosstape_connector.session import Desk, Session
+from crosstape_connector.session import Desk, Session, paces
 from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.venue import Venue
 from crosstape_connector.watchdog import Watchdog
@@ -69,6 +69,7 @@ class Rig:
             resync=self.resyncs.dispatch,
             flow=self._flow,
             capture=capture,
+            paces=paces(venue),
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.desk, self.connections)

@@ -8,8 +8,6 @@ import json
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,85 +16,22 @@ import prometheus_client
 import pytest
 import zstandard
 from aiohttp import web
-from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape.bus import Publisher
 from crosstape.errors import SettingsError, Superseded
-from crosstape.settings import BusSettings, ConnectorSettings, RunSettings, Settings, TelemetrySettings, VenueSettings
+from crosstape.settings import RunSettings, TelemetrySettings
 from crosstape_connector import service
 from crosstape_connector.capture_file import opened
 from crosstape_connector.errors import UnknownVenue
 from crosstape_connector.metrics import FAMILIES
 from crosstape_connector.normalize import normalize
 from crosstape_connector.venues import VENUES
-from crosstape_schemas import KIND_OF, AnyEvent, Book, Event, FeedState, Gap, GapCause, Keys, Quote, Status, Trade, decode
-from tests.connector.fake_venue import FakeVenue, Peer, book, endpoint, fake, quote, serving, trade
+from crosstape_schemas import KIND_OF, Book, Event, FeedState, Gap, GapCause, Keys, Quote, Status, Trade
+from tests.connector.fake_venue import Peer, book, endpoint, fake, quote, trade
+from tests.connector.world import World, changed, subscribed
 from tests.disks import fill, small_disk
 from tests.waiting import wait_until
-
-
-class World:
-    """A server that speaks as the fake venue, a bus, and settings for both."""
-
-    def __init__(self, server: FakeVenue, client: Redis, settings: Settings) -> None:
-        self.server = server
-        self.client = client
-        self.settings = settings
-
-    async def stream(self, name: str) -> list[AnyEvent]:
-        """The events of a stream."""
-        entries: Any = await self.client.xrange(f"tape:{name}")
-        return [decode(fields[b"d"]) for _, fields in entries]
-
-    async def has(self, name: str, count: int) -> bool:
-        """Whether a stream has so many."""
-        return int(await self.client.xlen(f"tape:{name}")) >= count
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
-        """The connector, cancelled at the end, as SIGTERM does."""
-        task = asyncio.create_task(service.run(self.settings, "fake"))
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()
-
-
-@pytest.fixture
-async def world(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """One fake venue with one instrument wanted."""
-    monkeypatch.setitem(VENUES, "fake", fake())
-    async with serving() as server:
-        own = VenueSettings(
-            instruments=("AAA-USD",),
-            kinds=("trade",),
-            ws_url=server.url.replace("http", "ws") + "/ws/main",
-            rest_url=server.url,
-            backoff_min_s=0.01,
-            backoff_max_s=0.05,
-        )
-        settings = Settings(
-            bus=BusSettings(url=valkey, timeout_s=1.0, backoff_s=0.1),
-            run=RunSettings(dir=str(tmp_path / "run")),
-            telemetry=TelemetrySettings(http_enabled=False),
-            connector=ConnectorSettings(status_interval_s=0.05, instruments_refresh_s=0.2),
-            venues={"fake": own},
-        )
-        yield World(server, client, settings)
-
-
-def changed(settings: Settings, **own: Any) -> Settings:
-    """The venue's settings with these changes."""
-    return msgspec.structs.replace(settings, venues={"fake": msgspec.structs.replace(settings.venues["fake"], **own)})
-
-
-async def subscribed(server: FakeVenue, count: int = 1) -> None:
-    """So many connections were made, and the last has been asked for something."""
-    await wait_until(lambda: len(server.peers) == count and server.peer.requests, what="subscribed")
 
 
 async def test_a_trade_is_on_the_tape_and_the_venue_gives_signs_of_life(world: World) -> None:

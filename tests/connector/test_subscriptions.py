@@ -164,3 +164,31 @@ def test_the_answer_to_an_unsubscribe_confirms_nothing() -> None:
     assert subscriptions.acked(Ack(first.request.request_id)) == []
     assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD",), unsubscribed=True)) == []
     assert subscriptions.acked(Ack(second.request.request_id)) == [A]
+
+
+def test_topics_come_and_go() -> None:
+    """New ones are asked for; those that leave are unsubscribed, if the venue knows of them, and what is said of them is no news."""
+    subscriptions = table(A, B)
+    (first,) = send(subscriptions)
+    subscriptions.acked(Ack(request_id=first.request.request_id, channel="trades", symbols=("AAAUSD",)))
+    subscriptions.add([A, C])
+    subscriptions.remove([A, B, C, QUOTE])
+    assert subscriptions.states == {}
+    assert subscriptions.settled
+    (leave,) = send(subscriptions)  # the third was never sent
+    assert (leave.unsubscribe, leave.request.symbols) == (True, ("AAAUSD", "BBBUSD"))
+    assert subscriptions.acked(Ack(first.request.request_id, "trades", ("BBBUSD",))) == []
+    assert subscriptions.rejected(Rejected("unknown", leave.request.request_id)) == []
+    subscriptions.add([B])
+    (again,) = send(subscriptions)
+    assert subscriptions.acked(Ack(request_id=again.request.request_id)) == [B]
+
+
+def test_one_that_was_refused_is_not_unsubscribed() -> None:
+    """There is nothing to leave."""
+    subscriptions = table(A)
+    (ask,) = send(subscriptions)
+    subscriptions.rejected(Rejected("no such symbol", ask.request.request_id))
+    subscriptions.remove([A])
+    assert send(subscriptions) == []
+    assert subscriptions.reasons == {}

@@ -173,3 +173,15 @@ async def test_a_rotation_that_fails_leaves_the_old_connection() -> None:
         await server.peer.send(trade("AAAUSD", 3))
         await wait_until(lambda: len(rig.of(Trade)) == 3, what="all trades")
         assert rig.of(Gap) == []
+
+
+async def test_connections_that_share_a_limit_send_at_one_pace() -> None:
+    """Four requests on two connections, two a second: the last is sent a second after the first, at the least."""
+    shared = endpoint(topics=2, requests_per_s=2.0, requests_shared=True)
+    both = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))
+    async with serving() as server, rigged(server, fake(shared), both) as rig:
+        started = time.monotonic()
+        async with rig.supervised():
+            await wait_until(lambda: sum(len(peer.requests) for peer in server.peers) == 4, what="all is subscribed")
+            assert len(server.peers) == 2
+            assert time.monotonic() - started >= 0.95

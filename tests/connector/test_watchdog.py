@@ -137,3 +137,17 @@ def test_a_connection_of_whose_feeds_none_speaks_is_hopeless() -> None:
     assert market.watchdog.hopeless(market.records)
     market.speak(market.records[0])
     assert not market.watchdog.hopeless(market.records)
+
+
+def test_a_feed_that_was_removed_is_unknown_when_it_comes_back() -> None:
+    """Its count begins anew, and so does what is known of its pace."""
+    market = Market("quote", "trade")
+    quote, other = market.records
+    market.pass_time(60, lambda _: market.speak(quote, other))
+    market.watchdog.forget("AAA-USD")
+    quote.count, quote.received_ts = 0, 0
+    quote.opened_ts = market.ns
+    market.pass_time(1, lambda _: market.speak(other))
+    market.speak(quote)
+
+    assert market.pass_time(60, lambda _: market.speak(other)) == []  # one word is no pace

@@ -37,6 +37,8 @@ from crosstape_schemas import (
     Ticker,
     Trade,
 )
+from tests.connector.fake_venue import fake
+from tests.connector.rig import instrument
 
 E = TypeVar("E", bound=Event)
 ALL = ("trade", "quote", "book", "delta", "ticker", "status")
@@ -334,6 +336,22 @@ def test_instruments_come_and_go() -> None:
     assert {feed.instrument for feed in found.feeds} == {"ETH-USD"}
     assert found.take(quote()) == ()
     assert found.opened([QUOTES], 2_100) == []
+
+
+def test_a_line_of_trades_outlives_its_removal() -> None:
+    """Added again, it goes on with a gap, and drops what is on the tape."""
+    found = Feeds(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+    one = Trade("fake", "AAA-USD", 1, 1, Decimal(1), Decimal(1), Side.BUY, "1")
+    found.take(one)
+    found.remove("AAA-USD", 2)
+    found.add(instrument("AAAUSD"))
+    found.opened([Topic("main", "trades", "AAAUSD")], 3)
+
+    assert [type(event) for event in found.take(one)] == [Status]
+    gap, trade = found.take(msgspec.structs.replace(one, trade_id="4", received_ts=5))
+    assert isinstance(gap, Gap)
+    assert (gap.missed, gap.cause, gap.from_ts, gap.to_ts) == (2, "disconnect", 1, 5)
+    assert isinstance(trade, Trade)
 
 
 # ---- books

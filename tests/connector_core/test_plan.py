@@ -45,6 +45,18 @@ def test_nothing_wanted_is_nothing_planned() -> None:
     assert plan.connections(KRAKEN, instruments(2), ("status",)) == []
 
 
+def test_a_symbol_is_added_where_there_is_room_for_all_of_it() -> None:
+    """Its topics stay together."""
+    endpoint = msgspec.structs.replace(KRAKEN.endpoints[0], topics=4)
+    venue = msgspec.structs.replace(KRAKEN, endpoints=(endpoint,))
+    (connection,) = plan.connections(venue, instruments(2), ("book", "quote"))
+    first, second = plan.by_symbol(connection.topics)
+
+    assert {topic.symbol for topic in first} == {"A0"}
+    assert plan.fits(plan.Connection(endpoint, first), second)
+    assert not plan.fits(plan.Connection(endpoint, (*first, second[0])), second)
+
+
 def test_a_depth_is_the_next_that_the_venue_has() -> None:
     """Or its deepest; where there is no choice, what was asked for."""
     assert [plan.subscribed_depth(KRAKEN, depth) for depth in (1, 10, 11, 5000)] == [10, 10, 25, 1000]

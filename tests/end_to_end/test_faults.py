@@ -86,7 +86,7 @@ def plain(levels: Sequence[Sequence[object]]) -> list[tuple[Decimal, Decimal]]:
 
 
 @asynccontextmanager
-async def connected(name: str, client: Redis, valkey: str, tmp_path: Path, *faults: str) -> AsyncIterator[Venue]:
+async def connected(name: str, client: Redis, valkey: str, tmp_path: Path, *faults: str, rotate_s: float = 0.0) -> AsyncIterator[Venue]:
     """A venue with faults from the start, and its connector, which is quick to suspect silence."""
     spec = SimulatorSpec(venues=(name,), rate=200.0, faults=tuple(parse.from_text(text) for text in faults))
     async with simulator(spec) as made:
@@ -99,6 +99,7 @@ async def connected(name: str, client: Redis, valkey: str, tmp_path: Path, *faul
             stale_min_s=3.0,
             backoff_min_s=0.1,
             backoff_max_s=0.5,
+            rotate_s=rotate_s,
         )
         async with running(connector.run(settings(valkey, tmp_path, {name: own}), name)):
             yield Venue(name, made, client)

@@ -157,3 +157,54 @@ async def test_the_collector_is_told_to_be_quiet() -> None:
 def test_of_several_errors_the_one_that_cannot_be_retried_counts(exc: Exception, code: Exit) -> None:
     """A supervisor must not start again what would only fail again."""
     assert code_of(exc) is code
+
+
+HEEDS = """
+from crosstape.lifecycle import on_hangup
+async def run():
+    with on_hangup(lambda: print("hung up", flush=True)):
+        print("running", flush=True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            print("drained", flush=True)
+sys.exit(main(run))
+"""
+ON_A_TERMINAL = """
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+"""
+
+
+async def test_a_hangup_is_a_word_and_not_the_end() -> None:
+    """As often as it is said."""
+    async with program(HEEDS) as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"running\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+            assert await process.stdout.readline() == b"hung up\n"
+        process.terminate()
+        assert await process.stdout.readline() == b"drained\n"
+        assert await process.wait() == Exit.OK
+
+
+async def test_the_end_of_its_terminal_is_the_end() -> None:
+    """In order, as by SIGTERM: who closes a window does not want a tape to go on unseen. By `kill` it is a word there, too."""
+    ours, theirs = os.openpty()
+    try:
+        environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ON_A_TERMINAL + PROLOGUE + HEEDS,
+            stdin=theirs, stdout=PIPE, stderr=PIPE, env=environ, start_new_session=True,
+        )  # fmt: skip
+    finally:
+        os.close(theirs)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"running\n"
+    process.send_signal(signal.SIGHUP)
+    assert await process.stdout.readline() == b"hung up\n"
+    os.close(ours)
+    assert await process.stdout.readline() == b"drained\n"
+    assert await process.wait() == Exit.OK
+    await process.communicate()

@@ -26,6 +26,7 @@ from crosstape_connector.venue import (
     BookRule,
     BookSnapshot,
     BookUpdate,
+    ConnectLimit,
     Endpoint,
     Heartbeat,
     InstrumentSource,
@@ -396,7 +397,8 @@ VENUE: Final = Venue(
             topics=1_000,  # the venue's limit is 1,024 streams
             symbols_per_request=100,
             requests_per_s=3.0,  # of 5, which count pings and pongs too
-            connects_per_s=0.5,  # of 300 in 5 minutes
+            connects_per_s=0.5,
+            lifetime_s=24 * 3600.0,
         ),
     ),
     rest_urls={"spot": "https://api.binance.com"},
@@ -414,5 +416,6 @@ VENUE: Final = Venue(
     ),
     snapshots=SnapshotSource(rest="spot", path=depth_path, parse=parse_depth, match=depth_symbol, per_minute=60),
     trade_ids="contiguous",
+    connects=ConnectLimit(300, 300.0),
     rest_error=rest_error,
 )

@@ -28,6 +28,7 @@ from crosstape_connector.venue import (
     BookRule,
     BookSnapshot,
     BookUpdate,
+    ConnectLimit,
     Endpoint,
     Heartbeat,
     InstrumentSource,
@@ -366,7 +367,7 @@ VENUE: Final = Venue(
             topics=300,
             symbols_per_request=100,
             requests_per_s=5.0,
-            connects_per_s=0.2,  # about 150 attempts in 10 minutes are said to end in a block
+            connects_per_s=0.2,
         ),
     ),
     rest_urls={"spot": "https://api.kraken.com"},
@@ -384,5 +385,6 @@ VENUE: Final = Venue(
         proof="CRC-32 of the best ten levels with every frame; never crossed",
     ),
     trade_ids="contiguous",
+    connects=ConnectLimit(150, 600.0),  # beyond about so many, its front blocks an address for 10 minutes, it is said
     rest_error=rest_error,
 )

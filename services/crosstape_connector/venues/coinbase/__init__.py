@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import MEBIBYTE, BookRule, Endpoint, InstrumentSource, Venue
+from crosstape_connector.venue import MEBIBYTE, BookRule, ConnectLimit, Endpoint, InstrumentSource, Venue
 from crosstape_connector.venues.coinbase import advanced, exchange, products
 from crosstape_connector.venues.coinbase.values import ID
 
@@ -35,6 +35,7 @@ VENUE: Final = Venue(
             topics=45,  # fifteen products: one lost frame makes every book of the connection suspect
             symbols_per_request=50,
             requests_per_s=4.0,  # of 8
+            requests_shared=True,
             connects_per_s=1.0,
             hosts=("advanced-trade",),
             speaks=lambda data: b'"channel":' in data,
@@ -51,6 +52,7 @@ VENUE: Final = Venue(
             topics=200,
             symbols_per_request=50,
             requests_per_s=4.0,  # of 8
+            requests_shared=True,
             connects_per_s=1.0,
             hosts=("ws-feed", "ws-direct"),
             speaks=lambda data: b'"type":' in data and b'"channel":' not in data,
@@ -69,6 +71,7 @@ VENUE: Final = Venue(
     ),
     trade_ids="contiguous",
     quote_from_book=True,
+    connects=ConnectLimit(8, 1.0),
     aliases=("coinbase_exchange",),
     rest_error=products.rest_error,
 )

@@ -1,0 +1,184 @@
+"""SIGHUP: instruments come and go, and what stays does not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import prometheus_client
+import pytest
+from structlog.testing import capture_logs
+
+from crosstape.errors import SettingsError
+from crosstape.settings import Settings
+from crosstape_connector import service
+from crosstape_connector.venues import VENUES
+from crosstape_schemas import VENUE_WIDE, FeedState, Gap, Quote, Status, Trade
+from tests.connector.fake_venue import endpoint, fake, quote, trade
+from tests.connector.world import World, changed, subscribed
+from tests.waiting import wait_until
+
+
+@asynccontextmanager
+async def running(world: World, settings: Callable[[], Settings]) -> AsyncIterator[None]:
+    """The connector, which reads `settings` again at SIGHUP."""
+    task = asyncio.create_task(service.run(world.settings, "fake", settings))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+
+def hang_up() -> None:
+    """As `kill -HUP` does."""
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+async def states(world: World, name: str, kind: str = "trade") -> list[tuple[FeedState, str]]:
+    """What was said of a feed."""
+    return [(one.state, one.reason) for one in await world.stream(f"status:{name}") if isinstance(one, Status) and one.kind == kind]
+
+
+async def test_an_instrument_is_added_without_a_break_of_the_others(world: World) -> None:
+    """On the same connection, which has room."""
+    async with running(world, lambda: changed(world.settings, instruments=("AAA-USD", "BBB-USD"))):
+        await subscribed(world.server)
+        await world.server.peer.send(trade("AAAUSD", 1))
+        await wait_until(lambda: world.has("trade:AAA-USD", 1), what="a trade")
+        hang_up()
+        await wait_until(lambda: ("trades", "BBBUSD") in world.server.peer.asked("subscribe"), what="subscribed")
+        await world.server.peer.send(trade("AAAUSD", 2), trade("BBBUSD", 1))
+        await wait_until(lambda: world.has("trade:BBB-USD", 1), what="a trade of the new one")
+        assert len(world.server.peers) == 1
+        assert world.server.peer.asked("subscribe") == [("trades", "AAAUSD"), ("trades", "BBBUSD")]
+        assert [state for state, _ in await states(world, "AAA-USD")] == [FeedState.CONNECTING, FeedState.LIVE]
+
+
+async def test_where_no_connection_has_room_there_is_one_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the endpoint's limit."""
+    monkeypatch.setitem(VENUES, "fake", fake(endpoint(topics=1)))
+    async with running(world, lambda: changed(world.settings, instruments=("AAA-USD", "BBB-USD"))):
+        await subscribed(world.server)
+        hang_up()
+        await subscribed(world.server, 2)
+        assert [peer.asked("subscribe") for peer in world.server.peers] == [[("trades", "AAAUSD")], [("trades", "BBBUSD")]]
+
+
+async def test_an_instrument_is_removed_and_says_so(world: World) -> None:
+    """Unsubscribed; `down` with the reason, as a whole too, in its last quote as well; its feeds are out of the metrics."""
+    own = {"kinds": ("trade", "quote"), "instruments": ("AAA-USD", "BBB-USD")}
+    world.settings = changed(world.settings, **own)
+    fewer = changed(world.settings, instruments=("BBB-USD",))
+    async with running(world, lambda: fewer):
+        await wait_until(lambda: world.server.peers and len(world.server.peer.asked("subscribe")) == 4, what="subscribed")
+        await world.server.peer.send(trade("AAAUSD", 1), quote("AAAUSD"), trade("BBBUSD", 1), quote("BBBUSD"))
+        await wait_until(lambda: world.has("quote:BBB-USD", 1), what="data")
+        hang_up()
+        await wait_until(lambda: len(world.server.peer.asked("unsubscribe")) == 2, what="unsubscribed")
+        assert {symbol for _, symbol in world.server.peer.asked("unsubscribe")} == {"AAAUSD"}
+        down = (FeedState.DOWN, "removed from the settings")
+
+        async def told() -> bool:
+            return [(await states(world, "AAA-USD", kind))[-1:] for kind in ("trade", "quote", VENUE_WIDE)] == [[down]] * 3
+
+        await wait_until(told, what="it says so")
+        last = (await world.stream("quote:AAA-USD"))[-1]
+        assert isinstance(last, Quote)
+        assert last.state is FeedState.DOWN
+        live = prometheus_client.REGISTRY.get_sample_value("crosstape_connector_feeds", {"venue": "fake", "kind": "trade", "state": "live"})
+        none = prometheus_client.REGISTRY.get_sample_value("crosstape_connector_feeds", {"venue": "fake", "kind": "trade", "state": "down"})
+        assert (live, none) == (1.0, 0.0)
+        await world.server.peer.send(trade("AAAUSD", 2), trade("BBBUSD", 2))
+        await wait_until(lambda: world.has("trade:BBB-USD", 2), what="the other goes on")
+        assert not await world.has("trade:AAA-USD", 2)
+        assert [state for state, _ in await states(world, "BBB-USD")] == [FeedState.CONNECTING, FeedState.LIVE]
+        assert len(world.server.peers) == 1
+
+
+async def test_one_that_comes_back_goes_on_after_a_gap(world: World) -> None:
+    """What was traded meanwhile is told, with the count; as a whole it is well again."""
+    wanted = [("BBB-USD",), ("AAA-USD", "BBB-USD")]
+    world.settings = changed(world.settings, instruments=("AAA-USD", "BBB-USD"))
+    async with running(world, lambda: changed(world.settings, instruments=wanted.pop(0))):
+        await wait_until(lambda: world.server.peers and len(world.server.peer.asked("subscribe")) == 2, what="subscribed")
+        await world.server.peer.send(trade("AAAUSD", 1))
+        await wait_until(lambda: world.has("trade:AAA-USD", 1), what="a trade")
+        hang_up()
+        await wait_until(lambda: world.server.peer.asked("unsubscribe"), what="unsubscribed")
+        hang_up()
+        await wait_until(lambda: len(world.server.peer.asked("subscribe")) == 3, what="subscribed again")
+        await world.server.peer.send(trade("AAAUSD", 5))
+        await wait_until(lambda: world.has("trade:AAA-USD", 2), what="a trade")
+        (gap,) = [one for one in await world.stream("gap:AAA-USD") if isinstance(one, Gap)]
+        assert gap.missed == 3
+        assert [one.trade_id for one in await world.stream("trade:AAA-USD") if isinstance(one, Trade)] == ["1", "5"]
+        assert (await states(world, "AAA-USD", VENUE_WIDE))[-1] == (FeedState.LIVE, "")
+        assert (await states(world, "AAA-USD"))[-1] == (FeedState.LIVE, "")
+
+
+async def test_the_last_of_a_connection_takes_it_along(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without subscriptions is no use; the other one is not touched."""
+    monkeypatch.setitem(VENUES, "fake", fake(endpoint(topics=1)))
+    world.settings = changed(world.settings, instruments=("AAA-USD", "BBB-USD"))
+    async with running(world, lambda: changed(world.settings, instruments=("BBB-USD",))):
+        await wait_until(lambda: len(world.server.peers) == 2 and all(peer.requests for peer in world.server.peers), what="subscribed")
+        hang_up()
+        of = {peer.asked("subscribe")[0][1]: peer for peer in world.server.peers}
+        await wait_until(lambda: of["AAAUSD"].close_code is not None, what="closed")
+        await of["BBBUSD"].send(trade("BBBUSD", 1))
+        await wait_until(lambda: world.has("trade:BBB-USD", 1), what="the other goes on")
+        assert len(world.server.peers) == 2
+
+
+async def test_a_wrong_file_is_told_in_one_line_and_changes_nothing(world: World) -> None:
+    """However many mistakes there are in it."""
+
+    def wrong() -> Settings:
+        raise SettingsError("one mistake\nanother")
+
+    with capture_logs() as logs:
+        async with running(world, wrong):
+            await subscribed(world.server)
+            hang_up()
+            await wait_until(lambda: any(log["event"] == "settings.refused" for log in logs), what="told")
+            await world.server.peer.send(trade("AAAUSD", 1))
+            await wait_until(lambda: world.has("trade:AAA-USD", 1), what="it goes on")
+    (refused,) = [log for log in logs if log["event"] == "settings.refused"]
+    assert refused["error"] == "one mistake; another"
+
+
+async def test_what_cannot_be_changed_while_running_is_named(world: World) -> None:
+    """By its path, without its value; other venues and the aggregator are not our concern."""
+    other = changed(world.settings, kinds=("trade", "quote"), stale_s=7.0)
+    other = msgspec.structs.replace(
+        other,
+        bus=msgspec.structs.replace(other.bus, timeout_s=2.0),
+        aggregator=msgspec.structs.replace(other.aggregator, stale_s=9.0),
+        venues={**other.venues, "elsewhere": other.venues["fake"]},
+    )
+    with capture_logs() as logs:
+        async with running(world, lambda: other):
+            await subscribed(world.server)
+            hang_up()
+            await wait_until(lambda: any(log["event"] == "settings.read" for log in logs), what="read")
+    (named,) = [log for log in logs if log["event"] == "settings.not_applied"]
+    assert named["changed"] == ["bus.timeout_s", "venues.fake.kinds", "venues.fake.stale_s"]
+
+
+async def test_a_name_that_the_venue_has_only_now_is_found(world: World) -> None:
+    """The list of instruments is fetched anew if the one that is there does not have it."""
+    world.settings = msgspec.structs.replace(
+        world.settings, connector=msgspec.structs.replace(world.settings.connector, instruments_refresh_s=3600.0)
+    )
+    async with running(world, lambda: changed(world.settings, instruments=("AAA-USD", "DDD-USD"))):
+        await subscribed(world.server)
+        world.server.listed["DDDUSD"] = True
+        hang_up()
+        await wait_until(lambda: ("trades", "DDDUSD") in world.server.peer.asked("subscribe"), what="subscribed")

@@ -1,0 +1,79 @@
+"""Connections that are replaced while the market moves: the tape is as if there had been one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import prometheus_client
+import pytest
+from redis.asyncio import Redis
+
+from crosstape_connector.venues import VENUES
+from crosstape_schemas import FeedState
+from tests.end_to_end.running import tape
+from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.waiting import wait_until
+
+NAMES = ("binance", "coinbase", "kraken")
+
+
+def count(metric: str, name: str) -> float:
+    """A counter of all endpoints of a venue."""
+    labels = [{"venue": name, "endpoint": endpoint.name} for endpoint in VENUES[name].endpoints]
+    return sum(prometheus_client.REGISTRY.get_sample_value(f"crosstape_connector_{metric}_total", one) or 0.0 for one in labels)
+
+
+def unhurried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The venue without limits to connecting: a loopback has none."""
+    venue = VENUES[name]
+    endpoints = tuple(msgspec.structs.replace(endpoint, connects_per_s=1000.0) for endpoint in venue.endpoints)
+    monkeypatch.setitem(VENUES, name, msgspec.structs.replace(venue, endpoints=endpoints, connects=None))
+
+
+async def check(venue: Venue) -> None:
+    """No gap, nothing but live once live, and in the end each trade once and the true book."""
+    for instrument in (BTC, ETH):
+        assert await tape(venue.client, "gap", instrument) == []
+        for kind in ("trade", "quote", "book"):
+            states = await venue.states(kind, instrument)
+            assert set(states[states.index(FeedState.LIVE) :]) == {FeedState.LIVE}
+    await venue.settles()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_rotation_is_not_seen_on_the_tape(
+    name: str, client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a venue's real protocol, with its real rules of books: no trade is missing or doubled, no gap, no state but live."""
+    unhurried(name, monkeypatch)
+    async with connected(name, client, valkey, tmp_path, rotate_s=2.0) as venue:
+        await venue.begins()
+        await wait_until(lambda: count("rotations", name) >= 2 * len(VENUES[name].endpoints), what="rotations", timeout_s=60)
+        await check(venue)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_minute_of_rotations_is_not_seen_on_the_tape(
+    name: str, client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as one after the other can be had."""
+    unhurried(name, monkeypatch)
+    async with connected(name, client, valkey, tmp_path, rotate_s=1.0) as venue:
+        await venue.begins()
+        await wait_until(lambda: count("rotations", name) >= 15 * len(VENUES[name].endpoints), what="rotations", timeout_s=180)
+        await check(venue)
+
+
+@pytest.mark.slow
+async def test_a_venue_that_cuts_each_connection_is_not_noticed(
+    client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cut of a connection that was replaced before hits nobody."""
+    unhurried("binance", monkeypatch)
+    async with connected("binance", client, valkey, tmp_path, "lifetime at=6 code=1001", rotate_s=3.0) as venue:
+        await venue.begins()
+        await wait_until(lambda: count("rotations", "binance") >= 5, what="rotations", timeout_s=120)
+        assert count("lost", "binance") == 0
+        await check(venue)

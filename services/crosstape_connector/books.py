@@ -100,14 +100,15 @@ class Proofs:
     """What was checked, and how it went; counts."""
 
     __slots__ = (
-        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "links", "overflows", "quiet", "refused",
-        "skipped", "snapshots", "unproven", "unused", "updates",
+        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "links", "overflows", "overtaken", "quiet",
+        "refused", "skipped", "snapshots", "unproven", "unused", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.updates = 0
         self.links = 0  # updates that follow the one before by the venue's numbers
         self.holes = 0  # … that do not
+        self.overtaken = 0  # updates and snapshots that came after a later update, by their times
         self.bridged = 0  # REST snapshots that an update was seen to span
         self.refused = 0  # REST snapshots older than the stream
         self.unused = 0  # REST snapshots that came when none was awaited
@@ -205,6 +206,11 @@ class BookSync:
         self._asked = True
         self.wanted = None
 
+    def reopened(self) -> None:
+        """Another connection takes over: its frames may be older than those of the one before."""
+        if self._rule.ordered:
+            self._tail_ts = None
+
     def start(self) -> None:
         """The subscription is known to work: ask for the REST snapshot, if that is the rule and no update has caused it before."""
         if self._rule.snapshot == "rest" and not self.live and not self._asked:
@@ -239,8 +245,11 @@ class BookSync:
                         self._break(*_hole(update, tail, afresh=verdict is Verdict.SKIP))
                         self._hold(update)
                         return Outcome.BROKEN
-            self._tail_ts = update.venue_ts
             self._skipping_ts = 0
+        elif self._rule.ordered and self._overtaken(update.venue_ts) and self.live:
+            self._tail_ts = update.venue_ts
+            return self._break(GapCause.SEQUENCE, "an update came after a later one")
+        self._tail_ts = update.venue_ts
         if not self.live:
             return self._hold(update)
         if self._bridging:
@@ -273,6 +282,9 @@ class BookSync:
             self._drop_held()
             self.proofs.quiet += 1
             return Outcome.QUIET
+        if self._rule.ordered and self._overtaken(snapshot.venue_ts):
+            self._tail_ts = None  # asked for once more, and not again and again because a clock was set back
+            return self._break(GapCause.SEQUENCE, "a snapshot came after a later update")
         held: list[BookUpdate] = []
         if by_rest:
             self.sequence, before = snapshot.sequence, self.sequence
@@ -331,6 +343,12 @@ class BookSync:
             return
         if not bids or not asks or bids[-1][0] < self._bounds[0] or asks[-1][0] > self._bounds[1]:
             self.wanted = "the market has left the range of the snapshot"
+
+    def _overtaken(self, venue_ts: int | None) -> bool:
+        """Whether something of that time comes after an update that is later."""
+        found = venue_ts is not None and self._tail_ts is not None and venue_ts < self._tail_ts
+        self.proofs.overtaken += found
+        return found
 
     def _is_afresh(self, update: BookUpdate) -> bool:
         """Whether an update with an old number is not old: the venue's numbers have begun again."""

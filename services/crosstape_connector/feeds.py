@@ -179,6 +179,7 @@ class Feeds:
                 book = self._books.get(record.instrument)
                 if book is not None and record in book.records:
                     book.topic = topic
+                    book.sync.reopened()
         return events
 
     def confirmed(self, topics: Iterable[Topic], now: int) -> Sequence[Event]:

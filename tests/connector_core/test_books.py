@@ -570,6 +570,48 @@ def test_counts_have_names() -> None:
     assert set(counts) >= {"links", "bridged", "checksums_ok", "checksums_bad", "crossed"}
 
 
+def timed(ts: int, bids: str, checksum: int) -> BookUpdate:
+    """Of a venue that has times and checksums, and no numbers."""
+    return BookUpdate("X", ts, ts, levels(bids), (), checksum=checksum)
+
+
+IN_ORDER = msgspec.structs.replace(CHECKED, ordered=True)
+
+
+def test_an_update_that_was_overtaken_is_a_break() -> None:
+    """The later one may have hidden it, and then even the checksum of the earlier one is right: the book would go back in time."""
+    sync = synced(IN_ORDER)
+    assert sync.update(timed(5, "10:3", 6)) is Outcome.APPLIED
+    assert sync.update(timed(7, "10:7", 10)) is Outcome.APPLIED
+    assert sync.update(timed(7, "10:7", 10)) is Outcome.APPLIED, "a repetition does no harm"
+
+    assert sync.update(timed(6, "10:4", 7)) is Outcome.BROKEN
+
+    assert (sync.fault.cause, sync.proofs.overtaken) == (GapCause.SEQUENCE, 1)
+
+
+def test_a_snapshot_that_was_overtaken_is_asked_for_once_more() -> None:
+    """Not again and again: a venue's clock may have been set back."""
+    sync = synced(IN_ORDER)
+    sync.update(timed(7, "10:7", 10))
+    old = msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)
+
+    assert sync.snapshot(old) is Outcome.BROKEN
+    assert sync.wanted == "a snapshot came after a later update"
+    sync.asked()
+    assert sync.snapshot(old) is Outcome.SYNCED
+
+
+def test_a_connection_that_takes_over_may_begin_with_older_frames() -> None:
+    """It has held them back."""
+    sync = synced(IN_ORDER)
+    sync.update(timed(7, "10:7", 10))
+
+    sync.reopened()
+
+    assert sync.snapshot(msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)) is Outcome.SYNCED
+
+
 # ---- whatever happens
 
 

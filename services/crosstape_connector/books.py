@@ -226,7 +226,8 @@ class BookSync:
         """Apply one update, or say why not."""
         proofs = self.proofs
         proofs.updates += 1
-        follows = self._rule.follows
+        rule = self._rule
+        follows = rule.follows
         if follows is not None:
             tail, self._tail = self._tail, update.last
             if tail is not None:
@@ -245,10 +246,15 @@ class BookSync:
                         self._break(*_hole(update, tail, afresh=verdict is Verdict.SKIP))
                         self._hold(update)
                         return Outcome.BROKEN
-            self._skipping_ts = 0
-        elif self._rule.ordered and self._overtaken(update.venue_ts) and self.live:
-            self._tail_ts = update.venue_ts
-            return self._break(GapCause.SEQUENCE, "an update came after a later one")
+            if self._skipping_ts:
+                self._skipping_ts = 0
+        elif rule.ordered:
+            tail_ts, venue_ts = self._tail_ts, update.venue_ts
+            if tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
+                self._tail_ts = venue_ts
+                proofs.overtaken += 1
+                if self.live:
+                    return self._break(GapCause.SEQUENCE, "an update came after a later one")
         self._tail_ts = update.venue_ts
         if not self.live:
             return self._hold(update)
@@ -282,7 +288,9 @@ class BookSync:
             self._drop_held()
             self.proofs.quiet += 1
             return Outcome.QUIET
-        if self._rule.ordered and self._overtaken(snapshot.venue_ts):
+        tail_ts, venue_ts = self._tail_ts, snapshot.venue_ts
+        if self._rule.ordered and tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
+            self.proofs.overtaken += 1
             self._tail_ts = None  # asked for once more, and not again and again because a clock was set back
             return self._break(GapCause.SEQUENCE, "a snapshot came after a later update")
         held: list[BookUpdate] = []
@@ -343,12 +351,6 @@ class BookSync:
             return
         if not bids or not asks or bids[-1][0] < self._bounds[0] or asks[-1][0] > self._bounds[1]:
             self.wanted = "the market has left the range of the snapshot"
-
-    def _overtaken(self, venue_ts: int | None) -> bool:
-        """Whether something of that time comes after an update that is later."""
-        found = venue_ts is not None and self._tail_ts is not None and venue_ts < self._tail_ts
-        self.proofs.overtaken += found
-        return found
 
     def _is_afresh(self, update: BookUpdate) -> bool:
         """Whether an update with an old number is not old: the venue's numbers have begun again."""

@@ -380,15 +380,16 @@ class Feeds:
         outcome = book.sync.snapshot(snapshot)
         if outcome is Outcome.SYNCED:
             now = max(snapshot.received_ts, book.sync.applied_ts)
+            in_stream = self.venue.book.snapshot == "stream"
             events: list[Event] = []
             for record in book.records:
-                if self.venue.book.snapshot == "stream":
+                if in_stream:
                     record.received_ts = now
                     record.count += 1
                 else:
                     record.fetched_ts = snapshot.received_ts
                 record.venue_ts = snapshot.venue_ts
-                if not record.silent:  # else it is not followed: only its stream can show that it lives
+                if in_stream or not record.silent:  # else it is not followed: only its stream can show that it lives
                     events += record.live(now)
                     events += record.resumed(now)
             return self._changed(book, snapshot, now, events)

@@ -23,6 +23,7 @@ class Evidence(NamedTuple):
 
 
 HOLD: Final = "end_to_end/test_books_hold.py::test_a_book_that_is_called_live_is_the_true_one"
+REPLAYED: Final = "end_to_end/test_recorded_books_hold.py::test_a_recorded_book_is_true_or_said_not_to_be"
 BROKEN: Final = "end_to_end/test_faults.py::test_a_broken_book_is_told_and_mended"
 SILENT: Final = "end_to_end/test_faults.py::test_a_subscription_that_is_acknowledged_and_silent_is_found_out"
 KEPT: Final = "end_to_end/test_recordings.py::test_the_tape_of_a_recording_is_what_normalize_makes_of_it"
@@ -41,6 +42,7 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
             f"{RECORDED}test_binance_books_have_the_venues_own_best_bid_and_ask",
             "connector_core/test_books.py::test_numbers_that_begin_again_are_a_break",
             HOLD,
+            REPLAYED,
             BROKEN,
             SILENT,
         ),
@@ -57,6 +59,7 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
             "venues/coinbase/test_advanced.py::test_a_hole_in_the_sequence_is_told_with_the_books_it_spoils",
             "venues/coinbase/test_advanced.py::test_a_book_frame_that_cannot_be_read_is_a_hole",
             HOLD,
+            REPLAYED,
             BROKEN,
             SILENT,
         ),
@@ -80,6 +83,7 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
             "venues/test_kraken.py::test_the_checksum_is_that_of_the_documents",
             "connector_core/test_books.py::test_an_update_that_was_overtaken_is_a_break",
             HOLD,
+            REPLAYED,
             BROKEN,
             SILENT,
         ),

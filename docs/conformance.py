@@ -46,7 +46,7 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
             BROKEN,
             SILENT,
         ),
-        "levels beyond the snapshot's 1,000 a side, until they change; what an update says",
+        "levels beyond the snapshot's 1,000 a side, until they change; what an update says; that the newest was not lost, until the next",
     ),
     ("binance", "trade"): Evidence((SPOT,), (f"{RECORDED}test_binance_trades_are_all_there_to_the_digit",)),
     ("binance", "quote"): Evidence((SPOT, FOUR), (f"{RECORDED}test_binance_quotes_are_those_of_the_venue", KEPT), _ITSELF),
@@ -63,7 +63,7 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
             BROKEN,
             SILENT,
         ),
-        "what an update says",
+        "what an update says; that the newest frame was not lost, until the next",
     ),
     ("coinbase", "trade"): Evidence(
         (EXCHANGE,),
@@ -154,4 +154,5 @@ def proof(venue: Venue, endpoint: Endpoint, kind: str) -> tuple[str, str, str]:
     if kind == "trade" and venue.trade_ids == "contiguous":
         rule = "ids count by one: no trade twice, a hole is told with its size"
         return "id continuity", rule, "a `gap` with `missed`; a trade that comes late is `backfilled`"
-    return "none", "the venue gives nothing to prove it by", "silence is found by the watchdog"
+    silence = "" if kind == "status" else "silence is found by the watchdog"  # a state is told when it changes
+    return "none", "the venue gives nothing to prove it by", silence

@@ -52,7 +52,7 @@ bench: $(VENV)/.ready ## the benchmarks, small; each prints one JSON line
 	@$(PY) benchmarks/book.py --updates 5000 --runs 2
 
 docs: $(VENV)/.ready schema ## write the generated parts of docs/reference, and the Grafana dashboard
-	@$(PY) docs/generate.py
+	@$(PY) -m docs.generate
 	@$(PY) -m docs.dashboard
 
 schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi}.json

@@ -21,10 +21,18 @@ BUFFER: Final = 65_536
 """Levels (and updates) held at most while a snapshot is awaited; beyond, all are dropped and the snapshot is asked for again."""
 PATIENCE_NS: Final = 10_000_000_000
 """Updates that come for so long without the snapshot that the stream begins with: its frame was lost, or could not be used."""
+AFRESH_NS: Final = 1_000_000_000
+"""An update whose number is old and whose time, by the venue's own clock, is so much newer than the book: the numbers have begun again."""
+SKIPPING_NS: Final = 60_000_000_000
+"""The same where no clock tells: nothing but old numbers for so long. A connection that takes over holds back half a minute at most."""
 SETTLED: Final = 100
 """Updates after which a resynced book counts as healed, and the next break as the first."""
 PROVEN: Final = 10
 """Levels a side that a checksum is computed of; the widest that any venue here uses."""
+
+
+DOUBT: Final = "silent"
+"""Why a snapshot is wanted of a live book of which nothing is heard: no resync, and no attempt to be counted."""
 
 
 class ImpossibleLevelError(ValueError):
@@ -92,17 +100,19 @@ class Proofs:
     """What was checked, and how it went; counts."""
 
     __slots__ = (
-        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "links", "overflows", "refused",
-        "skipped", "snapshots", "unproven", "unused", "updates",
+        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "links", "overflows", "overtaken", "quiet",
+        "refused", "skipped", "snapshots", "unproven", "unused", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.updates = 0
         self.links = 0  # updates that follow the one before by the venue's numbers
         self.holes = 0  # … that do not
+        self.overtaken = 0  # updates and snapshots that came after a later update, by their times
         self.bridged = 0  # REST snapshots that an update was seen to span
         self.refused = 0  # REST snapshots older than the stream
         self.unused = 0  # REST snapshots that came when none was awaited
+        self.quiet = 0  # … that showed a silent book to be as the venue has it
         self.snapshots = 0  # snapshots that a book was made of
         self.checksums_ok = 0
         self.checksums_bad = 0
@@ -135,6 +145,7 @@ class Outcome(Enum):
 
     APPLIED = auto()  # the book moved on, proven as far as the venue lets us
     SYNCED = auto()  # the book is true (again): everything in it may be new
+    QUIET = auto()  # the venue was asked, and has the same book: nothing has happened
     NOTHING = auto()  # held, dropped or skipped; the book is as before
     BROKEN = auto()  # it is not true any more, or the snapshot was no good: see `fault`
 
@@ -147,8 +158,9 @@ class BookSync:
     """
 
     __slots__ = (
-        "_asked", "_bounds", "_bridging", "_buffer", "_held", "_rule", "_since", "_tail", "_unproven_ts", "applied_ts", "asks",
-        "attempt", "bids", "cut", "depth", "fault", "live", "proofs", "sequence", "wanted",
+        "_ahead_ts", "_asked", "_bounds", "_bridging", "_buffer", "_doubted", "_held", "_rule", "_since", "_skipping_ts", "_tail",
+        "_tail_ts", "_unproven_ts", "applied_ts", "asks", "attempt", "bids", "cut", "depth", "fault", "live", "proofs", "sequence",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, rule: BookRule, depth: int) -> None:
@@ -174,8 +186,12 @@ class BookSync:
         self.sequence: int | None = None
         self.cut: tuple[tuple[Level, ...], tuple[Level, ...]] = ((), ())
         """Removals, bids and asks, of what fell out of the depth with the last update (zero sizes, as in an update)."""
-        self._tail: int | None = None  # number of the newest update of the stream, in the book or not
+        self._tail: int | None = None  # number of the newest update of the stream, in the book or not, …
+        self._tail_ts: int | None = None  # … and the venue's time of it
+        self._skipping_ts = 0  # since when all updates have old numbers
         self._bridging = False  # live from a REST snapshot that no update has been linked to yet
+        self._ahead_ts = 0  # since when updates are older than that snapshot
+        self._doubted = False  # the snapshot that is asked for is to show whether the venue is merely quiet
         self._bounds: tuple[Decimal, Decimal] | None = None  # prices beyond which the snapshot did not tell
         self._unproven_ts = 0  # since when updates are dropped for want of a snapshot
         self._asked = False
@@ -188,50 +204,76 @@ class BookSync:
 
     def asked(self) -> None:
         """The snapshot that was `wanted` has been asked for."""
-        self.attempt = 1 if self._since >= SETTLED else self.attempt + 1
-        self._since = 0
+        if self.wanted != DOUBT:
+            self.attempt = 1 if self._since >= SETTLED else self.attempt + 1
+            self._since = 0
         self._unproven_ts = 0
         self._asked = True
         self.wanted = None
+
+    def reopened(self) -> None:
+        """Another connection takes over: its frames may be older than those of the one before."""
+        if self._rule.ordered:
+            self._tail_ts = None
 
     def start(self) -> None:
         """The subscription is known to work: ask for the REST snapshot, if that is the rule and no update has caused it before."""
         if self._rule.snapshot == "rest" and not self.live and not self._asked:
             self.wanted = "start"
 
+    def doubt(self) -> None:
+        """Nothing is heard: let a REST snapshot show whether anything has happened."""
+        if self._rule.snapshot == "rest" and self.live and not self._asked and self.wanted is None:
+            self._doubted = True
+            self.wanted = DOUBT
+
     def update(self, update: BookUpdate) -> Outcome:
         """Apply one update, or say why not."""
         proofs = self.proofs
         proofs.updates += 1
-        follows = self._rule.follows
+        rule = self._rule
+        follows = rule.follows
         if follows is not None:
             tail, self._tail = self._tail, update.last
             if tail is not None:
                 verdict = follows(update, tail)
                 if verdict is Verdict.APPLY:
                     proofs.links += 1
-                elif verdict is Verdict.SKIP:
+                elif verdict is Verdict.SKIP and not self._is_afresh(update):
                     self._tail = tail
                     proofs.skipped += 1
                     return Outcome.NOTHING
                 else:
                     proofs.holes += 1
                     self._drop_held()
+                    self._tail_ts, self._skipping_ts = update.venue_ts, 0
                     if self.live:
-                        missed = update.first - tail - 1 if update.first is not None else None
-                        self._break(GapCause.SEQUENCE, "sequence", missed)
+                        self._break(*_hole(update, tail, afresh=verdict is Verdict.SKIP))
                         self._hold(update)
                         return Outcome.BROKEN
+            if self._skipping_ts:
+                self._skipping_ts = 0
+        elif rule.ordered:
+            tail_ts, venue_ts = self._tail_ts, update.venue_ts
+            if tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
+                self._tail_ts = venue_ts
+                proofs.overtaken += 1
+                if self.live:
+                    return self._break(GapCause.SEQUENCE, "an update came after a later one")
+        self._tail_ts = update.venue_ts
         if not self.live:
             return self._hold(update)
         if self._bridging:
             verdict = self._bridges(update)
-            if verdict is Verdict.SKIP:
+            self._ahead_ts = self._ahead_ts or update.received_ts
+            is_behind = verdict is Verdict.SKIP
+            if is_behind and update.received_ts - self._ahead_ts <= PATIENCE_NS:
                 proofs.skipped += 1
                 return Outcome.NOTHING
-            if verdict is Verdict.BREAK:
+            if verdict is not Verdict.APPLY:
                 proofs.holes += 1
-                self._break(GapCause.SEQUENCE, "the stream begins after the snapshot")
+                reason = "the stream does not reach the snapshot" if is_behind else "the stream begins after the snapshot"
+                self._break(GapCause.SEQUENCE, reason)
                 self._hold(update)
                 return Outcome.BROKEN
             self._bridging = False
@@ -246,6 +288,16 @@ class BookSync:
         if by_rest and self.live and not self._asked:
             self.proofs.unused += 1
             return Outcome.NOTHING
+        if self._doubted and self.live and snapshot.sequence == self.sequence:
+            self._doubted = self._asked = False
+            self._drop_held()
+            self.proofs.quiet += 1
+            return Outcome.QUIET
+        tail_ts, venue_ts = self._tail_ts, snapshot.venue_ts
+        if self._rule.ordered and tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
+            self.proofs.overtaken += 1
+            self._tail_ts = None  # asked for once more, and not again and again because a clock was set back
+            return self._break(GapCause.SEQUENCE, "a snapshot came after a later update")
         held: list[BookUpdate] = []
         if by_rest:
             self.sequence, before = snapshot.sequence, self.sequence
@@ -279,6 +331,8 @@ class BookSync:
         self._asked = False
         self.wanted = None
         self.live = True
+        self._doubted = False
+        self._ahead_ts = 0
         self._bridging = self._rule.snapshot == "rest" and not held
         if held:
             self.proofs.bridged += 1
@@ -307,6 +361,13 @@ class BookSync:
             return
         if not bids or not asks or bids[-1][0] < self._bounds[0] or asks[-1][0] > self._bounds[1]:
             self.wanted = "the market has left the range of the snapshot"
+
+    def _is_afresh(self, update: BookUpdate) -> bool:
+        """Whether an update with an old number is not old: the venue's numbers have begun again."""
+        self._skipping_ts = self._skipping_ts or update.received_ts
+        if update.venue_ts is not None and self._tail_ts is not None and update.venue_ts - self._tail_ts > AFRESH_NS:
+            return True
+        return update.received_ts - self._skipping_ts > SKIPPING_NS
 
     def _bridges(self, update: BookUpdate) -> Verdict:
         if self._rule.bridges is None or self.sequence is None:
@@ -364,9 +425,16 @@ class BookSync:
 
     def _break(self, cause: GapCause, reason: str, missed: int | None = None) -> Outcome:
         """Nothing is known any more but the stream's own numbering, which goes on."""
-        tail = self._tail
+        tail, tail_ts = self._tail, self._tail_ts
         self.forget()
-        self._tail = tail
+        self._tail, self._tail_ts = tail, tail_ts
         self.wanted = reason
         self.fault = Fault(cause, reason, missed)
         return Outcome.BROKEN
+
+
+def _hole(update: BookUpdate, tail: int, *, afresh: bool) -> tuple[GapCause, str, int | None]:
+    """What is told of an update that does not follow the number `tail`."""
+    if afresh:
+        return GapCause.SEQUENCE, "the venue's numbers began again", None
+    return GapCause.SEQUENCE, "sequence", update.first - tail - 1 if update.first is not None else None

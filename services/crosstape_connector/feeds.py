@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from crosstape_connector.books import BookSync, Fault, Outcome, Proofs
+from crosstape_connector.books import DOUBT, BookSync, Fault, Outcome, Proofs
 from crosstape_connector.line import TradeLine
 from crosstape_connector.plan import Feed, Topic, subscribed_depth
 from crosstape_connector.records import FeedRecord
@@ -21,6 +21,9 @@ from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, Ga
 __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
+TOGETHER_NS: Final = 1_000_000_000
+"""What one order does to book, quote and trades is told within so long."""
+
 _NOTHING: Final[tuple[Event, ...]] = ()
 REMOVED: Final = "removed from the settings"
 _FROM_BOOK: Final = ("book", "delta")
@@ -56,6 +59,10 @@ class _BookFeed:
         self.venue_ts: int | None = None
         self.due = 0
         """No book event before this time."""
+
+    def silent_with(self, record: FeedRecord) -> bool:
+        """Whether nothing has been heard of the book since that feed of its instrument fell silent."""
+        return max(one.received_ts for one in self.records) <= record.received_ts + TOGETHER_NS
 
 
 class Feeds:
@@ -131,6 +138,8 @@ class Feeds:
         if "ticker" in records:
             self._tickers[name] = records["ticker"]
         of_book = {kind: records[kind] for kind in from_book if kind in records}
+        for record in records.values():
+            record.askable = bool(of_book) and self.venue.book.snapshot == "rest"
         if of_book:
             self._books[name] = _BookFeed(self.venue, instrument, of_book, self._book_depth)
         self.feeds.update({Feed(kind, name): record for kind, record in records.items()})
@@ -178,6 +187,7 @@ class Feeds:
                 book = self._books.get(record.instrument)
                 if book is not None and record in book.records:
                     book.topic = topic
+                    book.sync.reopened()
         return events
 
     def confirmed(self, topics: Iterable[Topic], now: int) -> Sequence[Event]:
@@ -224,9 +234,19 @@ class Feeds:
         return events
 
     def stalled(self, feed: Feed, now: int, reason: str) -> Sequence[Event]:
-        """The watchdog's word: `stale`; live again with the next data."""
+        """The watchdog's word: `stale`; live again with the next data of its stream."""
         record = self.feeds.get(feed)
-        return record.turn(FeedState.STALE, reason, now) if record is not None else _NOTHING
+        if record is None:
+            return _NOTHING
+        record.stalled_ts = now
+        return record.turn(FeedState.STALE, reason, now)
+
+    def doubted(self, feed: Feed) -> None:
+        """The watchdog's question: is it quiet? Where books come by REST one can answer, if it is as silent: nothing happens without it."""
+        record, book = self.feeds.get(feed), self._books.get(feed.instrument)
+        if record is not None and book is not None and book.silent_with(record):
+            book.sync.doubt()
+            self._ask(book)
 
     # ---- one connection takes over from another (see `standby`)
 
@@ -272,7 +292,7 @@ class Feeds:
             events += [*record.live(now), *record.resumed(now)]
             record.received_ts = max(record.received_ts, sync.applied_ts)
             record.count += 1
-        return events + self._changed(book, BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now)
+        return self._changed(book, BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
 
     def _of(self, topic: Topic) -> list[FeedRecord]:
         """The feeds that a topic serves."""
@@ -395,7 +415,12 @@ class Feeds:
         good_ts = book.sync.applied_ts
         outcome = book.sync.update(update)
         if outcome is Outcome.APPLIED:
-            return self._changed(book, update, update.received_ts)
+            events: list[Event] = []
+            for record in book.records:
+                if record.state is not LIVE:  # it was called stale
+                    events += record.live(update.received_ts)
+                    events += record.resumed(update.received_ts)
+            return self._changed(book, update, update.received_ts, events)
         if outcome is Outcome.BROKEN:
             return self._broken(book, good_ts, update.venue_ts, update.received_ts)
         self._ask(book)
@@ -409,18 +434,36 @@ class Feeds:
         outcome = book.sync.snapshot(snapshot)
         if outcome is Outcome.SYNCED:
             now = max(snapshot.received_ts, book.sync.applied_ts)
+            in_stream = self.venue.book.snapshot == "stream"
             events: list[Event] = []
             for record in book.records:
-                events += record.live(now)
-                events += record.resumed(now)
-                record.received_ts = now
+                if in_stream:
+                    record.received_ts = now
+                    record.count += 1
+                else:
+                    record.fetched_ts = snapshot.received_ts
                 record.venue_ts = snapshot.venue_ts
-                record.count += 1
-            return [*events, *self._changed(book, snapshot, now)]
+                if in_stream or not record.silent:  # else it is not followed: only its stream can show that it lives
+                    events += record.live(now)
+                    events += record.resumed(now)
+            return self._changed(book, snapshot, now, events)
+        if outcome is Outcome.QUIET:
+            return self._quiet(book, snapshot.received_ts)
         if outcome is Outcome.BROKEN:
             return self._broken(book, good_ts, snapshot.venue_ts, snapshot.received_ts)
         self._ask(book)
         return _NOTHING
+
+    def _quiet(self, book: _BookFeed, now: int) -> list[Event]:
+        """The venue's book has not changed since ours: nobody has traded or quoted either."""
+        events: list[Event] = []
+        for kind in sorted(self.kinds):
+            record = self.feeds.get(Feed(kind, book.instrument))
+            if record is not None and book.silent_with(record):
+                record.proven_ts = now
+                if record.state is FeedState.STALE:
+                    events += record.live(now)
+        return events
 
     def _connection_break(self, broken: ConnectionBreak) -> Sequence[Event]:
         """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
@@ -434,14 +477,10 @@ class Feeds:
                     events += self._broken(book, good_ts, None, broken.received_ts)
         return events
 
-    def _changed(self, book: _BookFeed, change: BookUpdate | BookSnapshot, now: int) -> list[Event]:
-        """A book moved on and is true."""
+    def _changed(self, book: _BookFeed, change: BookUpdate | BookSnapshot, now: int, events: list[Event]) -> list[Event]:
+        """A book moved on and is true: `events`, and what follows from that."""
         sync = book.sync
         book.venue_ts = change.venue_ts
-        events: list[Event] = []
-        for record in book.records:
-            if record.state is not LIVE:  # it was called stale
-                events += record.live(now)
         if book.delta is not None:
             events.append(self._delta(book, change, now))
         quote = book.quote
@@ -514,7 +553,8 @@ class Feeds:
             return
         sync.asked()
         how: Literal["rest", "resubscribe"] = "rest" if self.venue.book.snapshot == "rest" else "resubscribe"
-        self.requests.append(Resync(book.instrument, book.symbol, how, cause, sync.attempt, book.topic))
+        attempt = 1 if cause == DOUBT else sync.attempt
+        self.requests.append(Resync(book.instrument, book.symbol, how, cause, attempt, book.topic))
 
 
 def _figures(ticker: Ticker) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from crosstape_schemas import Event, GapCause, Instrument, Trade
 class TradeLine(FeedRecord):
     """The trades of an instrument whose venue numbers them. `Feeds` handles the next trade of a live line itself; all else is here."""
 
-    __slots__ = ("_contiguous", "_hole", "_mark", "duplicates", "next")
+    __slots__ = ("_contiguous", "_hole", "_mark", "_unseen", "duplicates", "next")
 
     def __init__(self, instrument: Instrument, *, contiguous: bool) -> None:
         """`contiguous`: ids grow by one, so that a hole can be told; else they only grow."""
@@ -23,6 +23,8 @@ class TradeLine(FeedRecord):
         self.duplicates = 0
         self._hole = (0, 0)  # ids, first and past the last, of the newest hole told: a trade of it that comes late is no duplicate
         self._mark = -1
+        self._unseen = -1
+        """What `next` was set to by the venue's word of trades that never came."""
 
     def seed(self, trade: Trade) -> None:
         """The newest trade that is on the tape from before."""
@@ -65,8 +67,11 @@ class TradeLine(FeedRecord):
         if self.next < 0:
             return []
         mark, self._mark = self._mark, last.trade_id
+        if last.trade_id < self.next != self._unseen:
+            self.proven_ts = last.received_ts
         if mark < self.next:
             return []
+        self._unseen = mark + 1
         return self._hole_before(mark + 1, last.received_ts)
 
     def _earlier(self, trade: Trade, number: int) -> list[Event]:

@@ -67,7 +67,9 @@ FAMILIES: Final = {
         ("kind",),
     ),
     "crosstape_connector_stalls": Family("counter", "Feeds found stale by the watchdog, each attempt", ("kind",)),
-    "crosstape_connector_resyncs": Family("counter", "Books that were begun anew, by how", ("how",)),
+    "crosstape_connector_resyncs": Family(
+        "counter", "Books that were begun anew, by how; `question`: asked for once more, to see whether they are merely quiet", ("how",)
+    ),
     "crosstape_connector_recovery_seconds": Family("histogram", "From a feed's break to its being live again"),
     "crosstape_connector_rest_calls": Family("counter", "REST calls by HTTP status, or `failed` without one", ("status",)),
     "crosstape_connector_instruments": Family("gauge", "Instruments that were asked for, by whether the venue lists them", ("state",)),

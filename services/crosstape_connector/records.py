@@ -11,8 +11,8 @@ class FeedRecord:
     """One feed's state. Read by the watchdog and the metrics, written by `Feeds` only."""
 
     __slots__ = (
-        "confirmed", "count", "gap_from", "instrument", "kind", "last", "opened_ts", "reason", "received_ts", "sessions",
-        "state", "symbol", "venue", "venue_ts", "waiting_ts",
+        "askable", "confirmed", "count", "fetched_ts", "gap_from", "instrument", "kind", "last", "opened_ts", "proven_ts", "reason",
+        "received_ts", "sessions", "stalled_ts", "state", "symbol", "venue", "venue_ts", "waiting_ts",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, kind: str) -> None:
@@ -25,10 +25,18 @@ class FeedRecord:
         self.waiting_ts = 0
         """Since when it has not been live; 0: it is, or it has never changed."""
         self.received_ts = 0
-        """Of the newest data, published or not (a book's level may be out of sight); 0: never."""
+        """Of the newest data of the stream, published or not (a book's level may be out of sight); 0: never."""
+        self.fetched_ts = 0
+        """Of the newest data that we asked for beside the stream: they prove nothing of it; 0: never."""
+        self.proven_ts = 0
+        """When the venue last said, in its own way, that nothing was missing; 0: never."""
+        self.stalled_ts = 0
+        """When it was last called stale; 0: never."""
+        self.askable = False
+        """The venue can be asked whether anything has happened (`Feeds.doubted`)."""
         self.venue_ts: int | None = None
         self.count = 0
-        """Data so far: two readings of it and of `received_ts` give the usual interval."""
+        """Data of the stream so far: two readings of it and of `received_ts` give the usual interval."""
         self.confirmed = False
         """The venue acknowledged the subscription on the newest connection."""
         self.opened_ts = 0
@@ -52,6 +60,11 @@ class FeedRecord:
             events.append(self.last)
         return events
 
+    @property
+    def silent(self) -> bool:
+        """It was called stale, and its stream has said nothing since."""
+        return self.stalled_ts > self.received_ts
+
     def live(self, now: int) -> list[Event]:
         """Data are here."""
         return self.turn(FeedState.LIVE, "", now)
@@ -72,4 +85,4 @@ class FeedRecord:
     def interrupted(self, since_ts: int) -> None:
         """A connection is gone: data are missing since then, if there ever were any."""
         self.confirmed = False
-        self.gap_from = self.gap_from or (since_ts if self.received_ts else 0)
+        self.gap_from = self.gap_from or (since_ts if self.received_ts or self.fetched_ts else 0)

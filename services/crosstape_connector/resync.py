@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import structlog
 
+from crosstape_connector.books import DOUBT
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.feeds import Feed, Feeds, Resync
 from crosstape_connector.metrics import Counters, Outlet
@@ -48,6 +50,7 @@ class Resyncs:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._seats = asyncio.Semaphore(AT_ONCE)
+        self._questions = asyncio.Semaphore(1)  # one doubt at a time is in the queue for a seat: a broken book waits for no more
         source = venue.snapshots
         self._pacer = None if source is None else Pacer(max(1, int(source.per_minute * BURST_S / 60)), BURST_S)
 
@@ -70,7 +73,7 @@ class Resyncs:
             request = requests.popleft()
             if request.instrument in self._under_way:
                 continue  # it will be answered by what is under way, or asked for again after it
-            self._counters.resyncs[request.how] += 1
+            self._counters.resyncs["question" if request.cause == DOUBT else request.how] += 1
             log.info("book.resync", venue=self._venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
             task = self._group.create_task(self._do(request), name=f"resync.{request.instrument}")
             self._under_way[request.instrument] = task
@@ -97,7 +100,7 @@ class Resyncs:
             if not self._wanted(request):
                 return None
             try:
-                async with self._seats:
+                async with self._turn(request), self._seats:
                     body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), pacer=self._pacer)
                 snapshot = source.parse(body, request.instrument, received_ts)
                 return snapshot if self._wanted(request) else None  # a book that nothing can follow must not be called live
@@ -108,6 +111,10 @@ class Resyncs:
             log.warning("book.snapshot_failed", venue=self._venue.id, instrument=request.instrument, error=error, retry_in_s=wait_s)
             await asyncio.sleep(wait_s)
         return None
+
+    def _turn(self, request: Resync) -> AbstractAsyncContextManager[None]:
+        """What has to be waited for before a seat."""
+        return self._questions if request.cause == DOUBT else nullcontext()
 
     def _wanted(self, request: Resync) -> bool:
         kinds = ("book", "delta", "quote") if self._venue.quote_from_book else ("book", "delta")

@@ -457,22 +457,33 @@ class Session:
         return any(record.received_ts > since_ts for record in self._records[topic])
 
     def _look_after_feeds(self) -> None:
-        """Call stale what has stopped and subscribe it anew. Raises `ConnectionLost` when that has helped none."""
+        """Call stale what has stopped and subscribe it anew. When that has not helped, a new connection may.
+
+        Raises `ConnectionLost` if none of its feeds speaks; else the next one is opened beside this one.
+        """
         if self._standby is not None or self._holding_back:
             return
         topics = {Feed(record.kind, record.instrument): topic for topic, records in self._records.items() for record in records}
         records = [record for of in self._records.values() for record in of]
         now = time.time_ns()
-        for stall in self._desk.watchdog.look(records, self._heard_ts, now):
-            topic = topics[stall.feed]
+        watchdog = self._desk.watchdog
+        for stall in watchdog.look(records, self._heard_ts, now):
+            self._desk.feeds.doubted(stall.feed)
+            if not stall.attempt:
+                continue
             self._desk.counters.stalls[stall.feed.kind] += 1
             self._log.warning(
                 "feed.stale", kind=stall.feed.kind, instrument=stall.feed.instrument, reason=stall.reason, attempt=stall.attempt
             )
             self._desk.outlet.put(self._desk.feeds.stalled(stall.feed, now, stall.reason))
-            self.resubscribe(topic)
-        if self._desk.watchdog.hopeless(records):
+            self.resubscribe(topics[stall.feed])
+        if self._desk.feeds.requests:
+            self._desk.resync()
+        if watchdog.hopeless(records):
             raise ConnectionLost("acknowledged, but none of its feeds speaks")
+        if not self.rotate.done() and (futile := watchdog.futile(records)):
+            self._log.warning("session.futile", kind=futile[0].kind, instrument=futile[0].instrument, feeds=len(futile))
+            self.rotate.set_result(None)
 
 
 def _leaf(group: BaseExceptionGroup[FeedError]) -> FeedError:

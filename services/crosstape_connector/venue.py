@@ -179,6 +179,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: float = 30.0
     """No frame of any kind for so long: the session is dead."""
     max_frame_bytes: int = 4 * MEBIBYTE
+    numbered: bool = False
+    """All frames of a connection are numbered, so that a hole spoils every book on it: its parser tells by `ConnectionBreak`."""
     topics: int = 1_000
     """(channel, symbol) pairs on one connection at most."""
     symbols_per_request: int = 100
@@ -220,6 +222,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an update links to the one before; None: the venue has no numbers (or they count the connection, see `ConnectionBreak`)."""
     checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
     """Of the book's best levels (bids best first, asks best first; at least ten of each where there are so many)."""
+    ordered: bool = False
+    """The times of a book's frames never go back, so that one which does was overtaken: for a venue without numbers."""
     truncates: bool = False
     """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
     depths: tuple[int, ...] = ()

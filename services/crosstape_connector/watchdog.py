@@ -1,18 +1,21 @@
 """Which feeds have stopped though their connection lives. Pure: it is shown the records of a connection now and then, with the time.
 
-The rule. A market may be quiet, so silence alone says nothing; what a feed has been like does.
+The rule. A market may be quiet, so silence alone says nothing; what a feed has been like does, and what its venue says when asked.
 
-- A feed that spoke at least `KNOWN` times has a usual interval (a running mean) and a longest silence (forgotten with a half-life of
-  ten minutes). It is stale when silent for longer than all of `stale_min_s`, `USUAL` × its usual interval and `LONGEST` × its longest
-  silence. So a liquid feed is found out in seconds, and a thin pair that is silent for 43 s now and then is left alone.
+- A feed that spoke at least `KNOWN` times has a usual interval (`cadence`). It is stale when silent for longer than `USUAL` × that and
+  than `stale_min_s`; in the first `stale_s` of its life also than `stale_s`, for a busy minute is not how a thin pair always is.
 - A feed that did not speak since its connection subscribed it is stale after `stale_s`, or after what it was known to need if that is
   more. Trades, which come only when someone trades, get `PATIENCE` times as long, unless known. Where nothing at all has spoken on the
-  connection, so does everything.
+  connection, so does everything. A book that was fetched by REST has not spoken.
 - A feed that spoke, but less than `KNOWN` times, is not judged: one snapshot and silence is how a thin pair begins.
+- What the venue proves to be complete is not silent: Coinbase's heartbeats name the newest trade, and a book that comes by REST is asked
+  for once more when half of its time is over (a `Stall` of attempt 0): if it is as it was, the market is quiet. Each such answer doubles
+  the time until the next question, up to `TRUST` times.
 - Nothing is judged while the connection itself is silent (`ConnectionLost` comes for that), nor what is refused or not yet confirmed.
 
-A stale feed is subscribed anew, alone: at once, then after twice the limit, four times, and so on while it stays silent. A connection of
-whose feeds all are stale, each after an attempt, is hopeless: a new one may help.
+A stale feed is subscribed anew, alone: at once, then after twice the limit, four times, and so on while it stays silent. When that has not
+helped, a new connection may. One of whose feeds all are stale is hopeless, and ends. Where others live it is `futile` to go on, and it is
+replaced without a hole, at most once per attempt, and after ever more of them.
 """
 
 from __future__ import annotations
@@ -22,56 +25,54 @@ from typing import Final
 
 import msgspec
 
+from crosstape_connector.cadence import KNOWN, Cadence
 from crosstape_connector.feeds import FeedRecord
 from crosstape_connector.plan import Feed
 from crosstape_schemas import FeedState
 
-KNOWN: Final = 20
-USUAL: Final = 30.0
-LONGEST: Final = 2.0
+USUAL: Final = 3.0
 PATIENCE: Final = 4.0
-HALF_LIFE_S: Final = 600.0
-WEIGHT: Final = 1 / 32
-"""Of one event in the running mean."""
+TRUST: Final = 8
+ATTEMPTS: Final = 2
+"""After so many, subscribing anew has not helped: the first was in vain."""
 
 
 class Stall(msgspec.Struct, frozen=True):
-    """A feed that has stopped."""
+    """A feed that has stopped, or may have."""
 
     feed: Feed
     reason: str
     attempt: int
-    """1: it has just been found out; above: the attempt before did not help."""
+    """0: ask the venue whether it is quiet; 1: it has just been found out; above: the attempt before did not help."""
 
 
-class _Cadence:
-    """What has been learned of one feed."""
+class _Watch:
+    """What is known of one feed, and the silence that it is in."""
 
-    __slots__ = ("attempts", "count", "longest_s", "quiet_s", "received_ts", "retry_s", "since_ts", "usual_s")
+    __slots__ = ("attempts", "cadence", "limit_s", "looked_ts", "proofs", "proven_ts", "questioned", "renewals", "retry_s", "since_ts")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.received_ts = 0
-        self.usual_s = 0.0
-        self.longest_s = 0.0
-        self.quiet_s = 0.0  # the silence that goes on
-        self.since_ts = 0  # what the attempts below are about: the silence since then
+        self.cadence = Cadence()
+        self.looked_ts = 0
+        self.since_ts = 0  # what all below is about: the silence since then
+        self.limit_s = 0.0
         self.attempts = 0
         self.retry_s = 0.0
+        self.questioned = False
+        self.proven_ts = 0
+        self.proofs = 0  # times in a row that the venue, asked, proved to be quiet
+        self.renewals = 0  # connections that were given up for it since it last spoke
 
-    def learn(self, record: FeedRecord, now: int, elapsed_s: float) -> None:
-        """From two readings of a record: how many came in the time between the newest of each."""
-        if record.count > self.count:
-            if self.received_ts:
-                number = record.count - self.count
-                mean = max(0.0, (record.received_ts - self.received_ts) / 1e9 / number)
-                if record.opened_ts <= self.received_ts:  # a time without a connection says nothing of the feed
-                    self.usual_s += (mean - self.usual_s) * (1.0 if self.usual_s == 0.0 else min(1.0, number * WEIGHT))
-                    self.longest_s = max(self.longest_s, self.quiet_s)
-            self.count, self.received_ts, self.quiet_s = record.count, record.received_ts, 0.0
-        if self.received_ts:
-            self.quiet_s = max(self.quiet_s, (now - self.received_ts) / 1e9)
-        self.longest_s *= 0.5 ** (elapsed_s / HALF_LIFE_S)
+    def begin(self, record: FeedRecord) -> None:
+        """Another silence, if it spoke, was proven to be well, or is on another connection."""
+        if record.received_ts > max(self.since_ts, record.opened_ts):
+            self.proofs = self.renewals = 0
+        elif record.proven_ts > self.proven_ts and self.questioned:
+            self.proofs += 1
+        self.proven_ts = record.proven_ts
+        since = max(record.received_ts, record.opened_ts, record.proven_ts)
+        if self.since_ts != since:
+            self.since_ts, self.attempts, self.retry_s, self.questioned = since, 0, 0.0, False
 
 
 class Watchdog:
@@ -80,54 +81,75 @@ class Watchdog:
     def __init__(self, *, stale_s: float, stale_min_s: float) -> None:
         self._stale_s = stale_s
         self._stale_min_s = stale_min_s
-        self._known: dict[Feed, _Cadence] = {}
-        self._looked: dict[Feed, int] = {}
+        self._known: dict[Feed, _Watch] = {}
 
     def look(self, records: Collection[FeedRecord], heard_ts: int, now: int) -> list[Stall]:
-        """The feeds to be called stale and subscribed anew, of one connection's records. `heard_ts`: of its newest frame of any kind."""
+        """The feeds to be asked about, or called stale and subscribed anew, of a connection's records. `heard_ts`: of its newest frame."""
         spoken = any(record.received_ts > record.opened_ts for record in records)
         alive = (now - heard_ts) / 1e9 <= self._stale_min_s
         found: list[Stall] = []
         for record in records:
             feed = Feed(record.kind, record.instrument)
-            cadence = self._known.setdefault(feed, _Cadence())
-            cadence.learn(record, now, (now - self._looked.get(feed, now)) / 1e9)
-            self._looked[feed] = now
+            watch = self._known.setdefault(feed, _Watch())
+            most_s = watch.limit_s if watch.attempts else None
+            watch.cadence.learn(record, now, (now - (watch.looked_ts or now)) / 1e9, alive=alive, most_s=most_s)
+            watch.looked_ts = now
+            watch.begin(record)
             if not alive or not record.confirmed or record.state is FeedState.DOWN:
                 continue
-            limit = self._limit(record, cadence, others_spoke=spoken)
-            since = max(record.received_ts, record.opened_ts)
-            if cadence.since_ts != since:
-                cadence.since_ts, cadence.attempts, cadence.retry_s = since, 0, 0.0
-            silent_s = (now - since) / 1e9
-            if limit is None or silent_s <= max(limit, cadence.retry_s):
-                continue
-            cadence.attempts += 1
-            cadence.retry_s = silent_s + limit * 2**cadence.attempts
-            usual = f", usually {cadence.usual_s:.3g} s apart" if cadence.count >= KNOWN else ""
-            found.append(Stall(feed, f"silent for {silent_s:.3g} s{usual}", cadence.attempts))
+            stall = self._judge(feed, record, watch, now, others_spoke=spoken)
+            if stall is not None:
+                found.append(stall)
         return found
 
     def forget(self, instrument: str) -> None:
         """It is not taken any more: its feeds, if it comes back, are new ones."""
-        for table in (self._known, self._looked):
-            for feed in [feed for feed in table if feed.instrument == instrument]:
-                del table[feed]
+        for feed in [feed for feed in self._known if feed.instrument == instrument]:
+            del self._known[feed]
 
     def hopeless(self, records: Collection[FeedRecord]) -> bool:
         """Whether all feeds of a connection are stale, each after an attempt that did not help."""
         judged = [record for record in records if record.confirmed and record.state is not FeedState.DOWN]
-        return bool(judged) and all(
-            (cadence := self._known.get(Feed(record.kind, record.instrument))) is not None
-            and cadence.attempts >= 2
-            and cadence.since_ts == max(record.received_ts, record.opened_ts)
-            for record in judged
-        )
+        return bool(judged) and all(self._attempts(record) >= ATTEMPTS for record in judged)
 
-    def _limit(self, record: FeedRecord, cadence: _Cadence, *, others_spoke: bool) -> float | None:
+    def futile(self, records: Collection[FeedRecord]) -> list[Feed]:
+        """The feeds for which the connection is to be replaced, others living on it: told once, until another has been tried."""
+        found: list[Feed] = []
+        for record in records:
+            feed = Feed(record.kind, record.instrument)
+            if self._attempts(record) >= ATTEMPTS + self._known[feed].renewals:
+                self._known[feed].renewals += 1
+                found.append(feed)
+        return found
+
+    def _attempts(self, record: FeedRecord) -> int:
+        """That were made in the silence that the feed is in now."""
+        watch = self._known.get(Feed(record.kind, record.instrument))
+        goes_on = watch is not None and watch.since_ts == max(record.received_ts, record.opened_ts, record.proven_ts)
+        return watch.attempts if watch is not None and goes_on else 0
+
+    def _judge(self, feed: Feed, record: FeedRecord, watch: _Watch, now: int, *, others_spoke: bool) -> Stall | None:
+        limit = self._limit(record, watch.cadence, others_spoke=others_spoke)
+        if limit is None:
+            return None
+        watch.limit_s = limit = limit * min(2**watch.proofs, TRUST)
+        silent_s = (now - watch.since_ts) / 1e9
+        reason = f"silent for {silent_s:.3g} s"
+        if silent_s > max(limit, watch.retry_s):
+            watch.attempts += 1
+            watch.retry_s = silent_s + limit * 2**watch.attempts
+            usual = f", usually {watch.cadence.usual_s:.3g} s at most" if watch.cadence.count >= KNOWN else ""
+            return Stall(feed, reason + usual, watch.attempts)
+        if record.askable and not watch.questioned and silent_s > limit / 2:
+            watch.questioned = True
+            return Stall(feed, reason, 0)
+        return None
+
+    def _limit(self, record: FeedRecord, cadence: Cadence, *, others_spoke: bool) -> float | None:
         """Seconds of silence that are too many; None: not to be judged."""
         known = cadence.count >= KNOWN
-        learned = max(self._stale_min_s, USUAL * cadence.usual_s, LONGEST * cadence.longest_s) if known else 0.0
+        young_s = self._stale_s if cadence.observed_s < self._stale_s else 0.0
+        learned = max(self._stale_min_s, USUAL * cadence.usual_s, young_s) if known else 0.0
         if record.received_ts > record.opened_ts:
             return learned if known else None
         impatient = others_spoke and (record.kind != "trade" or known)

@@ -142,7 +142,8 @@ class VenueSettings(Section, frozen=True):
     rest_timeout_s: Positive = 10.0
     """Longest wait for one REST answer."""
     stale_s: Positive = 30.0
-    """A subscribed feed that never spoke is stale after so long (trades: four times); one that spoke is judged by its own usual pace."""
+    """A subscribed feed that never spoke is stale after so long (trades: four times); one that spoke, after three times its usual
+    interval, and in the first `stale_s` of its life not sooner than that."""
     stale_min_s: Positive = 5.0
     """No feed is called stale sooner."""
     backoff_min_s: Positive = 0.5

@@ -68,7 +68,7 @@ async def test_a_retry_after_holds_all_connections_of_the_venue() -> None:
             await wait_until(lambda: len(server.peers) == 1, what="the other was on its way already")
             await wait_until(lambda: rig.counters.endpoints["main"].lost == 1, what="refused")
             server.peer.cut()
-            await wait_until(lambda: len(server.peers) == 2, what="one of them is back")
+            await wait_until(lambda: len(server.peers) >= 2, what="one of them is back")
             assert time.monotonic() - started > 0.9
             await wait_until(lambda: len(server.peers) == 3, what="both are back")
             assert rig.counters.endpoints["main"].connect_waits >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
@@ -294,6 +295,33 @@ async def test_a_feed_that_was_acknowledged_and_never_speaks_is_found_out() -> N
         assert FeedState.STALE in rig.states("AAA-USD", "quote")
         assert FeedState.STALE not in rig.states("BBB-USD", "quote")
         assert server.peer.asked("unsubscribe") == [("quotes", "AAAUSD")]
+
+
+async def test_a_connection_is_replaced_for_a_feed_that_stays_silent_and_the_others_lose_nothing() -> None:
+    """Subscribed anew first, in vain; then another connection takes over, before this one is closed."""
+    settings = having(kinds=("trade",), stale_s=0.2, stale_min_s=0.1)
+    async with serving() as server, rigged(server, settings=settings) as rig:
+        numbers = itertools.count(1)
+
+        async with rig.supervised():
+            await wait_until(lambda: server.peers, what="a connection")
+
+            async def flows() -> bool:
+                number = next(numbers)
+                for peer in server.peers:
+                    if not peer.socket.closed:
+                        await peer.send(trade("BBBUSD", number))
+                return len(server.peers) > 1 and server.peers[0].close_code is not None
+
+            await wait_until(flows, what="another connection has taken over", timeout_s=30)
+            assert ("trades", "AAAUSD") in server.peers[0].asked("unsubscribe")
+            last = next(numbers)
+            await server.peer.send(trade("BBBUSD", last))
+            await wait_until(lambda: rig.of(Trade, "BBB-USD")[-1].trade_id == str(last), what="the newest trade")
+        ids = [int(one.trade_id) for one in rig.of(Trade, "BBB-USD")]
+        assert ids == list(range(ids[0], last + 1))
+        assert FeedState.DOWN not in rig.states("BBB-USD", "trade")[:-1]
+        assert FeedState.STALE in rig.states("AAA-USD", "trade")
 
 
 async def test_a_broken_book_is_subscribed_anew_and_no_other() -> None:

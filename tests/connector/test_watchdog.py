@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crosstape_connector.feeds import FeedRecord
 from crosstape_connector.plan import Feed
@@ -11,6 +15,7 @@ from crosstape_schemas import FeedState
 from tests.connector.rig import instrument
 
 START = 1_700_000_000
+SECOND = 1_000_000_000
 
 
 class Market:
@@ -151,3 +156,141 @@ def test_a_feed_that_was_removed_is_unknown_when_it_comes_back() -> None:
     market.speak(quote)
 
     assert market.pass_time(60, lambda _: market.speak(other)) == []  # one word is no pace
+
+
+def test_a_busy_minute_is_not_how_a_thin_pair_always_is() -> None:
+    """Known by its number of events, but not for long: it has `stale_s`, as one that never spoke."""
+    market = Market("quote", "trade")
+    quote, trade = market.records
+    market.pass_time(4, lambda _: market.speak(quote, trade))
+
+    found = market.pass_time(60, lambda _: market.speak(trade))
+
+    assert [when for when, _ in found][:1] == [35.0]
+
+
+def test_a_silence_of_the_connection_is_not_a_feeds() -> None:
+    """A network that hiccups must not make the watchdog patient with feeds."""
+    market = Market("quote")
+    (quote,) = market.records
+    market.pass_time(60, lambda _: market.speak(quote))
+    market.pass_time(25, alive=False)
+    market.pass_time(10, lambda _: market.speak(quote))
+
+    (found, *_) = market.pass_time(10)
+
+    assert found[0] <= 102
+
+
+def test_a_stall_teaches_little() -> None:
+    """The next one is found almost as soon, however long the first was."""
+    market = Market("quote", "trade")
+    _, trade = market.records
+    market.pass_time(60, lambda _: market.speak(*market.records))
+    market.pass_time(300, lambda _: market.speak(trade))
+    market.pass_time(60, lambda _: market.speak(*market.records))
+
+    (found, *_) = market.pass_time(60, lambda _: market.speak(trade))
+
+    assert found[0] - 420 <= 3 * 5 + 1
+
+
+def test_what_the_venue_proves_to_be_complete_is_not_silent() -> None:
+    """Heartbeats that name the newest trade: a market in which nobody trades is well for as long as they come."""
+    market = Market("quote", "trade")
+    quote, trade = market.records
+    market.pass_time(60, lambda _: market.speak(*market.records))
+
+    def prove(_: float) -> None:
+        market.speak(quote)
+        trade.proven_ts = market.ns
+
+    assert market.pass_time(600, prove) == []
+    (found, *_) = market.pass_time(20, lambda _: market.speak(quote))
+    assert found[1].feed.kind == "trade"
+
+
+def test_a_venue_that_can_be_asked_is_asked_before_a_feed_is_called_stale() -> None:
+    """When half of its time is over, and if it is quiet after twice as long each time: a few questions an hour."""
+    market = Market("book", "quote")
+    book, quote = market.records
+    book.askable = True
+    asked: list[float] = []
+    while market.now < 3_600:
+        for when, stall in market.pass_time(1, lambda _: market.speak(quote)):
+            assert stall.attempt == 0
+            asked.append(when)
+            book.proven_ts = market.ns
+
+    assert asked[:5] == [16.0, 47.0, 108.0, 229.0, 350.0]
+    assert len(asked) < 35
+
+
+def test_a_venue_that_does_not_answer_proves_nothing() -> None:
+    """Asked once, then stale."""
+    market = Market("book", "quote")
+    book, quote = market.records
+    book.askable = True
+
+    found = market.pass_time(40, lambda _: market.speak(quote))
+
+    assert [(when, stall.attempt) for when, stall in found] == [(16.0, 0), (31.0, 1)]
+
+
+def test_a_connection_is_replaced_for_one_feed_only_after_subscribing_it_anew_in_vain() -> None:
+    """Once per attempt, and after ever more of them: a pair that is delisted must not cost a connection a minute."""
+    market = Market("quote", "ticker")
+    quote, ticker = market.records
+    market.pass_time(60, lambda _: market.speak(quote, ticker))
+    replaced: list[float] = []
+    attempts: list[int] = []
+    while market.now < 4_000:
+        attempts += [stall.attempt for _, stall in market.pass_time(1, lambda _: market.speak(quote))]
+        for feed in market.watchdog.futile(market.records):
+            assert feed == Feed("ticker", "AAA-USD")
+            assert attempts[-1] >= 2, "subscribed anew first"
+            replaced.append(market.now)
+            for record in market.records:
+                record.opened_ts = market.ns
+            market.speak(quote)
+
+    assert replaced[0] < 60 + 5 + 3 * 5 + 2
+    assert 3 <= len(replaced) <= 6
+    waits = [later - before for before, later in itertools.pairwise(replaced)]
+    assert waits == sorted(waits)
+
+
+# ---- whatever the pace
+
+
+@given(
+    base=st.floats(0.05, 40),
+    factors=st.lists(st.floats(1.0, 3.0), min_size=30, max_size=120),
+    offset=st.floats(0, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_feed_of_bounded_jitter_is_never_called_stale_and_found_out_when_it_stops(
+    base: float, factors: list[float], offset: float
+) -> None:
+    """Intervals between one and three times a base: no false alarm. Cut off anywhere: stale within three times the longest of them, or
+    the least that settings allow, and a look.
+    """
+    watchdog = Watchdog(stale_s=30.0, stale_min_s=5.0)
+    record = FeedRecord(instrument("AAAUSD"), "quote")
+    record.opened_ts, record.confirmed = START * SECOND, True
+    looked = START * SECOND + int(offset * SECOND)
+    now = START * SECOND
+    for factor in factors:
+        now += int(base * factor * SECOND)
+        while looked < now:
+            assert watchdog.look([record], looked, looked) == []
+            looked += SECOND
+        record.count, record.received_ts, record.state = record.count + 1, now, FeedState.LIVE
+    longest = base * max(factors)
+    young = 30.0 if base * sum(factors[1:]) < 30 else 0.0
+
+    while not watchdog.look([record], looked, looked):
+        looked += SECOND
+        assert looked - now <= (max(5.0, 3 * longest, young) + 2) * SECOND
+
+    assert looked - now > min(5.0, 3 * base) * SECOND

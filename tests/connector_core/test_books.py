@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -227,6 +228,120 @@ def test_an_update_that_the_book_holds_already_is_skipped() -> None:
     assert sync.update(update("10:7", first=103, last=104)) is Outcome.NOTHING
     assert sync.update(update("10:3", first=106, last=106)) is Outcome.APPLIED
     assert sync.proofs.skipped == 1
+
+
+SECOND = 1_000_000_000
+
+
+def at(seconds: float, number: int, *, clock: bool = True, size: int = 1) -> BookUpdate:
+    """A change of the bid at 10, sent and received then, unless the venue tells no time."""
+    ts = int((1_000 + seconds) * SECOND)
+    return BookUpdate("X", ts if clock else None, ts, ((Decimal(10), Decimal(size)),), (), number, number)
+
+
+def test_numbers_that_begin_again_are_a_break() -> None:
+    """An update cannot be older by its number and newer by the venue's clock. From then on the new numbers count, by REST too."""
+    sync = synced()
+    sync.update(at(0, 101))
+
+    assert sync.update(at(2, 1)) is Outcome.BROKEN
+
+    assert (sync.fault.cause, sync.fault.missed, sync.fault.reason) == (GapCause.SEQUENCE, None, "the venue's numbers began again")
+    assert sync.update(at(2.1, 2, size=7)) is Outcome.NOTHING
+    sync.asked()
+    assert sync.snapshot(snapshot("10:1", "11:1", 1)) is Outcome.SYNCED
+    assert (sync.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 2)
+    assert sync.update(at(2.2, 3)) is Outcome.APPLIED
+
+
+def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there() -> None:
+    """What was held before them leads nowhere."""
+    sync = BookSync(BY_REST, 10)
+    sync.update(at(0, 101))
+    sync.asked()
+
+    assert sync.update(at(2, 1)) is Outcome.NOTHING
+    assert sync.update(at(2.1, 2)) is Outcome.NOTHING
+
+    assert sync.snapshot(snapshot("10:5", "11:1", 1)) is Outcome.SYNCED
+    assert sync.sequence == 2
+
+
+def test_old_updates_are_skipped_however_many() -> None:
+    """A connection that takes over, or a feed that is subscribed anew, may begin with what is known: half a minute of it, at once."""
+    sync = synced()
+    for number in range(101, 401):
+        sync.update(at(number / 10, number))
+
+    for number in range(101, 401):
+        assert sync.update(at(number / 10, number)) is Outcome.NOTHING
+
+    assert sync.update(at(41, 401)) is Outcome.APPLIED
+    assert sync.proofs.skipped == 300
+
+
+@pytest.mark.parametrize("clock", [True, False], ids=["a clock that goes back too", "no clock"])
+def test_nothing_but_old_numbers_for_a_minute_is_a_break(*, clock: bool) -> None:
+    """Whatever the venue's clock says or does not say: a book must not freeze and be called live."""
+    sync = synced()
+    sync.update(at(0, 101, clock=clock))
+
+    late = [msgspec.structs.replace(at(number, number, clock=clock), venue_ts=number if clock else None) for number in range(1, 63)]
+    outcomes = [sync.update(one) for one in late]
+
+    assert outcomes == [Outcome.NOTHING] * 61 + [Outcome.BROKEN]
+
+
+def test_an_old_update_between_good_ones_does_no_harm_however_long_it_goes_on() -> None:
+    """As two connections side by side would send them."""
+    sync = synced()
+    for number in range(101, 301):
+        assert sync.update(at(number, number, clock=False)) is Outcome.APPLIED
+        assert sync.update(at(number, number, clock=False)) is Outcome.NOTHING
+
+
+def test_a_stream_that_does_not_reach_its_snapshot_is_a_break() -> None:
+    """A snapshot is ahead by moments, not for ever: its number was of another count."""
+    sync = synced(at=1_000_000)
+
+    outcomes = [sync.update(at(second, 101 + second)) for second in range(12)]
+
+    assert outcomes == [Outcome.NOTHING] * 11 + [Outcome.BROKEN]
+    assert sync.wanted == sync.fault.reason == "the stream does not reach the snapshot"
+
+
+def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
+    """It stays as it is, and the question counts as no attempt."""
+    sync = synced()
+    before = sync.attempt
+    sync.doubt()
+    assert sync.wanted == books.DOUBT
+    sync.asked()
+
+    assert sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", 100)) is Outcome.QUIET
+
+    assert (sync.attempt, sync.proofs.quiet, sync.proofs.snapshots) == (before, 1, 1)
+    sync.doubt()
+    assert sync.wanted == books.DOUBT, "it can be asked again"
+
+
+def test_a_silent_book_that_the_venue_has_otherwise_is_renewed() -> None:
+    """The stream missed something, or is about to tell it: the venue's is the newer one."""
+    sync = synced()
+    sync.doubt()
+    sync.asked()
+
+    assert sync.snapshot(snapshot("10:4", "11:1", 105)) is Outcome.SYNCED
+
+    assert sync.bids.best() == (Decimal(10), Decimal(4))
+    assert sync.update(at(0, 106)) is Outcome.APPLIED
+
+
+def test_only_a_live_book_by_rest_can_be_doubted() -> None:
+    """Any other is being made already, or comes with its stream."""
+    for sync in (BookSync(BY_REST, 10), synced(IN_STREAM)):
+        sync.doubt()
+        assert sync.wanted is None
 
 
 def test_updates_without_numbers_cannot_be_linked() -> None:
@@ -453,6 +568,48 @@ def test_counts_have_names() -> None:
 
     assert counts["snapshots"] == 1
     assert set(counts) >= {"links", "bridged", "checksums_ok", "checksums_bad", "crossed"}
+
+
+def timed(ts: int, bids: str, checksum: int) -> BookUpdate:
+    """Of a venue that has times and checksums, and no numbers."""
+    return BookUpdate("X", ts, ts, levels(bids), (), checksum=checksum)
+
+
+IN_ORDER = msgspec.structs.replace(CHECKED, ordered=True)
+
+
+def test_an_update_that_was_overtaken_is_a_break() -> None:
+    """The later one may have hidden it, and then even the checksum of the earlier one is right: the book would go back in time."""
+    sync = synced(IN_ORDER)
+    assert sync.update(timed(5, "10:3", 6)) is Outcome.APPLIED
+    assert sync.update(timed(7, "10:7", 10)) is Outcome.APPLIED
+    assert sync.update(timed(7, "10:7", 10)) is Outcome.APPLIED, "a repetition does no harm"
+
+    assert sync.update(timed(6, "10:4", 7)) is Outcome.BROKEN
+
+    assert (sync.fault.cause, sync.proofs.overtaken) == (GapCause.SEQUENCE, 1)
+
+
+def test_a_snapshot_that_was_overtaken_is_asked_for_once_more() -> None:
+    """Not again and again: a venue's clock may have been set back."""
+    sync = synced(IN_ORDER)
+    sync.update(timed(7, "10:7", 10))
+    old = msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)
+
+    assert sync.snapshot(old) is Outcome.BROKEN
+    assert sync.wanted == "a snapshot came after a later update"
+    sync.asked()
+    assert sync.snapshot(old) is Outcome.SYNCED
+
+
+def test_a_connection_that_takes_over_may_begin_with_older_frames() -> None:
+    """It has held them back."""
+    sync = synced(IN_ORDER)
+    sync.update(timed(7, "10:7", 10))
+
+    sync.reopened()
+
+    assert sync.snapshot(msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)) is Outcome.SYNCED
 
 
 # ---- whatever happens

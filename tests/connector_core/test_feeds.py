@@ -611,3 +611,65 @@ def test_what_was_proven_is_told_by_instrument() -> None:
     found.take(snapshot())
 
     assert found.proofs()["BTC-USD"].snapshots == 1
+
+
+def by_rest(*kinds: str) -> Feeds:
+    """Binance, subscribed and confirmed, its book fetched at 1,000 with the number 10."""
+    found = feeds("binance", kinds or ("book", "delta"))
+    found.opened([DEPTH, QUOTES], 900)
+    found.confirmed([DEPTH, QUOTES], 910)
+    drained(found)
+    assert states(found.take(snapshot(sequence=10)))["book"] == "live"
+    return found
+
+
+def test_a_book_that_was_fetched_has_not_spoken() -> None:
+    """It is live, and nothing is known of its stream: whoever looks for silence must not be misled. What is lost with it is a gap."""
+    found = by_rest()
+    record = found.feeds[Feed("book", "BTC-USD")]
+    assert (record.received_ts, record.count, record.fetched_ts) == (0, 0, 1_000)
+
+    found.lost([DEPTH], 1_050, "closed")
+    found.opened([DEPTH], 1_060)
+
+    assert {gap.kind for gap in only(Gap, found.take(snapshot(at=1_070, sequence=20)))} == {"book", "delta"}
+
+
+def test_a_stale_book_is_not_live_by_a_snapshot_alone() -> None:
+    """It would be called live and stale in turns, for as long as its stream is silent. Its next update shows that it is followed."""
+    found = by_rest()
+    found.stalled(Feed("book", "BTC-USD"), 1_040, "silent")
+    found.lost([DEPTH], 1_050, "none of its feeds speaks")
+    found.opened([DEPTH], 1_060)
+
+    events = found.take(snapshot(at=1_070, sequence=20))
+    assert "book" not in states(events)
+    assert [book.state for book in only(Book, events)] == [FeedState.RECOVERING]
+
+    events = found.take(update("10:3", at=1_080, first=21, last=21))
+    assert states(events) == {"book": "live"}
+    assert [gap.kind for gap in only(Gap, events)] == ["book"]
+
+
+def test_a_silent_book_that_has_not_changed_is_proven() -> None:
+    """And with it the quote, which cannot have changed without it. One that was called stale is live again."""
+    found = by_rest("book", "quote")
+    found.stalled(Feed("quote", "BTC-USD"), 1_050, "silent")
+    found.doubted(Feed("quote", "BTC-USD"))
+    assert drained(found) == [Resync("BTC-USD", "B", "rest", "silent", 1, DEPTH)]
+
+    events = found.take(snapshot(at=1_100, sequence=10))
+
+    assert states(events) == {"quote": "live"}
+    assert only(Book, events) == []
+    assert {record.proven_ts for record in found.feeds.values()} == {1_100}
+
+
+def test_a_book_that_moves_does_not_answer_for_a_quote_that_is_silent() -> None:
+    """There is no telling whether the best of it was concerned."""
+    found = by_rest("book", "quote")
+    found.take(update("10:3", at=3_000_000_000, first=11, last=11))
+
+    found.doubted(Feed("quote", "BTC-USD"))
+
+    assert drained(found) == []

@@ -214,6 +214,21 @@ def test_a_lost_connection_is_the_cause_of_one_gap_only() -> None:
     assert gaps(accept(found, 7)) == [(GapCause.SEQUENCE, 2, 1_002, 1_007)]
 
 
+def test_the_venues_word_proves_a_quiet_line() -> None:
+    """Nothing is missing: that is as good as a trade for whoever looks for silence. Trades that never came prove nothing."""
+    found = line(1, 2, 3)
+    found.told(told(3, 2_000))
+    assert found.proven_ts == 2_000
+
+    for at in (3_000, 4_000, 5_000):
+        found.told(told(4, at))
+    assert found.proven_ts == 2_000
+
+    accept(found, 5)
+    found.told(told(5, 6_000))
+    assert found.proven_ts == 6_000
+
+
 def test_the_venues_word_is_no_beginning() -> None:
     """Nothing is known, so nothing is missed."""
     assert line().told(told(9, 1)) == []

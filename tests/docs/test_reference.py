@@ -13,7 +13,9 @@ import pytest
 
 from crosstape.settings import Section, Settings
 from crosstape_cli.main import COMMANDS
+from crosstape_connector.venues import VENUES
 from crosstape_schemas import KINDS, Leg, Vwap
+from docs import conformance
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -49,6 +51,19 @@ def test_the_generated_parts_are_those_of_the_code() -> None:
     for name, part in module.pages().items():
         page = (REFERENCE / name).read_text()
         assert module.replaced(page, part) == page, f"docs/reference/{name} is not up to date: make docs"
+
+
+def test_the_evidence_for_each_venue_is_there() -> None:
+    """Every kind of every venue has a test that shows how it is proven, and the test exists."""
+    for venue in VENUES.values():
+        for kind in {kind for endpoint in venue.endpoints for kind in endpoint.channels}:
+            found = conformance.evidence(venue, kind)
+            assert found.tests
+            for name in found.tests:
+                file, _, test = name.partition("::")
+                assert re.search(rf"^(async )?def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name
+    recorded = (ROOT / "tests" / "venues" / "test_recordings.py").read_text()
+    assert [name for one in conformance.EVIDENCE.values() for name in one.recordings if f'"{name}"' not in recorded] == []
 
 
 def test_no_setting_is_missing() -> None:

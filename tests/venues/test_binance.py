@@ -202,6 +202,13 @@ def test_a_snapshot_is_asked_for_by_rest_and_read() -> None:
     assert binance.parse_depth(msgspec.json.encode(full), "BTC-USDT", 7).partial
 
 
+def test_snapshots_take_half_of_what_the_venue_allows() -> None:
+    """6,000 a minute and address, 50 for a snapshot of 1,000 levels: two processes may overlap, and instruments cost something too."""
+    assert binance.VENUE.snapshots is not None
+    assert "limit=1000" in binance.VENUE.snapshots.path("BTCUSDT")
+    assert binance.VENUE.snapshots.per_minute * 50 <= 6_000 / 2
+
+
 def test_instruments_are_what_may_be_traded_spot() -> None:
     """A halted one is listed, and not active."""
     assert binance.parse_instruments(INSTRUMENTS["binance"]) == [

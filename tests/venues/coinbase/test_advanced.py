@@ -119,6 +119,14 @@ def test_a_sequence_that_falls_back_is_a_break_too() -> None:
     assert outputs[1:] == [ConnectionBreak(7, None), Heartbeat()]
 
 
+@pytest.mark.parametrize("name", ["l2_snapshot", "l2_update"])
+def test_a_book_of_the_past_is_not_taken_for_the_present(name: str) -> None:
+    """A snapshot that was overtaken would make a book that is called live and is not true."""
+    outputs = from_advanced(ADVANCED["l2_snapshot"], numbered(ADVANCED["heartbeats"], 9), numbered(ADVANCED[name], 4))
+
+    assert outputs[3:] == [ConnectionBreak(7, None, instruments=("BTC-USD",))]
+
+
 def test_a_book_frame_that_cannot_be_read_is_a_hole() -> None:
     """Its changes are lost as if it had not come; the next good frame says so."""
     torn = ADVANCED["l2_update"].replace(b'"side":"bid"', b'"side":"up"')

@@ -30,6 +30,7 @@ VENUE: Final = Venue(
             subscribe=advanced.subscribe,
             unsubscribe=advanced.unsubscribe,
             greeting=(advanced.GREETING,),
+            numbered=True,
             silence_s=10.0,  # heartbeats every second
             max_frame_bytes=32 * MEBIBYTE,  # whole books in one frame
             topics=45,  # fifteen products: one lost frame makes every book of the connection suspect

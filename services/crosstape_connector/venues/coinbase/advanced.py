@@ -132,13 +132,18 @@ class Parser:
         }
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `venue.Parser`. A hole in the sequence is told before the frame that showed it, or the next one that is good."""
+        """See `venue.Parser`. A hole in the sequence is told before the frame that showed it, or the next one that is good.
+
+        What a frame with a number of the past tells of books is past: it was overtaken, or came twice.
+        """
         head = _head(data)
         sequence = head.sequence_num
+        is_late = False
         if sequence is not None:
             expected, self._expected = self._expected, sequence + 1
             if expected is not None and sequence != expected:
-                self._breaks.found(received_ts, sequence - expected if sequence > expected else None)
+                is_late = sequence < expected
+                self._breaks.found(received_ts, None if is_late else sequence - expected)
         if head.channel is None:
             if head.type != "error":
                 raise UnknownFrame(f"type {head.type!r}")
@@ -146,7 +151,8 @@ class Parser:
         channel = self._channels.get(head.channel)
         if channel is None:
             raise UnknownFrame(f"channel {head.channel!r}")
-        return self._breaks.told_before(channel(head, received_ts))
+        outputs = self._breaks.told_before(channel(head, received_ts))
+        return [one for one in outputs if not isinstance(one, BookSnapshot | BookUpdate)] if is_late else outputs
 
     def _l2(self, head: Head, received_ts: int) -> list[Output]:
         try:

@@ -1,0 +1,286 @@
+"""A network that loses, repeats, mixes up and damages a venue's frames, between the simulator's market and our books, without sockets.
+
+Whatever it does: a book that is called live is the true one, as of the newest frame that was delivered whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from decimal import Decimal
+from typing import Any, ClassVar, NamedTuple, cast
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from crosstape_connector import plan
+from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.feeds import Feed, Feeds
+from crosstape_connector.plan import Topic
+from crosstape_connector.venue import Ack, Parser, Request
+from crosstape_connector.venues import find
+from crosstape_schemas import Book, Event, FeedState, Instrument, Level, spot
+from crosstape_simulator.connection import Connection, Counters
+from crosstape_simulator.faults import rewrite
+from crosstape_simulator.faults.messages import opened
+from crosstape_simulator.listings import default_listings
+from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.synthetic import Synthetic
+
+ASSETS = ("BTC", "ETH")
+DEPTH = 10
+MS = 1_000_000
+START = 1_700_000_000_000 * MS
+PATHS = {"binance": "/stream", "coinbase": "/", "kraken": "/v2"}
+NOT_JSON = b"\xff\xfe"
+
+
+class Frame(NamedTuple):
+    """On its way. `number` counts them, `truth` is each instrument's book as it tells it, `ids` the venue's own number of that."""
+
+    number: int
+    payload: bytes
+    truth: dict[str, tuple[list[Level], list[Level]]]
+    ids: dict[str, int | None]
+
+
+class Wire:
+    """The end of a connection in the simulator: frames wait here, with the market as it was when each was sent."""
+
+    def __init__(self, market: Synthetic, venue: str, frames: deque[Frame]) -> None:
+        self._market = market
+        self._venue = venue
+        self._frames = frames
+        self._sent = 0
+
+    def send(self, frame: bytes) -> None:
+        """See `Tap`."""
+        _, payload = opened(frame)
+        self._sent += 1
+        self._frames.append(Frame(self._sent, payload, *told(self._market, self._venue)))
+
+    def receive(self, text: str) -> str | None:
+        """See `Tap`."""
+        return text
+
+
+def told(market: Synthetic, venue: str) -> tuple[dict[str, tuple[list[Level], list[Level]]], dict[str, int | None]]:
+    """Each instrument's best levels, and the number of the newest change, as of now."""
+    truth: dict[str, tuple[list[Level], list[Level]]] = {}
+    ids: dict[str, int | None] = {}
+    for pair in market.market.pairs.values():
+        listing = pair.listing
+        scale = -listing.price_decimals, -listing.size_decimals
+        sides = [
+            [(Decimal(price).scaleb(scale[0]), Decimal(size).scaleb(scale[1])) for price, size in side.levels(DEPTH)]
+            for side in (pair.bids, pair.asks)
+        ]
+        name = spot(listing.base, listing.quote)
+        truth[name] = sides[0], sides[1]
+        ids[name] = market.venues[venue].number(listing.symbol)
+    return truth, ids
+
+
+class Network(RuleBasedStateMachine):
+    """Between one venue and its connector."""
+
+    venue: ClassVar[str]
+
+    @initialize(seed=st.integers(1, 5))
+    def begin(self, seed: int) -> None:
+        """Connect and subscribe the books of two instruments."""
+        listings = tuple(one for one in default_listings(self.venue) if one.quote == "USDT" and one.base in ASSETS)
+        spec = SimulatorSpec(
+            venues=(self.venue,), seed=seed, start_ts=START, levels=30, rate=40.0, paused=True, listings={self.venue: listings},
+            binance_messages_per_s=10**9, kraken_messages_per_s=10**9,
+        )  # fmt: skip
+        self.market = Synthetic(spec, (self.venue,))
+        self.table = find(self.venue)
+        self.endpoint = next(one for one in self.table.endpoints if "book" in one.channels)
+        self.instruments = {
+            spot(one.base, one.quote): Instrument(spot(one.base, one.quote), self.venue, one.symbol, one.base, one.quote)
+            for one in listings
+        }
+        self.names = {one.symbol: one.name for one in self.instruments.values()}
+        self.feeds = Feeds(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
+        self.topics = [Topic(self.endpoint.name, self.endpoint.channels["book"], one.symbol) for one in self.instruments.values()]
+        self.frames: deque[Frame] = deque()
+        self.books: dict[str, Book] = {}
+        self.newest: dict[str, Frame] = {}
+        self.by_id: dict[tuple[str, int | None], tuple[list[Level], list[Level]]] = {}
+        self.requests = 0
+        self.market.watch = self.note
+        self.note()
+        self.connect()
+
+    def connect(self) -> None:
+        """A new connection, which knows nothing of the one before."""
+        feed = next(one.feed for one in self.market.endpoints[self.venue] if one.name in ("", self.endpoint.name))
+        for connection in tuple(feed.connections):
+            feed.close(connection)
+        self.frames.clear()
+        self.newest.clear()
+        self.feed = feed
+        self.connection = Connection(cast("asyncio.Transport", _Nowhere()), Counters(), [], buffer_bytes=1 << 30)
+        self.connection.tap = Wire(self.market, self.venue, self.frames)
+        feed.open(self.connection, PATHS[self.venue], {})
+        self.parser: Parser = self.endpoint.parser(self.names)
+        self.say(self.feeds.opened(self.topics, self.market.now))
+        for greeting in self.endpoint.greeting:
+            feed.receive(self.connection, greeting.decode())
+        self.ask(self.topics)
+
+    def ask(self, topics: list[Topic], *, anew: bool = False) -> None:
+        """Subscribe, perhaps unsubscribe first."""
+        for message in (self.endpoint.unsubscribe, self.endpoint.subscribe) if anew else (self.endpoint.subscribe,):
+            self.requests += 1
+            depth = plan.subscribed_depth(self.table, DEPTH)
+            request = Request(topics[0].channel, tuple(topic.symbol for topic in topics), self.requests, depth)
+            self.feed.receive(self.connection, message(request).decode())
+
+    def say(self, events: Any) -> None:
+        """What is published."""
+        found: list[Event] = list(events)
+        self.books.update({event.instrument: event for event in found if isinstance(event, Book)})
+
+    def hear(self, frame: Frame, payload: bytes | None = None) -> None:
+        """A frame arrives, perhaps with another content than it was sent with."""
+        outputs: list[Any] = []
+        try:
+            outputs += self.parser(frame.payload if payload is None else payload, self.market.now)
+        except FRAME_ERRORS:
+            return
+        for output in outputs:
+            if isinstance(output, Ack):
+                self.feeds.confirmed(self.topics, self.market.now)
+            self.say(self.feeds.take(output))
+        if payload is None:
+            for output in outputs:
+                if (name := getattr(output, "instrument", "")) in self.instruments:
+                    before = self.newest.get(name)
+                    self.newest[name] = frame if before is None or frame.number >= before.number else before
+                    self.check(name)
+
+    def note(self, _: object = None) -> None:
+        """Remember what is true at which of the venue's numbers."""
+        truth, ids = told(self.market, self.venue)
+        self.by_id.update({(name, ids[name]): book for name, book in truth.items()})
+
+    def check(self, name: str) -> None:
+        """The book is the true one, or said not to be."""
+        record = self.feeds.feeds[Feed("book", name)]
+        if record.state is not FeedState.LIVE:
+            return
+        book, newest = self.books[name], self.newest[name]
+        if book.sequence is None:
+            assert (list(book.bids), list(book.asks)) == newest.truth[name], "silently wrong"
+        else:
+            assert (list(book.bids), list(book.asks)) == self.by_id[name, book.sequence], "silently wrong"
+            number = newest.ids[name]
+            assert number is not None
+            assert book.sequence >= number, "silently frozen"
+
+    @rule(ms=st.integers(20, 400))
+    def time_passes(self, ms: int) -> None:
+        """The market moves, frames are sent."""
+        self.market.advance(ms * MS)
+        self.market.second(self.market.now)
+
+    @rule(count=st.integers(1, 12))
+    def deliver(self, count: int) -> None:
+        """Some arrive, in order."""
+        for _ in range(min(count, len(self.frames))):
+            self.hear(self.frames.popleft())
+
+    @precondition(lambda self: self.frames)
+    @rule()
+    def drop(self) -> None:
+        """One is lost."""
+        self.frames.popleft()
+
+    @precondition(lambda self: self.frames)
+    @rule()
+    def duplicate(self) -> None:
+        """One arrives twice."""
+        self.hear(self.frames[0])
+        self.hear(self.frames.popleft())
+
+    @precondition(lambda self: len(self.frames) > 1)
+    @rule()
+    def swap(self) -> None:
+        """Two change places."""
+        first, second = self.frames.popleft(), self.frames.popleft()
+        self.hear(second)
+        self.hear(first)
+
+    @precondition(lambda self: self.frames)
+    @rule(half=st.booleans())
+    def damage(self, *, half: bool) -> None:
+        """One is cut in half, or no text."""
+        frame = self.frames.popleft()
+        middle = len(frame.payload) // 2
+        self.hear(frame, frame.payload[:middle] + (b"" if half else NOT_JSON + frame.payload[middle:]))
+
+    @precondition(lambda self: self.frames and self.venue == "kraken")
+    @rule()
+    def falsify(self) -> None:
+        """A level has another size than the venue's: only a checksum can show that."""
+        frame = self.frames.popleft()
+        changed = rewrite.with_wrong_level(frame.payload)
+        self.hear(frame, changed)
+
+    @rule()
+    def resync(self) -> None:
+        """What our books ask for is done."""
+        while self.feeds.requests:
+            request = self.feeds.requests.popleft()
+            if request.how == "rest":
+                assert self.table.snapshots is not None
+                path, _, query = self.table.snapshots.path(request.symbol).partition("?")
+                answer = self.market.venues[self.venue].answer(path, dict(pair.split("=") for pair in query.split("&")), self.market.now)
+                try:
+                    snapshot = self.table.snapshots.parse(answer.body, request.instrument, self.market.now)
+                except FrameError as exc:
+                    raise AssertionError(answer.body) from exc
+                self.say(self.feeds.take(snapshot))
+            elif request.topic is not None:
+                self.ask([request.topic], anew=True)
+
+    @rule()
+    def calm(self) -> None:
+        """All goes well for a while."""
+        for _ in range(3):
+            self.time_passes(150)
+            self.deliver(len(self.frames))
+            self.resync()
+
+    @rule(which=st.sampled_from(ASSETS))
+    def doubt(self, which: str) -> None:
+        """A watchdog wonders whether a book is quiet."""
+        self.feeds.doubted(Feed("book", f"{which}-USDT"))
+
+    @precondition(lambda self: len(self.books) == len(ASSETS))
+    @rule()
+    def reconnect(self) -> None:
+        """The connection is lost, and another is made."""
+        self.say(self.feeds.lost(self.topics, self.market.now, "lost"))
+        self.connect()
+
+
+class _Nowhere:
+    """A transport of which nothing is wanted: frames are taken before they get there."""
+
+    def write(self, data: bytes) -> None:
+        """Forget."""
+
+
+@pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])
+def test_a_book_that_is_called_live_is_the_true_one(venue: str) -> None:
+    """Any interleaving of lost, repeated, swapped and damaged frames, of resyncs and new connections."""
+    machine = type(venue, (Network,), {"venue": venue})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=40, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)),
+    )

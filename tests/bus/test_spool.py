@@ -76,7 +76,7 @@ async def test_all_that_happened_is_on_the_tape_in_order(client: Redis, valkey: 
             publisher.publish_all([trade(number), quote(number)])
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        assert publisher._held <= PENDING
+        assert publisher._room.held <= PENDING
         assert publisher.pending > 4_000
         assert counts.of["spool entries"] > 4_000
         assert counts.of["spool bytes"] == sum(file.stat().st_size for file in files(tmp_path))
@@ -341,7 +341,7 @@ async def test_one_that_was_superseded_lets_its_successor_have_it(client: Redis,
 
 async def test_a_spool_that_nobody_lets_go_of_is_left(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the service goes on without it, and says so; the next start finds it."""
-    monkeypatch.setattr("crosstape.bus.lane.LOCK_S", 0.1)
+    monkeypatch.setattr("crosstape.bus.spooled.LOCK_S", 0.1)
     monkeypatch.setattr("crosstape.bus.spool.RETRY_S", 0.0)
     counts = Counts()
     async with proxy(valkey) as net:
@@ -628,7 +628,7 @@ async def test_whatever_happens_each_stream_is_whole(client: Redis, valkey: str,
                             case "turn":
                                 await asyncio.sleep(0)
                             case "kill":
-                                publisher._put_by()  # else what is in memory is lost, as it is with any process
+                                publisher._overflow.put_by()  # else what is in memory is lost, as it is with any process
                                 again = True
                                 break
                             case _:

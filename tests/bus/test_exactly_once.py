@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from crosstape.bus import Publisher, connect
 from crosstape_schemas import Gap, GapCause
 from tests.bus.tape import BTC, ETH, GAPS, KEYS, QUOTES, TRADES, Counts, command, fast, numbers, on_tape, publishing, quote, trade, whole
 from tests.engines import StartServer
@@ -112,136 +110,6 @@ async def test_a_forbidden_channel_does_not_double_the_entries(client: Redis, va
         await client.acl_deluser("mute")
     assert numbers(await on_tape(client)) == whole(3)
     assert numbers(await on_tape(client, QUOTES)) == whole(1)
-
-
-async def test_without_room_states_conflate_and_the_newest_happenings_are_dropped(client: Redis, valkey: str) -> None:
-    """Counted exactly, reported as one gap per stream, and no hole in the numbers: they are given when there is room."""
-    counts = Counts()
-    async with connect(fast(valkey)) as shared:
-        publisher = Publisher(shared, KEYS, fast(valkey, pending=100), producer="connector.binance", metrics=counts)
-        for number in range(1, 61):
-            publisher.publish(quote(number))
-            publisher.publish(trade(number))
-        assert publisher.pending <= 101
-        for number in range(61, 201):
-            publisher.publish(quote(number))
-            publisher.publish(trade(number))
-        assert publisher.pending <= 101
-        assert await publisher.drain(5)
-
-    trades, quotes, gaps = await on_tape(client), await on_tape(client, QUOTES), await on_tape(client, GAPS)
-    kept = len(trades)
-    assert numbers(trades) == whole(kept)
-    assert [event.received_ts for event in trades] == [1_000 + number for number in range(1, kept + 1)]
-    assert numbers(quotes) == whole(len(quotes))
-    assert quotes[-1].received_ts == 1_200
-    (gap,) = gaps
-    assert isinstance(gap, Gap)
-    assert (gap.kind, gap.cause, gap.missed) == ("trade", GapCause.OVERFLOW, 200 - kept)
-    assert (gap.from_ts, gap.to_ts) == (1_001 + kept, 1_200)
-    assert counts.of["dropped trade overflow"] == 200 - kept
-    assert counts.of["conflated quote"] == 200 - len(quotes)
-
-
-async def test_the_gap_of_an_overflow_comes_without_waiting_for_the_end(client: Redis, valkey: str) -> None:
-    """It is published as soon as a fourth of the memory is free."""
-    async with proxy(valkey) as net, publishing(fast(net.url, pending=100)) as publisher:
-        net.refusing = True
-        publisher.publish_all(trade(number) for number in range(1, 151))
-        net.refusing = False
-        await wait_until(lambda: not publisher.pending, what="the backlog is written")
-
-        async def told() -> bool:
-            publisher.publish(trade(151))
-            return bool(await client.exists(GAPS))
-
-        await wait_until(told, what="the gap is on the tape")
-    (gap,) = await on_tape(client, GAPS)
-    assert isinstance(gap, Gap)
-    assert gap.missed == 50
-
-
-@pytest.mark.parametrize("retransmit_s", [60.0, 0.0])
-async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(start_server: StartServer, retransmit_s: float) -> None:
-    """What was acknowledged lately is sent again under its numbers; what the ring has no more is a gap of cause `bus`, counted exactly."""
-    server = await start_server()
-    counts = Counts()
-    async with publishing(fast(server.url, retransmit_s=retransmit_s), metrics=counts) as publisher:
-        for number in range(1, 11):
-            publisher.publish_all([trade(number), quote(1, ETH)] if number == 1 else [trade(number)])
-            assert await publisher.drain(5)
-        await server.kill()
-        publisher.publish(trade(11))
-        await server.start()
-        assert await publisher.drain(10)
-        async with Redis.from_url(server.url) as client:
-            trades, gaps = await on_tape(client), await on_tape(client, GAPS)
-            quotes = await on_tape(client, KEYS.stream("quote", ETH))
-            assert TRADES.encode() in await client.smembers(KEYS.registry())
-    if retransmit_s:
-        assert numbers(trades) == whole(11)
-        assert not gaps
-        assert counts.of["retransmitted"] == 11
-        assert numbers(quotes) == [1]
-    else:
-        assert numbers(trades) == [11]
-        (gap,) = gaps
-        assert isinstance(gap, Gap)
-        assert (gap.kind, gap.missed, gap.cause, gap.to_ts) == ("trade", 10, GapCause.BUS, 1_011)
-        assert numbers(quotes) == [2], "a state is written anew: nobody would tell it to those who come later"
-
-
-async def test_a_lost_cursor_alone_doubles_nothing(client: Redis, valkey: str) -> None:
-    """The last values tell what the server has: only what it lacks is sent again."""
-    counts = Counts()
-    async with publishing(fast(valkey, retransmit_s=60.0), metrics=counts) as publisher:
-        for number in range(1, 6):
-            publisher.publish_all([trade(number), quote(number)])
-            assert await publisher.drain(5)
-        await client.delete(KEYS.cursor("connector.binance"))
-        publisher.publish(trade(6))
-        assert await publisher.drain(5)
-    assert numbers(await on_tape(client)) == whole(6)
-    assert numbers(await on_tape(client, QUOTES)) == whole(5)
-    assert not await on_tape(client, GAPS)
-    assert not counts.of["retransmitted"]
-
-
-async def test_a_server_that_went_back_in_time_gets_what_it_lacks(start_server: StartServer) -> None:
-    """It came up from a snapshot: what that holds is not written again, what came after it is."""
-    server = await start_server(options={"dbfilename": "old.rdb"})
-    async with publishing(fast(server.url, retransmit_s=60.0)) as publisher:
-        for number in range(1, 11):
-            publisher.publish(trade(number))
-            assert await publisher.drain(5)
-            if number == 4:
-                async with Redis.from_url(server.url) as client:
-                    await client.save()
-        await server.kill()
-        await server.start()
-        publisher.publish(trade(11))
-        assert await publisher.drain(10)
-        async with Redis.from_url(server.url) as client:
-            assert numbers(await on_tape(client)) == whole(11)
-            assert not await on_tape(client, GAPS)
-
-
-async def test_the_ring_is_bounded_in_bytes(start_server: StartServer) -> None:
-    """The newest are kept; the number lost is exact."""
-    server = await start_server()
-    async with publishing(fast(server.url, retransmit_s=60.0, retransmit_bytes=1_000)) as publisher:
-        for number in range(1, 21):
-            publisher.publish(trade(number))
-            assert await publisher.drain(5)
-        await server.kill()
-        await server.start()
-        publisher.publish(trade(21))
-        assert await publisher.drain(10)
-        async with Redis.from_url(server.url) as client:
-            trades, gaps = await on_tape(client), await on_tape(client, GAPS)
-    assert 1 < len(trades) < 20
-    assert numbers(trades) == list(range(22 - len(trades), 22))
-    assert [gap.missed for gap in gaps if isinstance(gap, Gap)] == [21 - len(trades)]
 
 
 async def test_a_full_server_is_waited_for(start_server: StartServer) -> None:

@@ -7,6 +7,9 @@ from typing import Final
 from crosstape.bus.stream import Stream
 from crosstape_schemas import Event, stamp
 
+BATCH_BYTES: Final = 1 << 20
+"""A batch is closed after the stream that takes it past this: long deltas must not make one call of many megabytes."""
+
 ENTRIES_AT: Final = 4
 """Where in a call's arguments its groups begin; each has four, its last values, and its entries."""
 

@@ -1,29 +1,15 @@
-"""A producer's side of one stream: what waits for it, its numbering, and what it lost."""
+"""A producer's side of the streams: what waits for each, its numbering, and in which order they have something waiting."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import Final
 
-from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Gap, GapCause, Keys, Quote, Status, Ticker
+from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Keys, Quote, Status, Ticker
 from crosstape_schemas.events import KIND_OF
-
-if TYPE_CHECKING:
-    from crosstape.bus.lane import Lane
 
 CONFLATED: Final = (Quote, Book, Ticker, Cbbo)
 """States of something: the newest stands for those before it. The rest are happenings: each counts."""
-
-
-class Loss:
-    """What a stream lacks, from the first to the last of it, until a `Gap` can say so."""
-
-    __slots__ = ("cause", "from_ts", "missed", "to_ts")
-
-    def __init__(self, cause: GapCause, from_ts: int, to_ts: int, missed: int) -> None:
-        self.cause = cause
-        self.from_ts = from_ts
-        self.to_ts = to_ts
-        self.missed = missed
 
 
 class Stream:
@@ -35,19 +21,18 @@ class Stream:
         "instrument",
         "key",
         "kind",
-        "lane",
         "last_key",
-        "losses",
         "max_length",
         "newest",
         "pending",
+        "queue",
         "registered",
         "reported",
         "seq",
         "venue",
     )
 
-    def __init__(self, event: Event, keys: Keys, max_length: int, lane: Lane) -> None:
+    def __init__(self, event: Event, keys: Keys, max_length: int, queue: Queue) -> None:
         cls = type(event)
         self.kind = KIND_OF[cls]
         self.venue = event.venue
@@ -59,33 +44,14 @@ class Stream:
         self.last_key = keys.last("status" if venue_wide else self.kind, event.instrument).encode()
         self.max_length = b"%d" % max_length
         self.conflates = issubclass(cls, CONFLATED)
-        self.lane = lane
+        self.queue = queue
         self.pending: list[Event] = []
         self.seq = 0
         self.registered = False
         self.reported = 0
         """Up to this number, what the server lost was reported."""
-        self.losses: dict[GapCause, Loss] = {}
         self.newest: dict[bytes, Event] = {}
         """The last of a state, by its field in the hash of last values: what to write again on a server that lost it."""
-
-    def lose(self, cause: GapCause, from_ts: int, to_ts: int, missed: int) -> None:
-        """Take note of a loss, joining it to one of the same cause that was not reported yet."""
-        loss = self.losses.get(cause)
-        if loss is None:
-            self.losses[cause] = Loss(cause, from_ts, to_ts, missed)
-        else:
-            loss.from_ts = min(loss.from_ts, from_ts)
-            loss.to_ts = max(loss.to_ts, to_ts)
-            loss.missed += missed
-
-    def gaps(self, now_ts: int) -> list[Gap]:
-        """The events that report the losses, which are thereby forgotten."""
-        losses, self.losses = self.losses, {}
-        return [
-            Gap(self.venue, self.instrument, None, now_ts, self.kind, loss.from_ts, loss.to_ts, loss.missed, loss.cause)
-            for loss in losses.values()
-        ]
 
     def last_pairs(self, chunk: list[Event]) -> list[bytes]:
         """Fields of the hash of last values and, 1-based, the entry that each is to hold.
@@ -104,3 +70,48 @@ class Stream:
         if self.conflates:
             self.newest[self.field] = chunk[-1]
         return [self.field, b"%d" % len(chunk)]
+
+
+class Queue:
+    """The streams of one partition. `dirty` are those with something pending, in the order in which they got it; a lane takes from them."""
+
+    __slots__ = ("dirty", "streams", "wake")
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+        self.dirty: list[Stream] = []
+        self.wake = asyncio.Event()
+
+    def put(self, stream: Stream, event: Event) -> None:
+        """Behind all that is pending of its stream. (`Publisher.publish` does this by itself: it is called for each event.)"""
+        if not stream.pending:
+            self.dirty.append(stream)
+            self.wake.set()
+        stream.pending.append(event)
+
+    def put_newest(self, stream: Stream) -> int:
+        """The newest of a state once more, before all that is pending of it: how many that are."""
+        events = list(stream.newest.values())
+        if events and not stream.pending:
+            self.dirty.append(stream)
+        stream.pending[:0] = events
+        return len(events)
+
+    def conflate(self) -> list[tuple[Stream, int]]:
+        """Leave of each state only the newest: how many were taken from which."""
+        freed = []
+        for stream in self.dirty:
+            if stream.conflates and (extra := len(stream.pending) - 1) > 0:
+                del stream.pending[:extra]
+                freed.append((stream, extra))
+        return freed
+
+    def take_happenings(self) -> list[Event]:
+        """All that is pending and no state, in each stream's order."""
+        taken: list[Event] = []
+        for stream in self.dirty:
+            if not stream.conflates:
+                taken += stream.pending
+                stream.pending = []
+        self.dirty = [stream for stream in self.dirty if stream.pending]
+        return taken

@@ -1,0 +1,36 @@
+"""Who publishes, where, and how: what all parts of one publisher agree on, fixed when it is made."""
+
+from __future__ import annotations
+
+import msgspec
+
+from crosstape.bus.connection import Client
+from crosstape.bus.health import Health
+from crosstape.bus.metrics import PublisherMetrics
+from crosstape.settings import BusSettings
+from crosstape_schemas import Keys
+
+
+class Producer(msgspec.Struct, frozen=True):
+    """One producer of one venue's (or of `CONSOLIDATED`) events, from one start of its process to the end of it."""
+
+    name: str
+    epoch: int
+    client: Client
+    keys: Keys
+    settings: BusSettings
+    metrics: PublisherMetrics
+    health: Health
+
+    def cursor(self, partition: int) -> bytes:
+        """The key that says which of its batches the server has."""
+        return self.keys.cursor(self.name, partition).encode()
+
+    def registry(self, partition: int) -> bytes:
+        """The key of the set of streams."""
+        return self.keys.registry(partition).encode()
+
+    @property
+    def epoch_text(self) -> bytes:
+        """As the cursor has it."""
+        return b"%d" % self.epoch

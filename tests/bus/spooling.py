@@ -1,0 +1,44 @@
+"""A server that is away, and what is in a spool meanwhile: for the tests of the spool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crosstape.bus import Publisher
+from crosstape_schemas import AnyEvent, Trade
+from tests.bus.tape import fast, publishing, trade
+from tests.proxy import Proxy
+from tests.waiting import wait_until
+
+PENDING = 100
+
+
+def files(path: Path) -> list[Path]:
+    """What is spooled."""
+    return sorted(path.rglob("*.spool"))
+
+
+def trade_ids(events: list[AnyEvent]) -> list[int]:
+    """Of trades, in order."""
+    return [int(event.trade_id) for event in events if isinstance(event, Trade)]
+
+
+def away(net: Proxy) -> None:
+    """From now on, until `refusing` ends."""
+    net.refusing = True
+    net.cut()
+
+
+async def spooled(publisher: Publisher) -> None:
+    """Until what happened is in the file, but for what is in flight."""
+    await wait_until(lambda: all(lane.spool and not lane.spool.backlog for lane in publisher._lanes), what="it is written")
+
+
+async def left_behind(net: Proxy, path: Path, count: int) -> int:
+    """The epoch of a publisher that ended as a killed one does, with so many trades in its spool, and the server away."""
+    async with publishing(fast(net.url, pending=10), spool=path) as publisher:
+        away(net)
+        publisher.publish_all(trade(number) for number in range(1, count + 1))
+        await spooled(publisher)
+    net.refusing = False
+    return publisher.epoch

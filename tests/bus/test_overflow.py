@@ -1,0 +1,58 @@
+"""Memory that is used up, without a spool: what gives way, and what is told of it."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from crosstape.bus import Publisher, connect
+from crosstape_schemas import Gap, GapCause
+from tests.bus.tape import GAPS, KEYS, QUOTES, Counts, fast, numbers, on_tape, publishing, quote, trade, whole
+from tests.proxy import proxy
+from tests.waiting import wait_until
+
+
+async def test_without_room_states_conflate_and_the_newest_happenings_are_dropped(client: Redis, valkey: str) -> None:
+    """Counted exactly, reported as one gap per stream, and no hole in the numbers: they are given when there is room."""
+    counts = Counts()
+    async with connect(fast(valkey)) as shared:
+        publisher = Publisher(shared, KEYS, fast(valkey, pending=100), producer="connector.binance", metrics=counts)
+        for number in range(1, 61):
+            publisher.publish(quote(number))
+            publisher.publish(trade(number))
+        assert publisher.pending <= 101
+        for number in range(61, 201):
+            publisher.publish(quote(number))
+            publisher.publish(trade(number))
+        assert publisher.pending <= 101
+        assert await publisher.drain(5)
+
+    trades, quotes, gaps = await on_tape(client), await on_tape(client, QUOTES), await on_tape(client, GAPS)
+    kept = len(trades)
+    assert numbers(trades) == whole(kept)
+    assert [event.received_ts for event in trades] == [1_000 + number for number in range(1, kept + 1)]
+    assert numbers(quotes) == whole(len(quotes))
+    assert quotes[-1].received_ts == 1_200
+    (gap,) = gaps
+    assert isinstance(gap, Gap)
+    assert (gap.kind, gap.cause, gap.missed) == ("trade", GapCause.OVERFLOW, 200 - kept)
+    assert (gap.from_ts, gap.to_ts) == (1_001 + kept, 1_200)
+    assert counts.of["dropped trade overflow"] == 200 - kept
+    assert counts.of["conflated quote"] == 200 - len(quotes)
+
+
+async def test_the_gap_of_an_overflow_comes_without_waiting_for_the_end(client: Redis, valkey: str) -> None:
+    """It is published as soon as a fourth of the memory is free."""
+    async with proxy(valkey) as net, publishing(fast(net.url, pending=100)) as publisher:
+        net.refusing = True
+        publisher.publish_all(trade(number) for number in range(1, 151))
+        net.refusing = False
+        await wait_until(lambda: not publisher.pending, what="the backlog is written")
+
+        async def told() -> bool:
+            publisher.publish(trade(151))
+            return bool(await client.exists(GAPS))
+
+        await wait_until(told, what="the gap is on the tape")
+    (gap,) = await on_tape(client, GAPS)
+    assert isinstance(gap, Gap)
+    assert gap.missed == 50

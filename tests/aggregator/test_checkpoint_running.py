@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from crosstape_aggregator import service
+from crosstape_aggregator.checkpoint import read, unpack
 from crosstape_schemas import encode
 from tests.aggregator.builders import S, X, gap, quote, trade
 from tests.aggregator.running import KEYS, FakeVenue, aggregator, newest, venue
@@ -105,6 +108,40 @@ async def test_what_came_after_the_checkpoint_is_read_from_the_streams(client: R
         await client.xtrim(TRADES, maxlen=16, approximate=False)  # the last that was counted, and what followed it
         async with aggregator(valkey, windows=WINDOWS):
             await wait_for(client, 25, True, False)
+
+
+async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever a checkpoint is made, also while much of what was read has not been taken: what it counts is what lies up to its id."""
+    monkeypatch.setattr(service, "SLICE", 1)
+    await long_ago(client)
+    found: dict[bytes, bytes] = {}
+    async with venue(valkey, "kraken") as kraken, aggregator(valkey, windows=WINDOWS, checkpoint_s=0.001):
+        await kraken.live_on()
+        await kraken.quote("100", "101")
+        await trades(kraken, 1)
+        await wait_for(client, 1, True, True)
+        loading = asyncio.create_task(in_bursts(client, kraken))
+
+        async def collected() -> bool:
+            at, state = await client.hmget(KEY, "at", "state")
+            if at and state:
+                found[at] = state
+            return loading.done()
+
+        await wait_until(collected, what="all trades on the tape", timeout_s=60)
+        await loading
+    entries: Any = await client.xrange(TRADES)
+    places = {entry_id.decode(): place for place, (entry_id, _) in enumerate(entries)}  # the first is before the windows
+    saved = [read(X, unpack(state)[X]) for state in found.values()]
+    assert [one.counted.held.total[2] for one in saved] == [places[one.ids["trade"]] for one in saved]
+    assert len({one.ids["trade"] for one in saved}) > 2
+
+
+async def in_bursts(client: Redis, kraken: FakeVenue) -> None:
+    """Many trades at once, several times, with a checkpoint in between."""
+    for _ in range(10):
+        await trades(kraken, 1_000)
+        await kept(client, await last_id(client))
 
 
 async def test_what_was_trimmed_beyond_the_checkpoint_is_a_hole(client: Redis, valkey: str) -> None:

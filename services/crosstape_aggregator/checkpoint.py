@@ -111,8 +111,8 @@ def unpack(state: bytes) -> dict[str, Part]:
         if version != VERSION:
             raise BadCheckpoint(f"of version {version}, not {VERSION}")
         return dict(_document.decode(state).parts)
-    except msgspec.MsgspecError as exc:
-        raise BadCheckpoint(f"damaged: {exc}") from exc
+    except (ValueError, msgspec.MsgspecError) as exc:  # a name that is no text is a ValueError
+        raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {exc}") from exc
 
 
 def read(instrument: str, part: Part) -> Saved:

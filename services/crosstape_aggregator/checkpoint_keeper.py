@@ -14,13 +14,14 @@ from typing import Final
 
 import structlog
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from crosstape.bus import Mark
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.checkpoint import BadCheckpoint, Part, Saved, Writer, pack, read, unpack
-from crosstape_aggregator.checkpoint_store import CheckpointStore
+from crosstape_aggregator.checkpoint_store import CheckpointStore, Stored
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.history import Extent, Plan, hole, resume
@@ -28,6 +29,10 @@ from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.metrics import CHECKPOINT_BYTES, CHECKPOINT_S, FAILED_READS, FAILED_WRITES
 from crosstape_aggregator.vwap import SECOND
 
+LOAD_S: Final = 5.0
+"""Longest wait for the server to give the one that is there …"""
+LOADS: Final = 3
+"""… and how often it is asked, when that was not enough."""
 SAVE_S: Final = 5.0
 """Longest wait for the server to take a checkpoint."""
 
@@ -54,19 +59,30 @@ class Checkpoints:
         self._places: dict[str, _Place] = {}  # of the parts that were made here
         self._taken_up: dict[str, dict[str, str]] = {}  # instrument → ids of its streams
         self._bytes = 0
+        self._slow = 0
         self._well = True
         self._told = False
 
     async def load(self) -> None:
-        """Have what is there at hand. Raises one of `connection.UNAVAILABLE` when asking again may help."""
+        """Have what is there at hand. Raises one of `connection.UNAVAILABLE` when asking again may help: it may not for ever."""
         try:
-            found = await self._store.load()
+            found = await self._load()
             if found is not None:
                 self._parts = unpack(found.state)
                 age_s = round((time.time_ns() - found.at) / SECOND, 3)
                 log.info("aggregator.checkpoint", instruments=len(self._parts), bytes=len(found.state), age_s=age_s)
         except (BadCheckpoint, ResponseError) as exc:
             self._ignore(exc)
+
+    async def _load(self) -> Stored | None:
+        try:
+            async with asyncio.timeout(LOAD_S):
+                return await self._store.load()
+        except (TimeoutError, RedisTimeoutError) as exc:
+            self._slow += 1
+            if self._slow < LOADS:
+                raise
+            raise BadCheckpoint(f"the server did not send it within {LOAD_S} s, {LOADS} times") from exc
 
     def resume(self, one: Found, extent: Extent, start_s: int, now: int) -> Plan | None:
         """How to read a stream that an instrument's part goes on with; with the one of trades, the instrument is taken up.

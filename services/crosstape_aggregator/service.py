@@ -1,9 +1,7 @@
 """The aggregator at work on one share of the instruments: from the bus through the board to the bus. (`process` says on which shares.)
 
-A new holder of a share first looks for the checkpoint that the one before left (`checkpoint_keeper`).
-
 Two readers, so that the past does not delay the present. One brings the present, beginning with the last value of each quote, book and
-state: quotes are right as soon as these have been read. The other brings trades and gaps from where the checkpoint ends or,
+state: quotes are right as soon as these have been read. The other brings trades and gaps (`past`) from where the share's checkpoint ends or,
 without one, from the start of the longest window on, as far as the streams still hold it; when a stream's past has been read, the first
 reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`).
 
@@ -23,26 +21,23 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from crosstape.bus import Client, Entry, Foreign, Mark, Missed, Position, Publisher, Reader, Start
+from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.prometheus import PrometheusReaderMetrics
 from crosstape.settings import Settings
 from crosstape_aggregator.alarm import Alarm
 from crosstape_aggregator.board import Board
-from crosstape_aggregator.checkpoint_keeper import Checkpoints
 from crosstape_aggregator.checkpoint_store import CheckpointStore
-from crosstape_aggregator.discovery import Discovery, Found
+from crosstape_aggregator.discovery import Discovery
 from crosstape_aggregator.hands import Hands
-from crosstape_aggregator.history import CatchUp, extents, plan
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
-from crosstape_aggregator.spans import earliest
+from crosstape_aggregator.past import KINDS, Past
 from crosstape_aggregator.vwap import SECOND
-from crosstape_schemas import VENUE_WIDE, Keys, Status, decode
+from crosstape_schemas import VENUE_WIDE, Keys, decode
 
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
-PAST_KINDS: Final = frozenset({"trade", "gap", "venue"})
 
 BACKLOG: Final = 256
 """So many events at once mean that we are behind …"""
@@ -51,7 +46,7 @@ HOLD_NS: Final = 50_000_000
 SHARE: Final = 64
 """While behind, one quote is published per so many events read."""
 SLICE: Final = 64
-"""So many quotes, or four times as many events of the past, are done without letting others run."""
+"""So many quotes, or four times as many events, are done without letting others run."""
 QUEUE: Final = 4_096
 """Quotes that wait for the bus, at most."""
 AGAIN_NS: Final = 2_000_000
@@ -88,15 +83,11 @@ class Aggregator:
         self._publisher = publisher
         self._alarm = Alarm()
         self._every_change = settings.aggregator.min_interval_s == 0
-        self._discovery = Discovery(client, keys, LIVE_KINDS | PAST_KINDS, settings.aggregator.instruments, share=share)
-        self._live, self._past = self._reader(settings), self._reader(settings)
-        self._unplanned: list[Found] = []
-        self._catch_up = CatchUp()
-        self._taken: dict[str, str] = {}  # of the past: up to which id of each stream the board has it
+        self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, share=share)
+        self._live, self._reader_of_past = self._reader(settings), self._reader(settings)
         self._hands = Hands()
-        every_s = settings.aggregator.checkpoint_s
-        self._checkpoints = Checkpoints(store, board, self._hands, self._ids, every_s) if store is not None and every_s else None
-        self._from: dict[str, str] = {}  # streams of the present that were of the past: up to which id they were
+        readers = (self._live, self._reader_of_past)
+        self._past = Past(client, keys, board, readers, self._hands, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
         self._exporter = Exporter(board)
         self._behind_until = 0
         self._read_at_once = 0
@@ -122,30 +113,30 @@ class Aggregator:
             "bus": reachable,
             "instruments": len(self._board.instruments),
             "instruments_with_a_counting_leg": counting,
-            "catching_up": len(self._catch_up),
+            "catching_up": len(self._past.catch_up),
         }
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with self._live, self._past:
+        async with self._live, self._reader_of_past:
             try:
                 await self._start()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")
-                    tasks.create_task(self._read_past(), name="aggregator.past")
+                    tasks.create_task(self._past.read(), name="aggregator.past")
                     tasks.create_task(self._keep_time(), name="aggregator.time")
                     tasks.create_task(self._keep_up(), name="aggregator.discover")
-                    if self._checkpoints is not None:
-                        tasks.create_task(self._checkpoints.run(), name="aggregator.checkpoint")
+                    if self._past.checkpoints is not None:
+                        tasks.create_task(self._past.checkpoints.run(), name="aggregator.checkpoint")
             finally:
                 self._alarm.close()
-                self._exporter.export(len(self._catch_up))
+                self._exporter.export(len(self._past.catch_up))
                 self._exporter.close()
 
     async def save(self, timeout_s: float) -> None:
         """Leave a last checkpoint, when `run` has ended; within this time, or not at all."""
-        if self._checkpoints is not None:
-            await self._checkpoints.save_last(timeout_s)
+        if self._past.checkpoints is not None:
+            await self._past.checkpoints.save_last(timeout_s)
 
     async def _start(self) -> None:
         """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
@@ -160,7 +151,7 @@ class Aggregator:
         while not set(self._live.streams) <= self._live.cursors.keys() and (left_s := deadline - time.monotonic()) > 0:
             entries = await self._live.read(timeout_s=min(left_s, 0.1))
             self._take_live(entries)
-        log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._catch_up))
+        log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._past.catch_up))
         self._look_again(time.time_ns())
 
     async def _take_venues(self) -> str | None:
@@ -171,8 +162,8 @@ class Aggregator:
         try:
             async with asyncio.timeout(LOST_S):
                 values: list[bytes] = await execute("HVALS", self._keys.last("status", VENUE_WIDE))
-                if self._checkpoints is not None:
-                    await self._checkpoints.load()
+            if self._past.checkpoints is not None:
+                await self._past.checkpoints.load()
         except UNAVAILABLE as exc:
             return str(exc) or type(exc).__name__
         for value in values:
@@ -188,10 +179,11 @@ class Aggregator:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
             raise_if_cancelled()  # as above
-            self._learn(time.time_ns())
+            if self._past.learn(now := time.time_ns()):
+                self._look_again(now)
             if time.monotonic() - exported_at >= EXPORT_S:
                 exported_at = time.monotonic()
-                self._exporter.export(len(self._catch_up))
+                self._exporter.export(len(self._past.catch_up))
 
     async def _discover(self) -> None:
         """Read what is new on the bus. When it does not answer, the readers say so in the log, and the next time will do."""
@@ -202,49 +194,9 @@ class Aggregator:
             if found:
                 log.info("aggregator.found", streams=len(found), first=found[0].stream)
                 self._live.add([one.stream for one in found if one.kind in LIVE_KINDS], Start.LAST_THEN_NOW)
-                self._unplanned += sorted((one for one in found if one.kind in PAST_KINDS), key=lambda one: one.kind != "trade")
-            if self._unplanned:
-                await self._begin_past(self._unplanned)
-                self._unplanned = []
+            await self._past.begin(found)
         except UNAVAILABLE:
             return
-
-    async def _begin_past(self, found: Sequence[Found]) -> None:
-        """Read streams of trades and gaps, from where their events matter; an instrument's trades are planned first."""
-        async with asyncio.timeout(LOST_S):
-            ends = await extents(self._client, [one.stream for one in found])
-        now = time.time_ns()
-        start_s = earliest(self._board.rules.spans, now // SECOND)
-        live: dict[str, Position] = {}
-        past: dict[str, Position] = {}
-        for one, extent in zip(found, ends, strict=True):
-            how = self._checkpoints.resume(one, extent, start_s, now) if self._checkpoints is not None else None
-            if how is None:
-                how = plan(extent, start_s)
-            else:
-                await asyncio.sleep(0)  # it takes some ms to take up an instrument
-            (past if self._catch_up.begin(one, how) else live)[one.stream] = how.position
-        if self._checkpoints is not None:
-            self._checkpoints.begun()
-        self._past.add(past)
-        self._live.add(live)  # but for a venue's own: those it has already
-        self._from |= {stream: at.id if isinstance(at, Mark) else at for stream, at in live.items() if not isinstance(at, Start)}
-
-    def _learn(self, now: int) -> None:
-        """See what has been caught up with: its streams belong to the present, and its windows are known."""
-        streams = self._catch_up.reached(self._taken)
-        if streams:
-            positions = {stream: self._past.cursors[stream] for stream in streams}
-            self._past.remove(streams)
-            self._live.add(dict[str, Position](positions))
-            self._from |= positions
-        known = self._catch_up.known()
-        for name, second in known.items():
-            self._board.instrument(name, now).known_from(second)
-        if known:
-            log.info("aggregator.caught_up", instruments=len(known), left=len(self._catch_up))
-            self._board.changed(known, now)
-            self._look_again(now)
 
     async def _read_live(self) -> None:
         while True:
@@ -257,27 +209,16 @@ class Aggregator:
             self._read_at_once = len(entries)
             await self._hands.take(parts, self._take_live, self._publish_behind if behind else self._publish_after)
 
-    async def _read_past(self) -> None:
-        while True:
-            entries = await self._past.read(timeout_s=EXPORT_S)  # no entries: a stream's past may end with some that are none of ours
-            cursors = dict(self._past.cursors)
-            await self._hands.take(_parts(entries, SLICE * 4), self._take_past, _let_others_run)
-            self._taken = cursors  # not before: windows are called complete when the past has been taken, not when it has been read
-
     def _is_behind(self, events: int, now: int) -> bool:
         if events >= BACKLOG:
             self._behind_until = now + HOLD_NS
         return now < self._behind_until
 
     def _take_live(self, entries: Sequence[Entry]) -> None:
-        if self._catch_up.unbegun:
+        if self._past.catch_up.unbegun:
             for entry in entries:
-                self._catch_up.started(entry.stream, entry.id)
+                self._past.catch_up.started(entry.stream, entry.id)
         self._board.take([entry.event for entry in entries], time.time_ns())
-
-    def _take_past(self, entries: Sequence[Entry]) -> None:
-        """All but states of a venue as a whole, which are past. A gap of its may be taken twice, which is no more than once."""
-        self._board.take([entry.event for entry in entries if type(entry.event) is not Status], time.time_ns(), quiet=True)
 
     async def _publish_behind(self, entries: Sequence[Entry]) -> None:
         """Publish, of what is due, a share that these events pay for. Long after the reading of many we are still behind."""
@@ -315,37 +256,18 @@ class Aggregator:
         self._alarm.set(max(next_ts, now + AGAIN_NS) if next_ts <= now else next_ts, now)
         return next_ts <= now
 
-    def _ids(self, name: str) -> dict[str, str]:
-        """By kind, up to which id the board has an instrument's streams, of those that belong to the present; while our hands are empty."""
-        found = {}
-        for kind in ("trade", "gap"):
-            stream = self._keys.stream(kind, name)
-            at = self._live.cursors.get(stream) or self._from.get(stream)
-            if at is not None and not self._catch_up.is_behind(stream):
-                found[kind] = at
-        return found
-
     def _look_again(self, now: int) -> None:
         self._alarm.set(now + AGAIN_NS, now)
 
     def _missed(self, missed: Missed) -> None:
         kind, name = self._keys.parse(missed.stream) or ("foreign", "")
         MISSED.labels(kind).inc(missed.count or 1)
-        if kind != "trade" or not missed.venue:
-            return  # of a stream that was trimmed: that its past is not known is known already
-        resumed = self._checkpoints is not None and missed.stream in self._checkpoints.resumed
-        if missed.first_missing > 1 or resumed or not self._catch_up.is_behind(missed.stream):
-            now = time.time_ns()
-            self._board.instrument(name, now).hole(missed.venue, 0, now)
-            self._board.changed([name], now)
+        if kind == "trade":
+            self._past.missed(missed, name)
 
 
 def _foreign(_: Foreign) -> None:
     FOREIGN.inc()
-
-
-async def _let_others_run(_: object) -> None:
-    await asyncio.sleep(0)
 
 
 def _parts(entries: Sequence[Entry], size: int) -> Iterable[Sequence[Entry]]:

@@ -114,7 +114,7 @@ async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkey
     """Whenever a checkpoint is made, also while much of what was read has not been taken: what it counts is what lies up to its id."""
     monkeypatch.setattr(service, "SLICE", 1)
     await long_ago(client)
-    found: dict[bytes, bytes] = {}
+    found: dict[Any, Any] = {}
     async with venue(valkey, "kraken") as kraken, aggregator(valkey, windows=WINDOWS, checkpoint_s=0.001):
         await kraken.live_on()
         await kraken.quote("100", "101")

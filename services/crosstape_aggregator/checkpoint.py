@@ -25,6 +25,9 @@ VERSION: Final = 1
 CHUNK_S: Final = 256
 """Seconds whose buckets are one piece: the same ones every time, so that most pieces need not be made again."""
 
+LARGEST: Final = 1 << 24
+"""Bytes: no piece is near it, unless what it says of its own size is damaged."""
+
 Part = Sequence[bytes]
 """The pieces of one instrument, the head first."""
 
@@ -67,7 +70,7 @@ _document: Final = msgspec.msgpack.Decoder(_Document)
 _head: Final = msgspec.msgpack.Decoder(_Head)
 _chunk: Final = msgspec.msgpack.Decoder(_Chunk)
 _compress: Final = zstandard.ZstdCompressor(level=1, write_checksum=True).compress
-_decompress: Final = zstandard.ZstdDecompressor().decompress
+_decompress: Final = zstandard.ZstdDecompressor(max_window_size=LARGEST).decompress
 
 
 class Writer:
@@ -119,13 +122,13 @@ def read(instrument: str, part: Part) -> Saved:
     """What a part says. Raises `BadCheckpoint`."""
     try:
         first, *rest = part
-        head = _head.decode(_decompress(first))
+        head = _head.decode(_unpacked(first))
         if head.instrument != instrument:
             raise BadCheckpoint(f"damaged: the part of {instrument} says it is of {head.instrument}")
         seconds: list[int] = []
         buckets: list[Sum] = []
         for piece in rest:
-            some_seconds, some_buckets = _chunk.decode(_decompress(piece))
+            some_seconds, some_buckets = _chunk.decode(_unpacked(piece))
             seconds += some_seconds
             buckets += some_buckets
     except (ValueError, msgspec.MsgspecError, zstandard.ZstdError) as exc:
@@ -133,3 +136,9 @@ def read(instrument: str, part: Part) -> Saved:
     held = Held(head.second, head.total, head.windows, seconds, buckets)
     known = Known(head.from_s, head.floor_s, tuple(head.holes))
     return Saved(head.ids, Counted(held, known, head.numbers, head.received_ts))
+
+
+def _unpacked(piece: bytes) -> bytes:
+    if zstandard.frame_content_size(piece) not in range(LARGEST):
+        raise BadCheckpoint("damaged: a piece says that it is of an impossible size")
+    return _decompress(piece)

@@ -1,9 +1,9 @@
 """The aggregator at work on one share of the instruments: from the bus through the board to the bus. (`process` says on which shares.)
 
 Two readers, so that the past does not delay the present. One brings the present, beginning with the last value of each quote, book and
-state: quotes are right as soon as these have been read. The other brings trades and gaps (`past`) from where the share's checkpoint ends or,
-without one, from the start of the longest window on, as far as the streams still hold it; when a stream's past has been read, the first
-reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`).
+state: quotes are right as soon as these have been read. The other brings trades and gaps (`past`) from where the share's checkpoint
+ends or, without one, from the start of the longest window on, as far as the streams still hold it; when a stream's past has been read, the
+first reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`).
 
 A change is published right after the batch that brought it; what must wait for the end of its interval, and what the passing of time alone
 changes, by an alarm. When more is read at once than an idle process would find (`BACKLOG`), the process is behind: then it publishes a

@@ -190,6 +190,7 @@ WHOLE = read(X, unpack(STATE)[X])
 
 @given(st.integers(0, len(STATE) - 1), st.integers(1, 255))
 @example(4, 128)
+@example(250, 245)
 @settings(max_examples=500, deadline=None)
 def test_damage_is_found_wherever_it_is(at: int, flip: int) -> None:
     """A part is what it was, or of no use; never another number."""

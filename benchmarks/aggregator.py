@@ -3,7 +3,8 @@
     python benchmarks/aggregator.py --events 600000
 
 The whole service runs in this process (readers, board, publisher). While it stands still, a loader in another puts quotes and trades of
-three venues on the tape; then it has to catch up with them. Per event is the CPU time of this process, publishing included.
+three venues on the tape; then it has to catch up with them. Per event is the CPU time of this process, publishing and
+checkpoints included (with --checkpoint-s, more of them than usual).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from crosstape import lifecycle
 from crosstape.bus import Publisher, connect
 from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
 from crosstape_aggregator.board import Board
+from crosstape_aggregator.checkpoint_store import CheckpointStore
 from crosstape_aggregator.service import Aggregator
 from crosstape_schemas import Keys
 
@@ -27,11 +29,13 @@ LIMIT_S = 180.0
 POLL_S = 0.005
 
 
-async def measure(url: str, instruments: int, count: int) -> dict[str, float]:
+async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -> dict[str, float]:
     """One run on an empty server."""
     bus = BusSettings(url=url)
     settings = Settings(
-        bus=bus, telemetry=TelemetrySettings(http_enabled=False, log_level="error"), aggregator=AggregatorSettings(stale_s=3_600.0)
+        bus=bus,
+        telemetry=TelemetrySettings(http_enabled=False, log_level="error"),
+        aggregator=AggregatorSettings(stale_s=3_600.0, checkpoint_s=checkpoint_s),
     )
     board, keys = Board(settings.aggregator), Keys()
     with harness.process(str(harness.HERE / "loader.py"), url, str(instruments), str(count), stdin=True) as loader:
@@ -40,7 +44,8 @@ async def measure(url: str, instruments: int, count: int) -> dict[str, float]:
         await asyncio.to_thread(loader.stdout.readline)
         async with connect(bus) as client, asyncio.TaskGroup() as tasks:
             publisher = Publisher(client, keys, bus, producer="aggregator")
-            service = Aggregator(settings, client, keys, board, publisher)
+            store = CheckpointStore(client, keys, "aggregator", publisher.epoch)
+            service = Aggregator(settings, client, keys, board, publisher, store=store)
             running = [tasks.create_task(publisher.run()), tasks.create_task(service.run())]
             deadline = time.monotonic() + LIMIT_S
             while not (len(board.instruments) == instruments and service.ready()[1]["catching_up"] == 0):
@@ -72,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=600_000)
     parser.add_argument("--instruments", type=int, nargs="+", default=[10, 200, 2_000])
+    parser.add_argument("--checkpoint-s", type=float, default=AggregatorSettings().checkpoint_s)
     options = parser.parse_args()
     lifecycle.tune_gc()
     found = {}
@@ -79,7 +85,7 @@ def main() -> None:
         with contextlib.ExitStack() as stack:
             bus = stack.enter_context(harness.server())
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                found[str(instruments)] = runner.run(measure(bus, instruments, options.events))
+                found[str(instruments)] = runner.run(measure(bus, instruments, options.events, options.checkpoint_s))
     harness.report(benchmark="aggregator", events=options.events, instruments=found)
 
 

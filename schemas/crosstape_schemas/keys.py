@@ -57,6 +57,12 @@ class Keys(msgspec.Struct, frozen=True):
         """String that expires: which instance publishes as this producer: `tape:lease:aggregator.3`. All leases lie in partition 0."""
         return f"{self._root(0)}:lease:{producer}"
 
+    def checkpoint(self, producer: str) -> str:
+        """Hash `epoch`, `at`, `state`: what an aggregator has counted, for whoever takes its share: `tape:checkpoint:aggregator.3`. All
+        checkpoints lie in partition 0, as the cursor does that they are compared with.
+        """
+        return f"{self._root(0)}:checkpoint:{producer}"
+
     def instances(self, service: str) -> str:
         """Sorted set of a service's instances, by when (server's ms) each counts as dead if it is silent: `tape:instances:aggregator`."""
         return f"{self._root(0)}:instances:{service}"

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from crosstape.bus import Client, Position, Start
+from crosstape.bus import Client, Mark, Position, Start
 from crosstape.bus.connection import ask_raw
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.vwap import AHEAD_S
@@ -55,6 +55,24 @@ def plan(extent: Extent, start_s: int) -> Plan:
     if order(extent.last) < order(begin):
         return Plan(extent.last, extent.last, start_s)
     return Plan(begin, extent.last, start_s)
+
+
+def resume(extent: Extent, mark: Mark, start_s: int, known_from_s: int | None) -> Plan | None:
+    """How to read on from where a checkpoint ends, whose events matter from `start_s` on. None if the stream is no longer that one (it ends
+    earlier: the server lost data), or the checkpoint is so old that reading from there is the longer way.
+    """
+    if extent.last is None or not ((start_s - AHEAD_S) * 1000, 0) <= order(mark.id) <= order(extent.last):
+        return None
+    if order(mark.id) == order(extent.last):
+        return Plan(mark, None, known_from_s)
+    return Plan(mark, extent.last, known_from_s)
+
+
+def hole(extent: Extent, stored_id: str) -> tuple[int, int] | None:
+    """The first and the last second of what was trimmed between a stored id and what there is now; None if nothing was."""
+    if extent.first is None or order(extent.first) <= order(stored_id):
+        return None
+    return order(stored_id)[0] // 1000, first_known_s(extent.first) - 1
 
 
 def first_known_s(first_id: str) -> int:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from decimal import Decimal, Inexact
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidate import best, outliers
 from crosstape_aggregator.exact import usable
+from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.legs import VenueLeg
 from crosstape_aggregator.life import Venues
 from crosstape_aggregator.spans import Span, parse_all
 from crosstape_aggregator.tally import Tally
-from crosstape_aggregator.vwap import SECOND, Windows, is_late, trade_second
+from crosstape_aggregator.vwap import SECOND, Held, Windows, is_late, trade_second
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, Exclusion, Gap, Leg, Quote, Status, Trade, Vwap
 
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
@@ -36,6 +37,16 @@ class Rules(msgspec.Struct, frozen=True):
         return Rules(round(settings.stale_s * SECOND), round(settings.settle_s * SECOND), settings.outlier_bps, parse_all(settings.windows))
 
 
+class Counted(NamedTuple):
+    """What an instrument's trades and gaps have come to, up to some place on their streams: what a checkpoint keeps of it."""
+
+    held: Held
+    known: Known
+    numbers: dict[str, tuple[int, int]]
+    """Venue → epoch and `seq` of its last trade."""
+    received_ts: int
+
+
 class Instrument:
     """All venues' quotes and trades of one instrument.
 
@@ -48,6 +59,7 @@ class Instrument:
         "_legs_shown",
         "_phase",
         "_received_ts",
+        "_restored",
         "_rules",
         "_tally",
         "_traders",
@@ -70,7 +82,8 @@ class Instrument:
         self._venues = venues
         self._tally = tally
         self._legs: dict[str, VenueLeg] = {}
-        self._traders: set[str] = set()
+        self._traders: dict[str, Trade] = {}  # the last of each venue
+        self._restored: dict[str, tuple[int, int]] = {}
         self._received_ts = 0
         self._legs_shown: tuple[Leg, ...] = ()
         self._vwap: dict[str, Vwap] = {}
@@ -147,6 +160,23 @@ class Instrument:
         self.windows.knowledge.hole(venue, from_ts // SECOND, to_ts // SECOND)
         self.windows.learned()
 
+    def counted(self) -> Counted | None:
+        """What its trades and gaps have come to; None while it is not known since when."""
+        known = self.windows.knowledge.known()
+        if known is None:
+            return None
+        numbers = self._restored | {venue: (trade.epoch, trade.seq) for venue, trade in self._traders.items()}
+        return Counted(self.windows.hold(), known, numbers, self._received_ts)
+
+    def take_up(self, counted: Counted) -> None:
+        """Go on from there. `known_from` says, later, that what has come since then is there, too."""
+        self.windows.take_up(counted.held)
+        self.windows.knowledge.restore(counted.known)
+        self._restored = dict(counted.numbers)
+        for venue in counted.numbers:
+            self._venues.life(venue).instruments.add(self.name)
+        self.touch(counted.received_ts)
+
     def _leg(self, venue: str) -> VenueLeg:
         leg = self._legs.get(venue)
         if leg is None:
@@ -193,8 +223,8 @@ class Instrument:
     def _trade(self, trade: Trade, now: int) -> bool:
         venue = trade.venue
         if venue not in self._traders:
-            self._traders.add(venue)
             self._venues.life(venue).instruments.add(self.name)
+        self._traders[venue] = trade
         second = trade_second(trade)
         if is_late(second, trade.received_ts):
             self._tally.late[venue] += 1

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
+Hole = tuple[str, int, int]
+"""A venue, the first second and the last."""
 HOLES: Final = 1_000
 """Holes kept one by one, in case they are repaired; an older one then counts as never to be repaired."""
+
+
+class Known(NamedTuple):
+    """All of `Knowledge`, to keep and to take up again."""
+
+    from_s: int
+    floor_s: int
+    holes: tuple[Hole, ...]
 
 
 class Knowledge:
@@ -16,7 +26,7 @@ class Knowledge:
     def __init__(self) -> None:
         self._from_s: int | None = None
         self._floor_s = 0  # no second before this will ever be known
-        self._holes: list[tuple[str, int, int]] = []
+        self._holes: list[Hole] = []
         self.whole_since_s: int | None = None
         """The first second from which on all is known; None while not even the beginning is."""
 
@@ -27,6 +37,8 @@ class Knowledge:
 
     def hole(self, venue: str, from_s: int, to_s: int) -> None:
         """Trades of a venue are missing somewhere within these seconds, both included."""
+        if (venue, from_s, to_s) in self._holes:
+            return  # told again by a stream that is read again
         self._holes.append((venue, from_s, to_s))
         if len(self._holes) > HOLES:
             self._floor_s = max(self._floor_s, self._holes.pop(0)[2] + 1)
@@ -41,6 +53,16 @@ class Knowledge:
         """No window reaches to before this second any more: holes that end earlier are of no interest."""
         if self._holes and min(hole[2] for hole in self._holes) < before_s:
             self._holes = [hole for hole in self._holes if hole[2] >= before_s]
+
+    def known(self) -> Known | None:
+        """What is known; None while not even the beginning is."""
+        return None if self._from_s is None else Known(self._from_s, self._floor_s, tuple(self._holes))
+
+    def restore(self, known: Known) -> None:
+        """Take up what was known, but for the beginning: `known_from` says it when all since then has been seen."""
+        self._floor_s = max(self._floor_s, known.floor_s)
+        for hole in known.holes:
+            self.hole(*hole)
 
     def _settle(self) -> None:
         if self._from_s is not None:

@@ -49,6 +49,19 @@ SHARES: Final = prometheus.Gauge("crosstape_aggregator_shares", "Shares that the
 LEASES_LOST: Final = prometheus.Counter(
     "crosstape_aggregator_leases_lost", "Shares that this instance lost otherwise than by giving them back"
 )
+CHECKPOINT_S: Final = prometheus.Histogram(
+    "crosstape_aggregator_checkpoint_seconds",
+    "From the beginning of a checkpoint of one share to having it on the server",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+CHECKPOINT_BYTES: Final = prometheus.Gauge("crosstape_aggregator_checkpoint_bytes", "Size of the last checkpoints of the shares held")
+_FAILED: Final = prometheus.Counter(
+    "crosstape_aggregator_checkpoints_failed",
+    "Checkpoints that the server did not take, or that were found and are of no use: of another version, or damaged",
+    ["step"],
+)
+FAILED_READS: Final = _FAILED.labels(step="read")
+FAILED_WRITES: Final = _FAILED.labels(step="write")
 READ_LAG: Final = LAG.labels(hop="received_to_read")
 PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
 

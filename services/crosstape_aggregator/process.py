@@ -22,6 +22,7 @@ from crosstape.settings import Settings
 from crosstape.telemetry import exposed, serve
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.board_metrics import BoardText
+from crosstape_aggregator.checkpoint_store import CheckpointStore
 from crosstape_aggregator.instrument import Rules
 from crosstape_aggregator.lease_keeper import Keeper
 from crosstape_aggregator.leases import SERVICE, Share
@@ -102,24 +103,36 @@ class ShareService:
         self._go.set()
 
     async def run(self) -> None:
-        """Serve until cancelled, and then publish what is pending, unless the lease may have expired. Raises `Superseded` in a group."""
+        """Serve until cancelled; then publish what is pending and leave a checkpoint, unless the lease may have expired.
+
+        Raises `Superseded` in a group.
+        """
         settings, metrics = self._settings, PrometheusPublisherMetrics()
         self._served.add(self)
         try:
             async with connect(settings.bus) as client:
                 epoch = await self._claim(client)
                 publisher = Publisher(client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch)
-                aggregator = self._aggregator = Aggregator(settings, client, self._keys, self.board, publisher, share=self._share)
+                store = CheckpointStore(client, self._keys, self._share.producer, epoch)
+                aggregator = self._aggregator = Aggregator(
+                    settings, client, self._keys, self.board, publisher, share=self._share, store=store
+                )
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._write(publisher), name="aggregator.publish")
                         tasks.create_task(aggregator.run(), name="aggregator.run")
                 finally:
-                    if self._go.is_set() and (left_s := self._left_s()) > 0:
-                        await publisher.drain(min(left_s, settings.run.drain_s))
+                    end = time.monotonic() + min(self._left_s(), settings.run.drain_s)
+                    if self._may_until(end):
+                        await publisher.drain(end - time.monotonic())
+                    if self._may_until(end):
+                        await aggregator.save(end - time.monotonic())
         finally:
             metrics.pending(0)
             self._served.discard(self)
+
+    def _may_until(self, end: float) -> bool:
+        return self._go.is_set() and time.monotonic() < end
 
     def pause(self) -> None:
         """Send nothing more; what is published waits, and what is under way is for the bus to accept or refuse."""

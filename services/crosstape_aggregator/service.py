@@ -1,9 +1,9 @@
 """The aggregator at work on one share of the instruments: from the bus through the board to the bus. (`process` says on which shares.)
 
 Two readers, so that the past does not delay the present. One brings the present, beginning with the last value of each quote, book and
-state: quotes are right as soon as these have been read. The other brings trades and gaps from the start of the longest window on; when a
-stream's past has been read, the first reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`). There
-is no checkpoint yet: a restart reads the past of the windows again, as far as the streams still hold it.
+state: quotes are right as soon as these have been read. The other brings trades and gaps (`past`) from where the share's checkpoint
+ends or, without one, from the start of the longest window on, as far as the streams still hold it; when a stream's past has been read, the
+first reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`).
 
 A change is published right after the batch that brought it; what must wait for the end of its interval, and what the passing of time alone
 changes, by an alarm. When more is read at once than an idle process would find (`BACKLOG`), the process is behind: then it publishes a
@@ -21,23 +21,23 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from crosstape.bus import Client, Entry, Foreign, Missed, Position, Publisher, Reader, Start
+from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.prometheus import PrometheusReaderMetrics
 from crosstape.settings import Settings
 from crosstape_aggregator.alarm import Alarm
 from crosstape_aggregator.board import Board
-from crosstape_aggregator.discovery import Discovery, Found
-from crosstape_aggregator.history import CatchUp, extents, plan
+from crosstape_aggregator.checkpoint_store import CheckpointStore
+from crosstape_aggregator.discovery import Discovery
+from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
-from crosstape_aggregator.spans import earliest
+from crosstape_aggregator.past import KINDS, Past
 from crosstape_aggregator.vwap import SECOND
-from crosstape_schemas import VENUE_WIDE, Keys, Status, decode
+from crosstape_schemas import VENUE_WIDE, Keys, decode
 
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
-PAST_KINDS: Final = frozenset({"trade", "gap", "venue"})
 
 BACKLOG: Final = 256
 """So many events at once mean that we are behind …"""
@@ -46,7 +46,7 @@ HOLD_NS: Final = 50_000_000
 SHARE: Final = 64
 """While behind, one quote is published per so many events read."""
 SLICE: Final = 64
-"""So many quotes, or four times as many events of the past, are done without letting others run."""
+"""So many quotes, or four times as many events, are done without letting others run."""
 QUEUE: Final = 4_096
 """Quotes that wait for the bus, at most."""
 AGAIN_NS: Final = 2_000_000
@@ -66,20 +66,31 @@ log = structlog.get_logger(__name__)
 class Aggregator:
     """Readers → board → publisher. Owns no queue: events stay on the server until they are taken, quotes are computed when they can go."""
 
-    def __init__(self, settings: Settings, client: Client, keys: Keys, board: Board, publisher: Publisher, *, share: Share = WHOLE) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        keys: Keys,
+        board: Board,
+        publisher: Publisher,
+        *,
+        share: Share = WHOLE,
+        store: CheckpointStore | None = None,
+    ) -> None:
         self._client = client
         self._keys = keys
         self._board = board
         self._publisher = publisher
         self._alarm = Alarm()
         self._every_change = settings.aggregator.min_interval_s == 0
-        self._discovery = Discovery(client, keys, LIVE_KINDS | PAST_KINDS, settings.aggregator.instruments, share=share)
-        self._live, self._past = self._reader(settings), self._reader(settings)
-        self._unplanned: list[Found] = []
-        self._catch_up = CatchUp()
-        self._taken: dict[str, str] = {}  # of the past: up to which id of each stream the board has it
+        self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, share=share)
+        self._live, self._reader_of_past = self._reader(settings), self._reader(settings)
+        self._hands = Hands()
+        readers = (self._live, self._reader_of_past)
+        self._past = Past(client, keys, board, readers, self._hands, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
         self._exporter = Exporter(board)
         self._behind_until = 0
+        self._read_at_once = 0
         self._waiting = False
         self._shown: dict[str, int] = {}  # instrument → received_ts of what was published last
         self._answered_at = -LOST_S
@@ -102,23 +113,30 @@ class Aggregator:
             "bus": reachable,
             "instruments": len(self._board.instruments),
             "instruments_with_a_counting_leg": counting,
-            "catching_up": len(self._catch_up),
+            "catching_up": len(self._past.catch_up),
         }
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with self._live, self._past:
+        async with self._live, self._reader_of_past:
             try:
                 await self._start()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")
-                    tasks.create_task(self._read_past(), name="aggregator.past")
+                    tasks.create_task(self._past.read(), name="aggregator.past")
                     tasks.create_task(self._keep_time(), name="aggregator.time")
                     tasks.create_task(self._keep_up(), name="aggregator.discover")
+                    if self._past.checkpoints is not None:
+                        tasks.create_task(self._past.checkpoints.run(), name="aggregator.checkpoint")
             finally:
                 self._alarm.close()
-                self._exporter.export(len(self._catch_up))
+                self._exporter.export(len(self._past.catch_up))
                 self._exporter.close()
+
+    async def save(self, timeout_s: float) -> None:
+        """Leave a last checkpoint, when `run` has ended; within this time, or not at all."""
+        if self._past.checkpoints is not None:
+            await self._past.checkpoints.save_last(timeout_s)
 
     async def _start(self) -> None:
         """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
@@ -132,16 +150,20 @@ class Aggregator:
         deadline = time.monotonic() + WARM_UP_S
         while not set(self._live.streams) <= self._live.cursors.keys() and (left_s := deadline - time.monotonic()) > 0:
             entries = await self._live.read(timeout_s=min(left_s, 0.1))
-            self._take_live(entries, time.time_ns())
-        log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._catch_up))
+            self._take_live(entries)
+        log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._past.catch_up))
         self._look_again(time.time_ns())
 
     async def _take_venues(self) -> str | None:
-        """Take the venues' signs of life, before the quotes that they keep alive. What is wrong, if the bus did not answer."""
+        """Take the venues' signs of life, before the quotes that they keep alive, and the checkpoint. What is wrong, if the bus did not
+        answer.
+        """
         execute: Any = self._client.execute_command
         try:
             async with asyncio.timeout(LOST_S):
                 values: list[bytes] = await execute("HVALS", self._keys.last("status", VENUE_WIDE))
+            if self._past.checkpoints is not None:
+                await self._past.checkpoints.load()
         except UNAVAILABLE as exc:
             return str(exc) or type(exc).__name__
         for value in values:
@@ -157,52 +179,24 @@ class Aggregator:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
             raise_if_cancelled()  # as above
-            self._learn(time.time_ns())
+            if self._past.learn(now := time.time_ns()):
+                self._look_again(now)
             if time.monotonic() - exported_at >= EXPORT_S:
                 exported_at = time.monotonic()
-                self._exporter.export(len(self._catch_up))
+                self._exporter.export(len(self._past.catch_up))
 
     async def _discover(self) -> None:
         """Read what is new on the bus. When it does not answer, the readers say so in the log, and the next time will do."""
         try:
             async with asyncio.timeout(LOST_S):
                 found = await self._discovery.refresh()
-                self._answered_at = time.monotonic()
-                if found:
-                    log.info("aggregator.found", streams=len(found), first=found[0].stream)
-                    self._live.add([one.stream for one in found if one.kind in LIVE_KINDS], Start.LAST_THEN_NOW)
-                    self._unplanned += [one for one in found if one.kind in PAST_KINDS]
-                if self._unplanned:
-                    await self._begin_past(self._unplanned)
-                    self._unplanned = []
+            self._answered_at = time.monotonic()
+            if found:
+                log.info("aggregator.found", streams=len(found), first=found[0].stream)
+                self._live.add([one.stream for one in found if one.kind in LIVE_KINDS], Start.LAST_THEN_NOW)
+            await self._past.begin(found)
         except UNAVAILABLE:
             return
-
-    async def _begin_past(self, found: Sequence[Found]) -> None:
-        """Read streams of trades and gaps, from where their events matter."""
-        start_s = earliest(self._board.rules.spans, time.time_ns() // SECOND)
-        live: dict[str, Position] = {}
-        past: dict[str, Position] = {}
-        for one, extent in zip(found, await extents(self._client, [one.stream for one in found]), strict=True):
-            how = plan(extent, start_s)
-            (past if self._catch_up.begin(one, how) else live)[one.stream] = how.position
-        self._past.add(past)
-        self._live.add(live)  # but for a venue's own: those it has already
-
-    def _learn(self, now: int) -> None:
-        """See what has been caught up with: its streams belong to the present, and its windows are known."""
-        streams = self._catch_up.reached(self._taken)
-        if streams:
-            positions: dict[str, Position] = {stream: self._past.cursors[stream] for stream in streams}
-            self._past.remove(streams)
-            self._live.add(positions)
-        known = self._catch_up.known()
-        for name, second in known.items():
-            self._board.instrument(name, now).known_from(second)
-        if known:
-            log.info("aggregator.caught_up", instruments=len(known), left=len(self._catch_up))
-            self._board.changed(known, now)
-            self._look_again(now)
 
     async def _read_live(self) -> None:
         while True:
@@ -211,42 +205,29 @@ class Aggregator:
             if entries:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
             behind = self._is_behind(len(entries), now)
-            for part in _parts(entries, 1 if self._every_change and not behind else SLICE * 4):
-                self._take_live(part, now)
-                await self._publish_after(len(part), behind=behind)
-                now = time.time_ns()
-                self._is_behind(len(entries), now)
-
-    async def _read_past(self) -> None:
-        while True:
-            entries = await self._past.read(timeout_s=EXPORT_S)  # no entries: a stream's past may end with some that are none of ours
-            cursors = dict(self._past.cursors)
-            for part in _parts(entries, SLICE * 4):
-                self._take_past(part, time.time_ns())
-                await asyncio.sleep(0)
-            self._taken = cursors  # not before: windows are called complete when the past has been taken, not when it has been read
+            parts = _parts(entries, 1 if self._every_change and not behind else SLICE * 4)
+            self._read_at_once = len(entries)
+            await self._hands.take(parts, self._take_live, self._publish_behind if behind else self._publish_after)
 
     def _is_behind(self, events: int, now: int) -> bool:
         if events >= BACKLOG:
             self._behind_until = now + HOLD_NS
         return now < self._behind_until
 
-    def _take_live(self, entries: Sequence[Entry], now: int) -> None:
-        if self._catch_up.unbegun:
+    def _take_live(self, entries: Sequence[Entry]) -> None:
+        if self._past.catch_up.unbegun:
             for entry in entries:
-                self._catch_up.started(entry.stream, entry.id)
-        self._board.take([entry.event for entry in entries], now)
+                self._past.catch_up.started(entry.stream, entry.id)
+        self._board.take([entry.event for entry in entries], time.time_ns())
 
-    def _take_past(self, entries: Sequence[Entry], now: int) -> None:
-        """All but states of a venue as a whole, which are past. A gap of its may be taken twice, which is no more than once."""
-        self._board.take([entry.event for entry in entries if type(entry.event) is not Status], now, quiet=True)
+    async def _publish_behind(self, entries: Sequence[Entry]) -> None:
+        """Publish, of what is due, a share that these events pay for. Long after the reading of many we are still behind."""
+        self._publish(time.time_ns(), max(1, len(entries) // SHARE))
+        self._is_behind(self._read_at_once, time.time_ns())
+        await asyncio.sleep(0)
 
-    async def _publish_after(self, events: int, *, behind: bool) -> None:
-        """Publish what is due: all of it, or a share that these events pay for."""
-        if behind:
-            self._publish(time.time_ns(), max(1, events // SHARE))
-            await asyncio.sleep(0)
-            return
+    async def _publish_after(self, _: Sequence[Entry]) -> None:
+        """Publish all that is due."""
         while self._publish(time.time_ns(), SLICE):
             await asyncio.sleep(0)
 
@@ -281,12 +262,8 @@ class Aggregator:
     def _missed(self, missed: Missed) -> None:
         kind, name = self._keys.parse(missed.stream) or ("foreign", "")
         MISSED.labels(kind).inc(missed.count or 1)
-        if kind != "trade" or not missed.venue:
-            return  # of a stream that was trimmed: that its past is not known is known already
-        if missed.first_missing > 1 or not self._catch_up.is_behind(missed.stream):
-            now = time.time_ns()
-            self._board.instrument(name, now).hole(missed.venue, 0, now)
-            self._board.changed([name], now)
+        if kind == "trade":
+            self._past.missed(missed, name)
 
 
 def _foreign(_: Foreign) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from crosstape_aggregator.exact import ZERO, add, average, plain, product, subtract
 from crosstape_aggregator.knowledge import Knowledge
@@ -46,17 +46,29 @@ def is_late(second: int, received_ts: int) -> bool:
     return second + 1 < received_ts // SECOND
 
 
-_Sum = tuple[Decimal, Decimal, int]
+Sum = tuple[Decimal, Decimal, int]
 """Trades taken together: price × size, size, how many. A tuple of numbers is nothing that the garbage collector has to walk through."""
-_NOTHING: Final[_Sum] = (ZERO, ZERO, 0)
+_NOTHING: Final[Sum] = (ZERO, ZERO, 0)
 
 
-def _with(one: _Sum, other: _Sum) -> _Sum:
+def _with(one: Sum, other: Sum) -> Sum:
     return add(one[0], other[0]), add(one[1], other[1]), one[2] + other[2]
 
 
-def _less(one: _Sum, other: _Sum) -> _Sum:
+def _less(one: Sum, other: Sum) -> Sum:
     return subtract(one[0], other[0]), subtract(one[1], other[1]), one[2] - other[2]
+
+
+class Held(NamedTuple):
+    """All that windows hold, at one moment, to keep and to take up again: nothing in it is altered later."""
+
+    second: int
+    total: Sum
+    windows: list[tuple[str, int, int, Sum]]
+    """Name, start, first bucket, what lies before."""
+    seconds: list[int]
+    buckets: list[Sum]
+    """Of those seconds."""
 
 
 class _Window:
@@ -98,7 +110,7 @@ class Windows:
         self._keep_s = max((span.length_s or 0 for span in spans), default=0)
         self._newest_start_s = max((window.start_s for window in self._windows), default=0)
         self._seconds: list[int] = []  # of the buckets, ascending
-        self._buckets: dict[int, _Sum] = {}
+        self._buckets: dict[int, Sum] = {}
         self._total = _NOTHING
         self._cache: dict[str, Vwap] = {}
         self._changed = True
@@ -169,7 +181,7 @@ class Windows:
 
     def _trim(self) -> None:
         """Forget buckets that no window will touch again, many at a time: the cost of each is small and constant."""
-        spent = min((window.first for window in self._rolling), default=bisect_left(self._seconds, self._second))
+        spent = self._spent()
         if spent < min(_TRIM, len(self._seconds) or _TRIM):
             return
         for second in self._seconds[:spent]:
@@ -177,6 +189,26 @@ class Windows:
         del self._seconds[:spent]
         for window in self._rolling:
             window.first -= spent
+
+    def _spent(self) -> int:
+        """How many of the buckets no window will touch again."""
+        return min((window.first for window in self._rolling), default=bisect_left(self._seconds, self._second))
+
+    def hold(self) -> Held:
+        """What they hold now. O(buckets), but only to copy references."""
+        spent = self._spent()
+        seconds = self._seconds[spent:]
+        windows = [(one.span.name, one.start_s, max(0, one.first - spent), one.gone) for one in self._windows]
+        return Held(self._second, self._total, windows, seconds, list(map(self._buckets.__getitem__, seconds)))
+
+    def take_up(self, held: Held) -> None:
+        """Go on from what windows of the same spans held; what these have counted so far is forgotten."""
+        self._second, self._total = held.second, held.total
+        self._seconds, self._buckets = list(held.seconds), dict(zip(held.seconds, held.buckets, strict=True))
+        for window, (_, start_s, first, gone) in zip(self._windows, held.windows, strict=True):
+            window.start_s, window.first, window.gone = start_s, first, gone
+        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._changed = True
 
     def read(self, second: int) -> dict[str, Vwap]:
         """Every window by name, as of this second; the same dict while nothing has changed. Not to be altered."""

@@ -191,6 +191,8 @@ class AggregatorSettings(Section, frozen=True):
     With 1, a second aggregator stands by."""
     lease_s: Positive = 3.0
     """A share whose aggregator has not been heard of for so long is served by another."""
+    checkpoint_s: NotNegative = 10.0
+    """How often what the windows hold is put on the server, for whoever serves the share next; 0: never, and what is there is not used."""
 
 
 class TelemetrySettings(Section, frozen=True):

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
 from crosstape.errors import SettingsError
-from crosstape_aggregator import service
+from crosstape_aggregator import past, service
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.discovery import Discovery, Found
 from crosstape_aggregator.process import run
@@ -157,7 +157,7 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
 
 async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading it is not enough. What ends it may be no event of ours."""
-    monkeypatch.setattr(service, "SLICE", 1)
+    monkeypatch.setattr(past, "SLICE", 4)
     monkeypatch.setattr(service, "REFRESH_S", 0.0)
     now, stream = time.time_ns(), KEYS.stream("trade", X)
     await client.xadd(stream, {"d": encode(trade("binance", "1", "1", now - 4_000 * S))}, id=f"{now // 1_000_000 - 4_000_000}-0")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from crosstape.bus import Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect, follower
+from crosstape.bus import Entry, Foreign, Mark, Missed, Position, Publisher, Reader, Start, connect, follower
 from crosstape.settings import MaxLen
 from crosstape_schemas import VENUE_WIDE, Keys
 from tests.bus.tape import (
@@ -75,6 +75,17 @@ async def test_from_now_on_a_stream_that_does_not_exist_yet(client: Redis, valke
         await begun(reader)
         await write(publisher, 1, 1)
         assert numbers([entry.event for entry in await reader.read(timeout_s=5)]) == [1]
+
+
+async def test_from_a_mark_what_was_seen_before_is_not_given_out_again(client: Redis, valkey: str) -> None:
+    """A server that lost data got it anew, under other ids; and what is missing right behind the mark is told."""
+    gaps = Gaps()
+    for number in (1, 2, 3, 4, 7):
+        await client.xadd(TRADES, {"d": stamped(trade(number), 5, number)}, id=f"{10 + number}-0")
+    mark = Mark("11-0", (("binance", 5, 3),))
+    async with reading(valkey, TRADES, start=mark, gaps=gaps) as reader:
+        assert [event.seq for event in await read_until(reader, 2)] == [4, 7]
+    assert [(missed.first_missing, missed.count) for missed in gaps.missed] == [(5, 2)]
 
 
 async def test_from_the_beginning_and_from_a_stored_id(client: Redis, valkey: str) -> None:

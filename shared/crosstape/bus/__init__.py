@@ -6,7 +6,7 @@ import structlog
 
 from crosstape.bus.connection import Client, connect
 from crosstape.bus.continuity import Missed
-from crosstape.bus.entry import Entry, Foreign, Position, Start
+from crosstape.bus.entry import Entry, Foreign, Mark, Position, Start
 from crosstape.bus.metrics import PublisherMetrics, ReaderMetrics
 from crosstape.bus.publisher import Publisher
 from crosstape.bus.reader import Reader
@@ -18,6 +18,7 @@ __all__ = [
     "Client",
     "Entry",
     "Foreign",
+    "Mark",
     "Missed",
     "Position",
     "Publisher",

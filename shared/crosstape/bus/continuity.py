@@ -37,8 +37,12 @@ class Continuity:
 
     def know(self, event: Event) -> None:
         """Take note of an event before the place where the reader begins: what follows the newest of its venue must be the next."""
-        key = (event.venue, event.epoch)
-        self._next[key] = max(self._next.get(key, 0), event.seq + 1)
+        self.know_number(event.venue, event.epoch, event.seq)
+
+    def know_number(self, venue: str, epoch: int, seq: int) -> None:
+        """The same, of an event of which no more than this is known."""
+        key = (venue, epoch)
+        self._next[key] = max(self._next.get(key, 0), seq + 1)
 
     def check(self, event: Event) -> Missed | bool:
         """True: the next one, or the first known. False: seen before. `Missed`: it is new, and these should have come before it.

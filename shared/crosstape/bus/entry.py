@@ -11,7 +11,7 @@ from crosstape_schemas import AnyEvent
 
 
 class Start(enum.Enum):
-    """Where a reader begins on a stream. In place of one, the id of an entry: what follows it."""
+    """Where a reader begins on a stream. In place of one, the id of an entry or a `Mark`: what follows it."""
 
     NOW = "now"
     BEGINNING = "beginning"
@@ -19,7 +19,17 @@ class Start(enum.Enum):
     """The last value of each venue, then exactly what follows them."""
 
 
-Position: TypeAlias = Start | str
+class Mark(msgspec.Struct, frozen=True):
+    """A place on a stream, and what was known of its numbering there: what has been seen before is then not given out again, even where a
+    server that lost data got it anew under other ids; and what is missing right behind the place is told.
+    """
+
+    id: str
+    numbers: tuple[tuple[str, int, int], ...] = ()
+    """Venue, epoch, and the `seq` of its last event up to here."""
+
+
+Position: TypeAlias = Start | str | Mark
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

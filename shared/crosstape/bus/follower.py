@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from crosstape.bus.connection import UNAVAILABLE, Client, ask, ask_raw, socket_timeout_s
 from crosstape.bus.continuity import Continuity, Missed
-from crosstape.bus.entry import Batch, Entry, Foreign, Position, Start
+from crosstape.bus.entry import Batch, Entry, Foreign, Mark, Position, Start
 from crosstape.bus.health import Health, raise_if_cancelled
 from crosstape.bus.metrics import ReaderMetrics
 from crosstape.bus.script import LOOK
@@ -61,7 +61,7 @@ class Followed:
 
     def __init__(self, name: str, start: Position, keys: Keys) -> None:
         self.name = name
-        self.start = start
+        self.start = start.id if isinstance(start, Mark) else start
         self.key = name.encode()
         self.only_venue = ""
         match keys.parse(name):
@@ -74,6 +74,9 @@ class Followed:
                 self.last_key = self.key  # no hash: it has no last values
         self.id = b""
         self.continuity = Continuity(name, from_first=start is Start.BEGINNING)
+        if isinstance(start, Mark):
+            for venue, epoch, seq in start.numbers:
+                self.continuity.know_number(venue, epoch, seq)
         self.told = False
         self.wrong = False
 

@@ -21,13 +21,13 @@ up: $(VENV)/.ready ## the live venues of your settings
 	@$(PY) -m crosstape_cli.main up $(ARGS)
 
 test: $(VENV)/.ready ## all tests but the slow ones and those that need Docker
-	@$(PY) -m pytest -m "not slow and not docker" -q $(ARGS)
+	@$(PY) -m pytest -m "not slow and not docker and not chaos" -q $(ARGS)
 
 test-slow: $(VENV)/.ready ## the slow tests: outages, kills, long recordings
-	@$(PY) -m pytest -m "slow and not docker" -q $(ARGS)
+	@$(PY) -m pytest -m "slow and not docker and not chaos" -q $(ARGS)
 
 test-docker: $(VENV)/.ready ## the image and compose, on a Docker engine
-	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m docker -q $(ARGS)
+	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m "docker and not chaos" -q $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, and which way imports point
 	@$(PY) -m ruff check .
@@ -40,7 +40,7 @@ types: $(VENV)/.ready ## mypy --strict, tests too
 	@MYPYPATH=benchmarks $(PY) -m mypy benchmarks
 
 coverage: $(VENV)/.ready ## branch coverage of the pure modules: at least 95 %
-	@$(PY) -m pytest -m "not slow" -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(PURE_TESTS) $(ARGS)
+	@$(PY) -m pytest -m "not slow and not chaos" -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(PURE_TESTS) $(ARGS)
 
 bench: $(VENV)/.ready ## the benchmarks, small; each prints one JSON line
 	@$(PY) benchmarks/connector.py --count 50000

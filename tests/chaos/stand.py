@@ -103,13 +103,15 @@ class Stand:
                 process.kill()
                 await process.wait()
 
-    async def violations(self, bounds: Bounds, *, begun: Mapping[tuple[str, str], int] = MappingProxyType({})) -> list[Violation]:
-        """Of all that is on the tape now. `begun`: first trades that are known to have been there, whatever has become of them."""
-        checker = Checker(self.market.of, bounds)
+    async def violations(
+        self, bounds: Bounds, *, venue: str = "", begun: Mapping[tuple[str, str], int] = MappingProxyType({})
+    ) -> list[Violation]:
+        """Of all that is on the tape now, or of a venue's part. `begun`: first trades that are known to have been there once."""
+        checker = Checker({key: true for key, true in self.market.of.items() if venue in ("", key[0])}, bounds)
         for key, number in begun.items():
             checker.trades[key].begins_at(number)
         follower = Follower(self.client)
-        entries = await follower.more()
+        entries = [entry for entry in await follower.more() if venue in ("", entry.event.venue)]
         await self.market.more()  # after the tape: all that is on it has happened
         return [*checker.take(entries, follower.trimmed), *checker.done()]
 

@@ -25,7 +25,7 @@ PATHS: Final = {
     "POST /faults": "set one: 'stall venue=kraken instrument=BTC-USDT for=10', or JSON with the same names",
     "DELETE /faults/ID": "end one now",
     "GET /truth/trades?venue=&instrument=&after=&limit=": "all trades of the market with an id above `after`",
-    "GET /truth/moves?venue=&instrument=&after=&limit=": "what changed in the book, move by move; without `after` with the book before them",
+    "GET /truth/moves?venue=&instrument=&after=&limit=": "what changed in the book, move by move; without `after` also the book before",
     "GET /truth/book?venue=&instrument=&levels=&after=&limit=": "the book as it is; with `after` (ns) the best prices since then",
 }
 

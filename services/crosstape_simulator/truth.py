@@ -115,10 +115,7 @@ class Truth:
         """
         memory = self._memory(venue, instrument)
         pair = memory.pair
-        sides = {
-            name: _levels(memory, side.levels(levels))
-            for name, side in (("bids", pair.bids), ("asks", pair.asks))
-        }
+        sides = {name: _levels(memory, side.levels(levels)) for name, side in (("bids", pair.bids), ("asks", pair.asks))}
         found: dict[str, Any] = {"venue": venue, "instrument": instrument, "ts": self._market.now, "number": self._number(pair), **sides}
         if after is not None:
             known = list(memory.tops)
@@ -128,9 +125,10 @@ class Truth:
         return found
 
     def moves(self, venue: str, instrument: str, after: int | None, limit: int) -> dict[str, Any]:
-        """What changed in the book, move by move, oldest first, at most `limit`: those after the first `after` of all moves. Without `after`
-        all that are known, with `start`, the whole book before them: so the book of any moment since can be put together. `first`: how
-        many moves are forgotten. Raises `Unknown`.
+        """What changed in the book, move by move, oldest first, at most `limit`: those after the first `after` of all moves.
+
+        Without `after` all that are known, with `start`, the whole book before them: so the book of any moment since can be put together.
+        `first`: how many moves are forgotten. Raises `Unknown`.
         """
         memory = self._memory(venue, instrument)
         found: dict[str, Any] = {"venue": venue, "instrument": instrument, "first": memory.before}

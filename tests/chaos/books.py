@@ -6,17 +6,17 @@
 |---|---|---|
 | binance | `book` | after exactly the changes up to its `sequence` (the venue's update id) |
 | binance | `book` while the ids begin again | at its `venue_ts`; of a snapshot, which has none, as the quote |
-| binance | `quote`, which has neither number nor time | of some moment between its sending and its receipt: at most `transit_ns` before `received_ts` |
+| binance | `quote`, which has neither number nor time | of some moment at most `transit_ns` before `received_ts`: while it was under way |
 | coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue tells all changes up to then |
 | kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: of all moments within that µs |
 
 A clock that is wrong on purpose (`skews_ns`) may have shifted `venue_ts`. A quote must equal the best bid and ask, price and size; a book
-all its levels, ten a side. Where several moments fit, it is the earliest that is not before the one of the event before: no event may tell of
-an earlier moment than the one before it on its stream.
+all its levels, ten a side. Where several moments fit, it is the earliest that is not before the one of the event before: no event may
+tell of an earlier moment than the one before it on its stream.
 
-**Not for longer than that.** From when the best prices differed from those published until the next event, a status that is not live (of the
-feed, its instrument or its venue) or a successor of the process, no more than `fresh_ns` may pass: a frozen book that calls itself live is
-as wrong as a false one.
+**Not for longer than that.** From when the best prices differed from those published until the next event, a status that is not live (of
+the feed, its instrument or its venue) or a successor of the process, no more than `fresh_ns` may pass: a frozen book that calls itself
+live is as wrong as a false one.
 """
 
 from __future__ import annotations

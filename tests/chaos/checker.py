@@ -1,4 +1,4 @@
-"""The checker: what is on a tape against what truly happened. It knows the schemas and the simulator's answers, and no code of ours besides.
+"""The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
 
 It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by four rules, each a module whose
 docstring is the rule: `numbering`, `trades`, `books`, `consolidated`. It can be fed piece by piece, for as long as one likes.

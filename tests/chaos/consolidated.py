@@ -1,5 +1,5 @@
-"""The rule of the consolidated quote: it can be taken apart. Each leg is the very event that it names, the best prices are those of the legs
-that count, and no leg counts whose event was not live.
+"""The rule of the consolidated quote: it can be taken apart. Each leg is the very event that it names, the best prices are those of the
+legs that count, and no leg counts whose event was not live.
 """
 
 from __future__ import annotations

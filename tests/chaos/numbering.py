@@ -1,4 +1,4 @@
-"""The rule of numbers: within (stream, venue, epoch) `seq` is 1, 2, 3 …; epochs only grow; a hole is told by gaps with cause `bus`, exactly.
+"""The rule of numbers: within (stream, venue, epoch) `seq` is 1, 2, 3 …; epochs only grow; a hole is told by gaps of the bus, exactly.
 
 A server that loses what it had acknowledged leaves such holes: what its producer cannot publish again it tells as a gap of that kind,
 with the count. Nothing else may leave one.

@@ -28,18 +28,11 @@ class Rehearsal:
         async with self._http.delete(f"/faults/{number}"):
             pass
 
-    async def over(self, number: int, timeout_s: float = 30.0) -> None:
-        """Wait until it is over by itself."""
+    async def acts(self, number: int, timeout_s: float) -> None:
+        """Wait until it has done something."""
 
-        async def so() -> bool:
-            return (await self._one(number))["state"] == "ended"
+        async def has() -> bool:
+            async with self._http.get("/faults") as answer:
+                return any(one["id"] == number and one["acted"] for one in await answer.json())
 
-        await wait_until(so, what=f"fault {number} is over", timeout_s=timeout_s)
-
-    async def acted(self, number: int) -> int:
-        """How often it has."""
-        return int((await self._one(number))["acted"])
-
-    async def _one(self, number: int) -> dict[str, Any]:
-        async with self._http.get("/faults") as answer:
-            return next(one for one in await answer.json() if one["id"] == number)
+        await wait_until(has, what=f"fault {number} acts", timeout_s=timeout_s)

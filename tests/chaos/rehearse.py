@@ -8,25 +8,19 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, FeedState, Quote, Status, Trade
 from tests.chaos.cases import Case
 from tests.chaos.stand import INSTRUMENTS, Stand, standing
 from tests.chaos.tape import Follower
-from tests.waiting import wait_until
 
 LIVE_S: Final = 40.0
 TOLD_S: Final = 25.0
 """Longest waits: on a slow machine everything takes longer, and a known failure takes all of it."""
 
+POLL_S: Final = 0.05
 FEEDS: Final = tuple((kind, name) for kind in ("trade", "quote", "book") for name in INSTRUMENTS)
-
-
-class Outcome(NamedTuple):
-    """Of one venue in one rehearsal: all that is wrong, in words. Empty: nothing is."""
-
-    wrong: list[str]
 
 
 class Watch:
@@ -67,75 +61,75 @@ class Watch:
         return {state for ts, state in self._told[venue] if ts >= since}
 
 
-async def rehearse(case: Case) -> dict[str, Outcome]:
-    """By venue."""
+class Audience:
+    """Watches some venues, and notes what does not come to pass. `wrong`: by venue."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.wrong: dict[str, list[str]] = {venue: [] for venue in stand.venues}
+        self._stand = stand
+        self._watch = Watch(stand)
+
+    async def live(self, since: int) -> None:
+        """Wait until every feed is live with data that came after that time."""
+
+        def missing(venue: str) -> str:
+            waiting = self._watch.waiting(venue, since)
+            return f"not live: {', '.join(waiting)}" if waiting else ""
+
+        await self._patiently(missing, LIVE_S)
+
+    async def told(self, states: frozenset[FeedState], since: int) -> None:
+        """Wait until each venue has told one of these since then."""
+
+        def untold(venue: str) -> str:
+            found = self._watch.told(venue, since)
+            return "" if found & states else f"never told as {' or '.join(sorted(states))}, but as {sorted(found)}"
+
+        await self._patiently(untold, TOLD_S)
+
+    async def _patiently(self, trouble: Callable[[str], str], timeout_s: float) -> None:
+        """Until there is no trouble with any venue, or time is up: then it is noted."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            await self._watch.look()
+            troubles = {venue: text for venue in self._stand.venues if (text := trouble(venue))}
+            if not troubles:
+                return
+            if time.monotonic() > deadline:
+                for venue, text in troubles.items():
+                    self.wrong[venue].append(text)
+                return
+            await asyncio.sleep(POLL_S)
+
+
+async def rehearse(case: Case) -> dict[str, list[str]]:
+    """All that is wrong, in words, by venue."""
     with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp") as directory:
         async with standing(Path(directory), venues=case.venues) as stand:
-            watch = Watch(stand)
-            wrong: dict[str, list[str]] = {venue: [] for venue in case.venues}
-            since = time.time_ns()
+            audience = Audience(stand)
             if not case.from_start:
                 await stand.connectors()
-                await live(watch, case.venues, since, wrong)
+                await audience.live(0)
             since = time.time_ns()
-            numbers = {venue: [await stand.rehearsal.set(f"{text} venue={_where(text, venue)}") for text in case.faults] for venue in case.venues}
+            numbers = [await stand.rehearsal.set(fault) for fault in _faults(case)]
             if case.from_start:
                 await stand.connectors()
             await asyncio.sleep(case.hold_s)  # how long a fault lasts is part of it
-            await told(stand, watch, case, since, numbers, wrong)
-            for number in {number for of in numbers.values() for number in of}:
+            for number in numbers:
+                await stand.rehearsal.acts(number, TOLD_S)
+            if case.told:
+                await audience.told(case.told, since)
+            for number in numbers:
                 await stand.rehearsal.end(number)
             if case.then:
                 await stand.rehearsal.set(case.then)
-            await live(watch, case.venues, time.time_ns(), wrong)
+            await audience.live(time.time_ns())
             for venue in case.venues:
-                wrong[venue] += [str(violation) for violation in await stand.violations(case.bounds, venue=venue)]
-            return {venue: Outcome(found) for venue, found in wrong.items()}
+                audience.wrong[venue] += [str(violation) for violation in await stand.violations(case.bounds, venue=venue)]
+            return audience.wrong
 
 
-def _where(text: str, venue: str) -> str:
-    """A faster market is one of all venues."""
-    return "all" if text.startswith("burst") else venue
-
-
-async def live(watch: Watch, venues: tuple[str, ...], since: int, wrong: dict[str, list[str]]) -> None:
-    """Wait until every feed is live with data that came after that time."""
-
-    def missing(venue: str) -> str:
-        waiting = watch.waiting(venue, since)
-        return f"not live again: {', '.join(waiting)}" if waiting else ""
-
-    await _patiently(watch, venues, missing, LIVE_S, wrong)
-
-
-async def told(stand: Stand, watch: Watch, case: Case, since: int, numbers: dict[str, list[int]], wrong: dict[str, list[str]]) -> None:
-    """Wait until every fault has acted, and is told as it must be."""
-    for number in {number for of in numbers.values() for number in of}:
-
-        async def acted(number: int = number) -> bool:
-            return await stand.rehearsal.acted(number) > 0
-
-        await wait_until(acted, what=f"{case.name}: fault {number} acts", timeout_s=TOLD_S)
-
-    def untold(venue: str) -> str:
-        states = watch.told(venue, since)
-        return "" if not case.told or states & case.told else f"never told as {' or '.join(sorted(case.told))}, but as {sorted(states)}"
-
-    await _patiently(watch, case.venues, untold, TOLD_S, wrong)
-
-
-async def _patiently(
-    watch: Watch, venues: tuple[str, ...], trouble: Callable[[str], str], timeout_s: float, wrong: dict[str, list[str]]
-) -> None:
-    """Until there is no trouble with any venue, or time is up: then it is noted."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        await watch.look()
-        troubles = {venue: text for venue in venues if (text := trouble(venue))}
-        if not troubles:
-            return
-        if time.monotonic() > deadline:
-            for venue, text in troubles.items():
-                wrong[venue].append(text)
-            return
-        await asyncio.sleep(0.05)
+def _faults(case: Case) -> list[str]:
+    """Each of its faults on each of its venues; a faster market is one of all of them."""
+    of_all = [text for text in case.faults if text.startswith("burst")]
+    return of_all + [f"{text} venue={venue}" for venue in case.venues for text in case.faults if text not in of_all]

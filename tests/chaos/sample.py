@@ -47,7 +47,7 @@ def _instrument(venue: str, base: int) -> TrueInstrument:
 
 
 def tape(true: dict[tuple[str, str], TrueInstrument]) -> list[Event]:
-    """All that a connector and an aggregator would say of it, in order, not numbered yet. A consolidated quote has no legs until `entries`."""
+    """All that a connector and an aggregator would say of it, in order, not numbered yet."""
     said: list[tuple[int, Event]] = []
     for (venue, name), one in true.items():
         said += [(START, Status(venue, name, None, START, kind, FeedState.LIVE)) for kind in ("quote", "book", "trade")]
@@ -107,9 +107,7 @@ def _entry(event: Event, seqs: Counter[tuple[str, str]]) -> Entry:
 def cbbo(quotes: Sequence[Quote]) -> Cbbo:
     """Of these legs, all of which count."""
     legs = tuple(
-        Leg(
-            one.venue, one.bid_price, one.bid_size, one.ask_price, one.ask_size, one.received_ts, FeedState.LIVE, None, one.epoch, one.seq
-        )
+        Leg(one.venue, one.bid_price, one.bid_size, one.ask_price, one.ask_size, one.received_ts, FeedState.LIVE, None, one.epoch, one.seq)
         for one in quotes
     )
     bid, bid_size = _best([(one.bid_price, one.bid_size) for one in quotes], 1)

@@ -1,4 +1,4 @@
-"""The rule of trades: from the first on the tape on, every trade of the market is there exactly once, as it was, or a published `gap` tells it.
+"""The rule of trades: from the first on the tape on, each of the market is there exactly once, as it was, or a published `gap` tells it.
 
 The venues number each instrument's trades without a hole, so what is missing is seen in the trades alone. A hole is what an id jumps over
 when it comes. The gaps of an instrument's trades whose `to_ts` lies after the trade before the hole and not after the one behind it (both

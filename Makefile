@@ -9,7 +9,7 @@ ARGS ?=
 PYTHON ?=
 PURE_TESTS := tests/schemas tests/settings tests/bus tests/venues tests/connector_core tests/connector tests/aggregator
 
-.PHONY: help demo up test test-slow test-docker lint types imports coverage bench docs schema lock clean
+.PHONY: help demo up test test-slow test-docker chaos soak lint types imports coverage bench docs schema lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -28,6 +28,12 @@ test-slow: $(VENV)/.ready ## the slow tests: outages, kills, long recordings
 
 test-docker: $(VENV)/.ready ## the image and compose, on a Docker engine
 	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m "docker and not chaos" -q $(ARGS)
+
+chaos: $(VENV)/.ready ## every fault on every venue, of servers and processes too, against the truth: up to ten minutes
+	@$(PY) -m pytest tests/chaos -q --durations=10 $(ARGS)
+
+soak: $(VENV)/.ready ## 5,000 frames a second and a fault every twenty seconds, for ten minutes; prints one JSON line
+	@$(PY) -m tests.chaos.soak $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, and which way imports point
 	@$(PY) -m ruff check .

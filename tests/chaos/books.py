@@ -16,7 +16,7 @@ tell of an earlier moment than the one before it on its stream.
 
 **Not for longer than that.** From when the best prices differed from those published until the next event, a status that is not live (of
 the feed, its instrument or its venue) or a successor of the process, no more than `fresh_ns` may pass: a frozen book that calls itself
-live is as wrong as a false one.
+live is as wrong as a false one. How late a venue itself is, its times say: that is no fault of the tape.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ class Prices:
     def _outlived(self, shown: Quote | Book, until: int) -> Iterator[Violation]:
         index = self._index - self._true.dropped
         over = self._true.next_top(index) if index >= 0 else None
-        if over is not None and until - over > self._fresh_ns:
+        if over is not None and until - (since := max(over, shown.received_ts)) > self._fresh_ns:
             where = f"{self._where}, epoch {shown.epoch} seq {shown.seq}"
-            yield Violation("a price stood too long", where, f"{self._fresh_ns / 1e9:g} s at most", f"{(until - over) / 1e9:.3f} s")
+            yield Violation("a price stood too long", where, f"{self._fresh_ns / 1e9:g} s at most", f"{(until - since) / 1e9:.3f} s")
 
     def _spans(self, event: Quote | Book) -> Iterator[range]:
         """Where in the true moments to look."""

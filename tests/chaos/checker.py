@@ -31,7 +31,7 @@ PRICES: Final = ("quote", "book")
 class Bounds(NamedTuple):
     """What must be granted to a tape: how long things may take, and what is wrong with the venue on purpose. Seconds."""
 
-    transit_s: float = 2.0
+    transit_s: float = 10.0
     """From a venue's sending to our receipt: this machine may be slow, and a fault may delay."""
     fresh_s: float = 10.0
     """How long prices that are over may stand as live: until a watchdog can have noticed, or the server is back."""
@@ -56,9 +56,16 @@ class Checker:
         }
 
     def take(self, entries: list[Entry], trimmed: Collection[str] = ()) -> Iterator[Violation]:
-        """Judge what is new. `trimmed`: streams whose beginning was gone before it could be read."""
+        """Judge what is new. `trimmed`: streams whose beginning was gone before it could be read.
+
+        A gap must be among the entries of the trades that follow it, or of a call before.
+        """
         statuses: dict[str, list[Status]] = defaultdict(list)
         prices: dict[tuple[str, str, str], list[Quote | Book]] = defaultdict(list)
+        for entry in entries:
+            match entry.event:
+                case Gap(kind="trade", venue=venue, instrument=instrument) as gap if (venue, instrument) in self.trades:
+                    self.trades[venue, instrument].gap(gap)
         for entry in entries:
             yield from self._numbering.take(entry, trimmed)
             event = entry.event
@@ -71,8 +78,6 @@ class Checker:
                     statuses[event.venue].append(event)
                 case Trade() if where in self.trades:
                     yield from self.trades[where].take(event)
-                case Gap(kind="trade") if where in self.trades:
-                    yield from self.trades[where].gap(event)
                 case Cbbo():
                     yield from self._consolidated.take(entry, event)
         for of in statuses.values():
@@ -83,8 +88,6 @@ class Checker:
     def done(self, now: int | None = None) -> list[Violation]:
         """At the end of the tape, which was last read at `now` (ns)."""
         violations = list(self._numbering.done())
-        for trades in self.trades.values():
-            violations += trades.done()
         for prices in self.prices.values():
             violations += prices.done(time.time_ns() if now is None else now)
         return violations

@@ -3,7 +3,8 @@
     python -m tests.chaos.listener SOCKET
 
 Prints a JSON line a second: `{"ts": ns, "late": {"3": 410, …}}`, how many quotes came so many `UNIT_NS` after `received_ts`, the moment
-when the newest frame in them was read from the venue's socket. A process of its own: whoever checks the tape must not disturb it.
+when the newest frame in them was read from the venue's socket; one that has no newer frame than the one before (a window moved on, a leg
+has settled) is not counted. A process of its own: whoever checks the tape must not disturb it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main(path: str) -> None:
     decode = msgspec.json.Decoder(Read).decode
     reader = hiredis.Reader()
     late: Counter[int] = Counter()
+    newest: dict[bytes, int] = {}
     told = time.monotonic()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as subscriber:
         subscriber.connect(path)
@@ -49,8 +51,9 @@ def main(path: str) -> None:
                 return
             reader.feed(data or b"")
             while (message := reader.gets()) is not False:
-                if message[0] == b"pmessage":
-                    late[min(MAX, (now - decode(message[3]).received_ts) // UNIT_NS)] += 1
+                if message[0] == b"pmessage" and (read_ts := decode(message[3]).received_ts) > newest.get(message[2], 0):
+                    newest[message[2]] = read_ts
+                    late[min(MAX, (now - read_ts) // UNIT_NS)] += 1
             if time.monotonic() - told >= 1.0:
                 told = time.monotonic()
                 sys.stdout.write(json.dumps({"ts": now, "late": late}) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,9 @@ LIVE_S: Final = 40.0
 TOLD_S: Final = 25.0
 """Longest waits: on a slow machine everything takes longer, and a known failure takes all of it."""
 
+KNOWN: Final = 40
+"""Events of a feed: twice as many as the watchdog wants."""
+
 POLL_S: Final = 0.05
 FEEDS: Final = tuple((kind, name) for kind in ("trade", "quote", "book") for name in INSTRUMENTS)
 
@@ -29,6 +32,7 @@ class Watch:
     def __init__(self, stand: Stand) -> None:
         self._follower = Follower(stand.client)
         self._live: dict[tuple[str, str, str], int] = {}  # (venue, kind, instrument) → `received_ts` of its newest, if that is live
+        self._counts: Counter[tuple[str, str, str]] = Counter()
         self._said: dict[tuple[str, str, str], FeedState] = {}
         self._told: dict[str, list[tuple[int, FeedState]]] = defaultdict(list)
 
@@ -38,7 +42,9 @@ class Watch:
             match event:
                 case Quote() | Book():
                     live = event.state is FeedState.LIVE
-                    self._live[event.venue, KIND_OF[type(event)], event.instrument] = event.received_ts if live else 0
+                    key = event.venue, KIND_OF[type(event)], event.instrument
+                    self._live[key] = event.received_ts if live else 0
+                    self._counts[key] += live
                 case Trade():
                     self._live[event.venue, "trade", event.instrument] = event.received_ts
                 case Status(kind=kind, state=state):
@@ -55,6 +61,10 @@ class Watch:
             or self._said.get((venue, VENUE_WIDE, VENUE_WIDE)) is not FeedState.LIVE
             or self._said.get((venue, VENUE_WIDE, name), FeedState.LIVE) is not FeedState.LIVE
         ]
+
+    def count(self, venue: str, kind: str, instrument: str) -> int:
+        """Live events so far."""
+        return self._counts[venue, kind, instrument]
 
     def told(self, venue: str, since: int) -> set[FeedState]:
         """States that were told since then."""
@@ -77,6 +87,15 @@ class Audience:
             return f"not live: {', '.join(waiting)}" if waiting else ""
 
         await self._patiently(missing, LIVE_S)
+
+    async def known(self) -> None:
+        """Wait until every feed has spoken often enough for its silence to mean something."""
+
+        def unknown(venue: str) -> str:
+            few = [f"{kind} {name}" for kind, name in FEEDS if kind != "trade" and self._watch.count(venue, kind, name) < KNOWN]
+            return f"spoke too little: {', '.join(few)}" if few else ""
+
+        await self._patiently(unknown, LIVE_S)
 
     async def told(self, states: frozenset[FeedState], since: int) -> None:
         """Wait until each venue has told one of these since then."""
@@ -110,6 +129,8 @@ async def rehearse(case: Case) -> dict[str, list[str]]:
             if not case.from_start:
                 await stand.connectors()
                 await audience.live(0)
+            if case.known:
+                await audience.known()
             since = time.time_ns()
             numbers = [await stand.rehearsal.set(fault) for fault in _faults(case)]
             if case.from_start:

@@ -154,7 +154,8 @@ async def _soaked(options: argparse.Namespace, running: Services, http: aiohttp.
     await wait_until(lambda: running.client.exists(f"tape:cbbo:{INSTRUMENTS[0]}"), what="a consolidated quote", timeout_s=60)
     listening = asyncio.create_task(one.listen(), name="listen")
     started, seconds = time.monotonic(), options.minutes * 60
-    next_fault, warm, frames = options.every, {}, 0.0
+    next_fault, frames = options.every, 0.0
+    warm: dict[str, float] = {}
     async with aiohttp.ClientSession() as plain:
         try:
             frames_before = await running.frames(plain)

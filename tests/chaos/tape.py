@@ -10,8 +10,8 @@ from crosstape_schemas import Event, Keys, decode
 
 PAGE: Final = 5_000
 KEYS: Final = Keys()
-FIRST: Final = ("cbbo",)
-"""Kinds to read before the others: what they name as their input is on the tape before them, so it is read after them."""
+FIRST: Final = ("trade", "cbbo")
+"""Kinds to read before the others: what must stand before them on the tape (gaps, the inputs of quotes) is there when they are read."""
 
 
 class Entry(NamedTuple):
@@ -33,17 +33,18 @@ class Follower:
         self._read_to: dict[str, str] = {}
 
     async def more(self) -> list[Entry]:
-        """What is new: each stream's entries in its order, those of `FIRST` last, so that every input stands before what is made of it."""
+        """What is new: each stream's entries in its order, those of `FIRST` last: what they follow from stands before them."""
         members: Any = await self._client.smembers(KEYS.registry())
         streams = sorted(member.decode() for member in members)
-        derived = [stream for stream in streams if (KEYS.parse(stream) or ("", ""))[0] in FIRST]
-        found: dict[str, list[Entry]] = {}
-        for stream in (*derived, *(stream for stream in streams if stream not in derived)):
-            found[stream] = await self._stream(stream)
-        return [entry for stream in (*(one for one in streams if one not in derived), *derived) for entry in found[stream]]
+        first = [stream for stream in streams if (KEYS.parse(stream) or ("", ""))[0] in FIRST]
+        others = [stream for stream in streams if stream not in first]
+        read = {stream: await self._stream(stream) for stream in (*first, *others)}
+        return [entry for stream in (*others, *reversed(first)) for entry in read[stream]]
 
     async def _stream(self, stream: str) -> list[Entry]:
         if stream not in self._read_to:
+            if not await self._client.exists(stream):
+                return []  # a server that lost it has been told of it anew, and nothing is on it yet
             self._read_to[stream] = "-"
             info: Any = await self._client.xinfo_stream(stream)
             if info["entries-added"] > info["length"]:

@@ -1,15 +1,16 @@
 """The rule of trades: from the first on the tape on, each of the market is there exactly once, as it was, or a published `gap` tells it.
 
-The venues number each instrument's trades without a hole, so what is missing is seen in the trades alone. A hole is what an id jumps over
-when it comes. The gaps of an instrument's trades whose `to_ts` lies after the trade before the hole and not after the one behind it (both
-by `received_ts`) must count exactly the hole, and the missing must have happened within them. A trade of a hole may still come, marked
-`backfilled`; any other that is not the next is one too many. A gap that tells of no hole counts wrongly too.
+The venues number each instrument's trades without a hole, so there is always one that must come next. A gap says that so many of the next
+are missing; it is read before the trades that were received at its `to_ts` or later. A trade that is not the next, though no gap told of
+those between, is a hole; one that a gap told as missing must be marked `backfilled` when it comes after all, or the gap told too much; any
+other is one too many. What a gap tells as missing must have happened between its `from_ts`, less what it takes to get here, and `to_ts`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from crosstape_schemas import Gap, Trade
 from tests.chaos.true_market import TrueInstrument
@@ -17,15 +18,6 @@ from tests.chaos.violations import Violation
 
 UNIT_NS: Final = {"binance": 1_000_000}
 """In what a venue tells times; the others in µs."""
-
-
-class Hole(NamedTuple):
-    """Trades from `first` up to before `end` did not come between what was received at these times."""
-
-    first: int
-    end: int
-    after_ts: int
-    before_ts: int
 
 
 class Trades:
@@ -38,20 +30,15 @@ class Trades:
         self._transit_ns = transit_ns
         self._skews_ns = skews_ns
         self._next = 0
-        self._begun_ts = 0
-        self._newest_ts = 0
-        self._holes: list[Hole] = []
-        self._open: set[int] = set()  # what is missing of all holes
-        self._gaps: list[Gap] = []
+        self._told: set[int] = set()  # ids that gaps told as missing, and that have not come
+        self._gaps: deque[Gap] = deque()  # not read yet: nothing has been received since
 
     def begins_at(self, number: int) -> None:
         """The tape is known to have begun with this trade, whether it is still there or not."""
         self._next = self._next or number
 
-    def gap(self, gap: Gap) -> Iterator[Violation]:
-        """One of this instrument's trades."""
-        if gap.missed is None:
-            yield Violation("a gap does not count", f"{self._where}, to_ts {gap.to_ts}", "a number", None)
+    def gap(self, gap: Gap) -> None:
+        """One of this instrument's trades; before the trades that follow it."""
         self._gaps.append(gap)
 
     def take(self, trade: Trade) -> Iterator[Violation]:
@@ -59,20 +46,37 @@ class Trades:
         number = int(trade.trade_id)
         where = f"{self._where}, id {number}"
         yield from self._compare(trade, number, where)
+        while self._gaps and self._gaps[0].to_ts <= trade.received_ts:
+            yield from self._apply(self._gaps.popleft())
         if not self._next:
-            self._next, self._begun_ts = number, trade.received_ts
-        if number >= self._next:
-            if number > self._next:
-                self._holes.append(Hole(self._next, number, self._newest_ts, trade.received_ts))
-                self._open.update(range(self._next, number))
-            self._next = number + 1
-            self._newest_ts = trade.received_ts
-        elif number in self._open:
-            self._open.remove(number)
+            self._next = number
+        if number in self._told:
+            self._told.remove(number)
             if not trade.backfilled:
-                yield Violation("a late trade is not marked", where, "backfilled", "not backfilled")
-        else:
+                yield Violation("a gap tells too much", where, "missing, or backfilled", "there, as if nothing had been")
+        elif number < self._next:
             yield Violation("a trade is there again", where, "once", "more than once")
+        elif number > self._next:
+            yield Violation(
+                "trades are missing", where, f"{number - self._next} told by gaps", f"{self._next} to {number - 1} are not told"
+            )
+        self._next = max(self._next, number + 1)
+
+    def _apply(self, gap: Gap) -> Iterator[Violation]:
+        where = f"{self._where}, to_ts {gap.to_ts}"
+        if gap.missed is None:
+            yield Violation("a gap does not count", where, "a number", None)
+            return
+        if not self._next:
+            return  # of before the tape
+        missing = range(self._next, self._next + gap.missed)
+        self._told.update(missing)
+        self._next = missing.stop
+        for number in missing:
+            true = self._true.trades.get(number)
+            if true is None or not gap.from_ts - self._transit_ns <= true.ts <= gap.to_ts:
+                happened = "never" if true is None else true.ts
+                yield Violation("a missing trade lies outside its gap", f"{where}: {number}", (gap.from_ts, gap.to_ts), happened)
 
     def _compare(self, trade: Trade, number: int, where: str) -> Iterator[Violation]:
         true = self._true.trades.get(number)
@@ -86,24 +90,3 @@ class Trades:
         times = [(true.ts + skew) // unit * unit for skew in self._skews_ns]
         if trade.venue_ts not in times:
             yield Violation("a trade has another time", where, times, trade.venue_ts)
-
-    def done(self) -> Iterator[Violation]:
-        """At the end: whether holes and gaps agree."""
-        untold = list(self._gaps)
-        for hole in self._holes:
-            where = f"{self._where}, ids {hole.first} to {hole.end - 1}"
-            gaps = [gap for gap in untold if hole.after_ts < gap.to_ts <= hole.before_ts]
-            untold = [gap for gap in untold if gap not in gaps]
-            counted = sum(gap.missed or 0 for gap in gaps)
-            if counted != hole.end - hole.first:
-                yield Violation("trades are missing", where, f"{hole.end - hole.first} told by gaps", f"{counted} told")
-                continue
-            first_ts = min(gap.from_ts for gap in gaps) - self._transit_ns
-            last_ts = max(gap.to_ts for gap in gaps)
-            for number in range(hole.first, hole.end):
-                true = self._true.trades.get(number)
-                if true is not None and not first_ts <= true.ts <= last_ts:
-                    yield Violation("a missing trade lies outside its gap", f"{where}: {number}", (first_ts, last_ts), true.ts)
-        for gap in untold:
-            if self._begun_ts < gap.to_ts <= self._newest_ts:  # what is missing behind the last trade shows with the next
-                yield Violation("a gap tells of nothing", f"{self._where}, to_ts {gap.to_ts}", "0 missing", gap.missed)

@@ -274,9 +274,7 @@ async def test_the_truth_knows_every_book_that_there_was(monkeypatch: pytest.Mon
         assert piece["moves"] == told["moves"][10:13]
         assert told["moves"][-1]["number"] == now["number"]
         for side in ("bids", "asks"):
-            levels = dict(told["start"][side])
-            for price, size in (change for move in told["moves"] for change in move[side]):
-                levels[price] = size
+            levels = dict([*told["start"][side], *(change for move in told["moves"] for change in move[side])])
             assert {price: size for price, size in levels.items() if float(size)} == dict(now[side])
 
 

@@ -107,11 +107,12 @@ class Audience:
         await self._patiently(untold, TOLD_S)
 
     async def _patiently(self, trouble: Callable[[str], str], timeout_s: float) -> None:
-        """Until there is no trouble with any venue, or time is up: then it is noted."""
+        """Until there is no trouble with any venue, or time is up: then it is noted. A venue that is in trouble already is not waited for."""
         deadline = time.monotonic() + timeout_s
+        well = [venue for venue in self._stand.venues if not self.wrong[venue]]
         while True:
             await self._watch.look()
-            troubles = {venue: text for venue in self._stand.venues if (text := trouble(venue))}
+            troubles = {venue: text for venue in well if (text := trouble(venue))}
             if not troubles:
                 return
             if time.monotonic() > deadline:

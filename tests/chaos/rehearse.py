@@ -107,7 +107,7 @@ class Audience:
         await self._patiently(untold, TOLD_S)
 
     async def _patiently(self, trouble: Callable[[str], str], timeout_s: float) -> None:
-        """Until there is no trouble with any venue, or time is up: then it is noted. A venue that is in trouble already is not waited for."""
+        """Until there is no trouble, or time is up: then it is noted. A venue that is in trouble already is not waited for."""
         deadline = time.monotonic() + timeout_s
         well = [venue for venue in self._stand.venues if not self.wrong[venue]]
         while True:

@@ -1,9 +1,10 @@
 """The rule of trades: from the first on the tape on, each of the market is there exactly once, as it was, or a published `gap` tells it.
 
 The venues number each instrument's trades without a hole, so there is always one that must come next. A gap says that so many of the next
-are missing; it is read before the trades that were received at its `to_ts` or later. A trade that is not the next, though no gap told of
-those between, is a hole; one that a gap told as missing must be marked `backfilled` when it comes after all, or the gap told too much; any
-other is one too many. What a gap tells as missing must have happened between its `from_ts`, less what it takes to get here, and `to_ts`.
+are missing; it is read before the trades that were received at its `to_ts` or later, or, where a trade is not the next without it, since
+its `from_ts`. A trade that is not the next, though no gap told of those between, is a hole; one that a gap told as missing must be marked
+`backfilled` when it comes after all, or the gap told too much; any other is one too many. What a gap tells as missing must have happened
+between its `from_ts`, less what it takes to get here, and `to_ts`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Trades:
         yield from self._compare(trade, number, where)
         while self._gaps and self._gaps[0].to_ts <= trade.received_ts:
             yield from self._apply(self._gaps.popleft())
+        while self._next and number > self._next and self._gaps and self._gaps[0].from_ts <= trade.received_ts:
+            yield from self._apply(self._gaps.popleft())  # it ends later than it had to
         if not self._next:
             self._next = number
         if number in self._told:

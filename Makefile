@@ -32,7 +32,7 @@ test-docker: $(VENV)/.ready ## the image and compose, on a Docker engine
 chaos: $(VENV)/.ready ## every fault on every venue, of servers and processes too, against the truth: up to ten minutes
 	@$(PY) -m pytest tests/chaos -q --durations=10 $(ARGS)
 
-soak: $(VENV)/.ready ## 5,000 frames a second and a fault every twenty seconds, for ten minutes; prints one JSON line
+soak: $(VENV)/.ready ## a fault every twenty seconds at a steady rate, for ten minutes; prints one JSON line
 	@$(PY) -m tests.chaos.soak $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, and which way imports point

@@ -1,10 +1,10 @@
 """A soak: the whole tape at a steady rate, a fault every so often, and the checker all the while. Ends with one JSON line of figures.
 
-    make soak                                          # ten minutes, 5,000 frames a second
+    make soak                                          # ten minutes, 2,000 orders a second
     make soak ARGS='--minutes 2 --rate 500 --seed 7'
 
 Exits 1 if anything is wrong: a violation, a process that ended, memory that grew by more than a tenth since the second minute, or a p99
-over the budget while no fault was near. `--rate` is of orders; how many frames they make is in the figures. Latency is that of `listener`.
+over the budget while no fault was near. `--rate` is of orders, of which 2,000 make some 1,300 frames; how many is in the figures. Latency is that of `listener`.
 What is known not to hold (`cases.KNOWN`) is left out. On Linux only.
 """
 

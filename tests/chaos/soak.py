@@ -4,8 +4,8 @@
     make soak ARGS='--minutes 2 --rate 500 --seed 7'
 
 Exits 1 if anything is wrong: a violation, a process that ended, memory that grew by more than a tenth since the second minute, or a p99
-over the budget while no fault was near. `--rate` is of orders, of which 2,000 make some 1,300 frames; how many is in the figures. Latency is
-that of `listener`. What is known not to hold (`cases.KNOWN`) is left out. On Linux only.
+over the budget while no fault was near. `--rate` is of orders, of which 2,000 make some 1,300 frames; how many is in the figures. Latency
+is that of `listener`. What is known not to hold (`cases.KNOWN`) is left out. On Linux only.
 """
 
 from __future__ import annotations

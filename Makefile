@@ -9,7 +9,7 @@ ARGS ?=
 PYTHON ?=
 PURE_TESTS := tests/schemas tests/settings tests/bus tests/venues tests/connector_core tests/connector tests/aggregator
 
-.PHONY: help demo up test test-slow test-docker test-engines lint types imports coverage bench docs schema lock clean
+.PHONY: help demo up test test-slow test-docker test-engines chaos soak lint types imports coverage bench docs schema lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -21,13 +21,19 @@ up: $(VENV)/.ready ## the live venues of your settings
 	@$(PY) -m crosstape_cli.main up $(ARGS)
 
 test: $(VENV)/.ready ## all tests but the slow ones and those that need Docker
-	@$(PY) -m pytest -m "not slow and not docker" -q $(ARGS)
+	@$(PY) -m pytest -m "not slow and not docker and not chaos" -q $(ARGS)
 
 test-slow: $(VENV)/.ready ## the slow tests: outages, kills, long recordings
-	@$(PY) -m pytest -m "slow and not docker" -q $(ARGS)
+	@$(PY) -m pytest -m "slow and not docker and not chaos" -q $(ARGS)
 
 test-docker: $(VENV)/.ready ## the image and compose, on a Docker engine
-	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m docker -q $(ARGS)
+	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m "docker and not chaos" -q $(ARGS)
+
+chaos: $(VENV)/.ready ## every fault on every venue, of servers and processes too, against the truth: up to ten minutes
+	@$(PY) -m pytest tests/chaos -q --durations=10 $(ARGS)
+
+soak: $(VENV)/.ready ## a fault every twenty seconds at a steady rate, for ten minutes; prints one JSON line
+	@$(PY) -m tests.chaos.soak $(ARGS)
 
 test-engines: $(VENV)/.ready ## the suites of bus, connector and aggregator on Redis and on Valkey, in containers
 	@for engine in redis valkey; do $(PY) -m pytest --engine $$engine -q tests/bus tests/connector tests/aggregator $(ARGS) || exit 1; done
@@ -43,7 +49,7 @@ types: $(VENV)/.ready ## mypy --strict, tests too
 	@MYPYPATH=benchmarks $(PY) -m mypy benchmarks
 
 coverage: $(VENV)/.ready ## branch coverage of the pure modules: at least 95 %
-	@$(PY) -m pytest -m "not slow" -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(PURE_TESTS) $(ARGS)
+	@$(PY) -m pytest -m "not slow and not chaos" -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(PURE_TESTS) $(ARGS)
 
 bench: $(VENV)/.ready ## the benchmarks, small; each prints one JSON line
 	@$(PY) benchmarks/connector.py --count 50000

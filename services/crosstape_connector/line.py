@@ -21,7 +21,7 @@ class TradeLine(FeedRecord):
         self.next = -1
         """The id that follows the newest trade known; -1: none is known."""
         self.duplicates = 0
-        self._hole = (0, 0)  # ids, first and past the last, of the newest hole told: a trade of it that comes late is no duplicate
+        self._hole = (0, 0)  # ids, first and past the last, of the newest hole told (one told in parts is one): a late trade of it is new
         self._mark = -1
         self._unseen = -1
         """What `next` was set to by the venue's word of trades that never came."""
@@ -96,7 +96,7 @@ class TradeLine(FeedRecord):
         cause = GapCause.DISCONNECT if self.gap_from else GapCause.SEQUENCE
         events: list[Event] = [self.gap(now, missed, cause)] if missed else []
         if missed:
-            self._hole = (self.next, number)
+            self._hole = (self._hole[0] if self._hole[1] == self.next else self.next, number)
         self.gap_from = 0
         self.next = number
         return events

@@ -25,6 +25,7 @@ PATHS: Final = {
     "POST /faults": "set one: 'stall venue=kraken instrument=BTC-USDT for=10', or JSON with the same names",
     "DELETE /faults/ID": "end one now",
     "GET /truth/trades?venue=&instrument=&after=&limit=": "all trades of the market with an id above `after`",
+    "GET /truth/moves?venue=&instrument=&after=&limit=": "what changed in the book, move by move; without `after` also the book before",
     "GET /truth/book?venue=&instrument=&levels=&after=&limit=": "the book as it is; with `after` (ns) the best prices since then",
 }
 
@@ -51,6 +52,7 @@ class Control:
         app.router.add_delete(r"/faults/{id:\d{1,18}}", self._end)
         app.router.add_get("/truth/trades", self._trades)
         app.router.add_get("/truth/book", self._book)
+        app.router.add_get("/truth/moves", self._moves)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -96,6 +98,12 @@ class Control:
         def ask(truth: Truth, venue: str, instrument: str, numbers: Mapping[str, int]) -> object:
             levels, limit = numbers.get("levels", LEVELS), numbers.get("limit", LIMIT)
             return truth.book(venue, instrument, levels, numbers.get("after"), limit)
+
+        return self._true(request, ask)
+
+    async def _moves(self, request: web.Request) -> web.Response:
+        def ask(truth: Truth, venue: str, instrument: str, numbers: Mapping[str, int]) -> object:
+            return truth.moves(venue, instrument, numbers.get("after"), numbers.get("limit", HISTORY))
 
         return self._true(request, ask)
 

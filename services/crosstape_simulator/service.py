@@ -179,7 +179,7 @@ class Simulator:
             self.market.second(self.market.now)
         for venue, server in self.servers.items():
             if self.market is not None and venue in self.market.venues:
-                server.second(self.market.now)
+                server.second(self.market.shown_ts)
                 continue
             server.second(now)
             for endpoint in server.endpoints:

@@ -100,6 +100,11 @@ class Synthetic:
         self.now += ns
         self._go_on(self.now, None)
 
+    @property
+    def shown_ts(self) -> int:
+        """Up to when all moves have been made: now, unless the market is late. What is dated so must show no less."""
+        return min(self.now, self.market.next_ts - 1)
+
     def wait_ns(self) -> int:
         """How long until there is something to do."""
         return min([self.market.next_ts, *(venue.due for venue in self.venues.values())]) - self.now

@@ -1,6 +1,7 @@
 """What truly happened in the synthetic market, whatever faults made of it on the way: for whoever checks a tape against it.
 
-Kept only while it is wanted (`SimulatorSpec.control_port`), and so much of each instrument: the newest `HISTORY` trades and best prices.
+Kept only while it is wanted (`SimulatorSpec.control_port`), and so much of each instrument: the newest `HISTORY` trades, best prices and
+moves of the book.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from crosstape_schemas import spot
+from crosstape_simulator.book import Side
 from crosstape_simulator.errors import SimulatorError
-from crosstape_simulator.market import Fill, Move, Pair
+from crosstape_simulator.market import Change, Fill, Move, Pair
 from crosstape_simulator.synthetic import Synthetic
 from crosstape_simulator.text import fixed
 
 HISTORY: Final = 10_000
-"""Trades, and best prices, that are remembered of each instrument of each venue."""
+"""Trades, best prices, and moves of the book, that are remembered of each instrument of each venue."""
 
 
 class Top(NamedTuple):
@@ -30,6 +32,14 @@ class Top(NamedTuple):
     ask_size: int
 
 
+class Step(NamedTuple):
+    """What one move changed in the book."""
+
+    ts: int
+    number: int | None
+    changes: list[Change]
+
+
 class Unknown(SimulatorError):
     """There is no such instrument on that venue, or its venue plays a recording."""
 
@@ -39,6 +49,21 @@ class _Memory:
         self.pair = pair
         self.trades: deque[tuple[int, Fill]] = deque(pair.recent, maxlen=HISTORY)
         self.tops: deque[Top] = deque(maxlen=HISTORY)
+        self.steps: deque[Step] = deque()
+        self.before = 0
+        """Moves that are forgotten: they are in `bids` and `asks`, the book that `steps` go on from."""
+        self.start = Step(0, None, [])
+        """The last of those."""
+        self.bids, self.asks = Side(), Side()
+
+    def step(self, step: Step) -> None:
+        """Remember a move, and if need be forget the oldest."""
+        self.steps.append(step)
+        if len(self.steps) > HISTORY:
+            self.start = self.steps.popleft()
+            self.before += 1
+            for bid, price, size in self.start.changes:
+                (self.bids if bid else self.asks).set(-price if bid else price, size)
 
     def price(self, ticks: int) -> str:
         return fixed(ticks, self.pair.listing.price_decimals)
@@ -60,6 +85,10 @@ class Truth:
         self._by_pair = {memory.pair: memory for memory in self._memories.values()}
         for memory in self._memories.values():
             self._note(memory, market.now)
+            memory.start = Step(market.now, self._number(memory.pair), [])
+            for side, kept in ((memory.pair.bids, memory.bids), (memory.pair.asks, memory.asks)):
+                for key in side.keys:
+                    kept.set(key, side.sizes[key])
         market.watch = self._moved
 
     def trades(self, venue: str, instrument: str, after: int, limit: int) -> dict[str, Any]:
@@ -86,16 +115,38 @@ class Truth:
         """
         memory = self._memory(venue, instrument)
         pair = memory.pair
-        sides = {
-            name: [[memory.price(price), memory.size(size)] for price, size in side.levels(levels)]
-            for name, side in (("bids", pair.bids), ("asks", pair.asks))
-        }
+        sides = {name: _levels(memory, side.levels(levels)) for name, side in (("bids", pair.bids), ("asks", pair.asks))}
         found: dict[str, Any] = {"venue": venue, "instrument": instrument, "ts": self._market.now, "number": self._number(pair), **sides}
         if after is not None:
             known = list(memory.tops)
             start = bisect_right(known, after, key=lambda top: top.ts)
             found["first_ts"] = known[0].ts
             found["tops"] = [_row(memory, top) for top in known[start : start + limit]]
+        return found
+
+    def moves(self, venue: str, instrument: str, after: int | None, limit: int) -> dict[str, Any]:
+        """What changed in the book, move by move, oldest first, at most `limit`: those after the first `after` of all moves.
+
+        Without `after` all that are known, with `start`, the whole book before them: so the book of any moment since can be put together.
+        `first`: how many moves are forgotten. Raises `Unknown`.
+        """
+        memory = self._memory(venue, instrument)
+        found: dict[str, Any] = {"venue": venue, "instrument": instrument, "first": memory.before}
+        skipped = memory.before if after is None else max(after, memory.before)
+        if after is None:
+            sides = {"bids": _levels(memory, memory.bids.levels()), "asks": _levels(memory, memory.asks.levels())}
+            found["start"] = {"ts": memory.start.ts, "number": memory.start.number, **sides}
+        steps = list(memory.steps)[skipped - memory.before :][:limit]
+        found["moves"] = [
+            {
+                "index": skipped + index,
+                "ts": step.ts,
+                "number": step.number,
+                "bids": _levels(memory, [(price, size) for bid, price, size in step.changes if bid]),
+                "asks": _levels(memory, [(price, size) for bid, price, size in step.changes if not bid]),
+            }
+            for index, step in enumerate(steps, 1)
+        ]
         return found
 
     def _memory(self, venue: str, instrument: str) -> _Memory:
@@ -107,6 +158,8 @@ class Truth:
     def _moved(self, move: Move) -> None:
         memory = self._by_pair[move.pair]
         memory.trades.extend((move.ts, fill) for fill in move.fills)
+        if move.changes:
+            memory.step(Step(move.ts, self._number(move.pair), move.changes))
         self._note(memory, move.ts)
 
     def _note(self, memory: _Memory, ts: int) -> None:
@@ -118,6 +171,10 @@ class Truth:
 
     def _number(self, pair: Pair) -> int | None:
         return self._market.venues[pair.listing.venue].number(pair.listing.symbol)
+
+
+def _levels(memory: _Memory, levels: list[tuple[int, int]]) -> list[list[str]]:
+    return [[memory.price(price), memory.size(size)] for price, size in levels]
 
 
 def _row(memory: _Memory, top: Top) -> dict[str, Any]:

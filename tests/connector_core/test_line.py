@@ -204,6 +204,20 @@ def test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed() -> None:
     assert ids(accept(found, 5)) == ["5"]
 
 
+def test_a_hole_told_in_parts_may_still_be_filled() -> None:
+    """A venue whose trades stall speaks of each newest one all the same: when they come after all, they are late, not a new numbering."""
+    found = line(1)
+    parts = [gap for number in (3, 5, 7) for at in (2_000, 3_000) for gap in gaps(found.told(told(number, at + number)))]
+
+    assert [missed for _, missed, _, _ in parts] == [2, 2, 2]
+    late = accept(found, *range(2, 9))
+    assert gaps(late) == []
+    assert [(event.trade_id, event.backfilled) for event in late if isinstance(event, Trade)] == [
+        *((str(number), True) for number in range(2, 8)),
+        ("8", False),
+    ]
+
+
 def test_a_lost_connection_is_the_cause_of_one_gap_only() -> None:
     """Told by the venue's word; what is missed after it has a cause of its own."""
     found = line(1, 2)

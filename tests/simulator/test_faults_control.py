@@ -254,9 +254,34 @@ async def test_the_truth_knows_the_best_prices() -> None:
         assert (len(plain["bids"]), "tops" in plain) == (10, False)
 
 
+async def test_the_truth_knows_every_book_that_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the oldest that is known, move by move, to the book as it is; also when moves have been forgotten, and in pieces."""
+    monkeypatch.setattr("crosstape_simulator.truth.HISTORY", 50)
+    async with rig(BINANCE, control_port=0) as one:
+        assert one.made.control is not None
+        await one.subscribe()
+        await one.flow()
+        async with aiohttp.ClientSession(one.made.control.url) as http:
+            url = "/truth/moves?venue=binance&instrument=BTC-USDT"
+            async with http.get(url) as answer:
+                told = await answer.json()
+            async with http.get(f"{url}&after={told['first'] + 10}&limit=3") as answer:
+                piece = await answer.json()
+            async with http.get("/truth/book?venue=binance&instrument=BTC-USDT&levels=100000") as answer:
+                now = await answer.json()
+        assert told["first"] > 0
+        assert [move["index"] for move in told["moves"]] == list(range(told["first"] + 1, told["first"] + 51))
+        assert piece["moves"] == told["moves"][10:13]
+        assert told["moves"][-1]["number"] == now["number"]
+        for side in ("bids", "asks"):
+            levels = dict([*told["start"][side], *(change for move in told["moves"] for change in move[side])])
+            assert {price: size for price, size in levels.items() if float(size)} == dict(now[side])
+
+
 @pytest.mark.parametrize(
     ("path", "status", "error"),
     [
+        ("/truth/moves?venue=kraken&instrument=BTC-XYZ", 404, "kraken, BTC-XYZ: there is no such instrument in the synthetic market"),
         ("/truth/trades?venue=kraken&instrument=BTC-XYZ", 404, "kraken, BTC-XYZ: there is no such instrument in the synthetic market"),
         ("/truth/trades?venue=kraken&instrument=BTC-USDT&after=x", 400, "after=x: expected a whole number ≥ 0"),
         ("/truth/book?venue=nope&instrument=BTC-USDT", 404, "nope, BTC-USDT: there is no such instrument in the synthetic market"),

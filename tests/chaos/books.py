@@ -1,0 +1,136 @@
+"""The rule of prices: what is published as live is what truly was, at the moment that it speaks of; and it does not stay when it is over.
+
+**Which moment.** The strictest that each venue's words allow:
+
+| venue | event | the true book |
+|---|---|---|
+| binance | `book` | after exactly the changes up to its `sequence` (the venue's update id) |
+| binance | `book` while the ids begin again | at its `venue_ts`; of a snapshot, which has none, as the quote |
+| binance | `quote`, which has neither number nor time | of some moment at most `transit_ns` before `received_ts`: while it was under way |
+| coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue tells all changes up to then |
+| kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: of all moments within that µs |
+
+A clock that is wrong on purpose (`skews_ns`) may have shifted `venue_ts`. A quote must equal the best bid and ask, price and size; a book
+all its levels, ten a side. Where several moments fit, it is the earliest that is not before the one of the event before: no event may
+tell of an earlier moment than the one before it on its stream.
+
+**Not for longer than that.** From when the best prices differed from those published until the next event, a status that is not live (of
+the feed, its instrument or its venue) or a successor of the process, no more than `fresh_ns` may pass: a frozen book that calls itself
+live is as wrong as a false one. How late a venue itself is, its times say: that is no fault of the tape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from crosstape_schemas import Book, FeedState, Level, Quote, Status
+from tests.chaos.true_market import DEPTH, Moment, TrueInstrument
+from tests.chaos.violations import Violation
+
+CLOCK_NS: Final = 50_000_000
+"""How far the market's clock and ours, on one machine, may be apart."""
+
+CUT_NS: Final = {"kraken": 999}
+"""By how much a venue's times may be too early, because it cuts digits."""
+
+
+class Prices:
+    """One feed: the quotes or the books of one instrument of one venue."""
+
+    def __init__(self, true: TrueInstrument, kind: str, *, transit_ns: int, fresh_ns: int, skews_ns: Collection[int]) -> None:
+        self._true = true
+        self._kind = kind
+        self._transit_ns = transit_ns
+        self._fresh_ns = fresh_ns
+        self._skews_ns = skews_ns
+        self._where = f"{kind} of {true.instrument} at {true.venue}"
+        self._index = 0  # of the moment, over all that were ever known, that the newest live event tells of
+        self._shown: Quote | Book | None = None  # what stands as live
+        self.newest_ts = 0
+        """`received_ts` of the newest event if that is live, else 0."""
+        self.checked = 0
+
+    def take(self, event: Quote | Book) -> Iterator[Violation]:
+        """The next on its stream."""
+        shown = self._shown
+        if event.state is not FeedState.LIVE:
+            self.newest_ts = 0  # said again with another state, and an old time: since when it is not live, its status says
+            return
+        if shown is not None and shown.epoch == event.epoch:
+            yield from self._outlived(shown, event.received_ts)
+        self.checked += 1
+        self._shown, self.newest_ts = event, event.received_ts
+        moments, dropped = self._true.moments, self._true.dropped
+        candidates = [index for span in self._spans(event) for index in span]
+        fitting = [index + dropped for index in candidates if _is(event, moments[index])]
+        where = f"{self._where}, epoch {event.epoch} seq {event.seq}"
+        if not fitting:
+            shape = [_seen(moments[index], event) for index in candidates[-3:]]
+            yield Violation("a price never was", where, f"one of {len(candidates)} true, the last {shape}", _said(event))
+            self._shown = None
+            return
+        later = [index for index in fitting if index >= self._index]
+        if not later:
+            moment = moments[fitting[-1] - dropped]
+            yield Violation("an older price came after a newer", where, f"moment {self._index} or later", (fitting[-1], moment.ts))
+        self._index = (later or fitting)[0]
+
+    def status(self, status: Status) -> Iterator[Violation]:
+        """Of this feed, or of all of its instrument or venue, after the events that were received before it."""
+        shown = self._shown
+        if status.state is FeedState.LIVE or shown is None:
+            return
+        if shown.received_ts <= status.received_ts and shown.epoch <= status.epoch:
+            if shown.epoch == status.epoch:
+                yield from self._outlived(shown, status.received_ts)
+            self._shown = None
+
+    def done(self, now: int) -> Iterator[Violation]:
+        """At the end of what was read, at that time."""
+        if self._shown is not None:
+            yield from self._outlived(self._shown, now)
+
+    def _outlived(self, shown: Quote | Book, until: int) -> Iterator[Violation]:
+        index = self._index - self._true.dropped
+        over = self._true.next_top(index) if index >= 0 else None
+        if over is not None and until - (since := max(over, shown.received_ts)) > self._fresh_ns:
+            where = f"{self._where}, epoch {shown.epoch} seq {shown.seq}"
+            yield Violation("a price stood too long", where, f"{self._fresh_ns / 1e9:g} s at most", f"{(until - since) / 1e9:.3f} s")
+
+    def _spans(self, event: Quote | Book) -> Iterator[range]:
+        """Where in the true moments to look."""
+        true = self._true
+        if isinstance(event, Book) and event.sequence is not None:
+            index = true.at_number(event.sequence)
+            if index is not None:
+                yield range(index, index + 1)
+                return
+        if event.venue_ts is None:
+            yield true.within(event.received_ts - self._transit_ns, event.received_ts + CLOCK_NS)
+            return
+        for skew in self._skews_ns:
+            yield true.within(event.venue_ts - skew, event.venue_ts - skew + CUT_NS.get(true.venue, 0))
+
+
+def _is(event: Quote | Book, moment: Moment) -> bool:
+    if isinstance(event, Quote):
+        return ((event.bid_price, event.bid_size), (event.ask_price, event.ask_size)) == moment.top
+    depth = min(event.depth, DEPTH)
+    return event.bids[:depth] == moment.bids[:depth] and event.asks[:depth] == moment.asks[:depth]
+
+
+def _said(event: Quote | Book) -> tuple[object, ...]:
+    if isinstance(event, Quote):
+        return event.bid_price, event.bid_size, event.ask_price, event.ask_size
+    return _plain(event.bids), _plain(event.asks), event.sequence, event.venue_ts
+
+
+def _seen(moment: Moment, event: Quote | Book) -> tuple[object, ...]:
+    if isinstance(event, Quote):
+        return (*_plain(moment.bids[:1]), *_plain(moment.asks[:1]))
+    return _plain(moment.bids), _plain(moment.asks), moment.number, moment.ts
+
+
+def _plain(levels: tuple[Level, ...]) -> list[str]:
+    return [f"{size} at {price}" for price, size in levels]

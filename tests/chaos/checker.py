@@ -1,0 +1,115 @@
+"""The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
+
+It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by four rules, each a module whose
+docstring is the rule: `numbering`, `trades`, `books`, `consolidated`. It can be fed piece by piece, for as long as one likes.
+
+    checker = Checker(market.of, Bounds())
+    entries = await follower.more()
+    await market.more()                     # after the tape: all that is on it has happened
+    violations = [*checker.take(entries), *checker.done(now)]
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
+from tests.chaos.books import Prices
+from tests.chaos.consolidated import Consolidated
+from tests.chaos.numbering import Numbering
+from tests.chaos.tape import Entry
+from tests.chaos.trades import Trades
+from tests.chaos.true_market import TrueInstrument
+from tests.chaos.violations import Violation
+
+PRICES: Final = ("quote", "book")
+
+
+class Bounds(NamedTuple):
+    """What must be granted to a tape: how long things may take, and what is wrong with the venue on purpose. Seconds."""
+
+    transit_s: float = 10.0
+    """From a venue's sending to our receipt: this machine may be slow, and a fault may delay."""
+    fresh_s: float = 10.0
+    """How long prices that are over may stand as live: until a watchdog can have noticed, or the server is back."""
+    skews_s: tuple[float, ...] = ()
+    """By how much the venue's clock may be wrong, besides not at all."""
+
+
+class Checker:
+    """Of one tape and one market."""
+
+    def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds) -> None:
+        """`market`: by (venue, instrument); it must be known up to the newest of what is taken."""
+        transit_ns, fresh_ns = round(bounds.transit_s * 1e9), round(bounds.fresh_s * 1e9)
+        skews_ns = (0, *(round(skew * 1e9) for skew in bounds.skews_s))
+        self._numbering = Numbering()
+        self._consolidated = Consolidated()
+        self.trades = {key: Trades(true, transit_ns=transit_ns, skews_ns=skews_ns) for key, true in market.items()}
+        self.prices = {
+            (*key, kind): Prices(true, kind, transit_ns=transit_ns, fresh_ns=fresh_ns, skews_ns=skews_ns)
+            for key, true in market.items()
+            for kind in PRICES
+        }
+
+    def take(self, entries: list[Entry], trimmed: Collection[str] = ()) -> Iterator[Violation]:
+        """Judge what is new. `trimmed`: streams whose beginning was gone before it could be read.
+
+        A gap must be among the entries of the trades that follow it, or of a call before.
+        """
+        statuses: dict[str, list[Status]] = defaultdict(list)
+        prices: dict[tuple[str, str, str], list[Quote | Book]] = defaultdict(list)
+        for entry in entries:
+            match entry.event:
+                case Gap(kind="trade", venue=venue, instrument=instrument) as gap if (venue, instrument) in self.trades:
+                    self.trades[venue, instrument].gap(gap)
+        for entry in entries:
+            yield from self._numbering.take(entry, trimmed)
+            event = entry.event
+            where = event.venue, event.instrument
+            match event:
+                case Quote() | Book():
+                    prices[(*where, KIND_OF[type(event)])].append(event)
+                    self._consolidated.input(event)
+                case Status():
+                    statuses[event.venue].append(event)
+                case Trade() if where in self.trades:
+                    yield from self.trades[where].take(event)
+                case Cbbo():
+                    yield from self._consolidated.take(entry, event)
+        for of in statuses.values():
+            of.sort(key=lambda status: status.received_ts)
+        for key, feed in self.prices.items():
+            yield from _merged(feed, prices[key], [status for status in statuses[key[0]] if _concerns(status, key)])
+
+    def done(self, now: int | None = None) -> list[Violation]:
+        """At the end of the tape, which was last read at `now` (ns)."""
+        violations = list(self._numbering.done())
+        for prices in self.prices.values():
+            violations += prices.done(time.time_ns() if now is None else now)
+        return violations
+
+    @property
+    def checked(self) -> dict[str, int]:
+        """How many prices and consolidated quotes were compared: a checker that saw nothing has proved nothing."""
+        counts = {kind: sum(prices.checked for key, prices in self.prices.items() if key[2] == kind) for kind in PRICES}
+        return {**counts, "cbbo": self._consolidated.checked}
+
+
+def _concerns(status: Status, key: tuple[str, str, str]) -> bool:
+    return status.instrument in (key[1], VENUE_WIDE) and status.kind in (key[2], VENUE_WIDE)
+
+
+def _merged(feed: Prices, events: Sequence[Quote | Book], statuses: Sequence[Status]) -> Iterator[Violation]:
+    """Events in their stream's order, each after the statuses that are older than it."""
+    said = 0
+    for event in events:
+        while event.state is FeedState.LIVE and said < len(statuses) and statuses[said].received_ts < event.received_ts:
+            yield from feed.status(statuses[said])
+            said += 1
+        yield from feed.take(event)
+    for status in statuses[said:]:
+        yield from feed.status(status)

@@ -1,0 +1,53 @@
+"""The rule of numbers: within (stream, venue, epoch) `seq` is 1, 2, 3 …; epochs only grow; a hole is told by gaps of the bus, exactly.
+
+A server that loses what it had acknowledged leaves such holes: what its producer cannot publish again it tells as a gap of that kind,
+with the count. Nothing else may leave one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+from crosstape_schemas import Gap, GapCause
+from tests.chaos.tape import KEYS, Entry
+from tests.chaos.violations import Violation
+
+
+class Numbering:
+    """All streams."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, str], tuple[int, int]] = {}  # (stream, venue) → (epoch, seq) of its newest
+        self._holes: Counter[tuple[str, str]] = Counter()  # (stream, venue) → numbers that are missing
+        self._told: Counter[tuple[str, str]] = Counter()
+
+    def take(self, entry: Entry, trimmed: Collection[str]) -> Iterator[Violation]:
+        """The next of its stream. `trimmed`: streams whose beginning is not known."""
+        stream, _, event = entry
+        key = stream, event.venue
+        where = f"{stream} {entry.id} of {event.venue}"
+        epoch, seq = self._at.get(key, (0, 0))
+        if isinstance(event, Gap) and event.cause is GapCause.BUS:
+            self._told[_stream(event), event.venue] += event.missed or 0
+        if event.epoch < epoch:
+            yield Violation("an epoch came back", where, f"epoch {epoch} or later", f"epoch {event.epoch}")
+            return
+        if event.epoch > epoch:
+            seq = event.seq - 1 if not epoch and stream in trimmed else 0
+        self._at[key] = event.epoch, max(seq, event.seq)
+        if event.seq <= seq:
+            yield Violation("a number came again", where, f"seq {seq + 1} of epoch {event.epoch}", f"seq {event.seq}")
+        elif event.seq > seq + 1:
+            self._holes[key] += event.seq - seq - 1
+
+    def done(self) -> Iterator[Violation]:
+        """At the end: whether holes and what was told of them agree."""
+        for key in sorted({*self._holes, *self._told}):
+            if self._holes[key] != self._told[key]:
+                yield Violation("numbers are missing", " of ".join(key), f"{self._told[key]}, as gaps say", f"{self._holes[key]}")
+
+
+def _stream(gap: Gap) -> str:
+    """The stream that a gap is about."""
+    return KEYS.venue(gap.venue) if gap.instrument == "*" else KEYS.stream(gap.kind, gap.instrument)

@@ -1,0 +1,157 @@
+"""A rehearsal: everything is live, faults are set, told and ended, everything is live again; then the tape is checked, venue by venue."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, FeedState, Quote, Status, Trade
+from tests.chaos.cases import Case
+from tests.chaos.stand import INSTRUMENTS, Stand, standing
+from tests.chaos.tape import Follower
+
+LIVE_S: Final = 40.0
+TOLD_S: Final = 25.0
+"""Longest waits: on a slow machine everything takes longer, and a known failure takes all of it."""
+
+KNOWN: Final = 40
+"""Events of a feed: twice as many as the watchdog wants."""
+
+POLL_S: Final = 0.05
+FEEDS: Final = tuple((kind, name) for kind in ("trade", "quote", "book") for name in INSTRUMENTS)
+
+
+class Watch:
+    """What a venue's feeds are like now, by the tape."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._follower = Follower(stand.client)
+        self._live: dict[tuple[str, str, str], int] = {}  # (venue, kind, instrument) → `received_ts` of its newest, if that is live
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._said: dict[tuple[str, str, str], FeedState] = {}
+        self._told: dict[str, list[tuple[int, FeedState]]] = defaultdict(list)
+
+    async def look(self) -> None:
+        """Bring it up to now."""
+        for _, _, event in await self._follower.more():
+            match event:
+                case Quote() | Book():
+                    live = event.state is FeedState.LIVE
+                    key = event.venue, KIND_OF[type(event)], event.instrument
+                    self._live[key] = event.received_ts if live else 0
+                    self._counts[key] += live
+                case Trade():
+                    self._live[event.venue, "trade", event.instrument] = event.received_ts
+                case Status(kind=kind, state=state):
+                    self._said[event.venue, kind, event.instrument] = state
+                    self._told[event.venue].append((event.received_ts, state))
+
+    def waiting(self, venue: str, since: int) -> list[str]:
+        """Feeds that are not live with data of after that time."""
+        return [
+            f"{kind} {name}"
+            for kind, name in FEEDS
+            if self._live.get((venue, kind, name), 0) <= since
+            or self._said.get((venue, kind, name)) is not FeedState.LIVE
+            or self._said.get((venue, VENUE_WIDE, VENUE_WIDE)) is not FeedState.LIVE
+            or self._said.get((venue, VENUE_WIDE, name), FeedState.LIVE) is not FeedState.LIVE
+        ]
+
+    def count(self, venue: str, kind: str, instrument: str) -> int:
+        """Live events so far."""
+        return self._counts[venue, kind, instrument]
+
+    def told(self, venue: str, since: int) -> set[FeedState]:
+        """States that were told since then."""
+        return {state for ts, state in self._told[venue] if ts >= since}
+
+
+class Audience:
+    """Watches some venues, and notes what does not come to pass. `wrong`: by venue."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.wrong: dict[str, list[str]] = {venue: [] for venue in stand.venues}
+        self._stand = stand
+        self._watch = Watch(stand)
+
+    async def live(self, since: int) -> None:
+        """Wait until every feed is live with data that came after that time."""
+
+        def missing(venue: str) -> str:
+            waiting = self._watch.waiting(venue, since)
+            return f"not live: {', '.join(waiting)}" if waiting else ""
+
+        await self._patiently(missing, LIVE_S)
+
+    async def known(self) -> None:
+        """Wait until every feed has spoken often enough for its silence to mean something."""
+
+        def unknown(venue: str) -> str:
+            few = [f"{kind} {name}" for kind, name in FEEDS if kind != "trade" and self._watch.count(venue, kind, name) < KNOWN]
+            return f"spoke too little: {', '.join(few)}" if few else ""
+
+        await self._patiently(unknown, LIVE_S)
+
+    async def told(self, states: frozenset[FeedState], since: int) -> None:
+        """Wait until each venue has told one of these since then."""
+
+        def untold(venue: str) -> str:
+            found = self._watch.told(venue, since)
+            return "" if found & states else f"never told as {' or '.join(sorted(states))}, but as {sorted(found)}"
+
+        await self._patiently(untold, TOLD_S)
+
+    async def _patiently(self, trouble: Callable[[str], str], timeout_s: float) -> None:
+        """Until there is no trouble, or time is up: then it is noted. A venue that is in trouble already is not waited for."""
+        deadline = time.monotonic() + timeout_s
+        well = [venue for venue in self._stand.venues if not self.wrong[venue]]
+        while True:
+            await self._watch.look()
+            troubles = {venue: text for venue in well if (text := trouble(venue))}
+            if not troubles:
+                return
+            if time.monotonic() > deadline:
+                for venue, text in troubles.items():
+                    self.wrong[venue].append(text)
+                return
+            await asyncio.sleep(POLL_S)
+
+
+async def rehearse(case: Case) -> dict[str, list[str]]:
+    """All that is wrong, in words, by venue."""
+    with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp") as directory:
+        async with standing(Path(directory), venues=case.venues) as stand:
+            audience = Audience(stand)
+            if not case.from_start:
+                await stand.connectors()
+                await audience.live(0)
+            if case.known:
+                await audience.known()
+            since = time.time_ns()
+            numbers = [await stand.rehearsal.set(fault) for fault in _faults(case)]
+            if case.from_start:
+                await stand.connectors()
+            await asyncio.sleep(case.hold_s)  # how long a fault lasts is part of it
+            for number in numbers:
+                await stand.rehearsal.acts(number, TOLD_S)
+            if case.told:
+                await audience.told(case.told, since)
+            for number in numbers:
+                await stand.rehearsal.end(number)
+            if case.then:
+                await stand.rehearsal.set(case.then)
+            await audience.live(time.time_ns())
+            for venue in case.venues:
+                audience.wrong[venue] += [str(violation) for violation in await stand.violations(case.bounds, venue=venue)]
+            return audience.wrong
+
+
+def _faults(case: Case) -> list[str]:
+    """Each of its faults on each of its venues; a faster market is one of all of them."""
+    of_all = [text for text in case.faults if text.startswith("burst")]
+    return of_all + [f"{text} venue={venue}" for venue in case.venues for text in case.faults if text not in of_all]

@@ -1,0 +1,220 @@
+"""A soak: the whole tape at a steady rate, a fault every so often, and the checker all the while. Ends with one JSON line of figures.
+
+    make soak                                          # ten minutes, 2,000 orders a second
+    make soak ARGS='--minutes 2 --rate 500 --seed 7'
+
+Exits 1 if anything is wrong: a violation, a process that ended, memory that grew by more than a tenth since the second minute, or a p99
+over the budget while no fault was near. `--rate` is of orders, of which 2,000 make some 1,300 frames; how many is in the figures. Latency
+is that of `listener`. What is known not to hold (`cases.KNOWN`) is left out. On Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from crosstape_simulator.spec import VENUES
+from tests.chaos.checker import Bounds, Checker
+from tests.chaos.rehearsal import Rehearsal
+from tests.chaos.soak_processes import Services, services
+from tests.chaos.stand import INSTRUMENTS
+from tests.chaos.tape import Follower
+from tests.chaos.true_market import TrueMarket
+from tests.chaos.violations import Violation
+from tests.waiting import wait_until
+
+FAULTS: Final = (
+    "cut",
+    "cut for=3",
+    "half-open for=3",
+    "close",
+    "lifetime at=1 for=3",
+    "slow-loris for=3",
+    "oversized",
+    "malformed how=json count=5",
+    "malformed how=unknown count=5",
+    "malformed how=opcode",
+    "stall for=4",
+    "stall kind=book instrument=BTC-USDT for=8",
+    "drop probability=0.05 count=0 for=3",
+    "drop kind=trade probability=0.1 count=0 for=3",
+    "duplicate probability=0.1 count=0 for=3",
+    "duplicate kind=trade probability=0.1 count=0 for=3",
+    "swap probability=0.05 count=0 for=3",
+    "delay kind=all by=1 for=3",
+)
+ONLY: Final = {"kraken": ("checksum count=3", "checksum what=level count=3", "maintenance for=3"), "coinbase": ("reset for=3",)}
+CALM_S: Final = 12.0
+"""So long after a fault began its consequences are over: latency counts again."""
+
+BOUNDS: Final = Bounds(transit_s=15.0, fresh_s=25.0)
+WARM_S: Final = 120.0
+"""Memory is compared with what it was then."""
+
+P99_US: Final = 5_000
+GROWTH: Final = 1.1
+SHOWN: Final = 20
+UNIT_US: Final = 100
+POLL_S: Final = 1.0
+
+
+class Soak:
+    """One, from its first fault to its figures."""
+
+    def __init__(self, options: argparse.Namespace, running: Services, market: TrueMarket, rehearsal: Rehearsal) -> None:
+        self.violations: list[Violation] = []
+        self.faults = 0
+        self._options = options
+        self._services = running
+        self._market = market
+        self._rehearsal = rehearsal
+        self._follower = Follower(running.client)
+        self._checker = Checker(market.of, BOUNDS)
+        self._late: Counter[int] = Counter()
+        self._fault_ts = 0
+        self._random = random.Random(options.seed)
+
+    async def look(self) -> None:
+        """Check what has come since the last time."""
+        entries = await self._follower.more()
+        await self._market.more()  # after the tape: all that is on it has happened
+        self.note(list(self._checker.take(entries, self._follower.trimmed)))
+
+    def note(self, found: list[Violation]) -> None:
+        """Tell them as they are found."""
+        for violation in found[: max(0, SHOWN - len(self.violations))]:
+            tell(violation=str(violation))
+        self.violations += found
+
+    async def fail(self) -> None:
+        """Let something go wrong."""
+        venue = self._random.choice(VENUES)
+        text = f"{self._random.choice((*FAULTS, *ONLY.get(venue, ())))} venue={venue}"
+        self._fault_ts = time.time_ns()
+        self.faults += 1
+        tell(fault=text)
+        await self._rehearsal.set(text)
+
+    async def listen(self) -> None:
+        """Take the listener's word, while no fault is near; until cancelled."""
+        stream = self._services.processes["listener"].stdout
+        assert stream is not None
+        while line := await stream.readline():
+            told = json.loads(line)
+            if not 0 <= told["ts"] - self._fault_ts < CALM_S * 1e9:
+                self._late.update({int(units): count for units, count in told["late"].items()})
+
+    def done(self) -> None:
+        """At the end of the tape."""
+        self.note(self._checker.done())
+
+    @property
+    def checked(self) -> dict[str, int]:
+        """How much was looked at."""
+        return self._checker.checked
+
+    def late_us(self, share: float) -> int:
+        """Latency that this share of quotes stayed within."""
+        left = share * sum(self._late.values())
+        for units in sorted(self._late):
+            left -= self._late[units]
+            if left <= 0:
+                return (units + 1) * UNIT_US
+        return 0
+
+
+def tell(**what: object) -> None:
+    """To whoever watches."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {json.dumps(what)}\n")
+
+
+async def soak(options: argparse.Namespace) -> dict[str, Any]:
+    """Run it; the figures."""
+    with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as directory:
+        async with (
+            services(Path(directory), rate=options.rate, seed=options.seed) as running,
+            aiohttp.ClientSession(running.control) as http,
+        ):
+            return await _soaked(options, running, http)
+
+
+async def _soaked(options: argparse.Namespace, running: Services, http: aiohttp.ClientSession) -> dict[str, Any]:
+    market = TrueMarket(http, [(venue, name) for venue in VENUES for name in INSTRUMENTS])
+    one = Soak(options, running, market, Rehearsal(http))
+    await wait_until(lambda: running.client.exists(f"tape:cbbo:{INSTRUMENTS[0]}"), what="a consolidated quote", timeout_s=60)
+    listening = asyncio.create_task(one.listen(), name="listen")
+    started, seconds = time.monotonic(), options.minutes * 60
+    next_fault, frames = options.every, 0.0
+    warm: dict[str, float] = {}
+    async with aiohttp.ClientSession() as plain:
+        try:
+            frames_before = await running.frames(plain)
+            while (passed := time.monotonic() - started) < seconds and not running.ended:
+                begun = time.monotonic()
+                await one.look()
+                if passed >= next_fault and passed < seconds - CALM_S:
+                    next_fault += options.every
+                    await one.fail()
+                if not warm and passed >= min(WARM_S, seconds / 2):
+                    warm = await running.rss_mib()
+                await asyncio.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
+            frames = await running.frames(plain) - frames_before
+            await one.look()
+            one.done()
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening})
+    return {
+        **_figures(one, running.ended, warm, await running.rss_mib()),
+        "minutes": options.minutes,
+        "orders_per_s": options.rate,
+        "frames_per_s": round(frames / seconds),
+        "seed": options.seed,
+    }
+
+
+def _figures(one: Soak, ended: list[str], warm: dict[str, float], end: dict[str, float]) -> dict[str, Any]:
+    growth = {name: round(end[name] / warm[name], 3) for name in warm if warm[name] and end.get(name)}
+    p99 = one.late_us(0.99)
+    wrong = {
+        "violations": len(one.violations),
+        "ended": ended,
+        "grown": [name for name, ratio in growth.items() if ratio > GROWTH],
+        "late": p99 > P99_US,
+    }
+    return {
+        "soak": "ok" if not any(wrong.values()) else "failed",
+        **wrong,
+        "faults": one.faults,
+        "checked": one.checked,
+        "by_rule": dict(Counter(violation.what for violation in one.violations)),
+        "latency_us": {"p50": one.late_us(0.5), "p99": p99, "p999": one.late_us(0.999)},
+        "rss_mib": {name: [round(warm.get(name, 0), 1), round(end[name], 1)] for name in end},
+        "rss_ratio": growth,
+    }
+
+
+def main() -> int:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--rate", type=float, default=2_000.0, help="orders a second, over all venues")
+    parser.add_argument("--every", type=float, default=20.0, help="seconds from one fault to the next")
+    parser.add_argument("--seed", type=int, default=1, help="of the market and of the choice of faults")
+    figures = asyncio.run(soak(parser.parse_args()))
+    sys.stdout.write(json.dumps(figures) + "\n")
+    return 0 if figures["soak"] == "ok" else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,174 @@
+"""What a rehearsal takes: a server of its own, simulated venues, and the services on them, each a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import aiohttp
+import msgspec
+from redis.asyncio import Redis
+
+from crosstape_simulator.faults import parse
+from crosstape_simulator.listings import default_listings
+from crosstape_simulator.service import Simulator, simulator
+from crosstape_simulator.spec import VENUES, SimulatorSpec
+from tests.chaos.checker import Bounds, Checker
+from tests.chaos.rehearsal import Rehearsal
+from tests.chaos.tape import Follower
+from tests.chaos.true_market import TrueMarket
+from tests.chaos.violations import Violation
+from tests.engines import Embedded
+
+INSTRUMENTS: Final = ("BTC-USDT", "ETH-USDT")
+KINDS: Final = ("trade", "quote", "book", "delta", "status")
+RATE: Final = 120.0
+"""Orders a second, over all venues."""
+
+STOP_S: Final = 30.0
+SETTINGS: Final = """\
+[bus]
+url = "{url}"
+backoff_s = 0.2
+[run]
+dir = "{directory}"
+[telemetry]
+http_enabled = false
+log_level = "warning"
+"""
+VENUE: Final = """\
+[venues.{name}]
+instruments = {instruments}
+kinds = {kinds}
+ws_url = {ws_url}
+rest_url = {rest_url}
+stale_s = 5.0
+stale_min_s = 3.0
+silence_s = 3.0
+ack_timeout_s = 2.0
+rest_timeout_s = 2.0
+connect_timeout_s = 3.0
+backoff_min_s = 0.1
+backoff_max_s = 0.5
+"""
+"""Quick to suspect, for a suite that has ten minutes."""
+
+
+class Stand:
+    """Made by `standing`."""
+
+    def __init__(self, server: Embedded, client: Redis, made: Simulator, http: aiohttp.ClientSession, directory: Path) -> None:
+        self.server = server
+        self.client = client
+        self.rehearsal = Rehearsal(http)
+        self.venues = made.spec.venues
+        self.market = TrueMarket(http, [(venue, name) for venue in self.venues for name in INSTRUMENTS])
+        self._directory = directory
+        self._processes: list[Process] = []
+
+    async def start(self, *command: str, **variables: str) -> Process:
+        """One of our services; ended with the stand."""
+        with (self._directory / f"{command[0]}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "crosstape_cli", *command, "--settings", str(self._directory / "settings.toml")),
+                env=_environ(variables),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._processes.append(process)
+        return process
+
+    async def connectors(self, **variables: str) -> dict[str, Process]:
+        """One for each venue."""
+        return {venue: await self.start("connector", "--venue", venue, **variables) for venue in self.venues}
+
+    async def stop(self) -> None:
+        """All that still run."""
+        running = [process for process in self._processes if process.returncode is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                await asyncio.wait_for(process.wait(), STOP_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    async def violations(
+        self, bounds: Bounds, *, venue: str = "", begun: Mapping[tuple[str, str], int] = MappingProxyType({})
+    ) -> list[Violation]:
+        """Of all that is on the tape now, or of a venue's part. `begun`: first trades that are known to have been there once."""
+        checker = Checker({key: true for key, true in self.market.of.items() if venue in ("", key[0])}, bounds)
+        for key, number in begun.items():
+            checker.trades[key].begins_at(number)
+        follower = Follower(self.client)
+        entries = [entry for entry in await follower.more() if venue in ("", entry.event.venue)]
+        await self.market.more()  # after the tape: all that is on it has happened
+        return [*checker.take(entries, follower.trimmed), *checker.done()]
+
+
+@asynccontextmanager
+async def standing(
+    directory: Path, *, faults: Sequence[str] = (), venues: Sequence[str] = VENUES, persist: bool = False, rate: float = RATE
+) -> AsyncIterator[Stand]:
+    """A server and venues, with faults from the start; services are started by the test."""
+    listings = {
+        venue: tuple(listing for listing in default_listings(venue) if f"{listing.base}-{listing.quote}" in INSTRUMENTS) for venue in venues
+    }
+    spec = SimulatorSpec(
+        venues=tuple(venues), rate=rate, listings=listings, faults=tuple(parse.from_text(text) for text in faults), control_port=0
+    )
+    options = {"appendfsync": "always"} if persist else {}
+    server = Embedded(directory, persist=persist, options=options)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.stop)
+        await server.start()
+        made = await stack.enter_async_context(simulator(spec))
+        assert made.control is not None
+        http = await stack.enter_async_context(aiohttp.ClientSession(made.control.url))
+        client = await stack.enter_async_context(Redis.from_url(server.url))
+        _write_settings(directory, server.url, made)
+        stand = Stand(server, client, made, http, directory)
+        stack.push_async_callback(stand.stop)
+        yield stand
+
+
+def _write_settings(directory: Path, url: str, made: Simulator) -> None:
+    parts = [SETTINGS.format(url=url, directory=directory)]
+    for name in VENUES:
+        if name not in made.spec.venues:
+            parts.append(f"[venues.{name}]\nenabled = false\n")
+            continue
+        parts.append(
+            VENUE.format(
+                name=name,
+                instruments=msgspec.json.encode(INSTRUMENTS).decode(),
+                kinds=msgspec.json.encode(KINDS).decode(),
+                ws_url=_toml(made.ws_url[name]),
+                rest_url=_toml(made.rest_url[name]),
+            )
+        )
+    (directory / "settings.toml").write_text("".join(parts))
+
+
+def _toml(value: str | dict[str, str]) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if len(set(value.values())) == 1:
+        return _toml(next(iter(value.values())))  # one address for all endpoints
+    return "{ " + ", ".join(f'{key} = "{url}"' for key, url in value.items()) + " }"
+
+
+def _environ(changes: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without settings of whoever runs the tests."""
+    found = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTAPE_")}
+    return found | {"PYTHONPATH": os.pathsep.join(sys.path)} | dict(changes)

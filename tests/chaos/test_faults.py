@@ -1,0 +1,70 @@
+"""Every fault on every venue that has it: it is told, it is survived, and the tape is right throughout.
+
+One rehearsal is of all venues at once, because starting services takes longer than most faults; each venue's part is a test of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from crosstape_simulator.faults.table import ABSENT, FAULTS
+from crosstape_simulator.spec import VENUES
+from tests.chaos.cases import CASES, KNOWN, Case
+from tests.chaos.rehearse import rehearse
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+
+
+class WrongError(AssertionError):
+    """What a rehearsal found."""
+
+
+class Rehearsals:
+    """Each is held once, when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, dict[str, list[str]]] = {}
+
+    def of(self, case: Case) -> dict[str, list[str]]:
+        """What is wrong, by venue."""
+        if case.name not in self._held:
+            self._held[case.name] = asyncio.run(rehearse(case))
+        return self._held[case.name]
+
+
+@pytest.fixture(scope="module")
+def rehearsals() -> Rehearsals:
+    """Of this run."""
+    return Rehearsals()
+
+
+def _parts() -> list[object]:
+    return [
+        pytest.param(
+            case,
+            venue,
+            id=f"{case.name.replace(' ', '-')}-{venue}",
+            marks=pytest.mark.xfail(strict=True, raises=WrongError, reason=KNOWN[case.name, venue]) if (case.name, venue) in KNOWN else (),
+        )
+        for case in CASES
+        for venue in case.venues
+    ]
+
+
+@pytest.mark.parametrize(("case", "venue"), _parts())
+def test_the_tape_is_right_whatever_a_venue_does(case: Case, venue: str, rehearsals: Rehearsals) -> None:
+    """What is wrong is told while it is, everything is live again afterwards, and the checker finds nothing."""
+    wrong = rehearsals.of(case)[venue]
+    if wrong:
+        raise WrongError("\n".join([f"{len(wrong)} things are wrong", *wrong[:20]]))
+
+
+def test_every_fault_is_rehearsed_on_every_venue_that_has_it() -> None:
+    """And what is known not to hold is among them."""
+    rehearsed = {(fault.split()[0], venue) for case in CASES for fault in case.faults for venue in case.venues}
+    there = {(name, venue) for name, cls in FAULTS.items() for venue in VENUES if (cls, venue) not in ABSENT}
+
+    assert rehearsed == there
+    assert KNOWN.keys() <= {(case.name, venue) for case in CASES for venue in case.venues}

@@ -1,0 +1,92 @@
+"""Our own processes fail: killed, or stopped for so long that another has taken their place."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from crosstape_schemas import Cbbo, Gap, GapCause
+from crosstape_simulator.spec import VENUES
+from tests.chaos.checker import Bounds
+from tests.chaos.stand import INSTRUMENTS, Stand, standing
+from tests.chaos.tape import Follower
+from tests.chaos.test_server import alive
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+
+AGAIN_S = 60.0
+
+
+async def quoted(stand: Stand) -> dict[str, list[Cbbo]]:
+    """All consolidated quotes on the tape, by instrument."""
+    found: dict[str, list[Cbbo]] = {name: [] for name in INSTRUMENTS}
+    for entry in await Follower(stand.client).more():
+        if isinstance(entry.event, Cbbo):
+            found[entry.event.instrument].append(entry.event)
+    return found
+
+
+async def quotes_of(stand: Stand, epochs: int) -> None:
+    """Wait until the newest consolidated quotes are of all venues, and so many aggregators have quoted."""
+
+    async def so() -> bool:
+        return all(
+            bool(quotes) and quotes[-1].venues == len(VENUES) and len({quote.epoch for quote in quotes}) == epochs
+            for quotes in (await quoted(stand)).values()
+        )
+
+    await wait_until(so, what=f"quotes of {epochs} epochs", timeout_s=AGAIN_S)
+
+
+async def test_killed_connectors_leave_gaps_that_count(short_path: Path) -> None:
+    """All three at once; their successors go on behind the last trade on the tape."""
+    async with standing(short_path) as stand:
+        killed = await stand.connectors()
+        await alive(stand, 0)
+        for process in killed.values():
+            process.kill()
+            await process.wait()
+        await stand.connectors()
+        await alive(stand, time.time_ns())
+
+        assert await stand.violations(Bounds()) == []
+        gaps = [entry.event for entry in await Follower(stand.client).more() if isinstance(entry.event, Gap)]
+        assert {gap.cause for gap in gaps} <= {GapCause.DISCONNECT}
+        assert {gap.venue for gap in gaps if gap.kind == "trade"} >= {"binance", "coinbase"}
+
+
+async def test_a_killed_aggregator_is_replaced(short_path: Path) -> None:
+    """By the one that stands by: every quote of either can be taken apart, and none of the first comes after one of the second."""
+    async with standing(short_path) as stand:
+        await stand.connectors()
+        first = await stand.start("aggregator")
+        await quotes_of(stand, 1)
+        await stand.start("aggregator")
+        first.kill()
+        await first.wait()
+        await quotes_of(stand, 2)
+
+        assert await stand.violations(Bounds()) == []
+
+
+async def test_an_aggregator_that_wakes_up_too_late_is_refused(short_path: Path) -> None:
+    """Its epoch does not come back."""
+    async with standing(short_path) as stand:
+        await stand.connectors()
+        first = await stand.start("aggregator")
+        await quotes_of(stand, 1)
+        await stand.start("aggregator")
+        first.send_signal(signal.SIGSTOP)
+        await quotes_of(stand, 2)
+        woken = {name: len(quotes) for name, quotes in (await quoted(stand)).items()}
+        first.send_signal(signal.SIGCONT)
+
+        async def more() -> bool:
+            return all(len(quotes) > woken[name] + 20 for name, quotes in (await quoted(stand)).items())
+
+        await wait_until(more, what="quotes go on", timeout_s=AGAIN_S)
+        assert await stand.violations(Bounds()) == []

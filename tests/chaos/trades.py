@@ -1,0 +1,95 @@
+"""The rule of trades: from the first on the tape on, each of the market is there exactly once, as it was, or a published `gap` tells it.
+
+The venues number each instrument's trades without a hole, so there is always one that must come next. A gap says that so many of the next
+are missing; it is read before the trades that were received at its `to_ts` or later, or, where a trade is not the next without it, since
+its `from_ts`. A trade that is not the next, though no gap told of those between, is a hole; one that a gap told as missing must be marked
+`backfilled` when it comes after all, or the gap told too much; any other is one too many. What a gap tells as missing must have happened
+between its `from_ts`, less what it takes to get here, and `to_ts`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from crosstape_schemas import Gap, Trade
+from tests.chaos.true_market import TrueInstrument
+from tests.chaos.violations import Violation
+
+UNIT_NS: Final = {"binance": 1_000_000}
+"""In what a venue tells times; the others in µs."""
+
+
+class Trades:
+    """One instrument of one venue."""
+
+    def __init__(self, true: TrueInstrument, *, transit_ns: int, skews_ns: Collection[int]) -> None:
+        """`transit_ns`: how long a trade may be under way; `skews_ns`: how wrong the venue's clock may be, 0 among them."""
+        self._true = true
+        self._where = f"trades of {true.instrument} at {true.venue}"
+        self._transit_ns = transit_ns
+        self._skews_ns = skews_ns
+        self._next = 0
+        self._told: set[int] = set()  # ids that gaps told as missing, and that have not come
+        self._gaps: deque[Gap] = deque()  # not read yet: nothing has been received since
+
+    def begins_at(self, number: int) -> None:
+        """The tape is known to have begun with this trade, whether it is still there or not."""
+        self._next = self._next or number
+
+    def gap(self, gap: Gap) -> None:
+        """One of this instrument's trades; before the trades that follow it."""
+        self._gaps.append(gap)
+
+    def take(self, trade: Trade) -> Iterator[Violation]:
+        """The next on the tape."""
+        number = int(trade.trade_id)
+        where = f"{self._where}, id {number}"
+        yield from self._compare(trade, number, where)
+        while self._gaps and self._gaps[0].to_ts <= trade.received_ts:
+            yield from self._apply(self._gaps.popleft())
+        while self._next and number > self._next and self._gaps and self._gaps[0].from_ts <= trade.received_ts:
+            yield from self._apply(self._gaps.popleft())  # it ends later than it had to
+        if not self._next:
+            self._next = number
+        if number in self._told:
+            self._told.remove(number)
+            if not trade.backfilled:
+                yield Violation("a gap tells too much", where, "missing, or backfilled", "there, as if nothing had been")
+        elif number < self._next:
+            yield Violation("a trade is there again", where, "once", "more than once")
+        elif number > self._next:
+            yield Violation(
+                "trades are missing", where, f"{number - self._next} told by gaps", f"{self._next} to {number - 1} are not told"
+            )
+        self._next = max(self._next, number + 1)
+
+    def _apply(self, gap: Gap) -> Iterator[Violation]:
+        where = f"{self._where}, to_ts {gap.to_ts}"
+        if gap.missed is None:
+            yield Violation("a gap does not count", where, "a number", None)
+            return
+        if not self._next:
+            return  # of before the tape
+        missing = range(self._next, self._next + gap.missed)
+        self._told.update(missing)
+        self._next = missing.stop
+        for number in missing:
+            true = self._true.trades.get(number)
+            if true is None or not gap.from_ts - self._transit_ns <= true.ts <= gap.to_ts:
+                happened = "never" if true is None else true.ts
+                yield Violation("a missing trade lies outside its gap", f"{where}: {number}", (gap.from_ts, gap.to_ts), happened)
+
+    def _compare(self, trade: Trade, number: int, where: str) -> Iterator[Violation]:
+        true = self._true.trades.get(number)
+        if true is None:
+            yield Violation("a trade never was", where, "none", trade.price)
+            return
+        if (trade.price, trade.size, trade.taker) != (true.price, true.size, true.taker):
+            said = (trade.price, trade.size, trade.taker)
+            yield Violation("a trade is not as it was", where, (true.price, true.size, true.taker), said)
+        unit = UNIT_NS.get(self._true.venue, 1_000)
+        times = [(true.ts + skew) // unit * unit for skew in self._skews_ns]
+        if trade.venue_ts not in times:
+            yield Violation("a trade has another time", where, times, trade.venue_ts)

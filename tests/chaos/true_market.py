@@ -1,0 +1,153 @@
+"""The market as it truly was, asked of the simulator by HTTP: its trades, and each book as it stood after each of its moves."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+
+from crosstape_schemas import Level, Side
+
+DEPTH: Final = 10
+"""Levels a side that are remembered of each moment: as many as a `book` on the tape shows."""
+
+KEPT: Final = 40_000
+"""Moments, and trades, that are remembered of each instrument."""
+
+
+class TrueTrade(NamedTuple):
+    """One execution in the market. `ts`: when, ns."""
+
+    id: int
+    ts: int
+    price: Decimal
+    size: Decimal
+    taker: Side
+
+
+class Moment(NamedTuple):
+    """A book from `ts` (ns) on, until the next moment. `number`: the venue's own of its newest change, where it has one."""
+
+    ts: int
+    number: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
+    @property
+    def top(self) -> tuple[Level, Level]:
+        """Best bid and ask."""
+        return self.bids[0], self.asks[0]
+
+
+class TrueBook:
+    """One side of a book, by the simplest means. `sign`: 1 asks, -1 bids."""
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._keys: list[Decimal] = []
+        self._sizes: dict[Decimal, Decimal] = {}
+
+    def apply(self, levels: Iterable[Iterable[str]]) -> None:
+        """Set sizes; zero removes."""
+        for price, size in levels:
+            key, lots = Decimal(price) * self._sign, Decimal(size)
+            if not lots:
+                if self._sizes.pop(key, None) is not None:
+                    del self._keys[bisect_left(self._keys, key)]
+                continue
+            if key not in self._sizes:
+                insort(self._keys, key)
+            self._sizes[key] = lots
+
+    def best(self) -> tuple[Level, ...]:
+        """The best levels, best first."""
+        return tuple((key * self._sign, self._sizes[key]) for key in self._keys[:DEPTH])
+
+
+class TrueInstrument:
+    """One instrument of one venue, as far as it has been asked for."""
+
+    def __init__(self, venue: str, instrument: str) -> None:
+        self.venue = venue
+        self.instrument = instrument
+        self.trades: dict[int, TrueTrade] = {}
+        """By id, ascending, without a hole."""
+        self.moments: list[Moment] = []
+        """Ascending in time and number."""
+        self.dropped = 0
+        """Moments forgotten before the first of these."""
+        self._moves = 0
+        self._bids, self._asks = TrueBook(-1), TrueBook(1)
+
+    def learn_trades(self, rows: Iterable[dict[str, Any]]) -> None:
+        """From an answer of `/truth/trades`."""
+        for row in rows:
+            self.trades[row["id"]] = TrueTrade(row["id"], row["ts"], Decimal(row["price"]), Decimal(row["size"]), Side(row["taker"]))
+        for number in list(self.trades)[: max(0, len(self.trades) - KEPT)]:
+            del self.trades[number]
+
+    def learn_moves(self, answer: dict[str, Any]) -> None:
+        """From an answer of `/truth/moves`."""
+        if (start := answer.get("start")) is not None:
+            self._moves = answer["first"]
+            self._move(start)
+        for move in answer["moves"]:
+            assert move["index"] == self._moves + 1, "the simulator has forgotten moves that were not asked for in time"
+            self._moves = move["index"]
+            self._move(move)
+        if len(self.moments) > 2 * KEPT:
+            self.dropped += len(self.moments) - KEPT
+            del self.moments[:-KEPT]
+
+    def _move(self, row: dict[str, Any]) -> None:
+        self._bids.apply(row["bids"])
+        self._asks.apply(row["asks"])
+        self.moments.append(Moment(row["ts"], row["number"] or 0, self._bids.best(), self._asks.best()))
+
+    @property
+    def moves(self) -> int | None:
+        """What to ask for moves after; None: for all."""
+        return self._moves if self.moments else None
+
+    def at_number(self, number: int) -> int | None:
+        """Index of the moment that shows exactly the changes up to this number; None: it is not of the numbers that are known."""
+        if number < self.moments[0].number:
+            return None
+        return bisect_right(self.moments, number, key=lambda moment: moment.number) - 1
+
+    def within(self, first_ts: int, last_ts: int) -> range:
+        """Indexes of the moments that lasted at some time between these, both included."""
+        first = bisect_right(self.moments, first_ts, key=lambda moment: moment.ts) - 1
+        last = bisect_right(self.moments, last_ts, key=lambda moment: moment.ts)
+        return range(max(0, first), last)
+
+    def next_top(self, index: int) -> int | None:
+        """When the best prices next differed from those of this moment, ns; None: they have not."""
+        top = self.moments[index].top
+        return next((self.moments[after].ts for after in range(index + 1, len(self.moments)) if self.moments[after].top != top), None)
+
+
+class TrueMarket:
+    """All instruments that are to be checked. `more` brings them up to now."""
+
+    def __init__(self, http: aiohttp.ClientSession, instruments: Iterable[tuple[str, str]]) -> None:
+        """`http`: of the control endpoint. `instruments`: (venue, our name)."""
+        self.of = {(venue, name): TrueInstrument(venue, name) for venue, name in instruments}
+        self._http = http
+
+    async def more(self) -> None:
+        """Ask for what has happened since the last time."""
+        for one in self.of.values():
+            where = {"venue": one.venue, "instrument": one.instrument}
+            after = next(reversed(one.trades), 0)
+            one.learn_trades((await self._ask("/truth/trades", {**where, "after": str(after), "limit": str(KEPT)}))["trades"])
+            moves = {} if one.moves is None else {"after": str(one.moves)}
+            one.learn_moves(await self._ask("/truth/moves", {**where, **moves, "limit": str(KEPT)}))
+
+    async def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+        async with self._http.get(path, params=query, raise_for_status=True) as answer:
+            found: dict[str, Any] = await answer.json()
+            return found

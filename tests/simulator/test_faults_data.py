@@ -139,8 +139,12 @@ async def test_delayed_updates_come_later_in_order(feed: Feed) -> None:
         running = one.set("delay by=1.5")
         seen = await one.flow()
         assert not books(seen, feed)
-        await wait_until(lambda: one.made.counters(feed.venue).frames >= len(subscribed) + len(sound), what="all have come")
-        seen += await one.sent()
+
+        async def all_here() -> bool:
+            seen.extend(await one.sent())
+            return len(seen) >= len(sound)
+
+        await wait_until(all_here, what="all have come")
         assert running.acted == len(books(sound, feed))
         assert sorted(unnumbered(seen)) == sorted(unnumbered(sound))
         for of_book in (True, False):

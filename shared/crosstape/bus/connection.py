@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -59,11 +59,23 @@ async def drop_idle_connections(client: Client) -> None:
             await client.connection_pool.disconnect(inuse_connections=False)
 
 
+@contextlib.contextmanager
+def closed_meanwhile() -> Iterator[None]:
+    """A connection that the server closes while redis-py writes to it is lost like any other, though uvloop calls that a `RuntimeError`."""
+    try:
+        yield
+    except RuntimeError as exc:
+        if "handler is closed" not in str(exc):
+            raise
+        raise ConnectionError("the connection was closed meanwhile") from exc
+
+
 async def ask(client: Client, *args: Any, **options: Any) -> Any:
     """What the server answers to a command, or one of `UNAVAILABLE`."""
     execute: Any = client.execute_command
     try:
-        return await execute(*args, **options)
+        with closed_meanwhile():
+            return await execute(*args, **options)
     except AttributeError as exc:
         # redis-py 8.1: a cluster client that finds the cluster down closes the connections that others are using
         if isinstance(client, RedisCluster):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from crosstape.bus import Client
+from crosstape.bus.connection import ask
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_schemas import Keys
 
@@ -36,15 +37,14 @@ class Discovery:
 
     async def refresh(self) -> list[Found]:
         """What was not there before. Raises what the client raises when the server does not answer."""
-        execute: Any = self._client.execute_command
         whole = self._turn % WHOLE_EVERY == 0
         names: set[str] = set()
         sizes: dict[int, int] = {}
         for partition in range(self._keys.partitions):
             registry = self._keys.registry(partition)
-            size = await execute("SCARD", registry)
+            size = await ask(self._client, "SCARD", registry)
             if whole or size != self._sizes.get(partition):
-                names |= {name.decode(errors="replace") for name in await execute("SMEMBERS", registry)}
+                names |= {name.decode(errors="replace") for name in await ask(self._client, "SMEMBERS", registry)}
                 sizes[partition] = size
         found = [one for name in sorted(names - self._known) if (one := self._wanted(name)) is not None]
         self._known |= names  # not before all have answered: what is known is not found again

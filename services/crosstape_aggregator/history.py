@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from crosstape.bus import Client, Mark, Position, Start
-from crosstape.bus.connection import ask_raw
+from crosstape.bus.connection import ask, ask_raw
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.vwap import AHEAD_S
 
@@ -90,8 +90,7 @@ async def extents(client: Client, streams: Sequence[str]) -> list[Extent]:
 
 async def _extent(client: Client, stream: str) -> Extent:
     key = stream.encode()
-    execute: Any = client.execute_command
-    if await execute("TYPE", stream) != b"stream":
+    if await ask(client, "TYPE", stream) != b"stream":
         return Extent(None, None)
     first = await ask_raw(client, "XRANGE", key, "-", "+", "COUNT", 1, key=key)
     last = await ask_raw(client, "XREVRANGE", key, "+", "-", "COUNT", 1, key=key)

@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
-from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.connection import UNAVAILABLE, ask
 from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.prometheus import PrometheusReaderMetrics
 from crosstape.settings import Settings
@@ -158,10 +158,9 @@ class Aggregator:
         """Take the venues' signs of life, before the quotes that they keep alive, and the checkpoint. What is wrong, if the bus did not
         answer.
         """
-        execute: Any = self._client.execute_command
         try:
             async with asyncio.timeout(LOST_S):
-                values: list[bytes] = await execute("HVALS", self._keys.last("status", VENUE_WIDE))
+                values: list[bytes] = await ask(self._client, "HVALS", self._keys.last("status", VENUE_WIDE))
             if self._past.checkpoints is not None:
                 await self._past.checkpoints.load()
         except UNAVAILABLE as exc:

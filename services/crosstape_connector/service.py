@@ -25,6 +25,7 @@ from crosstape.settings import Settings, VenueSettings
 from crosstape.settings_changes import changes
 from crosstape_connector import instruments, plan
 from crosstape_connector.capture import Capture
+from crosstape_connector.desk import Desk, paces
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import REMOVED, Feeds
 from crosstape_connector.instruments import Cache, Listing, Selection
@@ -32,7 +33,6 @@ from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Re
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
-from crosstape_connector.session import Desk, paces
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find

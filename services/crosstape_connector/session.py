@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
-import aiohttp
 import structlog
-from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMsgType
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType
 from aiohttp.http import WSMessageNoDecodeText
 
-from crosstape.settings import VenueSettings
-from crosstape_connector import plan
-from crosstape_connector.capture import Capture
+from crosstape_connector import plan, stalls
+from crosstape_connector.desk import Desk
 from crosstape_connector.errors import (
     FRAME_ERRORS,
     BinaryFrame,
-    ConnectFailed,
     ConnectionLost,
     FeedError,
     OversizedFrame,
     frame_error_kind,
 )
-from crosstape_connector.feeds import FeedRecord, Feeds
-from crosstape_connector.metrics import SAMPLE, Counters, Outlet
+from crosstape_connector.metrics import SAMPLE
 from crosstape_connector.pacing import Pacer
-from crosstape_connector.plan import Connection, Feed, Topic
-from crosstape_connector.rest import retry_after
+from crosstape_connector.plan import Connection, Topic
+from crosstape_connector.sockets import Sender, Silence, Socket, connect
 from crosstape_connector.standby import Standby
 from crosstape_connector.subscriptions import ATTEMPTS, Subscriptions, TopicState
-from crosstape_connector.venue import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Venue
-from crosstape_connector.watchdog import Watchdog
+from crosstape_connector.venue import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate
 from crosstape_schemas import Event
 
-CLOSE_S: Final = 2.0
 HARD_LIMIT: Final = 4
 """A frame so many times as large as its endpoint allows is not read to its end: the session ends instead."""
 
@@ -53,49 +46,7 @@ COMPLAINTS: Final = 20
 INTERNAL: Final = "internal"
 """The kind of a frame that met a fault of ours."""
 
-Socket: TypeAlias = ClientWebSocketResponse[Literal[False]]
-"""One whose text frames come as bytes."""
-
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What all connections of a venue share."""
-
-    venue: Venue
-    settings: VenueSettings
-    feeds: Feeds
-    outlet: Outlet
-    counters: Counters
-    http: aiohttp.ClientSession
-    urls: Mapping[str, str]
-    """Endpoint → its address."""
-    watchdog: Watchdog
-    resync: Callable[[], None]
-    """Called when `feeds.requests` has something."""
-    flow: Callable[[], Awaitable[None]]
-    """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
-    capture: Capture | None
-    paces: Mapping[str, Pacer]
-    """Of messages to endpoints that count those of all connections together; see `paces`."""
-
-    def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
-        """Topic → the feeds that it brings."""
-        place: dict[str, tuple[str, str]] = {}
-        for endpoint in self.venue.endpoints:
-            for kind, channel in endpoint.channels.items():
-                place.setdefault(kind, (endpoint.name, channel))
-        records = {(record.kind, record.symbol): record for record in self.feeds.feeds.values()}
-        return {
-            topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
-            for topic in topics
-        }
-
-
-def paces(venue: Venue) -> dict[str, Pacer]:
-    """Endpoint → what paces all its connections, where they have one limit between them."""
-    return {one.name: Pacer.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}
 
 
 class Session:
@@ -136,7 +87,9 @@ class Session:
         """Until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
         url = self._desk.urls[self._endpoint.name]
         self._counters.connects += 1
-        socket = await self._connect(url)
+        socket = await connect(
+            self._desk.http, url, timeout_s=self._desk.settings.connect_timeout_s, max_bytes=HARD_LIMIT * self._endpoint.max_frame_bytes
+        )
         reason = "stopped"
         try:
             self._begin(url)
@@ -207,24 +160,6 @@ class Session:
             for record in records[:1]
         ]
 
-    async def _connect(self, url: str) -> Socket:
-        try:
-            async with asyncio.timeout(self._desk.settings.connect_timeout_s):
-                return await self._desk.http.ws_connect(
-                    url,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-                    max_msg_size=HARD_LIMIT * self._endpoint.max_frame_bytes,
-                    decode_text=False,
-                    autoping=False,  # a ping of the venue's proves that it lives, so we want to see it
-                    autoclose=False,
-                )
-        except aiohttp.WSServerHandshakeError as exc:
-            raise ConnectFailed(f"HTTP {exc.status}", retry_after(exc.headers or {}, time.time())) from exc
-        except TimeoutError as exc:
-            raise ConnectFailed(f"no connection within {self._desk.settings.connect_timeout_s:g} s") from exc
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise ConnectFailed(str(exc) or type(exc).__name__) from exc
-
     def _begin(self, url: str) -> None:
         self.open = True
         self._counters.connections += 1
@@ -245,18 +180,19 @@ class Session:
             self._desk.outlet.put(feeds.rejected(topic, reason, now))
 
     async def _converse(self, socket: Socket) -> None:
+        sender = Sender(socket, self.number, pacer=self._pacer, capture=self._desk.capture)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write(socket), name=f"write.{self.number}")
-                tasks.create_task(self._watch(socket), name=f"watch.{self.number}")
-                await self._read(socket)
+                tasks.create_task(self._write(sender), name=f"write.{self.number}")
+                tasks.create_task(self._watch(sender), name=f"watch.{self.number}")
+                await self._read(socket, sender)
         except BaseExceptionGroup as group:
             lost, rest = group.split(FeedError)
             if rest is not None or lost is None:
                 raise
             raise _leaf(lost) from None
 
-    async def _read(self, socket: Socket) -> None:
+    async def _read(self, socket: Socket, sender: Sender) -> None:
         """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
         desk, counters, capture = self._desk, self._counters, self._desk.capture
         parse = self._endpoint.parser(self._symbols)
@@ -269,7 +205,7 @@ class Session:
             message = await receive()
             received_ts = self._heard_ts = now_ns()
             if message.type is not text:
-                await self._other(socket, message, received_ts)
+                await self._other(sender, message, received_ts)
                 continue
             data: bytes = message.data
             counters.frames += 1
@@ -281,7 +217,7 @@ class Session:
                 for output in parse(data, received_ts):
                     take = takers.get(output.__class__)
                     if take is None:
-                        await self._control(socket, output)
+                        await self._control(sender, output)
                     elif self._standby is None:
                         events = take(output)
                         put(events)
@@ -306,12 +242,11 @@ class Session:
                     await desk.flow()
                     self._holding_back = False
 
-    async def _other(self, socket: Socket, message: WSMessageNoDecodeText, received_ts: int) -> None:
+    async def _other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> None:
         """All that is not a text frame. Raises `ConnectionLost` where it is the end."""
         match message.type:
             case WSMsgType.PING:
-                self._pacer.spend(time.monotonic())  # venues count it among our messages
-                await self._sending(socket.pong(message.data))
+                await sender.pong(message.data)
             case WSMsgType.PONG:
                 pass
             case WSMsgType.BINARY:
@@ -328,7 +263,7 @@ class Session:
             case _:
                 raise ConnectionLost("the connection broke")
 
-    async def _control(self, socket: Socket, output: Output) -> None:
+    async def _control(self, sender: Sender, output: Output) -> None:
         """Word about the session itself."""
         match output:
             case Ack():
@@ -338,8 +273,7 @@ class Session:
             case Heartbeat():
                 self._counters.heartbeats += 1
             case Reply(data=data):
-                self._pacer.spend(time.monotonic())
-                await self._send(socket, data)
+                await sender.send_now(data)
             case Rotate(reason=reason):
                 if not self.rotate.done():
                     self._log.info("session.rotating", reason=reason)
@@ -382,53 +316,33 @@ class Session:
             trace = exc if kind == INTERNAL else None
             self._log.warning("frame.bad", kind=kind, error=str(exc), size=len(data), head=repr(data[:HEAD]), exc_info=trace)
 
-    async def _write(self, socket: Socket) -> None:
+    async def _write(self, sender: Sender) -> None:
         """The greeting, then subscriptions as they are due, all within the endpoint's limit."""
         for data in self._endpoint.greeting:
-            await self._turn()
-            await self._send(socket, data)
+            await sender.turn()
+            await sender.send(data)
         while True:
             ask = self.subscriptions.take()
             if ask is None:
                 self._wake.clear()
                 await self._wake.wait()  # until something is to be asked; the connection's end cancels this
                 continue
-            await self._turn()
-            self.subscriptions.sent(ask, time.monotonic(), time.time_ns())  # before it is: the answer may be here when `_send` returns
+            await sender.turn()
+            self.subscriptions.sent(ask, time.monotonic(), time.time_ns())  # before it is: the answer may be here when `send` returns
             form = self._endpoint.unsubscribe if ask.unsubscribe else self._endpoint.subscribe
-            await self._send(socket, form(ask.request))
+            await sender.send(form(ask.request))
 
-    async def _turn(self) -> None:
-        if (pause := self._pacer.reserve(time.monotonic())) > 0:
-            await asyncio.sleep(pause)
-
-    async def _send(self, socket: Socket, data: bytes) -> None:
-        if self._desk.capture is not None:
-            self._desk.capture.frame_out(time.time_ns(), self.number, data)
-        await self._sending(socket.send_frame(data, WSMsgType.TEXT))
-
-    async def _sending(self, sending: Awaitable[None]) -> None:
-        """Has no timeout: a venue that does not read is found out by `_watch` when it does not speak either."""
-        try:
-            await sending
-        except (aiohttp.ClientError, OSError) as exc:
-            raise ConnectionLost(f"sending failed: {exc}") from exc
-
-    async def _watch(self, socket: Socket) -> None:
+    async def _watch(self, sender: Sender) -> None:
         """Silence, unanswered requests, stopped feeds, our pings: what is due by the clock and not by a frame."""
         settings, endpoint = self._desk.settings, self._endpoint
         silence_s = settings.silence_s or endpoint.silence_s
         poll_s = min(POLL_S, silence_s / 4, settings.ack_timeout_s / 4, settings.stale_min_s / 4)
-        silent_s, heard_ts = 0.0, self._heard_ts
-        looked_at = pinged_at = before = time.monotonic()
+        looked_at = pinged_at = time.monotonic()
+        silence = Silence(poll_s, looked_at, self._heard_ts)
         while True:
             await asyncio.sleep(poll_s)
             now = time.monotonic()
-            # Not the clock alone: a process that was stopped for a minute finds its frames waiting, and must read them first.
-            is_silent = heard_ts == self._heard_ts and not self._holding_back
-            silent_s = silent_s + min(now - before, 2 * poll_s) if is_silent else 0.0
-            before, heard_ts = now, self._heard_ts
-            if silent_s > silence_s:
+            if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
                 raise ConnectionLost(f"no frame for {silence_s:g} s")
             self._chase(now)
             if now - looked_at >= min(1.0, settings.stale_min_s / 4):
@@ -436,8 +350,7 @@ class Session:
                 self._look_after_feeds()
             if endpoint.ping is not None and now - pinged_at >= endpoint.ping_s:
                 pinged_at = now
-                self._pacer.spend(now)
-                await self._send(socket, endpoint.ping(self.subscriptions.next_id()))
+                await sender.send_now(endpoint.ping(self.subscriptions.next_id()))
 
     def _chase(self, now: float) -> None:
         """Ask again what was not answered. Raises `ConnectionLost` when that was the last time."""
@@ -457,32 +370,15 @@ class Session:
         return any(record.received_ts > since_ts for record in self._records[topic])
 
     def _look_after_feeds(self) -> None:
-        """Call stale what has stopped and subscribe it anew. When that has not helped, a new connection may.
+        """What has stopped is subscribed anew; when that has not helped, the next connection is opened beside this one, or in its place.
 
-        Raises `ConnectionLost` if none of its feeds speaks; else the next one is opened beside this one.
+        Raises `ConnectionLost`.
         """
         if self._standby is not None or self._holding_back:
             return
-        topics = {Feed(record.kind, record.instrument): topic for topic, records in self._records.items() for record in records}
-        records = [record for of in self._records.values() for record in of]
-        now = time.time_ns()
-        watchdog = self._desk.watchdog
-        for stall in watchdog.look(records, self._heard_ts, now):
-            self._desk.feeds.doubted(stall.feed)
-            if not stall.attempt:
-                continue
-            self._desk.counters.stalls[stall.feed.kind] += 1
-            self._log.warning(
-                "feed.stale", kind=stall.feed.kind, instrument=stall.feed.instrument, reason=stall.reason, attempt=stall.attempt
-            )
-            self._desk.outlet.put(self._desk.feeds.stalled(stall.feed, now, stall.reason))
-            self.resubscribe(topics[stall.feed])
-        if self._desk.feeds.requests:
-            self._desk.resync()
-        if watchdog.hopeless(records):
-            raise ConnectionLost("acknowledged, but none of its feeds speaks")
-        if not self.rotate.done() and (futile := watchdog.futile(records)):
-            self._log.warning("session.futile", kind=futile[0].kind, instrument=futile[0].instrument, feeds=len(futile))
+        stalls.treat(self._desk, self._records, self.resubscribe, heard_ts=self._heard_ts, now=time.time_ns())
+        if not self.rotate.done() and (feeds := stalls.futile(self._desk, self._records)):
+            self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))
             self.rotate.set_result(None)
 
 

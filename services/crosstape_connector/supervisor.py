@@ -14,10 +14,11 @@ from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from crosstape_connector import plan
 from crosstape_connector.connects import Connects
+from crosstape_connector.desk import Desk
 from crosstape_connector.errors import ConnectFailed, FeedError
 from crosstape_connector.plan import Connection, Topic
 from crosstape_connector.rotation import due_s
-from crosstape_connector.session import Desk, Session
+from crosstape_connector.session import Session
 from crosstape_connector.venue import Endpoint
 
 HANDOVER_S: Final = 30.0

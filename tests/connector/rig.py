@@ -12,12 +12,13 @@ import aiohttp
 from crosstape.settings import VenueSettings
 from crosstape_connector import plan
 from crosstape_connector.capture import Capture
+from crosstape_connector.desk import Desk, paces
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.metrics import Counters, Outlet
 from crosstape_connector.plan import Connection
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
-from crosstape_connector.session import Desk, Session, paces
+from crosstape_connector.session import Session
 from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.venue import Venue
 from crosstape_connector.watchdog import Watchdog

@@ -21,7 +21,7 @@ live is as wrong as a false one. How late a venue itself is, its times say: that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from crosstape_schemas import Book, FeedState, Level, Quote, Status
@@ -61,20 +61,30 @@ class Prices:
             yield from self._outlived(shown, event.received_ts)
         self.checked += 1
         self._shown, self.newest_ts = event, event.received_ts
-        moments, dropped = self._true.moments, self._true.dropped
-        candidates = [index for span in self._spans(event) for index in span]
-        fitting = [index + dropped for index in candidates if _is(event, moments[index])]
         where = f"{self._where}, epoch {event.epoch} seq {event.seq}"
-        if not fitting:
-            shape = [_seen(moments[index], event) for index in candidates[-3:]]
-            yield Violation("a price never was", where, f"one of {len(candidates)} true, the last {shape}", _said(event))
-            self._shown = None
-            return
-        later = [index for index in fitting if index >= self._index]
-        if not later:
-            moment = moments[fitting[-1] - dropped]
-            yield Violation("an older price came after a newer", where, f"moment {self._index} or later", (fitting[-1], moment.ts))
-        self._index = (later or fitting)[0]
+        spans = list(self._spans(event))
+        index = self._earliest(event, spans, since=self._index)
+        if index is None:
+            moments = self._true.moments
+            index = self._earliest(event, spans)
+            if index is None:
+                candidates = [one for span in spans for one in span]
+                shape = [_seen(moments[one], event) for one in candidates[-3:]]
+                yield Violation("a price never was", where, f"one of {len(candidates)} true, the last {shape}", _said(event))
+                self._shown = None
+                return
+            moment = moments[index - self._true.dropped]
+            yield Violation("an older price came after a newer", where, f"moment {self._index} or later", (index, moment.ts))
+        self._index = index
+
+    def _earliest(self, event: Quote | Book, spans: Iterable[range], *, since: int = 0) -> int | None:
+        """Of the moments that fit, over all that were ever known, the first from `since` on."""
+        moments, dropped = self._true.moments, self._true.dropped
+        for span in spans:
+            for index in range(max(span.start, since - dropped), span.stop):
+                if _is(event, moments[index]):
+                    return index + dropped
+        return None
 
     def status(self, status: Status) -> Iterator[Violation]:
         """Of this feed, or of all of its instrument or venue, after the events that were received before it."""

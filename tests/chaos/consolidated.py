@@ -12,6 +12,7 @@ from crosstape_schemas import Book, Cbbo, FeedState, Leg, Quote
 from tests.chaos.tape import Entry
 from tests.chaos.violations import Violation
 
+ZERO: Final = Decimal(0)
 KEPT: Final = 100_000
 """Inputs that are remembered."""
 
@@ -41,27 +42,30 @@ class Consolidated:
     def take(self, entry: Entry, quote: Cbbo) -> Iterator[Violation]:
         """A quote whose inputs have been shown."""
         self.checked += 1
-        where = f"{entry.stream} {entry.id}, epoch {quote.epoch} seq {quote.seq}"
         for leg in quote.legs:
-            yield from self._leg(leg, quote.instrument, f"{where}, leg {leg.venue}")
+            if leg.seq:  # else there has been nothing of this venue yet
+                for what, expected, found in self._leg(leg, quote.instrument):
+                    yield Violation(what, f"{_where(entry, quote)}, leg {leg.venue}", expected, found)
         counting = [leg for leg in quote.legs if leg.excluded is None]
         bids = [leg.bid_price for leg in counting if leg.bid_price is not None]
         asks = [leg.ask_price for leg in counting if leg.ask_price is not None]
         bid, ask = max(bids, default=None), min(asks, default=None)
-        bid_size = sum([leg.bid_size or Decimal(0) for leg in counting if leg.bid_price == bid], Decimal(0)) if bids else None
-        ask_size = sum([leg.ask_size or Decimal(0) for leg in counting if leg.ask_price == ask], Decimal(0)) if asks else None
+        bid_size = sum([leg.bid_size or ZERO for leg in counting if leg.bid_price == bid], ZERO) if bids else None
+        ask_size = sum([leg.ask_size or ZERO for leg in counting if leg.ask_price == ask], ZERO) if asks else None
         expected = bid, bid_size, ask, ask_size, len(counting)
         found = quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size, quote.venues
         if expected != found:
-            yield Violation("a consolidated quote is not its legs'", where, expected, found)
+            yield Violation("a consolidated quote is not its legs'", _where(entry, quote), expected, found)
 
-    def _leg(self, leg: Leg, instrument: str, where: str) -> Iterator[Violation]:
-        if not leg.seq:
-            return  # there has been nothing of this venue yet
+    def _leg(self, leg: Leg, instrument: str) -> Iterator[tuple[str, object, object]]:
         said = leg.bid_price, leg.bid_size, leg.ask_price, leg.ask_size
         inputs = [self._inputs.get((kind, instrument, leg.venue, leg.epoch, leg.seq)) for kind in ("quote", "book")]
-        fitting = [live for prices, live in filter(None, inputs) if prices == said]
+        fitting = [known[1] for known in inputs if known is not None and known[0] == said]
         if not fitting:
-            yield Violation("a leg is not the event that it names", where, inputs, said)
+            yield "a leg is not the event that it names", inputs, said
         elif leg.excluded is None and not any(fitting):
-            yield Violation("a leg counts that is not live", where, "excluded", "counts")
+            yield "a leg counts that is not live", "excluded", "counts"
+
+
+def _where(entry: Entry, quote: Cbbo) -> str:
+    return f"{entry.stream} {entry.id}, epoch {quote.epoch} seq {quote.seq}"

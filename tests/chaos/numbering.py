@@ -26,18 +26,17 @@ class Numbering:
         """The next of its stream. `trimmed`: streams whose beginning is not known."""
         stream, _, event = entry
         key = stream, event.venue
-        where = f"{stream} {entry.id} of {event.venue}"
         epoch, seq = self._at.get(key, (0, 0))
         if isinstance(event, Gap) and event.cause is GapCause.BUS:
             self._told[_stream(event), event.venue] += event.missed or 0
         if event.epoch < epoch:
-            yield Violation("an epoch came back", where, f"epoch {epoch} or later", f"epoch {event.epoch}")
+            yield Violation("an epoch came back", _where(entry), f"epoch {epoch} or later", f"epoch {event.epoch}")
             return
         if event.epoch > epoch:
             seq = event.seq - 1 if not epoch and stream in trimmed else 0
         self._at[key] = event.epoch, max(seq, event.seq)
         if event.seq <= seq:
-            yield Violation("a number came again", where, f"seq {seq + 1} of epoch {event.epoch}", f"seq {event.seq}")
+            yield Violation("a number came again", _where(entry), f"seq {seq + 1} of epoch {event.epoch}", f"seq {event.seq}")
         elif event.seq > seq + 1:
             self._holes[key] += event.seq - seq - 1
 
@@ -46,6 +45,10 @@ class Numbering:
         for key in sorted({*self._holes, *self._told}):
             if self._holes[key] != self._told[key]:
                 yield Violation("numbers are missing", " of ".join(key), f"{self._told[key]}, as gaps say", f"{self._holes[key]}")
+
+
+def _where(entry: Entry) -> str:
+    return f"{entry.stream} {entry.id} of {entry.event.venue}"
 
 
 def _stream(gap: Gap) -> str:

@@ -58,6 +58,14 @@ class Services:
         pids = {name: process.pid for name, process in self.processes.items()} | {"server": self._server}
         return {name: _rss_kib(pid) / MIB for name, pid in pids.items()}
 
+    async def serve(self, http: aiohttp.ClientSession) -> bool:
+        """Whether all connectors tell their figures."""
+        try:
+            await self.frames(http)
+        except aiohttp.ClientConnectionError:
+            return False
+        return True
+
     async def frames(self, http: aiohttp.ClientSession) -> float:
         """That all connectors have read so far."""
         total = 0.0

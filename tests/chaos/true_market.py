@@ -48,23 +48,24 @@ class TrueBook:
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self._keys: list[Decimal] = []
-        self._sizes: dict[Decimal, Decimal] = {}
+        self._levels: dict[Decimal, Level] = {}
 
     def apply(self, levels: Iterable[Iterable[str]]) -> None:
         """Set sizes; zero removes."""
-        for price, size in levels:
-            key, lots = Decimal(price) * self._sign, Decimal(size)
+        for text, size in levels:
+            price, lots = Decimal(text), Decimal(size)
+            key = price * self._sign
             if not lots:
-                if self._sizes.pop(key, None) is not None:
+                if self._levels.pop(key, None) is not None:
                     del self._keys[bisect_left(self._keys, key)]
                 continue
-            if key not in self._sizes:
+            if key not in self._levels:
                 insort(self._keys, key)
-            self._sizes[key] = lots
+            self._levels[key] = price, lots
 
     def best(self) -> tuple[Level, ...]:
         """The best levels, best first."""
-        return tuple((key * self._sign, self._sizes[key]) for key in self._keys[:DEPTH])
+        return tuple(map(self._levels.__getitem__, self._keys[:DEPTH]))
 
 
 class TrueInstrument:

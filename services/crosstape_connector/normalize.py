@@ -8,8 +8,8 @@ What a venue left out of the recording (the acknowledgement, the connection's op
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -17,12 +17,9 @@ from crosstape_connector.books import Proofs
 from crosstape_connector.capture_file import Line, NotACaptureError, read
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
 from crosstape_connector.feeds import Feed, Feeds, Resync
+from crosstape_connector.recorded import Connections, Recorded
 from crosstape_connector.venue import (
     Ack,
-    BookSnapshot,
-    BookUpdate,
-    Endpoint,
-    LastTrade,
     Odd,
     Output,
     Parser,
@@ -31,18 +28,9 @@ from crosstape_connector.venue import (
     TradeSnapshot,
     Venue,
 )
-from crosstape_schemas import KIND_OF, Event, Gap, Instrument, Quote, Ticker, Trade
+from crosstape_schemas import KIND_OF, Event, Gap, Instrument, Trade
 
 KINDS: Final = ("trade", "quote", "book", "ticker", "status")
-_KIND: Final[Mapping[type[Any], tuple[str, ...]]] = {
-    Trade: ("trade",),
-    TradeSnapshot: ("trade",),
-    LastTrade: ("trade",),
-    Quote: ("quote",),
-    Ticker: ("ticker",),
-    BookSnapshot: ("book", "delta", "quote"),
-    BookUpdate: ("book", "delta", "quote"),
-}
 
 
 class Unhandled(msgspec.Struct, frozen=True):
@@ -116,16 +104,6 @@ def normalize(
     return Normalized(run.events(rest), run.summary)
 
 
-class _Connection:
-    """One connection of the recording."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.parser: Parser | None = None
-        self.endpoint: Endpoint | None = None
-        self.feeds: dict[Feed, None] = {}
-
-
 class _Run:
     def __init__(self, venue: Venue, url: str, *, delta: bool, book_depth: int, book_interval_ns: int) -> None:
         self.venue = venue
@@ -134,7 +112,7 @@ class _Run:
         self.interval = book_interval_ns
         self.feeds = Feeds(venue, {}, self.kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
         self.symbols: dict[str, str] = {}
-        self.connections: dict[int, _Connection] = {}
+        self.connections = Connections(self.feeds)
         self.summary = Summary(venue=venue.id)
         self.now = 0
         self.seqs: Counter[tuple[str, str]] = Counter()
@@ -152,10 +130,10 @@ class _Run:
                 case "open" if line.repeated and line.c in self.connections:
                     pass  # files read one after the other: it went on
                 case "open":
-                    yield from self._stamped(self._closed(line.c, "opened anew"))
-                    self.connections[line.c] = _Connection(line.u or self.url)
+                    yield from self._stamped(self.connections.close(line.c, self.now, "opened anew"))
+                    self.connections.open(line.c, line.u or self.url)
                 case "close":
-                    yield from self._stamped(self._closed(line.c, line.f or "closed"))
+                    yield from self._stamped(self.connections.close(line.c, self.now, line.f or "closed"))
                 case _:
                     pass
         yield from self._stamped(self.feeds.tick(self.now + self.interval))
@@ -180,7 +158,7 @@ class _Run:
             if line.bad:
                 self._unhandled(line.bad, "the connector could not use it", data)
                 return []
-            connection = self.connections.setdefault(line.c, _Connection(self.url))
+            connection = self.connections.get(line.c, self.url)
             outputs = self._parser(connection, data)(data, self.now if line.t is None else line.t)
         except FRAME_ERRORS as exc:
             self._unhandled(frame_error_kind(exc), str(exc), data)
@@ -199,12 +177,9 @@ class _Run:
         self.now = max(self.now, *(moment for moment in told if moment is not None), 0)
         return list(self.feeds.tick(self.now))
 
-    def _take(self, connection: _Connection, output: Output) -> list[Event]:
+    def _take(self, connection: Recorded, output: Output) -> list[Event]:
         summary = self.summary
-        instrument = getattr(output, "instrument", "")
-        for kind in _KIND.get(type(output), ()):
-            connection.feeds[Feed(kind, instrument)] = None
-        events = list(self.feeds.take(output))
+        events = self.connections.take(connection, output, self.now)
         if isinstance(output, Odd):
             summary.odd[output.kind] += 1
         elif isinstance(output, Rejected):
@@ -218,20 +193,13 @@ class _Run:
         self._requests()
         return events
 
-    def _unsubscribed(self, connection: _Connection, ack: Ack) -> list[Event]:
+    def _unsubscribed(self, connection: Recorded, ack: Ack) -> list[Event]:
         """The recorder let go of these feeds: what it did not record until it took them up again is a gap."""
         endpoint = connection.endpoint
         kinds = [kind for kind, channel in endpoint.channels.items() if channel == ack.channel] if endpoint is not None else []
         names = [self.symbols[symbol] for symbol in ack.symbols if symbol in self.symbols]
         feeds = [Feed(kind, name) for name in names for kind in kinds if Feed(kind, name) in connection.feeds]
         return list(self.feeds.interrupted(feeds, self.now, "unsubscribed"))
-
-    def _closed(self, number: int, reason: str) -> list[Event]:
-        connection = self.connections.pop(number, None)
-        if connection is None:
-            return []
-        gone = [feed for feed in connection.feeds if not any(feed in other.feeds for other in self.connections.values())]
-        return list(self.feeds.interrupted(gone, self.now, reason))  # what another connection has taken over goes on
 
     def _answer(self, line: Line) -> list[Event]:
         venue, summary = self.venue, self.summary
@@ -263,7 +231,7 @@ class _Run:
             self.feeds.add(instrument)
             self.symbols[instrument.symbol] = instrument.name
 
-    def _parser(self, connection: _Connection, data: bytes) -> Parser:
+    def _parser(self, connection: Recorded, data: bytes) -> Parser:
         """That of the endpoint which the connection's URL names, or else of the one whose dialect its first frame is in."""
         if connection.parser is None:
             endpoints = self.venue.endpoints

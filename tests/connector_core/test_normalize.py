@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -301,3 +302,60 @@ def test_all_kinds_of_a_venue_are_there() -> None:
 
     assert kinds == {Status, Trade, Ticker, Quote, Book, Delta}
     assert Delta not in {type(event) for event in run("kraken", lines)[0]}
+
+
+def kraken_book(kind: str, second: int, bids: dict[str, str], asks: dict[str, str], whole: dict[str, dict[str, str]]) -> bytes:
+    """A frame of Kraken's book, whose checksum is that of `whole`, the book after it."""
+    sides = [[(Decimal(price), Decimal(size)) for price, size in whole[side].items()] for side in ("bids", "asks")]
+    rule = VENUES["kraken"].book.checksum
+    assert rule is not None
+    levels = [",".join(f'{{"price":{price},"qty":{size}}}' for price, size in side.items()) for side in (bids, asks)]
+    return (
+        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"BTC/USD","bids":[{levels[0]}],"asks":[{levels[1]}],'
+        f'"checksum":{rule(*sides)},"timestamp":"2026-01-01T00:00:{second:02}Z"}}]}}'
+    ).encode()
+
+
+def test_of_two_connections_that_overlap_the_younger_waits() -> None:
+    """One replaced the other: their frames cross, and nothing of it is a gap, a broken book, or there twice."""
+    asks = {"91000.1": "2.00000000"}
+    books = [{"bids": {"91000.0": f"0.{number}0000000"}, "asks": asks} for number in range(1, 6)]
+    snapshots = [kraken_book("snapshot", second, book["bids"], asks, book) for second, book in enumerate(books)]
+    updates = [kraken_book("update", second, book["bids"], {}, book) for second, book in enumerate(books)]
+    older, younger = partial(line, connection=0), partial(line, connection=1)
+    lines = [
+        older("open", 1),
+        older("in", 2, snapshots[0]),
+        older("in", 3, KRAKEN["trade"]),
+        older("in", 4, updates[1]),
+        younger("open", 5),
+        younger("in", 6, snapshots[2]),
+        younger("in", 7, KRAKEN["trade"]),
+        younger("in", 8, updates[3]),
+        older("in", 9, updates[2]),
+        older("in", 10, updates[3]),
+        older("close", 11),
+        younger("in", 12, updates[4]),
+    ]
+
+    events, found = run("kraken", capture("kraken", *lines), book_interval_ns=0)
+
+    assert not [event for event in events if isinstance(event, Gap)]
+    assert {event.state for event in events if isinstance(event, Status) and event.instrument == "BTC-USD"} == {FeedState.LIVE}
+    assert [event.bids[0][1] for event in events if isinstance(event, Book)][-1] == Decimal("0.50000000")
+    assert [event.trade_id for event in events if isinstance(event, Trade)] == ["702", "703"]
+    assert found.summary.duplicates == 2
+
+
+def test_a_connection_that_is_not_said_to_be_closed_is_so_when_it_has_been_silent() -> None:
+    """Recorders that reconnect may not say so: the younger one speaks after ten seconds of the elder's silence."""
+    second = 1_000_000_000
+    lines = [
+        *frames([BINANCE["trade"]], second),
+        *frames([BINANCE["trade_taker_buys"]], 2 * second, connection=1),
+        *frames([BINANCE["book_ticker"]], 12 * second, connection=1),
+    ]
+
+    events, _ = run("binance", capture("binance", *lines))
+
+    assert [event.trade_id for event in events if isinstance(event, Trade)] == ["4000001", "4000002"]

@@ -40,6 +40,21 @@ async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(start
         assert numbers(quotes) == [2], "a state is written anew: nobody would tell it to those who come later"
 
 
+async def test_a_gap_ends_where_the_last_that_was_lost_came(start_server: StartServer) -> None:
+    """Nothing of its stream has come since: the time of the loss being found out is not that of what is missing."""
+    server = await start_server()
+    async with publishing(fast(server.url, retransmit_s=0.0)) as publisher:
+        publisher.publish_all([trade(1, ETH), trade(2, ETH)])
+        assert await publisher.drain(5)
+        await server.kill()
+        publisher.publish(trade(1))
+        await server.start()
+        assert await publisher.drain(10)
+        async with Redis.from_url(server.url) as client:
+            gaps = await on_tape(client, KEYS.stream("gap", ETH))
+    assert [(gap.missed, gap.to_ts) for gap in gaps if isinstance(gap, Gap)] == [(2, 1_002)]
+
+
 async def test_a_lost_cursor_alone_doubles_nothing(client: Redis, valkey: str) -> None:
     """The last values tell what the server has: only what it lacks is sent again."""
     counts = Counts()

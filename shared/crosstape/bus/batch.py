@@ -49,6 +49,7 @@ class Batch:
         entries = [stamp(event, epoch, seq) for seq, event in enumerate(chunk, first)]
         count = len(entries)
         stream.seq += count
+        stream.numbered_ts = chunk[-1].received_ts
         pairs = stream.last_pairs(chunk)
         self.keys += (stream.key, stream.last_key)
         self.args += (stream.max_length, b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)

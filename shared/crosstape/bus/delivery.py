@@ -131,7 +131,7 @@ class Delivery:
             upto = again.first - 1 if again else stream.seq
             missed = upto - max(seq, stream.reported)
             if missed > 0:
-                to_ts = again.from_ts if again else time.time_ns()
+                to_ts = again.from_ts if again else stream.numbered_ts
                 self._losses.note(stream, GapCause.BUS, seq_ts or self._producer.epoch, to_ts, missed)
                 stream.reported = upto
                 if again is None or stream.kind == "status":

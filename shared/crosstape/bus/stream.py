@@ -24,6 +24,7 @@ class Stream:
         "last_key",
         "max_length",
         "newest",
+        "numbered_ts",
         "pending",
         "queue",
         "registered",
@@ -47,6 +48,8 @@ class Stream:
         self.queue = queue
         self.pending: list[Event] = []
         self.seq = 0
+        self.numbered_ts = 0
+        """When what has the number `seq` was received."""
         self.registered = False
         self.reported = 0
         """Up to this number, what the server lost was reported."""

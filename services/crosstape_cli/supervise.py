@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -48,10 +48,12 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Children:
-    """The processes that run now."""
+    """The services that are kept running, by name; those of `supervise`, to which others may be added while it runs."""
 
     def __init__(self) -> None:
         self._running: dict[int, tuple[Service, Process]] = {}  # by process id
+        self._keepers: dict[str, asyncio.Task[Exit]] = {}
+        self._keep: Callable[[Service], asyncio.Task[Exit]] | None = None
 
     @contextmanager
     def holding(self, service: Service, process: Process) -> Iterator[None]:
@@ -61,6 +63,31 @@ class Children:
             yield
         finally:
             del self._running[process.pid]
+
+    def begin(self, services: Sequence[Service], keep: Callable[[Service], asyncio.Task[Exit]]) -> None:
+        """Keep these; `keep` gives the task that does it."""
+        self._keep = keep
+        for service in services:
+            self.add(service)
+
+    def add(self, service: Service) -> None:
+        """Keep this one too."""
+        assert self._keep is not None, "supervise runs"
+        self._keepers[service.name] = self._keep(service)
+
+    def remove(self, name: str) -> None:
+        """Ask it to stop, and keep it no longer."""
+        self._keepers.pop(name).cancel()
+
+    @property
+    def names(self) -> list[str]:
+        """Of those that are kept."""
+        return list(self._keepers)
+
+    @property
+    def worst(self) -> Exit:
+        """The worst code that one was given up for, when all have ended."""
+        return max((task.result() for task in self._keepers.values() if not task.cancelled()), default=Exit.OK)
 
     def hang_up(self) -> None:
         """SIGHUP to each that reloads."""
@@ -83,8 +110,8 @@ async def supervise(services: Sequence[Service], *, drain_s: float, children: Ch
     """
     held = children or Children()
     async with asyncio.TaskGroup() as tasks:
-        kept = [tasks.create_task(_keep(service, drain_s, held), name=f"supervise {service.name}") for service in services]
-    return max((task.result() for task in kept), default=Exit.OK)
+        held.begin(services, lambda service: tasks.create_task(_keep(service, drain_s, held), name=f"supervise {service.name}"))
+    return held.worst
 
 
 async def _keep(service: Service, drain_s: float, children: Children) -> Exit:

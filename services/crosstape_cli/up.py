@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,9 @@ START_S: Final = 120.0
 WATCH_S: Final = 1.0
 """How often it is looked whether the embedded server still lives."""
 
+CONNECTOR: Final = "connector."
+"""The names of connectors begin with it."""
+
 PRODUCER: Final = "up"
 """Publishes nothing; the name under which it looks whether one could."""
 
@@ -39,7 +43,7 @@ log = structlog.get_logger(__name__)
 def up(*, settings: SettingsFile = None) -> Exit:
     """Run a connector for each enabled venue of the settings, and the aggregator, each as a process of its own, until Ctrl-C.
 
-    SIGHUP has the connectors read the settings again: instruments come and go, without a break of those that stay.
+    SIGHUP has the settings read again: venues and instruments come and go, without a break of those that stay.
 
     What dies is started again, after a growing pause; Ctrl-C or SIGTERM lets all of them publish what is pending. With no bus.url set, an
     embedded Valkey is started, keeps its data in the run directory, and listens on a unix socket that only you can open.
@@ -76,37 +80,55 @@ async def _up(settings: Settings, file: Path | None) -> Exit:
             async with connect(settings.bus) as client:  # or each service would say the same, again and again
                 await usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
         _tell(url)
-        children = Children()
-        with on_hangup(lambda: _reload(settings, file, children)):
-            code = await supervise(_services(settings, file, environ), drain_s=settings.run.drain_s, children=children)
+        wanted = _Wanted(settings, file, environ)
+        with on_hangup(wanted.reload):
+            code = await supervise(wanted.services(), drain_s=settings.run.drain_s, children=wanted.children)
         if keeper is not None:
             keeper.cancel()
         return code
 
 
-def _services(settings: Settings, file: Path | None, environ: dict[str, str]) -> list[Service]:
-    option = () if file is None else ("--settings", str(file))
-    runs = [(f"connector.{venue}", ("connector", "--venue", venue)) for venue in enabled(settings)] + [("aggregator", ("aggregator",))]
-    services = []
-    for number, (name, arguments) in enumerate(runs):
-        own = dict(environ)
-        if settings.telemetry.http_port:
-            own["CROSSTAPE_TELEMETRY__HTTP_PORT"] = str(settings.telemetry.http_port + number)
-        services.append(Service(name, crosstape(*arguments, *option), own, reloads=name.startswith("connector.")))
-    return services
+class _Wanted:
+    """Which services the settings ask for, as they are read anew."""
 
+    def __init__(self, settings: Settings, file: Path | None, environ: Mapping[str, str]) -> None:
+        self.children = Children()
+        self._settings = settings
+        self._file = file
+        self._environ = environ
+        self._ports: dict[str, int] = {}
 
-def _reload(settings: Settings, file: Path | None, children: Children) -> None:
-    """Have the connectors read their settings again, if these are right. Which of them run is fixed until the next start."""
-    try:
-        fresh = load(file)
-    except SettingsError as exc:
-        log.error("settings.refused", error="; ".join(str(exc).splitlines()))
-        return
-    others = sorted(set(enabled(settings)).symmetric_difference(enabled(fresh)))
-    if others:
-        log.warning("settings.not_applied", changed=[f"venues.{name}.enabled" for name in others], until="the next start")
-    children.hang_up()
+    def services(self) -> list[Service]:
+        """Those to begin with."""
+        return [*map(self._connector, enabled(self._settings)), self._service("aggregator", ("aggregator",))]
+
+    def reload(self) -> None:
+        """Have connectors read the settings again, if these are right; start those of new venues, stop those of venues that are gone."""
+        try:
+            fresh = load(self._file)
+            if not (venues := enabled(fresh)):
+                raise SettingsError("venues: none is enabled and has instruments: there would be nothing to run")
+        except SettingsError as exc:
+            log.error("settings.refused", error="; ".join(str(exc).splitlines()))
+            return
+        self.children.hang_up()
+        connectors = {service.name: service for service in map(self._connector, venues)}
+        for name in self.children.names:
+            if name.startswith(CONNECTOR) and name not in connectors:
+                self.children.remove(name)
+        for name in connectors.keys() - self.children.names:
+            self.children.add(connectors[name])
+
+    def _connector(self, venue: str) -> Service:
+        return self._service(f"{CONNECTOR}{venue}", ("connector", "--venue", venue), reloads=True)
+
+    def _service(self, name: str, arguments: tuple[str, ...], *, reloads: bool = False) -> Service:
+        option = () if self._file is None else ("--settings", str(self._file))
+        own = dict(self._environ)
+        first = self._settings.telemetry.http_port
+        if first:  # one that comes later has the next port, one that comes back its own
+            own["CROSSTAPE_TELEMETRY__HTTP_PORT"] = str(self._ports.setdefault(name, first + len(self._ports)))
+        return Service(name, crosstape(*arguments, *option), own, reloads=reloads)
 
 
 async def _keep(server: EmbeddedServer) -> None:

@@ -63,7 +63,10 @@ async def test_an_instrument_goes_and_comes_back_on_each_venue(name: str, client
 
 @pytest.mark.slow
 async def test_a_leg_that_was_removed_does_not_count_until_it_is_back(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Excluded for its state, shown as down; the other venue's leg and the venue's other instrument go on; a wrong file is no harm."""
+    """Excluded for its state, shown as down; the other venue's leg and the venue's other instrument go on; a wrong file is no harm.
+
+    Nor does a whole venue that was taken away count until it is back.
+    """
     file = tmp_path / "settings.toml"
 
     async def leg(instrument: str, venue: str) -> tuple[Exclusion | None, FeedState] | None:
@@ -92,9 +95,15 @@ async def test_a_leg_that_was_removed_does_not_count_until_it_is_back(client: Re
             file.write_text(both)
             process.send_signal(signal.SIGHUP)
             await wait_until(whole, what="it counts again", timeout_s=60)
+            file.write_text("venues.kraken.enabled = false\n" + written(made, valkey, tmp_path / "run", {"binance": (BTC, ETH)}))
+            process.send_signal(signal.SIGHUP)
+            await wait_until(left, what="the venue is gone", timeout_s=60)
+            file.write_text(both)
+            process.send_signal(signal.SIGHUP)
+            await wait_until(whole, what="the venue is back", timeout_s=60)
             assert process.returncode is None
             process.terminate()
             _, err = await process.communicate()
     assert process.returncode == 0
     logged = [json.loads(line)["event"] for line in err.decode().splitlines() if line.startswith("{")]
-    assert logged.count("service.started") == 3  # nobody had to be started again
+    assert logged.count("service.started") == 4  # nobody had to be started again, but the connector that was taken away

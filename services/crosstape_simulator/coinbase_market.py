@@ -12,8 +12,10 @@ from typing import Final
 
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
 from crosstape_simulator.coinbase_exchange import ExchangeFeed
+from crosstape_simulator.coinbase_rest import product_answer
 from crosstape_simulator.connection import Connection, Topic
 from crosstape_simulator.market import Fill, Move, Pair
+from crosstape_simulator.past import History, Top, history_of, top_of
 from crosstape_simulator.rest import Answer, answer
 from crosstape_simulator.text import fixed, iso_ns, iso_us, short
 
@@ -234,8 +236,23 @@ class CoinbaseMarket:
         """There is none: Coinbase numbers the frames of a connection."""
         return None
 
+    def symbols(self) -> Sequence[str]:
+        """See `Past`."""
+        return tuple(self._products)
+
+    def history(self, symbol: str) -> History[tuple[int, Fill]] | None:
+        """See `Past`."""
+        return history_of(self._products[symbol]) if symbol in self._products else None
+
+    def top(self, symbol: str) -> Top | None:
+        """See `Past`."""
+        product = self._products.get(symbol)
+        return top_of(product)._replace(number=product.sequence) if product is not None else None
+
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """The REST side: the products of Exchange and of Advanced, and the time."""
+        """The REST side: the products of Exchange and of Advanced, the time; trades and best prices of Exchange."""
+        if (found := product_answer(self, path, query, self._exchange.now)) is not None:
+            return found
         match path:
             case "/products":
                 return Answer(f"[{','.join([_exchange_row(product) for product in self._products.values()])}]".encode())

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from crosstape_simulator.connection import Connection, encode_frame
 from crosstape_simulator.dialects import Role, Seen
 from crosstape_simulator.faults import rewrite
 from crosstape_simulator.faults.messages import Message, asked, encoded, recognised
-from crosstape_simulator.faults.running import Running
-from crosstape_simulator.faults.stages import Stage
+from crosstape_simulator.faults.running import Running, State
+from crosstape_simulator.faults.stage import Stage
 from crosstape_simulator.server import Endpoint
-
-if TYPE_CHECKING:
-    from crosstape_simulator.faults.venue import VenueFaults
 
 NUMBERING: Final = 25
 """Rank: stages below it come before a frame of Coinbase Advanced has its number for good."""
 
 
 class Lane:
-    """A `Tap`. Messages go through the stages in order of rank, then to the connection."""
+    """A `Tap`, and the `Way` of stages. Messages go through these in order of rank, then to the connection."""
 
-    def __init__(self, connection: Connection, endpoint: Endpoint, venue_faults: VenueFaults) -> None:
+    def __init__(self, venue: str, connection: Connection, endpoint: Endpoint, *, base: Callable[[str, int], int]) -> None:
+        """`base`: see `Way`; all connections of a venue have it in common."""
+        self.venue = venue
         self.connection = connection
         self.endpoint = endpoint
-        self.venue_faults = venue_faults
-        self.venue = venue_faults.venue
+        self._base = base
         self._stages: list[Stage] = []
         self._numbers = self.venue == "coinbase" and endpoint.name == "advanced"
         self._last: int | None = None
@@ -72,6 +71,10 @@ class Lane:
         """The next number is 0."""
         self._last = -1
 
+    def base(self, symbol: str, first: int) -> int:
+        """See `Way`."""
+        return self._base(symbol, first)
+
     def add(self, stage: Stage) -> None:
         """A fault begins."""
         self._stages.append(stage)
@@ -102,8 +105,7 @@ class Lane:
         return not self._stages and self._given == self._last
 
     def _sweep(self) -> None:
-        ended = self.venue_faults.ended
-        self._stages = [stage for stage in self._stages if not (stage.done and ended(stage.running))]
+        self._stages = [stage for stage in self._stages if not (stage.done and stage.running.state is State.ENDED)]
 
     def _from(self, index: int, message: Message) -> None:
         last = index == len(self._stages)

@@ -12,10 +12,10 @@ from crosstape_simulator.binance_feed import BinanceFeed
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
 from crosstape_simulator.coinbase_exchange import ExchangeFeed
 from crosstape_simulator.connection import Connection
-from crosstape_simulator.faults import rest, stages
+from crosstape_simulator.faults import at_the_venue, held_back, on_the_way, rest
 from crosstape_simulator.faults.lane import Lane
 from crosstape_simulator.faults.links import LINKS, Link
-from crosstape_simulator.faults.running import Running, State
+from crosstape_simulator.faults.running import Running
 from crosstape_simulator.faults.spec import (
     Checksum,
     Delay,
@@ -33,23 +33,24 @@ from crosstape_simulator.faults.spec import (
     Stall,
     Swap,
 )
+from crosstape_simulator.faults.stage import Stage
 from crosstape_simulator.kraken_feed import KrakenFeed
 from crosstape_simulator.rest import Answer
 from crosstape_simulator.server import Endpoint, VenueServer
 
-STAGES: Final[Mapping[type, type[stages.Stage]]] = {
-    Skew: stages.Skewed,
-    Checksum: stages.WrongChecksum,
-    Refuse: stages.Refused,
-    Silent: stages.Silenced,
-    Late: stages.Lateness,
-    Stall: stages.Stalled,
-    Delay: stages.Delayed,
-    Drop: stages.Dropped,
-    Duplicate: stages.Duplicated,
-    Swap: stages.Swapped,
-    Malformed: stages.Broken,
-    Oversized: stages.Padded,
+STAGES: Final[Mapping[type, type[Stage]]] = {
+    Skew: at_the_venue.Skewed,
+    Checksum: at_the_venue.WrongChecksum,
+    Refuse: at_the_venue.Refused,
+    Silent: at_the_venue.Silenced,
+    Late: held_back.Lateness,
+    Stall: held_back.Stalled,
+    Delay: held_back.Delayed,
+    Drop: on_the_way.Dropped,
+    Duplicate: on_the_way.Duplicated,
+    Swap: on_the_way.Swapped,
+    Malformed: on_the_way.Broken,
+    Oversized: on_the_way.Padded,
 }
 
 
@@ -116,10 +117,6 @@ class VenueFaults:
         """Whether there is nothing to do, now and later."""
         return self._server.interference is None
 
-    def ended(self, running: Running) -> bool:
-        """Whether a fault is over."""
-        return running.state is State.ENDED
-
     def base(self, symbol: str, first: int) -> int:
         """What is taken from Binance's update ids of a symbol so that `first`, the first that is seen, becomes 1."""
         return self._bases.setdefault(symbol.upper(), first - 1)
@@ -151,7 +148,7 @@ class VenueFaults:
     def _lane(self, connection: Connection, endpoint: Endpoint) -> Lane:
         lane = self._lanes.get(connection)
         if lane is None:
-            lane = self._lanes[connection] = Lane(connection, endpoint, self)
+            lane = self._lanes[connection] = Lane(self.venue, connection, endpoint, base=self.base)
             connection.tap = lane
         return lane
 
@@ -159,9 +156,9 @@ class VenueFaults:
         made = STAGES.get(type(running.fault))
         match running.fault:
             case Reset():
-                made = stages.LowerIds if self.venue == "binance" else stages.Restarted
+                made = at_the_venue.LowerIds if self.venue == "binance" else at_the_venue.Restarted
             case Maintenance() if self.venue == "coinbase":
-                made = stages.Offline
+                made = at_the_venue.Offline
         if made is not None:
             lane.add(made(running, lane))
 

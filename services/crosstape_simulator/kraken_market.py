@@ -15,14 +15,18 @@ from typing import Final
 from crosstape_simulator.book import Side
 from crosstape_simulator.connection import Connection, Topic
 from crosstape_simulator.kraken_feed import TRIGGERS, KrakenFeed
-from crosstape_simulator.kraken_rest import names, pair_answer
+from crosstape_simulator.kraken_rest import TRADES, names, pair_answer, symbol_of
 from crosstape_simulator.market import Fill, Move, Pair
 from crosstape_simulator.past import History, Top, history_of, top_of
+from crosstape_simulator.rates import Bucket
 from crosstape_simulator.rest import Answer, answer
 from crosstape_simulator.text import fixed, iso_us
 
 CHECKED: Final = 10
 """Levels a side that the checksum covers."""
+
+BURST: Final = 15.0
+"""Seconds' worth of requests by REST that may come at once."""
 
 
 def checksum(bids: Side, asks: Side) -> int:
@@ -79,11 +83,13 @@ class _Symbol:
 class KrakenMarket:
     """The source of `KrakenFeed`'s data, and the REST side."""
 
-    def __init__(self, pairs: Sequence[Pair], start_ts: int, *, messages_per_s: int) -> None:
+    def __init__(self, pairs: Sequence[Pair], start_ts: int, *, messages_per_s: int, requests_per_s: float) -> None:
+        """`requests_per_s`: by REST, `Trades` of each pair apart; 0: no limit."""
         self.feed = KrakenFeed(self, messages_per_s=messages_per_s)
         self.feed.now = start_ts
         self.due = 1 << 62
         self._symbols = {pair.listing.symbol: _Symbol(pair) for pair in pairs}
+        self._buckets = {name: Bucket(requests_per_s, BURST * requests_per_s) for name in ("", *self._symbols)}
 
     def lists(self, symbol: str) -> bool:
         """Whether there is such a pair."""
@@ -163,6 +169,9 @@ class KrakenMarket:
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: AssetPairs, SystemStatus, Time, Trades, Depth. Errors come with HTTP 200."""
+        counted = symbol_of(self, query) if path == TRADES else None
+        if not self._buckets[counted or ""].take(now):
+            return answer({"error": ["EGeneral:Too many requests"]}, 429)
         if (found := pair_answer(self, path, query, self.feed.now)) is not None:
             return found
         match path:

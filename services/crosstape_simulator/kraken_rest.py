@@ -14,6 +14,8 @@ from crosstape_simulator.past import Best, Past, Traded, whole
 from crosstape_simulator.rest import Answer, answer
 from crosstape_simulator.text import NS, short
 
+TRADES: Final = "/0/public/Trades"
+DEPTH: Final = "/0/public/Depth"
 LIMIT: Final = 1_000
 """The usual number of trades, and the most."""
 PRICE_DECIMALS: Final = 5
@@ -51,15 +53,20 @@ def names(symbol: str) -> Names:
 
 def pair_answer(past: Past, path: str, query: Mapping[str, str], now: int) -> Answer | None:
     """The answer to `path`; None if it is none of these. Errors come with HTTP 200."""
-    if path not in ("/0/public/Trades", "/0/public/Depth"):
+    if path not in (TRADES, DEPTH):
         return None
-    asked = query.get("pair", "")
-    if not asked:
+    if not query.get("pair"):
         return answer({"error": ["EGeneral:Invalid arguments"]})
-    symbol = next((symbol for symbol in past.symbols() if asked in (symbol, *names(symbol)[:3])), None)
+    symbol = symbol_of(past, query)
     if symbol is None:
         return answer({"error": ["EQuery:Unknown asset pair"]})
-    return _trades(past, symbol, query) if path == "/0/public/Trades" else _depth(past, symbol, query, now)
+    return _trades(past, symbol, query) if path == TRADES else _depth(past, symbol, query, now)
+
+
+def symbol_of(past: Past, query: Mapping[str, str]) -> str | None:
+    """The pair that a request names, by whichever of its names."""
+    asked = query.get("pair", "")
+    return next((symbol for symbol in past.symbols() if asked in (symbol, *names(symbol)[:3])), None)
 
 
 def _trades(past: Past, symbol: str, query: Mapping[str, str]) -> Answer:

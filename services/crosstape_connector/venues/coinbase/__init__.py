@@ -85,9 +85,9 @@ VENUE: Final = Venue(
         newest=rest.newest_path,
         parse=rest.parse_trades,
         page=rest.PAGE,
-        per_minute=120,  # with quotes half of the ten a second that an address has
+        per_minute=48,  # with quotes seven in five seconds, at once maybe: of the fifteen that an address has in a burst
     ),
-    quotes=QuoteSource(rest="exchange", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=180),
+    quotes=QuoteSource(rest="exchange", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=36),
     trade_ids="contiguous",
     quote_from_book=True,
     connects=ConnectLimit(8, 1.0),

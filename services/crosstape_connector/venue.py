@@ -6,12 +6,13 @@ tape, a change of a book (which the book engine turns into events), or word abou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, Literal, Protocol
 
 import msgspec
 
+from crosstape_connector.errors import FrameError
 from crosstape_schemas import GapCause, Instrument, Level, Quote, Status, Ticker, Trade
 
 MEBIBYTE: Final = 1024 * 1024
@@ -59,6 +60,15 @@ def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
     """Replayed trades of one frame, oldest first, as one snapshot per instrument."""
     names = dict.fromkeys(trade.instrument for trade in trades)
     return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
+
+
+def page(instrument: str, trades: Iterable[Trade], received_ts: int) -> TradeSnapshot:
+    """Trades of a REST answer in whatever order, ascending by id. Raises `FrameError` for an id that is there twice."""
+    by_id: dict[int, Trade] = {}
+    for trade in trades:
+        if by_id.setdefault(int(trade.trade_id), trade) is not trade:
+            raise FrameError(f"trades of {instrument}: id {trade.trade_id} is there twice")
+    return TradeSnapshot(instrument, received_ts, tuple(by_id[number] for number in sorted(by_id)))
 
 
 class LastTrade(msgspec.Struct, frozen=True, gc=False):
@@ -247,6 +257,38 @@ class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
     """How many may be asked for within the venue's limits."""
 
 
+class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Past trades by REST, a page at a time, oldest first."""
+
+    rest: str
+    """Which of `Venue.rest_urls`."""
+    path: Callable[[str, int, int], str]
+    """(their symbol, first id wanted, when that trade was made at the earliest, ns) → path and query of the page that begins there.
+
+    A venue is asked by whichever of the two it understands; the page may begin earlier, so what is known already is dropped by id.
+    """
+    newest: Callable[[str], str]
+    """Their symbol → path and query of the newest trades."""
+    parse: Callable[[bytes, str, int], TradeSnapshot]
+    """(body, our instrument, received_ts) → its trades, ascending by id. Raises `FrameError` or `msgspec.MsgspecError`."""
+    page: int
+    """Trades in a page at most: a shorter page is the last."""
+    per_minute: int
+    """How many requests of this kind may be made within the venue's limits, beside snapshots."""
+
+
+class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Best bid and ask by REST."""
+
+    rest: str
+    path: Callable[[Sequence[str]], str]
+    """Their symbols, at most `batch` → path and query."""
+    parse: Callable[[bytes, Symbols, int], list[Quote]]
+    """(body, their symbol → our instrument of those asked for, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
+    batch: int
+    per_minute: int
+
+
 class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     """A venue's instruments by REST."""
 
@@ -266,6 +308,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     instruments: InstrumentSource
     book: BookRule
     snapshots: SnapshotSource | None = None
+    trades: TradeSource | None = None
+    quotes: QuoteSource | None = None
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
     """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
     quote_from_book: bool = False

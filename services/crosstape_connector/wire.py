@@ -26,11 +26,22 @@ _SECOND: Final = 1_000_000_000
 _SCALE: Final = tuple(10 ** (9 - digits) for digits in range(10))
 _MINUTE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2})")
 _END_OF_TIME: Final = 2**63 - 1
+_LAST_SECOND: Final = Decimal(9 * 10**9)
 
 
 def epoch_ns(stamp: int) -> int:
     """Ms or µs since the epoch → ns; which of the two is told by the size."""
     return stamp * 1_000_000 if stamp < _MICROSECONDS else stamp * 1_000
+
+
+def seconds_ns(seconds: Decimal) -> int:
+    """Seconds since the epoch with their decimals → ns, exactly; what is finer than that is cut. Raises `FrameError`."""
+    try:
+        if ZERO < seconds < _LAST_SECOND:
+            return int(seconds.scaleb(9))
+    except ArithmeticError:
+        pass
+    raise FrameError(f"not a time in seconds: {seconds}")
 
 
 def iso_ns(text: str) -> int:

@@ -11,9 +11,12 @@ from typing import Final
 
 import msgspec
 
+from crosstape_simulator import binance_rest
 from crosstape_simulator.binance_feed import BinanceFeed
+from crosstape_simulator.binance_rest import refused
 from crosstape_simulator.connection import Connection, Topic
 from crosstape_simulator.market import Fill, Move, Pair
+from crosstape_simulator.past import History, Top, history_of, top_of
 from crosstape_simulator.rest import Answer, answer
 from crosstape_simulator.text import NS, fixed
 
@@ -139,47 +142,59 @@ class BinanceMarket:
         """Of the newest change of its book: `u` of the frames that tell it."""
         return self._books[symbol].update_id
 
+    def symbols(self) -> Sequence[str]:
+        """See `Past`."""
+        return tuple(self._books)
+
+    def history(self, symbol: str) -> History[tuple[int, Fill]] | None:
+        """See `Past`."""
+        return history_of(self._books[symbol]) if symbol in self._books else None
+
+    def top(self, symbol: str) -> Top | None:
+        """See `Past`."""
+        return top_of(self._books[symbol]) if symbol in self._books else None
+
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """The REST side: ping, time, exchangeInfo, depth."""
+        """The REST side: ping, time, exchangeInfo, depth, trades, best prices."""
         if now // NS // 60 != self._minute:
             self._minute, self._weight = now // NS // 60, 0
         self._weight += _weight(path, query)
         if self._weight > WEIGHT_MAX:
             retry = {"Retry-After": str(60 - now // NS % 60)}
             return answer({"code": -1003, "msg": "Too much request weight used; please use WebSocket Streams instead."}, 429, retry)
-        status, body = self._answer(path, query, now)
-        return Answer(body, status, {"X-MBX-USED-WEIGHT-1M": str(self._weight), "X-MBX-USED-WEIGHT": str(self._weight)})
+        made = binance_rest.answer(self, path, query) or self._answer(path, query, now)
+        return Answer(made.body, made.status, {"X-MBX-USED-WEIGHT-1M": str(self._weight), "X-MBX-USED-WEIGHT": str(self._weight)})
 
-    def _answer(self, path: str, query: Mapping[str, str], now: int) -> tuple[int, bytes]:
+    def _answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         match path:
             case "/api/v3/ping":
-                return 200, b"{}"
+                return Answer(b"{}")
             case "/api/v3/time":
-                return 200, b'{"serverTime":%d}' % (now // 1_000_000)
+                return Answer(b'{"serverTime":%d}' % (now // 1_000_000))
             case "/api/v3/exchangeInfo":
                 return self._exchange_info(query, now)
             case "/api/v3/depth":
                 symbol, limit = query.get("symbol", ""), query.get("limit", "100")
                 if not symbol or not limit.isdecimal() or not int(limit):
                     name = "symbol" if not symbol else "limit"
-                    return _refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+                    return refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
                 return self._depth(symbol, min(int(limit), 5000))
             case _:
-                return 404, b'{"code":-1000,"msg":"Not found"}'
+                return Answer(b'{"code":-1000,"msg":"Not found"}', 404)
 
-    def _depth(self, symbol: str, limit: int) -> tuple[int, bytes]:
+    def _depth(self, symbol: str, limit: int) -> Answer:
         book = self._books.get(symbol)
         if book is None:
-            return _refused(-1121, "Invalid symbol.")
+            return refused(-1121, "Invalid symbol.")
         book.asked += 1
         if self._old_snapshot_every and book.asked % self._old_snapshot_every == 0:
             update_id, bids, asks = book.kept
             bids, asks = bids[:limit], asks[:limit]
         else:
             update_id, bids, asks = book.update_id, book.pair.bids.levels(limit), book.pair.asks.levels(limit)
-        return 200, f'{{"lastUpdateId":{update_id},"bids":[{book.rows(bids)}],"asks":[{book.rows(asks)}]}}'.encode()
+        return Answer(f'{{"lastUpdateId":{update_id},"bids":[{book.rows(bids)}],"asks":[{book.rows(asks)}]}}'.encode())
 
-    def _exchange_info(self, query: Mapping[str, str], now: int) -> tuple[int, bytes]:
+    def _exchange_info(self, query: Mapping[str, str], now: int) -> Answer:
         wanted = list(self._books)
         try:
             if "symbols" in query:
@@ -187,13 +202,13 @@ class BinanceMarket:
             elif "symbol" in query:
                 wanted = [query["symbol"]]
         except msgspec.MsgspecError:
-            return _refused(-1100, "Illegal characters found in parameter 'symbols'.")
+            return refused(-1100, "Illegal characters found in parameter 'symbols'.")
         if not set(wanted) <= self._books.keys():
-            return _refused(-1121, "Invalid symbol.")
+            return refused(-1121, "Invalid symbol.")
         rows = [_row(self._books[symbol]) for symbol in wanted]
         limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": WEIGHT_MAX}]
         body = {"timezone": "UTC", "serverTime": now // 1_000_000, "rateLimits": limits, "exchangeFilters": [], "symbols": rows}
-        return 200, msgspec.json.encode(body)
+        return answer(body)
 
     def _trades(self, book: _Book, move: Move) -> None:
         feed, ms = self.feed, move.ts // 1_000_000
@@ -286,8 +301,4 @@ def _weight(path: str, query: Mapping[str, str]) -> int:
             limit = int(query.get("limit", "100")) if query.get("limit", "100").isdecimal() else 100
             return next((weight for most, weight in _DEPTH_WEIGHTS if limit <= most), 250)
         case _:
-            return 1
-
-
-def _refused(code: int, message: str) -> tuple[int, bytes]:
-    return 400, msgspec.json.encode({"code": code, "msg": message})
+            return binance_rest.weight(path, query) or 1

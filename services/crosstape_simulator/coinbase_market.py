@@ -12,13 +12,19 @@ from typing import Final
 
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
 from crosstape_simulator.coinbase_exchange import ExchangeFeed
+from crosstape_simulator.coinbase_rest import product_answer
 from crosstape_simulator.connection import Connection, Topic
 from crosstape_simulator.market import Fill, Move, Pair
+from crosstape_simulator.past import History, Top, history_of, top_of
+from crosstape_simulator.rates import Bucket
 from crosstape_simulator.rest import Answer, answer
 from crosstape_simulator.text import fixed, iso_ns, iso_us, short
 
 TRADES_NS: Final = 250_000_000
 """How long Advanced gathers trades."""
+
+BURST: Final = 1.5
+"""Seconds' worth of requests by REST that may come at once."""
 
 _EMPTY_EVERY: Final = 16  # so many book updates of a product are followed by an empty one
 
@@ -183,8 +189,8 @@ class _Exchange:
 class CoinbaseMarket:
     """Both feeds' data, and the REST side of both APIs."""
 
-    def __init__(self, pairs: Sequence[Pair], start_ts: int, *, batch_s: float, subscribe_within_s: float) -> None:
-        """`batch_s`: how long changes of a book are gathered."""
+    def __init__(self, pairs: Sequence[Pair], start_ts: int, *, batch_s: float, subscribe_within_s: float, requests_per_s: float) -> None:
+        """`batch_s`: how long changes of a book are gathered. `requests_per_s`: by REST; 0: no limit."""
         self._products = {pair.listing.symbol: _Product(pair) for pair in pairs}
         self._advanced = _Advanced(self._products, subscribe_within_s=subscribe_within_s)
         self._exchange = _Exchange(self._products, subscribe_within_s=subscribe_within_s)
@@ -194,6 +200,7 @@ class CoinbaseMarket:
         self._trades_due = start_ts + TRADES_NS
         self._advanced.now = self._exchange.now = self.advanced.now = start_ts
         self._beats = 0
+        self._bucket = Bucket(requests_per_s, BURST * requests_per_s)
 
     def apply(self, move: Move) -> None:
         """Exchange's matches and tickers go out at once, the rest is gathered."""
@@ -234,8 +241,25 @@ class CoinbaseMarket:
         """There is none: Coinbase numbers the frames of a connection."""
         return None
 
+    def symbols(self) -> Sequence[str]:
+        """See `Past`."""
+        return tuple(self._products)
+
+    def history(self, symbol: str) -> History[tuple[int, Fill]] | None:
+        """See `Past`."""
+        return history_of(self._products[symbol]) if symbol in self._products else None
+
+    def top(self, symbol: str) -> Top | None:
+        """See `Past`."""
+        product = self._products.get(symbol)
+        return top_of(product)._replace(number=product.sequence) if product is not None else None
+
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """The REST side: the products of Exchange and of Advanced, and the time."""
+        """The REST side: the products of Exchange and of Advanced, the time; trades and best prices of Exchange."""
+        if not self._bucket.take(now):
+            return answer({"message": "Public rate limit exceeded"}, 429)
+        if (found := product_answer(self, path, query, self._exchange.now)) is not None:
+            return found
         match path:
             case "/products":
                 return Answer(f"[{','.join([_exchange_row(product) for product in self._products.values()])}]".encode())

@@ -15,15 +15,18 @@ from typing import Final
 from crosstape_simulator.book import Side
 from crosstape_simulator.connection import Connection, Topic
 from crosstape_simulator.kraken_feed import TRIGGERS, KrakenFeed
+from crosstape_simulator.kraken_rest import TRADES, names, pair_answer, symbol_of
 from crosstape_simulator.market import Fill, Move, Pair
+from crosstape_simulator.past import History, Top, history_of, top_of
+from crosstape_simulator.rates import Bucket
 from crosstape_simulator.rest import Answer, answer
 from crosstape_simulator.text import fixed, iso_us
 
 CHECKED: Final = 10
 """Levels a side that the checksum covers."""
 
-_REST_BASE: Final = {"BTC": ("XXBT", "XBT"), "ETH": ("XETH", "ETH"), "XRP": ("XXRP", "XRP"), "DOGE": ("XXDG", "XDG")}
-"""REST's own names of an asset: its code, and how it stands in a pair's name."""
+BURST: Final = 15.0
+"""Seconds' worth of requests by REST that may come at once."""
 
 
 def checksum(bids: Side, asks: Side) -> int:
@@ -70,21 +73,23 @@ class _Symbol:
     def price(self, ticks: int) -> str:
         return fixed(ticks, self.pair.listing.price_decimals)
 
-    def quantity(self, lots: int) -> str:
+    def size(self, lots: int) -> str:
         return fixed(lots, self.pair.listing.size_decimals)
 
     def rows(self, levels: Sequence[tuple[int, int]]) -> str:
-        return ",".join([f'{{"price":{self.price(abs(key))},"qty":{self.quantity(size)}}}' for key, size in levels])
+        return ",".join([f'{{"price":{self.price(abs(key))},"qty":{self.size(size)}}}' for key, size in levels])
 
 
 class KrakenMarket:
     """The source of `KrakenFeed`'s data, and the REST side."""
 
-    def __init__(self, pairs: Sequence[Pair], start_ts: int, *, messages_per_s: int) -> None:
+    def __init__(self, pairs: Sequence[Pair], start_ts: int, *, messages_per_s: int, requests_per_s: float) -> None:
+        """`requests_per_s`: by REST, `Trades` of each pair apart; 0: no limit."""
         self.feed = KrakenFeed(self, messages_per_s=messages_per_s)
         self.feed.now = start_ts
         self.due = 1 << 62
         self._symbols = {pair.listing.symbol: _Symbol(pair) for pair in pairs}
+        self._buckets = {name: Bucket(requests_per_s, BURST * requests_per_s) for name in ("", *self._symbols)}
 
     def lists(self, symbol: str) -> bool:
         """Whether there is such a pair."""
@@ -150,8 +155,25 @@ class KrakenMarket:
         """There is none: Kraken's books have a checksum."""
         return None
 
+    def symbols(self) -> Sequence[str]:
+        """See `Past`."""
+        return tuple(self._symbols)
+
+    def history(self, symbol: str) -> History[tuple[int, Fill]] | None:
+        """See `Past`."""
+        return history_of(self._symbols[symbol]) if symbol in self._symbols else None
+
+    def top(self, symbol: str) -> Top | None:
+        """See `Past`."""
+        return top_of(self._symbols[symbol]) if symbol in self._symbols else None
+
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """The REST side: AssetPairs, SystemStatus, Time. Errors come with HTTP 200."""
+        """The REST side: AssetPairs, SystemStatus, Time, Trades, Depth. Errors come with HTTP 200."""
+        counted = symbol_of(self, query) if path == TRADES else None
+        if not self._buckets[counted or ""].take(now):
+            return answer({"error": ["EGeneral:Too many requests"]}, 429)
+        if (found := pair_answer(self, path, query, self.feed.now)) is not None:
+            return found
         match path:
             case "/0/public/AssetPairs":
                 return self._asset_pairs(query.get("pair"))
@@ -214,7 +236,7 @@ def _trades(symbol: _Symbol, kind: str, fills: Sequence[tuple[int, Fill]]) -> st
 
 def _trade(symbol: _Symbol, ts: int, fill: Fill) -> str:
     side = "buy" if fill.buyer_takes else "sell"
-    what = f'"side":"{side}","price":{symbol.price(fill.price)},"qty":{symbol.quantity(fill.size)},"ord_type":"market"'
+    what = f'"side":"{side}","price":{symbol.price(fill.price)},"qty":{symbol.size(fill.size)},"ord_type":"market"'
     return f'{{"symbol":"{symbol.name}",{what},"trade_id":{fill.trade_id},"timestamp":"{iso_us(ts)}"}}'
 
 
@@ -222,12 +244,12 @@ def _ticker(symbol: _Symbol, kind: str, ts: int) -> str:
     pair = symbol.pair
     bid, ask, last = pair.bids.keys[0], pair.asks.keys[0], pair.last.price
     best = (
-        f'"bid":{symbol.price(-bid)},"bid_qty":{symbol.quantity(pair.bids.sizes[bid])},'
-        f'"ask":{symbol.price(ask)},"ask_qty":{symbol.quantity(pair.asks.sizes[ask])}'
+        f'"bid":{symbol.price(-bid)},"bid_qty":{symbol.size(pair.bids.sizes[bid])},'
+        f'"ask":{symbol.price(ask)},"ask_qty":{symbol.size(pair.asks.sizes[ask])}'
     )
     vwap, change = pair.turnover // pair.volume, last - pair.open
     day = (
-        f'"last":{symbol.price(last)},"volume":{symbol.quantity(pair.volume)},"vwap":{symbol.price(vwap)},"low":{symbol.price(pair.low)},'
+        f'"last":{symbol.price(last)},"volume":{symbol.size(pair.volume)},"vwap":{symbol.price(vwap)},"low":{symbol.price(pair.low)},'
         f'"high":{symbol.price(pair.high)},"change":{symbol.price(change)},"change_pct":{fixed(change * 10_000 // pair.open, 2)}'
     )
     row = f'{{"symbol":"{symbol.name}",{best},{day},"timestamp":"{iso_us(ts)}"}}'
@@ -236,7 +258,7 @@ def _ticker(symbol: _Symbol, kind: str, ts: int) -> str:
 
 def _pair_row(symbol: _Symbol) -> str:
     listing = symbol.pair.listing
-    tick, lot = symbol.price(1), symbol.quantity(1)
+    tick, lot = symbol.price(1), symbol.size(1)
     head = f'"symbol":"{symbol.name}","base":"{listing.base}","quote":"{listing.quote}","status":"online"'
     digits = f'"qty_precision":{listing.size_decimals},"qty_increment":{lot},"price_precision":{listing.price_decimals},"cost_precision":5'
     flags = '"marginable":false,"has_index":true,"cost_min":0.50'
@@ -245,24 +267,22 @@ def _pair_row(symbol: _Symbol) -> str:
 
 def _asset_pair(symbol: _Symbol) -> dict[str, object]:
     listing = symbol.pair.listing
-    code, name = _REST_BASE.get(listing.base, (listing.base, listing.base))
-    quote = "ZUSD" if listing.quote == "USD" else listing.quote
-    altname = f"{name}{listing.quote}"
+    rest = names(symbol.name)
     return {
-        "key": f"{code}{quote}" if listing.quote == "USD" else altname,
-        "altname": altname,
-        "wsname": f"{name}/{listing.quote}",
+        "key": rest.key,
+        "altname": rest.altname,
+        "wsname": rest.wsname,
         "aclass_base": "currency",
-        "base": code,
+        "base": rest.base,
         "aclass_quote": "currency",
-        "quote": quote,
+        "quote": rest.quote,
         "cost_decimals": 5,
         "pair_decimals": listing.price_decimals,
         "lot_decimals": listing.size_decimals,
         "lot_multiplier": 1,
         "fees": [],
         "fees_maker": [],
-        "ordermin": symbol.quantity(1),
+        "ordermin": symbol.size(1),
         "costmin": "0.5",
         "tick_size": symbol.price(1),
         "status": "online",

@@ -17,7 +17,10 @@ from crosstape_simulator.listings import PRICES, SCALE, USD_PER_USDT_PPM, WEIGHT
 from crosstape_simulator.text import NS
 
 RECENT: Final = 50
-"""Trades that a pair remembers, for snapshots."""
+"""Trades of a pair that a new subscriber is told."""
+
+PAST: Final = 10_000
+"""Trades of a pair that are remembered, for REST; beyond them the oldest is forgotten."""
 
 _VOLATILITY: Final = 2_400_000_000  # the larger, the calmer: about half a basis point per square root of a second
 _PULL_US: Final = 3_600_000_000  # the fair price is drawn back to where it began within about an hour
@@ -69,6 +72,8 @@ class Pair:
         self.trade_id = start_ts // 1_000_000  # grows over restarts too, if less than a thousand trades a second
         self.recent: deque[tuple[int, Fill]] = deque(maxlen=RECENT)
         """(ts, fill), oldest first."""
+        self.past: deque[tuple[int, Fill]] = deque(maxlen=PAST)
+        """The same, further back."""
         self.open = self.high = self.low = price // self.tick
         self.first_id = self.trade_id + 1
         self.volume = self.lot * 40_000
@@ -84,6 +89,7 @@ class Pair:
     def traded(self, ts: int, fill: Fill) -> None:
         """Note a trade."""
         self.recent.append((ts, fill))
+        self.past.append(self.recent[-1])
         self.high, self.low = max(self.high, fill.price), min(self.low, fill.price)
         self.volume += fill.size
         self.turnover += fill.price * fill.size

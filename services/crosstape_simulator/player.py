@@ -17,12 +17,13 @@ from typing import Final
 
 import msgspec
 
-from crosstape_simulator import coinbase_products
+from crosstape_simulator import binance_rest, coinbase_products, coinbase_rest, kraken_rest
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
 from crosstape_simulator.coinbase_exchange import ExchangeFeed
 from crosstape_simulator.connection import BINARY, TEXT, Connection, Topic
 from crosstape_simulator.dialects import Role, Seen, classify, snapshot_topics
 from crosstape_simulator.feed import Feed
+from crosstape_simulator.played_past import PlayedPast
 from crosstape_simulator.recording import Line, Recording, RestKey, is_status, rest_key
 from crosstape_simulator.rest import Answer, answer
 from crosstape_simulator.text import iso_us
@@ -204,6 +205,7 @@ class Player:
             self._numbers[line.c] = seen.number
         if seen.role is Role.DATA:
             self.played += 1
+            self._rest.past.note(seen, payload)
         elif not self._kept(line, seen, payload):
             return
         opcode = BINARY if line.b is not None else TEXT
@@ -272,11 +274,15 @@ class PlayedSource:
 
 
 class RecordedRest:
-    """The REST side of a venue that is played: the first request gets the first recorded answer, the next the next, then the last again."""
+    """The REST side of a venue that is played: the first request gets the first recorded answer, the next the next, then the last again.
+
+    Trades and best prices are told from what has been played, also where answers were recorded: those are of other moments.
+    """
 
     def __init__(self, venue: str, recordings: tuple[Recording, ...]) -> None:
         self.asked: dict[RestKey, int] = {}
         self.passed: dict[RestKey, int] = {}
+        self.past = PlayedPast(venue, recordings)
         self._venue = venue
         self._answers: dict[RestKey, list[bytes]] = {}
         for recording in recordings:
@@ -289,7 +295,9 @@ class RecordedRest:
             self._answers.setdefault(advanced, [coinbase_products.to_advanced(body) for body in self._answers[exchange]])
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """The recorded body, or the venue's error for what it does not know."""
+        """What was played, the recorded body, or the venue's error for what it does not know."""
+        if (told := self._told(path, query, now)) is not None:
+            return told
         symbol = rest_key(f"?{'&'.join(f'{name}={value}' for name, value in query.items())}")[1]
         key = next((key for key in ((path, symbol), (path, "")) if key in self._answers), None)
         if key is None:
@@ -298,6 +306,15 @@ class RecordedRest:
         index = self.asked.get(key, 0)
         self.asked[key] = index + 1
         return Answer(bodies[min(index, len(bodies) - 1)])
+
+    def _told(self, path: str, query: Mapping[str, str], now: int) -> Answer | None:
+        match self._venue:
+            case "binance":
+                return binance_rest.answer(self.past, path, query)
+            case "kraken":
+                return kraken_rest.pair_answer(self.past, path, query, now)
+            case _:
+                return coinbase_rest.product_answer(self.past, path, query, now)
 
 
 def beat(feed: ExchangeFeed, now: int) -> None:

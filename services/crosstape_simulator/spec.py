@@ -51,7 +51,11 @@ class SimulatorSpec(msgspec.Struct, frozen=True, kw_only=True):
     coinbase_batch_s: float = 0.05
     """How long changes of a book are gathered."""
     coinbase_subscribe_within_s: float = 5.0
+    coinbase_requests_per_s: float = 10.0
+    """By REST, half as many again in a burst; beyond it 429. 0: no limit."""
     kraken_messages_per_s: int = 50
+    kraken_requests_per_s: float = 1.0
+    """By REST, `Trades` of each pair apart, fifteen times as many in a burst; beyond it 429. 0: no limit."""
     buffer_bytes: int = 16 * 1024 * 1024
     """A client that has not taken so much is cut."""
 

@@ -75,14 +75,20 @@ class Synthetic:
                     self._add(venue, binance, Endpoint("", "/stream", binance.feed, binance_feed.PATHS))
                 case "coinbase":
                     coinbase = CoinbaseMarket(
-                        pairs, self.now, batch_s=spec.coinbase_batch_s, subscribe_within_s=spec.coinbase_subscribe_within_s
+                        pairs,
+                        self.now,
+                        batch_s=spec.coinbase_batch_s,
+                        subscribe_within_s=spec.coinbase_subscribe_within_s,
+                        requests_per_s=spec.coinbase_requests_per_s,
                     )
                     advanced = Endpoint("advanced", coinbase_advanced.PATH, coinbase.advanced, (coinbase_advanced.PATH,))
                     exchange = Endpoint("exchange", coinbase_exchange.PATH, coinbase.exchange, (coinbase_exchange.PATH,))
                     self._coinbase = coinbase
                     self._add(venue, coinbase, advanced, exchange)
                 case "kraken":
-                    kraken = KrakenMarket(pairs, self.now, messages_per_s=spec.kraken_messages_per_s)
+                    kraken = KrakenMarket(
+                        pairs, self.now, messages_per_s=spec.kraken_messages_per_s, requests_per_s=spec.kraken_requests_per_s
+                    )
                     self._add(venue, kraken, Endpoint("", kraken_feed.PATH, kraken.feed, (kraken_feed.PATH,)))
                 case _:
                     raise SimulatorError(f"no such venue: {venue}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crosstape_connector import books
 from crosstape_connector.books import BookSync, ImpossibleLevelError, Ladder, Outcome
 from crosstape_connector.venue import BookRule, BookSnapshot, BookUpdate
-from crosstape_connector.venues import binance
+from crosstape_connector.venues.binance import stream
 from crosstape_schemas import GapCause, Level
 
 
@@ -32,7 +32,7 @@ def update(bids: str = "", asks: str = "", first: int | None = None, last: int |
     return BookUpdate("X", None, last or 2, levels(bids), levels(asks), first, last, checksum=checksum)
 
 
-BY_REST = BookRule(snapshot="rest", bridges=binance.chain, follows=binance.chain)
+BY_REST = BookRule(snapshot="rest", bridges=stream.chain, follows=stream.chain)
 IN_STREAM = BookRule(snapshot="stream")
 
 

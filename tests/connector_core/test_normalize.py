@@ -14,6 +14,7 @@ from crosstape_connector.normalize import Normalized, normalize
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker, Trade, encode
 from tests.venues.golden import ADVANCED, BINANCE, BINANCE_DEPTH, EXCHANGE, INSTRUMENTS, KRAKEN
+from tests.venues.rest_bodies import QUOTES, TRADES
 
 INSTRUMENTS_URL = {
     "binance": "https://api.binance.com/api/v3/exchangeInfo",
@@ -90,6 +91,33 @@ def test_a_rest_snapshot_is_used_at_its_place() -> None:
     }
     assert found.summary.resyncs == {"start": 1}
     assert found.summary.rest == {"instruments": 1, "snapshot": 1}
+
+
+PAST = {
+    "binance": (BINANCE["trade"], "BTCUSDT"),
+    "coinbase": (EXCHANGE["match"], "BTC-USD"),
+    "kraken": (KRAKEN["trade"], "BTC/USD"),
+}
+
+
+@pytest.mark.parametrize("venue", PAST)
+def test_answers_with_trades_and_quotes_are_left_out(venue: str) -> None:
+    """What a capture becomes is made of its frames; such an answer is counted and changes nothing."""
+    found = VENUES[venue]
+    assert found.trades is not None
+    assert found.quotes is not None
+    frame, symbol = PAST[venue]
+    paths = (found.trades.path(symbol, 1, 10**18), found.trades.newest(symbol), found.quotes.path([symbol]))
+    bodies = (TRADES[venue], TRADES[venue], QUOTES[venue])
+    base = found.rest_urls[found.trades.rest]
+    answers = [line("rest", 20 + at, body, url=base + path) for at, (path, body) in enumerate(zip(paths, bodies, strict=True))]
+
+    without, _ = run(venue, capture(venue, *frames([frame]), *frames([frame], 30)))
+    events, normalized = run(venue, capture(venue, *frames([frame]), *answers, *frames([frame], 30)))
+
+    assert events == without
+    assert normalized.summary.rest == {"instruments": 1, "unused": 3}
+    assert not normalized.summary.unhandled
 
 
 def test_books_are_conflated_by_the_frames_times() -> None:

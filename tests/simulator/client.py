@@ -18,8 +18,10 @@ START_TS = 1_800_000_000 * 10**9
 
 
 def still(**changes: Any) -> SimulatorSpec:
-    """A market that stands still until it is told to go on, and is the same every time."""
-    return SimulatorSpec(**{"paused": True, "start_ts": START_TS, "rate": 400.0, "levels": 60, "settle_s": 0.05, **changes})
+    """A market that stands still until it is told to go on, and is the same every time. Its REST may be asked as often as one likes."""
+    unlimited = {"coinbase_requests_per_s": 0.0, "kraken_requests_per_s": 0.0}
+    quiet = {"paused": True, "start_ts": START_TS, "rate": 400.0, "levels": 60, "settle_s": 0.05}
+    return SimulatorSpec(**{**quiet, **unlimited, **changes})
 
 
 def symbols(venue: str) -> list[str]:

@@ -102,6 +102,50 @@ async def test_an_answer_that_ends_in_the_middle(venue: str) -> None:
         assert len(body) == promised // 2
 
 
+PAST = {
+    "binance": (
+        "/api/v3/trades?symbol=BTCUSDT",
+        "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=1",
+        "/api/v3/ticker/bookTicker?symbol=BTCUSDT",
+    ),
+    "coinbase": ("/products/BTC-USDT/trades", "/products/BTC-USDT/book?level=1"),
+    "kraken": ("/0/public/Trades?pair=XBTUSDT", "/0/public/Depth?pair=XBTUSDT&count=1"),
+}
+
+
+@pytest.mark.parametrize(("venue", "path"), [(venue, path) for venue, paths in PAST.items() for path in paths])
+async def test_past_trades_and_quotes_fail_as_all_else_does(venue: str, path: str) -> None:
+    """Refused, not answered, or cut in the middle, each once; then the answer is right."""
+    async with simulator(still(venues=(venue,))) as made, aiohttp.ClientSession() as http:
+        url = f"http://{made.servers[venue].base}{path}"
+
+        def fail(text: str) -> int:
+            return made.faults.add(parse.from_text(f"{text} venue={venue} path={path.partition('?')[0]}")).id
+
+        async def status() -> tuple[int, bool]:
+            async with http.get(url) as answer:
+                return answer.status, "Retry-After" in answer.headers
+
+        fail("rest-status status=429 count=1")
+        assert await status() == (429, True)
+        if venue == "binance":
+            fail("rest-status status=418 count=1")
+            assert await status() == (418, True)
+        fail("rest-status status=500 count=1")
+        assert await status() == (500, False)
+        fail("rest-truncate count=1")
+        async with http.get(url) as answer:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.read()
+        hang = fail("rest-hang")
+        with pytest.raises(TimeoutError):
+            async with http.get(url, timeout=aiohttp.ClientTimeout(total=0.5)):
+                pass
+        made.faults.remove(hang)
+        async with http.get(url) as answer:
+            assert json.loads(await answer.text())
+
+
 async def test_a_snapshot_can_be_older_than_the_stream() -> None:
     """As it was when the fault began, with as many levels as are asked for; afterwards it is of now."""
     async with rig(BINANCE) as one, aiohttp.ClientSession() as http:

@@ -9,14 +9,14 @@ import pytest
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Rejected, Request, Rotate, Verdict
-from crosstape_connector.venues import binance
+from crosstape_connector.venues.binance import VENUE, rest, stream
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
 from tests.venues.golden import BINANCE, BINANCE_DEPTH, INSTRUMENTS, SYMBOLS
 
 
 def parse(*frames: bytes) -> list[Output]:
     """All that one connection finds in these, received at 7."""
-    parser = binance.Parser(SYMBOLS["binance"])
+    parser = stream.Parser(SYMBOLS["binance"])
     return [output for frame in frames for output in parser(frame, 7)]
 
 
@@ -169,13 +169,13 @@ def test_requests_name_streams_in_lower_case() -> None:
     """One message for all symbols of a channel."""
     request = Request("depth@100ms", ("BTCUSDT", "ETHUSDT"), 5, 10)
 
-    assert msgspec.json.decode(binance.subscribe(request)) == {
+    assert msgspec.json.decode(stream.subscribe(request)) == {
         "method": "SUBSCRIBE",
         "params": ["btcusdt@depth@100ms", "ethusdt@depth@100ms"],
         "id": 5,
     }
-    assert msgspec.json.decode(binance.unsubscribe(request))["method"] == "UNSUBSCRIBE"
-    assert msgspec.json.decode(binance.ping(9)) == {"method": "GET_PROPERTY", "params": ["combined"], "id": 9}
+    assert msgspec.json.decode(stream.unsubscribe(request))["method"] == "UNSUBSCRIBE"
+    assert msgspec.json.decode(stream.ping(9)) == {"method": "GET_PROPERTY", "params": ["combined"], "id": 9}
 
 
 @pytest.mark.parametrize(
@@ -184,34 +184,34 @@ def test_requests_name_streams_in_lower_case() -> None:
 )
 def test_an_update_must_begin_where_the_book_ends(first: int | None, last: int | None, verdict: Verdict) -> None:
     """Or before it, and end after it; the same for a snapshot's number as for that of the update before."""
-    assert binance.chain(BookUpdate("BTC-USDT", None, 7, (), (), first, last), 100) is verdict
+    assert stream.chain(BookUpdate("BTC-USDT", None, 7, (), (), first, last), 100) is verdict
 
 
 def test_a_snapshot_is_asked_for_by_rest_and_read() -> None:
     """Its URL is known again in a capture; a full side says that there is more."""
-    assert binance.depth_path("币安USDT") == "/api/v3/depth?symbol=%E5%B8%81%E5%AE%89USDT&limit=1000"
-    assert binance.depth_symbol("https://x" + binance.depth_path("币安USDT")) == "币安USDT"
-    assert binance.depth_symbol("https://api.binance.com/api/v3/depth") is None
-    assert binance.depth_symbol("https://api.binance.com/api/v3/trades?symbol=BTCUSDT") is None
+    assert rest.depth_path("币安USDT") == "/api/v3/depth?symbol=%E5%B8%81%E5%AE%89USDT&limit=1000"
+    assert rest.depth_symbol("https://x" + rest.depth_path("币安USDT")) == "币安USDT"
+    assert rest.depth_symbol("https://api.binance.com/api/v3/depth") is None
+    assert rest.depth_symbol("https://api.binance.com/api/v3/trades?symbol=BTCUSDT") is None
 
-    snapshot = binance.parse_depth(BINANCE_DEPTH, "BTC-USDT", 7)
+    snapshot = rest.parse_depth(BINANCE_DEPTH, "BTC-USDT", 7)
 
     assert isinstance(snapshot, BookSnapshot)
     assert (snapshot.sequence, len(snapshot.bids), len(snapshot.asks), snapshot.partial) == (102, 2, 1, False)
-    full = {"lastUpdateId": 1, "bids": [["1", "1"]] * binance.LEVELS, "asks": []}
-    assert binance.parse_depth(msgspec.json.encode(full), "BTC-USDT", 7).partial
+    full = {"lastUpdateId": 1, "bids": [["1", "1"]] * rest.LEVELS, "asks": []}
+    assert rest.parse_depth(msgspec.json.encode(full), "BTC-USDT", 7).partial
 
 
 def test_snapshots_take_half_of_what_the_venue_allows() -> None:
     """6,000 a minute and address, 50 for a snapshot of 1,000 levels: two processes may overlap, and instruments cost something too."""
-    assert binance.VENUE.snapshots is not None
-    assert "limit=1000" in binance.VENUE.snapshots.path("BTCUSDT")
-    assert binance.VENUE.snapshots.per_minute * 50 <= 6_000 / 2
+    assert VENUE.snapshots is not None
+    assert "limit=1000" in VENUE.snapshots.path("BTCUSDT")
+    assert VENUE.snapshots.per_minute * 50 <= 6_000 / 2
 
 
 def test_instruments_are_what_may_be_traded_spot() -> None:
     """A halted one is listed, and not active."""
-    assert binance.parse_instruments(INSTRUMENTS["binance"]) == [
+    assert rest.parse_instruments(INSTRUMENTS["binance"]) == [
         Instrument("BTC-USDT", "binance", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001")),
         Instrument("ETH-USDT", "binance", "ETHUSDT", "ETH", "USDT", active=False),
     ]
@@ -219,5 +219,5 @@ def test_instruments_are_what_may_be_traded_spot() -> None:
 
 def test_an_error_in_a_rest_answer_is_found() -> None:
     """An answer without one has none."""
-    assert binance.rest_error(b'{"code":-1121,"msg":"Invalid symbol."}') == "-1121 Invalid symbol."
-    assert binance.rest_error(BINANCE_DEPTH) is None
+    assert rest.rest_error(b'{"code":-1121,"msg":"Invalid symbol."}') == "-1121 Invalid symbol."
+    assert rest.rest_error(BINANCE_DEPTH) is None

@@ -10,14 +10,14 @@ import pytest
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, TradeSnapshot
-from crosstape_connector.venues import kraken
+from crosstape_connector.venues.kraken import rest, stream
 from crosstape_schemas import FeedState, Instrument, Quote, Side, Status, Ticker, Trade
 from tests.venues.golden import INSTRUMENTS, KRAKEN, SYMBOLS
 
 
 def parse(*frames: bytes) -> list[Output]:
     """All that one connection finds in these, received at 7."""
-    parser = kraken.Parser(SYMBOLS["kraken"])
+    parser = stream.Parser(SYMBOLS["kraken"])
     return [output for frame in frames for output in parser(frame, 7)]
 
 
@@ -97,15 +97,15 @@ def test_the_checksum_is_that_of_the_documents() -> None:
     """https://docs.kraken.com/api/docs/guides/spot-ws-book-v2; what lies below the best ten does not matter."""
     bids, asks = levels(DOCS_BIDS), levels(DOCS_ASKS)
 
-    assert kraken.checksum(bids, asks) == 3_310_070_434
-    assert kraken.checksum([*bids, (Decimal(1), Decimal(1))], [*asks, (Decimal(99999), Decimal(1))]) == 3_310_070_434
+    assert stream.checksum(bids, asks) == 3_310_070_434
+    assert stream.checksum([*bids, (Decimal(1), Decimal(1))], [*asks, (Decimal(99999), Decimal(1))]) == 3_310_070_434
 
 
 def test_the_checksum_of_tiny_numbers_is_of_their_plain_digits() -> None:
     """A thin book has fewer than ten levels; `0.00000010` is `10`, never `1E-7`."""
     bids = levels("0.00000010/1740.00000000")
 
-    assert kraken.checksum(bids, []) == zlib.crc32(b"10" + b"174000000000")
+    assert stream.checksum(bids, []) == zlib.crc32(b"10" + b"174000000000")
 
 
 @pytest.mark.parametrize(
@@ -165,19 +165,19 @@ def test_requests_ask_for_snapshots_and_repeat_the_depth() -> None:
     """Best bid and ask come with the ticker if it is asked to speak at each change of them."""
     book, ticker = Request("book", ("BTC/USD",), 5, 25), Request("ticker", ("BTC/USD", "DOGE/USD"), 6, 25)
 
-    assert msgspec.json.decode(kraken.subscribe(book)) == {
+    assert msgspec.json.decode(stream.subscribe(book)) == {
         "method": "subscribe",
         "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 25, "snapshot": True},
         "req_id": 5,
     }
-    assert msgspec.json.decode(kraken.unsubscribe(book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
-    assert msgspec.json.decode(kraken.subscribe(ticker))["params"]["event_trigger"] == "bbo"
-    assert msgspec.json.decode(kraken.ping(7)) == {"method": "ping", "req_id": 7}
+    assert msgspec.json.decode(stream.unsubscribe(book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
+    assert msgspec.json.decode(stream.subscribe(ticker))["params"]["event_trigger"] == "bbo"
+    assert msgspec.json.decode(stream.ping(7)) == {"method": "ping", "req_id": 7}
 
 
 def test_instruments_have_our_names() -> None:
     """XBT is BTC, XDG is DOGE; dark pools and pairs without a name of their own are left out."""
-    assert kraken.parse_instruments(INSTRUMENTS["kraken"]) == [
+    assert rest.parse_instruments(INSTRUMENTS["kraken"]) == [
         Instrument("BTC-USD", "kraken", "BTC/USD", "BTC", "USD", Decimal("0.1"), Decimal("1E-8")),
         Instrument("DOGE-USD", "kraken", "DOGE/USD", "DOGE", "USD", Decimal("1E-7"), Decimal("1E-8"), active=False),
     ]
@@ -185,8 +185,8 @@ def test_instruments_have_our_names() -> None:
 
 def test_errors_come_with_a_good_status() -> None:
     """They are found, and never taken for an empty list."""
-    assert kraken.rest_error(b'{"error":["EAPI:Rate limit exceeded"]}') == "EAPI:Rate limit exceeded"
-    assert kraken.rest_error(INSTRUMENTS["kraken"]) is None
-    assert kraken.rest_error(b"<html>") is None
+    assert rest.rest_error(b'{"error":["EAPI:Rate limit exceeded"]}') == "EAPI:Rate limit exceeded"
+    assert rest.rest_error(INSTRUMENTS["kraken"]) is None
+    assert rest.rest_error(b"<html>") is None
     with pytest.raises(FrameError, match="Busy"):
-        kraken.parse_instruments(b'{"error":["EService:Busy"]}')
+        rest.parse_instruments(b'{"error":["EService:Busy"]}')

@@ -15,8 +15,17 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import MEBIBYTE, BookRule, ConnectLimit, Endpoint, InstrumentSource, Venue
-from crosstape_connector.venues.coinbase import advanced, exchange, products
+from crosstape_connector.venue import (
+    MEBIBYTE,
+    BookRule,
+    ConnectLimit,
+    Endpoint,
+    InstrumentSource,
+    QuoteSource,
+    TradeSource,
+    Venue,
+)
+from crosstape_connector.venues.coinbase import advanced, exchange, products, rest
 from crosstape_connector.venues.coinbase.values import ID
 
 VENUE: Final = Venue(
@@ -70,6 +79,15 @@ VENUE: Final = Venue(
         snapshot="stream",
         proof="`sequence_num` over all frames of the connection (Exchange recordings: nothing); never crossed",
     ),
+    trades=TradeSource(
+        rest="exchange",
+        path=rest.trades_path,
+        newest=rest.newest_path,
+        parse=rest.parse_trades,
+        page=rest.PAGE,
+        per_minute=48,  # with quotes seven in five seconds, at once maybe: of the fifteen that an address has in a burst
+    ),
+    quotes=QuoteSource(rest="exchange", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=36),
     trade_ids="contiguous",
     quote_from_book=True,
     connects=ConnectLimit(8, 1.0),

@@ -1,12 +1,7 @@
-"""Binance, spot: trades, best bid and ask, book, 24 h ticker.
+"""Binance's streams: frames and requests of a WebSocket connection, and how the numbers of a book's updates link.
 
-Wire    wss://stream.binance.com:9443/stream, JSON text wrapped as {"stream": name, "data": frame}; frames without the wrapper are read too
-Docs    https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 Quirks  `bookTicker` has neither a type nor a time, and `b` is a number's text in one frame and a list in the other: decode by stream name;
-        `m` true: the buyer was the maker, so the taker sold; times are ms, or µs if the URL asks for it; unknown streams are acknowledged
-        like good ones; block trades are not in `trade`, and are not taken from `blockTrade` either
-Book    updates are numbered `U` … `u`; the snapshot comes by REST. It is cut at 1,000 levels a side (weight 50 of the 6,000 a minute; 5,000
-        levels would cost 250, and a start with 30 instruments more than a minute); when the market leaves that range it is renewed
+        `m` true: the buyer was the maker, so the taker sold; times are ms, or µs if the URL asks for it
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
@@ -16,34 +11,15 @@ import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final
-from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import (
-    Ack,
-    BookRule,
-    BookSnapshot,
-    BookUpdate,
-    ConnectLimit,
-    Endpoint,
-    Heartbeat,
-    InstrumentSource,
-    Output,
-    Rejected,
-    Request,
-    Rotate,
-    SnapshotSource,
-    Symbols,
-    Venue,
-    Verdict,
-)
+from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Output, Rejected, Request, Rotate, Symbols, Verdict
+from crosstape_connector.venues.binance.values import BUY, ID, SELL
 from crosstape_connector.wire import LIMIT, ZERO, Serial, Stamp, epoch_ns, finite, positive, side
-from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade, spot
+from crosstape_schemas import Quote, Ticker, Trade
 
-ID: Final = "binance"
-LEVELS: Final = 1_000
 KNOWN: Final = re.compile(
     r"kline_\w+(@[+]\d\d:\d\d)?|miniTicker|avgPrice|referencePrice|blockTrade|ticker_\w+|depth(5|10|20)(@100ms|@1000ms)?|arr"
 )
@@ -128,8 +104,6 @@ _depth = msgspec.json.Decoder(RawDepth).decode
 _ticker = msgspec.json.Decoder(RawTicker).decode
 _plain = msgspec.json.Decoder(Plain).decode
 _encode = msgspec.json.encode
-BUY: Final = Side.BUY
-SELL: Final = Side.SELL
 
 
 def trade_route(instrument: str) -> Route:
@@ -305,117 +279,3 @@ def chain(update: BookUpdate, sequence: int) -> Verdict:
     if update.first is None or update.last is None or update.first > sequence + 1:
         return Verdict.BREAK
     return Verdict.APPLY if update.last > sequence else Verdict.SKIP
-
-
-class RestDepth(msgspec.Struct, frozen=True):
-    last_update_id: Serial = msgspec.field(name="lastUpdateId")
-    bids: tuple[tuple[Decimal, Decimal], ...]
-    asks: tuple[tuple[Decimal, Decimal], ...]
-
-
-class RestFilter(msgspec.Struct, frozen=True):
-    filter_type: str = msgspec.field(name="filterType")
-    tick: Decimal | None = msgspec.field(name="tickSize", default=None)
-    step: Decimal | None = msgspec.field(name="stepSize", default=None)
-
-
-class RestSymbol(msgspec.Struct, frozen=True):
-    symbol: str
-    status: str
-    base: str = msgspec.field(name="baseAsset")
-    quote: str = msgspec.field(name="quoteAsset")
-    is_spot: bool = msgspec.field(name="isSpotTradingAllowed", default=True)
-    filters: tuple[RestFilter, ...] = ()
-
-
-class RestExchangeInfo(msgspec.Struct, frozen=True):
-    symbols: tuple[RestSymbol, ...]
-
-
-class RestFault(msgspec.Struct, frozen=True):
-    code: int
-    msg: str = ""
-
-
-_rest_depth = msgspec.json.Decoder(RestDepth).decode
-_rest_info = msgspec.json.Decoder(RestExchangeInfo).decode
-_rest_fault = msgspec.json.Decoder(RestFault).decode
-
-
-def depth_path(symbol: str) -> str:
-    """Path and query of a snapshot. Symbols may hold any letters."""
-    return f"/api/v3/depth?symbol={quote(symbol)}&limit={LEVELS}"
-
-
-def depth_symbol(url: str) -> str | None:
-    """The symbol if the URL asks for a snapshot."""
-    parts = urlsplit(url)
-    return parse_qs(parts.query).get("symbol", [None])[0] if parts.path.endswith("/api/v3/depth") else None
-
-
-def parse_depth(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
-    """A snapshot; a side with as many levels as were asked for has more."""
-    d = _rest_depth(body)
-    partial = max(len(d.bids), len(d.asks)) >= LEVELS
-    return BookSnapshot(instrument, None, received_ts, d.bids, d.asks, d.last_update_id, partial=partial)
-
-
-def parse_instruments(body: bytes) -> list[Instrument]:
-    """`exchangeInfo`: what may be traded spot."""
-    found: list[Instrument] = []
-    for row in _rest_info(body).symbols:
-        if row.is_spot:
-            tick = next((f.tick for f in row.filters if f.filter_type == "PRICE_FILTER"), None)
-            step = next((f.step for f in row.filters if f.filter_type == "LOT_SIZE"), None)
-            name = spot(row.base, row.quote)
-            found.append(Instrument(name, ID, row.symbol, row.base, row.quote, tick, step, active=row.status == "TRADING"))
-    return found
-
-
-def rest_error(body: bytes) -> str | None:
-    """`{"code": -1121, "msg": "Invalid symbol."}`; Binance sends it with a 4xx status, proxies do not always."""
-    try:
-        fault = _rest_fault(body)
-    except msgspec.MsgspecError:
-        return None
-    return f"{fault.code} {fault.msg}"
-
-
-VENUE: Final = Venue(
-    id=ID,
-    endpoints=(
-        Endpoint(
-            name="stream",
-            url="wss://stream.binance.com:9443/stream",
-            channels={"trade": "trade", "quote": "bookTicker", "book": "depth@100ms", "delta": "depth@100ms", "ticker": "ticker"},
-            parser=Parser,
-            subscribe=subscribe,
-            unsubscribe=unsubscribe,
-            ping=ping,
-            ping_s=20.0,
-            silence_s=60.0,
-            topics=1_000,  # the venue's limit is 1,024 streams
-            symbols_per_request=100,
-            requests_per_s=3.0,  # of 5, which count pings and pongs too
-            connects_per_s=0.5,
-            lifetime_s=24 * 3600.0,
-        ),
-    ),
-    rest_urls={"spot": "https://api.binance.com"},
-    instruments=InstrumentSource(
-        rest="spot",
-        path="/api/v3/exchangeInfo?showPermissionSets=false",
-        parse=parse_instruments,
-        match=lambda url: urlsplit(url).path.endswith("/api/v3/exchangeInfo"),
-    ),
-    book=BookRule(
-        snapshot="rest",
-        bridges=chain,
-        follows=chain,
-        proof="update ids: each update begins where the one before ended; the first spans the REST snapshot's id; never crossed",
-    ),
-    snapshots=SnapshotSource(rest="spot", path=depth_path, parse=parse_depth, match=depth_symbol, per_minute=60),
-    trade_ids="contiguous",
-    connects=ConnectLimit(300, 300.0),
-    rest_error=rest_error,
-)

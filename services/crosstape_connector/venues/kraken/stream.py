@@ -1,12 +1,8 @@
-"""Kraken, spot (WebSocket v2): trades, best bid and ask, book, 24 h ticker, the venue's own status.
+"""Kraken's WebSocket v2: frames and requests of a connection, and a book's checksum.
 
-Wire    wss://ws.kraken.com/v2, JSON text; data frames have `channel`, replies have `method`
-Docs    https://docs.kraken.com/api/docs/websocket-v2/book and its neighbours
 Quirks  numbers are JSON numbers whose digits matter; `connection_id` can exceed 2^63 (not read); a refused subscription leaves a socket
-        that looks alive; `Error` with a capital E for too many messages; a market without quotes sends zeros and the year 1970; REST says
-        XBT and XDG, the WebSocket BTC and DOGE; `side` is the taker's
-Book    no numbers: a CRC-32 over the digits of the best ten levels. What falls out of the subscribed depth is never deleted, so it is cut
-        after each frame
+        that looks alive; `Error` with a capital E for too many messages; a market without quotes sends zeros and the year 1970; `side` is
+        the taker's
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
@@ -18,32 +14,15 @@ from collections.abc import Sequence
 from decimal import Decimal
 from itertools import chain
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import (
-    Ack,
-    BookRule,
-    BookSnapshot,
-    BookUpdate,
-    ConnectLimit,
-    Endpoint,
-    Heartbeat,
-    InstrumentSource,
-    Odd,
-    Output,
-    Rejected,
-    Request,
-    Symbols,
-    Venue,
-    replay,
-)
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Symbols, replay
+from crosstape_connector.venues.kraken.values import ID
 from crosstape_connector.wire import Serial, finite, known_ns, positive, side
-from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Level, Quote, Side, Status, Ticker, Trade, asset, spot
+from crosstape_schemas import VENUE_WIDE, FeedState, Level, Quote, Side, Status, Ticker, Trade
 
-ID: Final = "kraken"
 STATES: Final = {"online": FeedState.LIVE, "maintenance": FeedState.DOWN}
 """In any other (`cancel_only`, `post_only`, `limit_only`) quotes cannot be traded on: stale."""
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
@@ -303,89 +282,3 @@ def checksum(bids: Sequence[Level], asks: Sequence[Level]) -> int:
     if "E" in text:  # str writes what is below 1E-6 with an exponent
         text = " ".join([format(number, "f") for number in numbers])
     return zlib.crc32(_zeros("", f" {text}".replace(".", "")).encode())
-
-
-class RestPair(msgspec.Struct, frozen=True):
-    wsname: str | None = None
-    status: str = "online"
-    tick_size: Decimal | None = None
-    lot_decimals: int | None = None
-
-
-class RestPairs(msgspec.Struct, frozen=True):
-    error: list[str]
-    result: dict[str, RestPair] = {}
-
-
-class RestFault(msgspec.Struct, frozen=True):
-    error: list[str]
-
-
-_pairs = msgspec.json.Decoder(RestPairs).decode
-_fault = msgspec.json.Decoder(RestFault).decode
-
-
-def parse_instruments(body: bytes) -> list[Instrument]:
-    """`AssetPairs`. The names are those of `wsname`, with our names of the assets; pairs without one and dark pools are left out."""
-    answer = _pairs(body)
-    if answer.error:
-        raise FrameError(f"AssetPairs: {', '.join(answer.error)}")
-    found: list[Instrument] = []
-    for name, pair in answer.result.items():
-        base, slash, quote = (pair.wsname or "").partition("/")
-        if not slash or name.endswith(".d"):
-            continue
-        base, quote = asset(base), asset(quote)
-        step = Decimal(1).scaleb(-pair.lot_decimals) if pair.lot_decimals is not None and 0 <= pair.lot_decimals <= 18 else None
-        found.append(
-            Instrument(spot(base, quote), ID, f"{base}/{quote}", base, quote, pair.tick_size, step, active=pair.status == "online")
-        )
-    return found
-
-
-def rest_error(body: bytes) -> str | None:
-    """Errors come with HTTP 200: `{"error": ["EAPI:Rate limit exceeded"]}`."""
-    try:
-        return ", ".join(_fault(body).error) or None
-    except msgspec.MsgspecError:
-        return None
-
-
-VENUE: Final = Venue(
-    id=ID,
-    endpoints=(
-        Endpoint(
-            name="v2",
-            url="wss://ws.kraken.com/v2",
-            channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
-            parser=Parser,
-            subscribe=subscribe,
-            unsubscribe=unsubscribe,
-            ping=ping,
-            ping_s=30.0,
-            silence_s=10.0,  # a heartbeat a second once anything is subscribed
-            topics=300,
-            symbols_per_request=100,
-            requests_per_s=5.0,
-            connects_per_s=0.2,
-        ),
-    ),
-    rest_urls={"spot": "https://api.kraken.com"},
-    instruments=InstrumentSource(
-        rest="spot",
-        path="/0/public/AssetPairs",
-        parse=parse_instruments,
-        match=lambda url: urlsplit(url).path.endswith("/0/public/AssetPairs"),
-    ),
-    book=BookRule(
-        snapshot="stream",
-        checksum=checksum,
-        ordered=True,  # 2,353 of 2,353 frames of the recordings, four resyncs among them
-        truncates=True,
-        depths=(10, 25, 100, 500, 1000),
-        proof="CRC-32 of the best ten levels with every frame; times that never go back; never crossed",
-    ),
-    trade_ids="contiguous",
-    connects=ConnectLimit(150, 600.0),  # beyond about so many, its front blocks an address for 10 minutes, it is said
-    rest_error=rest_error,
-)

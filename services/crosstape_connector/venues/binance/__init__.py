@@ -1,0 +1,67 @@
+"""Binance, spot: trades, best bid and ask, book, 24 h ticker.
+
+Wire    wss://stream.binance.com:9443/stream, JSON text wrapped as {"stream": name, "data": frame}; frames without the wrapper are read too
+Docs    https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+Quirks  `bookTicker` has neither a type nor a time, and `b` is a number's text in one frame and a list in the other: decode by stream name;
+        `m` true: the buyer was the maker, so the taker sold; times are ms, or µs if the URL asks for it; unknown streams are acknowledged
+        like good ones; block trades are not in `trade`, and are not taken from `blockTrade` either
+Book    updates are numbered `U` … `u`; the snapshot comes by REST. It is cut at 1,000 levels a side (weight 50 of the 6,000 a minute; 5,000
+        levels would cost 250, and a start with 30 instruments more than a minute); when the market leaves that range it is renewed
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from crosstape_connector.venue import BookRule, ConnectLimit, Endpoint, InstrumentSource, QuoteSource, SnapshotSource, TradeSource, Venue
+from crosstape_connector.venues.binance import rest, stream
+from crosstape_connector.venues.binance.values import ID
+
+VENUE: Final = Venue(
+    id=ID,
+    endpoints=(
+        Endpoint(
+            name="stream",
+            url="wss://stream.binance.com:9443/stream",
+            channels={"trade": "trade", "quote": "bookTicker", "book": "depth@100ms", "delta": "depth@100ms", "ticker": "ticker"},
+            parser=stream.Parser,
+            subscribe=stream.subscribe,
+            unsubscribe=stream.unsubscribe,
+            ping=stream.ping,
+            ping_s=20.0,
+            silence_s=60.0,
+            topics=1_000,  # the venue's limit is 1,024 streams
+            symbols_per_request=100,
+            requests_per_s=3.0,  # of 5, which count pings and pongs too
+            connects_per_s=0.5,
+            lifetime_s=24 * 3600.0,
+        ),
+    ),
+    rest_urls={"spot": "https://api.binance.com"},
+    instruments=InstrumentSource(
+        rest="spot",
+        path="/api/v3/exchangeInfo?showPermissionSets=false",
+        parse=rest.parse_instruments,
+        match=lambda url: urlsplit(url).path.endswith("/api/v3/exchangeInfo"),
+    ),
+    book=BookRule(
+        snapshot="rest",
+        bridges=stream.chain,
+        follows=stream.chain,
+        proof="update ids: each update begins where the one before ended; the first spans the REST snapshot's id; never crossed",
+    ),
+    snapshots=SnapshotSource(rest="spot", path=rest.depth_path, parse=rest.parse_depth, match=rest.depth_symbol, per_minute=60),
+    trades=TradeSource(
+        rest="spot",
+        path=rest.trades_path,
+        newest=rest.newest_path,
+        parse=rest.parse_trades,
+        page=rest.PAGE,
+        per_minute=40,  # weight 25 each: with snapshots (3,000) and quotes (240) 4,240 of the 6,000 that an address has
+    ),
+    quotes=QuoteSource(rest="spot", path=rest.quotes_path, parse=rest.parse_quotes, batch=100, per_minute=60),  # weight 4 each
+    trade_ids="contiguous",
+    connects=ConnectLimit(300, 300.0),
+    rest_error=rest.rest_error,
+)

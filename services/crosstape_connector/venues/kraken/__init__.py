@@ -1,0 +1,67 @@
+"""Kraken, spot (WebSocket v2): trades, best bid and ask, book, 24 h ticker, the venue's own status.
+
+Wire    wss://ws.kraken.com/v2, JSON text; data frames have `channel`, replies have `method`
+Docs    https://docs.kraken.com/api/docs/websocket-v2/book and its neighbours
+Quirks  numbers are JSON numbers whose digits matter; `connection_id` can exceed 2^63 (not read); a refused subscription leaves a socket
+        that looks alive; `Error` with a capital E for too many messages; a market without quotes sends zeros and the year 1970; REST says
+        XBT and XDG, the WebSocket BTC and DOGE; `side` is the taker's
+Book    no numbers: a CRC-32 over the digits of the best ten levels. What falls out of the subscribed depth is never deleted, so it is cut
+        after each frame
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from crosstape_connector.venue import BookRule, ConnectLimit, Endpoint, InstrumentSource, QuoteSource, TradeSource, Venue
+from crosstape_connector.venues.kraken import rest, stream
+from crosstape_connector.venues.kraken.values import ID
+
+VENUE: Final = Venue(
+    id=ID,
+    endpoints=(
+        Endpoint(
+            name="v2",
+            url="wss://ws.kraken.com/v2",
+            channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
+            parser=stream.Parser,
+            subscribe=stream.subscribe,
+            unsubscribe=stream.unsubscribe,
+            ping=stream.ping,
+            ping_s=30.0,
+            silence_s=10.0,  # a heartbeat a second once anything is subscribed
+            topics=300,
+            symbols_per_request=100,
+            requests_per_s=5.0,
+            connects_per_s=0.2,
+        ),
+    ),
+    rest_urls={"spot": "https://api.kraken.com"},
+    instruments=InstrumentSource(
+        rest="spot",
+        path="/0/public/AssetPairs",
+        parse=rest.parse_instruments,
+        match=lambda url: urlsplit(url).path.endswith("/0/public/AssetPairs"),
+    ),
+    book=BookRule(
+        snapshot="stream",
+        checksum=stream.checksum,
+        ordered=True,  # 2,353 of 2,353 frames of the recordings, four resyncs among them
+        truncates=True,
+        depths=(10, 25, 100, 500, 1000),
+        proof="CRC-32 of the best ten levels with every frame; times that never go back; never crossed",
+    ),
+    trades=TradeSource(
+        rest="spot",
+        path=rest.trades_path,
+        newest=rest.newest_path,
+        parse=rest.parse_trades,
+        page=rest.PAGE,
+        per_minute=24,  # with quotes 44 of the 60 that an address has
+    ),
+    quotes=QuoteSource(rest="spot", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=20),
+    trade_ids="contiguous",
+    connects=ConnectLimit(150, 600.0),  # beyond about so many, its front blocks an address for 10 minutes, it is said
+    rest_error=rest.rest_error,
+)

@@ -1,0 +1,7 @@
+"""The venue's name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ID: Final = "kraken"

@@ -1,0 +1,84 @@
+"""What the connector may ask of a venue by REST, all at once and for as long as it takes, against the limits as the simulator keeps them.
+
+In virtual time: pacers and markets take it as a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from crosstape_connector.pacing import Pacer
+from crosstape_connector.resync import BURST_S
+from crosstape_connector.venue import Venue
+from crosstape_connector.venues import VENUES
+from crosstape_simulator.listings import Listing
+from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.synthetic import Synthetic
+
+BOOKS = 200
+NS = 10**9
+START_S = 1_800_000_000
+SYMBOL = {"binance": "BTC{}", "coinbase": "BTC-{}", "kraken": "BTC/{}"}
+
+
+def listings(venue: str) -> tuple[Listing, ...]:
+    """So many pairs."""
+    return tuple(Listing(venue, SYMBOL[venue].format(f"Q{number}"), "BTC", f"Q{number}", 2, 5) for number in range(BOOKS))
+
+
+def market(venue: str) -> Synthetic:
+    """One that stands still."""
+    spec = SimulatorSpec(venues=(venue,), paused=True, start_ts=START_S * NS, levels=20, listings={venue: listings(venue)})
+    return Synthetic(spec, (venue,))
+
+
+def slots(per_minute: int) -> Iterator[float]:
+    """When a queue that is never empty may ask, in seconds from its start."""
+    pacer = Pacer(max(1, int(per_minute * BURST_S / 60)), BURST_S)
+    while True:
+        yield pacer.reserve(0.0)
+
+
+def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:
+    """(when, kind, path): every book anew, every instrument's missed trades, and quotes for as long as that takes."""
+    yield 0.0, "instruments", venue.instruments.path
+    last = 0.0
+    if venue.snapshots is not None:
+        for at, symbol in zip(slots(venue.snapshots.per_minute), symbols, strict=False):
+            yield at, "snapshot", venue.snapshots.path(symbol)
+            last = max(last, at)
+    assert venue.trades is not None
+    for at, symbol in zip(slots(venue.trades.per_minute), symbols, strict=False):
+        yield at, "trades", venue.trades.path(symbol, 1, START_S * NS)
+        last = max(last, at)
+    assert venue.quotes is not None
+    for number, at in enumerate(slots(venue.quotes.per_minute)):
+        if at > last:
+            return
+        first = number * venue.quotes.batch % len(symbols)
+        yield at, "quotes", venue.quotes.path(list(islice(symbols, first, first + venue.quotes.batch)))
+
+
+@pytest.mark.parametrize("phase", [0.0, 29.5, 57.0])
+@pytest.mark.parametrize("name", VENUES)
+def test_books_trades_and_quotes_of_200_instruments_together_stay_within_the_limits(name: str, phase: float) -> None:
+    """Whenever within the venue's minute it begins: never a refusal, and room is left for another program."""
+    venue = VENUES[name]
+    server = market(name).venues[name]
+    begin = (START_S + phase) * NS
+    heaviest = 0
+    done: dict[str, float] = {}
+    for at, kind, path in sorted(asked(venue, [listing.symbol for listing in listings(name)])):
+        url = urlsplit(path)
+        answer = server.answer(url.path, dict(parse_qsl(url.query)), int(begin + at * NS))
+        assert answer.status == 200, (at, path, answer.body)
+        assert b'"error":["' not in answer.body, (at, path, answer.body)
+        heaviest = max(heaviest, int(answer.headers.get("X-MBX-USED-WEIGHT-1M", "0")))
+        done[kind] = at
+    assert done.get("snapshot", 0.0) <= BOOKS * 60 / 60 + BURST_S
+    assert done["trades"] <= BOOKS * 60 / (venue.trades.per_minute * 0.8 if venue.trades is not None else 1) + BURST_S
+    assert heaviest <= 6_000 * 0.8

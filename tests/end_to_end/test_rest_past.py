@@ -1,0 +1,159 @@
+"""What the connector asks by REST of past trades and quotes, asked of the simulated venues: what comes back is what the market did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import aiohttp
+import pytest
+
+from crosstape_connector.metrics import Counters
+from crosstape_connector.rest import Rest
+from crosstape_connector.venue import QuoteSource, TradeSource
+from crosstape_connector.venues import VENUES
+from crosstape_schemas import Instrument, Side, Trade
+from crosstape_simulator.market import Fill, Pair
+from crosstape_simulator.service import Simulator, simulator
+from tests.simulator.client import START_TS, still
+
+each = pytest.mark.parametrize("venue", VENUES)
+UNIT_NS = {"binance": 1_000_000, "coinbase": 1_000, "kraken": 1_000}
+"""In what a venue tells times, on its stream and by REST."""
+
+
+class Asking:
+    """One simulated venue, and the connector's way to ask it."""
+
+    def __init__(self, made: Simulator, rest: Rest, venue: str, instruments: list[Instrument]) -> None:
+        assert made.market is not None
+        trades, quotes = VENUES[venue].trades, VENUES[venue].quotes
+        assert trades is not None
+        assert quotes is not None
+        self.made = made
+        self.rest = rest
+        self.venue = venue
+        self.instruments = instruments
+        self.trades: TradeSource = trades
+        self.quotes: QuoteSource = quotes
+        self.pairs = {symbol: pair for (_, symbol), pair in made.market.market.pairs.items()}
+
+    async def page(self, instrument: Instrument, first: int, since_ts: int) -> tuple[Trade, ...]:
+        """The page that begins with that trade, or before."""
+        body, received_ts = await self.rest.get(self.trades.rest, self.trades.path(instrument.symbol, first, since_ts))
+        return self.trades.parse(body, instrument.name, received_ts).trades
+
+    async def newest(self, instrument: Instrument) -> tuple[Trade, ...]:
+        """The newest trades."""
+        body, received_ts = await self.rest.get(self.trades.rest, self.trades.newest(instrument.symbol))
+        return self.trades.parse(body, instrument.name, received_ts).trades
+
+    def true(self, instrument: Instrument) -> list[tuple[str, Decimal, Decimal, Side, int]]:
+        """All trades of the market."""
+        pair = self.pairs[instrument.symbol]
+        return [self.written(pair, ts, fill) for ts, fill in pair.past]
+
+    def written(self, pair: Pair, ts: int, fill: Fill) -> tuple[str, Decimal, Decimal, Side, int]:
+        """As it is to be on the tape."""
+        price, size = Decimal(fill.price).scaleb(-pair.listing.price_decimals), Decimal(fill.size).scaleb(-pair.listing.size_decimals)
+        moment = ts // UNIT_NS[self.venue] * UNIT_NS[self.venue]
+        return str(fill.trade_id), price, size, Side.BUY if fill.buyer_takes else Side.SELL, moment
+
+
+def told(trades: tuple[Trade, ...]) -> list[tuple[str, Decimal, Decimal, Side | None, int | None]]:
+    """What a trade is, but when it was received."""
+    return [(trade.trade_id, trade.price, trade.size, trade.taker, trade.venue_ts) for trade in trades]
+
+
+@asynccontextmanager
+async def asking(venue: str) -> AsyncIterator[Asking]:
+    """With the instruments that the venue lists."""
+    found = VENUES[venue]
+    async with simulator(still(venues=(venue,))) as made, aiohttp.ClientSession() as http:
+        url = f"http://{made.servers[venue].base}"
+        rest = Rest(http, found, dict.fromkeys(found.rest_urls, url), timeout_s=20.0, capture=None, counters=Counters())
+        body, _ = await rest.get(found.instruments.rest, found.instruments.path)
+        yield Asking(made, rest, venue, found.instruments.parse(body))
+
+
+@each
+async def test_the_newest_trades_are_the_markets(venue: str) -> None:
+    """Of every instrument that the venue lists, to the digit and to the time that its stream tells."""
+    async with asking(venue) as one:
+        one.made.advance(20.0)
+        assert len(one.instruments) == len(one.pairs)
+        for instrument in one.instruments:
+            trades = await one.newest(instrument)
+            assert told(trades) == one.true(instrument)
+            assert all(trade.backfilled for trade in trades)
+
+
+@each
+async def test_what_was_missed_is_had_page_by_page(venue: str) -> None:
+    """From the first id that is missing to the newest, however many pages that is; a page may begin earlier, and never later."""
+    async with asking(venue) as one:
+        instrument = one.instruments[0]
+        pair = one.pairs[instrument.symbol]
+        for number in range(2_500):
+            pair.trade_id += 1
+            pair.traded(START_TS + number * 1_000_000, Fill(pair.trade_id, 6_400_000 + number, 1_000_000 + number, bool(number % 3)))
+        missing = [row for row in one.true(instrument) if int(row[0]) > pair.trade_id - 2_345]
+        first, since_ts = int(missing[0][0]), missing[0][4]
+        got: list[tuple[str, Decimal, Decimal, Side | None, int | None]] = []
+        pages = 0
+        while pages < 10:
+            page = await one.page(instrument, first, since_ts)
+            assert len(page) <= one.trades.page
+            new = [row for row in told(page) if int(row[0]) >= first]
+            if not new:
+                break
+            assert new[0][0] == str(first)
+            got += new
+            pages += 1
+            first, since_ts = int(new[-1][0]) + 1, new[-1][4] or 0
+            if len(page) < one.trades.page:
+                break
+        assert got == missing
+        assert pages == 3
+
+
+@each
+async def test_many_trades_of_one_moment_are_not_lost_between_pages(venue: str) -> None:
+    """A sweep's trades have the same time; the page that begins with one of them has all from it on."""
+    async with asking(venue) as one:
+        instrument = one.instruments[0]
+        pair = one.pairs[instrument.symbol]
+        for _ in range(10):
+            pair.trade_id += 1
+            pair.traded(START_TS + 1_234_567_891, Fill(pair.trade_id, 6_400_000, 1_000_000, True))
+        row = one.true(instrument)[-4]
+        page = await one.page(instrument, int(row[0]), row[4])
+        assert [found for found in told(page) if int(found[0]) >= int(row[0])] == one.true(instrument)[-4:]
+
+
+@each
+async def test_quotes_are_the_top_of_the_true_book(venue: str) -> None:
+    """Of every instrument, in as few requests as the venue allows; Kraken cuts sizes to three decimals."""
+    async with asking(venue) as one:
+        one.made.advance(5.0)
+        symbols = {instrument.symbol: instrument.name for instrument in one.instruments}
+        names = list(symbols)
+        quotes = {}
+        for start in range(0, len(names), one.quotes.batch):
+            asked = names[start : start + one.quotes.batch]
+            body, received_ts = await one.rest.get(one.quotes.rest, one.quotes.path(asked))
+            for quote in one.quotes.parse(body, {symbol: symbols[symbol] for symbol in asked}, received_ts):
+                quotes[quote.instrument] = (quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size)
+        for symbol, pair in one.pairs.items():
+            true = [
+                Decimal(units).scaleb(-decimals)
+                for side in (pair.bids, pair.asks)
+                for units, decimals in zip(side.levels(1)[0], (pair.listing.price_decimals, pair.listing.size_decimals), strict=True)
+            ]
+            if venue == "kraken":
+                true[1::2] = [size // Decimal("0.001") * Decimal("0.001") for size in true[1::2]]
+                if not all(true):
+                    assert symbols[symbol] not in quotes
+                    continue
+            assert quotes[symbols[symbol]] == tuple(true)

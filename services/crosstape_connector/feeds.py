@@ -42,7 +42,8 @@ class Feeds:
         self.venue_reason = ""
         self.counts: Counter[str] = Counter()
         """`unwanted`: outputs of an instrument or kind that is not taken."""
-        self._trades = TradeFeeds(venue, self.counts)
+        self.trades = TradeFeeds(venue, self.counts)
+        """The lines of trades, and what is missing of them."""
         self._books = BookFeeds(venue, self.feeds, self.counts, kinds=self.kinds, depth=book_depth, interval_ns=book_interval_ns)
         self.requests = self._books.requests
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
@@ -56,9 +57,9 @@ class Feeds:
             for kind, channel in endpoint.channels.items():
                 self._channels[endpoint.name, channel] = (*self._channels.get((endpoint.name, channel), ()), kind)
         self.takers: Mapping[type[Any], Callable[[Any], Sequence[Event]]] = {
-            Trade: self._trades.taker,
-            TradeSnapshot: self._trades.snapshot,
-            LastTrade: self._trades.last_trade,
+            Trade: self.trades.taker,
+            TradeSnapshot: self.trades.snapshot,
+            LastTrade: self.trades.last_trade,
             Quote: self._quote,
             Ticker: self._ticker,
             Status: self._status,
@@ -84,7 +85,7 @@ class Feeds:
             kind: FeedRecord(instrument, kind) for kind in ("quote", "ticker", "book", "delta") if kind in self.kinds
         }
         if "trade" in self.kinds:
-            records["trade"] = self._trades.add(instrument)
+            records["trade"] = self.trades.add(instrument)
         if "quote" in records and not self.venue.quote_from_book:
             self._quotes[name] = records["quote"]
         if "ticker" in records:
@@ -106,7 +107,7 @@ class Feeds:
             events += record.turn(FeedState.DOWN, REMOVED, now)
             record.interrupted(record.received_ts)
             record.sessions = 0
-        for part in (self._trades, self._books):
+        for part in (self.trades, self._books):
             part.remove(instrument)
         for table in (self._quotes, self._tickers):
             table.pop(instrument, None)
@@ -114,7 +115,7 @@ class Feeds:
 
     def seed(self, trades: Iterable[Trade]) -> None:
         """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
-        self._trades.seed(trades)
+        self.trades.seed(trades)
 
     # ---- connections come and go
 
@@ -203,7 +204,7 @@ class Feeds:
         if isinstance(output, BookUpdate):
             book = self._books.books.get(output.instrument)
             return book is None or book.sync.links(output)
-        return self._trades.links(output)
+        return self.trades.links(output)
 
     def has_book(self, instrument: str) -> bool:
         """Whether its book is true now."""
@@ -286,7 +287,7 @@ class Feeds:
 
     def duplicates(self) -> int:
         """Trades that were on the tape already, and were dropped."""
-        return self._trades.duplicates()
+        return self.trades.duplicates()
 
     def tick(self, now: int) -> Sequence[Event]:
         """Conflated books that are due; call about every book interval."""

@@ -65,6 +65,16 @@ class TradeFeeds:
         line = self.lines.get(snapshot.instrument)
         return line.snapshot(snapshot) if line is not None else self._unwanted()
 
+    def repair(self, page: TradeSnapshot) -> Sequence[Event]:
+        """Past trades by REST: those that are missing."""
+        line = self.lines.get(page.instrument)
+        return line.repair(page.trades) if line is not None else _NOTHING
+
+    def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> Sequence[Event]:
+        """Trades by REST in place of the stream; see `TradeLine.polled`."""
+        line = self.lines.get(page.instrument)
+        return line.polled(page, reason, whole_ts) if line is not None else _NOTHING
+
     def last_trade(self, last: LastTrade) -> Sequence[Event]:
         """Word of the venue's newest trade."""
         line = self.lines.get(last.instrument)

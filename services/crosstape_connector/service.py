@@ -23,8 +23,11 @@ from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings
 from crosstape.settings_changes import changes
 from crosstape_connector import instruments, plan
+from crosstape_connector.backfill import Backfill
 from crosstape_connector.capture import Capture
+from crosstape_connector.fallback import Fallback
 from crosstape_connector.feeds import Feeds
+from crosstape_connector.fetching import Fetching
 from crosstape_connector.instruments import Cache
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
 from crosstape_connector.records import FeedRecord
@@ -155,6 +158,17 @@ class Connector:
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
+        fetching = Fetching(venue, self._rest)
+        self._backfill = Backfill(fetching, feeds=self.feeds, outlet=self._outlet, counters=self.counters, longest_s=own.backfill_s)
+        self._fallback = Fallback(
+            fetching,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            sessions=lambda: self.supervisor.sessions,
+            after_s=own.fallback_s,
+            catch_up_s=own.backfill_s,
+        )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         desk = Desk(
             venue=venue,
@@ -197,6 +211,8 @@ class Connector:
                     inner.create_task(self.supervisor.run(), name="supervisor")
                     inner.create_task(self._resyncs.run(), name="resyncs")
                     inner.create_task(self._roster.run(), name="instruments")
+                    inner.create_task(self._backfill.run(), name="backfill")
+                    inner.create_task(self._fallback.run(), name="fallback")
             finally:
                 if not writing.done():
                     await self._finish()
@@ -236,6 +252,8 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
+                backfilling=lambda: self._backfill.waiting,
+                polled_feeds=self._fallback.polled,
                 instruments=lambda: instruments.describe(self._roster.selection),
                 instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
@@ -267,6 +285,7 @@ class Connector:
             "pending": self._publisher.pending,
             "connections": sum(session.open for session in self.supervisor.sessions),
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
+            "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._roster.selection.refused, **refused},
         }

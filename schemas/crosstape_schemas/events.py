@@ -171,9 +171,9 @@ class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
     """How many; null where that is not known."""
     cause: GapCause
     repaired: bool = False
-    """True: of a gap that was told before, so many as `missed` says are on the tape now (those trades say `backfilled`). With that gap's own
-    `from_ts`, `to_ts` and `cause` nothing of it is missing any more; with narrower times a part came, and no more is being fetched. The sum
-    of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
+    """True: of a gap that was told before, so many as `missed` says are on the tape now; those trades say `backfilled`. With that gap's own
+    `from_ts`, `to_ts` and `cause`, nothing of it is missing any more; with narrower times a part came, and no more is being fetched. The
+    sum of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
 
 
 class Vwap(msgspec.Struct, frozen=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -24,12 +25,22 @@ log = structlog.get_logger(__name__)
 class Backfill:
     """Of one venue. One request at a time: one that hangs holds up the others for `rest_timeout_s`, and no feed."""
 
-    def __init__(self, fetching: Fetching, *, feeds: Feeds, outlet: Outlet, counters: Counters, longest_s: float) -> None:
-        """`longest_s`: see `venues.VENUE.backfill_s`."""
+    def __init__(
+        self,
+        fetching: Fetching,
+        *,
+        feeds: Feeds,
+        outlet: Outlet,
+        counters: Counters,
+        flow: Callable[[], Awaitable[None]],
+        longest_s: float,
+    ) -> None:
+        """`flow`: waits while the bus is far behind. `longest_s`: see `venues.VENUE.backfill_s`."""
         self._fetching = fetching
         self._feeds = feeds
         self._outlet = outlet
         self._counters = counters
+        self._flow = flow
         self._repairs = Repairs(longest_s=longest_s, page=fetching.page)
 
     @property
@@ -45,6 +56,7 @@ class Backfill:
             if repair is None:
                 await asyncio.sleep(LOOK_S)
             else:
+                await self._flow()
                 await self._page(repair)
 
     def _look(self) -> None:

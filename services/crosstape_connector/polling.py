@@ -14,6 +14,8 @@ from crosstape_schemas import Event, FeedState, Quote
 POLL_S: Final = 1.0
 """No feed is polled more often, whatever the budget."""
 
+POLLED: Final = "polled over REST"
+
 
 class Absence:
     """Since when an endpoint has not been there. Times are seconds of one steady clock."""
@@ -58,7 +60,7 @@ class Turns:
 
 def reason(interval_s: float) -> str:
     """What is said of a polled feed."""
-    return f"polled over REST, every {interval_s:.3g} s at best"
+    return f"{POLLED}, every {interval_s:.3g} s at best"
 
 
 def take_quote(record: FeedRecord, quote: Quote, asked_ts: int, why: str) -> list[Event]:
@@ -76,7 +78,7 @@ def take_quote(record: FeedRecord, quote: Quote, asked_ts: int, why: str) -> lis
 
 def end(record: FeedRecord, now: int, why: str) -> list[Event]:
     """A feed that was polled is not any more. Its connection, if it has one, has the last word."""
-    if record.state is not FeedState.RECOVERING or record.confirmed:
+    if record.state is not FeedState.RECOVERING or not record.reason.startswith(POLLED):
         return []
     if record.sessions:
         return record.turn(FeedState.RECOVERING, "reconnected", now)

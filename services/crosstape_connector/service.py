@@ -159,7 +159,14 @@ class Connector:
             sessions=lambda: self.supervisor.sessions,
         )
         fetching = Fetching(venue, self._rest)
-        self._backfill = Backfill(fetching, feeds=self.feeds, outlet=self._outlet, counters=self.counters, longest_s=own.backfill_s)
+        self._backfill = Backfill(
+            fetching,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            flow=publisher.flow,
+            longest_s=own.backfill_s,
+        )
         self._fallback = Fallback(
             fetching,
             feeds=self.feeds,

@@ -61,7 +61,9 @@ class Rig:
             venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
         )
         fetching = Fetching(venue, self.rest)
-        self.backfill = Backfill(fetching, feeds=self.feeds, outlet=outlet, counters=self.counters, longest_s=settings.backfill_s)
+        self.backfill = Backfill(
+            fetching, feeds=self.feeds, outlet=outlet, counters=self.counters, flow=self._flow, longest_s=settings.backfill_s
+        )
         self.fallback = Fallback(
             fetching,
             feeds=self.feeds,

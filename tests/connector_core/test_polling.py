@@ -86,16 +86,18 @@ def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
 
 def test_the_end_of_polling_leaves_the_last_word_to_the_connection() -> None:
     """Without one the feed is down."""
-    down, opened, confirmed = record(), record(), record()
-    for one in (down, opened, confirmed):
+    down, opened, broken, alive = record(), record(), record(), record()
+    for one in (down, opened, broken, alive):
         polling.take_quote(one, quote(10, 6), 4, WHY)
-    opened.sessions = confirmed.sessions = 1
-    confirmed.confirmed = True
+    opened.sessions = broken.sessions = alive.sessions = 1
+    broken.turn(FeedState.RECOVERING, "its book broke", 7)
+    alive.live(7)
 
-    ends = [polling.end(one, 7, "no connection")[:1] for one in (down, opened, confirmed)]
+    ends = [polling.end(one, 8, "no connection")[:1] for one in (down, opened, broken, alive)]
 
     assert [[(event.state.value, event.reason) for event in end if isinstance(event, Status)] for end in ends] == [
         [("down", "no connection")],
         [("recovering", "reconnected")],
+        [],
         [],
     ]

@@ -2,9 +2,8 @@
 
 Wire    wss://stream.binance.com:9443/stream, JSON text wrapped as {"stream": name, "data": frame}; frames without the wrapper are read too
 Docs    https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
-Quirks  `bookTicker` has neither a type nor a time, and `b` is a number's text in one frame and a list in the other: decode by stream name;
-        `m` true: the buyer was the maker, so the taker sold; times are ms, or µs if the URL asks for it; unknown streams are acknowledged
-        like good ones; block trades are not in `trade`, and are not taken from `blockTrade` either
+Quirks  unknown streams are acknowledged like good ones; block trades are not in `trade`, and are not taken from `blockTrade` either. Of
+        the frames see `stream`, of REST `rest`
 Book    updates are numbered `U` … `u`; the snapshot comes by REST. It is cut at 1,000 levels a side (weight 50 of the 6,000 a minute; 5,000
         levels would cost 250, and a start with 30 instruments more than a minute); when the market leaves that range it is renewed
 """

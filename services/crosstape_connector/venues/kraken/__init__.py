@@ -2,9 +2,7 @@
 
 Wire    wss://ws.kraken.com/v2, JSON text; data frames have `channel`, replies have `method`
 Docs    https://docs.kraken.com/api/docs/websocket-v2/book and its neighbours
-Quirks  numbers are JSON numbers whose digits matter; `connection_id` can exceed 2^63 (not read); a refused subscription leaves a socket
-        that looks alive; `Error` with a capital E for too many messages; a market without quotes sends zeros and the year 1970; REST says
-        XBT and XDG, the WebSocket BTC and DOGE; `side` is the taker's
+Quirks  REST says XBT and XDG, the WebSocket BTC and DOGE. Of the frames see `stream`, of REST `rest`
 Book    no numbers: a CRC-32 over the digits of the best ten levels. What falls out of the subscribed depth is never deleted, so it is cut
         after each frame
 """

@@ -29,8 +29,9 @@ MARGIN_NS: Final = 1_000
 """The WebSocket's times are of µs, and what is exactly of the time asked for is left out of an answer: ask from so much before."""
 SIDES: Final = {"b": Side.BUY, "s": Side.SELL}
 """The taker's."""
-NONE: Final = (None, None)
+EMPTY: Final = (None, None)
 OLD_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
+"""What `asset` made of them, undone."""
 
 
 class RestTrade(msgspec.Struct, frozen=True, array_like=True):
@@ -137,13 +138,13 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]
         raise FrameError(f"Depth of {instrument}: not one pair but {', '.join(answer.result) or 'none'}")
     (book,) = answer.result.values()
     bid, ask = _best(book.bids), _best(book.asks)
-    if (book.bids and bid == NONE) or (book.asks and ask == NONE):
+    if (book.bids and bid == EMPTY) or (book.asks and ask == EMPTY):
         return []
     return [Quote(ID, instrument, None, received_ts, *bid, *ask)]
 
 
 def _best(levels: Sequence[RestLevel]) -> tuple[Decimal, Decimal] | tuple[None, None]:
-    return side(levels[0].price, levels[0].volume) if levels else NONE
+    return side(levels[0].price, levels[0].volume) if levels else EMPTY
 
 
 def _refused(what: str, error: Sequence[str]) -> None:

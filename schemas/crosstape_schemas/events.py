@@ -102,7 +102,8 @@ class Trade(Event, frozen=True, gc=False, tag_field=type_tag, tag="trade"):
     taker: Side | None
     trade_id: str
     backfilled: bool = False
-    """Not seen live: fetched or replayed by the venue after a gap."""
+    """Not seen live: replayed by the venue, fetched by REST, or come after it was told as missing. Its place on the stream may be behind
+    trades that were made later; it is there once, as all are."""
 
 
 class Quote(Event, frozen=True, gc=False, tag_field=type_tag, tag="quote"):
@@ -161,14 +162,18 @@ class Status(Event, frozen=True, gc=False, tag_field=type_tag, tag="status"):
 
 
 class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
-    """Something is missing from the tape: what, from when to when, how many if known, why, and whether it was repaired."""
+    """Something is missing from the tape: what, from when to when, how many if known, and why; or, `repaired`, has come after all."""
 
     kind: str
     from_ts: int
     to_ts: int
     missed: int | None
+    """How many; null where that is not known."""
     cause: GapCause
     repaired: bool = False
+    """True: of a gap that was told before, so many as `missed` says are on the tape now; those trades say `backfilled`. With that gap's own
+    `from_ts`, `to_ts` and `cause`, nothing of it is missing any more; with narrower times a part came, and no more is being fetched. The
+    sum of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
 
 
 class Vwap(msgspec.Struct, frozen=True, gc=False):

@@ -42,7 +42,10 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(0)}:venue:{venue}"
 
     def last(self, kind: str, instrument: str) -> str:
-        """Hash of the newest event of each venue, field = venue: `tape:last:quote:BTC-USDT`."""
+        """Hash of the newest event of each venue, field = venue: `tape:last:quote:BTC-USDT`.
+
+        Of trades the newest is the one that was made last; one that was fetched later than it is in the field `venue:late`.
+        """
         return f"{self._root(self.partition(instrument))}:last:{kind}:{instrument}"
 
     def registry(self, partition: int = 0) -> str:

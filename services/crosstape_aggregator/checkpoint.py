@@ -21,7 +21,7 @@ from crosstape_aggregator.instrument import Counted
 from crosstape_aggregator.knowledge import Hole, Known
 from crosstape_aggregator.vwap import Held, Sum
 
-VERSION: Final = 1
+VERSION: Final = 2
 CHUNK_S: Final = 256
 """Seconds whose buckets are one piece: the same ones every time, so that most pieces need not be made again."""
 

@@ -157,7 +157,7 @@ class Instrument:
 
     def hole(self, venue: str, from_ts: int, to_ts: int) -> None:
         """Trades of a venue are missing between these moments."""
-        self.windows.knowledge.hole(venue, from_ts // SECOND, to_ts // SECOND)
+        self.windows.knowledge.hole(venue, from_ts, to_ts)
         self.windows.learned()
 
     def counted(self) -> Counted | None:
@@ -246,7 +246,7 @@ class Instrument:
             return False
         self.touch(gap.received_ts)
         if gap.repaired:
-            self.windows.knowledge.repaired(gap.venue, gap.from_ts // SECOND, gap.to_ts // SECOND)
+            self.windows.knowledge.repaired(gap.venue, gap.from_ts, gap.to_ts)
             self.windows.learned()
         else:
             self.hole(gap.venue, gap.from_ts, gap.to_ts)

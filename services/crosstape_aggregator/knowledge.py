@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 Hole = tuple[str, int, int]
-"""A venue, the first second and the last."""
+"""A venue, and the moments (ns) that its gap tells."""
+SECOND: Final = 1_000_000_000
 HOLES: Final = 1_000
 """Holes kept one by one, in case they are repaired; an older one then counts as never to be repaired."""
 
@@ -19,7 +20,7 @@ class Known(NamedTuple):
 
 
 class Knowledge:
-    """Since when nothing is missing. Times are whole seconds since the epoch."""
+    """Since when nothing is missing: whole seconds since the epoch. Holes are told as gaps are, by their moments (ns)."""
 
     __slots__ = ("_floor_s", "_from_s", "_holes", "whole_since_s")
 
@@ -35,24 +36,26 @@ class Knowledge:
         self._from_s = second
         self._settle()
 
-    def hole(self, venue: str, from_s: int, to_s: int) -> None:
-        """Trades of a venue are missing somewhere within these seconds, both included."""
-        if (venue, from_s, to_s) in self._holes:
+    def hole(self, venue: str, from_ts: int, to_ts: int) -> None:
+        """Trades of a venue are missing somewhere within these moments; the seconds of both are not whole."""
+        if (venue, from_ts, to_ts) in self._holes:
             return  # told again by a stream that is read again
-        self._holes.append((venue, from_s, to_s))
+        self._holes.append((venue, from_ts, to_ts))
         if len(self._holes) > HOLES:
-            self._floor_s = max(self._floor_s, self._holes.pop(0)[2] + 1)
+            self._floor_s = max(self._floor_s, self._holes.pop(0)[2] // SECOND + 1)
         self._settle()
 
-    def repaired(self, venue: str, from_s: int, to_s: int) -> None:
-        """What a venue lacked within these seconds has been had after all."""
-        self._holes = [hole for hole in self._holes if hole[0] != venue or hole[1] < from_s or hole[2] > to_s]
-        self._settle()
+    def repaired(self, venue: str, from_ts: int, to_ts: int) -> None:
+        """What a venue lacked has been had after all: of the gap that was told with just these moments. A part of it has others."""
+        if (venue, from_ts, to_ts) in self._holes:
+            self._holes.remove((venue, from_ts, to_ts))
+            self._settle()
 
     def forget(self, before_s: int) -> None:
         """No window reaches to before this second any more: holes that end earlier are of no interest."""
-        if self._holes and min(hole[2] for hole in self._holes) < before_s:
-            self._holes = [hole for hole in self._holes if hole[2] >= before_s]
+        before_ts = before_s * SECOND
+        if self._holes and min(hole[2] for hole in self._holes) < before_ts:
+            self._holes = [hole for hole in self._holes if hole[2] >= before_ts]
 
     def known(self) -> Known | None:
         """What is known; None while not even the beginning is."""
@@ -66,4 +69,4 @@ class Knowledge:
 
     def _settle(self) -> None:
         if self._from_s is not None:
-            self.whole_since_s = max([self._from_s, self._floor_s, *(to_s + 1 for _, _, to_s in self._holes)])
+            self.whole_since_s = max([self._from_s, self._floor_s, *(to_ts // SECOND + 1 for _, _, to_ts in self._holes)])

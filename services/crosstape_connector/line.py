@@ -1,18 +1,25 @@
-"""The line of one instrument's trades: by the venue's trade ids each is on the tape once, and a hole is told."""
+"""The line of one instrument's trades: by the venue's trade ids each is on the tape once, and a hole is told.
+
+Trades come from the stream (`accept`, `snapshot`), and by REST: those of a hole (`repair`), and in place of the stream while it cannot be
+had (`polled`). Whatever came by REST says `backfilled`: it was not seen live.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
+from crosstape_connector.holes import Hole, Holes
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import LastTrade, TradeSnapshot
-from crosstape_schemas import Event, GapCause, Instrument, Trade
+from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 
 
 class TradeLine(FeedRecord):
     """The trades of an instrument whose venue numbers them. `Feeds` handles the next trade of a live line itself; all else is here."""
 
-    __slots__ = ("_contiguous", "_hole", "_mark", "_unseen", "duplicates", "next")
+    __slots__ = ("_contiguous", "_mark", "_unseen", "duplicates", "holes", "next")
 
     def __init__(self, instrument: Instrument, *, contiguous: bool) -> None:
         """`contiguous`: ids grow by one, so that a hole can be told; else they only grow."""
@@ -21,7 +28,8 @@ class TradeLine(FeedRecord):
         self.next = -1
         """The id that follows the newest trade known; -1: none is known."""
         self.duplicates = 0
-        self._hole = (0, 0)  # ids, first and past the last, of the newest hole told (one told in parts is one): a late trade of it is new
+        self.holes = Holes()
+        """What was told as missing, and is: a trade of it that comes late is new."""
         self._mark = -1
         self._unseen = -1
         """What `next` was set to by the venue's word of trades that never came."""
@@ -50,7 +58,7 @@ class TradeLine(FeedRecord):
         them is where it begins.
         """
         events = self.live(snapshot.received_ts)
-        numbered = sorted(((int(trade.trade_id), trade) for trade in snapshot.trades), key=lambda pair: pair[0])
+        numbered = _numbered(snapshot.trades)
         if self.next >= 0:
             for number, trade in numbered:
                 events += self.accept(trade, number)
@@ -74,17 +82,65 @@ class TradeLine(FeedRecord):
         self._unseen = mark + 1
         return self._hole_before(mark + 1, last.received_ts)
 
+    def repair(self, trades: Iterable[Trade]) -> list[Event]:
+        """Trades fetched by REST: those that are missing are published, and what is whole by them is told. No other is."""
+        events: list[Event] = []
+        for number, trade in _numbered(trades):
+            if number < self.next:
+                events += self._late(trade, number) or ()
+        return events
+
+    def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> list[Event]:
+        """The trades of REST while there is no stream: all that are new. `reason`: what is said of the feed meanwhile.
+
+        `whole_ts`: what was made before that, by our clock, and is not known, is in the page; 0: there may be more of it.
+        An answer that comes when the stream is there again brings only what was missing.
+        """
+        if self.state is FeedState.LIVE or self.confirmed:
+            return self.repair(page.trades)
+        now = page.received_ts
+        events: list[Event] = self.turn(FeedState.RECOVERING, reason, now)
+        numbered = _numbered(page.trades)
+        self.fetched_ts = now
+        if self.next < 0:
+            for number, trade in numbered[-1:]:
+                self.next = number + 1
+                self.venue_ts = trade.venue_ts
+                self.gap_from = whole_ts or now
+            return events
+        before = self.gap_from
+        if not self._contiguous and numbered and numbered[0][0] < self.next:
+            self.gap_from = 0  # the page reaches back to what is known
+        for number, trade in numbered:
+            if number < self.next:
+                events += self._late(trade, number) or ()
+                continue
+            events += self._hole_before(number, now)
+            events.append(msgspec.structs.replace(trade, backfilled=True))
+            self.next = number + 1
+            self.venue_ts = trade.venue_ts
+            self.gap_from = before  # the stream's hole goes on …
+        self.gap_from = max(before, whole_ts)  # … from here
+        return events
+
+    def _late(self, trade: Trade, number: int) -> list[Event] | None:
+        """None if it was not missing."""
+        gaps = self.holes.take(number, trade)
+        if gaps is None:
+            return None
+        if trade.venue_ts is not None:
+            self.venue_ts = max(self.venue_ts or 0, trade.venue_ts)  # if the venue's word told the hole, it is the newest
+        return [msgspec.structs.replace(trade, backfilled=True), *gaps]
+
     def _earlier(self, trade: Trade, number: int) -> list[Event]:
-        first, end = self._hole
-        if first <= number < end:
-            self._hole = (number + 1, end)
+        events = self._late(trade, number)
+        if events is not None:
             self.count += 1
-            return [msgspec.structs.replace(trade, backfilled=True)]
+            return events
         if trade.venue_ts is not None and self.venue_ts is not None and trade.venue_ts > self.venue_ts:
             gap = self.gap(trade.received_ts, None, GapCause.SEQUENCE)  # the venue began its numbering anew
-            self._hole = (0, 0)
             self._mark = -1
-            return [gap, *self._publish(trade, number)]
+            return [*self.holes.clear(trade.received_ts), gap, *self._publish(trade, number)]
         self.duplicates += 1
         return []
 
@@ -94,9 +150,11 @@ class TradeLine(FeedRecord):
         if not self._contiguous:
             return self.resumed(now)
         cause = GapCause.DISCONNECT if self.gap_from else GapCause.SEQUENCE
-        events: list[Event] = [self.gap(now, missed, cause)] if missed else []
+        events: list[Event] = []
         if missed:
-            self._hole = (self._hole[0] if self._hole[1] == self.next else self.next, number)
+            gap = self.gap(now, missed, cause)
+            made_ts = gap.from_ts if self.venue_ts is None else self.venue_ts
+            events = [gap, *self.holes.add(Hole(gap, self.next, number, made_ts), now)]
         self.gap_from = 0
         self.next = number
         return events
@@ -108,3 +166,8 @@ class TradeLine(FeedRecord):
         self.received_ts = trade.received_ts
         self.count += 1
         return [trade]
+
+
+def _numbered(trades: Iterable[Trade]) -> list[tuple[int, Trade]]:
+    """With their ids, in their order."""
+    return sorted(((int(trade.trade_id), trade) for trade in trades), key=lambda pair: pair[0])

@@ -27,6 +27,8 @@ DURATION_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 PUBLISH_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 
+BACKFILL_OUTCOMES: Final = ("whole", "part", "nothing", "skipped")
+
 SAMPLE: Final = 64
 """One frame in so many has its lag measured. A power of two."""
 
@@ -71,6 +73,15 @@ FAMILIES: Final = {
         "counter", "Books that were begun anew, by how; `question`: asked for once more, to see whether they are merely quiet", ("how",)
     ),
     "crosstape_connector_recovery_seconds": Family("histogram", "From a feed's break to its being live again"),
+    "crosstape_connector_backfills": Family(
+        "counter",
+        "Gaps in trades that were worked at by REST, by what came of it: `whole`, `part`, `nothing`; `skipped`: longer than `backfill_s`",
+        ("outcome",),
+    ),
+    "crosstape_connector_backfilled_trades": Family("counter", "Trades fetched by REST and published because they were missing"),
+    "crosstape_connector_backfilling": Family("gauge", "Gaps in trades that are being worked at, or wait for it"),
+    "crosstape_connector_polls": Family("counter", "Requests made in place of a stream, by kind of feed", ("kind",)),
+    "crosstape_connector_polled_feeds": Family("gauge", "Feeds that are polled over REST now", ("kind",)),
     "crosstape_connector_rest_calls": Family("counter", "REST calls by HTTP status, or `failed` without one", ("status",)),
     "crosstape_connector_instruments": Family("gauge", "Instruments that were asked for, by whether the venue lists them", ("state",)),
     "crosstape_connector_instruments_age_seconds": Family("gauge", "Age of the list of instruments in use"),
@@ -134,6 +145,9 @@ class Counters:
         self.gaps: Counter[str] = Counter({cause.value: 0 for cause in GapCause})
         self.stalls: Counter[str] = Counter()
         self.resyncs: Counter[str] = Counter()
+        self.backfills: Counter[str] = Counter(dict.fromkeys(BACKFILL_OUTCOMES, 0))
+        self.backfilled = 0
+        self.polls: Counter[str] = Counter()
         self.rest_calls: Counter[str] = Counter()
         self.lag = Histogram(LAG_BOUNDS)
         self.recovery = Histogram(DURATION_BOUNDS)
@@ -148,7 +162,7 @@ class Counters:
     def note(self, event: Status | Gap) -> None:
         """A status or gap that is published: they are rare, so there is time to look at them."""
         if isinstance(event, Gap):
-            self.gaps[event.cause.value] += 1
+            self.gaps[event.cause.value] += not event.repaired
             return
         feed = Feed(event.kind, event.instrument)
         if event.state is FeedState.LIVE:
@@ -231,6 +245,9 @@ class Readings(NamedTuple):
     """Kind → seconds."""
     subscriptions: Callable[[], Mapping[str, int]]
     ignored: Callable[[], Mapping[str, int]]
+    backfilling: Callable[[], int]
+    polled_feeds: Callable[[], Mapping[str, int]]
+    """By kind."""
     instruments: Callable[[], Mapping[str, int]]
     instruments_age_s: Callable[[], float | None]
     capture_dropped: Callable[[], int | None]
@@ -283,6 +300,11 @@ class ConnectorCollector(Collector):
             "stalls": _by_label(counters.stalls),
             "resyncs": _by_label(counters.resyncs),
             "recovery_seconds": [((), counters.recovery)],
+            "backfills": _by_label(counters.backfills),
+            "backfilled_trades": [((), counters.backfilled)],
+            "backfilling": [((), readings.backfilling())],
+            "polls": _by_label(counters.polls),
+            "polled_feeds": _by_label(readings.polled_feeds()),
             "rest_calls": _by_label(counters.rest_calls),
             "instruments": _by_label(readings.instruments()),
             "instruments_age_seconds": [] if age_s is None else [((), age_s)],

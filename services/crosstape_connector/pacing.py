@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
+
+BURST_S: Final = 5.0
+"""A budget per minute is spent in windows of so many seconds: a start need not wait a minute, a bad minute cannot spend it at once."""
 
 
 class Pacer:
@@ -20,6 +24,12 @@ class Pacer:
         """`rate` a second; below one, one in `1 / rate` seconds. A fraction above one only widens the window."""
         count = max(1, int(rate))
         return cls(count, count / rate)
+
+    @classmethod
+    def per_minute(cls, count: int) -> Pacer:
+        """`count` a minute, in windows of `BURST_S`, or of one each where those are longer."""
+        burst = int(count * BURST_S / 60.0)
+        return cls(burst, BURST_S) if burst else cls(1, 60.0 / count)
 
     def reserve(self, now: float) -> float:
         """Take the next free slot; returns how many seconds from `now` it lies. `now` in seconds of one steady clock, never backwards."""

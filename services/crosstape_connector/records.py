@@ -69,6 +69,16 @@ class FeedRecord:
         """Data are here."""
         return self.turn(FeedState.LIVE, "", now)
 
+    def arrived(self, event: Event) -> list[Event]:
+        """Data are here: what must be said before them."""
+        events: list[Event] = []
+        if self.state is not FeedState.LIVE:
+            events = [*self.live(event.received_ts), *self.resumed(event.received_ts)]
+        self.received_ts = event.received_ts
+        self.venue_ts = event.venue_ts
+        self.count += 1
+        return events
+
     def gap(self, to_ts: int, missed: int | None, cause: GapCause, *, from_ts: int | None = None, venue_ts: int | None = None) -> Gap:
         """Something is missing, since the newest data if not told otherwise."""
         start = from_ts if from_ts is not None else self.gap_from or self.received_ts or to_ts

@@ -24,9 +24,6 @@ PAUSE_MAX_S: Final = 30.0
 AT_ONCE: Final = 2
 """Snapshots in flight: one that hangs must not hold up all others."""
 
-BURST_S: Final = 5.0
-"""A budget per minute is spent in windows of so many seconds: a start need not wait a minute, a bad minute cannot spend it at once."""
-
 log = structlog.get_logger(__name__)
 
 
@@ -52,7 +49,7 @@ class Resyncs:
         self._seats = asyncio.Semaphore(AT_ONCE)
         self._questions = asyncio.Semaphore(1)  # one doubt at a time is in the queue for a seat: a broken book waits for no more
         source = venue.snapshots
-        self._pacer = None if source is None else Pacer(max(1, int(source.per_minute * BURST_S / 60)), BURST_S)
+        self._pacer = None if source is None else Pacer.per_minute(source.per_minute)
 
     async def run(self) -> None:
         """Own the tasks, until cancelled."""

@@ -6,42 +6,40 @@ import asyncio
 import difflib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from typing import Any, Final
 
 import aiohttp
-import msgspec
 import prometheus_client
 import structlog
 
 from crosstape import telemetry
 from crosstape.bus import Publisher, connect
 from crosstape.bus.usable import usable
-from crosstape.errors import BusError, CrosstapeError, SettingsError, StorageError
+from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import on_hangup
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings
 from crosstape.settings_changes import changes
 from crosstape_connector import instruments, plan
+from crosstape_connector.backfill import Backfill
 from crosstape_connector.capture import Capture
 from crosstape_connector.desk import Desk, paces
-from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds import REMOVED, Feeds
-from crosstape_connector.instruments import Cache, Listing, Selection
+from crosstape_connector.fallback import Fallback
+from crosstape_connector.feeds import Feeds
+from crosstape_connector.fetching import Fetching
+from crosstape_connector.instruments import Cache
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
-from crosstape_connector.supervisor import Supervisor, delays
+from crosstape_connector.roster import Roster
+from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
 from crosstape_connector.watchdog import Watchdog
-from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Keys, Status, Trade
-
-RETRY_S: Final = 1.0
-RETRY_MAX_S: Final = 60.0
-"""Between attempts to get instruments, or last trades, that there is no working without."""
+from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Status
 
 TICK_S: Final = 0.1
 UNTRADED: Final = (FeedState.CONNECTING, FeedState.RECOVERING)
@@ -147,7 +145,6 @@ class Connector:
         self._own = own
         self._settings = settings
         self._publisher = publisher
-        self._cache = cache
         self._capture = capture
         self._outlet = Outlet(
             publisher.publish, self.counters, pending=lambda: publisher.pending, acknowledged=lambda: publisher.acknowledged
@@ -161,7 +158,25 @@ class Connector:
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
-        self._watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
+        fetching = Fetching(venue, self._rest)
+        self._backfill = Backfill(
+            fetching,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            flow=publisher.flow,
+            longest_s=own.backfill_s,
+        )
+        self._fallback = Fallback(
+            fetching,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            sessions=lambda: self.supervisor.sessions,
+            after_s=own.fallback_s,
+            catch_up_s=own.backfill_s,
+        )
+        watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         desk = Desk(
             venue=venue,
             settings=own,
@@ -170,7 +185,7 @@ class Connector:
             counters=self.counters,
             http=http,
             urls=ws_urls,
-            watchdog=self._watchdog,
+            watchdog=watchdog,
             resync=self._resyncs.dispatch,
             flow=publisher.flow,
             capture=capture,
@@ -179,13 +194,18 @@ class Connector:
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
         self._started_ts = time.time_ns()
-        self._listing: Listing | None = None
-        self._trouble = ""  # why there is no listing yet
-        self._selection = Selection({}, dict.fromkeys(own.instruments, "the venue's instruments are not known yet"))
-        self._taken: dict[str, Instrument] = {}
-        self._removed: set[str] = set()  # names that were taken once and said to be removed
-        self._rewanted = asyncio.Event()  # `instruments` of the settings changed
-        self._told: set[str] = set()
+        self._roster = Roster(
+            own.instruments,
+            own.kinds,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            publisher=publisher,
+            rest=self._rest,
+            cache=cache,
+            supervisor=self.supervisor,
+            watchdog=watchdog,
+            refresh_s=settings.connector.instruments_refresh_s,
+        )
 
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded`."""
@@ -197,7 +217,9 @@ class Connector:
                     inner.create_task(self._tick(), name="tick")
                     inner.create_task(self.supervisor.run(), name="supervisor")
                     inner.create_task(self._resyncs.run(), name="resyncs")
-                    inner.create_task(self._follow_instruments(), name="instruments")
+                    inner.create_task(self._roster.run(), name="instruments")
+                    inner.create_task(self._backfill.run(), name="backfill")
+                    inner.create_task(self._fallback.run(), name="fallback")
             finally:
                 if not writing.done():
                     await self._finish()
@@ -217,11 +239,10 @@ class Connector:
         others = [path for path in changes(self._settings, fresh) if self._concerns_us(path)]
         if others:
             log.warning("settings.not_applied", venue=self._venue.id, changed=others, until="the next start")
-        added = [name for name in own.instruments if name not in self._own.instruments]
-        removed = [name for name in self._own.instruments if name not in own.instruments]
+        added = [name for name in own.instruments if name not in self._roster.wanted]
+        removed = [name for name in self._roster.wanted if name not in own.instruments]
         log.info("settings.read", venue=self._venue.id, added=added, removed=removed)
-        self._own = msgspec.structs.replace(self._own, instruments=own.instruments)
-        self._rewanted.set()
+        self._roster.want(own.instruments)
 
     def _concerns_us(self, path: str) -> bool:
         where = f"venues.{self._venue.id}."
@@ -238,8 +259,10 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
-                instruments=lambda: instruments.describe(self._selection),
-                instruments_age_s=lambda: None if self._listing is None else self._listing.age_s(time.time_ns()),
+                backfilling=lambda: self._backfill.waiting,
+                polled_feeds=self._fallback.polled,
+                instruments=lambda: instruments.describe(self._roster.selection),
+                instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
             ),
         )
@@ -269,8 +292,9 @@ class Connector:
             "pending": self._publisher.pending,
             "connections": sum(session.open for session in self.supervisor.sessions),
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
+            "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
-            "refused": {**self._selection.refused, **refused},
+            "refused": {**self._roster.selection.refused, **refused},
         }
         return bus and bool(self.feeds.feeds) and not waiting and self.supervisor.up, details
 
@@ -304,14 +328,15 @@ class Connector:
         """What the venue-wide status says: never better than the venue itself does."""
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
-        if not self._taken:
-            if self._listing is not None:
+        if not self._roster.taken:
+            if self._roster.listing is not None:
                 return FeedState.DOWN, "none of the wanted instruments can be taken"
-            return (FeedState.DOWN if self._trouble else FeedState.CONNECTING), self._trouble
+            trouble = self._roster.trouble
+            return (FeedState.DOWN if trouble else FeedState.CONNECTING), trouble
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
-    def _status(self, state: FeedState, reason: str, instrument: str = VENUE_WIDE) -> Status:
-        return Status(self._venue.id, instrument, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
+    def _status(self, state: FeedState, reason: str) -> Status:
+        return Status(self._venue.id, VENUE_WIDE, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
 
     def _subscriptions(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
@@ -335,100 +360,6 @@ class Connector:
             if self.feeds.requests:
                 self._resyncs.dispatch()
             await asyncio.sleep(pause_s)
-
-    async def _follow_instruments(self) -> None:
-        """Get the venue's instruments, take those that are wanted; then look again now and then for those that were not there."""
-        refresh_s = self._settings.connector.instruments_refresh_s
-        waits = delays(RETRY_S, RETRY_MAX_S)
-        while True:
-            try:
-                get = instruments.load if self._listing is None else instruments.fetch
-                listing = await get(self._rest, self._venue, self._cache)
-            except RestFailed as exc:
-                self._trouble = f"instruments: {exc}"
-                wait_s = max(next(waits), exc.retry_after_s or 0.0)
-                log.warning("instruments.failed", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
-                await self._until_due(wait_s)
-                continue
-            fresh = listing.age_s(time.time_ns()) < refresh_s
-            self._listing = listing
-            await self._adopt()
-            if fresh and self._taken:
-                waits = delays(RETRY_S, RETRY_MAX_S)
-                await self._until_due(refresh_s)
-            else:
-                await self._until_due(min(refresh_s, next(waits)))
-
-    async def _until_due(self, wait_s: float) -> None:
-        """Wait so long, taking up what is wanted anew meanwhile; no longer if the list that we have does not have all of it."""
-        until = time.monotonic() + wait_s
-        while (left_s := until - time.monotonic()) > 0:
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._rewanted.wait()
-            except TimeoutError:
-                return
-            self._rewanted.clear()
-            if self._listing is not None:
-                await self._adopt()
-                if self._selection.refused:
-                    return
-
-    async def _adopt(self) -> None:
-        """Say what changed about the wanted names, begin those that are new, end those that are not wanted any more.
-
-        What is taken stays taken while it is wanted: a halt is not the end.
-        """
-        assert self._listing is not None
-        for name in [name for name in self._taken if name not in self._own.instruments]:
-            self._let_go(name)
-        self._told.intersection_update(self._own.instruments)
-        selection = instruments.select(self._listing, self._own.instruments)
-        before, self._selection = self._selection, selection
-        instruments.report(self._venue.id, selection.refused, self._told)
-        for name, reason in selection.refused.items():
-            if before.refused.get(name) != reason:
-                state = FeedState.STALE if name in self._taken else FeedState.DOWN
-                self._outlet.put([self._status(state, reason, name)])
-        for name in self._told.intersection(selection.listed):
-            self._told.remove(name)
-            log.info("instrument.listed", venue=self._venue.id, instrument=name)
-            self._outlet.put([self._status(FeedState.LIVE, "", name)])  # nothing against it as a whole; each feed speaks for itself
-        new = {name: instrument for name, instrument in selection.listed.items() if name not in self._taken}
-        if not new:
-            return
-        trades = await self._last_trades(list(new))
-        for instrument in new.values():
-            self.feeds.add(instrument)
-        self.feeds.seed(trades)
-        self._taken |= new
-        for name in self._removed.intersection(new):
-            self._removed.remove(name)
-            self._outlet.put([self._status(FeedState.LIVE, "", name)])
-        for connection in plan.connections(self._venue, new, self._own.kinds):
-            self.supervisor.add(connection)
-
-    def _let_go(self, name: str) -> None:
-        """It is not wanted any more."""
-        self.supervisor.remove(plan.topics(self._venue, self._taken.pop(name), self._own.kinds))
-        self._outlet.put(self.feeds.remove(name, time.time_ns()))
-        self._outlet.put([self._status(FeedState.DOWN, REMOVED, name)])
-        self._watchdog.forget(name)
-        self._removed.add(name)
-        log.info("instrument.removed", venue=self._venue.id, instrument=name)
-
-    async def _last_trades(self, names: Sequence[str]) -> list[Trade]:
-        """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
-        await self._publisher.claimed()
-        for wait_s in delays(RETRY_S, RETRY_MAX_S):
-            try:
-                found = await self._publisher.last("trade", names, self._venue.id)
-            except BusError as exc:
-                log.warning("connector.waiting_for_bus", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
-                await asyncio.sleep(wait_s)
-            else:
-                return [event for event in found.values() if isinstance(event, Trade)]
-        raise AssertionError("unreachable: delays are endless")
 
     async def _finish(self) -> None:
         """The sessions have ended: say so, and wait until all is on the tape."""

@@ -154,6 +154,11 @@ class VenueSettings(Section, frozen=True):
     """A session that lived so long starts the backoff anew."""
     rotate_s: NotNegative = 0.0
     """A connection is replaced by another, without a hole, before it is so old. 0: before the venue cuts it, where that is known."""
+    backfill_s: NotNegative = 3600.0
+    """Trades that were missed are fetched by REST, where the venue's ids say which and it has them still, if the gap is not longer than
+    this, or one request can bring all of it. 0: never."""
+    fallback_s: NotNegative = 5.0
+    """Trades and quotes are polled over REST when their WebSocket has been away for so long, where the venue has them there. 0: never."""
 
 
 class ConnectorSettings(Section, frozen=True):

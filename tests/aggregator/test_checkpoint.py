@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator import checkpoint
-from crosstape_aggregator.checkpoint import BadCheckpoint, Part, Saved, Writer, pack, read, unpack
+from crosstape_aggregator.checkpoint import VERSION, BadCheckpoint, Part, Saved, Writer, pack, read, unpack
 from crosstape_aggregator.instrument import Counted, Instrument, Rules
 from crosstape_aggregator.life import Venues
 from crosstape_aggregator.spans import DAY_S
@@ -96,7 +96,7 @@ def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int
                 tape.append(trade(venue, str(price), str(size), now + amount * S, received_ts=now))
                 whole.take(tape, now)
             case "gap" | "repair":
-                tape.append(gap(venue, now + amount * S, now, repaired=what == "repair"))
+                tape.append(gap(venue, T0 + amount * S, T0 + (amount + 1) * S, repaired=what == "repair"))
                 whole.take(tape, now)
             case "wait":
                 now += amount * S
@@ -138,7 +138,7 @@ def test_all_of_it_comes_back() -> None:
     assert (ids, again) == ({"trade": "5-1", "gap": "7-0"}, found)
     assert [str(volume) for _, volume, _ in again.held.buckets] == ["1E-18"] * 4
     assert again.numbers == {"kraken": (1, 0)}
-    assert again.known == (START_S - 7, 0, (("binance", START_S, START_S + 1),))
+    assert again.known == (START_S - 7, 0, (("binance", T0, T0 + S),))
 
 
 def test_what_has_not_changed_is_not_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,11 +173,13 @@ def test_what_has_not_changed_is_not_written_anew(monkeypatch: pytest.MonkeyPatc
 
 def test_another_version_is_none_of_ours() -> None:
     """Whatever it holds."""
-    with pytest.raises(BadCheckpoint, match="of version 2"):
-        unpack(msgspec.msgpack.encode([2, "who knows"]))
+    with pytest.raises(BadCheckpoint, match=f"of version {VERSION + 1}"):
+        unpack(msgspec.msgpack.encode([VERSION + 1, "who knows"]))
 
 
-@pytest.mark.parametrize("state", [b"", b"{}", b"\x00" * 20, msgspec.msgpack.encode([1, 5]), msgspec.msgpack.encode([1, {X: [b""]}])])
+@pytest.mark.parametrize(
+    "state", [b"", b"{}", b"\x00" * 20, msgspec.msgpack.encode([VERSION, 5]), msgspec.msgpack.encode([VERSION, {X: [b""]}])]
+)
 def test_what_is_no_checkpoint_is_refused(state: bytes) -> None:
     """With an error of its own."""
     with pytest.raises(BadCheckpoint, match="damaged"):

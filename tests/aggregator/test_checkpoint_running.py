@@ -179,7 +179,7 @@ async def test_trades_that_the_server_lost_and_got_again_are_known(client: Redis
             await wait_for(client, 11, False, False)
 
 
-@pytest.mark.parametrize("state", [b"\x92\x02\x80", b"junk", b""])
+@pytest.mark.parametrize("state", [b"\x92\x03\x80", b"junk", b""])
 async def test_a_checkpoint_of_no_use_is_ignored(client: Redis, valkey: str, state: bytes) -> None:
     """Told once and counted; the windows are read from the streams, and the next checkpoint is as it should be."""
     await long_ago(client)

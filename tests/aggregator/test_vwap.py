@@ -162,10 +162,10 @@ def test_a_window_is_complete_once_it_starts_after_what_is_known() -> None:
     windows.learned()
     assert [windows.read(NOON + second)["1m"].complete for second in (49, 50)] == [False, True]
 
-    windows.knowledge.hole("kraken", NOON + 50, NOON + 55)
+    windows.knowledge.hole("kraken", (NOON + 50) * S, (NOON + 55) * S)
     windows.learned()
     assert not windows.read(NOON + 60)["1m"].complete
-    windows.knowledge.repaired("kraken", NOON + 50, NOON + 55)
+    windows.knowledge.repaired("kraken", (NOON + 50) * S, (NOON + 55) * S)
     windows.learned()
     assert windows.read(NOON + 60)["1m"].complete
     assert not windows.read(NOON + 60)["1d"].complete

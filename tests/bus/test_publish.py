@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -63,6 +65,31 @@ async def test_the_channel_the_last_value_and_the_registry_follow(client: Redis,
     assert isinstance(last[BTC], Quote)
     assert last[BTC].seq == 2
     assert await client.smembers(KEYS.registry()) == {QUOTES.encode()}
+
+
+async def test_a_trade_that_was_fetched_late_does_not_pass_for_the_last(client: Redis, valkey: str) -> None:
+    """A successor goes on from the trade that was made last, in whichever order they were published; each stays known by its number."""
+
+    def late(number: int) -> Trade:
+        return msgspec.structs.replace(trade(number), backfilled=True)
+
+    async def numbers() -> dict[bytes, tuple[str, int]]:
+        values: Any = await client.hgetall(KEYS.last("trade", BTC))
+        return {field: (event.trade_id, event.seq) for field, value in values.items() if isinstance(event := decode(value), Trade)}
+
+    async with publishing(fast(valkey)) as publisher:
+        for batch, found in (
+            ([trade(1), trade(9), late(8)], {b"binance": ("9", 2), b"binance:late": ("8", 3)}),
+            ([late(7), late(6)], {b"binance": ("9", 2), b"binance:late": ("6", 5)}),
+            ([late(10)], {b"binance": ("10", 6), b"binance:late": ("6", 5)}),
+            ([late(5), trade(11)], {b"binance": ("11", 8), b"binance:late": ("6", 5)}),
+        ):
+            publisher.publish_all(batch)
+            assert await publisher.drain(5)
+            assert await numbers() == found
+        (last,) = (await publisher.last("trade", [BTC], "binance")).values()
+        assert isinstance(last, Trade)
+        assert last.trade_id == "11"
 
 
 async def test_statuses_of_several_feeds_do_not_hide_one_another(client: Redis, valkey: str) -> None:

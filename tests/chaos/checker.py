@@ -88,6 +88,8 @@ class Checker:
     def done(self, now: int | None = None) -> list[Violation]:
         """At the end of the tape, which was last read at `now` (ns)."""
         violations = list(self._numbering.done())
+        for trades in self.trades.values():
+            violations += trades.done()
         for prices in self.prices.values():
             violations += prices.done(time.time_ns() if now is None else now)
         return violations

@@ -249,3 +249,26 @@ def test_a_leg_that_is_not_live_must_not_count() -> None:
     stale = changed(events, of(events, Quote, "kraken")[100], state=FeedState.STALE)
 
     assert found(sample.entries(stale)) == {"a leg counts that is not live"}
+
+
+def _fetched(*said: Event) -> list[Event]:
+    """Three trades are missing, which a gap told; then two of them are there, marked, and more is said."""
+    events = sample.tape(sample.market())
+    late = [events[index] for index in of(events, Trade, "binance")[5:7]]
+    events = _missing(3, sample.gap("binance", 3, BEFORE, AFTER))(events)
+    fetched = [msgspec.structs.replace(one, backfilled=True, received_ts=AFTER + STEP) for one in late if isinstance(one, Trade)]
+    return sorted([*events, *fetched, *said], key=lambda event: event.received_ts)
+
+
+def _repaired(missed: int, to_ts: int) -> Event:
+    """So many came, which were missed until then."""
+    return msgspec.structs.replace(sample.gap("binance", missed, BEFORE, to_ts), repaired=True, received_ts=AFTER + STEP)
+
+
+def test_what_is_told_as_repaired_must_be() -> None:
+    """A part of a gap has narrower times; the whole of it has its own; what never was missing cannot come."""
+    assert found(sample.entries(_fetched())) == set()
+    assert found(sample.entries(_fetched(_repaired(2, AFTER - 1)))) == set()
+    assert found(sample.entries(_fetched(_repaired(2, AFTER)))) == {"a gap is called repaired that is not"}
+    assert found(sample.entries(_fetched(_repaired(3, AFTER - 1)))) == {"more is told as repaired than came"}
+    assert found(sample.entries(_fetched(_repaired(2, AFTER + 1)))) == {"what was repaired was no gap"}

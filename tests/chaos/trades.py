@@ -5,6 +5,9 @@ are missing; it is read before the trades that were received at its `to_ts` or l
 its `from_ts`. A trade that is not the next, though no gap told of those between, is a hole; one that a gap told as missing must be marked
 `backfilled` when it comes after all, or the gap told too much; any other is one too many. What a gap tells as missing must have happened
 between its `from_ts`, less what it takes to get here, and `to_ts`.
+
+A gap that is `repaired` tells of trades that came after all. With the times of one that was told it says that all of that is there; with
+narrower times, that so many of it are. Together they tell of no more trades than came.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ class Trades:
         self._next = 0
         self._told: set[int] = set()  # ids that gaps told as missing, and that have not come
         self._gaps: deque[Gap] = deque()  # not read yet: nothing has been received since
+        self._missing: list[tuple[Gap, range]] = []  # what each gap told
+        self._repairs: list[Gap] = []
+        self._came = 0  # trades that came after they had been told as missing
 
     def begins_at(self, number: int) -> None:
         """The tape is known to have begun with this trade, whether it is still there or not."""
@@ -40,7 +46,7 @@ class Trades:
 
     def gap(self, gap: Gap) -> None:
         """One of this instrument's trades; before the trades that follow it."""
-        self._gaps.append(gap)
+        (self._repairs if gap.repaired else self._gaps).append(gap)
 
     def take(self, trade: Trade) -> Iterator[Violation]:
         """The next on the tape."""
@@ -55,6 +61,7 @@ class Trades:
             self._next = number
         if number in self._told:
             self._told.remove(number)
+            self._came += 1
             if not trade.backfilled:
                 yield Violation("a gap tells too much", where, "missing, or backfilled", "there, as if nothing had been")
         elif number < self._next:
@@ -65,15 +72,31 @@ class Trades:
             )
         self._next = max(self._next, number + 1)
 
+    def done(self) -> Iterator[Violation]:
+        """At the end of the tape: what was told as repaired is."""
+        for repair in self._repairs:
+            where = f"{self._where}, repaired from {repair.from_ts} to {repair.to_ts}"
+            around = [told for told in self._missing if told[0].from_ts <= repair.from_ts <= repair.to_ts <= told[0].to_ts]
+            same = [missing for gap, missing in around if (gap.from_ts, gap.to_ts) == (repair.from_ts, repair.to_ts)]
+            if not around:
+                yield Violation("what was repaired was no gap", where, "a gap around it", None)
+            if same and all(self._told.intersection(missing) for missing in same):
+                yield Violation("a gap is called repaired that is not", where, "all of it", [self._told.intersection(one) for one in same])
+        told = sum(repair.missed or 0 for repair in self._repairs)
+        if told > self._came:
+            yield Violation("more is told as repaired than came", self._where, self._came, told)
+
     def _apply(self, gap: Gap) -> Iterator[Violation]:
         where = f"{self._where}, to_ts {gap.to_ts}"
         if gap.missed is None:
             yield Violation("a gap does not count", where, "a number", None)
             return
         if not self._next:
+            self._missing.append((gap, range(0)))
             return  # of before the tape
         missing = range(self._next, self._next + gap.missed)
         self._told.update(missing)
+        self._missing.append((gap, missing))
         self._next = missing.stop
         for number in missing:
             true = self._true.trades.get(number)

@@ -28,12 +28,15 @@ from crosstape_connector.venue import (
     InstrumentSource,
     Output,
     Parser,
+    QuoteSource,
     Rejected,
     Reply,
     Request,
     Rotate,
     SnapshotSource,
     Symbols,
+    TradeSnapshot,
+    TradeSource,
     Venue,
     Verdict,
 )
@@ -140,6 +143,36 @@ def parse_snapshot(body: bytes, instrument: str, received_ts: int) -> BookSnapsh
     return BookSnapshot(instrument, None, received_ts, raw.b, raw.a, raw.i)
 
 
+PAGE = 5
+"""Trades in one answer of REST."""
+
+
+def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
+    """`[[id, ms], …]`: past trades by REST."""
+    rows = msgspec.json.decode(body, type=list[tuple[int, int]])
+    price, size = Decimal("10.50"), Decimal("1.0")
+    trades = [Trade(ID, instrument, t * 1_000_000, received_ts, price, size, Side.BUY, str(number)) for number, t in rows]
+    return TradeSnapshot(instrument, received_ts, tuple(trades))
+
+
+def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
+    """`{"AAAUSD": [bid, ask]}`, as text."""
+    rows = msgspec.json.decode(body, type=dict[str, tuple[Decimal, Decimal]])
+    one = Decimal(1)
+    return [Quote(ID, symbols[symbol], None, received_ts, bid, one, ask, one) for symbol, (bid, ask) in rows.items()]
+
+
+TRADES = TradeSource(
+    rest="api",
+    path=lambda symbol, number, _: f"/trades?symbol={symbol}&from={number}",
+    newest=lambda symbol: f"/trades?symbol={symbol}",
+    parse=parse_trades,
+    page=PAGE,
+    per_minute=6000,
+)
+QUOTES = QuoteSource(rest="api", path=lambda symbols: f"/quotes?symbols={','.join(symbols)}", parse=parse_quotes, batch=2, per_minute=6000)
+
+
 def _follows(update: BookUpdate, sequence: int) -> Verdict:
     assert update.first is not None
     if update.first <= sequence:
@@ -147,8 +180,8 @@ def _follows(update: BookUpdate, sequence: int) -> Verdict:
     return Verdict.APPLY if update.first == sequence + 1 else Verdict.BREAK
 
 
-def fake(*endpoints: Endpoint, rest_books: bool = False) -> Venue:
-    """The venue's table."""
+def fake(*endpoints: Endpoint, rest_books: bool = False, past: bool = False) -> Venue:
+    """The venue's table. `past`: its trades and quotes are to be had by REST, too."""
     return Venue(
         id=ID,
         endpoints=endpoints or (endpoint(),),
@@ -161,6 +194,8 @@ def fake(*endpoints: Endpoint, rest_books: bool = False) -> Venue:
         )
         if rest_books
         else None,
+        trades=TRADES if past else None,
+        quotes=QUOTES if past else None,
         trade_ids="contiguous",
     )  # fmt: skip
 
@@ -218,12 +253,18 @@ class FakeVenue:
         """Symbol → reason: a request with it fails as a whole."""
         self.refuse_connections: list[web.Response] = []
         """Each is the answer to one attempt to connect."""
+        self.closed = False
+        """No connection is accepted."""
         self.on_subscribe: Callable[[Peer, dict[str, Any]], Sequence[bytes]] = lambda _peer, _request: ()
         """Frames to send after the acknowledgement."""
         self.listed: dict[str, bool] = {"AAAUSD": True, "BBBUSD": True, "CCCUSD": True}
         self.answers: list[web.StreamResponse | None] = []
         """Each is the answer to one REST call, None: hang; when empty: what is right."""
         self.snapshots: Callable[[str], bytes] = lambda symbol: book(symbol, 100, snap=True)
+        self.past: dict[str, list[int]] = {}
+        """Symbol → ids of the trades that REST has, ascending; each was made at `T0` and as many ms as its id says."""
+        self.quotes: dict[str, tuple[str, str]] = {}
+        """Symbol → bid and ask, by REST."""
         self.calls: list[str] = []
         """Paths of REST calls."""
         self.ending = asyncio.Event()
@@ -237,6 +278,8 @@ class FakeVenue:
         """A WebSocket."""
         if self.refuse_connections:
             return self.refuse_connections.pop(0)
+        if self.closed:
+            return web.Response(status=502)
         socket = web.WebSocketResponse(max_msg_size=0)
         await socket.prepare(http)
         peer = Peer(http.path, socket)
@@ -274,6 +317,12 @@ class FakeVenue:
             return answer
         if http.path == "/instruments":
             return web.json_response(self.listed)
+        if http.path == "/trades":
+            ids = self.past.get(http.query["symbol"], [])
+            first = int(http.query.get("from", max(ids[-PAGE:], default=0) - PAGE + 1))
+            return web.json_response([(number, T0 + number) for number in ids if number >= first][:PAGE])
+        if http.path == "/quotes":
+            return web.json_response({symbol: self.quotes[symbol] for symbol in http.query["symbols"].split(",")})
         return web.Response(body=self.snapshots(http.query["symbol"]))
 
 

@@ -11,9 +11,12 @@ import aiohttp
 
 from crosstape.settings import VenueSettings
 from crosstape_connector import plan
+from crosstape_connector.backfill import Backfill
 from crosstape_connector.capture import Capture
 from crosstape_connector.desk import Desk, paces
+from crosstape_connector.fallback import Fallback
 from crosstape_connector.feeds import Feeds
+from crosstape_connector.fetching import Fetching
 from crosstape_connector.metrics import Counters, Outlet
 from crosstape_connector.plan import Connection
 from crosstape_connector.rest import Rest
@@ -57,6 +60,19 @@ class Rig:
         self.rest = Rest(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         self.resyncs = Resyncs(
             venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
+        )
+        fetching = Fetching(venue, self.rest)
+        self.backfill = Backfill(
+            fetching, feeds=self.feeds, outlet=outlet, counters=self.counters, flow=self._flow, longest_s=settings.backfill_s
+        )
+        self.fallback = Fallback(
+            fetching,
+            feeds=self.feeds,
+            outlet=outlet,
+            counters=self.counters,
+            sessions=lambda: self.supervisor.sessions,
+            after_s=settings.fallback_s,
+            catch_up_s=settings.backfill_s,
         )
         self.desk = Desk(
             venue=venue,
@@ -103,7 +119,8 @@ class Rig:
     async def supervised(self) -> AsyncIterator[None]:
         """Sessions for ever, for the length of the block."""
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(self.supervisor.run()), tasks.create_task(self.resyncs.run())]
+            parts = (self.supervisor, self.resyncs, self.backfill, self.fallback)
+            running = [tasks.create_task(part.run()) for part in parts]
             try:
                 yield
             finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given
+import msgspec
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crosstape_connector.holes import HOLES, PIECES
 from crosstape_connector.line import TradeLine
 from crosstape_connector.venue import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Instrument, Side, Status, Trade
@@ -45,8 +47,13 @@ def ids(events: list[Event]) -> list[str]:
 
 
 def gaps(events: list[Event]) -> list[tuple[GapCause, int | None, int, int]]:
-    """Cause, missed, from and to of the gaps among these."""
-    return [(event.cause, event.missed, event.from_ts, event.to_ts) for event in events if isinstance(event, Gap)]
+    """Cause, missed, from and to of the gaps among these that tell of something missing."""
+    return [(event.cause, event.missed, event.from_ts, event.to_ts) for event in events if isinstance(event, Gap) and not event.repaired]
+
+
+def repairs(events: list[Event]) -> list[tuple[GapCause, int | None, int, int]]:
+    """The same of those that tell of something that came after all."""
+    return [(event.cause, event.missed, event.from_ts, event.to_ts) for event in events if isinstance(event, Gap) and event.repaired]
 
 
 def test_the_first_trade_makes_the_line_live() -> None:
@@ -74,13 +81,15 @@ def test_a_trade_that_was_there_is_dropped_and_counted() -> None:
 
 
 def test_a_trade_of_a_told_hole_may_still_come() -> None:
-    """Once, marked as not seen live."""
+    """Once, in any order, marked as not seen live; when all of it is there, that is told."""
     found = line(1, 5)
 
     events = accept(found, 2, 4, 4, 3)
 
-    assert events == [trade(2, backfilled=True), trade(4, backfilled=True)]
-    assert found.duplicates == 2, "four came again, and three after it"
+    assert events[:3] == [trade(number, backfilled=True) for number in (2, 4, 3)]
+    assert repairs(events) == [(GapCause.SEQUENCE, 3, 1_001, 1_005)]
+    assert found.duplicates == 1, "four came again"
+    assert accept(found, 2, 3, 4) == []
 
 
 def test_a_venue_may_begin_its_numbering_anew() -> None:
@@ -248,25 +257,240 @@ def test_the_venues_word_is_no_beginning() -> None:
     assert line().told(told(9, 1)) == []
 
 
-@given(steps=st.lists(st.one_of(st.integers(1, 30), st.just("lose"), st.just("told")), max_size=40))
-def test_published_and_missed_add_up(steps: list[int | str]) -> None:
-    """Whatever comes in whatever order: no trade twice, and every number up to the newest is published or told as missed."""
+def page(*numbers: int, at: int = 9_000) -> TradeSnapshot:
+    """An answer of REST, received then."""
+    return TradeSnapshot("BTC-USD", at, tuple(msgspec.structs.replace(trade(number), received_ts=at) for number in numbers))
+
+
+def test_what_was_fetched_fills_the_hole_and_nothing_else() -> None:
+    """A page reaches beyond both ends of it: what is there already, or will come by the stream, is not taken from it."""
+    found = line(1, 2, 6)
+    before = found.count
+
+    events = found.repair(page(1, 2, 3, 4, 5, 6, 7).trades)
+
+    assert ids(events) == ["3", "4", "5"]
+    assert all(event.backfilled for event in events if isinstance(event, Trade))
+    assert repairs(events) == [(GapCause.SEQUENCE, 3, 1_002, 1_006)]
+    assert ids(accept(found, 7)) == ["7"]
+    assert (found.count, found.duplicates) == (before + 1, 0), "the pace of the stream is learned from the stream alone"
+
+
+def test_a_hole_that_fills_from_both_sides_is_whole_once() -> None:
+    """The stream brings late what REST brings too."""
+    found = line(1, 6)
+
+    events = [*found.repair(page(2, 3).trades), *accept(found, 3, 4), *found.repair(page(3, 4, 5).trades), *accept(found, 5)]
+
+    assert ids(events) == ["2", "3", "4", "5"]
+    assert repairs(events) == [(GapCause.SEQUENCE, 4, 1_001, 1_006)]
+
+
+def test_a_hole_before_another_may_still_be_filled() -> None:
+    """Each gap is repaired by itself."""
+    found = line(1, 4, 6, 8)
+
+    assert repairs(found.repair(page(5, 7).trades)) == [(GapCause.SEQUENCE, 1, 1_004, 1_006), (GapCause.SEQUENCE, 1, 1_006, 1_008)]
+    assert repairs(found.repair(page(2, 3).trades)) == [(GapCause.SEQUENCE, 2, 1_001, 1_004)]
+
+
+def test_the_part_that_came_is_told_within_narrower_times_and_the_rest_when_it_comes() -> None:
+    """So whoever adds up is right, and whoever looks for the gap itself sees that it is not whole yet."""
+    found = line(1_500, 1_506)
+    (hole,) = found.holes
+    assert hole.tell(0) == []
+    found.repair(page(1_503, 1_504).trades)
+
+    part = repairs(list(hole.tell(9_000)))
+    rest = found.repair(page(1_501, 1_502, 1_505).trades)
+
+    gap = (GapCause.SEQUENCE, 5, 2_500, 2_506)
+    assert [(missed, gap[2] <= from_ts <= to_ts < gap[3]) for _, missed, from_ts, to_ts in part] == [(2, True)]
+    assert repairs(rest) == [(GapCause.SEQUENCE, 3, 2_500, 2_506)]
+
+
+def test_what_was_fetched_may_come_by_the_stream_after_all() -> None:
+    """Also where only the venue's word told of it: it is there already, and no new numbering."""
+    found = line(1, 2)
+    found.told(told(5, 2_000))
+    found.told(told(5, 3_000))
+
+    assert ids(found.repair(page(3, 4, 5).trades)) == ["3", "4", "5"]
+    assert accept(found, 4, 5) == []
+
+
+def test_a_line_remembers_so_many_holes() -> None:
+    """Of the oldest, what came is told then; what comes later is as good as there already."""
+    found = line(0)
+    accept(found, *range(3, 3 * HOLES + 1, 3))
+    assert repairs(found.repair(page(1).trades)) == []
+
+    events = accept(found, 3 * HOLES + 3)
+
+    assert [missed for _, missed, _, _ in repairs(events)] == [1]
+    assert found.repair(page(2).trades) == []
+    assert len(found.holes) == HOLES
+
+
+def test_a_hole_falls_into_so_many_pieces() -> None:
+    """A trade that would make one more is not published: it stays missing, as was told."""
+    found = line(0)
+    end = 2 * PIECES + 10
+    accept(found, end)
+
+    late = ids(found.repair(page(*range(2, end, 2)).trades))
+
+    assert len(late) == PIECES - 1
+    assert len(ids(found.repair(page(*range(1, end)).trades))) == end - 1 - len(late)
+
+
+def test_a_polled_line_goes_on_without_a_stream() -> None:
+    """What was missed between is there, what is known is not repeated, and the feed does not pass for live."""
+    found = line(1, 2)
+    lose(found)
+
+    events = found.polled(page(1, 2, 3, 4), "polled", 2_000)
+
+    assert ids(events) == ["3", "4"]
+    assert all(event.backfilled for event in events if isinstance(event, Trade))
+    assert (found.state, found.reason, gaps(events)) == (FeedState.RECOVERING, "polled", [])
+    assert found.polled(page(4, at=9_500), "polled", 2_000) == []
+
+
+def test_the_stream_goes_on_after_a_polled_line() -> None:
+    """With nothing doubled; what was made between the last answer and its first trade is a gap, since that answer."""
+    found = line(1, 2)
+    lose(found)
+    found.polled(page(3, 4), "polled", 1_003)
+    again = line(1, 2)
+    lose(again)
+    again.polled(page(3, 4), "polled", 1_003)
+
+    assert (ids(accept(found, 3, 4, 5)), found.state) == (["5"], FeedState.LIVE)
+    assert gaps(accept(again, 7)) == [(GapCause.DISCONNECT, 2, 1_003, 1_007)]
+
+
+def test_a_polled_line_that_had_no_beginning_begins_with_the_newest() -> None:
+    """As with the trades that a venue repeats on subscribing: the next one is the first on the tape."""
     found = line()
-    published: list[int] = []
-    missed = 0
-    newest = 0
+
+    assert ids(found.polled(page(7, 8), "polled", 2_000)) == []
+    assert ids(found.polled(page(8, 9), "polled", 2_000)) == ["9"]
+    assert gaps(accept(found, 12))[0][:2] == (GapCause.DISCONNECT, 2)
+
+
+def test_an_answer_that_does_not_reach_back_far_enough_tells_a_gap() -> None:
+    """Its trades count, those before are missing."""
+    found = line(1, 2)
+    lose(found)
+
+    events = found.polled(page(6, 7), "polled", 2_000)
+
+    assert gaps(events) == [(GapCause.DISCONNECT, 3, 1_002, 9_000)]
+    assert ids(events) == ["6", "7"]
+
+
+def test_an_answer_that_comes_after_the_stream_fills_holes_only() -> None:
+    """The feed is live again, or subscribed: its own trades are on the way."""
+    found = line(1, 2)
+    lose(found)
+    accept(found, 5)
+
+    assert ids(found.polled(page(2, 3, 4, 5, 6), "polled", 2_000)) == ["3", "4"]
+    assert found.state is FeedState.LIVE
+
+
+def test_polled_trades_whose_ids_only_grow_prove_themselves_by_reaching_back() -> None:
+    """A page that has a known trade has all that followed it."""
+    found = line(1, 5, contiguous=False)
+    lose(found)
+
+    assert gaps(found.polled(page(5, 9), "polled", 2_000)) == []
+    assert gaps(found.polled(page(15, 17), "polled", 2_000))[0][:2] == (GapCause.DISCONNECT, None)
+
+
+STEPS = st.one_of(
+    st.integers(1, 12),
+    st.sampled_from(["lose", "told", "restart", "give up"]),
+    st.tuples(st.sampled_from(["repair", "poll", "replay"]), st.integers(1, 12), st.integers(1, 12)),
+)
+Step = int | str | tuple[str, int, int]
+
+
+class Play:
+    """A line to which things happen, and the tape that comes of it."""
+
+    def __init__(self) -> None:
+        self.line = line()
+        self.newest = 0
+        self.published: list[int] = []
+        self.gaps: list[tuple[Gap, range]] = []
+        self.repaired: list[Gap] = []
+
+    def step(self, step: Step) -> None:
+        """One thing happens."""
+        at = self.line.next
+        for event in self._events(step):
+            if isinstance(event, Trade):
+                self.published.append(int(event.trade_id))
+                at = max(at, int(event.trade_id) + 1)
+            elif isinstance(event, Gap):
+                assert event.missed is not None
+                if event.repaired:
+                    self.repaired.append(event)
+                    self._check(event)
+                else:
+                    self.gaps.append((event, range(at, at + event.missed)))
+                    at += event.missed
+
+    def _check(self, repaired: Gap) -> None:
+        """It is whole, or says of itself that it is only a part."""
+        moments = repaired.from_ts, repaired.to_ts
+        same = [missing for gap, missing in self.gaps if (gap.from_ts, gap.to_ts) == moments]
+        assert not same or any(set(missing) <= set(self.published) for missing in same)
+
+    def _events(self, step: Step) -> list[Event]:
+        found = self.line
+        match step:
+            case "lose":
+                lose(found)
+                return []
+            case "told":
+                self.newest += 3  # trades that the stream does not bring yet
+                return [*found.told(told(self.newest, 10_000)), *found.told(told(self.newest, 10_000))]
+            case "give up":
+                return [gap for hole in found.holes for gap in hole.tell(10_000)]
+            case "restart":
+                if not self.published or max(self.published) + 1 != found.next:
+                    return []  # the venue's word moved it on: that is on the tape, but not read back from there
+                told_back = self._events("give up")
+                self.line = line()
+                self.line.seed(trade(max(self.published)))
+                return told_back
+            case int(number):
+                self.newest = max(self.newest, number)
+                return found.accept(trade(number), number)
+            case (how, first, count):
+                snapshot = replay(*range(first, min(first + count, self.newest + 1)))
+                if how == "repair":
+                    return found.repair(snapshot.trades)
+                return found.polled(snapshot, "polled", 0) if how == "poll" else found.snapshot(snapshot)
+        raise AssertionError(step)
+
+
+@settings(max_examples=300)
+@given(steps=st.lists(STEPS, max_size=50))
+def test_published_and_missed_add_up(steps: list[Step]) -> None:
+    """Whatever comes in whatever order, from the stream, by pages of REST and across restarts: no trade twice; every number up to the
+    newest is published, or missing as gaps tell; a gap is repaired only when all of it is there.
+    """
+    play = Play()
     for step in steps:
-        if step == "lose":
-            lose(found)
-            continue
-        if step == "told":
-            events = found.told(told(newest, 10_000))
-        else:
-            newest = max(newest, int(step))
-            events = found.accept(trade(int(step), at=0), int(step))
-        published += [int(trade_id) for trade_id in ids(events)]
-        late = sum(event.backfilled for event in events if isinstance(event, Trade))
-        missed += sum(event.missed or 0 for event in events if isinstance(event, Gap)) - late
-    assert len(published) == len(set(published))
-    if published:
-        assert missed == max(published) - published[0] + 1 - len(published)
+        play.step(step)
+
+    assert len(play.published) == len(set(play.published))
+    if play.published:
+        untold = sum(hole.back for hole in play.line.holes)
+        missed = sum(gap.missed or 0 for gap, _ in play.gaps) - sum(gap.missed or 0 for gap in play.repaired) - untold
+        first = min([play.published[0], *(missing.start for _, missing in play.gaps)])
+        assert missed == max(play.line.next, max(play.published) + 1) - first - len(play.published)

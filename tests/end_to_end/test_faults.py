@@ -90,7 +90,9 @@ def plain(levels: Sequence[Sequence[object]]) -> list[tuple[Decimal, Decimal]]:
 
 
 @asynccontextmanager
-async def connected(name: str, client: Redis, valkey: str, tmp_path: Path, *faults: str, rotate_s: float = 0.0) -> AsyncIterator[Venue]:
+async def connected(
+    name: str, client: Redis, valkey: str, tmp_path: Path, *faults: str, rotate_s: float = 0.0, fallback_s: float = 5.0
+) -> AsyncIterator[Venue]:
     """A venue with faults from the start, and its connector, which is quick to suspect silence."""
     spec = SimulatorSpec(venues=(name,), rate=200.0, faults=tuple(parse.from_text(text) for text in faults))
     async with simulator(spec) as made:
@@ -104,6 +106,7 @@ async def connected(name: str, client: Redis, valkey: str, tmp_path: Path, *faul
             backoff_min_s=0.1,
             backoff_max_s=0.5,
             rotate_s=rotate_s,
+            fallback_s=fallback_s,
         )
         async with running(connector.run(settings(valkey, tmp_path, {name: own}), name)):
             yield Venue(name, made, client)

@@ -11,8 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from crosstape_connector.pacing import Pacer
-from crosstape_connector.resync import BURST_S
+from crosstape_connector.pacing import BURST_S, Pacer
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import VENUES
 from crosstape_simulator.listings import Listing

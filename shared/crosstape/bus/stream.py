@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Keys, Quote, Status, Ticker
+from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Keys, Quote, Status, Ticker, Trade
 from crosstape_schemas.events import KIND_OF
 
 CONFLATED: Final = (Quote, Book, Ticker, Cbbo)
@@ -16,6 +16,7 @@ class Stream:
     """Events of one venue on one stream. `pending` is in order; numbers are given when a batch is made of it, so that none is left out."""
 
     __slots__ = (
+        "_made",
         "conflates",
         "field",
         "instrument",
@@ -55,6 +56,7 @@ class Stream:
         """Up to this number, what the server lost was reported."""
         self.newest: dict[bytes, Event] = {}
         """The last of a state, by its field in the hash of last values: what to write again on a server that lost it."""
+        self._made = (0, 0, "")  # of trades: when the last value was
 
     def last_pairs(self, chunk: list[Event]) -> list[bytes]:
         """Fields of the hash of last values and, 1-based, the entry that each is to hold.
@@ -72,7 +74,29 @@ class Stream:
             return [part for field, at in at_of.items() for part in (field, b"%d" % at)]
         if self.conflates:
             self.newest[self.field] = chunk[-1]
+        elif self.kind == "trade":
+            return self._trade_pairs(chunk)
         return [self.field, b"%d" % len(chunk)]
+
+    def _trade_pairs(self, chunk: list[Event]) -> list[bytes]:
+        """A trade that was fetched late is not the newest: the last value stays the one that was made last, which a connector goes on from.
+
+        What is last on the stream is then in a field of its own, `venue:late`: by it a producer finds out what a server has lost.
+        """
+        at, last = len(chunk), chunk[-1]
+        if isinstance(last, Trade) and last.backfilled:
+            at, last = max(enumerate(chunk, 1), key=lambda pair: _made(pair[1]))
+            if _made(last) < self._made:
+                return [self.field + b":late", b"%d" % len(chunk)]
+        self._made = _made(last)
+        late = [self.field + b":late", b"%d" % len(chunk)] if at < len(chunk) else []
+        return [*late, self.field, b"%d" % at]
+
+
+def _made(event: Event) -> tuple[int, int, str]:
+    """Orders trades by when they were made; at one moment by their ids, as numbers."""
+    trade_id = event.trade_id if isinstance(event, Trade) else ""
+    return event.received_ts if event.venue_ts is None else event.venue_ts, len(trade_id), trade_id
 
 
 class Queue:

@@ -1,0 +1,161 @@
+"""One book's feeds: its state, and what is published of it. Pure: no I/O, no clock, no log."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from crosstape_connector.books import DOUBT, BookSync
+from crosstape_connector.plan import Topic, subscribed_depth
+from crosstape_connector.records import FeedRecord
+from crosstape_connector.venue import BookSnapshot, BookUpdate, Venue
+from crosstape_schemas import Book, Delta, Event, FeedState, Gap, Instrument, Quote
+
+LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
+TOGETHER_NS: Final = 1_000_000_000
+"""What one order does to book, quote and trades is told within so long."""
+
+
+class Resync(msgspec.Struct, frozen=True):
+    """What the shell must do for one book: fetch its snapshot by REST and `take` it, or unsubscribe and subscribe its topic."""
+
+    instrument: str
+    symbol: str
+    how: Literal["rest", "resubscribe"]
+    cause: str
+    attempt: int = 1
+    """1, 2 … since the book was last true for a while: what to take the pause between attempts from."""
+    topic: Topic | None = None
+    """What was last `opened` for this book; None if nothing was."""
+
+
+class BookFeed:
+    """The feeds that one book gives: book, delta, and quote where that is the top of it."""
+
+    __slots__ = (
+        "_depth", "_interval", "_requests", "_rest", "_waiting", "book", "delta", "due", "instrument", "quote", "records", "symbol", "sync",
+        "topic", "venue_ts",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        venue: Venue,
+        instrument: Instrument,
+        records: Mapping[str, FeedRecord],
+        *,
+        depth: int,
+        interval_ns: int,
+        waiting: dict[str, BookFeed],
+        requests: deque[Resync],
+    ) -> None:
+        """`records` by kind. `waiting`: books with changes that are not published yet, by instrument; this one puts itself there."""
+        self.instrument = instrument.name
+        self.symbol = instrument.symbol
+        self.sync = BookSync(venue.book, subscribed_depth(venue, depth))
+        self.records = tuple(records.values())
+        self.book = records.get("book")
+        self.delta = records.get("delta")
+        self.quote = records.get("quote")
+        self.topic: Topic | None = None
+        self.venue_ts: int | None = None
+        self.due = 0
+        """No book event before this time."""
+        self._depth = depth
+        self._interval = interval_ns
+        self._waiting = waiting
+        self._requests = requests
+        self._rest = venue.book.snapshot == "rest"
+
+    def silent_with(self, record: FeedRecord) -> bool:
+        """Whether nothing has been heard of the book since that feed of its instrument fell silent."""
+        return max(one.received_ts for one in self.records) <= record.received_ts + TOGETHER_NS
+
+    def forget(self) -> None:
+        """Its connection is gone."""
+        self.sync.forget()
+        self.due = 0
+        self._waiting.pop(self.instrument, None)
+
+    def ask(self) -> None:
+        """Ask the shell for what the book wants, if it wants anything."""
+        sync = self.sync
+        cause = sync.wanted
+        if cause is None:
+            return
+        sync.asked()
+        how: Literal["rest", "resubscribe"] = "rest" if self._rest else "resubscribe"
+        attempt = 1 if cause == DOUBT else sync.attempt
+        self._requests.append(Resync(self.instrument, self.symbol, how, cause, attempt, self.topic))
+
+    def changed(self, change: BookUpdate | BookSnapshot, now: int, events: list[Event]) -> list[Event]:
+        """It moved on and is true: `events`, and what follows from that."""
+        sync = self.sync
+        self.venue_ts = change.venue_ts
+        if self.delta is not None:
+            events.append(self._delta(self.delta, change, now))
+        quote = self.quote
+        if quote is not None:
+            bid, ask = sync.bids.best() or (None, None), sync.asks.best() or (None, None)
+            last = quote.last
+            if not isinstance(last, Quote) or (
+                last.bid_price != bid[0]
+                or last.ask_price != ask[0]
+                or last.bid_size != bid[1]
+                or last.ask_size != ask[1]
+                or last.state is not LIVE
+            ):
+                quote.last = Quote(quote.venue, self.instrument, change.venue_ts, now, bid[0], bid[1], ask[0], ask[1])
+                events.append(quote.last)
+        if self.book is not None:
+            if now >= self.due or self.due - now > self._interval:
+                self._waiting.pop(self.instrument, None)
+                events.append(self.event(now))
+            else:
+                self._waiting[self.instrument] = self
+        return events
+
+    def event(self, now: int) -> Book:
+        """The book as it is published."""
+        record, sync = self.book, self.sync
+        assert record is not None  # else it is never due
+        bids, asks = sync.bids.top(self._depth), sync.asks.top(self._depth)
+        sync.reaches(bids, asks)
+        self.ask()
+        self.due = now + self._interval
+        record.last = Book(
+            record.venue,
+            self.instrument,
+            self.venue_ts,
+            sync.applied_ts,
+            tuple(bids),
+            tuple(asks),
+            self._depth,
+            record.state,
+            sync.sequence,
+        )
+        return record.last
+
+    def broken(self, good_ts: int, venue_ts: int | None, now: int) -> list[Event]:
+        """Say at once that what was published is not true any more, and ask for a resync."""
+        self._waiting.pop(self.instrument, None)
+        self.due = 0
+        fault = self.sync.fault
+        events: list[Event] = []
+        for record in self.records:
+            events += record.turn(FeedState.RECOVERING, fault.reason, now)
+            events.append(Gap(record.venue, record.instrument, venue_ts, now, record.kind, good_ts or now, now, fault.missed, fault.cause))
+        self.ask()
+        return events
+
+    def _delta(self, record: FeedRecord, change: BookUpdate | BookSnapshot, now: int) -> Delta:
+        sync = self.sync
+        if isinstance(change, BookSnapshot):  # and whatever was held until it came
+            bids, asks = sync.bids.top(len(sync.bids.prices)), sync.asks.top(len(sync.asks.prices))
+            return Delta(record.venue, self.instrument, change.venue_ts, now, tuple(bids), tuple(asks), sync.sequence, snapshot=True)
+        cut_bids, cut_asks = sync.cut
+        return Delta(
+            record.venue, self.instrument, change.venue_ts, now, (*change.bids, *cut_bids), (*change.asks, *cut_asks), sync.sequence
+        )

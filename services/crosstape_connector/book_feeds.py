@@ -1,0 +1,172 @@
+"""The books of one venue in one process: what snapshots, updates and breaks do to their feeds. Pure: no I/O, no clock, no log."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from crosstape_connector.book_feed import BookFeed, Resync
+from crosstape_connector.books import BookSync, Fault, Outcome
+from crosstape_connector.plan import Feed
+from crosstape_connector.records import FeedRecord
+from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, Venue
+from crosstape_schemas import Event, FeedState, GapCause, Instrument
+
+LIVE: Final = FeedState.LIVE
+_NOTHING: Final[tuple[Event, ...]] = ()
+
+
+class BookFeeds:
+    """All of them; `Feeds` hands on what concerns a book."""
+
+    def __init__(
+        self, venue: Venue, feeds: Mapping[Feed, FeedRecord], counts: Counter[str], *, kinds: frozenset[str], depth: int, interval_ns: int
+    ) -> None:
+        """`feeds`: of all kinds, as they are taken; `counts`: where to count what is not wanted."""
+        self.requests: deque[Resync] = deque()
+        self.books: dict[str, BookFeed] = {}
+        """By instrument."""
+        self._venue = venue
+        self._feeds = feeds
+        self._counts = counts
+        self._kinds = kinds
+        self._depth = depth
+        self._interval = interval_ns
+        self._waiting: dict[str, BookFeed] = {}  # with changes that are not published yet
+
+    def add(self, instrument: Instrument, records: Mapping[str, FeedRecord]) -> None:
+        """One more, and the feeds that it gives, by kind."""
+        self.books[instrument.name] = BookFeed(
+            self._venue,
+            instrument,
+            records,
+            depth=self._depth,
+            interval_ns=self._interval,
+            waiting=self._waiting,
+            requests=self.requests,
+        )
+
+    def remove(self, instrument: str) -> None:
+        """One less."""
+        self.books.pop(instrument, None)
+        self._waiting.pop(instrument, None)
+
+    def of(self, record: FeedRecord) -> BookFeed | None:
+        """The book that gives this feed; None if none does."""
+        book = self.books.get(record.instrument)
+        return book if book is not None and record in book.records else None
+
+    def tick(self, now: int) -> Sequence[Event]:
+        """Conflated books that are due."""
+        waiting = self._waiting
+        if not waiting:
+            return _NOTHING
+        events: list[Event] = []
+        for name, book in [(name, book) for name, book in waiting.items() if now >= book.due or book.due - now > self._interval]:
+            del waiting[name]
+            events.append(book.event(now))
+        return events
+
+    def update(self, update: BookUpdate) -> Sequence[Event]:
+        """Changed levels."""
+        book = self.books.get(update.instrument)
+        if book is None:
+            return self._unwanted()
+        for record in book.records:
+            record.received_ts = update.received_ts
+            record.venue_ts = update.venue_ts
+            record.count += 1
+        good_ts = book.sync.applied_ts
+        outcome = book.sync.update(update)
+        if outcome is Outcome.APPLIED:
+            events: list[Event] = []
+            for record in book.records:
+                if record.state is not LIVE:  # it was called stale
+                    events += record.live(update.received_ts)
+                    events += record.resumed(update.received_ts)
+            return book.changed(update, update.received_ts, events)
+        if outcome is Outcome.BROKEN:
+            return book.broken(good_ts, update.venue_ts, update.received_ts)
+        book.ask()
+        return _NOTHING
+
+    def snapshot(self, snapshot: BookSnapshot) -> Sequence[Event]:
+        """A whole book."""
+        book = self.books.get(snapshot.instrument)
+        if book is None:
+            return self._unwanted()
+        good_ts = book.sync.applied_ts
+        outcome = book.sync.snapshot(snapshot)
+        if outcome is Outcome.SYNCED:
+            return self._synced(book, snapshot)
+        if outcome is Outcome.QUIET:
+            return self._quiet(book, snapshot.received_ts)
+        if outcome is Outcome.BROKEN:
+            return book.broken(good_ts, snapshot.venue_ts, snapshot.received_ts)
+        book.ask()
+        return _NOTHING
+
+    def connection_break(self, broken: ConnectionBreak) -> Sequence[Event]:
+        """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
+        events: list[Event] = []
+        reason = "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
+        for name in broken.instruments:
+            book = self.books.get(name)
+            if book is not None:
+                good_ts = book.sync.applied_ts
+                if book.sync.fail(broken.cause, reason):
+                    events += book.broken(good_ts, None, broken.received_ts)
+        return events
+
+    def adopt(self, instrument: str, sync: BookSync, venue_ts: int | None, now: int) -> Sequence[Event]:
+        """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
+        book = self.books.get(instrument)
+        if book is None:
+            return _NOTHING
+        before, book.sync = book.sync, sync
+        sync.proofs.add(before.proofs)
+        if not sync.live:
+            if before.live:
+                sync.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
+                return book.broken(before.applied_ts, None, now)
+            book.ask()
+            return _NOTHING
+        events: list[Event] = []
+        for record in book.records:
+            events += [*record.live(now), *record.resumed(now)]
+            record.received_ts = max(record.received_ts, sync.applied_ts)
+            record.count += 1
+        return book.changed(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
+
+    def _synced(self, book: BookFeed, snapshot: BookSnapshot) -> list[Event]:
+        """The book is true again."""
+        now = max(snapshot.received_ts, book.sync.applied_ts)
+        in_stream = self._venue.book.snapshot == "stream"
+        events: list[Event] = []
+        for record in book.records:
+            if in_stream:
+                record.received_ts = now
+                record.count += 1
+            else:
+                record.fetched_ts = snapshot.received_ts
+            record.venue_ts = snapshot.venue_ts
+            if in_stream or not record.silent:  # else it is not followed: only its stream can show that it lives
+                events += record.live(now)
+                events += record.resumed(now)
+        return book.changed(snapshot, now, events)
+
+    def _quiet(self, book: BookFeed, now: int) -> list[Event]:
+        """The venue's book has not changed since ours: nobody has traded or quoted either."""
+        events: list[Event] = []
+        for kind in sorted(self._kinds):
+            record = self._feeds.get(Feed(kind, book.instrument))
+            if record is not None and book.silent_with(record):
+                record.proven_ts = now
+                if record.state is FeedState.STALE:
+                    events += record.live(now)
+        return events
+
+    def _unwanted(self) -> Sequence[Event]:
+        self._counts["unwanted"] += 1
+        return _NOTHING

@@ -1,0 +1,95 @@
+"""A venue that cannot be had for a while, a real connector: what was missed is fetched, or was polled, as the market's truth tells."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from crosstape_schemas import FeedState, Gap, Quote, Status, Trade
+from crosstape_simulator.faults import parse
+from tests.end_to_end.running import tape
+from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+VENUES = ("binance", "coinbase", "kraken")
+
+
+def made(venue: Venue, instrument: str) -> int:
+    """The id of the market's newest trade."""
+    return int(venue.truth.trades(venue.name, instrument, 0, 10**6)["trades"][-1]["id"])
+
+
+async def missing(client: Redis, instrument: str) -> list[int]:
+    """What each gap in trades counts, those that are repaired less."""
+    gaps = [gap for gap in await tape(client, "gap", instrument) if isinstance(gap, Gap) and gap.kind == "trade"]
+    assert all(gap.missed is not None for gap in gaps)
+    return [-(gap.missed or 0) if gap.repaired else gap.missed or 0 for gap in gaps]
+
+
+async def whole(venue: Venue, instrument: str) -> bool:
+    """Whether each trade of the market is on the tape once, as it was, from the first on, and no gap says otherwise."""
+    events = [event for event in await tape(venue.client, "trade", instrument) if isinstance(event, Trade)]
+    ids = sorted(int(event.trade_id) for event in events)
+    true = {trade["id"]: trade for trade in venue.truth.trades(venue.name, instrument, ids[0] - 1, 10**6)["trades"]}
+    assert len(ids) == len(set(ids)), "a trade is on the tape twice"
+    for event in events:
+        there = true[int(event.trade_id)]
+        assert (event.price, event.size, event.taker) == (Decimal(there["price"]), Decimal(there["size"]), there["taker"])
+    return ids == sorted(true) and sum(await missing(venue.client, instrument)) == 0
+
+
+async def settles(venue: Venue) -> None:
+    """The market all but stops; then all of it is on the tape."""
+    venue.made.faults.add(parse.from_text("burst factor=0.001"))
+    for instrument in (BTC, ETH):
+        await wait_until(lambda one=instrument: whole(venue, one), what=f"all trades of {instrument}", timeout_s=90)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", VENUES)
+async def test_what_an_outage_cost_is_all_there_afterwards(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
+    """It is longer than what the venue repeats on subscribing: gaps are told, and repaired."""
+    async with connected(name, client, valkey, tmp_path, fallback_s=0.0) as venue:
+        await venue.begins()
+        fault = venue.set("cut for=600")
+        await venue.until("trade", FeedState.DOWN)
+        seen = {instrument: made(venue, instrument) for instrument in (BTC, ETH)}
+        await wait_until(lambda: all(made(venue, one) > number + 80 for one, number in seen.items()), what="many trades", timeout_s=60)
+        venue.made.faults.remove(fault.id)
+        for instrument in (BTC, ETH):
+            await venue.until("trade", FeedState.LIVE, instrument)
+        await settles(venue)
+        for instrument in (BTC, ETH):
+            assert min(await missing(client, instrument), default=0) < 0, "a gap was repaired"
+
+
+@pytest.mark.parametrize("name", VENUES)
+async def test_trades_and_quotes_are_polled_while_the_venue_takes_no_connection(
+    name: str, client: Redis, valkey: str, tmp_path: Path
+) -> None:
+    """The feeds say so, and no quote passes for live meanwhile; afterwards nothing is missing or doubled."""
+    async with connected(name, client, valkey, tmp_path, fallback_s=0.5) as venue:
+        await venue.begins()
+        fault = venue.set("cut for=600")
+        for kind in ("trade", "quote"):
+            await venue.until(kind, FeedState.RECOVERING)
+        (status,) = [event for event in (await tape(client, "status", BTC))[-1:] if isinstance(event, Status)]
+        assert status.reason.startswith("polled over REST")
+        before = len(await tape(client, "trade", BTC))
+
+        async def comes() -> bool:
+            return len(await tape(client, "trade", BTC)) > before + 5
+
+        await wait_until(comes, what="trades, polled", timeout_s=60)
+        polled_ts = status.received_ts
+        quotes = [event for event in await tape(client, "quote", BTC) if isinstance(event, Quote) and event.received_ts >= polled_ts]
+        assert {quote.state for quote in quotes} == {FeedState.RECOVERING}
+        venue.made.faults.remove(fault.id)
+        for instrument in (BTC, ETH):
+            for kind in ("trade", "quote", "book"):
+                await venue.until(kind, FeedState.LIVE, instrument)
+        await settles(venue)

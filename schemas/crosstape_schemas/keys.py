@@ -54,7 +54,9 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(partition)}:cursor:{producer}"
 
     def lease(self, producer: str) -> str:
-        """String that expires: which instance publishes as this producer: `tape:lease:aggregator.3`, `tape:lease:connector.binance`. All leases lie in partition 0."""
+        """String that expires: which instance publishes as this producer: `tape:lease:aggregator.3`, `tape:lease:connector.binance`. All
+        leases lie in partition 0.
+        """
         return f"{self._root(0)}:lease:{producer}"
 
     def line(self, producer: str, line: str) -> str:

@@ -166,6 +166,24 @@ class Feeds:
             if trade.instrument in self._lines:
                 self._lines[trade.instrument].seed(trade)
 
+    # ---- another line has published until now (see `redundancy`)
+
+    def trade_ends(self) -> dict[str, int]:
+        """Instrument → the trade id that is expected next, for each that has trades; -1: none is known, or there are none."""
+        return {**dict.fromkeys(self._plain, -1), **{name: line.next for name, line in self._lines.items()}}
+
+    def restate(self, now: int) -> Iterable[Event]:
+        """All states as they are now: the venue's own word, each feed's, its newest quote, ticker or book; a whole book in `delta`."""
+        for (kind, instrument), (state, reason) in self._said.items():
+            yield Status(self.venue.id, instrument, None, now, kind, state, reason)
+        for record in self.feeds.values():
+            yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
+            if record.last is not None:
+                yield record.last
+        for name, book in self._books.items():
+            if book.delta is not None and book.sync.live:
+                yield self._delta(book, BookSnapshot(name, book.venue_ts, now, (), (), book.sync.sequence), now)
+
     # ---- connections come and go
 
     def opened(self, topics: Iterable[Topic], now: int, since: int | None = None) -> Sequence[Event]:

@@ -27,8 +27,10 @@ class TradeLine(FeedRecord):
         """What `next` was set to by the venue's word of trades that never came."""
 
     def seed(self, trade: Trade) -> None:
-        """The newest trade that is on the tape from before."""
+        """The newest trade that is on the tape from before, or by another's hand."""
         number = int(trade.trade_id)
+        first, end = self._hole
+        self._hole = (max(first, number + 1), max(end, number + 1))  # what it has of an older hole, it has not from us
         if number >= self.next:
             self.next = number + 1
             self.venue_ts = trade.venue_ts

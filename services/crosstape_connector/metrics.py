@@ -78,6 +78,7 @@ FAMILIES: Final = {
     "crosstape_connector_line_active": Family(
         "gauge", "1: this line publishes; 0: it stands by for another. None without `connector.line`", ("line",)
     ),
+    "crosstape_connector_line_covered": Family("gauge", "1: another line is well and could take this one's place; 0: none is", ("line",)),
     "crosstape_connector_line_held": Family("gauge", "Trades that a line which stands by holds, until they are on the tape", ("line",)),
     "crosstape_connector_line_takeovers": Family("counter", "Times that this line began to publish", ("line",)),
     "crosstape_connector_line_discarded": Family(
@@ -253,6 +254,7 @@ class LineReading(NamedTuple):
 
     line: str
     active: bool
+    covered: bool
     held: int
     takeovers: int
     discarded: int

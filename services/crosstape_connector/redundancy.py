@@ -149,11 +149,11 @@ class Redundant:
         """See `Writer`."""
         role = "active" if self._active else "standby" if self._tenure is None else "taking over"
         others = {word.line: ("active" if word.active else "standby") + (", well" if word.well else ", not well") for word in self._others}
-        return {"line": self._line, "role": role, "held": len(self.hold), "other_lines": others}
+        return {"line": self._line, "role": role, "covered": self._replaceable(), "held": len(self.hold), "other_lines": others}
 
     def reading(self) -> LineReading | None:
         """See `Writer`."""
-        return LineReading(self._line, self._active, len(self.hold), self._takeovers, self._discarded)
+        return LineReading(self._line, self._active, self._replaceable(), len(self.hold), self._takeovers, self._discarded)
 
     async def run(self) -> None:
         """Keep the lease, or stand by for it, until cancelled."""
@@ -378,6 +378,7 @@ class Redundant:
             line=self._line,
             active=self._active,
             well=self._standing.well() and (self._active or self._is_whole()),
+            covered=self._replaceable(),
             live=sum(record.state is FeedState.LIVE for record in feeds),
             feeds=len(feeds),
             connections=self._standing.connections(),

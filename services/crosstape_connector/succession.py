@@ -31,6 +31,8 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=False):
     """It publishes."""
     well: bool
     """It could: each feed is live that should be, and nothing is missing between the tape and what it holds."""
+    covered: bool
+    """Another line is well, so that it could take this one's place."""
     live: int
     """Feeds that are live …"""
     feeds: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
+from crosstape_connector.feeds import Feeds
 from crosstape_schemas import Event, Gap, GapCause, Trade
 
 HELD: Final = 100_000
@@ -16,6 +17,15 @@ HELD: Final = 100_000
 
 GIVEN_UP: Final = 2
 """When there are more, the instrument with the most loses the older half of its own: what is missing later is a gap with the count."""
+
+
+def go_on(feeds: Feeds, hold: Hold, tape: Sequence[Trade], now: int) -> Sequence[Event]:
+    """What a line that takes over puts on the tape behind its newest trades, one an instrument. From then on `feeds` goes on by itself."""
+    hold.seen(tape)
+    events = [event for name, end in feeds.trade_ends().items() for event in hold.release(name, end, now)]
+    feeds.seed(tape)
+    hold.forget()
+    return events
 
 
 class Hold:

@@ -34,7 +34,7 @@ from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import Settings
 from crosstape_connector.feeds import Feed, Feeds
-from crosstape_connector.hold import Hold
+from crosstape_connector.hold import Hold, go_on
 from crosstape_connector.line_words import LineWords
 from crosstape_connector.metrics import LineReading, Outlet
 from crosstape_connector.succession import Succession, Word
@@ -299,13 +299,9 @@ class Redundant:
             if names == list(feeds.trade_ends()):
                 break
         now = time.time_ns()  # from here on in one step
-        hold.seen(trades)
         held = len(hold)
         self._outlet.divert(publisher.publish, holding=False)
-        for name, end in feeds.trade_ends().items():
-            self._outlet.put(hold.release(name, end, now))
-        feeds.seed(trades)
-        hold.forget()
+        self._outlet.put(go_on(feeds, hold, trades, now))
         self._outlet.put(self._standing.states())
         self._outlet.put(feeds.restate(now))
         self._active = True

@@ -15,7 +15,6 @@ import contextlib
 import math
 import os
 import secrets
-import shutil
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -25,19 +24,18 @@ from typing import Any, Final
 import structlog
 
 from crosstape.bus import Client, Publisher
-from crosstape.bus.claim import Claim, claim
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
-from crosstape.bus.last_values import last_values
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table
 from crosstape.bus.metrics import PublisherMetrics
-from crosstape.errors import BusError, Superseded
+from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_connector.feeds import Feed, Feeds
 from crosstape_connector.hold import Hold, go_on
 from crosstape_connector.line_words import LineWords
 from crosstape_connector.metrics import LineReading, Outlet
 from crosstape_connector.succession import Succession, Word
+from crosstape_connector.tenure import Seat, Tenure
 from crosstape_connector.venue import Venue
 from crosstape_connector.writer import Standing
 from crosstape_schemas import FeedState, Gap, Keys, Status, Trade
@@ -48,14 +46,9 @@ CALLS: Final = 3
 MARGIN_S: Final = 0.01
 """After a lease has run out: its holder counts as dead by then, too."""
 
-SETTLE_S: Final = 0.2
-"""Between the claim and the first event: what the former read a little earlier than we did has reached us, too, by then."""
-
 FOLLOW_S: Final = 1.0
-"""How often a line that stands by looks where the tape is, and forgets what it need not hold any more."""
-
-RETRY_S: Final = 0.1
-"""Between attempts to claim, and to read where the tape ends."""
+FOLLOW_EACH_S: Final = 0.002
+"""How often a line that stands by looks where the tape is, and forgets what it need not hold any more; and for each instrument more."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,14 +62,8 @@ class Redundant:
         """`spool`: the directory of this line's own."""
         self.hold = Hold(venue.trade_ids)
         self.publish = self.hold.take
-        self._client = client
-        self._keys = keys
-        self._settings = settings
-        self._venue = venue.id
-        self._producer = producer
-        self._spool = spool
-        self._metrics = metrics
         self._line = settings.connector.line
+        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool)
         self._life_s = settings.connector.lease_s
         self._every_s = self._life_s / CALLS
         me = f"{self._line}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -88,8 +75,9 @@ class Redundant:
         self._asked_well = True
         self._turning = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._tenure: asyncio.Task[None] | None = None
-        self._publisher: Publisher | None = None
+        self._tenure: Tenure | None = None
+        self._serving: asyncio.Task[None] | None = None
+        """The task of it."""
         self._active = False
         self._followed = False
         """The tape was looked at since this line stands by."""
@@ -105,18 +93,18 @@ class Redundant:
     @property
     def pending(self) -> int:
         """Of the publisher, while there is one."""
-        return 0 if self._publisher is None else self._publisher.pending
+        return 0 if self._tenure is None else self._tenure.pending
 
     @property
     def acknowledged(self) -> int:
         """By all publishers that there were."""
-        return self._acknowledged + (0 if self._publisher is None else self._publisher.acknowledged)
+        return self._acknowledged + (0 if self._tenure is None else self._tenure.acknowledged)
 
     @property
     def well(self) -> bool:
         """Of a line that stands by: whether the server answers."""
-        if self._active and self._publisher is not None:
-            return self._publisher.acknowledged > 0 and self._publisher.health.well
+        if (publisher := self._publisher) is not None:
+            return publisher.acknowledged > 0 and publisher.health.well
         return time.monotonic() - self._answered_at < CALLS * self._life_s
 
     def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
@@ -127,27 +115,25 @@ class Redundant:
 
     async def flow(self) -> None:
         """See `Publisher.flow`. One that stands by is never ahead of a server."""
-        if self._active and self._publisher is not None:
-            await self._publisher.flow()
-        else:
-            await asyncio.sleep(0)
+        publisher = self._publisher
+        await (asyncio.sleep(0) if publisher is None else publisher.flow())
 
     async def last_trades(self, names: Sequence[str]) -> list[Trade]:
         """See `Writer`. While another publishes, the tape is further by the time of the answer: a takeover reads it anew."""
         while True:
             before = self._takeovers
-            trades = await self._trades_on_tape(names)
+            trades = await self._seat.last_trades(names)
             if before == self._takeovers:
                 return trades
 
     def close(self) -> None:
         """See `Writer`."""
-        if self._publisher is not None:
-            self._publisher.close()
+        if self._tenure is not None and self._tenure.publisher is not None:
+            self._tenure.publisher.close()
 
     def details(self) -> Mapping[str, Any]:
         """See `Writer`."""
-        role = "active" if self._active else "standby" if self._tenure is None else "taking over"
+        role = "active" if self._active else "standby" if self._serving is None else "taking over"
         others = {word.line: ("active" if word.active else "standby") + (", well" if word.well else ", not well") for word in self._others}
         return {"line": self._line, "role": role, "covered": self._replaceable(), "held": len(self.hold), "other_lines": others}
 
@@ -172,8 +158,11 @@ class Redundant:
             self._step_back()
         self._stopping = True
         async with self._turning:
-            publisher, left_to_others = self._publisher, self._resigns
-            drained = publisher is None or await publisher.drain(min(timeout_s, self._life_s) if left_to_others else timeout_s)
+            tenure, left_to_others = self._tenure, self._resigns
+            drained = True
+            if tenure is not None and tenure.publisher is not None:
+                tenure.keeps_spool = not left_to_others
+                drained = await tenure.publisher.drain(min(timeout_s, self._life_s) if left_to_others else timeout_s)
             with contextlib.suppress(*UNAVAILABLE, Disagreement):
                 async with asyncio.timeout(self._life_s):
                     await self._words.take_back(self._line)
@@ -213,7 +202,7 @@ class Redundant:
                 self._others = await self._words.heard(others)
         except (*UNAVAILABLE, Disagreement) as exc:
             if self._asked_well:
-                log.warning("line.no_answer", venue=self._venue, line=self._line, reason=str(exc) or type(exc).__name__)
+                log.warning("line.no_answer", venue=self._seat.venue, line=self._line, reason=str(exc) or type(exc).__name__)
             self._asked_well = False
             self._others = []  # what is not known cannot be relied on
             return None
@@ -222,91 +211,53 @@ class Redundant:
 
     async def _apply(self, group: asyncio.TaskGroup) -> None:
         """Begin to publish, or end."""
-        tenure = self._tenure
-        if tenure is not None and tenure.done():
-            self._tenure = tenure = None
+        if self._serving is not None and self._serving.done():
+            self._serving = None
             if self._succession.active:  # somebody writes who has no lease: a connector without a line
                 self._succession.resign()
                 return
-        if self._succession.active and tenure is None:
+        if self._succession.active and self._serving is None:
             self._resigns = False
-            self._tenure = group.create_task(self._serve(), name="line.tenure")
-        elif tenure is not None and not self._succession.active:
-            self._step_back()
-            tenure.cancel()
-            await asyncio.wait([tenure])  # it ends at once, but for removing files
-            self._tenure = None
+            self._serving = group.create_task(self._serve(), name="line.serve")
+        elif self._serving is not None and not self._succession.active:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])  # it ends at once, but for removing files
+            self._serving = None
 
     async def _resign(self) -> None:
         """What was read before is published, as far as that goes quickly; then another may go on behind it."""
-        if self._publisher is not None:
-            await self._publisher.drain(self._life_s)
+        if self._tenure is not None and self._tenure.publisher is not None:
+            await self._tenure.publisher.drain(self._life_s)
         self._succession.resign()
         self._resigns = False
 
     # ---- publishing
 
+    @property
+    def _publisher(self) -> Publisher | None:
+        """Of a line that is active."""
+        return self._tenure.publisher if self._active and self._tenure is not None else None
+
     async def _serve(self) -> None:
-        """From having the lease until cancelled, or another publishes."""
-        claimed = await self._claim()
-        if claimed.former not in {None, self._line}:
-            await self._remove_spool()  # another line has gone on from there
-        publisher = self._publisher = Publisher(
-            self._client,
-            self._keys,
-            self._settings.bus,
-            producer=self._producer,
-            metrics=self._metrics,
-            spool=self._spool,
-            epoch=claimed.epoch,
-        )
-        superseded = False
+        tenure = self._tenure = Tenure(self._seat)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(publisher.run(), name="line.publish")
-                await publisher.claimed()
-                await asyncio.sleep(SETTLE_S)
-                await self._take_over(publisher)
-        except* Superseded:
-            superseded = True
+            await tenure.run(lambda: list(self._feeds.trade_ends()), self._take_over, self._step_back)
         finally:
-            self._step_back()
-            self._publisher = None
-            self._acknowledged += publisher.acknowledged
-            left = publisher.left or publisher.pending
-            publisher.close()
-            if superseded or not self._stopping:
-                await self._discard(left)
+            self._tenure = None
+            self._acknowledged += tenure.acknowledged
+            self._discarded += tenure.discarded
             self._wake.set()
 
-    async def _claim(self) -> Claim:
-        while True:
-            with contextlib.suppress(*UNAVAILABLE):
-                return await claim(self._client, self._keys, self._producer, self._line)
-            raise_if_cancelled()
-            await asyncio.sleep(RETRY_S)
-
-    async def _take_over(self, publisher: Publisher) -> None:
-        """Nobody else can write any more: go on behind what is there."""
-        feeds, hold = self._feeds, self.hold
-        while True:
-            names = list(feeds.trade_ends())
-            try:
-                trades = await self._trades_on_tape(names)
-            except BusError:
-                await asyncio.sleep(RETRY_S)
-                continue
-            if names == list(feeds.trade_ends()):
-                break
-        now = time.time_ns()  # from here on in one step
-        held = len(hold)
+    def _take_over(self, publisher: Publisher, tape: Sequence[Trade]) -> None:
+        """Nobody else can write any more: go on behind what is there, in one step."""
+        now, held = time.time_ns(), len(self.hold)
         self._outlet.divert(publisher.publish, holding=False)
-        self._outlet.put(go_on(feeds, hold, trades, now))
+        self._outlet.put(go_on(self._feeds, self.hold, tape, now))
         self._outlet.put(self._standing.states())
-        self._outlet.put(feeds.restate(now))
+        self._outlet.put(self._feeds.restate(now))
         self._active = True
         self._takeovers += 1
-        log.info("line.active", venue=self._venue, line=self._line, epoch=publisher.epoch, held=held)
+        log.info("line.active", venue=self._seat.venue, line=self._line, epoch=publisher.epoch, held=held)
 
     def _step_back(self) -> None:
         """From the next event on, hold. If that is by our own will, the lease is given back when what is pending is on the tape."""
@@ -317,40 +268,24 @@ class Redundant:
         self.hold.forget()
         self._outlet.divert(self.hold.take, holding=True)
         self._wake.set()
-        log.info("line.standby", venue=self._venue, line=self._line, pending=self.pending)
-
-    async def _discard(self, left: int) -> None:
-        """What was not on the tape yet when another has gone on from there: it has the same from its own hold, or has told it as a gap."""
-        self._metrics.pending(0)
-        self._metrics.spool(0, 0)
-        if left:
-            self._discarded += left
-            log.warning("line.discarded", venue=self._venue, line=self._line, events=left)
-        await self._remove_spool()
-
-    async def _remove_spool(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(shutil.rmtree, self._spool)
+        log.info("line.standby", venue=self._seat.venue, line=self._line, pending=self.pending)
 
     # ---- standing by
 
     async def _follow(self) -> None:
         """What is on the tape need not be held."""
         while True:
-            await asyncio.sleep(min(FOLLOW_S, self._life_s))
+            names = list(self._feeds.trade_ends())
+            await asyncio.sleep(min(FOLLOW_S, self._life_s) + FOLLOW_EACH_S * len(names))
             if self._active:
                 continue
             before = self._takeovers
             with contextlib.suppress(BusError):
-                trades = await self._trades_on_tape(list(self._feeds.trade_ends()))
+                trades = await self._seat.last_trades(names)
                 if not self._active and before == self._takeovers:
                     self.hold.seen(trades)
                     self._followed = True
             raise_if_cancelled()
-
-    async def _trades_on_tape(self, names: Sequence[str]) -> list[Trade]:
-        found = await last_values(self._client, self._keys, "trade", names, self._venue)
-        return [event for event in found.values() if isinstance(event, Trade)]
 
     # ---- how this line is
 

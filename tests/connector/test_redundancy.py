@@ -78,13 +78,14 @@ class Line:
 
 
 @asynccontextmanager
-async def two(valkey: str, path: Path, **bus: Any) -> AsyncIterator[tuple[Line, Line]]:
+async def two(valkey: str, path: Path, keys: Keys = KEYS) -> AsyncIterator[tuple[Line, Line]]:
     """The first publishes, the other stands by; each knows that the other is well."""
-    async with connect(BusSettings(url=valkey)) as client:
+    bus = BusSettings(url=valkey, partitions=keys.partitions)
+    async with connect(bus) as client:
         lines = []
         for name in "ab":
-            settings = Settings(bus=BusSettings(url=valkey, **bus), connector=ConnectorSettings(line=name, lease_s=LEASE_S))
-            made = Redundant(client, KEYS, settings, venue=fake(), producer="connector.fake", spool=path / name, metrics=PublisherMetrics())
+            settings = Settings(bus=bus, connector=ConnectorSettings(line=name, lease_s=LEASE_S))
+            made = Redundant(client, keys, settings, venue=fake(), producer="connector.fake", spool=path / name, metrics=PublisherMetrics())
             lines.append(Line(made))
         first, second = lines
         try:
@@ -102,22 +103,22 @@ async def two(valkey: str, path: Path, **bus: Any) -> AsyncIterator[tuple[Line, 
                     line.task.result()
 
 
-async def stream(client: Redis, kind: str) -> list[AnyEvent]:
+async def stream(client: Redis, kind: str, keys: Keys = KEYS) -> list[AnyEvent]:
     """What is on it."""
-    entries: Any = await client.xrange(KEYS.stream(kind, NAME))
+    entries: Any = await client.xrange(keys.stream(kind, NAME))
     return [decode(fields[b"d"]) for _, fields in entries]
 
 
-async def ids(client: Redis) -> list[int]:
+async def ids(client: Redis, keys: Keys = KEYS) -> list[int]:
     """Of the trades on the tape."""
-    return [int(event.trade_id) for event in await stream(client, "trade") if isinstance(event, Trade)]
+    return [int(event.trade_id) for event in await stream(client, "trade", keys) if isinstance(event, Trade)]
 
 
-async def has(client: Redis, *numbers: int) -> None:
+async def has(client: Redis, *numbers: int, keys: Keys = KEYS) -> None:
     """Wait until exactly these are on the tape."""
 
     async def so() -> bool:
-        return await ids(client) == list(numbers)
+        return await ids(client, keys) == list(numbers)
 
     await wait_until(so, what=f"trades {numbers} on the tape")
 
@@ -273,3 +274,20 @@ async def test_what_is_on_the_tape_is_held_no_more(client: Redis, valkey: str, t
         second.read(1, 2, 3, 4)
         first.read(1, 2, 3)
         await wait_until(lambda: second.writer.details()["held"] == 1, what="it has followed the tape")
+
+
+async def test_with_partitions_each_of_them_is_claimed(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Also that of an instrument which does not lie where the lease does, so that what the former still has for it is refused."""
+    keys = Keys(partitions=3)
+    assert keys.partition(NAME) != 0
+    async with two(valkey, tmp_path, keys) as (first, second):
+        for line in (first, second):
+            line.read(1, 2)
+        await has(client, 1, 2, keys=keys)
+        await first.kill()
+        second.read(3)
+        await second.publishes()
+        await has(client, 1, 2, 3, keys=keys)
+        epochs = {await client.hget(keys.cursor("connector.fake", partition), "epoch") for partition in range(3)}
+        assert epochs == {b"%d" % max(event.epoch for event in await stream(client, "trade", keys))}
+    assert all(key.startswith(b"tape:{0}:") for key in await client.keys("*:l[ei]*:connector.fake*"))

@@ -249,7 +249,11 @@ async def test_a_spool_that_another_line_has_gone_past_is_removed(client: Redis,
         assert left.exists()
         await first.kill()
         await second.publishes()
+        second.read(2)
+        await has(client, 1, 2)
         assert not left.exists()
+    said: Any = await client.xrange(KEYS.venue("fake"))
+    assert [event for _, fields in said if isinstance(event := decode(fields[b"d"]), Gap)] == [], "it was looked at, and found damaged"
 
 
 async def test_each_says_how_it_is(client: Redis, valkey: str, tmp_path: Path) -> None:
@@ -290,4 +294,5 @@ async def test_with_partitions_each_of_them_is_claimed(client: Redis, valkey: st
         await has(client, 1, 2, 3, keys=keys)
         epochs = {await client.hget(keys.cursor("connector.fake", partition), "epoch") for partition in range(3)}
         assert epochs == {b"%d" % max(event.epoch for event in await stream(client, "trade", keys))}
-    assert all(key.startswith(b"tape:{0}:") for key in await client.keys("*:l[ei]*:connector.fake*"))
+    keys_of_lines: Any = await client.keys("*:l[ei]*:connector.fake*")
+    assert all(key.startswith(b"tape:{0}:") for key in keys_of_lines)

@@ -23,7 +23,7 @@ PATIENCE: Final = 3
 """Lives of a lease for which a line that is not well waits for one that says it is."""
 
 
-class Word(msgspec.Struct, frozen=True, omit_defaults=False):
+class Word(msgspec.Struct, frozen=True):
     """How a line is, as it says itself to the others and to whoever looks: `Keys.line`, as JSON."""
 
     line: str

@@ -34,6 +34,11 @@ class Proxy:
         """For `BusSettings.url`."""
         return f"rediss://localhost:{self.port}" if self.tls else f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def upstream_port(self) -> int | None:
+        """Where the server behind it is."""
+        return self._upstream.port
+
     def cut(self) -> None:
         """Close every connection now, unsent bytes included."""
         for writer in list(self._writers):

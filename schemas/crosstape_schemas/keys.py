@@ -57,8 +57,14 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(partition)}:cursor:{producer}"
 
     def lease(self, producer: str) -> str:
-        """String that expires: which instance publishes as this producer: `tape:lease:aggregator.3`. All leases lie in partition 0."""
+        """String that expires: which instance publishes as this producer: `tape:lease:aggregator.3`, `tape:lease:connector.binance`. All
+        leases lie in partition 0.
+        """
         return f"{self._root(0)}:lease:{producer}"
+
+    def line(self, producer: str, line: str) -> str:
+        """String that expires: how one of a producer's redundant lines is, as JSON: `tape:line:connector.binance:a`. In partition 0."""
+        return f"{self._root(0)}:line:{producer}:{line}"
 
     def checkpoint(self, producer: str) -> str:
         """Hash `epoch`, `at`, `state`: what an aggregator has counted, for whoever takes its share: `tape:checkpoint:aggregator.3`. All

@@ -21,10 +21,10 @@ import structlog
 from crosstape.bus import Client
 from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.health import raise_if_cancelled
+from crosstape.bus.lease_table import Disagreement, LeaseTable, Table, Want
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings
-from crosstape_aggregator.lease_table import Disagreement, LeaseTable
-from crosstape_aggregator.leases import Changes, Leases, Share, Table, Want
+from crosstape_aggregator.leases import SERVICE, Changes, Leases, Share
 from crosstape_aggregator.metrics import LEASES, LEASES_LOST, SHARES
 from crosstape_schemas import Keys
 
@@ -61,7 +61,9 @@ class Keeper:
         self.leases = Leases(self.instance, settings.shares, settings.lease_s)
         self.answered_at = float("-inf")
         """When the server last answered, by the monotonic clock."""
-        self._table = LeaseTable(client, keys, self.instance, settings.shares)
+        self._table = LeaseTable(
+            client, keys, self.instance, SERVICE, [Share(number, settings.shares).producer for number in range(settings.shares)]
+        )
         self._life_s = settings.lease_s
         self._every_s = min(settings.lease_s / CALLS, CALL_S)
         self._serve = serve

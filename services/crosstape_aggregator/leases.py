@@ -11,11 +11,11 @@ claims the cursor of that name with a newer epoch, so that all that a predecesso
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 import msgspec
 
+from crosstape.bus.lease_table import Table, Want
 from crosstape_schemas.keys import part_of
 
 SERVICE: Final = "aggregator"
@@ -38,25 +38,6 @@ class Share(msgspec.Struct, frozen=True):
 
 
 WHOLE: Final = Share()
-
-
-class Want(StrEnum):
-    """What to do about one share's lease."""
-
-    HAVE = "+"  # renew it, or take it, unless another holds it
-    GIVE = "-"  # release it, if it is ours
-    LOOK = "."
-
-
-class Table(NamedTuple):
-    """How it stood on the server at one moment."""
-
-    instances: tuple[str, ...]
-    """Those that live, the asking one included."""
-    holders: tuple[str | None, ...]
-    """By share."""
-    next_expiry_s: float
-    """How long the first of the leases of others lasts if it is not renewed; infinity if there are none."""
 
 
 class Moves(NamedTuple):

@@ -149,7 +149,7 @@ class ShareService:
         told = False
         while True:
             try:
-                return await claim(client, self._keys, self._share.producer)
+                return (await claim(client, self._keys, self._share.producer)).epoch
             except UNAVAILABLE as exc:
                 if not told:
                     log.warning("aggregator.waits_for_bus", share=self._share.number, reason=str(exc) or type(exc).__name__)

@@ -33,14 +33,16 @@ class Backfill:
         outlet: Outlet,
         counters: Counters,
         flow: Callable[[], Awaitable[None]],
+        active: Callable[[], bool],
         longest_s: float,
     ) -> None:
-        """`flow`: waits while the bus is far behind. `longest_s`: see `venues.VENUE.backfill_s`."""
+        """`flow`: waits while the bus is far behind. `active`: whether it is we who publish. `longest_s`: see `venues.VENUE.backfill_s`."""
         self._fetching = fetching
         self._feeds = feeds
         self._outlet = outlet
         self._counters = counters
         self._flow = flow
+        self._active = active
         self._repairs = Repairs(longest_s=longest_s, page=fetching.page)
 
     @property
@@ -51,17 +53,17 @@ class Backfill:
     async def run(self) -> None:
         """Until cancelled; at once where the venue has no source of past trades."""
         while self._fetching.trade_source is not None:
-            self._look()
-            repair = self._repairs.next(time.monotonic())
+            repair = self._next() if self._active() else None
             if repair is None:
                 await asyncio.sleep(LOOK_S)
             else:
                 await self._flow()
                 await self._page(repair)
 
-    def _look(self) -> None:
+    def _next(self) -> Repair | None:
         for hole in self._repairs.look(self._feeds.trades.lines.values(), time.monotonic()):
             self._done(hole, "skipped")
+        return self._repairs.next(time.monotonic())
 
     async def _page(self, repair: Repair) -> None:
         line, hole = repair.line, repair.hole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -149,6 +149,11 @@ class BookFeed:
             events.append(Gap(record.venue, record.instrument, venue_ts, now, record.kind, good_ts or now, now, fault.missed, fault.cause))
         self.ask()
         return events
+
+    def whole(self, now: int) -> Iterator[Delta]:
+        """All of it, for those who build it from changes and know nothing yet; nothing if it is not true, or changes are not taken."""
+        if self.delta is not None and self.sync.live:
+            yield self._delta(self.delta, BookSnapshot(self.instrument, self.venue_ts, now, (), (), self.sync.sequence), now)
 
     def _delta(self, record: FeedRecord, change: BookUpdate | BookSnapshot, now: int) -> Delta:
         sync = self.sync

@@ -47,15 +47,20 @@ class Fallback:
         outlet: Outlet,
         counters: Counters,
         sessions: Callable[[], Iterable[Session]],
+        active: Callable[[], bool],
         after_s: float,
         catch_up_s: float,
     ) -> None:
-        """`after_s`: so long the WebSocket may be away; 0: for ever. `catch_up_s`: see `CATCH_UP_S`, if it is more."""
+        """`active`: whether it is we who publish.
+
+        `after_s`: so long the WebSocket may be away; 0: for ever. `catch_up_s`: see `CATCH_UP_S`, if it is more.
+        """
         self._fetching = fetching
         self._feeds = feeds
         self._outlet = outlet
         self._counters = counters
         self._sessions = sessions
+        self._active = active
         self._after_s = after_s
         self._catch_up_ns = round(max(catch_up_s, CATCH_UP_S) * 1e9)
         self._polled: dict[str, set[str]] = {"trade": set(), "quote": set()}
@@ -87,7 +92,7 @@ class Fallback:
         failures = 0
         while True:
             names = [feed.instrument for feed in self._feeds.feeds if feed.kind == kind]
-            away = absence.look(time.monotonic(), there=not names or self._is_there(endpoint))
+            away = absence.look(time.monotonic(), there=not names or self._is_there(endpoint)) and self._active()
             if not away and self._polled[kind]:
                 log.info("feeds.polling_ended", venue=self._feeds.venue.id, kind=kind)
                 self._end(kind, self._polled[kind], "no connection")

@@ -117,6 +117,19 @@ class Feeds:
         """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
         self.trades.seed(trades)
 
+    # ---- another line has published until now (see `redundancy`)
+
+    def restate(self, now: int) -> Iterable[Event]:
+        """All states as they are now: the venue's own word, each feed's, its newest quote, ticker or book; a whole book in `delta`."""
+        for (kind, instrument), (state, reason) in self._said.items():
+            yield Status(self.venue.id, instrument, None, now, kind, state, reason)
+        for record in self.feeds.values():
+            yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
+            if record.last is not None:
+                yield record.last
+        for book in self._books.books.values():
+            yield from book.whole(now)
+
     # ---- connections come and go
 
     def opened(self, topics: Iterable[Topic], now: int, since: int | None = None) -> Sequence[Event]:

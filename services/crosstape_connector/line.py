@@ -35,12 +35,18 @@ class TradeLine(FeedRecord):
         """What `next` was set to by the venue's word of trades that never came."""
 
     def seed(self, trade: Trade) -> None:
-        """The newest trade that is on the tape from before."""
+        """The newest trade that is on the tape from before, or by another's hand."""
         number = int(trade.trade_id)
         if number >= self.next:
             self.next = number + 1
             self.venue_ts = trade.venue_ts
             self.gap_from = trade.received_ts
+
+    def miss(self, holes: Iterable[Hole], now: int) -> None:
+        """These are missing, and no others: another line has published until now, and knows of older ones what became of them."""
+        self.holes = Holes()
+        for hole in holes:
+            self.holes.add(hole, now)
 
     def accept(self, trade: Trade, number: int) -> list[Event]:
         """One trade: what it puts on the tape."""

@@ -86,6 +86,15 @@ FAMILIES: Final = {
     "crosstape_connector_instruments": Family("gauge", "Instruments that were asked for, by whether the venue lists them", ("state",)),
     "crosstape_connector_instruments_age_seconds": Family("gauge", "Age of the list of instruments in use"),
     "crosstape_connector_capture_dropped": Family("counter", "Lines that the capture could not take"),
+    "crosstape_connector_line_active": Family(
+        "gauge", "1: this line publishes; 0: it stands by for another. None without `connector.line`", ("line",)
+    ),
+    "crosstape_connector_line_covered": Family("gauge", "1: another line is well and could take this one's place; 0: none is", ("line",)),
+    "crosstape_connector_line_held": Family("gauge", "Trades that a line which stands by holds, until they are on the tape", ("line",)),
+    "crosstape_connector_line_takeovers": Family("counter", "Times that this line began to publish", ("line",)),
+    "crosstape_connector_line_discarded": Family(
+        "counter", "Events of this line that were not on the tape yet when another began to publish, which has them from its own", ("line",)
+    ),
 }
 """All metrics, counters without their `_total`."""
 
@@ -174,9 +183,9 @@ class Counters:
 
 
 class Outlet:
-    """The way to the tape: what passes is counted and published. Never waits."""
+    """The way to the tape: what passes is counted and published, or held while another line publishes. Never waits."""
 
-    __slots__ = ("_acknowledged", "_counters", "_events", "_pending", "_publish", "_since_ts", "_target")
+    __slots__ = ("_acknowledged", "_counters", "_events", "_holding", "_listener", "_pending", "_publish", "_since_ts", "_target")
 
     def __init__(
         self,
@@ -194,15 +203,33 @@ class Outlet:
         self._acknowledged = acknowledged
         self._target = 0
         self._since_ts = 0
+        self._holding = False
+        self._listener: Callable[[Status | Gap], None] = lambda _: None
 
     def put(self, events: Iterable[Event]) -> None:
         """Publish these, in order."""
         for event in events:
             cls = event.__class__
+            if cls is Status or cls is Gap:
+                self._word(event)  # type: ignore[arg-type]  # narrowed by class, which mypy does not see
             self._events[cls] += 1
             self._publish(event)
-            if cls is Status or cls is Gap:
-                self._counters.note(event)  # type: ignore[arg-type]  # narrowed by class, which mypy does not see
+
+    def listen(self, listener: Callable[[Status | Gap], None]) -> None:
+        """Tell of each status and gap before it is published: it may have been held instead, then."""
+        self._listener = listener
+
+    def divert(self, publish: Callable[[Event], None], *, holding: bool) -> None:
+        """From the next event on, publish by this; or `holding`, let it take what is not for the tape, and is not counted as such."""
+        self._publish = publish
+        self._holding = holding
+        self._events = defaultdict(int) if holding else self._counters.events
+        self._since_ts = 0
+
+    def _word(self, event: Status | Gap) -> None:
+        self._listener(event)
+        if not self._holding or isinstance(event, Status):
+            self._counters.note(event)
 
     def sample(self, event: Event) -> None:
         """Measure with this event, the newest published: how late it came, and from now on how long it takes to be acknowledged."""
@@ -236,6 +263,17 @@ def bus_metrics() -> BusMetrics:
     return BusMetrics()
 
 
+class LineReading(NamedTuple):
+    """How a redundant line stands."""
+
+    line: str
+    active: bool
+    covered: bool
+    held: int
+    takeovers: int
+    discarded: int
+
+
 class Readings(NamedTuple):
     """What is not counted but read off when asked for."""
 
@@ -251,6 +289,7 @@ class Readings(NamedTuple):
     instruments: Callable[[], Mapping[str, int]]
     instruments_age_s: Callable[[], float | None]
     capture_dropped: Callable[[], int | None]
+    line: Callable[[], LineReading | None]
 
 
 class ConnectorCollector(Collector):
@@ -285,6 +324,7 @@ class ConnectorCollector(Collector):
         endpoints = sorted(counters.endpoints.items())
         age_s = readings.instruments_age_s()
         dropped = readings.capture_dropped()
+        line = readings.line()
         return {
             **{field: [((name,), getattr(endpoint, field)) for name, endpoint in endpoints] for field in EndpointCounters.__slots__},
             "bad_frames": _by_label(counters.bad_frames),
@@ -309,6 +349,7 @@ class ConnectorCollector(Collector):
             "instruments": _by_label(readings.instruments()),
             "instruments_age_seconds": [] if age_s is None else [((), age_s)],
             "capture_dropped": [] if dropped is None else [((), dropped)],
+            **{f"line_{field}": [] if line is None else [((line.line,), getattr(line, field))] for field in LineReading._fields[1:]},
         }
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import starmap
 from typing import Final
 
 import structlog
 
-from crosstape.bus import Publisher
 from crosstape.errors import BusError
 from crosstape_connector import instruments, plan
 from crosstape_connector.errors import RestFailed
@@ -19,6 +19,7 @@ from crosstape_connector.metrics import Outlet
 from crosstape_connector.rest import Rest
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.watchdog import Watchdog
+from crosstape_connector.writer import Writer
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, Trade
 
 RETRY_S: Final = 1.0
@@ -38,7 +39,7 @@ class Roster:
         *,
         feeds: Feeds,
         outlet: Outlet,
-        publisher: Publisher,
+        writer: Writer,
         rest: Rest,
         cache: Cache,
         supervisor: Supervisor,
@@ -56,7 +57,7 @@ class Roster:
         self._venue = feeds.venue
         self._feeds = feeds
         self._outlet = outlet
-        self._publisher = publisher
+        self._writer = writer
         self._rest = rest
         self._cache = cache
         self._supervisor = supervisor
@@ -123,8 +124,7 @@ class Roster:
         instruments.report(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
             if before.refused.get(name) != reason:
-                state = FeedState.STALE if name in self.taken else FeedState.DOWN
-                self._say(name, state, reason)
+                self._outlet.put([self._refusal(name, reason)])
         for name in self._told.intersection(selection.listed):
             self._told.remove(name)
             log.info("instrument.listed", venue=self._venue.id, instrument=name)
@@ -152,18 +152,25 @@ class Roster:
         self._removed.add(name)
         log.info("instrument.removed", venue=self._venue.id, instrument=name)
 
+    def refusals(self) -> Iterator[Status]:
+        """What is said of the names that cannot be taken."""
+        return starmap(self._refusal, self.selection.refused.items())
+
+    def _refusal(self, name: str, reason: str) -> Status:
+        return self._status(name, FeedState.STALE if name in self.taken else FeedState.DOWN, reason)
+
     def _say(self, name: str, state: FeedState, reason: str = "") -> None:
-        self._outlet.put([Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)])
+        self._outlet.put([self._status(name, state, reason)])
+
+    def _status(self, name: str, state: FeedState, reason: str) -> Status:
+        return Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
 
     async def _last_trades(self, names: Sequence[str]) -> list[Trade]:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
-        await self._publisher.claimed()
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:
-                found = await self._publisher.last("trade", names, self._venue.id)
+                return await self._writer.last_trades(names)
             except BusError as exc:
                 log.warning("connector.waiting_for_bus", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
                 await asyncio.sleep(wait_s)
-            else:
-                return [event for event in found.values() if isinstance(event, Trade)]
         raise AssertionError("unreachable: delays are endless")

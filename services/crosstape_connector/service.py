@@ -6,8 +6,9 @@ import asyncio
 import difflib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -15,7 +16,7 @@ import prometheus_client
 import structlog
 
 from crosstape import telemetry
-from crosstape.bus import Publisher, connect
+from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.usable import usable
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import on_hangup
@@ -32,6 +33,7 @@ from crosstape_connector.fetching import Fetching
 from crosstape_connector.instruments import Cache
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
 from crosstape_connector.records import FeedRecord
+from crosstape_connector.redundancy import Redundant
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.roster import Roster
@@ -39,6 +41,7 @@ from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
 from crosstape_connector.watchdog import Watchdog
+from crosstape_connector.writer import Sole, Standing, Writer
 from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Status
 
 TICK_S: Final = 0.1
@@ -68,7 +71,8 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
     own_dir = run_dir(settings.run)
-    cache = Cache(own_dir / "instruments" / f"{venue}.json")
+    line = f".{settings.connector.line}" if settings.connector.line else ""
+    cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
     producer = f"connector.{venue}"
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with (
@@ -76,22 +80,31 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         _capturing(settings, venue, next(iter(ws_urls.values()))) as capture,
     ):
-        publisher = Publisher(client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=own_dir / "spool" / producer)
+        writer = _writer(settings, client, keys, found, own_dir / "spool")
         connector = Connector(
             venue=found,
             own=own,
             settings=settings,
-            publisher=publisher,
+            writer=writer,
             http=http,
             ws_urls=ws_urls,
             rest_urls=rest_urls,
             cache=cache,
             capture=capture,
         )
-        with closing(publisher), connector.measured(), nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)):
+        with closing(writer), connector.measured(), nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)):
             async with telemetry.serve(settings.telemetry, connector.ready):
-                await usable(client, keys, settings.bus, producer=publisher.producer)
+                await usable(client, keys, settings.bus, producer=producer)
                 await connector.run()
+
+
+def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, spools: Path) -> Writer:
+    """The only line's, or that of one of several: each has a spool of its own, on one machine too."""
+    line, producer = settings.connector.line, f"connector.{venue.id}"
+    if line:
+        spool = spools / f"{producer}.{line}"
+        return Redundant(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics())
+    return Sole(Publisher(client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=spools / producer), venue.id)
 
 
 def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:
@@ -132,7 +145,7 @@ class Connector:
         venue: Venue,
         own: VenueSettings,
         settings: Settings,
-        publisher: Publisher,
+        writer: Writer,
         http: aiohttp.ClientSession,
         ws_urls: Mapping[str, str],
         rest_urls: Mapping[str, str],
@@ -144,11 +157,9 @@ class Connector:
         self._venue = venue
         self._own = own
         self._settings = settings
-        self._publisher = publisher
+        self._writer = writer
         self._capture = capture
-        self._outlet = Outlet(
-            publisher.publish, self.counters, pending=lambda: publisher.pending, acknowledged=lambda: publisher.acknowledged
-        )
+        self._outlet = Outlet(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
         self._rest = Rest(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
         self._resyncs = Resyncs(
             venue,
@@ -164,7 +175,8 @@ class Connector:
             feeds=self.feeds,
             outlet=self._outlet,
             counters=self.counters,
-            flow=publisher.flow,
+            flow=writer.flow,
+            active=lambda: writer.active,
             longest_s=own.backfill_s,
         )
         self._fallback = Fallback(
@@ -173,6 +185,7 @@ class Connector:
             outlet=self._outlet,
             counters=self.counters,
             sessions=lambda: self.supervisor.sessions,
+            active=lambda: writer.active,
             after_s=own.fallback_s,
             catch_up_s=own.backfill_s,
         )
@@ -187,7 +200,7 @@ class Connector:
             urls=ws_urls,
             watchdog=watchdog,
             resync=self._resyncs.dispatch,
-            flow=publisher.flow,
+            flow=writer.flow,
             capture=capture,
             paces=paces(venue),
         )
@@ -199,18 +212,19 @@ class Connector:
             own.kinds,
             feeds=self.feeds,
             outlet=self._outlet,
-            publisher=publisher,
+            writer=writer,
             rest=self._rest,
             cache=cache,
             supervisor=self.supervisor,
             watchdog=watchdog,
             refresh_s=settings.connector.instruments_refresh_s,
         )
+        writer.attach(self.feeds, self._outlet, Standing(self._is_well, self._connections, self._standing))
 
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded`."""
         async with asyncio.TaskGroup() as outer:
-            writing = outer.create_task(self._publisher.run(), name="publisher")
+            writing = outer.create_task(self._writer.run(), name="writer")
             try:
                 async with asyncio.TaskGroup() as inner:
                     inner.create_task(self._say_alive(), name="status")
@@ -264,6 +278,7 @@ class Connector:
                 instruments=lambda: instruments.describe(self._roster.selection),
                 instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
+                line=self._writer.reading,
             ),
         )
         prometheus_client.REGISTRY.register(collector)
@@ -282,21 +297,33 @@ class Connector:
             for topic, reason in session.subscriptions.reasons.items()
         }
         waiting = self._waiting()
-        bus = self._publisher.acknowledged > 0 and self._publisher.health.well
+        bus = self._writer.well
         state, reason = self._state()
         details = {
             "venue": self._venue.id,
             "state": state.value,
             "reason": reason,
             "bus": bus,
-            "pending": self._publisher.pending,
-            "connections": sum(session.open for session in self.supervisor.sessions),
+            "pending": self._writer.pending,
+            "connections": self._connections(),
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
             "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._roster.selection.refused, **refused},
+            **self._writer.details(),
         }
-        return bus and bool(self.feeds.feeds) and not waiting and self.supervisor.up, details
+        return bus and self._is_well(waiting), details
+
+    def _is_well(self, waiting: Sequence[FeedRecord] | None = None) -> bool:
+        return bool(self.feeds.feeds) and self.supervisor.up and not (self._waiting() if waiting is None else waiting)
+
+    def _connections(self) -> int:
+        return sum(session.open for session in self.supervisor.sessions)
+
+    def _standing(self) -> Iterator[Status]:
+        """What we say of the venue as a whole, and of what cannot be taken of it."""
+        yield self._status(*self._state())
+        yield from self._roster.refusals()
 
     def _waiting(self) -> list[FeedRecord]:
         """The feeds that are not live but should be: not those that the venue refuses, nor those in which nobody has traded since."""
@@ -364,7 +391,7 @@ class Connector:
     async def _finish(self) -> None:
         """The sessions have ended: say so, and wait until all is on the tape."""
         self._outlet.put([self._status(FeedState.DOWN, "stopped")])
-        if await self._publisher.drain(self._settings.run.drain_s):
-            log.info("connector.drained", venue=self._venue.id, acknowledged=self._publisher.acknowledged)
+        if await self._writer.finish(self._settings.run.drain_s):
+            log.info("connector.drained", venue=self._venue.id, acknowledged=self._writer.acknowledged)
         else:
-            log.error("connector.not_published", venue=self._venue.id, events=self._publisher.pending)
+            log.error("connector.not_published", venue=self._venue.id, events=self._writer.pending)

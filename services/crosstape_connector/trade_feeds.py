@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from crosstape_connector.holes import Hole
 from crosstape_connector.line import TradeLine
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import LastTrade, TradeSnapshot, Venue
@@ -49,6 +50,15 @@ class TradeFeeds:
         for trade in trades:
             if trade.instrument in self.lines:
                 self.lines[trade.instrument].seed(trade)
+
+    def miss(self, instrument: str, holes: Iterable[Hole], now: int) -> None:
+        """Of this instrument these are missing, and no others; see `TradeLine.miss`."""
+        if instrument in self.lines:
+            self.lines[instrument].miss(holes, now)
+
+    def ends(self) -> dict[str, int]:
+        """Instrument → the trade id that is expected next, for each that has trades; -1: none is known, or there are none."""
+        return {**dict.fromkeys(self._plain, -1), **{name: line.next for name, line in self.lines.items()}}
 
     def duplicates(self) -> int:
         """Trades that were on the tape already, and were dropped."""

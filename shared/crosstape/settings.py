@@ -168,6 +168,11 @@ class ConnectorSettings(Section, frozen=True):
     """How often a connector repeats its venue's status: its sign of life."""
     instruments_refresh_s: Positive = 3600.0
     """How often the venue's list of instruments is fetched anew."""
+    line: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""
+    """The name of this connector among several of one venue that publish one tape: `a`, `b`. One of them publishes, the others stand by.
+    Empty: it is the only one."""
+    lease_s: Positive = 1.0
+    """With `line`: another line takes over when the one that publishes has not been heard of for so long."""
     capture_dir: str = ""
     """Where frames and REST answers are written; empty: nowhere."""
     capture_bytes: Count = 256 * 1024 * 1024

@@ -16,7 +16,7 @@ KEY = KEYS.checkpoint(NAME)
 
 async def owner(client: Redis) -> CheckpointStore:
     """The store of one that has just claimed the share."""
-    return CheckpointStore(client, KEYS, NAME, await claim(client, KEYS, NAME))
+    return CheckpointStore(client, KEYS, NAME, (await claim(client, KEYS, NAME)).epoch)
 
 
 async def test_what_one_leaves_the_next_finds(client: Redis) -> None:

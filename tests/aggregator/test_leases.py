@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from crosstape_aggregator.leases import Leases, Moves, Share, Table, Want, moves
+from crosstape.bus.lease_table import Table, Want
+from crosstape_aggregator.leases import Leases, Moves, Share, moves
 
 LIFE_S = 3.0
 BEAT_S = LIFE_S / 3

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 
 from crosstape.bus import connect
 from crosstape.bus.claim import claim
+from crosstape.bus.lease_table import LeaseTable, Table, Want
 from crosstape.errors import SettingsError
-from crosstape_aggregator.lease_table import LeaseTable
-from crosstape_aggregator.leases import Share, Table, Want
+from crosstape_aggregator.leases import Share
 from crosstape_aggregator.process import Process
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import X, trade
@@ -206,7 +206,7 @@ async def test_a_claim_by_another_is_a_lost_lease_and_no_end(client: Redis, valk
     async with venue(valkey, "kraken") as kraken, aggregator(valkey) as running, connect(settings.bus) as bus:
         await kraken.live_on()
         await quoted(client, kraken, [X], "100")
-        stranger = await claim(bus, KEYS, "aggregator")
+        stranger = (await claim(bus, KEYS, "aggregator")).epoch
         await quoted(client, kraken, [X], "101")
         assert not running.done()
     (before, after) = (await in_order(client, [X]))[X]

@@ -21,10 +21,13 @@ from redis.exceptions import NoPermissionError
 from structlog.testing import capture_logs
 
 from crosstape.bus import Reader, Start, connect
+from crosstape.bus.lease_table import LeaseTable, Want
 from crosstape.settings import BusSettings
 from crosstape.settings_file import load
 from crosstape_aggregator.process import run
 from crosstape_cli.follow import reachable, streams
+from crosstape_connector.line_words import LineWords
+from crosstape_connector.succession import Word
 from crosstape_schemas import Cbbo, Quote, Trade
 from tests.aggregator.running import FakeVenue, newest, settings_for
 from tests.bus.tape import BTC, GAPS, KEYS, QUOTES, TRADES, command, fast, on_tape, publishing, quote, read_until, trade
@@ -109,6 +112,15 @@ async def test_each_service_can_do_its_work(users: Users) -> None:
         await venue.say(trade(1))
         await venue.quote("1", "2")
         await wait_until(partial(bid, users, 1), what="a consolidated quote")
+
+        async with connect(users.bus("connector")) as client:
+            table = LeaseTable(client, KEYS, "a@here", "connector.binance", ["connector.binance"])
+            await table.exchange([Want.HAVE], 60.0)
+            words = LineWords(client, KEYS, "connector.binance", 1.0)
+            await words.say(Word(line="a", active=True, well=True, covered=False, live=1, feeds=1, connections=1, held=0, ts=1))
+            assert [word.line for word in await words.heard(["a"])] == ["a"]
+            await words.take_back("a")
+            await table.exchange([Want.GIVE], 0)
 
         await users.admin.delete(KEYS.cursor("connector.binance"), KEYS.cursor("aggregator"))
         await venue.say(trade(2))

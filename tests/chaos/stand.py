@@ -69,6 +69,7 @@ class Stand:
         self.client = client
         self.rehearsal = Rehearsal(http)
         self.venues = made.spec.venues
+        self.ws_url = made.ws_url
         self.market = TrueMarket(http, [(venue, name) for venue in self.venues for name in INSTRUMENTS])
         self._directory = directory
         self._processes: list[Process] = []

@@ -63,7 +63,13 @@ class Rig:
         )
         fetching = Fetching(venue, self.rest)
         self.backfill = Backfill(
-            fetching, feeds=self.feeds, outlet=outlet, counters=self.counters, flow=self._flow, longest_s=settings.backfill_s
+            fetching,
+            feeds=self.feeds,
+            outlet=outlet,
+            counters=self.counters,
+            flow=self._flow,
+            active=lambda: True,
+            longest_s=settings.backfill_s,
         )
         self.fallback = Fallback(
             fetching,
@@ -71,6 +77,7 @@ class Rig:
             outlet=outlet,
             counters=self.counters,
             sessions=lambda: self.supervisor.sessions,
+            active=lambda: True,
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )

@@ -142,6 +142,25 @@ async def test_a_restart_does_not_publish_a_trade_again(world: World) -> None:
     assert (gap.cause, gap.missed) == (GapCause.DISCONNECT, 2)
 
 
+async def test_a_line_that_is_alone_publishes(world: World) -> None:
+    """As soon as it has waited for one that might be there; it says which line it is, and that nobody could take its place."""
+    connector = msgspec.structs.replace(world.settings.connector, line="a", lease_s=0.3)
+    world.settings = msgspec.structs.replace(world.settings, connector=connector)
+    for _ in range(2):
+        async with world.running():
+            await wait_until(lambda: _value("crosstape_connector_line_active", line="a") == 1, what="it publishes")
+            await world.server.peer.send(trade("AAAUSD", 7))
+            await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the trade")
+            assert _value("crosstape_connector_line_covered", line="a") == 0
+            assert _value("crosstape_connector_line_takeovers_total", line="a") == 1
+            assert _value("crosstape_connector_line_held", line="a") == 0
+    assert [event.trade_id for event in await world.stream("trade:AAA-USD") if isinstance(event, Trade)] == ["7"]
+    last = (await world.stream("venue:fake"))[-1]
+    assert isinstance(last, Status)
+    assert (last.state.value, last.reason) == ("down", "stopped")
+    assert await world.client.keys("tape:l[ei]*:connector.fake*") == []
+
+
 async def test_an_unknown_instrument_is_reported_and_the_others_go_on(world: World) -> None:
     """One error in the log with the nearest names, `down` on the tape, and the feed of the other is live."""
     world.settings = changed(world.settings, instruments=("AAB-USD", "AAA-USD"))

@@ -65,7 +65,19 @@ def test_ports_are_published_on_the_loopback_address_only(name: str) -> None:
 def test_only_connectors_reach_the_world() -> None:
     """The bus's network has no way out, and nothing but the connectors of live venues is on the one that has."""
     assert yaml.safe_load(COMPOSE)["networks"]["bus"]["internal"] is True
-    assert {name for name, service in services().items() if "egress" in service["networks"]} == {f"connector-{venue}" for venue in VENUES}
+    connectors = {f"connector-{venue}{line}" for venue in VENUES for line in ("", "-2")}
+    assert {name for name, service in services().items() if "egress" in service["networks"]} == connectors
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_the_second_line_of_a_connector_differs_in_its_name_alone(venue: str) -> None:
+    """And in its profile: whoever adds it later has nothing to change about the first."""
+    first, second = services()[f"connector-{venue}"], services()[f"connector-{venue}-2"]
+
+    assert (first.pop("profiles"), second.pop("profiles")) == (["live"], ["scale"])
+    lines = [service["environment"].pop("CROSSTAPE_CONNECTOR__LINE") for service in (first, second)]
+    assert lines == ["a", "b"]
+    assert first == second
 
 
 def test_the_demo_shares_nothing_with_the_live_tape() -> None:

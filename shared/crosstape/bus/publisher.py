@@ -74,6 +74,8 @@ class Publisher:
         self.metrics = metrics or PublisherMetrics()
         self.epoch = epoch or time.time_ns()  # one given by a caller who knows that this clock may be behind a predecessor's
         self.acknowledged = 0
+        self.left = 0
+        """Entries that were not acknowledged when another took the name."""
         self.health = Health(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
         who = Producer(producer, self.epoch, client, keys, settings, self.metrics, self.health)
         queues = [Queue() for _ in range(keys.partitions)]
@@ -145,6 +147,7 @@ class Publisher:
                     group.create_task(spool.run(), name=f"bus.spool.{self.producer}.{partition}")
         except BaseExceptionGroup as failures:
             if (superseded := failures.subgroup(Superseded)) is not None:
+                self.left = self.pending
                 self.close()  # what is in the spool is our successor's
                 raise _first(superseded) from None
             raise

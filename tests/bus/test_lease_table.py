@@ -8,12 +8,11 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from crosstape.bus import Publisher, connect
+from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.claim import claim
+from crosstape.bus.lease_table import Disagreement, LeaseTable, Want
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import BusSettings
-from crosstape_aggregator.lease_table import Disagreement, LeaseTable
-from crosstape_aggregator.leases import Want
 from crosstape_schemas import Keys
 from tests.aggregator.builders import quote
 from tests.waiting import wait_until
@@ -23,10 +22,15 @@ HAVE, GIVE, LOOK = Want.HAVE, Want.GIVE, Want.LOOK
 LONG_S = 60.0
 
 
+def table(bus: Client, keys: Keys, me: str, leases: int) -> LeaseTable:
+    """One instance's, of a service with so many leases."""
+    return LeaseTable(bus, keys, me, "p", [f"p.{number}" for number in range(leases)])
+
+
 async def test_a_lease_is_one_instances_until_it_gives_it_back(client: Redis, valkey: str) -> None:
     """Another that wants it does not get it, and cannot release it."""
     async with connect(BusSettings(url=valkey)) as bus:
-        one, other = LeaseTable(bus, KEYS, "one", 2), LeaseTable(bus, KEYS, "other", 2)
+        one, other = table(bus, KEYS, "one", 2), table(bus, KEYS, "other", 2)
         assert await one.exchange([LOOK, LOOK], LONG_S) == (("one",), (None, None), math.inf)
         assert (await one.exchange([HAVE, LOOK], LONG_S)).holders == ("one", None)
         seen = await other.exchange([HAVE, HAVE], LONG_S)
@@ -43,8 +47,8 @@ async def test_a_lease_is_one_instances_until_it_gives_it_back(client: Redis, va
 async def test_leases_and_their_holder_expire_together(client: Redis, valkey: str) -> None:
     """Whoever sees the lease free sees one instance less."""
     async with connect(BusSettings(url=valkey)) as bus:
-        await LeaseTable(bus, KEYS, "one", 1).exchange([HAVE], 0.3)
-        other = LeaseTable(bus, KEYS, "other", 1)
+        await table(bus, KEYS, "one", 1).exchange([HAVE], 0.3)
+        other = table(bus, KEYS, "other", 1)
         assert (await other.exchange([LOOK], LONG_S)).instances == ("one", "other")
 
         async def free() -> bool:
@@ -57,7 +61,7 @@ async def test_leases_and_their_holder_expire_together(client: Redis, valkey: st
 async def test_instances_that_disagree_on_the_count_get_nothing(client: Redis, valkey: str) -> None:
     """The first to come is right, until it is gone."""
     async with connect(BusSettings(url=valkey)) as bus:
-        one, other = LeaseTable(bus, KEYS, "one", 1), LeaseTable(bus, KEYS, "other", 2)
+        one, other = table(bus, KEYS, "one", 1), table(bus, KEYS, "other", 2)
         await one.exchange([HAVE], LONG_S)
         with pytest.raises(Disagreement) as failure:
             await other.exchange([HAVE, HAVE], LONG_S)
@@ -70,8 +74,8 @@ async def test_names_on_a_cluster_lie_in_one_slot(client: Redis, valkey: str) ->
     """All that one call touches has the first partition's tag."""
     keys = Keys(partitions=3)
     async with connect(BusSettings(url=valkey, partitions=3)) as bus:
-        await LeaseTable(bus, keys, "one", 2).exchange([HAVE, HAVE], LONG_S)
-    assert set(await client.keys("*")) == {b"tape:{0}:instances:aggregator", b"tape:{0}:lease:aggregator.0", b"tape:{0}:lease:aggregator.1"}
+        await table(bus, keys, "one", 2).exchange([HAVE, HAVE], LONG_S)
+    assert set(await client.keys("*")) == {b"tape:{0}:instances:p", b"tape:{0}:lease:p.0", b"tape:{0}:lease:p.1"}
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
@@ -83,7 +87,7 @@ async def test_a_claim_is_newer_than_a_predecessor_whose_clock_was_ahead(client:
         before = Publisher(bus, keys, settings, producer="p", epoch=ahead)
         before.publish(quote("consolidated", "1", "2"))
         assert await before.drain(10)
-        first, second = await claim(bus, keys, "p"), await claim(bus, keys, "p")
+        first, second = [(await claim(bus, keys, "p")).epoch for _ in range(2)]
         assert ahead < first < second
         after = Publisher(bus, keys, settings, producer="p", epoch=second)
         after.publish(quote("consolidated", "1", "2"))
@@ -101,3 +105,29 @@ async def test_a_cursor_that_is_none_is_an_error(client: Redis, valkey: str) -> 
     async with connect(BusSettings(url=valkey)) as bus:
         with pytest.raises(BusError, match="tape:cursor:p"):
             await claim(bus, KEYS, "p")
+
+
+async def test_a_claim_tells_whose_line_published_last(client: Redis, valkey: str) -> None:
+    """Of a producer that has lines. One without a line that has written since, under an epoch of its own, is nobody's."""
+    settings = BusSettings(url=valkey)
+    async with connect(settings) as bus:
+        assert (await claim(bus, KEYS, "p", "a")).former is None
+        assert (await claim(bus, KEYS, "p", "b")).former == "a"
+        assert (await claim(bus, KEYS, "p", "b")).former == "b"
+        plain = Publisher(bus, KEYS, settings, producer="p", epoch=(await claim(bus, KEYS, "p")).epoch + 1)
+        plain.publish(quote("consolidated", "1", "2"))
+        assert await plain.drain(10)
+        assert (await claim(bus, KEYS, "p", "b")).former == ""
+
+
+async def test_a_claim_keeps_what_tells_whether_the_last_batch_was_written(client: Redis, valkey: str) -> None:
+    """The predecessor's epoch and batch, by which its spool is taken up; a claim that wrote nothing keeps those of the one before."""
+    settings = BusSettings(url=valkey)
+    async with connect(settings) as bus:
+        first = Publisher(bus, KEYS, settings, producer="p")
+        first.publish(quote("consolidated", "1", "2"))
+        assert await first.drain(10)
+        _, batch = await client.hmget(KEYS.cursor("p"), "epoch", "batch")
+        for _ in range(2):
+            await claim(bus, KEYS, "p")
+            assert await client.hmget(KEYS.cursor("p"), "prior_epoch", "prior_batch") == [b"%d" % first.epoch, batch]

@@ -1,0 +1,116 @@
+"""How a connector's events get onto the tape: by a publisher of its own, for good; or in turn with other lines (`redundancy`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from crosstape.bus import Publisher
+from crosstape_connector.feeds import Feeds
+from crosstape_connector.metrics import LineReading, Outlet
+from crosstape_schemas import Event, Trade
+
+
+class Standing(NamedTuple):
+    """What a connector says of itself to its writer, when asked."""
+
+    well: Callable[[], bool]
+    """Whether each feed is live that should be."""
+    connections: Callable[[], int]
+    """Open ones."""
+    states: Callable[[], Iterable[Event]]
+    """What it has said that is not of its feeds: of the venue as a whole, of instruments that it cannot take."""
+
+
+class Writer(Protocol):
+    """What a connector needs of it. `publish`, `pending` and `acknowledged` are as `Publisher`'s."""
+
+    @property
+    def pending(self) -> int: ...  # noqa: D102
+
+    @property
+    def acknowledged(self) -> int: ...  # noqa: D102
+
+    @property
+    def well(self) -> bool:
+        """Whether the bus takes what is published, or would."""
+
+    @property
+    def active(self) -> bool:
+        """Whether what is published goes on the tape, by our hand: else nothing needs to be fetched for it."""
+
+    def publish(self, event: Event) -> None: ...  # noqa: D102
+
+    async def flow(self) -> None:
+        """Give others a turn; see `Publisher.flow`."""
+
+    def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
+        """Whose events these are. Once, before `run`."""
+
+    async def run(self) -> None:
+        """Until cancelled. Raises `Superseded`."""
+
+    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
+        """The newest on the tape, where the line of trades of each instrument goes on. Waits for the bus. Raises `BusError`."""
+
+    async def finish(self, timeout_s: float) -> bool:
+        """The connector has ended: whether all that was published is on the tape, within `timeout_s`. What is not may be spooled."""
+
+    def close(self) -> None:
+        """Let go of the spool."""
+
+    def details(self) -> Mapping[str, Any]:
+        """For `/readyz`."""
+
+    def reading(self) -> LineReading | None:
+        """For `/metrics`; None: there is one line only."""
+
+
+class Sole:
+    """The only line there is: it publishes from the beginning to the end."""
+
+    def __init__(self, publisher: Publisher, venue: str) -> None:
+        self._publisher = publisher
+        self._venue = venue
+        self.publish = publisher.publish
+        self.flow = publisher.flow
+        self.run = publisher.run
+        self.finish = publisher.drain
+        self.close = publisher.close
+
+    @property
+    def pending(self) -> int:
+        """See `Publisher`."""
+        return self._publisher.pending
+
+    @property
+    def acknowledged(self) -> int:
+        """See `Publisher`."""
+        return self._publisher.acknowledged
+
+    @property
+    def well(self) -> bool:
+        """Whether it has taken something, and does."""
+        return self._publisher.acknowledged > 0 and self._publisher.health.well
+
+    @property
+    def active(self) -> bool:
+        """See `Writer`."""
+        return True
+
+    def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
+        """See `Writer`: nothing of it matters here."""
+
+    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
+        """See `Writer`: what our predecessor left on the tape. Waits until it cannot write any more."""
+        await self._publisher.claimed()
+        found = await self._publisher.last("trade", names, self._venue)
+        return [event for event in found.values() if isinstance(event, Trade)]
+
+    def details(self) -> Mapping[str, Any]:
+        """See `Writer`."""
+        return {}
+
+    def reading(self) -> LineReading | None:
+        """See `Writer`."""
+        return None

@@ -1,0 +1,85 @@
+"""Two connectors of one venue, of which one publishes: killed, stopped, stalled and cut off in turn, against the truth of the market."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from crosstape_schemas import FeedState, Status
+from tests.chaos.stand import standing
+from tests.end_to_end.lines import Lines, other
+from tests.proxy import proxy
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])
+async def test_kill_them_in_turn_and_no_trade_is_missing_or_doubled(short_path: Path, venue: str) -> None:
+    """Each time the other goes on behind the last trade on the tape: every trade of the market is there once, and no gap is told."""
+    async with standing(short_path, venues=[venue]) as stand:
+        lines = Lines(stand, venue)
+        await lines.both()
+        for _ in range(4):
+            line = await lines.ready()
+            await lines.end(line, signal.SIGKILL)
+            await lines.active(other(line))
+            await lines.start(line)
+        await lines.ready()
+        await lines.check()
+        assert await lines.epochs() >= 5
+
+
+async def test_one_that_is_stopped_leaves_no_trace(short_path: Path) -> None:
+    """SIGTERM: the other publishes before a session is closed, so that no feed is told to be down, and the process ends in order."""
+    async with standing(short_path, venues=["kraken"]) as stand:
+        lines = Lines(stand, "kraken")
+        line = await lines.both()
+        for _ in range(2):
+            await lines.end(line, signal.SIGTERM)
+            assert lines.processes[line].returncode == 0
+            await lines.active(other(line))
+            await lines.start(line)
+            line = await lines.ready()
+        await lines.check()
+        down = [event for event in await lines.events() if isinstance(event, Status) and event.state is FeedState.DOWN]
+        assert down == []
+
+
+async def test_one_whose_venue_is_cut_off_hands_over_before_it_tells(short_path: Path) -> None:
+    """No feed is told to be down, no gap, though the line that published has missed trades; back again, it stands by."""
+    async with standing(short_path, venues=["kraken"]) as stand:
+        lines = Lines(stand, "kraken")
+        public = stand.ws_url["kraken"]
+        assert isinstance(public, str)
+        async with proxy(public) as network:
+            through = public.replace(str(network.upstream_port), str(network.port))
+            await lines.start("a", CROSSTAPE_VENUES__KRAKEN__WS_URL=through)
+            await lines.active("a")
+            await lines.start("b")
+            assert await lines.ready() == "a"
+            network.refusing = True
+            network.cut()
+            await lines.active("b")
+            network.refusing = False
+            assert await lines.ready() == "b"
+        await lines.check()
+        down = [event for event in await lines.events() if isinstance(event, Status) and event.state is FeedState.DOWN]
+        assert down == []
+
+
+async def test_one_that_wakes_up_too_late_is_refused_and_stands_by(short_path: Path) -> None:
+    """It was stopped while it published; what it has in its hands is discarded, its process goes on."""
+    async with standing(short_path, venues=["kraken"]) as stand:
+        lines = Lines(stand, "kraken")
+        line = await lines.both()
+        for _ in range(2):
+            stalled = lines.processes[line]
+            stalled.send_signal(signal.SIGSTOP)
+            await lines.active(other(line))
+            stalled.send_signal(signal.SIGCONT)
+            line = await lines.ready()
+            assert stalled.returncode is None
+        await lines.check()
+        assert await lines.epochs() == 3

@@ -1,0 +1,130 @@
+"""Two lines of one venue while their server is away, stopped or has lost everything: who goes on, and what is on the tape afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.stand import Stand, standing
+from tests.end_to_end.lines import LONG_S, Lines, other
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+LEASE_S = 2.0
+
+
+@asynccontextmanager
+async def two(path: Path, *, persist: bool = True, **variables: str) -> AsyncIterator[tuple[Stand, Lines, str]]:
+    """Both lines well, and which one publishes."""
+    async with standing(path, venues=["kraken"], persist=persist) as stand:
+        lines = Lines(stand, "kraken")
+        environ = {
+            "CROSSTAPE_CONNECTOR__LEASE_S": str(LEASE_S),
+            "CROSSTAPE_BUS__PENDING": "600",
+            "CROSSTAPE_BUS__BATCH": "100",
+            **variables,
+        }
+        yield stand, lines, await lines.both(**environ)
+
+
+def spooled(path: Path, line: str) -> int:
+    """Bytes in a line's spool."""
+    return sum(file.stat().st_size for file in (path / "spool" / f"connector.kraken.{line}").rglob("*.spool"))
+
+
+async def happens(stand: Stand, trades: int) -> None:
+    """Wait until the market has made so many trades more, whoever hears of them."""
+    await stand.market.more()
+    true = stand.market.of["kraken", "BTC-USDT"].trades
+    until = max(true, default=0) + trades
+
+    async def so() -> bool:
+        await stand.market.more()
+        return max(true, default=0) >= until
+
+    await wait_until(so, what=f"{trades} trades", timeout_s=LONG_S)
+
+
+@asynccontextmanager
+async def paused(stand: Stand) -> AsyncIterator[None]:
+    """The server is stopped in the middle of its work; its connections stay open."""
+    pid = int((await stand.client.info("server"))["process_id"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_server_that_is_away_moves_nothing(short_path: Path) -> None:
+    """For longer than a lease and than memory lasts: who published goes on, with what it has spooled; the other leaves it the time."""
+    async with two(short_path) as (stand, lines, line):
+        await stand.server.kill()
+        await wait_until(lambda: spooled(short_path, line), what="it spools", timeout_s=LONG_S)
+        await happens(stand, 200)
+        await stand.server.start()
+        await lines.active(line)
+        assert await lines.ready() == line
+        await lines.check()
+        assert await lines.epochs() == 1
+
+
+async def test_a_server_that_comes_back_empty_moves_nothing(short_path: Path) -> None:
+    """No lease is there, though nobody gave it up: who published takes it again, and publishes anew what the server has lost."""
+    async with two(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="120") as (stand, lines, line):
+        await stand.server.kill()
+        await stand.server.start()
+        await lines.active(line)
+        assert await lines.ready() == line
+        await lines.check()
+        assert await lines.epochs() == 1
+
+
+async def test_a_server_that_was_stopped_moves_nothing(short_path: Path) -> None:
+    """Its clock has gone on, so that the lease has run out when it wakes."""
+    async with two(short_path) as (stand, lines, line):
+        async with paused(stand):
+            await happens(stand, 200)
+        await lines.active(line)
+        assert await lines.ready() == line
+        await lines.check()
+        assert await lines.epochs() == 1
+
+
+async def test_one_that_is_killed_while_the_server_is_stopped(short_path: Path) -> None:
+    """The other has held all that was read meanwhile; nothing is missing."""
+    async with two(short_path) as (stand, lines, line):
+        async with paused(stand):
+            await happens(stand, 50)
+            await lines.end(line, signal.SIGKILL)
+            await happens(stand, 50)
+        await lines.active(other(line))
+        await lines.start(line)
+        assert await lines.ready() == other(line)
+        await lines.check()
+        assert await lines.epochs() == 2
+
+
+async def test_a_spool_that_another_line_has_gone_past_is_not_used(short_path: Path) -> None:
+    """Killed in an outage, it leaves a spool; the other holds the same, and has published it by the time that line publishes again."""
+    async with two(short_path) as (stand, lines, line):
+        await stand.server.kill()
+        await wait_until(lambda: spooled(short_path, line), what="it spools", timeout_s=LONG_S)
+        await lines.end(line, signal.SIGKILL)
+        left = spooled(short_path, line)
+        await stand.server.start()
+        await lines.active(other(line))
+        await lines.start(line)
+        assert await lines.ready() == other(line)
+        await lines.end(other(line), signal.SIGKILL)
+        await lines.active(line)
+        assert left > 0
+        assert spooled(short_path, line) == 0
+        await lines.check()
+        assert await lines.epochs() == 3

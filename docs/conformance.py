@@ -153,6 +153,6 @@ def proof(venue: Venue, endpoint: Endpoint, kind: str) -> tuple[str, str, str]:
         return ", ".join([*names, "never crossed"]), venue.book.proof, f"`recovering` at once, a `gap`, {how}: {every}"
     if kind == "trade" and venue.trade_ids == "contiguous":
         rule = "ids count by one: no trade twice, a hole is told with its size"
-        return "id continuity", rule, "a `gap` with `missed`; a trade that comes late is `backfilled`, and a gap that is whole again `repaired`"
+        return "id continuity", rule, "a `gap` with `missed`; a trade that comes late is `backfilled`, a whole gap `repaired`"
     silence = "" if kind == "status" else "silence is found by the watchdog"  # a state is told when it changes
     return "none", "the venue gives nothing to prove it by", silence

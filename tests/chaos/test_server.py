@@ -22,7 +22,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-BOUNDS = Bounds(transit_s=5.0, fresh_s=20.0)
+BOUNDS = Bounds(fresh_s=20.0)
 """Nothing is published while there is no server."""
 
 

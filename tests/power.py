@@ -8,19 +8,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from crosstape.embedded import EmbeddedServer
+
+def written(run_dir: Path) -> int:
+    """Bytes in the file that the server of this directory appends to."""
+    return _file(run_dir).stat().st_size
 
 
-def written(server: EmbeddedServer) -> int:
-    """Bytes in the file that it appends to."""
-    return _file(server).stat().st_size
-
-
-def forget(server: EmbeddedServer, size: int) -> None:
+def forget(run_dir: Path, size: int) -> None:
     """Of one that does not run: leave it so many bytes of that file, whatever ends there in the middle."""
-    os.truncate(_file(server), size)
+    os.truncate(_file(run_dir), size)
 
 
-def _file(server: EmbeddedServer) -> Path:
-    (path,) = (server.run_dir / "appendonlydir").glob("*.incr.aof")
+def _file(run_dir: Path) -> Path:
+    (path,) = (run_dir / "appendonlydir").glob("*.incr.aof")
     return path

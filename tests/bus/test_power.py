@@ -34,14 +34,14 @@ class Machine(World):
     async def moment(self, chance: random.Random) -> int:
         """One that nothing announces; how much of the server's file is on the disk then, at the least."""
         await asyncio.sleep(chance.uniform(0, 0.5))
-        size = written(self.server)
+        size = written(self.server.run_dir)
         await asyncio.sleep(chance.uniform(0, UNSYNCED_S))
         return size
 
     async def lose_power(self, chance: random.Random, synced: int) -> None:
         """Of the server."""
         await self.kill_server()
-        forget(self.server, chance.randint(synced, written(self.server)))
+        forget(self.server.run_dir, chance.randint(synced, written(self.server.run_dir)))
 
 
 async def check(client: Redis) -> None:

@@ -16,17 +16,18 @@ from tests.chaos.place import reached
 from tests.chaos.rehearse import Audience
 from tests.chaos.server_faults import FAULTS, OPTIONS, PASSWORD, Fault, noticing
 from tests.chaos.stand import Stand, standing
-from tests.chaos.test_server import BOUNDS
+from tests.chaos.test_server import BOUNDS, lost
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 async def _again(stand: Stand, since: int) -> list[str]:
-    """What is not live, not quoted, or wrong on the tape, though it should be again."""
+    """What is not live, not quoted, lost, or wrong on the tape, though it should be again."""
     audience = Audience(stand)
     await audience.live(since)
     await audience.quoted(since)
     wrong = [f"{venue}: {text}" for venue, texts in audience.wrong.items() for text in texts]
+    wrong += [f"{kind}: {count} are told as lost" for kind, count in (await lost(stand)).items()]
     return wrong + [str(violation) for violation in await stand.violations(BOUNDS)]
 
 

@@ -132,11 +132,11 @@ async def _slow(at: Reached, _: Noticed) -> None:
 
 
 FAULTS: Final = (
-    Fault("no memory", _full, "OOM command not allowed"),
-    Fault("a replica", _replica, "ReadOnlyError"),
+    Fault("no memory", _full, "command not allowed when used memory"),
+    Fault("a replica", _replica, "write against a read only replica"),
     Fault("forgets its scripts", _forgets_scripts),
     Fault("loads a big file", _loading, "is loading the dataset in memory"),
-    Fault("another password", _password, "AuthenticationError"),
+    Fault("another password", _password, "invalid username-password pair"),
     Fault("fewer rights", _rights, "has no permissions to run"),
     Fault("hangs up again and again", _hangs_up, "bus.unavailable"),
     Fault("hangs", _stopped, "TimeoutError"),

@@ -30,7 +30,7 @@ test-docker: $(VENV)/.ready ## the image and compose, on a Docker engine
 	@CROSSTAPE_DOCKER=1 $(PY) -m pytest -m "docker and not chaos" -q $(ARGS)
 
 chaos: $(VENV)/.ready ## every fault on every venue, of servers and processes too, against the truth: up to ten minutes
-	@$(PY) -m pytest tests/chaos -q --durations=10 $(ARGS)
+	@$(PY) -m tests.chaos $(ARGS)
 
 soak: $(VENV)/.ready ## a fault every twenty seconds at a steady rate, for ten minutes; prints one JSON line
 	@$(PY) -m tests.chaos.soak $(ARGS)

@@ -1,14 +1,21 @@
-"""A TCP proxy in front of a server, that can fail as networks do: cut, refuse, swallow, lose an answer."""
+"""A TCP proxy in front of a server, that can fail as networks do: cut, refuse, swallow, lose an answer, be slow."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
+UnderWay: TypeAlias = asyncio.Queue[tuple[float, bytes]]
+"""Chunks and when each is due, on the monotonic clock; b"" is the end."""
+
 CHUNK = 1 << 16
+UNDER_WAY = 256
+"""Chunks of answers that are on their way at most; then no more are read."""
 
 
 class Proxy:
@@ -28,6 +35,8 @@ class Proxy:
         """So many answers of the server from now on are lost, together with the connection they were for."""
         self.cut_after: int | None = None
         """The connection that sends this many bytes more is cut in the middle of them."""
+        self.delay_s = 0.0
+        """How long each byte of an answer is on its way."""
 
     @property
     def url(self) -> str:
@@ -56,11 +65,13 @@ class Proxy:
             writer.close()
             return
         pair = (writer, up_writer)
+        under_way: UnderWay = asyncio.Queue(UNDER_WAY)
         self._writers.update(pair)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pass_requests(reader, up_writer, pair))
-                group.create_task(self._pass_answers(up_reader, writer, pair))
+                group.create_task(self._pass_answers(up_reader, under_way, pair))
+                group.create_task(_deliver(under_way, writer, pair))
         finally:
             self._writers.difference_update(pair)
             for one in pair:
@@ -85,17 +96,28 @@ class Proxy:
                 await to.drain()
         _abort(pair)
 
-    async def _pass_answers(self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, pair: tuple[asyncio.StreamWriter, ...]) -> None:
+    async def _pass_answers(self, reader: asyncio.StreamReader, to: UnderWay, pair: tuple[asyncio.StreamWriter, ...]) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 if self.swallowing:
                     continue
                 if self.lose_answers:
                     self.lose_answers -= 1
+                    _abort(pair)
                     break
-                to.write(data)
-                await to.drain()
-        _abort(pair)
+                await to.put((time.monotonic() + self.delay_s, data))
+        await to.put((0.0, b""))
+
+
+async def _deliver(under_way: UnderWay, to: asyncio.StreamWriter, pair: tuple[asyncio.StreamWriter, ...]) -> None:
+    """Each chunk when it is due, in order; the end after all of them."""
+    while (chunk := await under_way.get())[1]:
+        with contextlib.suppress(OSError):  # whoever asked may be gone
+            if (left_s := chunk[0] - time.monotonic()) > 0:
+                await asyncio.sleep(left_s)  # how long the way is
+            to.write(chunk[1])
+            await to.drain()
+    _abort(pair)
 
 
 def _abort(pair: tuple[asyncio.StreamWriter, ...]) -> None:

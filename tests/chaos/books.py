@@ -5,10 +5,13 @@
 | venue | event | the true book |
 |---|---|---|
 | binance | `book` | after exactly the changes up to its `sequence` (the venue's update id) |
-| binance | `book` while the ids begin again | at its `venue_ts`; of a snapshot, which has none, as the quote |
-| binance | `quote`, which has neither number nor time | of some moment at most `transit_ns` before `received_ts`: while it was under way |
+| binance | `book` while the ids begin again | at its `venue_ts`; of a snapshot by REST, which has none, at most `answer_ns` before |
+| binance | `quote`, which has neither number nor time | of some moment not more than `transit_ns` before what was sent before it |
 | coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue tells all changes up to then |
 | kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: of all moments within that µs |
+
+When what was before a quote was sent, the times of the venue's other events say (`order`): on a machine that is slow, those are as late
+as it. A quote that nothing was before gets `answer_ns`.
 
 A clock that is wrong on purpose (`skews_ns`) may have shifted `venue_ts`. A quote must equal the best bid and ask, price and size; a book
 all its levels, ten a side. Where several moments fit, it is the earliest that is not before the one of the event before: no event may
@@ -21,10 +24,11 @@ live is as wrong as a false one. How late a venue itself is, its times say: that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from crosstape_schemas import Book, FeedState, Level, Quote, Status
+from tests.chaos.order import Order
 from tests.chaos.true_market import DEPTH, Moment, TrueInstrument
 from tests.chaos.violations import Violation
 
@@ -35,15 +39,23 @@ CUT_NS: Final = {"kraken": 999}
 """By how much a venue's times may be too early, because it cuts digits."""
 
 
+class Limits(NamedTuple):
+    """`checker.Bounds` in ns."""
+
+    transit_ns: int
+    answer_ns: int
+    fresh_ns: int
+    skews_ns: tuple[int, ...]
+
+
 class Prices:
     """One feed: the quotes or the books of one instrument of one venue."""
 
-    def __init__(self, true: TrueInstrument, kind: str, *, transit_ns: int, fresh_ns: int, skews_ns: Collection[int]) -> None:
+    def __init__(self, true: TrueInstrument, kind: str, order: Order, limits: Limits) -> None:
+        """`order`: of its venue, with all that was received until whatever is taken."""
         self._true = true
-        self._kind = kind
-        self._transit_ns = transit_ns
-        self._fresh_ns = fresh_ns
-        self._skews_ns = skews_ns
+        self._order = order
+        self._limits = limits
         self._where = f"{kind} of {true.instrument} at {true.venue}"
         self._index = 0  # of the moment, over all that were ever known, that the newest live event tells of
         self._shown: Quote | Book | None = None  # what stands as live
@@ -104,9 +116,9 @@ class Prices:
     def _outlived(self, shown: Quote | Book, until: int) -> Iterator[Violation]:
         index = self._index - self._true.dropped
         over = self._true.next_top(index) if index >= 0 else None
-        if over is not None and until - (since := max(over, shown.received_ts)) > self._fresh_ns:
+        if over is not None and until - (since := max(over, shown.received_ts)) > self._limits.fresh_ns:
             where = f"{self._where}, epoch {shown.epoch} seq {shown.seq}"
-            yield Violation("a price stood too long", where, f"{self._fresh_ns / 1e9:g} s at most", f"{(until - since) / 1e9:.3f} s")
+            yield Violation("a price stood too long", where, f"{self._limits.fresh_ns / 1e9:g} s at most", f"{(until - since) / 1e9:.3f} s")
 
     def _spans(self, event: Quote | Book) -> Iterator[range]:
         """Where in the true moments to look."""
@@ -117,9 +129,11 @@ class Prices:
                 yield range(index, index + 1)
                 return
         if event.venue_ts is None:
-            yield true.within(event.received_ts - self._transit_ns, event.received_ts + CLOCK_NS)
+            sent_ts = self._order.sent_after(event.received_ts) if isinstance(event, Quote) else None
+            first_ts = event.received_ts - self._limits.answer_ns if sent_ts is None else sent_ts - self._limits.transit_ns
+            yield true.within(first_ts, event.received_ts + CLOCK_NS)
             return
-        for skew in self._skews_ns:
+        for skew in self._limits.skews_ns:
             yield true.within(event.venue_ts - skew, event.venue_ts - skew + CUT_NS.get(true.venue, 0))
 
 

@@ -48,7 +48,7 @@ CASES: Final = (
     Case("oversized", ("oversized",)),
     Case("malformed", ("malformed how=json count=2", "malformed how=utf8 count=2", "malformed how=unknown count=2")),
     Case("malformed opcode", ("malformed how=opcode",), DOWN),
-    Case("stall", ("stall",), SILENT, known=True, bounds=Bounds(transit_s=40.0)),
+    Case("stall", ("stall",), SILENT, known=True),
     Case("stall of a book", ("stall kind=book instrument=BTC-USDT",), STALE, known=True),
     Case("drop", ("drop kind=book probability=0.1 count=0",), RECOVERING),
     Case("drop of trades and quotes", ("drop kind=trade count=2", "drop kind=quote count=2"), venues=("binance", "kraken")),

@@ -17,9 +17,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
-from tests.chaos.books import Prices
+from tests.chaos.books import Limits, Prices
 from tests.chaos.consolidated import Consolidated
 from tests.chaos.numbering import Numbering
+from tests.chaos.order import Order
 from tests.chaos.tape import Entry
 from tests.chaos.trades import Trades
 from tests.chaos.true_market import TrueInstrument
@@ -31,8 +32,10 @@ PRICES: Final = ("quote", "book")
 class Bounds(NamedTuple):
     """What must be granted to a tape: how long things may take, and what is wrong with the venue on purpose. Seconds."""
 
-    transit_s: float = 10.0
-    """From a venue's sending to our receipt: this machine may be slow, and a fault may delay."""
+    transit_s: float = 2.0
+    """How much later than others that are sent with it a thing may come: how slow this machine is, the others say, too."""
+    answer_s: float = 10.0
+    """From what a REST answer tells to its receipt."""
     fresh_s: float = 10.0
     """How long prices that are over may stand as live: until a watchdog can have noticed, or the server is back."""
     skews_s: tuple[float, ...] = ()
@@ -44,16 +47,17 @@ class Checker:
 
     def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds) -> None:
         """`market`: by (venue, instrument); it must be known up to the newest of what is taken."""
-        transit_ns, fresh_ns = round(bounds.transit_s * 1e9), round(bounds.fresh_s * 1e9)
-        skews_ns = (0, *(round(skew * 1e9) for skew in bounds.skews_s))
+        limits = Limits(
+            round(bounds.transit_s * 1e9),
+            round(bounds.answer_s * 1e9),
+            round(bounds.fresh_s * 1e9),
+            (0, *(round(skew * 1e9) for skew in bounds.skews_s)),
+        )
         self._numbering = Numbering()
         self._consolidated = Consolidated()
-        self.trades = {key: Trades(true, transit_ns=transit_ns, skews_ns=skews_ns) for key, true in market.items()}
-        self.prices = {
-            (*key, kind): Prices(true, kind, transit_ns=transit_ns, fresh_ns=fresh_ns, skews_ns=skews_ns)
-            for key, true in market.items()
-            for kind in PRICES
-        }
+        self._orders: dict[str, Order] = defaultdict(Order)
+        self.trades = {key: Trades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns) for key, true in market.items()}
+        self.prices = {(*key, kind): Prices(true, kind, self._orders[key[0]], limits) for key, true in market.items() for kind in PRICES}
 
     def take(self, entries: list[Entry], trimmed: Collection[str] = ()) -> Iterator[Violation]:
         """Judge what is new. `trimmed`: streams whose beginning was gone before it could be read.
@@ -63,6 +67,7 @@ class Checker:
         statuses: dict[str, list[Status]] = defaultdict(list)
         prices: dict[tuple[str, str, str], list[Quote | Book]] = defaultdict(list)
         for entry in entries:
+            self._orders[entry.event.venue].take(entry.event)
             match entry.event:
                 case Gap(kind="trade", venue=venue, instrument=instrument) as gap if (venue, instrument) in self.trades:
                     self.trades[venue, instrument].gap(gap)

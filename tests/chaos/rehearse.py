@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, FeedState, Quote, Status, Trade
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Quote, Status, Trade
+from crosstape_simulator.spec import VENUES
 from tests.chaos.cases import Case
+from tests.chaos.place import served
 from tests.chaos.stand import INSTRUMENTS, Stand, standing
-from tests.chaos.tape import Follower
 
 LIVE_S: Final = 40.0
 TOLD_S: Final = 25.0
@@ -30,11 +31,12 @@ class Watch:
     """What a venue's feeds are like now, by the tape."""
 
     def __init__(self, stand: Stand) -> None:
-        self._follower = Follower(stand.client)
+        self._follower = stand.follower()
         self._live: dict[tuple[str, str, str], int] = {}  # (venue, kind, instrument) → `received_ts` of its newest, if that is live
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._said: dict[tuple[str, str, str], FeedState] = {}
         self._told: dict[str, list[tuple[int, FeedState]]] = defaultdict(list)
+        self._quoted: dict[str, int] = {}  # instrument → `received_ts` of its newest consolidated quote, if that is of all venues
 
     async def look(self) -> None:
         """Bring it up to now."""
@@ -47,6 +49,9 @@ class Watch:
                     self._counts[key] += live
                 case Trade():
                     self._live[event.venue, "trade", event.instrument] = event.received_ts
+                case Cbbo():
+                    whole = event.venues == len(VENUES)
+                    self._quoted[event.instrument] = event.received_ts if whole else 0
                 case Status(kind=kind, state=state):
                     self._said[event.venue, kind, event.instrument] = state
                     self._told[event.venue].append((event.received_ts, state))
@@ -61,6 +66,10 @@ class Watch:
             or self._said.get((venue, VENUE_WIDE, VENUE_WIDE)) is not FeedState.LIVE
             or self._said.get((venue, VENUE_WIDE, name), FeedState.LIVE) is not FeedState.LIVE
         ]
+
+    def quoted(self, since: int) -> bool:
+        """Whether the newest consolidated quotes are of all venues, and of after that time."""
+        return all(self._quoted.get(name, 0) > since for name in INSTRUMENTS)
 
     def count(self, venue: str, kind: str, instrument: str) -> int:
         """Live events so far."""
@@ -87,6 +96,17 @@ class Audience:
             return f"not live: {', '.join(waiting)}" if waiting else ""
 
         await self._patiently(missing, LIVE_S)
+
+    async def quoted(self, since: int) -> None:
+        """Wait until an aggregator has quoted every instrument from all venues, by what came after that time."""
+        deadline = time.monotonic() + LIVE_S
+        while not self._watch.quoted(since):
+            if time.monotonic() > deadline:
+                for wrong in self.wrong.values():
+                    wrong.append("no consolidated quote of all venues")
+                return
+            await asyncio.sleep(POLL_S)
+            await self._watch.look()
 
     async def known(self) -> None:
         """Wait until every feed has spoken often enough for its silence to mean something."""
@@ -125,7 +145,7 @@ class Audience:
 async def rehearse(case: Case) -> dict[str, list[str]]:
     """All that is wrong, in words, by venue."""
     with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp") as directory:
-        async with standing(Path(directory), venues=case.venues) as stand:
+        async with served(Path(directory)) as (_, place), standing(Path(directory), place, venues=case.venues) as stand:
             audience = Audience(stand)
             if not case.from_start:
                 await stand.connectors()

@@ -1,4 +1,4 @@
-"""What a rehearsal takes: a server of its own, simulated venues, and the services on them, each a process."""
+"""What a rehearsal takes: simulated venues, and the services on them, each a process, that write to its place (`place`)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from typing import Final
 
 import aiohttp
 import msgspec
-from redis.asyncio import Redis
 
-from crosstape_simulator.faults import parse
 from crosstape_simulator.listings import default_listings
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import VENUES, SimulatorSpec
 from tests.chaos.checker import Bounds, Checker
+from tests.chaos.place import Place
 from tests.chaos.rehearsal import Rehearsal
 from tests.chaos.tape import Follower
 from tests.chaos.true_market import TrueMarket
 from tests.chaos.violations import Violation
-from tests.engines import Embedded
 
 INSTRUMENTS: Final = ("BTC-USDT", "ETH-USDT")
 KINDS: Final = ("trade", "quote", "book", "delta", "status")
@@ -36,6 +34,7 @@ STOP_S: Final = 30.0
 SETTINGS: Final = """\
 [bus]
 url = "{url}"
+partitions = {partitions}
 backoff_s = 0.2
 [run]
 dir = "{directory}"
@@ -64,19 +63,21 @@ backoff_max_s = 0.5
 class Stand:
     """Made by `standing`."""
 
-    def __init__(self, server: Embedded, client: Redis, made: Simulator, http: aiohttp.ClientSession, directory: Path) -> None:
-        self.server = server
-        self.client = client
+    def __init__(self, place: Place, made: Simulator, http: aiohttp.ClientSession, directory: Path) -> None:
+        self.place = place
         self.rehearsal = Rehearsal(http)
         self.venues = made.spec.venues
         self.ws_url = made.ws_url
         self.market = TrueMarket(http, [(venue, name) for venue in self.venues for name in INSTRUMENTS])
         self._directory = directory
         self._processes: list[Process] = []
+        self._logs: dict[str, Path] = {}
 
     async def start(self, *command: str, **variables: str) -> Process:
         """One of our services; ended with the stand."""
-        with (self._directory / f"{command[0]}.log").open("ab") as log:
+        name = ".".join(word for word in command if not word.startswith("-"))
+        self._logs[name] = self._directory / f"{name}.log"
+        with self._logs[name].open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "crosstape_cli", *command, "--settings", str(self._directory / "settings.toml")),
@@ -91,6 +92,14 @@ class Stand:
     async def connectors(self, **variables: str) -> dict[str, Process]:
         """One for each venue."""
         return {venue: await self.start("connector", "--venue", venue, **variables) for venue in self.venues}
+
+    def follower(self) -> Follower:
+        """Of all that is on the tape, from the beginning."""
+        return Follower(self.place.client, self.place.keys)
+
+    def logged(self) -> dict[str, str]:
+        """What each service has logged, by its name: `connector.kraken`."""
+        return {name: path.read_text(errors="replace") for name, path in self._logs.items()}
 
     async def stop(self) -> None:
         """All that still run."""
@@ -111,40 +120,31 @@ class Stand:
         checker = Checker({key: true for key, true in self.market.of.items() if venue in ("", key[0])}, bounds)
         for key, number in begun.items():
             checker.trades[key].begins_at(number)
-        follower = Follower(self.client)
+        follower = self.follower()
         entries = [entry for entry in await follower.more() if venue in ("", entry.event.venue)]
         await self.market.more()  # after the tape: all that is on it has happened
         return [*checker.take(entries, follower.trimmed), *checker.done()]
 
 
 @asynccontextmanager
-async def standing(
-    directory: Path, *, faults: Sequence[str] = (), venues: Sequence[str] = VENUES, persist: bool = False, rate: float = RATE
-) -> AsyncIterator[Stand]:
-    """A server and venues, with faults from the start; services are started by the test."""
+async def standing(directory: Path, place: Place, *, venues: Sequence[str] = VENUES, rate: float = RATE) -> AsyncIterator[Stand]:
+    """Simulated venues; services are started by the test, and write to that place."""
     listings = {
         venue: tuple(listing for listing in default_listings(venue) if f"{listing.base}-{listing.quote}" in INSTRUMENTS) for venue in venues
     }
-    spec = SimulatorSpec(
-        venues=tuple(venues), rate=rate, listings=listings, faults=tuple(parse.from_text(text) for text in faults), control_port=0
-    )
-    options = {"appendfsync": "always"} if persist else {}
-    server = Embedded(directory, persist=persist, options=options)
+    spec = SimulatorSpec(venues=tuple(venues), rate=rate, listings=listings, control_port=0)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(server.stop)
-        await server.start()
         made = await stack.enter_async_context(simulator(spec))
         assert made.control is not None
         http = await stack.enter_async_context(aiohttp.ClientSession(made.control.url))
-        client = await stack.enter_async_context(Redis.from_url(server.url))
-        _write_settings(directory, server.url, made)
-        stand = Stand(server, client, made, http, directory)
+        _write_settings(directory, place, made)
+        stand = Stand(place, made, http, directory)
         stack.push_async_callback(stand.stop)
         yield stand
 
 
-def _write_settings(directory: Path, url: str, made: Simulator) -> None:
-    parts = [SETTINGS.format(url=url, directory=directory)]
+def _write_settings(directory: Path, place: Place, made: Simulator) -> None:
+    parts = [SETTINGS.format(url=place.url, partitions=place.keys.partitions, directory=directory)]
     for name in VENUES:
         if name not in made.spec.venues:
             parts.append(f"[venues.{name}]\nenabled = false\n")

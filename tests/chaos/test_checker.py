@@ -8,13 +8,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from crosstape_schemas import Book, Cbbo, Event, FeedState, GapCause, Quote, Status, Trade
+from crosstape_schemas import Book, Cbbo, Event, FeedState, Gap, GapCause, Quote, Status, Trade
 from tests.chaos import sample
 from tests.chaos.checker import Bounds, Checker
 from tests.chaos.sample import BTC, LATE, START, STEP
 from tests.chaos.tape import Entry
 
 BOUNDS = Bounds(transit_s=1.0, fresh_s=2.0)
+PATIENT = BOUNDS._replace(fresh_s=20.0)
 END = START + (sample.MOVES + 5) * STEP
 
 
@@ -157,6 +158,28 @@ def test_a_frozen_book_that_says_so_is_right() -> None:
     assert found(sample.entries([*events, stale])) == set()
     assert found(sample.entries([*events, msgspec.structs.replace(stale, kind="trade")])) == {"a price stood too long"}
     assert found(sample.entries([*events, msgspec.structs.replace(stale, received_ts=END)])) == {"a price stood too long"}
+
+
+def _received_later(event: Event, seconds: int) -> Event:
+    return msgspec.structs.replace(event, received_ts=event.received_ts + seconds * 10**9)
+
+
+def test_a_slow_machine_is_not_the_fault_of_the_tape() -> None:
+    """Everything comes late then, and what has a time of the venue's says by how much."""
+    holed = _missing(3, sample.gap("binance", 3, BEFORE, AFTER))(sample.tape(sample.market()))
+    late = [_received_later(event, 8) for event in holed]
+    told = late.index(next(event for event in late if isinstance(event, Gap)))
+
+    assert found(sample.entries(changed(late, told, from_ts=BEFORE + 8 * 10**9, to_ts=AFTER + 8 * 10**9)), PATIENT) == set()
+
+
+def test_a_quote_that_is_late_among_others_that_are_not_is_named() -> None:
+    """It has no time of its own to say so."""
+    events = sample.tape(sample.market())
+    place = of(events, Quote, "binance")[50]
+    late = [*events[:place], _received_later(events[place], 3), *events[place + 1 :]]
+
+    assert found(sample.entries(late, consolidate=False), PATIENT) == {"a price never was"}
 
 
 def test_a_clock_may_be_wrong_only_if_that_is_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from pathlib import Path
@@ -11,20 +12,23 @@ import pytest
 from crosstape_schemas import Cbbo, Gap, GapCause
 from crosstape_simulator.spec import VENUES
 from tests.chaos.checker import Bounds
+from tests.chaos.place import served
 from tests.chaos.stand import INSTRUMENTS, Stand, standing
-from tests.chaos.tape import Follower
-from tests.chaos.test_server import alive
+from tests.chaos.test_server import BOUNDS, alive, first_trades
+from tests.power import forget, written
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 AGAIN_S = 60.0
+UNSYNCED_S = 1.0
+"""What a server with `appendfsync everysec` may lose with its machine's power."""
 
 
 async def quoted(stand: Stand) -> dict[str, list[Cbbo]]:
     """All consolidated quotes on the tape, by instrument."""
     found: dict[str, list[Cbbo]] = {name: [] for name in INSTRUMENTS}
-    for entry in await Follower(stand.client).more():
+    for entry in await stand.follower().more():
         if isinstance(entry.event, Cbbo):
             found[entry.event.instrument].append(entry.event)
     return found
@@ -44,7 +48,7 @@ async def quotes_of(stand: Stand, epochs: int) -> None:
 
 async def test_killed_connectors_leave_gaps_that_count(short_path: Path) -> None:
     """All three at once; their successors go on behind the last trade on the tape."""
-    async with standing(short_path) as stand:
+    async with served(short_path) as (_, place), standing(short_path, place) as stand:
         killed = await stand.connectors()
         await alive(stand, 0)
         for process in killed.values():
@@ -54,14 +58,41 @@ async def test_killed_connectors_leave_gaps_that_count(short_path: Path) -> None
         await alive(stand, time.time_ns())
 
         assert await stand.violations(Bounds()) == []
-        gaps = [entry.event for entry in await Follower(stand.client).more() if isinstance(entry.event, Gap)]
+        gaps = [entry.event for entry in await stand.follower().more() if isinstance(entry.event, Gap)]
+        assert {gap.cause for gap in gaps} <= {GapCause.DISCONNECT}
+        assert {gap.venue for gap in gaps if gap.kind == "trade"} >= {"binance", "coinbase"}
+
+
+async def test_a_machine_that_loses_power(short_path: Path) -> None:
+    """Server and all services in the same moment, and the newest second of what the server had: what is not there is told, exactly."""
+    async with served(short_path, persist=True) as (server, place), standing(short_path, place) as stand:
+        killed = [*(await stand.connectors()).values(), await stand.start("aggregator")]
+        await alive(stand, 0)
+        await quotes_of(stand, 1)
+        begun = await first_trades(stand)
+        synced = written(short_path)
+        await asyncio.sleep(UNSYNCED_S)
+        for process in killed:
+            process.kill()
+        await server.kill()
+        forget(short_path, synced)
+        for process in killed:
+            await process.wait()
+        await server.start()
+        await stand.connectors()
+        await stand.start("aggregator")
+        await alive(stand, time.time_ns())
+        await quotes_of(stand, 2)
+
+        assert await stand.violations(BOUNDS, begun=begun) == []
+        gaps = [entry.event for entry in await stand.follower().more() if isinstance(entry.event, Gap)]
         assert {gap.cause for gap in gaps} <= {GapCause.DISCONNECT}
         assert {gap.venue for gap in gaps if gap.kind == "trade"} >= {"binance", "coinbase"}
 
 
 async def test_a_killed_aggregator_is_replaced(short_path: Path) -> None:
     """By the one that stands by: every quote of either can be taken apart, and none of the first comes after one of the second."""
-    async with standing(short_path) as stand:
+    async with served(short_path) as (_, place), standing(short_path, place) as stand:
         await stand.connectors()
         first = await stand.start("aggregator")
         await quotes_of(stand, 1)
@@ -75,7 +106,7 @@ async def test_a_killed_aggregator_is_replaced(short_path: Path) -> None:
 
 async def test_an_aggregator_that_wakes_up_too_late_is_refused(short_path: Path) -> None:
     """Its epoch does not come back."""
-    async with standing(short_path) as stand:
+    async with served(short_path) as (_, place), standing(short_path, place) as stand:
         await stand.connectors()
         first = await stand.start("aggregator")
         await quotes_of(stand, 1)

@@ -10,29 +10,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from crosstape_schemas import Gap, GapCause, Trade
 from crosstape_simulator.spec import VENUES
 from tests.chaos.checker import Bounds
+from tests.chaos.place import served
 from tests.chaos.rehearse import LIVE_S, Audience
 from tests.chaos.stand import Stand, standing
-from tests.chaos.tape import Follower
+from tests.engines import Embedded
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-BOUNDS = Bounds(transit_s=5.0, fresh_s=20.0)
+BOUNDS = Bounds(fresh_s=20.0)
 """Nothing is published while there is no server."""
 
 
 @asynccontextmanager
-async def connected(path: Path, *, persist: bool, **variables: str) -> AsyncIterator[Stand]:
+async def connected(path: Path, *, persist: bool, **variables: str) -> AsyncIterator[tuple[Embedded, Stand]]:
     """Three venues that are live on the tape."""
-    async with standing(path, persist=persist) as stand:
+    async with served(path, persist=persist) as (server, place), standing(path, place) as stand:
         await stand.connectors(**variables)
         await alive(stand, 0)
-        yield stand
+        yield server, stand
 
 
 async def alive(stand: Stand, since: int) -> None:
@@ -42,19 +42,19 @@ async def alive(stand: Stand, since: int) -> None:
     assert not any(audience.wrong.values()), audience.wrong
 
 
-async def first_trades(client: Redis) -> dict[tuple[str, str], int]:
+async def first_trades(stand: Stand) -> dict[tuple[str, str], int]:
     """The first on the tape, by (venue, instrument)."""
     found: dict[tuple[str, str], int] = {}
-    for entry in await Follower(client).more():
+    for entry in await stand.follower().more():
         if isinstance(entry.event, Trade):
             found.setdefault((entry.event.venue, entry.event.instrument), int(entry.event.trade_id))
     return found
 
 
-async def lost(client: Redis) -> dict[str, int]:
+async def lost(stand: Stand) -> dict[str, int]:
     """What is told as lost by the server, by kind."""
     found: dict[str, int] = {}
-    for entry in await Follower(client).more():
+    for entry in await stand.follower().more():
         event = entry.event
         if isinstance(event, Gap) and event.cause is GapCause.BUS:
             found[event.kind] = found.get(event.kind, 0) + (event.missed or 0)
@@ -63,36 +63,36 @@ async def lost(client: Redis) -> dict[str, int]:
 
 async def test_a_server_that_was_killed_and_has_its_data(short_path: Path) -> None:
     """Every event is there once: what came meanwhile was published when it was back."""
-    async with connected(short_path, persist=True) as stand:
-        begun = await first_trades(stand.client)
-        await stand.server.kill()
+    async with connected(short_path, persist=True) as (server, stand):
+        begun = await first_trades(stand)
+        await server.kill()
         await asyncio.sleep(2)  # the outage
-        await stand.server.start()
+        await server.start()
         await alive(stand, time.time_ns())
 
         assert await stand.violations(BOUNDS, begun=begun) == []
-        assert await lost(stand.client) == {}
+        assert await lost(stand) == {}
 
 
 async def test_a_server_that_has_lost_everything_gets_the_newest_again(short_path: Path) -> None:
     """All of it, if that is as far back as a producer remembers."""
-    async with connected(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="120") as stand:
-        begun = await first_trades(stand.client)
-        await stand.server.kill()
-        await stand.server.start()
+    async with connected(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="120") as (server, stand):
+        begun = await first_trades(stand)
+        await server.kill()
+        await server.start()
         await alive(stand, time.time_ns())
 
         assert await stand.violations(BOUNDS, begun=begun) == []
-        assert await lost(stand.client) == {}
+        assert await lost(stand) == {}
 
 
 async def test_a_server_that_has_lost_more_than_is_remembered(short_path: Path) -> None:
     """What cannot be published again is told, each stream's exactly."""
-    async with connected(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="0.5") as stand:
-        begun = await first_trades(stand.client)
+    async with connected(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="0.5") as (server, stand):
+        begun = await first_trades(stand)
         await asyncio.sleep(2)  # more than it remembers
-        await stand.server.kill()
-        await stand.server.start()
+        await server.kill()
+        await server.start()
         await alive(stand, time.time_ns())
 
         async def right() -> bool:
@@ -101,22 +101,22 @@ async def test_a_server_that_has_lost_more_than_is_remembered(short_path: Path) 
         with contextlib.suppress(AssertionError):
             await wait_until(right, what="losses are told, now and then", timeout_s=LIVE_S)
         assert await stand.violations(BOUNDS, begun=begun) == []
-        assert {"trade", "quote", "book", "delta"} <= (await lost(stand.client)).keys()
+        assert {"trade", "quote", "book", "delta"} <= (await lost(stand)).keys()
 
 
 async def test_a_server_that_is_away_for_longer_than_memory_lasts(short_path: Path) -> None:
     """What happened goes through the spool, and onto the tape, once, in order; prices give way to newer ones."""
-    async with connected(short_path, persist=True, CROSSTAPE_BUS__PENDING="60") as stand:
-        begun = await first_trades(stand.client)
-        await stand.server.kill()
+    async with connected(short_path, persist=True, CROSSTAPE_BUS__PENDING="60") as (server, stand):
+        begun = await first_trades(stand)
+        await server.kill()
         await wait_until(lambda: all(_spooled(short_path, venue) for venue in VENUES), what="all spool", timeout_s=LIVE_S)
         await asyncio.sleep(1)  # some more
-        await stand.server.start()
+        await server.start()
         await alive(stand, time.time_ns())
         await wait_until(lambda: not any(_spooled(short_path, venue) for venue in VENUES), what="the spools are empty", timeout_s=LIVE_S)
 
         assert await stand.violations(BOUNDS, begun=begun) == []
-        assert await lost(stand.client) == {}
+        assert await lost(stand) == {}
 
 
 def _spooled(path: Path, venue: str) -> int:

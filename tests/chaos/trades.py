@@ -4,7 +4,7 @@ The venues number each instrument's trades without a hole, so there is always on
 are missing; it is read before the trades that were received at its `to_ts` or later, or, where a trade is not the next without it, since
 its `from_ts`. A trade that is not the next, though no gap told of those between, is a hole; one that a gap told as missing must be marked
 `backfilled` when it comes after all, or the gap told too much; any other is one too many. What a gap tells as missing must have happened
-between its `from_ts`, less what it takes to get here, and `to_ts`.
+between its `from_ts`, less what it takes to get here (what it took the trade before, and `transit_ns`), and `to_ts`.
 
 A gap that is `repaired` tells of trades that came after all. With the times of one that was told it says that all of that is there; with
 narrower times, that so many of it are. Together they tell of no more trades than came.
@@ -28,11 +28,12 @@ class Trades:
     """One instrument of one venue."""
 
     def __init__(self, true: TrueInstrument, *, transit_ns: int, skews_ns: Collection[int]) -> None:
-        """`transit_ns`: how long a trade may be under way; `skews_ns`: how wrong the venue's clock may be, 0 among them."""
+        """`transit_ns`: how much longer than the one before it a trade may take; `skews_ns`: how wrong the venue's clock may be, or 0."""
         self._true = true
         self._where = f"trades of {true.instrument} at {true.venue}"
         self._transit_ns = transit_ns
         self._skews_ns = skews_ns
+        self._late_ns = 0  # how long the newest was under way
         self._next = 0
         self._told: set[int] = set()  # ids that gaps told as missing, and that have not come
         self._gaps: deque[Gap] = deque()  # not read yet: nothing has been received since
@@ -71,6 +72,8 @@ class Trades:
                 "trades are missing", where, f"{number - self._next} told by gaps", f"{self._next} to {number - 1} are not told"
             )
         self._next = max(self._next, number + 1)
+        if not trade.backfilled and (true := self._true.trades.get(number)) is not None:
+            self._late_ns = max(0, trade.received_ts - true.ts)
 
     def done(self) -> Iterator[Violation]:
         """At the end of the tape: what was told as repaired is."""
@@ -100,7 +103,7 @@ class Trades:
         self._next = missing.stop
         for number in missing:
             true = self._true.trades.get(number)
-            if true is None or not gap.from_ts - self._transit_ns <= true.ts <= gap.to_ts:
+            if true is None or not gap.from_ts - self._late_ns - self._transit_ns <= true.ts <= gap.to_ts:
                 happened = "never" if true is None else true.ts
                 yield Violation("a missing trade lies outside its gap", f"{where}: {number}", (gap.from_ts, gap.to_ts), happened)
 

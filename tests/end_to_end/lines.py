@@ -6,16 +6,27 @@ import asyncio
 import json
 import signal
 from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from crosstape_schemas import Event, Gap, Trade
 from tests.chaos.checker import Bounds
-from tests.chaos.stand import Stand
-from tests.chaos.tape import KEYS, Follower
+from tests.chaos.place import served
+from tests.chaos.stand import Stand, standing
+from tests.chaos.tape import KEYS
 from tests.waiting import wait_until
 
 LONG_S = 60.0
 """What is promised takes about a second; a slowed machine may take longer to start Python."""
+
+
+@asynccontextmanager
+async def market(path: Path, venue: str) -> AsyncIterator[Stand]:
+    """One venue, and a server."""
+    async with served(path) as (_, place), standing(path, place, venues=[venue]) as stand:
+        yield stand
 
 
 class Lines:
@@ -39,7 +50,7 @@ class Lines:
 
     async def words(self) -> dict[str, dict[str, Any]]:
         """What the lines say of themselves now."""
-        found = {line: await self.stand.client.get(KEYS.line(f"connector.{self.venue}", line)) for line in "ab"}
+        found = {line: await self.stand.place.client.get(KEYS.line(f"connector.{self.venue}", line)) for line in "ab"}
         return {line: json.loads(word) for line, word in found.items() if word is not None}
 
     async def active(self, wanted: str) -> None:
@@ -77,11 +88,11 @@ class Lines:
 
     async def trades(self) -> int:
         """So many are on the tape."""
-        return int(await self.stand.client.xlen(KEYS.stream("trade", "BTC-USDT")))
+        return int(await self.stand.place.client.xlen(KEYS.stream("trade", "BTC-USDT")))
 
     async def events(self) -> list[Event]:
         """All that is on the tape."""
-        return [entry.event for entry in await Follower(self.stand.client).more()]
+        return [entry.event for entry in await self.stand.follower().more()]
 
     async def check(self) -> None:
         """Each trade is there once, none is told as missing, nothing else is wrong with the tape."""

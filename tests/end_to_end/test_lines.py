@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from crosstape_schemas import FeedState, Status
-from tests.chaos.stand import standing
-from tests.end_to_end.lines import Lines, other
+from tests.end_to_end.lines import Lines, market, other
 from tests.proxy import proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -18,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 @pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])
 async def test_kill_them_in_turn_and_no_trade_is_missing_or_doubled(short_path: Path, venue: str) -> None:
     """Each time the other goes on behind the last trade on the tape: every trade of the market is there once, and no gap is told."""
-    async with standing(short_path, venues=[venue]) as stand:
+    async with market(short_path, venue) as stand:
         lines = Lines(stand, venue)
         await lines.both()
         for _ in range(4):
@@ -33,7 +32,7 @@ async def test_kill_them_in_turn_and_no_trade_is_missing_or_doubled(short_path: 
 
 async def test_one_that_is_stopped_leaves_no_trace(short_path: Path) -> None:
     """SIGTERM: the other publishes before a session is closed, so that no feed is told to be down, and the process ends in order."""
-    async with standing(short_path, venues=["kraken"]) as stand:
+    async with market(short_path, "kraken") as stand:
         lines = Lines(stand, "kraken")
         line = await lines.both()
         for _ in range(2):
@@ -49,7 +48,7 @@ async def test_one_that_is_stopped_leaves_no_trace(short_path: Path) -> None:
 
 async def test_one_whose_venue_is_cut_off_hands_over_before_it_tells(short_path: Path) -> None:
     """No feed is told to be down, no gap, though the line that published has missed trades; back again, it stands by."""
-    async with standing(short_path, venues=["kraken"]) as stand:
+    async with market(short_path, "kraken") as stand:
         lines = Lines(stand, "kraken")
         public = stand.ws_url["kraken"]
         assert isinstance(public, str)
@@ -71,7 +70,7 @@ async def test_one_whose_venue_is_cut_off_hands_over_before_it_tells(short_path:
 
 async def test_one_that_wakes_up_too_late_is_refused_and_stands_by(short_path: Path) -> None:
     """It was stopped while it published; what it has in its hands is discarded, its process goes on."""
-    async with standing(short_path, venues=["kraken"]) as stand:
+    async with market(short_path, "kraken") as stand:
         lines = Lines(stand, "kraken")
         line = await lines.both()
         for _ in range(2):

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.place import served
 from tests.chaos.stand import Stand, standing
 from tests.end_to_end.lines import LONG_S, Lines, other
+from tests.engines import Embedded
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -20,9 +22,9 @@ LEASE_S = 2.0
 
 
 @asynccontextmanager
-async def two(path: Path, *, persist: bool = True, **variables: str) -> AsyncIterator[tuple[Stand, Lines, str]]:
-    """Both lines well, and which one publishes."""
-    async with standing(path, venues=["kraken"], persist=persist) as stand:
+async def two(path: Path, *, persist: bool = True, **variables: str) -> AsyncIterator[tuple[Embedded, Lines, str]]:
+    """A server, both lines well, and which one publishes."""
+    async with served(path, persist=persist) as (server, place), standing(path, place, venues=["kraken"]) as stand:
         lines = Lines(stand, "kraken")
         environ = {
             "CROSSTAPE_CONNECTOR__LEASE_S": str(LEASE_S),
@@ -30,7 +32,7 @@ async def two(path: Path, *, persist: bool = True, **variables: str) -> AsyncIte
             "CROSSTAPE_BUS__BATCH": "100",
             **variables,
         }
-        yield stand, lines, await lines.both(**environ)
+        yield server, lines, await lines.both(**environ)
 
 
 def spooled(path: Path, line: str) -> int:
@@ -54,7 +56,7 @@ async def happens(stand: Stand, trades: int) -> None:
 @asynccontextmanager
 async def paused(stand: Stand) -> AsyncIterator[None]:
     """The server is stopped in the middle of its work; its connections stay open."""
-    pid = int((await stand.client.info("server"))["process_id"])
+    pid = int((await stand.place.client.info("server"))["process_id"])
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -64,11 +66,11 @@ async def paused(stand: Stand) -> AsyncIterator[None]:
 
 async def test_a_server_that_is_away_moves_nothing(short_path: Path) -> None:
     """For longer than a lease and than memory lasts: who published goes on, with what it has spooled; the other leaves it the time."""
-    async with two(short_path) as (stand, lines, line):
-        await stand.server.kill()
+    async with two(short_path) as (server, lines, line):
+        await server.kill()
         await wait_until(lambda: spooled(short_path, line), what="it spools", timeout_s=LONG_S)
-        await happens(stand, 200)
-        await stand.server.start()
+        await happens(lines.stand, 200)
+        await server.start()
         await lines.active(line)
         assert await lines.ready() == line
         await lines.check()
@@ -77,9 +79,9 @@ async def test_a_server_that_is_away_moves_nothing(short_path: Path) -> None:
 
 async def test_a_server_that_comes_back_empty_moves_nothing(short_path: Path) -> None:
     """No lease is there, though nobody gave it up: who published takes it again, and publishes anew what the server has lost."""
-    async with two(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="120") as (stand, lines, line):
-        await stand.server.kill()
-        await stand.server.start()
+    async with two(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="120") as (server, lines, line):
+        await server.kill()
+        await server.start()
         await lines.active(line)
         assert await lines.ready() == line
         await lines.check()
@@ -88,9 +90,9 @@ async def test_a_server_that_comes_back_empty_moves_nothing(short_path: Path) ->
 
 async def test_a_server_that_was_stopped_moves_nothing(short_path: Path) -> None:
     """Its clock has gone on, so that the lease has run out when it wakes."""
-    async with two(short_path) as (stand, lines, line):
-        async with paused(stand):
-            await happens(stand, 200)
+    async with two(short_path) as (_, lines, line):
+        async with paused(lines.stand):
+            await happens(lines.stand, 200)
         await lines.active(line)
         assert await lines.ready() == line
         await lines.check()
@@ -99,11 +101,11 @@ async def test_a_server_that_was_stopped_moves_nothing(short_path: Path) -> None
 
 async def test_one_that_is_killed_while_the_server_is_stopped(short_path: Path) -> None:
     """The other has held all that was read meanwhile; nothing is missing."""
-    async with two(short_path) as (stand, lines, line):
-        async with paused(stand):
-            await happens(stand, 50)
+    async with two(short_path) as (_, lines, line):
+        async with paused(lines.stand):
+            await happens(lines.stand, 50)
             await lines.end(line, signal.SIGKILL)
-            await happens(stand, 50)
+            await happens(lines.stand, 50)
         await lines.active(other(line))
         await lines.start(line)
         assert await lines.ready() == other(line)
@@ -113,12 +115,12 @@ async def test_one_that_is_killed_while_the_server_is_stopped(short_path: Path) 
 
 async def test_a_spool_that_another_line_has_gone_past_is_not_used(short_path: Path) -> None:
     """Killed in an outage, it leaves a spool; the other holds the same, and has published it by the time that line publishes again."""
-    async with two(short_path) as (stand, lines, line):
-        await stand.server.kill()
+    async with two(short_path) as (server, lines, line):
+        await server.kill()
         await wait_until(lambda: spooled(short_path, line), what="it spools", timeout_s=LONG_S)
         await lines.end(line, signal.SIGKILL)
         left = spooled(short_path, line)
-        await stand.server.start()
+        await server.start()
         await lines.active(other(line))
         await lines.start(line)
         assert await lines.ready() == other(line)

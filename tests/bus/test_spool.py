@@ -65,10 +65,11 @@ async def test_all_that_happened_is_on_the_tape_in_order(client: Redis, valkey: 
     assert not counts.of["spool errors"]
 
 
-async def test_what_comes_while_it_catches_up_follows(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Behind what was spooled, on each stream; then memory serves again, and nothing is spooled."""
+@pytest.mark.parametrize("batch", [20, 1_024])
+async def test_what_comes_while_it_catches_up_follows(client: Redis, valkey: str, tmp_path: Path, batch: int) -> None:
+    """Behind what was spooled, on each stream; then memory serves again, and nothing is spooled. A batch may be larger than the memory."""
     counts = Counts()
-    async with proxy(valkey) as net, publishing(fast(net.url, pending=PENDING, batch=20), spool=tmp_path, metrics=counts) as publisher:
+    async with proxy(valkey) as net, publishing(fast(net.url, pending=PENDING, batch=batch), spool=tmp_path, metrics=counts) as publisher:
         away(net)
         publisher.publish_all(trade(number, name) for number in range(1, 1_001) for name in BTC_AND_ETH)
         await spooled(publisher)
@@ -84,6 +85,7 @@ async def test_what_comes_while_it_catches_up_follows(client: Redis, valkey: str
     for name in BTC_AND_ETH:
         events = await on_tape(client, KEYS.stream("trade", name))
         assert trade_ids(events) == numbers(events) == whole(2_010)
+        assert not await on_tape(client, KEYS.stream("gap", name))
 
 
 async def test_states_do_not_wait_for_what_is_spooled(client: Redis, valkey: str, tmp_path: Path) -> None:

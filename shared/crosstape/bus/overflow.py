@@ -70,11 +70,14 @@ class Overflow:
                 pass
 
     def _put_spooled(self, spool: Spool, stream: Stream, event: Event) -> None:
-        """Into the spool, by way of memory. When both are full, dropping goes on until there is some room."""
+        """Into the spool, by way of memory. When both are full, dropping goes on until there is some room.
+
+        What fills the memory may be on its way out of the spool, or states beyond the bound: then this is written at once.
+        """
         room = self._room
-        if room.spare <= 0:
-            spool.spill(SPILL)
-        if room.drops():
+        while room.spare <= 0 and spool.spill(SPILL):
+            pass
+        if spool.backlog and room.drops():
             room.dropping = True
             self._drop(stream, event)
             return

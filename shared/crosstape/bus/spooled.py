@@ -30,6 +30,9 @@ LOCK_S: Final = 10.0
 
 LOCK_POLL_S: Final = 0.05
 
+PART: Final = 4
+"""What one batch takes out of a spool is no greater part of the memory than this."""
+
 log = structlog.get_logger()
 
 
@@ -51,7 +54,7 @@ class Spooled:
         self.claimed = asyncio.Event()
         self._producer = producer
         self._cursor = producer.cursor(partition)
-        self._cap = producer.settings.batch
+        self._cap = max(1, min(producer.settings.batch, room.bound // PART))
         self._queue = queue
         self._streams = streams
         self._room = room

@@ -158,8 +158,8 @@ class BookSync:
     """
 
     __slots__ = (
-        "_ahead_ts", "_asked", "_bounds", "_bridging", "_buffer", "_doubted", "_held", "_rule", "_since", "_skipping_ts", "_tail",
-        "_tail_ts", "_unproven_ts", "applied_ts", "asks", "attempt", "bids", "cut", "depth", "fault", "live", "proofs", "sequence",
+        "_ahead_ts", "_asked", "_bounds", "_bridging", "_buffer", "_doubted", "_held", "_reached", "_rule", "_since", "_skipping_ts",
+        "_tail", "_tail_ts", "_unproven_ts", "applied_ts", "asks", "attempt", "bids", "cut", "depth", "fault", "live", "proofs", "sequence",
         "wanted",
     )  # fmt: skip
 
@@ -176,14 +176,18 @@ class BookSync:
         self.applied_ts = 0
         """`received_ts` of the newest frame in the book; 0: none ever."""
         self._since = 0
+        self.sequence: int | None = None
+        """The venue's number of the newest change in the book."""
+        self._reached: int | None = None  # the same of the book before, which has been told
         self.forget()
 
     def forget(self) -> None:
         """The connection is gone, and with it all that was held."""
+        self._reached = self._reached if self.sequence is None else self.sequence
         self.live = False
         self.bids = Ladder(best_last=True)
         self.asks = Ladder(best_last=False)
-        self.sequence: int | None = None
+        self.sequence = None
         self.cut: tuple[tuple[Level, ...], tuple[Level, ...]] = ((), ())
         """Removals, bids and asks, of what fell out of the depth with the last update (zero sizes, as in an update)."""
         self._tail: int | None = None  # number of the newest update of the stream, in the book or not, …
@@ -249,6 +253,7 @@ class BookSync:
                     self._tail_ts, self._skipping_ts = update.venue_ts, 0
                     if self.live:
                         self._break(*_hole(update, tail, afresh=verdict is Verdict.SKIP))
+                        self._reached = None if verdict is Verdict.SKIP else self._reached
                         self._hold(update)
                         return Outcome.BROKEN
             if self._skipping_ts:
@@ -312,8 +317,11 @@ class BookSync:
         return self._begin(snapshot, held)
 
     def _is_before(self, snapshot: BookSnapshot, sequence: int | None) -> bool:
-        """Whether the stream is known to have been further than this snapshot, with nothing held to lead from there to here."""
-        newest = self._tail if self._tail is not None else sequence
+        """Whether the stream is known to have been further than this snapshot, with nothing held to lead from there to here.
+
+        On another connection, too: a venue may answer from a cache, or late, and numbers that begin again are shown by the stream.
+        """
+        newest = next((number for number in (self._tail, sequence, self._reached) if number is not None), None)
         return newest is not None and snapshot.sequence is not None and snapshot.sequence < newest
 
     def _begin(self, snapshot: BookSnapshot, held: list[BookUpdate]) -> Outcome:

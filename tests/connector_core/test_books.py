@@ -163,6 +163,34 @@ def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
     assert sync.snapshot(snapshot("10:1", "11:1", 199)) is Outcome.SYNCED
 
 
+def test_a_snapshot_after_a_lost_connection_does_not_go_back_in_time() -> None:
+    """It was asked for before, or comes from a cache: what has been told is newer. One that is as new is taken."""
+    sync = synced()
+    sync.update(update("10:2", first=101, last=105))
+    sync.forget()
+    sync.start()
+    sync.asked()
+
+    assert sync.snapshot(snapshot("10:1", "11:1", 104)) is Outcome.NOTHING
+    assert sync.wanted == "the snapshot is older than the stream"
+    sync.asked()
+    assert sync.snapshot(snapshot("10:2", "11:1", 105)) is Outcome.SYNCED
+
+
+def test_numbers_that_have_begun_again_on_another_connection_are_shown_by_its_stream() -> None:
+    """A lower snapshot that an update of the new connection links to is the venue's book."""
+    sync = synced()
+    sync.forget()
+    sync.start()
+    sync.asked()
+    assert sync.snapshot(snapshot("10:1", "11:1", 4)) is Outcome.NOTHING
+    sync.update(update("10:5", first=5, last=5))
+    sync.asked()
+
+    assert sync.snapshot(snapshot("10:1", "11:1", 4)) is Outcome.SYNCED
+    assert sync.bids.best() == (Decimal(10), Decimal(5))
+
+
 def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
     """Then the snapshot was no beginning either."""
     sync = BookSync(BY_REST, 10)

@@ -19,7 +19,7 @@ from crosstape_simulator.text import NS
 RECENT: Final = 50
 """Trades of a pair that a new subscriber is told."""
 
-PAST: Final = 10_000
+PAST: Final = 5_000
 """Trades of a pair that are remembered, for REST; beyond them the oldest is forgotten."""
 
 _VOLATILITY: Final = 2_400_000_000  # the larger, the calmer: about half a basis point per square root of a second

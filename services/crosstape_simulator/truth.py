@@ -1,7 +1,7 @@
 """What truly happened in the synthetic market, whatever faults made of it on the way: for whoever checks a tape against it.
 
-Kept only while it is wanted (`SimulatorSpec.control_port`), and so much of each instrument: the newest `HISTORY` trades, best prices and
-moves of the book.
+Kept only while it is wanted (`SimulatorSpec.control_port`), and so much of each instrument: the newest `PAST` trades, and `HISTORY` best
+prices and moves of the book.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 from crosstape_schemas import spot
 from crosstape_simulator.book import Side
 from crosstape_simulator.errors import SimulatorError
-from crosstape_simulator.market import Change, Fill, Move, Pair
+from crosstape_simulator.market import PAST, Change, Fill, Move, Pair
 from crosstape_simulator.synthetic import Synthetic
 from crosstape_simulator.text import fixed
 
 HISTORY: Final = 10_000
-"""Trades, best prices, and moves of the book, that are remembered of each instrument of each venue."""
+"""Best prices, and moves of the book, that are remembered of each instrument of each venue."""
 
 
 class Top(NamedTuple):
@@ -47,7 +47,7 @@ class Unknown(SimulatorError):
 class _Memory:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
-        self.trades: deque[tuple[int, Fill]] = deque(pair.recent, maxlen=HISTORY)
+        self.trades: deque[tuple[int, Fill]] = deque(pair.recent, maxlen=PAST)
         self.tops: deque[Top] = deque(maxlen=HISTORY)
         self.steps: deque[Step] = deque()
         self.before = 0

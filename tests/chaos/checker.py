@@ -62,8 +62,11 @@ class Checker:
     def take(self, entries: list[Entry], trimmed: Collection[str] = ()) -> Iterator[Violation]:
         """Judge what is new. `trimmed`: streams whose beginning was gone before it could be read.
 
-        A gap must be among the entries of the trades that follow it, or of a call before.
+        A gap must be among the entries of the trades that follow it, or of a call before; trades that it tells as repaired, of the next
+        call at the latest.
         """
+        for trades in self.trades.values():
+            trades.reads_on()
         statuses: dict[str, list[Status]] = defaultdict(list)
         prices: dict[tuple[str, str, str], list[Quote | Book]] = defaultdict(list)
         for entry in entries:

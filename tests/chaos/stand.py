@@ -121,9 +121,12 @@ class Stand:
         for key, number in begun.items():
             checker.trades[key].begins_at(number)
         follower = self.follower()
-        entries = [entry for entry in await follower.more() if venue in ("", entry.event.venue)]
-        await self.market.more()  # after the tape: all that is on it has happened
-        return [*checker.take(entries, follower.trimmed), *checker.done()]
+        found: list[Violation] = []
+        for _ in range(2):  # the second time what came while streams were read one after the other
+            entries = [entry for entry in await follower.more() if venue in ("", entry.event.venue)]
+            await self.market.more()  # after the tape: all that is on it has happened
+            found += checker.take(entries, follower.trimmed)
+        return [*found, *checker.done()]
 
 
 @asynccontextmanager

@@ -39,6 +39,7 @@ class Trades:
         self._gaps: deque[Gap] = deque()  # not read yet: nothing has been received since
         self._missing: list[tuple[Gap, range]] = []  # what each gap told
         self._repairs: list[Gap] = []
+        self._fresh: list[Gap] = []
         self._came = 0  # trades that came after they had been told as missing
 
     def begins_at(self, number: int) -> None:
@@ -47,7 +48,12 @@ class Trades:
 
     def gap(self, gap: Gap) -> None:
         """One of this instrument's trades; before the trades that follow it."""
-        (self._repairs if gap.repaired else self._gaps).append(gap)
+        (self._fresh if gap.repaired else self._gaps).append(gap)
+
+    def reads_on(self) -> None:
+        """Streams are read one after the other: what was told as repaired when they were read last has come by now."""
+        self._repairs += self._fresh
+        self._fresh = []
 
     def take(self, trade: Trade) -> Iterator[Violation]:
         """The next on the tape."""
@@ -76,7 +82,7 @@ class Trades:
             self._late_ns = max(0, trade.received_ts - true.ts)
 
     def done(self) -> Iterator[Violation]:
-        """At the end of the tape: what was told as repaired is."""
+        """At the end of the tape: what was told as repaired is, if that was not told in the last piece of it."""
         for repair in self._repairs:
             where = f"{self._where}, repaired from {repair.from_ts} to {repair.to_ts}"
             around = [told for told in self._missing if told[0].from_ts <= repair.from_ts <= repair.to_ts <= told[0].to_ts]

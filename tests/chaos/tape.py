@@ -41,12 +41,18 @@ class Follower:
 
     async def more(self) -> list[Entry]:
         """What is new: each stream's entries in its order, those of `FIRST` last: what they follow from stands before them."""
-        registries = [await self._client.smembers(self._keys.registry(partition)) for partition in range(self._keys.partitions)]
-        streams = sorted(member.decode() for members in registries for member in members)
-        first = [stream for stream in streams if (self._keys.parse(stream) or ("", ""))[0] in FIRST]
-        others = [stream for stream in streams if stream not in first]
-        read = {stream: await self._stream(stream) for stream in (*first, *others)}
+        first = [stream for stream in await self._streams() if self._is_first(stream)]
+        read = {stream: await self._stream(stream) for stream in first}
+        others = [stream for stream in await self._streams() if not self._is_first(stream)]  # anew: a gap may be the first on its stream
+        read |= {stream: await self._stream(stream) for stream in others}
         return [entry for stream in (*others, *reversed(first)) for entry in read[stream]]
+
+    async def _streams(self) -> list[str]:
+        registries = [await self._client.smembers(self._keys.registry(partition)) for partition in range(self._keys.partitions)]
+        return sorted(member.decode() for members in registries for member in members)
+
+    def _is_first(self, stream: str) -> bool:
+        return (self._keys.parse(stream) or ("", ""))[0] in FIRST
 
     async def _stream(self, stream: str) -> list[Entry]:
         if stream not in self._read_to:

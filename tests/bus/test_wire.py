@@ -57,12 +57,12 @@ async def test_a_cut_connection_is_an_error_once(client: Redis, valkey: str) -> 
 
 async def test_a_silent_server_is_a_timeout(client: Redis, valkey: str) -> None:
     """After the settings' timeout; what comes later is nobody's answer."""
-    async with proxy(valkey) as network, connect(fast(network.url, timeout_s=0.1)) as through:
+    async with proxy(valkey) as network, connect(fast(network.url, timeout_s=1.0)) as through:
         assert isinstance(through, Redis)
         wire = Wire(through)
         assert await wire.call("ECHO", "one") == b"one"
         network.swallowing = True
-        with pytest.raises(RedisTimeoutError, match=r"0\.1 s"):
+        with pytest.raises(RedisTimeoutError, match="1 s"):
             await wire.call("ECHO", "two")
         network.swallowing = False
         assert await wire.call("ECHO", "three") == b"three"

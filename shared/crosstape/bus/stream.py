@@ -16,7 +16,7 @@ class Stream:
     """Events of one venue on one stream. `pending` is in order; numbers are given when a batch is made of it, so that none is left out."""
 
     __slots__ = (
-        "_made",
+        "_last",
         "conflates",
         "field",
         "instrument",
@@ -56,7 +56,7 @@ class Stream:
         """Up to this number, what the server lost was reported."""
         self.newest: dict[bytes, Event] = {}
         """The last of a state, by its field in the hash of last values: what to write again on a server that lost it."""
-        self._made = (0, 0, "")  # of trades: when the last value was
+        self._last: Event | None = None  # of trades: the last value
 
     def last_pairs(self, chunk: list[Event]) -> list[bytes]:
         """Fields of the hash of last values and, 1-based, the entry that each is to hold.
@@ -86,9 +86,9 @@ class Stream:
         at, last = len(chunk), chunk[-1]
         if isinstance(last, Trade) and last.backfilled:
             at, last = max(enumerate(chunk, 1), key=lambda pair: _made(pair[1]))
-            if _made(last) < self._made:
+            if self._last is not None and _made(last) < _made(self._last):
                 return [self.field + b":late", b"%d" % len(chunk)]
-        self._made = _made(last)
+        self._last = last
         late = [self.field + b":late", b"%d" % len(chunk)] if at < len(chunk) else []
         return [*late, self.field, b"%d" % at]
 

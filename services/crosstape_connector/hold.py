@@ -23,12 +23,12 @@ GIVEN_UP: Final = 2
 def go_on(feeds: Feeds, hold: Hold, tape: Sequence[Trade], now: int) -> Sequence[Event]:
     """What a line that takes over puts on the tape behind its newest trades, one an instrument. From then on `feeds` goes on by itself."""
     hold.seen(tape)
-    ends = {trade.instrument: trade for trade in tape}
+    newest = {trade.instrument: trade for trade in tape}
     events: list[Event] = []
     for name, end in feeds.trades.ends().items():
         released = hold.release(name, end, now)
         events += released
-        feeds.trades.miss(name, holes(ends.get(name), released), now)
+        feeds.trades.miss(name, holes(newest.get(name), released), now)
     feeds.seed(tape)
     hold.forget()
     return events

@@ -61,6 +61,9 @@ class Rig:
         self.resyncs = Resyncs(
             venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
         )
+        self.active = True
+        """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
+        self.asked = 0
         fetching = Fetching(venue, self.rest)
         self.backfill = Backfill(
             fetching,
@@ -68,7 +71,7 @@ class Rig:
             outlet=outlet,
             counters=self.counters,
             flow=self._flow,
-            active=lambda: True,
+            active=self._may_fetch,
             longest_s=settings.backfill_s,
         )
         self.fallback = Fallback(
@@ -77,7 +80,7 @@ class Rig:
             outlet=outlet,
             counters=self.counters,
             sessions=lambda: self.supervisor.sessions,
-            active=lambda: True,
+            active=self._may_fetch,
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )
@@ -101,6 +104,10 @@ class Rig:
     def session(self, connection: Connection | None = None) -> Session:
         """A session of the first connection."""
         return Session(self.desk, connection or self.connections[0], 1)
+
+    def _may_fetch(self) -> bool:
+        self.asked += 1
+        return self.active
 
     async def _flow(self) -> None:
         await asyncio.sleep(0)

@@ -67,6 +67,22 @@ async def test_what_an_outage_cost_is_fetched_and_the_gap_repaired() -> None:
         assert [call for call in server.calls if "/trades" in call] == [f"/trades?symbol=AAAUSD&from={number}" for number in (4, 9, 14)]
 
 
+async def test_a_line_that_stands_by_fetches_nothing_until_it_publishes() -> None:
+    """Another has what it missed, or fetches it: two that do would spend the venue's budget twice."""
+    async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
+        server.past["AAAUSD"] = list(range(1, 10))
+        rig.active = False
+        await outage(server, rig, last=3, first=7)
+        await wait_until(lambda: rig.of(Gap), what="the gap")
+        asked = rig.asked
+        await wait_until(lambda: rig.asked >= asked + 5, what="it has asked, and waited for longer than a hole is left alone")
+        assert not [call for call in server.calls if "/trades" in call]
+
+        rig.active = True
+        await wait_until(lambda: len(rig.of(Gap)) == 2, what="the gap, repaired")
+        assert ids(rig.tape)[-3:] == [(4, True), (5, True), (6, True)]
+
+
 async def test_a_skipped_trade_is_fetched_too() -> None:
     """The venue's numbering tells which: a gap of cause `sequence` is repaired as one of a lost connection is."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():

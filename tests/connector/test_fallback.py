@@ -80,6 +80,22 @@ async def test_trades_and_quotes_are_polled_until_the_stream_is_there_again() ->
         assert rig.counters.polls["trade"] + rig.counters.polls["quote"] == sum(rig.counters.rest_calls.values())
 
 
+async def test_a_line_that_stands_by_polls_nothing_until_it_publishes() -> None:
+    """However long its connection is away."""
+    async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
+        await live(server, rig)
+        server.past["AAAUSD"], server.quotes["AAAUSD"] = [1, 2, 3], ("11.4", "11.6")
+        rig.active, server.closed = False, True
+        server.peer.cut()
+        asked = rig.asked
+        await wait_until(lambda: rig.asked >= asked + 40, what="it has been away for long, and asked")
+        assert rig.fallback.polled() == {"trade": 0, "quote": 0}
+        assert not rig.counters.polls
+
+        rig.active = True
+        await wait_until(lambda: rig.fallback.polled() == {"trade": 1, "quote": 1}, what="polled")
+
+
 async def test_what_the_stream_missed_after_the_last_answer_is_a_gap_and_fetched() -> None:
     """Polling has proven all up to there, so that only what came after it is told."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():

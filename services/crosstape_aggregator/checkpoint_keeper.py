@@ -18,7 +18,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from crosstape.bus import Mark
 from crosstape.bus.connection import UNAVAILABLE
-from crosstape.bus.health import raise_if_cancelled
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.checkpoint import BadCheckpoint, Part, Saved, Writer, pack, read, unpack
 from crosstape_aggregator.checkpoint_store import CheckpointStore, Stored
@@ -107,7 +106,6 @@ class Checkpoints:
             while True:
                 await asyncio.sleep(self._every_s)
                 await self.save()
-                raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
         finally:
             self._measure(0)
 

@@ -20,7 +20,6 @@ import structlog
 
 from crosstape.bus import Client
 from crosstape.bus.connection import UNAVAILABLE
-from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table, Want
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings
@@ -103,7 +102,6 @@ class Keeper:
         while True:
             sent_at = time.monotonic()
             table = await self._ask()
-            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             if table is None:
                 return self._every_s / CALLS
             self._apply(self.leases.answered(table, sent_at), tasks)

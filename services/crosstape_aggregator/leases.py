@@ -126,8 +126,8 @@ class Leases:
         self._back &= mine  # what became one of these meanwhile was not released by this call
         take, give = moves(table, self.me)
         self.taking = frozenset(take) if sent_at >= self._patient_until else frozenset()
-        if give is not None and (self._leaving or give not in self.held):
-            give = None
+        if give is not None and (self._leaving or give not in self.held or give in begin):
+            give = None  # what begins only now is to have run before it is stopped
         if give is not None:
             self._leaving.add(give)
         return Changes(tuple(sorted(begin)), give, tuple(sorted(lost)))

@@ -13,7 +13,6 @@ import structlog
 from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.claim import claim
 from crosstape.bus.connection import UNAVAILABLE
-from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.memory import watch as watch_memory
 from crosstape.bus.prometheus import PrometheusPublisherMetrics, server_memory
 from crosstape.bus.usable import usable
@@ -154,7 +153,6 @@ class ShareService:
                 if not told:
                     log.warning("aggregator.waits_for_bus", share=self._share.number, reason=str(exc) or type(exc).__name__)
                 told = True
-            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             await asyncio.sleep(REFRESH_S)
 
     async def _write(self, publisher: Publisher) -> None:

@@ -23,7 +23,6 @@ import structlog
 
 from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
 from crosstape.bus.connection import UNAVAILABLE, ask
-from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.prometheus import PrometheusReaderMetrics
 from crosstape.settings import Settings
 from crosstape_aggregator.alarm import Alarm
@@ -144,7 +143,6 @@ class Aggregator:
             if not self._waiting:
                 log.warning("aggregator.waits_for_bus", reason=reason)
             self._waiting = True
-            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             await asyncio.sleep(REFRESH_S)
         await self._discover()
         deadline = time.monotonic() + WARM_UP_S
@@ -177,7 +175,6 @@ class Aggregator:
         while True:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
-            raise_if_cancelled()  # as above
             if self._past.learn(now := time.time_ns()):
                 self._look_again(now)
             if time.monotonic() - exported_at >= EXPORT_S:

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from crosstape.bus import Client, connect
+from crosstape.bus.connection import ask
 from crosstape.embedded import embedded
 from crosstape.errors import CrosstapeError, SettingsError
 from crosstape.lifecycle import Exit, main
@@ -153,7 +154,7 @@ async def _exists(path: Path) -> None:
 
 async def _last(client: Client, keys: Keys, quotes: Quotes) -> list[bytes]:
     """The newest consolidated quote of each instrument, byte for byte as it was published; by name."""
-    found = [await client.hget(keys.last("cbbo", name), CONSOLIDATED) for name in sorted(quotes.latest)]
+    found = [await ask(client, "HGET", keys.last("cbbo", name), CONSOLIDATED) for name in sorted(quotes.latest)]
     return [event for event in found if isinstance(event, bytes)]
 
 

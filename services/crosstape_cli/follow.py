@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from crosstape.bus import Client, Reader, Start
-from crosstape.bus.connection import UNAVAILABLE
-from crosstape.bus.health import raise_if_cancelled
+from crosstape.bus.connection import UNAVAILABLE, ask
 from crosstape.errors import BusError
 from crosstape_schemas import Cbbo, Keys
 
@@ -49,7 +48,6 @@ class Quotes:
                 names = await streams(self._client, self._keys, "cbbo")
             except UNAVAILABLE:
                 names = []  # the reader waits for the server; so do we
-            raise_if_cancelled()  # on Python 3.11 a cancellation during the call may have been swallowed
             reader.add(names, Start.LAST_THEN_NOW)
             await asyncio.sleep(DISCOVER_S)
 
@@ -58,7 +56,7 @@ async def streams(client: Client, keys: Keys, kind: str) -> list[str]:
     """Names of the streams of that kind that exist. Raises one of `UNAVAILABLE`."""
     found: list[str] = []
     for partition in range(keys.partitions):
-        members: Iterable[Any] = await client.smembers(keys.registry(partition))
+        members: Iterable[Any] = await ask(client, "SMEMBERS", keys.registry(partition))
         names = [member.decode() for member in members]
         found += [name for name in names if (parsed := keys.parse(name)) is not None and parsed[0] == kind]
     return found
@@ -67,6 +65,6 @@ async def streams(client: Client, keys: Keys, kind: str) -> list[str]:
 async def reachable(client: Client) -> None:
     """Return if the server answers. Raises `BusError` if not: for commands that should say so rather than wait."""
     try:
-        await client.ping()
+        await ask(client, "PING")
     except UNAVAILABLE as exc:
         raise BusError(f"the server does not answer: {exc}") from exc

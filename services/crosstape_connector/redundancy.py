@@ -25,7 +25,6 @@ import structlog
 
 from crosstape.bus import Client, Publisher
 from crosstape.bus.connection import UNAVAILABLE
-from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError
@@ -188,7 +187,6 @@ class Redundant:
                     await self._resign()
                 sent_at = time.monotonic()
                 table = await self._ask()
-                raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
                 if table is None:
                     return self._every_s / CALLS
                 self._succession.answered(table, sent_at, self._word(), self._others)
@@ -290,7 +288,6 @@ class Redundant:
                 if not self._active and before == self._takeovers:
                     self.hold.seen(trades)
                     self._followed = True
-            raise_if_cancelled()
 
     # ---- how this line is
 

@@ -17,7 +17,6 @@ import structlog
 from crosstape.bus import Client, Publisher
 from crosstape.bus.claim import Claim, claim
 from crosstape.bus.connection import UNAVAILABLE
-from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.last_values import last_values
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError, Superseded
@@ -119,7 +118,6 @@ class Tenure:
         while True:
             with contextlib.suppress(*UNAVAILABLE):
                 return await claim(seat.client, seat.keys, seat.producer, seat.line)
-            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             await asyncio.sleep(RETRY_S)
 
     async def _end_of_tape(self, names: Callable[[], Sequence[str]]) -> list[Trade]:
@@ -131,7 +129,6 @@ class Tenure:
                 if asked == list(names()):
                     return trades
                 continue
-            raise_if_cancelled()
             await asyncio.sleep(RETRY_S)
 
     async def _discard(self, left: int) -> None:

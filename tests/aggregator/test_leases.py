@@ -71,6 +71,14 @@ def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
     assert not one.taking
 
 
+def test_a_share_that_only_begins_is_not_given_back_yet() -> None:
+    """Another has shown up while all was taken: one is given back with the next answer."""
+    one = Leases("a", 2, LIFE_S)
+    one.answered(table("a", ".."), 0)
+    assert one.answered(table("ab", "aa"), 1) == ((0, 1), None, ())
+    assert one.answered(table("ab", "aa"), 2) == ((), 1, ())
+
+
 def test_a_share_that_another_holds_is_lost() -> None:
     """And one whose service ended by itself was not given back."""
     one = Leases("a", 2, LIFE_S)

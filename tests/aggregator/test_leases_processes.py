@@ -196,7 +196,7 @@ async def test_a_stalled_one_that_comes_back_publishes_nothing_more(client: Redi
         await aggregators.wait_for(client, 1, 1)
         await quoted_since(client, market)
         assert stalled.returncode is None
-    assert await check(client) >= 3
+    assert await check(client) >= 2  # three, if the share that was taken from it is the one that comes back to it
 
 
 async def test_a_rolling_restart_leaves_no_long_pause(client: Redis, valkey: str, tmp_path: Path) -> None:

@@ -121,6 +121,32 @@ async def test_two_divide_the_shares_and_one_serves_all_when_it_is_alone(client:
     assert (metric("leases"), metric("leases_lost_total"), metric("instruments")) == (0, lost, 0)
 
 
+async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the answer that all is free and the call that takes it: what only begins is not given back unserved."""
+    settings = settings_for(valkey, shares=4, lease_s=1.0)
+    exchange = LeaseTable.exchange
+    async with connect(settings.bus) as bus:
+        first, second = Process(settings, bus), Process(settings, bus)
+        early = LeaseTable(bus, KEYS, second.keeper.instance, "aggregator", [Share(number, 4).producer for number in range(4)])
+
+        async def beaten_to_it(self: LeaseTable, wants: Sequence[Want], life_s: float) -> Table:
+            if Want.HAVE in wants:
+                monkeypatch.undo()
+                await early.exchange([Want.LOOK] * 4, LONG_S)
+            return await exchange(self, wants, life_s)
+
+        monkeypatch.setattr(LeaseTable, "exchange", beaten_to_it)
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(first.keeper.run())]
+            await wait_until(lambda: LeaseTable.exchange is exchange, what="the first to take all")
+            running.append(group.create_task(second.keeper.run()))
+            await wait_for(first, shares_held=2)
+            await wait_for(second, shares_held=2)
+            for task in running:
+                task.cancel()
+        await early.close()
+
+
 async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: Redis, valkey: str) -> None:
     """Its server is silent for longer than its lease: another takes over; what the first has in its hands when it is back is refused."""
     lost = metric("leases_lost_total")

@@ -13,7 +13,7 @@ from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from crosstape.bus import Publisher, Reader, Start, connect
-from crosstape.bus.connection import UNAVAILABLE, closed_meanwhile
+from crosstape.bus.connection import UNAVAILABLE, ask, put_right
 from crosstape.embedded import EmbeddedServer
 from crosstape.errors import BusError, SettingsError
 from crosstape.settings import BusSettings
@@ -160,7 +160,7 @@ def test_a_write_to_a_connection_that_was_closed_meanwhile_is_a_lost_connection(
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.transport.abort()
         await wait_until(lambda: "closed=True" in repr(writer.transport), what="the transport is closed")
-        with closed_meanwhile():
+        with put_right():
             writer.transport.writelines([b"PING\r\n"])
 
     async def main() -> None:
@@ -172,7 +172,26 @@ def test_a_write_to_a_connection_that_was_closed_meanwhile_is_a_lost_connection(
         runner.run(main())
 
 
-def test_another_fault_of_ours_is_not_taken_for_it() -> None:
+async def test_another_fault_of_ours_is_not_taken_for_it() -> None:
     """A `RuntimeError` that says something else goes on as it is."""
-    with pytest.raises(RuntimeError, match="mine"), closed_meanwhile():
+    with pytest.raises(RuntimeError, match="mine"), put_right():
         raise RuntimeError("mine")
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_cancellation_always_ends_whoever_asks_again_and_again(valkey: str, turns: int) -> None:
+    """At whatever turn of the loop it comes: on Python 3.11, one of them is swallowed by what redis-py sends with."""
+
+    async def again_and_again(client: Redis | RedisCluster) -> None:
+        while True:
+            assert await ask(client, "PING")
+
+    async with connect(fast(valkey)) as client:
+        await ask(client, "PING")
+        asking = asyncio.create_task(again_and_again(client))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=1)
+        assert asking.cancelled()
+        asking.cancel()

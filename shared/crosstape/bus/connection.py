@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import ssl
@@ -60,21 +61,30 @@ async def drop_idle_connections(client: Client) -> None:
 
 
 @contextlib.contextmanager
-def closed_meanwhile() -> Iterator[None]:
-    """A connection that the server closes while redis-py writes to it is lost like any other, though uvloop calls that a `RuntimeError`."""
+def put_right() -> Iterator[None]:
+    """Around every call of redis-py: a lost connection and a cancellation are told as such.
+
+    A connection that the server closes while it is written to is a `RuntimeError` of uvloop's. And on Python 3.11 the `wait_for` that it is
+    written to with swallows a cancellation that comes just as it is done: whoever calls again and again would never end.
+    """
+    task = asyncio.current_task()
+    already = task.cancelling() if task is not None else 0  # a service drains while it is being cancelled
     try:
         yield
     except RuntimeError as exc:
         if "handler is closed" not in str(exc):
             raise
         raise ConnectionError("the connection was closed meanwhile") from exc
+    finally:
+        if task is not None and task.cancelling() > already:
+            raise asyncio.CancelledError
 
 
 async def ask(client: Client, *args: Any, **options: Any) -> Any:
     """What the server answers to a command, or one of `UNAVAILABLE`."""
     execute: Any = client.execute_command
     try:
-        with closed_meanwhile():
+        with put_right():
             return await execute(*args, **options)
     except AttributeError as exc:
         # redis-py 8.1: a cluster client that finds the cluster down closes the connections that others are using
@@ -86,7 +96,8 @@ async def ask(client: Client, *args: Any, **options: Any) -> Any:
 async def ask_raw(client: Client, command: str, *args: Any, key: bytes) -> Any:
     """`ask`, and the answer as it came: redis-py's own forms of streams cost more than all the rest of reading them."""
     if isinstance(client, RedisCluster):
-        await client.initialize()
+        with put_right():
+            await client.initialize()
         return await ask(client, command, *args, target_nodes=client.get_node_from_key(key.decode()))
     return await ask(client, command.encode(), *args)  # its table of forms is by str
 

@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from crosstape.bus.connection import UNAVAILABLE, Client, ask, ask_raw, socket_timeout_s
 from crosstape.bus.continuity import Continuity, Missed
 from crosstape.bus.entry import Batch, Entry, Foreign, Mark, Position, Start
-from crosstape.bus.health import Health, raise_if_cancelled
+from crosstape.bus.health import Health
 from crosstape.bus.metrics import ReaderMetrics
 from crosstape.bus.script import LOOK
 from crosstape.bus.wire import wire
@@ -120,7 +120,6 @@ class Follower:
     async def fetch(self) -> Batch:
         """Wait for the next events, as long as it takes; they are in the order of each stream."""
         while True:
-            raise_if_cancelled()
             if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
                 return await self._begin(fresh[:LOOK_STREAMS])
             self._recheck()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -20,17 +19,6 @@ TEXTS: Final = 20
 """So many different reasons are logged in one outage."""
 
 log = structlog.get_logger()
-
-
-def raise_if_cancelled(already: int = 0) -> None:
-    """Raise `CancelledError` if the task was asked to end more than `already` times.
-
-    Python 3.11's `wait_for`, which redis-py sends with, swallows a cancellation that comes just as it is done; a loop that runs for ever
-    around it would not end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling() > already:
-        raise asyncio.CancelledError
 
 
 class Health:
@@ -56,8 +44,6 @@ class Health:
 
         `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it.
         """
-        task = asyncio.current_task()
-        already = task.cancelling() if task is not None else 0  # a service drains while it is being cancelled
         try:
             answer = await call()
         except UNAVAILABLE as exc:
@@ -69,7 +55,6 @@ class Health:
             return answer
         try:
             async for attempt in AsyncRetrying(wait=self._wait, retry=retry_if_exception_type(UNAVAILABLE)):
-                raise_if_cancelled(already)
                 with attempt:
                     try:
                         answer = await call()

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from crosstape.bus.batch import BATCH_BYTES, Batch
 from crosstape.bus.delivery import Delivery
-from crosstape.bus.health import raise_if_cancelled
 from crosstape.bus.producer import Producer
 from crosstape.bus.spooled import Spooled
 from crosstape.bus.stream import Queue
@@ -56,7 +55,6 @@ class Lane:
                 self.queue.wake.clear()
                 await self.queue.wake.wait()  # as long as it takes: nothing is to be done before
             await self.write_next()
-            raise_if_cancelled()
 
     @property
     def waiting(self) -> bool:

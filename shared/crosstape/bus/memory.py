@@ -10,8 +10,7 @@ import structlog
 from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
-from crosstape.bus.connection import UNAVAILABLE, Client, ask
-from crosstape.bus.health import raise_if_cancelled
+from crosstape.bus.connection import UNAVAILABLE, Client, ask, put_right
 
 EVERY_S: Final = 5.0
 
@@ -29,7 +28,8 @@ class Memory(NamedTuple):
 async def read(client: Client) -> Memory | None:
     """What the server says; None when its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` when it refuses."""
     if isinstance(client, RedisCluster):
-        await client.initialize()
+        with put_right():
+            await client.initialize()
         primaries = client.get_primaries()
         return together(await asyncio.gather(*(ask(client, "INFO", "memory", target_nodes=node) for node in primaries)))
     return together([await ask(client, "INFO", "memory")])
@@ -60,7 +60,6 @@ async def watch(client: Client, tell: Callable[[Memory | None], None], *, every_
             except UNAVAILABLE:
                 pass  # whoever publishes says so
             tell(memory)
-            raise_if_cancelled()  # on Python 3.11 a cancellation during a call may have been swallowed
             await asyncio.sleep(every_s)
     finally:
         tell(None)

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from crosstape.bus.connection import Client, ask, ask_raw, closed_meanwhile, socket_timeout_s
+from crosstape.bus.connection import Client, ask, ask_raw, put_right, socket_timeout_s
 
 ERRORS: Final[dict[str, type[ResponseError]]] = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}
 """By the first word of the server's answer; all others are plain."""
@@ -97,7 +97,7 @@ class Wire:
     async def _open(self) -> _Link:
         await self.close()
         pool: Any = self._client.connection_pool
-        with closed_meanwhile():
+        with put_right():
             self._link = _Link(await pool.get_connection())
         return self._link
 

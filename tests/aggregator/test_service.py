@@ -16,7 +16,6 @@ from crosstape.bus import Publisher, connect
 from crosstape.errors import SettingsError
 from crosstape_aggregator import past, service
 from crosstape_aggregator.board import Board
-from crosstape_aggregator.discovery import Discovery, Found
 from crosstape_aggregator.process import run
 from crosstape_aggregator.service import Aggregator
 from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Market, decode, encode
@@ -174,32 +173,6 @@ async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, 
 
         await wait_until(complete, what="complete windows")
     assert {found.vwap["5m"].trades for found in await published(client) if found.vwap["5m"].complete} == {500}
-
-
-async def test_a_cancellation_that_a_call_swallows_ends_it_all_the_same(
-    client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As one may on Python 3.11, just when the answer comes."""
-    asked = asyncio.Event()
-
-    async def refresh(_: Discovery) -> list[Found]:
-        assert not asked.is_set(), "it went on"
-        asked.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(60)
-        return []
-
-    async def started() -> bool:
-        return await newest(client) is not None
-
-    async with venue(valkey, "binance") as binance, aggregator(valkey) as task:
-        await binance.quote("100", "101")
-        await wait_until(started, what="a quote")
-        monkeypatch.setattr(Discovery, "refresh", refresh)
-        await asyncio.wait_for(asked.wait(), 10)
-        task.cancel()
-        await asyncio.wait({task}, timeout=10)
-        assert task.cancelled()
 
 
 async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, valkey: str) -> None:

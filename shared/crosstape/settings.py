@@ -187,7 +187,7 @@ class AggregatorSettings(Section, frozen=True):
     instruments: tuple[str, ...] = ()
     """Empty: every instrument that appears on the bus."""
     min_interval_s: NotNegative = 0.01
-    """At most one `cbbo` per interval and instrument; 0: one per change."""
+    """At most one `cbbo` per interval and instrument; 0: one per change, which makes those at the end of a burst late."""
     stale_s: Positive = 3.0
     """A quote older than this counts only while its venue gives a sign of life."""
     outlier_bps: PositiveDecimal = Decimal(100)

@@ -27,7 +27,7 @@ MIB: Final = 1024
 
 BOUNDED: Final = {
     f"CROSSTAPE_BUS__MAX_LEN__{kind}": length
-    for kind, length in (("TRADE", "5000"), ("QUOTE", "5000"), ("BOOK", "2000"), ("STATUS", "2000"), ("GAP", "2000"), ("CBBO", "5000"))
+    for kind, length in (("TRADE", "10000"), ("QUOTE", "5000"), ("BOOK", "2000"), ("STATUS", "2000"), ("GAP", "2000"), ("CBBO", "5000"))
 }
 """Streams as short as the checker allows, that reads them every second: or the server's memory is full only after hours."""
 
@@ -90,7 +90,7 @@ async def services(directory: Path, *, rate: float, seed: int) -> AsyncIterator[
             "CROSSTAPE_BUS__URL": server.url,
             "CROSSTAPE_RUN__DIR": str(directory),
             "CROSSTAPE_TELEMETRY__LOG_LEVEL": "warning",
-            "CROSSTAPE_AGGREGATOR__MIN_INTERVAL_S": "0",
+            "CROSSTAPE_AGGREGATOR__MIN_INTERVAL_S": "0.001",
         }
 
         async def start(name: str, *arguments: str, port: int = 0) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import aiohttp
+import msgspec
 
 from crosstape_schemas import Level, Side
 
@@ -49,10 +50,12 @@ class TrueBook:
         self._sign = sign
         self._keys: list[Decimal] = []
         self._levels: dict[Decimal, Level] = {}
+        self._best: tuple[Level, ...] | None = None  # as last asked for, while it is right
 
     def apply(self, levels: Iterable[Iterable[str]]) -> None:
         """Set sizes; zero removes."""
         for text, size in levels:
+            self._best = None
             price, lots = Decimal(text), Decimal(size)
             key = price * self._sign
             if not lots:
@@ -65,7 +68,9 @@ class TrueBook:
 
     def best(self) -> tuple[Level, ...]:
         """The best levels, best first."""
-        return tuple(map(self._levels.__getitem__, self._keys[:DEPTH]))
+        if self._best is None:
+            self._best = tuple(map(self._levels.__getitem__, self._keys[:DEPTH]))
+        return self._best
 
 
 class TrueInstrument:
@@ -150,5 +155,5 @@ class TrueMarket:
 
     async def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         async with self._http.get(path, params=query, raise_for_status=True) as answer:
-            found: dict[str, Any] = await answer.json()
+            found: dict[str, Any] = msgspec.json.decode(await answer.read())
             return found

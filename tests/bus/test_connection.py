@@ -194,4 +194,3 @@ async def test_a_cancellation_always_ends_whoever_asks_again_and_again(valkey: s
         asking.cancel()
         await asyncio.wait({asking}, timeout=1)
         assert asking.cancelled()
-        asking.cancel()

@@ -33,9 +33,9 @@ from crosstape_schemas import Cbbo, decode
 FEW, MANY = 10_000, 40_000
 LIMIT_S = 600.0
 POLL_S = 0.1
-FRAMES = 20
-"""Instruments of the connector."""
-READ = re.compile(rb"I +refs: +([\d,]+)")
+SYMBOLS = 20
+"""Of the connector."""
+REFS = re.compile(rb"I +refs: +([\d,]+)")
 SETTINGS = """\
 [bus]
 url = "{bus}"
@@ -80,7 +80,7 @@ class Counted:
         """End it in order; how many instructions it took."""
         self.process.terminate()
         self.process.wait(LIMIT_S)
-        found = READ.search(self._log.read_bytes())
+        found = REFS.search(self._log.read_bytes())
         assert found is not None
         return int(found[1].replace(b",", b""))
 
@@ -101,11 +101,11 @@ def counted(python: str, service: tuple[str, ...], bus: str, names: list[str], p
 
 def connector(python: str, count: int) -> int:
     """Of one that has put so many trades on the tape."""
-    names = list(harness.instruments(FRAMES))
+    names = list(harness.instruments(SYMBOLS))
     with (
         harness.server() as bus,
         redis.Redis.from_url(bus) as client,
-        harness.source("--symbols", str(FRAMES), "--count", str(count)) as port,
+        harness.source("--symbols", str(SYMBOLS), "--count", str(count)) as port,
         counted(python, ("connector", "--venue", "binance"), bus, names, port) as one,
     ):
         one.wait_for(lambda: sum(client.xlen(f"tape:trade:{name}") for name in names) >= count, "all trades on the tape")

@@ -29,7 +29,7 @@ BOUNDED: Final = {
     f"CROSSTAPE_BUS__MAX_LEN__{kind}": length
     for kind, length in (("TRADE", "10000"), ("QUOTE", "5000"), ("BOOK", "2000"), ("STATUS", "2000"), ("GAP", "2000"), ("CBBO", "5000"))
 }
-"""Streams as short as the checker allows, that reads them every second: or the server's memory is full only after hours."""
+"""Streams as short as the checker allows, that may be late by some seconds: or the server's memory is full only after hours."""
 
 _FRAMES: Final = re.compile(r"^crosstape_connector_frames_total\{.*\} (\S+)$", re.MULTILINE)
 

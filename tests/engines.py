@@ -1,6 +1,7 @@
 """The server that tests run against, by `--engine`: embedded, or a Redis or Valkey in a container.
 
-A container gets its whole command, so that the image's own entrypoint does not matter. Its port is chosen before it is made, so that it is
+A container gets its whole command, so that the image's own entrypoint does not matter; each start mends the data first, as those of
+`compose.yaml` do. Its port is chosen before it is made, so that it is
 the same one when the server is killed and started again; it is published on loopback only.
 """
 
@@ -12,12 +13,13 @@ import shlex
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from crosstape.embedded import EmbeddedServer, free_port
+from crosstape.embedded import MENDER, EmbeddedServer, free_port
 
 START_S: Final = 60.0
 POLL_S: Final = 0.02
@@ -33,6 +35,10 @@ class Image(NamedTuple):
 
 IMAGES: Final = {"redis": Image("redis:8", "redis-server"), "valkey": Image("valkey/valkey:8", "valkey-server")}
 ENGINES: Final = ("embedded", *IMAGES)
+AOF: Final = "appendonlydir/appendonly.aof.1.incr.aof"
+"""Where one that has not yet rewritten its data appends to."""
+_MENDER: Final = "/mend-aof.sh"
+"""Where it is in a container."""
 
 
 class Server(Protocol):
@@ -50,6 +56,9 @@ class Server(Protocol):
 
     async def stop(self) -> None:
         """End it for good, and leave nothing behind."""
+
+    async def append(self, data: bytes) -> None:
+        """Add this to its append-only file, as it would itself: until it starts again, it does not know."""
 
 
 class StartServer(Protocol):
@@ -84,6 +93,11 @@ class Embedded:
         """See `Server`."""
         await self._server.stop()
 
+    async def append(self, data: bytes) -> None:
+        """See `Server`."""
+        with (self._server.run_dir / AOF).open("ab") as file:
+            file.write(data)
+
 
 class Container:
     """One of `IMAGES`. `files` are put into it by their paths; with `tls`, it answers on a TLS port only, to a client of this context.
@@ -117,12 +131,13 @@ class Container:
             **options,
         }
         words = [word for name, value in config.items() for word in (f"--{name}", *shlex.split(value))]
-        self._container = DockerContainer(image.name).with_command([image.program, *words])
+        mended = ["/bin/sh", "-c", f'/bin/sh {_MENDER} . && exec "$@"', "mended", image.program, *words]
+        self._container = DockerContainer(image.name).with_command(mended)
         if host:
             self._container.with_kwargs(network_mode="host")
         else:  # with_bind_ports would publish it on all addresses
             self._container.ports[str(self.port)] = ("127.0.0.1", self.port)  # type: ignore[assignment]
-        for path, content in files.items():
+        for path, content in {_MENDER: MENDER.read_bytes(), **files}.items():
             self._container.with_copy_into_container(content, path)
         self._made = False
 
@@ -149,6 +164,10 @@ class Container:
     async def stop(self) -> None:
         """See `Server`: the container and its volume are removed."""
         await asyncio.to_thread(self._container.stop)
+
+    async def append(self, data: bytes) -> None:
+        """See `Server`."""
+        await asyncio.to_thread(self.run, ["sh", "-c", f"printf %s {b64encode(data).decode()} | base64 -d >> {AOF}"])
 
     def run(self, command: list[str]) -> str:
         """What a command inside says; fails if it does."""

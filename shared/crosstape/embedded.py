@@ -26,8 +26,14 @@ SOCKET_PATH_BYTES: Final = 107
 
 POLL_S: Final = 0.02
 
-# Starts the server, then waits for it; meanwhile a reader of our standard input stops it when that ends, which it does when we do.
+MENDER: Final = Path(__file__).with_name("mend-aof.sh")
+"""What is to be done to the data of a server that was killed, before it starts again."""
+
+# Mends the data, starts the server, then waits for it; meanwhile a reader of our standard input stops it when that ends, which it does when
+# we do.
 _KEEPER: Final = """
+/bin/sh "$1" . </dev/null
+shift
 exec 3<&0
 "$@" </dev/null 3<&- &
 server=$!
@@ -167,7 +173,7 @@ class EmbeddedServer:
         assert self._lock is not None
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                ["/bin/sh", "-c", _KEEPER, "crosstape-keeper", _binary(), str(path)],
+                ["/bin/sh", "-c", _KEEPER, "crosstape-keeper", str(MENDER), _binary(), str(path)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from crosstape.bus import Mark
-from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.call import UNAVAILABLE
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.checkpoint import BadCheckpoint, Part, Saved, Writer, pack, read, unpack
 from crosstape_aggregator.checkpoint_store import CheckpointStore, Stored
@@ -63,7 +63,7 @@ class Checkpoints:
         self._told = False
 
     async def load(self) -> None:
-        """Have what is there at hand. Raises one of `connection.UNAVAILABLE` when asking again may help: it may not for ever."""
+        """Have what is there at hand. Raises one of `call.UNAVAILABLE` when asking again may help: it may not for ever."""
         try:
             found = await self._load()
             if found is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client
-from crosstape.bus.connection import ask
+from crosstape.bus.call import ask
 from crosstape_schemas import Keys
 
 KEPT_S: Final = 2 * 86_400
@@ -43,7 +43,7 @@ class CheckpointStore:
         self._epoch = epoch
 
     async def load(self) -> Stored | None:
-        """What is there. Raises one of `connection.UNAVAILABLE`."""
+        """What is there. Raises one of `call.UNAVAILABLE`."""
         at, state = await ask(self._client, "HMGET", self._key, "at", "state")
         if state is None:
             return None
@@ -52,6 +52,6 @@ class CheckpointStore:
     async def save(self, at: int, state: bytes) -> bool:
         """Put it there, in place of the one before; False, and nothing is done, if another has claimed the share since we did.
 
-        Raises one of `connection.UNAVAILABLE`.
+        Raises one of `call.UNAVAILABLE`.
         """
         return not await ask(self._client, "EVAL", SAVE, 2, self._key, self._cursor, self._epoch, at, state, KEPT_S)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client
-from crosstape.bus.connection import ask
+from crosstape.bus.call import ask
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_schemas import Keys
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client, Mark, Position, Start
-from crosstape.bus.connection import ask, ask_raw
+from crosstape.bus.call import ask, ask_raw
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.vwap import AHEAD_S
 

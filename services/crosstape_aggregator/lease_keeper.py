@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import structlog
 
 from crosstape.bus import Client
-from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table, Want
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings

@@ -60,7 +60,7 @@ class Past:
         self._handed: dict[str, str] = {}  # of the streams of the present: up to which id they were past
 
     async def begin(self, found: Iterable[Found]) -> None:
-        """Read these, too, from where their events matter. Raises one of `connection.UNAVAILABLE`; the next call will see to them then."""
+        """Read these, too, from where their events matter. Raises one of `call.UNAVAILABLE`; the next call will see to them then."""
         self._unplanned += sorted((one for one in found if one.kind in KINDS), key=lambda one: one.kind != "trade")
         if not self._unplanned:
             return

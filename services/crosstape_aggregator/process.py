@@ -11,8 +11,8 @@ from typing import Any, Final
 import structlog
 
 from crosstape.bus import Client, Publisher, connect
+from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.claim import claim
-from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.memory import watch as watch_memory
 from crosstape.bus.prometheus import PrometheusPublisherMetrics, server_memory
 from crosstape.bus.usable import usable

@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
-from crosstape.bus.connection import UNAVAILABLE, ask
+from crosstape.bus.call import UNAVAILABLE, ask
 from crosstape.bus.prometheus import PrometheusReaderMetrics
 from crosstape.settings import Settings
 from crosstape_aggregator.alarm import Alarm

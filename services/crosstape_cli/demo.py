@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from crosstape.bus import Client, connect
-from crosstape.bus.connection import ask
+from crosstape.bus.call import ask
 from crosstape.embedded import embedded
 from crosstape.errors import CrosstapeError, SettingsError
 from crosstape.lifecycle import Exit, main

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from crosstape.bus import Client, Reader, Start
-from crosstape.bus.connection import UNAVAILABLE, ask
+from crosstape.bus.call import UNAVAILABLE, ask
 from crosstape.errors import BusError
 from crosstape_schemas import Cbbo, Keys
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape.bus.connection import Client, ask
+from crosstape.bus.call import Client, ask
 from crosstape_connector.succession import Word
 from crosstape_schemas import Keys
 
@@ -28,15 +28,15 @@ class LineWords:
         self._life_ms = round(LIVES * life_s * 1000)
 
     async def say(self, word: Word) -> None:
-        """Write ours. Raises one of `connection.UNAVAILABLE`."""
+        """Write ours. Raises one of `call.UNAVAILABLE`."""
         await ask(self._client, "SET", self._key(word.line), _encode(word), "PX", self._life_ms)
 
     async def take_back(self, line: str) -> None:
-        """Ours is not there any more. Raises one of `connection.UNAVAILABLE`."""
+        """Ours is not there any more. Raises one of `call.UNAVAILABLE`."""
         await ask(self._client, "DEL", self._key(line))
 
     async def heard(self, lines: Iterable[str]) -> list[Word]:
-        """Those of these lines that have said something we understand. Raises one of `connection.UNAVAILABLE`."""
+        """Those of these lines that have said something we understand. Raises one of `call.UNAVAILABLE`."""
         found = []
         for line in lines:
             text = await ask(self._client, "GET", self._key(line))

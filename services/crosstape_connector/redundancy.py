@@ -24,7 +24,7 @@ from typing import Any, Final
 import structlog
 
 from crosstape.bus import Client, Publisher
-from crosstape.bus.connection import UNAVAILABLE
+from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError

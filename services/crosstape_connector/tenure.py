@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 import structlog
 
 from crosstape.bus import Client, Publisher
+from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.claim import Claim, claim
-from crosstape.bus.connection import UNAVAILABLE
 from crosstape.bus.last_values import last_values
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError, Superseded

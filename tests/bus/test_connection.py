@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 import trustme
-import uvloop
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from crosstape.bus import Publisher, Reader, Start, connect
-from crosstape.bus.connection import UNAVAILABLE, ask, put_right
 from crosstape.embedded import EmbeddedServer
 from crosstape.errors import BusError, SettingsError
 from crosstape.settings import BusSettings
 from crosstape_schemas import Keys
 from tests.bus.tape import command, fast, publishing, read_until, trade
-from tests.waiting import wait_until
 
 
 async def test_a_plain_url_with_the_settings_credentials() -> None:
@@ -151,46 +147,3 @@ async def test_without_a_server_a_client_is_made_all_the_same(tmp_path: Path) ->
     async with connect(settings) as client:
         with pytest.raises(BusError):
             await Publisher(client, Keys(), settings, producer="x").last("quote", ["BTC-USDT"], "binance")
-
-
-def test_a_write_to_a_connection_that_was_closed_meanwhile_is_a_lost_connection() -> None:
-    """On uvloop, which the services run on: a server that hangs up during the greeting must not end them."""
-
-    async def write_to_closed(server: asyncio.Server) -> None:
-        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.transport.abort()
-        await wait_until(lambda: "closed=True" in repr(writer.transport), what="the transport is closed")
-        with put_right():
-            writer.transport.writelines([b"PING\r\n"])
-
-    async def main() -> None:
-        async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
-            with pytest.raises(UNAVAILABLE, match="closed meanwhile"):
-                await write_to_closed(server)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
-
-
-async def test_another_fault_of_ours_is_not_taken_for_it() -> None:
-    """A `RuntimeError` that says something else goes on as it is."""
-    with pytest.raises(RuntimeError, match="mine"), put_right():
-        raise RuntimeError("mine")
-
-
-@pytest.mark.parametrize("turns", range(12))
-async def test_a_cancellation_always_ends_whoever_asks_again_and_again(valkey: str, turns: int) -> None:
-    """At whatever turn of the loop it comes: on Python 3.11, one of them is swallowed by what redis-py sends with."""
-
-    async def again_and_again(client: Redis | RedisCluster) -> None:
-        while True:
-            assert await ask(client, "PING")
-
-    async with connect(fast(valkey)) as client:
-        await ask(client, "PING")
-        asking = asyncio.create_task(again_and_again(client))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        asking.cancel()
-        await asyncio.wait({asking}, timeout=1)
-        assert asking.cancelled()

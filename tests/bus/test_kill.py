@@ -55,7 +55,7 @@ async def test_killed_under_load_and_back_again_it_has_each_event_once(start_ser
     gaps, counts, enough = Gaps(), Counts(), asyncio.Event()
     async with (
         connect(settings) as own,
-        Reader(own, KEYS, streams=seen, start=Start.BEGINNING, on_gap=gaps, backoff_s=0.05) as reader,
+        Reader(own, KEYS, streams=list(seen), start=Start.BEGINNING, on_gap=gaps, backoff_s=0.05) as reader,
         publishing(settings, metrics=counts) as publisher,
         asyncio.TaskGroup() as group,
     ):

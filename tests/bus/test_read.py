@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -98,6 +99,13 @@ async def test_from_the_beginning_and_from_a_stored_id(client: Redis, valkey: st
     async with reading(valkey, TRADES, start=cursors[TRADES]) as reader:
         rest = await read_until(reader, 5000 - len(first))
     assert [event.seq for event in first + rest] == whole(5000)
+
+
+@pytest.mark.parametrize("position", [[], None, 5, "", "latest", "1-", Mark("5-x")])
+async def test_what_is_no_place_on_a_stream_is_refused_by_name(client: Redis, position: Any) -> None:
+    """Read from anywhere, it would begin where nobody asked for. A mapping to something else passes for an iterable of streams."""
+    with pytest.raises((TypeError, ValueError), match=TRADES):
+        Reader(client, KEYS, streams={TRADES: position})
 
 
 async def test_iterating_moves_the_cursor_one_event_at_a_time(client: Redis, valkey: str) -> None:

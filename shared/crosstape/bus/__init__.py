@@ -4,7 +4,8 @@ import sys
 
 import structlog
 
-from crosstape.bus.connection import Client, connect
+from crosstape.bus.call import Client
+from crosstape.bus.connection import connect
 from crosstape.bus.continuity import Missed
 from crosstape.bus.entry import Entry, Foreign, Mark, Position, Start
 from crosstape.bus.metrics import PublisherMetrics, ReaderMetrics

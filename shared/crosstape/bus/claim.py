@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple
 
-from crosstape.bus.connection import Client, ask
+from crosstape.bus.call import Client, ask
 from crosstape.errors import BusError
 from crosstape_schemas import Keys
 
@@ -39,7 +39,7 @@ class Claim(NamedTuple):
 async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> Claim:
     """An epoch for a `Publisher` of this name: newer than all before, and nobody else's. Predecessors are refused from here on.
 
-    (With several partitions: on the first at once, on each other one when the publisher writes.) Raises one of `connection.UNAVAILABLE`,
+    (With several partitions: on the first at once, on each other one when the publisher writes.) Raises one of `call.UNAVAILABLE`,
     and `BusError` when the cursor is none of ours.
     """
     found = [await ask(client, "HGET", keys.cursor(producer, partition), "epoch") for partition in range(keys.partitions)]

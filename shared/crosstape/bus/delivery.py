@@ -16,7 +16,7 @@ import structlog
 from redis.exceptions import NoScriptError
 
 from crosstape.bus.batch import Batch, Group
-from crosstape.bus.connection import ask, ask_raw
+from crosstape.bus.call import ask, ask_raw
 from crosstape.bus.losses import Losses
 from crosstape.bus.producer import Producer
 from crosstape.bus.ring import Ring

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
+import re
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -30,6 +31,20 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 Position: TypeAlias = Start | str | Mark
+
+_ID: Final = re.compile(r"\d+(-\d+)?")
+
+
+def check_position(stream: str, position: Position) -> None:
+    """Raise `TypeError` for what is none: a mapping of streams to something else would do for `Iterable[str]`, to a type checker too.
+
+    Raise `ValueError` for a text that is no id.
+    """
+    if not isinstance(position, Position):
+        raise TypeError(f"{stream}: where to begin is a Start, a Mark or the id of an entry, not {position!r:.50}")
+    place = position.id if isinstance(position, Mark) else position
+    if isinstance(place, str) and not _ID.fullmatch(place):
+        raise ValueError(f"{stream}: {place!r:.50} is no id of an entry: those are like 1526919030474-55")
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from redis.exceptions import ResponseError
 
-from crosstape.bus.connection import UNAVAILABLE, Client, ask, ask_raw, socket_timeout_s
+from crosstape.bus.call import UNAVAILABLE, Client, ask, ask_raw, socket_timeout_s
 from crosstape.bus.continuity import Continuity, Missed
 from crosstape.bus.entry import Batch, Entry, Foreign, Mark, Position, Start
 from crosstape.bus.health import Health

@@ -10,7 +10,7 @@ import structlog
 from redis.exceptions import ReadOnlyError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from crosstape.bus.connection import UNAVAILABLE, Client, drop_idle_connections, suspicion
+from crosstape.bus.call import UNAVAILABLE, Client, drop_idle_connections, suspicion
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.bus.connection import UNAVAILABLE, Client, ask
+from crosstape.bus.call import UNAVAILABLE, Client, ask
 from crosstape.errors import BusError
 from crosstape_schemas import Event, Keys, decode
 

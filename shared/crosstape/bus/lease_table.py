@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from redis.exceptions import NoScriptError
 
-from crosstape.bus.connection import Client
+from crosstape.bus.call import Client
 from crosstape.bus.wire import wire
 from crosstape_schemas import Keys
 
@@ -90,7 +90,7 @@ class LeaseTable:
     async def exchange(self, wants: Sequence[Want], life_s: float) -> Table:
         """Say that we live (with `life_s` 0: that we leave), and what we want of each lease.
 
-        Raises `Disagreement`, and one of `connection.UNAVAILABLE` when the server does not answer.
+        Raises `Disagreement`, and one of `call.UNAVAILABLE` when the server does not answer.
         """
         life_ms = round(life_s * 1000)
         words = (len(self._keys), *self._keys, self._me, len(self._keys) - 1, life_ms, *(want.value for want in wants))

@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
-from crosstape.bus.connection import UNAVAILABLE, Client, ask, put_right
+from crosstape.bus.call import UNAVAILABLE, Client, ask, put_right
 
 EVERY_S: Final = 5.0
 

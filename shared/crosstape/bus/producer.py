@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crosstape.bus.connection import Client
+from crosstape.bus.call import Client
 from crosstape.bus.health import Health
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.settings import BusSettings

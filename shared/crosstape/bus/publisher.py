@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from crosstape.bus.connection import Client
+from crosstape.bus.call import Client
 from crosstape.bus.delivery import Delivery
 from crosstape.bus.health import Health
 from crosstape.bus.lane import Lane

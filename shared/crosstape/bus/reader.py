@@ -10,9 +10,9 @@ from typing import Self
 
 from redis.asyncio import RedisCluster
 
-from crosstape.bus.connection import Client
+from crosstape.bus.call import Client
 from crosstape.bus.continuity import Missed
-from crosstape.bus.entry import Batch, Entry, Foreign, Position, Start
+from crosstape.bus.entry import Batch, Entry, Foreign, Position, Start, check_position
 from crosstape.bus.follower import STREAMS, Followed, Follower, Tell
 from crosstape.bus.health import Health
 from crosstape.bus.metrics import ReaderMetrics
@@ -62,8 +62,13 @@ class Reader:
         return self._home.keys()
 
     def add(self, streams: Mapping[str, Position] | Iterable[str], start: Position = Start.NOW) -> None:
-        """Read these, too, from now on; what is read already stays as it is. A read under way takes them up at once."""
+        """Read these, too, from now on; what is read already stays as it is. A read under way takes them up at once.
+
+        Raises `TypeError` or `ValueError` for what is no place on a stream.
+        """
         starts = streams if isinstance(streams, Mapping) else dict.fromkeys(streams, start)
+        for name, position in starts.items():
+            check_position(name, position)
         grown = set()
         for name, position in starts.items():
             if name not in self._home:

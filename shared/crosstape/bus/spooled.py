@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from crosstape.bus.batch import BATCH_BYTES, Batch
-from crosstape.bus.connection import ask
+from crosstape.bus.call import ask
 from crosstape.bus.losses import Losses
 from crosstape.bus.producer import Producer
 from crosstape.bus.room import Room

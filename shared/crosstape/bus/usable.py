@@ -13,7 +13,7 @@ from typing import Final
 
 from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
 
-from crosstape.bus.connection import UNAVAILABLE, Client, ask
+from crosstape.bus.call import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings, shown

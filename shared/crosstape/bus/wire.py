@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from crosstape.bus.connection import Client, ask, ask_raw, put_right, socket_timeout_s
+from crosstape.bus.call import Client, ask, ask_raw, put_right, socket_timeout_s
 
 ERRORS: Final[dict[str, type[ResponseError]]] = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}
 """By the first word of the server's answer; all others are plain."""
@@ -62,7 +62,7 @@ class Wire:
         self._link: _Link | None = None
 
     async def call(self, *words: bytes | str | int, key: bytes = b"") -> Any:
-        """What the server answers. Raises one of `connection.UNAVAILABLE`. (`key` is of use to a cluster only.)"""
+        """What the server answers. Raises one of `call.UNAVAILABLE`. (`key` is of use to a cluster only.)"""
         link = self._link
         if link is None or link.transport.is_closing():
             link = await self._open()
@@ -113,7 +113,7 @@ class ClusterWire:
         self._client = client
 
     async def call(self, *words: bytes | str | int, key: bytes) -> Any:
-        """What the node of `key` answers. Raises one of `connection.UNAVAILABLE`."""
+        """What the node of `key` answers. Raises one of `call.UNAVAILABLE`."""
         command, *rest = words
         if command == "XREAD":
             return await ask_raw(self._client, command, *rest, key=key)

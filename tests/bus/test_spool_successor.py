@@ -14,7 +14,7 @@ from crosstape.bus.spool_file import SpoolFile
 from crosstape.errors import Superseded
 from crosstape_schemas import Gap, GapCause, Trade
 from tests.bus.spooling import PENDING, away, files, left_behind, spooled, trade_ids
-from tests.bus.tape import BTC, ETH, GAPS, KEYS, Counts, fast, numbers, on_tape, publishing, quote, trade, whole
+from tests.bus.tape import BTC, ETH, GAPS, KEYS, TRADES, Counts, fast, numbers, on_tape, publishing, quote, trade, whole
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
@@ -54,6 +54,77 @@ async def test_a_successor_goes_on_where_the_tape_ends(client: Redis, valkey: st
             async with asyncio.timeout(20):
                 await publisher.claimed()
     assert trade_ids(await on_tape(client)) == whole(3_000)
+
+
+CURSOR = "tape:cursor:connector.binance"
+
+
+async def photograph(client: Redis) -> dict[str, bytes]:
+    """What a server that forgets goes back to: the cursor, and the trades."""
+    async with client.pipeline(transaction=True) as both:
+        for key in (CURSOR, TRADES):
+            both.dump(key)
+        return dict(zip((CURSOR, TRADES), await both.execute(), strict=True))
+
+
+async def go_back(client: Redis, photo: dict[str, bytes]) -> None:
+    """As a machine does that loses power: what came since was not on its disk."""
+    for key, value in photo.items():
+        await client.restore(key, 0, value, replace=True)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+async def test_what_a_server_forgot_of_what_came_before_the_spool_is_told(
+    client: Redis, valkey: str, tmp_path: Path, *, forgets: bool
+) -> None:
+    """Both machines lost power. What memory had brought onto the tape, nobody has any more, and what was spooled comes behind the hole."""
+    async with proxy(valkey) as net, publishing(fast(net.url, pending=10), spool=tmp_path) as first:
+        first.publish(trade(1))
+        assert await first.drain(5)
+        photo = await photograph(client)
+        first.publish(trade(2))
+        assert await first.drain(5)
+        away(net)
+        first.publish_all(trade(number) for number in range(3, 41))
+        await spooled(first)
+    if forgets:
+        await go_back(client, photo)
+    async with publishing(fast(valkey), spool=tmp_path) as second:
+        async with asyncio.timeout(20):
+            await second.claimed()
+        assert await second.drain(5)
+    gone = [2] if forgets else []
+    assert trade_ids(await on_tape(client)) == [number for number in whole(40) if number not in gone]
+    told = [event for event in await on_tape(client, KEYS.venue("binance")) if isinstance(event, Gap)]
+    assert [(gap.cause, gap.missed) for gap in told] == [(GapCause.BUS, None)] * forgets
+    assert all(gap.from_ts <= first.epoch <= gap.to_ts for gap in told)
+
+
+async def test_what_a_server_forgot_of_what_was_spooled_is_told_with_the_count(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """What had been on the tape has left the spool, by whole segments: the hole is from where the cursor stands to the first left."""
+    spool_bytes = 1 << 20
+    async with proxy(valkey) as net, publishing(fast(net.url, pending=10, spool_bytes=spool_bytes), spool=tmp_path) as first:
+        away(net)
+        first.publish_all(trade(number) for number in range(1, 3_001))
+        await spooled(first)
+
+    async def there(count: int) -> bool:
+        return int(await client.xlen(TRADES)) >= count
+
+    async with publishing(fast(valkey, batch=10, spool_bytes=spool_bytes), spool=tmp_path):
+        await wait_until(lambda: there(100), what="some are on the tape")
+        photo = await photograph(client)
+        await wait_until(lambda: there(1_500), what="more are")
+    await go_back(client, photo)
+    async with publishing(fast(valkey, spool_bytes=spool_bytes), spool=tmp_path) as second:
+        async with asyncio.timeout(20):
+            await second.claimed()
+        assert await second.drain(5)
+    ids = trade_ids(await on_tape(client))
+    (told,) = await on_tape(client, KEYS.venue("binance"))
+    assert isinstance(told, Gap)
+    assert ids == sorted(set(ids))
+    assert told.missed == 3_000 - len(ids) > 0
 
 
 @pytest.mark.parametrize("written", [True, False])

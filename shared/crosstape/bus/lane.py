@@ -84,7 +84,7 @@ class Lane:
     def begin_spool(self) -> bool:
         """From now on what happens goes through the spool, what waits in memory first: whether it does."""
         spooled = self._spooled
-        return spooled is not None and (spooled.spool.active or spooled.begin(self._in_flight))
+        return spooled is not None and (spooled.spool.active or spooled.begin(self._in_flight, self._number + (self._in_flight is None)))
 
     def _batch(self, spooled_to: int = 0) -> Batch:
         """The next one, still empty."""

@@ -24,6 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
 import structlog
 
 from crosstape.bus.metrics import PublisherMetrics
@@ -40,6 +41,9 @@ BLOCKS: Final = 32
 RETRY_S: Final = 1.0
 """After an error of the disk, or another process's lock, nothing is tried for so long."""
 
+CLAIM: Final = 1
+"""The number of a producer's first batch, which is empty."""
+
 READS: Final = 5
 """Attempts at reading what the disk does not give, before it counts as lost."""
 
@@ -47,6 +51,15 @@ SYNC_S: Final = 1.0
 READ_BYTES: Final = 1 << 20
 
 log = structlog.get_logger()
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What is not as it should be between a predecessor's spool and the tape."""
+
+    unknown: int
+    """Entries that may be on the tape, for all that is known: they are skipped."""
+    forgotten: int | None
+    """Events before what is still in the spool that were on the tape, and that the server lost. None: some, nobody knows how many."""
 
 
 class Spool:
@@ -125,14 +138,14 @@ class Spool:
             self._changed()
         return True
 
-    def begin(self, in_flight: list[bytes], epoch: int, batch: int) -> bool:
-        """From now on what happens goes through it, behind what is in flight: whether the disk allows it."""
+    def begin(self, epoch: int, batch: int, in_flight: list[bytes]) -> bool:
+        """From now on what happens goes through it, behind what is in flight in this batch, the newest: whether the disk allows it."""
         fresh = not self.file.opened
         if self._closed or not self.file.bound or not self.open():
             return False
         try:
-            if fresh and not self.file.written_to and in_flight:
-                self.file.carry(in_flight, epoch, batch)
+            if fresh and not self.file.written_to:
+                self.file.begin(epoch, batch, in_flight)
         except OSError as exc:
             self.failed(exc)
             self._leave()
@@ -203,17 +216,21 @@ class Spool:
                 await asyncio.sleep(RETRY_S)
         return place.give_up([])
 
-    async def settle(self, position: bytes | None, epoch: bytes | None, batch: bytes | None) -> int:
+    async def settle(self, position: bytes | None, epoch: bytes | None, batch: bytes | None) -> Settled:
         """Go on behind what is on the tape, by the cursor's position and the last batch of the epoch before ours.
 
-        How many entries may be there, for all that is known: they are skipped, and to be reported. Cancelled, it can be asked again.
+        Cancelled, it can be asked again.
         """
         file, head = self.file, self.file.header
         spool_id, _, index = (position or b"").partition(b":")
         prior, written = _number(epoch), _number(batch)
         target = unknown = 0
+        forgotten: int | None = 0
         if spool_id == b"%d" % head.id:
             target = _number(index)
+            forgotten = max(0, file.used_to - target)
+        elif prior <= head.epoch and head.batch - 1 > (written if prior == head.epoch else CLAIM):
+            forgotten = None
         elif head.carried and prior > head.epoch:  # others have written since, and had no spool: it is not known any more
             target = head.carried
             unknown = max(0, head.carried - file.used_to)
@@ -225,7 +242,7 @@ class Spool:
                 file.take(chunk)
         self.settled = True
         self.use(target)
-        return unknown
+        return Settled(unknown, forgotten)
 
     def end(self) -> list[Event]:
         """What happens goes past it again; what was not written yet comes first."""

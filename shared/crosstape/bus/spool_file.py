@@ -143,15 +143,16 @@ class SpoolFile:
         self._lock = lock
         return bool(self._segments)
 
-    def carry(self, payloads: list[bytes], epoch: int, batch: int) -> bool:
-        """Begin a new spool with what is in flight in this batch; it counts as used here. Whether there is room for it."""
-        self.header = Header(self.header.id, 0, epoch, batch, len(payloads))
-        if not self.append(payloads):
-            self.header = Header(self.header.id, 0)
-            return False
+    def begin(self, epoch: int, batch: int, in_flight: list[bytes]) -> None:
+        """Begin a new spool behind all batches before this; what is in flight in it comes first, if there is room, and counts as used."""
+        self.header = Header(self.header.id, 0, epoch, batch, len(in_flight))
+        if not in_flight:
+            return
+        if not self.append(in_flight):
+            self.header = Header(self.header.id, 0, epoch, batch + 1)
+            return
         self.read_to = self.used_to = self.written_to
         self._reading, self._offset = self._segments[-1], self.size
-        return True
 
     def append(self, payloads: list[bytes]) -> bool:
         """Write these, in one piece: whether there was room for them. If it raises, nothing of them is there."""

@@ -40,8 +40,9 @@ class Header(msgspec.Struct, frozen=True):
     """How many entries the spool had before this segment's first."""
     epoch: int = 0
     batch: int = 0
+    """The spool was begun behind all batches of this epoch before this one. (Zeros: not known, or not the first segment.)"""
     carried: int = 0
-    """So many of the first entries were in flight in that batch of that epoch when the spool was begun: they may be on the tape already."""
+    """So many of the first entries were in flight in that batch when the spool was begun: they may be on the tape already."""
 
 
 class Frames(msgspec.Struct, frozen=True):

@@ -61,10 +61,13 @@ class Spooled:
         self._losses = losses
         self._newest_ts = 0
 
-    def begin(self, in_flight: Batch | None) -> bool:
-        """From now on what happens goes through the spool, what waits in memory first: whether the disk allows it."""
+    def begin(self, in_flight: Batch | None, batch: int) -> bool:
+        """From now on what happens goes through the spool, what waits in memory first: whether the disk allows it.
+
+        `batch` is the number of what is in flight, or of the next one.
+        """
         carried = [] if in_flight is None or in_flight.spooled_to else in_flight.happenings()
-        if not self.spool.begin(carried, self._producer.epoch, in_flight.number if in_flight else 0):
+        if not self.spool.begin(self._producer.epoch, batch, carried):
             return False
         self._through()
         return True
@@ -81,8 +84,12 @@ class Spooled:
         if not spool.settled:
             client, words = self._producer.client, ("HMGET", self._cursor, "spool", "prior_epoch", "prior_batch")
             said = await self._producer.health.ask(lambda: ask(client, *words), self)
-            if unknown := await spool.settle(*said):
-                self._damaged(unknown, spool.file.header.id)
+            found = await spool.settle(*said)
+            if found.unknown:
+                self._damaged(found.unknown, spool.file.header.id)
+            if found.forgotten != 0:
+                log.warning("bus.data_lost", producer=self._producer.name, before_spool=spool.file.header.id, missed=found.forgotten)
+                self._losses.note_venue_wide(found.forgotten, spool.file.header.epoch or spool.file.header.id)
         if spool.file.torn:
             self._damaged(None, spool.file.header.id, torn=spool.file.torn)
             spool.file.torn = 0

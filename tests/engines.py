@@ -1,8 +1,8 @@
 """The server that tests run against, by `--engine`: embedded, or a Redis or Valkey in a container.
 
 A container gets its whole command, so that the image's own entrypoint does not matter; each start mends the data first, as those of
-`compose.yaml` do. Its port is chosen before it is made, so that it is
-the same one when the server is killed and started again; it is published on loopback only.
+`compose.yaml` do. Its port is chosen before it is made, so that it is the same one when the server is killed and started again; it is
+published on loopback only.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crosstape_connector.holes import HOLES, PIECES
@@ -426,6 +426,8 @@ class Play:
         self.published: list[int] = []
         self.gaps: list[tuple[Gap, range]] = []
         self.repaired: list[Gap] = []
+        self.untold = 0
+        """So many came back that nobody will tell: parts of a gap of one moment, when the line ended."""
 
     def step(self, step: Step) -> None:
         """One thing happens."""
@@ -464,6 +466,7 @@ class Play:
                 if not self.published or max(self.published) + 1 != found.next:
                     return []  # the venue's word moved it on: that is on the tape, but not read back from there
                 told_back = self._events("give up")
+                self.untold += sum(hole.back for hole in found.holes)
                 self.line = line()
                 self.line.seed(trade(max(self.published)))
                 return told_back
@@ -480,6 +483,7 @@ class Play:
 
 @settings(max_examples=300)
 @given(steps=st.lists(STEPS, max_size=50))
+@example(steps=[1, "restart", "told", 7, 5, "restart"])
 def test_published_and_missed_add_up(steps: list[Step]) -> None:
     """Whatever comes in whatever order, from the stream, by pages of REST and across restarts: no trade twice; every number up to the
     newest is published, or missing as gaps tell; a gap is repaired only when all of it is there.
@@ -490,7 +494,7 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
 
     assert len(play.published) == len(set(play.published))
     if play.published:
-        untold = sum(hole.back for hole in play.line.holes)
+        untold = play.untold + sum(hole.back for hole in play.line.holes)
         missed = sum(gap.missed or 0 for gap, _ in play.gaps) - sum(gap.missed or 0 for gap in play.repaired) - untold
         first = min([play.published[0], *(missing.start for _, missing in play.gaps)])
         assert missed == max(play.line.next, max(play.published) + 1) - first - len(play.published)

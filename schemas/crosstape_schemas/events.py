@@ -47,6 +47,11 @@ class GapCause(StrEnum):
     BUS = "bus"  # the server lost what it had acknowledged
     UNKNOWN = "unknown"
 
+    @classmethod
+    def _missing_(cls, value: object) -> GapCause:
+        """A cause that only a newer producer knows: a reader must not lose the gap for it."""
+        return cls.UNKNOWN
+
 
 class Market(StrEnum):
     """The shape of a consolidated quote."""
@@ -67,6 +72,13 @@ class Exclusion(StrEnum):
     CROSSED = "crossed"  # its own bid is not below its own ask
     OUTLIER = "outlier"  # its mid is too far from the median of the legs
     SETTLING = "settling"  # good again, but not yet for long enough
+    SUSPECT = "suspect"  # it crosses other legs, and its own feed has been silent for longer than it usually is
+    OTHER = "other"  # never published: what a reader makes of a reason that only a newer aggregator knows
+
+    @classmethod
+    def _missing_(cls, value: object) -> Exclusion:
+        """An unknown reason still excludes the leg: a reader must not lose the quote for it."""
+        return cls.OTHER
 
 
 type_tag = "type"
@@ -153,12 +165,17 @@ class Ticker(Event, frozen=True, gc=False, tag_field=type_tag, tag="ticker"):
 class Status(Event, frozen=True, gc=False, tag_field=type_tag, tag="status"):
     """The state of one feed, or with `VENUE_WIDE` of every feed of an instrument or of a venue.
 
-    A connector repeats the venue-wide one at a steady pace: it is the venue's sign of life while its market is quiet.
+    A connector repeats the venue-wide one at a steady pace: it is the venue's sign of life while its market is quiet. An aggregator does
+    the same with the venue `consolidated`: a consolidated quote is current only while the aggregator that published it, known by its
+    `epoch`, gives this sign of life.
     """
 
     kind: str
     state: FeedState
     reason: str = ""
+    clock_offset_ns: int | None = None
+    """Of a venue-wide one: our clock less the venue's, ns, as the smallest `received_ts` less `venue_ts` of the last minute. The shortest
+    way of a frame is in it. Negative: the venue's clock is ahead of ours. Null where it is not known."""
 
 
 class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
@@ -174,6 +191,9 @@ class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
     """True: of a gap that was told before, so many as `missed` says are on the tape now; those trades say `backfilled`. With that gap's own
     `from_ts`, `to_ts` and `cause`, nothing of it is missing any more; with narrower times a part came, and no more is being fetched. The
     sum of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
+    nonexistent: int = 0
+    """Of a repaired gap: how many of the `missed` ids never existed. The venue, asked by REST, has the trades on both sides and none
+    between: no trade comes for these."""
 
 
 class Vwap(msgspec.Struct, frozen=True, gc=False):
@@ -201,6 +221,8 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     excluded: Exclusion | None
     epoch: int
     seq: int
+    kind: str = "quote"
+    """Of the input: `quote` or `book`. With it `epoch` and `seq` name one event of one stream, `tape:KIND:INSTRUMENT`."""
 
 
 class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):

@@ -72,6 +72,10 @@ class Keys(msgspec.Struct, frozen=True):
         """
         return f"{self._root(0)}:checkpoint:{producer}"
 
+    def identity(self) -> str:
+        """Hash `id`, `origin`: which tape this is, and whether it holds `live` or `simulated` data: `tape:identity`. In partition 0."""
+        return f"{self._root(0)}:identity"
+
     def instances(self, service: str) -> str:
         """Sorted set of a service's instances, by when (server's ms) each counts as dead if it is silent: `tape:instances:aggregator`."""
         return f"{self._root(0)}:instances:{service}"

@@ -113,9 +113,10 @@ class VenueServer:
 
     def flush(self) -> None:
         """Write what is queued for all clients."""
-        for connection in self._dirty:
-            connection.flush()
+        dirty = self._dirty.copy()
         self._dirty.clear()
+        for connection in dirty:
+            connection.flush()
 
     def second(self, now: int) -> None:
         """Once a second: heartbeats, deadlines."""

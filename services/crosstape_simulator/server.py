@@ -34,6 +34,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Every path that leads here."""
 
 
+Make = Callable[[Mapping[str, str]], Answer]
+"""Query → answer."""
+
+
 class Interference(Protocol):
     """What may stand between a venue and its clients: see `faults`."""
 
@@ -49,8 +53,8 @@ class Interference(Protocol):
         """After that: what its address subscribed is known."""
         ...
 
-    async def answer(self, request: web.Request, make: Callable[[], Answer]) -> web.StreamResponse:
-        """A REST answer; `make` gives the true one."""
+    async def answer(self, request: web.Request, make: Make) -> web.StreamResponse:
+        """A REST answer; `make` gives the true one to a query."""
         ...
 
 
@@ -138,7 +142,7 @@ class VenueServer:
             return web.Response(status=404)
         self.counters.requests += 1
         if self.interference is not None:
-            return await self.interference.answer(request, lambda: self.rest.answer(path, request.query, time.time_ns()))
+            return await self.interference.answer(request, lambda query: self.rest.answer(path, query, time.time_ns()))
         return response(self.rest.answer(path, request.query, time.time_ns()))
 
     async def _socket(self, request: web.Request, endpoint: Endpoint) -> web.WebSocketResponse:

@@ -59,7 +59,7 @@ class Simulator:
             for venue in synthetic:
                 self._add(venue, self.market.endpoints[venue], self.market.venues[venue])
         names = {venue: listed_names(spec, venue) for venue in synthetic}
-        self.faults = Faults(self.servers, None if self.market is None else self.market.market, names)
+        self.faults = Faults(self.servers, self.market, names)
         self.control = self._control()
         self.running: asyncio.Task[None] | None = None
         """Drives the market and the players while the venues listen."""
@@ -257,7 +257,7 @@ def _endpoints(venue: str, source: PlayedSource, spec: SimulatorSpec) -> tuple[E
 
 @asynccontextmanager
 async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulator]:
-    """Venues that listen while the context is open. Raises `SimulatorError` if they cannot, or at the end if the market has ended before."""
+    """Venues that listen while the context is open. Raises `SimulatorError` if they cannot, or at its end if the market ended before."""
     made = Simulator(spec or SimulatorSpec())
     async with AsyncExitStack() as stack:
         for server in made.servers.values():
@@ -276,7 +276,8 @@ async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulato
 
 
 async def run(spec: SimulatorSpec, announce: Callable[[str], None] | None = None) -> None:
-    """Serve until cancelled. `announce` is given `Simulator.announce()` once everything listens. Raises `SimulatorError` if the market ends.
+    """Serve until cancelled. `announce` is given `Simulator.announce()` once everything listens. Raises `SimulatorError`, too if the market
+    ends.
     """
     async with simulator(spec) as made:
         log.info("simulator.listening", venues={venue: server.base for venue, server in made.servers.items()})

@@ -50,7 +50,7 @@ async def killed_again_and_again(made: Simulator, feed: Feed, draw: random.Rando
                 until = time.monotonic() + draw.random() * 0.08
                 while time.monotonic() < until:
                     await client.receive(timeout=2.0)
-                client._writer.transport.abort()  # noqa: SLF001 - a public way to die does not exist
+                client._writer.transport.abort()
         except (OSError, aiohttp.ClientError, TypeError, TimeoutError, RuntimeError):
             continue  # cut by a fault, or limited: come back
 

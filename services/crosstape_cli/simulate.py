@@ -14,8 +14,7 @@ from cyclopts import Parameter
 
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main
-from crosstape.telemetry import configure_logging
-from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
@@ -75,7 +74,7 @@ def simulate(
         control_host=control_host,
         control_port=control_port,
     )
-    configure_logging(load(settings).telemetry, service="simulator")
+    begin_logging(load(settings), service="simulator")
 
     def announce(text: str) -> None:
         told = json.loads(text)

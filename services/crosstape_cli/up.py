@@ -19,8 +19,8 @@ from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main, on_hangup
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, shown
-from crosstape.telemetry import configure_logging
-from crosstape_cli.options import SettingsFile, load
+from crosstape.settings_file import ignored_variables
+from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
@@ -53,7 +53,7 @@ def up(*, settings: SettingsFile = None) -> Exit:
         raise SettingsError("venues: none is enabled and has instruments: there is nothing to run")
     if not loaded.bus.url:
         check_embedded(loaded)
-    configure_logging(loaded.telemetry, service="up")
+    begin_logging(loaded, service="up")
     return main(lambda: _up(loaded, settings))
 
 
@@ -64,7 +64,8 @@ def enabled(settings: Settings) -> list[str]:
 
 async def _up(settings: Settings, file: Path | None) -> Exit:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        environ = dict(os.environ)
+        ignored = set(ignored_variables())  # a service would only say so again
+        environ = {name: value for name, value in os.environ.items() if name not in ignored}
         url = settings.bus.url
         keeper: asyncio.Task[None] | None = None
         directory = run_dir(settings.run)

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 import zstandard
 
+from crosstape.text_file import without_mark
 from crosstape_connector.errors import FrameError
 
 LINE: Final = 256 * 1024 * 1024
@@ -67,7 +68,7 @@ def read(lines: Iterable[bytes]) -> tuple[Header, Iterator[Line]]:
     """The header, and the lines after it as they are asked for. Raises `NotACaptureError`; a later line may raise `FrameError`."""
     rest = iter(lines)
     try:
-        header = _header(next(rest, b""))
+        header = _header(without_mark(next(rest, b"")))
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise NotACaptureError(f"not the first line of a capture: {exc}") from exc
     if header.capture != 1:

@@ -20,6 +20,7 @@ from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.usable import usable
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import on_hangup
+from crosstape.paths import expanded
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings
 from crosstape.settings_changes import changes
@@ -125,7 +126,11 @@ async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[
     if not options.capture_dir:
         yield None
         return
-    capture = Capture(options.capture_dir, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
+    try:
+        directory = expanded(options.capture_dir)
+    except ValueError as exc:
+        raise SettingsError(f"connector.capture_dir = {exc}") from exc
+    capture = Capture(directory, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
     try:
         capture.start()
     except OSError as exc:

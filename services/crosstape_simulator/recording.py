@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import zstandard
 
+from crosstape.text_file import without_mark
 from crosstape_simulator.connection import Topic
 from crosstape_simulator.dialects import Role, classify, endpoint_of, venue_of
 from crosstape_simulator.errors import RecordingError
@@ -119,7 +120,7 @@ class Recording:
     def _header(self) -> Header:
         try:
             with self._open() as stream:
-                return msgspec.json.decode(stream.readline(), type=Header)
+                return msgspec.json.decode(without_mark(stream.readline()), type=Header)
         except (OSError, msgspec.MsgspecError, zstandard.ZstdError) as exc:
             raise RecordingError(f"{self.path}: not a capture: {exc}") from exc
 

@@ -131,6 +131,7 @@ def _services(directory: Path, logs: Path, url: str, simulated: Sequence[str]) -
     """The simulator, then what reads from it. Settings of ours alone: whatever the user has set concerns other tapes."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
+    environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in VENUES}  # they are on this machine
     file = directory / "venues.toml"
     ports = [option for venue, port in _free_ports().items() for option in ("--port", f"{venue}={port}")]  # the same after a restart
     simulator = ("simulate", "--write", str(file), *simulated, *ports)

@@ -286,7 +286,7 @@ def _carries_secret(hidden: str | None, value: Any) -> bool:
     if not isinstance(value, str) or not value:
         return False
     if hidden == "credentials":
-        userinfo = value.partition("://")[2].rpartition("@")[0]
+        userinfo = value.rpartition("://")[2].rpartition("@")[0]
         return ":" in userinfo or "password=" in value.lower()
     return hidden == "all"
 

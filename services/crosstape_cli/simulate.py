@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main
+from crosstape.ports import check_free
 from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError
@@ -136,7 +137,8 @@ def _ports(given: Sequence[str]) -> dict[str, int]:
 def rehearsal(fault: Sequence[str], control: str | None) -> list[str]:
     """Options of `simulate` for another command that starts it, which are looked at first. Raises `SettingsError`."""
     _faults(fault)
-    _control(control)
+    host, port = _control(control)
+    check_free(host, port or 0, f"--control {control}")
     options = [option for text in fault for option in ("--fault", text)]
     return options if control is None else [*options, "--control", control]
 

@@ -17,6 +17,7 @@ from crosstape.bus.usable import usable
 from crosstape.embedded import EmbeddedServer
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main, on_hangup
+from crosstape.ports import check_free
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.settings_file import ignored_variables
@@ -80,8 +81,9 @@ async def _up(settings: Settings, file: Path | None) -> Exit:
         else:
             async with connect(settings.bus) as client:  # or each service would say the same, again and again
                 await usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
-        _tell(url)
         wanted = _Wanted(settings, file, environ)
+        wanted.check_ports()
+        _tell(url)
         with on_hangup(wanted.reload):
             code = await supervise(wanted.services(), drain_s=settings.run.drain_s, children=wanted.children)
         if keeper is not None:
@@ -98,6 +100,16 @@ class _Wanted:
         self._file = file
         self._environ = environ
         self._ports: dict[str, int] = {}
+
+    def check_ports(self) -> None:
+        """Raise `SettingsError` if a service could not listen on the port that it is to have. Each would say so itself, later."""
+        telemetry = self._settings.telemetry
+        count = len(self.services())
+        if not telemetry.http_enabled:
+            return
+        for name, port in self._ports.items():
+            where = f"telemetry.http_port = {telemetry.http_port}, from which on `up` gives {count} services one each: {name}"
+            check_free(telemetry.http_host, port, where)
 
     def services(self) -> list[Service]:
         """Those to begin with."""

@@ -41,4 +41,6 @@ def begin_logging(settings: Settings, *, service: str) -> None:
 
     configure_logging(settings.telemetry, service=service)
     if names := settings_file.ignored_variables():
-        structlog.get_logger(__name__).info("settings.service_variables_ignored", names=names, reason="the platform describes services by them")
+        structlog.get_logger(__name__).info(
+            "settings.service_variables_ignored", names=names, reason="the platform describes services by them"
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -100,7 +101,8 @@ class EmbeddedServer:
     async def start(self, timeout_s: float = 10.0) -> None:
         """Start it and return when it answers.
 
-        Raises `BusError` if it does not; `DirectoryInUse` at once if another run has this directory, `StorageError` if it cannot be written.
+        Raises `BusError` if it does not, `DirectoryInUse` at once if another run has this directory, `StorageError` if it cannot be
+        written.
         """
         if self.running:
             return
@@ -114,7 +116,9 @@ class EmbeddedServer:
             await self._wait_ready(deadline)
         except OSError as exc:
             await self.stop()
-            raise StorageError(f"run.dir = {self.run_dir}: the embedded server cannot be started there: {exc.strerror or exc}") from exc
+            where = f": {exc.filename}" if exc.filename and exc.errno == errno.EACCES else ""
+            what = f"the embedded server cannot be started there: {exc.strerror or exc}{where}"
+            raise StorageError(f"run.dir = {self.run_dir}: {what}") from exc
         except BaseException:
             await self.stop()
             raise
@@ -156,7 +160,9 @@ class EmbeddedServer:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline - 1:
-                    raise BusError(f"{self.run_dir}: the server of a run that was killed does not end; its log is {self.log_path}") from None
+                    raise BusError(
+                        f"{self.run_dir}: the server of a run that was killed does not end; its log is {self.log_path}"
+                    ) from None
                 if not is_logged:
                     is_logged = True
                     log.info("server.waiting", directory=str(self.run_dir), reason="the server of a run that was killed has not ended yet")

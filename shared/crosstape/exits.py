@@ -25,7 +25,7 @@ class Exit(IntEnum):
     UNPROVEN = 5
     """It ran, but what it was to show did not happen (`demo`)."""
     STORAGE = 6
-    """The run directory, or the capture's, cannot be written: no space, read-only, no permission, another user's; or another run uses it."""
+    """The run directory, or the capture's, cannot be used: no space, read-only, no permission, another user's, or another run has it."""
 
 
 AGAIN: Final[Mapping[Exit, str]] = {

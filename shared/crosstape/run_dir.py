@@ -87,5 +87,5 @@ def _made(path: Path) -> os.stat_result:
 
 
 def _remedy(exc: OSError) -> str:
-    """What to do about it, where another directory would help."""
-    return f"; {REMEDY}" if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS} else ""
+    """What to do about it, but for a disk that is full or broken: there, another directory is not the first thing to think of."""
+    return "" if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO} else f"; {REMEDY}"

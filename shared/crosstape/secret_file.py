@@ -15,7 +15,7 @@ MAX_BYTES: Final = 65_536
 
 
 def secret_in(path: Path) -> str:
-    """The text of the file without white space around it, or a byte order mark before it; empty where the file is, as `/dev/null` is: then there is no secret.
+    """The text of the file, without a byte order mark and white space around it. Empty where the file is, as `/dev/null` is: no secret.
 
     Raises `ValueError`, whose text shows nothing of the content, for a file that cannot be read or holds more than one line.
     """

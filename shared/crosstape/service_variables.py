@@ -61,6 +61,5 @@ def is_service_variable(name: str, environ: Mapping[str, str]) -> bool:
     if any(pattern.fullmatch(name) and is_value(value) for pattern, is_value in _FAMILY):
         return True
     return any(
-        (link := f"{name[: found.start()]}_NAME") in environ and is_service_variable(link, environ)
-        for found in re.finditer("_ENV_", name)
+        (link := f"{name[: found.start()]}_NAME") in environ and is_service_variable(link, environ) for found in re.finditer("_ENV_", name)
     )

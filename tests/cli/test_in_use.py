@@ -63,7 +63,10 @@ async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Pat
     ("command", "error"),
     [
         (("demo", "--control", "{port}"), "--control {port}: cannot listen on 127.0.0.1:{port}: Address already in use"),
-        (("demo", "--control", "localhost:{port}"), "--control localhost:{port}: cannot listen on localhost:{port}: Address already in use"),
+        (
+            ("demo", "--control", "localhost:{port}"),
+            "--control localhost:{port}: cannot listen on localhost:{port}: Address already in use",
+        ),
         (("demo", "--port", "{port}"), "--port {port}: cannot listen on 127.0.0.1:{port}: Address already in use"),
         (("demo", "--control", "nowhere.invalid:{port}"), "--control nowhere.invalid:{port}: cannot listen on nowhere.invalid:{port}: "),
     ],
@@ -137,7 +140,7 @@ async def test_a_demo_can_be_read_where_clients_look(tmp_path: Path) -> None:
         code = (await line(process)).removeprefix("  in Python:    ")
         async with Redis(port=port) as client:
             await wait_until(lambda: client.exists("tape:cbbo:BTC-USDT"), what="quotes are on the tape", timeout_s=TIMEOUT_S)
-        import redis  # noqa: PLC0415
+        import redis
 
         found = await asyncio.to_thread(eval, code, {"redis": redis})
         assert found[0][0] == b"tape:cbbo:BTC-USDT"

@@ -30,8 +30,8 @@ async def test_a_connector_works_through_a_proxy(
     client: Redis,
     valkey: str,
     tmp_path: Path,
-    venue_tls: bool,  # noqa: FBT001
-    proxy_tls: bool,  # noqa: FBT001
+    venue_tls: bool,
+    proxy_tls: bool,
 ) -> None:
     """All it does goes through the one that the environment names, by REST and WebSocket; that is logged once, without the password."""
     authority = trustme.CA()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from crosstape.lifecycle import Exit
+from crosstape.run_dir import REMEDY
 from tests.cli.running import TIMEOUT_S, Done, crosstape, environ, started, stopped
 from tests.disks import forbidden, full_disk, read_only_disk, unprivileged
 
@@ -142,7 +143,7 @@ async def test_a_read_only_disk(valkey: str, tmp_path: Path) -> None:
     with read_only_disk(tmp_path / "disk") as path:
         done = await crosstape(*SERVICES["connector"], CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(path / "run"))
 
-    assert failure(done) == (Exit.STORAGE, f"run.dir = {path / 'run'}: cannot be made: Read-only file system")
+    assert failure(done) == (Exit.STORAGE, f"run.dir = {path / 'run'}: cannot be made: Read-only file system; {REMEDY}")
 
 
 @each_service
@@ -151,7 +152,7 @@ async def test_no_permission(service: str, valkey: str, tmp_path: Path) -> None:
     with forbidden(tmp_path / "run") as path:
         done = await crosstape(*SERVICES[service], prefix=unprivileged(), CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(path))
 
-    assert failure(done) == (Exit.STORAGE, f"run.dir = {path}: cannot be written: Permission denied")
+    assert failure(done) == (Exit.STORAGE, f"run.dir = {path}: cannot be written: Permission denied; {REMEDY}")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
@@ -160,7 +161,7 @@ async def test_a_directory_of_another_user(valkey: str, tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
     done = await crosstape(*SERVICES["connector"], CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(tmp_path))
 
-    assert failure(done) == (Exit.STORAGE, f"run.dir = {tmp_path}: belongs to another user (65534; we are 0)")
+    assert failure(done) == (Exit.STORAGE, f"run.dir = {tmp_path}: belongs to another user (65534; we are 0, group 0); {REMEDY}")
 
 
 async def test_a_capture_that_cannot_be_written(valkey: str, tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ def run(loop: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[None, Non
 def test_rest_and_websocket_go_through_the_proxy(
     authority: trustme.CA,
     loop: Callable[[], asyncio.AbstractEventLoop],
-    venue_tls: bool,  # noqa: FBT001
-    proxy_tls: bool,  # noqa: FBT001
+    venue_tls: bool,
+    proxy_tls: bool,
     password: str,
 ) -> None:
     """In tunnels, to a name that only the proxy resolves."""

@@ -75,7 +75,7 @@ def test_the_environment_names_the_proxy(url: str, environ: dict[str, str], expe
         ("ws.kraken.com:https", False),
     ],
 )
-def test_no_proxy_names_hosts(exempt: str, is_direct: bool) -> None:  # noqa: FBT001
+def test_no_proxy_names_hosts(exempt: str, is_direct: bool) -> None:
     """Exactly, with all below them, or only on one port."""
     for name in ("NO_PROXY", "no_proxy"):
         assert (through(WSS, HTTPS_PROXY="http://gate:3128", **{name: exempt}) is None) is is_direct
@@ -98,7 +98,7 @@ def test_no_proxy_names_hosts(exempt: str, is_direct: bool) -> None:  # noqa: FB
         ("wss://ws.kraken.com./v2", "kraken.com", True),
     ],
 )
-def test_no_proxy_names_addresses_and_networks(url: str, exempt: str, is_direct: bool) -> None:  # noqa: FBT001
+def test_no_proxy_names_addresses_and_networks(url: str, exempt: str, is_direct: bool) -> None:
     """Of a host that is given as an address; names are not looked up for it."""
     assert (through(url, ALL_PROXY="http://gate:3128", NO_PROXY=exempt) is None) is is_direct
 
@@ -118,7 +118,11 @@ def test_the_setting_goes_before_the_environment() -> None:
         (SETTING, "gate:3128", "venues.kraken.proxy = gate:3128: expected http://HOST:PORT"),
         (SETTING, f"user:{SECRET}@gate:3128", "venues.kraken.proxy = ***@gate:3128: expected http://HOST:PORT"),
         (SETTING, "socks5://gate:1080", "venues.kraken.proxy = socks5://gate:1080: only http:// and https:// proxies can be used"),
-        ("ALL_PROXY", f"socks5h://u:{SECRET}@gate:1080", "ALL_PROXY = socks5h://***@gate:1080: only http:// and https:// proxies can be used;"),
+        (
+            "ALL_PROXY",
+            f"socks5h://u:{SECRET}@gate:1080",
+            "ALL_PROXY = socks5h://***@gate:1080: only http:// and https:// proxies can be used;",
+        ),
         ("HTTPS_PROXY", "http://gate:port", "HTTPS_PROXY = http://gate:port: expected http://HOST:PORT; or set venues.kraken.proxy"),
         ("HTTPS_PROXY", "http://gate:0", "HTTPS_PROXY = http://gate:0: expected"),
         ("HTTPS_PROXY", "http://gate:70000", "HTTPS_PROXY = http://gate:70000: expected"),

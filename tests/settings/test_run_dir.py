@@ -66,10 +66,10 @@ def test_one_that_a_group_of_ours_may_write_to_is_used(tmp_path: Path, monkeypat
     assert run_dir(RunSettings(dir=str(tmp_path)), {}) == tmp_path
 
 
-@pytest.mark.parametrize(("mode", "owner", "complaint"), [(0o770, 0, "others may write"), (0o770, 1, "belongs to"), (0o755, 1, "belongs to")])
-def test_one_of_another_group_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, complaint: str
-) -> None:
+@pytest.mark.parametrize(
+    ("mode", "owner", "complaint"), [(0o770, 0, "others may write"), (0o770, 1, "belongs to"), (0o755, 1, "belongs to")]
+)
+def test_one_of_another_group_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, complaint: str) -> None:
     """Its members could plant a socket; the error says what to set."""
     tmp_path.chmod(mode)
     found = tmp_path.stat()

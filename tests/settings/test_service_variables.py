@@ -10,7 +10,9 @@ from crosstape.settings import Settings
 from crosstape.settings_file import ignored_variables, load
 
 
-def kubernetes(service: str, *, host: str = "10.96.7.12", port: int = 9100, protocol: str = "TCP", port_name: str = "metrics") -> dict[str, str]:
+def kubernetes(
+    service: str, *, host: str = "10.96.7.12", port: int = 9100, protocol: str = "TCP", port_name: str = "metrics"
+) -> dict[str, str]:
     """What a pod sees of a service with one named port, as Kubernetes documents it."""
     name = service.upper().replace("-", "_")
     shown = f"[{host}]" if ":" in host else host

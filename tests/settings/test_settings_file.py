@@ -281,7 +281,11 @@ def test_settings_in_another_encoding_are_an_error(file: Path, content: bytes, e
     [
         ("~/crosstape.toml", {}, "~/crosstape.toml: cannot read the settings file: ~/crosstape.toml: there is no such home directory"),
         (None, {"CROSSTAPE_SETTINGS": "~nobody-here/x.toml"}, "cannot read the settings file: ~nobody-here/x.toml: there is no such home"),
-        (None, {"CROSSTAPE_BUS__PASSWORD_FILE": "~/password"}, 'bus.password_file = "~/password" (CROSSTAPE_BUS__PASSWORD_FILE): ~/password:'),
+        (
+            None,
+            {"CROSSTAPE_BUS__PASSWORD_FILE": "~/password"},
+            'bus.password_file = "~/password" (CROSSTAPE_BUS__PASSWORD_FILE): ~/password:',
+        ),
     ],
 )
 def test_a_home_that_there_is_not_is_an_error(

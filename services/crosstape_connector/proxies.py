@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -45,8 +45,8 @@ class Proxy(msgspec.Struct, frozen=True):
 
     __repr__ = __str__
 
-    def __rich_repr__(self) -> Iterator[str]:
-        yield str(self)
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("proxy", str(self))]
 
 
 class Proxies:

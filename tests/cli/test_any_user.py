@@ -97,7 +97,7 @@ async def test_another_user_of_the_group_goes_on_with_the_volume(tmp_path: Path)
         await wait_until((path / "bus.url").exists, what="the server is announced")
         await stopped(process)
 
-    refused = await crosstape("up", prefix=anybody(user=USER + 1), **variables)
+    refused = await crosstape("up", prefix=anybody(user=USER + 1), variables=variables)
     assert refused.code == Exit.STORAGE
     assert failure(refused) == f"run.dir = {path}: the embedded server cannot be started there: Permission denied: {path / 'run.lock'}"
 
@@ -120,7 +120,7 @@ async def test_another_user_of_the_group_goes_on_with_the_volume(tmp_path: Path)
 )
 async def test_without_a_place_it_says_what_to_set(command: tuple[str, ...], home: str | None, error: str) -> None:
     """In one line, whatever there is for a home."""
-    done = await crosstape(*command, prefix=anybody(home), **NO_VENUE)
+    done = await crosstape(*command, prefix=anybody(home), variables=NO_VENUE)
 
     assert done.code == (Exit.USAGE if home is None else Exit.STORAGE)
     assert failure(done) == error
@@ -129,7 +129,7 @@ async def test_without_a_place_it_says_what_to_set(command: tuple[str, ...], hom
 async def test_a_volume_that_may_not_be_written_says_whose_it_is(tmp_path: Path) -> None:
     """And who we are: the platform's settings need both."""
     path = volume(tmp_path / "run", 0, 0, 0o755)
-    done = await crosstape("up", prefix=anybody(), **NO_VENUE, CROSSTAPE_RUN__DIR=str(path))
+    done = await crosstape("up", prefix=anybody(), variables=NO_VENUE, CROSSTAPE_RUN__DIR=str(path))
 
     assert done.code == Exit.STORAGE
     assert failure(done) == f"run.dir = {path}: belongs to another user (0; we are {USER}, group 0); {REMEDY}"

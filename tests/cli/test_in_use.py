@@ -43,7 +43,7 @@ async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Pat
     async with started("up", variables=variables) as first:
         await wait_until((tmp_path / "run" / "bus.url").exists, what="the first has its server")
         before = time.monotonic()
-        second = await crosstape("up", **variables)
+        second = await crosstape("up", variables=variables)
         took_s = time.monotonic() - before
 
         assert second.code == Exit.STORAGE
@@ -107,7 +107,7 @@ async def test_up_says_that_a_port_of_its_services_is_taken(taken: int, tmp_path
         "CROSSTAPE_BUS__URL": valkey,
         "CROSSTAPE_TELEMETRY__HTTP_PORT": str(taken - 1),
     }
-    done = await crosstape("up", **(NO_VENUE | variables))
+    done = await crosstape("up", variables=NO_VENUE | variables)
 
     assert done.code == Exit.USAGE
     (said,) = [json.loads(text) for text in done.err.splitlines()]

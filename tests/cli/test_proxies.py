@@ -78,8 +78,8 @@ async def test_a_connector_works_through_a_proxy(
 
 async def is_live(client: Redis) -> bool:
     """Whether the venue says so of itself."""
-    found: bytes | None = await client.hget(Keys().last("status", "*"), "kraken")  # type: ignore[misc]
-    event = None if found is None else decode(found)
+    found = await client.hget(Keys().last("status", "*"), "kraken")
+    event = decode(found) if isinstance(found, bytes) else None
     return isinstance(event, Status) and event.state == "live"
 
 
@@ -113,7 +113,7 @@ async def test_a_refusal_of_the_proxy_is_logged_with_its_reason(client: Redis, v
 async def test_a_proxy_that_cannot_be_used_stops_the_start(valkey: str, tmp_path: Path, name: str, value: str, error: str) -> None:
     """As a wrong setting, in one line."""
     variables = {"CROSSTAPE_BUS__URL": valkey, "CROSSTAPE_RUN__DIR": str(tmp_path / "run"), name: value}
-    done = await crosstape("connector", "--venue", "kraken", **variables)
+    done = await crosstape("connector", "--venue", "kraken", variables=variables)
 
     assert done.code == Exit.USAGE
     (line,) = done.err.splitlines()

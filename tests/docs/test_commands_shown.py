@@ -32,7 +32,7 @@ OLD = {
     "pull": {"--quiet", "-q"},
     "restart": {"--timeout", "-t"},
     "rm": {"--force", "-f", "--stop", "-s", "-v"},
-    "run": {"--detach", "-d", "--entrypoint", "--env", "-e", "--no-deps", "--publish", "-p", "--rm", "--user", "-u", "--volume", "-v", "-T"},
+    "run": {"--detach", "-d", "--entrypoint", "-e", "--no-deps", "--publish", "-p", "--rm", "--user", "-u", "--volume", "-v", "-T"},
     "start": set(),
     "stop": {"--timeout", "-t"},
     "up": {"--build", "--detach", "-d", "--force-recreate", "--no-build", "--no-deps", "--no-recreate", "--no-start", "--scale",

@@ -33,11 +33,6 @@ def decoded(content: bytes) -> str:
         raise ValueError(f"line {line} is not UTF-8") from None  # the error's own text would show a part of the content
 
 
-def without_mark(line: bytes) -> bytes:
-    """The first line of a file without UTF-8's byte order mark."""
-    return line.removeprefix(_UTF_8)
-
-
 def mark_of(path: str | Path) -> str:
     """`; it begins with a byte order mark (UTF-8)` if the file does, for the message of a library that cannot use it; else nothing."""
     try:

@@ -79,6 +79,39 @@ async def test_a_wrong_setting(service: str) -> None:
     assert error == "bus.strat_s (CROSSTAPE_BUS__STRAT_S): no such setting; did you mean bus.start_s?"
 
 
+KUBERNETES = {
+    "CROSSTAPE_AGGREGATOR_SERVICE_HOST": "10.96.7.12",
+    "CROSSTAPE_AGGREGATOR_SERVICE_PORT": "9100",
+    "CROSSTAPE_AGGREGATOR_SERVICE_PORT_METRICS": "9100",
+    "CROSSTAPE_AGGREGATOR_PORT": "tcp://10.96.7.12:9100",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP": "tcp://10.96.7.12:9100",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP_PROTO": "tcp",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP_PORT": "9100",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP_ADDR": "10.96.7.12",
+    "CROSSTAPE_CONNECTOR_BINANCE_PORT": "tcp://10.96.7.13:9100",
+}
+"""What a pod sees of services with these names."""
+
+
+@each_service
+async def test_the_variables_of_kubernetes_services_do_not_stop_it(service: str, tmp_path: Path) -> None:
+    """They are named in one line of the log; here, the start ends later for want of a server."""
+    variables = {"CROSSTAPE_BUS__URL": NOBODY, "CROSSTAPE_BUS__START_S": "0.5", "CROSSTAPE_RUN__DIR": str(tmp_path / "run")}
+    done = await crosstape(*SERVICES[service], variables=KUBERNETES | variables)
+
+    assert failure(done).code == Exit.UNREACHABLE
+    logged = [json.loads(line) for line in done.err.splitlines()]
+    assert [line["names"] for line in logged if line["event"] == "settings.service_variables_ignored"] == [sorted(KUBERNETES)]
+
+
+@each_service
+async def test_a_mistake_beside_them_still_stops_it(service: str) -> None:
+    """With the nearest name, and nothing about theirs."""
+    done = await crosstape(*SERVICES[service], variables=KUBERNETES, CROSSTAPE_BUS__ULR="redis://x")
+
+    assert failure(done) == (Exit.USAGE, "bus.ulr (CROSSTAPE_BUS__ULR): no such setting; did you mean bus.url?")
+
+
 @each_service
 async def test_a_password_for_the_embedded_server_is_a_mistake(service: str, tmp_path: Path) -> None:
     """It has none: whoever gives one means another server, whose address is missing."""

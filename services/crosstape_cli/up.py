@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,9 @@ import structlog
 
 from crosstape.bus import connect
 from crosstape.bus.usable import usable
+from crosstape.directory_lock import RUN_LOCK, DirectoryLock
 from crosstape.embedded import EmbeddedServer
-from crosstape.errors import SettingsError
+from crosstape.errors import SettingsError, StorageError
 from crosstape.lifecycle import Exit, main, on_hangup
 from crosstape.ports import check_free
 from crosstape.run_dir import run_dir
@@ -79,6 +80,7 @@ async def _up(settings: Settings, file: Path | None) -> Exit:
             url = environ["CROSSTAPE_BUS__URL"] = server.url
             log.info("server.embedded", url=url, data=str(directory))
         else:
+            stack.enter_context(_held(directory))
             async with connect(settings.bus) as client:  # or each service would say the same, again and again
                 await usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
         wanted = _Wanted(settings, file, environ)
@@ -142,6 +144,20 @@ class _Wanted:
         if first:  # one that comes later has the next port, one that comes back its own
             own["CROSSTAPE_TELEMETRY__HTTP_PORT"] = str(self._ports.setdefault(name, first + len(self._ports)))
         return Service(name, crosstape(*arguments, *option), own, reloads=reloads)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """The run directory, for this run alone: the services of two would take their venues from one another. Raises `StorageError`."""
+    lock = DirectoryLock(directory / RUN_LOCK)
+    try:
+        lock.take()
+    except OSError as exc:
+        raise StorageError(f"run.dir = {directory}: cannot be locked: {exc.strerror}: {exc.filename or RUN_LOCK}") from exc
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _keep(server: EmbeddedServer) -> None:

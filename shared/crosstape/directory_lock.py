@@ -14,6 +14,11 @@ from crosstape.errors import DirectoryInUse
 
 NOTE_MAX: Final = 300
 
+RUN_LOCK: Final = "run.lock"
+"""In a run directory: held by the run that has it."""
+
+REMEDY: Final = "stop it, or give this one its own directory (run.dir, CROSSTAPE_RUN__DIR)"
+
 
 class DirectoryLock:
     """A lock on a file of the directory. The system lets go of it when the process ends, however that happens."""
@@ -23,8 +28,8 @@ class DirectoryLock:
         self._path = path
         self._fd: int | None = None
 
-    def take(self, remedy: str) -> None:
-        """Take it at once. Raises `DirectoryInUse`, which says who has it and then `remedy`, and `OSError`."""
+    def take(self) -> None:
+        """Take it at once. Raises `DirectoryInUse`, which says who has it and what to do, and `OSError`."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,7 +38,7 @@ class DirectoryLock:
         except BlockingIOError:
             note = _shown(os.pread(fd, NOTE_MAX, 0))
             os.close(fd)
-            raise DirectoryInUse(f"another run uses {self._path.parent}{note}: {remedy}") from None
+            raise DirectoryInUse(f"another run uses {self._path.parent}{note}: {REMEDY}") from None
         except BaseException:
             os.close(fd)
             raise

@@ -22,7 +22,7 @@ from typing import Final
 
 import structlog
 
-from crosstape.directory_lock import DirectoryLock
+from crosstape.directory_lock import RUN_LOCK, DirectoryLock
 from crosstape.errors import BusError, StorageError
 
 log = structlog.get_logger(__name__)
@@ -71,7 +71,7 @@ class EmbeddedServer:
         self._persist = persist
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._run_lock = DirectoryLock(self.run_dir / "run.lock")
+        self._run_lock = DirectoryLock(self.run_dir / RUN_LOCK)
         self._lock: int | None = None
         self._short_dir: Path | None = None
         self._socket = self.run_dir / "valkey.sock"
@@ -109,7 +109,7 @@ class EmbeddedServer:
         deadline = time.monotonic() + timeout_s
         try:
             self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._run_lock.take("stop it, or give this one its own directory (run.dir, CROSSTAPE_RUN__DIR)")
+            self._run_lock.take()
             await self._take_lock(deadline)
             self._place_socket()
             self._spawn()

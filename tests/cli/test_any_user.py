@@ -81,6 +81,10 @@ async def test_up_works_where_it_may_write(tmp_path: Path, owner: int, group: in
             assert watch.stdout is not None
             assert b"instruments on unix://" in await watch.stdout.readline()
             await stopped(watch)
+        if owner == 0 and mode != 0o777:
+            refused = await crosstape("watch", variables=variables, prefix=anybody(home, user=USER + 1))
+            assert refused.code == Exit.UNREACHABLE
+            assert failure(refused) == f"the server of `crosstape up` in {path} is only for user {USER}, and we are {USER + 1}"
         await wait_until(lambda: list(path.rglob("spool")) or list(path.rglob("appendonlydir")), what="there are data")
         done = await stopped(process)
 

@@ -37,11 +37,13 @@ def taken() -> Iterator[int]:
         yield int(held.getsockname()[1])
 
 
-async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_server", [True, False], ids=["a server of its own", "another server"])
+async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Path, valkey: str, *, has_server: bool) -> None:
     """It says who has the directory, and since when; the first goes on, and afterwards the directory is free."""
-    variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(tmp_path / "run")}
+    lock = tmp_path / "run" / "run.lock"
+    variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(tmp_path / "run")} | ({} if has_server else {"CROSSTAPE_BUS__URL": valkey})
     async with started("up", variables=variables) as first:
-        await wait_until((tmp_path / "run" / "bus.url").exists, what="the first has its server")
+        await wait_until(lambda: lock.exists() and lock.read_text(), what="the first has its directory")
         before = time.monotonic()
         second = await crosstape("up", variables=variables)
         took_s = time.monotonic() - before
@@ -52,10 +54,10 @@ async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Pat
         assert "since 2" in said["error"]
         assert "crosstape up): stop it, or give this one its own directory (run.dir, CROSSTAPE_RUN__DIR)" in said["error"]
         assert took_s < SOON_S
-        assert (tmp_path / "run" / "bus.url").exists()
+        assert first.returncode is None
         assert (await stopped(first)).code == Exit.OK
     async with started("up", variables=variables) as third:
-        await wait_until((tmp_path / "run" / "bus.url").exists, what="another has its server")
+        await wait_until(lambda: f"process {third.pid} " in lock.read_text(), what="another has the directory")
         assert (await stopped(third)).code == Exit.OK
 
 

@@ -358,6 +358,27 @@ def test_an_address_can_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     assert SECRET not in repr(settings)
 
 
+def test_a_proxy_is_as_hidden_as_an_address_of_the_bus(tmp_path: Path, file: Path) -> None:
+    """It may hold a password: out of a file of its own or the environment, never out of the settings file."""
+    url = f"http://user:{SECRET}@gate:3128"
+    secret = tmp_path / "proxy"
+    secret.write_bytes(f"\ufeff{url}\r\n".encode())
+
+    for variables in ({"CROSSTAPE_VENUES__KRAKEN__PROXY_FILE": str(secret)}, {"CROSSTAPE_VENUES__KRAKEN__PROXY": url}):
+        settings = load(None, variables)
+        assert settings.venues["kraken"].proxy == url
+        assert SECRET not in repr(settings)
+    for given in (url, f"user:{SECRET}@gate:3128"):
+        file.write_text(f"[venues.kraken]\nproxy = '{given}'\n")
+        with pytest.raises(SettingsError, match=r"set CROSSTAPE_VENUES__KRAKEN__PROXY or venues.kraken.proxy_file") as caught:
+            load(file, {})
+        assert SECRET not in str(caught.value)
+    file.write_text("[venues.kraken]\nproxy = ''\n")
+    assert load(file, {}).venues["kraken"].proxy == ""
+    assert load(None, {"CROSSTAPE_VENUES__KRAKEN__PROXY": ""}).venues["kraken"].proxy == ""
+    assert load(None, {}).venues["kraken"].proxy == "environment"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -163,7 +163,7 @@ def _signature(name: str, value: Any) -> str:
 
 def _hint(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation)) or str(annotation)
-    if not isinstance(annotation, str) and "[" in str(annotation) or " | " in str(annotation):
+    if (not isinstance(annotation, str) and "[" in str(annotation)) or " | " in str(annotation):
         text = str(annotation)
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])", "", text).replace(" | ".join(cls.__name__ for cls in KINDS.values()), "AnyEvent")
 

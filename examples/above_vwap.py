@@ -2,8 +2,8 @@
 
     python examples/above_vwap.py redis://127.0.0.1:6379     (or unix:///…/valkey.sock, as `crosstape up` printed)
 
-It begins with the last quote of each instrument and misses none after it; what was trimmed before it was read is printed as missed. A quote is
-used only while its aggregator gives a sign of life, which is a status once a second.
+It begins with the last quote of each instrument and misses none after it; what was trimmed before it was read is printed as missed. A quote
+is used only while its aggregator gives a sign of life, which is a status once a second.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import math
 import sys
 import time
 
-from crosstape import BusSettings, Cbbo, Keys, Missed, Reader, SettingsError, Start, Status, connect
+from crosstape import BusSettings, Cbbo, FeedState, Keys, Missed, Reader, SettingsError, Start, Status, connect
 
 INSTRUMENTS = ("BTC-USDT", "ETH-USDT", "BTC-USD", "ETH-USD")
 SILENT_S = 3.0  # a quote is current only while its aggregator has been heard within this time
@@ -46,10 +46,14 @@ class Sides:
         name = quote.instrument
         current = time.monotonic() - self.heard.get(quote.epoch, -math.inf) <= SILENT_S
         said = side(quote) if current else "not current"
-        if said and said != self.shown.get(name, "not current"):
-            vwap = quote.vwap["1m"]
-            print(f"{name} {quote.mid} is {said} {vwap.price:.8g}, paid over {vwap.trades} trades" if current else f"{name} is {said}", flush=True)
-            self.shown[name] = said
+        if said is None or said == self.shown.get(name, "not current"):
+            return
+        self.shown[name] = said
+        if current:
+            paid = quote.vwap["1m"]
+            print(f"{name} {quote.mid} is {said} {paid.price:.8g}, paid over {paid.trades} trades", flush=True)
+        else:
+            print(f"{name} is not current: its aggregator gives no sign of life", flush=True)
 
 
 async def main(url: str) -> None:
@@ -59,12 +63,14 @@ async def main(url: str) -> None:
     streams[keys.venue("consolidated")] = Start.NOW
     async with connect(BusSettings(url=url)) as client, Reader(client, keys, streams=streams, on_gap=missed) as tape:
         while True:
-            for entry in await tape.read(timeout_s=1.0):
-                if isinstance(entry.event, Status):
-                    sides.heard[entry.event.epoch] = time.monotonic()
-                elif isinstance(entry.event, Cbbo):
-                    sides.quotes[entry.event.instrument] = entry.event
-                    sides.show(entry.event)
+            events = [entry.event for entry in await tape.read(timeout_s=1.0)]
+            for event in events:  # signs of life first: between streams there is no order
+                if isinstance(event, Status):
+                    sides.heard[event.epoch] = -math.inf if event.state is FeedState.DOWN else time.monotonic()
+            for event in events:
+                if isinstance(event, Cbbo):
+                    sides.quotes[event.instrument] = event
+                    sides.show(event)
             for quote in sides.quotes.values():
                 sides.show(quote)
 

@@ -9,6 +9,7 @@ continues after the last entry that it has read. Prices are strings: keep them d
 import argparse
 import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def main(server: Any, *, from_start: bool) -> None:
     for event in events(server, [LIFE, *(f"tape:cbbo:{name}" for name in INSTRUMENTS)], from_start=from_start):
         now = time.monotonic()
         if event and event["type"] == "status":
-            heard[event["epoch"]] = now
+            heard[event["epoch"]] = now if event["state"] != "down" else -math.inf
         elif event and event["type"] == "cbbo":
             name, epoch = event["instrument"], event["epoch"]
             heard.setdefault(epoch, now)

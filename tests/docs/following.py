@@ -63,8 +63,9 @@ def quote(number: int) -> Cbbo:
     low, high, mid = Decimal(1000), Decimal(1000 + number), Decimal(number) + Decimal("0.5")
     paid = mid - 1 if number % 2 else mid + 1
     return Cbbo(
-        venue=CONSOLIDATED, instrument="BTC-USDT", venue_ts=None, received_ts=RECEIVED_TS, ts=RECEIVED_TS, bid_price=Decimal(number),
-        bid_size=Decimal(1), bid_venues=("kraken",), ask_price=Decimal(number * 1000), ask_size=Decimal(1), ask_venues=("binance",), mid=mid,
+        venue=CONSOLIDATED, instrument="BTC-USDT", venue_ts=None, received_ts=RECEIVED_TS, ts=RECEIVED_TS,
+        bid_price=Decimal(number), bid_size=Decimal(1), bid_venues=("kraken",),
+        ask_price=Decimal(number * 1000), ask_size=Decimal(1), ask_venues=("binance",), mid=mid,
         spread=Decimal(-number), spread_bps=Decimal(-number), market=Market.CROSSED, venues=2, vwap={"1m": Vwap(paid, Decimal(5), 3)},
         legs=(leg("binance", Decimal(1), low), leg("kraken", high, high + 1)), epoch=EPOCH, seq=number,
     )  # fmt: skip

@@ -49,23 +49,24 @@ def program(directory: Path, nodes: Cluster) -> Program:
 @pytest.mark.slow
 async def test_the_reader_of_a_cluster(tmp_path_factory: pytest.TempPathFactory) -> None:
     """It finds the key, waits longer than the client does for an answer, and goes on when a replica has taken the master's place."""
-    async with cluster("embedded", lambda: tmp_path_factory.mktemp("node"), replicas=True) as nodes:
-        async with RedisCluster(host="127.0.0.1", port=nodes.masters[0].port) as client:
-            await send(client, range(1, 2))
-            async with following.started({"": program(tmp_path_factory.mktemp("shown"), nodes)}) as running:
-                one, sent = running[""], 1
-                while not one.printed():
-                    sent += 1
-                    await send(client, range(sent, sent + 1))
-                    await asyncio.sleep(0.1)
-                first = one.printed()[0]
-                await asyncio.sleep(6.5)  # the condition under test: nothing happens for longer than the client waits for an answer
-                await send(client, range(sent + 1, sent + 51))
-                await wait_until(lambda: one.newest() == sent + 50, what="the trades after a quiet time")
-                await nodes.fail_over(nodes.holder(STREAM))
-                await send(client, range(sent + 51, sent + 101))
-                await wait_until(lambda: one.newest() == sent + 100, what="the trades after a failover", timeout_s=60)
-                assert one.printed() == list(range(first, sent + 101)), one.err
+    async with (
+        cluster("embedded", lambda: tmp_path_factory.mktemp("node"), replicas=True) as nodes,
+        RedisCluster(host="127.0.0.1", port=nodes.masters[0].port) as client,
+        following.started({"": program(tmp_path_factory.mktemp("shown"), nodes)}) as running,
+    ):
+        one, sent = running[""], 0
+        while not one.printed():
+            sent += 1
+            await send(client, range(sent, sent + 1))
+            await asyncio.sleep(0.1)
+        first = one.printed()[0]
+        await asyncio.sleep(6.5)  # the condition under test: nothing happens for longer than the client waits for an answer
+        await send(client, range(sent + 1, sent + 51))
+        await wait_until(lambda: one.newest() == sent + 50, what="the trades after a quiet time")
+        await nodes.fail_over(nodes.holder(STREAM))
+        await send(client, range(sent + 51, sent + 101))
+        await wait_until(lambda: one.newest() == sent + 100, what="the trades after a failover", timeout_s=60)
+        assert one.printed() == list(range(first, sent + 101)), one.err
 
 
 @pytest.mark.slow

@@ -7,14 +7,16 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from crosstape_schemas import encode
 from tests.docs import following, shown
 from tests.docs.following import Outcome, Program, Tape
 from tests.docs.shown import ADDRESS, ROOT, SHOWN, Block, Follows, NotRun, Prints, RunBy
@@ -78,10 +80,10 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Workshop:
     """Makes commands of what is shown: as it stands, but for the server's address."""
 
-    def __init__(self, directory: Path, port: int, query: str = "", node: Path | None = None) -> None:
+    def __init__(self, directory: Path, port: int, query: str = "", node: Path | None = None, user: str = "") -> None:
         self._directory = directory
         self._port = port
-        self._url = f"redis://127.0.0.1:{port}"
+        self._url = f"redis://{user}127.0.0.1:{port}"
         self._query = query
         self._node = node
         self.environment: dict[str, str] = {}
@@ -219,13 +221,14 @@ async def test_javascript_prints_what_the_page_says(name: str, tmp_path: Path, n
     await prints(name, tmp_path, node_modules)
 
 
-async def prints(name: str, directory: Path, node: Path | None) -> None:
-    """Run it on a tape of three events, and look for the text that is expected."""
+async def prints(name: str, directory: Path, node: Path | None, rights: Sequence[str] = ("+@all", "~*", "&*")) -> None:
+    """Run it on a tape of three events, as a user with these rights, and look for the text that is expected."""
     how = SHOWN[name]
     assert isinstance(how, Prints)
     server = Embedded(directory / "server", port=0)
     async with running(server), following.Redis(port=server.port) as client:
         await Tape(client).send(3)
+        await client.execute_command("ACL", "SETUSER", "default", "resetkeys", "resetchannels", "-@all", "+acl", *rights)  # type: ignore[no-untyped-call]
         program = Workshop(directory, server.port, node=node).program(name, how)
         async with following.started({name: program}) as started:
             assert await asyncio.wait_for(started[name].process.wait(), 30) == 0, started[name].err
@@ -263,6 +266,72 @@ async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
         await client.xtrim("tape:trade:BTC-USDT", maxlen=0, approximate=False)
         await tape.send(1)
         assert "may be missing" in await asyncio.to_thread(run)
+
+
+async def test_a_slow_subscriber_learns_what_it_lost(tmp_path: Path) -> None:
+    """The server closes the connection of one that does not read; the client connects again by itself; `seq` tells how many were lost."""
+    name = "docs/how-to/read-the-tape.md#know-what-you-missed python"
+    how = SHOWN[name]
+    assert isinstance(how, Follows)
+    server = Embedded(tmp_path / "server", port=0, options={"client-output-buffer-limit": "pubsub 65536 0 0"})
+    async with running(server), following.Redis(port=server.port) as client:
+        program = Workshop(tmp_path, server.port).program(name, how)
+        async with following.started({name: program}) as started:
+            one, sent = started[name], 0
+
+            async def publish(count: int) -> None:
+                nonlocal sent
+                pipe = client.pipeline(transaction=False)
+                for number in range(sent + 1, sent + count + 1):
+                    pipe.publish("tape:trade:BTC-USDT", encode(following.trade(number)))
+                sent += count
+                await pipe.execute()
+
+            async def publish_one() -> bool:
+                await publish(1)
+                return one.newest() > slow
+
+            slow = 0
+            await following.wait_until(publish_one, what="it prints")
+            one.process.send_signal(signal.SIGSTOP)
+            while await client.execute_command("CLIENT", "LIST", "TYPE", "PUBSUB"):  # type: ignore[no-untyped-call]
+                await publish(2000)
+            one.process.send_signal(signal.SIGCONT)
+            slow = sent
+            await following.wait_until(publish_one, what="it prints what is published when it reads again")
+            await following.wait_until(lambda: one.newest() == sent, what="it has printed the last")
+            printed = one.printed()
+            lost = sum(int(count) for count in re.findall(r"lost (\d+) trades of binance", one.out))
+            assert lost > 0
+            assert printed == sorted(set(printed))
+            assert lost == printed[-1] - printed[0] + 1 - len(printed)
+
+
+async def test_shown_programs_need_no_more_rights_than_a_strategy_has(tmp_path: Path) -> None:
+    """Those of the user `strategy` in the how-to "Secure the bus"."""
+    page = (ROOT / "docs" / "how-to" / "secure-the-bus.md").read_text()
+    rights = re.findall(r"^user strategy on #\$\(hash strategy\) (.*)$", page, re.MULTILINE)[0].split()
+    server = Embedded(tmp_path / "server", port=0)
+    async with running(server), following.Redis(port=server.port) as client:
+        await client.execute_command("ACL", "SETUSER", "strategy", "on", ">secret", *rights)  # type: ignore[no-untyped-call]
+        workshop = Workshop(tmp_path, server.port, user="strategy:secret@")
+        names = [name for name, how in SHOWN.items() if isinstance(how, Follows) and not is_node(name) and not needs_redis_cli(name)]
+        programs = {name: workshop.program(name, how) for name in names if isinstance(how := SHOWN[name], Follows)}
+        async with following.started(programs) as started:
+            tape = Tape(client)
+
+            async def all_print() -> bool:
+                await tape.send()
+                return all(one.newest() > 0 for one in started.values())
+
+            try:
+                await following.wait_until(all_print, what="each prints something")
+            finally:
+                refused = {name: one.out + one.err for name, one in started.items() if not one.newest()}
+                assert refused == {}
+    look = tmp_path / "look"
+    look.mkdir()
+    await prints("docs/how-to/read-the-tape.md#is-this-quote-current python", look, None, rights)
 
 
 @pytest.mark.parametrize("name", ["edges.py", "above_vwap.py", "to_csv.py"])
@@ -308,6 +377,8 @@ def test_what_is_not_run_has_a_reason_and_what_another_test_runs_has_that_test()
     for name, how in SHOWN.items():
         if isinstance(how, NotRun):
             assert len(how.reason) > 10, name
-        elif isinstance(how, RunBy) and not how.test.startswith(".ci/run"):
+        elif isinstance(how, RunBy) and how.test.startswith(".ci/run: "):
+            assert f'step "{how.test.removeprefix(".ci/run: ")}"' in (ROOT / ".ci" / "run").read_text(), name
+        elif isinstance(how, RunBy):
             file, _, test = how.test.partition("::")
             assert re.search(rf"^(async )?def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from redis.asyncio import Redis
 
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, Event, FeedState, Keys, Leg, Market, Side, Status, Trade, Vwap, encode
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, FeedState, Keys, Leg, Market, Side, Status, Trade, Vwap, encode
 from tests.docs.shown import Follows
 from tests.engines import Embedded
 from tests.waiting import wait_until
@@ -95,20 +95,19 @@ class Tape:
         self._client = client
 
     async def send(self, count: int = 1) -> None:
-        """The next events, of every kind that a program follows."""
+        """The next events, of every kind that a program follows; those of one number in one transaction."""
         keys = Keys()
         for _ in range(count):
             self.sent += 1
-            number = self.sent
-            await self._put(keys.venue(CONSOLIDATED), keys.last("status", VENUE_WIDE), life(number))
-            await self._put(keys.stream("cbbo", "BTC-USDT"), keys.last("cbbo", "BTC-USDT"), quote(number))
-            await self._put(keys.stream("trade", "BTC-USDT"), keys.last("trade", "BTC-USDT"), trade(number))
-
-    async def _put(self, stream: str, last: str, event: Event) -> None:
-        data = encode(event)
-        pipe = self._client.pipeline()
-        pipe.xadd(stream, {"d": data}).hset(last, event.venue, data).publish(stream, data)
-        await pipe.execute()
+            pipe = self._client.pipeline()
+            for stream, last, event in (
+                (keys.venue(CONSOLIDATED), keys.last("status", VENUE_WIDE), life(self.sent)),
+                (keys.stream("cbbo", "BTC-USDT"), keys.last("cbbo", "BTC-USDT"), quote(self.sent)),
+                (keys.stream("trade", "BTC-USDT"), keys.last("trade", "BTC-USDT"), trade(self.sent)),
+            ):
+                data = encode(event)
+                pipe.xadd(stream, {"d": data}).hset(last, event.venue, data).publish(stream, data)
+            await pipe.execute()
 
 
 class Running:

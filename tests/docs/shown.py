@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from crosstape_schemas import Keys
+
 ROOT: Final = Path(__file__).parents[2]
 LANGUAGES: Final = frozenset({"python", "py", "sh", "bash", "shell", "console", "js", "javascript", "mjs", "jq"})
 ADDRESS: Final = "redis://localhost:6379"
@@ -86,7 +88,7 @@ SHOWN: Final[dict[str, How]] = {
     f"{_READ}#javascript js": Prints("1795644919934299073n"),
     f"{_READ}#javascript js 2": Prints("1795644919934299073n"),
     f"{_READ}#a-cluster python": RunBy("docs/test_shown_cluster.py::test_the_reader_of_a_cluster"),
-    f"{_READ}#a-cluster js": Prints("tape:{"),
+    f"{_READ}#a-cluster js": Prints(Keys(partitions=12).stream("trade", "BTC-USDT")),
     f"{_READ}#a-cluster sh": RunBy("docs/test_shown_cluster.py::test_the_streams_of_each_partition"),
     f"{_READ}#to-a-file sh": RunBy("docs/test_shown.py::test_a_stream_is_written_to_a_file"),
     "docs/reference/events.md#how-far-back-a-stream-reaches sh": Prints("0"),

@@ -133,11 +133,13 @@ class Workshop:
         return file
 
 
-def followed(directory: Path, names: list[str], quiets: tuple[float, ...], query: str, node: Path | None) -> dict[str, Outcome]:
-    """What came of all these, run at once."""
+def followed(
+    directory: Path, names: list[str], quiets: tuple[float, ...], query: str, node: Path | None, *, persist: bool = True
+) -> dict[str, Outcome]:
+    """What came of all these, run at once. With `persist` the server has its data after a kill."""
 
     async def run() -> dict[str, Outcome]:
-        server = Embedded(directory / "server", persist=True, port=0)
+        server = Embedded(directory / "server", persist=persist, port=0)
         async with running(server):
             workshop = Workshop(directory, server.port, query, node)
             programs = {name: workshop.program(name, how) for name in names if isinstance(how := SHOWN[name], Follows)}
@@ -202,6 +204,14 @@ def test_it_survives_a_minute_of_quiet_and_a_restart(name: str, request: pytest.
     if is_node(name):
         request.getfixturevalue("node_modules")
     check(name, request.getfixturevalue("real")[name])
+
+
+@pytest.mark.slow
+def test_it_continues_on_a_server_that_has_lost_its_data(tmp_path: Path) -> None:
+    """Ids are of the server's clock: those that come next are above the last one that was read."""
+    names = [name for name in FOLLOWERS if not is_node(name) and not why_not(name)]
+    for name, outcome in followed(tmp_path, names, (), QUICK_QUERY, None, persist=False).items():
+        check(name, outcome)
 
 
 @pytest.mark.parametrize("name", [name for name, how in SHOWN.items() if isinstance(how, Prints) and not is_node(name)])

@@ -15,7 +15,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -99,14 +99,16 @@ class Tape:
         keys = Keys()
         for _ in range(count):
             self.sent += 1
-            pipe = self._client.pipeline()
+            pipe: Any = self._client.pipeline()
             for stream, last, event in (
                 (keys.venue(CONSOLIDATED), keys.last("status", VENUE_WIDE), life(self.sent)),
                 (keys.stream("cbbo", "BTC-USDT"), keys.last("cbbo", "BTC-USDT"), quote(self.sent)),
                 (keys.stream("trade", "BTC-USDT"), keys.last("trade", "BTC-USDT"), trade(self.sent)),
             ):
                 data = encode(event)
-                pipe.xadd(stream, {"d": data}).hset(last, event.venue, data).publish(stream, data)
+                pipe.execute_command("XADD", stream, "*", "d", data)
+                pipe.execute_command("HSET", last, event.venue, data)
+                pipe.execute_command("PUBLISH", stream, data)
             await pipe.execute()
 
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from redis.asyncio import Redis
 
 from crosstape_schemas import encode
 from tests.docs import following, shown
 from tests.docs.following import Outcome, Program, Tape
 from tests.docs.shown import ADDRESS, ROOT, SHOWN, Block, Follows, NotRun, Prints, RunBy
 from tests.engines import Embedded, running
+from tests.waiting import wait_until
 
 BLOCKS: Final = {block.name: block for block in shown.blocks()}
 PACKAGES: Final = ("redis@6.3.1", "lossless-json@4.3.3")
@@ -119,7 +121,7 @@ class Workshop:
         if path.suffix == ".py":
             return sys.executable, str(path)
         if path.suffix == ".mjs":
-            return "node", shutil.copy(path, self._node or self._directory)
+            return "node", str(shutil.copy(path, self._node or self._directory))
         return (str(path),)
 
     def _file(self, block: Block, url: str) -> Path:
@@ -236,13 +238,13 @@ async def prints(name: str, directory: Path, node: Path | None, rights: Sequence
     how = SHOWN[name]
     assert isinstance(how, Prints)
     server = Embedded(directory / "server", port=0)
-    async with running(server), following.Redis(port=server.port) as client:
+    async with running(server), Redis(port=server.port) as client:
         await Tape(client).send(3)
         await client.execute_command("ACL", "SETUSER", "default", "resetkeys", "resetchannels", "-@all", "+acl", *rights)  # type: ignore[no-untyped-call]
         program = Workshop(directory, server.port, node=node).program(name, how)
         async with following.started({name: program}) as started:
             assert await asyncio.wait_for(started[name].process.wait(), 30) == 0, started[name].err
-            await following.wait_until(lambda: how.expected in started[name].out, what=how.expected, timeout_s=5)
+            await wait_until(lambda: how.expected in started[name].out, what=how.expected, timeout_s=5)
 
 
 async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
         done = subprocess.run(["sh", "-eu", "-c", commands], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
         return done.stderr
 
-    async with running(server), following.Redis(port=server.port) as client:
+    async with running(server), Redis(port=server.port) as client:
         tape = Tape(client)
         await tape.send(3)
         assert await asyncio.to_thread(run) == ""
@@ -284,7 +286,7 @@ async def test_a_slow_subscriber_learns_what_it_lost(tmp_path: Path) -> None:
     how = SHOWN[name]
     assert isinstance(how, Follows)
     server = Embedded(tmp_path / "server", port=0, options={"client-output-buffer-limit": "pubsub 65536 0 0"})
-    async with running(server), following.Redis(port=server.port) as client:
+    async with running(server), Redis(port=server.port) as client:
         program = Workshop(tmp_path, server.port).program(name, how)
         async with following.started({name: program}) as started:
             one, sent = started[name], 0
@@ -302,14 +304,14 @@ async def test_a_slow_subscriber_learns_what_it_lost(tmp_path: Path) -> None:
                 return one.newest() > slow
 
             slow = 0
-            await following.wait_until(publish_one, what="it prints")
+            await wait_until(publish_one, what="it prints")
             one.process.send_signal(signal.SIGSTOP)
             while await client.execute_command("CLIENT", "LIST", "TYPE", "PUBSUB"):  # type: ignore[no-untyped-call]
                 await publish(2000)
             one.process.send_signal(signal.SIGCONT)
             slow = sent
-            await following.wait_until(publish_one, what="it prints what is published when it reads again")
-            await following.wait_until(lambda: one.newest() == sent, what="it has printed the last")
+            await wait_until(publish_one, what="it prints what is published when it reads again")
+            await wait_until(lambda: one.newest() == sent, what="it has printed the last")
             printed = one.printed()
             lost = sum(int(count) for count in re.findall(r"lost (\d+) trades of binance", one.out))
             assert lost > 0
@@ -322,7 +324,7 @@ async def test_shown_programs_need_no_more_rights_than_a_strategy_has(tmp_path: 
     page = (ROOT / "docs" / "how-to" / "secure-the-bus.md").read_text()
     rights = re.findall(r"^user strategy on #\$\(hash strategy\) (.*)$", page, re.MULTILINE)[0].split()
     server = Embedded(tmp_path / "server", port=0)
-    async with running(server), following.Redis(port=server.port) as client:
+    async with running(server), Redis(port=server.port) as client:
         await client.execute_command("ACL", "SETUSER", "strategy", "on", ">secret", *rights)  # type: ignore[no-untyped-call]
         workshop = Workshop(tmp_path, server.port, user="strategy:secret@")
         names = [name for name, how in SHOWN.items() if isinstance(how, Follows) and not is_node(name) and not needs_redis_cli(name)]
@@ -335,7 +337,7 @@ async def test_shown_programs_need_no_more_rights_than_a_strategy_has(tmp_path: 
                 return all(one.newest() > 0 for one in started.values())
 
             try:
-                await following.wait_until(all_print, what="each prints something")
+                await wait_until(all_print, what="each prints something")
             finally:
                 refused = {name: one.out + one.err for name, one in started.items() if not one.newest()}
                 assert refused == {}
@@ -358,7 +360,7 @@ def test_an_example_that_is_called_wrongly_says_how(name: str, arguments: list[s
 @pytest.mark.slow
 def test_the_javascript_example_that_is_called_wrongly_says_how(node_modules: Path) -> None:
     """Likewise."""
-    command = ["node", shutil.copy(ROOT / "examples" / "trades.mjs", node_modules)]
+    command = ["node", str(shutil.copy(ROOT / "examples" / "trades.mjs", node_modules))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
     assert (done.returncode, done.stderr) == (2, "usage: node trades.mjs URL INSTRUMENT\n")

@@ -29,7 +29,7 @@ KEYS = Keys(partitions=12)
 STREAM = KEYS.stream("trade", "BTC-USDT")
 
 
-async def send(client: RedisCluster[Any], numbers: range) -> None:
+async def send(client: RedisCluster, numbers: range) -> None:
     """Trades of these numbers, each tried again until it is there."""
     for number in numbers:
         while True:
@@ -78,7 +78,7 @@ async def test_the_streams_of_each_partition(tmp_path_factory: pytest.TempPathFa
         port = nodes.masters[0].port
         async with RedisCluster(host="127.0.0.1", port=port) as client:
             for name in instruments:
-                await client.sadd(KEYS.registry(KEYS.partition(name)), KEYS.stream("trade", name))  # type: ignore[misc]
+                await client.sadd(KEYS.registry(KEYS.partition(name)), KEYS.stream("trade", name))
         commands = SHELL.text.replace("redis-cli", f"redis-cli -p {port}")
         async with following.started({"": Program(("sh", "-euc", commands), Follows("stream", ""), os.environ)}) as running:
             assert await asyncio.wait_for(running[""].process.wait(), 60) == 0, running[""].err

@@ -40,13 +40,16 @@ class Sides:
         self.shown: dict[str, str] = {}
         self.heard: dict[int, float] = {}
         """The aggregator's epoch: when it last gave its sign of life."""
+        self.began = time.monotonic()
 
     def show(self, quote: Cbbo) -> None:
         """Print the quote if its side has changed or if it is no longer current."""
-        name = quote.instrument
-        current = time.monotonic() - self.heard.get(quote.epoch, -math.inf) <= SILENT_S
+        name, now = quote.instrument, time.monotonic()
+        if quote.epoch not in self.heard and now - self.began <= SILENT_S:
+            return  # its aggregator may be about to give its sign of life
+        current = now - self.heard.get(quote.epoch, -math.inf) <= SILENT_S
         said = side(quote) if current else "not current"
-        if said is None or said == self.shown.get(name, "not current"):
+        if said is None or said == self.shown.get(name):
             return
         self.shown[name] = said
         if current:

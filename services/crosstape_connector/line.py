@@ -96,6 +96,12 @@ class TradeLine(FeedRecord):
                 events += self._late(trade, number) or ()
         return events
 
+    def prove(self, hole: Hole, page: TradeSnapshot, now_s: float) -> list[Event]:
+        """Learn from an answer of REST which of the hole's ids never existed, after `repair` has taken its trades; see `Hole.prove`."""
+        if page.left_out:
+            return []  # what could not be read may be what is missing
+        return [*self.holes.prove(hole, [number for number, _ in _numbered(page.trades)], now_s=now_s, now=page.received_ts)]
+
     def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> list[Event]:
         """The trades of REST while there is no stream: all that are new. `reason`: what is said of the feed meanwhile.
 

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from crosstape_connector.beat import Stop
 from crosstape_connector.book_feed import Resync
 from crosstape_connector.book_feeds import BookFeeds
 from crosstape_connector.books import BookSync, Proofs
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.plan import Feed, Topic
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.trade_feeds import TradeFeeds
@@ -25,6 +27,8 @@ LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a di
 _NOTHING: Final[tuple[Event, ...]] = ()
 REMOVED: Final = "removed from the settings"
 _FROM_BOOK: Final = ("book", "delta")
+BACKLOG_NS: Final = 10_000_000_000
+"""How long after a stop of this process it may still be reading what had come before it, or what its sockets held."""
 
 
 class Feeds:
@@ -49,6 +53,7 @@ class Feeds:
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
+        self._stop: Stop | None = None
         self._said: dict[tuple[str, str], tuple[FeedState, str]] = {}  # the venue's own word, by kind and instrument
         self._names: dict[str, str] = {}  # their symbol → our instrument
         self._instruments: set[str] = set()
@@ -188,12 +193,33 @@ class Feeds:
                 continue
             book = self._books.of(record)
             if book is None:
-                record.interrupted(record.received_ts)
+                record.interrupted(self._seen_until(record.received_ts))
             else:
-                record.interrupted(book.sync.applied_ts)
+                record.interrupted(self._seen_until(book.sync.applied_ts))
                 book.forget()
             events += record.turn(FeedState.DOWN, reason, now)
         return events
+
+    # ---- this process, and its clock
+
+    def stopped(self, stop: Stop) -> None:
+        """This process was stopped. What it read since may be old, so a feed whose connection broke meanwhile has been missing since then."""
+        self._stop = stop
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set: what is known of each feed is put as the clock shows it now, so that no silence is too long or negative."""
+        for record in (*self.feeds.values(), *self.trades.left()):
+            record.clock_set(step)
+        self._books.clock_set(step)
+        if self._stop is not None:
+            self._stop = Stop(step.shifted(self._stop.from_ts), step.shifted(self._stop.to_ts))
+
+    def _seen_until(self, received_ts: int) -> int:
+        """Up to when nothing is missing of a feed whose newest data were received then, and whose connection is gone."""
+        stop = self._stop
+        if stop is not None and stop.from_ts < received_ts <= stop.to_ts + BACKLOG_NS:
+            return stop.from_ts
+        return received_ts
 
     def stalled(self, feed: Feed, now: int, reason: str) -> Sequence[Event]:
         """The watchdog's word: `stale`; live again with the next data of its stream."""

@@ -74,6 +74,7 @@ class TradeLine(FeedRecord):
             self.venue_ts = trade.venue_ts
             self.received_ts = snapshot.received_ts
             self.count += 1
+        self.replayed_ts = self.received_ts
         return events
 
     def told(self, last: LastTrade) -> list[Event]:
@@ -142,6 +143,7 @@ class TradeLine(FeedRecord):
             return None
         if trade.venue_ts is not None:
             self.venue_ts = max(self.venue_ts or 0, trade.venue_ts)  # if the venue's word told the hole, it is the newest
+            self.replayed_ts = self.received_ts
         return [msgspec.structs.replace(trade, backfilled=True), *gaps]
 
     def _earlier(self, trade: Trade, number: int) -> list[Event]:

@@ -93,6 +93,9 @@ FAMILIES: Final = {
     "crosstape_connector_rest_calls": Family("counter", "REST calls by HTTP status, or `failed` without one", ("status",)),
     "crosstape_connector_instruments": Family("gauge", "Instruments that were asked for, by whether the venue lists them", ("state",)),
     "crosstape_connector_instruments_age_seconds": Family("gauge", "Age of the list of instruments in use"),
+    "crosstape_connector_clock_offset_seconds": Family(
+        "gauge", "Our clock less the venue's, with the shortest way of a frame; negative: the venue's is ahead. None while it is not known"
+    ),
     "crosstape_connector_capture_dropped": Family("counter", "Lines that the capture could not take"),
     "crosstape_connector_line_active": Family(
         "gauge", "1: this line publishes; 0: it stands by for another. None without `connector.line`", ("line",)
@@ -300,6 +303,8 @@ class Readings(NamedTuple):
     """By kind."""
     instruments: Callable[[], Mapping[str, int]]
     instruments_age_s: Callable[[], float | None]
+    clock_offset_s: Callable[[], float | None]
+    """Our clock less the venue's."""
     capture_dropped: Callable[[], int | None]
     line: Callable[[], LineReading | None]
 
@@ -337,6 +342,7 @@ class ConnectorCollector(Collector):
         age_s = readings.instruments_age_s()
         dropped = readings.capture_dropped()
         line = readings.line()
+        offset_s = readings.clock_offset_s()
         return {
             **{field: [((name,), getattr(endpoint, field)) for name, endpoint in endpoints] for field in EndpointCounters.__slots__},
             "bad_frames": _by_label(counters.bad_frames),
@@ -361,6 +367,7 @@ class ConnectorCollector(Collector):
             "rest_calls": _by_label(counters.rest_calls),
             "instruments": _by_label(readings.instruments()),
             "instruments_age_seconds": [] if age_s is None else [((), age_s)],
+            "clock_offset_seconds": [] if offset_s is None else [((), offset_s)],
             "capture_dropped": [] if dropped is None else [((), dropped)],
             **{f"line_{field}": [] if line is None else [((line.line,), getattr(line, field))] for field in LineReading._fields[1:]},
         }

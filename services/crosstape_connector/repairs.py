@@ -57,8 +57,8 @@ class Repair:
         if not self.vain:
             return number
         first, end = self.hole.run_at(number)
-        if end - first >= self.page and not self.vain % 2:
-            return end + 1 - self.page  # a venue that counts pages from their end has both neighbours there
+        if end - first > self.page - 2 and not self.vain % 2:
+            return end + 1 - self.page  # of a venue that counts a page's ids from its end, the page above would not reach the trade after
         return number - 1
 
     def came(self, numbers: range, newest_ts: int | None, *, last: bool, now: float) -> None:

@@ -38,6 +38,7 @@ from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.roster import Roster
 from crosstape_connector.supervisor import Supervisor
+from crosstape_connector.timekeeping import Timekeeping
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
 from crosstape_connector.watchdog import Watchdog
@@ -190,6 +191,7 @@ class Connector:
             catch_up_s=own.backfill_s,
         )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
+        self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         desk = Desk(
             venue=venue,
             settings=own,
@@ -203,6 +205,7 @@ class Connector:
             flow=writer.flow,
             capture=capture,
             paces=paces(venue),
+            beat=self._time.beat,
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -277,6 +280,7 @@ class Connector:
                 polled_feeds=self._fallback.polled,
                 instruments=lambda: instruments.describe(self._roster.selection),
                 instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
+                clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
                 line=self._writer.reading,
             ),
@@ -306,6 +310,7 @@ class Connector:
             "bus": bus,
             "pending": self._writer.pending,
             "connections": self._connections(),
+            "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
             "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
@@ -363,7 +368,8 @@ class Connector:
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
     def _status(self, state: FeedState, reason: str) -> Status:
-        return Status(self._venue.id, VENUE_WIDE, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
+        now, offset_ns = time.time_ns(), self._time.offset_ns
+        return Status(self._venue.id, VENUE_WIDE, None, now, kind=VENUE_WIDE, state=state, reason=reason, clock_offset_ns=offset_ns)
 
     def _subscriptions(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
@@ -376,6 +382,7 @@ class Connector:
 
     async def _say_alive(self) -> None:
         while True:
+            self._time.look()
             self._outlet.put([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
@@ -383,6 +390,7 @@ class Connector:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
+            self._time.beat()
             self._outlet.put(self.feeds.tick(time.time_ns()))
             if self.feeds.requests:
                 self._resyncs.dispatch()

@@ -103,6 +103,7 @@ class Session:
             if self._desk.capture is not None:
                 self._desk.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
+                self._desk.beat()
                 self._desk.outlet.put(self._desk.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
@@ -376,6 +377,7 @@ class Session:
         """
         if self._standby is not None or self._holding_back:
             return
+        self._desk.beat()
         stalls.treat(self._desk, self._records, self.resubscribe, heard_ts=self._heard_ts, now=time.time_ns())
         if not self.rotate.done() and (feeds := stalls.futile(self._desk, self._records)):
             self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))

@@ -45,6 +45,10 @@ class TradeFeeds:
             self._left[instrument] = self.lines.pop(instrument)
         self._plain.pop(instrument, None)
 
+    def left(self) -> Iterable[TradeLine]:
+        """The lines of instruments that were removed."""
+        return self._left.values()
+
     def seed(self, trades: Iterable[Trade]) -> None:
         """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
         for trade in trades:

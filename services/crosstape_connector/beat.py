@@ -1,8 +1,8 @@
 """Notices that our clock was set, or that this process was stopped for a while. Pure: times come in as values.
 
-A process may be stopped by a signal, with its virtual machine, or by a laptop that sleeps. When it goes on, its sockets still hold what came
-first, and the rest was never sent: data that are read now may be as old as the stop. A clock may be set by its user or by NTP: then times
-that were read before it do not compare with those after it.
+A process may be stopped by a signal, with its virtual machine, or by a laptop that sleeps. When it goes on, its sockets still hold what
+came first, and the rest was never sent: data that are read now may be as old as the stop. A clock may be set by its user or by NTP: then
+times that were read before it do not compare with those after it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from crosstape_connector.plan import Feed, Topic
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.trade_feeds import TradeFeeds
 from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Venue
-from crosstape_schemas import VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
 
 __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 
@@ -118,9 +118,16 @@ class Feeds:
             table.pop(instrument, None)
         return events
 
-    def seed(self, trades: Iterable[Trade]) -> None:
-        """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
-        self.trades.seed(trades)
+    def seed(self, events: Iterable[Event]) -> None:
+        """The newest events on the tape, one a feed, of feeds that have brought nothing yet: what is missing since then is a gap.
+
+        By the trade among them it is known which trades are there already.
+        """
+        self.trades.seed(event for event in events if isinstance(event, Trade))
+        for event in events:
+            record = self.feeds.get(Feed(KIND_OF[type(event)], event.instrument))
+            if record is not None and not record.count and not record.fetched_ts:
+                record.gap_from = event.received_ts
 
     # ---- another line has published until now (see `redundancy`)
 
@@ -150,7 +157,7 @@ class Feeds:
                 record.opened_ts = now if since is None else since
                 record.confirmed = False
                 if record.sessions == 1:
-                    known = record.count or record.gap_from
+                    known = record.count or record.fetched_ts
                     state, reason = (FeedState.RECOVERING, "reconnected") if known else (FeedState.CONNECTING, "subscribing")
                     events += record.turn(state, reason, now)
                 book = self._books.of(record)
@@ -203,7 +210,7 @@ class Feeds:
     # ---- this process, and its clock
 
     def stopped(self, stop: Stop) -> None:
-        """This process was stopped. What it read since may be old, so a feed whose connection broke meanwhile has been missing since then."""
+        """The process was stopped. What it read since may be old, so a feed whose connection broke meanwhile has a gap from the stop on."""
         self._stop = stop
 
     def clock_set(self, step: ClockStep) -> None:
@@ -249,6 +256,11 @@ class Feeds:
         """Whether its book is true now."""
         book = self._books.books.get(instrument)
         return book is not None and book.sync.live
+
+    def book_at(self, instrument: str) -> tuple[int | None, int | None]:
+        """The venue's number and time of the newest change in its book, where it has them."""
+        book = self._books.books.get(instrument)
+        return (None, None) if book is None else (book.sync.sequence, book.venue_ts)
 
     def another_book(self, instrument: str) -> BookSync | None:
         """One that can be kept beside this instrument's, and `adopt`ed; None if it has none."""

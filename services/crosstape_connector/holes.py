@@ -82,7 +82,7 @@ class Hole:
         return True
 
     def prove(self, page: Sequence[int], now: float) -> None:
-        """Learn from an answer of the venue which ids never existed: `page` has all ids that it has between its first and its last, ascending.
+        """Learn from an answer of the venue which ids never existed. `page`: all its ids, ascending, between which it has no others.
 
         A run of missing ids never existed if the id before it and the id after it, both of which are known to exist, follow each other in
         two answers that are `CONFIRM_S` apart. `now`: seconds of a steady clock.

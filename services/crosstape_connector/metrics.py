@@ -75,14 +75,14 @@ FAMILIES: Final = {
     "crosstape_connector_recovery_seconds": Family("histogram", "From a feed's break to its being live again"),
     "crosstape_connector_backfills": Family(
         "counter",
-        "Gaps in trades that were taken up to be filled by REST, by what came of it: `whole`: nothing is missing any more, whoever brought it; "
+        "Gaps in trades that were to be filled by REST, by what came of it: `whole`: nothing is missing any more, whoever brought it; "
         "`part`, `nothing`: given up; `skipped`: longer than `backfill_s`",
         ("outcome",),
     ),
     "crosstape_connector_backfilled_trades": Family(
         "counter",
         "Trades handed to the bus with `backfilled` true: fetched by REST to fill a gap or in place of a stream, replayed by the venue on "
-        "subscribing, or late on the stream after they were reported missing. A standby replica counts those that it publishes when it takes over",
+        "subscribing, or late on the stream after they were reported missing. A standby replica counts what it publishes on taking over",
     ),
     "crosstape_connector_nonexistent_trades": Family(
         "counter", "Trade ids that were reported missing and, as the venue shows by REST, never existed"

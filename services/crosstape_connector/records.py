@@ -30,7 +30,7 @@ class FeedRecord:
         self.received_ts = 0
         """Of the newest data of the stream, published or not (a book's level may be out of sight); 0: never."""
         self.replayed_ts = 0
-        """`received_ts` of the newest snapshot, replay or late data: while the two are equal, `venue_ts` may be far older than the frame."""
+        """`received_ts` of the newest snapshot, replay or late data: while they are equal, `venue_ts` may be far older than the frame."""
         self.fetched_ts = 0
         """Of the newest data that we asked for beside the stream: they prove nothing of it; 0: never."""
         self.proven_ts = 0

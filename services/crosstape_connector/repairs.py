@@ -3,8 +3,8 @@
 One page at a time is asked for. Holes take turns: the one with the fewest pages so far, then the smallest, then the newest; and every
 `PATIENT`th turn is the oldest's. So a small one is soon whole, and a large one is not forgotten for the small ones that follow it.
 
-After a pass that brought nothing new, a page is asked for that also has the trade before the missing ids: if the trade after them follows it
-there, in two answers some time apart, these ids never existed (`holes.Hole.prove`).
+After a pass that brought nothing new, a page is asked for that also has the trade before the missing ids: if the trade after them follows
+it there, in two answers some time apart, these ids never existed (`holes.Hole.prove`).
 
 A hole is given up after `PAGES` pages, after `VAIN` passes that brought nothing (the venue does not have them any more, or not yet), or
 when it has been known for `PATIENCE_S`. Then what came of it is told, and the rest stays missing.

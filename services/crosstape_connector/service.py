@@ -361,7 +361,7 @@ class Connector:
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
         if not self._roster.taken:
-            if self._roster.listing is not None:
+            if self._roster.listing is not None and not self._roster.selection.listed:
                 return FeedState.DOWN, "none of the wanted instruments can be taken"
             trouble = self._roster.trouble
             return (FeedState.DOWN if trouble else FeedState.CONNECTING), trouble
@@ -381,6 +381,7 @@ class Connector:
         return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
 
     async def _say_alive(self) -> None:
+        await self._roster.silence()
         while True:
             self._time.look()
             self._outlet.put([self._status(*self._state())])

@@ -66,7 +66,7 @@ def test_one_answer_is_not_enough_nor_are_two_in_a_row() -> None:
 
 
 def test_a_neighbour_that_is_not_in_the_answer_proves_nothing() -> None:
-    """Where a page begins or ends says nothing of what lies beyond; and a trade that we have and the answer has not shows that it lacks more."""
+    """Nothing is known of what lies beyond a page, and an answer that lacks a trade which we have may lack others."""
     found = line(4, 8)
     for page in ((8, 9), (3, 4), (), (3, 8), (4, 9)):
         for at in (0.0, 2 * CONFIRM_S):

@@ -126,8 +126,8 @@ class Feeds:
         self.trades.seed(event for event in events if isinstance(event, Trade))
         for event in events:
             record = self.feeds.get(Feed(KIND_OF[type(event)], event.instrument))
-            if record is not None and not record.count and not record.fetched_ts:
-                record.gap_from = event.received_ts
+            if record is not None and record.kind != "trade":
+                record.seeded(event.received_ts)
 
     # ---- another line has published until now (see `redundancy`)
 

@@ -98,6 +98,11 @@ class FeedRecord:
         self.gap_from = 0
         return [gap]
 
+    def seeded(self, received_ts: int) -> None:
+        """The newest event on the tape was received then: if the feed has brought nothing yet, data are missing since."""
+        if not self.count and not self.fetched_ts:
+            self.gap_from = received_ts
+
     def interrupted(self, since_ts: int) -> None:
         """A connection is gone: data are missing since then, if there ever were any."""
         self.confirmed = False

@@ -54,6 +54,8 @@ class TradeFeeds:
         for trade in trades:
             if trade.instrument in self.lines:
                 self.lines[trade.instrument].seed(trade)
+            elif trade.instrument in self._plain:
+                self._plain[trade.instrument].seeded(trade.received_ts)
 
     def miss(self, instrument: str, holes: Iterable[Hole], now: int) -> None:
         """Of this instrument these are missing, and no others; see `TradeLine.miss`."""

@@ -93,7 +93,7 @@ def test_the_venues_time_tells_two_equal_quotes_apart() -> None:
 )
 def test_a_book_is_the_same_by_number_and_time(
     ours: tuple[int, int | None], theirs: tuple[int | None, int | None], is_missing: bool
-) -> None:  # noqa: FBT001
+) -> None:
     """Of both that are known, at least one must be, and none may differ."""
     feeds = standby(at=5 * SECOND, venue_ts=ours[1])
     tape = [book(SECOND, sequence=theirs[0], venue_ts=theirs[1]), delta(SECOND, sequence=theirs[0], venue_ts=theirs[1])]
@@ -157,3 +157,13 @@ def test_what_is_looked_up() -> None:
     ]  # fmt: skip
     trade = Trade(ID, NAME, 3, 3, ONE, ONE, Side.BUY, "7")
     assert trades({("quote", NAME): quote(1), ("trade", NAME): trade}) == [trade]
+
+
+def test_trades_without_ids_have_a_gap_without_a_count() -> None:
+    """Which of them are on the tape already nobody can tell."""
+    venue = msgspec.structs.replace(fake(), trade_ids="none")
+    feeds = Feeds(venue, {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
+    trade = Trade(ID, NAME, 3, 3 * SECOND, ONE, ONE, Side.BUY, "")
+    feeds.seed([trade])
+    events = feeds.take(msgspec.structs.replace(trade, received_ts=9 * SECOND))
+    assert [(gap.from_ts, gap.to_ts, gap.missed) for gap in events if isinstance(gap, Gap)] == [(3 * SECOND, 9 * SECOND, None)]

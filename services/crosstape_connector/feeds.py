@@ -27,6 +27,9 @@ LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a di
 _NOTHING: Final[tuple[Event, ...]] = ()
 REMOVED: Final = "removed from the settings"
 _FROM_BOOK: Final = ("book", "delta")
+DISTRUST_NS: Final = 5_000_000_000
+"""After a longer stop of this process, what its connections still hold is too old to be called live, and they may be dead."""
+
 BACKLOG_NS: Final = 10_000_000_000
 """How long after a stop of this process it may still be reading what had come before it, or what its sockets held."""
 
@@ -53,6 +56,8 @@ class Feeds:
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
+        self.long_stops = 0
+        """How often the process was stopped for so long that no connection of before is to be trusted."""
         self._stop: Stop | None = None
         self._said: dict[tuple[str, str], tuple[FeedState, str]] = {}  # the venue's own word, by kind and instrument
         self._names: dict[str, str] = {}  # their symbol → our instrument
@@ -212,6 +217,7 @@ class Feeds:
     def stopped(self, stop: Stop) -> None:
         """The process was stopped. What it read since may be old, so a feed whose connection broke meanwhile has a gap from the stop on."""
         self._stop = stop
+        self.long_stops += stop.to_ts - stop.from_ts > DISTRUST_NS
 
     def clock_set(self, step: ClockStep) -> None:
         """Our clock was set: what is known of each feed is put as the clock shows it now, so that no silence is too long or negative."""

@@ -75,6 +75,7 @@ class Session:
         self._wake = asyncio.Event()
         self._standby = Standby(desk.feeds) if standby else None
         self._opened_ts = 0
+        self._long_stops = 0
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
         self._heard_ts = 0
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
@@ -165,6 +166,7 @@ class Session:
         self.open = True
         self._counters.connections += 1
         self._heard_ts = self._opened_ts = time.time_ns()
+        self._long_stops = self._desk.feeds.long_stops
         self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._desk.capture is not None:
             self._desk.capture.opened(self._heard_ts, self.number, url)
@@ -342,6 +344,9 @@ class Session:
         silence = Silence(poll_s, looked_at, self._heard_ts)
         while True:
             await asyncio.sleep(poll_s)
+            self._desk.beat()
+            if self._desk.feeds.long_stops != self._long_stops:
+                raise ConnectionLost("this process was stopped for too long")
             now = time.monotonic()
             if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
                 raise ConnectionLost(f"no frame for {silence_s:g} s")
@@ -377,7 +382,6 @@ class Session:
         """
         if self._standby is not None or self._holding_back:
             return
-        self._desk.beat()
         stalls.treat(self._desk, self._records, self.resubscribe, heard_ts=self._heard_ts, now=time.time_ns())
         if not self.rotate.done() and (feeds := stalls.futile(self._desk, self._records)):
             self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))

@@ -41,6 +41,7 @@ from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.roster import Roster
 from crosstape_connector.supervisor import Supervisor
+from crosstape_connector.timekeeping import Timekeeping
 from crosstape_connector.tunnel import TunnelConnector
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
@@ -211,6 +212,7 @@ class Connector:
             catch_up_s=own.backfill_s,
         )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
+        self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         desk = Desk(
             venue=venue,
             settings=own,
@@ -224,6 +226,7 @@ class Connector:
             flow=writer.flow,
             capture=capture,
             paces=paces(venue),
+            beat=self._time.beat,
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -298,6 +301,7 @@ class Connector:
                 polled_feeds=self._fallback.polled,
                 instruments=lambda: instruments.describe(self._roster.selection),
                 instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
+                clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
                 line=self._writer.reading,
             ),
@@ -327,6 +331,7 @@ class Connector:
             "bus": bus,
             "pending": self._writer.pending,
             "connections": self._connections(),
+            "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
             "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
@@ -377,14 +382,15 @@ class Connector:
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
         if not self._roster.taken:
-            if self._roster.listing is not None:
+            if self._roster.listing is not None and not self._roster.selection.listed:
                 return FeedState.DOWN, "none of the wanted instruments can be taken"
             trouble = self._roster.trouble
             return (FeedState.DOWN if trouble else FeedState.CONNECTING), trouble
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
     def _status(self, state: FeedState, reason: str) -> Status:
-        return Status(self._venue.id, VENUE_WIDE, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
+        now, offset_ns = time.time_ns(), self._time.offset_ns
+        return Status(self._venue.id, VENUE_WIDE, None, now, kind=VENUE_WIDE, state=state, reason=reason, clock_offset_ns=offset_ns)
 
     def _subscriptions(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
@@ -396,7 +402,9 @@ class Connector:
         return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
 
     async def _say_alive(self) -> None:
+        await self._roster.silence()
         while True:
+            self._time.look()
             self._outlet.put([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
@@ -404,6 +412,7 @@ class Connector:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
+            self._time.beat()
             self._outlet.put(self.feeds.tick(time.time_ns()))
             if self.feeds.requests:
                 self._resyncs.dispatch()

@@ -175,6 +175,8 @@ class ConnectorSettings(Section, frozen=True):
     """How often a connector repeats its venue's status: its sign of life."""
     instruments_refresh_s: Positive = 3600.0
     """How often the venue's list of instruments is fetched anew."""
+    clock_warn_s: NotNegative = 2.0
+    """A connector logs once when our clock and its venue's differ by more than this, and once when they agree again. 0: never."""
     line: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""
     """The name of this connector among several of one venue that publish one tape: `a`, `b`. One of them publishes, the others stand by.
     Empty: it is the only one."""

@@ -39,6 +39,11 @@ class _PublisherNumbers:
         self.spool_errors = Counter(
             "crosstape_bus_spool_errors", "Times that the spool file could not be written or read, or was found damaged", registry=registry
         )
+        self.spools_kept = Counter(
+            "crosstape_bus_spools_kept_aside",
+            "Times that the spool found at the start was for another tape, and was kept aside instead of published",
+            registry=registry,
+        )
         self.retransmitted = Counter("crosstape_bus_retransmitted", "Entries sent again to a server that lost them", registry=registry)
         self.reconnects = Counter("crosstape_bus_publisher_reconnects", "Times the server answered again", registry=registry)
         self.away = Counter("crosstape_bus_publisher_away_seconds", "Time without an answer", registry=registry)
@@ -98,6 +103,10 @@ class PrometheusPublisherMetrics(PublisherMetrics):
     def spool_error(self) -> None:
         """See `PublisherMetrics`."""
         self._numbers.spool_errors.inc()
+
+    def spool_kept_aside(self) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spools_kept.inc()
 
     def retransmitted(self, entries: int) -> None:
         """See `PublisherMetrics`."""

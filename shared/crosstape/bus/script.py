@@ -24,7 +24,7 @@ if ARGV[4] ~= '' then
   cursor[5], cursor[6] = 'spool', ARGV[4]
 end
 if epoch ~= ARGV[1] then
-  if epoch > ARGV[1] then return {epoch, batch} end
+  if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch > ARGV[1]) then return {epoch, batch} end -- as numbers: too large for Lua's
   if batch > 1 then -- more than a claim: what of the spool was in flight then, only this tells
     for _, part in ipairs({'prior_epoch', epoch, 'prior_batch', batch}) do cursor[#cursor + 1] = part end
   end

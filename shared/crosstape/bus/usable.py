@@ -20,15 +20,16 @@ from crosstape.settings import BusSettings, shown
 from crosstape_schemas import Keys
 
 TRY: Final = """
--- KEYS: registry, cursor. Answers what would go wrong, or '': with reading each, and with writing
+-- KEYS: registry, cursor, identity (or, of a partition that has none, the cursor again). Answers what would go wrong, or '': with reading
+-- each, and with writing
 local function wrong(...)
   local answer = redis.pcall(...)
   return type(answer) == 'table' and answer.err or ''
 end
-local registry, cursor, write = wrong('SCARD', KEYS[1]), wrong('HMGET', KEYS[2], 'epoch'), ''
+local registry, cursor, identity, write = wrong('SCARD', KEYS[1]), wrong('HMGET', KEYS[2], 'epoch'), wrong('HMGET', KEYS[3], 'id'), ''
 -- A cursor is no stream: this adds nothing, but is refused first where writing is
 if cursor == '' then write = wrong('XADD', KEYS[2], 'NOMKSTREAM', '*', 'd', '') end
-return {registry, cursor, write}
+return {registry, cursor, identity, write}
 """
 
 _WRONG_TYPE: Final = "WRONGTYPE"
@@ -50,7 +51,8 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
         nonlocal last
         try:
             for partition in range(keys.partitions):
-                await _try(client, keys.registry(partition), keys.cursor(producer, partition))
+                cursor = keys.cursor(producer, partition)
+                await _try(client, keys.registry(partition), cursor, cursor if partition else keys.identity())
         except UNAVAILABLE as exc:
             last = _reason(exc)
             if any(isinstance(one, _HOPELESS) for one in _causes(exc)):
@@ -71,11 +73,11 @@ class _Foreign(ResponseError):
 _HOPELESS: Final = (AuthenticationError, NoPermissionError, ssl.SSLCertVerificationError, _Foreign)
 
 
-async def _try(client: Client, registry: str, cursor: str) -> None:
+async def _try(client: Client, registry: str, cursor: str, identity: str) -> None:
     """Raises one of `UNAVAILABLE`."""
-    answers: list[bytes] = await ask(client, "EVAL", TRY, 2, registry, cursor)
+    answers: list[bytes] = await ask(client, "EVAL", TRY, 3, registry, cursor, identity)
     *reading, writing = (answer.decode(errors="replace") for answer in answers)
-    for name, kind, fault in zip((registry, cursor), ("set", "hash"), reading, strict=True):
+    for name, kind, fault in zip((registry, cursor, identity), ("set", "hash", "hash"), reading, strict=True):
         if fault.startswith(_WRONG_TYPE):
             raise _Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
     for fault in (*reading, writing):

@@ -20,7 +20,7 @@ from crosstape.lifecycle import Exit, main, on_hangup
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.telemetry import configure_logging
-from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.options import IMeanIt, SettingsFile, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
@@ -40,7 +40,7 @@ PRODUCER: Final = "up"
 log = structlog.get_logger(__name__)
 
 
-def up(*, settings: SettingsFile = None) -> Exit:
+def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
     """Run a connector for each enabled venue of the settings, and the aggregator, each as a process of its own, until Ctrl-C.
 
     SIGHUP has the settings read again: venues and instruments come and go, without a break of those that stay.
@@ -54,7 +54,7 @@ def up(*, settings: SettingsFile = None) -> Exit:
     if not loaded.bus.url:
         check_embedded(loaded)
     configure_logging(loaded.telemetry, service="up")
-    return main(lambda: _up(loaded, settings))
+    return main(lambda: _up(loaded, settings, i_mean_it=i_mean_it))
 
 
 def enabled(settings: Settings) -> list[str]:
@@ -62,9 +62,11 @@ def enabled(settings: Settings) -> list[str]:
     return [name for name, venue in settings.venues.items() if venue.enabled and venue.instruments]
 
 
-async def _up(settings: Settings, file: Path | None) -> Exit:
+async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         environ = dict(os.environ)
+        if i_mean_it:
+            environ["CROSSTAPE_CONNECTOR__ANY_ORIGIN"] = "true"
         url = settings.bus.url
         keeper: asyncio.Task[None] | None = None
         directory = run_dir(settings.run)

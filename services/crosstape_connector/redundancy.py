@@ -25,6 +25,7 @@ import structlog
 
 from crosstape.bus import Client, Publisher
 from crosstape.bus.call import UNAVAILABLE
+from crosstape.bus.identity import Tape
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError
@@ -56,13 +57,22 @@ class Redundant:
     """The writer of one line. See `writer.Writer`."""
 
     def __init__(
-        self, client: Client, keys: Keys, settings: Settings, *, venue: Venue, producer: str, spool: Path, metrics: PublisherMetrics
+        self,
+        client: Client,
+        keys: Keys,
+        settings: Settings,
+        *,
+        venue: Venue,
+        producer: str,
+        spool: Path,
+        metrics: PublisherMetrics,
+        tape: Tape | None = None,
     ) -> None:
-        """`spool`: the directory of this line's own."""
+        """`spool`: the directory of this line's own. `tape`: where its events go, if others of the process ask for that, too."""
         self.hold = Hold(venue.trade_ids)
         self.publish = self.hold.take
         self._line = settings.connector.line
-        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool)
+        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool, tape or Tape())
         self._life_s = settings.connector.lease_s
         self._every_s = self._life_s / CALLS
         me = f"{self._line}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -17,6 +17,7 @@ import structlog
 from crosstape.bus import Client, Publisher
 from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.claim import Claim, claim
+from crosstape.bus.identity import Tape
 from crosstape.bus.last_values import last_values
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError, Superseded
@@ -44,6 +45,7 @@ class Seat(NamedTuple):
     line: str
     spool: Path
     """The directory of this line's own."""
+    tape: Tape
 
     async def last_trades(self, names: Sequence[str]) -> list[Trade]:
         """The newest on the tape, of those instruments that have one. Raises `BusError`."""
@@ -51,9 +53,14 @@ class Seat(NamedTuple):
         return [event for event in found.values() if isinstance(event, Trade)]
 
     async def remove_spool(self) -> None:
-        """With what is in it."""
-        with contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(shutil.rmtree, self.spool)
+        """With what is in it, but for what is kept there for other tapes."""
+
+        def remove() -> None:
+            for one in self.spool.glob("*-of-*"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(one)
+
+        await asyncio.to_thread(remove)
 
 
 class Tenure:
@@ -96,6 +103,7 @@ class Tenure:
             metrics=seat.metrics,
             spool=seat.spool,
             epoch=claimed.epoch,
+            tape=seat.tape,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

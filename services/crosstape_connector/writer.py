@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from crosstape.bus import Publisher
+from crosstape.errors import Superseded
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.metrics import LineReading, Outlet
 from crosstape_schemas import Event, Trade
@@ -69,12 +72,13 @@ class Writer(Protocol):
 class Sole:
     """The only line there is: it publishes from the beginning to the end."""
 
-    def __init__(self, publisher: Publisher, venue: str) -> None:
+    def __init__(self, publisher: Publisher, venue: str, superseded: Path | None = None) -> None:
+        """`superseded`: a file that says to the next start that this one was superseded; None: it need not know."""
         self._publisher = publisher
         self._venue = venue
+        self._superseded = superseded
         self.publish = publisher.publish
         self.flow = publisher.flow
-        self.run = publisher.run
         self.finish = publisher.drain
         self.close = publisher.close
 
@@ -100,6 +104,17 @@ class Sole:
 
     def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
         """See `Writer`: nothing of it matters here."""
+
+    async def run(self) -> None:
+        """See `Writer`."""
+        try:
+            await self._publisher.run()
+        except Superseded:
+            if self._superseded is not None:
+                with contextlib.suppress(OSError):  # without it, the next start takes the name back
+                    self._superseded.parent.mkdir(parents=True, exist_ok=True)
+                    self._superseded.touch()
+            raise
 
     async def last_trades(self, names: Sequence[str]) -> list[Trade]:
         """See `Writer`: what our predecessor left on the tape. Waits until it cannot write any more."""

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape.bus import Publisher, connect
-from crosstape.bus.identity import Identity, Origin, Tape, presumed
+from crosstape.bus.identity import Identity, Tape, presumed
 from crosstape.errors import WrongTape
+from crosstape.origin import Origin
 from crosstape_schemas import Gap, GapCause, Keys
 from tests.bus.spooling import away, files, left_behind, spooled, trade_ids
 from tests.bus.tape import KEYS, TRADES, Counts, fast, on_tape, publishing, trade, whole

@@ -8,7 +8,6 @@ a former one left.
 from __future__ import annotations
 
 import secrets
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -38,13 +37,6 @@ if origin == '' and ARGV[4] ~= '' then
 end
 return {id, origin}
 """
-
-
-class Origin(StrEnum):
-    """Where the events of a tape come from."""
-
-    LIVE = "live"
-    SIMULATED = "simulated"
 
 
 class Identity(NamedTuple):

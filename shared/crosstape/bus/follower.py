@@ -206,6 +206,7 @@ class Follower:
             keys = [stream.key for stream in streams]
             ids = [stream.id for stream in streams]
             reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+            self._health.begins = False  # all that reading needs was done once
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
                 self._doubt = True

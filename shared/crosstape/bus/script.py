@@ -91,7 +91,8 @@ for k = 1, #KEYS, 2 do
   local info = redis.pcall('XINFO', 'STREAM', KEYS[k])
   local answer = {'', '', 0, 0, {}, {}}
   if info.err then
-    if string.match(info.err, 'WRONGTYPE') then answer[1] = '!' end
+    if string.match(info.err, 'WRONGTYPE') then answer[1] = '!'
+    elseif not string.match(info.err, 'no such key') then return info end
   else
     answer[4] = -1
     for i = 1, #info, 2 do
@@ -104,7 +105,8 @@ for k = 1, #KEYS, 2 do
     if ARGV[1] == '1' then answer[6] = redis.call('XREVRANGE', KEYS[k], '+', '-', 'COUNT', 1) end
   end
   local last = ARGV[1] == '1' and redis.pcall('HVALS', KEYS[k + 1]) or {}
-  if not last.err then answer[5] = last end
+  if not last.err then answer[5] = last
+  elseif not string.match(last.err, 'WRONGTYPE') then return last end
   answers[#answers + 1] = answer
 end
 return answers

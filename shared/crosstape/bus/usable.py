@@ -7,14 +7,13 @@ is more often a setting than the weather.
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Iterator
 from typing import Final
 
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
+from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
 from crosstape.bus.call import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
+from crosstape.bus.reasons import Foreign, is_hopeless, reason
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings, shown
 from crosstape_schemas import Keys
@@ -54,8 +53,8 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
                 cursor = keys.cursor(producer, partition)
                 await _try(client, keys.registry(partition), cursor, cursor if partition else keys.identity())
         except UNAVAILABLE as exc:
-            last = _reason(exc)
-            if any(isinstance(one, _HOPELESS) for one in _causes(exc)):
+            last = reason(exc)
+            if is_hopeless(exc):
                 raise BusError(f"the bus {where} cannot be used: {last}") from exc
             raise
 
@@ -66,20 +65,13 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
         raise BusError(f"the bus {where} could not be used for {settings.start_s:g} s (bus.start_s): {last}") from None
 
 
-class _Foreign(ResponseError):
-    """A name of ours holds something else."""
-
-
-_HOPELESS: Final = (AuthenticationError, NoPermissionError, ssl.SSLCertVerificationError, _Foreign)
-
-
 async def _try(client: Client, registry: str, cursor: str, identity: str) -> None:
     """Raises one of `UNAVAILABLE`."""
     answers: list[bytes] = await ask(client, "EVAL", TRY, 3, registry, cursor, identity)
     *reading, writing = (answer.decode(errors="replace") for answer in answers)
     for name, kind, fault in zip((registry, cursor, identity), ("set", "hash", "hash"), reading, strict=True):
         if fault.startswith(_WRONG_TYPE):
-            raise _Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
+            raise Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
     for fault in (*reading, writing):
         if fault and not fault.startswith(_WRONG_TYPE):  # of the last: the cursor is a hash, as it should be
             error = ResponseError
@@ -88,25 +80,3 @@ async def _try(client: Client, registry: str, cursor: str, identity: str) -> Non
             elif fault.startswith("READONLY"):  # `Health` has the next attempt connect anew
                 error = ReadOnlyError
             raise error(fault)
-
-
-_WORDS: Final = {
-    AuthenticationError: "it refuses bus.username and bus.password",
-    NoPermissionError: "it does not allow its user what we need",
-    ssl.SSLCertVerificationError: "its certificate is not trusted (bus.ca_file)",
-    ConnectionRefusedError: "connection refused",
-}
-"""Before the error's own, which alone would not always be clear."""
-
-
-def _reason(exc: Exception) -> str:
-    text = " ".join(str(exc).split()) or type(exc).__name__
-    words = (word for one in _causes(exc) for kind, word in _WORDS.items() if isinstance(one, kind))
-    return f"{word}: {text}" if (word := next(words, None)) else text
-
-
-def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what led to it."""
-    while exc is not None:
-        yield exc
-        exc = exc.__cause__ or exc.__context__

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from redis.exceptions import NoScriptError
 
+from crosstape.bus import eviction
 from crosstape.bus.batch import Batch, Group
 from crosstape.bus.call import ask, ask_raw
 from crosstape.bus.claim import number
@@ -122,6 +123,7 @@ class Delivery:
             "bus.data_lost", producer=self._producer.name, partition=self._partition, cursor=found, number=batch.number, resent=resent
         )
         self._note_lost(todo, has)
+        await eviction.warn(self._producer.client, lost=True)
         await ask(self._register, self)
         if resent:
             self._metrics.retransmitted(resent)

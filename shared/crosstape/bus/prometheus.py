@@ -158,11 +158,15 @@ class ServerMemoryCollector(Collector):
         """What the server says now; None: nothing."""
         self._memory = memory
 
-    def describe(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    def describe(self) -> tuple[GaugeMetricFamily, ...]:
         """The metrics, without values."""
         return (
             GaugeMetricFamily("crosstape_bus_server_memory_bytes", "Memory that the server uses; of a cluster, its primaries together"),
             GaugeMetricFamily("crosstape_bus_server_memory_limit_bytes", "The most that it may use (maxmemory); 0: it has no limit"),
+            GaugeMetricFamily(
+                "crosstape_bus_server_evicts",
+                "1: it evicts keys of the tape at that limit (maxmemory-policy is not noeviction); 0: it does not",
+            ),
         )
 
     def collect(self) -> Iterator[Metric]:

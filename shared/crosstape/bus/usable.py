@@ -11,6 +11,7 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
+from crosstape.bus import eviction
 from crosstape.bus.call import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
 from crosstape.bus.reasons import Foreign, is_hopeless, reason
@@ -35,7 +36,7 @@ _WRONG_TYPE: Final = "WRONGTYPE"
 
 
 async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer: str) -> None:
-    """Return once the server answers this producer and takes what it writes.
+    """Return once the server answers this producer and takes what it writes. Whether it evicts what is on the tape is logged.
 
     Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, it is loading, it is a replica, it
     has no memory. At once where waiting cannot help: refused credentials or commands, a certificate that is not trusted, a name of ours
@@ -61,6 +62,7 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
     try:
         async with asyncio.timeout(settings.start_s):
             await health.ask(attempt, attempt)
+            await eviction.warn(client)
     except TimeoutError:
         raise BusError(f"the bus {where} could not be used for {settings.start_s:g} s (bus.start_s): {last}") from None
 

@@ -16,7 +16,7 @@ from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import REMOVED, Feeds
 from crosstape_connector.instruments import Cache, Listing, Selection
 from crosstape_connector.metrics import Outlet
-from crosstape_connector.predecessor import WHOLE_VENUE, Tape, silence, wanted
+from crosstape_connector.predecessor import WHOLE_VENUE, LastEvents, silence, wanted
 from crosstape_connector.rest import Rest
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.watchdog import Watchdog
@@ -172,7 +172,7 @@ class Roster:
     def _status(self, name: str, state: FeedState, reason: str) -> Status:
         return Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
 
-    async def _left(self, names: Sequence[tuple[str, str]]) -> Tape:
+    async def _left(self, names: Sequence[tuple[str, str]]) -> LastEvents:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:

@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import structlog
 
 from crosstape import telemetry
 from crosstape.bus import Client, Publisher, connect
+from crosstape.bus.identity import Tape, presumed
 from crosstape.bus.usable import usable
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import on_hangup
@@ -28,6 +29,7 @@ from crosstape.settings_changes import changes
 from crosstape_connector import instruments, plan
 from crosstape_connector.backfill import Backfill
 from crosstape_connector.capture import Capture
+from crosstape_connector.contact import Contact
 from crosstape_connector.desk import Desk, paces
 from crosstape_connector.fallback import Fallback
 from crosstape_connector.feeds import Feeds
@@ -67,7 +69,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
 
     `reload`: gives the settings as they are at SIGHUP; what can be changed while running is. None: the signal is not heeded.
     Raises at the start `UnknownVenue`, `SettingsError`, `StorageError`, and `BusError` for a bus that is of no use within `bus.start_s`;
-    later `Superseded`.
+    later `Superseded`, and `WrongTape` when the venue was heard of and does not belong on this tape.
     """
     found = find(venue)
     own = settings.venues.get(venue)
@@ -81,13 +83,24 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
     producer = f"connector.{venue}"
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
-    async with (
-        connect(settings.bus) as client,
-        aiohttp.ClientSession(connector=TunnelConnector(proxies, limit=0)) as http,
-        _capturing(settings, venue, next(iter(ws_urls.values()))) as capture,
-    ):
-        writer = _writer(settings, client, keys, found, own_dir / "spool")
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connect(settings.bus))
+        contact = Contact(
+            client,
+            keys,
+            tape := Tape(presumed(own_dir / "spool")),
+            venue=venue,
+            server=shown(settings.bus.url),
+            mixes=settings.connector.any_origin,
+            told=cache.bind,
+        )
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=TunnelConnector(proxies, limit=0), trace_configs=[contact.trace()])
+        )
+        capture = await stack.enter_async_context(_capturing(settings, venue, next(iter(ws_urls.values()))))
+        writer = _writer(settings, client, keys, found, own_dir=own_dir, tape=tape)
         connector = Connector(
+            contact=contact,
             venue=found,
             own=own,
             settings=settings,
@@ -101,16 +114,23 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         with closing(writer), connector.measured(), nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)):
             async with telemetry.serve(settings.telemetry, connector.ready):
                 await usable(client, keys, settings.bus, producer=producer)
+                await contact.expect()
                 await connector.run()
 
 
-def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, spools: Path) -> Writer:
+def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, *, own_dir: Path, tape: Tape) -> Writer:
     """The only line's, or that of one of several: each has a spool of its own, on one machine too."""
-    line, producer = settings.connector.line, f"connector.{venue.id}"
+    line, producer, spools = settings.connector.line, f"connector.{venue.id}", own_dir / "spool"
     if line:
         spool = spools / f"{producer}.{line}"
-        return Redundant(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics())
-    return Sole(Publisher(client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=spools / producer), venue.id)
+        return Redundant(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics(), tape=tape)
+    superseded = own_dir / "superseded" / producer
+    yields = superseded.exists()
+    superseded.unlink(missing_ok=True)  # if the name is not ours now either, this is written again
+    publisher = Publisher(
+        client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=spools / producer, tape=tape, yields=yields
+    )
+    return Sole(publisher, venue.id, superseded)
 
 
 def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:
@@ -164,6 +184,7 @@ class Connector:
     def __init__(
         self,
         *,
+        contact: Contact,
         venue: Venue,
         own: VenueSettings,
         settings: Settings,
@@ -176,6 +197,7 @@ class Connector:
     ) -> None:
         self.feeds = Feeds(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
         self.counters = Counters()
+        self._contact = contact
         self._venue = venue
         self._own = own
         self._settings = settings
@@ -246,9 +268,9 @@ class Connector:
         writer.attach(self.feeds, self._outlet, Standing(self._is_well, self._connections, self._standing))
 
     async def run(self) -> None:
-        """Until cancelled. Raises `Superseded`."""
+        """Until cancelled. Raises `Superseded` and `WrongTape`."""
         async with asyncio.TaskGroup() as outer:
-            writing = outer.create_task(self._writer.run(), name="writer")
+            writing = outer.create_task(self._write(), name="writer")
             try:
                 async with asyncio.TaskGroup() as inner:
                     inner.create_task(self._say_alive(), name="status")
@@ -259,9 +281,14 @@ class Connector:
                     inner.create_task(self._backfill.run(), name="backfill")
                     inner.create_task(self._fallback.run(), name="fallback")
             finally:
-                if not writing.done():
+                if not writing.done() and not self._contact.refused:
                     await self._finish()
                 writing.cancel()
+
+    async def _write(self) -> None:
+        """Claim our name once it is known that what we read belongs on this tape: a live connector of the same name would end."""
+        await self._contact.first()
+        await self._writer.run()
 
     def reload(self, load: Callable[[], Settings]) -> None:
         """Go on with the instruments that the settings name now. What else has changed is told, and waits for the next start."""

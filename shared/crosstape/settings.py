@@ -182,6 +182,8 @@ class ConnectorSettings(Section, frozen=True):
     Empty: it is the only one."""
     lease_s: Positive = 1.0
     """With `line`: another line takes over when the one that publishes has not been heard of for so long."""
+    any_origin: bool = False
+    """Whether a simulated venue may write to a live tape, and a live venue to a simulated one: `--i-mean-it`."""
     capture_dir: str = ""
     """Where frames and REST answers are written; empty: nowhere."""
     capture_bytes: Count = 256 * 1024 * 1024

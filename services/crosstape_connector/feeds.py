@@ -10,9 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from crosstape_connector.book_feed import Resync
 from crosstape_connector.book_feeds import BookFeeds
-from crosstape_connector.books import BookSync, Proofs
+from crosstape_connector.books import BookSync
+from crosstape_connector.checks import Proofs
+from crosstape_connector.doubts import top_of
 from crosstape_connector.plan import Feed, Topic
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.trade_feeds import TradeFeeds
@@ -24,6 +28,7 @@ __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 _NOTHING: Final[tuple[Event, ...]] = ()
 REMOVED: Final = "removed from the settings"
+ANSWERED: Final = "the venue answers the subscription with other data, and sends none after that"
 _FROM_BOOK: Final = ("book", "delta")
 
 
@@ -44,7 +49,7 @@ class Feeds:
         """`unwanted`: outputs of an instrument or kind that is not taken."""
         self.trades = TradeFeeds(venue, self.counts)
         """The lines of trades, and what is missing of them."""
-        self._books = BookFeeds(venue, self.feeds, self.counts, kinds=self.kinds, depth=book_depth, interval_ns=book_interval_ns)
+        self._books = BookFeeds(venue, self.feeds, self.counts, depth=book_depth, interval_ns=book_interval_ns)
         self.requests = self._books.requests
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
@@ -94,7 +99,7 @@ class Feeds:
         for record in records.values():
             record.askable = bool(of_book) and self.venue.book.snapshot == "rest"
         if of_book:
-            self._books.add(instrument, of_book)
+            self._books.add(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
         self.feeds.update({Feed(kind, name): record for kind, record in records.items()})
 
     def remove(self, instrument: str, now: int) -> Sequence[Event]:
@@ -203,6 +208,14 @@ class Feeds:
         record.stalled_ts = now
         return record.turn(FeedState.STALE, reason, now)
 
+    def check(self, instruments: Iterable[str], now: int) -> Sequence[Event]:
+        """What the clock says of these instruments' streams; call a few times a second. See `doubts`."""
+        return self._books.doubts.check(instruments, now)
+
+    def compared(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Event]:
+        """Best prices that REST was asked for at `asked_ts`. See `doubts`."""
+        return self._books.doubts.best(quote, asked_ts, now)
+
     def doubted(self, feed: Feed) -> None:
         """The watchdog's question: is it quiet? Where books come by REST one can answer, if it is as silent: nothing happens without it."""
         record, book = self.feeds.get(feed), self._books.books.get(feed.instrument)
@@ -259,21 +272,39 @@ class Feeds:
         record = self._quotes.get(quote.instrument)
         if record is None:
             return self._unwanted()
-        record.last = quote
         if record.state is LIVE:
+            record.last = quote
             record.received_ts = quote.received_ts
             record.venue_ts = quote.venue_ts
             record.count += 1
             return (quote,)
-        return [*record.arrived(quote), quote]
+        return self._quote_again(record, quote)
+
+    def _quote_again(self, record: FeedRecord, quote: Quote) -> Sequence[Event]:
+        """A quote of a feed that is not live."""
+        before, events = record.last, list[Event]()
+        same = isinstance(before, Quote) and top_of(before) == top_of(quote)
+        if not record.is_answer() or (same and not record.refuted_ts):
+            events = record.arrived(quote)
+        else:
+            record.fetched_ts = quote.received_ts
+            if not same and before is not None:
+                events = record.refute(ANSWERED, quote.received_ts, record.received_ts)
+        if record.state is not LIVE:
+            quote = msgspec.structs.replace(quote, state=record.state)
+        record.last = quote
+        return [*events, quote]
 
     def _ticker(self, ticker: Ticker) -> Sequence[Event]:
         """Published when a field of its own has changed: some venues send it with every change of the quote."""
         record = self._tickers.get(ticker.instrument)
         if record is None:
             return self._unwanted()
-        events = record.arrived(ticker)
         last = record.last
+        if record.state is not LIVE and record.is_answer() and isinstance(last, Ticker) and _figures(last) != _figures(ticker):
+            record.last, record.fetched_ts = ticker, ticker.received_ts
+            return [*record.refute(ANSWERED, ticker.received_ts, record.received_ts), ticker]
+        events = record.arrived(ticker)
         if not events and isinstance(last, Ticker) and _figures(last) == _figures(ticker):
             return _NOTHING
         record.last = ticker

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector import books
-from crosstape_connector.books import BookSync, ImpossibleLevelError, Ladder, Outcome
+from crosstape_connector.books import BookSync
+from crosstape_connector.checks import Outcome
+from crosstape_connector.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.venue import BookRule, BookSnapshot, BookUpdate
 from crosstape_connector.venues.binance import stream
 from crosstape_schemas import GapCause, Level

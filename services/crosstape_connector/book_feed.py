@@ -53,7 +53,10 @@ class BookFeed:
         waiting: dict[str, BookFeed],
         requests: deque[Resync],
     ) -> None:
-        """`records`: those that the book gives, and `others` of the instrument, by kind. `waiting`: books with changes that are not published yet, by instrument; this one puts itself there."""
+        """`records`: those that the book gives, and `others` of the instrument, by kind.
+
+        `waiting`: books with changes that are not published yet, by instrument; this one puts itself there.
+        """
         self.instrument = instrument.name
         self.symbol = instrument.symbol
         self.sync = BookSync(venue.book, subscribed_depth(venue, depth))

@@ -23,9 +23,7 @@ _NOTHING: Final[tuple[Event, ...]] = ()
 class BookFeeds:
     """All of them; `Feeds` hands on what concerns a book."""
 
-    def __init__(
-        self, venue: Venue, feeds: Mapping[Feed, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int
-    ) -> None:
+    def __init__(self, venue: Venue, feeds: Mapping[Feed, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
         """`feeds`: of all kinds, as they are taken; `counts`: where to count what is not wanted."""
         self.requests: deque[Resync] = deque()
         self.books: dict[str, BookFeed] = {}
@@ -114,7 +112,7 @@ class BookFeeds:
     def connection_break(self, broken: ConnectionBreak) -> Sequence[Event]:
         """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
         events: list[Event] = []
-        reason = "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
+        reason = broken.reason or "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
         for name in broken.instruments:
             book = self.books.get(name)
             if book is not None:

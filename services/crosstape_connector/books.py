@@ -257,7 +257,7 @@ class BookSync:
         return (bids.top(PROVEN), asks.top(PROVEN)) == (self.bids.top(PROVEN), self.asks.top(PROVEN))
 
     def overdue(self, now: int) -> BookSnapshot | None:
-        """The REST snapshot whose changes the stream has not brought in time; the stream is refuted by it. None: there is none, or not yet."""
+        """The REST snapshot whose changes the stream has not brought in time: it refutes the stream. None: there is none, or not yet."""
         newer = self.newer
         if newer is None:
             return None
@@ -277,7 +277,7 @@ class BookSync:
         return Outcome.NOTHING if snapshot is None else self._begin(snapshot, [])
 
     def _is_before(self, snapshot: BookSnapshot, sequence: int | None) -> bool:
-        """Whether the stream, or a snapshot, is known to have been further than this snapshot, with nothing held to lead from there to here.
+        """Whether the stream, or a snapshot, was further than this snapshot, with nothing held to lead from there to here.
 
         On another connection, too: a venue may answer from a cache, or late. Numbers that begin again are shown by the stream (`_open`).
         """

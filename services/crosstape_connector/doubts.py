@@ -8,7 +8,7 @@ A feed whose subscription is dead looks like one of a quiet market. Three things
 - **Quote and book of one venue** (`compare`), where the quote is a stream of its own: one of them has not changed for `AGREE_NS` while the
   other was different at every look. Which of the two is wrong is not known, so neither is live until they agree again by their streams.
 
-A feed that is refuted is stale at once and until its stream speaks; the watchdog subscribes it again, alone, and then on another connection.
+A feed that is refuted is stale at once and until its stream speaks. The watchdog subscribes it again, alone, and then on another connection.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from crosstape_connector.checks import Outcome
 from crosstape_connector.plan import Feed
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import BookSnapshot
-from crosstape_schemas import Event, FeedState, Gap, GapCause, Quote
+from crosstape_schemas import Event, FeedState, GapCause, Quote
 
 LIVE: Final = FeedState.LIVE
 AGREE_NS: Final = 1_000_000_000
 """Quote and book may differ for so long, or for two conflation intervals: one stream is a little behind the other."""
 BEHIND: Final = "REST has changes that the stream did not bring"
+
 
 def top_of(event: Quote) -> Top:
     """The prices of a quote."""

@@ -11,9 +11,29 @@ class FeedRecord:
     """One feed's state. Read by the watchdog and the metrics, written by `Feeds` only."""
 
     __slots__ = (
-        "answered", "askable", "confirmed", "count", "fetched_ts", "gap_from", "held", "instrument", "kind", "last", "opened_ts",
-        "proven_ts", "reason", "received_ts", "refuted_ts", "sessions", "stalled_ts", "state", "symbol", "venue", "venue_ts", "waiting_ts",
         "_answer_ts",
+        "answered",
+        "askable",
+        "confirmed",
+        "count",
+        "fetched_ts",
+        "gap_from",
+        "held",
+        "instrument",
+        "kind",
+        "last",
+        "opened_ts",
+        "proven_ts",
+        "reason",
+        "received_ts",
+        "refuted_ts",
+        "sessions",
+        "stalled_ts",
+        "state",
+        "symbol",
+        "venue",
+        "venue_ts",
+        "waiting_ts",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, kind: str) -> None:
@@ -79,7 +99,7 @@ class FeedRecord:
         return self.turn(FeedState.STALE, self.held, now) if self.held else self.turn(FeedState.LIVE, "", now)
 
     def refute(self, reason: str, now: int, missed_from: int = 0) -> list[Event]:
-        """The stream does not bring what happens: stale at once, until it speaks. `missed_from`: since when data are missing; 0: none are."""
+        """The stream does not bring what happens: stale, until it speaks. `missed_from`: since when data are missing; 0: none are."""
         self.refuted_ts = self.refuted_ts or now
         self.stalled_ts = now
         events = self.turn(FeedState.STALE, reason, now)

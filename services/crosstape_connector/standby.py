@@ -53,7 +53,7 @@ class Standby:
             case ConnectionBreak():
                 for name in output.instruments:
                     if name in self._books:
-                        self._books[name].fail(output.cause, "the connection's sequence skipped")
+                        self._books[name].fail(output.cause, output.reason or "the connection's sequence skipped")
             case Quote() | Ticker():
                 self._newest[type(output).__name__, output.instrument, ""] = output
             case Status():

@@ -116,6 +116,13 @@ class ConnectionBreak(msgspec.Struct, frozen=True):
     cause: GapCause = GapCause.SEQUENCE
     instruments: tuple[str, ...] = ()
     """Whose books were seen on that connection."""
+    reason: str = ""
+    """What happened, where it was not the connection's numbering that skipped."""
+
+
+def unread(instrument: str, received_ts: int) -> ConnectionBreak:
+    """A change of that instrument's book cannot be read, so the book lacks it: only this book is suspect."""
+    return ConnectionBreak(received_ts, None, GapCause.UNKNOWN, (instrument,), "a change of the book cannot be read")
 
 
 class Reply(msgspec.Struct, frozen=True):

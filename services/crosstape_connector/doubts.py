@@ -8,7 +8,7 @@ A feed whose subscription is dead looks like one of a quiet market. Three things
 - **Quote and book of one venue** (`compare`), where the quote is a stream of its own: one of them has not changed for `AGREE_NS` while the
   other was different at every look. Which of the two is wrong is not known, so neither is live until they agree again by their streams.
 
-A feed that is refuted is stale at once and until its stream speaks. The watchdog subscribes it again, alone, and then on another connection.
+A feed that is refuted is stale at once, until its stream speaks. The watchdog subscribes it again, alone, then on another connection.
 """
 
 from __future__ import annotations

@@ -54,6 +54,8 @@ class Feeds:
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
+        self.halts: dict[str, str] = {}
+        """Instrument → why it does not trade, by REST."""
         self._said: dict[tuple[str, str], tuple[FeedState, str]] = {}  # the venue's own word, by kind and instrument
         self._names: dict[str, str] = {}  # their symbol → our instrument
         self._instruments: set[str] = set()
@@ -97,7 +99,7 @@ class Feeds:
             self._tickers[name] = records["ticker"]
         of_book = {kind: records[kind] for kind in from_book if kind in records}
         for record in records.values():
-            record.askable = bool(of_book) and self.venue.book.snapshot == "rest"
+            record.askable = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
         if of_book:
             self._books.add(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
         self.feeds.update({Feed(kind, name): record for kind, record in records.items()})
@@ -114,6 +116,7 @@ class Feeds:
             record.sessions = 0
         for part in (self.trades, self._books):
             part.remove(instrument)
+        self.halts.pop(instrument, None)
         for table in (self._quotes, self._tickers):
             table.pop(instrument, None)
         return events
@@ -128,6 +131,8 @@ class Feeds:
         """All states as they are now: the venue's own word, each feed's, its newest quote, ticker or book; a whole book in `delta`."""
         for (kind, instrument), (state, reason) in self._said.items():
             yield Status(self.venue.id, instrument, None, now, kind, state, reason)
+        for instrument in self.halts:
+            yield self._trading(instrument, now)
         for record in self.feeds.values():
             yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
             if record.last is not None:
@@ -215,6 +220,10 @@ class Feeds:
     def compared(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Event]:
         """Best prices that REST was asked for at `asked_ts`. See `doubts`."""
         return self._books.doubts.best(quote, asked_ts, now)
+
+    def suspects(self) -> set[str]:
+        """The instruments whose best prices differed from REST's when last compared."""
+        return self._books.doubts.suspects()
 
     def doubted(self, feed: Feed) -> None:
         """The watchdog's question: is it quiet? Where books come by REST one can answer, if it is as silent: nothing happens without it."""
@@ -319,9 +328,41 @@ class Feeds:
         if before == (status.state, status.reason):
             return _NOTHING
         self._said[key] = status.state, status.reason
+        if status.kind == VENUE_WIDE and status.state is LIVE:
+            self.halts.pop(status.instrument, None)
         if key == (VENUE_WIDE, VENUE_WIDE):
             self.venue_state, self.venue_reason = status.state, status.reason
         return (status,)
+
+    def traded(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
+        """REST says why this instrument does not trade, or (empty) that it does. It overrules what the stream said before."""
+        if instrument not in self._instruments or self.halts.get(instrument, "") == reason:
+            return _NOTHING
+        if reason:
+            self.halts[instrument] = reason
+        else:
+            del self.halts[instrument]
+            for kind in self.kinds:
+                record = self.feeds.get(Feed(kind, instrument))
+                if record is not None:
+                    record.proven_ts = now  # it was silent because of the halt
+        return (self._trading(instrument, now),)
+
+    def halted(self, instrument: str) -> bool:
+        """Whether it does not trade, as the venue's stream or REST says."""
+        said = self._said.get((VENUE_WIDE, instrument))
+        return instrument in self.halts or (said is not None and said[0] is not LIVE)
+
+    def _trading(self, instrument: str, now: int) -> Status:
+        state, reason = self._said.get((VENUE_WIDE, instrument), (LIVE, ""))
+        if instrument in self.halts:
+            state, reason = FeedState.DOWN, f"does not trade: {self.halts[instrument]}"
+        return Status(self.venue.id, instrument, None, now, VENUE_WIDE, state, reason)
+
+    def silent(self, before_ts: int) -> list[str]:
+        """The instruments of which a quote or a book is called live, and has said nothing since then."""
+        names = (feed.instrument for feed, record in self.feeds.items() if _is_silent(record, before_ts))
+        return list(dict.fromkeys(names))
 
     # ---- what is asked of them
 
@@ -336,6 +377,10 @@ class Feeds:
     def tick(self, now: int) -> Sequence[Event]:
         """Conflated books that are due; call about every book interval."""
         return self._books.tick(now)
+
+
+def _is_silent(record: FeedRecord, before_ts: int) -> bool:
+    return record.kind in ("quote", "book") and record.state is LIVE and max(record.received_ts, record.opened_ts) < before_ts
 
 
 def _figures(ticker: Ticker) -> tuple[object, ...]:

@@ -306,6 +306,27 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     match: Callable[[str], bool]
 
 
+class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether instruments trade now, by REST."""
+
+    rest: str
+    path: Callable[[Sequence[str]], str]
+    """Their symbols, at most `batch` → path and query. The answer may tell of others, too."""
+    parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
+    """(body, their symbols that were asked for) → symbol → why it does not trade; empty: it does.
+
+    A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises `FrameError` or `msgspec.MsgspecError`.
+    """
+    unknown: Callable[[str], bool]
+    """Whether an error is the venue's word that one of the symbols is not listed."""
+    batch: int
+    per_minute: int
+
+
+NOT_LISTED: Final = "not listed any more"
+"""Why an instrument that was traded here does not trade."""
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """All that the machinery knows of a venue."""
 
@@ -317,6 +338,7 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: SnapshotSource | None = None
     trades: TradeSource | None = None
     quotes: QuoteSource | None = None
+    trading: TradingSource | None = None
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
     """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
     quote_from_book: bool = False

@@ -110,7 +110,7 @@ class Questions:
         symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
         if not symbols:
             return  # removed meanwhile
-        self._counters.polls["trading"] += 1
+        self._counters.questions["trading"] += 1
         try:
             body, _ = await self._rest.get(source.rest, source.path(list(symbols)), pacer=pacer, captured=False)
             reasons = source.parse(body, list(symbols))
@@ -155,7 +155,7 @@ class Questions:
 
     async def _ask_best(self, names: Sequence[str]) -> None:
         symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
-        self._counters.polls["comparison"] += 1
+        self._counters.questions["best"] += 1
         asked_ts = time.time_ns()
         for quote in await self._fetching.quotes(symbols):
             self._outlet.put(self._feeds.compared(quote, asked_ts, time.time_ns()))

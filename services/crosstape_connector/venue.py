@@ -315,7 +315,7 @@ class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
     """(body, their symbols that were asked for) → symbol → why it does not trade; empty: it does.
 
-    A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises `FrameError` or `msgspec.MsgspecError`.
+    A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
     """
     unknown: Callable[[str], bool]
     """Whether an error is the venue's word that one of the symbols is not listed."""

@@ -182,7 +182,7 @@ def parse_instruments(body: bytes) -> list[Instrument]:
 
 
 def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
-    """Of `AssetPairs`. With limit orders only a pair can still be traded; `cancel_only`, `post_only`, `delisted` and others are no trading."""
+    """Of `AssetPairs`. With limit orders only a pair can still be traded; with `cancel_only`, `post_only`, `delisted` … it cannot."""
     answer = _tradings(body)
     _refused("AssetPairs", answer.error)
     found: dict[str, str] = {}

@@ -274,7 +274,10 @@ class BookSync:
         """The stream does not bring what happens: with a newer snapshot the book is that, but nothing that follows is proven by it."""
         self.refuted = True
         self.proofs.refuted += 1
-        return Outcome.NOTHING if snapshot is None else self._begin(snapshot, [])
+        if snapshot is None:
+            return Outcome.NOTHING
+        self._tail = None  # what the stream left out has been told: it is to go on from the snapshot
+        return self._begin(snapshot, [])
 
     def _is_before(self, snapshot: BookSnapshot, sequence: int | None) -> bool:
         """Whether the stream, or a snapshot, was further than this snapshot, with nothing held to lead from there to here.

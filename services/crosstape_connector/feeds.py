@@ -60,6 +60,7 @@ class Feeds:
         self._names: dict[str, str] = {}  # their symbol → our instrument
         self._instruments: set[str] = set()
         self._channels: dict[tuple[str, str], tuple[str, ...]] = {}  # endpoint and channel → the kinds in it
+        self._answered = {kind for one in reversed(venue.endpoints) for kind, channel in one.channels.items() if channel in one.answers}
         for endpoint in venue.endpoints:
             for kind, channel in endpoint.channels.items():
                 self._channels[endpoint.name, channel] = (*self._channels.get((endpoint.name, channel), ()), kind)
@@ -99,6 +100,7 @@ class Feeds:
             self._tickers[name] = records["ticker"]
         of_book = {kind: records[kind] for kind in from_book if kind in records}
         for record in records.values():
+            record.answered = record.kind in self._answered
             record.askable = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
         if of_book:
             self._books.add(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})

@@ -101,7 +101,7 @@ class FeedRecord:
     def refute(self, reason: str, now: int, missed_from: int = 0) -> list[Event]:
         """The stream does not bring what happens: stale, until it speaks. `missed_from`: since when data are missing; 0: none are."""
         self.refuted_ts = self.refuted_ts or now
-        self.stalled_ts = now
+        self.stalled_ts = self.stalled_ts if self.silent else now
         events = self.turn(FeedState.STALE, reason, now)
         if missed_from:
             events.append(self.gap(now, None, GapCause.UNKNOWN, from_ts=missed_from))

@@ -188,6 +188,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     parser: Callable[[Symbols], Parser]
     subscribe: Callable[[Request], bytes]
     unsubscribe: Callable[[Request], bytes]
+    answers: frozenset[str] = frozenset()
+    """Channels whose subscription is answered with data of before: these do not show that the stream goes on."""
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
 from tests.waiting import wait_until
 
 VENUES = ("binance", "coinbase", "kraken")
+Note = Callable[[str, object], None]
 every_venue = pytest.mark.parametrize("name", VENUES)
 SILENT_S, ASKED_S, CONFIRMED_S = 3.0, 5.0, 1.0
 """With these settings a silence of three seconds raises questions; one is asked every five, and an answer is confirmed after one."""
@@ -44,8 +46,10 @@ async def stays_out(venue: Venue, seconds: float) -> None:
 @pytest.mark.slow
 @every_venue
 @pytest.mark.parametrize("every", ["0", "4"])
-async def test_a_dead_symbol_is_out_within_the_stated_time(name: str, every: str, client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Its market moves once, or again and again. It stays out until its stream speaks, a gap says what is missing, others are not touched."""
+async def test_a_dead_symbol_is_out_within_the_stated_time(  # noqa: PLR0917
+    name: str, every: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
+) -> None:
+    """Its market moves once, or again and again. It stays out until its stream speaks, a gap says what is missing; others go on."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         dead = venue.set(f"stall instrument={BTC} heals=never")
@@ -56,7 +60,7 @@ async def test_a_dead_symbol_is_out_within_the_stated_time(name: str, every: str
             return not await live(venue)
 
         await wait_until(out, what=f"{BTC} is not live", timeout_s=DETECTED_S)
-        print(f"{name} every={every}: out after {time.monotonic() - at:.2f} s")
+        record_property("out_after_s", round(time.monotonic() - at, 2))
         await stays_out(venue, 12.0)
         assert await live(venue, ETH)
         assert {gap.kind for gap in await tape(client, "gap", BTC) if isinstance(gap, Gap)} & {"quote", "book"}
@@ -97,7 +101,9 @@ async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, val
         ("kraken", "post_only"),
     ],
 )
-async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(name: str, how: str, client: Redis, valkey: str, tmp_path: Path) -> None:
+async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(  # noqa: PLR0917
+    name: str, how: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
+) -> None:
     """Its stream says nothing of it, and its book by REST is as it was. Only that pair is out, with the venue's word for why."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
@@ -108,7 +114,7 @@ async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(name: str,
             return await instrument_state(venue) is FeedState.DOWN
 
         await wait_until(out, what=f"{BTC} is out", timeout_s=SILENT_S + HALTED_S)
-        print(f"{name} {how}: out after {time.monotonic() - at:.2f} s")
+        record_property("out_after_s", round(time.monotonic() - at, 2))
         assert await instrument_state(venue, ETH) is FeedState.LIVE
         assert await live(venue, ETH)
 
@@ -124,8 +130,8 @@ async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(name: str,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("binance", "quote"), ("binance", "book"), ("kraken", "quote"), ("kraken", "book")])
-async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(
-    name: str, kind: str, client: Redis, valkey: str, tmp_path: Path
+async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(  # noqa: PLR0917
+    name: str, kind: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
 ) -> None:
     """Only one of the two streams is dead, in a market that goes on: within two seconds neither counts, until they agree."""
     async with connected(name, client, valkey, tmp_path) as venue:
@@ -138,7 +144,7 @@ async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(
             return not await live(venue)
 
         await wait_until(out, what=f"{BTC} is not live", timeout_s=4.0)
-        print(f"{name} {kind}: out after {time.monotonic() - at:.2f} s")
+        record_property("out_after_s", round(time.monotonic() - at, 2))
         await stays_out(venue, 8.0)
         venue.made.faults.remove(dead.id)
         for one in ("quote", "book"):
@@ -146,7 +152,9 @@ async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "how"), [("size", "text"), ("price", "empty"), ("size", "missing"), ("size", "negative"), ("price", "type")])
+@pytest.mark.parametrize(
+    ("what", "how"), [("size", "text"), ("price", "empty"), ("size", "missing"), ("size", "negative"), ("price", "type")]
+)
 @every_venue
 async def test_a_change_of_a_book_that_cannot_be_read_breaks_it_and_no_other(  # noqa: PLR0917
     name: str, what: str, how: str, client: Redis, valkey: str, tmp_path: Path

@@ -32,6 +32,7 @@ VENUE: Final = Venue(
             name="v2",
             url="wss://ws.kraken.com/v2",
             channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
+            answers=frozenset({"trade", "ticker", "book"}),
             parser=stream.Parser,
             subscribe=stream.subscribe,
             unsubscribe=stream.unsubscribe,

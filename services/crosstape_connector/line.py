@@ -49,7 +49,7 @@ class TradeLine(FeedRecord):
             self.holes.add(hole, now)
 
     def accept(self, trade: Trade, number: int) -> list[Event]:
-        """One trade: what it puts on the tape. One of before, with which a new subscription is answered, does not show that more will come."""
+        """One trade: what it puts on the tape. One of before, which answers a new subscription, does not show that more will come."""
         is_old_news = trade.backfilled and number >= self.next >= 0 and self.is_answer()
         return [*(() if is_old_news else self.live(trade.received_ts)), *self._place(trade, number)]
 

@@ -82,6 +82,7 @@ class Session:
         self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
         self._names = set(self._symbols.values())
         self._bad_kinds: set[str] = set()
+        self._odd_kinds: set[str] = set()
         self._complaints: set[str] = set()
 
     async def run(self) -> None:
@@ -282,6 +283,9 @@ class Session:
                     self.rotate.set_result(None)
             case Odd(kind=kind):
                 self._desk.counters.odd[kind] += 1
+                if kind not in self._odd_kinds:
+                    self._odd_kinds.add(kind)
+                    self._log.warning("value.odd", kind=kind)
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:

@@ -69,10 +69,10 @@ def test_depth_keeps_the_numbers_that_link_it() -> None:
     assert (slow.instrument, slow.first, slow.last) == ("ETH-USDT", 7, 7)
 
 
-@pytest.mark.parametrize("bad", [b'"x"', b"null", b"{}", b"7", b'"0.-1"', b'""'])
+@pytest.mark.parametrize("bad", [b'"x"', b"null", b"{}", b"true", b'"0.-1"', b'""'])
 def test_a_change_that_cannot_be_read_spoils_its_book(bad: bytes) -> None:
     """At once: the numbers of the next frame would show it, but that may be long in coming."""
-    frame = re.sub(rb'(\["[0-9.]+",)"[0-9.]+"', rb"\1" + bad, BINANCE["depth"], count=1)
+    frame = re.sub(rb'(\["[0-9.]+",)"[0-9.]+"', rb"\g<1>" + bad, BINANCE["depth"], count=1)
     assert frame != BINANCE["depth"]
 
     assert parse(frame) == [Odd("book"), unread("BTC-USDT", 7)]

@@ -130,12 +130,13 @@ class Roster:
         before, self.selection = self.selection, selection
         instruments.report(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
-            if before.refused.get(name) != reason:
+            if before.refused.get(name) != reason and not self._is_asked_about(name):
                 self._outlet.put([self._refusal(name, reason)])
         for name in self._told.intersection(selection.listed):
             self._told.remove(name)
             log.info("instrument.listed", venue=self._venue.id, instrument=name)
-            self._say(name, FeedState.LIVE)  # nothing against it as a whole; each feed speaks for itself
+            if not self._is_asked_about(name):
+                self._say(name, FeedState.LIVE)  # nothing against it as a whole; each feed speaks for itself
         new = {name: instrument for name, instrument in selection.listed.items() if name not in self.taken}
         if not new:
             return
@@ -161,7 +162,11 @@ class Roster:
 
     def refusals(self) -> Iterator[Status]:
         """What is said of the names that cannot be taken."""
-        return starmap(self._refusal, self.selection.refused.items())
+        return starmap(self._refusal, [row for row in self.selection.refused.items() if not self._is_asked_about(row[0])])
+
+    def _is_asked_about(self, name: str) -> bool:
+        """Whether `questions` finds out more often than this list whether it trades, and says so."""
+        return name in self.taken and self._venue.trading is not None
 
     def _refusal(self, name: str, reason: str) -> Status:
         return self._status(name, FeedState.STALE if name in self.taken else FeedState.DOWN, reason)

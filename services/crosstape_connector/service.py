@@ -37,6 +37,7 @@ from crosstape_connector.fetching import Fetching
 from crosstape_connector.instruments import Cache
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
 from crosstape_connector.proxies import Proxies, Proxy
+from crosstape_connector.questions import Questions
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.redundancy import Redundant
 from crosstape_connector.rest import Rest
@@ -233,6 +234,15 @@ class Connector:
             after_s=own.fallback_s,
             catch_up_s=own.backfill_s,
         )
+        self._questions = Questions(
+            self._rest,
+            fetching,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            active=lambda: writer.active,
+            silent_s=own.stale_min_s,
+        )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         desk = Desk(
@@ -249,6 +259,7 @@ class Connector:
             capture=capture,
             paces=paces(venue),
             beat=self._time.beat,
+            question=self._questions.ask,
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -280,6 +291,7 @@ class Connector:
                     inner.create_task(self._roster.run(), name="instruments")
                     inner.create_task(self._backfill.run(), name="backfill")
                     inner.create_task(self._fallback.run(), name="fallback")
+                    inner.create_task(self._questions.run(), name="questions")
             finally:
                 if not writing.done() and not self._contact.refused:
                     await self._finish()
@@ -362,7 +374,7 @@ class Connector:
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
             "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
-            "refused": {**self._roster.selection.refused, **refused},
+            "refused": {**self._roster.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),
         }
         return bus and self._is_well(waiting), details
@@ -387,6 +399,7 @@ class Connector:
             for record in self.feeds.feeds.values()
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused
+            and not self.feeds.halted(record.instrument)
             and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
         ]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import msgspec
 
 from crosstape_connector.clock_step import ClockStep
@@ -114,7 +112,6 @@ class FeedRecord:
             setattr(self, name, step.shifted(getattr(self, name)))
 
 
-@cache
 def _our_times(cls: type[FeedRecord]) -> tuple[str, ...]:
     """The attributes that are times of our clock: all that end in `_ts`, but for the venue's, and the beginning of a gap."""
     slots = [name for one in cls.__mro__ for name in one.__dict__.get("__slots__", ())]

@@ -248,6 +248,8 @@ class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):
 
 
 AnyEvent = Trade | Quote | Book | Delta | Ticker | Status | Gap | Cbbo
+"""An event of any kind: what `decode` returns."""
+
 KINDS: Final[dict[str, type[Event]]] = {
     "trade": Trade,
     "quote": Quote,

@@ -8,8 +8,7 @@ from cyclopts import Parameter
 
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main
-from crosstape.telemetry import configure_logging
-from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues import VENUES
@@ -29,5 +28,5 @@ def connector(*, venue: Venue, settings: SettingsFile = None) -> Exit:
     if venue not in loaded.venues:
         raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
     loaded = located(loaded)
-    configure_logging(loaded.telemetry, service=f"connector.{venue}")
+    begin_logging(loaded, service=f"connector.{venue}")
     return main(lambda: run(loaded, venue, reload=lambda: located(load(settings))))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +21,9 @@ from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.usable import usable
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import on_hangup
+from crosstape.paths import expanded
 from crosstape.run_dir import run_dir
-from crosstape.settings import Settings, VenueSettings
+from crosstape.settings import Settings, VenueSettings, shown
 from crosstape.settings_changes import changes
 from crosstape_connector import instruments, plan
 from crosstape_connector.backfill import Backfill
@@ -32,6 +34,7 @@ from crosstape_connector.feeds import Feeds
 from crosstape_connector.fetching import Fetching
 from crosstape_connector.instruments import Cache
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
+from crosstape_connector.proxies import Proxies, Proxy
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.redundancy import Redundant
 from crosstape_connector.rest import Rest
@@ -39,6 +42,7 @@ from crosstape_connector.resync import Resyncs
 from crosstape_connector.roster import Roster
 from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.timekeeping import Timekeeping
+from crosstape_connector.tunnel import TunnelConnector
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
 from crosstape_connector.watchdog import Watchdog
@@ -71,6 +75,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         raise SettingsError(f"venues.{venue}: not in the settings")
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
+    proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])
     own_dir = run_dir(settings.run)
     line = f".{settings.connector.line}" if settings.connector.line else ""
     cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
@@ -78,7 +83,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with (
         connect(settings.bus) as client,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+        aiohttp.ClientSession(connector=TunnelConnector(proxies, limit=0)) as http,
         _capturing(settings, venue, next(iter(ws_urls.values()))) as capture,
     ):
         writer = _writer(settings, client, keys, found, own_dir / "spool")
@@ -119,6 +124,18 @@ def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]
     return {name: given.get(name, url) for name, url in own.items()}
 
 
+def _proxies(venue: str, given: str, urls: Iterable[str]) -> Proxies:
+    """The proxies of these addresses, which are logged once. Raises `SettingsError`."""
+    proxies = Proxies(f"venues.{venue}.proxy", given, os.environ)
+    through: dict[Proxy, list[str]] = {}
+    for url in dict.fromkeys(urls):
+        if (proxy := proxies.of(url)) is not None:
+            through.setdefault(proxy, []).append(shown(url))
+    for proxy, found in through.items():
+        log.info("proxy.used", venue=venue, proxy=str(proxy), urls=found)
+    return proxies
+
+
 @asynccontextmanager
 async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[Capture | None]:
     """The capture, if one is wanted, whole and closed at the end. Raises `StorageError`."""
@@ -126,7 +143,11 @@ async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[
     if not options.capture_dir:
         yield None
         return
-    capture = Capture(options.capture_dir, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
+    try:
+        directory = expanded(options.capture_dir)
+    except ValueError as exc:
+        raise SettingsError(f"connector.capture_dir = {exc}") from exc
+    capture = Capture(directory, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
     try:
         capture.start()
     except OSError as exc:

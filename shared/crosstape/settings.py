@@ -21,7 +21,10 @@ Secret = Annotated[str, msgspec.Meta(extra={"hide": "all"})]
 SecretUrl = Annotated[str, msgspec.Meta(extra={"hide": "credentials"})]
 
 HIDDEN: Final = "***"
-_USERINFO: Final = re.compile(r"(?<=://).*@")
+FROM_ENVIRONMENT: Final = "environment"
+"""Of `venues.VENUE.proxy`: as the variables say."""
+
+_USERINFO: Final = re.compile(r"(?:(?<=://)|^(?!.*://)).*@")
 _QUERY: Final = re.compile(r"(?<=[?&])((?:user(?:name)?|pass(?:word)?|auth)=)[^&#]*", re.IGNORECASE)
 
 
@@ -129,6 +132,10 @@ class VenueSettings(Section, frozen=True):
     """In place of the venue's own: one for all its endpoints, or a table by endpoint's name."""
     rest_url: str | dict[str, str] = ""
     """The same for REST."""
+    proxy: SecretUrl = FROM_ENVIRONMENT
+    """`http://HOST:PORT` or `https://…` of an HTTP proxy for REST and WebSocket; empty: none; `environment`: the one that `HTTPS_PROXY`,
+    `HTTP_PROXY` or `ALL_PROXY` names, but for hosts in `NO_PROXY`. One with a password is taken from the environment or a file of its own
+    (`proxy_file`) only."""
     book_depth: Count = 10
     """Levels a side in `book` events, and asked of venues that offer a choice (the next one up that the venue has)."""
     book_interval_s: NotNegative = 0.1

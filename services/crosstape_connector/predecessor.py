@@ -61,8 +61,9 @@ def unpublished(feeds: Feeds, left: LastEvents, now: int) -> Iterator[Gap]:
         if record.state is not FeedState.LIVE:
             record.gap_from = last.received_ts
         elif not _is_newest(feeds, record, last):
-            to_ts = max(record.received_ts, last.received_ts)
-            yield Gap(record.venue, record.instrument, None, now, record.kind, last.received_ts, to_ts, None, GapCause.DISCONNECT)
+            from_ts = min(last.received_ts, now)  # their clock may be ahead of ours
+            to_ts = min(max(record.received_ts, from_ts), now)
+            yield Gap(record.venue, record.instrument, None, now, record.kind, from_ts, to_ts, None, GapCause.DISCONNECT)
 
 
 def _is_newest(feeds: Feeds, record: FeedRecord, last: Event) -> bool:

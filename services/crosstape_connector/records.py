@@ -109,8 +109,8 @@ class FeedRecord:
         return events
 
     def gap(self, to_ts: int, missed: int | None, cause: GapCause, *, from_ts: int | None = None, venue_ts: int | None = None) -> Gap:
-        """Something is missing, since the newest data if not told otherwise."""
-        start = from_ts if from_ts is not None else self.gap_from or self.received_ts or to_ts
+        """Something is missing, since the newest data if not told otherwise; since `to_ts` at most, if a clock was ahead before."""
+        start = min(to_ts, from_ts if from_ts is not None else self.gap_from or self.received_ts or to_ts)
         return Gap(self.venue, self.instrument, venue_ts, to_ts, self.kind, start, to_ts, missed, cause)
 
     def resumed(self, now: int) -> list[Event]:

@@ -167,3 +167,16 @@ def test_trades_without_ids_have_a_gap_without_a_count() -> None:
     feeds.seed([trade])
     events = feeds.take(msgspec.structs.replace(trade, received_ts=9 * SECOND))
     assert [(gap.from_ts, gap.to_ts, gap.missed) for gap in events if isinstance(gap, Gap)] == [(3 * SECOND, 9 * SECOND, None)]
+
+
+def test_a_predecessor_whose_clock_was_ahead_makes_no_gap_that_ends_before_it_begins() -> None:
+    """One start with a clock that was two hours ahead, and then one that is right."""
+    feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
+    ahead = 7_200 * SECOND
+    trade = Trade(ID, NAME, 3, ahead, ONE, ONE, Side.BUY, "7")
+    feeds.seed([trade, quote(ahead), delta(ahead), book(ahead), ticker(ahead)])
+    events = [*feeds.take(msgspec.structs.replace(trade, received_ts=9 * SECOND, trade_id="9")), *feeds.take(quote(9 * SECOND))]
+    events += [*feeds.take(ticker(9 * SECOND)), *feeds.take(BookSnapshot(NAME, None, 9 * SECOND, ((ONE, ONE),), (), 2))]
+    gaps = {event.kind: (event.from_ts, event.to_ts) for event in events if isinstance(event, Gap)}
+    assert gaps == dict.fromkeys(FEEDS, (9 * SECOND, 9 * SECOND))
+    assert set(reported(standby(at=5 * SECOND), quote(ahead, bid=2)).values()) == {(NOW, NOW)}

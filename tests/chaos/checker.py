@@ -1,8 +1,8 @@
 """The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
 
-It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by six rules, each a module whose
-docstring is the rule: `numbering`, `trades`, `books`, `consolidated`, `legs`, `progress`. It can be fed piece by piece, for as long as one
-likes.
+It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by seven rules, each a module whose
+docstring is the rule: `numbering`, `trades`, `books`, `consolidated`, `legs`, `windows`, `progress`. It can be fed piece by piece, for as
+long as one likes.
 
     checker = Checker(market.of, Bounds())
     entries = await follower.more()
@@ -28,6 +28,7 @@ from tests.chaos.tape import Entry
 from tests.chaos.trades import Trades
 from tests.chaos.true_market import TrueInstrument
 from tests.chaos.violations import Violation
+from tests.chaos.windows import Windows
 
 PRICES: Final = ("quote", "book")
 
@@ -52,8 +53,12 @@ class Bounds(NamedTuple):
 class Checker:
     """Of one tape and one market."""
 
-    def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds, *, consolidated: bool = False) -> None:
-        """`market`: by (venue, instrument); it must be known up to the newest of what is taken. `consolidated`: an aggregator runs."""
+    def __init__(
+        self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds, *, consolidated: bool = False, windows: bool = False
+    ) -> None:
+        """`market`: by (venue, instrument); it must be known up to the newest of what is taken. `consolidated`: an aggregator runs;
+        `windows`: it consolidates no other venues than these, so that it is known whose trades are in its windows.
+        """
         limits = Limits(
             round(bounds.transit_s * 1e9),
             round(bounds.answer_s * 1e9),
@@ -63,6 +68,7 @@ class Checker:
         self._numbering = Numbering()
         self._consolidated = Consolidated({venue for venue, _ in market})
         self._legs = Legs(market, detect_ns=round(bounds.detect_s * 1e9), transit_ns=limits.transit_ns)
+        self._windows = Windows(market, late_ns=round(bounds.detect_s * 1e9) + limits.transit_ns) if windows else None
         self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
         self._orders: dict[str, Order] = defaultdict(Order)
         self.trades = {key: Trades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns) for key, true in market.items()}
@@ -75,6 +81,8 @@ class Checker:
         call at the latest.
         """
         yield from self._progress.look()
+        if self._windows is not None:
+            self._windows.look()
         for trades in self.trades.values():
             trades.reads_on()
         statuses: dict[str, list[Status]] = defaultdict(list)
@@ -100,6 +108,8 @@ class Checker:
                 case Cbbo():
                     yield from self._consolidated.take(entry, event)
                     yield from self._legs.take(event)
+                    if self._windows is not None:
+                        yield from self._windows.take(event)
         for of in statuses.values():
             of.sort(key=lambda status: status.received_ts)
         for key, feed in self.prices.items():
@@ -117,9 +127,14 @@ class Checker:
 
     @property
     def checked(self) -> dict[str, int]:
-        """How many prices, consolidated quotes and legs were compared."""
+        """How many prices, consolidated quotes, legs and complete windows were compared."""
         counts = {kind: sum(prices.checked for key, prices in self.prices.items() if key[2] == kind) for kind in PRICES}
-        return {**counts, "cbbo": self._consolidated.checked, "leg": self._legs.checked}
+        return {
+            **counts,
+            "cbbo": self._consolidated.checked,
+            "leg": self._legs.checked,
+            "window": self._windows.checked if self._windows is not None else 0,
+        }
 
 
 def _concerns(status: Status, key: tuple[str, str, str]) -> bool:

@@ -42,6 +42,8 @@ dir = "{directory}"
 [telemetry]
 http_enabled = false
 log_level = "warning"
+[aggregator]
+windows = ["10s", "1m"]
 """
 VENUE: Final = """\
 [venues.{name}]
@@ -119,7 +121,8 @@ class Stand:
     ) -> list[Violation]:
         """Of all that is on the tape now, or of a venue's part. `begun`: first trades that are known to have been there once."""
         market = {key: true for key, true in self.market.of.items() if venue in ("", key[0])}
-        checker = Checker(market, bounds, consolidated="aggregator" in self._logs)
+        is_quoted = "aggregator" in self._logs
+        checker = Checker(market, bounds, consolidated=is_quoted, windows=is_quoted and not venue)
         for key, number in begun.items():
             checker.trades[key].begins_at(number)
         follower = self.follower()

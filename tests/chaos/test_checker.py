@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from crosstape_schemas import Book, Cbbo, Event, Exclusion, FeedState, Gap, GapCause, Level, Quote, Status, Trade
+from crosstape_schemas import Book, Cbbo, Event, Exclusion, FeedState, Gap, GapCause, Level, Quote, Status, Trade, Vwap
 from tests.chaos import sample
 from tests.chaos.checker import Bounds, Checker
 from tests.chaos.sample import BTC, LATE, START, STEP
@@ -50,7 +50,7 @@ def test_a_whole_tape_is_right() -> None:
     entries = sample.entries(sample.tape(sample.market()))
 
     assert [*checker.take(entries), *checker.take([]), *checker.done(END)] == []
-    assert checker.checked == {"quote": 402, "book": 202, "cbbo": 402, "leg": 803}
+    assert checker.checked == {"quote": 402, "book": 202, "cbbo": 402, "leg": 803, "window": 0}
 
 
 def test_it_may_come_in_pieces() -> None:
@@ -462,3 +462,28 @@ def test_a_market_that_stood_still_for_a_while_is_named() -> None:
 
     assert found(sample.entries(events), PATIENT._replace(still_s=9.0), market=market) == set()
     assert found(sample.entries(events), PATIENT._replace(still_s=5.0), market=market) == {"the market stands still"}
+
+
+def _windowed(trades: int, *, complete: bool = True) -> set[str]:
+    """What is said of consolidated quotes of the last seconds whose windows hold so many trades."""
+    market = sample.market()
+    checker = Checker(market, BOUNDS._replace(transit_s=0.1, detect_s=0.4), consolidated=True, windows=True)
+    vwap = {"10s": Vwap(Decimal(100), Decimal(1), trades, complete), "1d": Vwap(None, Decimal(0), 0)}
+    entries = [
+        entry._replace(event=msgspec.structs.replace(entry.event, vwap=vwap))
+        if isinstance(entry.event, Cbbo) and START + 185 * STEP < entry.event.ts < START + 186 * STEP
+        else entry
+        for entry in sample.entries(sample.tape(market))
+    ]
+    found = {violation.what for violation in (*checker.take(entries), *checker.take([]), *checker.done(END))}
+    assert checker.checked["window"] == complete
+    return found
+
+
+def test_a_window_that_calls_itself_complete_holds_its_trades() -> None:
+    """Of a trade a second at each of two venues: twenty in ten seconds, or a few more or less. One that is incomplete may hold any."""
+    wrong = {"a complete window holds not its trades"}
+
+    assert _windowed(20) == set()
+    assert [_windowed(trades) for trades in (0, 10, 40)] == [wrong] * 3
+    assert _windowed(0, complete=False) == set()

@@ -20,6 +20,9 @@ LIVE_S: Final = 40.0
 TOLD_S: Final = 25.0
 """Longest waits: on a slow machine everything takes longer, and a known failure takes all of it."""
 
+OUT_S: Final = 3.0
+"""How long a leg that does not count is watched: a doubt that is confirmed must not be forgotten."""
+
 KNOWN: Final = 40
 """Events of a feed: twice as many as the watchdog wants."""
 
@@ -140,12 +143,19 @@ class Audience:
         await self._patiently(untold, TOLD_S)
 
     async def out(self, instrument: str) -> None:
-        """Wait until no venue's leg of an instrument counts."""
+        """Wait until no venue's leg of an instrument counts; then none must for a while."""
 
         def counting(venue: str) -> str:
             return f"the leg of {instrument} still counts" if self._watch.counts(venue, instrument) else ""
 
         await self._patiently(counting, TOLD_S)
+        deadline = time.monotonic() + OUT_S
+        while time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
+            await self._watch.look()
+            for venue, wrong in self.wrong.items():
+                if not wrong and counting(venue):
+                    wrong.append(f"the leg of {instrument} counts again")
 
     async def heals(self, instrument: str, since: int) -> None:
         """Wait until quotes and books of an instrument are live with data that came after that time, whatever is wrong with the venue."""

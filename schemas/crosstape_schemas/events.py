@@ -193,7 +193,7 @@ class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
     sum of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
     nonexistent: int = 0
     """Of a repaired gap: how many of the `missed` ids never existed. The venue, asked by REST, has the trades on both sides and none
-    between: no trade comes for these."""
+    between: no trade comes for these. Negative, with `missed` 0: a trade came after all for so many that were counted before."""
 
 
 class Vwap(msgspec.Struct, frozen=True, gc=False):
@@ -248,6 +248,8 @@ class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):
 
 
 AnyEvent = Trade | Quote | Book | Delta | Ticker | Status | Gap | Cbbo
+"""An event of any kind: what `decode` returns."""
+
 KINDS: Final[dict[str, type[Event]]] = {
     "trade": Trade,
     "quote": Quote,

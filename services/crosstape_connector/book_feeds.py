@@ -8,6 +8,7 @@ from typing import Final
 
 from crosstape_connector.book_feed import BookFeed, Resync
 from crosstape_connector.books import BookSync, Fault, Outcome
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.plan import Feed
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, Venue
@@ -67,6 +68,11 @@ class BookFeeds:
             del waiting[name]
             events.append(book.event(now))
         return events
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        for book in self.books.values():
+            book.sync.applied_ts = step.shifted(book.sync.applied_ts)
 
     def update(self, update: BookUpdate) -> Sequence[Event]:
         """Changed levels."""
@@ -135,7 +141,7 @@ class BookFeeds:
         events: list[Event] = []
         for record in book.records:
             events += [*record.live(now), *record.resumed(now)]
-            record.received_ts = max(record.received_ts, sync.applied_ts)
+            record.received_ts = record.replayed_ts = max(record.received_ts, sync.applied_ts)
             record.count += 1
         return book.changed(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
 
@@ -146,7 +152,7 @@ class BookFeeds:
         events: list[Event] = []
         for record in book.records:
             if in_stream:
-                record.received_ts = now
+                record.received_ts = record.replayed_ts = now
                 record.count += 1
             else:
                 record.fetched_ts = snapshot.received_ts

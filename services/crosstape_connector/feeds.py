@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from crosstape_connector.beat import Stop
 from crosstape_connector.book_feed import Resync
 from crosstape_connector.book_feeds import BookFeeds
 from crosstape_connector.books import BookSync, Proofs
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.plan import Feed, Topic
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.trade_feeds import TradeFeeds
 from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Venue
-from crosstape_schemas import VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
 
 __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 
@@ -25,6 +27,11 @@ LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a di
 _NOTHING: Final[tuple[Event, ...]] = ()
 REMOVED: Final = "removed from the settings"
 _FROM_BOOK: Final = ("book", "delta")
+DISTRUST_NS: Final = 5_000_000_000
+"""After a longer stop of this process, what its connections still hold is too old to be called live, and they may be dead."""
+
+BACKLOG_NS: Final = 10_000_000_000
+"""How long after a stop of this process it may still be reading what had come before it, or what its sockets held."""
 
 
 class Feeds:
@@ -49,6 +56,9 @@ class Feeds:
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
+        self.long_stops = 0
+        """How often the process was stopped for so long that no connection of before is to be trusted."""
+        self._stop: Stop | None = None
         self._said: dict[tuple[str, str], tuple[FeedState, str]] = {}  # the venue's own word, by kind and instrument
         self._names: dict[str, str] = {}  # their symbol → our instrument
         self._instruments: set[str] = set()
@@ -113,9 +123,16 @@ class Feeds:
             table.pop(instrument, None)
         return events
 
-    def seed(self, trades: Iterable[Trade]) -> None:
-        """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
-        self.trades.seed(trades)
+    def seed(self, events: Iterable[Event]) -> None:
+        """The newest events on the tape, one a feed, of feeds that have brought nothing yet: what is missing since then is a gap.
+
+        By the trade among them it is known which trades are there already.
+        """
+        self.trades.seed(event for event in events if isinstance(event, Trade))
+        for event in events:
+            record = self.feeds.get(Feed(KIND_OF[type(event)], event.instrument))
+            if record is not None and record.kind != "trade":
+                record.seeded(event.received_ts)
 
     # ---- another line has published until now (see `redundancy`)
 
@@ -145,7 +162,7 @@ class Feeds:
                 record.opened_ts = now if since is None else since
                 record.confirmed = False
                 if record.sessions == 1:
-                    known = record.count or record.gap_from
+                    known = record.count or record.fetched_ts
                     state, reason = (FeedState.RECOVERING, "reconnected") if known else (FeedState.CONNECTING, "subscribing")
                     events += record.turn(state, reason, now)
                 book = self._books.of(record)
@@ -188,12 +205,34 @@ class Feeds:
                 continue
             book = self._books.of(record)
             if book is None:
-                record.interrupted(record.received_ts)
+                record.interrupted(self._seen_until(record.received_ts))
             else:
-                record.interrupted(book.sync.applied_ts)
+                record.interrupted(self._seen_until(book.sync.applied_ts))
                 book.forget()
             events += record.turn(FeedState.DOWN, reason, now)
         return events
+
+    # ---- this process, and its clock
+
+    def stopped(self, stop: Stop) -> None:
+        """The process was stopped. What it read since may be old, so a feed whose connection broke meanwhile has a gap from the stop on."""
+        self._stop = stop
+        self.long_stops += stop.to_ts - stop.from_ts > DISTRUST_NS
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set: what is known of each feed is put as the clock shows it now, so that no silence is too long or negative."""
+        for record in (*self.feeds.values(), *self.trades.left()):
+            record.clock_set(step)
+        self._books.clock_set(step)
+        if self._stop is not None:
+            self._stop = Stop(step.shifted(self._stop.from_ts), step.shifted(self._stop.to_ts))
+
+    def _seen_until(self, received_ts: int) -> int:
+        """Up to when nothing is missing of a feed whose newest data were received then, and whose connection is gone."""
+        stop = self._stop
+        if stop is not None and stop.from_ts < received_ts <= stop.to_ts + BACKLOG_NS:
+            return stop.from_ts
+        return received_ts
 
     def stalled(self, feed: Feed, now: int, reason: str) -> Sequence[Event]:
         """The watchdog's word: `stale`; live again with the next data of its stream."""
@@ -223,6 +262,11 @@ class Feeds:
         """Whether its book is true now."""
         book = self._books.books.get(instrument)
         return book is not None and book.sync.live
+
+    def book_at(self, instrument: str) -> tuple[int | None, int | None]:
+        """The venue's number and time of the newest change in its book, where it has them."""
+        book = self._books.books.get(instrument)
+        return (None, None) if book is None else (book.sync.sequence, book.venue_ts)
 
     def another_book(self, instrument: str) -> BookSync | None:
         """One that can be kept beside this instrument's, and `adopt`ed; None if it has none."""

@@ -74,6 +74,7 @@ class TradeLine(FeedRecord):
             self.venue_ts = trade.venue_ts
             self.received_ts = snapshot.received_ts
             self.count += 1
+        self.replayed_ts = self.received_ts
         return events
 
     def told(self, last: LastTrade) -> list[Event]:
@@ -95,6 +96,12 @@ class TradeLine(FeedRecord):
             if number < self.next:
                 events += self._late(trade, number) or ()
         return events
+
+    def prove(self, hole: Hole, page: TradeSnapshot, now_s: float) -> list[Event]:
+        """Learn from an answer of REST which of the hole's ids never existed, after `repair` has taken its trades; see `Hole.prove`."""
+        if page.left_out:
+            return []  # what could not be read may be what is missing
+        return [*self.holes.prove(hole, [number for number, _ in _numbered(page.trades)], now_s=now_s, now=page.received_ts)]
 
     def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> list[Event]:
         """The trades of REST while there is no stream: all that are new. `reason`: what is said of the feed meanwhile.
@@ -136,6 +143,7 @@ class TradeLine(FeedRecord):
             return None
         if trade.venue_ts is not None:
             self.venue_ts = max(self.venue_ts or 0, trade.venue_ts)  # if the venue's word told the hole, it is the newest
+            self.replayed_ts = self.received_ts
         return [msgspec.structs.replace(trade, backfilled=True), *gaps]
 
     def _earlier(self, trade: Trade, number: int) -> list[Event]:

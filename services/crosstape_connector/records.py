@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from crosstape_connector.clock_step import ClockStep
 from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Instrument, Quote, Status, Ticker
 
 
@@ -12,7 +13,7 @@ class FeedRecord:
 
     __slots__ = (
         "askable", "confirmed", "count", "fetched_ts", "gap_from", "instrument", "kind", "last", "opened_ts", "proven_ts", "reason",
-        "received_ts", "sessions", "stalled_ts", "state", "symbol", "venue", "venue_ts", "waiting_ts",
+        "received_ts", "replayed_ts", "sessions", "stalled_ts", "state", "symbol", "venue", "venue_ts", "waiting_ts",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, kind: str) -> None:
@@ -26,6 +27,8 @@ class FeedRecord:
         """Since when it has not been live; 0: it is, or it has never changed."""
         self.received_ts = 0
         """Of the newest data of the stream, published or not (a book's level may be out of sight); 0: never."""
+        self.replayed_ts = 0
+        """`received_ts` of the newest snapshot, replay or late data: while they are equal, `venue_ts` may be far older than the frame."""
         self.fetched_ts = 0
         """Of the newest data that we asked for beside the stream: they prove nothing of it; 0: never."""
         self.proven_ts = 0
@@ -74,6 +77,7 @@ class FeedRecord:
         events: list[Event] = []
         if self.state is not FeedState.LIVE:
             events = [*self.live(event.received_ts), *self.resumed(event.received_ts)]
+            self.replayed_ts = event.received_ts  # on subscribing, many venues send what was last
         self.received_ts = event.received_ts
         self.venue_ts = event.venue_ts
         self.count += 1
@@ -92,7 +96,23 @@ class FeedRecord:
         self.gap_from = 0
         return [gap]
 
+    def seeded(self, received_ts: int) -> None:
+        """The newest event on the tape was received then: if the feed has brought nothing yet, data are missing since."""
+        if not self.count and not self.fetched_ts:
+            self.gap_from = received_ts
+
     def interrupted(self, since_ts: int) -> None:
         """A connection is gone: data are missing since then, if there ever were any."""
         self.confirmed = False
         self.gap_from = self.gap_from or (since_ts if self.received_ts or self.fetched_ts else 0)
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set: our times of this feed, as the clock shows them now."""
+        for name in _our_times(type(self)):
+            setattr(self, name, step.shifted(getattr(self, name)))
+
+
+def _our_times(cls: type[FeedRecord]) -> tuple[str, ...]:
+    """The attributes that are times of our clock: all that end in `_ts`, but for the venue's, and the beginning of a gap."""
+    slots = [name for one in cls.__mro__ for name in one.__dict__.get("__slots__", ())]
+    return "gap_from", *(name for name in slots if name.endswith("_ts") and name != "venue_ts")

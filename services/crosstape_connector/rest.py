@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -27,14 +28,20 @@ BACK_OFF_S: Final = 5.0
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch."""
+    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch.
+
+    A date is compared with the answer's own, for the server's clock and ours may differ by hours; with `now` where it has none.
+    """
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        until = parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
         return None
+    with contextlib.suppress(ValueError, OverflowError):
+        now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    return max(0.0, until - now)
 
 
 class Rest:

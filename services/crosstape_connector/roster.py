@@ -16,11 +16,12 @@ from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import REMOVED, Feeds
 from crosstape_connector.instruments import Cache, Listing, Selection
 from crosstape_connector.metrics import Outlet
+from crosstape_connector.predecessor import WHOLE_VENUE, LastEvents, silence, wanted
 from crosstape_connector.rest import Rest
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.watchdog import Watchdog
 from crosstape_connector.writer import Writer
-from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, Trade
+from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status
 
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
@@ -66,6 +67,12 @@ class Roster:
         self._removed: set[str] = set()  # names that were taken once and said to be removed
         self._rewanted = asyncio.Event()
         self._told: set[str] = set()
+
+    async def silence(self) -> None:
+        """Report the gap in the venue's sign of life since our predecessor's last. Waits for the bus. A standby replica reports nothing."""
+        left = await self._left([WHOLE_VENUE])
+        if self._writer.active:
+            self._outlet.put(silence(self._venue.id, left, time.time_ns()))
 
     def want(self, names: Sequence[str]) -> None:
         """These from now on."""
@@ -132,10 +139,10 @@ class Roster:
         new = {name: instrument for name, instrument in selection.listed.items() if name not in self.taken}
         if not new:
             return
-        trades = await self._last_trades(list(new))
+        left = await self._left(wanted(self._kinds, new))
         for instrument in new.values():
             self._feeds.add(instrument)
-        self._feeds.seed(trades)
+        self._feeds.seed(left.values())
         self.taken |= new
         for name in self._removed.intersection(new):
             self._removed.remove(name)
@@ -165,11 +172,11 @@ class Roster:
     def _status(self, name: str, state: FeedState, reason: str) -> Status:
         return Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
 
-    async def _last_trades(self, names: Sequence[str]) -> list[Trade]:
+    async def _left(self, names: Sequence[tuple[str, str]]) -> LastEvents:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:
-                return await self._writer.last_trades(names)
+                return await self._writer.left(names)
             except BusError as exc:
                 log.warning("connector.waiting_for_bus", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
                 await asyncio.sleep(wait_s)

@@ -75,6 +75,7 @@ class Session:
         self._wake = asyncio.Event()
         self._standby = Standby(desk.feeds) if standby else None
         self._opened_ts = 0
+        self._long_stops = 0
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
         self._heard_ts = 0
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
@@ -103,6 +104,7 @@ class Session:
             if self._desk.capture is not None:
                 self._desk.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
+                self._desk.beat()
                 self._desk.outlet.put(self._desk.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
@@ -164,6 +166,7 @@ class Session:
         self.open = True
         self._counters.connections += 1
         self._heard_ts = self._opened_ts = time.time_ns()
+        self._long_stops = self._desk.feeds.long_stops
         self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._desk.capture is not None:
             self._desk.capture.opened(self._heard_ts, self.number, url)
@@ -341,6 +344,9 @@ class Session:
         silence = Silence(poll_s, looked_at, self._heard_ts)
         while True:
             await asyncio.sleep(poll_s)
+            self._desk.beat()
+            if self._desk.feeds.long_stops != self._long_stops:
+                raise ConnectionLost("this process was stopped for too long")
             now = time.monotonic()
             if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
                 raise ConnectionLost(f"no frame for {silence_s:g} s")

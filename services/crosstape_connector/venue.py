@@ -54,6 +54,8 @@ class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
     instrument: str
     received_ts: int
     trades: tuple[Trade, ...]
+    left_out: int = 0
+    """Trades of the same answer that could not be read: then it does not show which ids do not exist."""
 
 
 def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
@@ -62,13 +64,16 @@ def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
     return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
 
 
-def page(instrument: str, trades: Iterable[Trade], received_ts: int) -> TradeSnapshot:
-    """Trades of a REST answer in whatever order, ascending by id. Raises `FrameError` for an id that is there twice."""
+def page(instrument: str, trades: Iterable[Trade], received_ts: int, left_out: int = 0) -> TradeSnapshot:
+    """Trades of a REST answer in whatever order, ascending by id. Raises `FrameError` for an id that is there twice.
+
+    `left_out`: how many rows of the answer could not be read.
+    """
     by_id: dict[int, Trade] = {}
     for trade in trades:
         if by_id.setdefault(int(trade.trade_id), trade) is not trade:
             raise FrameError(f"trades of {instrument}: id {trade.trade_id} is there twice")
-    return TradeSnapshot(instrument, received_ts, tuple(by_id[number] for number in sorted(by_id)))
+    return TradeSnapshot(instrument, received_ts, tuple(by_id[number] for number in sorted(by_id)), left_out)
 
 
 class LastTrade(msgspec.Struct, frozen=True, gc=False):

@@ -26,6 +26,7 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.cadence import KNOWN, Cadence
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.feeds import FeedRecord
 from crosstape_connector.plan import Feed
 from crosstape_schemas import FeedState
@@ -74,6 +75,12 @@ class _Watch:
         if self.since_ts != since:
             self.since_ts, self.attempts, self.retry_s, self.questioned = since, 0, 0.0, False
 
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self.looked_ts, self.since_ts = step.shifted(self.looked_ts), step.shifted(self.since_ts)
+        self.proven_ts = step.shifted(self.proven_ts)
+        self.cadence.clock_set(step)
+
 
 class Watchdog:
     """Of one venue; what it learned of a feed outlives connections."""
@@ -101,6 +108,11 @@ class Watchdog:
             if stall is not None:
                 found.append(stall)
         return found
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set, and the records' times with it: so are the times that are remembered here."""
+        for watch in self._known.values():
+            watch.clock_set(step)
 
     def forget(self, instrument: str) -> None:
         """It is not taken any more: its feeds, if it comes back, are new ones."""

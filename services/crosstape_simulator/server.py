@@ -11,8 +11,9 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from crosstape.origin import SIMULATED_HEADER
 from crosstape_simulator.connection import Connection, Counters
-from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.errors import ListenError
 from crosstape_simulator.feed import Feed
 from crosstape_simulator.rest import Answer, Rest
 
@@ -91,16 +92,18 @@ class VenueServer:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Serve while the context is open. Raises `SimulatorError` if the port cannot be had."""
+        """Serve while the context is open. Raises `ListenError` if the port cannot be had."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._serve)
+        app.on_response_prepare.append(_say_simulated)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
             try:
                 await web.TCPSite(runner, self._host, self._port).start()
             except OSError as exc:
-                raise SimulatorError(f"{self.venue}: cannot listen on {self._host}:{self._port}: {exc.strerror}") from exc
+                where = f"--host {self._host}, --port {self.venue}={self._port}"
+                raise ListenError(f"{where}: cannot listen there: {exc.strerror}") from exc
             host, port = runner.addresses[0][:2]
             self.base = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             yield
@@ -190,6 +193,11 @@ class VenueServer:
                 feed.control(connection, pong=True)
             case _:
                 pass
+
+
+async def _say_simulated(_request: web.Request, answered: web.StreamResponse) -> None:
+    """In every answer: a connector does not put simulated data on a live tape."""
+    answered.headers[SIMULATED_HEADER] = "1"
 
 
 def response(answer: Answer) -> web.Response:

@@ -47,7 +47,7 @@ class Reader:
         self._client = client
         self._keys = keys
         self._tell = Tell(on_gap or _ignore, on_foreign or _ignore, metrics)
-        self._health = Health(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected)
+        self._health = Health(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, begins=True)
         self._home: dict[str, Follower] = {}
         self._followers: dict[int, list[Follower]] = {}
         self._tasks: dict[Follower, asyncio.Task[Batch]] = {}
@@ -97,7 +97,9 @@ class Reader:
     async def read(self, *, timeout_s: float | None) -> Sequence[Entry]:
         """The next events, as many as there are at once (a few thousand at most); none when there were none for `timeout_s`.
 
-        None waits for as long as it takes. The server being away is waited out, too.
+        None waits for as long as it takes. The server being away is waited out, too. Raises `BusError` if nothing was ever read
+        and waiting cannot help: it refuses the password, or what its user may do is not enough, or its certificate is not trusted, or one
+        side speaks TLS and the other does not. Once a read has worked, that is waited out, too, and logged every minute.
         """
         entries = list(self._given) or await self._gather(timeout_s)
         self._given.clear()

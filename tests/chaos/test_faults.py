@@ -5,9 +5,8 @@ One rehearsal is of all venues at once, because starting services takes longer t
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+import uvloop
 
 from crosstape_simulator.faults.table import ABSENT, FAULTS
 from crosstape_simulator.spec import VENUES
@@ -22,7 +21,7 @@ class WrongError(AssertionError):
 
 
 class Rehearsals:
-    """Each is held once, when it is first asked for."""
+    """Each is held once, when it is first asked for; on the loop that the simulator runs on as a process."""
 
     def __init__(self) -> None:
         self._held: dict[str, dict[str, list[str]]] = {}
@@ -30,7 +29,7 @@ class Rehearsals:
     def of(self, case: Case) -> dict[str, list[str]]:
         """What is wrong, by venue."""
         if case.name not in self._held:
-            self._held[case.name] = asyncio.run(rehearse(case))
+            self._held[case.name] = uvloop.run(rehearse(case))
         return self._held[case.name]
 
 

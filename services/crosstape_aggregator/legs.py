@@ -197,5 +197,6 @@ class VenueLeg:
                 self.venue, self.bid_price, self.bid_size, self.ask_price, self.ask_size,
                 event.received_ts if event is not None else None, state, self.excluded,
                 event.epoch if event is not None else 0, event.seq if event is not None else 0,
+                "book" if type(event) is Book else "quote",
             )  # fmt: skip
         return self._shown

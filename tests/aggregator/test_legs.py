@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from crosstape_aggregator.instrument import Instrument, Rules
@@ -288,3 +289,11 @@ def test_a_leg_that_says_the_same_is_the_same() -> None:
     first = desk.leg("kraken")
     assert desk.leg("kraken", at=T0 + S) is first
     assert desk.take(alive("kraken", state=DOWN)).leg("kraken") != first
+
+
+def test_a_leg_names_the_kind_of_event_that_it_comes_from() -> None:
+    """A book and a quote of one venue may have the same epoch and number; the kind tells which of the two it is."""
+    desk = Desk().take(msgspec.structs.replace(book("kraken", [("100", "1")], [("101", "1")]), seq=7))
+    assert (desk.leg("kraken").kind, desk.leg("kraken").seq) == ("book", 7)
+    desk.take(quote("kraken", "100", "102", T0 + 1, seq=7))
+    assert (desk.leg("kraken").kind, desk.leg("kraken").seq) == ("quote", 7)

@@ -59,11 +59,10 @@ class Consolidated:
 
     def _leg(self, leg: Leg, instrument: str) -> Iterator[tuple[str, object, object]]:
         said = leg.bid_price, leg.bid_size, leg.ask_price, leg.ask_size
-        inputs = [self._inputs.get((kind, instrument, leg.venue, leg.epoch, leg.seq)) for kind in ("quote", "book")]
-        fitting = [known[1] for known in inputs if known is not None and known[0] == said]
-        if not fitting:
-            yield "a leg is not the event that it names", inputs, said
-        elif leg.excluded is None and not any(fitting):
+        known = self._inputs.get((leg.kind, instrument, leg.venue, leg.epoch, leg.seq))
+        if known is None or known[0] != said:
+            yield "a leg is not the event that it names", known, said
+        elif leg.excluded is None and not known[1]:
             yield "a leg counts that is not live", "excluded", "counts"
 
 

@@ -9,14 +9,14 @@ later than the window, `complete` is false until the window starts after that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client, Mark, Position, Start
 from crosstape.bus.call import ask, ask_raw
 from crosstape.bus.script import LOOK
+from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.discovery import Found
-from crosstape_aggregator.vwap import AHEAD_S
 
 LOOKS: Final = 64
 """Streams looked at together."""
@@ -166,6 +166,10 @@ class CatchUp:
         for name in known:
             del self._known_from[name]
         return known
+
+    def unread(self) -> Container[str] | None:
+        """The instruments that still have history to read; None: all, since a venue's own stream has, which may tell a gap in any."""
+        return None if len(self._of) < len(self._until) else self._behind.keys()
 
     def __len__(self) -> int:
         """How many instruments' windows are not known yet, of those that have trades."""

@@ -14,12 +14,14 @@ from crosstape_aggregator.consolidate import best, outliers
 from crosstape_aggregator.exact import usable
 from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.legs import VenueLeg
-from crosstape_aggregator.life import Venues
-from crosstape_aggregator.spans import Span, parse_all
+from crosstape_aggregator.life import VenueLife, Venues
+from crosstape_aggregator.spans import DAY_S, Span, parse_all
 from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.vwap import SECOND, Held, Windows, is_late, trade_second
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, Exclusion, Gap, Leg, Quote, Status, Trade, Vwap
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, Exclusion, FeedState, Gap, Leg, Quote, Status, Trade, Vwap
 
+GONE_NS: Final = DAY_S * SECOND
+"""A venue of which nothing was heard for so long does not trade here any more: no window reaches back to it."""
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
 
@@ -28,13 +30,15 @@ class Rules(msgspec.Struct, frozen=True):
 
     stale_ns: int
     settle_ns: int
+    clock_tolerance_ns: int
     outlier_bps: Decimal
     spans: tuple[Span, ...]
 
     @staticmethod
     def of(settings: AggregatorSettings) -> Rules:
         """Raises `SettingsError` when a window is none."""
-        return Rules(round(settings.stale_s * SECOND), round(settings.settle_s * SECOND), settings.outlier_bps, parse_all(settings.windows))
+        durations_s = settings.stale_s, settings.settle_s, settings.clock_tolerance_s
+        return Rules(*(round(one * SECOND) for one in durations_s), settings.outlier_bps, parse_all(settings.windows))
 
 
 class Counted(NamedTuple):
@@ -62,11 +66,14 @@ class Instrument:
         "_restored",
         "_rules",
         "_tally",
+        "_trade_feeds",
         "_traders",
+        "_untraded",
         "_venues",
         "_vwap",
         "legs",
         "name",
+        "read",
         "spread_bps",
         "windows",
     )
@@ -78,11 +85,15 @@ class Instrument:
         self.spread_bps: Decimal | None = None
         """As last consolidated; None: a side is missing."""
         self.windows = Windows(rules.spans, now // SECOND)
+        self.read = False
+        """All that there is on its streams of trades and gaps, and on the venues' own, has been taken, up to nearly now."""
         self._rules = rules
         self._venues = venues
         self._tally = tally
         self._legs: dict[str, VenueLeg] = {}
         self._traders: dict[str, Trade] = {}  # the last of each venue
+        self._trade_feeds: dict[str, Status] = {}  # the last one of each venue
+        self._untraded: dict[str, int] = {}  # venues that do not list it, or have halted it → epoch
         self._restored: dict[str, tuple[int, int]] = {}
         self._received_ts = 0
         self._legs_shown: tuple[Leg, ...] = ()
@@ -160,6 +171,49 @@ class Instrument:
         self.windows.knowledge.hole(venue, from_ts, to_ts)
         self.windows.learned()
 
+    def look(self, now: int) -> bool:
+        """Find out whether its trades can be relied on. Whether the windows may say something that was not published.
+
+        They can while all that there is has been `read`, and of each venue that trades here it is known that none can be missing: its
+        connector lives and is connected, clocks agree (`VenueLife.known`), and its feed of trades is live. Otherwise trades may be missing
+        of which no gap tells yet. A venue whose connector ended in order has no part in windows that begin after that; one that has been
+        silent for a day has none at all.
+        """
+        known, knowledge = self.read, self.windows.knowledge
+        before = knowledge.whole_since_s
+        for venue in {*self._restored, *self._traders, *self._trade_feeds}:
+            life = self._venues.life(venue)
+            knowledge.unknown_until(max(life.doubtful_ts, life.stopped_ts))
+            known = self._is_known(venue, life, now) and known
+        if knowledge.whole_since_s != before:
+            self.windows.learned()
+        return self.windows.trust(known) or (self.read and self.windows.changed)
+
+    def _is_known(self, venue: str, life: VenueLife, now: int) -> bool:
+        """Whether no trade of a venue can be missing without a gap that tells it."""
+        if life.stopped_ts or self._untraded.get(venue) == life.epoch:
+            return True
+        feed, trade = self._trade_feeds.get(venue), self._traders.get(venue)
+        if life.known:
+            if feed is not None and feed.epoch == life.epoch:
+                if feed.state is FeedState.LIVE:
+                    return True
+            elif trade is not None and trade.epoch == life.epoch and not trade.backfilled:
+                return True  # a connector that says nothing of its feeds
+            heard_ts = 0
+        else:
+            heard_ts = life.heard_ts
+        for event in (feed, trade):
+            if event is not None:
+                heard_ts = max(heard_ts, event.received_ts)
+        return now - heard_ts > GONE_NS
+
+    def sample_clocks(self, since_ts: int, now: int) -> None:
+        """Compare the clocks of connectors that do not do so themselves with those of their venues, by trades received since then."""
+        for venue, trade in self._traders.items():
+            if trade.received_ts >= since_ts and trade.venue_ts is not None and not trade.backfilled:
+                self._venues.life(venue).clock.traded(now, trade.received_ts, trade.venue_ts)
+
     def counted(self) -> Counted | None:
         """What its trades and gaps have come to; None while it is not known since when."""
         known = self.windows.knowledge.known()
@@ -211,12 +265,30 @@ class Instrument:
         return True
 
     def _status(self, status: Status, now: int) -> bool:
+        if status.kind == "trade":
+            return self._trade_status(status, now)
         if status.kind not in _LEG_KINDS:
             return False
         leg = self._admitted(status)
         if leg is None:
             return False
         leg.status(status)
+        if status.kind == VENUE_WIDE:
+            self._untraded.pop(status.venue, None)
+            if status.state is FeedState.DOWN:
+                self._untraded[status.venue] = status.epoch
+        self.touch(status.received_ts)
+        return True
+
+    def _trade_status(self, status: Status, now: int) -> bool:
+        life = self._venues.life(status.venue)
+        if not self._venues.admits(life, status.epoch):
+            self._tally.outdated[status.venue] += 1
+            return False
+        life.instruments.add(self.name)
+        self._trade_feeds[status.venue] = status
+        if status.state is FeedState.LIVE or not self.look(now):
+            return False  # good news waits for the next look: gaps that belong to it may come after it
         self.touch(status.received_ts)
         return True
 

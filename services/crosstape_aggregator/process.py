@@ -26,7 +26,8 @@ from crosstape_aggregator.instrument import Rules
 from crosstape_aggregator.lease_keeper import Keeper
 from crosstape_aggregator.leases import SERVICE, Share
 from crosstape_aggregator.service import LOST_S, REFRESH_S, Aggregator
-from crosstape_schemas import Keys
+from crosstape_aggregator.sign_of_life import STOPPED
+from crosstape_schemas import FeedState, Keys
 
 _NOT_YET: Final = (False, {"bus": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
 
@@ -123,6 +124,7 @@ class ShareService:
                 finally:
                     end = time.monotonic() + min(self._left_s(), settings.run.drain_s)
                     if self._may_until(end):
+                        aggregator.sign.say(FeedState.DOWN, STOPPED)
                         await publisher.drain(end - time.monotonic())
                     if self._may_until(end):
                         await aggregator.save(end - time.monotonic())

@@ -237,7 +237,7 @@ def test_a_restart_so_quick_that_the_leg_was_never_out_needs_no_settling() -> No
 def test_events_of_a_past_epoch_are_counted_and_ignored() -> None:
     """Also a venue's own status."""
     venues, tally = Venues(3 * S), Tally()
-    one = Instrument(X, Rules(3 * S, S, Decimal(100), ()), venues, tally, T0)
+    one = Instrument(X, Rules(3 * S, S, 2 * S, Decimal(100), ()), venues, tally, T0)
     one.apply(quote("kraken", "100", "101", epoch=2), T0)
 
     assert not one.apply(quote("kraken", "200", "201", epoch=1), T0)

@@ -137,6 +137,7 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
         await client.xadd(KEYS.stream(kind, X), {"d": encode(event)}, id=f"{ms - 4_000_000}-0")
         await client.sadd(KEYS.registry(), KEYS.stream(kind, X))
     async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m", "5m", "1d")):
+        await binance.live_on()
         await binance.quote("100", "101")
 
         async def complete(expected: list[bool]) -> None:
@@ -165,6 +166,7 @@ async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, 
     await client.xadd(stream, {"d": b"{]"}, id=f"{now // 1_000_000}-0")
     await client.sadd(KEYS.registry(), stream)
     async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("5m",), min_interval_s=0):
+        await binance.live_on()
         await binance.quote("100", "101")
 
         async def complete() -> bool:
@@ -183,7 +185,8 @@ async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, v
         event = msgspec.structs.replace(trade("binance", "100", "1", old), epoch=7, seq=seq)
         await client.xadd(stream, {"d": encode(event)}, id=entry_id)
     await client.sadd(KEYS.registry(), stream)
-    async with aggregator(valkey, windows=("1m",)):
+    async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m",)):
+        await binance.live_on()
 
         async def complete(expected: bool) -> None:
             async def there() -> bool:

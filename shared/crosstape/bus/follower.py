@@ -128,7 +128,7 @@ class Follower:
         return self._progress.behind(now_s, self.streams.keys()) if self.streams else ()
 
     async def fetch(self) -> Batch:
-        """Wait for the next events, as long as it takes; they are in the order of each stream. Whoever calls has given out the last ones."""
+        """Wait for the next events, as long as it takes; they are in the order of each stream. The caller has given out the last ones."""
         while True:
             self._progress.given_out()
             if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:

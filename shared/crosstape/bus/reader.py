@@ -99,12 +99,10 @@ class Reader:
     def behind(self, now_s: float) -> list[str]:
         """The streams that are not known to have been read up to nearly `now_s`, by the monotonic clock.
 
-        A connection that is away is behind at once, one that got no answer for `progress.LIMIT_S` then; it is so until an answer has brought
-        all that there is, and that has been given out. A stream that was added is behind until the same is so for it.
+        A connection that is away is behind at once, one that got no answer for `progress.LIMIT_S` from then on, until an answer has brought
+        all that there is and that has been given out. A stream that was added is behind until the same is true of it.
         """
-        return [
-            key.decode() for followers in self._followers.values() for follower in followers for key in follower.behind(now_s)
-        ]
+        return [key.decode() for followers in self._followers.values() for follower in followers for key in follower.behind(now_s)]
 
     async def read(self, *, timeout_s: float | None) -> Sequence[Entry]:
         """The next events, as many as there are at once (a few thousand at most); none when there were none for `timeout_s`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
+from typing import Final
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.conflate import Conflation
@@ -14,6 +15,9 @@ from crosstape_aggregator.timers import Timers
 from crosstape_aggregator.vwap import SECOND
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
+SAMPLE_NS: Final = 900_000_000
+"""Paces of feeds are sampled about every second, not each time that `look` is called."""
+
 
 class Board:
     """The instruments, the venues they share, and whose turn it is. Raises `SettingsError` when a window is none."""
@@ -23,7 +27,7 @@ class Board:
         self.tally = Tally()
         self.instruments: dict[str, Instrument] = {}
         self._venues = Venues(self.rules.stale_ns, self.rules.clock_tolerance_ns)
-        self._looked_ts = 0
+        self._looked_ts = self._sampled_ts = 0
         self._conflation = Conflation(round(settings.min_interval_s * SECOND))
         self._timers = Timers()
 
@@ -56,10 +60,18 @@ class Board:
             instrument.sample_clocks(self._looked_ts, now)
         self._venues.look(now, monotonic_ns)
         self._looked_ts = now
+        if sample := not self._venues.behind and abs(now - self._sampled_ts) >= SAMPLE_NS:
+            self._sampled_ts = now
         for name, instrument in self.instruments.items():
+            if sample:
+                instrument.sample_paces(now)
             instrument.read = unread is not None and name not in unread
             if instrument.look(now):
                 self._conflation.mark(name, now)
+
+    def set_behind(self, behind: bool) -> None:
+        """Whether much has been read at once, so that more may be waiting."""
+        self._venues.behind = behind
 
     def clock_offsets_ns(self) -> dict[str, int]:
         """Our clock less each venue's, where it is known."""

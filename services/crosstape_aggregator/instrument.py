@@ -16,9 +16,25 @@ from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.legs import VenueLeg
 from crosstape_aggregator.life import VenueLife, Venues
 from crosstape_aggregator.spans import DAY_S, Span, parse_all
+from crosstape_aggregator.suspects import crossing, most_overdue
 from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.vwap import SECOND, Held, Windows, is_late, trade_second
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, Exclusion, FeedState, Gap, Leg, Quote, Status, Trade, Vwap
+from crosstape_schemas import (
+    CONSOLIDATED,
+    VENUE_WIDE,
+    Book,
+    Cbbo,
+    Event,
+    Exclusion,
+    FeedState,
+    Gap,
+    Leg,
+    Market,
+    Quote,
+    Status,
+    Trade,
+    Vwap,
+)
 
 GONE_NS: Final = DAY_S * SECOND
 """A venue of which nothing was heard for so long does not trade here any more: no window reaches back to it."""
@@ -59,12 +75,14 @@ class Instrument:
     """
 
     __slots__ = (
+        "_crossed",
         "_legs",
         "_legs_shown",
         "_phase",
         "_received_ts",
         "_restored",
         "_rules",
+        "_suspicion_ts",
         "_tally",
         "_trade_feeds",
         "_traders",
@@ -96,6 +114,8 @@ class Instrument:
         self._untraded: dict[str, int] = {}  # venues that do not list it, or have halted it → epoch
         self._restored: dict[str, tuple[int, int]] = {}
         self._received_ts = 0
+        self._crossed = False
+        self._suspicion_ts: int | None = None  # while crossed: when a leg becomes suspect
         self._legs_shown: tuple[Leg, ...] = ()
         self._vwap: dict[str, Vwap] = {}
         # All windows of all instruments roll at the same moment. So that this is no burst once a second, each instrument has its own moment
@@ -122,12 +142,19 @@ class Instrument:
             leg.judge(Exclusion.OUTLIER if leg.venue in out else fault, now, rules.settle_ns)
         legs = tuple([leg.show() for leg in self.legs])
         vwap = self.windows.read(now // SECOND)
-        if legs == self._legs_shown and (vwap is self._vwap or vwap == self._vwap):
+        if legs == self._legs_shown and not self._crossed and (vwap is self._vwap or vwap == self._vwap):
             return None
-        self._legs_shown = legs
-        self._vwap = vwap
         counting = [leg for leg in self.legs if leg.excluded is None]
         found = best(counting)
+        self._crossed = found.market is Market.CROSSED
+        if self._crossed:
+            counting = self._without_suspects(counting, now)
+            found = best(counting)
+            legs = tuple([leg.show() for leg in self.legs])
+            if legs == self._legs_shown and vwap == self._vwap:
+                return None
+        self._legs_shown = legs
+        self._vwap = vwap
         self.spread_bps = found.spread_bps
         return Cbbo(
             venue=CONSOLIDATED,
@@ -150,12 +177,34 @@ class Instrument:
             legs=legs,
         )
 
+    def _without_suspects(self, counting: list[VenueLeg], now: int) -> list[VenueLeg]:
+        """The legs that count, in a crossed market, when those that are probably dead are excluded: the most overdue first.
+
+        While events wait to be read, silences cannot be told: everybody seems to be silent.
+        """
+        self._suspicion_ts = None
+        while not self._venues.behind and (worst := most_overdue(counting, now)) is not None:
+            if worst.ratio < 1:
+                self._suspicion_ts = now + max(1, round(worst.left_ns))
+                break
+            worst.leg.suspect(now)
+            counting.remove(worst.leg)
+        self._crossed = bool(crossing(counting))
+        return counting
+
+    def sample_paces(self, now: int) -> None:
+        """Learn how long the legs' feeds are usually silent."""
+        for leg in self.legs:
+            leg.sample(now)
+
     def next_ts(self) -> int | None:
         """When the quote, as last consolidated, may change by the passing of time alone: a leg goes stale or has settled, a window rolls
         on.
         """
         rules = self._rules
         moments = [ts for leg in self.legs if (ts := leg.next_ts(rules.stale_ns, rules.settle_ns)) is not None]
+        if self._crossed and self._suspicion_ts is not None:
+            moments.append(self._suspicion_ts)
         second = self.windows.next_change_s()
         if second is not None:
             moments.append(second * SECOND + self._phase)

@@ -20,7 +20,7 @@ class VenueLife:
 
     __slots__ = (
         "_offset_before", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known", "state",
-        "stopped_ts", "venue",
+        "stopped_ts", "venue", "way_ns",
     )  # fmt: skip
 
     def __init__(self, venue: str) -> None:
@@ -38,6 +38,8 @@ class VenueLife:
         self.stopped_ts = 0
         """When its connector ended in order; 0: it did not."""
         self.clock = VenueClock()
+        self.way_ns = 0
+        """As of the last look: our clock less the connector's, with the shortest way over the bus; 0 while it is not known."""
         self.doubtful_ts = 0
         """Its trades up to this moment may count in wrong seconds, see `clocks`; 0: none do."""
         self.known = False
@@ -72,7 +74,7 @@ class VenueLife:
 
     def look(self, now: int, *, silent_ns: int, tolerance_ns: int, sure: bool) -> None:
         """Find out anew whether it is `known`. `sure`: our own clock was not set lately. Call it about every second."""
-        offset = self.clock.offset_ns
+        offset, self.way_ns = self.clock.offset_ns, self.clock.way_ns or 0
         right = sure and offset is not None and not doubtful_until(now, offset, tolerance_ns)
         if sure and offset is not None:
             # as long as it was wrong when we last looked, it may have been until now
@@ -86,7 +88,7 @@ class VenueLife:
 class Venues:
     """All venues, and which of them have just changed in a way that concerns every leg they have."""
 
-    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "stirred")
+    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "stirred")
 
     def __init__(self, stale_ns: int, tolerance_ns: int = 2 * SECOND) -> None:
         self._lives: dict[str, VenueLife] = {}
@@ -94,6 +96,8 @@ class Venues:
         self._tolerance_ns = tolerance_ns
         self._seen: tuple[int, int] | None = None
         self._unsure_until_ns = 0
+        self.behind = False
+        """Much was read at once, so more may be waiting: for how long a feed has been silent cannot be told."""
         self.stirred: set[str] = set()
         """Venues whose instruments must all be judged anew; whoever does so clears it."""
 

@@ -218,6 +218,7 @@ class Aggregator:
             if entries:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
             behind = self._is_behind(len(entries), now)
+            self._board.set_behind(behind)
             parts = _parts(entries, 1 if self._every_change and not behind else SLICE * 4)
             self._read_at_once = len(entries)
             await self._hands.take(parts, self._take_live, self._publish_behind if behind else self._publish_after)

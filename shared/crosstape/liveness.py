@@ -90,9 +90,8 @@ class SignsOfLife:
                     found.append(Life(*key, sign.epoch, alive=True))
             elif key in self._reported:
                 found.append(Life(*key, self._reported.pop(key), alive=False))
-        for key in [key for key in self._reported if key not in self._signs]:
-            found.append(Life(*key, self._reported.pop(key), alive=False))
-        return found
+        forgotten = [key for key in self._reported if key not in self._signs]
+        return found + [Life(*key, self._reported.pop(key), alive=False) for key in forgotten]
 
     def next_silence_s(self, now_s: float) -> float:
         """Seconds until the next producer counts as dead if nothing more arrives; infinite while none is alive."""

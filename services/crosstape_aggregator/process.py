@@ -29,7 +29,7 @@ from crosstape_aggregator.service import LOST_S, REFRESH_S, Aggregator
 from crosstape_aggregator.sign_of_life import STOPPED
 from crosstape_schemas import FeedState, Keys
 
-_NOT_YET: Final = (False, {"bus": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
+_NOT_YET: Final = (False, {"bus": False, "works": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
 
 log = structlog.get_logger(__name__)
 
@@ -173,4 +173,4 @@ class ShareService:
     def works(self) -> bool:
         """Whether it is ready, or has nothing to do: one of several shares may have no instrument."""
         ready, found = self.ready()
-        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and not found["instruments"]))
+        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and found["works"] and not found["instruments"]))

@@ -115,11 +115,13 @@ class Aggregator:
         )
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Ready: the bus answered within the last seconds, and at least one instrument has a leg that counts."""
+        """Ready: the bus answered within the last seconds, the loops go on, and at least one instrument has a leg that counts."""
         reachable = time.monotonic() - self._answered_at < LOST_S
         counting = self._exporter.counting
-        return reachable and counting > 0, {
+        works = self.sign.given_lately(time.monotonic())
+        return reachable and works and counting > 0, {
             "bus": reachable,
+            "works": works,
             "instruments": len(self._board.instruments),
             "instruments_with_a_counting_leg": counting,
             "catching_up": len(self._past.catch_up),

@@ -8,6 +8,7 @@ that publishes has gone on or has nothing to do, and what was published before h
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -17,6 +18,8 @@ from crosstape_aggregator.leases import Share
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState, Status
 
 STOPPED: Final = "stopped"
+OUTAGE_S: Final = 5.0
+"""Without a sign for so much longer than usual, the aggregator is not ready."""
 
 
 class Progress(NamedTuple):
@@ -47,6 +50,11 @@ class SignOfLife:
         self._progress = progress
         self._before = Progress(read=-1, waits=False, published=-1, due=False)
         self._acknowledged = -1
+        self._given_s = -math.inf
+
+    def given_lately(self, now_s: float) -> bool:
+        """Whether it has been given within the last three intervals, and the time that an outage of the bus may last (monotonic)."""
+        return now_s - self._given_s < 3 * self._interval_s + OUTAGE_S
 
     async def run(self) -> None:
         """Give the sign again and again, until cancelled."""
@@ -57,6 +65,7 @@ class SignOfLife:
 
     def say(self, state: FeedState = FeedState.LIVE, reason: str = "") -> None:
         """Publish the status."""
+        self._given_s = time.monotonic()
         self._publisher.publish(Status(CONSOLIDATED, VENUE_WIDE, None, time.time_ns(), self._kind, state, reason))
 
     def works(self) -> bool:

@@ -205,6 +205,10 @@ class AggregatorSettings(Section, frozen=True):
     """A leg whose mid is further than this from the median of three or more is excluded."""
     settle_s: NotNegative = 1.0
     """How long a leg excluded as stale, crossed, outlier or not live must be good before it counts again."""
+    clock_tolerance_s: Positive = 2.0
+    """While a venue's clock and ours differ by more than this, its trades may count in wrong seconds: windows are not `complete`."""
+    status_interval_s: Positive = 1.0
+    """How often an aggregator repeats that it is alive, as the venue `consolidated`."""
     windows: tuple[str, ...] = ("1m", "5m", "1h", "1d")
     """Rolling windows of VWAP, volume and count: seconds `s`, minutes `m`, hours `h`; `1d` is the UTC day."""
     shares: Count = 1

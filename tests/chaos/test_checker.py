@@ -266,7 +266,15 @@ def test_a_consolidated_quote_is_taken_apart(fields: dict[str, object], what: st
         legs = tuple(msgspec.structs.replace(leg, seq=leg.seq - 1) for leg in event.legs)
         return [*entries[:index], entries[index]._replace(event=msgspec.structs.replace(event, legs=legs)), *entries[index + 1 :]]
 
+    def of_another_kind(entries: list[Entry]) -> list[Entry]:
+        index = next(index for index, entry in enumerate(entries) if index > 100 and isinstance(entry.event, Cbbo))
+        event = entries[index].event
+        assert isinstance(event, Cbbo)
+        legs = tuple(msgspec.structs.replace(leg, kind="book") for leg in event.legs)
+        return [*entries[:index], entries[index]._replace(event=msgspec.structs.replace(event, legs=legs)), *entries[index + 1 :]]
+
     assert _numbered(altered) == {what}
+    assert _numbered(of_another_kind) == {"a leg is not the event that it names"}
     assert _numbered(misnamed) == {"a leg is not the event that it names"}
 
 

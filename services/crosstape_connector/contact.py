@@ -91,7 +91,7 @@ class Contact:
             except UNAVAILABLE:
                 await asyncio.sleep(RETRY_S)
         known = self._tape.identity.id
-        if found.origin != origin or (known and found.id != known):
+        if found.origin != origin:
             text = self._refusal(origin, address, found)
             if not self._mixes:
                 self.refused = True

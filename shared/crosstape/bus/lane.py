@@ -73,7 +73,7 @@ class Lane:
     async def write_next(self) -> None:
         """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call.
 
-        Raises `Superseded`, `WrongTape`, and `BusError` for a cursor that is none of ours.
+        Raises `Superseded`, and `BusError` for a cursor that is none of ours or a server that holds another tape now.
         """
         async with self._writing:  # one call in flight, though `run` and `drain` may both want to
             if not self._number:

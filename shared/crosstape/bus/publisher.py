@@ -172,8 +172,8 @@ class Publisher:
     async def run(self) -> None:
         """Write what is published, until cancelled.
 
-        Raises `Superseded` when the producer was started again elsewhere, `WrongTape` when the server holds another tape than before, and
-        `BusError` for a cursor that is none of ours.
+        Raises `Superseded` when the producer was started again elsewhere, and `BusError` when the server holds another tape than before,
+        or the cursor is none of ours.
         """
         try:
             async with asyncio.TaskGroup() as group:

@@ -90,7 +90,8 @@ class _Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Set by the publisher, see `stamp`; never by a parser. Keyword-only, so that both stand last."""
 
     epoch: int = 0
-    """Start of the publishing process, ns since the epoch UTC."""
+    """Numbers the starts of the publishing process: the time of the start in ns, or more where a former one had a clock that was ahead.
+    Compare epochs of one producer; do not take one for a time."""
     seq: int = 0
     """1, 2, 3 … without a hole per (stream, venue, epoch)."""
 

@@ -45,7 +45,7 @@ class Contact:
         self._mixes = mixes
         self._told = told
         self._origin: Origin | None = None
-        self._agreed = asyncio.Event()
+        self._heard = asyncio.Event()
         self._lock = asyncio.Lock()
 
     def trace(self) -> aiohttp.TraceConfig:
@@ -62,19 +62,20 @@ class Contact:
                 self._told(Origin(known.decode()))
 
     async def first(self) -> None:
-        """Return when the venue was heard of, or did not answer for `FIRST_S`."""
+        """Return when the venue was heard of, or answers with an error, or did not answer for `FIRST_S`."""
         try:
             async with asyncio.timeout(FIRST_S):
-                await self._agreed.wait()
+                await self._heard.wait()
         except TimeoutError:
             log.info("connector.no_answer_yet", venue=self._venue, after_s=FIRST_S)
 
     async def _answered(self, _session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
-        """An answer has begun. One that only says no may be of anything between us and the venue."""
+        """An answer has begun. An error may be of anything between us and the venue, unless a simulated venue says that it is its own."""
         status = end.response.status
-        if not (status == 101 or 200 <= status < 300):
-            return
         origin = Origin.SIMULATED if SIMULATED_HEADER in end.response.headers else Origin.LIVE
+        if origin is Origin.LIVE and not (status == 101 or 200 <= status < 300):
+            self._heard.set()
+            return
         if origin is self._origin:
             return
         async with self._lock:
@@ -90,7 +91,7 @@ class Contact:
             except UNAVAILABLE:
                 await asyncio.sleep(RETRY_S)
         known = self._tape.identity.id
-        if found.origin != origin or (known and found.id != known):
+        if found.origin != origin:
             text = self._refusal(origin, address, found)
             if not self._mixes:
                 self.refused = True
@@ -103,7 +104,7 @@ class Contact:
         elif found.id == known:
             self._tape.identity = Identity(known, found.origin)
         log.info("connector.contact", venue=self._venue, origin=origin, tape=found.id)
-        self._agreed.set()
+        self._heard.set()
 
     def _refusal(self, origin: Origin, address: str, found: Identity) -> str:
         heard = f"{self._venue} at {address} is {'a simulated venue' if origin is Origin.SIMULATED else 'the venue itself'}"

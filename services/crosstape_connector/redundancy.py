@@ -28,6 +28,7 @@ from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.identity import Tape
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table
 from crosstape.bus.metrics import PublisherMetrics
+from crosstape.bus.publisher import Unpublished
 from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_connector import predecessor
@@ -110,6 +111,12 @@ class Redundant:
     def acknowledged(self) -> int:
         """By all publishers that there were."""
         return self._acknowledged + (0 if self._tenure is None else self._tenure.acknowledged)
+
+    @property
+    def unpublished(self) -> Unpublished:
+        """Of the publisher, while there is one."""
+        publisher = None if self._tenure is None else self._tenure.publisher
+        return Unpublished(0, 0, 0) if publisher is None else publisher.unpublished
 
     @property
     def well(self) -> bool:

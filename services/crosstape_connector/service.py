@@ -464,4 +464,6 @@ class Connector:
         if await self._writer.finish(self._settings.run.drain_s):
             log.info("connector.drained", venue=self._venue.id, acknowledged=self._writer.acknowledged)
         else:
-            log.error("connector.not_published", venue=self._venue.id, events=self._writer.pending)
+            left = self._writer.unpublished
+            say = log.error if left.events > left.spooled else log.warning
+            say("connector.not_published", venue=self._venue.id, events=left.events, spooled=left.spooled, states=left.states)

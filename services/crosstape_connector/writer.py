@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from crosstape.bus import Publisher
 from crosstape.bus.last_of_many import last_of_many
+from crosstape.bus.publisher import Unpublished
 from crosstape.errors import Superseded
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.metrics import LineReading, Outlet
@@ -35,6 +36,10 @@ class Writer(Protocol):
 
     @property
     def acknowledged(self) -> int: ...  # noqa: D102
+
+    @property
+    def unpublished(self) -> Unpublished:
+        """See `Publisher`."""
 
     @property
     def well(self) -> bool:
@@ -93,6 +98,11 @@ class Sole:
     def acknowledged(self) -> int:
         """See `Publisher`."""
         return self._publisher.acknowledged
+
+    @property
+    def unpublished(self) -> Unpublished:
+        """See `Publisher`."""
+        return self._publisher.unpublished
 
     @property
     def well(self) -> bool:

@@ -22,7 +22,7 @@ class BusError(CrosstapeError):
 
 
 class WrongTape(BusError):
-    """What is to be published does not belong on this tape: a simulated venue on a live one, or the server holds another tape now."""
+    """What is to be published does not belong on this tape: a simulated venue on a live one, or a live venue on a simulated."""
 
 
 class Superseded(BusError):

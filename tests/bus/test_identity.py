@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from crosstape.bus import Publisher, connect
 from crosstape.bus.identity import Identity, Tape, presumed
-from crosstape.errors import WrongTape
+from crosstape.errors import BusError
 from crosstape.origin import Origin
 from crosstape_schemas import Gap, GapCause, Keys
 from tests.bus.spooling import away, files, left_behind, spooled, trade_ids
@@ -105,7 +105,7 @@ async def test_a_server_that_is_another_tape_now_ends_the_publisher(client: Redi
         await client.flushall()
         await client.hset(IDENTITY, mapping={"id": "another", "origin": "live"})
         publisher.publish(trade(2))
-        with pytest.raises(WrongTape, match=f"the server holds tape another .live. now, not {before}"):
+        with pytest.raises(BusError, match=f"the server holds tape another .live. now, not {before}"):
             await task
     assert not await on_tape(client)
 

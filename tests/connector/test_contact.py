@@ -27,7 +27,7 @@ from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
 from tests.bus.tape import fast
 from tests.connector.fake_venue import trade
-from tests.connector.world import World, subscribed
+from tests.connector.world import World, changed, subscribed
 from tests.waiting import wait_until
 
 IDENTITY = Keys().identity()
@@ -163,20 +163,21 @@ async def test_who_means_it_may_mix_them(world: World) -> None:
     assert await origin(world.client) == "simulated"
 
 
-async def test_a_venue_that_does_not_answer_is_said_to_be_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while the tape hears of it all the same; and what answers later, and does not belong there, ends the connector."""
-    monkeypatch.setattr("crosstape_connector.contact.FIRST_S", 0.2)
+@pytest.mark.parametrize("how", ["says no", "hangs"])
+async def test_a_venue_that_does_not_answer_is_said_to_be_down(world: World, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """The tape hears of it all the same; and what answers later, and does not belong there, ends the connector."""
+    monkeypatch.setattr("crosstape_connector.contact.FIRST_S", 3600.0 if how == "says no" else 0.2)
+    world.settings = changed(world.settings, rest_timeout_s=1.0)
     await world.client.hset(IDENTITY, mapping={"id": "ab12", "origin": "simulated"})
-    world.server.answers.append(web.Response(status=500))
+    world.server.answers.append(web.Response(status=500) if how == "says no" else None)
     ending = asyncio.create_task(refusal(world.settings, "fake"))
     await wait_until(lambda: world.has("venue:fake", 2), what="signs of life")
     assert "holds simulated data" in await ending
     assert not world.server.peers
 
 
-async def test_an_error_is_no_answer_of_the_venue(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_is_no_answer_of_the_venue(world: World) -> None:
     """What stands between us and a simulated venue may say 500, and is not the venue."""
-    monkeypatch.setattr("crosstape_connector.contact.FIRST_S", 0.1)
     world.server.answers.append(web.Response(status=500))
     async with world.running():
         await wait_until(lambda: world.has("venue:fake", 2), what="signs of life")

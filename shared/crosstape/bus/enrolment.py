@@ -11,7 +11,7 @@ from crosstape.bus.claim import claim_alone
 from crosstape.bus.identity import Identity
 from crosstape.bus.producer import Producer
 from crosstape.bus.spool import Spool
-from crosstape.errors import WrongTape
+from crosstape.errors import BusError
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ class Enrolment:
         self._lock = asyncio.Lock()
 
     async def ensure(self) -> None:
-        """Return when it is done, as soon as the server answers. Raises `Superseded`, `WrongTape`, and `BusError` for a bad cursor."""
+        """Return when it is done, as soon as the server answers. Raises `Superseded`, and `BusError` for a bad cursor."""
         async with self._lock:
             if self.done:
                 return
@@ -42,7 +42,7 @@ class Enrolment:
             self.done = True
 
     async def restore(self) -> None:
-        """The server lost data: give it its identity again. Raises `WrongTape` if it has become another tape."""
+        """The server lost data: give it its identity again. Raises `BusError` if it has become another tape."""
         async with self._lock:
             await self._identify()
 
@@ -53,9 +53,9 @@ class Enrolment:
         found = await producer.health.ask(lambda: tape.identify(client, keys, presumed=own), self)
         known = tape.identity
         if known.id and found.id != known.id:
-            raise WrongTape(
+            raise BusError(
                 f"{producer.name}: the server holds tape {found.id or '?'} ({found.origin or 'of unknown origin'}) now, not {known.id}"
-                f" ({known.origin or 'of unknown origin'}), which this process has been writing; start it again if that is right"
+                f" ({known.origin or 'of unknown origin'}), which this process has been writing; a new start goes on with what is there"
             )
         tape.identity = found
         if not known.id:

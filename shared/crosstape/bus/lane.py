@@ -63,10 +63,17 @@ class Lane:
         """Whether there is anything to write: a first batch always is."""
         return not self._number or bool(self.queue.dirty) or self._in_flight is not None or (self.spool is not None and self.spool.waiting)
 
+    @property
+    def states(self) -> int:
+        """How many entries that wait, or are in flight, are states: the newest stands for those before it."""
+        waiting = sum(len(stream.pending) for stream in self.queue.dirty if stream.conflates)
+        flying = 0 if self._in_flight is None else sum(group.count for group in self._in_flight.groups if group.stream.conflates)
+        return waiting + flying
+
     async def write_next(self) -> None:
         """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call.
 
-        Raises `Superseded`, `WrongTape`, and `BusError` for a cursor that is none of ours.
+        Raises `Superseded`, and `BusError` for a cursor that is none of ours or a server that holds another tape now.
         """
         async with self._writing:  # one call in flight, though `run` and `drain` may both want to
             if not self._number:

@@ -15,7 +15,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -46,6 +46,17 @@ FLOW_POLL_S: Final = 0.05
 """How soon one that is held back notices that the server is away."""
 
 log = structlog.get_logger()
+
+
+class Unpublished(NamedTuple):
+    """Entries that are not acknowledged."""
+
+    events: int
+    """Of kinds of which each event counts: trades, deltas, statuses, gaps."""
+    spooled: int
+    """As many of these wait in the spool for the next start."""
+    states: int
+    """Quotes, books, tickers: by the time of the next start there are newer ones."""
 
 
 class Publisher:
@@ -109,6 +120,12 @@ class Publisher:
         """Entries that are not acknowledged: waiting, spooled, or in flight."""
         return self._room.held + sum(spool.file.unread for spool in self._spools)
 
+    @property
+    def unpublished(self) -> Unpublished:
+        """What `pending` counts, by what becomes of it if this process ends now."""
+        states = sum(lane.states for lane in self._lanes)
+        return Unpublished(self.pending - states, sum(spool.file.unread for spool in self._spools), states)
+
     def publish(self, event: Event) -> None:
         """Put an event on the tape, soon. Never waits and never fails for load.
 
@@ -155,8 +172,8 @@ class Publisher:
     async def run(self) -> None:
         """Write what is published, until cancelled.
 
-        Raises `Superseded` when the producer was started again elsewhere, `WrongTape` when the server holds another tape than before, and
-        `BusError` for a cursor that is none of ours.
+        Raises `Superseded` when the producer was started again elsewhere, and `BusError` when the server holds another tape than before,
+        or the cursor is none of ours.
         """
         try:
             async with asyncio.TaskGroup() as group:

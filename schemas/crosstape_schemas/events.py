@@ -204,8 +204,8 @@ class Vwap(msgspec.Struct, frozen=True, gc=False):
     volume: Decimal
     trades: int
     complete: bool = True
-    """True only while it is known that no trade is missing in the window and none is in it that does not belong there: all that there is has
-    been read, back to the window's start, no gap is unrepaired, every venue that trades the instrument is connected, and clocks agree."""
+    """True only while it is known that no trade is missing in the window and none is in it that does not belong there: all that there is
+    has been read, back to the window's start, no gap is unrepaired, every venue that trades here is connected, and clocks agree."""
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):

@@ -72,7 +72,7 @@ class Exclusion(StrEnum):
     CROSSED = "crossed"  # its own bid is not below its own ask
     OUTLIER = "outlier"  # its mid is too far from the median of the legs
     SETTLING = "settling"  # good again, but not yet for long enough
-    SUSPECT = "suspect"  # it crosses other legs, and its own feed has been silent for longer than it usually is
+    SUSPECT = "suspect"  # it crossed other legs while its own feed had been silent for longer than usual, and has not spoken since
     OTHER = "other"  # never published: what a reader makes of a reason that only a newer aggregator knows
 
     @classmethod
@@ -205,7 +205,8 @@ class Vwap(msgspec.Struct, frozen=True, gc=False):
     volume: Decimal
     trades: int
     complete: bool = True
-    """False while the window reaches back to before what this aggregator has seen or knows to be whole."""
+    """True only while it is known that no trade is missing in the window and none is in it that does not belong there: all that there is
+    has been read, back to the window's start, no gap is unrepaired, every venue that trades here is connected, and clocks agree."""
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):

@@ -38,6 +38,10 @@ INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instr
 CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose windows are not known yet")
 LEGS: Final = prometheus.Gauge("crosstape_aggregator_legs", "Legs by venue and state of their feed", ["venue", "state"])
 EXCLUDED: Final = prometheus.Gauge("crosstape_aggregator_excluded_legs", "Legs that do not count, by reason", ["venue", "reason"])
+SIGNS_OF_LIFE: Final = prometheus.Counter(
+    "crosstape_aggregator_signs_of_life",
+    "Statuses that said that this aggregator works: one each aggregator.status_interval_s of each share held, while it does",
+)
 CLOCK_OFFSET: Final = prometheus.Gauge(
     "crosstape_aggregator_venue_clock_offset_seconds",
     "Our clock less the venue's, the shortest way of a message included. Beyond aggregator.clock_tolerance_s windows are not complete",

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from crosstape.bus import Publisher
 from crosstape_aggregator.leases import Share
+from crosstape_aggregator.metrics import SIGNS_OF_LIFE
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState, Status
 
 STOPPED: Final = "stopped"
@@ -62,6 +63,7 @@ class SignOfLife:
             await asyncio.sleep(self._interval_s)
             if self.works():
                 self.say()
+                SIGNS_OF_LIFE.inc()
 
     def say(self, state: FeedState = FeedState.LIVE, reason: str = "") -> None:
         """Publish the status."""

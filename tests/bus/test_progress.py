@@ -7,10 +7,11 @@ import time
 
 from redis.asyncio import Redis
 
-from crosstape.bus import Reader, Start, connect
+from crosstape.bus import Missed, Reader, Start, connect
+from crosstape.bus.continuity import Continuity
 from crosstape.bus.progress import LIMIT_S, Progress
 from crosstape.settings import BusSettings
-from crosstape_schemas import encode
+from crosstape_schemas import CONSOLIDATED, FeedState, Status, encode
 from tests.bus.tape import KEYS, trade
 from tests.proxy import proxy
 from tests.waiting import wait_until
@@ -97,6 +98,17 @@ def test_a_stream_that_was_added_is_behind_until_an_answer_covers_it() -> None:
     assert watched.one.behind(3.0, {"old", "new", "not begun"}) == {"not begun"}
     watched.one.removed("not begun")
     assert not watched.one.behind(3.0, {"old", "new"})
+
+
+def test_shares_that_write_to_one_stream_do_not_make_each_other_look_incomplete() -> None:
+    """Aggregators of several shares give their signs of life on one stream, each under its own epoch; nobody was there when they began."""
+    continuity = Continuity("tape:venue:consolidated", from_first=False)
+
+    def sign(epoch: int, seq: int) -> Status:
+        return Status(CONSOLIDATED, "*", None, 1, f"share.{epoch}", FeedState.LIVE, epoch=epoch, seq=seq)
+
+    assert [continuity.check(sign(*one)) for one in ((1, 10), (2, 500), (1, 11), (2, 501))] == [True] * 4
+    assert isinstance(continuity.check(sign(2, 503)), Missed)
 
 
 async def test_a_reader_knows_which_streams_it_has_read(client: Redis, valkey: str) -> None:

@@ -75,6 +75,8 @@ class BookSync:
         self._past_ts: int | None = None  # … and the venue's time of it
         self._before: tuple[list[Level], list[Level]] | None = None  # the best levels of the book before
         self.live = False
+        self.bids = Ladder(best_last=True)
+        self.asks = Ladder(best_last=False)
         self._tail_ts: int | None = None
         self.forget()
 

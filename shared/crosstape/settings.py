@@ -152,7 +152,7 @@ class VenueSettings(Section, frozen=True):
     """A subscribed feed that never spoke is stale after so long (trades: four times); one that spoke, after three times its usual
     interval, and in the first `stale_s` of its life not sooner than that."""
     stale_min_s: Positive = 5.0
-    """No feed is called stale sooner."""
+    """No feed is called stale for its silence sooner. REST is asked about an instrument that has been silent for so long."""
     backoff_min_s: Positive = 0.5
     """About how long the first pause between two attempts to connect is; each is about twice the one before …"""
     backoff_max_s: Positive = 30.0
@@ -174,7 +174,7 @@ class ConnectorSettings(Section, frozen=True):
     status_interval_s: Positive = 1.0
     """How often a connector repeats its venue's status: its sign of life."""
     instruments_refresh_s: Positive = 3600.0
-    """How often the venue's list of instruments is fetched anew."""
+    """How often the venue's list of instruments is fetched again. Whether those that are subscribed trade is asked more often."""
     clock_warn_s: NotNegative = 2.0
     """A connector logs once when our clock and its venue's differ by more than this, and once when they agree again. 0: never."""
     line: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ class Binance:
             events += self.found.check([NAME], self.now)
         return events
 
-    def answer(self, **fields: object) -> Sequence[Event]:
+    def answer(self, **fields: Any) -> Sequence[Event]:
         """REST's book, asked for because of silence."""
         self.found.doubted(Feed("book", NAME))
         assert [one.cause for one in drained(self.found)] == ["silent"]

@@ -518,9 +518,9 @@ def test_new_trades_with_which_a_subscription_is_answered_do_not_make_a_silent_l
     newest = tuple(trade(number, backfilled=True) for number in (4, 5, 6, 7))
 
     assert ids(found.snapshot(TradeSnapshot("BTC-USD", 6_000, newest))) == ["6", "7"]
-    assert found.state is FeedState.STALE
+    assert found.state.value == "stale"
     found.accept(trade(8), 8)
-    assert found.state is FeedState.LIVE
+    assert found.state.value == "live"
 
     found = silent()
     assert ids(found.accept(trade(6, backfilled=True), 6)) == ["6"]

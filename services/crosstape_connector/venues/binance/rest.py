@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 
 from crosstape_connector.errors import FrameError, UnknownSymbol
-from crosstape_connector.venue import BookSnapshot, Symbols, TradeSnapshot, page
+from crosstape_connector.venue import NOT_LISTED, BookSnapshot, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
 from crosstape_connector.wire import Serial, Stamp, epoch_ns, positive, side
 from crosstape_schemas import Instrument, Quote, Trade, spot
@@ -166,14 +166,16 @@ def trading_path(symbols: Sequence[str]) -> str:
 def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
     """Anything but `TRADING` (`BREAK`, `HALT`, `CANCEL_ONLY` …) is no trading."""
     found: dict[str, str] = {}
+    unread = False
     for raw in _rest_tradings(body).symbols:
         try:
             row = _rest_trading(raw)
         except msgspec.ValidationError:
+            unread = True
             continue
         status = row.status if row.is_spot else "not traded spot"
         found[row.symbol] = "" if status == "TRADING" else status
-    return {symbol: found[symbol] for symbol in symbols if symbol in found}
+    return {symbol: found.get(symbol, NOT_LISTED) for symbol in symbols if symbol in found or not unread}
 
 
 def rest_error(body: bytes) -> str | None:

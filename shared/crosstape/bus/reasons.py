@@ -66,7 +66,7 @@ def place(client: Client) -> str:
 
 
 def denied(text: str) -> bool:
-    """Whether a server's answer refuses its user, also out of a script, where each engine has words of its own: Valkey's, then Redis 7.0's."""
+    """Whether a server's answer refuses its user, also out of a script. (The first of the two texts is Valkey's, the other Redis 7.0's.)"""
     return text.startswith(("NOPERM", "NOAUTH")) or any(words in text for words in ("ACL failure", "The user executing the script can't"))
 
 

@@ -72,7 +72,7 @@ class Exclusion(StrEnum):
     CROSSED = "crossed"  # its own bid is not below its own ask
     OUTLIER = "outlier"  # its mid is too far from the median of the legs
     SETTLING = "settling"  # good again, but not yet for long enough
-    SUSPECT = "suspect"  # it crosses other legs, and its own feed has been silent for longer than it usually is
+    SUSPECT = "suspect"  # it crossed other legs while its own feed had been silent for longer than usual, and has not spoken since
     OTHER = "other"  # never published: what a reader makes of a reason that only a newer aggregator knows
 
     @classmethod
@@ -194,7 +194,7 @@ class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
     sum of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
     nonexistent: int = 0
     """Of a repaired gap: how many of the `missed` ids never existed. The venue, asked by REST, has the trades on both sides and none
-    between: no trade comes for these."""
+    between: no trade comes for these. Negative, with `missed` 0: a trade came after all for so many that were counted before."""
 
 
 class Vwap(msgspec.Struct, frozen=True, gc=False):
@@ -205,7 +205,8 @@ class Vwap(msgspec.Struct, frozen=True, gc=False):
     volume: Decimal
     trades: int
     complete: bool = True
-    """False while the window reaches back to before what this aggregator has seen or knows to be whole."""
+    """True only while it is known that no trade is missing in the window and none is in it that does not belong there: all that there is
+    has been read, back to the window's start, no gap is unrepaired, every venue that trades here is connected, and clocks agree."""
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):
@@ -249,6 +250,8 @@ class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):
 
 
 AnyEvent = Trade | Quote | Book | Delta | Ticker | Status | Gap | Cbbo
+"""An event of any kind: what `decode` returns."""
+
 KINDS: Final[dict[str, type[Event]]] = {
     "trade": Trade,
     "quote": Quote,

@@ -60,7 +60,8 @@ def asyncapi() -> dict[str, Any]:
             "version": CONTRACT_VERSION,
             "description": (
                 "A consolidated crypto tape on a Redis-protocol server. Every address below is a stream (each entry has one field `d`, the"
-                " event's JSON) and a publish/subscribe channel of the same name (the payload is the same JSON). The set"
+                " event's JSON) and a publish/subscribe channel of the same name (the payload is the same JSON). The stream is the record;"
+                " the channel delivers each event at most once. The set"
                 f" `{keys.registry()}` names every stream that exists. `{keys.prefix}` is the default prefix; on a cluster a hash tag"
                 " follows it."
             ),

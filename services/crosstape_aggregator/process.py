@@ -27,9 +27,10 @@ from crosstape_aggregator.instrument import Rules
 from crosstape_aggregator.lease_keeper import Keeper
 from crosstape_aggregator.leases import SERVICE, Share
 from crosstape_aggregator.service import LOST_S, REFRESH_S, Aggregator
-from crosstape_schemas import Keys
+from crosstape_aggregator.sign_of_life import STOPPED
+from crosstape_schemas import FeedState, Keys
 
-_NOT_YET: Final = (False, {"bus": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
+_NOT_YET: Final = (False, {"bus": False, "works": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
 
 log = structlog.get_logger(__name__)
 
@@ -130,6 +131,7 @@ class ShareService:
                 finally:
                     end = time.monotonic() + min(self._left_s(), settings.run.drain_s)
                     if self._may_until(end):
+                        aggregator.sign.say(FeedState.DOWN, STOPPED)
                         await publisher.drain(end - time.monotonic())
                     if self._may_until(end):
                         await aggregator.save(end - time.monotonic())
@@ -178,4 +180,4 @@ class ShareService:
     def works(self) -> bool:
         """Whether it is ready, or has nothing to do: one of several shares may have no instrument."""
         ready, found = self.ready()
-        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and not found["instruments"]))
+        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and found["works"] and not found["instruments"]))

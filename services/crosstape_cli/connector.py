@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main
-from crosstape.telemetry import configure_logging
-from crosstape_cli.options import IMeanIt, SettingsFile, load
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues import VENUES
@@ -32,5 +31,5 @@ def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt
     loaded = located(loaded)
     if i_mean_it:
         loaded = replace(loaded, connector=replace(loaded.connector, any_origin=True))
-    configure_logging(loaded.telemetry, service=f"connector.{venue}")
+    begin_logging(loaded, service=f"connector.{venue}")
     return main(lambda: run(loaded, venue, reload=lambda: located(load(settings))))

@@ -40,3 +40,16 @@ def load(path: Path | None) -> Settings:
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings
+
+
+def begin_logging(settings: Settings, *, service: str) -> None:
+    """Have the service log as the settings say, and log which variables were left alone though they are named like settings."""
+    import structlog  # noqa: PLC0415  # `health` logs nothing, and runs every few seconds
+
+    from crosstape.telemetry import configure_logging  # noqa: PLC0415
+
+    configure_logging(settings.telemetry, service=service)
+    if names := settings_file.ignored_variables():
+        structlog.get_logger(__name__).info(
+            "settings.service_variables_ignored", names=names, reason="the platform describes services by them"
+        )

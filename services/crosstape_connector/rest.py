@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -27,14 +28,20 @@ BACK_OFF_S: Final = 5.0
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch."""
+    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch.
+
+    A date is compared with the answer's own, for the server's clock and ours may differ by hours; with `now` where it has none.
+    """
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        until = parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
         return None
+    with contextlib.suppress(ValueError, OverflowError):
+        now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    return max(0.0, until - now)
 
 
 class Rest:
@@ -61,8 +68,10 @@ class Rest:
         self._counters = counters
         self._not_before = 0.0
 
-    async def get(self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False) -> tuple[bytes, int]:
-        """The body of `path` at the base `rest` of the venue, and when it had been read (ns).
+    async def get(
+        self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False, captured: bool = True
+    ) -> tuple[bytes, int]:
+        """The body of `path` at the base `rest` of the venue, and when it had been read (ns). `captured`: a capture has it, too.
 
         Waits for the budget without limit (the queue of those who ask is bounded), for the venue `timeout_s`. Raises `RestFailed`.
         """
@@ -83,7 +92,7 @@ class Rest:
         received_ts = time.time_ns()
         self._counters.rest_calls[str(status)] += 1
         error = self._refusal(status, body)
-        if self._capture is not None:
+        if self._capture is not None and captured:
             self._capture.answered(received_ts, url, body, instruments=instruments, refused=error is not None)
         if status in BUSY:
             wait_s = BACK_OFF_S if wait_s is None else wait_s

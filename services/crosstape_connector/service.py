@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from crosstape.bus.identity import Tape, presumed
 from crosstape.bus.usable import usable
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import on_hangup
+from crosstape.paths import expanded
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings, shown
 from crosstape.settings_changes import changes
@@ -34,12 +36,16 @@ from crosstape_connector.feeds import Feeds
 from crosstape_connector.fetching import Fetching
 from crosstape_connector.instruments import Cache
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
+from crosstape_connector.proxies import Proxies, Proxy
+from crosstape_connector.questions import Questions
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.redundancy import Redundant
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.roster import Roster
 from crosstape_connector.supervisor import Supervisor
+from crosstape_connector.timekeeping import Timekeeping
+from crosstape_connector.tunnel import TunnelConnector
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
 from crosstape_connector.watchdog import Watchdog
@@ -72,6 +78,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         raise SettingsError(f"venues.{venue}: not in the settings")
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
+    proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])
     own_dir = run_dir(settings.run)
     line = f".{settings.connector.line}" if settings.connector.line else ""
     cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
@@ -89,7 +96,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
             told=cache.bind,
         )
         http = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trace_configs=[contact.trace()])
+            aiohttp.ClientSession(connector=TunnelConnector(proxies, limit=0), trace_configs=[contact.trace()])
         )
         capture = await stack.enter_async_context(_capturing(settings, venue, next(iter(ws_urls.values()))))
         writer = _writer(settings, client, keys, found, own_dir=own_dir, tape=tape)
@@ -138,6 +145,18 @@ def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]
     return {name: given.get(name, url) for name, url in own.items()}
 
 
+def _proxies(venue: str, given: str, urls: Iterable[str]) -> Proxies:
+    """The proxies of these addresses, which are logged once. Raises `SettingsError`."""
+    proxies = Proxies(f"venues.{venue}.proxy", given, os.environ)
+    through: dict[Proxy, list[str]] = {}
+    for url in dict.fromkeys(urls):
+        if (proxy := proxies.of(url)) is not None:
+            through.setdefault(proxy, []).append(shown(url))
+    for proxy, found in through.items():
+        log.info("proxy.used", venue=venue, proxy=str(proxy), urls=found)
+    return proxies
+
+
 @asynccontextmanager
 async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[Capture | None]:
     """The capture, if one is wanted, whole and closed at the end. Raises `StorageError`."""
@@ -145,7 +164,11 @@ async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[
     if not options.capture_dir:
         yield None
         return
-    capture = Capture(options.capture_dir, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
+    try:
+        directory = expanded(options.capture_dir)
+    except ValueError as exc:
+        raise SettingsError(f"connector.capture_dir = {exc}") from exc
+    capture = Capture(directory, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
     try:
         capture.start()
     except OSError as exc:
@@ -211,7 +234,17 @@ class Connector:
             after_s=own.fallback_s,
             catch_up_s=own.backfill_s,
         )
+        self._questions = Questions(
+            self._rest,
+            fetching,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            active=lambda: writer.active,
+            silent_s=own.stale_min_s,
+        )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
+        self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         desk = Desk(
             venue=venue,
             settings=own,
@@ -225,6 +258,8 @@ class Connector:
             flow=writer.flow,
             capture=capture,
             paces=paces(venue),
+            beat=self._time.beat,
+            question=self._questions.ask,
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -256,6 +291,7 @@ class Connector:
                     inner.create_task(self._roster.run(), name="instruments")
                     inner.create_task(self._backfill.run(), name="backfill")
                     inner.create_task(self._fallback.run(), name="fallback")
+                    inner.create_task(self._questions.run(), name="questions")
             finally:
                 if not writing.done() and not self._contact.refused:
                     await self._finish()
@@ -304,6 +340,7 @@ class Connector:
                 polled_feeds=self._fallback.polled,
                 instruments=lambda: instruments.describe(self._roster.selection),
                 instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
+                clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
                 line=self._writer.reading,
             ),
@@ -333,10 +370,11 @@ class Connector:
             "bus": bus,
             "pending": self._writer.pending,
             "connections": self._connections(),
+            "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
             "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
-            "refused": {**self._roster.selection.refused, **refused},
+            "refused": {**self._roster.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),
         }
         return bus and self._is_well(waiting), details
@@ -361,6 +399,7 @@ class Connector:
             for record in self.feeds.feeds.values()
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused
+            and not self.feeds.halted(record.instrument)
             and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
         ]
 
@@ -383,14 +422,15 @@ class Connector:
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
         if not self._roster.taken:
-            if self._roster.listing is not None:
+            if self._roster.listing is not None and not self._roster.selection.listed:
                 return FeedState.DOWN, "none of the wanted instruments can be taken"
             trouble = self._roster.trouble
             return (FeedState.DOWN if trouble else FeedState.CONNECTING), trouble
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
     def _status(self, state: FeedState, reason: str) -> Status:
-        return Status(self._venue.id, VENUE_WIDE, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
+        now, offset_ns = time.time_ns(), self._time.offset_ns
+        return Status(self._venue.id, VENUE_WIDE, None, now, kind=VENUE_WIDE, state=state, reason=reason, clock_offset_ns=offset_ns)
 
     def _subscriptions(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
@@ -402,7 +442,9 @@ class Connector:
         return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
 
     async def _say_alive(self) -> None:
+        await self._roster.silence()
         while True:
+            self._time.look()
             self._outlet.put([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
@@ -410,6 +452,7 @@ class Connector:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
+            self._time.beat()
             self._outlet.put(self.feeds.tick(time.time_ns()))
             if self.feeds.requests:
                 self._resyncs.dispatch()

@@ -75,12 +75,15 @@ class Session:
         self._wake = asyncio.Event()
         self._standby = Standby(desk.feeds) if standby else None
         self._opened_ts = 0
+        self._long_stops = 0
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
         self._heard_ts = 0
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
         self._records = desk.records(connection.topics)
         self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
+        self._names = set(self._symbols.values())
         self._bad_kinds: set[str] = set()
+        self._odd_kinds: set[str] = set()
         self._complaints: set[str] = set()
 
     async def run(self) -> None:
@@ -103,6 +106,7 @@ class Session:
             if self._desk.capture is not None:
                 self._desk.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
+                self._desk.beat()
                 self._desk.outlet.put(self._desk.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
@@ -117,6 +121,7 @@ class Session:
         """Subscribe these too, whose feeds there are."""
         self._records.update(self._desk.records(topics))
         self._symbols.update({record.symbol: record.instrument for topic in topics for record in self._records[topic]})
+        self._names.update(self._symbols.values())
         self.subscriptions.add(topics)
         if self._entered:
             self._desk.outlet.put(self._desk.feeds.opened(topics, time.time_ns()))
@@ -164,6 +169,7 @@ class Session:
         self.open = True
         self._counters.connections += 1
         self._heard_ts = self._opened_ts = time.time_ns()
+        self._long_stops = self._desk.feeds.long_stops
         self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._desk.capture is not None:
             self._desk.capture.opened(self._heard_ts, self.number, url)
@@ -280,6 +286,9 @@ class Session:
                     self.rotate.set_result(None)
             case Odd(kind=kind):
                 self._desk.counters.odd[kind] += 1
+                if kind not in self._odd_kinds:
+                    self._odd_kinds.add(kind)
+                    self._log.warning("value.odd", kind=kind)
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:
@@ -341,10 +350,14 @@ class Session:
         silence = Silence(poll_s, looked_at, self._heard_ts)
         while True:
             await asyncio.sleep(poll_s)
+            self._desk.beat()
+            if self._desk.feeds.long_stops != self._long_stops:
+                raise ConnectionLost("this process was stopped for too long")
             now = time.monotonic()
             if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
                 raise ConnectionLost(f"no frame for {silence_s:g} s")
             self._chase(now)
+            self._check_streams()
             if now - looked_at >= min(1.0, settings.stale_min_s / 4):
                 looked_at = now
                 self._look_after_feeds()
@@ -368,6 +381,11 @@ class Session:
         if self._standby is not None:
             return False  # who spoke is the connection that is to be replaced
         return any(record.received_ts > since_ts for record in self._records[topic])
+
+    def _check_streams(self) -> None:
+        """What the clock shows of streams that do not bring what happens."""
+        if self._standby is None and not self._holding_back:
+            self._desk.outlet.put(self._desk.feeds.check(self._names, time.time_ns()))
 
     def _look_after_feeds(self) -> None:
         """What has stopped is subscribed anew; when that has not helped, the next connection is opened beside this one, or in its place.

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from crosstape.bus import Publisher
+from crosstape.bus.last_of_many import last_of_many
 from crosstape.bus.publisher import Unpublished
 from crosstape.errors import Superseded
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.metrics import LineReading, Outlet
-from crosstape_schemas import Event, Trade
+from crosstape_connector.predecessor import LastEvents
+from crosstape_schemas import Event
 
 
 class Standing(NamedTuple):
@@ -58,8 +60,8 @@ class Writer(Protocol):
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded`."""
 
-    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
-        """The newest on the tape, where the line of trades of each instrument goes on. Waits for the bus. Raises `BusError`."""
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+        """The newest on the tape of each (kind, instrument): where we go on. Waits for the bus. Raises `BusError`."""
 
     async def finish(self, timeout_s: float) -> bool:
         """The connector has ended: whether all that was published is on the tape, within `timeout_s`. What is not may be spooled."""
@@ -115,6 +117,12 @@ class Sole:
     def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
         """See `Writer`: nothing of it matters here."""
 
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+        """See `Writer`: what our predecessor left. Waits until it cannot write any more, and what it spooled is on the tape."""
+        publisher = self._publisher
+        await publisher.claimed()
+        return await last_of_many(publisher.client, publisher.keys, wanted, self._venue)
+
     async def run(self) -> None:
         """See `Writer`."""
         try:
@@ -125,12 +133,6 @@ class Sole:
                     self._superseded.parent.mkdir(parents=True, exist_ok=True)
                     self._superseded.touch()
             raise
-
-    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
-        """See `Writer`: what our predecessor left on the tape. Waits until it cannot write any more."""
-        await self._publisher.claimed()
-        found = await self._publisher.last("trade", names, self._venue)
-        return [event for event in found.values() if isinstance(event, Trade)]
 
     def details(self) -> Mapping[str, Any]:
         """See `Writer`."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from crosstape.origin import SIMULATED_HEADER
 from crosstape_simulator.connection import Connection, Counters
-from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.errors import ListenError
 from crosstape_simulator.feed import Feed
 from crosstape_simulator.rest import Answer, Rest
 
@@ -35,6 +35,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Every path that leads here."""
 
 
+Make = Callable[[Mapping[str, str]], Answer]
+"""Query → answer."""
+
+
 class Interference(Protocol):
     """What may stand between a venue and its clients: see `faults`."""
 
@@ -50,8 +54,8 @@ class Interference(Protocol):
         """After that: what its address subscribed is known."""
         ...
 
-    async def answer(self, request: web.Request, make: Callable[[], Answer]) -> web.StreamResponse:
-        """A REST answer; `make` gives the true one."""
+    async def answer(self, request: web.Request, make: Make) -> web.StreamResponse:
+        """A REST answer; `make` gives the true one to a query."""
         ...
 
 
@@ -88,7 +92,7 @@ class VenueServer:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Serve while the context is open. Raises `SimulatorError` if the port cannot be had."""
+        """Serve while the context is open. Raises `ListenError` if the port cannot be had."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._serve)
         app.on_response_prepare.append(_say_simulated)
@@ -98,7 +102,8 @@ class VenueServer:
             try:
                 await web.TCPSite(runner, self._host, self._port).start()
             except OSError as exc:
-                raise SimulatorError(f"{self.venue}: cannot listen on {self._host}:{self._port}: {exc.strerror}") from exc
+                where = f"--host {self._host}, --port {self.venue}={self._port}"
+                raise ListenError(f"{where}: cannot listen there: {exc.strerror}") from exc
             host, port = runner.addresses[0][:2]
             self.base = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             yield
@@ -115,9 +120,10 @@ class VenueServer:
 
     def flush(self) -> None:
         """Write what is queued for all clients."""
-        for connection in self._dirty:
-            connection.flush()
+        dirty = self._dirty.copy()
         self._dirty.clear()
+        for connection in dirty:
+            connection.flush()
 
     def second(self, now: int) -> None:
         """Once a second: heartbeats, deadlines."""
@@ -139,7 +145,7 @@ class VenueServer:
             return web.Response(status=404)
         self.counters.requests += 1
         if self.interference is not None:
-            return await self.interference.answer(request, lambda: self.rest.answer(path, request.query, time.time_ns()))
+            return await self.interference.answer(request, lambda query: self.rest.answer(path, query, time.time_ns()))
         return response(self.rest.answer(path, request.query, time.time_ns()))
 
     async def _socket(self, request: web.Request, endpoint: Endpoint) -> web.WebSocketResponse:

@@ -13,6 +13,10 @@ class StorageError(CrosstapeError):
     """A directory that we need cannot be written: names the setting, the path and what the system says."""
 
 
+class DirectoryInUse(StorageError):
+    """Another process uses a directory that we need for ourselves: names it, and who has it since when."""
+
+
 class BusError(CrosstapeError):
     """The bus cannot be used as asked."""
 

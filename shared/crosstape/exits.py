@@ -25,7 +25,7 @@ class Exit(IntEnum):
     UNPROVEN = 5
     """It ran, but what it was to show did not happen (`demo`)."""
     STORAGE = 6
-    """The run directory, or the capture's, cannot be written: no space, read-only, no permission, another user's."""
+    """The run directory, or the capture's, cannot be used: no space, read-only, no permission, another user's, or another run has it."""
     WRONG_TAPE = 7
     """What is to be published does not belong on this tape: a simulated venue on a live one, or a live one on a simulated."""
 
@@ -37,7 +37,7 @@ AGAIN: Final[Mapping[Exit, str]] = {
     Exit.UNREACHABLE: "helps once the server is there, or takes the password",
     Exit.SUPERSEDED: "harms: it would take the name back from the other, which then gives way in its turn",
     Exit.UNPROVEN: "may help",
-    Exit.STORAGE: "helps once there is room, or permission",
+    Exit.STORAGE: "helps once there is room, or permission, or the other run has ended",
     Exit.WRONG_TAPE: "cannot help: give it a tape of its own, see the line",
 }
 """What starting the same again does."""

@@ -11,7 +11,7 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from crosstape.settings import Section, Settings
+from crosstape.settings import MaxLen, Section, Settings
 from crosstape_cli.main import COMMANDS
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import KINDS, Leg, Vwap
@@ -81,6 +81,15 @@ def test_no_event_and_no_field_is_missing() -> None:
     structs: list[type[msgspec.Struct]] = [*KINDS.values(), Leg, Vwap]
     fields = {name for cls in structs for name in cls.__struct_fields__}
     assert [name for name in sorted(fields) if f"| `{name}` |" not in page] == []
+
+
+def test_how_far_streams_reach_is_that_of_the_settings() -> None:
+    """The page's table names each kind with the default of `bus.max_len`."""
+    page = (REFERENCE / "events.md").read_text().partition("## How far back a stream reaches")[2].partition("\n## ")[0]
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+
+    lengths = {kind: row.split("|")[2].strip() for row in rows for kind in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert lengths == {kind: f"{getattr(MaxLen(), kind):,}" for kind in MaxLen.__struct_fields__}
 
 
 def test_no_metric_is_missing() -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_schemas import Event
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event
 
 EPOCHS: Final = 256
 """Numberings remembered per stream: one per venue at a time, and one more for each start of a producer; the oldest are forgotten."""
@@ -20,9 +20,13 @@ class Missed(msgspec.Struct, frozen=True, gc=False):
 
     stream: str
     venue: str
+    """The producer's venue; `consolidated` for an aggregator."""
     epoch: int
+    """Of the numbering that has a gap: ns since the epoch."""
     first_missing: int
+    """The first `seq` that this reader did not get."""
     count: int | None
+    """How many in a row."""
 
 
 class Continuity:
@@ -70,6 +74,8 @@ class Continuity:
         return Missed(self._stream, event.venue, event.epoch, expected, seq - expected)
 
     def _was_there(self, event: Event) -> bool:
+        if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:
+            return False  # aggregators of several shares write there at the same time, each under its own epoch
         return any(venue == event.venue and epoch < event.epoch for venue, epoch in self._next)
 
     def _forget(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -20,6 +20,7 @@ from crosstape.bus.continuity import Continuity, Missed
 from crosstape.bus.entry import Batch, Entry, Foreign, Mark, Position, Start
 from crosstape.bus.health import Health
 from crosstape.bus.metrics import ReaderMetrics
+from crosstape.bus.progress import Progress
 from crosstape.bus.script import LOOK
 from crosstape.bus.wire import wire
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Keys, decode
@@ -103,8 +104,10 @@ class Look(msgspec.Struct, frozen=True):
 class Follower:
     """Reads up to `STREAMS` streams. `fetch` may be cancelled at any time: nothing is lost by it but a connection."""
 
-    def __init__(self, client: Client, health: Health, tell: Tell) -> None:
+    def __init__(self, client: Client, health: Health, tell: Tell, turned: Callable[[], None] = lambda: None) -> None:
+        """`turned` is called when it falls behind or has caught up; see `progress`."""
         self.streams: dict[bytes, Followed] = {}
+        self._progress = Progress[bytes](turned)
         self._client = client
         self._wire = wire(client)
         self._health = health
@@ -112,6 +115,7 @@ class Follower:
         self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
         self._busy: list[Followed] = []
         self._busy_next = False
+        self._every = False  # the last read asked for all streams
         self._doubt = False
         self._rechecked = 0.0
         self._moved: dict[str, str] = {}
@@ -119,25 +123,35 @@ class Follower:
     def add(self, stream: Followed) -> None:
         """Read it, too, from the next fetch on."""
         self.streams[stream.key] = stream
+        self._progress.added(stream.key)
 
     def remove(self, key: bytes) -> None:
         """Read it no more. What was read of it already may still come."""
         self.streams.pop(key, None)
+        self._progress.removed(key)
         self._busy = [stream for stream in self._busy if stream.key != key]
 
     async def close(self) -> None:
         """Give its connection up."""
         await self._wire.close()
 
+    def behind(self, now_s: float) -> Collection[bytes]:
+        """The keys of streams that have not been read, and given out, up to nearly `now_s` (monotonic)."""
+        return self._progress.behind(now_s, self.streams.keys()) if self.streams else ()
+
     async def fetch(self) -> Batch:
-        """Wait for the next events, as long as it takes; they are in the order of each stream."""
+        """Wait for the next events, as long as it takes; they are in the order of each stream. The caller has given out the last ones."""
         while True:
+            self._progress.given_out()
             if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
                 return await self._begin(fresh[:LOOK_STREAMS])
             self._recheck()
             reply, count = await self._health.ask(self._read, self)
             if reply:
-                return self._take(reply, count)
+                batch = self._take(reply, count)
+                self._note_answer()
+                return batch
+            self._note_answer()
             if self._moved:
                 moved, self._moved = self._moved, {}
                 return Batch([], moved)
@@ -194,31 +208,48 @@ class Follower:
                 self._doubt = False
             streams = [stream for stream in self.streams.values() if stream.id and not stream.wrong]
             block: tuple[str | int, ...] = ("BLOCK", self._block_ms)
+            if not self._every or self._progress.waits(self._begun):
+                block = ()  # whether all has been read is to be known at once, not when the next event comes
+            self._every = True
             if self._busy:
                 block = ()
                 if self._busy_next:
                     streams = [stream for stream in self._busy if not stream.wrong] or streams
+                    self._every = False
                 self._busy_next = not self._busy_next
             if not streams:
+                self._every = False
                 await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing to ask for before they are tried again
                 return (), 0
             count = max(1, READ_ENTRIES // len(streams))
             keys = [stream.key for stream in streams]
             ids = [stream.id for stream in streams]
+            self._progress.asks(self._begun)
             reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
             self._health.begins = False  # all that reading needs was done once
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
                 self._doubt = True
+                self._progress.lost()
                 raise
             await self._look_again()  # finds which of the keys it is
             return (), 0
         except UNAVAILABLE:
             self._doubt = True
+            self._progress.lost()
             raise
         if block == () and not reply:
             self._busy = []
         return (reply.items() if isinstance(reply, dict) else reply or ()), count
+
+    def _note_answer(self) -> None:
+        if self._every and not self._busy:
+            self._progress.answered(time.monotonic())
+
+    def _begun(self, key: bytes) -> bool:
+        """Whether a stream is read already. One whose key is no stream is not: nothing is known of it."""
+        stream = self.streams.get(key)
+        return stream is None or (bool(stream.id) and not stream.wrong)
 
     def _take(self, reply: Raw, count: int) -> Batch:
         entries: list[Entry] = []
@@ -337,6 +368,7 @@ class Follower:
         if stream.wrong:
             return
         stream.wrong = True
+        self._progress.added(stream.key)  # unread until it is a stream again
         stream.id, stream.accounted = stream.id and ORIGIN, None  # what will be there is new
         self._is_foreign(stream, b"", "the key is no stream")
 

@@ -65,6 +65,8 @@ class Reader:
         self._tasks: dict[Follower, asyncio.Task[Batch]] = {}
         self._changed: asyncio.Future[None] | None = None
         self._given: deque[Entry] = deque()
+        self.turns = 0
+        """Grows whenever a connection falls behind or has caught up again: `behind` may then give another answer."""
         self._marks: dict[str, str] = {}
         self.add(streams, start)
 
@@ -105,6 +107,14 @@ class Reader:
                 if not follower.streams and (task := self._tasks.get(follower)) is not None:
                     task.cancel()
         self._given = deque(entry for entry in self._given if entry.stream in self._home)
+
+    def behind(self, now_s: float) -> list[str]:
+        """The streams that are not known to have been read up to nearly `now_s`, by the monotonic clock.
+
+        A connection that is away is behind at once, one that got no answer for `progress.LIMIT_S` from then on, until an answer has brought
+        all that there is and that has been given out. A stream that was added is behind until the same is true of it.
+        """
+        return [key.decode() for followers in self._followers.values() for follower in followers for key in follower.behind(now_s)]
 
     def is_current(self, event: Event) -> bool:
         """Whether the producer of `event` gives signs of life, so that a last value is the present one: see `SignsOfLife.is_current`.
@@ -199,8 +209,11 @@ class Reader:
         for follower in followers:
             if len(follower.streams) < STREAMS:
                 return follower
-        followers.append(Follower(self._client, self._health, self._tell))
+        followers.append(Follower(self._client, self._health, self._tell, self._turned))
         return followers[-1]
+
+    def _turned(self) -> None:
+        self.turns += 1
 
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():

@@ -21,7 +21,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3
     """The bus could not be used at the start, for `bus.start_s`, or it refused us. Once it has been used, an outage is waited out."""
     SUPERSEDED = 4
-    """Another process with the same producer name has started since: this one gave way, and must not come back by itself."""
+    """Another process with the same producer name has started since, and goes on: this one gave way, and need not come back by itself."""
     UNPROVEN = 5
     """It ran, but what it was to show did not happen (`demo`)."""
     STORAGE = 6
@@ -35,7 +35,7 @@ AGAIN: Final[Mapping[Exit, str]] = {
     Exit.FAILED: "may help: tell us of the traceback",
     Exit.USAGE: "cannot help: change what the line names",
     Exit.UNREACHABLE: "helps once the server is there, or takes the password",
-    Exit.SUPERSEDED: "harms: it would take the name back from the other, which then gives way in its turn",
+    Exit.SUPERSEDED: "cannot help while the other goes on: it would end again; stop one of them",
     Exit.UNPROVEN: "may help",
     Exit.STORAGE: "helps once there is room, or permission, or the other run has ended",
     Exit.WRONG_TAPE: "cannot help: give it a tape of its own, see the line",

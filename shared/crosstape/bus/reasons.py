@@ -32,14 +32,14 @@ _WORDS: Final = {
 
 def is_hopeless(exc: Exception) -> bool:
     """Whether asking again cannot help: refused credentials or commands, a certificate that is not trusted, a name that is taken."""
-    return any(isinstance(one, _HOPELESS) for one in _causes(exc)) or _denied(str(exc))
+    return any(isinstance(one, _HOPELESS) for one in _causes(exc)) or denied(str(exc))
 
 
 def reason(exc: Exception) -> str:
     """The error in one line."""
     text = " ".join(str(exc).split()) or type(exc).__name__
     words = (word for one in _causes(exc) for kind, word in _WORDS.items() if isinstance(one, kind))
-    word = next(words, _WORDS[NoPermissionError] if _denied(text) else None)
+    word = next(words, _WORDS[NoPermissionError] if denied(text) else None)
     return f"{word}: {text}" if word else text
 
 
@@ -65,9 +65,9 @@ def place(client: Client) -> str:
     return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
 
 
-def _denied(text: str) -> bool:
-    """Said by a script, or on a wire of ours, where it comes as plain text. (The last is Valkey's, out of a script.)"""
-    return text.startswith(("NOPERM", "NOAUTH")) or "ACL failure" in text
+def denied(text: str) -> bool:
+    """Whether a server's answer refuses its user, also out of a script. (The first of the two texts is Valkey's, the other Redis 7.0's.)"""
+    return text.startswith(("NOPERM", "NOAUTH")) or any(words in text for words in ("ACL failure", "The user executing the script can't"))
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

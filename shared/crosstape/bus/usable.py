@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 from crosstape.bus import eviction
 from crosstape.bus.call import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
-from crosstape.bus.reasons import Foreign, is_hopeless, reason
+from crosstape.bus.reasons import Foreign, denied, is_hopeless, reason
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings, shown
 from crosstape_schemas import Keys
@@ -77,7 +77,7 @@ async def _try(client: Client, registry: str, cursor: str, identity: str) -> Non
     for fault in (*reading, writing):
         if fault and not fault.startswith(_WRONG_TYPE):  # of the last: the cursor is a hash, as it should be
             error = ResponseError
-            if fault.startswith("NOPERM") or "ACL failure" in fault:  # the latter is Valkey's, out of a script
+            if denied(fault):
                 error = NoPermissionError
             elif fault.startswith("READONLY"):  # `Health` has the next attempt connect anew
                 error = ReadOnlyError

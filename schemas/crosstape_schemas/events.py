@@ -72,7 +72,7 @@ class Exclusion(StrEnum):
     CROSSED = "crossed"  # its own bid is not below its own ask
     OUTLIER = "outlier"  # its mid is too far from the median of the legs
     SETTLING = "settling"  # good again, but not yet for long enough
-    SUSPECT = "suspect"  # it crosses other legs, and its own feed has been silent for longer than it usually is
+    SUSPECT = "suspect"  # it crossed other legs while its own feed had been silent for longer than usual, and has not spoken since
     OTHER = "other"  # never published: what a reader makes of a reason that only a newer aggregator knows
 
     @classmethod
@@ -90,7 +90,8 @@ class _Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Set by the publisher, see `stamp`; never by a parser. Keyword-only, so that both stand last."""
 
     epoch: int = 0
-    """Start of the publishing process, ns since the epoch UTC."""
+    """Numbers the starts of the publishing process: the time of the start in ns, or more where a former one had a clock that was ahead.
+    Compare epochs of one producer; do not take one for a time."""
     seq: int = 0
     """1, 2, 3 … without a hole per (stream, venue, epoch)."""
 
@@ -204,7 +205,8 @@ class Vwap(msgspec.Struct, frozen=True, gc=False):
     volume: Decimal
     trades: int
     complete: bool = True
-    """False while the window reaches back to before what this aggregator has seen or knows to be whole."""
+    """True only while it is known that no trade is missing in the window and none is in it that does not belong there: all that there is
+    has been read, back to the window's start, no gap is unrepaired, every venue that trades here is connected, and clocks agree."""
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):

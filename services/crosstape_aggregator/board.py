@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from typing import Final
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.conflate import Conflation
@@ -12,7 +13,10 @@ from crosstape_aggregator.life import Venues
 from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.timers import Timers
 from crosstape_aggregator.vwap import SECOND
-from crosstape_schemas import KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
+from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
+
+SAMPLE_NS: Final = 900_000_000
+"""Paces of feeds are sampled about every second, not each time that `look` is called."""
 
 
 class Board:
@@ -22,7 +26,8 @@ class Board:
         self.rules = Rules.of(settings)
         self.tally = Tally()
         self.instruments: dict[str, Instrument] = {}
-        self._venues = Venues(self.rules.stale_ns)
+        self._venues = Venues(self.rules.stale_ns, self.rules.clock_tolerance_ns)
+        self._looked_ts = self._sampled_ts = 0
         self._conflation = Conflation(round(settings.min_interval_s * SECOND))
         self._timers = Timers()
 
@@ -42,6 +47,35 @@ class Board:
                 self._stir(event.received_ts, now)
         for kind, count in Counter(map(type, events)).items():
             self.tally.taken[KIND_OF[kind]] += count
+
+    def take_past(self, status: Status, written_ts: int) -> None:
+        """Take a venue-wide status of the past: its state is over, but what it says of the clocks of then concerns the trades of then."""
+        self._venues.take_past(status, written_ts)
+
+    def look(self, unread: Container[str] | None, now: int, monotonic_ns: int) -> None:
+        """Find out of which instruments the windows can be relied on. `unread`: those whose streams have not been read up to nearly now;
+        None: that is so for all. O(instruments): call it about every second, and when `unread` has changed.
+        """
+        for instrument in self.instruments.values():
+            instrument.sample_clocks(self._looked_ts, now)
+        self._venues.look(now, monotonic_ns)
+        self._looked_ts = now
+        if sample := not self._venues.behind and abs(now - self._sampled_ts) >= SAMPLE_NS:
+            self._sampled_ts = now
+        for name, instrument in self.instruments.items():
+            if sample:
+                instrument.sample_paces(now)
+            instrument.read = unread is not None and name not in unread
+            if instrument.look(now):
+                self._conflation.mark(name, now)
+
+    def set_behind(self, behind: bool) -> None:
+        """Whether much has been read at once, so that more may be waiting."""
+        self._venues.behind = behind
+
+    def clock_offsets_ns(self) -> dict[str, int]:
+        """Our clock less each venue's, where it is known."""
+        return self._venues.offsets_ns()
 
     def instrument(self, name: str, now: int) -> Instrument:
         """That instrument, known or new."""
@@ -89,6 +123,8 @@ class Board:
             self._timers.set(instrument.name, ts)
 
     def _venue_wide(self, event: Event, now: int) -> None:
+        if event.venue == CONSOLIDATED:
+            return  # an aggregator's sign of life: no venue with legs
         if isinstance(event, Status):
             if not self._venues.take(event, now):
                 self.tally.outdated[event.venue] += 1
@@ -102,5 +138,6 @@ class Board:
         for venue in self._venues.stirred:
             for name in self._venues.life(venue).instruments:
                 self.instruments[name].touch(received_ts)
+                self.instruments[name].look(now)
                 self._conflation.mark(name, now)
         self._venues.stirred.clear()

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from crosstape.bus import Client
 from crosstape.bus.call import ask
 from crosstape_aggregator.leases import WHOLE, Share
-from crosstape_schemas import Keys
+from crosstape_schemas import CONSOLIDATED, Keys
 
 WHOLE_EVERY: Final = 120
 """The registry's size is asked every time; its content when that changed, and every so many times in any case."""
@@ -57,6 +57,8 @@ class Discovery:
         if parsed is None or parsed[0] not in self._kinds:
             return None
         kind, name = parsed
+        if kind == "venue" and name == CONSOLIDATED:
+            return None  # what aggregators say of themselves
         if kind != "venue" and not ((not self._instruments or name in self._instruments) and self._share.has(name)):
             return None
         return Found(kind, name, stream)

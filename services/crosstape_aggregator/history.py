@@ -9,26 +9,32 @@ later than the window, `complete` is false until the window starts after that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client, Mark, Position, Start
 from crosstape.bus.call import ask, ask_raw
+from crosstape.bus.script import LOOK
+from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.discovery import Found
-from crosstape_aggregator.vwap import AHEAD_S
 
 LOOKS: Final = 64
 """Streams looked at together."""
+
+NO_STREAM: Final = frozenset({b"", b"!", b"0-0"})
+"""What `LOOK` answers in place of a last id: no such key, no stream, nothing was ever added."""
 
 SETTLED_S: Final = 2
 """Trades of the seconds around the first entry may have been cut off with the ones before it."""
 
 
 class Extent(NamedTuple):
-    """The first and the last id of a stream; both None when it is empty or is none."""
+    """Which ids a stream has."""
 
     first: str | None
+    """Of its first entry. None: it has none, or there is no such stream."""
     last: str | None
+    """The last id it ever gave out, also if that entry was trimmed since. None: it never had an entry, or there is no such stream."""
 
 
 class Plan(NamedTuple):
@@ -47,13 +53,15 @@ def order(entry_id: str) -> tuple[int, int]:
 
 def plan(extent: Extent, start_s: int) -> Plan:
     """How to read a stream whose events matter from `start_s` on. Known from a stream that has nothing yet: None, until it has."""
-    if extent.first is None or extent.last is None:
+    if extent.last is None:
         return Plan(Start.BEGINNING, None, None)
     begin = f"{(start_s - AHEAD_S) * 1000}-0"
-    if order(extent.first) >= order(begin):
-        return Plan(Start.BEGINNING, extent.last, max(start_s, first_known_s(extent.first)))
     if order(extent.last) < order(begin):
         return Plan(extent.last, extent.last, start_s)
+    if extent.first is None:  # all entries were trimmed: the stream is known from behind the last one
+        return Plan(extent.last, extent.last, max(start_s, first_known_s(extent.last)))
+    if order(extent.first) >= order(begin):
+        return Plan(Start.BEGINNING, extent.last, max(start_s, first_known_s(extent.first)))
     return Plan(begin, extent.last, start_s)
 
 
@@ -65,14 +73,20 @@ def resume(extent: Extent, mark: Mark, start_s: int, known_from_s: int | None) -
         return None
     if order(mark.id) == order(extent.last):
         return Plan(mark, None, known_from_s)
+    if extent.first is None:  # nothing is left to read; what was trimmed is a gap, see `hole`
+        return Plan(extent.last, None, known_from_s)
     return Plan(mark, extent.last, known_from_s)
 
 
 def hole(extent: Extent, stored_id: str) -> tuple[int, int] | None:
-    """The first and the last second of what was trimmed between a stored id and what there is now; None if nothing was."""
-    if extent.first is None or order(extent.first) <= order(stored_id):
+    """The first and the last second of what was trimmed between a stored id and what there is now; None if nothing was.
+
+    Of a stream that was trimmed to nothing, all entries behind the stored id are gone, up to the last id that it gave out.
+    """
+    gone_until = extent.last if extent.first is None else extent.first
+    if gone_until is None or order(gone_until) <= order(stored_id):
         return None
-    return order(stored_id)[0] // 1000, first_known_s(extent.first) - 1
+    return order(stored_id)[0] // 1000, first_known_s(gone_until) - 1
 
 
 def first_known_s(first_id: str) -> int:
@@ -81,7 +95,7 @@ def first_known_s(first_id: str) -> int:
 
 
 async def extents(client: Client, streams: Sequence[str]) -> list[Extent]:
-    """Of each stream. Raises what the client raises when the server does not answer; what is no stream is as good as empty."""
+    """Of each stream. Raises what the client raises when the server does not answer; a key that is no stream counts as a missing one."""
     found: list[Extent] = []
     for at in range(0, len(streams), LOOKS):
         found += await asyncio.gather(*(_extent(client, stream) for stream in streams[at : at + LOOKS]))
@@ -90,11 +104,11 @@ async def extents(client: Client, streams: Sequence[str]) -> list[Extent]:
 
 async def _extent(client: Client, stream: str) -> Extent:
     key = stream.encode()
-    if await ask(client, "TYPE", stream) != b"stream":
+    ids, _, _ = (await ask(client, "EVAL", LOOK, 2, key, key, 0))[0]
+    if ids in NO_STREAM:
         return Extent(None, None)
     first = await ask_raw(client, "XRANGE", key, "-", "+", "COUNT", 1, key=key)
-    last = await ask_raw(client, "XREVRANGE", key, "+", "-", "COUNT", 1, key=key)
-    return Extent(first[0][0].decode(), last[0][0].decode()) if first and last else Extent(None, None)
+    return Extent(first[0][0].decode() if first else None, ids.decode())
 
 
 class CatchUp:
@@ -152,6 +166,10 @@ class CatchUp:
         for name in known:
             del self._known_from[name]
         return known
+
+    def unread(self) -> Container[str] | None:
+        """The instruments that still have history to read; None: all, since a venue's own stream has, which may tell a gap in any."""
+        return None if len(self._of) < len(self._until) else self._behind.keys()
 
     def __len__(self) -> int:
         """How many instruments' windows are not known yet, of those that have trades."""

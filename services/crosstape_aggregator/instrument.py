@@ -14,12 +14,30 @@ from crosstape_aggregator.consolidate import best, outliers
 from crosstape_aggregator.exact import usable
 from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.legs import VenueLeg
-from crosstape_aggregator.life import Venues
-from crosstape_aggregator.spans import Span, parse_all
+from crosstape_aggregator.life import VenueLife, Venues
+from crosstape_aggregator.spans import DAY_S, Span, parse_all
+from crosstape_aggregator.suspects import crossing, most_overdue
 from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.vwap import SECOND, Held, Windows, is_late, trade_second
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, Exclusion, Gap, Leg, Quote, Status, Trade, Vwap
+from crosstape_schemas import (
+    CONSOLIDATED,
+    VENUE_WIDE,
+    Book,
+    Cbbo,
+    Event,
+    Exclusion,
+    FeedState,
+    Gap,
+    Leg,
+    Market,
+    Quote,
+    Status,
+    Trade,
+    Vwap,
+)
 
+GONE_NS: Final = DAY_S * SECOND
+"""A venue of which nothing was heard for so long does not trade here any more: no window reaches back to it."""
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
 
@@ -28,13 +46,15 @@ class Rules(msgspec.Struct, frozen=True):
 
     stale_ns: int
     settle_ns: int
+    clock_tolerance_ns: int
     outlier_bps: Decimal
     spans: tuple[Span, ...]
 
     @staticmethod
     def of(settings: AggregatorSettings) -> Rules:
         """Raises `SettingsError` when a window is none."""
-        return Rules(round(settings.stale_s * SECOND), round(settings.settle_s * SECOND), settings.outlier_bps, parse_all(settings.windows))
+        durations_s = settings.stale_s, settings.settle_s, settings.clock_tolerance_s
+        return Rules(*(round(one * SECOND) for one in durations_s), settings.outlier_bps, parse_all(settings.windows))
 
 
 class Counted(NamedTuple):
@@ -55,18 +75,23 @@ class Instrument:
     """
 
     __slots__ = (
+        "_crossed",
         "_legs",
         "_legs_shown",
         "_phase",
         "_received_ts",
         "_restored",
         "_rules",
+        "_suspicion_ts",
         "_tally",
+        "_trade_feeds",
         "_traders",
+        "_untraded",
         "_venues",
         "_vwap",
         "legs",
         "name",
+        "read",
         "spread_bps",
         "windows",
     )
@@ -78,13 +103,19 @@ class Instrument:
         self.spread_bps: Decimal | None = None
         """As last consolidated; None: a side is missing."""
         self.windows = Windows(rules.spans, now // SECOND)
+        self.read = False
+        """All that there is on its streams of trades and gaps, and on the venues' own, has been taken, up to nearly now."""
         self._rules = rules
         self._venues = venues
         self._tally = tally
         self._legs: dict[str, VenueLeg] = {}
         self._traders: dict[str, Trade] = {}  # the last of each venue
+        self._trade_feeds: dict[str, Status] = {}  # the last one of each venue
+        self._untraded: dict[str, int] = {}  # venues that do not list it, or have halted it → epoch
         self._restored: dict[str, tuple[int, int]] = {}
         self._received_ts = 0
+        self._crossed = False
+        self._suspicion_ts: int | None = None  # while crossed: when a leg becomes suspect
         self._legs_shown: tuple[Leg, ...] = ()
         self._vwap: dict[str, Vwap] = {}
         # All windows of all instruments roll at the same moment. So that this is no burst once a second, each instrument has its own moment
@@ -111,12 +142,19 @@ class Instrument:
             leg.judge(Exclusion.OUTLIER if leg.venue in out else fault, now, rules.settle_ns)
         legs = tuple([leg.show() for leg in self.legs])
         vwap = self.windows.read(now // SECOND)
-        if legs == self._legs_shown and (vwap is self._vwap or vwap == self._vwap):
+        if legs == self._legs_shown and not self._crossed and (vwap is self._vwap or vwap == self._vwap):
             return None
-        self._legs_shown = legs
-        self._vwap = vwap
         counting = [leg for leg in self.legs if leg.excluded is None]
         found = best(counting)
+        self._crossed = found.market is Market.CROSSED
+        if self._crossed:
+            counting = self._without_suspects(counting, now)
+            found = best(counting)
+            legs = tuple([leg.show() for leg in self.legs])
+            if legs == self._legs_shown and vwap == self._vwap:
+                return None
+        self._legs_shown = legs
+        self._vwap = vwap
         self.spread_bps = found.spread_bps
         return Cbbo(
             venue=CONSOLIDATED,
@@ -139,12 +177,34 @@ class Instrument:
             legs=legs,
         )
 
+    def _without_suspects(self, counting: list[VenueLeg], now: int) -> list[VenueLeg]:
+        """The legs that count, in a crossed market, when those that are probably dead are excluded: the most overdue first.
+
+        While events wait to be read, silences cannot be told: everybody seems to be silent.
+        """
+        self._suspicion_ts = None
+        while not self._venues.behind and (worst := most_overdue(counting, now)) is not None:
+            if worst.ratio < 1:
+                self._suspicion_ts = now + max(1, round(worst.left_ns))
+                break
+            worst.leg.suspect(now)
+            counting.remove(worst.leg)
+        self._crossed = bool(crossing(counting))
+        return counting
+
+    def sample_paces(self, now: int) -> None:
+        """Learn how long the legs' feeds are usually silent."""
+        for leg in self.legs:
+            leg.sample(now)
+
     def next_ts(self) -> int | None:
         """When the quote, as last consolidated, may change by the passing of time alone: a leg goes stale or has settled, a window rolls
         on.
         """
         rules = self._rules
         moments = [ts for leg in self.legs if (ts := leg.next_ts(rules.stale_ns, rules.settle_ns)) is not None]
+        if self._crossed and self._suspicion_ts is not None:
+            moments.append(self._suspicion_ts)
         second = self.windows.next_change_s()
         if second is not None:
             moments.append(second * SECOND + self._phase)
@@ -159,6 +219,49 @@ class Instrument:
         """Trades of a venue are missing between these moments."""
         self.windows.knowledge.hole(venue, from_ts, to_ts)
         self.windows.learned()
+
+    def look(self, now: int) -> bool:
+        """Find out whether its trades can be relied on. Whether the windows may say something that was not published.
+
+        They can while all that there is has been `read`, and of each venue that trades here it is known that none can be missing: its
+        connector lives and is connected, clocks agree (`VenueLife.known`), and its feed of trades is live. Otherwise trades may be missing
+        of which no gap tells yet. A venue whose connector ended in order has no part in windows that begin after that; one that has been
+        silent for a day has none at all.
+        """
+        known, knowledge = self.read, self.windows.knowledge
+        before = knowledge.whole_since_s
+        for venue in {*self._restored, *self._traders, *self._trade_feeds}:
+            life = self._venues.life(venue)
+            knowledge.unknown_until(max(life.doubtful_ts, life.stopped_ts))
+            known = self._is_known(venue, life, now) and known
+        if knowledge.whole_since_s != before:
+            self.windows.learned()
+        return self.windows.trust(known) or (self.read and self.windows.changed)
+
+    def _is_known(self, venue: str, life: VenueLife, now: int) -> bool:
+        """Whether no trade of a venue can be missing without a gap that tells it."""
+        if life.stopped_ts or self._untraded.get(venue) == life.epoch:
+            return True
+        feed, trade = self._trade_feeds.get(venue), self._traders.get(venue)
+        if life.known:
+            if feed is not None and feed.epoch == life.epoch:
+                if feed.state is FeedState.LIVE:
+                    return True
+            elif trade is not None and trade.epoch == life.epoch and not trade.backfilled:
+                return True  # a connector that says nothing of its feeds
+            heard_ts = 0
+        else:
+            heard_ts = life.heard_ts
+        for event in (feed, trade):
+            if event is not None:
+                heard_ts = max(heard_ts, event.received_ts)
+        return now - heard_ts > GONE_NS
+
+    def sample_clocks(self, since_ts: int, now: int) -> None:
+        """Compare the clocks of connectors that do not do so themselves with those of their venues, by trades received since then."""
+        for venue, trade in self._traders.items():
+            if trade.received_ts >= since_ts and trade.venue_ts is not None and not trade.backfilled:
+                self._venues.life(venue).clock.traded(now, trade.received_ts, trade.venue_ts)
 
     def counted(self) -> Counted | None:
         """What its trades and gaps have come to; None while it is not known since when."""
@@ -211,12 +314,30 @@ class Instrument:
         return True
 
     def _status(self, status: Status, now: int) -> bool:
+        if status.kind == "trade":
+            return self._trade_status(status, now)
         if status.kind not in _LEG_KINDS:
             return False
         leg = self._admitted(status)
         if leg is None:
             return False
         leg.status(status)
+        if status.kind == VENUE_WIDE:
+            self._untraded.pop(status.venue, None)
+            if status.state is FeedState.DOWN:
+                self._untraded[status.venue] = status.epoch
+        self.touch(status.received_ts)
+        return True
+
+    def _trade_status(self, status: Status, now: int) -> bool:
+        life = self._venues.life(status.venue)
+        if not self._venues.admits(life, status.epoch):
+            self._tally.outdated[status.venue] += 1
+            return False
+        life.instruments.add(self.name)
+        self._trade_feeds[status.venue] = status
+        if status.state is FeedState.LIVE or not self.look(now):
+            return False  # good news waits for the next look: gaps that belong to it may come after it
         self.touch(status.received_ts)
         return True
 

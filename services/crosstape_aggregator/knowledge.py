@@ -45,6 +45,12 @@ class Knowledge:
             self._floor_s = max(self._floor_s, self._holes.pop(0)[2] // SECOND + 1)
         self._settle()
 
+    def unknown_until(self, ts: int) -> None:
+        """Nothing up to the second of this moment can be relied on, and never will be."""
+        if ts and ts // SECOND >= self._floor_s:
+            self._floor_s = ts // SECOND + 1
+            self._settle()
+
     def repaired(self, venue: str, from_ts: int, to_ts: int) -> None:
         """What a venue lacked has been had after all: of the gap that was told with just these moments. A part of it has others."""
         if (venue, from_ts, to_ts) in self._holes:

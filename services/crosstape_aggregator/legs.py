@@ -9,7 +9,10 @@ A leg is excluded, in this order of reasons, when
 - `empty`: it has neither a bid nor an ask that can be computed with;
 - `crossed`: its own bid is not below its own ask;
 - `outlier`: see `consolidate`;
-- `settling`: it was excluded for one of the other reasons but `empty`, and has not yet been good without a break for `settle_s`.
+- `suspect`: it crossed other legs that count while its feed had been silent for longer than it usually is (see `suspects`), and its feed
+  has said nothing since: neither a quote nor, in a status, that it is live;
+- `settling`: it was excluded for one of the other reasons but `empty`, and has not yet been good without a break for `settle_s`. One that
+  was suspect for less than `settle_s` need not settle.
 
 So a leg that is seen for the first time counts at once, as does one whose venue was restarted so quickly that it was never excluded.
 Faults are noted as they arrive, also those that are over before the next quote is computed; ages are judged when one is computed, by our
@@ -23,6 +26,7 @@ from typing import Final
 
 from crosstape_aggregator.exact import usable, well_formed
 from crosstape_aggregator.life import VenueLife
+from crosstape_aggregator.pace import Pace
 from crosstape_schemas import Book, Exclusion, FeedState, Leg, Quote, Status
 
 LIVE: Final = FeedState.LIVE
@@ -34,8 +38,9 @@ class VenueLeg:
     """State of one venue's leg in one instrument. Events must be of the venue's present epoch: `Instrument` sees to that."""
 
     __slots__ = (
-        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_owes", "_quote_state", "_quote_ts", "_shown", "_whole_state",
-        "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded", "input", "life", "venue",
+        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_owes", "_pace", "_quote_state", "_quote_ts", "_shown",
+        "_suspected_at", "_suspected_ts", "_whole_state", "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded",
+        "input", "life", "venue",
     )  # fmt: skip
 
     def __init__(self, life: VenueLife) -> None:
@@ -57,6 +62,9 @@ class VenueLeg:
         self._owes = False
         self._good_since: int | None = None
         self._shown: Leg | None = None
+        self._pace = Pace()
+        self._suspected_ts = 0  # `heard_ts` of then; 0: it is not suspect
+        self._suspected_at = 0
 
     def quote(self, quote: Quote) -> None:
         """The venue's best prices."""
@@ -162,9 +170,41 @@ class VenueLeg:
             return Exclusion.EMPTY
         return Exclusion.CROSSED if self.crossed else None
 
+    @property
+    def heard_ts(self) -> int:
+        """When its feed last said something: `received_ts` of its newest event or status."""
+        return self._quote_ts if self._from_quotes else self._book_ts
+
+    def sample(self, now: int) -> None:
+        """Learn how long its feed is usually silent. Call it about every second, when all that there is has been read."""
+        if self.input is not None:
+            self._pace.sample(self.heard_ts, now - self.life.way_ns)
+
+    def silence(self, now: int) -> tuple[int, float] | None:
+        """For how long its feed has been silent, and how long it usually is, ns; None: that is not known."""
+        event = self.input
+        usual_ns = None if event is None else self._pace.usual_ns(event.epoch, event.seq, event.received_ts)
+        return None if usual_ns is None else (now - self.life.way_ns - self.heard_ts, usual_ns)
+
+    def suspect(self, now: int) -> None:
+        """Exclude the leg, which counted, until its feed speaks."""
+        self._suspected_ts, self._suspected_at = self.heard_ts, now
+        self.excluded = Exclusion.SUSPECT
+        self._shown = None
+
+    def _is_suspect(self, now: int, settle_ns: int) -> bool:
+        if self._suspected_ts == self.heard_ts:
+            return True
+        self._suspected_ts = 0
+        if now - self._suspected_at >= settle_ns:
+            self.flaw()
+        return False
+
     def judge(self, fault: Exclusion | None, now: int, settle_ns: int) -> None:
-        """Set `excluded`, for this fault or because the leg still has to settle."""
-        if fault is None and self._owes:
+        """Set `excluded`, for this fault or because the leg is still suspect or has to settle."""
+        if self._suspected_ts and self._is_suspect(now, settle_ns) and fault is None:
+            fault = Exclusion.SUSPECT
+        elif fault is None and self._owes:
             if self._good_since is None:
                 self._good_since = now
             if now - self._good_since < settle_ns:
@@ -173,7 +213,7 @@ class VenueLeg:
                 self._owes = False
         elif fault is Exclusion.EMPTY:
             self._good_since = None
-        elif fault is not None:
+        elif fault is not None and fault is not Exclusion.SUSPECT:
             self.flaw()
         if fault is not self.excluded:
             self.excluded = fault
@@ -197,5 +237,6 @@ class VenueLeg:
                 self.venue, self.bid_price, self.bid_size, self.ask_price, self.ask_size,
                 event.received_ts if event is not None else None, state, self.excluded,
                 event.epoch if event is not None else 0, event.seq if event is not None else 0,
+                "book" if type(event) is Book else "quote",
             )  # fmt: skip
         return self._shown

@@ -1,16 +1,27 @@
-"""Venues as a whole: whether their connectors live, and which start of them is the present one."""
+"""Venues as a whole: whether their connectors live, which start of them is the present one, and whether their trades can be relied on."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from crosstape_aggregator.clocks import SECOND, VenueClock, doubtful_until
 from crosstape_schemas import VENUE_WIDE, FeedState, Status
 
-LIVE = FeedState.LIVE
+LIVE: Final = FeedState.LIVE
+STOPPED: Final = "stopped"
+"""The reason that a connector gives with its last status, `down`, when it ends in order."""
+UNSURE_NS: Final = 60 * SECOND
+"""After our own clock was set: as long as connectors compare differences, some of which are of before."""
+_BLIND: Final = frozenset({FeedState.DOWN, FeedState.CONNECTING})
 
 
 class VenueLife:
     """One venue, shared by its legs in all instruments."""
 
-    __slots__ = ("alive_ts", "epoch", "instruments", "state", "venue")
+    __slots__ = (
+        "_offset_before", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known", "state",
+        "stopped_ts", "venue", "way_ns",
+    )  # fmt: skip
 
     def __init__(self, venue: str) -> None:
         self.venue = venue
@@ -20,18 +31,73 @@ class VenueLife:
         """Venue-wide. Only `down` overrules what the feeds say of themselves: of a venue that is partly well, each feed knows best."""
         self.alive_ts = 0
         """`received_ts` of the last sign of life of this epoch."""
+        self.heard_ts = 0
+        """`received_ts` of the newest venue-wide status of any epoch, whatever it said."""
+        self.heard_at = 0
+        """When, by our clock, the newest status of this epoch arrived; 0: none has."""
+        self.stopped_ts = 0
+        """When its connector ended in order; 0: it did not."""
+        self.clock = VenueClock()
+        self.way_ns = 0
+        """As of the last look: our clock less the connector's, with the shortest way over the bus; 0 while it is not known."""
+        self.doubtful_ts = 0
+        """Its trades up to this moment may count in wrong seconds, see `clocks`; 0: none do."""
+        self.known = False
+        """As of the last look: its connector lives, has a connection to the venue, and clocks agree. Bad news ends it at once."""
         self.instruments: set[str] = set()
         """Where the venue has been seen."""
+        self._offset_before = 0
+
+    def begin(self, epoch: int) -> None:
+        """Its connector was started again."""
+        self.epoch, self.state, self.alive_ts = epoch, LIVE, 0
+        self.heard_at = self.stopped_ts = 0
+        self.known = False
+        self.clock.begin()
+
+    def say(self, status: Status, now: int) -> None:
+        """Take a venue-wide status of this epoch. The first one may be a last value, which has lain there for long."""
+        newer = status.received_ts > self.heard_ts
+        if self.heard_at and newer:
+            self.clock.arrived(now, status.received_ts)
+        if newer or not self.heard_at:
+            self.heard_at = now
+            self.heard_ts = max(self.heard_ts, status.received_ts)
+        self.clock.reported(status.clock_offset_ns)
+        self.stopped_ts = status.received_ts if status.state is FeedState.DOWN and status.reason == STOPPED else 0
+        if status.state in _BLIND:
+            self.known = False
+
+    def doubt(self, until_ts: int) -> None:
+        """Its trades up to then may count in wrong seconds."""
+        self.doubtful_ts = max(self.doubtful_ts, until_ts)
+
+    def look(self, now: int, *, silent_ns: int, tolerance_ns: int, sure: bool) -> None:
+        """Find out anew whether it is `known`. `sure`: our own clock was not set lately. Call it about every second."""
+        offset, self.way_ns = self.clock.offset_ns, self.clock.way_ns or 0
+        right = sure and offset is not None and not doubtful_until(now, offset, tolerance_ns)
+        if sure and offset is not None:
+            # as long as it was wrong when we last looked, it may have been until now
+            wrong = offset if not right else self._offset_before
+            self.doubt(doubtful_until(now, wrong, tolerance_ns))
+            self._offset_before = offset
+        speaks = bool(self.heard_at) and -SECOND <= now - self.heard_at < silent_ns
+        self.known = right and speaks and self.state not in _BLIND
 
 
 class Venues:
     """All venues, and which of them have just changed in a way that concerns every leg they have."""
 
-    __slots__ = ("_lives", "_stale_ns", "stirred")
+    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "stirred")
 
-    def __init__(self, stale_ns: int) -> None:
+    def __init__(self, stale_ns: int, tolerance_ns: int = 2 * SECOND) -> None:
         self._lives: dict[str, VenueLife] = {}
         self._stale_ns = stale_ns
+        self._tolerance_ns = tolerance_ns
+        self._seen: tuple[int, int] | None = None
+        self._unsure_until_ns = 0
+        self.behind = False
+        """Much was read at once, so more may be waiting: for how long a feed has been silent cannot be told."""
         self.stirred: set[str] = set()
         """Venues whose instruments must all be judged anew; whoever does so clears it."""
 
@@ -47,7 +113,7 @@ class Venues:
         if epoch > life.epoch:
             if life.epoch:
                 self.stirred.add(life.venue)
-            life.epoch, life.state, life.alive_ts = epoch, LIVE, 0
+            life.begin(epoch)
         return epoch == life.epoch
 
     def take(self, status: Status, now: int) -> bool:
@@ -60,6 +126,7 @@ class Venues:
             return False
         if status.kind != VENUE_WIDE:
             return True  # of one kind of feeds: each of them says it itself
+        life.say(status, now)
         if status.state is not life.state:
             life.state = status.state
             self.stirred.add(life.venue)
@@ -68,3 +135,32 @@ class Venues:
                 self.stirred.add(life.venue)
             life.alive_ts = max(life.alive_ts, status.received_ts)
         return True
+
+    def take_past(self, status: Status, written_ts: int) -> None:
+        """Take a venue-wide status that is history: what it says of the clocks of then. `written_ts`: when the server took it.
+
+        The connector's clock differed from the venue's; whether the server's did, too, the two times of the status tell. (Where only those
+        two differ, it was merely written late.)
+        """
+        offset, tolerance = status.clock_offset_ns, self._tolerance_ns
+        if status.kind == VENUE_WIDE and offset is not None and abs(offset) > tolerance:
+            whole = offset + written_ts - status.received_ts
+            self.life(status.venue).doubt(doubtful_until(written_ts, whole, tolerance))
+
+    def look(self, now: int, monotonic_ns: int) -> None:
+        """Find out of each venue whether it is `known`. Call it about every second.
+
+        When our own clock was set, against the monotonic one, nothing is known of clocks for a while.
+        """
+        if self._seen is not None and abs((now - self._seen[0]) - (monotonic_ns - self._seen[1])) > self._tolerance_ns:
+            self._unsure_until_ns = monotonic_ns + UNSURE_NS
+            for life in self._lives.values():
+                life.clock.clear()
+        self._seen = now, monotonic_ns
+        sure = monotonic_ns >= self._unsure_until_ns
+        for life in self._lives.values():
+            life.look(now, silent_ns=self._stale_ns, tolerance_ns=self._tolerance_ns, sure=sure)
+
+    def offsets_ns(self) -> dict[str, int]:
+        """Our clock less each venue's, where it is known."""
+        return {venue: offset for venue, life in self._lives.items() if (offset := life.clock.offset_ns) is not None}

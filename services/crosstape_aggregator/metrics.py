@@ -9,6 +9,7 @@ from typing import Final
 import prometheus_client as prometheus
 
 from crosstape_aggregator.board import Board
+from crosstape_aggregator.clocks import SECOND
 from crosstape_schemas import Exclusion, FeedState
 
 EVENTS: Final = prometheus.Counter("crosstape_aggregator_events", "Events taken from the bus", ["kind"])
@@ -37,6 +38,20 @@ INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instr
 CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose windows are not known yet")
 LEGS: Final = prometheus.Gauge("crosstape_aggregator_legs", "Legs by venue and state of their feed", ["venue", "state"])
 EXCLUDED: Final = prometheus.Gauge("crosstape_aggregator_excluded_legs", "Legs that do not count, by reason", ["venue", "reason"])
+SIGNS_OF_LIFE: Final = prometheus.Counter(
+    "crosstape_aggregator_signs_of_life",
+    "Statuses that said that this aggregator works: one each aggregator.status_interval_s of each share held, while it does",
+)
+CLOCK_OFFSET: Final = prometheus.Gauge(
+    "crosstape_aggregator_venue_clock_offset_seconds",
+    "Our clock less the venue's, the shortest way of a message included. Beyond aggregator.clock_tolerance_s windows are not complete",
+    ["venue"],
+)
+INCOMPLETE: Final = prometheus.Gauge(
+    "crosstape_aggregator_incomplete_instruments",
+    "Instruments whose windows cannot be complete now: their streams are not read up to now, or a venue's connector, feed of trades or "
+    "clock is not as it must be",
+)
 LAG: Final = prometheus.Histogram(
     "crosstape_aggregator_lag_seconds",
     "From the receipt of an input by its connector to having it read, and to handing over the consolidated quote that shows it. "
@@ -90,6 +105,9 @@ class Exporter:
         self._published, self._merged = tally.published, tally.merged
         self._level(INSTRUMENTS, len(self._board.instruments))
         self._level(CATCHING_UP, catching_up)
+        self._level(INCOMPLETE, sum(not one.windows.trusted for one in self._board.instruments.values()))
+        for venue, offset_ns in self._board.clock_offsets_ns().items():
+            CLOCK_OFFSET.labels(venue).set(offset_ns / SECOND)
         self._export_legs()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -19,15 +19,16 @@ from crosstape_aggregator.checkpoint_keeper import Checkpoints
 from crosstape_aggregator.checkpoint_store import CheckpointStore
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.hands import Hands
-from crosstape_aggregator.history import CatchUp, extents, plan
+from crosstape_aggregator.history import CatchUp, extents, order, plan
 from crosstape_aggregator.spans import earliest
 from crosstape_aggregator.vwap import SECOND
-from crosstape_schemas import Keys, Status
+from crosstape_schemas import AnyEvent, Keys, Status
 
 KINDS: Final = frozenset({"trade", "gap", "venue"})
 LOOK_S: Final = 5.0
 """Longest wait for where streams begin and end."""
 READ_S: Final = 1.0
+MS: Final = 1_000_000
 SLICE: Final = 256
 """So many events are taken without letting others run."""
 
@@ -119,9 +120,20 @@ class Past:
             self._board.instrument(instrument, now).hole(missed.venue, 0, now)
             self._board.changed([instrument], now)
 
+    def unread(self) -> Container[str] | None:
+        """The instruments whose trades or gaps are still read as past; None: all, since a venue's own stream is."""
+        return self.catch_up.unread()
+
     def _take(self, entries: Sequence[Entry]) -> None:
-        """All but states of a venue as a whole, which are past. A gap of its may be taken twice, which is no more than once."""
-        self._board.take([entry.event for entry in entries if type(entry.event) is not Status], time.time_ns(), quiet=True)
+        """A gap of a venue's own stream may be taken here and by the reader of the present, which does no harm."""
+        events: list[AnyEvent] = []
+        for entry in entries:
+            event = entry.event
+            if type(event) is Status:
+                self._board.take_past(event, order(entry.id)[0] * MS)
+            else:
+                events.append(event)
+        self._board.take(events, time.time_ns(), quiet=True)
 
     def _ids(self, instrument: str) -> dict[str, str]:
         """By kind, up to which id the board has an instrument's streams, of those that belong to the present; while hands are empty."""

@@ -13,6 +13,7 @@ import structlog
 from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.claim import claim
+from crosstape.bus.identity import Tape, presumed
 from crosstape.bus.memory import watch as watch_memory
 from crosstape.bus.prometheus import PrometheusPublisherMetrics, server_memory
 from crosstape.bus.usable import usable
@@ -26,9 +27,10 @@ from crosstape_aggregator.instrument import Rules
 from crosstape_aggregator.lease_keeper import Keeper
 from crosstape_aggregator.leases import SERVICE, Share
 from crosstape_aggregator.service import LOST_S, REFRESH_S, Aggregator
-from crosstape_schemas import Keys
+from crosstape_aggregator.sign_of_life import STOPPED
+from crosstape_schemas import FeedState, Keys
 
-_NOT_YET: Final = (False, {"bus": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
+_NOT_YET: Final = (False, {"bus": False, "works": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
 
 log = structlog.get_logger(__name__)
 
@@ -60,11 +62,12 @@ class Process:
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
         self.keys = Keys(settings.bus.prefix, settings.bus.partitions)
+        self._tape = Tape(presumed(run_dir(settings.run) / "spool"))
         self._served: set[ShareService] = set()
         self.keeper = Keeper(client, self.keys, settings.aggregator, self._serve)
 
     def _serve(self, share: Share) -> ShareService:
-        return ShareService(share, self._settings, self.keys, self.keeper.left_s, self._served)
+        return ShareService(share, self._settings, self.keys, self._tape, left_s=self.keeper.left_s, served=self._served)
 
     def boards(self) -> list[Board]:
         """Of the shares that are served now."""
@@ -90,10 +93,13 @@ class Process:
 class ShareService:
     """One share: its own connections, publisher, board and readers. It is in `served` while it runs."""
 
-    def __init__(self, share: Share, settings: Settings, keys: Keys, left_s: Callable[[], float], served: set[ShareService]) -> None:
+    def __init__(
+        self, share: Share, settings: Settings, keys: Keys, tape: Tape, *, left_s: Callable[[], float], served: set[ShareService]
+    ) -> None:
         self._share = share
         self._settings = settings
         self._keys = keys
+        self._tape = tape
         self._left_s = left_s
         self._served = served
         self.board = Board(settings.aggregator)
@@ -111,7 +117,9 @@ class ShareService:
         try:
             async with connect(settings.bus) as client:
                 epoch = await self._claim(client)
-                publisher = Publisher(client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch)
+                publisher = Publisher(
+                    client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch, tape=self._tape
+                )
                 store = CheckpointStore(client, self._keys, self._share.producer, epoch)
                 aggregator = self._aggregator = Aggregator(
                     settings, client, self._keys, self.board, publisher, share=self._share, store=store
@@ -123,6 +131,7 @@ class ShareService:
                 finally:
                     end = time.monotonic() + min(self._left_s(), settings.run.drain_s)
                     if self._may_until(end):
+                        aggregator.sign.say(FeedState.DOWN, STOPPED)
                         await publisher.drain(end - time.monotonic())
                     if self._may_until(end):
                         await aggregator.save(end - time.monotonic())
@@ -171,4 +180,4 @@ class ShareService:
     def works(self) -> bool:
         """Whether it is ready, or has nothing to do: one of several shares may have no instrument."""
         ready, found = self.ready()
-        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and not found["instruments"]))
+        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and found["works"] and not found["instruments"]))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +33,7 @@ from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
 from crosstape_aggregator.past import KINDS, Past
+from crosstape_aggregator.sign_of_life import Progress, SignOfLife
 from crosstape_aggregator.vwap import SECOND
 from crosstape_schemas import VENUE_WIDE, Keys, decode
 
@@ -54,8 +55,12 @@ REFRESH_S: Final = 0.25
 """How often new streams are looked for: a question of one number, unless there are."""
 EXPORT_S: Final = 1.0
 """How often metrics are brought up to date."""
+LOOK_S: Final = 1.0
+"""How often it is found out which windows can be relied on, when nothing calls for it sooner."""
 LOST_S: Final = 5.0
 """The bus counts as reachable if it answered within this time."""
+UNKNOWN_S: Final = 3.0
+"""When new streams could not be looked for during this time, there may be some, with gaps of anything."""
 WARM_UP_S: Final = 3.0
 """Longest wait for the last values of all streams before the first quote is published."""
 
@@ -93,6 +98,11 @@ class Aggregator:
         self._waiting = False
         self._shown: dict[str, int] = {}  # instrument → received_ts of what was published last
         self._answered_at = -LOST_S
+        self._turns = -1  # of the reader, when it was last found out what it has read
+        self._looked_at = -LOOK_S
+        self._rounds = self._turns_to_publish = 0
+        self._waits = False
+        self.sign = SignOfLife(publisher, share, settings.aggregator.status_interval_s, self._progress)
 
     def _reader(self, settings: Settings) -> Reader:
         return Reader(
@@ -105,11 +115,13 @@ class Aggregator:
         )
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Ready: the bus answered within the last seconds, and at least one instrument has a leg that counts."""
+        """Ready: the bus answered within the last seconds, the loops go on, and at least one instrument has a leg that counts."""
         reachable = time.monotonic() - self._answered_at < LOST_S
         counting = self._exporter.counting
-        return reachable and counting > 0, {
+        works = self.sign.given_lately(time.monotonic())
+        return reachable and works and counting > 0, {
             "bus": reachable,
+            "works": works,
             "instruments": len(self._board.instruments),
             "instruments_with_a_counting_leg": counting,
             "catching_up": len(self._past.catch_up),
@@ -120,11 +132,13 @@ class Aggregator:
         async with self._live, self._reader_of_past:
             try:
                 await self._start()
+                self.sign.say()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")
                     tasks.create_task(self._past.read(), name="aggregator.past")
                     tasks.create_task(self._keep_time(), name="aggregator.time")
                     tasks.create_task(self._keep_up(), name="aggregator.discover")
+                    tasks.create_task(self.sign.run(), name="aggregator.status")
                     if self._past.checkpoints is not None:
                         tasks.create_task(self._past.checkpoints.run(), name="aggregator.checkpoint")
             finally:
@@ -175,7 +189,9 @@ class Aggregator:
         while True:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
-            if self._past.learn(now := time.time_ns()):
+            learned = self._past.learn(now := time.time_ns())
+            if learned or time.monotonic() - self._looked_at >= LOOK_S:
+                self._look(now)
                 self._look_again(now)
             if time.monotonic() - exported_at >= EXPORT_S:
                 exported_at = time.monotonic()
@@ -196,11 +212,15 @@ class Aggregator:
 
     async def _read_live(self) -> None:
         while True:
+            self._waits = True
             entries = await self._live.read(timeout_s=None)  # for as long as it takes: a quiet bus has nothing to tell
+            self._waits = False
+            self._rounds += 1
             now = time.time_ns()
             if entries:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
             behind = self._is_behind(len(entries), now)
+            self._board.set_behind(behind)
             parts = _parts(entries, 1 if self._every_change and not behind else SLICE * 4)
             self._read_at_once = len(entries)
             await self._hands.take(parts, self._take_live, self._publish_behind if behind else self._publish_after)
@@ -237,6 +257,9 @@ class Aggregator:
 
     def _publish(self, now: int, limit: int) -> bool:
         """Publish what is due, of `limit` instruments at most, and see to it that what is left has its turn. True: more is due."""
+        self._turns_to_publish += 1
+        if self._live.turns != self._turns:
+            self._look(now)
         if self._publisher.pending >= QUEUE:
             self._look_again(now)
             return False
@@ -251,6 +274,38 @@ class Aggregator:
             return False
         self._alarm.set(max(next_ts, now + AGAIN_NS) if next_ts <= now else next_ts, now)
         return next_ts <= now
+
+    def _look(self, now: int) -> None:
+        """Find out which windows can be relied on: of instruments all of whose streams have been read up to nearly now."""
+        self._turns, self._looked_at = self._live.turns, time.monotonic()
+        self._board.look(self._unread(self._looked_at), now, time.monotonic_ns())
+
+    def _unread(self, now_s: float) -> Container[str] | None:
+        """The instruments whose trades and gaps have not been read up to nearly now; None: all."""
+        past = self._past.unread()
+        if past is None or now_s - self._answered_at > UNKNOWN_S:
+            return None
+        behind = self._live.behind(now_s)
+        if not behind:
+            return past
+        names = {name for name in self._board.instruments if name in past}
+        for stream in behind:
+            kind, name = self._keys.parse(stream) or ("", "")
+            if kind == "venue":
+                return None
+            if kind in KINDS:
+                names.add(name)
+        return names
+
+    def _progress(self, now: int) -> Progress:
+        """How far the loops have come that read and publish, for the sign of life."""
+        next_ts = self._board.next_ts()
+        return Progress(
+            read=self._rounds,
+            waits=self._waits and not self._live.behind(time.monotonic()),
+            published=self._turns_to_publish,
+            due=next_ts is not None and next_ts <= now,
+        )
 
     def _look_again(self, now: int) -> None:
         self._alarm.set(now + AGAIN_NS, now)

@@ -4,9 +4,10 @@ A window of N seconds at the moment `now` holds every trade whose second (of ven
 ones, the one under way, and what a venue's clock has ahead of ours. So a trade counts at once even when its venue is a second ahead of us
 (this happens), it leaves N seconds after its own time, and no venue's clock can push another venue's trades out: a window follows from
 the trades and our `now` alone, which is the `ts` of the quote it is published with, so anyone can compute it again from the tape. Venue
-time is believed up to `AHEAD_S` before our receipt; beyond, or where a venue gives none, the time of receipt stands in.
+time is believed up to `AHEAD_S` before our receipt; beyond, or where a venue gives none, the time of receipt stands in. When a venue's
+clock and ours differ (`clocks`), windows say that they are not complete.
 
-`now` never runs backwards here: when our clock is set back, windows stand still until it has caught up.
+`now` never runs backwards here: when our clock is set back, windows stand still until it has caught up, and are not complete meanwhile.
 
 Cost: a trade is added to the sum of all trades and to the bucket of its second. A window is that sum less what has left the window, so a
 bucket is touched once more per window, when it leaves: O(1) amortised a trade, whatever the number and length of the windows. The UTC day
@@ -20,14 +21,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from crosstape_aggregator.clocks import AHEAD_S, SECOND
 from crosstape_aggregator.exact import ZERO, add, average, plain, product, subtract
 from crosstape_aggregator.knowledge import Knowledge
 from crosstape_aggregator.spans import DAY_S, Span
 from crosstape_schemas import Trade, Vwap
 
-AHEAD_S: Final = 60
-"""A venue time further ahead of the time of receipt is not believed."""
-SECOND: Final = 1_000_000_000
 _AHEAD: Final = AHEAD_S * SECOND
 _TRIM: Final = 1_024
 _NEVER: Final = 1 << 62
@@ -97,9 +96,11 @@ class Windows:
         "_rolling",
         "_second",
         "_seconds",
+        "_stands_still",
         "_total",
         "_windows",
         "knowledge",
+        "trusted",
     )
 
     def __init__(self, spans: Sequence[Span], second: int) -> None:
@@ -115,7 +116,10 @@ class Windows:
         self._cache: dict[str, Vwap] = {}
         self._changed = True
         self._next_s = _NEVER
+        self._stands_still = False
         self.knowledge = Knowledge()
+        self.trusted = False
+        """Whether nothing is in the way of what `knowledge` says: see `Instrument.look`. Set by `trust`."""
 
     def add(self, second: int, price: Decimal, size: Decimal) -> None:
         """Count a trade in every window that it (still) belongs to. Price and size are `usable`.
@@ -213,6 +217,9 @@ class Windows:
     def read(self, second: int) -> dict[str, Vwap]:
         """Every window by name, as of this second; the same dict while nothing has changed. Not to be altered."""
         self.advance(second)
+        if (second < self._second - 1) is not self._stands_still:
+            self._stands_still = not self._stands_still
+            self._changed = True
         if self._changed:
             self._changed = False
             self.knowledge.forget(min((window.start_s for window in self._windows), default=second))
@@ -222,13 +229,26 @@ class Windows:
 
     def _vwap(self, window: _Window) -> Vwap:
         whole_since_s = self.knowledge.whole_since_s
-        complete = whole_since_s is not None and whole_since_s <= window.start_s
+        complete = self.trusted and not self._stands_still and whole_since_s is not None and whole_since_s <= window.start_s
         value, volume, trades = _less(self._total, window.gone)
         return Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
 
     def next_change_s(self) -> int | None:
         """The second at which the windows last read change by the passing of time alone; None: not at all."""
         return None if self._next_s == _NEVER else self._next_s
+
+    def trust(self, trusted: bool) -> bool:
+        """Set `trusted`; whether it was otherwise before."""
+        if trusted is self.trusted:
+            return False
+        self.trusted = trusted
+        self._changed = True
+        return True
+
+    @property
+    def changed(self) -> bool:
+        """Whether something has changed since they were last read."""
+        return self._changed
 
     def learned(self) -> None:
         """What is known to be whole has changed."""

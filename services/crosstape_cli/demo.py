@@ -155,7 +155,8 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
             console = Console(stderr=as_json)
             if console.is_terminal or not as_json:
                 title = f"{len(VENUES)} simulated venues; Ctrl-C ends"
-                running.append(tasks.create_task(show(quotes.latest, console=console, title=lambda: title), name="show quotes"))  # type: ignore[arg-type]
+                showing = show(quotes.latest, console=console, title=lambda: title, silent=quotes.silent)
+                running.append(tasks.create_task(showing, name="show quotes"))  # type: ignore[arg-type]
             yield
         finally:
             for task in running:

@@ -1,15 +1,17 @@
-"""The newest consolidated quote of each instrument, as the tape brings it."""
+"""The newest consolidated quote of each instrument, as the tape brings it, and whether its aggregator is alive."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from crosstape.bus import Client, Reader, Start
 from crosstape.bus.call import UNAVAILABLE, ask
 from crosstape.errors import BusError
-from crosstape_schemas import Cbbo, Keys
+from crosstape_cli.causes import Causes
+from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status
 
 DISCOVER_S: Final = 1.0
 """How often new instruments are looked for, when all are wanted."""
@@ -23,43 +25,63 @@ class Quotes:
         """By instrument."""
         self.most_venues: dict[str, int] = {}
         """By instrument: how many legs counted at once, at best."""
+        self._causes = Causes()
+        self._read_once = False
         self._client = client
         self._keys = keys
         self._wanted = tuple(instruments)
 
     async def run(self) -> None:
         """Follow until cancelled; waits out a server that is away."""
-        names = [self._keys.stream("cbbo", instrument) for instrument in self._wanted]
+        wanted = [self._keys.stream(kind, instrument) for kind in ("status", "cbbo") for instrument in self._wanted]
+        names = [self._keys.venue(CONSOLIDATED), *wanted]  # signs of life before the quotes that they keep alive
         async with Reader(self._client, self._keys, streams=names, start=Start.LAST_THEN_NOW) as reader, asyncio.TaskGroup() as tasks:
-            if not self._wanted:
-                tasks.create_task(self._discover(reader), name="discover instruments")
+            tasks.create_task(self._discover(reader), name="discover instruments")
             tasks.create_task(self._read(reader), name="read quotes")
+
+    def silent(self) -> dict[str, float]:
+        """The instruments whose aggregator is dead, and for how many seconds it has given no sign of life."""
+        now_s, now_ts = time.monotonic(), time.time_ns()
+        found = {name: self._causes.silent_s(quote, now_s, now_ts) for name, quote in self.latest.items()}
+        return {name: silent_s for name, silent_s in found.items() if silent_s is not None}
+
+    def why_nothing(self) -> list[str]:
+        """Why there may be no quote, as far as the tape tells; nothing before it was looked at."""
+        return self._causes.why_nothing(time.monotonic(), time.time_ns()) if self._read_once else []
+
+    def named(self, instrument: str) -> str:
+        """The instrument and, in brackets, the venues that refuse it, with their reasons."""
+        why = self._causes.why_not(instrument)
+        return f"{instrument} ({why})" if why else instrument
 
     async def _read(self, reader: Reader) -> None:
         async for entry in reader:
-            quote = entry.event
-            if isinstance(quote, Cbbo):
-                self.latest[quote.instrument] = quote
-                self.most_venues[quote.instrument] = max(quote.venues, self.most_venues.get(quote.instrument, 0))
+            event = entry.event
+            if isinstance(event, Cbbo):
+                self.latest[event.instrument] = event
+                self.most_venues[event.instrument] = max(event.venues, self.most_venues.get(event.instrument, 0))
+            elif isinstance(event, Status):
+                self._causes.apply(event, time.monotonic(), time.time_ns())
 
     async def _discover(self, reader: Reader) -> None:
         while True:
             try:
-                names = await streams(self._client, self._keys, "cbbo")
+                kinds = ("venue",) if self._wanted else ("venue", "status", "cbbo")
+                reader.add(await streams(self._client, self._keys, *kinds), Start.LAST_THEN_NOW)
+                self._read_once = not reader.behind(time.monotonic())
             except UNAVAILABLE:
-                names = []  # the reader waits for the server; so do we
-            reader.add(names, Start.LAST_THEN_NOW)
+                pass  # the reader waits for the server; so do we
             await asyncio.sleep(DISCOVER_S)
 
 
-async def streams(client: Client, keys: Keys, kind: str) -> list[str]:
-    """Names of the streams of that kind that exist. Raises one of `UNAVAILABLE`."""
+async def streams(client: Client, keys: Keys, *kinds: str) -> list[str]:
+    """Names of the streams of these kinds that exist, in the order of the kinds. Raises one of `UNAVAILABLE`."""
     found: list[str] = []
     for partition in range(keys.partitions):
         members: Iterable[Any] = await ask(client, "SMEMBERS", keys.registry(partition))
         names = [member.decode() for member in members]
-        found += [name for name in names if (parsed := keys.parse(name)) is not None and parsed[0] == kind]
-    return found
+        found += [name for name in names if (parsed := keys.parse(name)) is not None and parsed[0] in kinds]
+    return sorted(found, key=lambda name: kinds.index((keys.parse(name) or ("", ""))[0]))
 
 
 async def reachable(client: Client) -> None:

@@ -19,25 +19,36 @@ MARGIN_ROWS: Final = 4
 """Of the terminal, for title, heading and prompt."""
 
 
-async def show(quotes: Mapping[str, Cbbo], *, console: Console, title: Callable[[], str]) -> None:
-    """Show what `quotes` holds, again and again, until cancelled. Waits are the pace of the picture."""
+async def show(
+    quotes: Mapping[str, Cbbo], *, console: Console, title: Callable[[], str], silent: Callable[[], Mapping[str, float]] = dict
+) -> None:
+    """Show what `quotes` holds, again and again, until cancelled. Waits are the pace of the picture.
+
+    `silent` gives the instruments whose aggregator is dead, and for how many seconds it has been silent.
+    """
     if console.is_terminal:
-        await _show_table(quotes, console, title)
+        await _show_table(quotes, console, title, silent)
     else:
-        await _show_lines(quotes, console, title)
+        await _show_lines(quotes, console, title, silent)
 
 
-async def _show_table(quotes: Mapping[str, Cbbo], console: Console, title: Callable[[], str]) -> None:
+async def _show_table(
+    quotes: Mapping[str, Cbbo], console: Console, title: Callable[[], str], silent: Callable[[], Mapping[str, float]]
+) -> None:
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            picture = table(quotes, now=time.time_ns(), rows=console.height - MARGIN_ROWS, columns=console.width, title=title())
+            rows, columns = console.height - MARGIN_ROWS, console.width
+            picture = table(quotes, now=time.time_ns(), rows=rows, columns=columns, title=title(), silent=silent())
             live.update(picture, refresh=True)
             await asyncio.sleep(TABLE_S)
 
 
-async def _show_lines(quotes: Mapping[str, Cbbo], console: Console, title: Callable[[], str]) -> None:
+async def _show_lines(
+    quotes: Mapping[str, Cbbo], console: Console, title: Callable[[], str], silent: Callable[[], Mapping[str, float]]
+) -> None:
     while True:
+        dead = silent()
         console.print(title(), soft_wrap=True, markup=False, highlight=False)
         for name in sorted(quotes):
-            console.print(line(quotes[name]), soft_wrap=True, markup=False, highlight=False)
+            console.print(line(quotes[name], dead.get(name)), soft_wrap=True, markup=False, highlight=False)
         await asyncio.sleep(LINES_S)

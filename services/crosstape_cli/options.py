@@ -16,6 +16,15 @@ SettingsFile = Annotated[
     Parameter(name="--settings", help="Settings file (TOML); default: the one CROSSTAPE_SETTINGS names, else none."),
 ]
 
+IMeanIt = Annotated[
+    bool,
+    Parameter(
+        name="--i-mean-it",
+        negative="",
+        help="Let simulated venues write to a live tape, and live ones to a simulated one: connector.any_origin.",
+    ),
+]
+
 
 def load(path: Path | None) -> Settings:
     """The settings, all of whose venues are known here. Raises `SettingsError` with a line per mistake."""

@@ -22,7 +22,7 @@ from crosstape.ports import check_free
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.settings_file import ignored_variables
-from crosstape_cli.options import SettingsFile, begin_logging, load
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
@@ -42,7 +42,7 @@ PRODUCER: Final = "up"
 log = structlog.get_logger(__name__)
 
 
-def up(*, settings: SettingsFile = None) -> Exit:
+def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
     """Run a connector for each enabled venue of the settings, and the aggregator, each as a process of its own, until Ctrl-C.
 
     SIGHUP has the settings read again: venues and instruments come and go, without a break of those that stay.
@@ -56,7 +56,7 @@ def up(*, settings: SettingsFile = None) -> Exit:
     if not loaded.bus.url:
         check_embedded(loaded)
     begin_logging(loaded, service="up")
-    return main(lambda: _up(loaded, settings))
+    return main(lambda: _up(loaded, settings, i_mean_it=i_mean_it))
 
 
 def enabled(settings: Settings) -> list[str]:
@@ -64,10 +64,12 @@ def enabled(settings: Settings) -> list[str]:
     return [name for name, venue in settings.venues.items() if venue.enabled and venue.instruments]
 
 
-async def _up(settings: Settings, file: Path | None) -> Exit:
+async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         ignored = set(ignored_variables())  # a service would only say so again
         environ = {name: value for name, value in os.environ.items() if name not in ignored}
+        if i_mean_it:
+            environ["CROSSTAPE_CONNECTOR__ANY_ORIGIN"] = "true"
         url = settings.bus.url
         keeper: asyncio.Task[None] | None = None
         directory = run_dir(settings.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 from rich.table import Table
@@ -19,10 +20,18 @@ WIDE: Final = 100
 """Columns of a terminal that has room for the VWAP too."""
 
 
-def table(quotes: Mapping[str, Cbbo], *, now: int, rows: int, columns: int = WIDE, title: str = "") -> Table:
+def table(
+    quotes: Mapping[str, Cbbo],
+    *,
+    now: int,
+    rows: int,
+    columns: int = WIDE,
+    title: str = "",
+    silent: Mapping[str, float] = MappingProxyType({}),
+) -> Table:
     """One row an instrument and, where they fit into `rows`, one below it for each leg. `now`: ns since the epoch.
 
-    Prices are in full, sizes to five digits.
+    Prices are in full, sizes to five digits. `silent`: instruments whose aggregator has given no sign of life for so many seconds.
     """
     wide = columns >= WIDE
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim", expand=False)
@@ -33,20 +42,27 @@ def table(quotes: Mapping[str, Cbbo], *, now: int, rows: int, columns: int = WID
     made.add_column("", no_wrap=True)
     with_legs = sum(1 + len(quote.legs) for quote in quotes.values()) <= rows
     for name in sorted(quotes):
-        quote = quotes[name]
-        made.add_row(*_shown(_consolidated(quote, now), wide=wide), style="bold" if with_legs else "")
+        quote, silent_s = quotes[name], silent.get(name)
+        dead = silent_s is not None
+        style = "dim" if dead else "bold" if with_legs else ""
+        made.add_row(*_shown(_consolidated(quote, now, silent_s), wide=wide), style=style)
         if with_legs:
             for leg in quote.legs:
-                made.add_row(*_shown(_leg(leg, quote, now), wide=wide), style="" if leg.excluded is None else "dim")
+                made.add_row(*_shown(_leg(leg, quote, now, dead=dead), wide=wide), style="" if leg.excluded is None and not dead else "dim")
     return made
 
 
-def line(quote: Cbbo) -> str:
-    """The same in one line of text: `BTC-USDT  63000.1 × 0.5 / 63000.2 × 1.25  0.02 bps  3 venues  normal`."""
+def line(quote: Cbbo, silent_s: float | None = None) -> str:
+    """The same in one line of text: `BTC-USDT  63000.1 × 0.5 / 63000.2 × 1.25  0.02 bps  3 venues  normal`.
+
+    Of a dead aggregator: `BTC-USDT  63000.1 × 0.5 / 63000.2 × 1.25  0.02 bps  no aggregator for 12 s`.
+    """
     bid, ask = (
         f"{number(price)} × {number(size)}" for price, size in ((quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size))
     )
     bps = _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}"
+    if silent_s is not None:
+        return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {without_aggregator(silent_s)}"
     legs = ", ".join(f"{leg.venue} {state_of(leg)}" for leg in quote.legs)
     return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {quote.venues} venues  {quote.market.value}  ({legs})"
 
@@ -70,10 +86,21 @@ def age(ts: int | None, now: int) -> str:
     """How long ago: `0.12 s`, `45 s`, `3 min`. Negative where a clock is ahead of ours: it is not hidden."""
     if ts is None:
         return _NOTHING
-    seconds = (now - ts) / SECOND_NS
+    return spell((now - ts) / SECOND_NS)
+
+
+def spell(seconds: float) -> str:
+    """A time: `0.12 s`, `45 s`, `3 min`, `5 h`."""
+    if seconds >= 3 * 3_600:
+        return f"{seconds / 3_600:.0f} h"
     if seconds >= 120:
         return f"{seconds / 60:.0f} min"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2f} s"
+
+
+def without_aggregator(silent_s: float) -> str:
+    """What is said of a quote whose aggregator is dead."""
+    return f"no aggregator for {spell(silent_s)}"
 
 
 def state_of(leg: Leg) -> str:
@@ -83,9 +110,10 @@ def state_of(leg: Leg) -> str:
     return leg.state.value if leg.state is not FeedState.LIVE else leg.excluded.value
 
 
-def _consolidated(quote: Cbbo, now: int) -> list[Text]:
+def _consolidated(quote: Cbbo, now: int, silent_s: float | None) -> list[Text]:
     minute = quote.vwap.get("1m")
     flag = "" if quote.market is Market.NORMAL else f" {quote.market.value}"
+    note = f"{quote.venues} of {len(quote.legs)}{flag}" if silent_s is None else without_aggregator(silent_s)
     return _texts(
         quote.instrument,
         size(quote.bid_size),
@@ -95,12 +123,12 @@ def _consolidated(quote: Cbbo, now: int) -> list[Text]:
         _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}",
         age(quote.ts, now),
         _NOTHING if minute is None else number(minute.price, digits=8),
-        f"{quote.venues} of {len(quote.legs)}{flag}",
-        note_style="green" if quote.market is Market.NORMAL else "yellow",
+        note,
+        note_style="red" if silent_s is not None else "green" if quote.market is Market.NORMAL else "yellow",
     )
 
 
-def _leg(leg: Leg, quote: Cbbo, now: int) -> list[Text]:
+def _leg(leg: Leg, quote: Cbbo, now: int, *, dead: bool) -> list[Text]:
     cells = _texts(
         f"  {leg.venue}",
         size(leg.bid_size),
@@ -110,9 +138,11 @@ def _leg(leg: Leg, quote: Cbbo, now: int) -> list[Text]:
         "",
         age(leg.quote_ts, now),
         "",
-        state_of(leg),
-        note_style="green" if leg.excluded is None else "red",
+        _NOTHING if dead else state_of(leg),
+        note_style="" if dead else "green" if leg.excluded is None else "red",
     )
+    if dead:
+        return cells
     for column, best in ((2, leg.venue in quote.bid_venues), (3, leg.venue in quote.ask_venues)):
         if best:
             cells[column].stylize("green")

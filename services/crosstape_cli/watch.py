@@ -26,6 +26,8 @@ def watch(
 ) -> Exit:
     """Show each instrument's consolidated quote with the legs it is made of, and why a leg does not count, until Ctrl-C.
 
+    A quote whose aggregator has given no sign of life for 3 s is shown as that. Where there is no quote, the title says why, if the tape
+    tells: no connector or aggregator lives, a venue is down, an instrument is refused.
     On a terminal a table that stays in place; elsewhere lines, every few seconds. The server is that of bus.url, else the embedded one of
     a running `crosstape up`.
     """
@@ -43,8 +45,9 @@ async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
 
         def title() -> str:
             missing = [name for name in instruments if name not in quotes.latest]
-            return f"{len(quotes.latest)} instruments on {where}" + (f"; not on the tape: {', '.join(missing)}" if missing else "")
+            parts = [f"{len(quotes.latest)} instruments on {where}", *(quotes.why_nothing() if missing or not quotes.latest else ())]
+            return "; ".join([*parts, f"not on the tape: {', '.join(map(quotes.named, missing))}"] if missing else parts)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(quotes.run(), name="follow quotes")
-            tasks.create_task(show(quotes.latest, console=Console(), title=title), name="show quotes")
+            tasks.create_task(show(quotes.latest, console=Console(), title=title, silent=quotes.silent), name="show quotes")

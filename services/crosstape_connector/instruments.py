@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from crosstape.origin import Origin
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.rest import Rest
 from crosstape_connector.venue import Venue
@@ -46,6 +47,11 @@ class Cache:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fails = False
+
+    def bind(self, origin: Origin) -> None:
+        """Keep what a simulated venue lists in a file of its own: for a live connector, only the venue's own list is of use."""
+        suffix = ".simulated.json" if origin is Origin.SIMULATED else ".json"
+        self.path = self.path.with_name(self.path.name.removesuffix(".json").removesuffix(".simulated") + suffix)
 
     async def keep(self, kept: Kept) -> None:
         """Write it whole or not at all."""

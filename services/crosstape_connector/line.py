@@ -49,8 +49,12 @@ class TradeLine(FeedRecord):
             self.holes.add(hole, now)
 
     def accept(self, trade: Trade, number: int) -> list[Event]:
-        """One trade: what it puts on the tape."""
-        events = self.live(trade.received_ts)
+        """One trade: what it puts on the tape. One of before, which answers a new subscription, does not show that more will come."""
+        is_old_news = trade.backfilled and number >= self.next >= 0 and self.is_answer()
+        return [*(() if is_old_news else self.live(trade.received_ts)), *self._place(trade, number)]
+
+    def _place(self, trade: Trade, number: int) -> list[Event]:
+        events: list[Event] = []
         if self.next >= 0:
             if number < self.next:
                 return events + self._earlier(trade, number)
@@ -61,13 +65,14 @@ class TradeLine(FeedRecord):
         """The venue's newest trades, on subscribing.
 
         They repair a line that was broken. On a line that has not begun they are older than the tape: none is published, the newest of
-        them is where it begins.
+        them is where it begins. If the line was silent, and the venue has newer trades than that, the stream had not brought them.
         """
-        events = self.live(snapshot.received_ts)
         numbered = _numbered(snapshot.trades)
+        has_news = self.next >= 0 and any(number >= self.next for number, _ in numbered)
+        events = [] if has_news and self.is_answer() else self.live(snapshot.received_ts)
         if self.next >= 0:
             for number, trade in numbered:
-                events += self.accept(trade, number)
+                events += self._place(trade, number)
         elif numbered:
             number, trade = numbered[-1]
             self.next = number + 1

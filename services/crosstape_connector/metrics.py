@@ -89,6 +89,11 @@ FAMILIES: Final = {
     ),
     "crosstape_connector_backfilling": Family("gauge", "Gaps in trades that are being worked at, or wait for it"),
     "crosstape_connector_polls": Family("counter", "Requests made in place of a stream, by kind of feed", ("kind",)),
+    "crosstape_connector_questions": Family(
+        "counter",
+        "Requests by which the venue was asked what silence means: `trading`, whether instruments trade; `best`, their best prices",
+        ("kind",),
+    ),
     "crosstape_connector_polled_feeds": Family("gauge", "Feeds that are polled over REST now", ("kind",)),
     "crosstape_connector_rest_calls": Family("counter", "REST calls by HTTP status, or `failed` without one", ("status",)),
     "crosstape_connector_instruments": Family("gauge", "Instruments that were asked for, by whether the venue lists them", ("state",)),
@@ -169,6 +174,7 @@ class Counters:
         self.backfilled = 0
         self.nonexistent = 0
         self.polls: Counter[str] = Counter()
+        self.questions: Counter[str] = Counter()
         self.rest_calls: Counter[str] = Counter()
         self.lag = Histogram(LAG_BOUNDS)
         self.recovery = Histogram(DURATION_BOUNDS)
@@ -363,6 +369,7 @@ class ConnectorCollector(Collector):
             "nonexistent_trades": [((), counters.nonexistent)],
             "backfilling": [((), readings.backfilling())],
             "polls": _by_label(counters.polls),
+            "questions": _by_label(counters.questions),
             "polled_feeds": _by_label(readings.polled_feeds()),
             "rest_calls": _by_label(counters.rest_calls),
             "instruments": _by_label(readings.instruments()),

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.books import Proofs
 from crosstape_connector.capture_file import Line, NotACaptureError, read
+from crosstape_connector.checks import Proofs
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
 from crosstape_connector.feeds import Feed, Feeds, Resync
 from crosstape_connector.recorded import Connections, Recorded

@@ -18,7 +18,7 @@ from crosstape_connector.feeds import Feeds
 from crosstape_connector.records import FeedRecord
 from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Ticker, Trade
 
-Tape: TypeAlias = Mapping[tuple[str, str], Event]
+LastEvents: TypeAlias = Mapping[tuple[str, str], Event]
 """(kind, instrument) → the newest event of our venue that is on the tape."""
 
 WHOLE_VENUE: Final = ("status", VENUE_WIDE)
@@ -37,25 +37,25 @@ def wanted(kinds: Iterable[str], names: Iterable[str]) -> list[tuple[str, str]]:
     return [(kind, name) for name in names for kind in ours]
 
 
-def trades(tape: Tape) -> list[Trade]:
+def trades(left: LastEvents) -> list[Trade]:
     """The newest trades among these, one an instrument."""
-    return [event for event in tape.values() if isinstance(event, Trade)]
+    return [event for event in left.values() if isinstance(event, Trade)]
 
 
-def silence(venue: str, tape: Tape, now: int) -> Iterator[Gap]:
+def silence(venue: str, left: LastEvents, now: int) -> Iterator[Gap]:
     """The gap in the venue's sign of life. A state that the venue or a feed was in meanwhile has not been published either."""
-    last = tape.get(WHOLE_VENUE)
+    last = left.get(WHOLE_VENUE)
     if last is not None:
         yield Gap(venue, VENUE_WIDE, None, now, "status", min(last.received_ts, now), now, None, GapCause.DISCONNECT)
 
 
-def unpublished(feeds: Feeds, tape: Tape, now: int) -> Iterator[Gap]:
+def unpublished(feeds: Feeds, left: LastEvents, now: int) -> Iterator[Gap]:
     """What a replica that takes over now has to report of its feeds, before it publishes their states; but for trades.
 
     Of a feed that is not live the gap is reported when data resume, as after any loss.
     """
     for record in feeds.feeds.values():
-        last = tape.get((record.kind, record.instrument))
+        last = left.get((record.kind, record.instrument))
         if last is None or record.kind == "trade":
             continue
         if record.state is not FeedState.LIVE:

@@ -12,8 +12,9 @@ class FeedRecord:
     """One feed's state. Read by the watchdog and the metrics, written by `Feeds` only."""
 
     __slots__ = (
-        "askable", "confirmed", "count", "fetched_ts", "gap_from", "instrument", "kind", "last", "opened_ts", "proven_ts", "reason",
-        "received_ts", "replayed_ts", "sessions", "stalled_ts", "state", "symbol", "venue", "venue_ts", "waiting_ts",
+        "_answer_ts", "answered", "askable", "confirmed", "count", "fetched_ts", "gap_from", "held", "instrument", "kind", "last",
+        "opened_ts", "proven_ts", "reason", "received_ts", "refuted_ts", "replayed_ts", "sessions", "stalled_ts", "state", "symbol",
+        "venue", "venue_ts", "waiting_ts",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, kind: str) -> None:
@@ -35,6 +36,13 @@ class FeedRecord:
         """When the venue last said, in its own way, that nothing was missing; 0: never."""
         self.stalled_ts = 0
         """When it was last called stale; 0: never."""
+        self.refuted_ts = 0
+        """When it was found that the stream does not bring what happens at the venue; 0: never, or it has spoken since."""
+        self.held = ""
+        """Why it is not live whatever comes: it and another feed of its instrument contradict each other. Empty: they do not."""
+        self.answered = False
+        """The venue answers a subscription of this feed with data, so that the first data after it do not show that the stream lives."""
+        self._answer_ts = 0  # the stall after which such data came
         self.askable = False
         """The venue can be asked whether anything has happened (`Feeds.doubted`)."""
         self.venue_ts: int | None = None
@@ -69,8 +77,25 @@ class FeedRecord:
         return self.stalled_ts > self.received_ts
 
     def live(self, now: int) -> list[Event]:
-        """Data are here."""
-        return self.turn(FeedState.LIVE, "", now)
+        """The stream brings data: live, unless it is held."""
+        self.refuted_ts = 0
+        return self.turn(FeedState.STALE, self.held, now) if self.held else self.turn(FeedState.LIVE, "", now)
+
+    def refute(self, reason: str, now: int, missed_from: int = 0) -> list[Event]:
+        """The stream does not bring what happens: stale, until it speaks. `missed_from`: since when data are missing; 0: none are."""
+        self.refuted_ts = self.refuted_ts or now
+        self.stalled_ts = self.stalled_ts if self.silent else now
+        events = self.turn(FeedState.STALE, reason, now)
+        if missed_from:
+            events.append(self.gap(now, None, GapCause.UNKNOWN, from_ts=missed_from))
+            self.gap_from = now
+        return events
+
+    def is_answer(self) -> bool:
+        """Whether data that come now may be no more than the answer to a subscription that was made because the feed is stale."""
+        is_first = self.answered and self.silent and self._answer_ts != self.stalled_ts
+        self._answer_ts = self.stalled_ts
+        return is_first
 
     def arrived(self, event: Event) -> list[Event]:
         """Data are here: what must be said before them."""
@@ -90,7 +115,7 @@ class FeedRecord:
 
     def resumed(self, now: int) -> list[Event]:
         """The gap that a lost connection left, now that data are here again, if it did."""
-        if not self.gap_from:
+        if not self.gap_from or self.held:
             return []
         gap = self.gap(now, None, GapCause.DISCONNECT)
         self.gap_from = 0

@@ -25,8 +25,10 @@ import structlog
 
 from crosstape.bus import Client, Publisher
 from crosstape.bus.call import UNAVAILABLE
+from crosstape.bus.identity import Tape
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table
 from crosstape.bus.metrics import PublisherMetrics
+from crosstape.bus.publisher import Unpublished
 from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_connector import predecessor
@@ -34,7 +36,7 @@ from crosstape_connector.feeds import Feed, Feeds
 from crosstape_connector.hold import Hold, go_on
 from crosstape_connector.line_words import LineWords
 from crosstape_connector.metrics import LineReading, Outlet
-from crosstape_connector.predecessor import Tape
+from crosstape_connector.predecessor import LastEvents
 from crosstape_connector.succession import Succession, Word
 from crosstape_connector.tenure import Seat, Tenure
 from crosstape_connector.venue import Venue
@@ -58,13 +60,22 @@ class Redundant:
     """The writer of one line. See `writer.Writer`."""
 
     def __init__(
-        self, client: Client, keys: Keys, settings: Settings, *, venue: Venue, producer: str, spool: Path, metrics: PublisherMetrics
+        self,
+        client: Client,
+        keys: Keys,
+        settings: Settings,
+        *,
+        venue: Venue,
+        producer: str,
+        spool: Path,
+        metrics: PublisherMetrics,
+        tape: Tape | None = None,
     ) -> None:
-        """`spool`: the directory of this line's own."""
+        """`spool`: the directory of this line's own. `tape`: where its events go, if others of the process ask for that, too."""
         self.hold = Hold(venue.trade_ids)
         self.publish = self.hold.take
         self._line = settings.connector.line
-        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool)
+        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool, tape or Tape())
         self._life_s = settings.connector.lease_s
         self._every_s = self._life_s / CALLS
         me = f"{self._line}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -102,6 +113,12 @@ class Redundant:
         return self._acknowledged + (0 if self._tenure is None else self._tenure.acknowledged)
 
     @property
+    def unpublished(self) -> Unpublished:
+        """Of the publisher, while there is one."""
+        publisher = None if self._tenure is None else self._tenure.publisher
+        return Unpublished(0, 0, 0) if publisher is None else publisher.unpublished
+
+    @property
     def well(self) -> bool:
         """Of a line that stands by: whether the server answers."""
         if (publisher := self._publisher) is not None:
@@ -124,7 +141,7 @@ class Redundant:
         publisher = self._publisher
         await (asyncio.sleep(0) if publisher is None else publisher.flow())
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> Tape:
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """See `Writer`. While another publishes, the tape is further by the time of the answer: a takeover reads it again."""
         while True:
             before = self._takeovers
@@ -258,13 +275,13 @@ class Redundant:
         names = dict.fromkeys(feed.instrument for feed in self._feeds.feeds)
         return [predecessor.WHOLE_VENUE, *predecessor.wanted(self._feeds.kinds, names)]
 
-    def _take_over(self, publisher: Publisher, tape: Tape) -> None:
+    def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
         """Nobody else can write any more: go on behind what is there, in one step."""
         now, held = time.time_ns(), len(self.hold)
         self._outlet.divert(publisher.publish, holding=False)
-        self._outlet.put(go_on(self._feeds, self.hold, predecessor.trades(tape), now))
-        self._outlet.put(predecessor.silence(self._seat.venue, tape, now))
-        self._outlet.put(predecessor.unpublished(self._feeds, tape, now))
+        self._outlet.put(go_on(self._feeds, self.hold, predecessor.trades(last), now))
+        self._outlet.put(predecessor.silence(self._seat.venue, last, now))
+        self._outlet.put(predecessor.unpublished(self._feeds, last, now))
         self._outlet.put(self._standing.states())
         self._outlet.put(self._feeds.restate(now))
         self._active = True
@@ -293,9 +310,9 @@ class Redundant:
                 continue
             before = self._takeovers
             with contextlib.suppress(BusError):
-                tape = await self._seat.left(predecessor.wanted(["trade"], names))
+                last = await self._seat.left(predecessor.wanted(["trade"], names))
                 if not self._active and before == self._takeovers:
-                    self.hold.seen(predecessor.trades(tape))
+                    self.hold.seen(predecessor.trades(last))
                     self._followed = True
 
     # ---- how this line is

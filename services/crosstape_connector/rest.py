@@ -68,8 +68,10 @@ class Rest:
         self._counters = counters
         self._not_before = 0.0
 
-    async def get(self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False) -> tuple[bytes, int]:
-        """The body of `path` at the base `rest` of the venue, and when it had been read (ns).
+    async def get(
+        self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False, captured: bool = True
+    ) -> tuple[bytes, int]:
+        """The body of `path` at the base `rest` of the venue, and when it had been read (ns). `captured`: a capture has it, too.
 
         Waits for the budget without limit (the queue of those who ask is bounded), for the venue `timeout_s`. Raises `RestFailed`.
         """
@@ -90,7 +92,7 @@ class Rest:
         received_ts = time.time_ns()
         self._counters.rest_calls[str(status)] += 1
         error = self._refusal(status, body)
-        if self._capture is not None:
+        if self._capture is not None and captured:
             self._capture.answered(received_ts, url, body, instruments=instruments, refused=error is not None)
         if status in BUSY:
             wait_s = BACK_OFF_S if wait_s is None else wait_s

@@ -16,7 +16,7 @@ from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import REMOVED, Feeds
 from crosstape_connector.instruments import Cache, Listing, Selection
 from crosstape_connector.metrics import Outlet
-from crosstape_connector.predecessor import WHOLE_VENUE, Tape, silence, wanted
+from crosstape_connector.predecessor import WHOLE_VENUE, LastEvents, silence, wanted
 from crosstape_connector.rest import Rest
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.watchdog import Watchdog
@@ -130,12 +130,13 @@ class Roster:
         before, self.selection = self.selection, selection
         instruments.report(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
-            if before.refused.get(name) != reason:
+            if before.refused.get(name) != reason and not self._is_asked_about(name):
                 self._outlet.put([self._refusal(name, reason)])
         for name in self._told.intersection(selection.listed):
             self._told.remove(name)
             log.info("instrument.listed", venue=self._venue.id, instrument=name)
-            self._say(name, FeedState.LIVE)  # nothing against it as a whole; each feed speaks for itself
+            if not self._is_asked_about(name):
+                self._say(name, FeedState.LIVE)  # nothing against it as a whole; each feed speaks for itself
         new = {name: instrument for name, instrument in selection.listed.items() if name not in self.taken}
         if not new:
             return
@@ -161,7 +162,11 @@ class Roster:
 
     def refusals(self) -> Iterator[Status]:
         """What is said of the names that cannot be taken."""
-        return starmap(self._refusal, self.selection.refused.items())
+        return starmap(self._refusal, [row for row in self.selection.refused.items() if not self._is_asked_about(row[0])])
+
+    def _is_asked_about(self, name: str) -> bool:
+        """Whether `questions` finds out more often than this list whether it trades, and says so."""
+        return name in self.taken and self._venue.trading is not None
 
     def _refusal(self, name: str, reason: str) -> Status:
         return self._status(name, FeedState.STALE if name in self.taken else FeedState.DOWN, reason)
@@ -172,7 +177,7 @@ class Roster:
     def _status(self, name: str, state: FeedState, reason: str) -> Status:
         return Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
 
-    async def _left(self, names: Sequence[tuple[str, str]]) -> Tape:
+    async def _left(self, names: Sequence[tuple[str, str]]) -> LastEvents:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:

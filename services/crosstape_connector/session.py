@@ -81,7 +81,9 @@ class Session:
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
         self._records = desk.records(connection.topics)
         self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
+        self._names = set(self._symbols.values())
         self._bad_kinds: set[str] = set()
+        self._odd_kinds: set[str] = set()
         self._complaints: set[str] = set()
 
     async def run(self) -> None:
@@ -119,6 +121,7 @@ class Session:
         """Subscribe these too, whose feeds there are."""
         self._records.update(self._desk.records(topics))
         self._symbols.update({record.symbol: record.instrument for topic in topics for record in self._records[topic]})
+        self._names.update(self._symbols.values())
         self.subscriptions.add(topics)
         if self._entered:
             self._desk.outlet.put(self._desk.feeds.opened(topics, time.time_ns()))
@@ -283,6 +286,9 @@ class Session:
                     self.rotate.set_result(None)
             case Odd(kind=kind):
                 self._desk.counters.odd[kind] += 1
+                if kind not in self._odd_kinds:
+                    self._odd_kinds.add(kind)
+                    self._log.warning("value.odd", kind=kind)
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:
@@ -351,6 +357,7 @@ class Session:
             if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
                 raise ConnectionLost(f"no frame for {silence_s:g} s")
             self._chase(now)
+            self._check_streams()
             if now - looked_at >= min(1.0, settings.stale_min_s / 4):
                 looked_at = now
                 self._look_after_feeds()
@@ -374,6 +381,11 @@ class Session:
         if self._standby is not None:
             return False  # who spoke is the connection that is to be replaced
         return any(record.received_ts > since_ts for record in self._records[topic])
+
+    def _check_streams(self) -> None:
+        """What the clock shows of streams that do not bring what happens."""
+        if self._standby is None and not self._holding_back:
+            self._desk.outlet.put(self._desk.feeds.check(self._names, time.time_ns()))
 
     def _look_after_feeds(self) -> None:
         """What has stopped is subscribed anew; when that has not helped, the next connection is opened beside this one, or in its place.

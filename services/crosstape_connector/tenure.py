@@ -17,11 +17,12 @@ import structlog
 from crosstape.bus import Client, Publisher
 from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.claim import Claim, claim
+from crosstape.bus.identity import Tape
 from crosstape.bus.last_of_many import last_of_many
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import BusSettings
-from crosstape_connector.predecessor import Tape
+from crosstape_connector.predecessor import LastEvents
 from crosstape_schemas import Keys
 
 SETTLE_S: Final = 0.2
@@ -45,15 +46,21 @@ class Seat(NamedTuple):
     line: str
     spool: Path
     """The directory of this line's own."""
+    tape: Tape
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> Tape:
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """(kind, instrument) → the newest on the tape, of those that have one. Raises `BusError`."""
         return await last_of_many(self.client, self.keys, wanted, self.venue)
 
     async def remove_spool(self) -> None:
-        """With what is in it."""
-        with contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(shutil.rmtree, self.spool)
+        """With what is in it, but for what is kept there for other tapes."""
+
+        def remove() -> None:
+            for one in self.spool.glob("*-of-*"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(one)
+
+        await asyncio.to_thread(remove)
 
 
 class Tenure:
@@ -81,7 +88,7 @@ class Tenure:
     async def run(
         self,
         wanted: Callable[[], Sequence[tuple[str, str]]],
-        begin: Callable[[Publisher, Tape], None],
+        begin: Callable[[Publisher, LastEvents], None],
         end: Callable[[], None],
     ) -> None:
         """Until cancelled, or another has claimed. `begin` is called once, with the newest on the tape of each (kind, instrument) that is
@@ -99,6 +106,7 @@ class Tenure:
             metrics=seat.metrics,
             spool=seat.spool,
             epoch=claimed.epoch,
+            tape=seat.tape,
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -123,7 +131,7 @@ class Tenure:
                 return await claim(seat.client, seat.keys, seat.producer, seat.line)
             await asyncio.sleep(RETRY_S)
 
-    async def _end_of_tape(self, wanted: Callable[[], Sequence[tuple[str, str]]]) -> Tape:
+    async def _end_of_tape(self, wanted: Callable[[], Sequence[tuple[str, str]]]) -> LastEvents:
         """Nobody else can write any more. An instrument that was added meanwhile is asked for, too."""
         while True:
             asked = list(wanted())

@@ -121,6 +121,13 @@ class ConnectionBreak(msgspec.Struct, frozen=True):
     cause: GapCause = GapCause.SEQUENCE
     instruments: tuple[str, ...] = ()
     """Whose books were seen on that connection."""
+    reason: str = ""
+    """What happened, where it was not the connection's numbering that skipped."""
+
+
+def unread(instrument: str, received_ts: int) -> ConnectionBreak:
+    """A change of that instrument's book cannot be read, so the book lacks it: only this book is suspect."""
+    return ConnectionBreak(received_ts, None, GapCause.UNKNOWN, (instrument,), "a change of the book cannot be read")
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -186,6 +193,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     parser: Callable[[Symbols], Parser]
     subscribe: Callable[[Request], bytes]
     unsubscribe: Callable[[Request], bytes]
+    answers: frozenset[str] = frozenset()
+    """Channels whose subscription is answered with data of before: these do not show that the stream goes on."""
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
@@ -304,6 +313,27 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     match: Callable[[str], bool]
 
 
+class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether instruments trade now, by REST."""
+
+    rest: str
+    path: Callable[[Sequence[str]], str]
+    """Their symbols, at most `batch` → path and query. The answer may tell of others, too."""
+    parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
+    """(body, their symbols that were asked for) → symbol → why it does not trade; empty: it does.
+
+    A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
+    """
+    unknown: Callable[[str], bool]
+    """Whether an error is the venue's word that one of the symbols is not listed."""
+    batch: int
+    per_minute: int
+
+
+NOT_LISTED: Final = "not listed any more"
+"""Why an instrument that was traded here does not trade."""
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """All that the machinery knows of a venue."""
 
@@ -315,6 +345,7 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: SnapshotSource | None = None
     trades: TradeSource | None = None
     quotes: QuoteSource | None = None
+    trading: TradingSource | None = None
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
     """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
     quote_from_book: bool = False

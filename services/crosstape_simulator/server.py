@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from crosstape.origin import SIMULATED_HEADER
 from crosstape_simulator.connection import Connection, Counters
 from crosstape_simulator.errors import ListenError
 from crosstape_simulator.feed import Feed
@@ -94,6 +95,7 @@ class VenueServer:
         """Serve while the context is open. Raises `ListenError` if the port cannot be had."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._serve)
+        app.on_response_prepare.append(_say_simulated)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -191,6 +193,11 @@ class VenueServer:
                 feed.control(connection, pong=True)
             case _:
                 pass
+
+
+async def _say_simulated(_request: web.Request, answered: web.StreamResponse) -> None:
+    """In every answer: a connector does not put simulated data on a live tape."""
+    answered.headers[SIMULATED_HEADER] = "1"
 
 
 def response(answer: Answer) -> web.Response:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
     from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded
+    from crosstape.liveness import Life, SignsOfLife
     from crosstape.settings import BusSettings, Settings
     from crosstape.version import __version__
     from crosstape_schemas import (
@@ -61,6 +62,7 @@ __all__ = [
     "Keys",
     "Leg",
     "Level",
+    "Life",
     "Market",
     "Missed",
     "Publisher",
@@ -69,6 +71,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Side",
+    "SignsOfLife",
     "Start",
     "Status",
     "Superseded",
@@ -81,7 +84,7 @@ __all__ = [
     "encode",
 ]
 
-_PLACES = ("crosstape.version", "crosstape.errors", "crosstape.settings", "crosstape_schemas", "crosstape.bus")
+_PLACES = ("crosstape.version", "crosstape.errors", "crosstape.settings", "crosstape_schemas", "crosstape.liveness", "crosstape.bus")
 """Where the names come from; what costs most to load last."""
 
 

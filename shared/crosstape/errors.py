@@ -21,5 +21,9 @@ class BusError(CrosstapeError):
     """The bus cannot be used as asked."""
 
 
+class WrongTape(BusError):
+    """What is to be published does not belong on this tape: a simulated venue on a live one, or a live venue on a simulated."""
+
+
 class Superseded(BusError):
     """Another process with the same producer name has started since: this one must stop publishing."""

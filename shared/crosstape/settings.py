@@ -152,7 +152,7 @@ class VenueSettings(Section, frozen=True):
     """A subscribed feed that never spoke is stale after so long (trades: four times); one that spoke, after three times its usual
     interval, and in the first `stale_s` of its life not sooner than that."""
     stale_min_s: Positive = 5.0
-    """No feed is called stale sooner."""
+    """No feed is called stale for its silence sooner. REST is asked about an instrument that has been silent for so long."""
     backoff_min_s: Positive = 0.5
     """About how long the first pause between two attempts to connect is; each is about twice the one before …"""
     backoff_max_s: Positive = 30.0
@@ -174,7 +174,7 @@ class ConnectorSettings(Section, frozen=True):
     status_interval_s: Positive = 1.0
     """How often a connector repeats its venue's status: its sign of life."""
     instruments_refresh_s: Positive = 3600.0
-    """How often the venue's list of instruments is fetched anew."""
+    """How often the venue's list of instruments is fetched again. Whether those that are subscribed trade is asked more often."""
     clock_warn_s: NotNegative = 2.0
     """A connector logs once when our clock and its venue's differ by more than this, and once when they agree again. 0: never."""
     line: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""
@@ -182,6 +182,8 @@ class ConnectorSettings(Section, frozen=True):
     Empty: it is the only one."""
     lease_s: Positive = 1.0
     """With `line`: another line takes over when the one that publishes has not been heard of for so long."""
+    any_origin: bool = False
+    """Whether a simulated venue may write to a live tape, and a live venue to a simulated one: `--i-mean-it`."""
     capture_dir: str = ""
     """Where frames and REST answers are written; empty: nowhere."""
     capture_bytes: Count = 256 * 1024 * 1024
@@ -203,6 +205,10 @@ class AggregatorSettings(Section, frozen=True):
     """A leg whose mid is further than this from the median of three or more is excluded."""
     settle_s: NotNegative = 1.0
     """How long a leg excluded as stale, crossed, outlier or not live must be good before it counts again."""
+    clock_tolerance_s: Positive = 2.0
+    """While a venue's clock and ours differ by more than this, its trades may count in wrong seconds: windows are not `complete`."""
+    status_interval_s: Positive = 1.0
+    """How often an aggregator repeats that it is alive, as the venue `consolidated`."""
     windows: tuple[str, ...] = ("1m", "5m", "1h", "1d")
     """Rolling windows of VWAP, volume and count: seconds `s`, minutes `m`, hours `h`; `1d` is the UTC day."""
     shares: Count = 1

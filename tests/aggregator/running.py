@@ -8,16 +8,19 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
 from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
 from crosstape_aggregator.process import run
-from crosstape_schemas import Cbbo, Event, Exclusion, FeedState, Keys, decode
-from tests.aggregator.builders import S, X, alive, quote
+from crosstape_schemas import Cbbo, Event, Exclusion, FeedState, Keys, Status, decode
+from tests.aggregator.builders import S, X, alive, quote, status
 from tests.waiting import wait_until
 
 KEYS = Keys()
+ALIVE_S = 0.1
+"""How often a venue says that it lives."""
 
 
 def settings_for(url: str, **aggregator: object) -> Settings:
@@ -48,6 +51,8 @@ class FakeVenue:
     def __init__(self, name: str, publisher: Publisher) -> None:
         self.name = name
         self.publisher = publisher
+        self._offset_ns: int | None = 0
+        self._living: asyncio.Task[None] | None = None
 
     async def say(self, *events: Event) -> None:
         """Put these on the tape."""
@@ -58,9 +63,30 @@ class FakeVenue:
         """Best prices, received now."""
         await self.say(quote(self.name, bid, ask, time.time_ns(), sizes=sizes, instrument=instrument))
 
-    async def live_on(self) -> None:
-        """Give a sign of life that holds for the length of a test."""
-        await self.say(alive(self.name, time.time_ns() + 3_600 * S, state=FeedState.LIVE))
+    async def live_on(self, *, clock_offset_ns: int | None = 0) -> None:
+        """Say that the feed of trades is live and, until the block ends, again and again that the venue lives. Once said, it holds for the
+        length of a test: the connector's clock is an hour ahead of the venue's and ours.
+        """
+        self._offset_ns = clock_offset_ns
+        await self.say(status(self.name, FeedState.LIVE, time.time_ns(), kind="trade"), self._alive())
+        if self._living is None:
+            self._living = asyncio.create_task(self._live())
+
+    def _alive(self) -> Status:
+        ahead_ns = 3_600 * S
+        offset_ns = None if self._offset_ns is None else self._offset_ns + ahead_ns
+        return msgspec.structs.replace(alive(self.name, time.time_ns() + ahead_ns), clock_offset_ns=offset_ns)
+
+    async def _live(self) -> None:
+        while True:
+            await asyncio.sleep(ALIVE_S)
+            self.publisher.publish(self._alive())
+
+    def die(self) -> None:
+        """Give no sign of life any more."""
+        if self._living is not None:
+            self._living.cancel()
+            self._living = None
 
 
 @contextlib.asynccontextmanager
@@ -70,9 +96,11 @@ async def venue(url: str, name: str) -> AsyncIterator[FakeVenue]:
     async with connect(settings) as client:
         publisher = Publisher(client, KEYS, settings, producer=f"connector.{name}")
         task = asyncio.create_task(publisher.run())
+        one = FakeVenue(name, publisher)
         try:
-            yield FakeVenue(name, publisher)
+            yield one
         finally:
+            one.die()
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task

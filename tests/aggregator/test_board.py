@@ -118,6 +118,7 @@ def test_a_gap_of_a_whole_venue_concerns_the_instruments_it_is_seen_in() -> None
     one.take([trade("binance", "1", "1", instrument=ETH)], T0)
     for name in ("BTC-USDT", ETH):
         one.instrument(name, T0).known_from(0)
+        one.instrument(name, T0).windows.trust(True)
     one.take([gap("kraken", T0 - S, T0, instrument="*")], T0)
     one.take([gap("kraken", T0 - S, T0, instrument="*", kind="quote")], T0)
     assert {found.instrument: found.vwap["1m"].complete for found in one.due(T0)} == {"BTC-USDT": False, ETH: True}
@@ -140,5 +141,6 @@ def test_what_was_learned_otherwise_is_published_too() -> None:
     one.take([trade("kraken", "1", "1")], T0)
     assert not one.due(T0)[0].vwap["1m"].complete
     one.instrument("BTC-USDT", T0).known_from(0)
+    one.instrument("BTC-USDT", T0).windows.trust(True)
     one.changed(["BTC-USDT"], T0)
     assert one.due(T0 + S)[0].vwap["1m"].complete

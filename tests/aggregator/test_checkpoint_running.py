@@ -161,6 +161,37 @@ async def test_what_was_trimmed_beyond_the_checkpoint_is_a_hole(client: Redis, v
         assert [one["stream"] for one in logs if one["event"] == "aggregator.checkpoint_outrun"] == [TRADES]
 
 
+async def test_a_stream_that_was_trimmed_to_nothing_behind_the_checkpoint_is_a_hole(client: Redis, valkey: str) -> None:
+    """No first entry tells it, only the last id that the stream gave out; trades that come later count."""
+    await long_ago(client)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await kraken.quote("100", "101")
+        async with aggregator(valkey, windows=WINDOWS):
+            await trades(kraken, 10)
+            await wait_for(client, 10, True, True)
+        await trades(kraken, 10)
+        await client.xtrim(TRADES, maxlen=0, approximate=False)
+        async with aggregator(valkey, windows=WINDOWS):
+            await wait_for(client, 10, False, False)
+            await trades(kraken, 1)
+            await wait_for(client, 11, False, False)
+
+
+async def test_a_stream_that_was_trimmed_to_nothing_is_not_known_before(client: Redis, valkey: str) -> None:
+    """Without a checkpoint: what was on it is in no window, and the windows say so."""
+    await long_ago(client)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await kraken.quote("100", "101")
+        await trades(kraken, 10)
+        await client.xtrim(TRADES, maxlen=0, approximate=False)
+        async with aggregator(valkey, windows=WINDOWS):
+            await wait_for(client, 0, False, False)
+            await trades(kraken, 1)
+            await wait_for(client, 1, False, False)
+
+
 async def test_trades_that_the_server_lost_and_got_again_are_known(client: Redis, valkey: str) -> None:
     """Under other ids than those that the checkpoint ends at: the numbers of the venue tell."""
     await long_ago(client)

@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from crosstape.bus import Start
+from crosstape.bus import Mark, Start
 from crosstape_aggregator.discovery import Discovery, Found
-from crosstape_aggregator.history import CatchUp, Extent, Plan, extents, plan
+from crosstape_aggregator.history import CatchUp, Extent, Plan, extents, hole, plan, resume
 from crosstape_schemas import Keys
 
 START_S = 1_786_000_000
@@ -29,6 +29,8 @@ def at(second: int, number: int = 0) -> str:
         (Extent(at(-7_000), at(-5_000)), Plan(at(-5_000), at(-5_000), START_S)),
         (Extent(at(10), at(50)), Plan(Start.BEGINNING, at(50), START_S + 12)),
         (Extent(at(-30), at(50)), Plan(Start.BEGINNING, at(50), START_S)),
+        (Extent(None, at(50)), Plan(at(50), at(50), START_S + 52)),
+        (Extent(None, at(-5_000)), Plan(at(-5_000), at(-5_000), START_S)),
     ],
 )
 def test_a_stream_is_read_from_where_it_matters(extent: Extent, expected: Plan) -> None:
@@ -86,15 +88,40 @@ def test_a_stream_with_nothing_new_is_no_history() -> None:
     assert catch_up.known() == {"X": START_S}
 
 
+@pytest.mark.parametrize(
+    ("extent", "expected"),
+    [
+        (Extent(at(1), at(50)), None),
+        (Extent(at(10), at(50)), None),
+        (Extent(at(20), at(50)), (START_S + 10, START_S + 21)),
+        (Extent(None, at(10)), None),
+        (Extent(None, at(50)), (START_S + 10, START_S + 51)),
+        (Extent(None, None), None),
+    ],
+)
+def test_what_was_trimmed_behind_a_stored_id_is_a_gap(extent: Extent, expected: tuple[int, int] | None) -> None:
+    """Also where nothing is left of the stream: then all entries behind the stored id are gone."""
+    assert hole(extent, at(10)) == expected
+
+
+def test_a_stream_that_was_trimmed_to_nothing_is_resumed_at_its_last_id() -> None:
+    """It is the same stream, though no entry is left to read; one that gave out no id yet is another."""
+    mark = Mark(at(10))
+    assert resume(Extent(None, at(50)), mark, START_S, START_S) == Plan(at(50), None, START_S)
+    assert resume(Extent(None, None), mark, START_S, START_S) is None
+
+
 async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:
-    """What is no stream, or has been emptied, is as good as empty."""
+    """A key that is no stream counts as a missing one; a stream that was emptied keeps its last id."""
     await client.xadd("one", {"d": b"1"}, id="5-0")
     await client.xadd("one", {"d": b"1"}, id="7-1")
     await client.set("text", b"1")
     await client.xadd("emptied", {"d": b"1"}, id="5-0")
     await client.xtrim("emptied", maxlen=0, approximate=False)
+    await client.xgroup_create("never", "group", mkstream=True)
     nothing = Extent(None, None)
-    assert await extents(client, ["one", "text", "none", "emptied"]) == [Extent("5-0", "7-1"), nothing, nothing, nothing]
+    found = await extents(client, ["one", "text", "none", "never", "emptied"])
+    assert found == [Extent("5-0", "7-1"), nothing, nothing, nothing, Extent(None, "5-0")]
 
 
 async def test_streams_are_found_once(client: Redis) -> None:

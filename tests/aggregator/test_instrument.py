@@ -137,6 +137,7 @@ def test_a_gap_in_trades_makes_windows_incomplete_until_it_is_repaired() -> None
     """Those that reach it; gaps of other kinds are none of theirs."""
     one = instrument(windows=("1m", "5m"))
     one.known_from(0)
+    one.windows.trust(True)
     assert one.apply(trade("kraken", "1", "1"), T0)
     assert not one.apply(gap("kraken", T0 - 200 * S, T0 - 100 * S, kind="quote"), T0)
     assert one.apply(gap("kraken", T0 - 200 * S, T0 - 100 * S), T0)

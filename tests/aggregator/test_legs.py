@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from crosstape_aggregator.instrument import Instrument, Rules
@@ -236,7 +237,7 @@ def test_a_restart_so_quick_that_the_leg_was_never_out_needs_no_settling() -> No
 def test_events_of_a_past_epoch_are_counted_and_ignored() -> None:
     """Also a venue's own status."""
     venues, tally = Venues(3 * S), Tally()
-    one = Instrument(X, Rules(3 * S, S, Decimal(100), ()), venues, tally, T0)
+    one = Instrument(X, Rules(3 * S, S, 2 * S, Decimal(100), ()), venues, tally, T0)
     one.apply(quote("kraken", "100", "101", epoch=2), T0)
 
     assert not one.apply(quote("kraken", "200", "201", epoch=1), T0)
@@ -288,3 +289,11 @@ def test_a_leg_that_says_the_same_is_the_same() -> None:
     first = desk.leg("kraken")
     assert desk.leg("kraken", at=T0 + S) is first
     assert desk.take(alive("kraken", state=DOWN)).leg("kraken") != first
+
+
+def test_a_leg_names_the_kind_of_event_that_it_comes_from() -> None:
+    """A book and a quote of one venue may have the same epoch and number; the kind tells which of the two it is."""
+    desk = Desk().take(msgspec.structs.replace(book("kraken", [("100", "1")], [("101", "1")]), seq=7))
+    assert (desk.leg("kraken").kind, desk.leg("kraken").seq) == ("book", 7)
+    desk.take(quote("kraken", "100", "102", T0 + 1, seq=7))
+    assert (desk.leg("kraken").kind, desk.leg("kraken").seq) == ("quote", 7)

@@ -137,6 +137,7 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
         await client.xadd(KEYS.stream(kind, X), {"d": encode(event)}, id=f"{ms - 4_000_000}-0")
         await client.sadd(KEYS.registry(), KEYS.stream(kind, X))
     async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m", "5m", "1d")):
+        await binance.live_on()
         await binance.quote("100", "101")
 
         async def complete(expected: list[bool]) -> None:
@@ -165,6 +166,7 @@ async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, 
     await client.xadd(stream, {"d": b"{]"}, id=f"{now // 1_000_000}-0")
     await client.sadd(KEYS.registry(), stream)
     async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("5m",), min_interval_s=0):
+        await binance.live_on()
         await binance.quote("100", "101")
 
         async def complete() -> bool:
@@ -183,7 +185,8 @@ async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, v
         event = msgspec.structs.replace(trade("binance", "100", "1", old), epoch=7, seq=seq)
         await client.xadd(stream, {"d": encode(event)}, id=entry_id)
     await client.sadd(KEYS.registry(), stream)
-    async with aggregator(valkey, windows=("1m",)):
+    async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m",)):
+        await binance.live_on()
 
         async def complete(expected: bool) -> None:
             async def there() -> bool:
@@ -324,14 +327,15 @@ async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, mon
         await wait_for_legs(client, {"binance": None})
 
 
-async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str) -> None:
+async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reachable alone is not enough."""
     settings = settings_for(valkey)
     board = Board(settings.aggregator)
     async with connect(settings.bus) as bus, venue(valkey, "binance") as binance:
         publisher = Publisher(bus, KEYS, settings.bus, producer="aggregator")
         one = Aggregator(settings, bus, KEYS, board, publisher)
-        assert one.ready() == (False, {"bus": False, "instruments": 0, "instruments_with_a_counting_leg": 0, "catching_up": 0})
+        none = dict.fromkeys(("instruments", "instruments_with_a_counting_leg", "catching_up"), 0)
+        assert one.ready() == (False, {"bus": False, "works": False, **none})
         tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(one.run())]
         await wait_until(lambda: one.ready()[1]["bus"], what="the bus")
         assert not one.ready()[0]
@@ -339,6 +343,8 @@ async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str) -> None
         await binance.quote("100", "101")
         await wait_until(lambda: one.ready()[0], what="ready")
         assert one.ready()[1]["instruments"] == 1
+        monkeypatch.setattr("crosstape_aggregator.sign_of_life.OUTAGE_S", -10.0)
+        assert not one.ready()[0]  # its loops hang, as far as one can tell
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -78,6 +78,7 @@ def test_windows_are_what_the_definition_says(steps: list[tuple[str, int, int, i
 def test_the_next_change_is_foretold(trades: list[tuple[int, int]], later_s: int) -> None:
     """Until the second foretold nothing changes by itself, and at that second something does: a timer may rely on it."""
     windows = Windows(parse_all(("1m", "1h", "1d")), NOON)
+    windows.trust(True)
     windows.knowledge.known_from(NOON - 100)
     for at, size in trades:
         windows.add(NOON + at, Decimal(100), Decimal(size))
@@ -94,6 +95,7 @@ def test_the_next_change_is_foretold(trades: list[tuple[int, int]], later_s: int
 def test_nothing_changes_where_nothing_is() -> None:
     """Without trades and with all known, a window never changes by itself."""
     windows = Windows(parse_all(("1m", "1d")), NOON)
+    windows.trust(True)
     windows.knowledge.known_from(0)
 
     assert windows.read(NOON) == {"1m": Vwap(None, Decimal(0), 0), "1d": Vwap(None, Decimal(0), 0)}
@@ -156,6 +158,7 @@ def test_memory_does_not_grow_with_the_day() -> None:
 def test_a_window_is_complete_once_it_starts_after_what_is_known() -> None:
     """The beginning of knowledge and unrepaired holes count; a repaired hole does not."""
     windows = Windows(parse_all(("1m", "1d")), NOON)
+    windows.trust(True)
     assert not windows.read(NOON)["1m"].complete
 
     windows.knowledge.known_from(NOON - 10)
@@ -185,3 +188,26 @@ def test_a_trade_is_late_when_its_second_and_the_next_are_over() -> None:
     assert not is_late(100, 101 * S + 999_999_999)
     assert is_late(100, 102 * S)
     assert not is_late(100, 98 * S)
+
+
+def test_windows_that_are_not_trusted_are_not_complete() -> None:
+    """Whatever is known; and they are again as soon as they are trusted."""
+    windows = Windows(parse_all(("1m",)), NOON)
+    windows.knowledge.known_from(0)
+    assert not windows.read(NOON)["1m"].complete
+    assert windows.trust(True)
+    assert not windows.trust(True)
+    assert windows.read(NOON)["1m"].complete
+    assert windows.trust(False)
+    assert not windows.read(NOON)["1m"].complete
+
+
+def test_windows_that_stand_still_are_not_complete() -> None:
+    """Our clock was set back: until it has caught up they are those of a moment that has not come. A step of a second is none."""
+    windows = Windows(parse_all(("1m",)), NOON)
+    windows.knowledge.known_from(0)
+    windows.trust(True)
+    assert windows.read(NOON + 90)["1m"].complete
+    assert windows.read(NOON + 89)["1m"].complete
+    assert not windows.read(NOON + 88)["1m"].complete
+    assert windows.read(NOON + 90)["1m"].complete

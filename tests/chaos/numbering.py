@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from crosstape_schemas import Gap, GapCause
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Gap, GapCause
 from tests.chaos.tape import KEYS, Entry
 from tests.chaos.violations import Violation
 
@@ -25,7 +25,10 @@ class Numbering:
     def take(self, entry: Entry, trimmed: Collection[str]) -> Iterator[Violation]:
         """The next of its stream. `trimmed`: streams whose beginning is not known."""
         stream, _, event = entry
-        key = stream, event.venue
+        venue = event.venue
+        if venue == CONSOLIDATED and event.instrument == VENUE_WIDE:
+            venue = f"{venue} {event.epoch}"  # aggregators of several shares write there at the same time
+        key = stream, venue
         epoch, seq = self._at.get(key, (0, 0))
         if isinstance(event, Gap) and event.cause is GapCause.BUS:
             self._told[_stream(event), event.venue] += event.missed or 0

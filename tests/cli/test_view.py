@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -14,13 +17,15 @@ from rich.console import Console
 from crosstape.bus import connect
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings
+from crosstape_cli.causes import Causes
 from crosstape_cli.follow import Quotes, reachable, streams
 from crosstape_cli.live import show
 from crosstape_cli.view import age, line, number, size, state_of, table
-from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Vwap, encode
+from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Status, Vwap, encode
 from tests.waiting import wait_until
 
 KEYS = Keys()
+S = 1_000_000_000
 NOW = 1_000_000_000_000
 GOOD = Leg(
     "binance", Decimal("100.10"), Decimal("1.23456789"), Decimal("100.20"), Decimal(2), NOW - 250_000_000, FeedState.LIVE, None, 1, 1
@@ -39,10 +44,11 @@ EMPTY = msgspec.structs.replace(
 )  # fmt: skip
 
 
-def drawn(columns: int = 120, rows: int = 20, **quotes: Cbbo) -> str:
+def drawn(columns: int = 120, rows: int = 20, silent: Mapping[str, float] = MappingProxyType({}), **quotes: Cbbo) -> str:
     """The table as text."""
     console = Console(file=io.StringIO(), width=columns, force_terminal=False)
-    console.print(table({quote.instrument: quote for quote in quotes.values()}, now=NOW, rows=rows, columns=columns, title="the title"))
+    named = {quote.instrument: quote for quote in quotes.values()}
+    console.print(table(named, now=NOW, rows=rows, columns=columns, title="the title", silent=silent))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -58,6 +64,60 @@ def test_a_row_for_the_quote_and_one_for_each_leg() -> None:
         "kraken 1 99 101 1 45 s stale",
         "coinbase – – – – – down",
     ]
+
+
+def test_a_quote_whose_aggregator_is_dead_says_so() -> None:
+    """In place of how many venues count, which nobody knows any more; its legs say nothing."""
+    rows = [" ".join(row.split()) for row in drawn(a=QUOTE, silent={"BTC-USDT": 12.3}).splitlines()]
+
+    assert rows[2].endswith(" no aggregator for 12 s")
+    assert rows[3] == "binance 1.2346 100.1 100.2 2 0.25 s –"
+    assert line(QUOTE, 200.0) == "BTC-USDT   100.1 × 1.23456789 / 100.2 × 2  9.98 bps  no aggregator for 3 min"
+
+
+def sign(
+    ts: int, state: FeedState = FeedState.LIVE, *, venue: str = CONSOLIDATED, epoch: int = 1, reason: str = "", seq: int = 1
+) -> Status:
+    """A venue-wide status."""
+    return Status(venue, "*", None, ts, "*", state, reason, epoch=epoch, seq=seq)
+
+
+def test_the_causes_of_an_empty_picture_are_named() -> None:
+    """Connectors that never ran, died, were stopped or have trouble; the aggregator; what venues refuse."""
+    causes = Causes()
+    assert causes.why_nothing(0.0, NOW) == ["no connector has run on this tape", "no aggregator has run on this tape"]
+
+    causes.apply(sign(NOW - 45 * S, venue="binance"), 0.0, NOW)
+    causes.apply(sign(NOW - 300 * S, FeedState.DOWN, venue="kraken", reason="stopped"), 0.0, NOW)
+    causes.apply(sign(NOW - 12 * S), 0.0, NOW)
+    assert causes.why_nothing(0.0, NOW) == [
+        "no connector is alive",
+        "binance has given no sign of life for 45 s",
+        "kraken is down: stopped",
+        "no aggregator for 12 s",
+    ]
+
+    for seq, venue in ((2, "binance"), (3, CONSOLIDATED)):
+        causes.apply(sign(NOW, venue=venue, seq=seq), 0.0, NOW)
+    causes.apply(sign(NOW, FeedState.CONNECTING, venue="kraken", reason="HTTP 451", seq=2), 0.0, NOW)
+    assert causes.why_nothing(1.0, NOW) == ["kraken is connecting: HTTP 451"]
+    refusal = Status("binance", "BTCUSDT", None, NOW, "*", FeedState.DOWN, "not listed")
+    causes.apply(refusal, 0.0, NOW)
+    assert causes.why_not("BTCUSDT") == "binance: not listed"
+    assert causes.why_nothing(1.0, NOW)[-1] == "BTCUSDT is refused (binance: not listed)"
+    causes.apply(msgspec.structs.replace(refusal, state=FeedState.LIVE), 0.0, NOW)
+    assert causes.why_not("BTCUSDT") == ""
+
+
+def test_an_aggregator_is_known_by_its_epoch() -> None:
+    """Another that lives does not keep this one's quotes."""
+    causes = Causes()
+    causes.apply(sign(NOW, epoch=1), 0.0, NOW)
+    assert causes.silent_s(QUOTE, 1.0, NOW + S) is None
+    assert causes.silent_s(QUOTE, 4.0, NOW + 4 * S) == 4.0
+    causes.apply(sign(NOW + 5 * S, epoch=2), 5.0, NOW + 5 * S)
+    assert causes.silent_s(QUOTE, 5.0, NOW + 5 * S) == 5.0
+    assert causes.silent_s(msgspec.structs.replace(QUOTE, epoch=2), 5.0, NOW + 5 * S) is None
 
 
 def test_a_small_terminal_gets_the_quotes_alone() -> None:
@@ -141,6 +201,38 @@ async def test_quotes_are_found_and_followed(client: Redis, valkey: str) -> None
         await wait_until(lambda: "ETH-USDT" in quotes.latest and quotes.latest["BTC-USDT"].seq == 3, what="what came later")
 
         assert quotes.most_venues == {"BTC-USDT": 3, "ETH-USDT": 0}
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def give_sign(client: Redis, status: Status) -> None:
+    """On the tape, as an aggregator does."""
+    await client.xadd(KEYS.venue(status.venue), {"d": encode(status)})
+    await client.hset(KEYS.last("status", "*"), status.venue, encode(status))
+    await client.sadd(KEYS.registry(), KEYS.venue(status.venue))
+
+
+@pytest.mark.parametrize("wanted", [(), ("BTC-USDT",)])
+async def test_a_dead_aggregator_is_seen(client: Redis, valkey: str, wanted: tuple[str, ...]) -> None:
+    """When it died before anybody watched, and when it dies meanwhile; one that lives is not mistaken for it."""
+    now = time.time_ns()
+    await give_sign(client, sign(now - 60 * S))
+    await put(client, msgspec.structs.replace(QUOTE, received_ts=now - 60 * S))
+    async with connect(BusSettings(url=valkey)) as reading:
+        quotes = Quotes(reading, KEYS, wanted)
+        task = asyncio.create_task(quotes.run())
+        await wait_until(lambda: quotes.latest, what="the last value")
+        assert quotes.silent()["BTC-USDT"] >= 60
+        await wait_until(quotes.why_nothing, what="the causes")
+        assert any(cause.startswith("no aggregator for 6") for cause in quotes.why_nothing())
+
+        await give_sign(client, sign(time.time_ns(), epoch=2))
+        await put(client, msgspec.structs.replace(QUOTE, epoch=2))
+        await wait_until(lambda: not quotes.silent(), what="the new one's quote")
+        died = time.monotonic()
+        await wait_until(quotes.silent, what="it seen dead")
+        assert 2.5 < time.monotonic() - died < 5
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -368,8 +368,8 @@ def test_a_proxy_is_as_hidden_as_an_address_of_the_bus(tmp_path: Path, file: Pat
         settings = load(None, variables)
         assert settings.venues["kraken"].proxy == url
         assert SECRET not in repr(settings)
-    for given in (url, f"user:{SECRET}@gate:3128"):
-        file.write_text(f"[venues.kraken]\nproxy = '{given}'\n")
+    for text in (url, f"user:{SECRET}@gate:3128"):
+        file.write_text(f"[venues.kraken]\nproxy = '{text}'\n")
         with pytest.raises(SettingsError, match=r"set CROSSTAPE_VENUES__KRAKEN__PROXY or venues.kraken.proxy_file") as caught:
             load(file, {})
         assert SECRET not in str(caught.value)

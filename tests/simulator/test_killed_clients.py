@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import random
 import socket
 import struct
+import sys
 import time
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -90,3 +95,68 @@ async def test_a_market_that_ends_ends_the_process(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(SimulatorError, match="the simulated market has ended: ZeroDivisionError: a mistake in the market"):
         await asyncio.wait_for(run(SimulatorSpec()), 20)
+
+
+BROKEN = """
+from crosstape.lifecycle import main
+from crosstape_simulator import service
+
+def broken(self):
+    raise ZeroDivisionError("a mistake in the market")
+
+service.Synthetic.tick = broken
+raise SystemExit(main(lambda: service.run(service.SimulatorSpec())))
+"""
+
+
+async def test_such_a_process_has_an_exit_code(tmp_path: Path) -> None:
+    """1, and its log has the traceback: a supervisor starts it again, and a person finds the mistake."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", BROKEN),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
+
+    assert process.returncode == 1
+    assert b"the simulated market has ended: ZeroDivisionError: a mistake in the market" in said
+    assert b"in broken" in said
+
+
+async def test_a_client_that_is_killed_with_sigkill(tmp_path: Path) -> None:
+    """A whole process, in the middle of a burst, again and again; the market goes on."""
+    async with simulator(SimulatorSpec(rate=RATE)) as made:
+        assert made.market is not None
+        for feed in FEEDS:
+            connects = made.counters(feed.venue).connects
+            arguments = [ws(made, feed.venue, feed.endpoint), *(json.dumps(request) for request in feed.requests)]
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", CLIENT, *arguments, cwd=tmp_path, stdout=PIPE)
+            assert process.stdout is not None
+            assert await asyncio.wait_for(process.stdout.readline(), 30)
+            assert made.counters(feed.venue).connects == connects + 1
+            process.kill()
+            await process.wait()
+        market, moves = made.market, made.market.moves
+        await wait_until(lambda: market.moves > moves + 1_000, what="the market goes on")
+        await wait_until(lambda: all(server.counters.clients == 0 for server in made.servers.values()), what="the clients are forgotten")
+
+
+CLIENT = """
+import asyncio, sys, aiohttp
+
+async def main(url, *requests):
+    async with aiohttp.ClientSession() as http, http.ws_connect(url, max_msg_size=0) as socket:
+        for request in requests:
+            await socket.send_str(request)
+        for _ in range(50):
+            await socket.receive()
+        print("reads", flush=True)
+        while True:
+            await asyncio.sleep(0.01)
+            await socket.receive()
+
+asyncio.run(main(*sys.argv[1:]))
+"""

@@ -196,4 +196,5 @@ def _is_meant(venue: str, instrument: str, row: Any, where: _List, names: Mappin
         return False
     if venue != "kraken":
         return named(instrument, symbol, names)
-    return any(kraken_names(listed).wsname == symbol and named(instrument, listed, names) for listed in names)
+    listed = [one for one in names if kraken_names(one).wsname == symbol] or [symbol]
+    return any(named(instrument, one, names) for one in listed)

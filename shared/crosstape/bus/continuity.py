@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_schemas import Event
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event
 
 EPOCHS: Final = 256
 """Numberings remembered per stream: one per venue at a time, and one more for each start of a producer; the oldest are forgotten."""
@@ -74,6 +74,8 @@ class Continuity:
         return Missed(self._stream, event.venue, event.epoch, expected, seq - expected)
 
     def _was_there(self, event: Event) -> bool:
+        if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:
+            return False  # aggregators of several shares write there at the same time, each under its own epoch
         return any(venue == event.venue and epoch < event.epoch for venue, epoch in self._next)
 
     def _forget(self) -> None:

@@ -7,20 +7,20 @@ every other time, so that a few busy ones among many idle ones are not held back
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 import structlog
 from redis.exceptions import ResponseError
 
-from crosstape.bus.call import UNAVAILABLE, Client, ask, ask_raw, socket_timeout_s
+from crosstape.bus.call import UNAVAILABLE, Client, ask, socket_timeout_s
 from crosstape.bus.continuity import Continuity, Missed
 from crosstape.bus.entry import Batch, Entry, Foreign, Mark, Position, Start
 from crosstape.bus.health import Health
 from crosstape.bus.metrics import ReaderMetrics
+from crosstape.bus.progress import Progress
 from crosstape.bus.script import LOOK
 from crosstape.bus.wire import wire
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Keys, decode
@@ -57,7 +57,7 @@ class Tell(msgspec.Struct, frozen=True):
 class Followed:
     """One stream: the id up to which it was read, empty until that is known; its numbering; whether its key is no stream."""
 
-    __slots__ = ("continuity", "id", "key", "last_key", "name", "only_venue", "start", "told", "wrong")
+    __slots__ = ("accounted", "continuity", "id", "key", "last_key", "name", "only_venue", "start", "told", "trimmed", "wrong")
 
     def __init__(self, name: str, start: Position, keys: Keys) -> None:
         self.name = name
@@ -77,23 +77,37 @@ class Followed:
         if isinstance(start, Mark):
             for venue, epoch, seq in start.numbers:
                 self.continuity.know_number(venue, epoch, seq)
+        self.accounted: int | None = None
+        """How many of the entries ever added were read, reported as missed, or lie before the start; None: that is not known."""
+        self.trimmed = False
+        """Entries behind `id` were removed unread. This is reported with the next entries, unless their numbers say more of it."""
         self.told = False
         self.wrong = False
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What there is of a stream at one moment: its last id (empty: no such key), the last values, the newest event on it."""
+    """What there is of a stream at one moment."""
 
     id: bytes
+    """Of the last entry that was added, even if it was removed; empty: there is no such key."""
+    first: bytes
+    """Id of the oldest entry; empty: there is none."""
+    removed: int | None
+    """How many entries were ever added and are there no more; None: the server does not say (Redis before 7)."""
+    added: int
     last: list[AnyEvent]
+    """The last values."""
     newest: list[AnyEvent]
+    """The event that was added last."""
 
 
 class Follower:
     """Reads up to `STREAMS` streams. `fetch` may be cancelled at any time: nothing is lost by it but a connection."""
 
-    def __init__(self, client: Client, health: Health, tell: Tell) -> None:
+    def __init__(self, client: Client, health: Health, tell: Tell, turned: Callable[[], None] = lambda: None) -> None:
+        """`turned` is called when it falls behind or has caught up; see `progress`."""
         self.streams: dict[bytes, Followed] = {}
+        self._progress = Progress[bytes](turned)
         self._client = client
         self._wire = wire(client)
         self._health = health
@@ -101,39 +115,50 @@ class Follower:
         self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
         self._busy: list[Followed] = []
         self._busy_next = False
+        self._every = False  # the last read asked for all streams
         self._doubt = False
         self._rechecked = 0.0
+        self._moved: dict[str, str] = {}
 
     def add(self, stream: Followed) -> None:
         """Read it, too, from the next fetch on."""
         self.streams[stream.key] = stream
+        self._progress.added(stream.key)
 
     def remove(self, key: bytes) -> None:
         """Read it no more. What was read of it already may still come."""
         self.streams.pop(key, None)
+        self._progress.removed(key)
         self._busy = [stream for stream in self._busy if stream.key != key]
 
     async def close(self) -> None:
         """Give its connection up."""
         await self._wire.close()
 
+    def behind(self, now_s: float) -> Collection[bytes]:
+        """The keys of streams that have not been read, and given out, up to nearly `now_s` (monotonic)."""
+        return self._progress.behind(now_s, self.streams.keys()) if self.streams else ()
+
     async def fetch(self) -> Batch:
-        """Wait for the next events, as long as it takes; they are in the order of each stream."""
+        """Wait for the next events, as long as it takes; they are in the order of each stream. The caller has given out the last ones."""
         while True:
+            self._progress.given_out()
             if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
                 return await self._begin(fresh[:LOOK_STREAMS])
             self._recheck()
             reply, count = await self._health.ask(self._read, self)
             if reply:
-                return self._take(reply, count)
+                batch = self._take(reply, count)
+                self._note_answer()
+                return batch
+            self._note_answer()
+            if self._moved:
+                moved, self._moved = self._moved, {}
+                return Batch([], moved)
 
     async def _begin(self, fresh: Sequence[Followed]) -> Batch:
         """Find the id that each begins after. All that is awaited comes first, so that a cancelled beginning is begun again."""
         looks = await self._health.ask(lambda: self._look(fresh, values=True), self)
-        firsts: dict[Followed, bytes] = {}
-        for stream in fresh:
-            if isinstance(stream.start, str):
-                firsts[stream] = await self._health.ask(functools.partial(self._first_id, stream), self)
         entries: list[Entry] = []
         cursors: dict[str, str] = {}
         for stream, look in zip(fresh, looks, strict=True):
@@ -142,11 +167,12 @@ class Follower:
                 continue
             match stream.start:
                 case Start.BEGINNING:
-                    stream.id = ORIGIN
+                    stream.id, stream.accounted = ORIGIN, look.removed
                 case str() as stored:
-                    stream.id = self._resume(stream, stored.encode(), look.id, firsts[stream])
+                    self._resume(stream, stored.encode(), look)
                 case start:
                     stream.id = look.id or ORIGIN
+                    stream.accounted = None if look.removed is None else look.added
                     for event in look.last + look.newest:
                         stream.continuity.know(event)
                     if start is Start.LAST_THEN_NOW:
@@ -155,16 +181,24 @@ class Follower:
             cursors[stream.name] = stream.id.decode()
         return Batch(entries, cursors)
 
-    def _resume(self, stream: Followed, stored: bytes, last: bytes, first: bytes) -> bytes:
-        """Where to go on from a stored id: from the start of what there is, if the stream was trimmed past it or was made anew."""
-        if stored == ORIGIN:
-            return stored
-        if _position(last) < _position(stored):
+    def _resume(self, stream: Followed, stored: bytes, look: Look) -> None:
+        """Go on from a stored id: from the first entry, if the stream was trimmed past that id or was made again since."""
+        at, last = _position(stored), _position(look.id)
+        stream.id, stream.accounted = stored, None
+        if at == _position(ORIGIN):  # nothing was there when the id was stored: whatever was added since is to be read
+            stream.accounted, stream.trimmed = look.removed, bool(look.removed)
+        elif last < at:
+            stream.id, stream.accounted = ORIGIN, look.removed
             self._miss(Missed(stream.name, "", 0, 0, None))
-            return ORIGIN
-        if _position(stored) < _position(first):
+            return
+        elif look.first and at < _position(look.first):
+            stream.accounted = look.removed
             self._miss(Missed(stream.name, "", 0, 0, None))
-        return stored
+        elif at == last and look.removed is not None:
+            stream.accounted = look.added
+        if not look.first and at < last:  # trimmed to its end
+            self._miss(Missed(stream.name, "", 0, 0, None))
+            stream.id, stream.accounted, stream.trimmed = look.id, None if look.removed is None else look.added, False
 
     async def _read(self) -> tuple[Raw, int]:
         """One XREAD: of the busy streams alone, or of all, waiting if none is busy."""
@@ -174,30 +208,48 @@ class Follower:
                 self._doubt = False
             streams = [stream for stream in self.streams.values() if stream.id and not stream.wrong]
             block: tuple[str | int, ...] = ("BLOCK", self._block_ms)
+            if not self._every or self._progress.waits(self._begun):
+                block = ()  # whether all has been read is to be known at once, not when the next event comes
+            self._every = True
             if self._busy:
                 block = ()
                 if self._busy_next:
                     streams = [stream for stream in self._busy if not stream.wrong] or streams
+                    self._every = False
                 self._busy_next = not self._busy_next
             if not streams:
+                self._every = False
                 await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing to ask for before they are tried again
                 return (), 0
             count = max(1, READ_ENTRIES // len(streams))
             keys = [stream.key for stream in streams]
             ids = [stream.id for stream in streams]
+            self._progress.asks(self._begun)
             reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+            self._health.begins = False  # all that reading needs was done once
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
                 self._doubt = True
+                self._progress.lost()
                 raise
             await self._look_again()  # finds which of the keys it is
             return (), 0
         except UNAVAILABLE:
             self._doubt = True
+            self._progress.lost()
             raise
         if block == () and not reply:
             self._busy = []
         return (reply.items() if isinstance(reply, dict) else reply or ()), count
+
+    def _note_answer(self) -> None:
+        if self._every and not self._busy:
+            self._progress.answered(time.monotonic())
+
+    def _begun(self, key: bytes) -> bool:
+        """Whether a stream is read already. One whose key is no stream is not: nothing is known of it."""
+        stream = self.streams.get(key)
+        return stream is None or (bool(stream.id) and not stream.wrong)
 
     def _take(self, reply: Raw, count: int) -> Batch:
         entries: list[Entry] = []
@@ -207,6 +259,8 @@ class Follower:
             stream = self.streams.get(key)
             if stream is None or not stream.id:
                 continue  # removed meanwhile
+            if stream.accounted is not None:
+                stream.accounted += len(raw)
             self._decode(stream, raw, entries)
             stream.id = raw[-1][0]
             cursors[stream.name] = stream.id.decode()
@@ -218,7 +272,7 @@ class Follower:
 
     def _decode(self, stream: Followed, raw: RawEntries, entries: list[Entry]) -> None:
         name, check, append = stream.name, stream.continuity.check, entries.append
-        repeated = 0
+        repeated, trimmed, stream.trimmed = 0, stream.trimmed, False
         for entry_id, fields in raw:
             try:
                 field, data = fields
@@ -234,7 +288,12 @@ class Follower:
                     repeated += 1
                     continue
                 self._miss(found)
+                trimmed = False
+                if stream.accounted is not None:
+                    stream.accounted += found.count or 0
             append(Entry(name, entry_id.decode(), event))
+        if trimmed:
+            self._miss(Missed(name, "", 0, 0, None))
         if repeated:
             self._tell.metrics.repeated(repeated)
 
@@ -245,7 +304,7 @@ class Follower:
             part = streams[start : start + LOOK_STREAMS]
             keys = [key for stream in part for key in (stream.key, stream.last_key)]
             answer = await ask(self._client, "EVAL", LOOK, len(keys), *keys, int(values))
-            for stream, (last_id, last, newest) in zip(part, answer, strict=True):
+            for stream, (last_id, first_id, length, added, last, newest) in zip(part, answer, strict=True):
                 if last_id == b"!":
                     looks.append(None)
                     continue
@@ -253,6 +312,9 @@ class Follower:
                 looks.append(
                     Look(
                         last_id,
+                        first_id,
+                        max(0, added - length) if added >= 0 else None,
+                        added,
                         [event for event in in_time if stream.only_venue in {"", event.venue}],
                         _events([fields[1] for _, fields in newest if len(fields) > 1]),
                     )
@@ -260,7 +322,7 @@ class Follower:
         return looks
 
     async def _look_again(self) -> None:
-        """The server was away, or answers oddly: what is no stream is left out, and what was made anew is read from its first entry.
+        """The server was away, or answers oddly: what is no stream is left out, and what was made again is read from its first entry.
 
         A server that lost data gets some of it again from its producers, under new ids; the numbering tells which of it was read before.
         """
@@ -268,17 +330,33 @@ class Follower:
         for stream, look in zip(streams, await self._look(streams, values=False), strict=True):
             if look is None:
                 self._is_wrong(stream)
+                continue
+            stream.wrong = False
+            if not stream.id:
+                continue
+            if _position(look.id) < _position(stream.id):
+                stream.id, stream.accounted = ORIGIN, look.removed
             else:
-                stream.wrong = False
-                if stream.id and _position(look.id) < _position(stream.id):
-                    stream.id = ORIGIN
+                self._account(stream, look)
 
-    async def _first_id(self, stream: Followed) -> bytes:
-        try:
-            entries = await ask_raw(self._client, "XRANGE", stream.key, "-", "+", "COUNT", 1, key=stream.key)
-        except ResponseError:
-            return b""  # no stream: `_look` says so
-        return bytes(entries[0][0]) if entries else b""
+    def _account(self, stream: Followed, look: Look) -> None:
+        """Find out whether entries were removed before they were read: of those that come next, only some numbers would tell.
+
+        The numbers do not where the next entry is of another venue or a later start of its producer, or where none comes.
+        """
+        caught_up = _position(look.id) == _position(stream.id)
+        if not look.first and not caught_up:  # trimmed to its end
+            self._miss(Missed(stream.name, "", 0, 0, None))
+            stream.id, stream.accounted, stream.trimmed = look.id, None, False
+            self._moved[stream.name] = look.id.decode()
+            caught_up = True
+        elif stream.accounted is not None and look.removed is not None:
+            if caught_up and stream.accounted < look.added:
+                self._miss(Missed(stream.name, "", 0, 0, None))
+            elif stream.accounted < look.removed:
+                stream.accounted, stream.trimmed = look.removed, True
+        if caught_up:
+            stream.accounted = None if look.removed is None else look.added
 
     def _recheck(self) -> None:
         now = time.monotonic()
@@ -290,7 +368,8 @@ class Follower:
         if stream.wrong:
             return
         stream.wrong = True
-        stream.id = stream.id and ORIGIN  # what will be there is new
+        self._progress.added(stream.key)  # unread until it is a stream again
+        stream.id, stream.accounted = stream.id and ORIGIN, None  # what will be there is new
         self._is_foreign(stream, b"", "the key is no stream")
 
     def _is_foreign(self, stream: Followed, entry_id: bytes, reason: str) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 
 from crosstape_connector.errors import FrameError, UnknownSymbol
-from crosstape_connector.venue import BookSnapshot, Symbols, TradeSnapshot, page
+from crosstape_connector.venue import NOT_LISTED, BookSnapshot, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
 from crosstape_connector.wire import Serial, Stamp, epoch_ns, positive, side
 from crosstape_schemas import Instrument, Quote, Trade, spot
@@ -67,6 +67,16 @@ class RestExchangeInfo(msgspec.Struct, frozen=True):
     symbols: tuple[RestSymbol, ...]
 
 
+class RestTrading(msgspec.Struct, frozen=True):
+    symbol: str
+    status: str
+    is_spot: bool = msgspec.field(name="isSpotTradingAllowed", default=True)
+
+
+class RestTradings(msgspec.Struct, frozen=True):
+    symbols: list[msgspec.Raw]
+
+
 class RestFault(msgspec.Struct, frozen=True):
     code: int
     msg: str = ""
@@ -76,6 +86,8 @@ _rest_depth = msgspec.json.Decoder(RestDepth).decode
 _rest_trades = msgspec.json.Decoder(list[RestTrade]).decode
 _rest_quotes = msgspec.json.Decoder(list[RestBookTicker]).decode
 _rest_info = msgspec.json.Decoder(RestExchangeInfo).decode
+_rest_trading = msgspec.json.Decoder(RestTrading).decode
+_rest_tradings = msgspec.json.Decoder(RestTradings).decode
 _rest_fault = msgspec.json.Decoder(RestFault).decode
 
 
@@ -144,6 +156,26 @@ def parse_instruments(body: bytes) -> list[Instrument]:
             name = spot(row.base, row.quote)
             found.append(Instrument(name, ID, row.symbol, row.base, row.quote, tick, step, active=row.status == "TRADING"))
     return found
+
+
+def trading_path(symbols: Sequence[str]) -> str:
+    """`exchangeInfo` of these only. One that is not listed refuses them all."""
+    return f"/api/v3/exchangeInfo?symbols={quote(msgspec.json.encode(list(symbols)))}&showPermissionSets=false"
+
+
+def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
+    """Anything but `TRADING` (`BREAK`, `HALT`, `CANCEL_ONLY` …) is no trading."""
+    found: dict[str, str] = {}
+    unread = False
+    for raw in _rest_tradings(body).symbols:
+        try:
+            row = _rest_trading(raw)
+        except msgspec.ValidationError:
+            unread = True
+            continue
+        status = row.status if row.is_spot else "not traded spot"
+        found[row.symbol] = "" if status == "TRADING" else status
+    return {symbol: found.get(symbol, NOT_LISTED) for symbol in symbols if symbol in found or not unread}
 
 
 def rest_error(body: bytes) -> str | None:

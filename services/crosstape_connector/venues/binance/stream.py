@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Output, Rejected, Request, Rotate, Symbols, Verdict
+from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Rotate, Symbols, Verdict, unread
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
 from crosstape_connector.wire import LIMIT, ZERO, Serial, Stamp, epoch_ns, finite, positive, side
 from crosstape_schemas import Quote, Ticker, Trade
@@ -149,7 +149,10 @@ def depth_route(instrument: str) -> Route:
     """`depth`: changed levels, numbered."""
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        d = _depth(raw)
+        try:
+            d = _depth(raw)
+        except msgspec.ValidationError:
+            return Odd("book"), unread(instrument, received_ts)
         return (BookUpdate(instrument, epoch_ns(d.E), received_ts, d.b, d.a, d.U, d.u),)
 
     return route

@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Request, Symbols, replay
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Request, Symbols, replay, unread
 from crosstape_connector.venues.coinbase.breaks import Breaks
 from crosstape_connector.venues.coinbase.products import Products, ProductStatus
-from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, level, moment, number, refused
+from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
 from crosstape_connector.wire import positive
 from crosstape_schemas import Level, Ticker, Trade
 
@@ -65,6 +65,12 @@ class TextBook(msgspec.Struct, frozen=True, gc=False):
     updates: list[TextLevel]
 
 
+class NamedBook(msgspec.Struct, frozen=True, gc=False):
+    """A book of which nothing can be read but whose it is."""
+
+    product_id: str
+
+
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     product_id: str
     trade_id: str
@@ -101,7 +107,9 @@ class RawSubscriptions(msgspec.Struct, frozen=True):
 
 _head = msgspec.json.Decoder(Head).decode
 _books = msgspec.json.Decoder(list[RawBook]).decode
-_text_books = msgspec.json.Decoder(list[TextBook]).decode
+_raw_books = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_text_book = msgspec.json.Decoder(TextBook).decode
+_named_book = msgspec.json.Decoder(NamedBook).decode
 _trades = msgspec.json.Decoder(list[RawTrades]).decode
 _tickers = msgspec.json.Decoder(list[RawTickers]).decode
 _statuses = msgspec.json.Decoder(list[RawStatus]).decode
@@ -165,9 +173,9 @@ class Parser:
         outputs: list[Output] = []
         strange: UnknownSymbol | None = None
         try:
-            books: Sequence[RawBook | TextBook] = _books(head.events)
+            books: Sequence[RawBook | TextBook | NamedBook] = _books(head.events)
         except msgspec.ValidationError:
-            books = _text_books(head.events)
+            books = [_readable(raw) for raw in _raw_books(head.events)]
         for book in books:
             try:
                 instrument = self._products[book.product_id]
@@ -175,10 +183,21 @@ class Parser:
                 strange = exc
                 continue
             self._breaks.book(instrument)
-            bids, asks = by_side(_levels(book), SIDES, outputs)
+            if isinstance(book, NamedBook):
+                outputs += Odd("book"), unread(instrument, received_ts)
+                continue
+            try:
+                bids, asks, is_all = by_side(_levels(book), SIDES, outputs)
+            except FrameError:
+                if book.type != "update":
+                    raise
+                outputs += Odd("side"), unread(instrument, received_ts)
+                continue
             venue_ts = self._time(book.updates[-1].event_time if book.updates else head.timestamp, head, outputs)
             if book.type == "update":
-                outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks))
+                outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks) if is_all else unread(instrument, received_ts))
+            elif book.type == "snapshot" and not is_all and hides_best(_texts(book), SIDES, bids, asks):
+                outputs.append(unread(instrument, received_ts))
             elif book.type == "snapshot":
                 outputs.append(BookSnapshot(instrument, venue_ts, received_ts, bids, asks))
             else:
@@ -237,10 +256,22 @@ class Parser:
         return self._products.statuses(rows, received_ts)
 
 
+def _readable(raw: msgspec.Raw) -> TextBook | NamedBook:
+    """One of several books, as far as it can be read: what is wrong with it is nothing to its neighbours."""
+    try:
+        return _text_book(raw)
+    except msgspec.ValidationError:
+        return _named_book(raw)
+
+
 def _levels(book: RawBook | TextBook) -> Sequence[tuple[str, Level | None]]:
     if isinstance(book, RawBook):
         return [(change.side, (change.price_level, change.new_quantity)) for change in book.updates]
     return [(change.side, level(change.price_level, change.new_quantity)) for change in book.updates]
+
+
+def _texts(book: RawBook | TextBook) -> Sequence[tuple[str, str, str]]:
+    return [(change.side, str(change.price_level), str(change.new_quantity)) for change in book.updates]
 
 
 def _request(kind: str, request: Request) -> bytes:

@@ -3,14 +3,14 @@
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.errors import UnknownSymbol
-from crosstape_connector.venue import Output, Symbols
+from crosstape_connector.venue import NOT_LISTED, Output, Symbols
 from crosstape_connector.venues.coinbase.values import ID
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, spot
 
@@ -71,6 +71,15 @@ class ExchangeProduct(msgspec.Struct, frozen=True):
     trading_disabled: bool = False
 
 
+class ProductTrading(msgspec.Struct, frozen=True):
+    id: str
+    status: str
+    trading_disabled: bool = False
+    cancel_only: bool = False
+    post_only: bool = False
+    auction_mode: bool = False
+
+
 class AdvancedProduct(msgspec.Struct, frozen=True):
     product_id: str
     base_currency_id: str
@@ -93,6 +102,8 @@ class RestFault(msgspec.Struct, frozen=True):
 
 _exchange_products = msgspec.json.Decoder(list[ExchangeProduct]).decode
 _advanced_products = msgspec.json.Decoder(AdvancedProducts).decode
+_raw_products = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_product_trading = msgspec.json.Decoder(ProductTrading).decode
 _fault = msgspec.json.Decoder(RestFault).decode
 
 
@@ -114,6 +125,27 @@ def parse_instruments(body: bytes) -> list[Instrument]:
         for p in _advanced_products(body).products
         if p.product_type == "SPOT" and p.base_currency_id
     ]  # fmt: skip
+
+
+def parse_trading(body: bytes, products: Sequence[str]) -> dict[str, str]:
+    """Of Exchange's list. With limit orders only a product can still be traded; in an auction nothing can be had at the book's prices."""
+    found: dict[str, str] = {}
+    unread = False
+    for raw in _raw_products(body):
+        try:
+            row = _product_trading(raw)
+        except msgspec.ValidationError:
+            unread = True
+            continue
+        found[row.id] = _no_trading(row)
+    return {product: found.get(product, NOT_LISTED) for product in products if product in found or not unread}
+
+
+def _no_trading(row: ProductTrading) -> str:
+    if row.status != "online":
+        return row.status or "no status"
+    flags = ("trading_disabled", "cancel_only", "post_only", "auction_mode")
+    return ", ".join(flag for flag in flags if getattr(row, flag)).replace("_", " ")
 
 
 def rest_error(body: bytes) -> str | None:

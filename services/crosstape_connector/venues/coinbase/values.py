@@ -28,21 +28,41 @@ def level(price: str, size: str) -> Level | None:
         return None
 
 
-def by_side(changes: Iterable[tuple[str, Level | None]], words: Sides, outputs: list[Output]) -> tuple[list[Level], list[Level]]:
-    """Bids and asks, with an `Odd` for each that is no level. Raises `FrameError` for a side that is not among the words."""
+def by_side(changes: Iterable[tuple[str, Level | None]], words: Sides, outputs: list[Output]) -> tuple[list[Level], list[Level], bool]:
+    """Bids and asks, and whether that is all: each change that is no level is left out, with an `Odd`.
+
+    Raises `FrameError` for a side that is not among the words.
+    """
     bid_word, ask_words = words
     bids: list[Level] = []
     asks: list[Level] = []
+    is_all = True
     for word, found in changes:
         if found is None:
             outputs.append(Odd("size"))
+            is_all = False
         elif word == bid_word:
             bids.append(found)
         elif word in ask_words:
             asks.append(found)
         else:
             raise FrameError(f"side {word!r}")
-    return bids, asks
+    return bids, asks, is_all
+
+
+def hides_best(rows: Iterable[tuple[str, str, str]], words: Sides, bids: Iterable[Level], asks: Iterable[Level]) -> bool:
+    """Whether a row (side, price, size) of a snapshot that is no level may be the best of its side: the book would have a wrong best price.
+
+    Any other may be left out: Coinbase sends such dust, and the next snapshot would have it, too.
+    """
+    best_bid = max((price for price, size in bids if size), default=ZERO)
+    best_ask = min((price for price, size in asks if size), default=LIMIT)
+    for word, text, size in rows:
+        if level(text, size) is None:
+            price = number(text)
+            if price is None or (price >= best_bid if word == words[0] else price <= best_ask):
+                return True
+    return False
 
 
 def number(text: str | None) -> Decimal | None:

@@ -18,7 +18,7 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.errors import FrameError
-from crosstape_connector.venue import Symbols, TradeSnapshot, page
+from crosstape_connector.venue import NOT_LISTED, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.kraken.values import ID
 from crosstape_connector.wire import Serial, positive, seconds_ns, side
 from crosstape_schemas import Instrument, Quote, Side, Trade, asset, spot
@@ -76,6 +76,16 @@ class RestPairs(msgspec.Struct, frozen=True):
     result: dict[str, RestPair] = {}
 
 
+class RestTrading(msgspec.Struct, frozen=True):
+    altname: str
+    status: str
+
+
+class RestTradings(msgspec.Struct, frozen=True):
+    error: list[str]
+    result: dict[str, msgspec.Raw] = {}
+
+
 class RestFault(msgspec.Struct, frozen=True):
     error: list[str]
 
@@ -83,6 +93,8 @@ class RestFault(msgspec.Struct, frozen=True):
 _pairs = msgspec.json.Decoder(RestPairs).decode
 _trades = msgspec.json.Decoder(RestTrades).decode
 _depth = msgspec.json.Decoder(RestDepth).decode
+_trading = msgspec.json.Decoder(RestTrading).decode
+_tradings = msgspec.json.Decoder(RestTradings).decode
 _fault = msgspec.json.Decoder(RestFault).decode
 
 
@@ -167,6 +179,23 @@ def parse_instruments(body: bytes) -> list[Instrument]:
             Instrument(spot(base, quote), ID, f"{base}/{quote}", base, quote, pair.tick_size, step, active=pair.status == "online")
         )
     return found
+
+
+def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
+    """Of `AssetPairs`. With limit orders only a pair can still be traded; with `cancel_only`, `post_only`, `delisted` … it cannot."""
+    answer = _tradings(body)
+    _refused("AssetPairs", answer.error)
+    found: dict[str, str] = {}
+    unread = False
+    for raw in answer.result.values():
+        try:
+            row = _trading(raw)
+        except msgspec.ValidationError:
+            unread = True
+            continue
+        found[row.altname] = "" if row.status in ("online", "limit_only") else row.status
+    names = {symbol: rest_name(symbol) for symbol in symbols}
+    return {symbol: found.get(name, NOT_LISTED) for symbol, name in names.items() if name in found or not unread}
 
 
 def rest_error(body: bytes) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Symbols, replay
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Symbols, replay, unread
 from crosstape_connector.venues.kraken.values import ID
 from crosstape_connector.wire import Serial, finite, known_ns, positive, side
 from crosstape_schemas import VENUE_WIDE, FeedState, Level, Quote, Side, Status, Ticker, Trade
@@ -61,8 +61,21 @@ class RawBook(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     bids: list[RawLevel]
     asks: list[RawLevel]
-    checksum: int
+    checksum: int | None = None
     timestamp: str | None = None
+
+
+class BookRows(msgspec.Struct, frozen=True):
+    """A book frame of which a row cannot be read: each is read for itself."""
+
+    type: str
+    data: list[msgspec.Raw]
+
+
+class NamedBook(msgspec.Struct, frozen=True):
+    """A row of which nothing can be read but whose it is."""
+
+    symbol: str
 
 
 class RawStatus(msgspec.Struct, frozen=True):
@@ -129,6 +142,9 @@ class ReplyFrame(msgspec.Struct, frozen=True):
 CHANNELS: Final = frozenset({"trade", "ticker", "book", "status", "heartbeat", "ohlc", "instrument", "level3"})
 _frame = msgspec.json.Decoder(Frame).decode
 _reply = msgspec.json.Decoder(ReplyFrame).decode
+_book_rows = msgspec.json.Decoder(BookRows).decode
+_book_row = msgspec.json.Decoder(RawBook).decode
+_named_book = msgspec.json.Decoder(NamedBook).decode
 _encode = msgspec.json.encode
 
 
@@ -146,7 +162,7 @@ class Parser:
         try:
             frame = _frame(data)
         except msgspec.ValidationError as exc:
-            return self._other(data, exc)
+            return self._other(data, exc, received_ts)
         match frame:
             case BookFrame():
                 return self._books(frame, received_ts)
@@ -172,6 +188,8 @@ class Parser:
         for raw in frame.data:
             instrument = self._instrument(raw.symbol)
             venue_ts = known_ns(raw.timestamp)
+            if raw.checksum is None:
+                outputs.append(Odd("checksum"))
             bids = [(level.price, level.qty) for level in raw.bids]
             asks = [(level.price, level.qty) for level in raw.asks]
             if frame.type == "update":
@@ -213,10 +231,23 @@ class Parser:
             outputs.append(Ticker(ID, instrument, venue_ts, received_ts, raw.last, None, raw.high, raw.low, raw.volume, None, raw.change))
         return outputs
 
-    def _other(self, data: bytes, refused: msgspec.ValidationError) -> Sequence[Output]:
+    def _books_one_by_one(self, data: bytes, received_ts: int) -> Sequence[Output]:
+        """A book frame with a row that cannot be read: that book is suspect, the others go on. Raises for one that names no book."""
+        frame = _book_rows(data)
+        outputs: list[Output] = []
+        for row in frame.data:
+            try:
+                outputs += self._books(BookFrame(frame.type, [_book_row(row)]), received_ts)
+            except (FrameError, msgspec.ValidationError):
+                outputs += Odd("book"), unread(self._instrument(_named_book(row).symbol), received_ts)
+        return outputs
+
+    def _other(self, data: bytes, refused: msgspec.ValidationError, received_ts: int) -> Sequence[Output]:
         """What has no channel that we know: a reply, a complaint, or a frame that is no good."""
         frame = _reply(data)
         if frame.channel is not None:
+            if frame.channel == "book":
+                return self._books_one_by_one(data, received_ts)
             if frame.channel in CHANNELS:
                 raise refused
             raise UnknownFrame(f"channel {frame.channel!r}")

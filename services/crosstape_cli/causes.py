@@ -1,0 +1,83 @@
+"""Why there is nothing to see on a tape, as far as the tape itself says: from statuses to text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from crosstape.liveness import SignsOfLife
+from crosstape_cli.view import spell
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event, FeedState, Status
+
+SECOND_NS: Final = 1_000_000_000
+SHOWN: Final = 3
+"""So many refused instruments are named."""
+
+
+class Causes:
+    """Takes statuses, and tells from them who is missing: connectors, aggregators, instruments that a venue refuses."""
+
+    def __init__(self) -> None:
+        self.signs = SignsOfLife()
+        self._venues: dict[str, Status] = {}  # the newest status of each venue as a whole
+        self._heard_ts: dict[int, int] = {}  # epoch of an aggregator → received_ts of its newest sign of life
+        self._refused: dict[tuple[str, str], str] = {}  # instrument, venue → reason
+
+    def apply(self, status: Status, now_s: float, now_ts: int) -> None:
+        """Take a status that arrived now; `now_s` is of the monotonic clock."""
+        if status.kind != VENUE_WIDE and status.venue != CONSOLIDATED:
+            return  # of one feed
+        if status.instrument != VENUE_WIDE:
+            key = status.instrument, status.venue
+            self._refused.pop(key, None)
+            if status.state is FeedState.DOWN:
+                self._refused[key] = status.reason
+            return
+        self.signs.apply(status, now_s, now_ts)
+        if status.venue == CONSOLIDATED:
+            self._heard_ts[status.epoch] = max(status.received_ts, self._heard_ts.get(status.epoch, 0))
+            if len(self._heard_ts) > 1_000:
+                del self._heard_ts[min(self._heard_ts)]
+        else:
+            self._venues[status.venue] = status
+
+    def silent_s(self, event: Event, now_s: float, now_ts: int) -> float | None:
+        """For how long the aggregator that published this has given no sign of life; None: it is alive."""
+        if self.signs.is_current(event, now_s):
+            return None
+        return max(0.0, (now_ts - self._heard_ts.get(event.epoch, event.received_ts)) / SECOND_NS)
+
+    def why_nothing(self, now_s: float, now_ts: int) -> list[str]:
+        """Why there may be no consolidated quote, each cause a phrase; none if all seems well."""
+        return [*self._connectors(now_s, now_ts), *self._aggregators(now_s, now_ts), *self._refusals()]
+
+    def why_not(self, instrument: str) -> str:
+        """Which venues refuse an instrument, and why; empty if none is known to."""
+        found = [f"{venue}: {reason}" if reason else venue for (name, venue), reason in self._refused.items() if name == instrument]
+        return "; ".join(sorted(found))
+
+    def _connectors(self, now_s: float, now_ts: int) -> Iterator[str]:
+        if not self._venues:
+            yield "no connector has run on this tape"
+        elif not any(self.signs.is_alive(venue, now_s) for venue in self._venues):
+            yield "no connector is alive"
+        for venue, status in sorted(self._venues.items()):
+            if status.state is FeedState.DOWN:
+                yield f"{venue} is down" + (f": {status.reason}" if status.reason else "")
+            elif not self.signs.is_alive(venue, now_s):
+                yield f"{venue} has given no sign of life for {spell((now_ts - status.received_ts) / SECOND_NS)}"
+            elif status.state is not FeedState.LIVE:
+                yield f"{venue} is {status.state.value}" + (f": {status.reason}" if status.reason else "")
+
+    def _aggregators(self, now_s: float, now_ts: int) -> Iterator[str]:
+        if not self._heard_ts:
+            yield "no aggregator has run on this tape"
+        elif not self.signs.is_alive(CONSOLIDATED, now_s):
+            yield f"no aggregator for {spell((now_ts - max(self._heard_ts.values())) / SECOND_NS)}"
+
+    def _refusals(self) -> Iterator[str]:
+        names = sorted({name for name, _ in self._refused})
+        for name in names[:SHOWN]:
+            yield f"{name} is refused ({self.why_not(name)})"
+        if len(names) > SHOWN:
+            yield f"{len(names) - SHOWN} more instruments are refused"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from crosstape_connector.clock_step import ClockStep
+
 LOOK_NS: Final = 1_000_000_000
 """Two looks further apart than this say nothing of the time between them."""
 
@@ -21,6 +23,11 @@ class Agreement:
         self._ones: Top | None = None
         self._others: Top | None = None
         self._ones_ts = self._others_ts = self._differ_ts = self._looked_ts = 0
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self._ones_ts, self._others_ts = step.shifted(self._ones_ts), step.shifted(self._others_ts)
+        self._differ_ts, self._looked_ts = step.shifted(self._differ_ts), step.shifted(self._looked_ts)
 
     def look(self, one: Top, other: Top, now: int) -> int:
         """How long (ns) one of them has stood still while the other was different at every look; 0 where they agree."""

@@ -10,6 +10,7 @@ import msgspec
 
 from crosstape_connector.agreement import Agreement, Top
 from crosstape_connector.books import DOUBT, BookSync
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.plan import Topic, subscribed_depth
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import BookSnapshot, BookUpdate, Venue
@@ -90,6 +91,12 @@ class BookFeed:
         """Its best prices."""
         bid, ask = self.sync.bids.best(), self.sync.asks.best()
         return bid and bid[0], ask and ask[0]
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self.due, self.held_ts = step.shifted(self.due), step.shifted(self.held_ts)
+        self.agreement.clock_set(step)
+        self.sync.clock_set(step)
 
     def forget(self) -> None:
         """Its connection is gone."""

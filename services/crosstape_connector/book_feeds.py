@@ -73,7 +73,8 @@ class BookFeeds:
     def clock_set(self, step: ClockStep) -> None:
         """Our clock was set; see `FeedRecord.clock_set`."""
         for book in self.books.values():
-            book.sync.applied_ts = step.shifted(book.sync.applied_ts)
+            book.clock_set(step)
+        self.doubts.clock_set(step)
 
     def update(self, update: BookUpdate) -> Sequence[Event]:
         """Changed levels."""

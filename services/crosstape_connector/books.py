@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from crosstape_connector.checks import Fault, Outcome, Proofs
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.venue import BookRule, BookSnapshot, BookUpdate, Verdict
 from crosstape_connector.wire import ZERO
@@ -124,6 +127,13 @@ class BookSync:
         """Another connection takes over: its frames may be older than those of the one before."""
         if self._rule.ordered:
             self._tail_ts = None
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self.applied_ts, self._skipping_ts = step.shifted(self.applied_ts), step.shifted(self._skipping_ts)
+        self._ahead_ts, self._unproven_ts = step.shifted(self._ahead_ts), step.shifted(self._unproven_ts)
+        if self.newer is not None:
+            self.newer = msgspec.structs.replace(self.newer, received_ts=step.shifted(self.newer.received_ts))
 
     def start(self) -> None:
         """The subscription is known to work: ask for the REST snapshot, if that is the rule and no update has caused it before."""

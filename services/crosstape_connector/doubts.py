@@ -19,6 +19,7 @@ from typing import Final
 from crosstape_connector.agreement import Top
 from crosstape_connector.book_feed import TOGETHER_NS, BookFeed
 from crosstape_connector.checks import Outcome
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.plan import Feed
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import BookSnapshot
@@ -48,6 +49,10 @@ class Doubts:
         self._books = books
         self._longest_ns = max(AGREE_NS, 2 * interval_ns)
         self._suspects: dict[Feed, int] = {}  # feeds that differed from REST's best prices, and when those had been asked for
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self._suspects = {feed: step.shifted(asked_ts) for feed, asked_ts in self._suspects.items()}
 
     def check(self, instruments: Iterable[str], now: int) -> list[Event]:
         """What the clock says of these: changes that the stream has not brought in time, quotes and books that contradict each other."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+import prometheus_client
 import pytest
 
 from crosstape_connector.venues import VENUES
-from crosstape_schemas import VENUE_WIDE, AnyEvent, Event, Gap, GapCause, Status
+from crosstape_schemas import VENUE_WIDE, AnyEvent, Delta, Event, Gap, GapCause, Status, Trade
 from tests.connector.fake_venue import book, endpoint, fake, quote, trade
 from tests.connector.test_reload import hang_up, running
 from tests.connector.world import World, changed, subscribed
+from tests.proxy import proxy
 from tests.waiting import wait_until
 
 KINDS = ("trade", "quote", "book", "delta")
@@ -116,3 +119,45 @@ async def test_what_the_server_has_given_up_is_no_gap(world: World) -> None:
         await speak(world, 1)
         await wait_until(lambda: world.has("delta:AAA-USD", 2), what="all kinds")
     assert await gaps(world) == {}
+
+
+async def test_what_was_spooled_is_no_gap(world: World, valkey: str) -> None:
+    """It is on the tape before the gap is looked for: that begins behind it. Quotes and books were not spooled: theirs begins before."""
+    async with proxy(valkey) as network:
+        bus = msgspec.structs.replace(world.settings.bus, url=network.url, pending=100)
+        world.settings = msgspec.structs.replace(world.settings, bus=bus, run=msgspec.structs.replace(world.settings.run, drain_s=0.2))
+        async with world.running():
+            await subscribed(world.server, 1)
+            await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
+            await speak(world, 1)
+            await wait_until(lambda: has_all(world, 1), what="all kinds")
+            await wait_until(lambda: world.has("delta:AAA-USD", 2), what="both changes")
+            network.refusing = True
+            network.cut()
+            for number in range(2, 60):
+                await world.server.peer.send(trade("AAAUSD", number), quote("AAAUSD", str(number), "1000"), book("AAAUSD", 100 + number))
+            await wait_until(lambda: _received(world) >= 57, what="all is read")
+        network.refusing = False
+        async with world.running():
+            await subscribed(world.server, 2)
+            await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
+            await speak(world, 70)
+            await wait_until(lambda: world.has("gap:AAA-USD", 4), what="a gap of each kind")
+            await wait_until(lambda: world.has("trade:AAA-USD", 60), what="the next trade")
+    found = await gaps(world)
+    trades = await world.stream("trade:AAA-USD")
+    assert [int(event.trade_id) for event in trades if isinstance(event, Trade)] == [*range(1, 60), 70]
+    deltas = [event for event in await world.stream("delta:AAA-USD") if isinstance(event, Delta)]
+    spooled = max(event.received_ts for event in deltas if event.sequence == 159)
+    assert [(gap.missed, gap.from_ts) for gap in found["trade"]] == [(10, trades[-2].received_ts)]
+    assert [gap.from_ts for gap in found["delta"]] == [spooled]
+    for kind in ("quote", "book"):
+        (gap,) = found[kind]
+        assert gap.from_ts < spooled, kind
+        assert gap.from_ts in [event.received_ts for event in await world.stream(f"{kind}:AAA-USD")]
+
+
+def _received(world: World) -> float:
+    """Trades that the connector has read."""
+    value = prometheus_client.REGISTRY.get_sample_value("crosstape_connector_events_total", {"venue": "fake", "kind": "trade"})
+    return (value or 0.0) - 1

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from crosstape_connector.agreement import Agreement
 from crosstape_connector.beat import Beat, Stop
+from crosstape_connector.books import PATIENCE_NS, BookSync
 from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.plan import Topic
 from crosstape_connector.timekeeping import Timekeeping
+from crosstape_connector.venue import BookRule, BookUpdate
 from crosstape_connector.watchdog import Watchdog
 from crosstape_schemas import Event, Gap, Quote, Side, Trade
 from tests.connector.fake_venue import ID, fake
@@ -216,3 +219,32 @@ def test_an_offset_that_is_too_large_is_logged_once_and_once_when_it_is_right() 
                 world.passes(1.0)
                 world.time.look()
     assert [(entry["event"], entry["offset_s"]) for entry in logs] == [("clock.differs", 90.0), ("clock.agrees", 0.0)]
+
+
+@pytest.mark.parametrize("step_s", [7_200, -7_200])
+def test_a_book_that_waits_for_a_snapshot_goes_on_waiting_for_as_long(step_s: int) -> None:
+    """One is asked for again when it is due, neither at once nor two hours late."""
+    rule = BookRule(snapshot="stream", bridges=None, follows=None)
+    book = BookSync(rule, 10)
+    level = ((Decimal(1), Decimal(1)),)
+    book.update(BookUpdate(NAME, None, START, level, (), 1, 1))
+    assert book.wanted is None
+    book.clock_set(ClockStep(step_s * SECOND, START + step_s * SECOND + 1, START + step_s * SECOND + 2))
+    now = START + step_s * SECOND
+    book.update(BookUpdate(NAME, None, now + PATIENCE_NS - SECOND, level, (), 2, 2))
+    assert book.wanted is None
+    book.update(BookUpdate(NAME, None, now + PATIENCE_NS + SECOND, level, (), 3, 3))
+    assert book.wanted is not None
+
+
+@pytest.mark.parametrize("step_s", [7_200, -7_200])
+def test_two_readings_that_contradict_each_other_go_on_doing_so(step_s: int) -> None:
+    """For as long as they did before the step, and since."""
+    agreement = Agreement()
+    one, other = (Decimal(1), Decimal(2)), (Decimal(3), Decimal(4))
+    for tenth in range(11):
+        differ_ns = agreement.look(one, other, START + tenth * SECOND // 10)
+    assert differ_ns == SECOND
+    now = START + (step_s + 1) * SECOND
+    agreement.clock_set(ClockStep(step_s * SECOND, now + 1, now + 2))
+    assert agreement.look(one, other, now + SECOND // 2) == SECOND * 3 // 2

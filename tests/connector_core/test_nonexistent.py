@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.holes import CONFIRM_S, Hole
+from crosstape_connector.holes import CONFIRM_S
 from crosstape_connector.line import TradeLine
 from crosstape_connector.repairs import Repair, Repairs
 from crosstape_connector.venue import TradeSnapshot
@@ -152,7 +152,7 @@ def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], 
     plan = Repairs(longest_s=1_000.0, page=PAGE)
     list(plan.look([found], 0.0))
     now, tape = 0.0, list[Event]()
-    hole: Hole | None = next(iter(found.holes))
+    (hole,) = found.holes
     while hole in found.holes:
         now += 0.25
         repair = plan.next(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -72,7 +73,7 @@ def newest_id(venue: Venue) -> int:
 
 async def offsets(client: Redis, name: str) -> list[float]:
     """Seconds, as the venue's signs of life say them, one after the other."""
-    entries: list[tuple[bytes, dict[bytes, bytes]]] = await client.xrange(Keys().venue(name))
+    entries: Any = await client.xrange(Keys().venue(name))
     events: list[Event] = [decode(fields[b"d"]) for _, fields in entries]
     said = [event.clock_offset_ns for event in events if isinstance(event, Status) and event.instrument == VENUE_WIDE]
     return [offset_ns / 1e9 for offset_ns in said if offset_ns is not None]

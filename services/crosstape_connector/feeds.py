@@ -269,7 +269,7 @@ class Feeds:
         return [name for name, one in lines if one.state is LIVE and max(one.received_ts, one.proven_ts, one.opened_ts) < before_ts]
 
     def newest_trades(self, page: TradeSnapshot) -> Sequence[Event]:
-        """The newest trades by REST, of an instrument whose trades are silent: a proof that none was missed; the second time, that some were.
+        """The newest trades by REST, of an instrument whose trades are silent: they prove that none was missed or, twice, that some were.
 
         Those are a gap, and published as far as they are here; the feed is stale until its stream speaks.
         """

@@ -30,6 +30,7 @@ __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 _NOTHING: Final[tuple[Event, ...]] = ()
 REMOVED: Final = "removed from the settings"
+NO_TRADES: Final = "REST has trades that the stream did not bring"
 ANSWERED: Final = "the venue answers the subscription with other data, and sends none after that"
 _FROM_BOOK: Final = ("book", "delta")
 DISTRUST_NS: Final = 5_000_000_000
@@ -261,6 +262,25 @@ class Feeds:
     def compared(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Event]:
         """Best prices that REST was asked for at `asked_ts`. See `doubts`."""
         return self._books.doubts.best(quote, asked_ts, now)
+
+    def silent_lines(self, before_ts: int) -> list[str]:
+        """The instruments whose trades are called live, and of which nothing was heard or proven since then."""
+        lines = self.trades.lines.items()
+        return [name for name, one in lines if one.state is LIVE and max(one.received_ts, one.proven_ts, one.opened_ts) < before_ts]
+
+    def newest_trades(self, page: TradeSnapshot) -> Sequence[Event]:
+        """The newest trades by REST, of an instrument whose trades are silent: they prove that none was missed or, twice, that some were.
+
+        Those are a gap, and published as far as they are here; the feed is stale until its stream speaks.
+        """
+        line = self.trades.lines.get(page.instrument)
+        if line is None or line.state is not LIVE or not page.trades:
+            return _NOTHING
+        last = page.trades[-1]
+        missed = line.told(LastTrade(page.instrument, last.venue_ts, page.received_ts, int(last.trade_id)))
+        if not missed:
+            return _NOTHING
+        return [*line.refute(NO_TRADES, page.received_ts), *missed, *line.repair(page.trades)]
 
     def suspects(self) -> set[str]:
         """The instruments whose best prices differed from REST's when last compared."""

@@ -91,7 +91,8 @@ FAMILIES: Final = {
     "crosstape_connector_polls": Family("counter", "Requests made in place of a stream, by kind of feed", ("kind",)),
     "crosstape_connector_questions": Family(
         "counter",
-        "Requests by which the venue was asked what silence means: `trading`, whether instruments trade; `best`, their best prices",
+        "Requests by which the venue was asked what silence means: `trading`, whether instruments trade; `best`, their best prices; "
+        "`trades`, their newest trades",
         ("kind",),
     ),
     "crosstape_connector_polled_feeds": Family("gauge", "Feeds that are polled over REST now", ("kind",)),

@@ -1,6 +1,6 @@
-"""What a venue is asked by REST while its streams live: do its instruments trade, and has it the best prices that we say it has?
+"""What a venue is asked by REST while its streams live: do its instruments trade, has it our best prices, and what was its last trade?
 
-A stream can stop without a word, and a pair can be halted without one. Both look like a quiet market, so silence raises both questions,
+A stream can stop without a word, and a pair can be halted without one. Both look like a quiet market, so silence raises these questions,
 whatever the pace that the watchdog has learned; it is no load for a venue whose streams speak.
 """
 
@@ -34,6 +34,12 @@ ROUTINE_S: Final = 60.0
 """So often, all others: in some halts orders are still cancelled, so that the stream goes on."""
 BEST_S: Final = 5.0
 """So often a silent instrument's best prices are asked for."""
+TRADES_S: Final = 30.0
+"""So often the newest trades of an instrument are asked for whose trades are silent."""
+TRADES_SILENT_S: Final = 10.0
+"""A shorter silence of trades raises no question: nobody need trade."""
+SHARE: Final = 0.25
+"""Of the requests for trades that the venue allows, so many at most are questions: the others repair gaps."""
 CONFIRM_S: Final = 1.0
 """An answer that differs from the stream is asked for again after so long: the stream may only be late."""
 
@@ -78,6 +84,8 @@ class Questions:
                 group.create_task(self._follow_trading(source), name="ask.trading")
             if self._fetching.quote_source is not None and self._feeds.kinds & {"quote", "book", "delta"}:
                 group.create_task(self._follow_best(self._fetching.quote_source.batch), name="ask.best")
+            if self._fetching.trade_source is not None and "trade" in self._feeds.kinds:
+                group.create_task(self._follow_trades(60.0 / (SHARE * self._fetching.trade_source.per_minute)), name="ask.trades")
 
     async def _follow_trading(self, source: TradingSource) -> None:
         pacer, failures = Pacer.per_minute(source.per_minute), 0
@@ -159,3 +167,28 @@ class Questions:
         asked_ts = time.time_ns()
         for quote in await self._fetching.quotes(symbols):
             self._outlet.put(self._feeds.compared(quote, asked_ts, time.time_ns()))
+
+    async def _follow_trades(self, spacing_s: float) -> None:
+        due, failures = Due(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
+        while True:
+            before_ts = time.time_ns() - max(self._silent_ns, round(TRADES_SILENT_S * 1e9))
+            silent = self._feeds.silent_lines(before_ts) if self._active() else []
+            names = due.next(silent, now=time.monotonic(), often=(), silent=silent, count=1)
+            if not names:
+                await asyncio.sleep(LOOK_S)
+                continue
+            line = self._feeds.trades.lines[names[0]]
+            self._counters.questions["trades"] += 1
+            try:
+                page = await self._fetching.trades(line, None)
+                failures = 0
+            except RestFailed as exc:
+                failures += 1
+                if failures == 1:
+                    log.warning("trades.not_compared", venue=self._feeds.venue.id, error=str(exc), instrument=line.instrument)
+                await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
+                continue
+            self._outlet.put(self._feeds.newest_trades(page))
+            if page.trades and int(page.trades[-1].trade_id) >= line.next >= 0:
+                due.want(line.instrument)  # the stream may only be late
+            await asyncio.sleep(spacing_s)

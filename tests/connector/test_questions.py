@@ -15,14 +15,16 @@ from aiohttp import web
 from crosstape.settings import VenueSettings
 from crosstape_connector import questions
 from crosstape_connector.venue import NOT_LISTED, TradingSource, Venue
-from crosstape_schemas import FeedState, Status
-from tests.connector.fake_venue import FakeVenue, book, endpoint, fake, quote, serving
+from crosstape_schemas import FeedState, Gap, Status, Trade
+from tests.connector.fake_venue import FakeVenue, book, endpoint, fake, quote, serving, trade
 from tests.connector.rig import Rig, rigged
 from tests.waiting import wait_until
 
 SYMBOLS = ("AAAUSD", "BBBUSD", "CCCUSD")
 A, B, C = "AAA-USD", "BBB-USD", "CCC-USD"
-SETTINGS = VenueSettings(kinds=("quote", "book"), stale_s=60, stale_min_s=0.5, backoff_min_s=0.01, backoff_max_s=0.05, fallback_s=0)
+SETTINGS = VenueSettings(
+    kinds=("trade", "quote", "book"), stale_s=60, stale_min_s=0.5, backoff_min_s=0.01, backoff_max_s=0.05, fallback_s=0
+)
 
 
 def parse(body: bytes, symbols: Sequence[str]) -> Mapping[str, str]:
@@ -49,7 +51,9 @@ class Asked(FakeVenue):
         self.gone: set[str] = set()
         self.fails = False
         self.on_subscribe = lambda _peer, wanted: [
-            quote(symbol) if wanted["channel"] == "quotes" else book(symbol, 1, snap=True) for symbol in wanted["symbols"]
+            quote(symbol) if wanted["channel"] == "quotes" else book(symbol, 1, snap=True)
+            for symbol in wanted["symbols"]
+            if wanted["channel"] != "trades"
         ]
         self.quotes = dict.fromkeys(SYMBOLS, ("10.4", "10.6"))
 
@@ -74,13 +78,24 @@ class Asked(FakeVenue):
 
 def venue(**fields: object) -> Venue:
     """The fake with all that it can be asked."""
-    return msgspec.structs.replace(fake(endpoint(channels={"quote": "quotes", "book": "book"}), past=True), trading=TRADING, **fields)
+    return msgspec.structs.replace(
+        fake(endpoint(channels={"trade": "trades", "quote": "quotes", "book": "book"}), past=True), trading=TRADING, **fields
+    )
 
 
 @asynccontextmanager
 async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, Asked]]:
     """Three instruments that have spoken once; the pauses between questions are short."""
-    for name, seconds in (("URGENT_S", 0.2), ("SILENT_S", 0.4), ("ROUTINE_S", 0.6), ("BEST_S", 0.3), ("CONFIRM_S", 0.1), ("LOOK_S", 0.02)):
+    for name, seconds in (
+        ("TRADES_S", 0.2),
+        ("TRADES_SILENT_S", 0.5),
+        ("URGENT_S", 0.2),
+        ("SILENT_S", 0.4),
+        ("ROUTINE_S", 0.6),
+        ("BEST_S", 0.3),
+        ("CONFIRM_S", 0.1),
+        ("LOOK_S", 0.02),
+    ):
         monkeypatch.setattr(questions, name, seconds)
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
@@ -185,6 +200,26 @@ async def test_silent_prices_are_compared_with_those_of_rest(monkeypatch: pytest
         await wait_until(lambda: {("quotes", "AAAUSD"), ("book", "AAAUSD")} <= set(server.peers[0].asked("unsubscribe")), what="again")
         await server.peer.send(book("AAAUSD", 2, bid="9.4", ask="9.6"), quote("AAAUSD", "9.4", "9.6"))
         await wait_until(lambda: {rig.state(A, "quote"), rig.state(A, "book")} == {FeedState.LIVE}, what="live")
+
+
+async def test_trades_that_only_rest_has_are_told_and_the_stream_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever trades or not: the number of REST's newest trade is compared with the stream's. What was missed is fetched."""
+    async with silent(monkeypatch) as (rig, server):
+        for symbol in SYMBOLS:
+            await server.peer.send(trade(symbol, 7))
+            server.past[symbol] = [5, 6, 7]
+        await wait_until(lambda: all(line.proven_ts for line in rig.feeds.trades.lines.values()), what="proven to be quiet")
+        assert all(rig.state(name, "trade") is FeedState.LIVE for name in (A, B, C))
+        server.past["AAAUSD"] = [5, 6, 7, 8, 9]
+
+        await wait_until(lambda: rig.state(A, "trade") is FeedState.STALE, what="stale")
+
+        assert [(gap.kind, gap.missed) for gap in rig.of(Gap, A) if not gap.repaired] == [("trade", 2)]
+        await wait_until(lambda: [one.trade_id for one in rig.of(Trade, A)] == ["7", "8", "9"], what="fetched")
+        assert rig.state(B, "trade") is rig.state(C, "trade") is FeedState.LIVE
+        await wait_until(lambda: ("trades", "AAAUSD") in server.peers[0].asked("unsubscribe"), what="subscribed again")
+        await server.peer.send(trade("AAAUSD", 10))
+        await wait_until(lambda: rig.state(A, "trade") is FeedState.LIVE, what="live")
 
 
 async def test_who_does_not_publish_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -789,3 +789,59 @@ def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -
             sync.snapshot(BookSnapshot("X", None, number, tuple(truth[number].items()), (), number))
         if sync.live and sync.sequence is not None:
             assert dict(sync.bids.sizes) == truth[sync.sequence]
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from(["move", "die", "heal", "ask", "wait", "lose"]), st.integers(0, 2)), max_size=60))
+def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: list[tuple[str, int]]) -> None:
+    """A stream that dies and heals, a market that moves all the same, REST that may be late, connections that are lost.
+
+    Whenever a market is called quiet, the newest number that the stream itself has brought is the one that REST has. And a stream of which
+    REST knew more stays refuted until an update of it was taken.
+    """
+    sync = BookSync(BY_REST, 10)
+    number, heard, alive, now = 100, 100, True, books.GRACE_NS
+    refuted = False
+
+    def begin() -> None:
+        nonlocal heard
+        sync.forget()
+        sync.start()
+        while sync.wanted is not None:
+            sync.asked()
+            sync.snapshot(BookSnapshot("X", None, now, levels(f"10:{number}"), levels("99:1"), number))
+        heard = number
+
+    begin()
+    for what, late in steps:
+        now += books.GRACE_NS // 4
+        if what == "move":
+            number += 1
+            if alive:
+                outcome = sync.update(BookUpdate("X", None, now, levels(f"10:{number}"), (), number, number))
+                heard = number
+                refuted = refuted and outcome is Outcome.NOTHING
+                sync.refuted = sync.refuted and outcome is Outcome.NOTHING  # as `book_feeds` does, which sees what the stream says
+        elif what in ("die", "heal"):
+            alive = what == "heal"
+        elif what == "wait":
+            now += 2 * books.GRACE_NS
+        elif what == "lose":
+            begin()
+        elif sync.live:
+            sync.doubt()
+            asked = sync.wanted == books.DOUBT
+            if sync.wanted is not None:
+                sync.asked()
+            told = max(100, number - late)
+            outcome = sync.snapshot(BookSnapshot("X", None, now, levels(f"10:{told}"), levels("99:1"), told))
+            if outcome is Outcome.QUIET:
+                assert asked
+                assert told == heard
+                assert not refuted
+        newer = sync.overdue(now)
+        if newer is not None:
+            assert newer.sequence is not None
+            assert newer.sequence > heard
+            sync.refute(newer)
+            refuted = True
+        assert sync.refuted >= refuted

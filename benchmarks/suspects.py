@@ -132,8 +132,7 @@ def main() -> None:
         ("quiet_without_the_rule", NEVER, 0.0),
         ("quiet", options.factor, 0.0),
     ):
-        setattr(suspects, "FACTOR", factor)
-        setattr(suspects, "LEAST_NS", round(options.least_s * S))
+        vars(suspects).update(FACTOR=factor, LEAST_NS=round(options.least_s * S))
         runs[name] = dict(run(options.rate, options.seed, options.minutes, stall_s))
     harness.report(benchmark="suspects", rate=options.rate, minutes=options.minutes, factor=options.factor, **runs)
 

@@ -2,7 +2,7 @@
 
 Feeds are bursty: the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, yet an
 eighth of the time is silences of more than 100 ms.) What matters is how old a leg's newest event is when one looks. So its age is sampled
-about every second; the mean of the samples is the usual silence. Samples of a silence count only once it has ended: a feed that has died
+every few seconds; the mean of the samples is the usual silence. Samples of a silence count only once it has ended: a feed that has died
 does not get used to it.
 
 Until there are enough samples, an event's own number and epoch give a first estimate: so many events since its connector was started.

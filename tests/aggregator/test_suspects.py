@@ -103,7 +103,7 @@ def test_a_leg_becomes_suspect_though_nobody_speaks() -> None:
     one.now += 50 * MS
     one.quote("binance", Decimal(1_005))
     one.quote("coinbase", Decimal(1_005))
-    assert one.market is Market.CROSSED
+    assert one.market == Market.CROSSED
     due_ts = one.board.next_ts()
     assert due_ts is not None
     assert due_ts - one.now < LEAST_NS + S

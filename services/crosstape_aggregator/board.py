@@ -69,7 +69,7 @@ class Board:
         self._sample(now)
         turned = self._venues.look(now, monotonic_ns)
         self._looks += 1
-        names: Iterable[str] = self._venues.unlooked
+        names: Iterable[str] = self._venues.unlooked | self._quiet
         if turned or self._had_unread or unread is None or unread or not self._looks % ALL_EVERY:
             names = self.instruments
         self._had_unread = unread is None or bool(unread)

@@ -110,7 +110,7 @@ def test_a_leg_becomes_suspect_though_nobody_speaks() -> None:
     one.now = due_ts
     one.publish()
     assert one.shown["kraken"] is SUSPECT
-    assert one.market is Market.NORMAL
+    assert one.quotes[-1].market is Market.NORMAL
 
 
 def test_a_suspect_leg_stays_out_until_its_feed_speaks() -> None:

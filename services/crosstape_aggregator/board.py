@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from crosstape.settings import AggregatorSettings
@@ -16,7 +17,11 @@ from crosstape_aggregator.timers import Timers
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
 SAMPLE_NS: Final = 900_000_000
-"""Paces of feeds are sampled about every second, not each time that `look` is called."""
+"""Samples are taken about every second, not each time that `look` is called …"""
+PARTS: Final = 4
+"""… and the paces of feeds of so large a part of the instruments at a time."""
+ALL_EVERY: Final = 64
+"""Every so many times all instruments are looked at: a venue may have been silent for a day."""
 
 
 class Board:
@@ -27,7 +32,9 @@ class Board:
         self.tally = Tally()
         self.instruments: dict[str, Instrument] = {}
         self._venues = Venues(self.rules.stale_ns, self.rules.clock_tolerance_ns)
-        self._looked_ts = self._sampled_ts = 0
+        self._sampled_ts = self._looks = self._turn = 0
+        self._had_unread = True
+        self._quiet: set[str] = set()  # what changed without having been published
         self._conflation = Conflation(round(settings.min_interval_s * SECOND))
         self._timers = Timers()
 
@@ -41,8 +48,11 @@ class Board:
             name = event.instrument
             if name == VENUE_WIDE:
                 self._venue_wide(event, now)
-            elif (instruments.get(name) or self.instrument(name, now)).apply(event, now) and not quiet:
-                mark(name, now)
+            elif (instruments.get(name) or self.instrument(name, now)).apply(event, now):
+                if quiet:
+                    self._quiet.add(name)
+                else:
+                    mark(name, now)
             if stirred:
                 self._stir(event.received_ts, now)
         for kind, count in Counter(map(type, events)).items():
@@ -52,22 +62,36 @@ class Board:
         """Take a venue-wide status of the past: its state is over, but what it says of the clocks of then concerns the trades of then."""
         self._venues.take_past(status, written_ts)
 
-    def look(self, unread: Container[str] | None, now: int, monotonic_ns: int) -> None:
+    def look(self, unread: Collection[str] | None, now: int, monotonic_ns: int) -> None:
         """Find out of which instruments the windows can be relied on. `unread`: those whose streams have not been read up to nearly now;
-        None: that is so for all. O(instruments): call it about every second, and when `unread` has changed.
+        None: that is so for all. Call it about every second, and when `unread` has changed: then it is O(instruments).
         """
-        for instrument in self.instruments.values():
-            instrument.sample_clocks(self._looked_ts, now)
-        self._venues.look(now, monotonic_ns)
-        self._looked_ts = now
-        if sample := not self._venues.behind and abs(now - self._sampled_ts) >= SAMPLE_NS:
-            self._sampled_ts = now
-        for name, instrument in self.instruments.items():
-            if sample:
-                instrument.sample_paces(now)
+        self._sample(now)
+        turned = self._venues.look(now, monotonic_ns)
+        self._looks += 1
+        names: Iterable[str] = self._venues.unlooked | self._quiet
+        if turned or self._had_unread or unread is None or unread or not self._looks % ALL_EVERY:
+            names = self.instruments
+        self._had_unread = unread is None or bool(unread)
+        for name in list(names):
+            instrument = self.instruments[name]
             instrument.read = unread is not None and name not in unread
-            if instrument.look(now):
+            if instrument.look(now) or (name in self._quiet and instrument.read):
                 self._conflation.mark(name, now)
+                self._quiet.discard(name)
+        self._venues.unlooked.clear()
+
+    def _sample(self, now: int) -> None:
+        """Learn from what there is how long feeds are usually silent, of some instruments each time, and how far clocks are apart."""
+        if not 0 <= now - self._sampled_ts < SAMPLE_NS:
+            if self._venues.measures:
+                for instrument in self.instruments.values():
+                    instrument.sample_clocks(self._sampled_ts, now)
+            self._sampled_ts = now
+            if not self._venues.behind:
+                self._turn = (self._turn + 1) % PARTS
+                for instrument in islice(self.instruments.values(), self._turn, None, PARTS):
+                    instrument.sample_paces(now)
 
     def set_behind(self, behind: bool) -> None:
         """Whether much has been read at once, so that more may be waiting."""

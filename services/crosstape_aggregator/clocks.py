@@ -85,6 +85,11 @@ class VenueClock:
         self._trades.add(now, received_ts - venue_ts)
 
     @property
+    def says(self) -> bool:
+        """Whether the connector has ever said how far its clock is from the venue's."""
+        return self._reported is not None
+
+    @property
     def way_ns(self) -> int | None:
         """Our clock less the connector's, with the shortest way over the bus; None: not known."""
         return self._way.value()

@@ -9,7 +9,7 @@ later than the window, `complete` is false until the window starts after that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client, Mark, Position, Start
@@ -167,7 +167,7 @@ class CatchUp:
             del self._known_from[name]
         return known
 
-    def unread(self) -> Container[str] | None:
+    def unread(self) -> Collection[str] | None:
         """The instruments that still have history to read; None: all, since a venue's own stream has, which may tell a gap in any."""
         return None if len(self._of) < len(self._until) else self._behind.keys()
 

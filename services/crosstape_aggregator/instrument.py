@@ -227,7 +227,7 @@ class Instrument:
         self.windows.learned()
 
     def look(self, now: int) -> bool:
-        """Find out whether its trades can be relied on. Whether the windows may say something that was not published.
+        """Find out whether its trades can be relied on. Whether the windows say something else for it.
 
         They can while all that there is has been `read`, and of each venue that trades here it is known that none can be missing: its
         connector lives and is connected, clocks agree (`VenueLife.known`), and its feed of trades is live. Otherwise trades may be missing
@@ -242,7 +242,7 @@ class Instrument:
             known = self._is_known(venue, life, now) and known
         if knowledge.whole_since_s != before:
             self.windows.learned()
-        return self.windows.trust(known) or (self.read and self.windows.changed)
+        return self.windows.trust(known) or knowledge.whole_since_s != before
 
     def _is_known(self, venue: str, life: VenueLife, now: int) -> bool:
         """Whether no trade of a venue can be missing without a gap that tells it."""
@@ -282,6 +282,7 @@ class Instrument:
         self.windows.take_up(counted.held)
         self.windows.knowledge.restore(counted.known)
         self._restored = dict(counted.numbers)
+        self._venues.unlooked.add(self.name)
         for venue in counted.numbers:
             self._venues.life(venue).instruments.add(self.name)
         self.touch(counted.received_ts)
@@ -329,6 +330,7 @@ class Instrument:
             return False
         leg.status(status)
         if status.kind == VENUE_WIDE:
+            self._venues.unlooked.add(self.name)
             self._untraded.pop(status.venue, None)
             if status.state is FeedState.DOWN:
                 self._untraded[status.venue] = status.epoch
@@ -342,6 +344,7 @@ class Instrument:
             return False
         life.instruments.add(self.name)
         self._trade_feeds[status.venue] = status
+        self._venues.unlooked.add(self.name)
         if status.state is FeedState.LIVE or not self.look(now):
             return False  # good news waits for the next look: gaps that belong to it may come after it
         self.touch(status.received_ts)
@@ -351,6 +354,7 @@ class Instrument:
         venue = trade.venue
         if venue not in self._traders:
             self._venues.life(venue).instruments.add(self.name)
+            self._venues.unlooked.add(self.name)
         self._traders[venue] = trade
         second = trade_second(trade)
         if is_late(second, trade.received_ts):

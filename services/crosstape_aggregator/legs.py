@@ -176,7 +176,7 @@ class VenueLeg:
         return self._quote_ts if self._from_quotes else self._book_ts
 
     def sample(self, now: int) -> None:
-        """Learn how long its feed is usually silent. Call it about every second, when all that there is has been read."""
+        """Learn how long its feed is usually silent. Call it at a steady pace, when all that there is has been read."""
         if self.input is not None:
             self._pace.sample(self.heard_ts, now - self.life.way_ns)
 

@@ -19,8 +19,8 @@ class VenueLife:
     """One venue, shared by its legs in all instruments."""
 
     __slots__ = (
-        "_offset_before", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known", "state",
-        "stopped_ts", "venue", "way_ns",
+        "_offset_before", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known", "seen",
+        "state", "stopped_ts", "venue", "way_ns",
     )  # fmt: skip
 
     def __init__(self, venue: str) -> None:
@@ -46,6 +46,8 @@ class VenueLife:
         """As of the last look: its connector lives, has a connection to the venue, and clocks agree. Bad news ends it at once."""
         self.instruments: set[str] = set()
         """Where the venue has been seen."""
+        self.seen: tuple[int, bool, int, int] | None = None
+        """What instruments went by when all were last looked at."""
         self._offset_before = 0
 
     def begin(self, epoch: int) -> None:
@@ -66,7 +68,7 @@ class VenueLife:
         self.clock.reported(status.clock_offset_ns)
         self.stopped_ts = status.received_ts if status.state is FeedState.DOWN and status.reason == STOPPED else 0
         if status.state in _BLIND:
-            self.known = False
+            self.known, self.seen = False, None
 
     def doubt(self, until_ts: int) -> None:
         """Its trades up to then may count in wrong seconds."""
@@ -88,7 +90,7 @@ class VenueLife:
 class Venues:
     """All venues, and which of them have just changed in a way that concerns every leg they have."""
 
-    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "stirred")
+    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "stirred", "unlooked")
 
     def __init__(self, stale_ns: int, tolerance_ns: int = 2 * SECOND) -> None:
         self._lives: dict[str, VenueLife] = {}
@@ -96,6 +98,8 @@ class Venues:
         self._tolerance_ns = tolerance_ns
         self._seen: tuple[int, int] | None = None
         self._unsure_until_ns = 0
+        self.unlooked: set[str] = set()
+        """Instruments of which something has changed that `Instrument.look` goes by."""
         self.behind = False
         """Much was read at once, so more may be waiting: for how long a feed has been silent cannot be told."""
         self.stirred: set[str] = set()
@@ -147,8 +151,13 @@ class Venues:
             whole = offset + written_ts - status.received_ts
             self.life(status.venue).doubt(doubtful_until(written_ts, whole, tolerance))
 
-    def look(self, now: int, monotonic_ns: int) -> None:
-        """Find out of each venue whether it is `known`. Call it about every second.
+    @property
+    def measures(self) -> bool:
+        """Whether there is a connector that does not compare clocks, so that it must be done here."""
+        return any(life.heard_at and not life.clock.says for life in self._lives.values())
+
+    def look(self, now: int, monotonic_ns: int) -> bool:
+        """Find out of each venue whether it is `known`. Call it about every second. Whether anything has changed that instruments go by.
 
         When our own clock was set, against the monotonic one, nothing is known of clocks for a while.
         """
@@ -158,8 +167,14 @@ class Venues:
                 life.clock.clear()
         self._seen = now, monotonic_ns
         sure = monotonic_ns >= self._unsure_until_ns
+        turned = False
         for life in self._lives.values():
             life.look(now, silent_ns=self._stale_ns, tolerance_ns=self._tolerance_ns, sure=sure)
+            seen = life.epoch, life.known, life.doubtful_ts, life.stopped_ts
+            if seen != life.seen:
+                life.seen = seen
+                turned = True
+        return turned
 
     def offsets_ns(self) -> dict[str, int]:
         """Our clock less each venue's, where it is known."""

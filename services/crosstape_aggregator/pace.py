@@ -2,7 +2,7 @@
 
 Feeds are bursty: the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, yet an
 eighth of the time is silences of more than 100 ms.) What matters is how old a leg's newest event is when one looks. So its age is sampled
-about every second; the mean of the samples is the usual silence. Samples of a silence count only once it has ended: a feed that has died
+every few seconds; the mean of the samples is the usual silence. Samples of a silence count only once it has ended: a feed that has died
 does not get used to it.
 
 Until there are enough samples, an event's own number and epoch give a first estimate: so many events since its connector was started.
@@ -16,6 +16,8 @@ ENOUGH: Final = 8
 """Samples before the usual silence is known by them."""
 KEPT: Final = 32
 """About so many of the newest samples make the mean."""
+MOST: Final = 4.0
+"""A silence counts as so many times the usual one at most. A feed that has become slower is known as such after some silences."""
 BURSTS: Final = 5
 """By how much the usual silence may exceed the mean time between two events; of recorded feeds it is 2 to 20."""
 FEWEST: Final = 20
@@ -46,9 +48,12 @@ class Pace:
         count = self._pending_count
         if not count or not self._heard_ts:
             return
+        mean = self._pending / count
+        if self._samples >= ENOUGH and self._mean:
+            mean = min(mean, MOST * self._mean)  # a stall that is over is no usual silence
         self._samples += count
         weight = count / min(self._samples, max(KEPT, count))
-        self._mean += (self._pending / count - self._mean) * weight
+        self._mean += (mean - self._mean) * weight
         self._pending = self._pending_count = 0
 
     def usual_ns(self, epoch: int, seq: int, received_ts: int) -> float | None:

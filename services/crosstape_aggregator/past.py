@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -120,7 +120,7 @@ class Past:
             self._board.instrument(instrument, now).hole(missed.venue, 0, now)
             self._board.changed([instrument], now)
 
-    def unread(self) -> Container[str] | None:
+    def unread(self) -> Collection[str] | None:
         """The instruments whose trades or gaps are still read as past; None: all, since a venue's own stream is."""
         return self.catch_up.unread()
 

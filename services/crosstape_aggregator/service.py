@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -280,7 +280,7 @@ class Aggregator:
         self._turns, self._looked_at = self._live.turns, time.monotonic()
         self._board.look(self._unread(self._looked_at), now, time.monotonic_ns())
 
-    def _unread(self, now_s: float) -> Container[str] | None:
+    def _unread(self, now_s: float) -> Collection[str] | None:
         """The instruments whose trades and gaps have not been read up to nearly now; None: all."""
         past = self._past.unread()
         if past is None or now_s - self._answered_at > UNKNOWN_S:

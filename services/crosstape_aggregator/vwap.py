@@ -245,11 +245,6 @@ class Windows:
         self._changed = True
         return True
 
-    @property
-    def changed(self) -> bool:
-        """Whether something has changed since they were last read."""
-        return self._changed
-
     def learned(self) -> None:
         """What is known to be whole has changed."""
         self._changed = True

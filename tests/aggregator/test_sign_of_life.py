@@ -85,6 +85,10 @@ async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, m
         hung.set()
         await asyncio.Event().wait()
 
+    def give_up(*_: object) -> bool:
+        hung.set()
+        return False
+
     async with venue(valkey, "binance") as binance, aggregator(valkey, status_interval_s=OFTEN_S, min_interval_s=0.01):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -92,7 +96,7 @@ async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, m
         if what == "reads":
             monkeypatch.setattr(Hands, "take", hang)
         else:
-            monkeypatch.setattr(Aggregator, "_publish", lambda *_: hung.set() and False)
+            monkeypatch.setattr(Aggregator, "_publish", give_up)
         await binance.quote("100", "102")
         await wait_until(hung.is_set, what="it hangs")
 

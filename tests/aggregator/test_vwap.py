@@ -9,9 +9,10 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.exact import average
 from crosstape_aggregator.spans import DAY_S, Span, parse_all
-from crosstape_aggregator.vwap import AHEAD_S, Windows, is_late, trade_second
+from crosstape_aggregator.vwap import Windows, is_late, trade_second
 from crosstape_schemas import Vwap
 from tests.aggregator.builders import T0, S, trade
 

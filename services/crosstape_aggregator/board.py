@@ -7,12 +7,12 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.conflate import Conflation
 from crosstape_aggregator.instrument import Instrument, Rules
 from crosstape_aggregator.life import Venues
 from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.timers import Timers
-from crosstape_aggregator.vwap import SECOND
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
 SAMPLE_NS: Final = 900_000_000

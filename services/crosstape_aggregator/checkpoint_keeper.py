@@ -21,12 +21,12 @@ from crosstape.bus.call import UNAVAILABLE
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.checkpoint import BadCheckpoint, Part, Saved, Writer, pack, read, unpack
 from crosstape_aggregator.checkpoint_store import CheckpointStore, Stored
+from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.history import Extent, Plan, hole, resume
 from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.metrics import CHECKPOINT_BYTES, CHECKPOINT_S, FAILED_READS, FAILED_WRITES
-from crosstape_aggregator.vwap import SECOND
 
 LOAD_S: Final = 5.0
 """Longest wait for the server to give the one that is there …"""

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidate import best, outliers
 from crosstape_aggregator.exact import usable
 from crosstape_aggregator.knowledge import Known
@@ -18,7 +19,7 @@ from crosstape_aggregator.life import VenueLife, Venues
 from crosstape_aggregator.spans import DAY_S, Span, parse_all
 from crosstape_aggregator.suspects import crossing, most_overdue
 from crosstape_aggregator.tally import Tally
-from crosstape_aggregator.vwap import SECOND, Held, Windows, is_late, trade_second
+from crosstape_aggregator.vwap import Held, Windows, is_late, trade_second
 from crosstape_schemas import (
     CONSOLIDATED,
     VENUE_WIDE,
@@ -53,8 +54,13 @@ class Rules(msgspec.Struct, frozen=True):
     @staticmethod
     def of(settings: AggregatorSettings) -> Rules:
         """Raises `SettingsError` when a window is none."""
-        durations_s = settings.stale_s, settings.settle_s, settings.clock_tolerance_s
-        return Rules(*(round(one * SECOND) for one in durations_s), settings.outlier_bps, parse_all(settings.windows))
+        return Rules(
+            stale_ns=round(settings.stale_s * SECOND),
+            settle_ns=round(settings.settle_s * SECOND),
+            clock_tolerance_ns=round(settings.clock_tolerance_s * SECOND),
+            outlier_bps=settings.outlier_bps,
+            spans=parse_all(settings.windows),
+        )
 
 
 class Counted(NamedTuple):

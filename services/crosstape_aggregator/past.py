@@ -17,11 +17,11 @@ from crosstape.bus import Client, Entry, Mark, Missed, Position, Reader, Start
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.checkpoint_keeper import Checkpoints
 from crosstape_aggregator.checkpoint_store import CheckpointStore
+from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.history import CatchUp, extents, order, plan
 from crosstape_aggregator.spans import earliest
-from crosstape_aggregator.vwap import SECOND
 from crosstape_schemas import AnyEvent, Keys, Status
 
 KINDS: Final = frozenset({"trade", "gap", "venue"})

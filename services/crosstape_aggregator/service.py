@@ -28,13 +28,13 @@ from crosstape.settings import Settings
 from crosstape_aggregator.alarm import Alarm
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.checkpoint_store import CheckpointStore
+from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.discovery import Discovery
 from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
 from crosstape_aggregator.past import KINDS, Past
 from crosstape_aggregator.sign_of_life import Progress, SignOfLife
-from crosstape_aggregator.vwap import SECOND
 from crosstape_schemas import VENUE_WIDE, Keys, decode
 
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})

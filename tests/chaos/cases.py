@@ -113,7 +113,7 @@ CASES: Final = (
         "dead stream, moves on", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
         hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
     ),
-    Case("dead stream, rests", (DEAD, f"{MARKET} how=rest"), hold_s=8.0, known=True, quoted=True, bounds=DETECTED),
+    Case("dead stream, rests", (DEAD, f"{MARKET} how=rest after=1"), hold_s=8.0, known=True, quoted=True, bounds=DETECTED),
     Case(
         "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), STALE,
         hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED,

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from crosstape_schemas import plain
+
 VENUE_WIDE: Final = "*"
 """The instrument of a `Status` or `Gap` that concerns a venue as a whole, and the kind of one that concerns every feed."""
 
@@ -269,10 +271,17 @@ KIND_OF: Final[dict[type[Event], str]] = {cls: kind for kind, cls in KINDS.items
 _encode = msgspec.json.Encoder().encode
 _set = msgspec.structs.force_setattr
 
+_E: Final = ord("E")
+_HEAD: Final = 42
+"""Length of the JSON up to the instrument's end, at most, less the venue and the instrument; no decimal begins within 20 bytes of it."""
+
 
 def encode(event: Event) -> bytes:
-    """The event's JSON, as it stands in a stream's field `d` and on a channel."""
-    return _encode(event)
+    """The event's JSON, as it stands in a stream's field `d` and on a channel. Decimals are in plain notation, see `plain`."""
+    data = _encode(event)
+    if _E in data and _E in data[len(event.venue) + len(event.instrument) + _HEAD :]:
+        return plain.encode(event, data)
+    return data
 
 
 def stamp(event: Event, epoch: int, seq: int) -> bytes:
@@ -282,7 +291,10 @@ def stamp(event: Event, epoch: int, seq: int) -> bytes:
     """
     _set(event, "epoch", epoch)
     _set(event, "seq", seq)
-    return _encode(event)
+    data = _encode(event)
+    if _E in data and _E in data[len(event.venue) + len(event.instrument) + _HEAD :]:  # as `encode`, without its call
+        return plain.encode(event, data)
+    return data
 
 
 decode = msgspec.json.Decoder(AnyEvent).decode

@@ -22,8 +22,8 @@ CONTRACT_VERSION: Final = "1.0.0"
 DECIMAL: Final = {
     "type": "string",
     "format": "decimal",
-    "pattern": r"^-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?$",
-    "description": "A number with the venue's own digits: `12700.00`. A zero of many digits may come as `0E-8`.",
+    "pattern": r"^-?[0-9]+(\.[0-9]+)?$",
+    "description": "A number in plain notation with the venue's own digits: `12700.00`, `0.00000061`, `0.00000000`; never an exponent.",
 }
 """How a price or size stands in JSON: never as a JSON number, which most readers would round."""
 

@@ -83,7 +83,7 @@ class Backfill:
             numbers = [int(trade.trade_id) for trade in page.trades]
             spanned = range(min(numbers), max(numbers) + 1) if numbers else range(0)
             newest_ts = page.trades[-1].venue_ts if numbers else None
-            repair.came(spanned, newest_ts, last=len(numbers) < self._fetching.page, now=time.monotonic())
+            repair.came(spanned, newest_ts, last=page.rows < self._fetching.page, now=time.monotonic())
         if not hole.missing:
             self._repairs.drop(repair)
             self._done(hole, "whole")

@@ -9,12 +9,12 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from decimal import Decimal
 
-from crosstape_connector.wire import LIMIT, ZERO
+from crosstape_connector.numbers import FLOOR, LIMIT
 from crosstape_schemas import Level
 
 
 class ImpossibleLevelError(ValueError):
-    """A price or size that cannot be: negative, infinite, no number."""
+    """A price or size that cannot be: negative, infinite, no number, or beyond the bounds of `numbers`."""
 
 
 class Ladder:
@@ -28,9 +28,9 @@ class Ladder:
         self.sizes: dict[Decimal, Decimal] = {}
         self.prices: list[Decimal] = []
         for price, size in levels:
-            if ZERO < price < LIMIT and ZERO < size < LIMIT:
+            if FLOOR <= price < LIMIT and FLOOR <= size < LIMIT:
                 self.sizes[price] = size
-            elif size or not ZERO < price < LIMIT:
+            elif size or not FLOOR <= price < LIMIT:
                 raise ImpossibleLevelError(f"{price} x {size}")
         self.prices = sorted(self.sizes)
 
@@ -38,11 +38,11 @@ class Ladder:
         """Set each price's size, zero removes; of one repeated the last wins. Raises `ImpossibleLevelError`, `ArithmeticError` (NaN)."""
         sizes, prices = self.sizes, self.prices
         for price, size in levels:
-            if ZERO < price < LIMIT and ZERO < size < LIMIT:
+            if FLOOR <= price < LIMIT and FLOOR <= size < LIMIT:
                 if price not in sizes:
                     insort(prices, price)
                 sizes[price] = size
-            elif size or not ZERO < price < LIMIT:
+            elif size or not FLOOR <= price < LIMIT:
                 raise ImpossibleLevelError(f"{price} x {size}")
             elif price in sizes:
                 del sizes[price]

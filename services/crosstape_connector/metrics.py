@@ -46,7 +46,7 @@ FAMILIES: Final = {
     "crosstape_connector_frames": Family("counter", "Frames read from WebSockets", ("endpoint",)),
     "crosstape_connector_bytes": Family("counter", "Bytes of those frames", ("endpoint",)),
     "crosstape_connector_bad_frames": Family("counter", "Frames that could not be used, and were skipped, by what was wrong", ("kind",)),
-    "crosstape_connector_odd": Family("counter", "Impossible values left out of frames that were used", ("kind",)),
+    "crosstape_connector_odd": Family("counter", "Values and rows left out of frames, answers and lists that were used", ("kind",)),
     "crosstape_connector_events": Family("counter", "Events handed to the bus", ("kind",)),
     "crosstape_connector_gaps": Family("counter", "Gaps reported on the tape", ("cause",)),
     "crosstape_connector_ignored": Family("counter", "Outputs that were not published: duplicates, and what nobody asked for", ("reason",)),

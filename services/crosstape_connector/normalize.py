@@ -21,6 +21,7 @@ from crosstape_connector.recorded import Connections, Recorded
 from crosstape_connector.venue import (
     Ack,
     Odd,
+    OddRow,
     Output,
     Parser,
     Rejected,
@@ -226,10 +227,13 @@ class _Run:
         self._requests()
         return events
 
-    def _instruments(self, found: Iterable[Instrument]) -> None:
-        for instrument in found:
-            self.feeds.add(instrument)
-            self.symbols[instrument.symbol] = instrument.name
+    def _instruments(self, found: Iterable[Instrument | OddRow]) -> None:
+        for row in found:
+            if isinstance(row, OddRow):
+                self.summary.odd[row.kind] += 1
+            else:
+                self.feeds.add(row)
+                self.symbols[row.symbol] = row.name
 
     def _parser(self, connection: Recorded, data: bytes) -> Parser:
         """That of the endpoint which the connection's URL names, or else of the one whose dialect its first frame is in."""

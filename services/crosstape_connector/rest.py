@@ -14,6 +14,7 @@ import aiohttp
 from crosstape_connector.capture import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.metrics import Counters
+from crosstape_connector.odds import Odds
 from crosstape_connector.pacing import Pacer
 from crosstape_connector.venue import MEBIBYTE, Venue
 
@@ -67,6 +68,8 @@ class Rest:
         self._capture = capture
         self._counters = counters
         self._not_before = 0.0
+        self.odds = Odds(venue.id, counters)
+        """Takes what was left out of answers."""
 
     async def get(
         self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False, captured: bool = True

@@ -284,11 +284,8 @@ class Session:
                 if not self.rotate.done():
                     self._log.info("session.rotating", reason=reason)
                     self.rotate.set_result(None)
-            case Odd(kind=kind):
-                self._desk.counters.odd[kind] += 1
-                if kind not in self._odd_kinds:
-                    self._odd_kinds.add(kind)
-                    self._log.warning("value.odd", kind=kind)
+            case Odd():
+                self._odd(output)
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:
@@ -313,6 +310,13 @@ class Session:
         if not self.settled.done() and self.subscriptions.settled:
             self.settled.set_result(None)
             self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
+
+    def _odd(self, odd: Odd) -> None:
+        """Count, and say once a kind what was left out and why."""
+        self._desk.counters.odd[odd.kind] += 1
+        if odd.kind not in self._odd_kinds:
+            self._odd_kinds.add(odd.kind)
+            self._log.warning("value.odd", kind=odd.kind, reason=odd.reason[:HEAD])
 
     def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""

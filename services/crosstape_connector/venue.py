@@ -12,10 +12,26 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from crosstape_connector.errors import FrameError
 from crosstape_schemas import GapCause, Instrument, Level, Quote, Status, Ticker, Trade
 
 MEBIBYTE: Final = 1024 * 1024
+
+
+class Odd(msgspec.Struct, frozen=True):
+    """Something impossible in an otherwise good frame, answer or list was left out (`size`, `time`, `quote`, `row` …): counted by kind."""
+
+    kind: str
+    reason: str = ""
+    """Which part it was, and what is wrong with it: for the log, once a kind."""
+
+
+class OddRow(Odd, frozen=True):
+    """A row of a venue's list of instruments that cannot be used, or not as it stands."""
+
+    symbol: str = ""
+    """Theirs; empty where the row does not tell."""
+    instrument: str = ""
+    """Our name; empty where the row does not tell."""
 
 
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +72,13 @@ class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
     trades: tuple[Trade, ...]
     left_out: int = 0
     """Trades of the same answer that could not be read: then it does not show which ids do not exist."""
+    odd: tuple[Odd, ...] = ()
+    """What was wrong with those."""
+
+    @property
+    def rows(self) -> int:
+        """How many trades the venue sent: fewer than a page's most are its last."""
+        return len(self.trades) + self.left_out
 
 
 def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
@@ -64,16 +87,19 @@ def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
     return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
 
 
-def page(instrument: str, trades: Iterable[Trade], received_ts: int, left_out: int = 0) -> TradeSnapshot:
-    """Trades of a REST answer in whatever order, ascending by id. Raises `FrameError` for an id that is there twice.
+def page(instrument: str, trades: Iterable[Trade], received_ts: int, left_out: int = 0, odd: Sequence[Odd] = ()) -> TradeSnapshot:
+    """Trades of a REST answer in whatever order, ascending by id. `left_out`: how many rows of the answer could not be read; `odd`: why.
 
-    `left_out`: how many rows of the answer could not be read.
+    A row that repeats another counts once; of two that contradict each other neither is taken.
     """
     by_id: dict[int, Trade] = {}
+    twice: dict[int, Odd] = {}
     for trade in trades:
-        if by_id.setdefault(int(trade.trade_id), trade) is not trade:
-            raise FrameError(f"trades of {instrument}: id {trade.trade_id} is there twice")
-    return TradeSnapshot(instrument, received_ts, tuple(by_id[number] for number in sorted(by_id)), left_out)
+        number = int(trade.trade_id)
+        if by_id.setdefault(number, trade) != trade:
+            twice[number] = Odd("duplicate", f"trade {number} of {instrument} is there twice, and not the same")
+    good = tuple(by_id[number] for number in sorted(by_id) if number not in twice)
+    return TradeSnapshot(instrument, received_ts, good, left_out + 2 * len(twice), (*odd, *twice.values()))
 
 
 class LastTrade(msgspec.Struct, frozen=True, gc=False):
@@ -83,12 +109,6 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
     venue_ts: int | None
     received_ts: int
     trade_id: int
-
-
-class Odd(msgspec.Struct, frozen=True):
-    """Something impossible in an otherwise good frame was left out (`size`, `time`, `quote` …): to be counted by kind."""
-
-    kind: str
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -297,8 +317,9 @@ class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
     rest: str
     path: Callable[[Sequence[str]], str]
     """Their symbols, at most `batch` → path and query."""
-    parse: Callable[[bytes, Symbols, int], list[Quote]]
-    """(body, their symbol → our instrument of those asked for, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
+    parse: Callable[[bytes, Symbols, int], Sequence[Quote | Odd]]
+    """(body, their symbol → our instrument of those asked for, received_ts) → quotes, and what else was among them. Raises `FrameError` or
+    `msgspec.MsgspecError`."""
     batch: int
     per_minute: int
 
@@ -308,8 +329,9 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str
     path: str
-    parse: Callable[[bytes], list[Instrument]]
-    """Raises `FrameError` or `msgspec.MsgspecError`. Rows that are not ours to map are left out."""
+    parse: Callable[[bytes], Sequence[Instrument | OddRow]]
+    """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
+    `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
     match: Callable[[str], bool]
 
 

@@ -85,7 +85,7 @@ def test_a_book_without_its_checksum_is_counted_and_used() -> None:
         frame = re.sub(rb',"checksum":\d+', b"", KRAKEN[name])
         assert frame != KRAKEN[name]
         odd, book = parse(frame)
-        assert odd == Odd("checksum")
+        assert odd == Odd("checksum", "book of BTC/USD")
         assert isinstance(book, BookSnapshot | BookUpdate)
         assert book.checksum is None
 
@@ -97,9 +97,12 @@ def test_a_change_that_cannot_be_read_spoils_its_book_and_no_other(bad: bytes) -
     row = KRAKEN["book"].partition(b'"data":[')[2].removesuffix(b"]}")
     both = frame[:-2] + b"," + row.replace(b"BTC/USD", b"DOGE/USD") + b"]}"
 
-    assert parse(frame) == [Odd("book"), unread("BTC-USD", 7)]
-    odd, broken, other = parse(both)
-    assert (odd, broken) == (Odd("book"), unread("BTC-USD", 7))
+    (odd, broken), (same, again, other) = parse(frame), parse(both)
+    assert isinstance(odd, Odd)
+    assert odd.kind == "book"
+    assert odd.reason.startswith("book: ")
+    assert broken == unread("BTC-USD", 7)
+    assert (same, again) == (odd, broken)
     assert isinstance(other, BookUpdate)
     assert other.instrument == "DOGE-USD"
 
@@ -174,7 +177,7 @@ def test_other_channels_are_known(name: str, count: int) -> None:
         (KRAKEN["trade"].replace(b"update", b"soothsaying"), UnknownFrame),
         (KRAKEN["book"].replace(b"update", b"soothsaying"), UnknownFrame),
         (KRAKEN["trade"].replace(b"BTC/USD", b"XRP/USD"), UnknownSymbol),
-        (KRAKEN["trade"].replace(b'"price":91000.10', b'"price":-1'), FrameError),
+        (KRAKEN["trade"].replace(b'"price":91000', b'"price":-1'), FrameError),
         (KRAKEN["ticker"].replace(b'"high":92000.0', b'"high":"NaN"'), FrameError),
         (KRAKEN["trade"].replace(b"2026-01-01T", b"2026-13-01T"), FrameError),
         (b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD"}]}', msgspec.ValidationError),

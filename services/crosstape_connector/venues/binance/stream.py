@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.numbers import LIMIT, figure, is_plain, number
 from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Rotate, Symbols, Verdict, unread
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
-from crosstape_connector.wire import LIMIT, ZERO, Serial, Stamp, epoch_ns, finite, positive, side
+from crosstape_connector.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of, trade_numbers
 from crosstape_schemas import Quote, Ticker, Trade
 
 KNOWN: Final = re.compile(
@@ -38,44 +38,44 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     t: Serial
-    p: Decimal
-    q: Decimal
+    p: str
+    q: str
     T: Stamp
     m: bool
 
 
 class RawAggTrade(msgspec.Struct, frozen=True, gc=False):
     a: Serial
-    p: Decimal
-    q: Decimal
+    p: str
+    q: str
     T: Stamp
     m: bool
 
 
 class RawBookTicker(msgspec.Struct, frozen=True, gc=False):
-    b: Decimal
-    B: Decimal
-    a: Decimal
-    A: Decimal
+    b: str
+    B: str
+    a: str
+    A: str
 
 
 class RawDepth(msgspec.Struct, frozen=True, gc=False):
     E: Stamp
     U: Serial
     u: Serial
-    b: tuple[tuple[Decimal, Decimal], ...]
-    a: tuple[tuple[Decimal, Decimal], ...]
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
 
 
 class RawTicker(msgspec.Struct, frozen=True, gc=False):
     E: Stamp
-    c: Decimal
-    o: Decimal
-    h: Decimal
-    l: Decimal  # noqa: E741
-    v: Decimal
-    q: Decimal
-    p: Decimal
+    c: str
+    o: str
+    h: str
+    l: str  # noqa: E741
+    v: str
+    q: str
+    p: str
 
 
 class RawError(msgspec.Struct, frozen=True):
@@ -111,9 +111,15 @@ def trade_route(instrument: str) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _trade(raw)
-        if not positive(t.p, t.q):
-            raise FrameError(f"trade {t.t} of {instrument}: {t.q} at {t.p}")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, SELL if t.m else BUY, str(t.t)),)
+        p, q, made_ts = t.p, t.q, t.T
+        try:
+            price, size = number(p), number(q)
+            if ZERO < price < LIMIT and ZERO < size < LIMIT and p.isascii() and q.isascii():  # `trade_numbers`, without its call
+                made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, the same
+                return (Trade(ID, instrument, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.t)),)
+        except ArithmeticError:
+            pass
+        raise FrameError(f"trade {t.t} of {instrument}: {shown(q)} at {shown(p)}")
 
     return route
 
@@ -123,9 +129,8 @@ def agg_trade_route(instrument: str) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _agg_trade(raw)
-        if not positive(t.p, t.q):
-            raise FrameError(f"aggregate trade {t.a} of {instrument}: {t.q} at {t.p}")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, SELL if t.m else BUY, str(t.a)),)
+        price, size = trade_numbers(t.p, t.q, f"aggregate trade {t.a} of {instrument}")
+        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, price, size, SELL if t.m else BUY, str(t.a)),)
 
     return route
 
@@ -136,11 +141,12 @@ def quote_route(instrument: str) -> Route:
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         q = _book_ticker(raw)
         try:
-            if ZERO < q.b <= q.a < LIMIT and ZERO < q.B < LIMIT and ZERO < q.A < LIMIT:
-                return (Quote(ID, instrument, None, received_ts, q.b, q.B, q.a, q.A),)
+            bid, bid_size, ask, ask_size = number(q.b), number(q.B), number(q.a), number(q.A)
+            if ZERO < bid <= ask < LIMIT and ZERO < bid_size < LIMIT and ZERO < ask_size < LIMIT and f"{q.b}{q.B}{q.a}{q.A}".isascii():
+                return (Quote(ID, instrument, None, received_ts, bid, bid_size, ask, ask_size),)
         except ArithmeticError as exc:
-            raise FrameError(f"quote of {instrument}: {q}") from exc
-        return (Quote(ID, instrument, None, received_ts, *side(q.b, q.B), *side(q.a, q.A)),)
+            raise FrameError(f"quote of {instrument}: {shown(q.b)}, {shown(q.B)}, {shown(q.a)}, {shown(q.A)}") from exc
+        return (Quote(ID, instrument, None, received_ts, *side_of(q.b, q.B), *side_of(q.a, q.A)),)
 
     return route
 
@@ -151,9 +157,15 @@ def depth_route(instrument: str) -> Route:
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         try:
             d = _depth(raw)
-        except msgspec.ValidationError:
-            return Odd("book"), unread(instrument, received_ts)
-        return (BookUpdate(instrument, epoch_ns(d.E), received_ts, d.b, d.a, d.U, d.u),)
+            bids = tuple([(number(price), number(size)) for price, size in d.b])
+            asks = tuple([(number(price), number(size)) for price, size in d.a])
+        except msgspec.ValidationError as exc:
+            return Odd("book", f"{instrument}: {exc}"), unread(instrument, received_ts)
+        except ArithmeticError:
+            return Odd("book", f"{instrument}: a level that is no number"), unread(instrument, received_ts)
+        if not is_plain(bytes(raw)) and not all(price.isascii() and size.isascii() for price, size in (*d.b, *d.a)):
+            return Odd("book", f"{instrument}: digits that are not ASCII"), unread(instrument, received_ts)
+        return (BookUpdate(instrument, epoch_ns(d.E), received_ts, bids, asks, d.U, d.u),)
 
     return route
 
@@ -163,8 +175,8 @@ def ticker_route(instrument: str) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _ticker(raw)
-        finite(t.c, t.o, t.h, t.l, t.v, t.q, t.p)
-        return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, t.c, t.o, t.h, t.l, t.v, t.q, t.p),)
+        figures = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
+        return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, *figures),)
 
     return route
 

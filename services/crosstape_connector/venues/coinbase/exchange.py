@@ -10,7 +10,6 @@ Book    nothing is numbered: a change that cannot be read spoils its book, or ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final, assert_never
 
 import msgspec
@@ -18,9 +17,9 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, Request, Symbols, unread
 from crosstape_connector.venues.coinbase.breaks import Breaks
-from crosstape_connector.venues.coinbase.products import Products, ProductStatus
+from crosstape_connector.venues.coinbase.products import Products
 from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
-from crosstape_connector.wire import Serial, known_ns, positive
+from crosstape_connector.wire import Serial, known_ns, trade_numbers
 from crosstape_schemas import Ticker, Trade
 
 SIDES: Final = ("buy", ("sell",))
@@ -29,8 +28,8 @@ SIDES: Final = ("buy", ("sell",))
 class Match(msgspec.Struct, frozen=True, gc=False):
     product_id: str
     trade_id: Serial
-    price: Decimal
-    size: Decimal
+    price: str
+    size: str
     side: str
     time: str
 
@@ -87,7 +86,7 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
 
 
 class StatusFrame(msgspec.Struct, frozen=True, tag="status"):
-    products: list[ProductStatus]
+    products: list[msgspec.Raw]
 
 
 class TypedFrame(msgspec.Struct, frozen=True):
@@ -175,11 +174,10 @@ class Parser:
 
     def _match(self, raw: Match, received_ts: int, *, replayed: bool) -> list[Output]:
         """`last_match` is the trade before the subscription: it was published already, or it is the first that the tape knows."""
-        if not positive(raw.price, raw.size):
-            raise FrameError(f"trade {raw.trade_id} of {raw.product_id}: {raw.size} at {raw.price}")
+        price, size = trade_numbers(raw.price, raw.size, "a trade")
         outputs: list[Output] = []
         instrument, venue_ts, taker = self._products[raw.product_id], moment(raw.time, outputs), TAKER.get(raw.side)
-        outputs.append(Trade(ID, instrument, venue_ts, received_ts, raw.price, raw.size, taker, str(raw.trade_id), replayed))
+        outputs.append(Trade(ID, instrument, venue_ts, received_ts, price, size, taker, str(raw.trade_id), replayed))
         return outputs
 
     def _ticker(self, raw: TickerFrame, received_ts: int) -> list[Output]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -16,6 +17,7 @@ from crosstape_connector.errors import RestFailed
 from crosstape_connector.metrics import Counters
 from crosstape_connector.odds import Odds
 from crosstape_connector.pacing import Pacer
+from crosstape_connector.refusals import line, public, refusal
 from crosstape_connector.venue import MEBIBYTE, Venue
 
 MAX_BODY: Final = 64 * MEBIBYTE
@@ -79,6 +81,7 @@ class Rest:
         Waits for the budget without limit (the queue of those who ask is bounded), for the venue `timeout_s`. Raises `RestFailed`.
         """
         url = self._url(rest, path)
+        shown = self._shown(rest, path)
         if pacer is not None and (pause := pacer.reserve(time.monotonic())) > 0:
             await asyncio.sleep(pause)
         while (pause := self._not_before - time.monotonic()) > 0:
@@ -91,7 +94,7 @@ class Rest:
                 wait_s = retry_after(response.headers, time.time())
         except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
             self._counters.rest_calls["failed"] += 1
-            raise RestFailed(f"{url}: {str(exc) or type(exc).__name__}") from exc
+            raise RestFailed(f"{shown}: {line(str(exc).replace(url, shown)) or type(exc).__name__}") from exc
         received_ts = time.time_ns()
         self._counters.rest_calls[str(status)] += 1
         error = self._refusal(status, body)
@@ -101,7 +104,7 @@ class Rest:
             wait_s = BACK_OFF_S if wait_s is None else wait_s
             self._not_before = max(self._not_before, time.monotonic() + wait_s)
         if error is not None:
-            raise RestFailed(f"{url}: {error}", wait_s)
+            raise RestFailed(f"{shown}: {error}", wait_s)
         return body, received_ts
 
     def recall(self, rest: str, path: str, body: bytes) -> None:
@@ -112,11 +115,17 @@ class Rest:
     def _url(self, rest: str, path: str) -> str:
         return self._urls[rest].rstrip("/") + path
 
+    def _shown(self, rest: str, path: str) -> str:
+        """The same for errors: of the base nothing that could be a secret, of a venue's own path there is none."""
+        base = urlsplit(public(self._urls[rest]))
+        return f"{base.scheme}://{base.netloc}{path}"
+
     def _refusal(self, status: int, body: bytes) -> str | None:
         """What the venue says instead of an answer, if it does."""
+        known = None if self._venue.rest_error is None else self._venue.rest_error(body)
         if status != 200:
-            return f"HTTP {status}"
-        return None if self._venue.rest_error is None else self._venue.rest_error(body)
+            return refusal(status, body, known)
+        return None if known is None else line(known) or "refused without a reason"
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
@@ -125,6 +134,6 @@ class Rest:
             size += len(chunk)
             if size > MAX_BODY:
                 response.close()
-                raise RestFailed(f"{response.url}: more than {MAX_BODY // MEBIBYTE} MiB")
+                raise RestFailed(f"{public(str(response.url))}: more than {MAX_BODY // MEBIBYTE} MiB")
             chunks.append(chunk)
         return b"".join(chunks)

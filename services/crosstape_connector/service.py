@@ -43,6 +43,7 @@ from crosstape_connector.redundancy import Redundant
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.roster import Roster
+from crosstape_connector.sockets import read_refusal
 from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.timekeeping import Timekeeping
 from crosstape_connector.tunnel import TunnelConnector
@@ -96,7 +97,9 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
             told=cache.bind,
         )
         http = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=TunnelConnector(proxies, limit=0), trace_configs=[contact.trace()])
+            aiohttp.ClientSession(
+                connector=TunnelConnector(proxies, limit=0), trace_configs=[contact.trace()], raise_for_status=read_refusal
+            )
         )
         capture = await stack.enter_async_context(_capturing(settings, venue, next(iter(ws_urls.values()))))
         writer = _writer(settings, client, keys, found, own_dir=own_dir, tape=tape)

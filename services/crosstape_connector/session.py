@@ -24,6 +24,7 @@ from crosstape_connector.errors import (
 from crosstape_connector.metrics import SAMPLE
 from crosstape_connector.pacing import Pacer
 from crosstape_connector.plan import Connection, Topic
+from crosstape_connector.refusals import public
 from crosstape_connector.sockets import Sender, Silence, Socket, connect
 from crosstape_connector.standby import Standby
 from crosstape_connector.subscriptions import ATTEMPTS, Subscriptions, TopicState
@@ -95,7 +96,7 @@ class Session:
         )
         reason = "stopped"
         try:
-            self._begin(url)
+            self._begin(public(url))
             await self._converse(socket)
         except FeedError as exc:
             reason = str(exc)

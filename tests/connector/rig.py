@@ -23,6 +23,7 @@ from crosstape_connector.questions import Questions
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.session import Session
+from crosstape_connector.sockets import read_refusal
 from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.venue import Venue
 from crosstape_connector.watchdog import Watchdog
@@ -165,7 +166,7 @@ async def rigged(
     capture: Capture | None = None,
 ) -> AsyncIterator[Rig]:
     """A rig against this server."""
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(raise_for_status=read_refusal) as http:
         yield Rig(http=http, server=server, venue=venue or fake(), settings=settings, symbols=symbols, capture=capture)
 
 

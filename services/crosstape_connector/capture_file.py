@@ -86,6 +86,17 @@ def _lines(rest: Iterator[bytes]) -> Iterator[Line]:
             raise FrameError(f"line {number} of the capture: {exc}") from exc
 
 
+class CaptureFile:
+    """The lines of a capture file, which can be read more than once. Reading raises as `opened` does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        with opened(self.path) as lines:
+            yield from lines
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Iterator[bytes]]:
     """The lines of a capture file, plain or zstd (told by its first bytes). Raises `OSError`; while reading, `zstandard.ZstdError`."""

@@ -60,8 +60,8 @@ def test_depth_keeps_the_numbers_that_link_it() -> None:
         "BTC-USDT",
         1_767_225_600_200_000_000,
         7,
-        ((Decimal("91000.1"), Decimal("3.2")), (Decimal(90999), Decimal(0))),
-        ((Decimal("91000.3"), Decimal(1)),),
+        [(Decimal("91000.1"), Decimal("3.2")), (Decimal(90999), Decimal(0))],
+        [(Decimal("91000.3"), Decimal(1))],
         101,
         103,
     )

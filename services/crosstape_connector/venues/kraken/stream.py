@@ -179,7 +179,10 @@ class Parser:
                 case BookFrame():
                     if len(data) > _SHORT and len(data) > LONGEST + PER_LEVEL * sum(len(row.bids) + len(row.asks) for row in frame.data):
                         check(data)
-                    return self._books(frame, received_ts)
+                    outputs = self._books(frame, received_ts)
+                    if len(outputs) > 1 and doubtful(data):
+                        check(data)  # several rows, or one without the checksum that would prove its digits
+                    return outputs
                 case TradeFrame():
                     if doubtful(data) or len(data) > _PER_ROW * (1 + len(frame.data)):
                         check(data)

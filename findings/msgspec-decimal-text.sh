@@ -1,8 +1,7 @@
 #!/bin/sh
 # What one would guess: a `Decimal` field of msgspec takes the text of a JSON string if it is a number in the notation of JSON.
 # What is true: it takes whatever Python's `Decimal` takes: underscores, spaces at both ends, digits of other scripts, and 1E-7000.
-#   "1_000" becomes 1000, " 1" and "１" become 1. A field of JSON numbers takes such text, too. It is no fault of msgspec, which says
-#   that it hands the text on; but a strict decoder is taken for a check of the notation, and this one is none.
+#   "1_000" becomes 1000, " 1" and "１" become 1, with `strict=True` as well: a strict decoder is no check of the notation.
 # Why market-data people care: prices and sizes come as text from most venues, and a damaged one becomes a wrong price instead of an error.
 #   `decimal.Context.create_decimal` refuses underscores and spaces, and, with traps for `Subnormal`, `Overflow`, `Clamped` and `Rounded`,
 #   enforces bounds and a number of digits in the same step. Digits of other scripts it takes as well: `str.isascii` tells them.

@@ -273,7 +273,7 @@ _set = msgspec.structs.force_setattr
 
 _E: Final = ord("E")
 _HEAD: Final = 42
-"""Length at most of `{"type":"…","venue":"…","instrument":"…` without venue and instrument; no decimal begins within 20 bytes of it."""
+"""Length of the JSON up to the instrument's end, at most, less the venue and the instrument; no decimal begins within 20 bytes of it."""
 
 
 def encode(event: Event) -> bytes:

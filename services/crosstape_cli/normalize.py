@@ -39,9 +39,9 @@ def normalize(
 ) -> Exit:
     """Turn a capture into events: one JSON a line on standard output, in order; a summary as JSON on standard error.
 
-    Parsers, books and proofs are those of the running connector. Instruments and snapshots are taken from the capture's REST lines,
-    wherever they stand in a file; in standard input a snapshot must stand before the frames that it is needed for.
-    The epoch of all events is 0, and seq counts 1, 2, 3 … per stream, so that the same capture always gives the same bytes.
+    Parsers, books and proofs are those of the running connector. Instruments and snapshots are taken from the capture's REST lines: of a
+    file wherever they stand; of standard input a snapshot must not stand behind the frames that it is needed for. The epoch of all events
+    is 0, and seq counts 1, 2, 3 … per stream, so that the same capture always gives the same bytes.
     """
     if venue not in VENUES:
         raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")

@@ -11,7 +11,7 @@ does: `check` looks through a frame that is `doubtful`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Clamped, Context, Decimal, InvalidOperation, Overflow, Rounded, Subnormal
 from typing import Any, Final
 
@@ -27,8 +27,9 @@ LONGEST: Final = 256
 """Significant digits of a number at most."""
 
 _BOUNDS: Final = Context(prec=LONGEST, Emin=-24, Emax=19, traps=[Clamped, InvalidOperation, Overflow, Rounded, Subnormal])
-number = _BOUNDS.create_decimal
-"""The number that a text is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises `ArithmeticError`."""
+number: Final[Callable[[str | Decimal], Decimal]] = _BOUNDS.create_decimal
+"""The number that a text (or a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
+`ArithmeticError`."""
 
 PER_LEVEL: Final = 64
 """Bytes that a level of a book takes in its frame, on the average, at most: a frame with longer ones is looked through for long numbers."""
@@ -70,7 +71,7 @@ def short(text: str) -> str:
 
 def doubtful(data: bytes) -> bool:
     """Whether a frame whose numbers are JSON numbers has what no usual frame has, and text needs that only `Decimal` takes for a number."""
-    return SPACE in data or not is_plain(data) or _misplaced_underscore(data) is not None
+    return SPACE in data or BACKSLASH in data or not data.isascii() or _misplaced_underscore(data) is not None
 
 
 def check(data: bytes | msgspec.Raw) -> None:

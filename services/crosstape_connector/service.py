@@ -98,7 +98,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         )
         http = await stack.enter_async_context(
             aiohttp.ClientSession(
-                connector=TunnelConnector(proxies, limit=0), raise_for_status=read_refusal, trace_configs=[contact.trace()]
+                connector=TunnelConnector(proxies, limit=0), trace_configs=[contact.trace()], raise_for_status=read_refusal
             )
         )
         capture = await stack.enter_async_context(_capturing(settings, venue, next(iter(ws_urls.values()))))

@@ -315,9 +315,9 @@ class Session:
     def _odd(self, odd: Odd) -> None:
         """Count, and say once a kind what was left out and why."""
         self._desk.counters.odd[odd.kind] += 1
-        if odd.reason and odd.kind not in self._odd_kinds:
+        if odd.kind not in self._odd_kinds:
             self._odd_kinds.add(odd.kind)
-            self._log.warning("frame.odd", kind=odd.kind, reason=odd.reason[:HEAD])
+            self._log.warning("value.odd", kind=odd.kind, reason=odd.reason[:HEAD])
 
     def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""

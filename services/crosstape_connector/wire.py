@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from crosstape_connector.errors import FrameError
-from crosstape_connector.numbers import FLOOR, LIMIT, LONGEST, figure, number
+from crosstape_connector.numbers import FLOOR, LIMIT, figure, number
 
 ZERO: Final = Decimal(0)
 
@@ -27,8 +27,6 @@ _SCALE: Final = tuple(10 ** (9 - digits) for digits in range(10))
 _MINUTE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2})")
 _END_OF_TIME: Final = 2**63 - 1
 _LAST_SECOND: Final = Decimal(9 * 10**9)
-_LAST_PLACE: Final = -64
-"""Decimals of a zero at most."""
 _SHOWN: Final = 40
 
 
@@ -95,16 +93,16 @@ def positive(price: Decimal, size: Decimal) -> bool:
 
 
 def finite(*figures: Decimal | None) -> None:
-    """Raises `FrameError` if one is no number (a `"NaN"` decodes as well as a price does) or beyond the bounds of a price."""
-    if not all(one is None or bounded(one) for one in figures):
-        raise FrameError(f"no number among {', '.join(map(shown, figures))}")
-
-
-def bounded(number: Decimal) -> bool:
-    """Whether a number that may be negative or zero is finite, within the bounds of a price, and no longer than a number may be."""
-    if not number.is_finite() or len(str(number)) > LONGEST:
-        return False
-    return FLOOR <= number.copy_abs() < LIMIT or (number.is_zero() and number.adjusted() >= _LAST_PLACE)
+    """Raises `FrameError` if one is no number (a `"NaN"` decodes as well as a price does) or beyond the bounds of `numbers`."""
+    try:
+        for one in figures:
+            if one is not None and not number(one).is_finite():
+                break
+        else:
+            return
+    except ArithmeticError:
+        pass
+    raise FrameError(f"no number among {', '.join(map(shown, figures))}")
 
 
 def shown(figure: object) -> str:

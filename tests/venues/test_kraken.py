@@ -85,7 +85,7 @@ def test_a_book_without_its_checksum_is_counted_and_used() -> None:
         frame = re.sub(rb',"checksum":\d+', b"", KRAKEN[name])
         assert frame != KRAKEN[name]
         odd, book = parse(frame)
-        assert odd == Odd("checksum")
+        assert odd == Odd("checksum", "book of BTC/USD")
         assert isinstance(book, BookSnapshot | BookUpdate)
         assert book.checksum is None
 
@@ -97,9 +97,12 @@ def test_a_change_that_cannot_be_read_spoils_its_book_and_no_other(bad: bytes) -
     row = KRAKEN["book"].partition(b'"data":[')[2].removesuffix(b"]}")
     both = frame[:-2] + b"," + row.replace(b"BTC/USD", b"DOGE/USD") + b"]}"
 
-    assert parse(frame) == [Odd("book"), unread("BTC-USD", 7)]
-    odd, broken, other = parse(both)
-    assert (odd, broken) == (Odd("book"), unread("BTC-USD", 7))
+    (odd, broken), (same, again, other) = parse(frame), parse(both)
+    assert isinstance(odd, Odd)
+    assert odd.kind == "book"
+    assert odd.reason.startswith("book: ")
+    assert broken == unread("BTC-USD", 7)
+    assert (same, again) == (odd, broken)
     assert isinstance(other, BookUpdate)
     assert other.instrument == "DOGE-USD"
 

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.numbers import is_plain, short
+from crosstape_connector.numbers import BACKSLASH, short
 from crosstape_connector.numbers import number as exact
 from crosstape_connector.rows import readable
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Request, Symbols, replay, unread
@@ -24,7 +24,8 @@ from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides
 from crosstape_connector.wire import trade_numbers
 from crosstape_schemas import Level, Ticker, Trade
 
-SIDES: Final = ("bid", ("offer", "ask"))
+ASK_WORDS: Final = ("offer", "ask")
+SIDES: Final = ("bid", ASK_WORDS)
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -178,7 +179,8 @@ class Parser:
             books: Sequence[RawBook | NamedBook] = _books(head.events)
         except msgspec.ValidationError:
             books = [_readable(raw) for raw in _raw_books(head.events)]
-        plain = is_plain(bytes(head.events))
+        text = bytes(head.events)
+        plain = text.isascii() and BACKSLASH not in text
         for book in books:
             try:
                 instrument = self._products[book.product_id]
@@ -190,7 +192,7 @@ class Parser:
                 outputs += Odd("book"), unread(instrument, received_ts)
                 continue
             try:
-                bids, asks, is_all = by_side(_levels(book, plain=plain), SIDES, outputs)
+                bids, asks, is_all = _sides(book, outputs, plain=plain)
             except FrameError:
                 if book.type != "update":
                     raise
@@ -298,14 +300,25 @@ def _readable(raw: msgspec.Raw) -> RawBook | NamedBook:
         return _named_book(raw)
 
 
-def _levels(book: RawBook, *, plain: bool) -> Sequence[tuple[str, Level | None]]:
-    """Its changes. `plain`: all of its text is ASCII, so that no digit can be another script's."""
+def _sides(book: RawBook, outputs: list[Output], *, plain: bool) -> tuple[list[Level], list[Level], bool]:
+    """As `by_side`. `plain`: all of its text is ASCII, so that no digit can be another script's."""
     if plain:
+        bids: list[Level] = []
+        asks: list[Level] = []
         try:
-            return [(change.side, (exact(change.price_level), exact(change.new_quantity))) for change in book.updates]
+            for change in book.updates:
+                found, side = (exact(change.price_level), exact(change.new_quantity)), change.side
+                if side == "bid":
+                    bids.append(found)
+                elif side in ASK_WORDS:
+                    asks.append(found)
+                else:
+                    break
+            else:
+                return bids, asks, True
         except ArithmeticError:
             pass
-    return [(change.side, level(change.price_level, change.new_quantity)) for change in book.updates]
+    return by_side([(change.side, level(change.price_level, change.new_quantity)) for change in book.updates], SIDES, outputs)
 
 
 def _texts(book: RawBook) -> Sequence[tuple[str, str, str]]:

@@ -179,7 +179,10 @@ class Parser:
                 case BookFrame():
                     if len(data) > _SHORT and len(data) > LONGEST + PER_LEVEL * sum(len(row.bids) + len(row.asks) for row in frame.data):
                         check(data)
-                    return self._books(frame, received_ts)
+                    outputs = self._books(frame, received_ts)
+                    if len(outputs) > 1 and doubtful(data):
+                        check(data)  # several rows, or one without the checksum that would prove its digits
+                    return outputs
                 case TradeFrame():
                     if doubtful(data) or len(data) > _PER_ROW * (1 + len(frame.data)):
                         check(data)
@@ -270,8 +273,9 @@ class Parser:
                 row = _row[frame.channel](raw)
                 self._converted(frame, [row], received_ts)
             except FRAME_ERRORS as exc:
-                odd.append(Odd("row", f"{frame.channel}: {exc}"))
-                if frame.channel == "book" and not isinstance(exc, UnknownSymbol):
+                is_book = frame.channel == "book"
+                odd.append(Odd("book" if is_book else "row", f"{frame.channel}: {exc}"))
+                if is_book and not isinstance(exc, UnknownSymbol):
                     odd += self._suspects(raw, received_ts)
             else:
                 good.append(row)

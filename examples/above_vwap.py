@@ -9,14 +9,13 @@ is used only while its aggregator gives a sign of life, which is a status once a
 import argparse
 import asyncio
 import contextlib
-import math
 import sys
 import time
 
-from crosstape import BusSettings, Cbbo, FeedState, Keys, Missed, Reader, SettingsError, Start, Status, connect
+from crosstape import BusSettings, Cbbo, Keys, Missed, Reader, SettingsError, SignsOfLife, Start, Status, connect
 
 INSTRUMENTS = ("BTC-USDT", "ETH-USDT", "BTC-USD", "ETH-USD")
-SILENT_S = 3.0  # a quote is current only while its aggregator has been heard within this time
+START_S = 3.0  # the aggregator's sign of life may come so late after the start
 
 
 def missed(what: Missed) -> None:
@@ -38,16 +37,15 @@ class Sides:
     def __init__(self) -> None:
         self.quotes: dict[str, Cbbo] = {}
         self.shown: dict[str, str] = {}
-        self.heard: dict[int, float] = {}
-        """The aggregator's epoch: when it last gave its sign of life."""
+        self.signs = SignsOfLife()
         self.began = time.monotonic()
 
     def show(self, quote: Cbbo) -> None:
         """Print the quote if its side has changed or if it is no longer current."""
         name, now = quote.instrument, time.monotonic()
-        if quote.epoch not in self.heard and now - self.began <= SILENT_S:
-            return  # its aggregator may be about to give its sign of life
-        current = now - self.heard.get(quote.epoch, -math.inf) <= SILENT_S
+        current = self.signs.is_current(quote, now)
+        if not current and now - self.began < START_S:
+            return
         said = side(quote) if current else "not current"
         if said is None or said == self.shown.get(name):
             return
@@ -62,14 +60,16 @@ class Sides:
 async def main(url: str) -> None:
     """Print each instrument when its side changes, and when its quote is no longer current."""
     keys, sides = Keys(), Sides()
-    streams = {keys.stream("cbbo", instrument): Start.LAST_THEN_NOW for instrument in INSTRUMENTS}
-    streams[keys.venue("consolidated")] = Start.NOW
-    async with connect(BusSettings(url=url)) as client, Reader(client, keys, streams=streams, on_gap=missed) as tape:
+    streams = [keys.venue("consolidated"), *(keys.stream("cbbo", instrument) for instrument in INSTRUMENTS)]
+    async with (
+        connect(BusSettings(url=url)) as client,
+        Reader(client, keys, streams=streams, start=Start.LAST_THEN_NOW, on_gap=missed) as tape,
+    ):
         while True:
             events = [entry.event for entry in await tape.read(timeout_s=1.0)]
             for event in events:  # signs of life first: between streams there is no order
                 if isinstance(event, Status):
-                    sides.heard[event.epoch] = -math.inf if event.state is FeedState.DOWN else time.monotonic()
+                    sides.signs.apply(event, time.monotonic(), time.time_ns())
             for event in events:
                 if isinstance(event, Cbbo):
                     sides.quotes[event.instrument] = event

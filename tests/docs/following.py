@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -19,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, FeedState, Keys, Leg, Market, Side, Status, Trade, Vwap, encode
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, FeedState, Gap, GapCause, Keys, Leg, Market, Side, Status, Trade, Vwap, encode
 from tests.docs.shown import Follows
 from tests.engines import Embedded
 from tests.waiting import wait_until
@@ -82,8 +83,16 @@ def trade(number: int) -> Trade:
 def life(number: int) -> Status:
     """The aggregator's sign of life."""
     return Status(
-        venue=CONSOLIDATED, instrument=VENUE_WIDE, venue_ts=None, received_ts=RECEIVED_TS, kind=VENUE_WIDE, state=FeedState.LIVE,
+        venue=CONSOLIDATED, instrument=VENUE_WIDE, venue_ts=None, received_ts=time.time_ns(), kind=VENUE_WIDE, state=FeedState.LIVE,
         epoch=EPOCH, seq=number,
+    )  # fmt: skip
+
+
+def loss() -> Gap:
+    """What else may be on the stream of the aggregator's signs of life."""
+    return Gap(
+        venue=CONSOLIDATED, instrument=VENUE_WIDE, venue_ts=None, received_ts=time.time_ns(), kind=VENUE_WIDE, from_ts=1, to_ts=2,
+        missed=None, cause=GapCause.BUS, epoch=EPOCH + 1, seq=1,
     )  # fmt: skip
 
 
@@ -100,6 +109,8 @@ class Tape:
         for _ in range(count):
             self.sent += 1
             pipe: Any = self._client.pipeline()
+            if self.sent == 1:
+                pipe.execute_command("XADD", keys.venue(CONSOLIDATED), "*", "d", encode(loss()))
             for stream, last, event in (
                 (keys.venue(CONSOLIDATED), keys.last("status", VENUE_WIDE), life(self.sent)),
                 (keys.stream("cbbo", "BTC-USDT"), keys.last("cbbo", "BTC-USDT"), quote(self.sent)),
@@ -167,8 +178,18 @@ async def started(programs: Mapping[str, Program]) -> AsyncIterator[dict[str, Ru
 
 
 async def follow(programs: Mapping[str, Program], server: Embedded, quiets: Sequence[float], away_s: float = 1.0) -> dict[str, Outcome]:
-    """Run them against this server, through these quiet times (s) and through a kill and a restart of the server with its data."""
-    async with Redis(port=server.port) as client, started(programs) as running:
+    """Run them against this server, which is started after those that can wait for it.
+
+    Then come these quiet times (s), and a kill and a restart of the server, with its data if it keeps them.
+    """
+    waiting = {name: program for name, program in programs.items() if not program.how.ends}
+    ending = {name: program for name, program in programs.items() if program.how.ends}
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(started(waiting))
+        await asyncio.sleep(away_s)  # the condition under test: there is no server yet
+        await server.start()
+        client = await stack.enter_async_context(Redis(port=server.port))
+        running |= await stack.enter_async_context(started(ending))
         tape = Tape(client)
         await _all_print_again(running.values(), tape)
         for one in running.values():

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,7 +46,7 @@ async def publish(client: Redis, quote: Cbbo) -> None:
 
 async def publish_life(client: Redis, epoch: int, seq: int) -> None:
     """An aggregator's sign of life."""
-    status = Status(CONSOLIDATED, VENUE_WIDE, None, 1, VENUE_WIDE, FeedState.LIVE, epoch=epoch, seq=seq)
+    status = Status(CONSOLIDATED, VENUE_WIDE, None, time.time_ns(), VENUE_WIDE, FeedState.LIVE, epoch=epoch, seq=seq)
     await client.xadd(Keys().venue(CONSOLIDATED), {"d": encode(status)})
 
 

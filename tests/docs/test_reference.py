@@ -16,6 +16,7 @@ from crosstape_cli.main import COMMANDS
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import KINDS, Leg, Vwap
 from docs import conformance
+from tests.docs.shown import slug
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -118,3 +119,17 @@ def test_links_lead_somewhere(page: str) -> None:
     targets = [target for target in LINK.findall(text) if "://" not in target]
 
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
+def test_links_lead_to_headings_that_exist(page: str) -> None:
+    """In this page or another of the repository."""
+    found = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", (ROOT / page).read_text())
+    targets = [((ROOT / page).parent / target if target else ROOT / page, anchor) for target, anchor in found]
+
+    assert [(path.name, anchor) for path, anchor in targets if path.suffix == ".md" and anchor not in headings(path)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page."""
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}

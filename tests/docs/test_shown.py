@@ -142,10 +142,12 @@ def followed(
 
     async def run() -> dict[str, Outcome]:
         server = Embedded(directory / "server", persist=persist, port=0)
-        async with running(server):
-            workshop = Workshop(directory, server.port, query, node)
-            programs = {name: workshop.program(name, how) for name in names if isinstance(how := SHOWN[name], Follows)}
+        workshop = Workshop(directory, server.port, query, node)
+        programs = {name: workshop.program(name, how) for name in names if isinstance(how := SHOWN[name], Follows)}
+        try:
             return await following.follow(programs, server, quiets)
+        finally:
+            await server.stop()
 
     return asyncio.run(run())
 

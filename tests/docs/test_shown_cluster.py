@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from crosstape_schemas import Keys, encode
 from tests.cluster import Cluster, cluster
@@ -33,7 +33,7 @@ async def send(client: RedisCluster, numbers: range) -> None:
     """Trades of these numbers, each tried again until it is there."""
     for number in numbers:
         while True:
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(RedisError, RedisClusterException, OSError):
                 await client.xadd(STREAM, {"d": encode(following.trade(number))})
                 break
             await asyncio.sleep(0.1)
@@ -70,6 +70,31 @@ async def test_the_reader_of_a_cluster(tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.slow
+async def test_the_reader_waits_for_a_cluster_that_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Before it starts, and when all of it is killed."""
+    async with cluster("embedded", lambda: tmp_path_factory.mktemp("node")) as nodes:
+        for master in nodes.masters:
+            await master.kill()
+        async with following.started({"": program(tmp_path_factory.mktemp("shown"), nodes)}) as running:
+            one, sent = running[""], 0
+            for _ in range(2):
+                said = one.out.count("waiting for the cluster")
+                await wait_until(lambda said=said: one.out.count("waiting for the cluster") > said, what="it says that it waits")  # type: ignore[misc]
+                for master in nodes.masters:
+                    await master.start()
+                before = one.newest()
+                while one.newest() == before:
+                    sent += 1
+                    async with RedisCluster(host="127.0.0.1", port=nodes.masters[0].port) as client:
+                        await send(client, range(sent, sent + 1))
+                    await asyncio.sleep(0.1)
+                for master in nodes.masters:
+                    await master.kill()
+            assert one.printed() == sorted(set(one.printed())), one.err
+            assert one.process.returncode is None
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not installed")
 async def test_the_streams_of_each_partition(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The loop of the page lists the streams of all partitions."""
@@ -90,7 +115,7 @@ def test_the_names_of_keys_are_the_librarys() -> None:
     """The function of the page gives the same names as `Keys`, for any instrument."""
     scope: dict[str, Any] = {}
     code = PYTHON.text
-    head = code[: code.index("server = ")]
+    head = code[: code.index("server, stream")]
     exec(head, scope)
     assert scope["PARTITIONS"] == KEYS.partitions
     for name in ("BTC-USDT", "ETH-USD", "1INCH-USDT", "PEPE-USDC"):

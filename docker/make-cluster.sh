@@ -2,7 +2,7 @@
 # make-cluster.sh HOST HOST HOST: make these servers one cluster of masters, or introduce them again after their addresses have changed.
 # Safe to run at every start: what is there stays.
 set -eu
-REDISCLI_AUTH=$(cat /run/secrets/bus_password)
+REDISCLI_AUTH=$(/etc/crosstape/bus-password.sh)
 export REDISCLI_AUTH
 ask() { host=$1; shift; redis-cli --no-auth-warning -h "$host" "$@"; }
 address() { getent hosts "$1" | { read -r ip _ && echo "$ip"; }; }

@@ -4,7 +4,8 @@
 set -eu
 server=$1
 shift
-password=$(sed 's/[\\"]/\\&/g' /run/secrets/bus_password)
+password=$(/etc/crosstape/bus-password.sh)
+password=$(printf '%s\n' "$password" | sed 's/[\\"]/\\&/g')
 secured=
 if [ -n "$password" ]; then
     secured="requirepass \"$password\"

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from crosstape_schemas import plain
+
 VENUE_WIDE: Final = "*"
 """The instrument of a `Status` or `Gap` that concerns a venue as a whole, and the kind of one that concerns every feed."""
 
@@ -90,7 +92,8 @@ class _Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Set by the publisher, see `stamp`; never by a parser. Keyword-only, so that both stand last."""
 
     epoch: int = 0
-    """Start of the publishing process, ns since the epoch UTC."""
+    """Numbers the starts of the publishing process: the time of the start in ns, or more where a former one had a clock that was ahead.
+    Compare epochs of one producer; do not take one for a time."""
     seq: int = 0
     """1, 2, 3 … without a hole per (stream, venue, epoch)."""
 
@@ -193,7 +196,7 @@ class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
     sum of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
     nonexistent: int = 0
     """Of a repaired gap: how many of the `missed` ids never existed. The venue, asked by REST, has the trades on both sides and none
-    between: no trade comes for these."""
+    between: no trade comes for these. Negative, with `missed` 0: a trade came after all for so many that were counted before."""
 
 
 class Vwap(msgspec.Struct, frozen=True, gc=False):
@@ -249,6 +252,8 @@ class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):
 
 
 AnyEvent = Trade | Quote | Book | Delta | Ticker | Status | Gap | Cbbo
+"""An event of any kind: what `decode` returns."""
+
 KINDS: Final[dict[str, type[Event]]] = {
     "trade": Trade,
     "quote": Quote,
@@ -266,10 +271,17 @@ KIND_OF: Final[dict[type[Event], str]] = {cls: kind for kind, cls in KINDS.items
 _encode = msgspec.json.Encoder().encode
 _set = msgspec.structs.force_setattr
 
+_E: Final = ord("E")
+_HEAD: Final = 42
+"""Length of the JSON up to the instrument's end, at most, less the venue and the instrument; no decimal begins within 20 bytes of it."""
+
 
 def encode(event: Event) -> bytes:
-    """The event's JSON, as it stands in a stream's field `d` and on a channel."""
-    return _encode(event)
+    """The event's JSON, as it stands in a stream's field `d` and on a channel. Decimals are in plain notation, see `plain`."""
+    data = _encode(event)
+    if _E in data and _E in data[len(event.venue) + len(event.instrument) + _HEAD :]:
+        return plain.encode(event, data)
+    return data
 
 
 def stamp(event: Event, epoch: int, seq: int) -> bytes:
@@ -279,7 +291,10 @@ def stamp(event: Event, epoch: int, seq: int) -> bytes:
     """
     _set(event, "epoch", epoch)
     _set(event, "seq", seq)
-    return _encode(event)
+    data = _encode(event)
+    if _E in data and _E in data[len(event.venue) + len(event.instrument) + _HEAD :]:  # as `encode`, without its call
+        return plain.encode(event, data)
+    return data
 
 
 decode = msgspec.json.Decoder(AnyEvent).decode

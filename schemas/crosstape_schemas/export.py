@@ -22,8 +22,8 @@ CONTRACT_VERSION: Final = "1.0.0"
 DECIMAL: Final = {
     "type": "string",
     "format": "decimal",
-    "pattern": r"^-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?$",
-    "description": "A number with the venue's own digits: `12700.00`. A zero of many digits may come as `0E-8`.",
+    "pattern": r"^-?[0-9]+(\.[0-9]+)?$",
+    "description": "A number in plain notation with the venue's own digits: `12700.00`, `0.00000061`, `0.00000000`; never an exponent.",
 }
 """How a price or size stands in JSON: never as a JSON number, which most readers would round."""
 
@@ -60,7 +60,8 @@ def asyncapi() -> dict[str, Any]:
             "version": CONTRACT_VERSION,
             "description": (
                 "A consolidated crypto tape on a Redis-protocol server. Every address below is a stream (each entry has one field `d`, the"
-                " event's JSON) and a publish/subscribe channel of the same name (the payload is the same JSON). The set"
+                " event's JSON) and a publish/subscribe channel of the same name (the payload is the same JSON). The stream is the record;"
+                " the channel delivers each event at most once. The set"
                 f" `{keys.registry()}` names every stream that exists. `{keys.prefix}` is the default prefix; on a cluster a hash tag"
                 " follows it."
             ),

@@ -104,7 +104,7 @@ async def extents(client: Client, streams: Sequence[str]) -> list[Extent]:
 
 async def _extent(client: Client, stream: str) -> Extent:
     key = stream.encode()
-    ids, _, _ = (await ask(client, "EVAL", LOOK, 2, key, key, 0))[0]
+    ids, *_ = (await ask(client, "EVAL", LOOK, 2, key, key, 0))[0]
     if ids in NO_STREAM:
         return Extent(None, None)
     first = await ask_raw(client, "XRANGE", key, "-", "+", "COUNT", 1, key=key)

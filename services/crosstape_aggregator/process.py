@@ -13,6 +13,7 @@ import structlog
 from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.claim import claim
+from crosstape.bus.identity import Tape, presumed
 from crosstape.bus.memory import watch as watch_memory
 from crosstape.bus.prometheus import PrometheusPublisherMetrics, server_memory
 from crosstape.bus.usable import usable
@@ -61,11 +62,12 @@ class Process:
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
         self.keys = Keys(settings.bus.prefix, settings.bus.partitions)
+        self._tape = Tape(presumed(run_dir(settings.run) / "spool"))
         self._served: set[ShareService] = set()
         self.keeper = Keeper(client, self.keys, settings.aggregator, self._serve)
 
     def _serve(self, share: Share) -> ShareService:
-        return ShareService(share, self._settings, self.keys, self.keeper.left_s, self._served)
+        return ShareService(share, self._settings, self.keys, self._tape, left_s=self.keeper.left_s, served=self._served)
 
     def boards(self) -> list[Board]:
         """Of the shares that are served now."""
@@ -91,10 +93,13 @@ class Process:
 class ShareService:
     """One share: its own connections, publisher, board and readers. It is in `served` while it runs."""
 
-    def __init__(self, share: Share, settings: Settings, keys: Keys, left_s: Callable[[], float], served: set[ShareService]) -> None:
+    def __init__(
+        self, share: Share, settings: Settings, keys: Keys, tape: Tape, *, left_s: Callable[[], float], served: set[ShareService]
+    ) -> None:
         self._share = share
         self._settings = settings
         self._keys = keys
+        self._tape = tape
         self._left_s = left_s
         self._served = served
         self.board = Board(settings.aggregator)
@@ -112,7 +117,9 @@ class ShareService:
         try:
             async with connect(settings.bus) as client:
                 epoch = await self._claim(client)
-                publisher = Publisher(client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch)
+                publisher = Publisher(
+                    client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch, tape=self._tape
+                )
                 store = CheckpointStore(client, self._keys, self._share.producer, epoch)
                 aggregator = self._aggregator = Aggregator(
                     settings, client, self._keys, self.board, publisher, share=self._share, store=store

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from crosstape.lifecycle import Exit, main
-from crosstape.telemetry import configure_logging
 from crosstape_aggregator.process import run
-from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_cli.server import located
 
 
@@ -16,5 +15,5 @@ def aggregator(*, settings: SettingsFile = None) -> Exit:
     embedded one of a running `crosstape up`.
     """
     loaded = located(load(settings))
-    configure_logging(loaded.telemetry, service="aggregator")
+    begin_logging(loaded, service="aggregator")
     return main(lambda: run(loaded))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import Parameter
+from msgspec.structs import replace
 
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main
-from crosstape.telemetry import configure_logging
-from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues import VENUES
@@ -17,7 +17,7 @@ from crosstape_connector.venues import VENUES
 Venue = Annotated[str, Parameter(help=f"Which venue: {', '.join(VENUES)}.")]
 
 
-def connector(*, venue: Venue, settings: SettingsFile = None) -> Exit:
+def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
     """Run one venue's connector until it is told to stop (SIGTERM, Ctrl-C), when it publishes what is pending.
 
     SIGHUP has it read its settings again: instruments come and go, without a break of those that stay.
@@ -29,5 +29,7 @@ def connector(*, venue: Venue, settings: SettingsFile = None) -> Exit:
     if venue not in loaded.venues:
         raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
     loaded = located(loaded)
-    configure_logging(loaded.telemetry, service=f"connector.{venue}")
+    if i_mean_it:
+        loaded = replace(loaded, connector=replace(loaded.connector, any_origin=True))
+    begin_logging(loaded, service=f"connector.{venue}")
     return main(lambda: run(loaded, venue, reload=lambda: located(load(settings))))

@@ -18,14 +18,16 @@ from rich.console import Console
 
 from crosstape.bus import Client, connect
 from crosstape.bus.call import ask
-from crosstape.embedded import embedded
-from crosstape.errors import CrosstapeError, SettingsError
+from crosstape.embedded import EmbeddedServer
+from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import Exit, main
+from crosstape.ports import check_free
 from crosstape.settings import BusSettings, TelemetrySettings
 from crosstape.settings_file import PREFIX
 from crosstape.telemetry import configure_logging
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
+from crosstape_cli.server import redis_cli
 from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
 from crosstape_cli.view import line
@@ -35,6 +37,7 @@ from crosstape_simulator.spec import VENUES
 LEGS: Final = 3
 """So many legs must count at once in one consolidated quote, or the demo has shown nothing."""
 
+LOOPBACK: Final = "127.0.0.1"
 DRAIN_S: Final = 5.0
 START_S: Final = 30.0
 POLL_S: Final = 0.05
@@ -56,27 +59,35 @@ def demo(
     logs: Annotated[Path | None, Parameter(help="Directory to keep the logs of all processes in.")] = None,
     fault: Annotated[tuple[str, ...], Parameter(negative="", help="What is to go wrong at the venues: see crosstape simulate.")] = (),
     control: Annotated[str | None, Parameter(help="Where faults can be set while it runs: see crosstape simulate.")] = None,
+    port: Annotated[
+        int | None,
+        Parameter(help="TCP port of its server, on this machine's loopback address (0: a free one), for programs of yours; default: none."),
+    ] = None,
 ) -> Exit:
     """Show the whole tape on simulated venues: an embedded server, three venues, their connectors and the aggregator, each a process.
 
-    Needs no network and no settings, and leaves nothing behind. Exits 5 if no quote was consolidated from three venues.
+    Needs no network and no settings, and leaves nothing behind. It prints where its server is: a unix socket and, with --port 6379, the
+    address that clients take by default. Exits 5 if no quote was consolidated from three venues.
     """
+    if port is not None and not 0 <= port < 65536:
+        raise SettingsError(f"--port {port}: expected a port, as 6379")
+    check_free(LOOPBACK, port or 0, f"--port {port}")
     if (seconds is not None and not seconds > 0) or not rate > 0:
         raise SettingsError("--seconds and --rate must be above 0")
     configure_logging(TelemetrySettings(log_level="warning", log_format="console"), service="demo")
     simulated = ["--rate", str(rate), "--seed", str(seed), *rehearsal(fault, control)]
-    return main(lambda: _demo(seconds, simulated, logs, as_json=json))
+    return main(lambda: _demo(seconds, simulated, logs, port, as_json=json))
 
 
-async def _demo(seconds: float | None, simulated: Sequence[str], logs: Path | None, *, as_json: bool) -> Exit:
+async def _demo(seconds: float | None, simulated: Sequence[str], logs: Path | None, port: int | None, *, as_json: bool) -> Exit:
     keys = Keys()
     with _directories(logs) as (directory, log_directory):
-        async with embedded(directory) as url, connect(BusSettings(url=url)) as client:
+        async with _server(directory, port) as server, connect(BusSettings(url=server.url)) as client:
             quotes = Quotes(client, keys)
+            services = _services(directory, log_directory, server.url, simulated)
+            _say_where(server, as_json=as_json)
             try:
-                async with _running(
-                    _services(directory, log_directory, url, simulated), directory / "venues.toml", quotes, as_json=as_json
-                ):
+                async with _running(services, directory / "venues.toml", quotes, as_json=as_json):
                     await _time_is_over(seconds)
                     last = await _last(client, keys, quotes)  # before the services end: a connector's last word is that it is down
             except CrosstapeError:
@@ -92,6 +103,30 @@ async def _demo(seconds: float | None, simulated: Sequence[str], logs: Path | No
             sys.stderr.write(f"crosstape: no quote was consolidated from {LEGS} venues\n")
             _tell_logs(log_directory)
         return Exit.OK if proven else Exit.UNPROVEN
+
+
+@asynccontextmanager
+async def _server(directory: Path, port: int | None) -> AsyncIterator[EmbeddedServer]:
+    server = EmbeddedServer(directory, port=port)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+def _say_where(server: EmbeddedServer, *, as_json: bool) -> None:
+    """How to read the tape by hand and from a program, before the quotes are shown; standard output is left to these with --json."""
+    if as_json and not sys.stderr.isatty():
+        return
+    url = server.tcp_url if server.port else server.url
+    lines = (
+        f"the tape is on {url}",
+        f"  by hand:      {redis_cli(url)} psubscribe 'tape:cbbo:*'",
+        f"  in Python:    redis.Redis.from_url({url!r}).xread({{'tape:cbbo:BTC-USDT': '0'}}, count=1)",
+    )
+    (sys.stderr if as_json else sys.stdout).write("\n".join((*lines, "")))
+    sys.stdout.flush()
 
 
 async def _time_is_over(seconds: float | None) -> None:
@@ -114,7 +149,7 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(supervise([simulator], drain_s=DRAIN_S), name="supervise the simulator")]
         try:
-            await _exists(settings_file)
+            await _exists(settings_file, running[0])
             running.append(tasks.create_task(supervise(others, drain_s=DRAIN_S), name="supervise the services"))
             running.append(tasks.create_task(quotes.run(), name="follow quotes"))  # type: ignore[arg-type]
             console = Console(stderr=as_json)
@@ -132,6 +167,7 @@ def _services(directory: Path, logs: Path, url: str, simulated: Sequence[str]) -
     """The simulator, then what reads from it. Settings of ours alone: whatever the user has set concerns other tapes."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
+    environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in VENUES}  # they are on this machine
     file = directory / "venues.toml"
     ports = [option for venue, port in _free_ports().items() for option in ("--port", f"{venue}={port}")]  # the same after a restart
     simulator = ("simulate", "--write", str(file), *simulated, *ports)
@@ -144,10 +180,13 @@ def _services(directory: Path, logs: Path, url: str, simulated: Sequence[str]) -
     return [Service(name, crosstape(*arguments), environ, logs / f"{name}.log") for name, arguments in runs.items()]
 
 
-async def _exists(path: Path) -> None:
+async def _exists(path: Path, simulator: asyncio.Task[Exit]) -> None:
+    """Return when the simulator has written its settings."""
     try:
         async with asyncio.timeout(START_S):
             while not path.exists():  # noqa: ASYNC240  # a local file, and nothing else to do
+                if simulator.done():
+                    raise CrosstapeError("the simulator cannot run; its log says why")
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise CrosstapeError(f"the simulator did not start within {START_S:g} s") from None
@@ -178,7 +217,11 @@ def _tell_logs(directory: Path) -> None:
 def _directories(logs: Path | None) -> Iterator[tuple[Path, Path]]:
     """A run directory of this demo alone, and the one for logs: two demos at once do not meet."""
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crosstape-demo-", ignore_cleanup_errors=True)))
+        try:
+            made = tempfile.TemporaryDirectory(prefix="crosstape-demo-", ignore_cleanup_errors=True)
+        except OSError as exc:
+            raise StorageError(f"no directory for temporary files can be written: {exc.strerror}; set TMPDIR to one") from exc
+        directory = Path(stack.enter_context(made))
         if logs is None:
             logs = directory / "logs"
         try:

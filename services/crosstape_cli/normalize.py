@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from crosstape.errors import CrosstapeError, SettingsError
 from crosstape.lifecycle import Exit
-from crosstape_connector.capture_file import opened
+from crosstape_connector.capture_file import CaptureFile, opened
 from crosstape_connector.normalize import Summary
 from crosstape_connector.normalize import normalize as events_of
 from crosstape_connector.venues import VENUES, find
@@ -39,8 +39,9 @@ def normalize(
 ) -> Exit:
     """Turn a capture into events: one JSON a line on standard output, in order; a summary as JSON on standard error.
 
-    Parsers, books and proofs are those of the running connector. Instruments and snapshots are taken from the capture's REST lines. The
-    epoch of all events is 0, and seq counts 1, 2, 3 … per stream, so that the same capture always gives the same bytes.
+    Parsers, books and proofs are those of the running connector. Instruments and snapshots are taken from the capture's REST lines: of a
+    file wherever they stand; of standard input a snapshot must not stand behind the frames that it is needed for. The epoch of all events
+    is 0, and seq counts 1, 2, 3 … per stream, so that the same capture always gives the same bytes.
     """
     if venue not in VENUES:
         raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")
@@ -59,11 +60,13 @@ def normalize(
 
 
 @contextmanager
-def _lines(file: Path) -> Iterator[Iterator[bytes]]:
+def _lines(file: Path) -> Iterator[Iterable[bytes]]:
     """The lines of a file or of standard input. What is wrong with it becomes one of our errors, with its name."""
     try:
         if file == STDIN:
             yield _unpacked(sys.stdin.buffer)
+        elif file.is_file():
+            yield CaptureFile(file)
         else:
             with opened(file) as lines:
                 yield lines

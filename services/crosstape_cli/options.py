@@ -16,6 +16,15 @@ SettingsFile = Annotated[
     Parameter(name="--settings", help="Settings file (TOML); default: the one CROSSTAPE_SETTINGS names, else none."),
 ]
 
+IMeanIt = Annotated[
+    bool,
+    Parameter(
+        name="--i-mean-it",
+        negative="",
+        help="Let simulated venues write to a live tape, and live ones to a simulated one: connector.any_origin.",
+    ),
+]
+
 
 def load(path: Path | None) -> Settings:
     """The settings, all of whose venues are known here. Raises `SettingsError` with a line per mistake."""
@@ -31,3 +40,16 @@ def load(path: Path | None) -> Settings:
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings
+
+
+def begin_logging(settings: Settings, *, service: str) -> None:
+    """Have the service log as the settings say, and log which variables were left alone though they are named like settings."""
+    import structlog  # noqa: PLC0415  # `health` logs nothing, and runs every few seconds
+
+    from crosstape.telemetry import configure_logging  # noqa: PLC0415
+
+    configure_logging(settings.telemetry, service=service)
+    if names := settings_file.ignored_variables():
+        structlog.get_logger(__name__).info(
+            "settings.service_variables_ignored", names=names, reason="the platform describes services by them"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +27,13 @@ def located(settings: Settings) -> Settings:
     directory = run_dir(settings.run, written=False)
     try:
         url = (directory / URL_FILE).read_text().strip()
+        listens = _listens(url)
+    except PermissionError as exc:
+        owner = (directory / URL_FILE).stat().st_uid
+        raise BusError(f"the server of `crosstape up` in {directory} is only for user {owner}, and we are {os.geteuid()}") from exc
     except OSError:
-        url = ""
-    if not _listens(url):
+        listens = False
+    if not listens:
         raise BusError(f"no server: bus.url is not set, and no `crosstape up` runs with {directory}")
     return with_url(settings, url)
 
@@ -71,6 +76,8 @@ def _listens(url: str) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
             probe.connect(url.removeprefix("unix://"))
+    except PermissionError:
+        raise
     except OSError:
         return False
     return True

@@ -14,8 +14,8 @@ from cyclopts import Parameter
 
 from crosstape.errors import SettingsError
 from crosstape.lifecycle import Exit, main
-from crosstape.telemetry import configure_logging
-from crosstape_cli.options import SettingsFile, load
+from crosstape.ports import check_free
+from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
@@ -75,7 +75,7 @@ def simulate(
         control_host=control_host,
         control_port=control_port,
     )
-    configure_logging(load(settings).telemetry, service="simulator")
+    begin_logging(load(settings), service="simulator")
 
     def announce(text: str) -> None:
         told = json.loads(text)
@@ -137,7 +137,8 @@ def _ports(given: Sequence[str]) -> dict[str, int]:
 def rehearsal(fault: Sequence[str], control: str | None) -> list[str]:
     """Options of `simulate` for another command that starts it, which are looked at first. Raises `SettingsError`."""
     _faults(fault)
-    _control(control)
+    host, port = _control(control)
+    check_free(host, port or 0, f"--control {control}")
     options = [option for text in fault for option in ("--fault", text)]
     return options if control is None else [*options, "--control", control]
 

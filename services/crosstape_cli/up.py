@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +14,15 @@ import structlog
 
 from crosstape.bus import connect
 from crosstape.bus.usable import usable
+from crosstape.directory_lock import RUN_LOCK, DirectoryLock
 from crosstape.embedded import EmbeddedServer
-from crosstape.errors import SettingsError
+from crosstape.errors import SettingsError, StorageError
 from crosstape.lifecycle import Exit, main, on_hangup
+from crosstape.ports import check_free
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings, shown
-from crosstape.telemetry import configure_logging
-from crosstape_cli.options import SettingsFile, load
+from crosstape.settings_file import ignored_variables
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
@@ -40,7 +42,7 @@ PRODUCER: Final = "up"
 log = structlog.get_logger(__name__)
 
 
-def up(*, settings: SettingsFile = None) -> Exit:
+def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
     """Run a connector for each enabled venue of the settings, and the aggregator, each as a process of its own, until Ctrl-C.
 
     SIGHUP has the settings read again: venues and instruments come and go, without a break of those that stay.
@@ -53,8 +55,8 @@ def up(*, settings: SettingsFile = None) -> Exit:
         raise SettingsError("venues: none is enabled and has instruments: there is nothing to run")
     if not loaded.bus.url:
         check_embedded(loaded)
-    configure_logging(loaded.telemetry, service="up")
-    return main(lambda: _up(loaded, settings))
+    begin_logging(loaded, service="up")
+    return main(lambda: _up(loaded, settings, i_mean_it=i_mean_it))
 
 
 def enabled(settings: Settings) -> list[str]:
@@ -62,9 +64,12 @@ def enabled(settings: Settings) -> list[str]:
     return [name for name, venue in settings.venues.items() if venue.enabled and venue.instruments]
 
 
-async def _up(settings: Settings, file: Path | None) -> Exit:
+async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        environ = dict(os.environ)
+        ignored = set(ignored_variables())  # a service would only say so again
+        environ = {name: value for name, value in os.environ.items() if name not in ignored}
+        if i_mean_it:
+            environ["CROSSTAPE_CONNECTOR__ANY_ORIGIN"] = "true"
         url = settings.bus.url
         keeper: asyncio.Task[None] | None = None
         directory = run_dir(settings.run)
@@ -77,10 +82,12 @@ async def _up(settings: Settings, file: Path | None) -> Exit:
             url = environ["CROSSTAPE_BUS__URL"] = server.url
             log.info("server.embedded", url=url, data=str(directory))
         else:
+            stack.enter_context(_held(directory))
             async with connect(settings.bus) as client:  # or each service would say the same, again and again
                 await usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
-        _tell(url)
         wanted = _Wanted(settings, file, environ)
+        wanted.check_ports()
+        _tell(url)
         with on_hangup(wanted.reload):
             code = await supervise(wanted.services(), drain_s=settings.run.drain_s, children=wanted.children)
         if keeper is not None:
@@ -97,6 +104,16 @@ class _Wanted:
         self._file = file
         self._environ = environ
         self._ports: dict[str, int] = {}
+
+    def check_ports(self) -> None:
+        """Raise `SettingsError` if a service could not listen on the port that it is to have. Each would say so itself, later."""
+        telemetry = self._settings.telemetry
+        count = len(self.services())
+        if not telemetry.http_enabled:
+            return
+        for name, port in self._ports.items():
+            where = f"telemetry.http_port = {telemetry.http_port}, from which on `up` gives {count} services one each: {name}"
+            check_free(telemetry.http_host, port, where)
 
     def services(self) -> list[Service]:
         """Those to begin with."""
@@ -129,6 +146,20 @@ class _Wanted:
         if first:  # one that comes later has the next port, one that comes back its own
             own["CROSSTAPE_TELEMETRY__HTTP_PORT"] = str(self._ports.setdefault(name, first + len(self._ports)))
         return Service(name, crosstape(*arguments, *option), own, reloads=reloads)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """The run directory, for this run alone: the services of two would take their venues from one another. Raises `StorageError`."""
+    lock = DirectoryLock(directory / RUN_LOCK)
+    try:
+        lock.take()
+    except OSError as exc:
+        raise StorageError(f"run.dir = {directory}: cannot be locked: {exc.strerror}: {exc.filename or RUN_LOCK}") from exc
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _keep(server: EmbeddedServer) -> None:

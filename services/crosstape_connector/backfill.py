@@ -61,6 +61,8 @@ class Backfill:
                 await self._page(repair)
 
     def _next(self) -> Repair | None:
+        for hole in self._repairs.settled():  # the stream brought the rest, or a page that was asked for another hole
+            self._done(hole, "whole")
         for hole in self._repairs.look(self._feeds.trades.lines.values(), time.monotonic()):
             self._done(hole, "skipped")
         return self._repairs.next(time.monotonic())
@@ -75,13 +77,13 @@ class Backfill:
         else:
             if hole not in line.holes:
                 return  # the stream brought the rest meanwhile, or the venue began its numbering anew
-            before = hole.missing
             self._outlet.put(self._feeds.trades.repair(page))
-            self._counters.backfilled += before - hole.missing
+            if hole in line.holes:
+                self._outlet.put(self._feeds.trades.prove(hole, page, time.monotonic()))
             numbers = [int(trade.trade_id) for trade in page.trades]
             spanned = range(min(numbers), max(numbers) + 1) if numbers else range(0)
             newest_ts = page.trades[-1].venue_ts if numbers else None
-            repair.came(spanned, newest_ts, last=len(numbers) < self._fetching.page, now=time.monotonic())
+            repair.came(spanned, newest_ts, last=page.rows < self._fetching.page, now=time.monotonic())
         if not hole.missing:
             self._repairs.drop(repair)
             self._done(hole, "whole")
@@ -94,4 +96,13 @@ class Backfill:
     def _done(self, hole: Hole, outcome: str) -> None:
         gap = hole.gap
         self._counters.backfills[outcome] += 1
-        log.info("trades.backfill", venue=gap.venue, instrument=gap.instrument, missed=gap.missed, left=hole.missing, outcome=outcome)
+        self._counters.nonexistent += hole.void
+        log.info(
+            "trades.backfill",
+            venue=gap.venue,
+            instrument=gap.instrument,
+            missed=gap.missed,
+            left=hole.missing,
+            nonexistent=hole.void,
+            outcome=outcome,
+        )

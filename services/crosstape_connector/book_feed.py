@@ -8,7 +8,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from crosstape_connector.agreement import Agreement, Top
 from crosstape_connector.books import DOUBT, BookSync
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.plan import Topic, subscribed_depth
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.venue import BookSnapshot, BookUpdate, Venue
@@ -36,8 +38,8 @@ class BookFeed:
     """The feeds that one book gives: book, delta, and quote where that is the top of it."""
 
     __slots__ = (
-        "_depth", "_interval", "_requests", "_rest", "_waiting", "book", "delta", "due", "instrument", "quote", "records", "symbol", "sync",
-        "topic", "venue_ts",
+        "_depth", "_interval", "_requests", "_rest", "_waiting", "agreement", "book", "delta", "due", "held_ts", "instrument", "others",
+        "quote", "records", "rival", "shared", "symbol", "sync", "topic", "venue_ts",
     )  # fmt: skip
 
     def __init__(
@@ -45,13 +47,17 @@ class BookFeed:
         venue: Venue,
         instrument: Instrument,
         records: Mapping[str, FeedRecord],
+        others: Mapping[str, FeedRecord],
         *,
         depth: int,
         interval_ns: int,
         waiting: dict[str, BookFeed],
         requests: deque[Resync],
     ) -> None:
-        """`records` by kind. `waiting`: books with changes that are not published yet, by instrument; this one puts itself there."""
+        """`records`: those that the book gives, and `others` of the instrument, by kind.
+
+        `waiting`: books with changes that are not published yet, by instrument; this one puts itself there.
+        """
         self.instrument = instrument.name
         self.symbol = instrument.symbol
         self.sync = BookSync(venue.book, subscribed_depth(venue, depth))
@@ -59,6 +65,14 @@ class BookFeed:
         self.book = records.get("book")
         self.delta = records.get("delta")
         self.quote = records.get("quote")
+        self.others = tuple(others.values())
+        self.rival = others.get("quote")
+        """The quote where it is a stream of its own: it and the book must agree."""
+        self.agreement = Agreement()
+        self.held_ts = 0
+        """When they were last found to contradict each other."""
+        self.shared: list[FeedRecord] = []
+        """Others that are stale because the book's stream is refuted: until it, or their own, speaks."""
         self.topic: Topic | None = None
         self.venue_ts: int | None = None
         self.due = 0
@@ -72,6 +86,17 @@ class BookFeed:
     def silent_with(self, record: FeedRecord) -> bool:
         """Whether nothing has been heard of the book since that feed of its instrument fell silent."""
         return max(one.received_ts for one in self.records) <= record.received_ts + TOGETHER_NS
+
+    def top(self) -> Top:
+        """Its best prices."""
+        bid, ask = self.sync.bids.best(), self.sync.asks.best()
+        return bid and bid[0], ask and ask[0]
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self.due, self.held_ts = step.shifted(self.due), step.shifted(self.held_ts)
+        self.agreement.clock_set(step)
+        self.sync.clock_set(step)
 
     def forget(self) -> None:
         """Its connection is gone."""
@@ -98,6 +123,7 @@ class BookFeed:
             events.append(self._delta(self.delta, change, now))
         quote = self.quote
         if quote is not None:
+            state = quote.state
             bid, ask = sync.bids.best() or (None, None), sync.asks.best() or (None, None)
             last = quote.last
             if not isinstance(last, Quote) or (
@@ -105,9 +131,9 @@ class BookFeed:
                 or last.ask_price != ask[0]
                 or last.bid_size != bid[1]
                 or last.ask_size != ask[1]
-                or last.state is not LIVE
+                or last.state is not state
             ):
-                quote.last = Quote(quote.venue, self.instrument, change.venue_ts, now, bid[0], bid[1], ask[0], ask[1])
+                quote.last = Quote(quote.venue, self.instrument, change.venue_ts, now, bid[0], bid[1], ask[0], ask[1], state)
                 events.append(quote.last)
         if self.book is not None:
             if now >= self.due or self.due - now > self._interval:

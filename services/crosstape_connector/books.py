@@ -1,20 +1,21 @@
-"""One instrument's book: the levels, and the rules by which it is kept true and proven. Pure; no event is made here (see `feeds`).
+"""One instrument's book, and the rules by which it is kept true and proven. Pure; no event is made here (see `book_feeds`).
 
-A side is a dict price → size beside a sorted list of prices: most changes touch a level that is there, which costs one dict store.
+The levels of a side are in `ladder`, what is counted is in `checks`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from enum import Enum, auto
 from typing import Final
 
 import msgspec
 
+from crosstape_connector.checks import Fault, Outcome, Proofs
+from crosstape_connector.clock_step import ClockStep
+from crosstape_connector.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.venue import BookRule, BookSnapshot, BookUpdate, Verdict
-from crosstape_connector.wire import LIMIT, ZERO
+from crosstape_connector.wire import ZERO
 from crosstape_schemas import GapCause, Level
 
 BUFFER: Final = 65_536
@@ -29,125 +30,12 @@ SETTLED: Final = 100
 """Updates after which a resynced book counts as healed, and the next break as the first."""
 PROVEN: Final = 10
 """Levels a side that a checksum is computed of; the widest that any venue here uses."""
+GRACE_NS: Final = 1_000_000_000
+"""A REST snapshot may be ahead of the stream by the stream's delay: the stream has so long to bring the changes that REST knows."""
 
-
+OLDER: Final = "the snapshot is older than the stream"
 DOUBT: Final = "silent"
 """Why a snapshot is wanted of a live book of which nothing is heard: no resync, and no attempt to be counted."""
-
-
-class ImpossibleLevelError(ValueError):
-    """A price or size that cannot be: negative, infinite, no number."""
-
-
-class Ladder:
-    """One side of a book. `best_last`: bids, whose best is the highest price."""
-
-    __slots__ = ("best_last", "prices", "sizes")
-
-    def __init__(self, levels: Iterable[Level] = (), *, best_last: bool) -> None:
-        """Raises as `apply`."""
-        self.best_last = best_last
-        self.sizes: dict[Decimal, Decimal] = {}
-        self.prices: list[Decimal] = []
-        for price, size in levels:
-            if ZERO < price < LIMIT and ZERO < size < LIMIT:
-                self.sizes[price] = size
-            elif size or not ZERO < price < LIMIT:
-                raise ImpossibleLevelError(f"{price} x {size}")
-        self.prices = sorted(self.sizes)
-
-    def apply(self, levels: Iterable[Level]) -> None:
-        """Set each price's size, zero removes; of one repeated the last wins. Raises `ImpossibleLevelError`, `ArithmeticError` (NaN)."""
-        sizes, prices = self.sizes, self.prices
-        for price, size in levels:
-            if ZERO < price < LIMIT and ZERO < size < LIMIT:
-                if price not in sizes:
-                    insort(prices, price)
-                sizes[price] = size
-            elif size or not ZERO < price < LIMIT:
-                raise ImpossibleLevelError(f"{price} x {size}")
-            elif price in sizes:
-                del sizes[price]
-                del prices[bisect_left(prices, price)]
-
-    def best(self) -> Level | None:
-        """The best level, or None of an empty side."""
-        if not self.prices:
-            return None
-        price = self.prices[-1 if self.best_last else 0]
-        return price, self.sizes[price]
-
-    def top(self, count: int) -> list[Level]:
-        """The best levels, best first, `count` of them if there are so many."""
-        sizes = self.sizes
-        prices = self.prices[: -count - 1 : -1] if self.best_last else self.prices[:count]
-        return [(price, sizes[price]) for price in prices]
-
-    def cut(self, depth: int) -> list[Decimal]:
-        """Forget what lies below the best `depth` levels; the prices forgotten."""
-        excess = len(self.prices) - depth
-        if excess <= 0:
-            return []
-        span = slice(0, excess) if self.best_last else slice(depth, None)
-        gone = self.prices[span]
-        del self.prices[span]
-        for price in gone:
-            del self.sizes[price]
-        return gone
-
-
-class Proofs:
-    """What was checked, and how it went; counts."""
-
-    __slots__ = (
-        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "links", "overflows", "overtaken", "quiet",
-        "refused", "skipped", "snapshots", "unproven", "unused", "updates",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.updates = 0
-        self.links = 0  # updates that follow the one before by the venue's numbers
-        self.holes = 0  # … that do not
-        self.overtaken = 0  # updates and snapshots that came after a later update, by their times
-        self.bridged = 0  # REST snapshots that an update was seen to span
-        self.refused = 0  # REST snapshots older than the stream
-        self.unused = 0  # REST snapshots that came when none was awaited
-        self.quiet = 0  # … that showed a silent book to be as the venue has it
-        self.snapshots = 0  # snapshots that a book was made of
-        self.checksums_ok = 0
-        self.checksums_bad = 0
-        self.crossed = 0
-        self.impossible = 0  # frames with a level that cannot be
-        self.skipped = 0  # updates older than the book
-        self.unproven = 0  # updates dropped while there was no snapshot to apply them to
-        self.overflows = 0
-
-    def add(self, other: Proofs) -> None:
-        """Count what was checked elsewhere as checked here."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    def counts(self) -> dict[str, int]:
-        """By name."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """Why a book is no longer true."""
-
-    cause: GapCause
-    reason: str
-    missed: int | None = None
-
-
-class Outcome(Enum):
-    """What became of an update or a snapshot."""
-
-    APPLIED = auto()  # the book moved on, proven as far as the venue lets us
-    SYNCED = auto()  # the book is true (again): everything in it may be new
-    QUIET = auto()  # the venue was asked, and has the same book: nothing has happened
-    NOTHING = auto()  # held, dropped or skipped; the book is as before
-    BROKEN = auto()  # it is not true any more, or the snapshot was no good: see `fault`
 
 
 class BookSync:
@@ -155,12 +43,16 @@ class BookSync:
 
     A venue whose snapshot comes by REST: updates are held (bounded by `BUFFER`) until it is there, and while it is renewed. A venue whose
     snapshot is in its stream: updates without one are dropped, and after `PATIENCE_NS` another is asked for.
+
+    A REST snapshot proves that a silent stream missed nothing only where its number is the one that the *stream* reached (`reached`). A
+    snapshot with a later number refutes the stream, if the stream does not bring that change within `GRACE_NS`. The snapshot then becomes
+    the book, but the book stays `refuted` until an update of the stream was applied: no later snapshot proves anything of the stream.
     """
 
     __slots__ = (
-        "_ahead_ts", "_asked", "_bounds", "_bridging", "_buffer", "_doubted", "_held", "_reached", "_rule", "_since", "_skipping_ts",
-        "_tail", "_tail_ts", "_unproven_ts", "applied_ts", "asks", "attempt", "bids", "cut", "depth", "fault", "live", "proofs", "sequence",
-        "wanted",
+        "_ahead_ts", "_asked", "_base", "_before", "_bounds", "_bridging", "_buffer", "_doubted", "_held", "_past", "_past_ts", "_rule",
+        "_since", "_skipping_ts", "_tail", "_tail_ts", "_unproven_ts", "applied_ts", "asks", "attempt", "bids", "cut", "depth", "differs",
+        "fault", "live", "newer", "proofs", "refuted", "sequence", "wanted",
     )  # fmt: skip
 
     def __init__(self, rule: BookRule, depth: int) -> None:
@@ -178,12 +70,25 @@ class BookSync:
         self._since = 0
         self.sequence: int | None = None
         """The venue's number of the newest change in the book."""
-        self._reached: int | None = None  # the same of the book before, which has been told
+        self.refuted = False
+        """REST showed a change that the stream did not bring, and no update of the stream was applied since."""
+        self.differs = False
+        """Whether the newest snapshot had other levels than the book that it replaced."""
+        self._past: int | None = None  # the number of the book before, which was published, …
+        self._past_ts: int | None = None  # … and the venue's time of it
+        self._before: tuple[list[Level], list[Level]] | None = None  # the best levels of the book before
+        self.live = False
+        self.bids = Ladder(best_last=True)
+        self.asks = Ladder(best_last=False)
+        self._tail_ts: int | None = None
         self.forget()
 
     def forget(self) -> None:
         """The connection is gone, and with it all that was held."""
-        self._reached = self._reached if self.sequence is None else self.sequence
+        if self.sequence is not None:
+            self._past, self._past_ts = self.sequence, self._tail_ts
+        if self.live:
+            self._before = self.bids.top(PROVEN), self.asks.top(PROVEN)
         self.live = False
         self.bids = Ladder(best_last=True)
         self.asks = Ladder(best_last=False)
@@ -191,7 +96,10 @@ class BookSync:
         self.cut: tuple[tuple[Level, ...], tuple[Level, ...]] = ((), ())
         """Removals, bids and asks, of what fell out of the depth with the last update (zero sizes, as in an update)."""
         self._tail: int | None = None  # number of the newest update of the stream, in the book or not, …
-        self._tail_ts: int | None = None  # … and the venue's time of it
+        self._tail_ts = None  # … and the venue's time of it
+        self._base: int | None = None  # number of the first snapshot of this subscription: from there on the stream must bring all
+        self.newer: BookSnapshot | None = None
+        """A REST snapshot with changes that the stream has not brought yet; see `overdue`."""
         self._skipping_ts = 0  # since when all updates have old numbers
         self._bridging = False  # live from a REST snapshot that no update has been linked to yet
         self._ahead_ts = 0  # since when updates are older than that snapshot
@@ -220,14 +128,32 @@ class BookSync:
         if self._rule.ordered:
             self._tail_ts = None
 
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self.applied_ts, self._skipping_ts = step.shifted(self.applied_ts), step.shifted(self._skipping_ts)
+        self._ahead_ts, self._unproven_ts = step.shifted(self._ahead_ts), step.shifted(self._unproven_ts)
+        if self.newer is not None:
+            self.newer = msgspec.structs.replace(self.newer, received_ts=step.shifted(self.newer.received_ts))
+
     def start(self) -> None:
         """The subscription is known to work: ask for the REST snapshot, if that is the rule and no update has caused it before."""
         if self._rule.snapshot == "rest" and not self.live and not self._asked:
             self.wanted = "start"
 
+    @property
+    def reached(self) -> int | None:
+        """The number up to which the stream accounts for the book: that of its newest update, or of the snapshot that it began with."""
+        return self._tail if self._tail is not None else self._base
+
+    @property
+    def followed(self) -> bool:
+        """Whether any update was applied since the snapshot was asked for."""
+        return self._since > 0
+
     def doubt(self) -> None:
-        """Nothing is heard: let a REST snapshot show whether anything has happened."""
-        if self._rule.snapshot == "rest" and self.live and not self._asked and self.wanted is None:
+        """Nothing is heard: let a REST snapshot show whether anything has happened. A stream that is refuted must answer itself."""
+        may_ask = not self._asked and self.wanted is None and self.newer is None
+        if self._rule.snapshot == "rest" and self.live and may_ask and not self.refuted:
             self._doubted = True
             self.wanted = DOUBT
 
@@ -239,7 +165,9 @@ class BookSync:
         follows = rule.follows
         if follows is not None:
             tail, self._tail = self._tail, update.last
-            if tail is not None:
+            if tail is None:
+                self._open(update)
+            else:
                 verdict = follows(update, tail)
                 if verdict is Verdict.APPLY:
                     proofs.links += 1
@@ -253,7 +181,7 @@ class BookSync:
                     self._tail_ts, self._skipping_ts = update.venue_ts, 0
                     if self.live:
                         self._break(*_hole(update, tail, afresh=verdict is Verdict.SKIP))
-                        self._reached = None if verdict is Verdict.SKIP else self._reached
+                        self._past = None if verdict is Verdict.SKIP else self._past
                         self._hold(update)
                         return Outcome.BROKEN
             if self._skipping_ts:
@@ -293,11 +221,8 @@ class BookSync:
         if by_rest and self.live and not self._asked:
             self.proofs.unused += 1
             return Outcome.NOTHING
-        if self._doubted and self.live and snapshot.sequence == self.sequence:
-            self._doubted = self._asked = False
-            self._drop_held()
-            self.proofs.quiet += 1
-            return Outcome.QUIET
+        if self._doubted and self.live:
+            return self._answer(snapshot)
         tail_ts, venue_ts = self._tail_ts, snapshot.venue_ts
         if self._rule.ordered and tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
             self.proofs.overtaken += 1
@@ -312,19 +237,77 @@ class BookSync:
                 self.sequence = before
                 self.proofs.refused += 1
                 self._asked = False
-                self.wanted = "the snapshot is older than the stream"
+                self.wanted = OLDER
                 return Outcome.NOTHING
         return self._begin(snapshot, held)
 
-    def _is_before(self, snapshot: BookSnapshot, sequence: int | None) -> bool:
-        """Whether the stream is known to have been further than this snapshot, with nothing held to lead from there to here.
+    def _answer(self, snapshot: BookSnapshot) -> Outcome:
+        """Compare the REST snapshot, which a doubt has asked for, with what the stream has said. See the class."""
+        if self._buffer:  # the stream spoke meanwhile: there is nothing to doubt
+            self._doubted = self._asked = False
+            self._drop_held()
+            return Outcome.NOTHING
+        number, reached = snapshot.sequence, self.reached
+        if number is not None and reached is not None and number < reached:
+            self.proofs.refused += 1
+            self._asked = False
+            self.wanted = OLDER
+            return Outcome.NOTHING
+        self._doubted = self._asked = False
+        if number == reached and self._is_like(snapshot):
+            self.proofs.quiet += 1
+            return Outcome.QUIET
+        self.newer = snapshot
+        return Outcome.NOTHING
 
-        On another connection, too: a venue may answer from a cache, or late, and numbers that begin again are shown by the stream.
+    def _is_like(self, snapshot: BookSnapshot) -> bool:
+        """Whether the best levels of a snapshot are those of the book."""
+        try:
+            bids, asks = Ladder(snapshot.bids[:PROVEN], best_last=True), Ladder(snapshot.asks[:PROVEN], best_last=False)
+        except (ImpossibleLevelError, ArithmeticError):
+            return False
+        return (bids.top(PROVEN), asks.top(PROVEN)) == (self.bids.top(PROVEN), self.asks.top(PROVEN))
+
+    def overdue(self, now: int) -> BookSnapshot | None:
+        """The REST snapshot whose changes the stream has not brought in time: it refutes the stream. None: there is none, or not yet."""
+        newer = self.newer
+        if newer is None:
+            return None
+        if self.applied_ts > newer.received_ts or not self.live:
+            self.newer = None  # the stream has spoken since
+            return None
+        is_ahead = newer.sequence is None or newer.sequence != self.reached  # else it contradicts what the stream has said already
+        if is_ahead and now - newer.received_ts < GRACE_NS:
+            return None
+        self.newer = None
+        return newer
+
+    def refute(self, snapshot: BookSnapshot | None = None) -> Outcome:
+        """The stream does not bring what happens: with a newer snapshot the book is that, but nothing that follows is proven by it."""
+        self.refuted = True
+        self.proofs.refuted += 1
+        if snapshot is None:
+            return Outcome.NOTHING
+        self._tail = None  # what the stream left out has been told: it is to go on from the snapshot
+        return self._begin(snapshot, [])
+
+    def _is_before(self, snapshot: BookSnapshot, sequence: int | None) -> bool:
+        """Whether the stream, or a snapshot, was further than this snapshot, with nothing held to lead from there to here.
+
+        On another connection, too: a venue may answer from a cache, or late. Numbers that begin again are shown by the stream (`_open`).
         """
-        newest = next((number for number in (self._tail, sequence, self._reached) if number is not None), None)
+        newest = max((number for number in (self._tail, sequence, self._past) if number is not None), default=None)
         return newest is not None and snapshot.sequence is not None and snapshot.sequence < newest
 
+    def _open(self, update: BookUpdate) -> None:
+        """The first update of a connection: a number below that of the book before is old news, or the venue's numbers have begun again."""
+        if self._past is None or update.last is None or update.last >= self._past:
+            return
+        if update.venue_ts is None or self._past_ts is None or update.venue_ts - self._past_ts > AFRESH_NS:
+            self._past = None
+
     def _begin(self, snapshot: BookSnapshot, held: list[BookUpdate]) -> Outcome:
+        was_live, old_bids, old_asks = self.live, self.bids, self.asks
         try:
             self.bids = Ladder(snapshot.bids, best_last=True)
             self.asks = Ladder(snapshot.asks, best_last=False)
@@ -342,10 +325,20 @@ class BookSync:
         self._doubted = False
         self._ahead_ts = 0
         self._bridging = self._rule.snapshot == "rest" and not held
+        self.newer = None
+        if self._base is None:
+            self._base = snapshot.sequence
         if held:
             self.proofs.bridged += 1
+            self.refuted = False
         if self._settle(snapshot.checksum, snapshot.received_ts) is Outcome.BROKEN:
             return Outcome.BROKEN
+        if self._rule.checksum is not None and snapshot.checksum is None:
+            self.proofs.unchecked += 1
+        if was_live:
+            self.differs = old_bids.sizes != self.bids.sizes or old_asks.sizes != self.asks.sizes
+        else:
+            self.differs = self._before is not None and self._before != (self.bids.top(PROVEN), self.asks.top(PROVEN))
         for update in held:
             if self._apply(update) is Outcome.BROKEN:
                 return Outcome.BROKEN

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.records import FeedRecord
 
 KNOWN: Final = 20
@@ -59,6 +60,10 @@ class Cadence:
         if self._received_ts:
             self._quiet_s = max(self._quiet_s, (now - self._received_ts) / 1e9)
         self.longest_s *= 0.5 ** (elapsed_s / HALF_LIFE_S)
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self._first_ts, self._received_ts = step.shifted(self._first_ts), step.shifted(self._received_ts)
 
     def _note(self, record: FeedRecord, most_s: float | None) -> None:
         number = record.count - self.count

@@ -72,7 +72,7 @@ class Capture:
         self.files_ended = 0
         self._venue = venue
         self._url = url
-        self._directory = Path(directory).expanduser()
+        self._directory = Path(directory)
         self._max_bytes = max_bytes
         self._max_ns = int(max_s * 1e9)
         self._clock = clock

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 import zstandard
 
+from crosstape.text_file import decoded
 from crosstape_connector.errors import FrameError
 
 LINE: Final = 256 * 1024 * 1024
@@ -67,8 +68,8 @@ def read(lines: Iterable[bytes]) -> tuple[Header, Iterator[Line]]:
     """The header, and the lines after it as they are asked for. Raises `NotACaptureError`; a later line may raise `FrameError`."""
     rest = iter(lines)
     try:
-        header = _header(next(rest, b""))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        header = _header(decoded(next(rest, b"")))
+    except ValueError as exc:  # msgspec's errors are, too
         raise NotACaptureError(f"not the first line of a capture: {exc}") from exc
     if header.capture != 1:
         raise NotACaptureError(f"a capture of format {header.capture}, not 1")
@@ -83,6 +84,17 @@ def _lines(rest: Iterator[bytes]) -> Iterator[Line]:
             yield _line(text)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise FrameError(f"line {number} of the capture: {exc}") from exc
+
+
+class CaptureFile:
+    """The lines of a capture file, which can be read more than once. Reading raises as `opened` does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        with opened(self.path) as lines:
+            yield from lines
 
 
 @contextmanager

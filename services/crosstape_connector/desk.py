@@ -37,6 +37,10 @@ class Desk:
     capture: Capture | None
     paces: Mapping[str, Pacer]
     """Of messages to endpoints that count those of all connections together; see `paces`."""
+    beat: Callable[[], None] = lambda: None
+    """Notices a step of our clock, or a stop of this process: called before anything is judged by our times."""
+    question: Callable[[str], None] = lambda instrument: None
+    """Called with an instrument whose silence is questioned."""
 
     def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
         """Topic → the feeds that it brings."""

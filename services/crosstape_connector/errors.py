@@ -53,6 +53,12 @@ class UnknownSymbol(FrameError):
     kind = "symbol"
 
 
+class NotANumber(FrameError):
+    """Text that `Decimal` reads though it is no number, or one with too many digits."""
+
+    kind = "number"
+
+
 class OversizedFrame(FrameError):
     """Larger than the endpoint's `max_frame_bytes`."""
 

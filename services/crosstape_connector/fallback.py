@@ -134,7 +134,7 @@ class Fallback:
             is_known = line.next >= 0 and time.time_ns() - (line.gap_from or line.received_ts) <= self._catch_up_ns
             asked_ts = time.time_ns()
             page = await self._fetching.trades(line, line.next if is_known else None, line.venue_ts or line.gap_from)
-            is_all = len(page.trades) < self._fetching.page
+            is_all = page.rows < self._fetching.page
             self._polled["trade"].add(line.instrument)
             self._outlet.put(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
 

@@ -10,21 +10,34 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
+from crosstape_connector.beat import Stop
 from crosstape_connector.book_feed import Resync
 from crosstape_connector.book_feeds import BookFeeds
-from crosstape_connector.books import BookSync, Proofs
+from crosstape_connector.books import BookSync
+from crosstape_connector.checks import Proofs
+from crosstape_connector.clock_step import ClockStep
+from crosstape_connector.doubts import top_of
 from crosstape_connector.plan import Feed, Topic
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.trade_feeds import TradeFeeds
 from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Venue
-from crosstape_schemas import VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
 
 __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 _NOTHING: Final[tuple[Event, ...]] = ()
 REMOVED: Final = "removed from the settings"
+NO_TRADES: Final = "REST has trades that the stream did not bring"
+ANSWERED: Final = "the venue answers the subscription with other data, and sends none after that"
 _FROM_BOOK: Final = ("book", "delta")
+DISTRUST_NS: Final = 5_000_000_000
+"""After a longer stop of this process, what its connections still hold is too old to be called live, and they may be dead."""
+
+BACKLOG_NS: Final = 10_000_000_000
+"""How long after a stop of this process it may still be reading what had come before it, or what its sockets held."""
 
 
 class Feeds:
@@ -44,15 +57,21 @@ class Feeds:
         """`unwanted`: outputs of an instrument or kind that is not taken."""
         self.trades = TradeFeeds(venue, self.counts)
         """The lines of trades, and what is missing of them."""
-        self._books = BookFeeds(venue, self.feeds, self.counts, kinds=self.kinds, depth=book_depth, interval_ns=book_interval_ns)
+        self._books = BookFeeds(venue, self.feeds, self.counts, depth=book_depth, interval_ns=book_interval_ns)
         self.requests = self._books.requests
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
+        self.long_stops = 0
+        """How often the process was stopped for so long that no connection of before is to be trusted."""
+        self._stop: Stop | None = None
+        self.halts: dict[str, str] = {}
+        """Instrument → why it does not trade, by REST."""
         self._said: dict[tuple[str, str], tuple[FeedState, str]] = {}  # the venue's own word, by kind and instrument
         self._names: dict[str, str] = {}  # their symbol → our instrument
         self._instruments: set[str] = set()
         self._channels: dict[tuple[str, str], tuple[str, ...]] = {}  # endpoint and channel → the kinds in it
+        self._answered = {kind for one in reversed(venue.endpoints) for kind, channel in one.channels.items() if channel in one.answers}
         for endpoint in venue.endpoints:
             for kind, channel in endpoint.channels.items():
                 self._channels[endpoint.name, channel] = (*self._channels.get((endpoint.name, channel), ()), kind)
@@ -92,9 +111,10 @@ class Feeds:
             self._tickers[name] = records["ticker"]
         of_book = {kind: records[kind] for kind in from_book if kind in records}
         for record in records.values():
-            record.askable = bool(of_book) and self.venue.book.snapshot == "rest"
+            record.answered = record.kind in self._answered
+            record.askable = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
         if of_book:
-            self._books.add(instrument, of_book)
+            self._books.add(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
         self.feeds.update({Feed(kind, name): record for kind, record in records.items()})
 
     def remove(self, instrument: str, now: int) -> Sequence[Event]:
@@ -109,13 +129,21 @@ class Feeds:
             record.sessions = 0
         for part in (self.trades, self._books):
             part.remove(instrument)
+        self.halts.pop(instrument, None)
         for table in (self._quotes, self._tickers):
             table.pop(instrument, None)
         return events
 
-    def seed(self, trades: Iterable[Trade]) -> None:
-        """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
-        self.trades.seed(trades)
+    def seed(self, events: Iterable[Event]) -> None:
+        """The newest events on the tape, one a feed, of feeds that have brought nothing yet: what is missing since then is a gap.
+
+        By the trade among them it is known which trades are there already.
+        """
+        self.trades.seed(event for event in events if isinstance(event, Trade))
+        for event in events:
+            record = self.feeds.get(Feed(KIND_OF[type(event)], event.instrument))
+            if record is not None and record.kind != "trade":
+                record.seeded(event.received_ts)
 
     # ---- another line has published until now (see `redundancy`)
 
@@ -123,6 +151,8 @@ class Feeds:
         """All states as they are now: the venue's own word, each feed's, its newest quote, ticker or book; a whole book in `delta`."""
         for (kind, instrument), (state, reason) in self._said.items():
             yield Status(self.venue.id, instrument, None, now, kind, state, reason)
+        for instrument in self.halts:
+            yield self._trading(instrument, now)
         for record in self.feeds.values():
             yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
             if record.last is not None:
@@ -145,7 +175,7 @@ class Feeds:
                 record.opened_ts = now if since is None else since
                 record.confirmed = False
                 if record.sessions == 1:
-                    known = record.count or record.gap_from
+                    known = record.count or record.fetched_ts
                     state, reason = (FeedState.RECOVERING, "reconnected") if known else (FeedState.CONNECTING, "subscribing")
                     events += record.turn(state, reason, now)
                 book = self._books.of(record)
@@ -188,12 +218,34 @@ class Feeds:
                 continue
             book = self._books.of(record)
             if book is None:
-                record.interrupted(record.received_ts)
+                record.interrupted(self._seen_until(record.received_ts))
             else:
-                record.interrupted(book.sync.applied_ts)
+                record.interrupted(self._seen_until(book.sync.applied_ts))
                 book.forget()
             events += record.turn(FeedState.DOWN, reason, now)
         return events
+
+    # ---- this process, and its clock
+
+    def stopped(self, stop: Stop) -> None:
+        """The process was stopped. What it read since may be old, so a feed whose connection broke meanwhile has a gap from the stop on."""
+        self._stop = stop
+        self.long_stops += stop.to_ts - stop.from_ts > DISTRUST_NS
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set: what is known of each feed is put as the clock shows it now, so that no silence is too long or negative."""
+        for record in (*self.feeds.values(), *self.trades.left()):
+            record.clock_set(step)
+        self._books.clock_set(step)
+        if self._stop is not None:
+            self._stop = Stop(step.shifted(self._stop.from_ts), step.shifted(self._stop.to_ts))
+
+    def _seen_until(self, received_ts: int) -> int:
+        """Up to when nothing is missing of a feed whose newest data were received then, and whose connection is gone."""
+        stop = self._stop
+        if stop is not None and stop.from_ts < received_ts <= stop.to_ts + BACKLOG_NS:
+            return stop.from_ts
+        return received_ts
 
     def stalled(self, feed: Feed, now: int, reason: str) -> Sequence[Event]:
         """The watchdog's word: `stale`; live again with the next data of its stream."""
@@ -202,6 +254,37 @@ class Feeds:
             return _NOTHING
         record.stalled_ts = now
         return record.turn(FeedState.STALE, reason, now)
+
+    def check(self, instruments: Iterable[str], now: int) -> Sequence[Event]:
+        """What the clock says of these instruments' streams; call a few times a second. See `doubts`."""
+        return self._books.doubts.check(instruments, now)
+
+    def compared(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Event]:
+        """Best prices that REST was asked for at `asked_ts`. See `doubts`."""
+        return self._books.doubts.best(quote, asked_ts, now)
+
+    def silent_lines(self, before_ts: int) -> list[str]:
+        """The instruments whose trades are called live, and of which nothing was heard or proven since then."""
+        lines = self.trades.lines.items()
+        return [name for name, one in lines if one.state is LIVE and max(one.received_ts, one.proven_ts, one.opened_ts) < before_ts]
+
+    def newest_trades(self, page: TradeSnapshot) -> Sequence[Event]:
+        """The newest trades by REST, of an instrument whose trades are silent: they prove that none was missed or, twice, that some were.
+
+        Those are a gap, and published as far as they are here; the feed is stale until its stream speaks.
+        """
+        line = self.trades.lines.get(page.instrument)
+        if line is None or line.state is not LIVE or not page.trades:
+            return _NOTHING
+        last = page.trades[-1]
+        missed = line.told(LastTrade(page.instrument, last.venue_ts, page.received_ts, int(last.trade_id)))
+        if not missed:
+            return _NOTHING
+        return [*line.refute(NO_TRADES, page.received_ts), *missed, *line.repair(page.trades)]
+
+    def suspects(self) -> set[str]:
+        """The instruments whose best prices differed from REST's when last compared."""
+        return self._books.doubts.suspects()
 
     def doubted(self, feed: Feed) -> None:
         """The watchdog's question: is it quiet? Where books come by REST one can answer, if it is as silent: nothing happens without it."""
@@ -223,6 +306,11 @@ class Feeds:
         """Whether its book is true now."""
         book = self._books.books.get(instrument)
         return book is not None and book.sync.live
+
+    def book_at(self, instrument: str) -> tuple[int | None, int | None]:
+        """The venue's number and time of the newest change in its book, where it has them."""
+        book = self._books.books.get(instrument)
+        return (None, None) if book is None else (book.sync.sequence, book.venue_ts)
 
     def another_book(self, instrument: str) -> BookSync | None:
         """One that can be kept beside this instrument's, and `adopt`ed; None if it has none."""
@@ -259,21 +347,39 @@ class Feeds:
         record = self._quotes.get(quote.instrument)
         if record is None:
             return self._unwanted()
-        record.last = quote
         if record.state is LIVE:
+            record.last = quote
             record.received_ts = quote.received_ts
             record.venue_ts = quote.venue_ts
             record.count += 1
             return (quote,)
-        return [*record.arrived(quote), quote]
+        return self._quote_again(record, quote)
+
+    def _quote_again(self, record: FeedRecord, quote: Quote) -> Sequence[Event]:
+        """A quote of a feed that is not live."""
+        before, events = record.last, list[Event]()
+        same = isinstance(before, Quote) and top_of(before) == top_of(quote)
+        if not record.is_answer() or (same and not record.refuted_ts):
+            events = record.arrived(quote)
+        else:
+            record.fetched_ts = quote.received_ts
+            if not same and before is not None:
+                events = record.refute(ANSWERED, quote.received_ts, record.received_ts)
+        if record.state is not LIVE:
+            quote = msgspec.structs.replace(quote, state=record.state)
+        record.last = quote
+        return [*events, quote]
 
     def _ticker(self, ticker: Ticker) -> Sequence[Event]:
         """Published when a field of its own has changed: some venues send it with every change of the quote."""
         record = self._tickers.get(ticker.instrument)
         if record is None:
             return self._unwanted()
-        events = record.arrived(ticker)
         last = record.last
+        if record.state is not LIVE and record.is_answer() and isinstance(last, Ticker) and _figures(last) != _figures(ticker):
+            record.last, record.fetched_ts = ticker, ticker.received_ts
+            return [*record.refute(ANSWERED, ticker.received_ts, record.received_ts), ticker]
+        events = record.arrived(ticker)
         if not events and isinstance(last, Ticker) and _figures(last) == _figures(ticker):
             return _NOTHING
         record.last = ticker
@@ -288,9 +394,41 @@ class Feeds:
         if before == (status.state, status.reason):
             return _NOTHING
         self._said[key] = status.state, status.reason
+        if status.kind == VENUE_WIDE and status.state is LIVE:
+            self.halts.pop(status.instrument, None)
         if key == (VENUE_WIDE, VENUE_WIDE):
             self.venue_state, self.venue_reason = status.state, status.reason
         return (status,)
+
+    def traded(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
+        """REST says why this instrument does not trade, or (empty) that it does. It overrules what the stream said before."""
+        if instrument not in self._instruments or self.halts.get(instrument, "") == reason:
+            return _NOTHING
+        if reason:
+            self.halts[instrument] = reason
+        else:
+            del self.halts[instrument]
+            for kind in self.kinds:
+                record = self.feeds.get(Feed(kind, instrument))
+                if record is not None:
+                    record.proven_ts = now  # it was silent because of the halt
+        return (self._trading(instrument, now),)
+
+    def halted(self, instrument: str) -> bool:
+        """Whether it does not trade, as the venue's stream or REST says."""
+        said = self._said.get((VENUE_WIDE, instrument))
+        return instrument in self.halts or (said is not None and said[0] is not LIVE)
+
+    def _trading(self, instrument: str, now: int) -> Status:
+        state, reason = self._said.get((VENUE_WIDE, instrument), (LIVE, ""))
+        if instrument in self.halts:
+            state, reason = FeedState.DOWN, f"does not trade: {self.halts[instrument]}"
+        return Status(self.venue.id, instrument, None, now, VENUE_WIDE, state, reason)
+
+    def silent(self, before_ts: int) -> list[str]:
+        """The instruments of which a quote or a book is called live, and has said nothing since then."""
+        names = (feed.instrument for feed, record in self.feeds.items() if _is_silent(record, before_ts))
+        return list(dict.fromkeys(names))
 
     # ---- what is asked of them
 
@@ -305,6 +443,10 @@ class Feeds:
     def tick(self, now: int) -> Sequence[Event]:
         """Conflated books that are due; call about every book interval."""
         return self._books.tick(now)
+
+
+def _is_silent(record: FeedRecord, before_ts: int) -> bool:
+    return record.kind in ("quote", "book") and record.state is LIVE and max(record.received_ts, record.opened_ts) < before_ts
 
 
 def _figures(ticker: Ticker) -> tuple[object, ...]:

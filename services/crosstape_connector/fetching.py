@@ -8,7 +8,7 @@ from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.line import TradeLine
 from crosstape_connector.pacing import Pacer
 from crosstape_connector.rest import Rest
-from crosstape_connector.venue import QuoteSource, TradeSnapshot, TradeSource, Venue
+from crosstape_connector.venue import Odd, QuoteSource, TradeSnapshot, TradeSource, Venue
 from crosstape_schemas import Quote
 
 
@@ -32,9 +32,11 @@ class Fetching:
         path = source.newest(line.symbol) if number is None else source.path(line.symbol, number, made_ts)
         body, received_ts = await self._rest.get(source.rest, path, pacer=self._trade_pacer)
         try:
-            return source.parse(body, line.instrument, received_ts)
+            page = source.parse(body, line.instrument, received_ts)
         except FRAME_ERRORS as exc:
             raise RestFailed(f"{path}: not trades: {exc}") from exc
+        self._rest.odds.report("trades", page.odd)
+        return page
 
     async def quotes(self, symbols: Mapping[str, str]) -> list[Quote]:
         """Of these: their symbol → our instrument. Raises `RestFailed`."""
@@ -43,6 +45,8 @@ class Fetching:
         path = source.path(list(symbols))
         body, received_ts = await self._rest.get(source.rest, path, pacer=self._quote_pacer)
         try:
-            return source.parse(body, symbols, received_ts)
+            rows = source.parse(body, symbols, received_ts)
         except FRAME_ERRORS as exc:
             raise RestFailed(f"{path}: not quotes: {exc}") from exc
+        self._rest.odds.report("quotes", [row for row in rows if isinstance(row, Odd)])
+        return [row for row in rows if isinstance(row, Quote)]

@@ -149,4 +149,4 @@ class Hold:
     def _gap(self, before: Trade, missed: int | None, to_ts: int) -> Gap:
         """So many are missing behind this trade."""
         where = before.venue, before.instrument
-        return Gap(*where, None, to_ts, "trade", before.received_ts, to_ts, missed, GapCause.DISCONNECT)
+        return Gap(*where, None, to_ts, "trade", min(before.received_ts, to_ts), to_ts, missed, GapCause.DISCONNECT)

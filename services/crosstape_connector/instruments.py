@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from crosstape.origin import Origin
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.rest import Rest
-from crosstape_connector.venue import Venue
+from crosstape_connector.venue import OddRow, Venue
 from crosstape_schemas import Instrument
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,8 @@ class Listing(msgspec.Struct, frozen=True):
     venue: str
     received_ts: int
     instruments: list[Instrument]
+    odd: list[OddRow] = []
+    """Rows of the list that cannot be used, or not as they stand."""
 
     def age_s(self, now: int) -> float:
         """Seconds since it was fetched."""
@@ -46,6 +49,11 @@ class Cache:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fails = False
+
+    def bind(self, origin: Origin) -> None:
+        """Keep what a simulated venue lists in a file of its own: for a live connector, only the venue's own list is of use."""
+        suffix = ".simulated.json" if origin is Origin.SIMULATED else ".json"
+        self.path = self.path.with_name(self.path.name.removesuffix(".json").removesuffix(".simulated") + suffix)
 
     async def keep(self, kept: Kept) -> None:
         """Write it whole or not at all."""
@@ -87,14 +95,38 @@ def select(listing: Listing, wanted: Iterable[str]) -> Selection:
     refused: dict[str, str] = {}
     for name in dict.fromkeys(wanted):
         found = by_name.get(name)
-        if found is None:
-            near = nearest(name, by_name)
-            refused[name] = f"not listed on {listing.venue}" + (f"; near: {', '.join(near)}" if near else "")
-        elif not found.active:
-            refused[name] = f"listed on {listing.venue} as {found.symbol}, but not trading"
-        else:
+        if found is not None and found.active:
             listed[name] = found
+        else:
+            refused[name] = _refusal(name, found, listing, by_name)
     return Selection(listed, refused)
+
+
+def _refusal(name: str, found: Instrument | None, listing: Listing, by_name: Mapping[str, Instrument]) -> str:
+    """Why this name cannot be had."""
+    venue = listing.venue
+    row = next((one for one in listing.odd if one.instrument == name or (one.symbol and _squashed(one.symbol) == _squashed(name))), None)
+    if found is not None:
+        return f"listed on {venue} as {found.symbol}, but " + ("not trading" if row is None else row.reason.partition(": ")[2])
+    if row is not None:
+        return f"its row in the list of {venue} cannot be used: {row.reason}"
+    theirs = next((one for one in by_name.values() if _squashed(one.symbol) == _squashed(name)), None)
+    if theirs is not None:
+        return f"not a name of ours: what {venue} lists as {theirs.symbol} is {theirs.name} here"
+    near = nearest(name, by_name)
+    unnamed = sum(not one.symbol and not one.instrument for one in listing.odd)
+    return "; ".join(
+        (
+            f"not listed on {venue}",
+            *([f"near: {', '.join(near)}"] if near else []),
+            *([f"{unnamed} rows of the list tell no name, see the log"] if unnamed else []),
+        )
+    )
+
+
+def _squashed(name: str) -> str:
+    """A name or symbol without what separates its parts: `BTC-USD`, `BTC/USD` and `BTCUSD` are one."""
+    return "".join(filter(str.isalnum, name)).upper()
 
 
 def nearest(name: str, known: Collection[str], count: int = 3) -> list[str]:
@@ -107,15 +139,28 @@ async def fetch(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
     source = venue.instruments
     body, received_ts = await rest.get(source.rest, source.path, instruments=True)
     try:
-        found = source.parse(body)
+        listing = parsed(venue, body, received_ts)
         text = body.decode()
     except FRAME_ERRORS as exc:
         raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
-    if not found:
-        raise RestFailed(f"{venue.id}: instruments: an empty list")
+    rest.odds.report("instruments", listing.odd)
+    if not listing.instruments:
+        what = f"none of {len(listing.odd)} rows can be used: {listing.odd[0].reason}" if listing.odd else "an empty list"
+        raise RestFailed(f"{venue.id}: instruments: {what}")
     if cache is not None:
         await cache.keep(Kept(venue.id, received_ts, text))
-    return Listing(venue.id, received_ts, found)
+    return listing
+
+
+def parsed(venue: Venue, body: bytes, received_ts: int) -> Listing:
+    """The listing that an answer is. Raises one of `FRAME_ERRORS`."""
+    rows = venue.instruments.parse(body)
+    return Listing(
+        venue.id,
+        received_ts,
+        [row for row in rows if isinstance(row, Instrument)],
+        [row for row in rows if isinstance(row, OddRow)],
+    )
 
 
 def cached(cache: Cache | None, venue: Venue) -> tuple[Listing, bytes] | None:
@@ -127,7 +172,8 @@ def cached(cache: Cache | None, venue: Venue) -> tuple[Listing, bytes] | None:
         if kept.venue != venue.id:
             return None
         body = kept.body.encode()
-        return Listing(venue.id, kept.received_ts, venue.instruments.parse(body)), body
+        listing = parsed(venue, body, kept.received_ts)
+        return (listing, body) if listing.instruments else None
     except FileNotFoundError:
         return None
     except (OSError, *FRAME_ERRORS) as exc:
@@ -147,6 +193,7 @@ async def load(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
         if kept is None:
             raise
         listing, body = kept
+        rest.odds.report("instruments", listing.odd)
         rest.recall(venue.instruments.rest, venue.instruments.path, body)
         log.warning("instruments.from_cache", venue=venue.id, age_s=round(listing.age_s(time.time_ns())), error=str(exc))
         return listing

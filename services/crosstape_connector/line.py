@@ -49,8 +49,12 @@ class TradeLine(FeedRecord):
             self.holes.add(hole, now)
 
     def accept(self, trade: Trade, number: int) -> list[Event]:
-        """One trade: what it puts on the tape."""
-        events = self.live(trade.received_ts)
+        """One trade: what it puts on the tape. One of before, which answers a new subscription, does not show that more will come."""
+        is_old_news = trade.backfilled and number >= self.next >= 0 and self.is_answer()
+        return [*(() if is_old_news else self.live(trade.received_ts)), *self._place(trade, number)]
+
+    def _place(self, trade: Trade, number: int) -> list[Event]:
+        events: list[Event] = []
         if self.next >= 0:
             if number < self.next:
                 return events + self._earlier(trade, number)
@@ -61,19 +65,21 @@ class TradeLine(FeedRecord):
         """The venue's newest trades, on subscribing.
 
         They repair a line that was broken. On a line that has not begun they are older than the tape: none is published, the newest of
-        them is where it begins.
+        them is where it begins. If the line was silent, and the venue has newer trades than that, the stream had not brought them.
         """
-        events = self.live(snapshot.received_ts)
         numbered = _numbered(snapshot.trades)
+        has_news = self.next >= 0 and any(number >= self.next for number, _ in numbered)
+        events = [] if has_news and self.is_answer() else self.live(snapshot.received_ts)
         if self.next >= 0:
             for number, trade in numbered:
-                events += self.accept(trade, number)
+                events += self._place(trade, number)
         elif numbered:
             number, trade = numbered[-1]
             self.next = number + 1
             self.venue_ts = trade.venue_ts
             self.received_ts = snapshot.received_ts
             self.count += 1
+        self.replayed_ts = self.received_ts
         return events
 
     def told(self, last: LastTrade) -> list[Event]:
@@ -95,6 +101,12 @@ class TradeLine(FeedRecord):
             if number < self.next:
                 events += self._late(trade, number) or ()
         return events
+
+    def prove(self, hole: Hole, page: TradeSnapshot, now_s: float) -> list[Event]:
+        """Learn from an answer of REST which of the hole's ids never existed, after `repair` has taken its trades; see `Hole.prove`."""
+        if page.left_out:
+            return []  # what could not be read may be what is missing
+        return [*self.holes.prove(hole, [number for number, _ in _numbered(page.trades)], now_s=now_s, now=page.received_ts)]
 
     def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> list[Event]:
         """The trades of REST while there is no stream: all that are new. `reason`: what is said of the feed meanwhile.
@@ -136,6 +148,7 @@ class TradeLine(FeedRecord):
             return None
         if trade.venue_ts is not None:
             self.venue_ts = max(self.venue_ts or 0, trade.venue_ts)  # if the venue's word told the hole, it is the newest
+            self.replayed_ts = self.received_ts
         return [msgspec.structs.replace(trade, backfilled=True), *gaps]
 
     def _earlier(self, trade: Trade, number: int) -> list[Event]:

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from crosstape.bus.prometheus import PrometheusPublisherMetrics
 from crosstape_connector.plan import Feed
-from crosstape_schemas import KIND_OF, Event, FeedState, Gap, GapCause, Status
+from crosstape_schemas import KIND_OF, Event, FeedState, Gap, GapCause, Status, Trade
 
 LAG_BOUNDS: Final = (-1.0, -0.1, -0.01, -0.001, 0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds. Clocks differ, so a lag may be negative; it is never clamped."""
@@ -46,7 +46,7 @@ FAMILIES: Final = {
     "crosstape_connector_frames": Family("counter", "Frames read from WebSockets", ("endpoint",)),
     "crosstape_connector_bytes": Family("counter", "Bytes of those frames", ("endpoint",)),
     "crosstape_connector_bad_frames": Family("counter", "Frames that could not be used, and were skipped, by what was wrong", ("kind",)),
-    "crosstape_connector_odd": Family("counter", "Impossible values left out of frames that were used", ("kind",)),
+    "crosstape_connector_odd": Family("counter", "Values and rows left out of frames, answers and lists that were used", ("kind",)),
     "crosstape_connector_events": Family("counter", "Events handed to the bus", ("kind",)),
     "crosstape_connector_gaps": Family("counter", "Gaps reported on the tape", ("cause",)),
     "crosstape_connector_ignored": Family("counter", "Outputs that were not published: duplicates, and what nobody asked for", ("reason",)),
@@ -75,16 +75,33 @@ FAMILIES: Final = {
     "crosstape_connector_recovery_seconds": Family("histogram", "From a feed's break to its being live again"),
     "crosstape_connector_backfills": Family(
         "counter",
-        "Gaps in trades that were worked at by REST, by what came of it: `whole`, `part`, `nothing`; `skipped`: longer than `backfill_s`",
+        "Gaps in trades that were to be filled by REST, by what came of it: `whole`: nothing is missing any more, whoever brought it; "
+        "`part`, `nothing`: given up; `skipped`: longer than `backfill_s`",
         ("outcome",),
     ),
-    "crosstape_connector_backfilled_trades": Family("counter", "Trades fetched by REST and published because they were missing"),
+    "crosstape_connector_backfilled_trades": Family(
+        "counter",
+        "Trades handed to the bus with `backfilled` true: fetched by REST to fill a gap or in place of a stream, replayed by the venue on "
+        "subscribing, or late on the stream after they were reported missing. A standby replica counts what it publishes on taking over",
+    ),
+    "crosstape_connector_nonexistent_trades": Family(
+        "counter", "Trade ids that were reported missing and, as the venue shows by REST, never existed"
+    ),
     "crosstape_connector_backfilling": Family("gauge", "Gaps in trades that are being worked at, or wait for it"),
     "crosstape_connector_polls": Family("counter", "Requests made in place of a stream, by kind of feed", ("kind",)),
+    "crosstape_connector_questions": Family(
+        "counter",
+        "Requests by which the venue was asked what silence means: `trading`, whether instruments trade; `best`, their best prices; "
+        "`trades`, their newest trades",
+        ("kind",),
+    ),
     "crosstape_connector_polled_feeds": Family("gauge", "Feeds that are polled over REST now", ("kind",)),
     "crosstape_connector_rest_calls": Family("counter", "REST calls by HTTP status, or `failed` without one", ("status",)),
     "crosstape_connector_instruments": Family("gauge", "Instruments that were asked for, by whether the venue lists them", ("state",)),
     "crosstape_connector_instruments_age_seconds": Family("gauge", "Age of the list of instruments in use"),
+    "crosstape_connector_clock_offset_seconds": Family(
+        "gauge", "Our clock less the venue's, with the shortest way of a frame; negative: the venue's is ahead. None while it is not known"
+    ),
     "crosstape_connector_capture_dropped": Family("counter", "Lines that the capture could not take"),
     "crosstape_connector_line_active": Family(
         "gauge", "1: this line publishes; 0: it stands by for another. None without `connector.line`", ("line",)
@@ -156,7 +173,9 @@ class Counters:
         self.resyncs: Counter[str] = Counter()
         self.backfills: Counter[str] = Counter(dict.fromkeys(BACKFILL_OUTCOMES, 0))
         self.backfilled = 0
+        self.nonexistent = 0
         self.polls: Counter[str] = Counter()
+        self.questions: Counter[str] = Counter()
         self.rest_calls: Counter[str] = Counter()
         self.lag = Histogram(LAG_BOUNDS)
         self.recovery = Histogram(DURATION_BOUNDS)
@@ -210,8 +229,11 @@ class Outlet:
         """Publish these, in order."""
         for event in events:
             cls = event.__class__
-            if cls is Status or cls is Gap:
-                self._word(event)  # type: ignore[arg-type]  # narrowed by class, which mypy does not see
+            if cls is Trade:
+                if event.backfilled and not self._holding:  # type: ignore[attr-defined]  # narrowed by class, which mypy does not see
+                    self._counters.backfilled += 1
+            elif cls is Status or cls is Gap:
+                self._word(event)  # type: ignore[arg-type]
             self._events[cls] += 1
             self._publish(event)
 
@@ -288,6 +310,8 @@ class Readings(NamedTuple):
     """By kind."""
     instruments: Callable[[], Mapping[str, int]]
     instruments_age_s: Callable[[], float | None]
+    clock_offset_s: Callable[[], float | None]
+    """Our clock less the venue's."""
     capture_dropped: Callable[[], int | None]
     line: Callable[[], LineReading | None]
 
@@ -325,6 +349,7 @@ class ConnectorCollector(Collector):
         age_s = readings.instruments_age_s()
         dropped = readings.capture_dropped()
         line = readings.line()
+        offset_s = readings.clock_offset_s()
         return {
             **{field: [((name,), getattr(endpoint, field)) for name, endpoint in endpoints] for field in EndpointCounters.__slots__},
             "bad_frames": _by_label(counters.bad_frames),
@@ -342,12 +367,15 @@ class ConnectorCollector(Collector):
             "recovery_seconds": [((), counters.recovery)],
             "backfills": _by_label(counters.backfills),
             "backfilled_trades": [((), counters.backfilled)],
+            "nonexistent_trades": [((), counters.nonexistent)],
             "backfilling": [((), readings.backfilling())],
             "polls": _by_label(counters.polls),
+            "questions": _by_label(counters.questions),
             "polled_feeds": _by_label(readings.polled_feeds()),
             "rest_calls": _by_label(counters.rest_calls),
             "instruments": _by_label(readings.instruments()),
             "instruments_age_seconds": [] if age_s is None else [((), age_s)],
+            "clock_offset_seconds": [] if offset_s is None else [((), offset_s)],
             "capture_dropped": [] if dropped is None else [((), dropped)],
             **{f"line_{field}": [] if line is None else [((line.line,), getattr(line, field))] for field in LineReading._fields[1:]},
         }

@@ -13,14 +13,16 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.books import Proofs
 from crosstape_connector.capture_file import Line, NotACaptureError, read
+from crosstape_connector.checks import Proofs
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
 from crosstape_connector.feeds import Feed, Feeds, Resync
 from crosstape_connector.recorded import Connections, Recorded
+from crosstape_connector.rest_order import RestOrder, instruments_first
 from crosstape_connector.venue import (
     Ack,
     Odd,
+    OddRow,
     Output,
     Parser,
     Rejected,
@@ -94,6 +96,8 @@ def normalize(
 ) -> Normalized:
     """Events of a capture of that venue, for every instrument that its REST answer lists; `seq` counts as on the tape, `epoch` is 0.
 
+    Where `lines` can be read more than once (all but an iterator) they are, so that the order of the REST lines does not matter; of an
+    iterator, only that of the instruments does not (see `rest_order`).
     Raises `NotACaptureError` at once (also for another venue's), `FrameError` at a line that is none. Frames that cannot be
     used are counted in the summary.
     """
@@ -101,7 +105,13 @@ def normalize(
     if header.venue not in (venue.id, *venue.aliases):
         raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
     run = _Run(venue, header.url, delta=delta, book_depth=book_depth, book_interval_ns=book_interval_ns)
-    return Normalized(run.events(rest), run.summary)
+    return Normalized(run.events(_ordered(venue, lines, rest)), run.summary)
+
+
+def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[Line]) -> Iterator[Line]:
+    if isinstance(lines, Iterator):
+        return instruments_first(venue, rest)
+    return RestOrder(venue, rest).of(read(lines)[1])
 
 
 class _Run:
@@ -226,10 +236,13 @@ class _Run:
         self._requests()
         return events
 
-    def _instruments(self, found: Iterable[Instrument]) -> None:
-        for instrument in found:
-            self.feeds.add(instrument)
-            self.symbols[instrument.symbol] = instrument.name
+    def _instruments(self, found: Iterable[Instrument | OddRow]) -> None:
+        for row in found:
+            if isinstance(row, OddRow):
+                self.summary.odd[row.kind] += 1
+            else:
+                self.feeds.add(row)
+                self.symbols[row.symbol] = row.name
 
     def _parser(self, connection: Recorded, data: bytes) -> Parser:
         """That of the endpoint which the connection's URL names, or else of the one whose dialect its first frame is in."""

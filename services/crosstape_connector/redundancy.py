@@ -25,19 +25,23 @@ import structlog
 
 from crosstape.bus import Client, Publisher
 from crosstape.bus.call import UNAVAILABLE
+from crosstape.bus.identity import Tape
 from crosstape.bus.lease_table import Disagreement, LeaseTable, Table
 from crosstape.bus.metrics import PublisherMetrics
+from crosstape.bus.publisher import Unpublished
 from crosstape.errors import BusError
 from crosstape.settings import Settings
+from crosstape_connector import predecessor
 from crosstape_connector.feeds import Feed, Feeds
 from crosstape_connector.hold import Hold, go_on
 from crosstape_connector.line_words import LineWords
 from crosstape_connector.metrics import LineReading, Outlet
+from crosstape_connector.predecessor import LastEvents
 from crosstape_connector.succession import Succession, Word
 from crosstape_connector.tenure import Seat, Tenure
 from crosstape_connector.venue import Venue
 from crosstape_connector.writer import Standing
-from crosstape_schemas import FeedState, Gap, Keys, Status, Trade
+from crosstape_schemas import FeedState, Gap, Keys, Status
 
 CALLS: Final = 3
 """In the life of a lease."""
@@ -56,13 +60,22 @@ class Redundant:
     """The writer of one line. See `writer.Writer`."""
 
     def __init__(
-        self, client: Client, keys: Keys, settings: Settings, *, venue: Venue, producer: str, spool: Path, metrics: PublisherMetrics
+        self,
+        client: Client,
+        keys: Keys,
+        settings: Settings,
+        *,
+        venue: Venue,
+        producer: str,
+        spool: Path,
+        metrics: PublisherMetrics,
+        tape: Tape | None = None,
     ) -> None:
-        """`spool`: the directory of this line's own."""
+        """`spool`: the directory of this line's own. `tape`: where its events go, if others of the process ask for that, too."""
         self.hold = Hold(venue.trade_ids)
         self.publish = self.hold.take
         self._line = settings.connector.line
-        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool)
+        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool, tape or Tape())
         self._life_s = settings.connector.lease_s
         self._every_s = self._life_s / CALLS
         me = f"{self._line}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -100,6 +113,12 @@ class Redundant:
         return self._acknowledged + (0 if self._tenure is None else self._tenure.acknowledged)
 
     @property
+    def unpublished(self) -> Unpublished:
+        """Of the publisher, while there is one."""
+        publisher = None if self._tenure is None else self._tenure.publisher
+        return Unpublished(0, 0, 0) if publisher is None else publisher.unpublished
+
+    @property
     def well(self) -> bool:
         """Of a line that stands by: whether the server answers."""
         if (publisher := self._publisher) is not None:
@@ -122,13 +141,13 @@ class Redundant:
         publisher = self._publisher
         await (asyncio.sleep(0) if publisher is None else publisher.flow())
 
-    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
-        """See `Writer`. While another publishes, the tape is further by the time of the answer: a takeover reads it anew."""
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+        """See `Writer`. While another publishes, the tape is further by the time of the answer: a takeover reads it again."""
         while True:
             before = self._takeovers
-            trades = await self._seat.last_trades(names)
+            tape = await self._seat.left(wanted)
             if before == self._takeovers:
-                return trades
+                return tape
 
     def close(self) -> None:
         """See `Writer`."""
@@ -244,18 +263,25 @@ class Redundant:
     async def _serve(self) -> None:
         tenure = self._tenure = Tenure(self._seat)
         try:
-            await tenure.run(lambda: list(self._feeds.trades.ends()), self._take_over, self._step_back)
+            await tenure.run(self._wanted, self._take_over, self._step_back)
         finally:
             self._tenure = None
             self._acknowledged += tenure.acknowledged
             self._discarded += tenure.discarded
             self._wake.set()
 
-    def _take_over(self, publisher: Publisher, tape: Sequence[Trade]) -> None:
+    def _wanted(self) -> list[tuple[str, str]]:
+        """What must be known of the tape to go on behind it."""
+        names = dict.fromkeys(feed.instrument for feed in self._feeds.feeds)
+        return [predecessor.WHOLE_VENUE, *predecessor.wanted(self._feeds.kinds, names)]
+
+    def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
         """Nobody else can write any more: go on behind what is there, in one step."""
         now, held = time.time_ns(), len(self.hold)
         self._outlet.divert(publisher.publish, holding=False)
-        self._outlet.put(go_on(self._feeds, self.hold, tape, now))
+        self._outlet.put(go_on(self._feeds, self.hold, predecessor.trades(last), now))
+        self._outlet.put(predecessor.silence(self._seat.venue, last, now))
+        self._outlet.put(predecessor.unpublished(self._feeds, last, now))
         self._outlet.put(self._standing.states())
         self._outlet.put(self._feeds.restate(now))
         self._active = True
@@ -284,9 +310,9 @@ class Redundant:
                 continue
             before = self._takeovers
             with contextlib.suppress(BusError):
-                trades = await self._seat.last_trades(names)
+                last = await self._seat.left(predecessor.wanted(["trade"], names))
                 if not self._active and before == self._takeovers:
-                    self.hold.seen(trades)
+                    self.hold.seen(predecessor.trades(last))
                     self._followed = True
 
     # ---- how this line is

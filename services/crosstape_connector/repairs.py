@@ -3,6 +3,9 @@
 One page at a time is asked for. Holes take turns: the one with the fewest pages so far, then the smallest, then the newest; and every
 `PATIENT`th turn is the oldest's. So a small one is soon whole, and a large one is not forgotten for the small ones that follow it.
 
+After a pass that brought nothing new, a page is asked for that also has the trade before the missing ids: if the trade after them follows
+it there, in two answers some time apart, these ids never existed (`holes.Hole.prove`).
+
 A hole is given up after `PAGES` pages, after `VAIN` passes that brought nothing (the venue does not have them any more, or not yet), or
 when it has been known for `PATIENCE_S`. Then what came of it is told, and the rest stays missing.
 """
@@ -29,11 +32,13 @@ PAUSE_MAX_S: Final = 30.0
 class Repair:
     """One hole under repair. `reached`: up to which id the pass under way has come."""
 
-    __slots__ = ("at_ts", "due", "failures", "hole", "line", "pages", "reached", "since", "vain", "was_missing")
+    __slots__ = ("at_ts", "due", "failures", "hole", "line", "page", "pages", "reached", "since", "vain", "was_missing")
 
-    def __init__(self, line: TradeLine, hole: Hole, now: float) -> None:
+    def __init__(self, line: TradeLine, hole: Hole, now: float, page: int) -> None:
+        """`page`: trades in an answer at most."""
         self.line = line
         self.hole = hole
+        self.page = page
         self.since = now
         self.due = now + SETTLE_S
         self.pages = 0
@@ -47,7 +52,14 @@ class Repair:
     def wanted(self) -> int:
         """The id to ask for; there is one as long as the hole is not whole."""
         number = self.hole.next_missing(self.reached)
-        return self.hole.end - 1 if number is None else number
+        if number is None:
+            return self.hole.end - 1
+        if not self.vain:
+            return number
+        first, end = self.hole.run_at(number)
+        if end - first > self.page - 2 and not self.vain % 2:
+            return end + 1 - self.page  # of a venue that counts a page's ids from its end, the page above would not reach the trade after
+        return number - 1
 
     def came(self, numbers: range, newest_ts: int | None, *, last: bool, now: float) -> None:
         """A page was repaired with: the ids that it spans, empty if none, and when its newest was made. `last`: there is no more."""
@@ -99,9 +111,15 @@ class Repairs:
                 continue
             self._known.add(hole)
             if self._repairable(hole):
-                self._repairs.append(Repair(line, hole, now))
+                self._repairs.append(Repair(line, hole, now, self._page))
             else:
                 yield hole
+
+    def settled(self) -> list[Hole]:
+        """Let go of the holes of which nothing is missing any more, though no page of their own brought the rest: returns them."""
+        done = [repair.hole for repair in self._repairs if not repair.hole.missing]
+        self._repairs = [repair for repair in self._repairs if repair.hole.missing]
+        return done
 
     def next(self, now: float) -> Repair | None:
         """The one whose turn it is; None: none is due."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from crosstape_connector.capture import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.metrics import Counters
+from crosstape_connector.odds import Odds
 from crosstape_connector.pacing import Pacer
+from crosstape_connector.refusals import line, public, refusal
 from crosstape_connector.venue import MEBIBYTE, Venue
 
 MAX_BODY: Final = 64 * MEBIBYTE
@@ -27,14 +31,20 @@ BACK_OFF_S: Final = 5.0
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch."""
+    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch.
+
+    A date is compared with the answer's own, for the server's clock and ours may differ by hours; with `now` where it has none.
+    """
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        until = parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
         return None
+    with contextlib.suppress(ValueError, OverflowError):
+        now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    return max(0.0, until - now)
 
 
 class Rest:
@@ -60,13 +70,18 @@ class Rest:
         self._capture = capture
         self._counters = counters
         self._not_before = 0.0
+        self.odds = Odds(venue.id, counters)
+        """Takes what was left out of answers."""
 
-    async def get(self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False) -> tuple[bytes, int]:
-        """The body of `path` at the base `rest` of the venue, and when it had been read (ns).
+    async def get(
+        self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False, captured: bool = True
+    ) -> tuple[bytes, int]:
+        """The body of `path` at the base `rest` of the venue, and when it had been read (ns). `captured`: a capture has it, too.
 
         Waits for the budget without limit (the queue of those who ask is bounded), for the venue `timeout_s`. Raises `RestFailed`.
         """
         url = self._url(rest, path)
+        shown = self._shown(rest, path)
         if pacer is not None and (pause := pacer.reserve(time.monotonic())) > 0:
             await asyncio.sleep(pause)
         while (pause := self._not_before - time.monotonic()) > 0:
@@ -79,17 +94,17 @@ class Rest:
                 wait_s = retry_after(response.headers, time.time())
         except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
             self._counters.rest_calls["failed"] += 1
-            raise RestFailed(f"{url}: {str(exc) or type(exc).__name__}") from exc
+            raise RestFailed(f"{shown}: {line(str(exc).replace(url, shown)) or type(exc).__name__}") from exc
         received_ts = time.time_ns()
         self._counters.rest_calls[str(status)] += 1
         error = self._refusal(status, body)
-        if self._capture is not None:
+        if self._capture is not None and captured:
             self._capture.answered(received_ts, url, body, instruments=instruments, refused=error is not None)
         if status in BUSY:
             wait_s = BACK_OFF_S if wait_s is None else wait_s
             self._not_before = max(self._not_before, time.monotonic() + wait_s)
         if error is not None:
-            raise RestFailed(f"{url}: {error}", wait_s)
+            raise RestFailed(f"{shown}: {error}", wait_s)
         return body, received_ts
 
     def recall(self, rest: str, path: str, body: bytes) -> None:
@@ -100,11 +115,17 @@ class Rest:
     def _url(self, rest: str, path: str) -> str:
         return self._urls[rest].rstrip("/") + path
 
+    def _shown(self, rest: str, path: str) -> str:
+        """The same for errors: of the base nothing that could be a secret, of a venue's own path there is none."""
+        base = urlsplit(public(self._urls[rest]))
+        return f"{base.scheme}://{base.netloc}{path}"
+
     def _refusal(self, status: int, body: bytes) -> str | None:
         """What the venue says instead of an answer, if it does."""
+        known = None if self._venue.rest_error is None else self._venue.rest_error(body)
         if status != 200:
-            return f"HTTP {status}"
-        return None if self._venue.rest_error is None else self._venue.rest_error(body)
+            return refusal(status, body, known)
+        return None if known is None else line(known) or "refused without a reason"
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
@@ -113,6 +134,6 @@ class Rest:
             size += len(chunk)
             if size > MAX_BODY:
                 response.close()
-                raise RestFailed(f"{response.url}: more than {MAX_BODY // MEBIBYTE} MiB")
+                raise RestFailed(f"{public(str(response.url))}: more than {MAX_BODY // MEBIBYTE} MiB")
             chunks.append(chunk)
         return b"".join(chunks)

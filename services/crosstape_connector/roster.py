@@ -16,11 +16,12 @@ from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds import REMOVED, Feeds
 from crosstape_connector.instruments import Cache, Listing, Selection
 from crosstape_connector.metrics import Outlet
+from crosstape_connector.predecessor import WHOLE_VENUE, LastEvents, silence, wanted
 from crosstape_connector.rest import Rest
 from crosstape_connector.supervisor import Supervisor, delays
 from crosstape_connector.watchdog import Watchdog
 from crosstape_connector.writer import Writer
-from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, Trade
+from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status
 
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
@@ -66,6 +67,12 @@ class Roster:
         self._removed: set[str] = set()  # names that were taken once and said to be removed
         self._rewanted = asyncio.Event()
         self._told: set[str] = set()
+
+    async def silence(self) -> None:
+        """Report the gap in the venue's sign of life since our predecessor's last. Waits for the bus. A standby replica reports nothing."""
+        left = await self._left([WHOLE_VENUE])
+        if self._writer.active:
+            self._outlet.put(silence(self._venue.id, left, time.time_ns()))
 
     def want(self, names: Sequence[str]) -> None:
         """These from now on."""
@@ -123,19 +130,20 @@ class Roster:
         before, self.selection = self.selection, selection
         instruments.report(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
-            if before.refused.get(name) != reason:
+            if before.refused.get(name) != reason and not self._is_asked_about(name):
                 self._outlet.put([self._refusal(name, reason)])
         for name in self._told.intersection(selection.listed):
             self._told.remove(name)
             log.info("instrument.listed", venue=self._venue.id, instrument=name)
-            self._say(name, FeedState.LIVE)  # nothing against it as a whole; each feed speaks for itself
+            if not self._is_asked_about(name):
+                self._say(name, FeedState.LIVE)  # nothing against it as a whole; each feed speaks for itself
         new = {name: instrument for name, instrument in selection.listed.items() if name not in self.taken}
         if not new:
             return
-        trades = await self._last_trades(list(new))
+        left = await self._left(wanted(self._kinds, new))
         for instrument in new.values():
             self._feeds.add(instrument)
-        self._feeds.seed(trades)
+        self._feeds.seed(left.values())
         self.taken |= new
         for name in self._removed.intersection(new):
             self._removed.remove(name)
@@ -154,7 +162,11 @@ class Roster:
 
     def refusals(self) -> Iterator[Status]:
         """What is said of the names that cannot be taken."""
-        return starmap(self._refusal, self.selection.refused.items())
+        return starmap(self._refusal, [row for row in self.selection.refused.items() if not self._is_asked_about(row[0])])
+
+    def _is_asked_about(self, name: str) -> bool:
+        """Whether `questions` finds out more often than this list whether it trades, and says so."""
+        return name in self.taken and self._venue.trading is not None
 
     def _refusal(self, name: str, reason: str) -> Status:
         return self._status(name, FeedState.STALE if name in self.taken else FeedState.DOWN, reason)
@@ -165,11 +177,11 @@ class Roster:
     def _status(self, name: str, state: FeedState, reason: str) -> Status:
         return Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
 
-    async def _last_trades(self, names: Sequence[str]) -> list[Trade]:
+    async def _left(self, names: Sequence[tuple[str, str]]) -> LastEvents:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:
-                return await self._writer.last_trades(names)
+                return await self._writer.left(names)
             except BusError as exc:
                 log.warning("connector.waiting_for_bus", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
                 await asyncio.sleep(wait_s)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,27 +18,35 @@ import structlog
 
 from crosstape import telemetry
 from crosstape.bus import Client, Publisher, connect
+from crosstape.bus.identity import Tape, presumed
 from crosstape.bus.usable import usable
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.lifecycle import on_hangup
+from crosstape.paths import expanded
 from crosstape.run_dir import run_dir
-from crosstape.settings import Settings, VenueSettings
+from crosstape.settings import Settings, VenueSettings, shown
 from crosstape.settings_changes import changes
 from crosstape_connector import instruments, plan
 from crosstape_connector.backfill import Backfill
 from crosstape_connector.capture import Capture
+from crosstape_connector.contact import Contact
 from crosstape_connector.desk import Desk, paces
 from crosstape_connector.fallback import Fallback
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.fetching import Fetching
 from crosstape_connector.instruments import Cache
 from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
+from crosstape_connector.proxies import Proxies, Proxy
+from crosstape_connector.questions import Questions
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.redundancy import Redundant
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.roster import Roster
+from crosstape_connector.sockets import read_refusal
 from crosstape_connector.supervisor import Supervisor
+from crosstape_connector.timekeeping import Timekeeping
+from crosstape_connector.tunnel import TunnelConnector
 from crosstape_connector.venue import Venue
 from crosstape_connector.venues import find
 from crosstape_connector.watchdog import Watchdog
@@ -62,7 +71,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
 
     `reload`: gives the settings as they are at SIGHUP; what can be changed while running is. None: the signal is not heeded.
     Raises at the start `UnknownVenue`, `SettingsError`, `StorageError`, and `BusError` for a bus that is of no use within `bus.start_s`;
-    later `Superseded`.
+    later `Superseded`, and `WrongTape` when the venue was heard of and does not belong on this tape.
     """
     found = find(venue)
     own = settings.venues.get(venue)
@@ -70,18 +79,32 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         raise SettingsError(f"venues.{venue}: not in the settings")
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
+    proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])
     own_dir = run_dir(settings.run)
     line = f".{settings.connector.line}" if settings.connector.line else ""
     cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
     producer = f"connector.{venue}"
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
-    async with (
-        connect(settings.bus) as client,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
-        _capturing(settings, venue, next(iter(ws_urls.values()))) as capture,
-    ):
-        writer = _writer(settings, client, keys, found, own_dir / "spool")
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connect(settings.bus))
+        contact = Contact(
+            client,
+            keys,
+            tape := Tape(presumed(own_dir / "spool")),
+            venue=venue,
+            server=shown(settings.bus.url),
+            mixes=settings.connector.any_origin,
+            told=cache.bind,
+        )
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=TunnelConnector(proxies, limit=0), trace_configs=[contact.trace()], raise_for_status=read_refusal
+            )
+        )
+        capture = await stack.enter_async_context(_capturing(settings, venue, next(iter(ws_urls.values()))))
+        writer = _writer(settings, client, keys, found, own_dir=own_dir, tape=tape)
         connector = Connector(
+            contact=contact,
             venue=found,
             own=own,
             settings=settings,
@@ -95,16 +118,23 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         with closing(writer), connector.measured(), nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)):
             async with telemetry.serve(settings.telemetry, connector.ready):
                 await usable(client, keys, settings.bus, producer=producer)
+                await contact.expect()
                 await connector.run()
 
 
-def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, spools: Path) -> Writer:
+def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, *, own_dir: Path, tape: Tape) -> Writer:
     """The only line's, or that of one of several: each has a spool of its own, on one machine too."""
-    line, producer = settings.connector.line, f"connector.{venue.id}"
+    line, producer, spools = settings.connector.line, f"connector.{venue.id}", own_dir / "spool"
     if line:
         spool = spools / f"{producer}.{line}"
-        return Redundant(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics())
-    return Sole(Publisher(client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=spools / producer), venue.id)
+        return Redundant(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics(), tape=tape)
+    superseded = own_dir / "superseded" / producer
+    yields = superseded.exists()
+    superseded.unlink(missing_ok=True)  # if the name is not ours now either, this is written again
+    publisher = Publisher(
+        client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=spools / producer, tape=tape, yields=yields
+    )
+    return Sole(publisher, venue.id, superseded)
 
 
 def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:
@@ -118,6 +148,18 @@ def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]
     return {name: given.get(name, url) for name, url in own.items()}
 
 
+def _proxies(venue: str, given: str, urls: Iterable[str]) -> Proxies:
+    """The proxies of these addresses, which are logged once. Raises `SettingsError`."""
+    proxies = Proxies(f"venues.{venue}.proxy", given, os.environ)
+    through: dict[Proxy, list[str]] = {}
+    for url in dict.fromkeys(urls):
+        if (proxy := proxies.of(url)) is not None:
+            through.setdefault(proxy, []).append(shown(url))
+    for proxy, found in through.items():
+        log.info("proxy.used", venue=venue, proxy=str(proxy), urls=found)
+    return proxies
+
+
 @asynccontextmanager
 async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[Capture | None]:
     """The capture, if one is wanted, whole and closed at the end. Raises `StorageError`."""
@@ -125,7 +167,11 @@ async def _capturing(settings: Settings, venue: str, url: str) -> AsyncIterator[
     if not options.capture_dir:
         yield None
         return
-    capture = Capture(options.capture_dir, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
+    try:
+        directory = expanded(options.capture_dir)
+    except ValueError as exc:
+        raise SettingsError(f"connector.capture_dir = {exc}") from exc
+    capture = Capture(directory, venue, url, max_bytes=options.capture_bytes, max_s=options.capture_s)
     try:
         capture.start()
     except OSError as exc:
@@ -142,6 +188,7 @@ class Connector:
     def __init__(
         self,
         *,
+        contact: Contact,
         venue: Venue,
         own: VenueSettings,
         settings: Settings,
@@ -154,6 +201,7 @@ class Connector:
     ) -> None:
         self.feeds = Feeds(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
         self.counters = Counters()
+        self._contact = contact
         self._venue = venue
         self._own = own
         self._settings = settings
@@ -189,7 +237,17 @@ class Connector:
             after_s=own.fallback_s,
             catch_up_s=own.backfill_s,
         )
+        self._questions = Questions(
+            self._rest,
+            fetching,
+            feeds=self.feeds,
+            outlet=self._outlet,
+            counters=self.counters,
+            active=lambda: writer.active,
+            silent_s=own.stale_min_s,
+        )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
+        self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         desk = Desk(
             venue=venue,
             settings=own,
@@ -203,6 +261,8 @@ class Connector:
             flow=writer.flow,
             capture=capture,
             paces=paces(venue),
+            beat=self._time.beat,
+            question=self._questions.ask,
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -222,9 +282,9 @@ class Connector:
         writer.attach(self.feeds, self._outlet, Standing(self._is_well, self._connections, self._standing))
 
     async def run(self) -> None:
-        """Until cancelled. Raises `Superseded`."""
+        """Until cancelled. Raises `Superseded` and `WrongTape`."""
         async with asyncio.TaskGroup() as outer:
-            writing = outer.create_task(self._writer.run(), name="writer")
+            writing = outer.create_task(self._write(), name="writer")
             try:
                 async with asyncio.TaskGroup() as inner:
                     inner.create_task(self._say_alive(), name="status")
@@ -234,10 +294,16 @@ class Connector:
                     inner.create_task(self._roster.run(), name="instruments")
                     inner.create_task(self._backfill.run(), name="backfill")
                     inner.create_task(self._fallback.run(), name="fallback")
+                    inner.create_task(self._questions.run(), name="questions")
             finally:
-                if not writing.done():
+                if not writing.done() and not self._contact.refused:
                     await self._finish()
                 writing.cancel()
+
+    async def _write(self) -> None:
+        """Claim our name once it is known that what we read belongs on this tape: a live connector of the same name would end."""
+        await self._contact.first()
+        await self._writer.run()
 
     def reload(self, load: Callable[[], Settings]) -> None:
         """Go on with the instruments that the settings name now. What else has changed is told, and waits for the next start."""
@@ -277,6 +343,7 @@ class Connector:
                 polled_feeds=self._fallback.polled,
                 instruments=lambda: instruments.describe(self._roster.selection),
                 instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
+                clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
                 line=self._writer.reading,
             ),
@@ -306,10 +373,11 @@ class Connector:
             "bus": bus,
             "pending": self._writer.pending,
             "connections": self._connections(),
+            "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
             "polled": self._fallback.polled(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
-            "refused": {**self._roster.selection.refused, **refused},
+            "refused": {**self._roster.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),
         }
         return bus and self._is_well(waiting), details
@@ -334,6 +402,7 @@ class Connector:
             for record in self.feeds.feeds.values()
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused
+            and not self.feeds.halted(record.instrument)
             and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
         ]
 
@@ -356,14 +425,15 @@ class Connector:
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
         if not self._roster.taken:
-            if self._roster.listing is not None:
+            if self._roster.listing is not None and not self._roster.selection.listed:
                 return FeedState.DOWN, "none of the wanted instruments can be taken"
             trouble = self._roster.trouble
             return (FeedState.DOWN if trouble else FeedState.CONNECTING), trouble
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
     def _status(self, state: FeedState, reason: str) -> Status:
-        return Status(self._venue.id, VENUE_WIDE, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
+        now, offset_ns = time.time_ns(), self._time.offset_ns
+        return Status(self._venue.id, VENUE_WIDE, None, now, kind=VENUE_WIDE, state=state, reason=reason, clock_offset_ns=offset_ns)
 
     def _subscriptions(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
@@ -375,7 +445,9 @@ class Connector:
         return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
 
     async def _say_alive(self) -> None:
+        await self._roster.silence()
         while True:
+            self._time.look()
             self._outlet.put([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
@@ -383,6 +455,7 @@ class Connector:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
+            self._time.beat()
             self._outlet.put(self.feeds.tick(time.time_ns()))
             if self.feeds.requests:
                 self._resyncs.dispatch()
@@ -394,4 +467,6 @@ class Connector:
         if await self._writer.finish(self._settings.run.drain_s):
             log.info("connector.drained", venue=self._venue.id, acknowledged=self._writer.acknowledged)
         else:
-            log.error("connector.not_published", venue=self._venue.id, events=self._writer.pending)
+            left = self._writer.unpublished
+            say = log.error if left.events > left.spooled else log.warning
+            say("connector.not_published", venue=self._venue.id, events=left.events, spooled=left.spooled, states=left.states)

@@ -24,6 +24,7 @@ from crosstape_connector.errors import (
 from crosstape_connector.metrics import SAMPLE
 from crosstape_connector.pacing import Pacer
 from crosstape_connector.plan import Connection, Topic
+from crosstape_connector.refusals import public
 from crosstape_connector.sockets import Sender, Silence, Socket, connect
 from crosstape_connector.standby import Standby
 from crosstape_connector.subscriptions import ATTEMPTS, Subscriptions, TopicState
@@ -75,12 +76,15 @@ class Session:
         self._wake = asyncio.Event()
         self._standby = Standby(desk.feeds) if standby else None
         self._opened_ts = 0
+        self._long_stops = 0
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
         self._heard_ts = 0
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
         self._records = desk.records(connection.topics)
         self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
+        self._names = set(self._symbols.values())
         self._bad_kinds: set[str] = set()
+        self._odd_kinds: set[str] = set()
         self._complaints: set[str] = set()
 
     async def run(self) -> None:
@@ -92,7 +96,7 @@ class Session:
         )
         reason = "stopped"
         try:
-            self._begin(url)
+            self._begin(public(url))
             await self._converse(socket)
         except FeedError as exc:
             reason = str(exc)
@@ -103,6 +107,7 @@ class Session:
             if self._desk.capture is not None:
                 self._desk.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
+                self._desk.beat()
                 self._desk.outlet.put(self._desk.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
@@ -117,6 +122,7 @@ class Session:
         """Subscribe these too, whose feeds there are."""
         self._records.update(self._desk.records(topics))
         self._symbols.update({record.symbol: record.instrument for topic in topics for record in self._records[topic]})
+        self._names.update(self._symbols.values())
         self.subscriptions.add(topics)
         if self._entered:
             self._desk.outlet.put(self._desk.feeds.opened(topics, time.time_ns()))
@@ -164,6 +170,7 @@ class Session:
         self.open = True
         self._counters.connections += 1
         self._heard_ts = self._opened_ts = time.time_ns()
+        self._long_stops = self._desk.feeds.long_stops
         self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._desk.capture is not None:
             self._desk.capture.opened(self._heard_ts, self.number, url)
@@ -278,8 +285,8 @@ class Session:
                 if not self.rotate.done():
                     self._log.info("session.rotating", reason=reason)
                     self.rotate.set_result(None)
-            case Odd(kind=kind):
-                self._desk.counters.odd[kind] += 1
+            case Odd():
+                self._odd(output)
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:
@@ -304,6 +311,13 @@ class Session:
         if not self.settled.done() and self.subscriptions.settled:
             self.settled.set_result(None)
             self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
+
+    def _odd(self, odd: Odd) -> None:
+        """Count, and say once a kind what was left out and why."""
+        self._desk.counters.odd[odd.kind] += 1
+        if odd.kind not in self._odd_kinds:
+            self._odd_kinds.add(odd.kind)
+            self._log.warning("value.odd", kind=odd.kind, reason=odd.reason[:HEAD])
 
     def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""
@@ -341,10 +355,14 @@ class Session:
         silence = Silence(poll_s, looked_at, self._heard_ts)
         while True:
             await asyncio.sleep(poll_s)
+            self._desk.beat()
+            if self._desk.feeds.long_stops != self._long_stops:
+                raise ConnectionLost("this process was stopped for too long")
             now = time.monotonic()
             if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
                 raise ConnectionLost(f"no frame for {silence_s:g} s")
             self._chase(now)
+            self._check_streams()
             if now - looked_at >= min(1.0, settings.stale_min_s / 4):
                 looked_at = now
                 self._look_after_feeds()
@@ -368,6 +386,11 @@ class Session:
         if self._standby is not None:
             return False  # who spoke is the connection that is to be replaced
         return any(record.received_ts > since_ts for record in self._records[topic])
+
+    def _check_streams(self) -> None:
+        """What the clock shows of streams that do not bring what happens."""
+        if self._standby is None and not self._holding_back:
+            self._desk.outlet.put(self._desk.feeds.check(self._names, time.time_ns()))
 
     def _look_after_feeds(self) -> None:
         """What has stopped is subscribed anew; when that has not helped, the next connection is opened beside this one, or in its place.

@@ -13,12 +13,41 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from crosstape_connector.capture import Capture
 from crosstape_connector.errors import ConnectFailed, ConnectionLost
 from crosstape_connector.pacing import Pacer
+from crosstape_connector.refusals import BODY, line, public, refusal
 from crosstape_connector.rest import retry_after
 
 CLOSE_S: Final = 2.0
+REFUSAL_S: Final = 2.0
+"""How long the reason of a refused handshake is waited for, once its status is there."""
 
 Socket: TypeAlias = ClientWebSocketResponse[Literal[False]]
 """One whose text frames come as bytes."""
+
+
+class UpgradeRefused(aiohttp.ClientError):
+    """A handshake that the venue answered otherwise than by opening a WebSocket, with its reason."""
+
+    def __init__(self, message: str, retry_after_s: float | None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+async def read_refusal(response: aiohttp.ClientResponse) -> None:
+    """For `raise_for_status` of an HTTP session: reads why a handshake was refused, which aiohttp leaves unread. Others are not judged.
+
+    Raises `UpgradeRefused`. A body that does not come is not waited for beyond `REFUSAL_S`.
+    """
+    if "Sec-WebSocket-Key" not in response.request_info.headers or response.status == 101:
+        return
+    body = b""
+    try:
+        async with asyncio.timeout(REFUSAL_S):
+            while len(body) < BODY and (chunk := await response.content.readany()):
+                body += chunk
+    except (aiohttp.ClientError, OSError):  # what has come is all there is; a TimeoutError is an OSError
+        pass
+    response.close()
+    raise UpgradeRefused(refusal(response.status, body), retry_after(response.headers, time.time()))
 
 
 async def connect(http: aiohttp.ClientSession, url: str, *, timeout_s: float, max_bytes: int) -> Socket:
@@ -33,12 +62,14 @@ async def connect(http: aiohttp.ClientSession, url: str, *, timeout_s: float, ma
                 autoping=False,  # a ping of the venue's proves that it lives, so we want to see it
                 autoclose=False,
             )
+    except UpgradeRefused as exc:
+        raise ConnectFailed(str(exc), exc.retry_after_s) from exc
     except aiohttp.WSServerHandshakeError as exc:
         raise ConnectFailed(f"HTTP {exc.status}", retry_after(exc.headers or {}, time.time())) from exc
     except TimeoutError as exc:
         raise ConnectFailed(f"no connection within {timeout_s:g} s") from exc
     except (aiohttp.ClientError, OSError, ValueError) as exc:
-        raise ConnectFailed(str(exc) or type(exc).__name__) from exc
+        raise ConnectFailed(line(str(exc).replace(url, public(url))) or type(exc).__name__) from exc
 
 
 class Sender:

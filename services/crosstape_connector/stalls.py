@@ -19,9 +19,10 @@ def treat(
 ) -> None:
     """Call stale what has stopped, and subscribe it anew. Raises `ConnectionLost` when that has not helped and no other feed speaks."""
     topics = {Feed(record.kind, record.instrument): topic for topic, records in feeds.items() for record in records}
-    records = [record for of in feeds.values() for record in of]
+    records = _trading(desk, feeds)
     for stall in desk.watchdog.look(records, heard_ts, now):
         desk.feeds.doubted(stall.feed)
+        desk.question(stall.feed.instrument)
         if not stall.attempt:
             continue
         desk.counters.stalls[stall.feed.kind] += 1
@@ -43,4 +44,9 @@ def treat(
 
 def futile(desk: Desk, feeds: Mapping[Topic, Sequence[FeedRecord]]) -> Sequence[Feed]:
     """Those for which the connection is to be replaced, others living on it."""
-    return desk.watchdog.futile([record for of in feeds.values() for record in of])
+    return desk.watchdog.futile(_trading(desk, feeds))
+
+
+def _trading(desk: Desk, feeds: Mapping[Topic, Sequence[FeedRecord]]) -> list[FeedRecord]:
+    """The feeds of instruments that trade: a halt explains any silence."""
+    return [record for of in feeds.values() for record in of if not desk.feeds.halted(record.instrument)]

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from crosstape_connector.books import BookSync, Outcome
+from crosstape_connector.books import BookSync
+from crosstape_connector.checks import Outcome
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot
 from crosstape_schemas import Event, Quote, Status, Ticker, Trade
@@ -52,7 +53,7 @@ class Standby:
             case ConnectionBreak():
                 for name in output.instruments:
                     if name in self._books:
-                        self._books[name].fail(output.cause, "the connection's sequence skipped")
+                        self._books[name].fail(output.cause, output.reason or "the connection's sequence skipped")
             case Quote() | Ticker():
                 self._newest[type(output).__name__, output.instrument, ""] = output
             case Status():

@@ -17,11 +17,13 @@ import structlog
 from crosstape.bus import Client, Publisher
 from crosstape.bus.call import UNAVAILABLE
 from crosstape.bus.claim import Claim, claim
-from crosstape.bus.last_values import last_values
+from crosstape.bus.identity import Tape
+from crosstape.bus.last_of_many import last_of_many
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import BusSettings
-from crosstape_schemas import Keys, Trade
+from crosstape_connector.predecessor import LastEvents
+from crosstape_schemas import Keys
 
 SETTLE_S: Final = 0.2
 """Between the claim and the first event: what the former read a little earlier than we did has reached us, too, by then."""
@@ -44,16 +46,21 @@ class Seat(NamedTuple):
     line: str
     spool: Path
     """The directory of this line's own."""
+    tape: Tape
 
-    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
-        """The newest on the tape, of those instruments that have one. Raises `BusError`."""
-        found = await last_values(self.client, self.keys, "trade", names, self.venue)
-        return [event for event in found.values() if isinstance(event, Trade)]
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+        """(kind, instrument) → the newest on the tape, of those that have one. Raises `BusError`."""
+        return await last_of_many(self.client, self.keys, wanted, self.venue)
 
     async def remove_spool(self) -> None:
-        """With what is in it."""
-        with contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(shutil.rmtree, self.spool)
+        """With what is in it, but for what is kept there for other tapes."""
+
+        def remove() -> None:
+            for one in self.spool.glob("*-of-*"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(one)
+
+        await asyncio.to_thread(remove)
 
 
 class Tenure:
@@ -79,10 +86,13 @@ class Tenure:
         return 0 if self.publisher is None else self.publisher.acknowledged
 
     async def run(
-        self, names: Callable[[], Sequence[str]], begin: Callable[[Publisher, Sequence[Trade]], None], end: Callable[[], None]
+        self,
+        wanted: Callable[[], Sequence[tuple[str, str]]],
+        begin: Callable[[Publisher, LastEvents], None],
+        end: Callable[[], None],
     ) -> None:
-        """Until cancelled, or another has claimed. `begin` is called once, with the newest trade on the tape of each of `names()`; `end`
-        before anything is given up: nothing is to be published from then on.
+        """Until cancelled, or another has claimed. `begin` is called once, with the newest on the tape of each (kind, instrument) that is
+        `wanted()`; `end` before anything is given up: nothing is to be published from then on.
         """
         seat = self._seat
         claimed = await self._claim()
@@ -96,13 +106,14 @@ class Tenure:
             metrics=seat.metrics,
             spool=seat.spool,
             epoch=claimed.epoch,
+            tape=seat.tape,
         )
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(publisher.run(), name="line.publish")
                 await publisher.claimed()
                 await asyncio.sleep(SETTLE_S)
-                begin(publisher, await self._end_of_tape(names))
+                begin(publisher, await self._end_of_tape(wanted))
         except* Superseded:
             self.keeps_spool = False
         finally:
@@ -120,14 +131,14 @@ class Tenure:
                 return await claim(seat.client, seat.keys, seat.producer, seat.line)
             await asyncio.sleep(RETRY_S)
 
-    async def _end_of_tape(self, names: Callable[[], Sequence[str]]) -> list[Trade]:
+    async def _end_of_tape(self, wanted: Callable[[], Sequence[tuple[str, str]]]) -> LastEvents:
         """Nobody else can write any more. An instrument that was added meanwhile is asked for, too."""
         while True:
-            asked = list(names())
+            asked = list(wanted())
             with contextlib.suppress(BusError):
-                trades = await self._seat.last_trades(asked)
-                if asked == list(names()):
-                    return trades
+                tape = await self._seat.left(asked)
+                if asked == list(wanted()):
+                    return tape
                 continue
             await asyncio.sleep(RETRY_S)
 

@@ -45,11 +45,17 @@ class TradeFeeds:
             self._left[instrument] = self.lines.pop(instrument)
         self._plain.pop(instrument, None)
 
+    def left(self) -> Iterable[TradeLine]:
+        """The lines of instruments that were removed."""
+        return self._left.values()
+
     def seed(self, trades: Iterable[Trade]) -> None:
         """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
         for trade in trades:
             if trade.instrument in self.lines:
                 self.lines[trade.instrument].seed(trade)
+            elif trade.instrument in self._plain:
+                self._plain[trade.instrument].seeded(trade.received_ts)
 
     def miss(self, instrument: str, holes: Iterable[Hole], now: int) -> None:
         """Of this instrument these are missing, and no others; see `TradeLine.miss`."""
@@ -62,7 +68,7 @@ class TradeFeeds:
 
     def duplicates(self) -> int:
         """Trades that were on the tape already, and were dropped."""
-        return sum(line.duplicates for line in self.lines.values())
+        return sum(line.duplicates for lines in (self.lines, self._left) for line in lines.values())
 
     def links(self, output: Trade | TradeSnapshot) -> bool:
         """Whether what begins with this leaves no hole after what is on the tape."""
@@ -79,6 +85,11 @@ class TradeFeeds:
         """Past trades by REST: those that are missing."""
         line = self.lines.get(page.instrument)
         return line.repair(page.trades) if line is not None else _NOTHING
+
+    def prove(self, hole: Hole, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
+        """The same page, after `repair`: it may show that ids of this hole never existed."""
+        line = self.lines.get(page.instrument)
+        return line.prove(hole, page, now_s) if line is not None else _NOTHING
 
     def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> Sequence[Event]:
         """Trades by REST in place of the stream; see `TradeLine.polled`."""

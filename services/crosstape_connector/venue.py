@@ -12,10 +12,26 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from crosstape_connector.errors import FrameError
 from crosstape_schemas import GapCause, Instrument, Level, Quote, Status, Ticker, Trade
 
 MEBIBYTE: Final = 1024 * 1024
+
+
+class Odd(msgspec.Struct, frozen=True):
+    """Something impossible in an otherwise good frame, answer or list was left out (`size`, `time`, `quote`, `row` …): counted by kind."""
+
+    kind: str
+    reason: str = ""
+    """Which part it was, and what is wrong with it: for the log, once a kind."""
+
+
+class OddRow(Odd, frozen=True):
+    """A row of a venue's list of instruments that cannot be used, or not as it stands."""
+
+    symbol: str = ""
+    """Theirs; empty where the row does not tell."""
+    instrument: str = ""
+    """Our name; empty where the row does not tell."""
 
 
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
@@ -54,6 +70,15 @@ class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
     instrument: str
     received_ts: int
     trades: tuple[Trade, ...]
+    left_out: int = 0
+    """Trades of the same answer that could not be read: then it does not show which ids do not exist."""
+    odd: tuple[Odd, ...] = ()
+    """What was wrong with those."""
+
+    @property
+    def rows(self) -> int:
+        """How many trades the venue sent: fewer than a page's most are its last."""
+        return len(self.trades) + self.left_out
 
 
 def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
@@ -62,13 +87,19 @@ def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
     return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
 
 
-def page(instrument: str, trades: Iterable[Trade], received_ts: int) -> TradeSnapshot:
-    """Trades of a REST answer in whatever order, ascending by id. Raises `FrameError` for an id that is there twice."""
+def page(instrument: str, trades: Iterable[Trade], received_ts: int, left_out: int = 0, odd: Sequence[Odd] = ()) -> TradeSnapshot:
+    """Trades of a REST answer in whatever order, ascending by id. `left_out`: how many rows of the answer could not be read; `odd`: why.
+
+    A row that repeats another counts once; of two that contradict each other neither is taken.
+    """
     by_id: dict[int, Trade] = {}
+    twice: dict[int, Odd] = {}
     for trade in trades:
-        if by_id.setdefault(int(trade.trade_id), trade) is not trade:
-            raise FrameError(f"trades of {instrument}: id {trade.trade_id} is there twice")
-    return TradeSnapshot(instrument, received_ts, tuple(by_id[number] for number in sorted(by_id)))
+        number = int(trade.trade_id)
+        if by_id.setdefault(number, trade) != trade:
+            twice[number] = Odd("duplicate", f"trade {number} of {instrument} is there twice, and not the same")
+    good = tuple(by_id[number] for number in sorted(by_id) if number not in twice)
+    return TradeSnapshot(instrument, received_ts, good, left_out + 2 * len(twice), (*odd, *twice.values()))
 
 
 class LastTrade(msgspec.Struct, frozen=True, gc=False):
@@ -78,12 +109,6 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
     venue_ts: int | None
     received_ts: int
     trade_id: int
-
-
-class Odd(msgspec.Struct, frozen=True):
-    """Something impossible in an otherwise good frame was left out (`size`, `time`, `quote` …): to be counted by kind."""
-
-    kind: str
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -116,6 +141,13 @@ class ConnectionBreak(msgspec.Struct, frozen=True):
     cause: GapCause = GapCause.SEQUENCE
     instruments: tuple[str, ...] = ()
     """Whose books were seen on that connection."""
+    reason: str = ""
+    """What happened, where it was not the connection's numbering that skipped."""
+
+
+def unread(instrument: str, received_ts: int) -> ConnectionBreak:
+    """A change of that instrument's book cannot be read, so the book lacks it: only this book is suspect."""
+    return ConnectionBreak(received_ts, None, GapCause.UNKNOWN, (instrument,), "a change of the book cannot be read")
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -181,6 +213,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     parser: Callable[[Symbols], Parser]
     subscribe: Callable[[Request], bytes]
     unsubscribe: Callable[[Request], bytes]
+    answers: frozenset[str] = frozenset()
+    """Channels whose subscription is answered with data of before: these do not show that the stream goes on."""
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
@@ -283,8 +317,9 @@ class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
     rest: str
     path: Callable[[Sequence[str]], str]
     """Their symbols, at most `batch` → path and query."""
-    parse: Callable[[bytes, Symbols, int], list[Quote]]
-    """(body, their symbol → our instrument of those asked for, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
+    parse: Callable[[bytes, Symbols, int], Sequence[Quote | Odd]]
+    """(body, their symbol → our instrument of those asked for, received_ts) → quotes, and what else was among them. Raises `FrameError` or
+    `msgspec.MsgspecError`."""
     batch: int
     per_minute: int
 
@@ -294,9 +329,31 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str
     path: str
-    parse: Callable[[bytes], list[Instrument]]
-    """Raises `FrameError` or `msgspec.MsgspecError`. Rows that are not ours to map are left out."""
+    parse: Callable[[bytes], Sequence[Instrument | OddRow]]
+    """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
+    `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
     match: Callable[[str], bool]
+
+
+class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether instruments trade now, by REST."""
+
+    rest: str
+    path: Callable[[Sequence[str]], str]
+    """Their symbols, at most `batch` → path and query. The answer may tell of others, too."""
+    parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
+    """(body, their symbols that were asked for) → symbol → why it does not trade; empty: it does.
+
+    A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
+    """
+    unknown: Callable[[str], bool]
+    """Whether an error is the venue's word that one of the symbols is not listed."""
+    batch: int
+    per_minute: int
+
+
+NOT_LISTED: Final = "not listed any more"
+"""Why an instrument that was traded here does not trade."""
 
 
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,6 +367,7 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: SnapshotSource | None = None
     trades: TradeSource | None = None
     quotes: QuoteSource | None = None
+    trading: TradingSource | None = None
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
     """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
     quote_from_book: bool = False

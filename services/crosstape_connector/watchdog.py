@@ -7,10 +7,13 @@ The rule. A market may be quiet, so silence alone says nothing; what a feed has 
 - A feed that did not speak since its connection subscribed it is stale after `stale_s`, or after what it was known to need if that is
   more. Trades, which come only when someone trades, get `PATIENCE` times as long, unless known. Where nothing at all has spoken on the
   connection, so does everything. A book that was fetched by REST has not spoken.
-- A feed that spoke, but less than `KNOWN` times, is not judged: one snapshot and silence is how a thin pair begins.
-- What the venue proves to be complete is not silent: Coinbase's heartbeats name the newest trade, and a book that comes by REST is asked
-  for once more when half of its time is over (a `Stall` of attempt 0): if it is as it was, the market is quiet. Each such answer doubles
-  the time until the next question, up to `TRUST` times.
+- A feed that spoke, but less than `KNOWN` times, is not stale by its silence: one snapshot and silence is how a thin pair begins. The venue
+  is asked about it all the same, as if its limit were `stale_s`.
+- What the venue proves to be complete is not silent: Coinbase's heartbeats name the newest trade, and the venue is asked when half of a
+  feed's time is over, and again each time that long (a `Stall` of attempt 0): if REST has the book that the stream has brought, the market
+  is quiet. Each such answer doubles the time until the next question, up to `TRUST` times.
+- What REST, or another feed, has refuted (`doubts`) is stale at once, whatever its pace. All trust is gone with it, and what comes of
+  subscribing it again is no proof: its limit is `stale_min_s` until its stream speaks.
 - Nothing is judged while the connection itself is silent (`ConnectionLost` comes for that), nor what is refused or not yet confirmed.
 
 A stale feed is subscribed anew, alone: at once, then after twice the limit, four times, and so on while it stays silent. When that has not
@@ -26,6 +29,7 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.cadence import KNOWN, Cadence
+from crosstape_connector.clock_step import ClockStep
 from crosstape_connector.feeds import FeedRecord
 from crosstape_connector.plan import Feed
 from crosstape_schemas import FeedState
@@ -49,7 +53,7 @@ class Stall(msgspec.Struct, frozen=True):
 class _Watch:
     """What is known of one feed, and the silence that it is in."""
 
-    __slots__ = ("attempts", "cadence", "limit_s", "looked_ts", "proofs", "proven_ts", "questioned", "renewals", "retry_s", "since_ts")
+    __slots__ = ("attempts", "cadence", "limit_s", "looked_ts", "proofs", "proven_ts", "question_s", "renewals", "retry_s", "since_ts")
 
     def __init__(self) -> None:
         self.cadence = Cadence()
@@ -58,21 +62,29 @@ class _Watch:
         self.limit_s = 0.0
         self.attempts = 0
         self.retry_s = 0.0
-        self.questioned = False
+        self.question_s = 0.0  # the silence at which the venue was last asked about it
         self.proven_ts = 0
         self.proofs = 0  # times in a row that the venue, asked, proved to be quiet
         self.renewals = 0  # connections that were given up for it since it last spoke
 
     def begin(self, record: FeedRecord) -> None:
-        """Another silence, if it spoke, was proven to be well, or is on another connection."""
+        """Another silence, if it spoke, was proven to be well, was refuted, or is on another connection."""
         if record.received_ts > max(self.since_ts, record.opened_ts):
             self.proofs = self.renewals = 0
-        elif record.proven_ts > self.proven_ts and self.questioned:
+        elif record.refuted_ts:
+            self.proofs = 0
+        elif record.proven_ts > self.proven_ts and self.question_s:
             self.proofs += 1
         self.proven_ts = record.proven_ts
-        since = max(record.received_ts, record.opened_ts, record.proven_ts)
+        since = _since(record)
         if self.since_ts != since:
-            self.since_ts, self.attempts, self.retry_s, self.questioned = since, 0, 0.0, False
+            self.since_ts, self.attempts, self.retry_s, self.question_s = since, 0, 0.0, 0.0
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self.looked_ts, self.since_ts = step.shifted(self.looked_ts), step.shifted(self.since_ts)
+        self.proven_ts = step.shifted(self.proven_ts)
+        self.cadence.clock_set(step)
 
 
 class Watchdog:
@@ -102,6 +114,11 @@ class Watchdog:
                 found.append(stall)
         return found
 
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set, and the records' times with it: so are the times that are remembered here."""
+        for watch in self._known.values():
+            watch.clock_set(step)
+
     def forget(self, instrument: str) -> None:
         """It is not taken any more: its feeds, if it comes back, are new ones."""
         for feed in [feed for feed in self._known if feed.instrument == instrument]:
@@ -125,25 +142,38 @@ class Watchdog:
     def _attempts(self, record: FeedRecord) -> int:
         """That were made in the silence that the feed is in now."""
         watch = self._known.get(Feed(record.kind, record.instrument))
-        goes_on = watch is not None and watch.since_ts == max(record.received_ts, record.opened_ts, record.proven_ts)
+        goes_on = watch is not None and watch.since_ts == _since(record)
         return watch.attempts if watch is not None and goes_on else 0
 
     def _judge(self, feed: Feed, record: FeedRecord, watch: _Watch, now: int, *, others_spoke: bool) -> Stall | None:
-        limit = self._limit(record, watch.cadence, others_spoke=others_spoke)
-        if limit is None:
-            return None
-        watch.limit_s = limit = limit * min(2**watch.proofs, TRUST)
         silent_s = (now - watch.since_ts) / 1e9
+        if record.refuted_ts:
+            watch.limit_s = self._stale_min_s
+            is_news = record.refuted_ts == watch.since_ts
+            return self._stall(feed, watch, silent_s, record.reason, limit_s=0.0 if is_news else self._stale_min_s)
+        trust = min(2**watch.proofs, TRUST)
+        limit = self._limit(record, watch.cadence, others_spoke=others_spoke)
         reason = f"silent for {silent_s:.3g} s"
-        if silent_s > max(limit, watch.retry_s):
-            watch.attempts += 1
-            watch.retry_s = silent_s + limit * 2**watch.attempts
+        if limit is not None:
+            watch.limit_s = limit * trust
             usual = f", usually {watch.cadence.usual_s:.3g} s at most" if watch.cadence.count >= KNOWN else ""
-            return Stall(feed, reason + usual, watch.attempts)
-        if record.askable and not watch.questioned and silent_s > limit / 2:
-            watch.questioned = True
+            stall = self._stall(feed, watch, silent_s, reason + usual, limit_s=watch.limit_s)
+            if stall is not None:
+                watch.question_s = silent_s
+                return stall
+        patience_s = (self._stale_s if limit is None else limit) * trust
+        if record.askable and silent_s > (watch.question_s + patience_s if watch.question_s else patience_s / 2):
+            watch.question_s = silent_s
             return Stall(feed, reason, 0)
         return None
+
+    def _stall(self, feed: Feed, watch: _Watch, silent_s: float, reason: str, *, limit_s: float) -> Stall | None:
+        """The next attempt to have the feed back, if it is due; further apart each time."""
+        if silent_s <= max(limit_s, watch.retry_s) and (limit_s or watch.attempts):
+            return None
+        watch.attempts += 1
+        watch.retry_s = silent_s + watch.limit_s * 2**watch.attempts
+        return Stall(feed, reason, watch.attempts)
 
     def _limit(self, record: FeedRecord, cadence: Cadence, *, others_spoke: bool) -> float | None:
         """Seconds of silence that are too many; None: not to be judged."""
@@ -154,3 +184,8 @@ class Watchdog:
             return learned if known else None
         impatient = others_spoke and (record.kind != "trade" or known)
         return max(learned, self._stale_s if impatient else PATIENCE * self._stale_s)
+
+
+def _since(record: FeedRecord) -> int:
+    """Since when the silence lasts that a feed is in."""
+    return max(record.received_ts, record.opened_ts, record.proven_ts, record.refuted_ts)

@@ -11,27 +11,28 @@ from typing import Annotated, Final
 import msgspec
 
 from crosstape_connector.errors import FrameError
+from crosstape_connector.numbers import FLOOR, LIMIT, figure, number
 
 ZERO: Final = Decimal(0)
-LIMIT: Final = Decimal("1E+20")
-"""No price or size reaches this. With `ZERO < x < LIMIT` NaN and infinities are out too: NaN raises `decimal.InvalidOperation`."""
 
 Serial = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A venue's id or sequence number that goes on the tape as a JSON integer."""
 Stamp = Annotated[int, msgspec.Meta(ge=0, le=9 * 10**15)]
 """A time in ms or µs since the epoch, before the year 2255."""
 
-_MICROSECONDS: Final = 10**14  # as ms this would be the year 5138, as µs it is 1973
+MICROSECONDS: Final = 10**14
+"""A time from here on is in µs: as ms this would be the year 5138, as µs it is 1973."""
 _SECOND: Final = 1_000_000_000
 _SCALE: Final = tuple(10 ** (9 - digits) for digits in range(10))
 _MINUTE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2})")
 _END_OF_TIME: Final = 2**63 - 1
 _LAST_SECOND: Final = Decimal(9 * 10**9)
+_SHOWN: Final = 40
 
 
 def epoch_ns(stamp: int) -> int:
     """Ms or µs since the epoch → ns; which of the two is told by the size."""
-    return stamp * 1_000_000 if stamp < _MICROSECONDS else stamp * 1_000
+    return stamp * 1_000_000 if stamp < MICROSECONDS else stamp * 1_000
 
 
 def seconds_ns(seconds: Decimal) -> int:
@@ -84,17 +85,45 @@ def known_ns(text: str | None) -> int | None:
 
 
 def positive(price: Decimal, size: Decimal) -> bool:
-    """Whether these can be a price and a size: above zero, finite, of this world."""
+    """Whether these can be a price and a size: above zero, and within `FLOOR` and `LIMIT`."""
     try:
-        return ZERO < price < LIMIT and ZERO < size < LIMIT
+        return FLOOR <= price < LIMIT and FLOOR <= size < LIMIT
     except ArithmeticError:
         return False
 
 
 def finite(*figures: Decimal | None) -> None:
-    """Raises `FrameError` if one is no number: a `"NaN"` decodes as well as a price does."""
-    if not all(figure is None or figure.is_finite() for figure in figures):
-        raise FrameError(f"no number among {', '.join(map(str, figures))}")
+    """Raises `FrameError` if one is no number (a `"NaN"` decodes as well as a price does) or beyond the bounds of `numbers`."""
+    try:
+        for one in figures:
+            if one is not None and not number(one).is_finite():
+                break
+        else:
+            return
+    except ArithmeticError:
+        pass
+    raise FrameError(f"no number among {', '.join(map(shown, figures))}")
+
+
+def shown(figure: object) -> str:
+    """A number, or what should be one, of whatever length for an error's message."""
+    return str(figure)[:_SHOWN]
+
+
+def trade_numbers(price: str, size: str, what: str) -> tuple[Decimal, Decimal]:
+    """The price and the size of a trade from their text. Raises `FrameError`, which begins with `what`."""
+    try:
+        found = number(price), number(size)
+        if ZERO < found[0] < LIMIT and ZERO < found[1] < LIMIT and price.isascii() and size.isascii():
+            return found
+    except ArithmeticError:
+        pass
+    raise FrameError(f"{what}: {shown(size)} at {shown(price)}")
+
+
+def side_of(price: str, size: str) -> tuple[Decimal, Decimal] | tuple[None, None]:
+    """As `side`, from text."""
+    return side(figure(price), figure(size))
 
 
 def side(price: Decimal, size: Decimal) -> tuple[Decimal, Decimal] | tuple[None, None]:
@@ -103,4 +132,4 @@ def side(price: Decimal, size: Decimal) -> tuple[Decimal, Decimal] | tuple[None,
         return price, size
     if price.is_zero() or size.is_zero():
         return None, None
-    raise FrameError(f"not a price and a size: {price}, {size}")
+    raise FrameError(f"not a price and a size: {shown(price)}, {shown(size)}")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from crosstape.bus import Publisher
+from crosstape.bus.last_of_many import last_of_many
+from crosstape.bus.publisher import Unpublished
+from crosstape.errors import Superseded
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.metrics import LineReading, Outlet
-from crosstape_schemas import Event, Trade
+from crosstape_connector.predecessor import LastEvents
+from crosstape_schemas import Event
 
 
 class Standing(NamedTuple):
@@ -32,6 +38,10 @@ class Writer(Protocol):
     def acknowledged(self) -> int: ...  # noqa: D102
 
     @property
+    def unpublished(self) -> Unpublished:
+        """See `Publisher`."""
+
+    @property
     def well(self) -> bool:
         """Whether the bus takes what is published, or would."""
 
@@ -50,8 +60,8 @@ class Writer(Protocol):
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded`."""
 
-    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
-        """The newest on the tape, where the line of trades of each instrument goes on. Waits for the bus. Raises `BusError`."""
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+        """The newest on the tape of each (kind, instrument): where we go on. Waits for the bus. Raises `BusError`."""
 
     async def finish(self, timeout_s: float) -> bool:
         """The connector has ended: whether all that was published is on the tape, within `timeout_s`. What is not may be spooled."""
@@ -69,12 +79,13 @@ class Writer(Protocol):
 class Sole:
     """The only line there is: it publishes from the beginning to the end."""
 
-    def __init__(self, publisher: Publisher, venue: str) -> None:
+    def __init__(self, publisher: Publisher, venue: str, superseded: Path | None = None) -> None:
+        """`superseded`: a file that says to the next start that this one was superseded; None: it need not know."""
         self._publisher = publisher
         self._venue = venue
+        self._superseded = superseded
         self.publish = publisher.publish
         self.flow = publisher.flow
-        self.run = publisher.run
         self.finish = publisher.drain
         self.close = publisher.close
 
@@ -89,6 +100,11 @@ class Sole:
         return self._publisher.acknowledged
 
     @property
+    def unpublished(self) -> Unpublished:
+        """See `Publisher`."""
+        return self._publisher.unpublished
+
+    @property
     def well(self) -> bool:
         """Whether it has taken something, and does."""
         return self._publisher.acknowledged > 0 and self._publisher.health.well
@@ -101,11 +117,22 @@ class Sole:
     def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
         """See `Writer`: nothing of it matters here."""
 
-    async def last_trades(self, names: Sequence[str]) -> list[Trade]:
-        """See `Writer`: what our predecessor left on the tape. Waits until it cannot write any more."""
-        await self._publisher.claimed()
-        found = await self._publisher.last("trade", names, self._venue)
-        return [event for event in found.values() if isinstance(event, Trade)]
+    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+        """See `Writer`: what our predecessor left. Waits until it cannot write any more, and what it spooled is on the tape."""
+        publisher = self._publisher
+        await publisher.claimed()
+        return await last_of_many(publisher.client, publisher.keys, wanted, self._venue)
+
+    async def run(self) -> None:
+        """See `Writer`."""
+        try:
+            await self._publisher.run()
+        except Superseded:
+            if self._superseded is not None:
+                with contextlib.suppress(OSError):  # without it, the next start takes the name back
+                    self._superseded.parent.mkdir(parents=True, exist_ok=True)
+                    self._superseded.touch()
+            raise
 
     def details(self) -> Mapping[str, Any]:
         """See `Writer`."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from crosstape_simulator.coinbase_advanced import AdvancedFeed
 from crosstape_simulator.coinbase_exchange import ExchangeFeed
+from crosstape_simulator.coinbase_products import ADVANCED, EXCHANGE
 from crosstape_simulator.coinbase_rest import product_answer
 from crosstape_simulator.connection import Connection, Topic
 from crosstape_simulator.market import Fill, Move, Pair
@@ -255,7 +256,7 @@ class CoinbaseMarket:
         return top_of(product)._replace(number=product.sequence) if product is not None else None
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """The REST side: the products of Exchange and of Advanced, the time; trades and best prices of Exchange."""
+        """The REST side: the products of Exchange and of Advanced, all or one, the time; trades and best prices of Exchange."""
         if not self._bucket.take(now):
             return answer({"message": "Public rate limit exceeded"}, 429)
         if (found := product_answer(self, path, query, self._exchange.now)) is not None:
@@ -268,10 +269,20 @@ class CoinbaseMarket:
                     return answer({"products": [], "num_products": 0})
                 rows = ",".join([_advanced_row(product) for product in self._products.values()])
                 return Answer(f'{{"products":[{rows}],"num_products":{len(self._products)}}}'.encode())
+            case _ if (row := self._row(path)) is not None:
+                return Answer(row.encode())
             case "/time":
                 return answer({"iso": iso_us(now), "epoch": now // 1_000_000_000})
             case _:
                 return answer({"message": "NotFound"}, 404)
+
+    def _row(self, path: str) -> str | None:
+        """A product that is asked for by its name."""
+        of, _, name = path.rpartition("/")
+        product = self._products.get(name)
+        if product is None:
+            return None
+        return {EXCHANGE: _exchange_row, ADVANCED: _advanced_row}.get(of, lambda _: None)(product)
 
 
 def _update(product: _Product, bid: bool, price: int, size: int, ts: int) -> str:

@@ -11,6 +11,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
@@ -23,6 +24,9 @@ BINARY: Final = 0x82
 CLOSE: Final = 0x88
 PING: Final = 0x89
 PONG: Final = 0x8A
+
+DEAD: Final = (RuntimeError, OSError)
+"""What a transport raises whose client has died: on uvloop a `RuntimeError` ("the handler is closed")."""
 
 
 def encode_frame(payload: bytes, opcode: int = TEXT) -> bytes:
@@ -69,6 +73,7 @@ class Connection:
     """One client.
 
     Ordered. Buffered here until `flush`, then by the transport; a client whose buffer exceeds `buffer_bytes` is cut, as venues do.
+    A client that has died is no error: what is written to it is lost. Nothing here raises because of it, as the market writes too.
     """
 
     def __init__(self, transport: asyncio.Transport, counters: Counters, dirty: list[Connection], *, buffer_bytes: int) -> None:
@@ -84,7 +89,7 @@ class Connection:
         """After so many more frames the connection is cut."""
         self.tap: Tap | None = None
         """None unless there are faults."""
-        self.out: Callable[[bytes], object] = transport.write
+        self.out: Callable[[bytes], object] = self._to_transport
         """Where bytes go: the transport, unless there are faults."""
         self._transport = transport
         self._counters = counters
@@ -137,12 +142,14 @@ class Connection:
         """Drop the connection at once, without a word; what is queued is lost."""
         self.closing_since = time.monotonic()
         self._queue.clear()
-        self._transport.abort()
+        with suppress(*DEAD):
+            self._transport.abort()
 
     def deafen(self) -> None:
         """Say nothing more and read nothing more, with the connection open: only `cut` ends it."""
         self.out = len  # takes the bytes, and that is all
-        self._transport.pause_reading()
+        with suppress(*DEAD):
+            self._transport.pause_reading()
 
     def spill(self) -> None:
         """Cut a client for which too much waits."""
@@ -155,18 +162,19 @@ class Connection:
 
     def restore(self) -> None:
         """Write to the transport again."""
-        self.out = self._transport.write
+        self.out = self._to_transport
 
     def flush(self) -> None:
         """Give what is queued to the transport."""
         if self._queue:
-            self.out(b"".join(self._queue))
-            self._queue.clear()
-        if self._transport.get_write_buffer_size() > self._buffer_bytes:
+            queue, self._queue = self._queue, []
+            self.out(b"".join(queue))
+        if self.unsent > self._buffer_bytes:
             self.spill()
         elif self.frames_left == 0 and self.closing_since is None:
             self.closing_since = time.monotonic()
-            self._transport.close()  # sends what it has, then hangs up without a close frame
+            with suppress(*DEAD):
+                self._transport.close()  # sends what it has, then hangs up without a close frame
 
     @property
     def buffer_bytes(self) -> int:
@@ -176,7 +184,12 @@ class Connection:
     @property
     def unsent(self) -> int:
         """Bytes that the client has not taken yet."""
-        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+        if self._transport.is_closing():
+            return 0
+        try:
+            return self._transport.get_write_buffer_size()
+        except DEAD:
+            return 0
 
     def exceeds(self, messages: int, window_s: float) -> bool:
         """Note one more message of the client; True if the last `window_s` seconds then hold more than `messages`."""
@@ -193,3 +206,12 @@ class Connection:
         if not self._queue:
             self._dirty.append(self)
         self._queue.append(frame)
+
+    def _to_transport(self, data: bytes) -> None:
+        """Write, unless the client has died: its feed learns of that when its socket has been read to the end."""
+        if self._transport.is_closing():
+            return
+        try:
+            self._transport.write(data)
+        except DEAD:
+            self.cut()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from crosstape_simulator.errors import FaultError, SimulatorError
+from crosstape_simulator.errors import FaultError, ListenError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.switchboard import Faults
 from crosstape_simulator.truth import HISTORY, Truth, Unknown
@@ -44,7 +44,7 @@ class Control:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Serve while the context is open. Raises `SimulatorError` if the port cannot be had."""
+        """Serve while the context is open. Raises `ListenError` if the port cannot be had."""
         app = web.Application(client_max_size=BODY_MAX)
         app.router.add_get("/", self._index)
         app.router.add_get("/faults", self._list)
@@ -59,7 +59,7 @@ class Control:
             try:
                 await web.TCPSite(runner, self._host, self._port).start()
             except OSError as exc:
-                raise SimulatorError(f"control: cannot listen on {self._host}:{self._port}: {exc.strerror}") from exc
+                raise ListenError(f"--control {self._host}:{self._port}: cannot listen there: {exc.strerror}") from exc
             host, port = runner.addresses[0][:2]
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             yield

@@ -50,7 +50,7 @@ class Change(NamedTuple):
 
 
 class Move(NamedTuple):
-    """What one order did to one pair's book, which already shows it."""
+    """What one order, or a step, did to one pair's book, which already shows it. A pair that rests makes empty ones."""
 
     ts: int
     pair: Pair
@@ -69,6 +69,8 @@ class Pair:
         self.gap = max(1, price // self.tick * _REACH_PPM // 1_000_000 // 254)
         self.lot = max(1, _LEVEL_NOTIONAL * 10 ** (SCALE + listing.size_decimals) // price)
         self.skew = 0
+        self.rests = 0
+        """By how many faults its market rests: no order is made while it is not 0."""
         self.trade_id = start_ts // 1_000_000  # grows over restarts too, if less than a thousand trades a second
         self.recent: deque[tuple[int, Fill]] = deque(maxlen=RECENT)
         """(ts, fill), oldest first."""
@@ -122,7 +124,7 @@ class Market:
         due = self._next_ts
         self._next_ts = due + self._interval * (1 + self._bits(10)) // 512
         pair = self._wheel[self._bits(16) % len(self._wheel)]
-        return self._order(pair, due)
+        return Move(due, pair, [], []) if pair.rests else self._order(pair, due)
 
     def until(self, ts: int) -> Iterator[Move]:
         """The moves due up to and including `ts`, each made when it is asked for."""
@@ -141,6 +143,19 @@ class Market:
     def skip_to(self, ts: int) -> None:
         """Let nothing happen until `ts`: for a machine that cannot keep up."""
         self._next_ts = max(self._next_ts, ts)
+
+    def shift(self, pair: Pair, percent: float, ts: int) -> Move:
+        """Move all levels of a pair's book by so many percent of its price, by a tick at least; nothing is traded."""
+        move = Move(ts, pair, [], [])
+        ticks = round(pair.asks.keys[0] * percent / 100) or (1 if percent > 0 else -1)
+        for side, bid in ((pair.bids, True), (pair.asks, False)):
+            before = {abs(key): side.sizes[key] for key in side.keys}
+            after = {price + ticks: size for price, size in before.items() if price + ticks > 0}
+            move.changes.extend(Change(bid, price, 0) for price in before if price not in after)
+            move.changes.extend(Change(bid, price, size) for price, size in after.items() if before.get(price) != size)
+        for change in move.changes:
+            (pair.bids if change.bid else pair.asks).set(-change.price if change.bid else change.price, change.size)
+        return move
 
     def _target(self, pair: Pair, ts: int) -> tuple[int, int]:
         """Where the pair's best bid and ask belong now, in ticks."""
@@ -161,9 +176,9 @@ class Market:
         move = Move(ts, pair, [], [])
         bid, ask = self._target(pair, ts)
         draw = self._bits(8)
-        if pair.asks.keys[0] <= bid:
+        if pair.asks.keys[0] <= bid and len(pair.asks.keys) > _THIN:
             self._take(move, buy=True, limit=bid, size=pair.lot << 12)
-        elif -pair.bids.keys[0] >= ask:
+        elif -pair.bids.keys[0] >= ask and len(pair.bids.keys) > _THIN:
             self._take(move, buy=False, limit=-ask, size=pair.lot << 12)
         elif draw < 28:
             buy = bool(draw & 1)

@@ -11,8 +11,9 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from crosstape.origin import SIMULATED_HEADER
 from crosstape_simulator.connection import Connection, Counters
-from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.errors import ListenError
 from crosstape_simulator.feed import Feed
 from crosstape_simulator.rest import Answer, Rest
 
@@ -34,6 +35,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Every path that leads here."""
 
 
+Make = Callable[[Mapping[str, str]], Answer]
+"""Query → answer."""
+
+
 class Interference(Protocol):
     """What may stand between a venue and its clients: see `faults`."""
 
@@ -49,8 +54,8 @@ class Interference(Protocol):
         """After that: what its address subscribed is known."""
         ...
 
-    async def answer(self, request: web.Request, make: Callable[[], Answer]) -> web.StreamResponse:
-        """A REST answer; `make` gives the true one."""
+    async def answer(self, request: web.Request, make: Make) -> web.StreamResponse:
+        """A REST answer; `make` gives the true one to a query."""
         ...
 
 
@@ -87,16 +92,18 @@ class VenueServer:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Serve while the context is open. Raises `SimulatorError` if the port cannot be had."""
+        """Serve while the context is open. Raises `ListenError` if the port cannot be had."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._serve)
+        app.on_response_prepare.append(_say_simulated)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
             try:
                 await web.TCPSite(runner, self._host, self._port).start()
             except OSError as exc:
-                raise SimulatorError(f"{self.venue}: cannot listen on {self._host}:{self._port}: {exc.strerror}") from exc
+                where = f"--host {self._host}, --port {self.venue}={self._port}"
+                raise ListenError(f"{where}: cannot listen there: {exc.strerror}") from exc
             host, port = runner.addresses[0][:2]
             self.base = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             yield
@@ -113,9 +120,10 @@ class VenueServer:
 
     def flush(self) -> None:
         """Write what is queued for all clients."""
-        for connection in self._dirty:
-            connection.flush()
+        dirty = self._dirty.copy()
         self._dirty.clear()
+        for connection in dirty:
+            connection.flush()
 
     def second(self, now: int) -> None:
         """Once a second: heartbeats, deadlines."""
@@ -137,7 +145,7 @@ class VenueServer:
             return web.Response(status=404)
         self.counters.requests += 1
         if self.interference is not None:
-            return await self.interference.answer(request, lambda: self.rest.answer(path, request.query, time.time_ns()))
+            return await self.interference.answer(request, lambda query: self.rest.answer(path, query, time.time_ns()))
         return response(self.rest.answer(path, request.query, time.time_ns()))
 
     async def _socket(self, request: web.Request, endpoint: Endpoint) -> web.WebSocketResponse:
@@ -185,6 +193,11 @@ class VenueServer:
                 feed.control(connection, pong=True)
             case _:
                 pass
+
+
+async def _say_simulated(_request: web.Request, answered: web.StreamResponse) -> None:
+    """In every answer: a connector does not put simulated data on a live tape."""
+    answered.headers[SIMULATED_HEADER] = "1"
 
 
 def response(answer: Answer) -> web.Response:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from crosstape.exits import leaves
 from crosstape_schemas import spot
 from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
 from crosstape_simulator.binance_feed import BinanceFeed
@@ -58,8 +59,18 @@ class Simulator:
             for venue in synthetic:
                 self._add(venue, self.market.endpoints[venue], self.market.venues[venue])
         names = {venue: listed_names(spec, venue) for venue in synthetic}
-        self.faults = Faults(self.servers, None if self.market is None else self.market.market, names)
+        self.faults = Faults(self.servers, self.market, names)
         self.control = self._control()
+        self.running: asyncio.Task[None] | None = None
+        """Drives the market and the players while the venues listen."""
+
+    def check(self) -> None:
+        """Raises `SimulatorError` if what drives the market or the players has ended by a mistake."""
+        if self.running is None or not self.running.done() or self.running.cancelled():
+            return
+        if (failure := self.running.exception()) is not None:
+            causes = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(failure))
+            raise SimulatorError(f"the simulated market has ended: {causes}") from failure
 
     @property
     def ws_url(self) -> dict[str, str | dict[str, str]]:
@@ -140,11 +151,15 @@ class Simulator:
 
     async def run(self) -> None:
         """Drive the market and the players until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._drive(), name="simulator.drive")
-            for venue, players in self.players.items():
-                for player in players:
-                    tasks.create_task(self._play(player), name=f"simulator.play.{venue}")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._drive(), name="simulator.drive")
+                for venue, players in self.players.items():
+                    for player in players:
+                        tasks.create_task(self._play(player), name=f"simulator.play.{venue}")
+        except Exception:
+            log.exception("simulator.market_ended")
+            raise
 
     async def _drive(self) -> None:
         beat = time.monotonic() + 1.0
@@ -242,7 +257,7 @@ def _endpoints(venue: str, source: PlayedSource, spec: SimulatorSpec) -> tuple[E
 
 @asynccontextmanager
 async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulator]:
-    """Venues that listen while the context is open. Raises `SimulatorError` if they cannot."""
+    """Venues that listen while the context is open. Raises `SimulatorError` if they cannot, or at its end if the market ended before."""
     made = Simulator(spec or SimulatorSpec())
     async with AsyncExitStack() as stack:
         for server in made.servers.values():
@@ -251,20 +266,23 @@ async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulato
             await stack.enter_async_context(made.control.listening())
         for fault in made.spec.faults:
             made.faults.add(fault)
-        running = asyncio.create_task(made.run(), name="simulator")
+        made.running = asyncio.create_task(made.run(), name="simulator")
         try:
             yield made
         finally:
-            running.cancel()
-            await asyncio.wait({running})
-            if not running.cancelled() and (failure := running.exception()) is not None:
-                raise failure
+            made.running.cancel()
+            await asyncio.wait({made.running})
+            made.check()
 
 
 async def run(spec: SimulatorSpec, announce: Callable[[str], None] | None = None) -> None:
-    """Serve until cancelled. `announce` is given `Simulator.announce()` once everything listens."""
+    """Serve until cancelled. `announce` is given `Simulator.announce()` once everything listens. Raises `SimulatorError`, too if the market
+    ends.
+    """
     async with simulator(spec) as made:
         log.info("simulator.listening", venues={venue: server.base for venue, server in made.servers.items()})
         if announce is not None:
             announce(made.announce())
-        await asyncio.Event().wait()  # for ever: whoever started it ends it by cancelling
+        assert made.running is not None
+        await asyncio.wait({made.running})  # for ever: whoever started it ends it by cancelling, unless the market ends by a mistake
+        made.check()

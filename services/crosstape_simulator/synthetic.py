@@ -12,7 +12,7 @@ from crosstape_simulator.coinbase_market import CoinbaseMarket
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.kraken_market import KrakenMarket
 from crosstape_simulator.listings import default_listings
-from crosstape_simulator.market import Market, Move
+from crosstape_simulator.market import Market, Move, Pair
 from crosstape_simulator.rest import Rest
 from crosstape_simulator.server import Endpoint
 from crosstape_simulator.spec import SimulatorSpec
@@ -106,6 +106,12 @@ class Synthetic:
         self.now += ns
         self._go_on(self.now, None)
 
+    def shift(self, pair: Pair, percent: float) -> None:
+        """Move a pair's book, now."""
+        ts = self.shown_ts
+        self._flush(ts)  # before the move is made: what is flushed must not show it
+        self._show(self.market.shift(pair, percent, ts))
+
     @property
     def shown_ts(self) -> int:
         """Up to when all moves have been made: now, unless the market is late. What is dated so must show no less."""
@@ -125,16 +131,15 @@ class Synthetic:
         self.endpoints[name] = endpoints
 
     def _go_on(self, until: int, deadline: int | None) -> None:
-        market, venues = self.market, self.venues
+        market = self.market
         next_flush = self._flush(self.market.next_ts - 1)
         while market.next_ts <= until:
             if market.next_ts > next_flush:  # before the move is made: what is flushed must not show it
                 next_flush = self._flush(market.next_ts - 1)
             move = market.step()
-            venues[move.pair.listing.venue].apply(move)
             self.moves += 1
-            if self.watch is not None:
-                self.watch(move)
+            if not move.pair.rests:
+                self._show(move)
             if deadline is not None and not self.moves & 63 and time.monotonic_ns() > deadline:
                 late = until - market.next_ts
                 if late > LATE_NS:
@@ -142,6 +147,11 @@ class Synthetic:
                     market.skip_to(until)
                 return
         self._flush(until)
+
+    def _show(self, move: Move) -> None:
+        self.venues[move.pair.listing.venue].apply(move)
+        if self.watch is not None:
+            self.watch(move)
 
     def _flush(self, until: int) -> int:
         """Flush what is due by then; when the next is due."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -19,10 +20,18 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from crosstape.directory_lock import RUN_LOCK, DirectoryLock
 from crosstape.errors import BusError, StorageError
+
+log = structlog.get_logger(__name__)
 
 SOCKET_PATH_BYTES: Final = 107
 """The longest path a unix socket can have on Linux."""
+
+SHORT_DIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a new directory is made there, for us alone
+"""Where the socket goes if its path would be too long in the run directory; the first that can be written."""
 
 POLL_S: Final = 0.02
 
@@ -62,6 +71,7 @@ class EmbeddedServer:
         self._persist = persist
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._run_lock = DirectoryLock(self.run_dir / RUN_LOCK)
         self._lock: int | None = None
         self._short_dir: Path | None = None
         self._socket = self.run_dir / "valkey.sock"
@@ -91,20 +101,24 @@ class EmbeddedServer:
     async def start(self, timeout_s: float = 10.0) -> None:
         """Start it and return when it answers.
 
-        Raises `BusError` if it does not, or if another run has this directory; `StorageError` if the directory cannot be written.
+        Raises `BusError` if it does not, `DirectoryInUse` at once if another run has this directory, `StorageError` if it cannot be
+        written.
         """
         if self.running:
             return
         deadline = time.monotonic() + timeout_s
         try:
             self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._run_lock.take()
             await self._take_lock(deadline)
             self._place_socket()
             self._spawn()
             await self._wait_ready(deadline)
         except OSError as exc:
             await self.stop()
-            raise StorageError(f"run.dir = {self.run_dir}: the embedded server cannot be started there: {exc.strerror or exc}") from exc
+            where = f": {exc.filename}" if exc.filename and exc.errno == errno.EACCES else ""
+            what = f"the embedded server cannot be started there: {exc.strerror or exc}{where}"
+            raise StorageError(f"run.dir = {self.run_dir}: {what}") from exc
         except BaseException:
             await self.stop()
             raise
@@ -128,6 +142,7 @@ class EmbeddedServer:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        self._run_lock.release()
 
     def kill(self, process: subprocess.Popen[bytes] | None = None) -> None:
         """End the server at once, as a crash would: nothing is saved, no client is told."""
@@ -137,23 +152,37 @@ class EmbeddedServer:
             process.wait()
 
     async def _take_lock(self, deadline: float) -> None:
-        """The server inherits the lock: it is free only when neither a run nor what a killed run left behind lives."""
+        """The server inherits this lock: it is free once the server that a killed run left behind has ended, which takes it moments."""
+        is_logged = False
         self._lock = os.open(self.run_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline - 1:
-                    raise BusError(f"another run uses {self.run_dir}: stop it, or give this one its own directory (run.dir)") from None
+                    raise BusError(
+                        f"{self.run_dir}: the server of a run that was killed does not end; its log is {self.log_path}"
+                    ) from None
+                if not is_logged:
+                    is_logged = True
+                    log.info("server.waiting", directory=str(self.run_dir), reason="the server of a run that was killed has not ended yet")
                 await asyncio.sleep(POLL_S)
             else:
                 return
 
     def _place_socket(self) -> None:
         """In the run directory, or where its path is too long for a socket, in a short temporary one."""
-        if len(os.fsencode(self._socket)) > SOCKET_PATH_BYTES:
-            self._short_dir = Path(tempfile.mkdtemp(prefix="crosstape-", dir="/tmp"))
-            self._socket = self._short_dir / "valkey.sock"
+        if (size := len(os.fsencode(self._socket))) <= SOCKET_PATH_BYTES:
+            return
+        for directory in SHORT_DIRS:
+            with contextlib.suppress(OSError):
+                self._short_dir = Path(tempfile.mkdtemp(prefix="crosstape-", dir=directory))
+                self._socket = self._short_dir / "valkey.sock"
+                return
+        raise StorageError(
+            f"run.dir = {self.run_dir}: a socket in it would have a path of {size} bytes, and {SOCKET_PATH_BYTES} are possible; "
+            f"none of {', '.join(SHORT_DIRS)} can be written: set run.dir (CROSSTAPE_RUN__DIR) to a shorter path"
+        )
 
     def _spawn(self) -> None:
         config = {

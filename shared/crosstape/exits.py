@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final
 
-from crosstape.errors import BusError, SettingsError, StorageError, Superseded
+from crosstape.errors import BusError, SettingsError, StorageError, Superseded, WrongTape
 
 
 class Exit(IntEnum):
@@ -21,11 +21,13 @@ class Exit(IntEnum):
     UNREACHABLE = 3
     """The bus could not be used at the start, for `bus.start_s`, or it refused us. Once it has been used, an outage is waited out."""
     SUPERSEDED = 4
-    """Another process with the same producer name has started since: this one gave way, and must not come back by itself."""
+    """Another process with the same producer name has started since, and goes on: this one gave way, and need not come back by itself."""
     UNPROVEN = 5
     """It ran, but what it was to show did not happen (`demo`)."""
     STORAGE = 6
-    """The run directory, or the capture's, cannot be written: no space, read-only, no permission, another user's."""
+    """The run directory, or the capture's, cannot be used: no space, read-only, no permission, another user's, or another run has it."""
+    WRONG_TAPE = 7
+    """What is to be published does not belong on this tape: a simulated venue on a live one, or a live one on a simulated."""
 
 
 AGAIN: Final[Mapping[Exit, str]] = {
@@ -33,16 +35,17 @@ AGAIN: Final[Mapping[Exit, str]] = {
     Exit.FAILED: "may help: tell us of the traceback",
     Exit.USAGE: "cannot help: change what the line names",
     Exit.UNREACHABLE: "helps once the server is there, or takes the password",
-    Exit.SUPERSEDED: "harms: it would take the name back from the other, which then gives way in its turn",
+    Exit.SUPERSEDED: "cannot help while the other goes on: it would end again; stop one of them",
     Exit.UNPROVEN: "may help",
-    Exit.STORAGE: "helps once there is room, or permission",
+    Exit.STORAGE: "helps once there is room, or permission, or the other run has ended",
+    Exit.WRONG_TAPE: "cannot help: give it a tape of its own, see the line",
 }
 """What starting the same again does."""
 
-HOPELESS: Final = frozenset({Exit.USAGE, Exit.SUPERSEDED})
+HOPELESS: Final = frozenset({Exit.USAGE, Exit.SUPERSEDED, Exit.WRONG_TAPE})
 """Codes after which a supervisor should not start the same again."""
 
-_WORST_FIRST: Final = (Exit.SUPERSEDED, Exit.USAGE, Exit.STORAGE, Exit.UNREACHABLE, Exit.FAILED)
+_WORST_FIRST: Final = (Exit.WRONG_TAPE, Exit.SUPERSEDED, Exit.USAGE, Exit.STORAGE, Exit.UNREACHABLE, Exit.FAILED)
 
 
 def code_of(exc: BaseException) -> Exit:
@@ -68,6 +71,8 @@ def _code(exc: BaseException) -> Exit:
             return Exit.STORAGE
         case Superseded():
             return Exit.SUPERSEDED
+        case WrongTape():
+            return Exit.WRONG_TAPE
         case BusError():
             return Exit.UNREACHABLE
     from redis.exceptions import RedisError  # noqa: PLC0415  # a command that ends well has no use for all of redis-py

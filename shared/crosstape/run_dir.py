@@ -1,4 +1,4 @@
-"""Where a run keeps its files: sockets, the embedded server's data, caches. Private to the user, and really to be written."""
+"""Where a run keeps its files: sockets, the embedded server's data, caches. Private to the user or to a group, and really to be written."""
 
 from __future__ import annotations
 
@@ -10,37 +10,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from crosstape.errors import StorageError
+from crosstape.errors import SettingsError, StorageError
+from crosstape.paths import expanded
 from crosstape.settings import RunSettings
 
 PROBE: Final = bytes(4096)
 """What is written to see whether anything can be: a block, as file systems count."""
 
+REMEDY: Final = "set run.dir (CROSSTAPE_RUN__DIR) to a directory that this user may write to"
+
 
 def run_dir(settings: RunSettings, environ: Mapping[str, str] | None = None, *, written: bool = True) -> Path:
     """The run directory, made with mode 0700 if it is not there; an absolute path. It takes a file, unless none will be `written`.
 
-    Raises `StorageError` if it cannot be made or written, is another user's, or others may write to it: whoever can plant a socket or a
-    cache there speaks to our services. What exists is never changed.
+    It must be ours, or writable for a group that we are in, as volumes of container platforms are. Of one that everyone may write to, as
+    `/tmp` or a Kubernetes `emptyDir`, we use a directory of our own within it. What exists is never changed.
+
+    Raises `SettingsError` where none is set and there is no home directory; `StorageError` if the directory cannot be made or written, is
+    another user's, or others may write to it: whoever can plant a socket or a cache there speaks to our services.
     """
-    environ = os.environ if environ is None else environ
-    path = Path(settings.dir).expanduser() if settings.dir else _state_home(environ) / "crosstape"
-    path = path.absolute()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = path.stat()
-    except OSError as exc:
-        raise StorageError(f"run.dir = {path}: cannot be made: {exc.strerror}") from exc
-    if found.st_uid != os.geteuid():
-        raise StorageError(f"run.dir = {path}: belongs to another user ({found.st_uid}; we are {os.geteuid()})")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StorageError(f"run.dir = {path}: others may write to it; choose a directory of your own, or chmod 700")
+    path = _chosen(settings, os.environ if environ is None else environ)
+    found = _made(path)
+    if found.st_mode & stat.S_IWOTH:
+        path /= f"crosstape-{os.geteuid()}"
+        found = _made(path)
+    shared = bool(found.st_mode & stat.S_IWGRP) and found.st_gid in {os.getegid(), *os.getgroups()}
+    if found.st_uid != os.geteuid() and not shared:
+        raise StorageError(
+            f"run.dir = {path}: belongs to another user ({found.st_uid}; we are {os.geteuid()}, group {os.getegid()}); {REMEDY}"
+        )
+    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not shared):
+        raise StorageError(f"run.dir = {path}: others may write to it; chmod go-w, or {REMEDY}")
     if written:
         try:
             try_to_write(path)
         except OSError as exc:
-            raise StorageError(f"run.dir = {path}: cannot be written: {exc.strerror}") from exc
+            raise StorageError(f"run.dir = {path}: cannot be written: {exc.strerror}{_remedy(exc)}") from exc
     return path
 
 
@@ -59,7 +64,28 @@ def try_to_write(directory: Path) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _state_home(environ: Mapping[str, str]) -> Path:
-    """`$XDG_STATE_HOME`, which counts only if absolute, or `~/.local/state`."""
-    home = Path(environ.get("XDG_STATE_HOME", ""))
-    return home if home.is_absolute() else Path.home() / ".local" / "state"
+def _chosen(settings: RunSettings, environ: Mapping[str, str]) -> Path:
+    """`run.dir`, or `crosstape` in `$XDG_STATE_HOME`, which counts only if absolute, or in `~/.local/state`."""
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    try:
+        if settings.dir:
+            return expanded(settings.dir).absolute()
+        return (state if state.is_absolute() else expanded("~/.local/state").absolute()) / "crosstape"
+    except ValueError as exc:
+        if settings.dir:
+            raise SettingsError(f"run.dir = {exc}") from exc
+        raise SettingsError(f"run.dir is not set, and this user has no home directory (HOME): {REMEDY}") from exc
+
+
+def _made(path: Path) -> os.stat_result:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path.stat()
+    except OSError as exc:
+        raise StorageError(f"run.dir = {path}: cannot be made: {exc.strerror}{_remedy(exc)}") from exc
+
+
+def _remedy(exc: OSError) -> str:
+    """What to do about it, but for a disk that is full or broken: there, another directory is not the first thing to think of."""
+    return "" if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO} else f"; {REMEDY}"

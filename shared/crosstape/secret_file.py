@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from crosstape.text_file import decoded
+
 SUFFIX: Final = "_file"
 """Of the key that names the file, where a secret may stand: `password_file` for `password`."""
 
@@ -13,7 +15,7 @@ MAX_BYTES: Final = 65_536
 
 
 def secret_in(path: Path) -> str:
-    """The text of the file without white space around it; empty where the file is, as `/dev/null` is: then there is no secret.
+    """The text of the file, without a byte order mark and white space around it. Empty where the file is, as `/dev/null` is: no secret.
 
     Raises `ValueError`, whose text shows nothing of the content, for a file that cannot be read or holds more than one line.
     """
@@ -27,9 +29,9 @@ def secret_in(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise ValueError(f"longer than {MAX_BYTES} bytes: not a secret")
     try:
-        text = content.decode().strip()
-    except UnicodeDecodeError:  # its own text would show a part of the content
-        raise ValueError("cannot be read: not UTF-8") from None
-    if "\0" in text or len(text.splitlines()) > 1:
-        raise ValueError("a line break or a NUL stands within the secret")
+        text = decoded(content).strip()
+    except ValueError as exc:
+        raise ValueError(f"cannot be read: {exc}") from None
+    if len(text.splitlines()) > 1:
+        raise ValueError("a line break stands within the secret")
     return text

@@ -21,7 +21,10 @@ Secret = Annotated[str, msgspec.Meta(extra={"hide": "all"})]
 SecretUrl = Annotated[str, msgspec.Meta(extra={"hide": "credentials"})]
 
 HIDDEN: Final = "***"
-_USERINFO: Final = re.compile(r"(?<=://).*@")
+FROM_ENVIRONMENT: Final = "environment"
+"""Of `venues.VENUE.proxy`: as the variables say."""
+
+_USERINFO: Final = re.compile(r"(?:(?<=://)|^(?!.*://)).*@")
 _QUERY: Final = re.compile(r"(?<=[?&])((?:user(?:name)?|pass(?:word)?|auth)=)[^&#]*", re.IGNORECASE)
 
 
@@ -129,6 +132,10 @@ class VenueSettings(Section, frozen=True):
     """In place of the venue's own: one for all its endpoints, or a table by endpoint's name."""
     rest_url: str | dict[str, str] = ""
     """The same for REST."""
+    proxy: SecretUrl = FROM_ENVIRONMENT
+    """`http://HOST:PORT` or `https://…` of an HTTP proxy for REST and WebSocket; empty: none; `environment`: the one that `HTTPS_PROXY`,
+    `HTTP_PROXY` or `ALL_PROXY` names, but for hosts in `NO_PROXY`. One with a password is taken from the environment or a file of its own
+    (`proxy_file`) only."""
     book_depth: Count = 10
     """Levels a side in `book` events, and asked of venues that offer a choice (the next one up that the venue has)."""
     book_interval_s: NotNegative = 0.1
@@ -145,7 +152,7 @@ class VenueSettings(Section, frozen=True):
     """A subscribed feed that never spoke is stale after so long (trades: four times); one that spoke, after three times its usual
     interval, and in the first `stale_s` of its life not sooner than that."""
     stale_min_s: Positive = 5.0
-    """No feed is called stale sooner."""
+    """No feed is called stale for its silence sooner. REST is asked about an instrument that has been silent for so long."""
     backoff_min_s: Positive = 0.5
     """About how long the first pause between two attempts to connect is; each is about twice the one before …"""
     backoff_max_s: Positive = 30.0
@@ -167,12 +174,16 @@ class ConnectorSettings(Section, frozen=True):
     status_interval_s: Positive = 1.0
     """How often a connector repeats its venue's status: its sign of life."""
     instruments_refresh_s: Positive = 3600.0
-    """How often the venue's list of instruments is fetched anew."""
+    """How often the venue's list of instruments is fetched again. Whether those that are subscribed trade is asked more often."""
+    clock_warn_s: NotNegative = 2.0
+    """A connector logs once when our clock and its venue's differ by more than this, and once when they agree again. 0: never."""
     line: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""
     """The name of this connector among several of one venue that publish one tape: `a`, `b`. One of them publishes, the others stand by.
     Empty: it is the only one."""
     lease_s: Positive = 1.0
     """With `line`: another line takes over when the one that publishes has not been heard of for so long."""
+    any_origin: bool = False
+    """Whether a simulated venue may write to a live tape, and a live venue to a simulated one: `--i-mean-it`."""
     capture_dir: str = ""
     """Where frames and REST answers are written; empty: nowhere."""
     capture_bytes: Count = 256 * 1024 * 1024

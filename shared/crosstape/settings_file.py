@@ -20,8 +20,11 @@ from typing import Any, Final, NamedTuple, TypeVar, cast, get_args, get_type_hin
 import msgspec
 
 from crosstape.errors import SettingsError
+from crosstape.paths import expanded
 from crosstape.secret_file import SUFFIX, secret_in
+from crosstape.service_variables import is_service_variable
 from crosstape.settings import HIDDEN, Section, Settings, hiding, shown
+from crosstape.text_file import decoded
 
 PREFIX: Final = "CROSSTAPE_"
 FILE_VARIABLE: Final = "CROSSTAPE_SETTINGS"
@@ -41,13 +44,19 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     reader = _Reader()
     settings = Settings()
     if path is not None:
-        settings = reader.section(settings, _parse_file(Path(path).expanduser()), (), str(path))
+        settings = reader.section(settings, _parse_file(path), (), str(path))
     for name, keys, text in _variables(environ, reader.mistakes):
         settings = reader.section(settings, _nested(keys, _Text(text)), (), name)
     settings = reader.with_secrets(settings)
     if reader.mistakes:
         raise SettingsError("\n".join(reader.mistakes))
     return settings
+
+
+def ignored_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Names of the variables that begin as settings do and that a container platform added for its own services."""
+    environ = os.environ if environ is None else environ
+    return [name for name in sorted(environ) if name.startswith(PREFIX) and name != FILE_VARIABLE and _is_ignored(name, environ)]
 
 
 def describe(hint: object) -> str:
@@ -111,7 +120,7 @@ class _Reader:
         files, self._files = self._files, {}
         for path, (name, origin) in files.items():
             try:
-                text = secret_in(Path(name).expanduser())
+                text = secret_in(expanded(name))
             except ValueError as exc:
                 self.mistakes.append(f"{'.'.join(path)}{SUFFIX} = {_show(name, None)} ({origin.source}): {exc}")
             else:
@@ -186,28 +195,52 @@ class _Reader:
         return False
 
 
-def _parse_file(path: Path) -> dict[str, Any]:
+def _parse_file(path: str | Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        return tomllib.loads(decoded(expanded(path).read_bytes()), parse_float=Decimal)
     except OSError as exc:
         raise SettingsError(f"{path}: cannot read the settings file: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except tomllib.TOMLDecodeError as exc:
         raise SettingsError(f"{path}: not TOML: {exc}") from exc
+    except ValueError as exc:
+        raise SettingsError(f"{path}: cannot read the settings file: {exc}") from exc
 
 
 def _variables(environ: Mapping[str, str], mistakes: list[str]) -> Iterable[tuple[str, tuple[str, ...], str]]:
     """(name, keys, text) of each variable that sets something, by name. `CROSSTAPE_BUS_URL` sets nothing, but was meant to."""
     sections = get_type_hints(Settings)
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name == FILE_VARIABLE:
+        if not name.startswith(PREFIX) or name == FILE_VARIABLE or _is_ignored(name, environ):
             continue
-        keys = tuple(name.removeprefix(PREFIX).lower().split(_LEVEL))
+        keys = _keys(name)
         if len(keys) > 1 and all(keys):
             yield name, keys, environ[name]
         elif (first := keys[0].split("_")[0]) in sections:
             rest = name.removeprefix(PREFIX)[len(first) :].strip("_")
             meant = f"{PREFIX}{first.upper()}{_LEVEL}{rest or '<KEY>'}"
             mistakes.append(f"{name} (environment): no such setting; did you mean {meant} (two underscores between levels)?")
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    return tuple(name.removeprefix(PREFIX).lower().split(_LEVEL))
+
+
+def _is_ignored(name: str, environ: Mapping[str, str]) -> bool:
+    """A setting that exists is read, whatever its value looks like."""
+    return is_service_variable(name, environ) and not _is_setting(_keys(name))
+
+
+def _is_setting(keys: tuple[str, ...], section: type[Section] = Settings) -> bool:
+    """Whether there is a setting of this path. A venue may have any name."""
+    hints = get_type_hints(section, include_extras=True)
+    key, *rest = keys
+    hint = hints.get(key)
+    if not rest:
+        return hint is not None or hiding(hints.get(key.removesuffix(SUFFIX))) is not None
+    if isinstance(hint, type) and issubclass(hint, Section):
+        return _is_setting(tuple(rest), hint)
+    inner = None if hint is None else _table_of(hint)
+    return inner is not None and len(rest) > 1 and _is_setting(tuple(rest[1:]), inner)
 
 
 def _nested(keys: tuple[str, ...], value: _Text) -> dict[str, Any]:
@@ -253,7 +286,7 @@ def _carries_secret(hidden: str | None, value: Any) -> bool:
     if not isinstance(value, str) or not value:
         return False
     if hidden == "credentials":
-        userinfo = value.partition("://")[2].rpartition("@")[0]
+        userinfo = value.rpartition("://")[2].rpartition("@")[0]
         return ":" in userinfo or "password=" in value.lower()
     return hidden == "all"
 

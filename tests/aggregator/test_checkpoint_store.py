@@ -53,3 +53,17 @@ async def test_another_type_of_key_is_an_error(client: Redis) -> None:
         await store.load()
     with pytest.raises(ResponseError):
         await store.save(1, b"state")
+
+
+async def test_a_checkpoint_of_another_tape_is_not_used(client: Redis) -> None:
+    """Copied from another server, or left where the tape was replaced; one of a version that knew no identity is."""
+    await client.hset(KEYS.identity(), "id", "one")
+    store = await owner(client)
+    assert await store.save(1, b"state")
+    await client.hset(KEYS.identity(), "id", "another")
+    assert await store.load() is None
+    await client.hset(KEYS.identity(), "id", "one")
+    assert await store.load() == Stored(1, b"state")
+    await client.hdel(KEY, "tape")
+    await client.hset(KEYS.identity(), "id", "another")
+    assert await store.load() == Stored(1, b"state")

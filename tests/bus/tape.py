@@ -74,6 +74,10 @@ class Counts(PublisherMetrics):
         """Counted."""
         self.of["spool errors"] += 1
 
+    def spool_kept_aside(self) -> None:
+        """Counted."""
+        self.of["spools kept aside"] += 1
+
     def reconnected(self, seconds: float) -> None:
         """Counted."""
         self.of["reconnected"] += 1

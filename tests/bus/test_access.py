@@ -21,7 +21,10 @@ from redis.exceptions import NoPermissionError
 from structlog.testing import capture_logs
 
 from crosstape.bus import Reader, Start, connect
+from crosstape.bus.identity import Tape
 from crosstape.bus.lease_table import LeaseTable, Want
+from crosstape.bus.usable import usable
+from crosstape.origin import Origin
 from crosstape.settings import BusSettings
 from crosstape.settings_file import load
 from crosstape_aggregator.process import run
@@ -114,6 +117,8 @@ async def test_each_service_can_do_its_work(users: Users) -> None:
         await wait_until(partial(bid, users, 1), what="a consolidated quote")
 
         async with connect(users.bus("connector")) as client:
+            await usable(client, KEYS, users.bus("connector"), producer="connector.binance")
+            assert (await Tape().identify(client, KEYS, origin=Origin.LIVE)).origin == Origin.LIVE
             table = LeaseTable(client, KEYS, "a@here", "connector.binance", ["connector.binance"])
             await table.exchange([Want.HAVE], 60.0)
             words = LineWords(client, KEYS, "connector.binance", 1.0)
@@ -130,7 +135,7 @@ async def test_each_service_can_do_its_work(users: Users) -> None:
         await reachable(own)
         assert CBBO in await streams(own, KEYS, "cbbo")
         starts = {CBBO: Start.LAST_THEN_NOW, TRADES: Start.BEGINNING, QUOTES: "0-1"}
-        async with Reader(own, KEYS, streams=starts) as reader:
+        async with Reader(own, KEYS, streams=starts, signs_of_life=True) as reader:
             assert {type(event) for event in await read_until(reader, 5)} == {Cbbo, Trade, Quote}
         assert await own.hgetall(KEYS.last("cbbo", BTC))
         async with own.pubsub() as pubsub:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from crosstape.embedded import SOCKET_PATH_BYTES, EmbeddedServer, embedded
-from crosstape.errors import BusError
+from crosstape.errors import BusError, DirectoryInUse, StorageError
 from tests.waiting import wait_until
 
 
@@ -42,10 +43,10 @@ async def test_a_loopback_port_is_opened_only_when_asked_for(tmp_path: Path) -> 
 
 
 async def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
-    """Two servers on one socket path would take each other's place; the message names the directory."""
+    """At once: two servers on one socket path would take each other's place. The message names the directory, and who has it."""
     async with embedded(tmp_path) as url:
-        with pytest.raises(BusError, match=str(tmp_path)):
-            await EmbeddedServer(tmp_path).start(timeout_s=1)
+        with pytest.raises(DirectoryInUse, match=rf"another run uses {tmp_path} \(process {os.getpid()} on .*, since 2.* UTC, "):
+            await EmbeddedServer(tmp_path).start(timeout_s=3600)
         async with Redis.from_url(url) as client:
             assert await client.ping()
 
@@ -67,6 +68,15 @@ async def test_a_long_directory_gets_a_short_socket(tmp_path: Path) -> None:
         assert len(os.fsencode(path)) <= SOCKET_PATH_BYTES
         assert (long / "valkey.log").exists()
     assert not path.parent.exists()
+
+
+async def test_a_long_directory_without_any_other_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose only writable place it is: the message says what to set."""
+    monkeypatch.setattr("crosstape.embedded.SHORT_DIRS", (str(tmp_path / "nothing"),))
+    long = tmp_path / ("d" * 90) / ("e" * 90)
+
+    with pytest.raises(StorageError, match=r"run.dir = .*: a socket in it would have a path of \d+ bytes, .*CROSSTAPE_RUN__DIR"):
+        await EmbeddedServer(long).start()
 
 
 async def test_it_can_be_killed_and_started_again(tmp_path: Path) -> None:
@@ -110,3 +120,22 @@ async def test_the_server_dies_with_its_owner(tmp_path: Path) -> None:
     await wait_until(lambda: not (tmp_path / "valkey.sock").exists(), what="the server has gone")
     async with embedded(tmp_path):
         pass
+
+
+async def test_the_server_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
+    """It holds the data until it has ended; that is logged once."""
+    first = EmbeddedServer(tmp_path)
+    await first.start()
+    fd, first._lock = first._lock, None
+    assert fd is not None
+    first._run_lock.release()  # as if its run had been killed
+    second = EmbeddedServer(tmp_path)
+    with capture_logs() as logs:
+        starting = asyncio.create_task(second.start())
+        await wait_until(lambda: logs, what="it says that it waits")
+        await first.stop()
+        os.close(fd)
+        await starting
+        await second.stop()
+
+    assert [(entry["event"], entry["directory"]) for entry in logs] == [("server.waiting", str(tmp_path))]

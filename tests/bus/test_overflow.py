@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
@@ -56,3 +59,23 @@ async def test_the_gap_of_an_overflow_comes_without_waiting_for_the_end(client: 
     (gap,) = await on_tape(client, GAPS)
     assert isinstance(gap, Gap)
     assert gap.missed == 50
+
+
+@pytest.mark.parametrize("spooling", [False, True])
+async def test_what_is_left_is_told_apart(client: Redis, valkey: str, tmp_path: Path, *, spooling: bool) -> None:
+    """At the end, with the server away: events that count, those of them that wait for the next start, and states that do not."""
+    async with proxy(valkey) as net, publishing(fast(net.url), spool=tmp_path if spooling else None) as publisher:
+        publisher.publish(trade(1))
+        assert await publisher.drain(5)
+        assert publisher.unpublished == (0, 0, 0)
+        net.refusing = True
+        net.cut()
+        publisher.publish_all([quote(1), trade(2), quote(2)])
+        await wait_until(lambda: not publisher.health.well, what="a batch is in flight")
+        publisher.publish_all([quote(3), quote(4), trade(3)])
+        assert publisher.unpublished == (2, 0, 4)
+        assert not await publisher.drain(0.2)
+        left = publisher.unpublished
+        assert (left.events, left.states) == (2, 4)
+        assert left.spooled == (1 if spooling else 0)  # what is in flight may be on the tape
+        assert publisher.pending == left.events + left.states

@@ -182,10 +182,11 @@ async def test_a_server_that_wants_a_certificate_gets_ours(
 async def test_a_file_that_tls_cannot_use_stops_the_start(setting: str, tmp_path: Path) -> None:
     """Absent, or no certificate: an error that names the setting and the file, not an attempt that fails again and again."""
     wrong = tmp_path / "wrong.pem"
-    for content in (None, "no certificate"):
+    pem = trustme.CA().cert_pem.bytes().decode()
+    for content, cause in ((None, ""), (b"no certificate", ""), (pem.encode("utf-16"), r".*; it begins with a byte order mark \(UTF-16\)")):
         if content:
-            wrong.write_text(content)
-        with pytest.raises(SettingsError, match=rf"bus.{setting} = .*wrong.pem.* cannot be used: "):
+            wrong.write_bytes(content)
+        with pytest.raises(SettingsError, match=rf"bus.{setting} = .*wrong.pem.* cannot be used: {cause}"):
             async with connect(BusSettings(**{"url": "rediss://localhost", setting: str(wrong)})):  # type: ignore[arg-type]
                 pass
 

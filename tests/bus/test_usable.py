@@ -139,7 +139,7 @@ async def test_what_its_user_may_not_is_told_at_once(client: Redis, valkey: str,
         await command(client, "ACL", "DELUSER", "tape")
 
 
-@pytest.mark.parametrize(("name", "kind"), [(KEYS.registry(), "set"), (KEYS.cursor(PRODUCER), "hash")])
+@pytest.mark.parametrize(("name", "kind"), [(KEYS.registry(), "set"), (KEYS.cursor(PRODUCER), "hash"), (KEYS.identity(), "hash")])
 async def test_a_name_that_holds_something_else_is_told_at_once(client: Redis, valkey: str, name: str, kind: str) -> None:
     """Another program's; it stays as it is."""
     await client.set(name, "mine")

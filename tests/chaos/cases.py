@@ -15,6 +15,18 @@ SILENT: Final = STALE | DOWN
 UNTOLD: Final[frozenset[FeedState]] = frozenset()
 BINANCE: Final = ("binance",)
 DROP: Final = "drop kind=book count=1"
+BTC: Final = "BTC-USDT"
+ETH: Final = "ETH-USDT"
+DEAD: Final = f"stall instrument={ETH}"
+MARKET: Final = f"market instrument={ETH}"
+HALT: Final = f"halt instrument={ETH}"
+HALTS: Final = (("binance", "offline"), ("coinbase", "halt"), ("kraken", "cancel_only"))
+SKEWS: Final = (("binance", -90), ("coinbase", 30), ("kraken", 7200))
+REFUSALS: Final = (("binance", "status=451"), ("coinbase", "status=403 body=html"), ("kraken", "status=200"))
+ODD: Final = ("null", "empty", "status", "missing", "type", "row", "duplicate")
+DETECTED: Final = Bounds(detect_s=8.0)
+"""With a watchdog as quick as that of `stand`."""
+SKEWED: Final = Bounds(detect_s=3.0, skews_s=(-90.0, 30.0, 90.0, 7200.0))
 
 
 class Case(NamedTuple):
@@ -34,7 +46,26 @@ class Case(NamedTuple):
     """Set before the connectors are started, in place of after."""
     then: str = ""
     """A fault that is set once the others are over: what it takes to come back."""
+    quoted: bool = False
+    """With an aggregator, whose quotes, legs and windows are checked too."""
+    out: tuple[str, ...] = ()
+    """Instruments of which no venue's leg may count any more, before the faults are ended."""
+    heals: tuple[str, ...] = ()
+    """Instruments of which quotes and books must be live with new data, before the faults are ended."""
+    repaired: bool = False
+    """All gaps of trades must be told as repaired in the end."""
     bounds: Bounds = Bounds()
+
+    @property
+    def all_faults(self) -> tuple[str, ...]:
+        """Each of its faults on each of its venues, unless it is of one or of all of them."""
+        return tuple(
+            dict.fromkeys(
+                text if " venue=" in text or text.startswith("burst") else f"{text} venue={venue}"
+                for venue in self.venues
+                for text in self.faults
+            )
+        )
 
 
 CASES: Final = (
@@ -73,7 +104,34 @@ CASES: Final = (
     Case("rest-hang", ("rest-hang",), DOWN, from_start=True),
     Case("rest-truncate", ("rest-truncate",), DOWN, from_start=True),
     Case("rest-old", ("rest-old", DROP), RECOVERING, BINANCE, hold_s=3.0),
-)
+    # a dead stream is found out by what REST knows, however its market moves; the rest of the venue is not concerned
+    Case(
+        "dead stream, moved once", (DEAD, f"{MARKET} every=0 by=0.2 after=1"), STALE,
+        hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
+    ),
+    Case(
+        "dead stream, moves on", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
+        hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
+    ),
+    Case("dead stream, rests", (DEAD, f"{MARKET} how=rest after=1"), hold_s=8.0, known=True, quoted=True, bounds=DETECTED),
+    Case(
+        "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), STALE,
+        hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED,
+    ),
+    Case("halts", tuple(f"{HALT} how={how} venue={venue}" for venue, how in HALTS), SILENT, known=True, quoted=True, out=(ETH,)),
+    Case("delisted", (f"{HALT} how=gone",), SILENT, known=True, quoted=True, out=(ETH,)),
+    Case("clocks", tuple(f"skew by={by} venue={venue}" for venue, by in SKEWS), hold_s=14.0, quoted=True, bounds=SKEWED),
+    Case("a host's clock", ("skew by=90",), from_start=True, hold_s=16.0, quoted=True, bounds=SKEWED),
+    Case("odd rows in a list", tuple(f"odd-list how={how}" for how in ODD), from_start=True, heals=(BTC, ETH)),
+    Case(
+        "odd rows in frames",
+        ("odd-row kind=book", "odd-row kind=trade how=null count=2", "odd-row kind=ticker what=size how=empty venue=kraken"), RECOVERING,
+    ),
+    Case("odd quotes", ("odd-row kind=quote how=nan count=2",), venues=("binance", "kraken")),
+    Case("a snapshot without a checksum", ("checksum what=missing count=2",), venues=("kraken",), from_start=True, heals=(BTC, ETH)),
+    Case("ids that never existed", ("skip-ids ids=3",), repaired=True, quoted=True),
+    Case("refusals", tuple(f"rest-status {how} venue={venue}" for venue, how in REFUSALS), DOWN, from_start=True),
+)  # fmt: skip
 
 KNOWN: Final[dict[tuple[str, str], str]] = {}
 """(case, venue) → what does not hold yet. One that holds after all fails the suite: it is to be removed from here."""

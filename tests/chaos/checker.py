@@ -1,7 +1,8 @@
 """The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
 
-It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by four rules, each a module whose
-docstring is the rule: `numbering`, `trades`, `books`, `consolidated`. It can be fed piece by piece, for as long as one likes.
+It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by seven rules, each a module whose
+docstring is the rule: `numbering`, `trades`, `books`, `consolidated`, `legs`, `windows`, `progress`. It can be fed piece by piece, for as
+long as one likes.
 
     checker = Checker(market.of, Bounds())
     entries = await follower.more()
@@ -19,12 +20,15 @@ from typing import Final, NamedTuple
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
 from tests.chaos.books import Limits, Prices
 from tests.chaos.consolidated import Consolidated
+from tests.chaos.legs import Legs
 from tests.chaos.numbering import Numbering
 from tests.chaos.order import Order
+from tests.chaos.progress import Progress
 from tests.chaos.tape import Entry
 from tests.chaos.trades import Trades
 from tests.chaos.true_market import TrueInstrument
 from tests.chaos.violations import Violation
+from tests.chaos.windows import Windows
 
 PRICES: Final = ("quote", "book")
 
@@ -38,6 +42,10 @@ class Bounds(NamedTuple):
     """From what a REST answer tells to its receipt."""
     fresh_s: float = 10.0
     """How long prices that are over may stand as live: until a watchdog can have noticed, or the server is back."""
+    detect_s: float = 10.0
+    """The stated detection time: how long a leg may count whose venue's market has moved on without it."""
+    still_s: float = 20.0
+    """How long nothing at all may happen: in a venue's market, on its part of the tape, among consolidated quotes."""
     skews_s: tuple[float, ...] = ()
     """By how much the venue's clock may be wrong, besides not at all."""
 
@@ -45,8 +53,12 @@ class Bounds(NamedTuple):
 class Checker:
     """Of one tape and one market."""
 
-    def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds) -> None:
-        """`market`: by (venue, instrument); it must be known up to the newest of what is taken."""
+    def __init__(
+        self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds, *, consolidated: bool = False, windows: bool = False
+    ) -> None:
+        """`market`: by (venue, instrument); it must be known up to the newest of what is taken. `consolidated`: an aggregator runs;
+        `windows`: it consolidates no other venues than these, so that it is known whose trades are in its windows.
+        """
         limits = Limits(
             round(bounds.transit_s * 1e9),
             round(bounds.answer_s * 1e9),
@@ -54,7 +66,10 @@ class Checker:
             (0, *(round(skew * 1e9) for skew in bounds.skews_s)),
         )
         self._numbering = Numbering()
-        self._consolidated = Consolidated()
+        self._consolidated = Consolidated({venue for venue, _ in market})
+        self._legs = Legs(market, detect_ns=round(bounds.detect_s * 1e9), transit_ns=limits.transit_ns)
+        self._windows = Windows(market, late_ns=round(bounds.detect_s * 1e9) + limits.transit_ns) if windows else None
+        self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
         self._orders: dict[str, Order] = defaultdict(Order)
         self.trades = {key: Trades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns) for key, true in market.items()}
         self.prices = {(*key, kind): Prices(true, kind, self._orders[key[0]], limits) for key, true in market.items() for kind in PRICES}
@@ -65,6 +80,9 @@ class Checker:
         A gap must be among the entries of the trades that follow it, or of a call before; trades that it tells as repaired, of the next
         call at the latest.
         """
+        yield from self._progress.look()
+        if self._windows is not None:
+            self._windows.look()
         for trades in self.trades.values():
             trades.reads_on()
         statuses: dict[str, list[Status]] = defaultdict(list)
@@ -76,6 +94,7 @@ class Checker:
                     self.trades[venue, instrument].gap(gap)
         for entry in entries:
             yield from self._numbering.take(entry, trimmed)
+            self._progress.take(entry.event)
             event = entry.event
             where = event.venue, event.instrument
             match event:
@@ -88,6 +107,9 @@ class Checker:
                     yield from self.trades[where].take(event)
                 case Cbbo():
                     yield from self._consolidated.take(entry, event)
+                    yield from self._legs.take(event)
+                    if self._windows is not None:
+                        yield from self._windows.take(event)
         for of in statuses.values():
             of.sort(key=lambda status: status.received_ts)
         for key, feed in self.prices.items():
@@ -95,18 +117,24 @@ class Checker:
 
     def done(self, now: int | None = None) -> list[Violation]:
         """At the end of the tape, which was last read at `now` (ns)."""
-        violations = list(self._numbering.done())
+        now = time.time_ns() if now is None else now
+        violations = [*self._progress.look(), *self._progress.done(now), *self._numbering.done()]
         for trades in self.trades.values():
             violations += trades.done()
         for prices in self.prices.values():
-            violations += prices.done(time.time_ns() if now is None else now)
+            violations += prices.done(now)
         return violations
 
     @property
     def checked(self) -> dict[str, int]:
-        """How many prices and consolidated quotes were compared: a checker that saw nothing has proved nothing."""
+        """How many prices, consolidated quotes, legs and complete windows were compared."""
         counts = {kind: sum(prices.checked for key, prices in self.prices.items() if key[2] == kind) for kind in PRICES}
-        return {**counts, "cbbo": self._consolidated.checked}
+        return {
+            **counts,
+            "cbbo": self._consolidated.checked,
+            "leg": self._legs.checked,
+            "window": self._windows.checked if self._windows is not None else 0,
+        }
 
 
 def _concerns(status: Status, key: tuple[str, str, str]) -> bool:

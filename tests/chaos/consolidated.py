@@ -4,7 +4,7 @@ legs that count, and no leg counts whose event was not live.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -22,7 +22,9 @@ Prices = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]
 class Consolidated:
     """All instruments."""
 
-    def __init__(self) -> None:
+    def __init__(self, venues: Collection[str]) -> None:
+        """`venues`: whose events are shown; of legs of others nothing is known."""
+        self._venues = venues
         self._inputs: dict[tuple[str, str, str, int, int], tuple[Prices, bool]] = {}  # … → prices, whether live
         self.checked = 0
 
@@ -43,7 +45,7 @@ class Consolidated:
         """A quote whose inputs have been shown."""
         self.checked += 1
         for leg in quote.legs:
-            if leg.seq:  # else there has been nothing of this venue yet
+            if leg.seq and leg.venue in self._venues:  # else there has been nothing of this venue yet
                 for what, expected, found in self._leg(leg, quote.instrument):
                     yield Violation(what, f"{_where(entry, quote)}, leg {leg.venue}", expected, found)
         counting = [leg for leg in quote.legs if leg.excluded is None]

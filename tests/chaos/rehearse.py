@@ -6,11 +6,11 @@ import asyncio
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Quote, Status, Trade
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
 from crosstape_simulator.spec import VENUES
 from tests.chaos.cases import Case
 from tests.chaos.place import served
@@ -19,6 +19,9 @@ from tests.chaos.stand import INSTRUMENTS, Stand, standing
 LIVE_S: Final = 40.0
 TOLD_S: Final = 25.0
 """Longest waits: on a slow machine everything takes longer, and a known failure takes all of it."""
+
+OUT_S: Final = 3.0
+"""How long a leg that does not count is watched: a doubt that is confirmed must not be forgotten."""
 
 KNOWN: Final = 40
 """Events of a feed: twice as many as the watchdog wants."""
@@ -36,6 +39,8 @@ class Watch:
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._said: dict[tuple[str, str, str], FeedState] = {}
         self._told: dict[str, list[tuple[int, FeedState]]] = defaultdict(list)
+        self._counts_in: dict[str, set[str]] = {}  # instrument → venues whose legs count in its newest consolidated quote
+        self._missed: dict[str, Counter[bool]] = defaultdict(Counter)  # venue → trades that gaps told: as missed, as repaired
         self._quoted: dict[str, int] = {}  # instrument → `received_ts` of its newest consolidated quote, if that is of all venues
 
     async def look(self) -> None:
@@ -52,15 +57,18 @@ class Watch:
                 case Cbbo():
                     whole = event.venues == len(VENUES)
                     self._quoted[event.instrument] = event.received_ts if whole else 0
+                    self._counts_in[event.instrument] = {leg.venue for leg in event.legs if leg.excluded is None}
+                case Gap(kind="trade"):
+                    self._missed[event.venue][event.repaired] += event.missed or 0
                 case Status(kind=kind, state=state):
                     self._said[event.venue, kind, event.instrument] = state
                     self._told[event.venue].append((event.received_ts, state))
 
-    def waiting(self, venue: str, since: int) -> list[str]:
+    def waiting(self, venue: str, since: int, feeds: Sequence[tuple[str, str]] = FEEDS) -> list[str]:
         """Feeds that are not live with data of after that time."""
         return [
             f"{kind} {name}"
-            for kind, name in FEEDS
+            for kind, name in feeds
             if self._live.get((venue, kind, name), 0) <= since
             or self._said.get((venue, kind, name)) is not FeedState.LIVE
             or self._said.get((venue, VENUE_WIDE, VENUE_WIDE)) is not FeedState.LIVE
@@ -70,6 +78,14 @@ class Watch:
     def quoted(self, since: int) -> bool:
         """Whether the newest consolidated quotes are of all venues, and of after that time."""
         return all(self._quoted.get(name, 0) > since for name in INSTRUMENTS)
+
+    def counts(self, venue: str, instrument: str) -> bool:
+        """Whether its leg counts in the newest consolidated quote."""
+        return venue in self._counts_in.get(instrument, set())
+
+    def missing(self, venue: str) -> int:
+        """Trades that gaps told as missed and that were not told as repaired."""
+        return self._missed[venue][False] - self._missed[venue][True]
 
     def count(self, venue: str, kind: str, instrument: str) -> int:
         """Live events so far."""
@@ -126,6 +142,40 @@ class Audience:
 
         await self._patiently(untold, TOLD_S)
 
+    async def out(self, instrument: str) -> None:
+        """Wait until no venue's leg of an instrument counts; then none must for a while."""
+
+        def counting(venue: str) -> str:
+            return f"the leg of {instrument} still counts" if self._watch.counts(venue, instrument) else ""
+
+        await self._patiently(counting, TOLD_S)
+        deadline = time.monotonic() + OUT_S
+        while time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
+            await self._watch.look()
+            for venue, wrong in self.wrong.items():
+                if not wrong and counting(venue):
+                    wrong.append(f"the leg of {instrument} counts again")
+
+    async def heals(self, instrument: str, since: int) -> None:
+        """Wait until quotes and books of an instrument are live with data that came after that time, whatever is wrong with the venue."""
+        feeds = (("quote", instrument), ("book", instrument))
+
+        def missing(venue: str) -> str:
+            waiting = self._watch.waiting(venue, since, feeds)
+            return f"does not heal: {', '.join(waiting)}" if waiting else ""
+
+        await self._patiently(missing, LIVE_S)
+
+    async def repaired(self) -> None:
+        """Wait until every gap of trades has been told as repaired."""
+
+        def open_gaps(venue: str) -> str:
+            missing = self._watch.missing(venue)
+            return f"{missing} trades are missing for ever" if missing else ""
+
+        await self._patiently(open_gaps, LIVE_S)
+
     async def _patiently(self, trouble: Callable[[str], str], timeout_s: float) -> None:
         """Until there is no trouble, or time is up: then it is noted. A venue that is in trouble already is not waited for."""
         deadline = time.monotonic() + timeout_s
@@ -150,10 +200,14 @@ async def rehearse(case: Case) -> dict[str, list[str]]:
             if not case.from_start:
                 await stand.connectors()
                 await audience.live(0)
+            if case.quoted:
+                await stand.start("aggregator")
+                if not case.from_start:
+                    await audience.quoted(0)
             if case.known:
                 await audience.known()
             since = time.time_ns()
-            numbers = [await stand.rehearsal.set(fault) for fault in _faults(case)]
+            numbers = [await stand.rehearsal.set(fault) for fault in case.all_faults]
             if case.from_start:
                 await stand.connectors()
             await asyncio.sleep(case.hold_s)  # how long a fault lasts is part of it
@@ -161,17 +215,24 @@ async def rehearse(case: Case) -> dict[str, list[str]]:
                 await stand.rehearsal.acts(number, TOLD_S)
             if case.told:
                 await audience.told(case.told, since)
+            for instrument in case.out:
+                await audience.out(instrument)
+            for instrument in case.heals:
+                await audience.heals(instrument, time.time_ns())
             for number in numbers:
                 await stand.rehearsal.end(number)
             if case.then:
                 await stand.rehearsal.set(case.then)
             await audience.live(time.time_ns())
+            if case.quoted:
+                await audience.quoted(time.time_ns())
+            if case.repaired:
+                await audience.repaired()
             for venue in case.venues:
                 audience.wrong[venue] += [str(violation) for violation in await stand.violations(case.bounds, venue=venue)]
+            if case.quoted:  # what is of all venues at once: windows
+                found = [str(violation) for violation in await stand.violations(case.bounds)]
+                known = {text for wrong in audience.wrong.values() for text in wrong}
+                for wrong in audience.wrong.values():
+                    wrong += [text for text in found if text not in known]
             return audience.wrong
-
-
-def _faults(case: Case) -> list[str]:
-    """Each of its faults on each of its venues; a faster market is one of all of them."""
-    of_all = [text for text in case.faults if text.startswith("burst")]
-    return of_all + [f"{text} venue={venue}" for venue in case.venues for text in case.faults if text not in of_all]

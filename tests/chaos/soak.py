@@ -60,7 +60,7 @@ ONLY: Final = {"kraken": ("checksum count=3", "checksum what=level count=3", "ma
 CALM_S: Final = 12.0
 """So long after a fault began its consequences are over: latency counts again."""
 
-BOUNDS: Final = Bounds(fresh_s=25.0)
+BOUNDS: Final = Bounds(fresh_s=25.0, detect_s=25.0)
 WARM_S: Final = 120.0
 """Memory is compared with what it was then."""
 
@@ -86,7 +86,7 @@ class Soak:
         self._market = market
         self._rehearsal = rehearsal
         self._follower = Follower(running.client)
-        self._checker = Checker(market.of, BOUNDS)
+        self._checker = Checker(market.of, BOUNDS, consolidated=True, windows=True)
         self._late: Counter[int] = Counter()
         self._shown: Counter[str] = Counter()
         self._fault_ts = 0

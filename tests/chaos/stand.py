@@ -15,6 +15,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from crosstape_schemas import CONSOLIDATED
 from crosstape_simulator.listings import default_listings
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import VENUES, SimulatorSpec
@@ -41,6 +42,8 @@ dir = "{directory}"
 [telemetry]
 http_enabled = false
 log_level = "warning"
+[aggregator]
+windows = ["10s", "1m"]
 """
 VENUE: Final = """\
 [venues.{name}]
@@ -117,13 +120,15 @@ class Stand:
         self, bounds: Bounds, *, venue: str = "", begun: Mapping[tuple[str, str], int] = MappingProxyType({})
     ) -> list[Violation]:
         """Of all that is on the tape now, or of a venue's part. `begun`: first trades that are known to have been there once."""
-        checker = Checker({key: true for key, true in self.market.of.items() if venue in ("", key[0])}, bounds)
+        market = {key: true for key, true in self.market.of.items() if venue in ("", key[0])}
+        is_quoted = "aggregator" in self._logs
+        checker = Checker(market, bounds, consolidated=is_quoted, windows=is_quoted and not venue)
         for key, number in begun.items():
             checker.trades[key].begins_at(number)
         follower = self.follower()
         found: list[Violation] = []
         for _ in range(2):  # the second time what came while streams were read one after the other
-            entries = [entry for entry in await follower.more() if venue in ("", entry.event.venue)]
+            entries = [entry for entry in await follower.more() if not venue or entry.event.venue in (venue, CONSOLIDATED)]
             await self.market.more()  # after the tape: all that is on it has happened
             found += checker.take(entries, follower.trimmed)
         return [*found, *checker.done()]

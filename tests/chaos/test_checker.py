@@ -8,21 +8,25 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from crosstape_schemas import Book, Cbbo, Event, FeedState, Gap, GapCause, Quote, Status, Trade
+from crosstape_schemas import Book, Cbbo, Event, Exclusion, FeedState, Gap, GapCause, Level, Quote, Status, Trade, Vwap
 from tests.chaos import sample
 from tests.chaos.checker import Bounds, Checker
 from tests.chaos.sample import BTC, LATE, START, STEP
 from tests.chaos.tape import Entry
+from tests.chaos.true_market import TrueInstrument
 
 BOUNDS = Bounds(transit_s=1.0, fresh_s=2.0)
 PATIENT = BOUNDS._replace(fresh_s=20.0)
 END = START + (sample.MOVES + 5) * STEP
 
 
-def found(entries: list[Entry], bounds: Bounds = BOUNDS) -> set[str]:
-    """What the checker says of a tape of the sample's market."""
-    checker = Checker(sample.market(), bounds)
-    return {violation.what for violation in (*checker.take(entries), *checker.take([]), *checker.done(END))}
+Market = dict[tuple[str, str], TrueInstrument]
+
+
+def found(entries: list[Entry], bounds: Bounds = BOUNDS, *, market: Market | None = None, now: int = END, quoted: bool = True) -> set[str]:
+    """What the checker says of a tape, of the sample's market if not of another. `quoted`: an aggregator runs."""
+    checker = Checker(sample.market() if market is None else market, bounds, consolidated=quoted)
+    return {violation.what for violation in (*checker.take(entries), *checker.take([]), *checker.done(now))}
 
 
 def of(events: list[Event], kind: type[Event], venue: str) -> list[int]:
@@ -46,7 +50,7 @@ def test_a_whole_tape_is_right() -> None:
     entries = sample.entries(sample.tape(sample.market()))
 
     assert [*checker.take(entries), *checker.take([]), *checker.done(END)] == []
-    assert checker.checked == {"quote": 402, "book": 202, "cbbo": 402}
+    assert checker.checked == {"quote": 402, "book": 202, "cbbo": 402, "leg": 803, "window": 0}
 
 
 def test_it_may_come_in_pieces() -> None:
@@ -179,7 +183,7 @@ def test_a_quote_that_is_late_among_others_that_are_not_is_named() -> None:
     place = of(events, Quote, "binance")[50]
     late = [*events[:place], _received_later(events[place], 3), *events[place + 1 :]]
 
-    assert found(sample.entries(late, consolidate=False), PATIENT) == {"a price never was"}
+    assert found(sample.entries(late, consolidate=False), PATIENT, quoted=False) == {"a price never was"}
 
 
 def test_a_clock_may_be_wrong_only_if_that_is_known() -> None:
@@ -205,7 +209,7 @@ def test_a_hole_in_the_numbers_is_named_unless_a_gap_of_the_bus_tells_it() -> No
 
     def holed(*said: Event) -> set[str]:
         whole = sample.entries([*events, *said], consolidate=False)
-        return found([entry for index, entry in enumerate(whole) if index not in gone])
+        return found([entry for index, entry in enumerate(whole) if index not in gone], quoted=False)
 
     lost = sum(events[index].venue == "binance" for index in gone)
     kraken = sample.gap("kraken", 3 - lost, START, END, kind="quote", cause=GapCause.BUS)
@@ -303,3 +307,191 @@ def test_what_is_told_as_repaired_must_be() -> None:
     assert found(sample.entries(_fetched(_repaired(2, AFTER)))) == {"a gap is called repaired that is not"}
     assert found(sample.entries(_fetched(_repaired(3, AFTER - 1)))) == {"more is told as repaired than came"}
     assert found(sample.entries(_fetched(_repaired(2, AFTER + 1)))) == {"what was repaired was no gap"}
+
+
+def _skipping(ids: int) -> tuple[Market, list[Event]]:
+    """Binance's trades from the sixth on have ids that are so much higher; and the tape of that."""
+    market = sample.market()
+    one = market["binance", BTC]
+    known = list(one.trades.values())
+    one.trades = {
+        moved.id: moved for moved in (trade._replace(id=trade.id + (ids if index >= 5 else 0)) for index, trade in enumerate(known))
+    }
+    return market, sample.tape(market)
+
+
+def _closed(missed: int, nonexistent: int) -> Event:
+    return msgspec.structs.replace(
+        sample.gap("binance", missed, BEFORE, AFTER - 3 * STEP), repaired=True, nonexistent=nonexistent, received_ts=AFTER + STEP
+    )
+
+
+def _told(events: list[Event], *said: Event) -> list[Entry]:
+    return sample.entries(sorted([*events, *said], key=lambda event: event.received_ts))
+
+
+def test_ids_that_never_were_may_be_told_as_missing_and_closed() -> None:
+    """Nothing is missing; a gap that counts them is closed only with the number of those that never were."""
+    market, events = _skipping(3)
+    gap = sample.gap("binance", 3, BEFORE, AFTER - 3 * STEP)
+
+    assert found(_told(events), market=market) == set()
+    assert found(_told(events, gap), market=market) == set()
+    assert found(_told(events, gap, _closed(3, 3)), market=market) == set()
+    assert found(_told(events, gap, _closed(3, 2)), market=market) == {
+        "a gap is called repaired that is not",
+        "more is told as repaired than came",
+    }
+    assert "more is told as repaired than came" in found(_told(events, gap, _closed(3, 0)), market=market)
+
+
+def test_trades_that_were_must_not_be_called_nonexistent() -> None:
+    """However convenient that would be."""
+    events = _missing(3, sample.gap("binance", 3, BEFORE, AFTER), _of_all(3))(sample.tape(sample.market()))
+
+    assert found(sample.entries(events)) == {"a gap is called repaired that is not", "trades are called nonexistent that were"}
+
+
+def _of_all(nonexistent: int) -> Event:
+    return msgspec.structs.replace(
+        sample.gap("binance", 3, BEFORE, AFTER), repaired=True, nonexistent=nonexistent, received_ts=AFTER + STEP
+    )
+
+
+def test_ids_that_were_skipped_hide_no_trade_that_was_not() -> None:
+    """One that truly was is missing beside them."""
+    market, events = _skipping(3)
+
+    assert found(_told(without(events, of(events, Trade, "binance")[5:6])), market=market) == {"trades are missing"}
+
+
+QUICK = BOUNDS._replace(detect_s=3.0, fresh_s=100.0)
+
+
+def _dead(market: Market, since: int) -> list[Event]:
+    """Kraken's quotes end with that move, while its market goes on, and its last one stays what counts."""
+    events = sample.tape(market)
+    return without(events, of(events, Quote, "kraken")[since:] + of(events, Book, "kraken")[since // 2 :])
+
+
+def _drifting(ticks: int, since: int) -> Market:
+    """Kraken's best prices move once, after so many moves."""
+    market = sample.market()
+    one = market["kraken", BTC]
+    one.moments = [
+        moment if index < since else moment._replace(bids=_up(moment.bids, ticks), asks=_up(moment.asks, ticks))
+        for index, moment in enumerate(one.moments)
+    ]
+    return market
+
+
+def _up(levels: tuple[Level, ...], ticks: int) -> tuple[Level, ...]:
+    return tuple((price + ticks, size) for price, size in levels)
+
+
+def test_a_leg_of_a_dead_stream_may_count_until_it_is_found_out() -> None:
+    """And no longer, if its market has moved; the other venue's quotes tell it again and again."""
+    what = "a leg counts that is far from its market"
+
+    assert found(sample.entries(_dead(_drifting(0, 120), 100)), QUICK, market=_drifting(0, 120)) == set()
+    assert found(sample.entries(_dead(_drifting(1, 120), 100)), QUICK, market=_drifting(1, 120)) == {what}
+    assert found(sample.entries(_dead(_drifting(-1, 120), 100)), QUICK, market=_drifting(-1, 120)) == {what}
+    assert found(sample.entries(_dead(_drifting(1, 170), 160)), QUICK, market=_drifting(1, 170)) == set()
+    assert found(sample.entries(_dead(_drifting(1, 170), 160)), QUICK._replace(detect_s=1.0), market=_drifting(1, 170)) == {what}
+
+
+def test_a_leg_that_does_not_count_may_be_as_far_as_it_likes() -> None:
+    """It says so itself."""
+    market = _drifting(1, 120)
+    entries = sample.entries(_dead(market, 100))
+    excluded = [
+        entry._replace(event=_without_kraken(entry.event))
+        if isinstance(entry.event, Cbbo) and entry.event.ts > START + 125 * STEP
+        else entry
+        for entry in entries
+    ]
+
+    assert found(excluded, QUICK, market=market) == set()
+
+
+def _without_kraken(quote: Cbbo) -> Cbbo:
+    legs = tuple(
+        msgspec.structs.replace(leg, excluded=Exclusion.STALE if leg.venue == "kraken" else None, state=FeedState.STALE)
+        for leg in quote.legs
+    )
+    (one,) = [leg for leg in legs if leg.excluded is None]
+    prices = {"bid_price": one.bid_price, "bid_size": one.bid_size, "ask_price": one.ask_price, "ask_size": one.ask_size}
+    return msgspec.structs.replace(quote, legs=legs, venues=1, **prices)
+
+
+def test_a_leg_names_the_kind_of_its_input() -> None:
+    """A quote and a book with the same numbers are two events."""
+
+    def misnamed(entries: list[Entry]) -> list[Entry]:
+        index = next(index for index, entry in enumerate(entries) if index > 100 and isinstance(entry.event, Cbbo))
+        event = entries[index].event
+        assert isinstance(event, Cbbo)
+        legs = tuple(msgspec.structs.replace(leg, kind="book") for leg in event.legs)
+        return [*entries[:index], entries[index]._replace(event=msgspec.structs.replace(event, legs=legs)), *entries[index + 1 :]]
+
+    assert _numbered(misnamed) == {"a leg is not the event that it names"}
+
+
+def test_a_checker_that_saw_nothing_has_proved_nothing() -> None:
+    """Whatever it is that stands still: a market, a venue's part of the tape, one kind of prices, the consolidated quotes."""
+    patient = BOUNDS._replace(still_s=5.0, fresh_s=100.0, detect_s=100.0)
+    events = sample.tape(sample.market())
+    entries = sample.entries(events)
+    nothing = {"nothing was compared", "the tape stands still", "no quote is consolidated"}
+    half = START + 100 * STEP
+    stopped = [entry for entry in entries if entry.event.received_ts < half or not isinstance(entry.event, Cbbo)]
+    silent = [event for event in events if event.venue != "kraken" or event.received_ts < half]
+    no_books = without(events, [index for index, event in enumerate(events) if isinstance(event, Book)])
+
+    assert found(entries, patient) == set()
+    assert found([], patient) == nothing
+    assert found(stopped, patient) == {"no quote is consolidated"}
+    assert found(sample.entries(silent), patient) == {"the tape stands still"}
+    assert found(sample.entries(no_books), patient) == {"nothing was compared"}
+    assert found(entries, patient, now=END + 20 * 10**9) == {"the market stands still", "the tape stands still", "no quote is consolidated"}
+    assert found([], patient, market={key: TrueInstrument(*key) for key in sample.market()}) == {*nothing, "the market stands still"}
+
+
+def test_a_market_that_stood_still_for_a_while_is_named() -> None:
+    """Though it moves again."""
+    market = sample.market()
+    for one in market.values():
+        one.moments = [moment for moment in one.moments if not START + 50 * STEP < moment.ts < START + 130 * STEP]
+    events = [
+        event
+        for event in sample.tape(sample.market())
+        if not START + 50 * STEP < event.received_ts < START + 131 * STEP or isinstance(event, Trade)
+    ]
+
+    assert found(sample.entries(events), PATIENT._replace(still_s=9.0), market=market) == set()
+    assert found(sample.entries(events), PATIENT._replace(still_s=5.0), market=market) == {"the market stands still"}
+
+
+def _windowed(trades: int, *, complete: bool = True) -> set[str]:
+    """What is said of consolidated quotes of the last seconds whose windows hold so many trades."""
+    market = sample.market()
+    checker = Checker(market, BOUNDS._replace(transit_s=0.1, detect_s=0.4), consolidated=True, windows=True)
+    vwap = {"10s": Vwap(Decimal(100), Decimal(1), trades, complete), "1d": Vwap(None, Decimal(0), 0)}
+    entries = [
+        entry._replace(event=msgspec.structs.replace(entry.event, vwap=vwap))
+        if isinstance(entry.event, Cbbo) and START + 185 * STEP < entry.event.ts < START + 186 * STEP
+        else entry
+        for entry in sample.entries(sample.tape(market))
+    ]
+    found = {violation.what for violation in (*checker.take(entries), *checker.take([]), *checker.done(END))}
+    assert checker.checked["window"] == complete
+    return found
+
+
+def test_a_window_that_calls_itself_complete_holds_its_trades() -> None:
+    """Of a trade a second at each of two venues: twenty in ten seconds, or a few more or less. One that is incomplete may hold any."""
+    wrong = {"a complete window holds not its trades"}
+
+    assert _windowed(20) == set()
+    assert [_windowed(trades) for trades in (0, 10, 40)] == [wrong] * 3
+    assert _windowed(0, complete=False) == set()

@@ -5,9 +5,8 @@ One rehearsal is of all venues at once, because starting services takes longer t
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+import uvloop
 
 from crosstape_simulator.faults.table import ABSENT, FAULTS
 from crosstape_simulator.spec import VENUES
@@ -22,7 +21,7 @@ class WrongError(AssertionError):
 
 
 class Rehearsals:
-    """Each is held once, when it is first asked for."""
+    """Each is held once, when it is first asked for; on the loop that the simulator runs on as a process."""
 
     def __init__(self) -> None:
         self._held: dict[str, dict[str, list[str]]] = {}
@@ -30,7 +29,7 @@ class Rehearsals:
     def of(self, case: Case) -> dict[str, list[str]]:
         """What is wrong, by venue."""
         if case.name not in self._held:
-            self._held[case.name] = asyncio.run(rehearse(case))
+            self._held[case.name] = uvloop.run(rehearse(case))
         return self._held[case.name]
 
 
@@ -63,7 +62,13 @@ def test_the_tape_is_right_whatever_a_venue_does(case: Case, venue: str, rehears
 
 def test_every_fault_is_rehearsed_on_every_venue_that_has_it() -> None:
     """And what is known not to hold is among them."""
-    rehearsed = {(fault.split()[0], venue) for case in CASES for fault in case.faults for venue in case.venues}
+    rehearsed = {
+        (fault.split()[0], venue)
+        for case in CASES
+        for fault in case.all_faults
+        for venue in case.venues
+        if fault.endswith(f"={venue}") or " venue=" not in fault
+    }
     there = {(name, venue) for name, cls in FAULTS.items() for venue in VENUES if (cls, venue) not in ABSENT}
 
     assert rehearsed == there

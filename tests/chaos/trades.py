@@ -6,6 +6,9 @@ its `from_ts`. A trade that is not the next, though no gap told of those between
 `backfilled` when it comes after all, or the gap told too much; any other is one too many. What a gap tells as missing must have happened
 between its `from_ts`, less what it takes to get here (what it took the trade before, and `transit_ns`), and `to_ts`.
 
+Ids that the market skipped never existed: nothing is missing then, but a gap may count them, because nobody can know at first. Such a gap
+may be told as repaired without a trade, if it says how many of them never were (`nonexistent`).
+
 A gap that is `repaired` tells of trades that came after all. With the times of one that was told it says that all of that is there; with
 narrower times, that so many of it are. Together they tell of no more trades than came.
 """
@@ -73,10 +76,8 @@ class Trades:
                 yield Violation("a gap tells too much", where, "missing, or backfilled", "there, as if nothing had been")
         elif number < self._next:
             yield Violation("a trade is there again", where, "once", "more than once")
-        elif number > self._next:
-            yield Violation(
-                "trades are missing", where, f"{number - self._next} told by gaps", f"{self._next} to {number - 1} are not told"
-            )
+        elif missing := [one for one in range(self._next, number) if not self._true.never_was(one)]:
+            yield Violation("trades are missing", where, f"{len(missing)} told by gaps", f"{missing[0]} to {missing[-1]} are not told")
         self._next = max(self._next, number + 1)
         if not trade.backfilled and (true := self._true.trades.get(number)) is not None:
             self._late_ns = max(0, trade.received_ts - true.ts)
@@ -89,11 +90,19 @@ class Trades:
             same = [missing for gap, missing in around if (gap.from_ts, gap.to_ts) == (repair.from_ts, repair.to_ts)]
             if not around:
                 yield Violation("what was repaired was no gap", where, "a gap around it", None)
-            if same and all(self._told.intersection(missing) for missing in same):
+            if same and all(self._lacks(repair, missing) for missing in same):
                 yield Violation("a gap is called repaired that is not", where, "all of it", [self._told.intersection(one) for one in same])
-        told = sum(repair.missed or 0 for repair in self._repairs)
+        never = sum(repair.nonexistent for repair in self._repairs)
+        if never > (known := sum(map(self._true.never_was, self._told))):
+            yield Violation("trades are called nonexistent that were", self._where, known, never)
+        told = sum(repair.missed or 0 for repair in self._repairs) - never
         if told > self._came:
             yield Violation("more is told as repaired than came", self._where, self._came, told)
+
+    def _lacks(self, repair: Gap, missing: range) -> bool:
+        """Whether some of what a gap told has not come, and is not said to have never been."""
+        lacking = self._told.intersection(missing)
+        return len(lacking) > repair.nonexistent or not all(map(self._true.never_was, lacking))
 
     def _apply(self, gap: Gap) -> Iterator[Violation]:
         where = f"{self._where}, to_ts {gap.to_ts}"
@@ -109,6 +118,8 @@ class Trades:
         self._next = missing.stop
         for number in missing:
             true = self._true.trades.get(number)
+            if self._true.never_was(number):
+                continue
             if true is None or not gap.from_ts - self._late_ns - self._transit_ns <= true.ts <= gap.to_ts:
                 happened = "never" if true is None else true.ts
                 yield Violation("a missing trade lies outside its gap", f"{where}: {number}", (gap.from_ts, gap.to_ts), happened)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -80,7 +80,7 @@ class TrueInstrument:
         self.venue = venue
         self.instrument = instrument
         self.trades: dict[int, TrueTrade] = {}
-        """By id, ascending, without a hole."""
+        """By id, ascending. Ids that were skipped are not in it."""
         self.moments: list[Moment] = []
         """Ascending in time and number."""
         self.dropped = 0
@@ -129,6 +129,17 @@ class TrueInstrument:
         first = bisect_right(self.moments, first_ts, key=lambda moment: moment.ts) - 1
         last = bisect_right(self.moments, last_ts, key=lambda moment: moment.ts)
         return range(max(0, first), last)
+
+    def moved_since(self, ts: int) -> Iterator[int]:
+        """When it moved after that time, as far as that is remembered, ascending."""
+        for moment in self.moments[bisect_right(self.moments, ts, key=lambda moment: moment.ts) :]:
+            yield moment.ts
+
+    def never_was(self, number: int) -> bool:
+        """Whether the market skipped this trade id: it knows trades on both sides of it."""
+        if number in self.trades or not self.trades:
+            return False
+        return next(iter(self.trades)) < number < next(reversed(self.trades))
 
     def next_top(self, index: int) -> int | None:
         """When the best prices next differed from those of this moment, ns; None: they have not."""

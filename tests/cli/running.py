@@ -25,13 +25,20 @@ class Done(NamedTuple):
 
 def environ(**changes: str) -> dict[str, str]:
     """Ours, without settings of whoever runs the tests, and with a terminal as wide as the tests expect."""
-    found = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTAPE_")}
+    found = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTAPE_") and not name.lower().endswith("_proxy")}
     return found | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"} | changes
 
 
-async def crosstape(*arguments: str, stdin: bytes = b"", timeout_s: float = TIMEOUT_S, prefix: Sequence[str] = (), **changes: str) -> Done:
+async def crosstape(
+    *arguments: str,
+    stdin: bytes = b"",
+    timeout_s: float = TIMEOUT_S,
+    prefix: Sequence[str] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
+    **changes: str,
+) -> Done:
     """Run one to its end; `prefix` is a command that runs it."""
-    async with started(*arguments, variables=changes, prefix=prefix) as process:
+    async with started(*arguments, variables={**variables, **changes}, prefix=prefix) as process:
         out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
         assert process.returncode is not None
         return Done(process.returncode, out, err.decode())

@@ -43,6 +43,22 @@ def capture(*frames: object, venue: str = "kraken") -> bytes:
 CAPTURE = capture(trade(1), "no JSON", trade(2), trade(2), trade(5))
 
 
+async def test_a_byte_order_mark_is_no_part_of_a_capture(tmp_path: Path) -> None:
+    """As an editor leaves it that was used to cut a capture; one in another encoding is named as that."""
+    file = tmp_path / "capture.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + CAPTURE)
+    done = await crosstape("normalize", "kraken", str(file), "--quiet")
+    assert done.code == Exit.OK
+    assert len(done.out.splitlines()) == len((await crosstape("normalize", "kraken", stdin=CAPTURE)).out.splitlines())
+
+    file.write_bytes(CAPTURE.decode().encode("utf-16"))
+    done = await crosstape("normalize", "kraken", str(file))
+    assert done.code != Exit.OK
+    assert done.err == f"crosstape: {file}: not the first line of a capture: it is UTF-16: save it as UTF-8\n"
+    played = await crosstape("simulate", "--play", str(file), CROSSTAPE_TELEMETRY__LOG_FORMAT="json")
+    assert json.loads(played.err)["error"] == f"{file}: not a capture: it is UTF-16: save it as UTF-8"
+
+
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("way", ["file", "-", "nothing named"])
 async def test_a_capture_becomes_events(tmp_path: Path, way: str, *, packed: bool) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from crosstape.lifecycle import Exit
+from crosstape.run_dir import REMEDY
 from tests.cli.running import TIMEOUT_S, Done, crosstape, environ, started, stopped
 from tests.disks import forbidden, full_disk, read_only_disk, unprivileged
 
@@ -76,6 +77,39 @@ async def test_a_wrong_setting(service: str) -> None:
     code, error = failure(done)
     assert code == Exit.USAGE
     assert error == "bus.strat_s (CROSSTAPE_BUS__STRAT_S): no such setting; did you mean bus.start_s?"
+
+
+KUBERNETES = {
+    "CROSSTAPE_AGGREGATOR_SERVICE_HOST": "10.96.7.12",
+    "CROSSTAPE_AGGREGATOR_SERVICE_PORT": "9100",
+    "CROSSTAPE_AGGREGATOR_SERVICE_PORT_METRICS": "9100",
+    "CROSSTAPE_AGGREGATOR_PORT": "tcp://10.96.7.12:9100",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP": "tcp://10.96.7.12:9100",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP_PROTO": "tcp",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP_PORT": "9100",
+    "CROSSTAPE_AGGREGATOR_PORT_9100_TCP_ADDR": "10.96.7.12",
+    "CROSSTAPE_CONNECTOR_BINANCE_PORT": "tcp://10.96.7.13:9100",
+}
+"""What a pod sees of services with these names."""
+
+
+@each_service
+async def test_the_variables_of_kubernetes_services_do_not_stop_it(service: str, tmp_path: Path) -> None:
+    """They are named in one line of the log; here, the start ends later for want of a server."""
+    variables = {"CROSSTAPE_BUS__URL": NOBODY, "CROSSTAPE_BUS__START_S": "0.5", "CROSSTAPE_RUN__DIR": str(tmp_path / "run")}
+    done = await crosstape(*SERVICES[service], variables=KUBERNETES | variables)
+
+    assert failure(done).code == Exit.UNREACHABLE
+    logged = [json.loads(line) for line in done.err.splitlines()]
+    assert [line["names"] for line in logged if line["event"] == "settings.service_variables_ignored"] == [sorted(KUBERNETES)]
+
+
+@each_service
+async def test_a_mistake_beside_them_still_stops_it(service: str) -> None:
+    """With the nearest name, and nothing about theirs."""
+    done = await crosstape(*SERVICES[service], variables=KUBERNETES, CROSSTAPE_BUS__ULR="redis://x")
+
+    assert failure(done) == (Exit.USAGE, "bus.ulr (CROSSTAPE_BUS__ULR): no such setting; did you mean bus.url?")
 
 
 @each_service
@@ -142,7 +176,7 @@ async def test_a_read_only_disk(valkey: str, tmp_path: Path) -> None:
     with read_only_disk(tmp_path / "disk") as path:
         done = await crosstape(*SERVICES["connector"], CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(path / "run"))
 
-    assert failure(done) == (Exit.STORAGE, f"run.dir = {path / 'run'}: cannot be made: Read-only file system")
+    assert failure(done) == (Exit.STORAGE, f"run.dir = {path / 'run'}: cannot be made: Read-only file system; {REMEDY}")
 
 
 @each_service
@@ -151,7 +185,7 @@ async def test_no_permission(service: str, valkey: str, tmp_path: Path) -> None:
     with forbidden(tmp_path / "run") as path:
         done = await crosstape(*SERVICES[service], prefix=unprivileged(), CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(path))
 
-    assert failure(done) == (Exit.STORAGE, f"run.dir = {path}: cannot be written: Permission denied")
+    assert failure(done) == (Exit.STORAGE, f"run.dir = {path}: cannot be written: Permission denied; {REMEDY}")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
@@ -160,7 +194,7 @@ async def test_a_directory_of_another_user(valkey: str, tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
     done = await crosstape(*SERVICES["connector"], CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(tmp_path))
 
-    assert failure(done) == (Exit.STORAGE, f"run.dir = {tmp_path}: belongs to another user (65534; we are 0)")
+    assert failure(done) == (Exit.STORAGE, f"run.dir = {tmp_path}: belongs to another user (65534; we are 0, group 0); {REMEDY}")
 
 
 async def test_a_capture_that_cannot_be_written(valkey: str, tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from crosstape_connector.feeds import Feeds
 from crosstape_connector.fetching import Fetching
 from crosstape_connector.metrics import Counters, Outlet
 from crosstape_connector.plan import Connection
+from crosstape_connector.questions import Questions
 from crosstape_connector.rest import Rest
 from crosstape_connector.resync import Resyncs
 from crosstape_connector.session import Session
+from crosstape_connector.sockets import read_refusal
 from crosstape_connector.supervisor import Supervisor
 from crosstape_connector.venue import Venue
 from crosstape_connector.watchdog import Watchdog
@@ -84,6 +86,15 @@ class Rig:
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )
+        self.questions = Questions(
+            self.rest,
+            fetching,
+            feeds=self.feeds,
+            outlet=outlet,
+            counters=self.counters,
+            active=self._may_fetch,
+            silent_s=settings.stale_min_s,
+        )
         self.desk = Desk(
             venue=venue,
             settings=settings,
@@ -97,6 +108,7 @@ class Rig:
             flow=self._flow,
             capture=capture,
             paces=paces(venue),
+            question=self.questions.ask,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.desk, self.connections)
@@ -130,10 +142,10 @@ class Rig:
         return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
-    async def supervised(self) -> AsyncIterator[None]:
-        """Sessions for ever, for the length of the block."""
+    async def supervised(self, *, questions: bool = False) -> AsyncIterator[None]:
+        """Sessions for ever, for the length of the block; `questions`: REST is asked what silence means, too."""
         async with asyncio.TaskGroup() as tasks:
-            parts = (self.supervisor, self.resyncs, self.backfill, self.fallback)
+            parts = (self.supervisor, self.resyncs, self.backfill, self.fallback, *((self.questions,) if questions else ()))
             running = [tasks.create_task(part.run()) for part in parts]
             try:
                 yield
@@ -154,7 +166,7 @@ async def rigged(
     capture: Capture | None = None,
 ) -> AsyncIterator[Rig]:
     """A rig against this server."""
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(raise_for_status=read_refusal) as http:
         yield Rig(http=http, server=server, venue=venue or fake(), settings=settings, symbols=symbols, capture=capture)
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from crosstape_connector import repairs
+from crosstape_connector import holes, repairs
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import AnyEvent, Event, Gap, GapCause, Trade
 from tests.connector.fake_venue import T0, FakeVenue, fake, serving, trade
@@ -170,3 +170,36 @@ async def test_what_was_missed_between_two_starts_is_fetched(world: World, monke
     late = [(number, True) for number in range(3, 9)]
     assert ids(await world.stream("trade:AAA-USD")) == [(1, False), (2, False), (9, False), *late, (10, False)]
     assert told(await world.stream("gap:AAA-USD")) == [(False, 6), (True, 6)]
+
+
+async def test_ids_that_never_existed_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The venue has the trades on both sides and none between: the gap is closed, with its own times, and what is not there is said."""
+    monkeypatch.setattr(holes, "CONFIRM_S", 0.1)
+    async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
+        server.past["AAAUSD"] = [1, 2, 6, 8, 9]
+        await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
+        await server.peer.send(*trades(1, 2, 8))
+        await wait_until(lambda: len(rig.of(Gap)) == 2, what="the gap, closed")
+
+        gap, repaired = rig.of(Gap)
+        assert (gap.missed, repaired.missed, repaired.nonexistent) == (5, 5, 4)
+        assert msgspec.structs.replace(repaired, received_ts=gap.received_ts, repaired=False, nonexistent=0) == gap
+        assert ids(rig.tape) == [(1, False), (2, False), (8, False), (6, True)]
+        assert (rig.counters.backfills["whole"], rig.counters.nonexistent) == (1, 4)
+        await wait_until(lambda: not rig.backfill.waiting, what="nothing left to do")
+        await server.peer.send(*trades(4, 9))
+        await wait_until(lambda: ids(rig.tape)[-2:] == [(4, True), (9, False)], what="one that came after all")
+        assert rig.of(Gap)[-1].nonexistent == -1
+
+
+async def test_a_venue_that_is_behind_is_believed_only_when_it_says_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers lack a trade for a while, between two that they have: that trade is published when it is there."""
+    monkeypatch.setattr(holes, "CONFIRM_S", 1.0)
+    async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
+        server.past["AAAUSD"] = [1, 2, 4]
+        await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
+        await server.peer.send(*trades(1, 2, 4))
+        await wait_until(lambda: sum("from=2" in call for call in server.calls) >= 1, what="asked with the trade before")
+        server.past["AAAUSD"] = [1, 2, 3, 4]
+        await wait_until(lambda: len(rig.of(Gap)) == 2, what="repaired")
+        assert (ids(rig.tape)[-1], rig.of(Gap)[-1].nonexistent) == ((3, True), 0)

@@ -22,7 +22,7 @@ from crosstape_connector.metrics import Counters, Outlet
 from crosstape_connector.plan import Topic
 from crosstape_connector.redundancy import Redundant
 from crosstape_connector.writer import Standing
-from crosstape_schemas import VENUE_WIDE, AnyEvent, FeedState, Gap, Keys, Side, Status, Trade, decode
+from crosstape_schemas import VENUE_WIDE, AnyEvent, FeedState, Gap, GapCause, Keys, Side, Status, Trade, decode
 from tests.connector.fake_venue import fake
 from tests.connector.rig import instrument
 from tests.waiting import wait_until
@@ -140,7 +140,7 @@ async def test_one_publishes_and_when_it_is_gone_the_other_goes_on(client: Redis
     assert await stream(client, "gap") == []
     said = [event.state for event in await stream(client, "status") if isinstance(event, Status) and event.epoch == epochs[1]]
     assert said == [FeedState.LIVE]
-    assert await client.xlen(KEYS.venue("fake")) == 2
+    assert await client.xlen(KEYS.venue("fake")) == 3, "the state, by each, and between them the gap in the venue's sign of life"
 
 
 async def test_what_neither_has_is_a_gap_with_the_count(client: Redis, valkey: str, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_lost_connections_are_handed_over_before_they_are_told(client: Red
         second.read(4)
         await second.publishes()
         await has(client, 1, 2, 3, 4)
-        assert second.counters.gaps["disconnect"] == first.counters.gaps["disconnect"] == 0
+        assert (first.counters.gaps["disconnect"], second.counters.gaps["disconnect"]) == (0, 1), "that of the venue's sign of life"
     assert await stream(client, "gap") == []
     assert {event.state for event in await stream(client, "status") if isinstance(event, Status)} <= {FeedState.CONNECTING, FeedState.LIVE}
 
@@ -253,7 +253,8 @@ async def test_a_spool_that_another_line_has_gone_past_is_removed(client: Redis,
         await has(client, 1, 2)
         assert not left.exists()
     said: Any = await client.xrange(KEYS.venue("fake"))
-    assert [event for _, fields in said if isinstance(event := decode(fields[b"d"]), Gap)] == [], "it was looked at, and found damaged"
+    gaps = [event for _, fields in said if isinstance(event := decode(fields[b"d"]), Gap)]
+    assert [(gap.kind, gap.cause) for gap in gaps] == [("status", GapCause.DISCONNECT)], "it was looked at, and found damaged"
 
 
 async def test_each_says_how_it_is(client: Redis, valkey: str, tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after({"Retry-After": "Tue, 14 Nov 2023 22:13:30 GMT"}, 1_700_000_000.0) == 10.0
     assert retry_after({"Retry-After": "Tue, 14 Nov 2023 22:13:10 GMT"}, 1_700_000_000.0) == 0.0
     assert retry_after({"Retry-After": "soon"}, 0.0) is None
+    answer = {"Retry-After": "Tue, 14 Nov 2023 22:13:30 GMT", "Date": "Tue, 14 Nov 2023 22:13:25 GMT"}
+    assert retry_after(answer, 1_700_000_000.0 - 7_200.0) == 5.0, "our clock is two hours behind: the server's own date counts"
+    assert retry_after({**answer, "Date": "today"}, 1_700_000_000.0) == 10.0
     assert retry_after({}, 0.0) is None
 
 

@@ -123,6 +123,23 @@ async def test_what_could_not_be_published_is_told(world: World) -> None:
             await wait_until(lambda: _value("crosstape_connector_events_total", kind="trade") == 1, what="the trade is read")
     (said,) = [log for log in logs if log["event"] == "connector.not_published"]
     assert said["events"] >= 1
+    assert said["states"] == 0
+
+
+async def test_a_state_that_could_not_be_published_is_no_event_that_is_missing(world: World) -> None:
+    """A quote gives way to the next one anyway: it is counted by itself."""
+    world.settings = msgspec.structs.replace(
+        changed(world.settings, kinds=("quote",)), run=msgspec.structs.replace(world.settings.run, drain_s=0.2)
+    )
+    with capture_logs() as logs:
+        async with world.running():
+            await subscribed(world.server)
+            await world.client.client_pause(2500)
+            await world.server.peer.send(*[quote("AAAUSD", str(bid), "99") for bid in range(1, 21)])
+            await wait_until(lambda: _value("crosstape_connector_events_total", kind="quote") == 20, what="the quotes are read")
+    (said,) = [log for log in logs if log["event"] == "connector.not_published"]
+    assert said["states"] >= 20
+    assert said["events"] < 20
 
 
 async def test_a_restart_does_not_publish_a_trade_again(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -13,9 +14,10 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from crosstape.settings import VenueSettings
+from crosstape_connector.beat import Stop
 from crosstape_connector.errors import ConnectFailed, ConnectionLost
 from crosstape_connector.subscriptions import TopicState
-from crosstape_schemas import FeedState, Quote, Trade
+from crosstape_schemas import FeedState, Gap, Quote, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, quote, serving, trade
 from tests.connector.rig import QUICK, Rig, rigged, running
 from tests.waiting import wait_until
@@ -356,3 +358,26 @@ async def test_quotes_are_published_as_they_come() -> None:
 def live_quotes(rig: Rig) -> list[Quote]:
     """Of any instrument."""
     return [one for one in rig.of(Quote) if one.state is FeedState.LIVE]
+
+
+async def test_after_a_long_stop_of_the_process_no_connection_is_trusted() -> None:
+    """What it holds is too old to be called live; after a short one it goes on. A connection that was opened since is kept."""
+    async with serving() as server, rigged(server, fake(), symbols=["AAAUSD"]) as rig, rig.supervised():
+        await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
+        await server.peer.send(trade("AAAUSD", 1))
+        await wait_until(lambda: rig.state("AAA-USD", "trade") is FeedState.LIVE, what="live")
+        now = time.time_ns()
+        rig.feeds.stopped(Stop(now - 3 * 10**9, now))
+        await server.peer.send(trade("AAAUSD", 2))
+        await wait_until(lambda: len(rig.of(Trade)) == 2, what="it goes on")
+        assert len(server.peers) == 1
+
+        rig.feeds.stopped(Stop(now - 6 * 10**9, now))
+        await wait_until(lambda: len(server.peers) == 2 and server.peer.requests, what="connected again")
+        reasons = [status.reason for status in rig.of_status("AAA-USD") if status.state is FeedState.DOWN]
+        assert reasons == ["this process was stopped for too long"]
+        await server.peer.send(trade("AAAUSD", 5))
+        await wait_until(lambda: rig.of(Gap), what="the gap")
+        assert [(gap.from_ts, gap.missed) for gap in rig.of(Gap)] == [(now - 6 * 10**9, 2)]
+        await wait_until(lambda: rig.state("AAA-USD", "trade") is FeedState.LIVE, what="live again")
+        assert len(server.peers) == 2

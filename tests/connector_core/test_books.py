@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector import books
-from crosstape_connector.books import BookSync, ImpossibleLevelError, Ladder, Outcome
+from crosstape_connector.books import BookSync
+from crosstape_connector.checks import Outcome
+from crosstape_connector.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.venue import BookRule, BookSnapshot, BookUpdate
 from crosstape_connector.venues.binance import stream
 from crosstape_schemas import GapCause, Level
@@ -353,16 +355,128 @@ def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
     assert sync.wanted == books.DOUBT, "it can be asked again"
 
 
-def test_a_silent_book_that_the_venue_has_otherwise_is_renewed() -> None:
-    """The stream missed something, or is about to tell it: the venue's is the newer one."""
-    sync = synced()
+def doubted(answer: BookSnapshot, sync: BookSync | None = None) -> tuple[BookSync, Outcome]:
+    """A book of which REST said this, when asked about its silence."""
+    sync = sync or synced()
     sync.doubt()
+    assert sync.wanted == books.DOUBT
     sync.asked()
+    return sync, sync.snapshot(answer)
 
-    assert sync.snapshot(snapshot("10:4", "11:1", 105)) is Outcome.SYNCED
 
+def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
+    """The stream has a second to bring it. Then it is refuted: the venue's book is shown, and no answer of REST makes it proven."""
+    sync, outcome = doubted(snapshot("10:4", "11:1", 105))
+    assert outcome is Outcome.NOTHING
+    assert sync.overdue(books.GRACE_NS) is None
+    newer = sync.overdue(1 + books.GRACE_NS)
+    assert newer is not None
+
+    assert sync.refute(newer) is Outcome.SYNCED
+
+    assert sync.refuted
     assert sync.bids.best() == (Decimal(10), Decimal(4))
+    sync.doubt()
+    assert sync.wanted is None, "nothing that REST says would be a proof"
     assert sync.update(at(0, 106)) is Outcome.APPLIED
+
+
+def test_a_stream_that_brings_what_rest_knew_is_not_refuted() -> None:
+    """REST may be ahead by the stream's delay."""
+    sync, _ = doubted(snapshot("10:4", "11:1", 105))
+    sync.update(update("10:4", first=101, last=105))
+
+    assert sync.overdue(10 * books.GRACE_NS) is None
+    _, outcome = doubted(snapshot("10:4 9:1", "11:1 12:1", 105), sync)
+    assert outcome is Outcome.QUIET
+
+
+def test_a_snapshot_is_compared_with_what_the_stream_said_not_with_the_snapshot_before() -> None:
+    """A book that was fetched again is newer than its stream: that it has not changed since says nothing of the stream."""
+    sync = synced()
+    sync.update(update("10:2", first=101, last=101))
+    sync.reaches(levels("10:1"), ())
+    sync.wanted = "the market has left the range of the snapshot"
+    sync.asked()
+    assert sync.snapshot(snapshot("10:3", "11:1", 110)) is Outcome.SYNCED
+
+    sync, outcome = doubted(snapshot("10:3", "11:1", 110), sync)
+
+    assert outcome is Outcome.NOTHING
+    assert sync.overdue(1 + books.GRACE_NS) is not None
+    assert sync.proofs.quiet == 0
+
+
+@pytest.mark.parametrize(("bids", "asks"), [("", ""), ("10:1 9:1", ""), ("10:1 9:2", "11:1 12:1"), ("10:1", "11:1 12:1")])
+def test_a_book_of_the_same_number_with_other_levels_refutes_the_stream_at_once(bids: str, asks: str) -> None:
+    """An empty answer is no proof of a quiet market."""
+    sync, outcome = doubted(snapshot(bids, asks, 100))
+
+    assert outcome is Outcome.NOTHING
+    assert sync.overdue(2) is not None
+
+
+def test_an_older_book_by_rest_is_asked_for_again() -> None:
+    """It comes from a cache, and shows nothing."""
+    sync = synced()
+    sync.update(update("10:2", first=101, last=101))
+
+    sync, outcome = doubted(snapshot("10:1 9:1", "11:1 12:1", 100), sync)
+
+    assert outcome is Outcome.NOTHING
+    assert sync.wanted == "the snapshot is older than the stream"
+    assert sync.proofs.quiet == 0
+    assert sync.overdue(10 * books.GRACE_NS) is None
+
+
+def test_a_stream_stays_refuted_on_another_connection_until_it_speaks() -> None:
+    """A connection that was opened since says nothing of it either."""
+    sync, _ = doubted(snapshot("10:4", "11:1", 105))
+    newer = sync.overdue(1 + books.GRACE_NS)
+    assert newer is not None
+    sync.refute(newer)
+    sync.forget()
+    sync.start()
+    sync.asked()
+    assert sync.snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
+    assert sync.refuted
+
+    sync.forget()
+    sync.update(update("10:6", first=107, last=107))
+    sync.asked()
+    assert sync.snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
+    assert not sync.refuted
+
+
+def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_only() -> None:
+    """The stream stood at 101, REST had brought the book to 163: an answer with 160 is of the past."""
+    sync = synced()
+    sync.update(at(0, 101))
+    sync.wanted = "the market has left the range of the snapshot"
+    sync.asked()
+    sync.snapshot(snapshot("10:3", "11:1", 163))
+    for lost in (False, True):
+        if lost:
+            sync.forget()
+            sync.update(at(0, 158))
+        else:
+            sync.wanted = "once more"
+        sync.asked()
+
+        assert sync.snapshot(snapshot("10:9", "11:1", 160)) is Outcome.NOTHING
+        assert sync.wanted == "the snapshot is older than the stream"
+        sync.wanted = None
+
+
+def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() -> None:
+    """It is counted, and the next change that carries one proves it or breaks it."""
+    sync = BookSync(CHECKED, 2)
+    assert sync.snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
+    assert (sync.proofs.unchecked, sync.proofs.checksums_ok) == (1, 0)
+
+    assert sync.update(update("10:2", checksum=3)) is Outcome.APPLIED
+    assert sync.proofs.checksums_ok == 1
+    assert sync.update(update("10:2", checksum=9)) is Outcome.BROKEN
 
 
 def test_only_a_live_book_by_rest_can_be_doubted() -> None:
@@ -675,3 +789,59 @@ def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -
             sync.snapshot(BookSnapshot("X", None, number, tuple(truth[number].items()), (), number))
         if sync.live and sync.sequence is not None:
             assert dict(sync.bids.sizes) == truth[sync.sequence]
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from(["move", "die", "heal", "ask", "wait", "lose"]), st.integers(0, 2)), max_size=60))
+def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: list[tuple[str, int]]) -> None:
+    """A stream that dies and heals, a market that moves all the same, REST that may be late, connections that are lost.
+
+    Whenever a market is called quiet, the newest number that the stream itself has brought is the one that REST has. And a stream of which
+    REST knew more stays refuted until an update of it was taken.
+    """
+    sync = BookSync(BY_REST, 10)
+    number, heard, alive, now = 100, 100, True, books.GRACE_NS
+    refuted = False
+
+    def begin() -> None:
+        nonlocal heard
+        sync.forget()
+        sync.start()
+        while sync.wanted is not None:
+            sync.asked()
+            sync.snapshot(BookSnapshot("X", None, now, levels(f"10:{number}"), levels("99:1"), number))
+        heard = number
+
+    begin()
+    for what, late in steps:
+        now += books.GRACE_NS // 4
+        if what == "move":
+            number += 1
+            if alive:
+                outcome = sync.update(BookUpdate("X", None, now, levels(f"10:{number}"), (), number, number))
+                heard = number
+                refuted = refuted and outcome is Outcome.NOTHING
+                sync.refuted = sync.refuted and outcome is Outcome.NOTHING  # as `book_feeds` does, which sees what the stream says
+        elif what in ("die", "heal"):
+            alive = what == "heal"
+        elif what == "wait":
+            now += 2 * books.GRACE_NS
+        elif what == "lose":
+            begin()
+        elif sync.live:
+            sync.doubt()
+            asked = sync.wanted == books.DOUBT
+            if sync.wanted is not None:
+                sync.asked()
+            told = max(100, number - late)
+            outcome = sync.snapshot(BookSnapshot("X", None, now, levels(f"10:{told}"), levels("99:1"), told))
+            if outcome is Outcome.QUIET:
+                assert asked
+                assert told == heard
+                assert not refuted
+        newer = sync.overdue(now)
+        if newer is not None:
+            assert newer.sequence is not None
+            assert newer.sequence > heard
+            sync.refute(newer)
+            refuted = True
+        assert sync.refuted >= refuted

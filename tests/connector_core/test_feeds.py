@@ -322,6 +322,33 @@ def test_the_venues_own_word_is_passed_on_when_it_changes() -> None:
     assert [len(found.take(status)) for status in (well, halted, halted, well)] == [0, 1, 0, 1]
 
 
+def test_a_halt_that_rest_tells_of_is_said_once_and_ends_with_rests_word_or_the_streams() -> None:
+    """It overrules what the stream said before, and nothing else; whoever takes over says it again."""
+    found = feeds("coinbase")
+    online = Status("coinbase", "BTC-USD", None, 1, VENUE_WIDE, FeedState.LIVE)
+    assert found.take(online) == ()
+
+    assert states(found.traded("BTC-USD", "cancel only", 5)) == {VENUE_WIDE: "down"}
+    assert found.traded("BTC-USD", "cancel only", 6) == ()
+    assert found.halted("BTC-USD")
+    assert found.take(online) == (), "said again, this is no news"
+    assert [event.reason for event in only(Status, list(found.restate(7))) if event.kind == VENUE_WIDE] == ["does not trade: cancel only"]
+
+    assert states(found.traded("BTC-USD", "", 8)) == {VENUE_WIDE: "live"}
+    assert not found.halted("BTC-USD")
+    assert {record.proven_ts for record in found.feeds.values()} == {8}, "its silence is explained"
+
+    found.traded("BTC-USD", "trading disabled", 9)
+    found.take(Status("coinbase", "BTC-USD", None, 10, VENUE_WIDE, FeedState.DOWN, "offline"))
+    assert states(found.take(online)) == {VENUE_WIDE: "live"}
+    assert not found.halted("BTC-USD")
+    assert found.traded("ETH-USD", "delisted", 11) == (), "not taken"
+
+    found.traded("BTC-USD", "delisted", 12)
+    found.remove("BTC-USD", 13)
+    assert found.halts == {}
+
+
 def test_instruments_come_and_go() -> None:
     """One that is there already stays; one that is removed is down and gone."""
     found = feeds("binance")

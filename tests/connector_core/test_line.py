@@ -145,7 +145,7 @@ def test_a_line_does_not_begin_with_what_is_older_than_the_tape() -> None:
     assert ids(accept(found, 9, 10)) == ["10"]
     other = line()
     other.snapshot(replay(7, 8))
-    assert gaps(accept(other, 12)) == [(GapCause.SEQUENCE, 3, 5_000, 1_012)]
+    assert gaps(accept(other, 12)) == [(GapCause.SEQUENCE, 3, 1_012, 1_012)]
 
 
 def test_a_replay_repairs_a_line() -> None:
@@ -498,3 +498,37 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
         missed = sum(gap.missed or 0 for gap, _ in play.gaps) - sum(gap.missed or 0 for gap in play.repaired) - untold
         first = min([play.published[0], *(missing.start for _, missing in play.gaps)])
         assert missed == max(play.line.next, max(play.published) + 1) - first - len(play.published)
+
+
+# ---- a line that was silent
+
+
+def silent() -> TradeLine:
+    """Called stale after its trade 5, on a venue that answers a subscription with the newest trades."""
+    found = line(4, 5)
+    found.answered = True
+    found.stalled_ts = 5_000
+    found.turn(FeedState.STALE, "silent", 5_000)
+    return found
+
+
+def test_new_trades_with_which_a_subscription_is_answered_do_not_make_a_silent_line_live() -> None:
+    """The stream had not brought them. They are on the tape all the same; a trade that follows shows that it goes on."""
+    found = silent()
+    newest = tuple(trade(number, backfilled=True) for number in (4, 5, 6, 7))
+
+    assert ids(found.snapshot(TradeSnapshot("BTC-USD", 6_000, newest))) == ["6", "7"]
+    assert found.state.value == "stale"
+    found.accept(trade(8), 8)
+    assert found.state.value == "live"
+
+    found = silent()
+    assert ids(found.accept(trade(6, backfilled=True), 6)) == ["6"]
+    assert found.state is FeedState.STALE
+
+
+def test_a_subscription_that_is_answered_with_what_is_known_shows_that_nobody_has_traded() -> None:
+    """Nothing was missed."""
+    found = silent()
+    assert ids(found.snapshot(TradeSnapshot("BTC-USD", 6_000, (trade(5, backfilled=True),)))) == []
+    assert found.state is FeedState.LIVE

@@ -85,7 +85,7 @@ def test_a_venue_that_does_not_have_it_yet_is_asked_again_with_pauses() -> None:
     repair = planned(line(1, 8)).next(SETTLE_S)
     assert repair is not None
     answer(repair, range(1, 4), 10.0)
-    assert (repair.wanted, repair.due) == (4, 10.0 + repairs.PAUSE_S)
+    assert (repair.wanted, repair.due) == (3, 10.0 + repairs.PAUSE_S), "with the trade before: it may show that there is none"
     for _ in range(VAIN - 1):
         assert not repair.hopeless(20.0)
         answer(repair, range(1, 4), 20.0)

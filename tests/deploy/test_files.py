@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from crosstape.secret_file import secret_in
 from crosstape.settings_file import load
 from crosstape_connector.venues import VENUES
 from tests.deploy.composed import implementations
-from tests.deploy.engine import ROOT, done
+from tests.deploy.engine import ROOT, done, run
 
 DOCKER = ROOT / "docker"
 COMPOSE = (ROOT / "compose.yaml").read_text()
@@ -96,7 +97,9 @@ def test_the_example_of_the_environment_names_what_compose_reads() -> None:
     """Each variable once, and none that nobody reads."""
     example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
-    assert example == {*VARIABLE.findall(COMPOSE), "COMPOSE_PROFILES"}
+    passed_on = {key for service in services().values() for key, value in service.get("environment", {}).items() if value is None}
+    assert passed_on == {"HTTPS_PROXY", "NO_PROXY"}
+    assert example == {*VARIABLE.findall(COMPOSE), *passed_on, "COMPOSE_PROFILES"}
 
 
 @pytest.mark.parametrize("name", ["crosstape.toml", "demo.toml"])
@@ -106,6 +109,57 @@ def test_the_settings_are_valid(name: str) -> None:
 
     assert set(settings.venues) == set(VENUES)
     assert all(venue.instruments for venue in settings.venues.values())
+
+
+@pytest.mark.parametrize(
+    "content", [b"hunter2", b"hunter2\n", b"hunter2\r\n", b"\xef\xbb\xbfhunter2\r\n", b" hunter2 \n", b"", b"p\"a\\s$w'\xc3\xb6rd\n"]
+)
+def test_redis_and_the_services_read_the_same_password(content: bytes, tmp_path: Path) -> None:
+    """However an editor saved it: else the one asks for another than the others have."""
+    file = tmp_path / "bus_password"
+    file.write_bytes(content)
+
+    printed = done("sh", "docker/bus-password.sh", str(file))
+
+    assert printed.removesuffix("\n") == secret_in(file)
+    for script in ("serve-redis.sh", "redis-health.sh", "make-cluster.sh"):
+        assert "/etc/crosstape/bus-password.sh" in (DOCKER / script).read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "asked_for"),
+    [
+        (b'\xef\xbb\xbfp"a\\s\r\n', ['requirepass "p\\"a\\\\s"', 'masterauth "p\\"a\\\\s"']),
+        (b"", []),
+        (b"\xef\xbb\xbf\r\n", []),
+        (None, None),
+    ],
+)
+def test_redis_is_started_with_the_password_or_not_at_all(content: bytes | None, asked_for: list[str] | None, tmp_path: Path) -> None:
+    """By standard input; a secret that is not there is no reason to start without one."""
+    file = tmp_path / "bus_password"
+    if content is not None:
+        file.write_bytes(content)
+    for name in ("serve-redis.sh", "bus-password.sh"):
+        text = (DOCKER / name).read_text().replace("/etc/crosstape", str(tmp_path)).replace("/run/secrets/bus_password", str(file))
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "server").write_text("#!/bin/sh\ncat\n")
+    (tmp_path / "server").chmod(0o755)
+
+    ended = run(str(tmp_path / "serve-redis.sh"), str(tmp_path / "server"), "--maxmemory", "1gb")
+
+    assert (ended.returncode == 0) is (asked_for is not None)
+    if asked_for is not None:
+        assert [line for line in ended.stdout.splitlines() if "requirepass" in line or "masterauth" in line] == asked_for
+
+
+def test_whoever_needs_the_password_has_its_reader() -> None:
+    """Mounted beside the script that calls it."""
+    for name, service in services().items():
+        volumes = [str(volume) for volume in service.get("volumes", [])]
+        if any("redis-health.sh" in volume or "make-cluster.sh" in volume for volume in volumes):
+            assert any("bus-password.sh" in volume for volume in volumes), name
 
 
 @pytest.mark.parametrize("name", ["run.lock", "build.lock"])

@@ -39,7 +39,8 @@ def python(code: str) -> str:
 def test_it_runs_as_nobody_in_particular() -> None:
     """A user of its own, who owns the run directory and nothing that is run."""
     assert python("import os; print(os.getuid(), os.getgid())").split() == ["10001", "10001"]
-    assert python("import os; s = os.stat('/var/lib/crosstape'); print(s.st_uid, oct(s.st_mode & 0o777))").split() == ["10001", "0o700"]
+    stat = python("import os; s = os.stat('/var/lib/crosstape'); print(s.st_uid, s.st_gid, oct(s.st_mode & 0o777))")
+    assert stat.split() == ["10001", "0", "0o770"]
     assert python("import os; print(os.access('/opt/crosstape', os.W_OK))").strip() == "False"
 
 
@@ -64,6 +65,16 @@ def test_the_whole_tape_runs_in_one_read_only_container() -> None:
     printed = done("docker", "run", "--rm", *HARDENED, "--tmpfs", "/tmp", IMAGE, "demo", "--seconds", "15", "--json", timeout_s=120)
 
     assert max(json.loads(line)["venues"] for line in printed.splitlines() if line.startswith("{")) == 3
+
+
+@pytest.mark.parametrize("user", ["1000680000:0", "4242", "0:0"])
+@pytest.mark.parametrize("options", [(), ("-e", "HOME=/"), ("--tmpfs", "/var/lib/crosstape:mode=777")])
+def test_it_runs_as_any_user_of_group_0(container: str, user: str, options: tuple[str, ...]) -> None:
+    """As OpenShift starts it, without a name and a home: `up` has its server in the run directory."""
+    settings = ("-e", "CROSSTAPE_VENUES__BINANCE__ENABLED=false", "-e", "CROSSTAPE_VENUES__COINBASE__ENABLED=false")
+    done("docker", "run", "-d", "--name", container, "--user", user, "--read-only", "--tmpfs", "/tmp", *options, *settings, IMAGE, "up")
+    until(lambda: "server.embedded" in done("docker", "logs", container), what="it has its server")
+    assert "Traceback" not in done("docker", "logs", container)
 
 
 def test_asked_to_stop_it_ends_by_itself(container: str) -> None:

@@ -11,11 +11,12 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from crosstape.settings import Section, Settings
+from crosstape.settings import MaxLen, Section, Settings
 from crosstape_cli.main import COMMANDS
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import KINDS, Leg, Vwap
 from docs import conformance
+from tests.docs.shown import slug
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -83,6 +84,15 @@ def test_no_event_and_no_field_is_missing() -> None:
     assert [name for name in sorted(fields) if f"| `{name}` |" not in page] == []
 
 
+def test_how_far_streams_reach_is_that_of_the_settings() -> None:
+    """The page's table names each kind with the default of `bus.max_len`."""
+    page = (REFERENCE / "events.md").read_text().partition("## How far back a stream reaches")[2].partition("\n## ")[0]
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+
+    lengths = {kind: row.split("|")[2].strip() for row in rows for kind in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert lengths == {kind: f"{getattr(MaxLen(), kind):,}" for kind in MaxLen.__struct_fields__}
+
+
 def test_no_metric_is_missing() -> None:
     """Whatever name with our prefix stands in the source."""
     page = (REFERENCE / "metrics.md").read_text()
@@ -109,3 +119,17 @@ def test_links_lead_somewhere(page: str) -> None:
     targets = [target for target in LINK.findall(text) if "://" not in target]
 
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
+def test_links_lead_to_headings_that_exist(page: str) -> None:
+    """In this page or another of the repository."""
+    found = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", (ROOT / page).read_text())
+    targets = [((ROOT / page).parent / target if target else ROOT / page, anchor) for target, anchor in found]
+
+    assert [(path.name, anchor) for path, anchor in targets if path.suffix == ".md" and anchor not in headings(path)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page."""
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}

@@ -9,11 +9,12 @@ from decimal import Decimal
 import aiohttp
 import pytest
 
+from crosstape_connector.instruments import parsed
 from crosstape_connector.metrics import Counters
 from crosstape_connector.rest import Rest
 from crosstape_connector.venue import QuoteSource, TradeSource
 from crosstape_connector.venues import VENUES
-from crosstape_schemas import Instrument, Side, Trade
+from crosstape_schemas import Instrument, Quote, Side, Trade
 from crosstape_simulator.market import Fill, Pair
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import START_TS, still
@@ -74,7 +75,7 @@ async def asking(venue: str) -> AsyncIterator[Asking]:
         url = f"http://{made.servers[venue].base}"
         rest = Rest(http, found, dict.fromkeys(found.rest_urls, url), timeout_s=20.0, capture=None, counters=Counters())
         body, _ = await rest.get(found.instruments.rest, found.instruments.path)
-        yield Asking(made, rest, venue, found.instruments.parse(body))
+        yield Asking(made, rest, venue, parsed(found, body, 0).instruments)
 
 
 @each
@@ -144,6 +145,7 @@ async def test_quotes_are_the_top_of_the_true_book(venue: str) -> None:
             asked = names[start : start + one.quotes.batch]
             body, received_ts = await one.rest.get(one.quotes.rest, one.quotes.path(asked))
             for quote in one.quotes.parse(body, {symbol: symbols[symbol] for symbol in asked}, received_ts):
+                assert isinstance(quote, Quote)
                 quotes[quote.instrument] = (quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size)
         for symbol, pair in one.pairs.items():
             true = [

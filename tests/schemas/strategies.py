@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crosstape_schemas import KINDS, Event, Leg, Vwap
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=0, max_value=10**12) | st.sampled_from(
-    [Decimal("0E-8"), Decimal("1E+3"), Decimal("12700.00"), Decimal("0.000000000000000001")]
+    [Decimal("0E-8"), Decimal("1E+3"), Decimal("12700.00"), Decimal("0.000000000000000001"), Decimal("-0.00000061"), Decimal("0E-18")]
 )
 TIMES = st.integers(0, 2**63 - 1)
 

@@ -28,7 +28,7 @@ TRADE = Trade(
 def test_what_is_encoded_comes_back_equal(event: Event) -> None:
     """No digit, no null and no number is changed by the wire."""
     assert decode(encode(event)) == event
-    assert [str(value) for value in _decimals(decode(encode(event)))] == [str(value) for value in _decimals(event)]
+    assert [f"{value:f}" for value in _decimals(decode(encode(event)))] == [f"{value:f}" for value in _decimals(event)]
 
 
 def test_a_trade_reads_well_in_any_language() -> None:

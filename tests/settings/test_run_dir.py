@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
-from crosstape.errors import StorageError
-from crosstape.run_dir import run_dir, try_to_write
+from crosstape.errors import SettingsError, StorageError
+from crosstape.run_dir import REMEDY, run_dir, try_to_write
 from crosstape.settings import RunSettings
 from tests.disks import fill, full_disk, read_only_disk, small_disk
 
@@ -31,14 +32,66 @@ def test_by_default_it_lies_where_state_belongs(tmp_path: Path, monkeypatch: pyt
     assert run_dir(RunSettings(), {"XDG_STATE_HOME": "relative"}) == tmp_path / "home" / ".local" / "state" / "crosstape"
 
 
-def test_one_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
-    """And left as it is: it may be `/tmp`."""
+def test_within_one_that_everyone_may_write_to_we_have_our_own(tmp_path: Path) -> None:
+    """As `/tmp` and a Kubernetes `emptyDir` are; it is left as it is, and the next start finds the same."""
+    tmp_path.chmod(0o1777)
+
+    made = run_dir(RunSettings(dir=str(tmp_path)), {})
+
+    assert made == run_dir(RunSettings(dir=str(tmp_path)), {}) == tmp_path / f"crosstape-{os.geteuid()}"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+
+
+def test_one_of_ours_that_was_planted_there_is_refused(tmp_path: Path) -> None:
+    """Whoever was there first may have left anything."""
     tmp_path.chmod(0o777)
+    planted = tmp_path / f"crosstape-{os.geteuid()}"
+    planted.mkdir()
+    planted.chmod(0o777)
 
     with pytest.raises(StorageError, match="others may write to it"):
         run_dir(RunSettings(dir=str(tmp_path)), {})
 
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o777
+
+@pytest.mark.parametrize("owner", [0, 1])
+def test_one_that_a_group_of_ours_may_write_to_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int) -> None:
+    """As the volumes of container platforms are, whoever owns them."""
+    tmp_path.chmod(0o2775)
+    found = tmp_path.stat()
+    monkeypatch.setattr("os.geteuid", lambda: found.st_uid + owner)
+    monkeypatch.setattr("os.getegid", lambda: found.st_gid + 1)
+    monkeypatch.setattr("os.getgroups", lambda: [found.st_gid + 1, found.st_gid])
+
+    assert run_dir(RunSettings(dir=str(tmp_path)), {}) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "complaint"), [(0o770, 0, "others may write"), (0o770, 1, "belongs to"), (0o755, 1, "belongs to")]
+)
+def test_one_of_another_group_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, complaint: str) -> None:
+    """Its members could plant a socket; the error says what to set."""
+    tmp_path.chmod(mode)
+    found = tmp_path.stat()
+    monkeypatch.setattr("os.geteuid", lambda: found.st_uid + owner)
+    monkeypatch.setattr("os.getegid", lambda: found.st_gid + 1)
+    monkeypatch.setattr("os.getgroups", lambda: [found.st_gid + 1])
+
+    with pytest.raises(StorageError, match=rf"run.dir = .*: {complaint}.*{re.escape(REMEDY)}"):
+        run_dir(RunSettings(dir=str(tmp_path)), {})
+
+
+@pytest.mark.parametrize(("given", "complaint"), [("", "run.dir is not set, and this user has no home"), ("~/run", "run.dir = ~/run: ")])
+def test_without_a_home_it_must_be_set(given: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is a number."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 1_000_680_000)
+
+    with pytest.raises(SettingsError) as caught:
+        run_dir(RunSettings(dir=given), {})
+
+    assert str(caught.value).startswith(complaint)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_one_that_is_no_directory_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from crosstape.settings import Settings, VenueSettings
 from crosstape.settings_file import describe, load
 
 SECRET = "hunter2"
+NULS = "it holds NUL bytes, as UTF-16 without a byte order mark does: save it as UTF-8"
 
 
 @pytest.fixture
@@ -238,6 +239,68 @@ def test_a_password_can_stand_in_a_file_of_its_own(tmp_path: Path, file: Path, *
     assert load(file, {"CROSSTAPE_BUS__PASSWORD_FILE": str(secret)} if from_environment else {}).bus.password == SECRET
 
 
+@pytest.mark.parametrize("content", [f"\ufeff{SECRET}\r\n", f"\ufeff {SECRET}", f"{SECRET}\r\n", f"{SECRET}\n\n", SECRET])
+def test_how_an_editor_saved_a_password_does_not_matter(tmp_path: Path, content: str) -> None:
+    """A byte order mark before it and line ends of any kind behind it are not part of it."""
+    secret = tmp_path / "password"
+    secret.write_bytes(content.encode())
+
+    assert load(None, {"CROSSTAPE_BUS__PASSWORD_FILE": str(secret)}).bus.password == SECRET
+
+
+@pytest.mark.parametrize("text", ["\ufeff[bus]\nprefix = 'mine'\n", "\ufeff[bus]\r\nprefix = 'mine'\r\n", "[bus]\r\nprefix = 'mine'"])
+def test_how_an_editor_saved_the_settings_does_not_matter(file: Path, text: str) -> None:
+    """UTF-8 with a byte order mark, and line ends of Windows."""
+    file.write_bytes(text.encode())
+
+    assert load(file, {}).bus.prefix == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[bus]\nprefix = 'mine'\n".encode("utf-16"), "it is UTF-16: save it as UTF-8"),
+        (b"\xfe\xff" + "[bus]\n".encode("utf-16-be"), "it is UTF-16: save it as UTF-8"),
+        ("[bus]\n".encode("utf-16-le"), NULS),
+        ("[bus]\n".encode("utf-32"), "it is UTF-32: save it as UTF-8"),
+        ("[bus]\nprefix = 'é'\n".encode("latin-1"), "line 2 is not UTF-8"),
+    ],
+)
+def test_settings_in_another_encoding_are_an_error(file: Path, content: bytes, expected: str) -> None:
+    """It names the file, the encoding, and what to do."""
+    file.write_bytes(content)
+
+    with pytest.raises(SettingsError) as caught:
+        load(file, {})
+
+    assert str(caught.value) == f"{file}: cannot read the settings file: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("option", "variables", "expected"),
+    [
+        ("~/crosstape.toml", {}, "~/crosstape.toml: cannot read the settings file: ~/crosstape.toml: there is no such home directory"),
+        (None, {"CROSSTAPE_SETTINGS": "~nobody-here/x.toml"}, "cannot read the settings file: ~nobody-here/x.toml: there is no such home"),
+        (
+            None,
+            {"CROSSTAPE_BUS__PASSWORD_FILE": "~/password"},
+            'bus.password_file = "~/password" (CROSSTAPE_BUS__PASSWORD_FILE): ~/password:',
+        ),
+    ],
+)
+def test_a_home_that_there_is_not_is_an_error(
+    option: str | None, variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose user is a number: no HOME, and nobody of that number is known."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 1_000_680_000)
+
+    with pytest.raises(SettingsError) as caught:
+        load(option, variables)
+
+    assert expected in str(caught.value)
+
+
 @pytest.mark.parametrize("key", ["password", "url"])
 def test_the_environment_goes_before_the_settings_file(tmp_path: Path, file: Path, key: str) -> None:
     """Whichever of the two forms each of them has; a file that is not asked for is not read."""
@@ -295,14 +358,39 @@ def test_an_address_can_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     assert SECRET not in repr(settings)
 
 
+def test_a_proxy_is_as_hidden_as_an_address_of_the_bus(tmp_path: Path, file: Path) -> None:
+    """It may hold a password: out of a file of its own or the environment, never out of the settings file."""
+    url = f"http://user:{SECRET}@gate:3128"
+    secret = tmp_path / "proxy"
+    secret.write_bytes(f"\ufeff{url}\r\n".encode())
+
+    for variables in ({"CROSSTAPE_VENUES__KRAKEN__PROXY_FILE": str(secret)}, {"CROSSTAPE_VENUES__KRAKEN__PROXY": url}):
+        settings = load(None, variables)
+        assert settings.venues["kraken"].proxy == url
+        assert SECRET not in repr(settings)
+    for text in (url, f"user:{SECRET}@gate:3128"):
+        file.write_text(f"[venues.kraken]\nproxy = '{text}'\n")
+        with pytest.raises(SettingsError, match=r"set CROSSTAPE_VENUES__KRAKEN__PROXY or venues.kraken.proxy_file") as caught:
+            load(file, {})
+        assert SECRET not in str(caught.value)
+    file.write_text("[venues.kraken]\nproxy = ''\n")
+    assert load(file, {}).venues["kraken"].proxy == ""
+    assert load(None, {"CROSSTAPE_VENUES__KRAKEN__PROXY": ""}).venues["kraken"].proxy == ""
+    assert load(None, {}).venues["kraken"].proxy == "environment"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (None, "cannot be read: No such file or directory"),
-        (f"{SECRET}\nmore".encode(), "a line break or a NUL stands within the secret"),
-        (f"{SECRET}\r{SECRET}".encode(), "a line break or a NUL stands within the secret"),
-        (f"{SECRET}\0".encode(), "a line break or a NUL stands within the secret"),
-        (f"{SECRET}\xff".encode("latin-1"), "cannot be read: not UTF-8"),
+        (f"{SECRET}\nmore".encode(), "a line break stands within the secret"),
+        (f"{SECRET}\r{SECRET}".encode(), "a line break stands within the secret"),
+        (f"{SECRET}\0".encode(), f"cannot be read: {NULS}"),
+        (SECRET.encode("utf-16"), "cannot be read: it is UTF-16: save it as UTF-8"),
+        (b"\xfe\xff" + SECRET.encode("utf-16-be"), "cannot be read: it is UTF-16: save it as UTF-8"),
+        (SECRET.encode("utf-16-le"), f"cannot be read: {NULS}"),
+        (SECRET.encode("utf-32"), "cannot be read: it is UTF-32: save it as UTF-8"),
+        (f"{SECRET}\xff".encode("latin-1"), "cannot be read: line 1 is not UTF-8"),
         (SECRET.encode() * 10_000, "longer than 65536 bytes: not a secret"),
     ],
 )

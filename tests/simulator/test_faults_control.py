@@ -187,7 +187,7 @@ async def test_a_port_in_use_is_told() -> None:
     async with simulator(still(venues=("kraken",), control_port=0)) as made:
         assert made.control is not None
         port = int(made.control.url.rpartition(":")[2])
-        with pytest.raises(SimulatorError, match=f"control: cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(SimulatorError, match=rf"--control 127.0.0.1:{port}: cannot listen there: .*in use"):
             async with simulator(still(venues=("kraken",), control_port=port)):
                 pass
 

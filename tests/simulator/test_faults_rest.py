@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -175,3 +177,87 @@ async def test_where_snapshots_come_on_the_stream_none_is_old(venue: str) -> Non
     async with simulator(still()) as made:
         with pytest.raises(FaultError, match="sends snapshots on the stream"):
             made.faults.add(parse.from_text(f"rest-old venue={venue}"))
+
+
+REFUSED: list[tuple[str, int, Any]] = [
+    ("binance", 403, {"code": 0, "msg": "The request was blocked."}),
+    ("binance", 451, {"code": 0, "msg": "Service unavailable from a restricted location."}),
+    ("coinbase", 403, {"message": "Forbidden"}),
+    ("coinbase", 451, {"message": "Not available in your jurisdiction"}),
+    ("kraken", 200, {"error": ["EAPI:Rate limit exceeded"]}),
+    ("kraken", 403, {"error": ["EGeneral:Permission denied"]}),
+    ("kraken", 451, {"error": ["EGeneral:Not available in your jurisdiction"]}),
+]
+
+
+@pytest.mark.parametrize(("venue", "status", "body"), REFUSED)
+async def test_a_refusal_has_its_reason(venue: str, status: int, body: Any) -> None:
+    """In the venue's form, with its words or with those that were asked for."""
+    async with faulty(venue, f"rest-status status={status} count=1") as (made, url, http):
+        async with http.get(url) as answer:
+            assert (answer.status, "Retry-After" in answer.headers, await answer.json()) == (status, False, body)
+        made.faults.add(parse.from_text(f"rest-status status={status} venue={venue} 'reason=not from here'"))
+        async with http.get(url) as answer:
+            said = await answer.json()
+            assert (answer.status, said.keys()) == (status, body.keys())
+            assert "not from here" in (said.get("msg"), said.get("message"), *said.get("error", ()))
+
+
+@every_venue
+async def test_a_refusal_can_be_a_page_or_nothing(venue: str) -> None:
+    """As of a proxy before the venue."""
+    async with faulty(venue, "rest-status status=403 body=html reason=blocked count=1") as (made, url, http):
+        async with http.get(url) as answer:
+            assert (answer.status, await answer.text()) == (
+                403,
+                "<html><head><title>403</title></head><body><h1>blocked</h1></body></html>",
+            )
+        made.faults.add(parse.from_text(f"rest-status status=502 body=empty venue={venue}"))
+        async with http.get(url) as answer:
+            assert (answer.status, await answer.read()) == (502, b"")
+
+
+async def test_only_kraken_refuses_with_200() -> None:
+    """The others say why they do not."""
+    async with simulator(still()) as made:
+        with pytest.raises(FaultError, match="rest-status: only Kraken answers errors with 200; Binance does not"):
+            made.faults.add(parse.from_text("rest-status status=200 venue=binance"))
+        assert made.faults.add(parse.from_text("rest-status status=200")).venues == ("kraken",)
+
+
+@pytest.mark.parametrize("by", [-90, 30, 7200])
+@every_venue
+async def test_a_wrong_clock_is_wrong_by_rest_too(venue: str, by: int) -> None:
+    """Times of trades and of the venue itself; what Kraken is asked `since` is by its own clock."""
+    path = PAST[venue][0]
+    async with simulator(still(venues=(venue,))) as made, aiohttp.ClientSession() as http:
+        base = f"http://{made.servers[venue].base}"
+
+        async def rows(query: str = "") -> list[Any]:
+            async with http.get(base + path + query) as answer:
+                body = await answer.json()
+                return list(next(iter(body["result"].values()))) if venue == "kraken" else list(body)
+
+        def at(row: Any) -> float:
+            match venue:
+                case "binance":
+                    return float(row["time"]) / 1e3
+                case "coinbase":
+                    return datetime.fromisoformat(row["time"]).timestamp()
+                case _:
+                    return float(row[2])
+
+        usual = await rows()
+        made.faults.add(parse.from_text(f"skew venue={venue} by={by}"))
+        shifted = await rows()
+
+        assert [round(at(row) - at(before), 3) for row, before in zip(shifted, usual, strict=True)] == [by] * len(usual)
+        if venue == "kraken":
+            since = f"&since={int((at(shifted[10]) - 0.01) * 1e9)}"
+            assert await rows(since) == shifted[10:]
+        time_of = {"binance": "/api/v3/time", "coinbase": "/time", "kraken": "/0/public/SystemStatus"}[venue]
+        async with http.get(base + time_of) as answer:
+            said = await answer.json()
+            now = said["serverTime"] / 1e3 if venue == "binance" else said["iso"] if venue == "coinbase" else said["result"]["timestamp"]
+            moment = now if isinstance(now, float) else datetime.fromisoformat(now).timestamp()
+            assert abs(moment - by - time.time()) < 5

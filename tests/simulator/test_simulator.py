@@ -151,7 +151,7 @@ async def test_what_cannot_be_had_is_said() -> None:
     """A port in use, an unknown venue."""
     async with simulator(still(venues=("kraken",))) as made:
         port = int(made.servers["kraken"].base.rpartition(":")[2])
-        with pytest.raises(SimulatorError, match=f"kraken: cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(SimulatorError, match=rf"--host 127.0.0.1, --port kraken={port}: cannot listen there: .*in use"):
             async with simulator(still(venues=("kraken",), ports={"kraken": port})):
                 pass
     with pytest.raises(SimulatorError, match="no such venue: nope"):

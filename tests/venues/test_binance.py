@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import msgspec
 import pytest
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Rejected, Request, Rotate, Verdict
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Rotate, Verdict, unread
 from crosstape_connector.venues.binance import VENUE, rest, stream
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
 from tests.venues.golden import BINANCE, BINANCE_DEPTH, INSTRUMENTS, SYMBOLS
@@ -59,13 +60,26 @@ def test_depth_keeps_the_numbers_that_link_it() -> None:
         "BTC-USDT",
         1_767_225_600_200_000_000,
         7,
-        ((Decimal("91000.1"), Decimal("3.2")), (Decimal(90999), Decimal(0))),
-        ((Decimal("91000.3"), Decimal(1)),),
+        [(Decimal("91000.1"), Decimal("3.2")), (Decimal(90999), Decimal(0))],
+        [(Decimal("91000.3"), Decimal(1))],
         101,
         103,
     )
     assert isinstance(slow, BookUpdate)
     assert (slow.instrument, slow.first, slow.last) == ("ETH-USDT", 7, 7)
+
+
+@pytest.mark.parametrize("bad", [b'"x"', b"null", b"{}", b"true", b'"0.-1"', b'""'])
+def test_a_change_that_cannot_be_read_spoils_its_book(bad: bytes) -> None:
+    """At once: the numbers of the next frame would show it, but that may be long in coming."""
+    frame = re.sub(rb'(\["[0-9.]+",)"[0-9.]+"', rb"\g<1>" + bad, BINANCE["depth"], count=1)
+    assert frame != BINANCE["depth"]
+
+    odd, suspect = parse(frame)
+    assert isinstance(odd, Odd)
+    assert odd.kind == "book"
+    assert odd.reason.startswith("BTC-USDT: ")
+    assert suspect == unread("BTC-USDT", 7)
 
 
 def test_the_day_is_told_as_the_venue_counts_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, TradeSnapshot
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, TradeSnapshot, unread
 from crosstape_connector.venues.kraken import rest, stream
 from crosstape_schemas import FeedState, Instrument, Quote, Side, Status, Ticker, Trade
 from tests.venues.golden import INSTRUMENTS, KRAKEN, SYMBOLS
@@ -76,6 +77,34 @@ def test_a_book_keeps_the_digits_that_its_checksum_is_of() -> None:
     assert [(str(price), f"{size:f}") for price, size in snapshot.asks] == [("91000.1", "2.00000000"), ("91000.5", "0.00000100")]
     assert (update.bids[0], update.checksum, update.venue_ts) == ((Decimal("91000.0"), Decimal(0)), 0, 1_767_225_600_500_000_000)
     assert (snapshot.depth, acknowledged.depth) == (None, 10)
+
+
+def test_a_book_without_its_checksum_is_counted_and_used() -> None:
+    """It is unproven until a frame that carries one."""
+    for name in ("book_snapshot", "book"):
+        frame = re.sub(rb',"checksum":\d+', b"", KRAKEN[name])
+        assert frame != KRAKEN[name]
+        odd, book = parse(frame)
+        assert odd == Odd("checksum", "book of BTC/USD")
+        assert isinstance(book, BookSnapshot | BookUpdate)
+        assert book.checksum is None
+
+
+@pytest.mark.parametrize("bad", [b'"x"', b"null", b"{}", b"[]", b'""'])
+def test_a_change_that_cannot_be_read_spoils_its_book_and_no_other(bad: bytes) -> None:
+    """At once: the checksum of a later frame would show it later."""
+    frame = re.sub(rb'"qty":[0-9.]+', b'"qty":' + bad, KRAKEN["book"], count=1)
+    row = KRAKEN["book"].partition(b'"data":[')[2].removesuffix(b"]}")
+    both = frame[:-2] + b"," + row.replace(b"BTC/USD", b"DOGE/USD") + b"]}"
+
+    (odd, broken), (same, again, other) = parse(frame), parse(both)
+    assert isinstance(odd, Odd)
+    assert odd.kind == "book"
+    assert odd.reason.startswith("book: ")
+    assert broken == unread("BTC-USD", 7)
+    assert (same, again) == (odd, broken)
+    assert isinstance(other, BookUpdate)
+    assert other.instrument == "DOGE-USD"
 
 
 DOCS_ASKS = (
@@ -148,7 +177,7 @@ def test_other_channels_are_known(name: str, count: int) -> None:
         (KRAKEN["trade"].replace(b"update", b"soothsaying"), UnknownFrame),
         (KRAKEN["book"].replace(b"update", b"soothsaying"), UnknownFrame),
         (KRAKEN["trade"].replace(b"BTC/USD", b"XRP/USD"), UnknownSymbol),
-        (KRAKEN["trade"].replace(b'"price":91000.10', b'"price":-1'), FrameError),
+        (KRAKEN["trade"].replace(b'"price":91000', b'"price":-1'), FrameError),
         (KRAKEN["ticker"].replace(b'"high":92000.0', b'"high":"NaN"'), FrameError),
         (KRAKEN["trade"].replace(b"2026-01-01T", b"2026-13-01T"), FrameError),
         (b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD"}]}', msgspec.ValidationError),

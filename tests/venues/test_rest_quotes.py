@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownSymbol
-from crosstape_connector.venue import QuoteSource
+from crosstape_connector.venue import Odd, QuoteSource
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import Quote, decode, encode
 from tests.venues.rest_bodies import QUOTES
@@ -33,8 +33,8 @@ def source(venue: str) -> QuoteSource:
 
 
 def parse(venue: str, body: bytes) -> list[Quote]:
-    """Received at 7."""
-    return source(venue).parse(body, ASKED[venue], 7)
+    """Received at 7; what else was in the answer is left out."""
+    return [one for one in source(venue).parse(body, ASKED[venue], 7) if isinstance(one, Quote)]
 
 
 @each
@@ -89,11 +89,25 @@ def test_as_many_are_asked_for_at_once_as_the_venue_can_answer(venue: str) -> No
 def test_a_quote_of_what_was_not_asked_for_is_refused() -> None:
     """It would be another market's."""
     with pytest.raises(UnknownSymbol, match="XRPUSDT"):
-        parse("binance", QUOTES["binance"].replace(b"ETHUSDT", b"XRPUSDT"))
+        parse("binance", QUOTES["binance"].replace(b"ETHUSDT", b"XRPUSDT").replace(b"BTCUSDT", b"XRPUSDT"))
     with pytest.raises(FrameError, match="not one pair"):
         parse("kraken", b'{"error":[],"result":{"XXBTZUSD":{"bids":[],"asks":[]},"XETHZUSD":{"bids":[],"asks":[]}}}')
     with pytest.raises(FrameError, match="EQuery:Unknown asset pair"):
         parse("kraken", b'{"error":["EQuery:Unknown asset pair"]}')
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"ETHUSDT", b"XRPUSDT"), (b'"3000.50000000"', b'"1_000"'), (b'"askQty":"1.00000000"', b'"askQty":5')]
+)
+def test_a_row_that_cannot_be_used_takes_no_other_with_it(old: bytes, new: bytes) -> None:
+    """It is told apart, with the reason."""
+    bitcoin, odd = source("binance").parse(QUOTES["binance"].replace(old, new), ASKED["binance"], 7)
+
+    assert isinstance(bitcoin, Quote)
+    assert bitcoin.instrument == "BTC-USDT"
+    assert isinstance(odd, Odd)
+    assert odd.kind == "row"
+    assert odd.reason.startswith("quotes: ")
 
 
 @each

@@ -201,13 +201,31 @@ BAD: dict[str, tuple[tuple[bytes, bytes], ...]] = {
 
 
 @pytest.mark.parametrize(("venue", "old", "new"), [(venue, *change) for venue, changes in BAD.items() for change in changes])
-def test_what_cannot_be_a_trade_is_refused(venue: str, old: bytes, new: bytes) -> None:
-    """By an error that whoever asked can count; nothing is made of the rest, which may be wrong too."""
+def test_what_cannot_be_a_trade_is_left_out(venue: str, old: bytes, new: bytes) -> None:
+    """It is counted, and its good neighbour is taken; what is no list of trades is refused."""
+    good = parse(venue, TRADES[venue])
     body = TRADES[venue].replace(old, new)
 
     assert body != TRADES[venue]
-    with pytest.raises((FrameError, msgspec.MsgspecError)):
-        parse(venue, body)
+    try:
+        page = source(venue).parse(body, "BTC-X", 7)
+    except (FrameError, msgspec.MsgspecError):
+        assert old not in (b"4000002", b'"0.02000000"', b'"91000.20000000"', b'"b"')
+    else:
+        assert set(page.trades) < set(good)
+        assert page.left_out == 2 - len(page.trades)
+        assert page.odd
+        assert page.rows == 2
+
+
+@each
+def test_a_row_that_is_there_twice_counts_once(venue: str) -> None:
+    """If both say the same."""
+    row = (4_000_001, 9_100_010, 5, True)
+    page = source(venue).parse(BODIES[venue]([row, row]), "BTC-X", 7)
+
+    assert page.trades == parse(venue, BODIES[venue]([row]))
+    assert page.odd == ()
 
 
 @each

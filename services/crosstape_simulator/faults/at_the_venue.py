@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 from crosstape_simulator.connection import Topic
 from crosstape_simulator.dialects import Role
-from crosstape_simulator.faults import rewrite
-from crosstape_simulator.faults.messages import Asked, Message, concerns, named, symbol
+from crosstape_simulator.faults import rewrite, rows
+from crosstape_simulator.faults.messages import Asked, Message, concerns, kinds, named, symbol
 from crosstape_simulator.faults.replies import refusals
 from crosstape_simulator.faults.running import Running
-from crosstape_simulator.faults.spec import Checksum, Refuse, Reset, Skew
+from crosstape_simulator.faults.spec import Checksum, OddRow, Refuse, Reset, Skew
 from crosstape_simulator.faults.stage import Stage, Way
 
 
@@ -55,8 +55,29 @@ class WrongChecksum(Stage):
         assert isinstance(fault, Checksum)
         if fault.what == "checksum" and self.takes(message):
             message = message._replace(payload=rewrite.with_wrong_checksum(message.payload))
+        elif fault.what == "missing" and message.snapshot and self.takes(message):
+            message = message._replace(payload=rewrite.without_checksum(message.payload))
         elif fault.what == "level" and (changed := rewrite.with_wrong_level(message.payload)) is not None and self.takes(message):
             message = message._replace(payload=changed)
+        self.on(message)
+
+
+class Spoiled(Stage):
+    """A row cannot be read."""
+
+    rank = 4
+
+    def send(self, message: Message) -> None:
+        """If the frame has such a row."""
+        fault = self.fault
+        assert isinstance(fault, OddRow)
+        venue = self.lane.venue
+        for kind in sorted({kind for topic in message.seen.topics for kind in kinds(venue, topic)}):
+            if fault.kind in ("all", kind):
+                payload = rows.with_an_odd_row(message.payload, venue, kind, fault.what, fault.how)
+                if payload is not None and self.takes(message):
+                    message = message._replace(payload=payload)
+                    break
         self.on(message)
 
 

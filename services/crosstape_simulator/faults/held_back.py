@@ -10,7 +10,7 @@ from crosstape_simulator.connection import Topic
 from crosstape_simulator.dialects import Role
 from crosstape_simulator.faults.messages import Asked, Message
 from crosstape_simulator.faults.running import Running
-from crosstape_simulator.faults.spec import Delay, Late
+from crosstape_simulator.faults.spec import Delay, Late, Stall
 from crosstape_simulator.faults.stage import Stage, Way
 
 HELD_MAX: Final = 50_000
@@ -81,13 +81,29 @@ class Lateness(Holding):
 
 
 class Stalled(Holding):
-    """Feeds say nothing until it ends."""
+    """Feeds say nothing until it ends, or until they are healed."""
 
     rank = 13
 
+    def __init__(self, running: Running, lane: Way) -> None:
+        super().__init__(running, lane)
+        fault = self.fault
+        assert isinstance(fault, Stall)
+        self._heals = fault.heals
+        self._is_new = fault.heals != "never" and lane.connection.opened > running.begun
+        self._healed: set[Topic] = set()
+
+    def receive(self, asked: Asked) -> Asked | None:
+        """What is subscribed again may be healed by that."""
+        if asked.subscribe and self._heals == "resubscribe":
+            self._healed.update(asked.topics)
+        return super().receive(asked)
+
     def send(self, message: Message) -> None:
         """Data, not heartbeats."""
-        if message.seen.role is Role.DATA and (self.running.concerns(self.lane.venue, message.seen.topics)):
+        seen = message.seen
+        is_alive = self._is_new or not self._healed.isdisjoint(seen.topics)
+        if not is_alive and seen.role is Role.DATA and self.running.concerns(self.lane.venue, seen.topics):
             self.hold(message, float("inf"))
         else:
             self.on(message)

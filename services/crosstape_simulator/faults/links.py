@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
 
-from crosstape_simulator.connection import Connection
+from crosstape_simulator.connection import DEAD, Connection
 from crosstape_simulator.faults.running import Running, State
 from crosstape_simulator.faults.spec import Close, Cut, HalfOpen, Lifetime, SlowLoris
 from crosstape_simulator.server import Endpoint, VenueServer
@@ -194,7 +195,8 @@ class Trickle:
 def abort(request: web.Request) -> None:
     """Cut an HTTP connection without a word."""
     if request.transport is not None:
-        request.transport.abort()
+        with suppress(*DEAD):
+            request.transport.abort()
 
 
 LINKS: Final[dict[type, type[Link]]] = {Cut: Cutting, Close: Closing, Lifetime: Aged, HalfOpen: Muted, SlowLoris: Crawling}

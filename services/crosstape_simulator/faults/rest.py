@@ -9,17 +9,19 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from crosstape_simulator.faults import rewrite
+from crosstape_simulator.faults import lists, rewrite
 from crosstape_simulator.faults.links import POLL_S, abort
 from crosstape_simulator.faults.messages import named
 from crosstape_simulator.faults.running import Running, State
-from crosstape_simulator.faults.spec import Reset, RestFault, RestHang, RestOld, RestStatus, RestTruncate
+from crosstape_simulator.faults.spec import Halt, OddList, Reset, RestFault, RestHang, RestOld, RestStatus, RestTruncate, Skew
 from crosstape_simulator.rest import Answer, Rest, answer
-from crosstape_simulator.server import response
+from crosstape_simulator.server import Make, response
 
 DEPTH: Final = "/api/v3/depth"
 LEVELS: Final = "5000"
 WITH_RETRY_AFTER: Final = (418, 429, 503)
+
+PAGE: Final = b"<html><head><title>%d</title></head><body><h1>%s</h1></body></html>"
 
 _BUSY: Final[Mapping[str, object]] = {
     "binance": {"code": -1003, "msg": "Too much request weight used; please use WebSocket Streams instead."},
@@ -34,6 +36,20 @@ _FAILED: Final[Mapping[str, object]] = {
 }
 
 
+_REFUSED: Final[Mapping[str, Mapping[int, object]]] = {
+    "binance": {
+        403: {"code": 0, "msg": "The request was blocked."},
+        451: {"code": 0, "msg": "Service unavailable from a restricted location."},
+    },
+    "coinbase": {403: {"message": "Forbidden"}, 451: {"message": "Not available in your jurisdiction"}},
+    "kraken": {
+        200: {"error": ["EAPI:Rate limit exceeded"]},
+        403: {"error": ["EGeneral:Permission denied"]},
+        451: {"error": ["EGeneral:Not available in your jurisdiction"]},
+    },
+}
+
+
 async def answered(
     venue: str,
     request: web.Request,
@@ -41,7 +57,7 @@ async def answered(
     running: Sequence[Running],
     old: OldSnapshots,
     base: Callable[[str, int], int],
-    make: Callable[[], Answer],
+    make: Make,
 ) -> web.StreamResponse:
     """The answer as the active faults leave it."""
     for one in running:
@@ -60,22 +76,58 @@ async def answered(
                 return web.Response(status=503)
             case RestTruncate():
                 one.acted += 1
-                return await _truncated(request, make())
-    made = old.found(request, running) or make()
+                return await _truncated(request, make(request.query))
+    by_ns = sum(round(one.fault.by * 1e9) for one in running if isinstance(one.fault, Skew) and _is_of_all(one.fault))
+    made = old.found(request, running) or make(_earlier(request.query, by_ns) if by_ns else request.query)
     symbol = request.query.get("symbol", "")
     for one in running:
         first = rewrite.first_id(made.body) if isinstance(one.fault, Reset) and request.path == DEPTH else None
         if first is not None and isinstance(one.fault, Reset) and named(one.fault.instrument, symbol, one.names(venue)):
             one.acted += 1
             made = Answer(rewrite.with_lower_ids(made.body, base(symbol, first)), made.status, made.headers)
+        if isinstance(one.fault, Halt | OddList) and lists.is_list(request.path):
+            made, count = lists.changed(venue, request.path, made, one.fault, one.names(venue))
+            one.acted += count
+    if by_ns:
+        made = Answer(rewrite.shifted_answer(made.body, by_ns), made.status, made.headers)
     return response(made)
 
 
+def _is_of_all(fault: Skew) -> bool:
+    """Whether a venue's clock is wrong as such."""
+    return fault.kind == "all" and fault.instrument == "all"
+
+
+def _earlier(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
+    """What is asked for by the venue's wrong clock, by the right one: Kraken's `since`, in ns or seconds."""
+    since = query.get("since", "")
+    if not since.isdecimal():
+        return query
+    is_seconds = len(since) <= 10
+    return {**query, "since": str(max(0, int(since) - (ns // 1_000_000_000 if is_seconds else ns)))}
+
+
 def refusal(venue: str, fault: RestStatus) -> Answer:
-    """In the venue's words."""
-    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after and fault.status in WITH_RETRY_AFTER else {}
-    body = _FAILED[venue] if fault.status >= 500 else _BANNED if fault.status == 418 else _BUSY[venue]
-    return answer(body, fault.status, headers)
+    """In the venue's words, or in others in its form."""
+    status = fault.status
+    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after and status in WITH_RETRY_AFTER else {}
+    match fault.body:
+        case "empty":
+            return Answer(b"", status, headers)
+        case "html":
+            return Answer(PAGE % (status, fault.reason.encode() or b"Access denied"), status, headers)
+    usual = _FAILED[venue] if status >= 500 else _BANNED if status == 418 else _REFUSED[venue].get(status, _BUSY[venue])
+    return answer(_with_reason(usual, fault.reason) if fault.reason else usual, status, headers)
+
+
+def _with_reason(usual: object, reason: str) -> object:
+    match usual:
+        case {"code": code}:
+            return {"code": code, "msg": reason}
+        case {"message": _}:
+            return {"message": reason}
+        case _:
+            return {"error": [reason]}
 
 
 async def _truncated(request: web.Request, made: Answer) -> web.StreamResponse:

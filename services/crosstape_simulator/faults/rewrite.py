@@ -13,6 +13,9 @@ _SIZE: Final = re.compile(rb'"qty":([0-9.]*[1-9][0-9.]*)')
 _IDS: Final = re.compile(rb'"(U|u|lastUpdateId)":(\d+)')
 _UNIX: Final = re.compile(rb'"(E|T|O|C)":(\d{13,19})\b')
 _ISO: Final = re.compile(rb'"(2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z"')
+_REST_MS: Final = re.compile(rb'"(time|serverTime)":(\d{13})\b')
+_REST_NS: Final = re.compile(rb'"last":"(\d{19})"')
+_REST_S: Final = re.compile(rb',(\d{10})(?:\.(\d{1,9}))?,"([bs])"')
 _NS: Final = 1_000_000_000
 
 
@@ -24,6 +27,11 @@ def renumbered(payload: bytes, number: int) -> bytes:
 def with_wrong_checksum(payload: bytes) -> bytes:
     """A Kraken book frame whose checksum is off by its last bit."""
     return _CHECKSUM.sub(lambda found: b'"checksum":%d' % (int(found.group(1)) ^ 1), payload, count=1)
+
+
+def without_checksum(payload: bytes) -> bytes:
+    """A Kraken book frame without a checksum."""
+    return _CHECKSUM.sub(b"", payload, count=1).replace(b",,", b",", 1)
 
 
 def with_wrong_level(payload: bytes) -> bytes | None:
@@ -55,6 +63,21 @@ def shifted(payload: bytes, ns: int) -> bytes:
     The year 1970 and the like are no times.
     """
     return _ISO.sub(_iso(ns), _UNIX.sub(_unix(ns), payload))
+
+
+def shifted_answer(payload: bytes, ns: int) -> bytes:
+    """A REST answer of any venue with all its times so much later."""
+    body = _REST_NS.sub(lambda found: b'"last":"%d"' % (int(found.group(1)) + ns), shifted(payload, ns))
+    body = _REST_MS.sub(lambda found: b'"%s":%d' % (found.group(1), int(found.group(2)) + ns // 1_000_000), body)
+    return _REST_S.sub(_seconds(ns), body)
+
+
+def _seconds(ns: int) -> Callable[[re.Match[bytes]], bytes]:
+    def replace(found: re.Match[bytes]) -> bytes:
+        at = int(found.group(1)) * _NS + int((found.group(2) or b"").ljust(9, b"0") or 0) + ns
+        return b',%d.%09d,"%s"' % (*divmod(at, _NS), found.group(3))
+
+    return replace
 
 
 def _unix(ns: int) -> Callable[[re.Match[bytes]], bytes]:

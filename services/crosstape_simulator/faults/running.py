@@ -36,6 +36,8 @@ class Running:
         self.set_ts = time.time_ns()
         self.due = time.monotonic() + fault.after_s
         """When the next change of state is; once active without an end: never."""
+        self.begun = float("inf")
+        """When it became active (monotonic seconds)."""
         self._names = names
         self._random = random.Random(fault.seed if isinstance(fault, Counted) else 1)  # noqa: S311 - a die, not a secret
 

@@ -112,8 +112,25 @@ class Malformed(Counted, frozen=True, tag="malformed"):
     comes before it, which itself is whole."""
 
 
+class OddRow(Counted, frozen=True, tag="odd-row"):
+    """One row of a frame cannot be read: a trade, a level of a book, a ticker; the rows beside it are as usual."""
+
+    kind: Kind = "all"
+    """Which data."""
+    what: Literal["price", "size"] = "price"
+    """Which of its numbers."""
+    how: Literal["text", "null", "empty", "nan", "negative", "huge", "type", "missing"] = "text"
+    """What is in its place: `text`: letters; `empty`: an empty text; `huge`: more than any price; `type`: an object; `missing`: nothing."""
+
+
 class Stall(Selected, frozen=True, tag="stall"):
-    """Feeds say nothing while heartbeats and all other feeds go on. When it ends, what was held comes at once, in order."""
+    """Feeds say nothing while heartbeats and all other feeds go on, on all connections, and after a new subscription too: a venue's dead
+    shard. When it ends, what was held comes at once, in order.
+    """
+
+    heals: Literal["never", "resubscribe", "reconnect"] = "never"
+    """What makes a feed speak while it lasts: `never` nothing; `resubscribe` a new subscription, on any connection; `reconnect` only a
+    subscription on a connection that was opened since."""
 
 
 class Drop(Counted, frozen=True, tag="drop"):
@@ -151,8 +168,8 @@ class Checksum(Counted, frozen=True, tag="checksum"):
 
     kind: Literal["book"] = "book"
     """Only books have one."""
-    what: Literal["checksum", "level"] = "checksum"
-    """What is wrong: the checksum, or the size of one level."""
+    what: Literal["checksum", "level", "missing"] = "checksum"
+    """What is wrong: the checksum, or the size of one level; `missing`: a snapshot has no checksum."""
 
 
 class Reset(Lasting, frozen=True, tag="reset"):
@@ -169,8 +186,43 @@ class Burst(Lasting, frozen=True, tag="burst"):
     """Of orders a second."""
 
 
+class Market(Lasting, frozen=True, tag="market"):
+    """The true market of an instrument rests, or moves in steps and rests between them; what was set is over, it goes on as before. REST
+    and stream follow it.
+    """
+
+    instrument: str = "all"
+    """Our name or the venue's own."""
+    how: Literal["rest", "step"] = "step"
+    """`rest`: nothing happens; `step`: all levels of the book move, at once and then at a steady pace. No trade is made of it."""
+    every: Seconds = 30.0
+    """Seconds from one step to the next; 0: only the first."""
+    by: Annotated[float, msgspec.Meta(ge=-50, le=50)] = 0.1
+    """Percent of the price, of each step; negative: down."""
+
+
+class Halt(Lasting, frozen=True, tag="halt"):
+    """Trading in an instrument is halted without a word on the stream: its market rests, its book stays, and only the venue's list of
+    instruments by REST says so, in the venue's words.
+    """
+
+    instrument: str = "all"
+    """Our name or the venue's own."""
+    how: Literal["halt", "offline", "cancel_only", "post_only", "delisted", "gone"] = "halt"
+    """What the list says; `gone`: the instrument is in it no more."""
+
+
+class SkipIds(Fault, frozen=True, tag="skip-ids"):
+    """The next trade's id is higher than usual, on the stream and by REST: the ids between never existed."""
+
+    instrument: str = "all"
+    """Our name or the venue's own."""
+    ids: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 3
+    """How many are skipped."""
+
+
 class Skew(Selected, frozen=True, tag="skew"):
-    """The venue's clock is wrong: all times in its frames are shifted."""
+    """The venue's clock is wrong: all times in its frames are shifted, and if it is of all data, those in its REST answers too."""
 
     by: Annotated[float, msgspec.Meta(ge=-DAY_S, le=DAY_S)] = -5.0
     """Seconds; negative: its clock is behind."""
@@ -208,12 +260,28 @@ class RestFault(Lasting, frozen=True):
 
 
 class RestStatus(RestFault, frozen=True, tag="rest-status"):
-    """REST answers with an HTTP error: 429 and 418 with Retry-After, or 500 to 599, in the venue's own words."""
+    """REST refuses: with an HTTP error, 429 and 418 with Retry-After, and the reason in the venue's own words; or as Kraken does, with 200
+    and a list of errors.
+    """
 
-    status: Literal[418, 429, 500, 501, 502, 503, 504] = 429
-    """HTTP status."""
+    status: Literal[200, 403, 418, 429, 451, 500, 501, 502, 503, 504] = 429
+    """HTTP status; 200 and 418 are not every venue's."""
     retry_after: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 5
     """Seconds in the header of 429, 418 and 503; 0: no such header."""
+    reason: Annotated[str, msgspec.Meta(max_length=400)] = ""
+    """In place of the venue's usual words."""
+    body: Literal["json", "html", "empty"] = "json"
+    """`json`: as the venue's API answers; `html`: a page, as a proxy before it answers; `empty`: nothing."""
+
+
+class OddList(Lasting, frozen=True, tag="odd-list"):
+    """A row in the venue's list of instruments by REST is odd; all others are as usual."""
+
+    instrument: str = ""
+    """Whose row; empty: one more row, the first, of a pair that is not traded."""
+    how: Literal["null", "empty", "status", "missing", "type", "row", "duplicate"] = "null"
+    """`null`: its base asset (Kraken: its name) is null; `empty`: its tick is an empty text; `status`: one that nobody knows; `missing`:
+    it has no status; `type`: its lot is a list; `row`: there is null in place of the row; `duplicate`: it is there twice."""
 
 
 class RestHang(RestFault, frozen=True, tag="rest-hang"):
@@ -232,8 +300,8 @@ class RestOld(Lasting, frozen=True, tag="rest-old"):
 
 
 AnyFault = (
-    Cut | HalfOpen | Close | Lifetime | SlowLoris | Oversized | Malformed
-    | Stall | Drop | Duplicate | Swap | Delay | Checksum | Reset | Burst | Skew
+    Cut | HalfOpen | Close | Lifetime | SlowLoris | Oversized | Malformed | OddRow
+    | Stall | Drop | Duplicate | Swap | Delay | Checksum | Reset | Burst | Market | Halt | SkipIds | Skew
     | Refuse | Silent | Late | Maintenance
-    | RestStatus | RestHang | RestTruncate | RestOld
+    | RestStatus | RestHang | RestTruncate | RestOld | OddList
 )  # fmt: skip

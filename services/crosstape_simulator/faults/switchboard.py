@@ -11,12 +11,13 @@ import structlog
 
 from crosstape.settings_file import nearest
 from crosstape_simulator.errors import FaultError
+from crosstape_simulator.faults.on_the_market import MarketFaults, only_of_a_synthetic_market
 from crosstape_simulator.faults.running import Running, State
-from crosstape_simulator.faults.spec import AnyFault, Burst, Reset, RestOld, Selected
+from crosstape_simulator.faults.spec import AnyFault, RestOld
 from crosstape_simulator.faults.table import absent, once
 from crosstape_simulator.faults.venue import VenueFaults
-from crosstape_simulator.market import Market
 from crosstape_simulator.server import VenueServer
+from crosstape_simulator.synthetic import Synthetic
 
 KEPT: Final = 100
 """Faults that are over and still shown."""
@@ -30,9 +31,9 @@ log = structlog.get_logger(__name__)
 class Faults:
     """Sets, ends and lists faults. `tick` must be called often while `any`."""
 
-    def __init__(self, servers: Mapping[str, VenueServer], market: Market | None, names: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, servers: Mapping[str, VenueServer], market: Synthetic | None, names: Mapping[str, Mapping[str, str]]) -> None:
         """`names`: venue → symbol → our name, of synthetic venues: a venue that is not in it may have any."""
-        self._market = market
+        self._market = None if market is None else MarketFaults(market)
         self._names = names
         self._venues = {name: VenueFaults(server, tuple(names.get(name, {}))) for name, server in servers.items()}
         self._set: dict[int, Running] = {}
@@ -78,17 +79,18 @@ class Faults:
                 self._begin(running, now)
             elif running.state is State.ACTIVE and (now >= running.due or running.spent):
                 self._end(running)
+            elif running.state is State.ACTIVE and self._market is not None:
+                self._market.tick(running, now)
         for venue in self._venues.values():
             if not venue.idle:
                 venue.tick(elapsed)
 
     def _begin(self, running: Running, now: float) -> None:
-        running.state = State.ACTIVE
+        running.state, running.begun = State.ACTIVE, now
         running.due = float("inf") if running.over is None else now + running.over
         log.info("simulator.fault_begun", id=running.id)
-        if isinstance(running.fault, Burst):
-            self._hasten(running.fault.factor)
-            running.acted += 1
+        if self._market is not None:
+            self._market.begin(running, now)
         for name in running.venues:
             self._venues[name].begin(running)
         if once(running.fault, running.venues):
@@ -102,18 +104,15 @@ class Faults:
         if begun:
             for name in running.venues:
                 self._venues[name].end(running)
-            if isinstance(running.fault, Burst):
-                self._hasten(1.0)
+            if self._market is not None:
+                self._market.end(running)
         log.info("simulator.fault_ended", id=running.id, acted=running.acted)
-
-    def _hasten(self, factor: float) -> None:
-        if self._market is not None:
-            self._market.hasten(factor)
 
     def _where(self, fault: AnyFault) -> tuple[str, ...]:
         """The venues that it acts on. Raises `FaultError` with the reason if there is none."""
         name = str(type(fault).__struct_config__.tag)
-        if isinstance(fault, Burst) and self._market is None:
+        synthetic = () if self._market is None else self._market.venues
+        if only_of_a_synthetic_market(fault) and not synthetic:
             raise FaultError(f"{name}: there is no synthetic market; recordings have a --speed")
         if isinstance(fault, RestOld) and fault.venue in ("all", "binance") and "binance" not in self._names:
             raise FaultError(f"{name}: Binance is not synthetic here: a recording's snapshots are what they are")
@@ -121,6 +120,8 @@ class Faults:
             raise FaultError(f"{name}: venue={fault.venue}: not simulated here; there are {', '.join(self._venues)}")
         wanted = tuple(self._venues) if fault.venue == "all" else (fault.venue,)
         reasons = {venue: absent(fault, venue) for venue in wanted}
+        if only_of_a_synthetic_market(fault):
+            reasons |= {venue: f"{venue} plays a recording, which is what it is" for venue in wanted if venue not in synthetic}
         found = tuple(venue for venue, reason in reasons.items() if reason is None)
         if not found:
             raise FaultError(f"{name}: {'; '.join(reason for reason in reasons.values() if reason is not None)}")
@@ -128,8 +129,8 @@ class Faults:
 
     def _check_instrument(self, fault: AnyFault, venues: tuple[str, ...]) -> None:
         """Raises `FaultError` for an instrument that none of the venues lists, if that is known of all."""
-        instrument = fault.instrument if isinstance(fault, Selected | Reset | RestOld) else "all"
-        if instrument == "all" or any(venue not in self._names for venue in venues):
+        instrument = getattr(fault, "instrument", "all")
+        if instrument in ("", "all") or any(venue not in self._names for venue in venues):
             return
         known = {name for venue in venues for listed in self._names[venue].items() for name in listed}
         if instrument not in known and instrument.upper() not in known:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from crosstape_simulator.faults.spec import AnyFault, Burst, Checksum, Close, Cut, Fault, Maintenance, Reset, RestOld, RestStatus
+from crosstape_simulator.faults.on_the_market import ON_THE_MARKET
+from crosstape_simulator.faults.spec import (
+    AnyFault,
+    Checksum,
+    Close,
+    Cut,
+    Fault,
+    Halt,
+    Maintenance,
+    Reset,
+    RestOld,
+    RestStatus,
+    SkipIds,
+)
 from crosstape_simulator.spec import VENUES
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyFault)}
@@ -26,7 +39,8 @@ HOW: Final[Mapping[tuple[type[Fault], str], str]] = {
     (Maintenance, "kraken"): "`status` says `maintenance`, then `online`",
     (Reset, "binance"): "`U`, `u`, `lastUpdateId`",
     (Reset, "coinbase"): "`sequence_num` (Advanced)",
-    (RestStatus, "coinbase"): "not 418",
+    (RestStatus, "binance"): "not 200",
+    (RestStatus, "coinbase"): "neither 200 nor 418",
     (RestStatus, "kraken"): "not 418",
 }
 """(fault, venue) → how it looks there, where that needs saying."""
@@ -41,6 +55,10 @@ def absent(fault: Fault, venue: str) -> str | None:
     """Why the venue cannot have this fault; None: it can."""
     if isinstance(fault, RestStatus) and fault.status == 418 and venue != "binance":
         return f"only Binance answers 418; {venue.capitalize()} does not"
+    if isinstance(fault, RestStatus) and fault.status == 200 and venue != "kraken":
+        return f"only Kraken answers errors with 200; {venue.capitalize()} does not"
+    if isinstance(fault, Halt) and fault.how == "post_only" and venue == "binance":
+        return "Binance has no such status"
     if isinstance(fault, Reset) and venue == "coinbase" and fault.instrument != "all":
         return "Coinbase's numbers count the whole connection: a single instrument's cannot begin again"
     return ABSENT.get((type(fault), venue))
@@ -49,7 +67,7 @@ def absent(fault: Fault, venue: str) -> str | None:
 def once(fault: Fault, venues: tuple[str, ...]) -> bool:
     """Whether it is over as soon as it has happened."""
     match fault:
-        case Close():
+        case Close() | SkipIds():
             return True
         case Cut(for_s=0.0):
             return True
@@ -64,7 +82,7 @@ def rows() -> list[tuple[str, str, dict[str, str]]]:
     found = []
     for name, cls in FAULTS.items():
         own = {venue: "" if (cls, venue) in ABSENT else HOW.get((cls, venue), "yes") for venue in VENUES}
-        if cls is Burst:
+        if cls in ON_THE_MARKET:
             own = dict.fromkeys(VENUES, "synthetic")
         found.append((name, sentence(cls), own))
     return found

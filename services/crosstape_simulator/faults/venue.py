@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -24,6 +24,7 @@ from crosstape_simulator.faults.spec import (
     Late,
     Maintenance,
     Malformed,
+    OddRow,
     Oversized,
     Refuse,
     Reset,
@@ -35,12 +36,12 @@ from crosstape_simulator.faults.spec import (
 )
 from crosstape_simulator.faults.stage import Stage
 from crosstape_simulator.kraken_feed import KrakenFeed
-from crosstape_simulator.rest import Answer
-from crosstape_simulator.server import Endpoint, VenueServer
+from crosstape_simulator.server import Endpoint, Make, VenueServer
 
 STAGES: Final[Mapping[type, type[Stage]]] = {
     Skew: at_the_venue.Skewed,
     Checksum: at_the_venue.WrongChecksum,
+    OddRow: at_the_venue.Spoiled,
     Refuse: at_the_venue.Refused,
     Silent: at_the_venue.Silenced,
     Late: held_back.Lateness,
@@ -141,7 +142,7 @@ class VenueFaults:
         for link in self._links:
             link.joined(connection, endpoint)
 
-    async def answer(self, request: web.Request, make: Callable[[], Answer]) -> web.StreamResponse:
+    async def answer(self, request: web.Request, make: Make) -> web.StreamResponse:
         """See `Interference`."""
         return await rest.answered(self.venue, request, running=tuple(self._running), old=self._old, base=self.base, make=make)
 

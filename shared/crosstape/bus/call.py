@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.connection import SSLConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Client: TypeAlias = Redis | RedisCluster
 
@@ -72,16 +69,3 @@ def socket_timeout_s(client: Client) -> float | None:
     """How long one call may take."""
     timeout = client.get_connection_kwargs().get("socket_timeout")
     return None if timeout is None else float(timeout)
-
-
-def suspicion(client: Client, exc: Exception) -> str:
-    """What may be wrong when a server has never answered and the error itself does not tell: one side speaks TLS, the other does not."""
-    options = client.get_connection_kwargs()
-    if isinstance(client, RedisCluster) or "path" in options:
-        return ""
-    secure = issubclass(client.connection_pool.connection_class, SSLConnection)
-    if isinstance(exc, RedisTimeoutError) and secure:
-        return " (does that port speak TLS?)"
-    if isinstance(exc, RedisConnectionError) and "closed by server" in str(exc) and not secure:
-        return " (is that a TLS port? then bus.url begins with rediss://)"
-    return ""

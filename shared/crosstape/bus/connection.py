@@ -6,7 +6,6 @@ import contextlib
 import re
 import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -18,7 +17,9 @@ from redis.backoff import NoBackoff
 
 from crosstape.bus.call import UNAVAILABLE, Client
 from crosstape.errors import SettingsError
+from crosstape.paths import expanded
 from crosstape.settings import BusSettings
+from crosstape.text_file import mark_of
 
 READ_BYTES: Final = 1 << 17
 CLUSTER_ATTEMPTS: Final = 2
@@ -167,18 +168,22 @@ def _credentials(url: SplitResult, options: dict[str, Any]) -> dict[str, str]:
 
 def _tls_files(settings: BusSettings) -> dict[str, str]:
     """What redis-py is told of them. Raises `SettingsError` where one is of no use: redis-py says so at each attempt, and not which."""
-    ca, cert, key = (str(Path(path).expanduser()) if path else "" for path in (settings.ca_file, settings.cert_file, settings.key_file))
+    try:
+        ca, cert, key = (str(expanded(path)) if path else "" for path in (settings.ca_file, settings.cert_file, settings.key_file))
+    except ValueError as exc:
+        raise SettingsError(f"bus.ca_file, bus.cert_file or bus.key_file = {exc}") from exc
     context = ssl.create_default_context()
     try:
         if ca:
             context.load_verify_locations(ca)
     except OSError as exc:
-        raise SettingsError(f"bus.ca_file = {ca!r} cannot be used: {exc}") from exc
+        raise SettingsError(f"bus.ca_file = {ca!r} cannot be used: {exc}{mark_of(ca)}") from exc
     try:
         if cert or key:
             context.load_cert_chain(cert, key or None, password="")  # without one, OpenSSL would ask at the terminal
     except OSError as exc:
-        raise SettingsError(f"bus.cert_file = {cert!r} and bus.key_file = {key!r} cannot be used: {exc}") from exc
+        marks = mark_of(cert) or mark_of(key or cert)
+        raise SettingsError(f"bus.cert_file = {cert!r} and bus.key_file = {key!r} cannot be used: {exc}{marks}") from exc
     return {name: path for name, path in (("ssl_ca_certs", ca), ("ssl_certfile", cert), ("ssl_keyfile", key)) if path}
 
 

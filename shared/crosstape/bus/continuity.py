@@ -20,9 +20,13 @@ class Missed(msgspec.Struct, frozen=True, gc=False):
 
     stream: str
     venue: str
+    """The producer's venue; `consolidated` for an aggregator."""
     epoch: int
+    """Of the numbering that has a gap: ns since the epoch."""
     first_missing: int
+    """The first `seq` that this reader did not get."""
     count: int | None
+    """How many in a row."""
 
 
 class Continuity:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 import structlog
 from redis.exceptions import NoScriptError
 
+from crosstape.bus import eviction
 from crosstape.bus.batch import Batch, Group
 from crosstape.bus.call import ask, ask_raw
+from crosstape.bus.claim import number
 from crosstape.bus.losses import Losses
 from crosstape.bus.producer import Producer
 from crosstape.bus.ring import Ring
@@ -33,17 +35,20 @@ log = structlog.get_logger()
 class Delivery:
     """To one partition, one batch at a time. States that nobody would tell again go back into `queue`, for which `room` is taken."""
 
-    def __init__(self, producer: Producer, partition: int, *, queue: Queue, room: Room, losses: Losses) -> None:
+    def __init__(
+        self, producer: Producer, partition: int, *, queue: Queue, room: Room, losses: Losses, restore: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`restore`: gives a server that lost data its identity again."""
         self._producer = producer
         self._partition = partition
         self._queue = queue
         self._room = room
         self._losses = losses
+        self._restore = restore
         self._health = producer.health
         self._metrics = producer.metrics
         self._wire = wire(producer.client)
         self._cursor = producer.cursor(partition)
-        self._epoch = producer.epoch_text
         self._told: set[tuple[Stream, str]] = set()
         settings = producer.settings
         self._ring = Ring(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
@@ -91,9 +96,11 @@ class Delivery:
 
     def _found(self, refused: Refused) -> int:
         """The number of our last batch that the server has. Raises `Superseded`."""
-        if refused.epoch > self._epoch:
-            raise Superseded(f"{self._producer.name} was started again elsewhere: its epoch is {refused.epoch.decode(errors='replace')}")
-        return refused.batch if refused.epoch == self._epoch else 0
+        producer = self._producer
+        found = number(self._cursor.decode(), refused.epoch)
+        if found > producer.epoch:
+            raise Superseded(f"{producer.name} was started again elsewhere: its epoch is {found}")
+        return refused.batch if found == producer.epoch else 0
 
     def _note_failure(self, group: Group, failure: Failure) -> None:
         stream, lost = group.stream, group.count - failure.written
@@ -106,6 +113,7 @@ class Delivery:
 
     async def _recover(self, found: int, batch: Batch) -> deque[Batch]:
         """What to send to a server whose cursor stands at `found`; what it lost and we no longer have becomes a loss of its stream."""
+        await self._restore()
         ask = self._health.ask
         has = {stream: await ask(functools.partial(self._last_on_server, stream), self) for stream in self._queue.streams}
         lost = self._ring.lacking(found, has)
@@ -115,6 +123,7 @@ class Delivery:
             "bus.data_lost", producer=self._producer.name, partition=self._partition, cursor=found, number=batch.number, resent=resent
         )
         self._note_lost(todo, has)
+        await eviction.warn(self._producer.client, lost=True)
         await ask(self._register, self)
         if resent:
             self._metrics.retransmitted(resent)
@@ -132,7 +141,7 @@ class Delivery:
             missed = upto - max(seq, stream.reported)
             if missed > 0:
                 to_ts = again.from_ts if again else stream.numbered_ts
-                self._losses.note(stream, GapCause.BUS, seq_ts or self._producer.epoch, to_ts, missed)
+                self._losses.note(stream, GapCause.BUS, seq_ts or min(self._producer.started_ts, to_ts), to_ts, missed)
                 stream.reported = upto
                 if again is None or stream.kind == "status":
                     self._room.take(self._queue.put_newest(stream))

@@ -15,7 +15,9 @@ class Start(enum.Enum):
     """Where a reader begins on a stream. In place of one, the id of an entry or a `Mark`: what follows it."""
 
     NOW = "now"
+    """What is added from now on."""
     BEGINNING = "beginning"
+    """The oldest entry that the stream has."""
     LAST_THEN_NOW = "last_then_now"
     """The last value of each venue, then exactly what follows them."""
 
@@ -51,7 +53,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """One event as it stands on the tape. Of a last value, `id` is that of the stream's last entry at the time."""
 
     stream: str
+    """Name of the stream, such as `tape:trade:BTC-USDT`."""
     id: str
+    """The server's id: its ms since the epoch and a counter, such as `1526919030474-55`."""
     event: AnyEvent
 
 
@@ -61,6 +65,7 @@ class Foreign(msgspec.Struct, frozen=True):
     stream: str
     id: str
     reason: str
+    """What is wrong with it, in words."""
 
 
 class Batch(msgspec.Struct, frozen=True):

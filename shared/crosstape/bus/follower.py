@@ -7,7 +7,6 @@ every other time, so that a few busy ones among many idle ones are not held back
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeAlias
@@ -16,7 +15,7 @@ import msgspec
 import structlog
 from redis.exceptions import ResponseError
 
-from crosstape.bus.call import UNAVAILABLE, Client, ask, ask_raw, socket_timeout_s
+from crosstape.bus.call import UNAVAILABLE, Client, ask, socket_timeout_s
 from crosstape.bus.continuity import Continuity, Missed
 from crosstape.bus.entry import Batch, Entry, Foreign, Mark, Position, Start
 from crosstape.bus.health import Health
@@ -58,7 +57,7 @@ class Tell(msgspec.Struct, frozen=True):
 class Followed:
     """One stream: the id up to which it was read, empty until that is known; its numbering; whether its key is no stream."""
 
-    __slots__ = ("continuity", "id", "key", "last_key", "name", "only_venue", "start", "told", "wrong")
+    __slots__ = ("accounted", "continuity", "id", "key", "last_key", "name", "only_venue", "start", "told", "trimmed", "wrong")
 
     def __init__(self, name: str, start: Position, keys: Keys) -> None:
         self.name = name
@@ -78,16 +77,28 @@ class Followed:
         if isinstance(start, Mark):
             for venue, epoch, seq in start.numbers:
                 self.continuity.know_number(venue, epoch, seq)
+        self.accounted: int | None = None
+        """How many of the entries ever added were read, reported as missed, or lie before the start; None: that is not known."""
+        self.trimmed = False
+        """Entries behind `id` were removed unread. This is reported with the next entries, unless their numbers say more of it."""
         self.told = False
         self.wrong = False
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What there is of a stream at one moment: its last id (empty: no such key), the last values, the newest event on it."""
+    """What there is of a stream at one moment."""
 
     id: bytes
+    """Of the last entry that was added, even if it was removed; empty: there is no such key."""
+    first: bytes
+    """Id of the oldest entry; empty: there is none."""
+    removed: int | None
+    """How many entries were ever added and are there no more; None: the server does not say (Redis before 7)."""
+    added: int
     last: list[AnyEvent]
+    """The last values."""
     newest: list[AnyEvent]
+    """The event that was added last."""
 
 
 class Follower:
@@ -107,6 +118,7 @@ class Follower:
         self._every = False  # the last read asked for all streams
         self._doubt = False
         self._rechecked = 0.0
+        self._moved: dict[str, str] = {}
 
     def add(self, stream: Followed) -> None:
         """Read it, too, from the next fetch on."""
@@ -140,14 +152,13 @@ class Follower:
                 self._note_answer()
                 return batch
             self._note_answer()
+            if self._moved:
+                moved, self._moved = self._moved, {}
+                return Batch([], moved)
 
     async def _begin(self, fresh: Sequence[Followed]) -> Batch:
         """Find the id that each begins after. All that is awaited comes first, so that a cancelled beginning is begun again."""
         looks = await self._health.ask(lambda: self._look(fresh, values=True), self)
-        firsts: dict[Followed, bytes] = {}
-        for stream in fresh:
-            if isinstance(stream.start, str):
-                firsts[stream] = await self._health.ask(functools.partial(self._first_id, stream), self)
         entries: list[Entry] = []
         cursors: dict[str, str] = {}
         for stream, look in zip(fresh, looks, strict=True):
@@ -156,11 +167,12 @@ class Follower:
                 continue
             match stream.start:
                 case Start.BEGINNING:
-                    stream.id = ORIGIN
+                    stream.id, stream.accounted = ORIGIN, look.removed
                 case str() as stored:
-                    stream.id = self._resume(stream, stored.encode(), look.id, firsts[stream])
+                    self._resume(stream, stored.encode(), look)
                 case start:
                     stream.id = look.id or ORIGIN
+                    stream.accounted = None if look.removed is None else look.added
                     for event in look.last + look.newest:
                         stream.continuity.know(event)
                     if start is Start.LAST_THEN_NOW:
@@ -169,16 +181,24 @@ class Follower:
             cursors[stream.name] = stream.id.decode()
         return Batch(entries, cursors)
 
-    def _resume(self, stream: Followed, stored: bytes, last: bytes, first: bytes) -> bytes:
-        """Where to go on from a stored id: from the start of what there is, if the stream was trimmed past it or was made anew."""
-        if stored == ORIGIN:
-            return stored
-        if _position(last) < _position(stored):
+    def _resume(self, stream: Followed, stored: bytes, look: Look) -> None:
+        """Go on from a stored id: from the first entry, if the stream was trimmed past that id or was made again since."""
+        at, last = _position(stored), _position(look.id)
+        stream.id, stream.accounted = stored, None
+        if at == _position(ORIGIN):  # nothing was there when the id was stored: whatever was added since is to be read
+            stream.accounted, stream.trimmed = look.removed, bool(look.removed)
+        elif last < at:
+            stream.id, stream.accounted = ORIGIN, look.removed
             self._miss(Missed(stream.name, "", 0, 0, None))
-            return ORIGIN
-        if _position(stored) < _position(first):
+            return
+        elif look.first and at < _position(look.first):
+            stream.accounted = look.removed
             self._miss(Missed(stream.name, "", 0, 0, None))
-        return stored
+        elif at == last and look.removed is not None:
+            stream.accounted = look.added
+        if not look.first and at < last:  # trimmed to its end
+            self._miss(Missed(stream.name, "", 0, 0, None))
+            stream.id, stream.accounted, stream.trimmed = look.id, None if look.removed is None else look.added, False
 
     async def _read(self) -> tuple[Raw, int]:
         """One XREAD: of the busy streams alone, or of all, waiting if none is busy."""
@@ -206,6 +226,7 @@ class Follower:
             ids = [stream.id for stream in streams]
             self._progress.asks(self._begun)
             reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+            self._health.begins = False  # all that reading needs was done once
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
                 self._doubt = True
@@ -238,6 +259,8 @@ class Follower:
             stream = self.streams.get(key)
             if stream is None or not stream.id:
                 continue  # removed meanwhile
+            if stream.accounted is not None:
+                stream.accounted += len(raw)
             self._decode(stream, raw, entries)
             stream.id = raw[-1][0]
             cursors[stream.name] = stream.id.decode()
@@ -249,7 +272,7 @@ class Follower:
 
     def _decode(self, stream: Followed, raw: RawEntries, entries: list[Entry]) -> None:
         name, check, append = stream.name, stream.continuity.check, entries.append
-        repeated = 0
+        repeated, trimmed, stream.trimmed = 0, stream.trimmed, False
         for entry_id, fields in raw:
             try:
                 field, data = fields
@@ -265,7 +288,12 @@ class Follower:
                     repeated += 1
                     continue
                 self._miss(found)
+                trimmed = False
+                if stream.accounted is not None:
+                    stream.accounted += found.count or 0
             append(Entry(name, entry_id.decode(), event))
+        if trimmed:
+            self._miss(Missed(name, "", 0, 0, None))
         if repeated:
             self._tell.metrics.repeated(repeated)
 
@@ -276,7 +304,7 @@ class Follower:
             part = streams[start : start + LOOK_STREAMS]
             keys = [key for stream in part for key in (stream.key, stream.last_key)]
             answer = await ask(self._client, "EVAL", LOOK, len(keys), *keys, int(values))
-            for stream, (last_id, last, newest) in zip(part, answer, strict=True):
+            for stream, (last_id, first_id, length, added, last, newest) in zip(part, answer, strict=True):
                 if last_id == b"!":
                     looks.append(None)
                     continue
@@ -284,6 +312,9 @@ class Follower:
                 looks.append(
                     Look(
                         last_id,
+                        first_id,
+                        max(0, added - length) if added >= 0 else None,
+                        added,
                         [event for event in in_time if stream.only_venue in {"", event.venue}],
                         _events([fields[1] for _, fields in newest if len(fields) > 1]),
                     )
@@ -291,7 +322,7 @@ class Follower:
         return looks
 
     async def _look_again(self) -> None:
-        """The server was away, or answers oddly: what is no stream is left out, and what was made anew is read from its first entry.
+        """The server was away, or answers oddly: what is no stream is left out, and what was made again is read from its first entry.
 
         A server that lost data gets some of it again from its producers, under new ids; the numbering tells which of it was read before.
         """
@@ -299,17 +330,33 @@ class Follower:
         for stream, look in zip(streams, await self._look(streams, values=False), strict=True):
             if look is None:
                 self._is_wrong(stream)
+                continue
+            stream.wrong = False
+            if not stream.id:
+                continue
+            if _position(look.id) < _position(stream.id):
+                stream.id, stream.accounted = ORIGIN, look.removed
             else:
-                stream.wrong = False
-                if stream.id and _position(look.id) < _position(stream.id):
-                    stream.id = ORIGIN
+                self._account(stream, look)
 
-    async def _first_id(self, stream: Followed) -> bytes:
-        try:
-            entries = await ask_raw(self._client, "XRANGE", stream.key, "-", "+", "COUNT", 1, key=stream.key)
-        except ResponseError:
-            return b""  # no stream: `_look` says so
-        return bytes(entries[0][0]) if entries else b""
+    def _account(self, stream: Followed, look: Look) -> None:
+        """Find out whether entries were removed before they were read: of those that come next, only some numbers would tell.
+
+        The numbers do not where the next entry is of another venue or a later start of its producer, or where none comes.
+        """
+        caught_up = _position(look.id) == _position(stream.id)
+        if not look.first and not caught_up:  # trimmed to its end
+            self._miss(Missed(stream.name, "", 0, 0, None))
+            stream.id, stream.accounted, stream.trimmed = look.id, None, False
+            self._moved[stream.name] = look.id.decode()
+            caught_up = True
+        elif stream.accounted is not None and look.removed is not None:
+            if caught_up and stream.accounted < look.added:
+                self._miss(Missed(stream.name, "", 0, 0, None))
+            elif stream.accounted < look.removed:
+                stream.accounted, stream.trimmed = look.removed, True
+        if caught_up:
+            stream.accounted = None if look.removed is None else look.added
 
     def _recheck(self) -> None:
         now = time.monotonic()
@@ -322,7 +369,7 @@ class Follower:
             return
         stream.wrong = True
         self._progress.added(stream.key)  # unread until it is a stream again
-        stream.id = stream.id and ORIGIN  # what will be there is new
+        stream.id, stream.accounted = stream.id and ORIGIN, None  # what will be there is new
         self._is_foreign(stream, b"", "the key is no stream")
 
     def _is_foreign(self, stream: Followed, entry_id: bytes, reason: str) -> None:

@@ -10,7 +10,9 @@ import structlog
 from redis.exceptions import ReadOnlyError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from crosstape.bus.call import UNAVAILABLE, Client, drop_idle_connections, suspicion
+from crosstape.bus.call import UNAVAILABLE, Client, drop_idle_connections
+from crosstape.bus.reasons import is_hopeless, place, reason, suspicion
+from crosstape.errors import BusError
 
 T = TypeVar("T")
 
@@ -18,13 +20,20 @@ FIRST_PAUSE_S: Final = 0.05
 TEXTS: Final = 20
 """So many different reasons are logged in one outage."""
 
+REPEAT_S: Final = 60.0
+"""A reason that lasts is logged again after so long: who looks for why nothing comes need not find the first line of an outage."""
+
+SUSPECT_S: Final = 10.0
+"""How long one that begins puts up with a server that answers as if one side spoke TLS and the other did not: it may be just starting."""
+
 log = structlog.get_logger()
 
 
 class Health:
     """One for all connections of a publisher or reader; `who` names it in the log."""
 
-    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None]) -> None:
+    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None], begins: bool = False) -> None:
+        """`begins`: until the caller sets it to False, what waiting cannot help is raised."""
         self._client = client
         self._who = who
         self._wait = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=backoff_s)
@@ -32,7 +41,9 @@ class Health:
         self._lost: set[object] = set()
         self._answered = False
         self._since = 0.0
-        self._texts: set[str] = set()
+        self.begins = begins
+        self._suspected_at = 0.0
+        self._texts: dict[str, float] = {}
 
     @property
     def well(self) -> bool:
@@ -42,7 +53,8 @@ class Health:
     async def ask(self, call: Callable[[], Awaitable[T]], asker: object) -> T:
         """What `call` answers, repeated for ever while it raises one of `UNAVAILABLE`: with jittered, growing, capped pauses.
 
-        `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it.
+        `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it. Raises
+        `BusError` while `begins`, where waiting cannot help.
         """
         try:
             answer = await call()
@@ -71,14 +83,25 @@ class Health:
         if not self._lost:
             self._since = time.monotonic()
         self._lost.add(asker)
-        reason = f"{type(exc).__name__}: {exc}"
+        now = time.monotonic()
+        text, suspected = f"{type(exc).__name__}: {exc}", ""
         if not self._answered:
-            reason += suspicion(self._client, exc)
-        if reason not in self._texts and len(self._texts) < TEXTS:
-            self._texts.add(reason)
-            log.warning("bus.unavailable", who=self._who, reason=reason)
+            suspected = suspicion(self._client, exc)
+            text += suspected
+        if self.begins:
+            self._give_up(exc, suspected, now)
+        said_at = self._texts.get(text)
+        if (said_at is None and len(self._texts) < TEXTS) or (said_at is not None and now >= said_at + REPEAT_S):
+            self._texts[text] = now
+            log.warning("bus.unavailable", who=self._who, reason=text)
         if isinstance(exc, ReadOnlyError):
             await drop_idle_connections(self._client)
+
+    def _give_up(self, exc: Exception, suspected: str, now: float) -> None:
+        """Raise `BusError` if waiting cannot help."""
+        self._suspected_at = (self._suspected_at or now) if suspected else 0.0
+        if is_hopeless(exc) or (suspected and now >= self._suspected_at + SUSPECT_S):
+            raise BusError(f"the bus {place(self._client)} cannot be used: {reason(exc)}{suspected}") from exc
 
     def _good(self, asker: object) -> None:
         self._answered = True

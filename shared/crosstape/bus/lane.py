@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from crosstape.bus.batch import BATCH_BYTES, Batch
 from crosstape.bus.delivery import Delivery
+from crosstape.bus.enrolment import Enrolment
 from crosstape.bus.producer import Producer
 from crosstape.bus.spooled import Spooled
 from crosstape.bus.stream import Queue
@@ -28,6 +29,7 @@ class Lane:
         delivery: Delivery,
         spooled: Spooled | None,
         acknowledge: Callable[[int], None],
+        enrolment: Enrolment,
     ) -> None:
         self.queue = queue
         self.spool = spooled.spool if spooled is not None else None
@@ -36,20 +38,20 @@ class Lane:
         self._delivery = delivery
         self._spooled = spooled
         self._acknowledge = acknowledge
-        self._epoch = producer.epoch
-        self._epoch_text = producer.epoch_text
+        self._enrolment = enrolment
+        self._producer = producer
+        self._epoch = 0
+        self._epoch_text = b""
         self._cursor = producer.cursor(partition)
         self._registry = producer.registry(partition)
         self._cap = producer.settings.batch
         self._writing = asyncio.Lock()
         self._number = 0
-        # The first batch is empty: it claims the cursor, so that a predecessor that still runs is told to stop before we write, or read
-        # what it wrote last.
-        self._in_flight: Batch | None = self._batch()
+        self._in_flight: Batch | None = None
         self._spooled_last = False
 
     async def run(self) -> None:
-        """Write until cancelled. Raises `Superseded`."""
+        """Write until cancelled. Raises as `write_next`."""
         while True:
             if not self.waiting:
                 self.queue.wake.clear()
@@ -58,12 +60,24 @@ class Lane:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.queue.dirty) or self._in_flight is not None or (self.spool is not None and self.spool.waiting)
+        """Whether there is anything to write: a first batch always is."""
+        return not self._number or bool(self.queue.dirty) or self._in_flight is not None or (self.spool is not None and self.spool.waiting)
+
+    @property
+    def states(self) -> int:
+        """How many entries that wait, or are in flight, are states: the newest stands for those before it."""
+        waiting = sum(len(stream.pending) for stream in self.queue.dirty if stream.conflates)
+        flying = 0 if self._in_flight is None else sum(group.count for group in self._in_flight.groups if group.stream.conflates)
+        return waiting + flying
 
     async def write_next(self) -> None:
-        """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call. Raises `Superseded`."""
+        """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call.
+
+        Raises `Superseded`, and `BusError` for a cursor that is none of ours or a server that holds another tape now.
+        """
         async with self._writing:  # one call in flight, though `run` and `drain` may both want to
+            if not self._number:
+                await self._begin()
             batch, spooled = self._in_flight, self._spooled
             if batch is None:
                 if spooled is not None and spooled.spool.waiting:
@@ -80,6 +94,12 @@ class Lane:
             elif batch.spooled_to:
                 spooled.use(batch.spooled_to)
             self._acknowledge(batch.entries)
+
+    async def _begin(self) -> None:
+        """The first batch is empty: it claims this partition's cursor. From then on no predecessor can write."""
+        await self._enrolment.ensure()
+        self._epoch, self._epoch_text = self._producer.epoch, self._producer.epoch_text
+        self._in_flight = self._batch()
 
     def begin_spool(self) -> bool:
         """From now on what happens goes through the spool, what waits in memory first: whether it does."""

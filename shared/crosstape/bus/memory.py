@@ -11,6 +11,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
 from crosstape.bus.call import UNAVAILABLE, Client, ask, put_right
+from crosstape.bus.eviction import harmful
 
 EVERY_S: Final = 5.0
 
@@ -23,6 +24,8 @@ class Memory(NamedTuple):
     used: int
     limit: int
     """0: there is none; so too when one primary of several has none."""
+    evicts: bool = False
+    """When it is used up, the server throws keys of the tape away."""
 
 
 async def read(client: Client) -> Memory | None:
@@ -42,7 +45,7 @@ def together(answers: list[Mapping[str, Any]]) -> Memory | None:
         limits = [int(answer["maxmemory"]) for answer in answers]
     except (KeyError, TypeError, ValueError):
         return None
-    return Memory(sum(used), sum(limits) if all(limits) else 0) if used else None
+    return Memory(sum(used), sum(limits) if all(limits) else 0, bool(harmful(answers))) if used else None
 
 
 async def watch(client: Client, tell: Callable[[Memory | None], None], *, every_s: float = EVERY_S) -> None:

@@ -27,6 +27,9 @@ class PublisherMetrics:
     def spool_error(self) -> None:
         """The spool file could not be written or read, or a part of it was damaged."""
 
+    def spool_kept_aside(self) -> None:
+        """What was found in the spool is for another tape, and was put where its own can get it."""
+
     def retransmitted(self, entries: int) -> None:
         """Acknowledged entries are sent again, to a server that lost them."""
 

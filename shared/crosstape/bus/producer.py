@@ -1,4 +1,4 @@
-"""Who publishes, where, and how: what all parts of one publisher agree on, fixed when it is made."""
+"""Who publishes, where, and how: what all parts of one publisher agree on."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import msgspec
 
 from crosstape.bus.call import Client
 from crosstape.bus.health import Health
+from crosstape.bus.identity import Tape
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.settings import BusSettings
 from crosstape_schemas import Keys
 
 
-class Producer(msgspec.Struct, frozen=True):
+class Producer(msgspec.Struct):
     """One producer of one venue's (or of `CONSOLIDATED`) events, from one start of its process to the end of it."""
 
     name: str
     epoch: int
+    """Not final before the name is claimed: see `enrolment`."""
+    started_ts: int
+    """Our clock when it was made. An epoch is no time: it may be ahead of every clock."""
+    tape: Tape
     client: Client
     keys: Keys
     settings: BusSettings

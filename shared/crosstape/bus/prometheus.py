@@ -39,6 +39,11 @@ class _PublisherNumbers:
         self.spool_errors = Counter(
             "crosstape_bus_spool_errors", "Times that the spool file could not be written or read, or was found damaged", registry=registry
         )
+        self.spools_kept = Counter(
+            "crosstape_bus_spools_kept_aside",
+            "Times that the spool found at the start was for another tape, and was kept aside instead of published",
+            registry=registry,
+        )
         self.retransmitted = Counter("crosstape_bus_retransmitted", "Entries sent again to a server that lost them", registry=registry)
         self.reconnects = Counter("crosstape_bus_publisher_reconnects", "Times the server answered again", registry=registry)
         self.away = Counter("crosstape_bus_publisher_away_seconds", "Time without an answer", registry=registry)
@@ -99,6 +104,10 @@ class PrometheusPublisherMetrics(PublisherMetrics):
         """See `PublisherMetrics`."""
         self._numbers.spool_errors.inc()
 
+    def spool_kept_aside(self) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spools_kept.inc()
+
     def retransmitted(self, entries: int) -> None:
         """See `PublisherMetrics`."""
         self._numbers.retransmitted.inc(entries)
@@ -149,11 +158,15 @@ class ServerMemoryCollector(Collector):
         """What the server says now; None: nothing."""
         self._memory = memory
 
-    def describe(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    def describe(self) -> tuple[GaugeMetricFamily, ...]:
         """The metrics, without values."""
         return (
             GaugeMetricFamily("crosstape_bus_server_memory_bytes", "Memory that the server uses; of a cluster, its primaries together"),
             GaugeMetricFamily("crosstape_bus_server_memory_limit_bytes", "The most that it may use (maxmemory); 0: it has no limit"),
+            GaugeMetricFamily(
+                "crosstape_bus_server_evicts",
+                "1: it evicts keys of the tape at that limit (maxmemory-policy is not noeviction); 0: it does not",
+            ),
         )
 
     def collect(self) -> Iterator[Metric]:

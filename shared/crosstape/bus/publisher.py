@@ -15,13 +15,15 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from crosstape.bus.call import Client
 from crosstape.bus.delivery import Delivery
+from crosstape.bus.enrolment import Enrolment
 from crosstape.bus.health import Health
+from crosstape.bus.identity import Tape
 from crosstape.bus.lane import Lane
 from crosstape.bus.last_values import last_values
 from crosstape.bus.losses import Losses
@@ -33,7 +35,7 @@ from crosstape.bus.spool import Spool
 from crosstape.bus.spooled import Spooled
 from crosstape.bus.stream import Queue
 from crosstape.bus.streams import Streams
-from crosstape.errors import Superseded
+from crosstape.errors import BusError
 from crosstape.settings import BusSettings
 from crosstape_schemas import VENUE_WIDE, Event, Gap, Keys
 
@@ -44,6 +46,17 @@ FLOW_POLL_S: Final = 0.05
 """How soon one that is held back notices that the server is away."""
 
 log = structlog.get_logger()
+
+
+class Unpublished(NamedTuple):
+    """Entries that are not acknowledged."""
+
+    events: int
+    """Of kinds of which each event counts: trades, deltas, statuses, gaps."""
+    spooled: int
+    """As many of these wait in the spool for the next start."""
+    states: int
+    """Quotes, books, tickers: by the time of the next start there are newer ones."""
 
 
 class Publisher:
@@ -66,33 +79,52 @@ class Publisher:
         metrics: PublisherMetrics | None = None,
         spool: Path | None = None,
         epoch: int = 0,
+        tape: Tape | None = None,
+        yields: bool = False,
     ) -> None:
+        """`epoch`: of a `claim` that the caller has made; 0: the publisher makes its own. `tape`: shared by the publishers of a process.
+
+        `yields`: leave the name to another publisher that is alive, since this one was superseded before.
+        """
         self.client = client
         self.keys = keys
         self.settings = settings
         self.producer = producer
         self.metrics = metrics or PublisherMetrics()
-        self.epoch = epoch or time.time_ns()  # one given by a caller who knows that this clock may be behind a predecessor's
         self.acknowledged = 0
         self.left = 0
         """Entries that were not acknowledged when another took the name."""
         self.health = Health(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
-        who = Producer(producer, self.epoch, client, keys, settings, self.metrics, self.health)
+        now = time.time_ns()
+        self.tape = tape or Tape()
+        who = self._who = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.health)
         queues = [Queue() for _ in range(keys.partitions)]
         self._streams = Streams(who, queues)
         self._known = self._streams.known
         self._room = Room(settings.pending)
         self._losses = Losses(self.metrics)
         self._spools: list[Spool] = []
+        self._enrolment = Enrolment(who, self._spools, claims=not epoch, yields=yields)
         self._lanes = [self._lane(who, partition, queue, spool) for partition, queue in enumerate(queues)]
         self._overflow = Overflow(who, self._lanes, room=self._room, losses=self._losses, tell=lambda: self._tell(at_once=True))
         self._flow_bound = min(FLOW_BATCHES * settings.batch, settings.pending // 2)
         self._flows = asyncio.Event()
 
     @property
+    def epoch(self) -> int:
+        """Of this start: greater than those before. Final once `claimed`."""
+        return self._who.epoch
+
+    @property
     def pending(self) -> int:
         """Entries that are not acknowledged: waiting, spooled, or in flight."""
         return self._room.held + sum(spool.file.unread for spool in self._spools)
+
+    @property
+    def unpublished(self) -> Unpublished:
+        """What `pending` counts, by what becomes of it if this process ends now."""
+        states = sum(lane.states for lane in self._lanes)
+        return Unpublished(self.pending - states, sum(spool.file.unread for spool in self._spools), states)
 
     def publish(self, event: Event) -> None:
         """Put an event on the tape, soon. Never waits and never fails for load.
@@ -138,7 +170,11 @@ class Publisher:
             self.publish(event)
 
     async def run(self) -> None:
-        """Write what is published, until cancelled. Raises `Superseded` when the producer was started again elsewhere."""
+        """Write what is published, until cancelled.
+
+        Raises `Superseded` when the producer was started again elsewhere, and `BusError` when the server holds another tape than before,
+        or the cursor is none of ours.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 for partition, lane in enumerate(self._lanes):
@@ -146,10 +182,10 @@ class Publisher:
                 for partition, spool in enumerate(self._spools):
                     group.create_task(spool.run(), name=f"bus.spool.{self.producer}.{partition}")
         except BaseExceptionGroup as failures:
-            if (superseded := failures.subgroup(Superseded)) is not None:
+            if (ended := failures.subgroup(BusError)) is not None:
                 self.left = self.pending
                 self.close()  # what is in the spool is our successor's
-                raise _first(superseded) from None
+                raise _first(ended) from None
             raise
 
     async def claimed(self) -> None:
@@ -179,8 +215,8 @@ class Publisher:
             self._overflow.put_by()
             log.warning("bus.not_drained", producer=self.producer, pending=self.pending, spooled=self.pending - self._room.held)
             return False
-        except Superseded:
-            log.warning("bus.not_drained", producer=self.producer, pending=self.pending)
+        except BusError as exc:
+            log.warning("bus.not_drained", producer=self.producer, pending=self.pending, reason=str(exc))
             self.close()
             return False
         return True
@@ -236,8 +272,16 @@ class Publisher:
         if spool is not None:
             self._spools.append(self._spool(spool, partition))
             spooled = Spooled(who, partition, self._spools[-1], queue=queue, streams=self._streams, room=room, losses=losses)
-        delivery = Delivery(who, partition, queue=queue, room=room, losses=losses)
-        return Lane(who, partition, queue=queue, delivery=delivery, spooled=spooled, acknowledge=self._acknowledge)
+        delivery = Delivery(who, partition, queue=queue, room=room, losses=losses, restore=self._enrolment.restore)
+        return Lane(
+            who,
+            partition,
+            queue=queue,
+            delivery=delivery,
+            spooled=spooled,
+            acknowledge=self._acknowledge,
+            enrolment=self._enrolment,
+        )
 
     def _spool(self, directory: Path, partition: int) -> Spool:
         """A partition's part of it."""
@@ -248,6 +292,7 @@ class Publisher:
             metrics=self.metrics,
             freed=self._room.give,
             changed=self._measure_spools,
+            tape=lambda: self.tape.identity,
         )
 
     def _measure_spools(self) -> None:
@@ -255,9 +300,9 @@ class Publisher:
         self.metrics.spool(sum(file.size for file in files), sum(file.written_to - file.used_to for file in files))
 
 
-def _first(group: BaseExceptionGroup[Superseded]) -> Superseded:
+def _first(group: BaseExceptionGroup[BusError]) -> BusError:
     exc: BaseException = group
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
-    assert isinstance(exc, Superseded)
+    assert isinstance(exc, BusError)
     return exc

@@ -15,8 +15,11 @@ from crosstape.bus.continuity import Missed
 from crosstape.bus.entry import Batch, Entry, Foreign, Position, Start, check_position
 from crosstape.bus.follower import STREAMS, Followed, Follower, Tell
 from crosstape.bus.health import Health
+from crosstape.bus.life_watch import LifeWatch
 from crosstape.bus.metrics import ReaderMetrics
-from crosstape_schemas import Keys
+from crosstape.errors import BusError
+from crosstape.liveness import Life
+from crosstape_schemas import Event, Keys
 
 
 class Reader:
@@ -38,16 +41,25 @@ class Reader:
         start: Position = Start.NOW,
         on_gap: Callable[[Missed], None] | None = None,
         on_foreign: Callable[[Foreign], None] | None = None,
+        on_life: Callable[[Life], None] | None = None,
+        signs_of_life: bool = False,
         metrics: ReaderMetrics | None = None,
         backoff_s: float = 5.0,
     ) -> None:
+        """`signs_of_life`: follow them, too, from the first read on, so that `is_current` can answer; their entries are not given out.
+
+        `on_life` (which implies it) hears of each connector and aggregator that begins or ends to give signs of life, at any time: also
+        while no event comes, and between two reads.
+        """
         self.cursors: dict[str, str] = {}
         """Stream → id up to which its events were given out: where to begin next time."""
         metrics = metrics or ReaderMetrics()
         self._client = client
         self._keys = keys
         self._tell = Tell(on_gap or _ignore, on_foreign or _ignore, metrics)
-        self._health = Health(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected)
+        self._health = Health(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, begins=True)
+        follows = signs_of_life or on_life is not None
+        self._life = LifeWatch(client, keys, self._health, on_life or _ignore) if follows else None
         self._home: dict[str, Follower] = {}
         self._followers: dict[int, list[Follower]] = {}
         self._tasks: dict[Follower, asyncio.Task[Batch]] = {}
@@ -104,10 +116,21 @@ class Reader:
         """
         return [key.decode() for followers in self._followers.values() for follower in followers for key in follower.behind(now_s)]
 
+    def is_current(self, event: Event) -> bool:
+        """Whether the producer of `event` gives signs of life, so that a last value is the present one: see `SignsOfLife.is_current`.
+
+        Ask at the moment of use. While the server is away nothing is current. Raises `BusError` without `signs_of_life`.
+        """
+        if self._life is None:
+            raise BusError("a reader answers is_current if it was made with signs_of_life=True or on_life")
+        return self._life.is_current(event)
+
     async def read(self, *, timeout_s: float | None) -> Sequence[Entry]:
         """The next events, as many as there are at once (a few thousand at most); none when there were none for `timeout_s`.
 
-        None waits for as long as it takes. The server being away is waited out, too.
+        None waits for as long as it takes. The server being away is waited out, too. Raises `BusError` if nothing was ever read
+        and waiting cannot help: it refuses the password, or what its user may do is not enough, or its certificate is not trusted, or one
+        side speaks TLS and the other does not. Once a read has worked, that is waited out, too, and logged every minute.
         """
         entries = list(self._given) or await self._gather(timeout_s)
         self._given.clear()
@@ -132,6 +155,8 @@ class Reader:
         """End what is under way, and the reader. `cursors` stay: what was not given out does not count as read."""
         tasks = list(self._tasks.values())
         self._tasks.clear()
+        if self._life is not None:
+            await self._life.aclose()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -149,6 +174,12 @@ class Reader:
         """What the next follower (or several at once) brings."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
+        if self._life is not None:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._life.begin()
+            except TimeoutError:
+                return []
         while True:
             for followers in self._followers.values():
                 for follower in followers:

@@ -24,7 +24,7 @@ if ARGV[4] ~= '' then
   cursor[5], cursor[6] = 'spool', ARGV[4]
 end
 if epoch ~= ARGV[1] then
-  if epoch > ARGV[1] then return {epoch, batch} end
+  if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch > ARGV[1]) then return {epoch, batch} end -- as numbers: too large for Lua's
   if batch > 1 then -- more than a claim: what of the spool was in flight then, only this tells
     for _, part in ipairs({'prior_epoch', epoch, 'prior_batch', batch}) do cursor[#cursor + 1] = part end
   end
@@ -83,22 +83,31 @@ return 1
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
 
 LOOK: Final = """
--- KEYS: per stream: stream, hash of last values. ARGV: 1 if values are wanted, else only ids
--- answers per stream: {id of its last entry, or '' if there is no such key, or '!' if it is no stream; last values; its last entry}
+-- KEYS: per stream: stream, hash of last values. ARGV: 1 if values are wanted, else 0
+-- answers per stream: {its last id (also of an entry that is gone), or '' if there is no such key, or '!' if it is no stream;
+--   id of its first entry or ''; its length; how many were ever added, or -1 where the server does not say; last values; its last entry}
 local answers = {}
 for k = 1, #KEYS, 2 do
-  local info, id, newest = redis.pcall('XINFO', 'STREAM', KEYS[k]), '', {}
+  local info = redis.pcall('XINFO', 'STREAM', KEYS[k])
+  local answer = {'', '', 0, 0, {}, {}}
   if info.err then
-    if string.match(info.err, 'WRONGTYPE') then id = '!' end
+    if string.match(info.err, 'WRONGTYPE') then answer[1] = '!'
+    elseif not string.match(info.err, 'no such key') then return info end
   else
+    answer[4] = -1
     for i = 1, #info, 2 do
-      if info[i] == 'last-generated-id' then id = info[i + 1] end
+      local name, value = info[i], info[i + 1]
+      if name == 'last-generated-id' then answer[1] = value
+      elseif name == 'first-entry' then answer[2] = value and value[1] or ''
+      elseif name == 'length' then answer[3] = value
+      elseif name == 'entries-added' then answer[4] = value end
     end
-    if ARGV[1] == '1' then newest = redis.call('XREVRANGE', KEYS[k], '+', '-', 'COUNT', 1) end
+    if ARGV[1] == '1' then answer[6] = redis.call('XREVRANGE', KEYS[k], '+', '-', 'COUNT', 1) end
   end
   local last = ARGV[1] == '1' and redis.pcall('HVALS', KEYS[k + 1]) or {}
-  if last.err then last = {} end
-  answers[#answers + 1] = {id, last, newest}
+  if not last.err then answer[5] = last
+  elseif not string.match(last.err, 'WRONGTYPE') then return last end
+  answers[#answers + 1] = answer
 end
 return answers
 """

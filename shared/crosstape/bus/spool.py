@@ -27,6 +27,7 @@ from typing import Final, Literal
 import msgspec
 import structlog
 
+from crosstape.bus.identity import Identity
 from crosstape.bus.metrics import PublisherMetrics
 from crosstape.bus.spool_file import Chunk, SpoolFile
 from crosstape_schemas import Event, encode
@@ -49,6 +50,9 @@ READS: Final = 5
 
 SYNC_S: Final = 1.0
 READ_BYTES: Final = 1 << 20
+
+KEPT: Final = "kept-"
+"""With the id of a tape: the directory of what is for that one."""
 
 log = structlog.get_logger()
 
@@ -74,7 +78,9 @@ class Spool:
         metrics: PublisherMetrics,
         freed: Callable[[int], None],
         changed: Callable[[], None],
+        tape: Callable[[], Identity] = Identity,
     ) -> None:
+        """`tape`: the one that this process writes to, as far as it is known."""
         self.file = SpoolFile(directory, bound)
         self.active = False
         """Whether what happens goes through it."""
@@ -91,6 +97,7 @@ class Spool:
         self._metrics = metrics
         self._freed = freed
         self._changed = changed
+        self._tape = tape
         self._retry_at = 0.0
         self._failing: set[str] = set()
         self._full_at: int | None = None  # its size when there was no room for more
@@ -131,12 +138,51 @@ class Spool:
         except OSError as exc:
             self.failed(exc)
             return False
-        if found:
+        if not found:
+            self.label()
+        else:
             self.settled = False
             self.inherited_to = self.file.written_to
             log.warning("bus.spool_found", spool=str(self.file.directory), entries=self.file.unread, bytes=self.file.size)
             self._changed()
         return True
+
+    def left_for(self) -> Identity:
+        """The tape that what a process left here is for; unknown if it left nothing, or does not say."""
+        try:
+            return Identity.parse(self.file.read_label()) if self.file.exists() else Identity()
+        except OSError as exc:
+            self.failed(exc)
+            return Identity()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether what it holds is for another tape than ours."""
+        theirs = Identity.parse(self.file.label).id
+        return bool(theirs) and theirs != self._tape().id
+
+    def keep_aside(self) -> Path | None:
+        """Leave what it holds, for another tape, where no producer takes it for its own: in which directory. None: the disk refused.
+
+        What comes then is spooled as if nothing had been there.
+        """
+        directory = self.file.directory
+        try:
+            kept = self.file.move(directory.parent / f"{KEPT}{Identity.parse(self.file.label).id}" / directory.name)
+        except OSError as exc:
+            self.failed(exc)
+            return None
+        self.active, self.settled, self.inherited_to = False, True, 0
+        self._changed()
+        return kept
+
+    def label(self) -> None:
+        """Bind what is spooled by this process to the tape, once that is known."""
+        if (tape := self._tape()).id and self.file.opened and not self.file.label:
+            try:
+                self.file.write_label(tape.label)
+            except OSError as exc:
+                self.failed(exc)
 
     def begin(self, epoch: int, batch: int, in_flight: list[bytes]) -> bool:
         """From now on what happens goes through it, behind what is in flight in this batch, the newest: whether the disk allows it."""

@@ -24,6 +24,8 @@ import msgspec
 from crosstape.bus.spool_format import HEADER_BYTES, Frames, Header, frame, header, parse_frames, parse_header, wanted
 
 SUFFIX: Final = ".spool"
+LABEL: Final = "tape"
+"""The name of the label's file."""
 SEGMENTS: Final = 16
 """The bound is made of so many: it is by one of them that room comes back."""
 SEGMENT_MAX: Final = 16 << 20
@@ -99,6 +101,8 @@ class SpoolFile:
         self.bound = bound
         self.header = Header(0, 0)
         """Of the spool as a whole: that of its first segment."""
+        self.label = ""
+        """What a text file beside the segments says: for which tape they are. Empty: there is none."""
         self.torn = 0
         """Bytes behind the last whole entry that the process before left."""
         self.size = 0
@@ -141,7 +145,37 @@ class SpoolFile:
             os.close(lock)
             raise
         self._lock = lock
+        if self._segments:
+            self.label = self.read_label()
+        else:
+            self.label = ""
+            (self.directory / LABEL).unlink(missing_ok=True)  # of a spool that was used up
         return bool(self._segments)
+
+    def read_label(self) -> str:
+        """What the directory's label says, of ours or of another; empty: there is none."""
+        try:
+            return (self.directory / LABEL).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def write_label(self, label: str) -> None:
+        """Say for which tape the segments are."""
+        part = self.directory / f"{LABEL}.part"
+        part.write_text(label)
+        part.replace(self.directory / LABEL)
+        self.label = label
+
+    def move(self, target: Path) -> Path:
+        """Leave the directory, under another name: that of `target`, or if there is one, with a number behind it."""
+        place, number = target, 1
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while place.exists():
+            number += 1
+            place = target.with_name(f"{target.name}.{number}")
+        self.directory.rename(place)
+        self.close()
+        return place
 
     def begin(self, epoch: int, batch: int, in_flight: list[bytes]) -> None:
         """Begin a new spool behind all batches before this; what is in flight in it comes first, if there is room, and counts as used."""

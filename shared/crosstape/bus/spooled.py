@@ -15,6 +15,7 @@ import structlog
 
 from crosstape.bus.batch import BATCH_BYTES, Batch
 from crosstape.bus.call import ask
+from crosstape.bus.identity import Identity
 from crosstape.bus.losses import Losses
 from crosstape.bus.producer import Producer
 from crosstape.bus.room import Room
@@ -66,6 +67,8 @@ class Spooled:
 
         `batch` is the number of what is in flight, or of the next one.
         """
+        if not self.spool.adopted and self._producer.tape.identity.id and self.spool.exists() and self.spool.open():
+            self._part_with_foreign()
         carried = [] if in_flight is None or in_flight.spooled_to else in_flight.happenings()
         if not self.spool.begin(self._producer.epoch, batch, carried):
             return False
@@ -81,6 +84,8 @@ class Spooled:
                 log.error("bus.spool_left", producer=self._producer.name, spool=str(spool.file.directory))
                 break
             await asyncio.sleep(LOCK_POLL_S)
+        self._part_with_foreign()
+        spool.label()
         if not spool.settled:
             client, words = self._producer.client, ("HMGET", self._cursor, "spool", "prior_epoch", "prior_batch")
             said = await self._producer.health.ask(lambda: ask(client, *words), self)
@@ -89,7 +94,8 @@ class Spooled:
                 self._damaged(found.unknown, spool.file.header.id)
             if found.forgotten != 0:
                 log.warning("bus.data_lost", producer=self._producer.name, before_spool=spool.file.header.id, missed=found.forgotten)
-                self._losses.note_venue_wide(found.forgotten, spool.file.header.epoch or spool.file.header.id)
+                began_ts = min(spool.file.header.epoch or spool.file.header.id, spool.file.header.id)  # an epoch may be ahead of all clocks
+                self._losses.note_venue_wide(found.forgotten, began_ts)
         if spool.file.torn:
             self._damaged(None, spool.file.header.id, torn=spool.file.torn)
             spool.file.torn = 0
@@ -98,6 +104,34 @@ class Spooled:
             self._room.tighten()
             self._through()
         self.use(0)
+
+    def _part_with_foreign(self) -> None:
+        """What a process left here for another tape is kept for that one, and not published on ours."""
+        spool = self.spool
+        if not spool.file.opened or not spool.foreign:
+            return
+        theirs, entries, size = Identity.parse(spool.file.label), spool.inherited_to - spool.file.used_to, spool.file.size
+        own = spool.file.written_to - spool.inherited_to  # spooled behind it, before it was known which tape ours is
+        rest = spool.end()
+        kept = spool.keep_aside()
+        log.error(
+            "bus.spool_of_another_tape",
+            producer=self._producer.name,
+            kept=str(kept or spool.file.directory),
+            of_tape=theirs.id,
+            of_origin=theirs.origin,
+            this_tape=self._producer.tape.identity.id,
+            entries=entries,
+            bytes=size,
+            hint="to publish it, move it back and start this producer on the server that holds that tape",
+        )
+        self._producer.metrics.spool_kept_aside()
+        if kept is None:
+            spool.close()
+        if own:
+            self._losses.note_venue_wide(own, self._producer.started_ts)
+        for event in rest:
+            self._queue.put(self._streams.of(event), event)
 
     async def take(self) -> Part | None:
         """The next of what was spooled, if there is any. What cannot be read, or is no event of ours, is a loss."""

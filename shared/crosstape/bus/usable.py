@@ -7,35 +7,36 @@ is more often a setting than the weather.
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Iterator
 from typing import Final
 
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
+from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
+from crosstape.bus import eviction
 from crosstape.bus.call import UNAVAILABLE, Client, ask
 from crosstape.bus.health import Health
+from crosstape.bus.reasons import Foreign, denied, is_hopeless, reason
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings, shown
 from crosstape_schemas import Keys
 
 TRY: Final = """
--- KEYS: registry, cursor. Answers what would go wrong, or '': with reading each, and with writing
+-- KEYS: registry, cursor, identity (or, of a partition that has none, the cursor again). Answers what would go wrong, or '': with reading
+-- each, and with writing
 local function wrong(...)
   local answer = redis.pcall(...)
   return type(answer) == 'table' and answer.err or ''
 end
-local registry, cursor, write = wrong('SCARD', KEYS[1]), wrong('HMGET', KEYS[2], 'epoch'), ''
+local registry, cursor, identity, write = wrong('SCARD', KEYS[1]), wrong('HMGET', KEYS[2], 'epoch'), wrong('HMGET', KEYS[3], 'id'), ''
 -- A cursor is no stream: this adds nothing, but is refused first where writing is
 if cursor == '' then write = wrong('XADD', KEYS[2], 'NOMKSTREAM', '*', 'd', '') end
-return {registry, cursor, write}
+return {registry, cursor, identity, write}
 """
 
 _WRONG_TYPE: Final = "WRONGTYPE"
 
 
 async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer: str) -> None:
-    """Return once the server answers this producer and takes what it writes.
+    """Return once the server answers this producer and takes what it writes. Whether it evicts what is on the tape is logged.
 
     Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, it is loading, it is a replica, it
     has no memory. At once where waiting cannot help: refused credentials or commands, a certificate that is not trusted, a name of ours
@@ -50,61 +51,34 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
         nonlocal last
         try:
             for partition in range(keys.partitions):
-                await _try(client, keys.registry(partition), keys.cursor(producer, partition))
+                cursor = keys.cursor(producer, partition)
+                await _try(client, keys.registry(partition), cursor, cursor if partition else keys.identity())
         except UNAVAILABLE as exc:
-            last = _reason(exc)
-            if any(isinstance(one, _HOPELESS) for one in _causes(exc)):
+            last = reason(exc)
+            if is_hopeless(exc):
                 raise BusError(f"the bus {where} cannot be used: {last}") from exc
             raise
 
     try:
         async with asyncio.timeout(settings.start_s):
             await health.ask(attempt, attempt)
+            await eviction.warn(client)
     except TimeoutError:
         raise BusError(f"the bus {where} could not be used for {settings.start_s:g} s (bus.start_s): {last}") from None
 
 
-class _Foreign(ResponseError):
-    """A name of ours holds something else."""
-
-
-_HOPELESS: Final = (AuthenticationError, NoPermissionError, ssl.SSLCertVerificationError, _Foreign)
-
-
-async def _try(client: Client, registry: str, cursor: str) -> None:
+async def _try(client: Client, registry: str, cursor: str, identity: str) -> None:
     """Raises one of `UNAVAILABLE`."""
-    answers: list[bytes] = await ask(client, "EVAL", TRY, 2, registry, cursor)
+    answers: list[bytes] = await ask(client, "EVAL", TRY, 3, registry, cursor, identity)
     *reading, writing = (answer.decode(errors="replace") for answer in answers)
-    for name, kind, fault in zip((registry, cursor), ("set", "hash"), reading, strict=True):
+    for name, kind, fault in zip((registry, cursor, identity), ("set", "hash", "hash"), reading, strict=True):
         if fault.startswith(_WRONG_TYPE):
-            raise _Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
+            raise Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
     for fault in (*reading, writing):
         if fault and not fault.startswith(_WRONG_TYPE):  # of the last: the cursor is a hash, as it should be
             error = ResponseError
-            if fault.startswith("NOPERM") or "ACL failure" in fault:  # the latter is Valkey's, out of a script
+            if denied(fault):
                 error = NoPermissionError
             elif fault.startswith("READONLY"):  # `Health` has the next attempt connect anew
                 error = ReadOnlyError
             raise error(fault)
-
-
-_WORDS: Final = {
-    AuthenticationError: "it refuses bus.username and bus.password",
-    NoPermissionError: "it does not allow its user what we need",
-    ssl.SSLCertVerificationError: "its certificate is not trusted (bus.ca_file)",
-    ConnectionRefusedError: "connection refused",
-}
-"""Before the error's own, which alone would not always be clear."""
-
-
-def _reason(exc: Exception) -> str:
-    text = " ".join(str(exc).split()) or type(exc).__name__
-    words = (word for one in _causes(exc) for kind, word in _WORDS.items() if isinstance(one, kind))
-    return f"{word}: {text}" if (word := next(words, None)) else text
-
-
-def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what led to it."""
-    while exc is not None:
-        yield exc
-        exc = exc.__cause__ or exc.__context__

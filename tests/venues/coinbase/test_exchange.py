@@ -10,7 +10,7 @@ import pytest
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, ConnectionBreak, Heartbeat, LastTrade, Odd, Rejected, Request
 from crosstape_connector.venues.coinbase import exchange
-from crosstape_schemas import FeedState, Side, Status, Ticker, Trade
+from crosstape_schemas import FeedState, GapCause, Side, Status, Ticker, Trade
 from tests.venues.coinbase.connection import NEW_YEAR, from_exchange
 from tests.venues.golden import EXCHANGE, SYMBOLS
 
@@ -62,6 +62,20 @@ def test_a_snapshot_with_an_impossible_size_is_good_but_for_that_level() -> None
     assert snapshot == BookSnapshot("ETH-USD", None, 7, [(Decimal(3000), Decimal(1))], [(Decimal("3000.1"), Decimal(1))])
 
 
+@pytest.mark.parametrize("row", [b'["3000.00","0.-10000"]', b'["3000.01","x"]', b'["","1"]', b'["dear","1"]'])
+def test_a_snapshot_whose_best_level_cannot_be_read_is_none(row: bytes) -> None:
+    """The second best would be called the best."""
+    frame = EXCHANGE["snapshot_odd"].replace(b'["3000.00","1"]', row + b',["2999.00","1"]')
+
+    outputs = from_exchange(frame)
+
+    assert outputs == [
+        Odd("size"),
+        Odd("size"),
+        ConnectionBreak(7, None, GapCause.UNKNOWN, ("ETH-USD",), "a change of the book cannot be read"),
+    ]
+
+
 def test_exchange_replies_and_statuses() -> None:
     """Acknowledgements may call a channel by another name than it was asked for by."""
     assert from_exchange(EXCHANGE["subscriptions"], EXCHANGE["error"], EXCHANGE["status"]) == [
@@ -78,9 +92,34 @@ def test_the_channel_of_single_orders_is_known() -> None:
     assert from_exchange(EXCHANGE["open"], EXCHANGE["done"]) == []
 
 
-def test_an_exchange_change_that_cannot_be_read_spoils_the_books() -> None:
-    """Nothing else would show that it is missing. Any other bad frame does not."""
-    torn = EXCHANGE["l2update"].replace(b'"buy"', b'"up"')
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b'"buy"', b'"up"'),
+        (b'"2.5"', b'"0.-10000"'),
+        (b'"2.5"', b'"-1"'),
+        (b'"2.5"', b'"NaN"'),
+        (b'"2.5"', b"null"),
+        (b'"91000.02"', b'"91,000.02"'),
+        (b'"91000.02"', b'"0"'),
+        (b'"91000.02"', b'""'),
+        (b'["buy","91000.010","0.0"]', b'["buy","91000.010"]'),
+        (b'["buy","91000.010","0.0"]', b"{}"),
+    ],
+)
+def test_an_exchange_change_that_cannot_be_read_spoils_its_book(good: bytes, bad: bytes) -> None:
+    """At once, and no other: nothing else would show that the book lacks it. Nothing of the frame is applied."""
+    assert good in EXCHANGE["l2update"]
+
+    odd, broken = from_exchange(EXCHANGE["snapshot"], EXCHANGE["l2update"].replace(good, bad))[1:]
+
+    assert isinstance(odd, Odd)
+    assert broken == ConnectionBreak(7, None, GapCause.UNKNOWN, ("BTC-USD",), "a change of the book cannot be read")
+
+
+def test_an_exchange_change_of_no_known_book_spoils_all_of_the_connection() -> None:
+    """It may be of any of them. Any other bad frame spoils none."""
+    torn = EXCHANGE["l2update"][:-20]
     other = EXCHANGE["match"].replace(b'"1.50"', b'"-1"')
 
     outputs = from_exchange(EXCHANGE["snapshot"], other, EXCHANGE["heartbeat"], torn, EXCHANGE["heartbeat"])

@@ -13,7 +13,17 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import BookRule, ConnectLimit, Endpoint, InstrumentSource, QuoteSource, SnapshotSource, TradeSource, Venue
+from crosstape_connector.venue import (
+    BookRule,
+    ConnectLimit,
+    Endpoint,
+    InstrumentSource,
+    QuoteSource,
+    SnapshotSource,
+    TradeSource,
+    TradingSource,
+    Venue,
+)
 from crosstape_connector.venues.binance import rest, stream
 from crosstape_connector.venues.binance.values import ID
 
@@ -60,6 +70,14 @@ VENUE: Final = Venue(
         per_minute=40,  # weight 25 each: with snapshots (3,000) and quotes (240) 4,240 of the 6,000 that an address has
     ),
     quotes=QuoteSource(rest="spot", path=rest.quotes_path, parse=rest.parse_quotes, batch=100, per_minute=60),  # weight 4 each
+    trading=TradingSource(
+        rest="spot",
+        path=rest.trading_path,
+        parse=rest.parse_trading,
+        unknown=lambda error: "-1121" in error or error.endswith("HTTP 400"),
+        batch=100,
+        per_minute=12,  # weight 20 each: 240 more
+    ),
     trade_ids="contiguous",
     connects=ConnectLimit(300, 300.0),
     rest_error=rest.rest_error,

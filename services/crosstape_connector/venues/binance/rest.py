@@ -9,16 +9,18 @@ Quirks  `historicalTrades` needs no key any more, and its ids are those of the `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
-from crosstape_connector.errors import FrameError, UnknownSymbol
-from crosstape_connector.venue import BookSnapshot, Symbols, TradeSnapshot, page
+from crosstape_connector.errors import FRAME_ERRORS, NotANumber, UnknownSymbol
+from crosstape_connector.listing import asset_of, listed, step_of
+from crosstape_connector.numbers import is_plain, number
+from crosstape_connector.rows import readable
+from crosstape_connector.venue import NOT_LISTED, BookSnapshot, Odd, OddRow, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
-from crosstape_connector.wire import Serial, Stamp, epoch_ns, positive, side
+from crosstape_connector.wire import Serial, Stamp, epoch_ns, side_of, trade_numbers
 from crosstape_schemas import Instrument, Quote, Trade, spot
 
 LEVELS: Final = 1_000
@@ -26,32 +28,39 @@ PAGE: Final = 1_000
 """Trades in an answer: the venue's most."""
 
 
+STATUSES: Final = frozenset(
+    {"TRADING", "END_OF_DAY", "HALT", "BREAK", "CANCEL_ONLY", "PRE_TRADING", "POST_TRADING", "AUCTION_MATCH", "PENDING_TRADING"}
+)
+"""What a symbol's status may be; it trades in the first."""
+NULL: Final = msgspec.Raw(b"null")
+
+
 class RestDepth(msgspec.Struct, frozen=True):
     last_update_id: Serial = msgspec.field(name="lastUpdateId")
-    bids: tuple[tuple[Decimal, Decimal], ...]
-    asks: tuple[tuple[Decimal, Decimal], ...]
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
 
 
 class RestTrade(msgspec.Struct, frozen=True):
     id: Serial
-    price: Decimal
-    qty: Decimal
+    price: str
+    qty: str
     time: Stamp
     buyer_makes: bool = msgspec.field(name="isBuyerMaker")
 
 
 class RestBookTicker(msgspec.Struct, frozen=True):
     symbol: str
-    bid_price: Decimal = msgspec.field(name="bidPrice")
-    bid_qty: Decimal = msgspec.field(name="bidQty")
-    ask_price: Decimal = msgspec.field(name="askPrice")
-    ask_qty: Decimal = msgspec.field(name="askQty")
+    bid_price: str = msgspec.field(name="bidPrice")
+    bid_qty: str = msgspec.field(name="bidQty")
+    ask_price: str = msgspec.field(name="askPrice")
+    ask_qty: str = msgspec.field(name="askQty")
 
 
 class RestFilter(msgspec.Struct, frozen=True):
     filter_type: str = msgspec.field(name="filterType")
-    tick: Decimal | None = msgspec.field(name="tickSize", default=None)
-    step: Decimal | None = msgspec.field(name="stepSize", default=None)
+    tick: msgspec.Raw = msgspec.field(name="tickSize", default=NULL)
+    step: msgspec.Raw = msgspec.field(name="stepSize", default=NULL)
 
 
 class RestSymbol(msgspec.Struct, frozen=True):
@@ -64,7 +73,17 @@ class RestSymbol(msgspec.Struct, frozen=True):
 
 
 class RestExchangeInfo(msgspec.Struct, frozen=True):
-    symbols: tuple[RestSymbol, ...]
+    symbols: list[msgspec.Raw]
+
+
+class RestTrading(msgspec.Struct, frozen=True):
+    symbol: str
+    status: str
+    is_spot: bool = msgspec.field(name="isSpotTradingAllowed", default=True)
+
+
+class RestTradings(msgspec.Struct, frozen=True):
+    symbols: list[msgspec.Raw]
 
 
 class RestFault(msgspec.Struct, frozen=True):
@@ -74,8 +93,14 @@ class RestFault(msgspec.Struct, frozen=True):
 
 _rest_depth = msgspec.json.Decoder(RestDepth).decode
 _rest_trades = msgspec.json.Decoder(list[RestTrade]).decode
+_rest_trade = msgspec.json.Decoder(RestTrade).decode
+_rest_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _rest_quotes = msgspec.json.Decoder(list[RestBookTicker]).decode
+_rest_quote = msgspec.json.Decoder(RestBookTicker).decode
+_rest_symbol = msgspec.json.Decoder(RestSymbol).decode
 _rest_info = msgspec.json.Decoder(RestExchangeInfo).decode
+_rest_trading = msgspec.json.Decoder(RestTrading).decode
+_rest_tradings = msgspec.json.Decoder(RestTradings).decode
 _rest_fault = msgspec.json.Decoder(RestFault).decode
 
 
@@ -93,8 +118,14 @@ def depth_symbol(url: str) -> str | None:
 def parse_depth(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
     """A snapshot; a side with as many levels as were asked for has more."""
     d = _rest_depth(body)
-    partial = max(len(d.bids), len(d.asks)) >= LEVELS
-    return BookSnapshot(instrument, None, received_ts, d.bids, d.asks, d.last_update_id, partial=partial)
+    try:
+        bids, asks = [(number(p), number(s)) for p, s in d.bids], [(number(p), number(s)) for p, s in d.asks]
+    except ArithmeticError as exc:
+        raise NotANumber(f"depth of {instrument}: no number in a level") from exc
+    if not is_plain(body) and not all(price.isascii() and size.isascii() for price, size in (*d.bids, *d.asks)):
+        raise NotANumber(f"depth of {instrument}: digits that are not ASCII")
+    partial = max(len(bids), len(asks)) >= LEVELS
+    return BookSnapshot(instrument, None, received_ts, tuple(bids), tuple(asks), d.last_update_id, partial=partial)
 
 
 def trades_path(symbol: str, first: int, since_ts: int) -> str:
@@ -109,13 +140,20 @@ def newest_path(symbol: str) -> str:
 
 def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
     """Either answer. `isBuyerMaker` true: the taker sold."""
-    trades: list[Trade] = []
-    for raw in _rest_trades(body):
-        if not positive(raw.price, raw.qty):
-            raise FrameError(f"trade {raw.id} of {instrument}: {raw.qty} at {raw.price}")
+
+    def trade(raw: RestTrade) -> Trade:
+        price, size = trade_numbers(raw.price, raw.qty, f"trade {raw.id}")
         taker = SELL if raw.buyer_makes else BUY
-        trades.append(Trade(ID, instrument, epoch_ns(raw.time), received_ts, raw.price, raw.qty, taker, str(raw.id), True))
-    return page(instrument, trades, received_ts)
+        return Trade(ID, instrument, epoch_ns(raw.time), received_ts, price, size, taker, str(raw.id), True)
+
+    odd: list[Odd] = []
+    try:
+        trades = [trade(raw) for raw in _rest_trades(body)]
+    except FRAME_ERRORS:
+        trades = readable(_rest_rows(body), lambda raw: trade(_rest_trade(raw)), f"trades of {instrument}", odd)
+        if not trades:
+            raise
+    return page(instrument, trades, received_ts, len(odd), odd)
 
 
 def quotes_path(symbols: Sequence[str]) -> str:
@@ -123,33 +161,72 @@ def quotes_path(symbols: Sequence[str]) -> str:
     return f"/api/v3/ticker/bookTicker?symbols={quote(msgspec.json.encode(list(symbols)))}"
 
 
-def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
+def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Quote | Odd]:
     """`bookTicker` has no time; a side that is empty is zeros."""
-    quotes: list[Quote] = []
-    for raw in _rest_quotes(body):
+
+    def top(raw: RestBookTicker) -> Quote:
         instrument = symbols.get(raw.symbol)
         if instrument is None:
             raise UnknownSymbol(f"symbol {raw.symbol!r}")
-        quotes.append(Quote(ID, instrument, None, received_ts, *side(raw.bid_price, raw.bid_qty), *side(raw.ask_price, raw.ask_qty)))
-    return quotes
+        return Quote(ID, instrument, None, received_ts, *side_of(raw.bid_price, raw.bid_qty), *side_of(raw.ask_price, raw.ask_qty))
+
+    try:
+        return [top(raw) for raw in _rest_quotes(body)]
+    except FRAME_ERRORS:
+        odd: list[Odd] = []
+        quotes = readable(_rest_rows(body), lambda raw: top(_rest_quote(raw)), "quotes", odd)
+        if not quotes:
+            raise
+        return [*quotes, *odd]
 
 
-def parse_instruments(body: bytes) -> list[Instrument]:
+def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:
     """`exchangeInfo`: what may be traded spot."""
-    found: list[Instrument] = []
-    for row in _rest_info(body).symbols:
-        if row.is_spot:
-            tick = next((f.tick for f in row.filters if f.filter_type == "PRICE_FILTER"), None)
-            step = next((f.step for f in row.filters if f.filter_type == "LOT_SIZE"), None)
-            name = spot(row.base, row.quote)
-            found.append(Instrument(name, ID, row.symbol, row.base, row.quote, tick, step, active=row.status == "TRADING"))
-    return found
+    return listed(_rest_info(body).symbols, _instrument, _named)
+
+
+def _instrument(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
+    row = _rest_symbol(raw)
+    if not row.is_spot:
+        return None
+    base, quoted = asset_of(row.base, "baseAsset"), asset_of(row.quote, "quoteAsset")
+    tick = next((step_of(f.tick) for f in row.filters if f.filter_type == "PRICE_FILTER"), None)
+    step = next((step_of(f.step) for f in row.filters if f.filter_type == "LOT_SIZE"), None)
+    trouble = "" if row.status in STATUSES else f"status {row.status!r} is not known"
+    symbol = asset_of(row.symbol, "symbol")
+    return Instrument(spot(base, quoted), ID, symbol, base, quoted, tick, step, active=row.status == "TRADING"), trouble
+
+
+def _named(row: Any) -> tuple[str, str]:
+    symbol, base, quoted = row.get("symbol"), row.get("baseAsset"), row.get("quoteAsset")
+    name = spot(base, quoted) if isinstance(base, str) and isinstance(quoted, str) and base and quoted else ""
+    return symbol if isinstance(symbol, str) else "", name
+
+
+def trading_path(symbols: Sequence[str]) -> str:
+    """`exchangeInfo` of these only. One that is not listed refuses them all."""
+    return f"/api/v3/exchangeInfo?symbols={quote(msgspec.json.encode(list(symbols)))}&showPermissionSets=false"
+
+
+def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
+    """Anything but `TRADING` (`BREAK`, `HALT`, `CANCEL_ONLY` …) is no trading."""
+    found: dict[str, str] = {}
+    unread = False
+    for raw in _rest_tradings(body).symbols:
+        try:
+            row = _rest_trading(raw)
+        except msgspec.ValidationError:
+            unread = True
+            continue
+        status = row.status if row.is_spot else "not traded spot"
+        found[row.symbol] = "" if status == "TRADING" else status
+    return {symbol: found.get(symbol, NOT_LISTED) for symbol in symbols if symbol in found or not unread}
 
 
 def rest_error(body: bytes) -> str | None:
     """`{"code": -1121, "msg": "Invalid symbol."}`; Binance sends it with a 4xx status, proxies do not always."""
     try:
         fault = _rest_fault(body)
-    except msgspec.MsgspecError:
+    except FRAME_ERRORS:
         return None
     return f"{fault.code} {fault.msg}"

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Output, Rejected, Request, Rotate, Symbols, Verdict
+from crosstape_connector.errors import FrameError, NotANumber, UnknownFrame, UnknownSymbol
+from crosstape_connector.numbers import BACKSLASH, LIMIT, check, figure, number
+from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Rotate, Symbols, Verdict, unread
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
-from crosstape_connector.wire import LIMIT, ZERO, Serial, Stamp, epoch_ns, finite, positive, side
+from crosstape_connector.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of, trade_numbers
 from crosstape_schemas import Quote, Ticker, Trade
 
 KNOWN: Final = re.compile(
@@ -38,44 +38,44 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     t: Serial
-    p: Decimal
-    q: Decimal
+    p: str
+    q: str
     T: Stamp
     m: bool
 
 
 class RawAggTrade(msgspec.Struct, frozen=True, gc=False):
     a: Serial
-    p: Decimal
-    q: Decimal
+    p: str
+    q: str
     T: Stamp
     m: bool
 
 
 class RawBookTicker(msgspec.Struct, frozen=True, gc=False):
-    b: Decimal
-    B: Decimal
-    a: Decimal
-    A: Decimal
+    b: str
+    B: str
+    a: str
+    A: str
 
 
 class RawDepth(msgspec.Struct, frozen=True, gc=False):
     E: Stamp
     U: Serial
     u: Serial
-    b: tuple[tuple[Decimal, Decimal], ...]
-    a: tuple[tuple[Decimal, Decimal], ...]
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
 
 
 class RawTicker(msgspec.Struct, frozen=True, gc=False):
     E: Stamp
-    c: Decimal
-    o: Decimal
-    h: Decimal
-    l: Decimal  # noqa: E741
-    v: Decimal
-    q: Decimal
-    p: Decimal
+    c: str
+    o: str
+    h: str
+    l: str  # noqa: E741
+    v: str
+    q: str
+    p: str
 
 
 class RawError(msgspec.Struct, frozen=True):
@@ -111,9 +111,15 @@ def trade_route(instrument: str) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _trade(raw)
-        if not positive(t.p, t.q):
-            raise FrameError(f"trade {t.t} of {instrument}: {t.q} at {t.p}")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, SELL if t.m else BUY, str(t.t)),)
+        p, q, made_ts = t.p, t.q, t.T
+        try:
+            price, size = number(p), number(q)
+            if ZERO < price < LIMIT and ZERO < size < LIMIT:  # `trade_numbers`, without its call
+                made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, the same
+                return (Trade(ID, instrument, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.t)),)
+        except ArithmeticError:
+            pass
+        raise FrameError(f"trade {t.t} of {instrument}: {shown(q)} at {shown(p)}")
 
     return route
 
@@ -123,9 +129,8 @@ def agg_trade_route(instrument: str) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _agg_trade(raw)
-        if not positive(t.p, t.q):
-            raise FrameError(f"aggregate trade {t.a} of {instrument}: {t.q} at {t.p}")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, t.p, t.q, SELL if t.m else BUY, str(t.a)),)
+        price, size = trade_numbers(t.p, t.q, "an aggregate trade")
+        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, price, size, SELL if t.m else BUY, str(t.a)),)
 
     return route
 
@@ -136,11 +141,12 @@ def quote_route(instrument: str) -> Route:
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         q = _book_ticker(raw)
         try:
-            if ZERO < q.b <= q.a < LIMIT and ZERO < q.B < LIMIT and ZERO < q.A < LIMIT:
-                return (Quote(ID, instrument, None, received_ts, q.b, q.B, q.a, q.A),)
+            bid, bid_size, ask, ask_size = number(q.b), number(q.B), number(q.a), number(q.A)
+            if ZERO < bid <= ask < LIMIT and ZERO < bid_size < LIMIT and ZERO < ask_size < LIMIT:
+                return (Quote(ID, instrument, None, received_ts, bid, bid_size, ask, ask_size),)
         except ArithmeticError as exc:
-            raise FrameError(f"quote of {instrument}: {q}") from exc
-        return (Quote(ID, instrument, None, received_ts, *side(q.b, q.B), *side(q.a, q.A)),)
+            raise FrameError(f"quote of {instrument}: {shown(q.b)}, {shown(q.B)}, {shown(q.a)}, {shown(q.A)}") from exc
+        return (Quote(ID, instrument, None, received_ts, *side_of(q.b, q.B), *side_of(q.a, q.A)),)
 
     return route
 
@@ -149,8 +155,14 @@ def depth_route(instrument: str) -> Route:
     """`depth`: changed levels, numbered."""
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        d = _depth(raw)
-        return (BookUpdate(instrument, epoch_ns(d.E), received_ts, d.b, d.a, d.U, d.u),)
+        try:
+            d = _depth(raw)
+            bids, asks = [(number(price), number(size)) for price, size in d.b], [(number(price), number(size)) for price, size in d.a]
+        except msgspec.ValidationError as exc:
+            return Odd("book", f"{instrument}: {exc}"), unread(instrument, received_ts)
+        except ArithmeticError:
+            return Odd("book", f"{instrument}: a level that is no number"), unread(instrument, received_ts)
+        return (BookUpdate(instrument, epoch_ns(d.E), received_ts, bids, asks, d.U, d.u),)
 
     return route
 
@@ -160,8 +172,8 @@ def ticker_route(instrument: str) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _ticker(raw)
-        finite(t.c, t.o, t.h, t.l, t.v, t.q, t.p)
-        return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, t.c, t.o, t.h, t.l, t.v, t.q, t.p),)
+        figures = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
+        return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, *figures),)
 
     return route
 
@@ -196,6 +208,8 @@ class Parser:
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """See `venue.Parser`."""
         frame = _envelope(data)
+        if (BACKSLASH in data or not data.isascii()) and (suspect := self._digits(frame.stream, data, received_ts)):
+            return suspect
         route = self._routes.get(frame.stream)
         if route is not None:
             return route(frame.data, received_ts)
@@ -209,6 +223,21 @@ class Parser:
                 return ()
             raise UnknownFrame(f"stream {frame.stream!r}")
         return self._route(frame.stream, symbol.upper(), channel)(frame.data, received_ts)
+
+    def _digits(self, stream: str, data: bytes, received_ts: int) -> Sequence[Output]:
+        """Looks through a frame with text that is not ASCII, as some symbols are: digits of another script would be read as numbers.
+
+        Raises `NotANumber`; of a book, which lacks the change then, it is told instead.
+        """
+        try:
+            check(data)
+        except NotANumber as exc:
+            symbol, _, channel = stream.partition("@")
+            instrument = self._symbols.get(symbol.upper()) if channel in ("depth", "depth@100ms") else None
+            if instrument is None:
+                raise
+            return Odd("book", f"{instrument}: {exc}"), unread(instrument, received_ts)
+        return ()
 
     def _route(self, stream: str, symbol: str, channel: str) -> Route:
         instrument = self._symbols.get(symbol)

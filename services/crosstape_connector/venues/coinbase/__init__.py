@@ -23,6 +23,7 @@ from crosstape_connector.venue import (
     InstrumentSource,
     QuoteSource,
     TradeSource,
+    TradingSource,
     Venue,
 )
 from crosstape_connector.venues.coinbase import advanced, exchange, products, rest
@@ -35,6 +36,7 @@ VENUE: Final = Venue(
             name="advanced",
             url="wss://advanced-trade-ws.coinbase.com",
             channels={"book": "level2", "delta": "level2", "quote": "level2", "ticker": "ticker", "status": "status"},
+            answers=frozenset({"level2", "ticker"}),
             parser=advanced.Parser,
             subscribe=advanced.subscribe,
             unsubscribe=advanced.unsubscribe,
@@ -54,6 +56,7 @@ VENUE: Final = Venue(
             name="exchange",
             url="wss://ws-feed.exchange.coinbase.com",
             channels={"trade": "matches", "book": "level2_batch", "delta": "level2_batch", "quote": "level2_batch", "ticker": "ticker"},
+            answers=frozenset({"matches", "level2_batch", "ticker"}),
             parser=exchange.Parser,
             subscribe=exchange.subscribe,
             unsubscribe=exchange.unsubscribe,
@@ -88,6 +91,14 @@ VENUE: Final = Venue(
         per_minute=48,  # with quotes seven in five seconds, at once maybe: of the fifteen that an address has in a burst
     ),
     quotes=QuoteSource(rest="exchange", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=36),
+    trading=TradingSource(
+        rest="exchange",
+        path=lambda products: "/products",
+        parse=products.parse_trading,
+        unknown=lambda error: False,  # all products are told
+        batch=1_000,
+        per_minute=12,  # one in five seconds: eight at once at most, with the others
+    ),
     trade_ids="contiguous",
     quote_from_book=True,
     connects=ConnectLimit(8, 1.0),

@@ -8,21 +8,24 @@ Book    `sequence_num` counts all frames of the connection: a hole, or a book fr
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Request, Symbols, replay
+from crosstape_connector.numbers import BACKSLASH, short
+from crosstape_connector.numbers import number as exact
+from crosstape_connector.rows import readable
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Request, Symbols, replay, unread
 from crosstape_connector.venues.coinbase.breaks import Breaks
-from crosstape_connector.venues.coinbase.products import Products, ProductStatus
-from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, level, moment, number, refused
-from crosstape_connector.wire import positive
+from crosstape_connector.venues.coinbase.products import Products
+from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
+from crosstape_connector.wire import trade_numbers
 from crosstape_schemas import Level, Ticker, Trade
 
-SIDES: Final = ("bid", ("offer", "ask"))
+ASK_WORDS: Final = ("offer", "ask")
+SIDES: Final = ("bid", ASK_WORDS)
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -40,8 +43,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 class RawLevel(msgspec.Struct, frozen=True, gc=False):
     side: str
     event_time: str
-    price_level: Decimal
-    new_quantity: Decimal
+    price_level: str
+    new_quantity: str
 
 
 class RawBook(msgspec.Struct, frozen=True, gc=False):
@@ -50,26 +53,17 @@ class RawBook(msgspec.Struct, frozen=True, gc=False):
     updates: list[RawLevel]
 
 
-class TextLevel(msgspec.Struct, frozen=True, gc=False):
-    side: str
-    event_time: str
-    price_level: str
-    new_quantity: str
+class NamedBook(msgspec.Struct, frozen=True, gc=False):
+    """A book of which nothing can be read but whose it is."""
 
-
-class TextBook(msgspec.Struct, frozen=True, gc=False):
-    """A book with a level that is none, read once more as text to tell which."""
-
-    type: str
     product_id: str
-    updates: list[TextLevel]
 
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     product_id: str
     trade_id: str
-    price: Decimal
-    size: Decimal
+    price: str
+    size: str
     time: str
     side: str
 
@@ -77,6 +71,13 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
 class RawTrades(msgspec.Struct, frozen=True):
     type: str
     trades: list[RawTrade]
+
+
+class TradeRows(msgspec.Struct, frozen=True):
+    """Trades of which one cannot be read: each is read for itself."""
+
+    type: str
+    trades: list[msgspec.Raw]
 
 
 class RawTicker(msgspec.Struct, frozen=True, gc=False):
@@ -91,8 +92,12 @@ class RawTickers(msgspec.Struct, frozen=True):
     tickers: list[RawTicker]
 
 
+class TickerRows(msgspec.Struct, frozen=True):
+    tickers: list[msgspec.Raw]
+
+
 class RawStatus(msgspec.Struct, frozen=True):
-    products: list[ProductStatus]
+    products: list[msgspec.Raw]
 
 
 class RawSubscriptions(msgspec.Struct, frozen=True):
@@ -101,8 +106,14 @@ class RawSubscriptions(msgspec.Struct, frozen=True):
 
 _head = msgspec.json.Decoder(Head).decode
 _books = msgspec.json.Decoder(list[RawBook]).decode
-_text_books = msgspec.json.Decoder(list[TextBook]).decode
+_raw_books = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_book = msgspec.json.Decoder(RawBook).decode
+_named_book = msgspec.json.Decoder(NamedBook).decode
 _trades = msgspec.json.Decoder(list[RawTrades]).decode
+_trade = msgspec.json.Decoder(RawTrade).decode
+_trade_rows = msgspec.json.Decoder(list[TradeRows]).decode
+_ticker = msgspec.json.Decoder(RawTicker).decode
+_ticker_rows = msgspec.json.Decoder(list[TickerRows]).decode
 _tickers = msgspec.json.Decoder(list[RawTickers]).decode
 _statuses = msgspec.json.Decoder(list[RawStatus]).decode
 _subscriptions = msgspec.json.Decoder(list[RawSubscriptions]).decode
@@ -165,9 +176,11 @@ class Parser:
         outputs: list[Output] = []
         strange: UnknownSymbol | None = None
         try:
-            books: Sequence[RawBook | TextBook] = _books(head.events)
+            books: Sequence[RawBook | NamedBook] = _books(head.events)
         except msgspec.ValidationError:
-            books = _text_books(head.events)
+            books = [_readable(raw) for raw in _raw_books(head.events)]
+        text = bytes(head.events)
+        plain = text.isascii() and BACKSLASH not in text
         for book in books:
             try:
                 instrument = self._products[book.product_id]
@@ -175,10 +188,21 @@ class Parser:
                 strange = exc
                 continue
             self._breaks.book(instrument)
-            bids, asks = by_side(_levels(book), SIDES, outputs)
+            if isinstance(book, NamedBook):
+                outputs += Odd("book"), unread(instrument, received_ts)
+                continue
+            try:
+                bids, asks, is_all = _sides(book, outputs, plain=plain)
+            except FrameError:
+                if book.type != "update":
+                    raise
+                outputs += Odd("side"), unread(instrument, received_ts)
+                continue
             venue_ts = self._time(book.updates[-1].event_time if book.updates else head.timestamp, head, outputs)
             if book.type == "update":
-                outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks))
+                outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks) if is_all else unread(instrument, received_ts))
+            elif book.type == "snapshot" and not is_all and hides_best(_texts(book), SIDES, bids, asks):
+                outputs.append(unread(instrument, received_ts))
             elif book.type == "snapshot":
                 outputs.append(BookSnapshot(instrument, venue_ts, received_ts, bids, asks))
             else:
@@ -193,19 +217,32 @@ class Parser:
         return found if found is not None else moment(head.timestamp, outputs)
 
     def _market_trades(self, head: Head, received_ts: int) -> list[Output]:
+        try:
+            return self._batches(_trades(head.events), received_ts)
+        except UnknownFrame:
+            raise
+        except FRAME_ERRORS:
+            odd: list[Odd] = []
+            batches = [RawTrades(rows.type, self._good_trades(rows, received_ts, odd)) for rows in _trade_rows(head.events)]
+            if not any(batch.trades for batch in batches):
+                raise
+            return [*odd, *self._batches(batches, received_ts)]
+
+    def _batches(self, batches: Iterable[RawTrades], received_ts: int) -> list[Output]:
         outputs: list[Output] = []
-        for batch in _trades(head.events):
+        for batch in batches:
             replayed = batch.type == "snapshot"
             if not replayed and batch.type != "update":
                 raise UnknownFrame(f"market_trades of type {batch.type!r}")
             found: list[tuple[int, Trade]] = []
             for raw in batch.trades:
-                if not (raw.trade_id.isdecimal() and raw.trade_id.isascii() and len(raw.trade_id) < 20 and positive(raw.price, raw.size)):
-                    raise FrameError(f"trade {raw.trade_id!r} of {raw.product_id}: {raw.size} at {raw.price}")
+                if not (raw.trade_id.isdecimal() and raw.trade_id.isascii() and len(raw.trade_id) < 20):
+                    raise FrameError(f"trade {short(raw.trade_id)} of {raw.product_id}")
+                price, size = trade_numbers(raw.price, raw.size, "a trade")
                 trade_id = int(raw.trade_id)
                 trade = Trade(
                     ID, self._products[raw.product_id], moment(raw.time, outputs), received_ts,
-                    raw.price, raw.size, TAKER.get(raw.side), str(trade_id), replayed,
+                    price, size, TAKER.get(raw.side), str(trade_id), replayed,
                 )  # fmt: skip
                 found.append((trade_id, trade))
             found.sort(key=lambda pair: pair[0])
@@ -213,14 +250,32 @@ class Parser:
             outputs.extend(replay(trades, received_ts) if replayed else trades)
         return outputs
 
+    def _good_trades(self, rows: TradeRows, received_ts: int, odd: list[Odd]) -> list[RawTrade]:
+        def read(raw: msgspec.Raw) -> RawTrade:
+            row = _trade(raw)
+            self._batches([RawTrades(rows.type, [row])], received_ts)
+            return row
+
+        return readable(rows.trades, read, "trade", odd)
+
     def _ticker(self, head: Head, received_ts: int) -> list[Output]:
+        try:
+            rows = [row for event in _tickers(head.events) for row in event.tickers]
+            return [output for row in rows for output in self._figures(row, head, received_ts)]
+        except FRAME_ERRORS:
+            odd: list[Odd] = []
+            raws = [raw for event in _ticker_rows(head.events) for raw in event.tickers]
+            good = readable(raws, lambda raw: self._figures(_ticker(raw), head, received_ts), "ticker", odd)
+            if not good:
+                raise
+            return [*odd, *(output for outputs in good for output in outputs)]
+
+    def _figures(self, raw: RawTicker, head: Head, received_ts: int) -> list[Output]:
         outputs: list[Output] = []
-        for event in _tickers(head.events):
-            for raw in event.tickers:
-                instrument = self._products[raw.product_id]
-                venue_ts = moment(head.timestamp, outputs)
-                volume, low, high = number(raw.volume_24_h), number(raw.low_24_h), number(raw.high_24_h)
-                outputs.append(Ticker(ID, instrument, venue_ts, received_ts, number(raw.price), None, high, low, volume))
+        instrument = self._products[raw.product_id]
+        venue_ts = moment(head.timestamp, outputs)
+        volume, low, high = number(raw.volume_24_h), number(raw.low_24_h), number(raw.high_24_h)
+        outputs.append(Ticker(ID, instrument, venue_ts, received_ts, number(raw.price), None, high, low, volume))
         return outputs
 
     def _acknowledged(self, head: Head, received_ts: int) -> list[Output]:
@@ -237,10 +292,37 @@ class Parser:
         return self._products.statuses(rows, received_ts)
 
 
-def _levels(book: RawBook | TextBook) -> Sequence[tuple[str, Level | None]]:
-    if isinstance(book, RawBook):
-        return [(change.side, (change.price_level, change.new_quantity)) for change in book.updates]
-    return [(change.side, level(change.price_level, change.new_quantity)) for change in book.updates]
+def _readable(raw: msgspec.Raw) -> RawBook | NamedBook:
+    """One of several books, as far as it can be read: what is wrong with it is nothing to its neighbours."""
+    try:
+        return _book(raw)
+    except msgspec.ValidationError:
+        return _named_book(raw)
+
+
+def _sides(book: RawBook, outputs: list[Output], *, plain: bool) -> tuple[list[Level], list[Level], bool]:
+    """As `by_side`. `plain`: all of its text is ASCII, so that no digit can be another script's."""
+    if plain:
+        bids: list[Level] = []
+        asks: list[Level] = []
+        try:
+            for change in book.updates:
+                found, side = (exact(change.price_level), exact(change.new_quantity)), change.side
+                if side == "bid":
+                    bids.append(found)
+                elif side in ASK_WORDS:
+                    asks.append(found)
+                else:
+                    break
+            else:
+                return bids, asks, True
+        except ArithmeticError:
+            pass
+    return by_side([(change.side, level(change.price_level, change.new_quantity)) for change in book.updates], SIDES, outputs)
+
+
+def _texts(book: RawBook) -> Sequence[tuple[str, str, str]]:
+    return [(change.side, change.price_level, change.new_quantity) for change in book.updates]
 
 
 def _request(kind: str, request: Request) -> bytes:

@@ -2,25 +2,24 @@
 
 Quirks  of a match `side` is the maker's, of a ticker the taker's (not read); acknowledgements call channels by other names than they were
         asked for by; a book's time may be that of the year 1
-Book    nothing is numbered: a change that cannot be read spoils every book of the connection, and nothing else would show it
+Book    nothing is numbered: a change that cannot be read spoils its book, or every book of the connection if it does not name one, and
+        nothing else would show it
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
-from itertools import chain
 from typing import Final, assert_never
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Output, Request, Symbols
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, Request, Symbols, unread
 from crosstape_connector.venues.coinbase.breaks import Breaks
-from crosstape_connector.venues.coinbase.products import Products, ProductStatus
-from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, level, moment, number, refused
-from crosstape_connector.wire import Serial, known_ns, positive
+from crosstape_connector.venues.coinbase.products import Products
+from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
+from crosstape_connector.wire import Serial, known_ns, trade_numbers
 from crosstape_schemas import Ticker, Trade
 
 SIDES: Final = ("buy", ("sell",))
@@ -29,8 +28,8 @@ SIDES: Final = ("buy", ("sell",))
 class Match(msgspec.Struct, frozen=True, gc=False):
     product_id: str
     trade_id: Serial
-    price: Decimal
-    size: Decimal
+    price: str
+    size: str
     side: str
     time: str
 
@@ -87,11 +86,12 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
 
 
 class StatusFrame(msgspec.Struct, frozen=True, tag="status"):
-    products: list[ProductStatus]
+    products: list[msgspec.Raw]
 
 
 class TypedFrame(msgspec.Struct, frozen=True):
     type: str
+    product_id: str = ""
 
 
 Frame = (
@@ -127,7 +127,7 @@ class Parser:
         self._times: dict[str, int] = {}  # newest time of each book: its next one may be that of the year 1
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `venue.Parser`. After a change of a book that could not be read all books of the connection are suspect."""
+        """See `venue.Parser`. After a change of a book that could not be read, and names no book, all books are suspect."""
         try:
             outputs = self._parse(data, received_ts)
         except UnknownSymbol:
@@ -142,7 +142,9 @@ class Parser:
         try:
             frame = _frame(data)
         except msgspec.ValidationError:
-            kind = _typed(data).type
+            kind = (typed := _typed(data)).type
+            if kind == "l2update" and (instrument := self._products.get(typed.product_id)) is not None:
+                return [Odd("book"), unread(instrument, received_ts)]
             if kind in TYPES:
                 raise
             if kind in OTHER_TYPES:
@@ -172,11 +174,10 @@ class Parser:
 
     def _match(self, raw: Match, received_ts: int, *, replayed: bool) -> list[Output]:
         """`last_match` is the trade before the subscription: it was published already, or it is the first that the tape knows."""
-        if not positive(raw.price, raw.size):
-            raise FrameError(f"trade {raw.trade_id} of {raw.product_id}: {raw.size} at {raw.price}")
+        price, size = trade_numbers(raw.price, raw.size, "a trade")
         outputs: list[Output] = []
         instrument, venue_ts, taker = self._products[raw.product_id], moment(raw.time, outputs), TAKER.get(raw.side)
-        outputs.append(Trade(ID, instrument, venue_ts, received_ts, raw.price, raw.size, taker, str(raw.trade_id), replayed))
+        outputs.append(Trade(ID, instrument, venue_ts, received_ts, price, size, taker, str(raw.trade_id), replayed))
         return outputs
 
     def _ticker(self, raw: TickerFrame, received_ts: int) -> list[Output]:
@@ -194,8 +195,10 @@ class Parser:
     def _snapshot(self, raw: SnapshotFrame, received_ts: int) -> list[Output]:
         instrument = self._products[raw.product_id]
         outputs: list[Output] = []
-        rows = chain((("buy", *row) for row in raw.bids), (("sell", *row) for row in raw.asks))
-        bids, asks = by_side([(word, level(price, size)) for word, price, size in rows], SIDES, outputs)
+        rows = [*(("buy", *row) for row in raw.bids), *(("sell", *row) for row in raw.asks)]
+        bids, asks, is_all = by_side([(word, level(price, size)) for word, price, size in rows], SIDES, outputs)
+        if not is_all and hides_best(rows, SIDES, bids, asks):
+            return [*outputs, unread(instrument, received_ts)]
         venue_ts = self._time(instrument, raw.time, outputs)
         self._breaks.book(instrument)
         outputs.append(BookSnapshot(instrument, venue_ts, received_ts, bids, asks))
@@ -204,9 +207,12 @@ class Parser:
     def _update(self, raw: L2UpdateFrame, received_ts: int) -> list[Output]:
         instrument = self._products[raw.product_id]
         outputs: list[Output] = []
-        bids, asks = by_side([(word, level(price, size)) for word, price, size in raw.changes], SIDES, outputs)
+        try:
+            bids, asks, is_all = by_side([(word, level(price, size)) for word, price, size in raw.changes], SIDES, outputs)
+        except FrameError:
+            return [Odd("side"), unread(instrument, received_ts)]
         venue_ts = self._time(instrument, raw.time, outputs)
-        outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks))
+        outputs.append(BookUpdate(instrument, venue_ts, received_ts, bids, asks) if is_all else unread(instrument, received_ts))
         return outputs
 
     def _time(self, instrument: str, text: str | None, outputs: list[Output]) -> int | None:

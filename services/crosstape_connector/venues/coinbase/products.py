@@ -3,17 +3,20 @@
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Iterable
-from decimal import Decimal
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from crosstape_connector.errors import UnknownSymbol
-from crosstape_connector.venue import Output, Symbols
-from crosstape_connector.venues.coinbase.values import ID
+from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownSymbol
+from crosstape_connector.listing import NAME, asset_of, listed, step_of
+from crosstape_connector.venue import NOT_LISTED, Odd, OddRow, Output, Symbols
+from crosstape_connector.venues.coinbase.values import ID, ours
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, spot
 
+STATUSES: Final = frozenset({"online", "offline", "internal", "delisted"})
+"""What a product's status may be."""
+NULL: Final = msgspec.Raw(b"null")
 OWN_BOOKS: Final = frozenset({"USDT-USDC", "EURC-USDC"})
 """Products against USDC that are no views of a `-USD` one."""
 
@@ -22,6 +25,9 @@ class ProductStatus(msgspec.Struct, frozen=True):
     id: str
     status: str = ""
     status_message: str | None = None
+
+
+_product_status = msgspec.json.Decoder(ProductStatus).decode
 
 
 class Products:
@@ -50,9 +56,19 @@ class Products:
         """The same products by the names that they were asked for with."""
         return tuple(product + "C" if product not in self._symbols and self.get(product) is not None else product for product in products)
 
-    def statuses(self, rows: Iterable[ProductStatus], received_ts: int) -> list[Output]:
-        """Whether they are online; those that were not asked for are left out."""
-        return [_status(instrument, row, received_ts) for row in rows if (instrument := self.get(row.id)) is not None]
+    def statuses(self, rows: Iterable[msgspec.Raw], received_ts: int) -> list[Output]:
+        """Whether they are online; those that were not asked for are left out, and each that cannot be read, with an `Odd`."""
+        outputs: list[Output] = []
+        for raw in rows:
+            try:
+                row = _product_status(raw)
+            except FRAME_ERRORS as exc:
+                outputs.append(Odd("row", f"status: {exc}"))
+                continue
+            instrument = self.get(row.id)
+            if instrument is not None:
+                outputs.append(_status(instrument, row, received_ts))
+        return outputs
 
 
 def _status(instrument: str, row: ProductStatus, received_ts: int) -> Status:
@@ -65,18 +81,27 @@ class ExchangeProduct(msgspec.Struct, frozen=True):
     id: str
     base_currency: str
     quote_currency: str
-    base_increment: Decimal | None = None
-    quote_increment: Decimal | None = None
+    base_increment: msgspec.Raw = NULL
+    quote_increment: msgspec.Raw = NULL
     status: str = "online"
     trading_disabled: bool = False
+
+
+class ProductTrading(msgspec.Struct, frozen=True):
+    id: str
+    status: str
+    trading_disabled: bool = False
+    cancel_only: bool = False
+    post_only: bool = False
+    auction_mode: bool = False
 
 
 class AdvancedProduct(msgspec.Struct, frozen=True):
     product_id: str
     base_currency_id: str
     quote_currency_id: str
-    base_increment: Decimal | None = None
-    price_increment: Decimal | None = None
+    base_increment: msgspec.Raw = NULL
+    price_increment: msgspec.Raw = NULL
     status: str = "online"
     product_type: str = "SPOT"
     trading_disabled: bool = False
@@ -84,41 +109,88 @@ class AdvancedProduct(msgspec.Struct, frozen=True):
 
 
 class AdvancedProducts(msgspec.Struct, frozen=True):
-    products: list[AdvancedProduct]
+    products: list[msgspec.Raw]
 
 
 class RestFault(msgspec.Struct, frozen=True):
     message: str
 
 
-_exchange_products = msgspec.json.Decoder(list[ExchangeProduct]).decode
+_exchange_product = msgspec.json.Decoder(ExchangeProduct).decode
+_advanced_product = msgspec.json.Decoder(AdvancedProduct).decode
 _advanced_products = msgspec.json.Decoder(AdvancedProducts).decode
+_raw_products = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_product_trading = msgspec.json.Decoder(ProductTrading).decode
 _fault = msgspec.json.Decoder(RestFault).decode
 
 
-def parse_instruments(body: bytes) -> list[Instrument]:
+def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:
     """Products of Exchange (a list) or of Advanced Trade (an object, whose tick is `price_increment`); futures are left out."""
     if body.lstrip()[:1] == b"[":
-        return [
-            Instrument(
-                spot(p.base_currency, p.quote_currency), ID, p.id, p.base_currency, p.quote_currency,
-                p.quote_increment, p.base_increment, active=p.status == "online" and not p.trading_disabled,
-            )
-            for p in _exchange_products(body)
-        ]  # fmt: skip
-    return [
-        Instrument(
-            spot(p.base_currency_id, p.quote_currency_id), ID, p.product_id, p.base_currency_id, p.quote_currency_id,
-            p.price_increment, p.base_increment, active=p.status == "online" and not (p.trading_disabled or p.is_disabled),
-        )
-        for p in _advanced_products(body).products
-        if p.product_type == "SPOT" and p.base_currency_id
-    ]  # fmt: skip
+        return listed(_raw_products(body), _of_exchange, _named)
+    return listed(_advanced_products(body).products, _of_advanced, _named)
+
+
+def _of_exchange(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
+    p = _exchange_product(raw)
+    active = p.status == "online" and not p.trading_disabled
+    return _instrument(
+        p.id, p.base_currency, p.quote_currency, tick=p.quote_increment, step=p.base_increment, status=p.status, active=active
+    )
+
+
+def _of_advanced(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
+    p = _advanced_product(raw)
+    if p.product_type != "SPOT":
+        return None
+    active = p.status == "online" and not (p.trading_disabled or p.is_disabled)
+    return _instrument(
+        p.product_id, p.base_currency_id, p.quote_currency_id, tick=p.price_increment, step=p.base_increment, status=p.status, active=active
+    )
+
+
+def _instrument(
+    product: str, base: str, quote: str, *, tick: msgspec.Raw, step: msgspec.Raw, status: str, active: bool
+) -> tuple[Instrument, str]:
+    base, quote = ours(asset_of(base, "the base currency")), ours(asset_of(quote, "the quote currency"))
+    trouble = "" if status in STATUSES else f"status {status!r} is not known"
+    if not product or len(product) > 2 * NAME or not product.isprintable():
+        raise FrameError(f"a product of the name {product[:NAME]!r}")
+    return Instrument(spot(base, quote), ID, product, base, quote, step_of(tick), step_of(step), active=active), trouble
+
+
+def _named(row: Any) -> tuple[str, str]:
+    product = row.get("id") or row.get("product_id")
+    if not isinstance(product, str):
+        return "", ""
+    base, dash, quote = product.partition("-")
+    return product, spot(ours(base), ours(quote)) if dash else ""
+
+
+def parse_trading(body: bytes, products: Sequence[str]) -> dict[str, str]:
+    """Of Exchange's list. With limit orders only a product can still be traded; in an auction nothing can be had at the book's prices."""
+    found: dict[str, str] = {}
+    unread = False
+    for raw in _raw_products(body):
+        try:
+            row = _product_trading(raw)
+        except msgspec.ValidationError:
+            unread = True
+            continue
+        found[row.id] = _no_trading(row)
+    return {product: found.get(product, NOT_LISTED) for product in products if product in found or not unread}
+
+
+def _no_trading(row: ProductTrading) -> str:
+    if row.status != "online":
+        return row.status or "no status"
+    flags = ("trading_disabled", "cancel_only", "post_only", "auction_mode")
+    return ", ".join(flag for flag in flags if getattr(row, flag)).replace("_", " ")
 
 
 def rest_error(body: bytes) -> str | None:
     """`{"message": "NotFound"}`."""
     try:
         return _fault(body).message
-    except msgspec.MsgspecError:
+    except FRAME_ERRORS:
         return None

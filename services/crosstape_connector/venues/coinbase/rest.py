@@ -9,16 +9,16 @@ Quirks  trades come newest first, and a page is asked for by the id that it must
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 from urllib.parse import quote as quoted
 
 import msgspec
 
-from crosstape_connector.errors import FrameError
-from crosstape_connector.venue import Symbols, TradeSnapshot, page
+from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.rows import readable
+from crosstape_connector.venue import Odd, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.coinbase.values import ID, TAKER
-from crosstape_connector.wire import Serial, known_ns, positive, side
+from crosstape_connector.wire import Serial, known_ns, side_of, trade_numbers
 from crosstape_schemas import Quote, Trade
 
 PAGE: Final = 1_000
@@ -27,15 +27,15 @@ PAGE: Final = 1_000
 
 class RestTrade(msgspec.Struct, frozen=True):
     trade_id: Serial
-    price: Decimal
-    size: Decimal
+    price: str
+    size: str
     side: str
     time: str
 
 
 class RestLevel(msgspec.Struct, frozen=True, array_like=True):
-    price: Decimal
-    size: Decimal
+    price: str
+    size: str
 
 
 class RestBook(msgspec.Struct, frozen=True):
@@ -46,6 +46,8 @@ class RestBook(msgspec.Struct, frozen=True):
 
 
 _trades = msgspec.json.Decoder(list[RestTrade]).decode
+_trade = msgspec.json.Decoder(RestTrade).decode
+_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _book = msgspec.json.Decoder(RestBook).decode
 
 
@@ -61,14 +63,21 @@ def newest_path(product: str) -> str:
 
 def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
     """Oldest first, as they were made, with the taker's side."""
-    trades: list[Trade] = []
-    for raw in _trades(body):
-        if not positive(raw.price, raw.size):
-            raise FrameError(f"trade {raw.trade_id} of {instrument}: {raw.size} at {raw.price}")
+
+    def trade(raw: RestTrade) -> Trade:
+        price, size = trade_numbers(raw.price, raw.size, f"trade {raw.trade_id}")
         if raw.side not in TAKER:
-            raise FrameError(f"trade {raw.trade_id} of {instrument}: side {raw.side!r}")
-        trades.append(Trade(ID, instrument, known_ns(raw.time), received_ts, raw.price, raw.size, TAKER[raw.side], str(raw.trade_id), True))
-    return page(instrument, trades, received_ts)
+            raise FrameError(f"trade {raw.trade_id}: side {raw.side!r}")
+        return Trade(ID, instrument, known_ns(raw.time), received_ts, price, size, TAKER[raw.side], str(raw.trade_id), True)
+
+    odd: list[Odd] = []
+    try:
+        trades = [trade(raw) for raw in _trades(body)]
+    except FRAME_ERRORS:
+        trades = readable(_rows(body), lambda raw: trade(_trade(raw)), f"trades of {instrument}", odd)
+        if not trades:
+            raise
+    return page(instrument, trades, received_ts, len(odd), odd)
 
 
 def quotes_path(products: Sequence[str]) -> str:
@@ -83,6 +92,6 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]
     book = _book(body)
     if book.auction_mode:
         return []
-    bid = side(book.bids[0].price, book.bids[0].size) if book.bids else (None, None)
-    ask = side(book.asks[0].price, book.asks[0].size) if book.asks else (None, None)
+    bid = side_of(book.bids[0].price, book.bids[0].size) if book.bids else (None, None)
+    ask = side_of(book.asks[0].price, book.asks[0].size) if book.asks else (None, None)
     return [Quote(ID, instrument, known_ns(book.time), received_ts, *bid, *ask)]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
-from crosstape_connector.errors import FrameError
+from crosstape_connector.errors import FrameError, NotANumber
+from crosstape_connector.numbers import LIMIT, figure
+from crosstape_connector.numbers import number as exact
 from crosstape_connector.venue import Odd, Output, Rejected
-from crosstape_connector.wire import LIMIT, ZERO, known_ns
-from crosstape_schemas import Level, Side
+from crosstape_connector.wire import ZERO, known_ns
+from crosstape_schemas import Level, Side, asset
 
 ID: Final = "coinbase"
+ASSETS: Final = {"CGLD": "CELO"}
+"""Their name of an asset → ours. https://api.exchange.coinbase.com/products lists Celo as `CGLD-USD`, and nothing as CELO (June 2026)."""
 TAKER: Final = {"BUY": Side.SELL, "SELL": Side.BUY, "buy": Side.SELL, "sell": Side.BUY}
 """The maker's side → the taker's."""
 
@@ -19,39 +23,63 @@ Sides = tuple[str, tuple[str, ...]]
 """A dialect's word for a book's bids, and those for its asks."""
 
 
+def ours(asset_name: str) -> str:
+    """Our name of their asset."""
+    return ASSETS.get(asset_name) or asset(asset_name)
+
+
 def level(price: str, size: str) -> Level | None:
     """None for what is no level: `0.-10000` was sent as a size."""
     try:
-        found = Decimal(price), Decimal(size)
-        return found if ZERO < found[0] < LIMIT and ZERO <= found[1] < LIMIT else None
-    except InvalidOperation:
+        found = exact(price), exact(size)
+        return found if ZERO < found[0] < LIMIT and ZERO <= found[1] < LIMIT and price.isascii() and size.isascii() else None
+    except ArithmeticError:
         return None
 
 
-def by_side(changes: Iterable[tuple[str, Level | None]], words: Sides, outputs: list[Output]) -> tuple[list[Level], list[Level]]:
-    """Bids and asks, with an `Odd` for each that is no level. Raises `FrameError` for a side that is not among the words."""
+def by_side(changes: Iterable[tuple[str, Level | None]], words: Sides, outputs: list[Output]) -> tuple[list[Level], list[Level], bool]:
+    """Bids and asks, and whether that is all: each change that is no level is left out, with an `Odd`.
+
+    Raises `FrameError` for a side that is not among the words.
+    """
     bid_word, ask_words = words
     bids: list[Level] = []
     asks: list[Level] = []
+    is_all = True
     for word, found in changes:
         if found is None:
             outputs.append(Odd("size"))
+            is_all = False
         elif word == bid_word:
             bids.append(found)
         elif word in ask_words:
             asks.append(found)
         else:
             raise FrameError(f"side {word!r}")
-    return bids, asks
+    return bids, asks, is_all
+
+
+def hides_best(rows: Iterable[tuple[str, str, str]], words: Sides, bids: Iterable[Level], asks: Iterable[Level]) -> bool:
+    """Whether a row (side, price, size) of a snapshot that is no level may be the best of its side: the book would have a wrong best price.
+
+    Any other may be left out: Coinbase sends such dust, and the next snapshot would have it, too.
+    """
+    best_bid = max((price for price, size in bids if size), default=ZERO)
+    best_ask = min((price for price, size in asks if size), default=LIMIT)
+    for word, text, size in rows:
+        if level(text, size) is None:
+            price = number(text)
+            if price is None or (price >= best_bid if word == words[0] else price <= best_ask):
+                return True
+    return False
 
 
 def number(text: str | None) -> Decimal | None:
     """Null for what is missing, empty or no number."""
     try:
-        found = Decimal(text) if text else None
-    except InvalidOperation:
+        return figure(text) if text else None
+    except NotANumber:
         return None
-    return found if found is not None and found.is_finite() else None
 
 
 def moment(text: str | None, outputs: list[Output], *, epoch_is_odd: bool = True) -> int | None:

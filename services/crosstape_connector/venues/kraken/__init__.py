@@ -12,7 +12,16 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import BookRule, ConnectLimit, Endpoint, InstrumentSource, QuoteSource, TradeSource, Venue
+from crosstape_connector.venue import (
+    BookRule,
+    ConnectLimit,
+    Endpoint,
+    InstrumentSource,
+    QuoteSource,
+    TradeSource,
+    TradingSource,
+    Venue,
+)
 from crosstape_connector.venues.kraken import rest, stream
 from crosstape_connector.venues.kraken.values import ID
 
@@ -23,6 +32,7 @@ VENUE: Final = Venue(
             name="v2",
             url="wss://ws.kraken.com/v2",
             channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
+            answers=frozenset({"trade", "ticker", "book"}),
             parser=stream.Parser,
             subscribe=stream.subscribe,
             unsubscribe=stream.unsubscribe,
@@ -59,6 +69,14 @@ VENUE: Final = Venue(
         per_minute=24,  # with quotes 44 of the 60 that an address has
     ),
     quotes=QuoteSource(rest="spot", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=20),
+    trading=TradingSource(
+        rest="spot",
+        path=lambda symbols: "/0/public/AssetPairs",
+        parse=rest.parse_trading,
+        unknown=lambda error: False,  # all pairs are told
+        batch=1_000,
+        per_minute=12,  # 56 of 60 with the others
+    ),
     trade_ids="contiguous",
     connects=ConnectLimit(150, 600.0),  # beyond about so many, its front blocks an address for 10 minutes, it is said
     rest_error=rest.rest_error,

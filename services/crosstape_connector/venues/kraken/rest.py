@@ -10,17 +10,19 @@ Quirks  names are older than the WebSocket's: XBT and XDG, no slash (`XBTUSD`), 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote as quoted
 
 import msgspec
 
-from crosstape_connector.errors import FrameError
-from crosstape_connector.venue import Symbols, TradeSnapshot, page
-from crosstape_connector.venues.kraken.values import ID
-from crosstape_connector.wire import Serial, positive, seconds_ns, side
+from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.listing import asset_of, listed, step_of
+from crosstape_connector.rows import readable
+from crosstape_connector.venue import NOT_LISTED, Odd, OddRow, Symbols, TradeSnapshot, page
+from crosstape_connector.venues.kraken.values import ID, ours
+from crosstape_connector.wire import Serial, seconds_ns, side_of, trade_numbers
 from crosstape_schemas import Instrument, Quote, Side, Trade, asset, spot
 
 PAGE: Final = 1_000
@@ -30,13 +32,16 @@ MARGIN_NS: Final = 1_000
 SIDES: Final = {"b": Side.BUY, "s": Side.SELL}
 """The taker's."""
 EMPTY: Final = (None, None)
+STATUSES: Final = frozenset({"online", "cancel_only", "post_only", "limit_only", "reduce_only", "maintenance", "delisted"})
+"""What a pair's status may be."""
+T = TypeVar("T")
 OLD_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
-"""What `asset` made of them, undone."""
+"""The WebSocket's names → those of REST."""
 
 
 class RestTrade(msgspec.Struct, frozen=True, array_like=True):
-    price: Decimal
-    volume: Decimal
+    price: str
+    volume: str
     time: Decimal
     side: str
     kind: str
@@ -49,9 +54,15 @@ class RestTrades(msgspec.Struct, frozen=True):
     result: dict[str, list[RestTrade] | str] = {}
 
 
+class RestRows(msgspec.Struct, frozen=True):
+    """Trades of which one cannot be read: each is read for itself."""
+
+    result: dict[str, list[msgspec.Raw] | str]
+
+
 class RestLevel(msgspec.Struct, frozen=True, array_like=True):
-    price: Decimal
-    volume: Decimal
+    price: str
+    volume: str
 
 
 class RestBook(msgspec.Struct, frozen=True):
@@ -67,13 +78,23 @@ class RestDepth(msgspec.Struct, frozen=True):
 class RestPair(msgspec.Struct, frozen=True):
     wsname: str | None = None
     status: str = "online"
-    tick_size: Decimal | None = None
+    tick_size: msgspec.Raw = msgspec.Raw(b"null")
     lot_decimals: int | None = None
 
 
 class RestPairs(msgspec.Struct, frozen=True):
     error: list[str]
-    result: dict[str, RestPair] = {}
+    result: dict[str, msgspec.Raw] = {}
+
+
+class RestTrading(msgspec.Struct, frozen=True):
+    altname: str
+    status: str
+
+
+class RestTradings(msgspec.Struct, frozen=True):
+    error: list[str]
+    result: dict[str, msgspec.Raw] = {}
 
 
 class RestFault(msgspec.Struct, frozen=True):
@@ -81,8 +102,13 @@ class RestFault(msgspec.Struct, frozen=True):
 
 
 _pairs = msgspec.json.Decoder(RestPairs).decode
+_pair = msgspec.json.Decoder(RestPair).decode
+_trade = msgspec.json.Decoder(RestTrade).decode
+_trade_rows = msgspec.json.Decoder(RestRows).decode
 _trades = msgspec.json.Decoder(RestTrades).decode
 _depth = msgspec.json.Decoder(RestDepth).decode
+_trading = msgspec.json.Decoder(RestTrading).decode
+_tradings = msgspec.json.Decoder(RestTradings).decode
 _fault = msgspec.json.Decoder(RestFault).decode
 
 
@@ -104,23 +130,30 @@ def newest_path(symbol: str) -> str:
 
 def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
     """Rows of the one pair in the answer; `last` beside them is the time to go on from."""
-    answer = _trades(body)
-    _refused("Trades", answer.error)
-    pairs = [rows for name, rows in answer.result.items() if name != "last"]
-    if len(pairs) != 1 or isinstance(pairs[0], str):
-        raise FrameError(f"Trades of {instrument}: not one pair but {', '.join(answer.result) or 'none'}")
-    trades: list[Trade] = []
-    for raw in pairs[0]:
-        if not positive(raw.price, raw.volume):
-            raise FrameError(f"trade {raw.trade_id} of {instrument}: {raw.volume} at {raw.price}")
+
+    def trade(raw: RestTrade) -> Trade:
+        price, size = trade_numbers(raw.price, raw.volume, f"trade {raw.trade_id}")
         if raw.side not in SIDES:
-            raise FrameError(f"trade {raw.trade_id} of {instrument}: side {raw.side!r}")
-        trades.append(
-            Trade(
-                ID, instrument, seconds_ns(raw.time), received_ts, raw.price, raw.volume, SIDES[raw.side], str(raw.trade_id), True
-            )
-        )  # fmt: skip
-    return page(instrument, trades, received_ts)
+            raise FrameError(f"trade {raw.trade_id}: side {raw.side!r}")
+        return Trade(ID, instrument, seconds_ns(raw.time), received_ts, price, size, SIDES[raw.side], str(raw.trade_id), True)
+
+    _refused("Trades", _fault(body).error)
+    odd: list[Odd] = []
+    try:
+        trades = [trade(raw) for raw in _only_pair(_trades(body).result, instrument)]
+    except FRAME_ERRORS:
+        rows = _only_pair(_trade_rows(body).result, instrument)
+        trades = readable(rows, lambda raw: trade(_trade(raw)), f"trades of {instrument}", odd)
+        if not trades:
+            raise
+    return page(instrument, trades, received_ts, len(odd), odd)
+
+
+def _only_pair(result: Mapping[str, list[T] | str], instrument: str) -> list[T]:
+    pairs = [rows for name, rows in result.items() if name != "last"]
+    if len(pairs) != 1 or isinstance(pairs[0], str):
+        raise FrameError(f"Trades of {instrument}: not one pair but {', '.join(result) or 'none'}")
+    return pairs[0]
 
 
 def quotes_path(symbols: Sequence[str]) -> str:
@@ -144,7 +177,7 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]
 
 
 def _best(levels: Sequence[RestLevel]) -> tuple[Decimal, Decimal] | tuple[None, None]:
-    return side(levels[0].price, levels[0].volume) if levels else EMPTY
+    return side_of(levels[0].price, levels[0].volume) if levels else EMPTY
 
 
 def _refused(what: str, error: Sequence[str]) -> None:
@@ -152,26 +185,53 @@ def _refused(what: str, error: Sequence[str]) -> None:
         raise FrameError(f"{what}: {', '.join(error)}")
 
 
-def parse_instruments(body: bytes) -> list[Instrument]:
-    """`AssetPairs`. The names are those of `wsname`, with our names of the assets; pairs without one and dark pools are left out."""
+def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:
+    """`AssetPairs`. Symbols are those of the WebSocket, by `wsname`; pairs without one and dark pools are left out."""
     answer = _pairs(body)
     _refused("AssetPairs", answer.error)
-    found: list[Instrument] = []
-    for name, pair in answer.result.items():
-        base, slash, quote = (pair.wsname or "").partition("/")
-        if not slash or name.endswith(".d"):
+    return listed((raw for name, raw in answer.result.items() if not name.endswith(".d")), _instrument, _named)
+
+
+def _instrument(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
+    pair = _pair(raw)
+    if pair.wsname is None:
+        return None
+    base, _, quote = pair.wsname.partition("/")
+    base, quote = asset_of(base, "the base in wsname"), asset_of(quote, "the quote in wsname")
+    symbol = f"{asset(base)}/{asset(quote)}"
+    step = Decimal(1).scaleb(-pair.lot_decimals) if pair.lot_decimals is not None and 0 <= pair.lot_decimals <= 18 else None
+    base, quote = ours(base), ours(quote)
+    trouble = "" if pair.status in STATUSES else f"status {pair.status!r} is not known"
+    return Instrument(spot(base, quote), ID, symbol, base, quote, step_of(pair.tick_size), step, active=pair.status == "online"), trouble
+
+
+def _named(row: Any) -> tuple[str, str]:
+    base, slash, quote = (row.get("wsname") or "").partition("/")
+    if slash and base and quote:
+        return f"{asset(base)}/{asset(quote)}", spot(ours(base), ours(quote))
+    return row.get("altname") or "", ""
+
+
+def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
+    """Of `AssetPairs`. With limit orders only a pair can still be traded; with `cancel_only`, `post_only`, `delisted` … it cannot."""
+    answer = _tradings(body)
+    _refused("AssetPairs", answer.error)
+    found: dict[str, str] = {}
+    unread = False
+    for raw in answer.result.values():
+        try:
+            row = _trading(raw)
+        except msgspec.ValidationError:
+            unread = True
             continue
-        base, quote = asset(base), asset(quote)
-        step = Decimal(1).scaleb(-pair.lot_decimals) if pair.lot_decimals is not None and 0 <= pair.lot_decimals <= 18 else None
-        found.append(
-            Instrument(spot(base, quote), ID, f"{base}/{quote}", base, quote, pair.tick_size, step, active=pair.status == "online")
-        )
-    return found
+        found[row.altname] = "" if row.status in ("online", "limit_only") else row.status
+    names = {symbol: rest_name(symbol) for symbol in symbols}
+    return {symbol: found.get(name, NOT_LISTED) for symbol, name in names.items() if name in found or not unread}
 
 
 def rest_error(body: bytes) -> str | None:
     """Errors come with HTTP 200: `{"error": ["EAPI:Rate limit exceeded"]}`."""
     try:
         return ", ".join(_fault(body).error) or None
-    except msgspec.MsgspecError:
+    except FRAME_ERRORS:
         return None

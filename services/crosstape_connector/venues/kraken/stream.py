@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
-from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Symbols, replay
+from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.numbers import LONGEST, PER_LEVEL, check, doubtful
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Symbols, replay, unread
 from crosstape_connector.venues.kraken.values import ID
-from crosstape_connector.wire import Serial, finite, known_ns, positive, side
+from crosstape_connector.wire import Serial, finite, known_ns, positive, shown, side
 from crosstape_schemas import VENUE_WIDE, FeedState, Level, Quote, Side, Status, Ticker, Trade
 
 STATES: Final = {"online": FeedState.LIVE, "maintenance": FeedState.DOWN}
 """In any other (`cancel_only`, `post_only`, `limit_only`) quotes cannot be traded on: stale."""
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 CHECKED: Final = 10
+_PER_ROW: Final = 208
+"""Bytes of a row, on the average, and of a frame's head: a frame that is longer is looked through for numbers that are too long."""
+_SHORT: Final = 1_024
+"""A book frame that is no longer is not looked at for numbers that are too long: the checksum proves the digits of the best levels."""
 
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
@@ -61,8 +66,14 @@ class RawBook(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     bids: list[RawLevel]
     asks: list[RawLevel]
-    checksum: int
+    checksum: int | None = None
     timestamp: str | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A row of which nothing can be read but whose it is."""
+
+    symbol: str
 
 
 class RawStatus(msgspec.Struct, frozen=True):
@@ -107,6 +118,14 @@ class Level3Frame(msgspec.Struct, frozen=True, tag_field="channel", tag="level3"
 Frame = TradeFrame | TickerFrame | BookFrame | StatusFrame | HeartbeatFrame | OhlcFrame | InstrumentFrame | Level3Frame
 
 
+class RowsFrame(msgspec.Struct, frozen=True):
+    """A frame of which a row cannot be read: each is read for itself."""
+
+    channel: str
+    data: list[msgspec.Raw]
+    type: str = ""
+
+
 class RawResult(msgspec.Struct, frozen=True):
     channel: str | None = None
     symbol: str | None = None
@@ -129,6 +148,14 @@ class ReplyFrame(msgspec.Struct, frozen=True):
 CHANNELS: Final = frozenset({"trade", "ticker", "book", "status", "heartbeat", "ohlc", "instrument", "level3"})
 _frame = msgspec.json.Decoder(Frame).decode
 _reply = msgspec.json.Decoder(ReplyFrame).decode
+_rows = msgspec.json.Decoder(RowsFrame).decode
+_named = msgspec.json.Decoder(Named).decode
+_row: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
+    "trade": msgspec.json.Decoder(RawTrade).decode,
+    "ticker": msgspec.json.Decoder(RawTicker).decode,
+    "book": msgspec.json.Decoder(RawBook).decode,
+    "status": msgspec.json.Decoder(RawStatus).decode,
+}
 _encode = msgspec.json.encode
 
 
@@ -142,24 +169,38 @@ class Parser:
         self._depths: dict[str, int] = {}
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `venue.Parser`."""
+        """See `venue.Parser`. Where a row cannot be used, the others of the frame are: each is read for itself then."""
         try:
             frame = _frame(data)
         except msgspec.ValidationError as exc:
-            return self._other(data, exc)
-        match frame:
-            case BookFrame():
-                return self._books(frame, received_ts)
-            case TradeFrame():
-                return self._trades(frame, received_ts)
-            case TickerFrame():
-                return [output for raw in frame.data for output in self._ticker(raw, received_ts)]
-            case HeartbeatFrame():
-                return (Heartbeat(),)
-            case StatusFrame():
-                return [_status(raw, received_ts) for raw in frame.data]
-            case _:
-                return ()
+            return self._other(data, exc, received_ts)
+        try:
+            match frame:
+                case BookFrame():
+                    if len(data) > _SHORT and len(data) > LONGEST + PER_LEVEL * sum(len(row.bids) + len(row.asks) for row in frame.data):
+                        check(data)
+                    outputs = self._books(frame, received_ts)
+                    if len(outputs) > 1 and doubtful(data):
+                        check(data)  # several rows, or one without the checksum that would prove its digits
+                    return outputs
+                case TradeFrame():
+                    if doubtful(data) or len(data) > _PER_ROW * (1 + len(frame.data)):
+                        check(data)
+                    return self._trades(frame, received_ts)
+                case TickerFrame():
+                    if doubtful(data) or len(data) > _PER_ROW * (1 + len(frame.data)):
+                        check(data)
+                    return self._tickers(frame, received_ts)
+                case HeartbeatFrame():
+                    return (Heartbeat(),)
+                case StatusFrame():
+                    return _statuses(frame, received_ts)
+                case _:
+                    return ()
+        except UnknownFrame:
+            raise
+        except FrameError as exc:
+            return self._row_by_row(data, received_ts, exc)
 
     def _instrument(self, symbol: str) -> str:
         instrument = self._symbols.get(symbol)
@@ -172,6 +213,8 @@ class Parser:
         for raw in frame.data:
             instrument = self._instrument(raw.symbol)
             venue_ts = known_ns(raw.timestamp)
+            if raw.checksum is None:
+                outputs.append(Odd("checksum", f"book of {raw.symbol}"))
             bids = [(level.price, level.qty) for level in raw.bids]
             asks = [(level.price, level.qty) for level in raw.asks]
             if frame.type == "update":
@@ -190,7 +233,7 @@ class Parser:
         trades: list[Trade] = []
         for raw in frame.data:
             if not positive(raw.price, raw.qty):
-                raise FrameError(f"trade {raw.trade_id} of {raw.symbol}: {raw.qty} at {raw.price}")
+                raise FrameError(f"trade {raw.trade_id} of {raw.symbol}: {shown(raw.qty)} at {shown(raw.price)}")
             trades.append(
                 Trade(
                     ID, self._instrument(raw.symbol), known_ns(raw.timestamp), received_ts,
@@ -198,6 +241,9 @@ class Parser:
                 )
             )  # fmt: skip
         return replay(trades, received_ts) if replayed else trades
+
+    def _tickers(self, frame: TickerFrame, received_ts: int) -> Sequence[Output]:
+        return [output for raw in frame.data for output in self._ticker(raw, received_ts)]
 
     def _ticker(self, raw: RawTicker, received_ts: int) -> Sequence[Output]:
         """Best bid and ask, and the day's figures. Without a time and a price it is a market that has neither."""
@@ -213,10 +259,55 @@ class Parser:
             outputs.append(Ticker(ID, instrument, venue_ts, received_ts, raw.last, None, raw.high, raw.low, raw.volume, None, raw.change))
         return outputs
 
-    def _other(self, data: bytes, refused: msgspec.ValidationError) -> Sequence[Output]:
+    def _row_by_row(self, data: bytes, received_ts: int, error: Exception) -> Sequence[Output]:
+        """What a frame's good rows tell, with an `Odd` for each other; a book whose row cannot be read is suspect.
+
+        Raises `error`, why the frame cannot be read at once, where no row is good.
+        """
+        frame = _rows(data)
+        good: list[Any] = []
+        odd: list[Output] = []
+        for raw in frame.data:
+            try:
+                check(raw)
+                row = _row[frame.channel](raw)
+                self._converted(frame, [row], received_ts)
+            except FRAME_ERRORS as exc:
+                is_book = frame.channel == "book"
+                odd.append(Odd("book" if is_book else "row", f"{frame.channel}: {exc}"))
+                if is_book and not isinstance(exc, UnknownSymbol):
+                    odd += self._suspects(raw, received_ts)
+            else:
+                good.append(row)
+        if not good and len(odd) == len(frame.data):
+            raise error
+        return [*odd, *self._converted(frame, good, received_ts)] if good else odd
+
+    def _converted(self, frame: RowsFrame, rows: list[Any], received_ts: int) -> Sequence[Output]:
+        match frame.channel:
+            case "book":
+                return self._books(BookFrame(frame.type, rows), received_ts)
+            case "trade":
+                return self._trades(TradeFrame(frame.type, rows), received_ts)
+            case "ticker":
+                return self._tickers(TickerFrame(frame.type, rows), received_ts)
+            case _:
+                return _statuses(StatusFrame(rows), received_ts)
+
+    def _suspects(self, raw: msgspec.Raw, received_ts: int) -> list[Output]:
+        """The book that a row is of; all of the connection, where it names none."""
+        try:
+            instrument = self._symbols.get(_named(raw).symbol)
+        except FRAME_ERRORS:
+            return [unread(name, received_ts) for name in self._symbols.values()]
+        return [] if instrument is None else [unread(instrument, received_ts)]
+
+    def _other(self, data: bytes, refused: msgspec.ValidationError, received_ts: int) -> Sequence[Output]:
         """What has no channel that we know: a reply, a complaint, or a frame that is no good."""
         frame = _reply(data)
         if frame.channel is not None:
+            if frame.channel in _row:
+                return self._row_by_row(data, received_ts, refused)
             if frame.channel in CHANNELS:
                 raise refused
             raise UnknownFrame(f"channel {frame.channel!r}")
@@ -236,6 +327,10 @@ class Parser:
         if result.channel == "book" and symbol is not None and symbol in self._symbols and result.depth is not None:
             self._depths[symbol] = result.depth
         return (Ack(frame.req_id, result.channel, symbols, unsubscribed=frame.method == "unsubscribe"),)
+
+
+def _statuses(frame: StatusFrame, received_ts: int) -> Sequence[Output]:
+    return [_status(raw, received_ts) for raw in frame.data]
 
 
 def _status(raw: RawStatus, received_ts: int) -> Status:

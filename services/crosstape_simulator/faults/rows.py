@@ -1,0 +1,70 @@
+"""One row of a frame made unreadable: a trade, a level of a book, a ticker. Pure; all other bytes stay as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+VALUES: Final[Mapping[str, bytes]] = {
+    "text": b'"abc"',
+    "null": b"null",
+    "empty": b'""',
+    "nan": b'"NaN"',
+    "negative": b'"-1"',
+    "huge": b'"1e400"',
+    "type": b'{"a":1}',
+}
+"""What is in a number's place, as JSON."""
+
+_LEVEL: Final = rb'\[(?:"(?:buy|sell)",)?(?P<price>"[0-9.]+"),(?P<size>"[0-9.]+")\]'
+_NUMBER: Final = rb'("[0-9.]+"|[0-9.]+)'
+
+
+def _field(name: str) -> bytes:
+    return rb'"(?P<name>%s)":(?P<value>%s)' % (name.encode(), _NUMBER)
+
+
+_FIELDS: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
+    ("binance", "trade"): ("p", "q"),
+    ("binance", "quote"): ("b", "B"),
+    ("binance", "ticker"): ("c", "v"),
+    ("coinbase", "trade"): ("price", "size"),
+    ("coinbase", "ticker"): ("price", "volume_24_?h"),
+    ("coinbase", "book"): ("price_level", "new_quantity"),
+    ("kraken", "trade"): ("price", "qty"),
+    ("kraken", "quote"): ("bid", "bid_qty"),
+    ("kraken", "ticker"): ("last", "volume"),
+    ("kraken", "book"): ("price", "qty"),
+}
+"""(venue, kind) → names of price and size, where a row is an object."""
+
+_PATTERNS: Final = {key: tuple(re.compile(_field(name)) for name in names) for key, names in _FIELDS.items()}
+_LEVELS: Final = re.compile(_LEVEL)
+
+
+def with_an_odd_row(payload: bytes, venue: str, kind: str, what: str, how: str) -> bytes | None:
+    """The frame with its last row of that kind unreadable; None: it has no such row."""
+    patterns = _PATTERNS.get((venue, kind))
+    found = _last(patterns[what == "size"], payload) if patterns is not None else None
+    if found is not None:
+        name, value = found.group("name"), found.group("value")
+        new = b'"%s":%s' % (name, _value(how, quoted=value.startswith(b'"'))) if how != "missing" else b'"no_%s":%s' % (name, value)
+        return payload[: found.start()] + new + payload[found.end() :]
+    level = _last(_LEVELS, payload) if kind == "book" else None
+    if level is None:
+        return None
+    start, end = level.span(what)
+    if how == "missing":
+        is_first = payload[start - 1 : start] == b"["
+        return payload[: start - (not is_first)] + payload[end + is_first :]  # with the comma before or after it
+    return payload[:start] + _value(how, quoted=True) + payload[end:]
+
+
+def _last(pattern: re.Pattern[bytes], payload: bytes) -> re.Match[bytes] | None:
+    return max(pattern.finditer(payload), key=re.Match.start, default=None)
+
+
+def _value(how: str, *, quoted: bool) -> bytes:
+    value = VALUES[how]
+    return value.strip(b'"') if not quoted and how in ("negative", "huge") else value

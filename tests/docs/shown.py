@@ -1,0 +1,168 @@
+"""Every program that README, docs and examples show, and how each is tested. Nothing shown is exempt without a reason in this table.
+
+A fenced block is named after its page, the heading above it and its language, with a number from the second on. Blocks of output, diagrams
+and settings are no programs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from crosstape_schemas import Keys
+
+ROOT: Final = Path(__file__).parents[2]
+LANGUAGES: Final = frozenset({"python", "py", "sh", "bash", "shell", "console", "js", "javascript", "mjs", "jq"})
+ADDRESS: Final = "redis://localhost:6379"
+"""Where shown programs find the server; a test puts its own address there."""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    name: str
+    language: str
+    text: str
+
+
+class Follows(NamedTuple):
+    """A program that goes on until it is ended. `pattern` finds the number of an event in what it prints."""
+
+    kind: Literal["stream", "channel"]
+    pattern: str
+    arguments: tuple[str, ...] = ()
+    """`{url}` is the server's address, `{port}` its port, `{file}` the file that is read in place of standard output."""
+    announces: str = ""
+    """What it says on either output when a connection was lost; needed of a reader of a channel, which loses events then."""
+    ends: bool = False
+    """It ends with an error when the connection is lost."""
+
+
+class Prints(NamedTuple):
+    """A program that ends by itself, and a text that is in its output."""
+
+    expected: str
+    arguments: tuple[str, ...] = ()
+
+
+class RunBy(NamedTuple):
+    """A test that runs it: `path::name` below `tests`, or a step of `.ci/run`."""
+
+    test: str
+
+
+class NotRun(NamedTuple):
+    """It is only parsed, and why."""
+
+    reason: str
+
+
+How: TypeAlias = Follows | Prints | RunBy | NotRun
+
+_TRADE: Final = r"binance (\d+) "
+_CHANNEL: Final = r'^\{"type":"cbbo".*?"bid_price":"(\d+)"'
+_DOCKER: Final = NotRun("needs a Docker engine and the published ports of a host; tests/deploy runs the compose file itself")
+_READ: Final = "docs/how-to/read-the-tape.md"
+_REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
+_REHEARSED: Final = RunBy("docs/test_rehearsal.py::test_the_requests_of_the_page_are_answered_as_shown")
+_SECURED: Final = RunBy("bus/test_access.py::test_each_service_can_do_its_work")
+_SYNOPSIS: Final = RunBy("cli/test_command.py::test_each_command_explains_itself")
+
+SHOWN: Final[dict[str, How]] = {
+    "README.md#try-it sh": RunBy(".ci/run: demo"),
+    "README.md#run-it sh": NotRun("connects to live venues; `crosstape up` is tested on simulated ones in tests/cli"),
+    "README.md#run-it sh 2": _DOCKER,
+    "README.md#read-it sh": Follows("channel", _CHANNEL, announces="closed", ends=True),
+    "README.md#read-it python": Follows("stream", r"^(\d+) \d+ \['binance', 'kraken'\]$"),
+    "README.md#read-it python 2": Follows("stream", r"Cbbo\(venue='consolidated'.*? bid_price=Decimal\('(\d+)'\)"),
+    f"{_READ}#from-the-shell sh": Prints("binance"),
+    f"{_READ}#from-the-shell sh 2": Follows("channel", _CHANNEL, announces="closed", ends=True),
+    f"{_READ}#from-the-shell sh 3": Prints('"1795644919934299073","binance","3.50","0.10"'),
+    f"{_READ}#any-redis-client-here-redis-py python": Follows("stream", _TRADE),
+    f"{_READ}#python-with-reader python": Follows("stream", _TRADE),
+    f"{_READ}#is-this-quote-current python": Prints("3 3000 ['binance', 'kraken']"),
+    f"{_READ}#know-what-you-missed python": Follows("channel", _TRADE, announces=r"trades are being lost|lost \d+ trades"),
+    f"{_READ}#javascript js": Prints("1795644919934299073n"),
+    f"{_READ}#javascript js 2": Prints("1795644919934299073n"),
+    f"{_READ}#a-cluster python": RunBy("docs/test_shown_cluster.py::test_the_reader_of_a_cluster"),
+    f"{_READ}#a-cluster js": Prints(Keys(partitions=12).stream("trade", "BTC-USDT")),
+    f"{_READ}#a-cluster sh": RunBy("docs/test_shown_cluster.py::test_the_streams_of_each_partition"),
+    f"{_READ}#to-a-file sh": RunBy("docs/test_shown.py::test_a_stream_is_written_to_a_file"),
+    "docs/reference/events.md#how-far-back-a-stream-reaches sh": Prints("0"),
+    "examples/above_vwap.py": Follows("stream", r"BTC-USDT (\d+)\.5 is", ("{url}",)),
+    "examples/crossed.sh": Follows("channel", r"BTC-USDT crossed by -(\d+) bps", ("-u", "{url}"), announces="the connection ended"),
+    "examples/edges.py": Follows("stream", r"BTC-USDT: buy on binance, sell on kraken: (\d+)$", ("{url}",)),
+    "examples/to_csv.py": Follows("stream", r"^\d+-\d+,binance,.*,(\d+),False,1,\d+$", ("{url}", "BTC-USDT", "{file}", "--follow")),
+    "examples/trades.mjs": Follows("stream", r"binance (\d+): .* received 1795644919934299073$", ("{url}", "BTC-USDT")),
+    "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
+    "docs/how-to/add-a-venue.md#3-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
+    "docs/how-to/deploy.md#try-it-first sh": _DOCKER,
+    "docs/how-to/deploy.md#run-it sh": _DOCKER,
+    "docs/how-to/deploy.md#run-it sh 2": _DOCKER,
+    "docs/how-to/deploy.md#watch-it sh": _DOCKER,
+    "docs/how-to/deploy.md#through-a-proxy sh": NotRun("names a company's proxy; tests/cli/test_proxies.py goes through one"),
+    "docs/how-to/deploy.md#scale-it sh": NotRun("two lines of an .env file"),
+    "docs/how-to/deploy.md#back-it-up sh": _DOCKER,
+    "docs/how-to/deploy.md#back-it-up sh 2": _DOCKER,
+    "docs/how-to/deploy.md#without-docker sh": NotRun("installs a service: needs systemd and root"),
+    "docs/how-to/operate.md#at-a-glance sh": _DOCKER,
+    "docs/how-to/operate.md#two-lines-of-a-venue sh": _DOCKER,
+    f"{_REHEARSE}#1-start-venues-that-can-be-told-to-fail console": RunBy(
+        "cli/test_demo.py::test_two_demos_at_once_show_quotes_of_three_venues"
+    ),
+    f"{_REHEARSE}#1-start-venues-that-can-be-told-to-fail console 2": RunBy("cli/test_demo.py::test_up_runs_the_venues_of_the_settings"),
+    f"{_REHEARSE}#2-let-something-go-wrong console": _REHEARSED,
+    f"{_REHEARSE}#2-let-something-go-wrong console 2": _REHEARSED,
+    f"{_REHEARSE}#2-let-something-go-wrong console 3": _REHEARSED,
+    f"{_REHEARSE}#2-let-something-go-wrong console 4": _REHEARSED,
+    f"{_REHEARSE}#3-watch-what-your-logic-is-told console": _REHEARSED,
+    f"{_REHEARSE}#4-check-the-tape-against-the-truth console": _REHEARSED,
+    "docs/how-to/secure-the-bus.md#1-an-authority-and-a-certificate sh": _SECURED,
+    "docs/how-to/secure-the-bus.md#2-users sh": _SECURED,
+    "docs/how-to/secure-the-bus.md#4-crosstape sh": NotRun(
+        "needs a redis-cli that was built with TLS; tests/bus/test_access.py reads as that user"
+    ),
+    **dict.fromkeys(
+        (
+            f"docs/reference/commands.md#crosstape-{name} console"
+            for name in ("demo", "up", "watch", "connector", "aggregator", "simulate", "normalize", "schema", "health")
+        ),
+        _SYNOPSIS,
+    ),
+}
+"""By name: how it is tested."""
+
+
+def blocks() -> Iterator[Block]:
+    """Each fenced program of README and docs."""
+    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]:
+        page = path.relative_to(ROOT).as_posix()
+        seen: Counter[str] = Counter()
+        heading, language, lines = "", None, list[str]()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if language is None and (found := re.match(r"#+ (.*)", line)):
+                heading = slug(found[1])
+            elif language is None and (found := re.match(r"```(\w*)", line)):
+                language, lines = found[1], []
+            elif line.startswith("```"):
+                if language in LANGUAGES:
+                    name = f"{page}#{heading} {language}"
+                    seen[name] += 1
+                    yield Block(f"{name} {seen[name]}" if seen[name] > 1 else name, language, "\n".join(lines) + "\n")
+                language = None
+            else:
+                lines.append(line)
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def examples() -> list[str]:
+    """Each file of examples, by its path."""
+    files = [path for path in (ROOT / "examples").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return sorted(path.relative_to(ROOT).as_posix() for path in files)

@@ -1,0 +1,180 @@
+"""A symbol that says nothing: dead, halted or quiet; on simulated venues, with a real connector, by what is on the tape."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from crosstape_schemas import Book, FeedState, Gap, Quote
+from tests.end_to_end.running import newest, tape
+from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.waiting import wait_until
+
+VENUES = ("binance", "coinbase", "kraken")
+Note = Callable[[str, object], None]
+every_venue = pytest.mark.parametrize("name", VENUES)
+SILENT_S, ASKED_S, CONFIRMED_S = 3.0, 5.0, 1.0
+"""With these settings a silence of three seconds raises questions; one is asked every five, and an answer is confirmed after one."""
+DETECTED_S = SILENT_S + ASKED_S + CONFIRMED_S + 2.0
+"""… and two for looks, answers and a slow machine."""
+HALTED_S = 10.0
+
+
+async def live(venue: Venue, instrument: str = BTC) -> set[str]:
+    """Which of quote and book are called live by their newest event."""
+    events = [await newest(venue.client, kind, instrument) for kind in ("quote", "book")]
+    return {type(event).__name__ for event in events if isinstance(event, Quote | Book) and event.state is FeedState.LIVE}
+
+
+async def instrument_state(venue: Venue, instrument: str = BTC) -> FeedState:
+    """What the newest word on the instrument as a whole says."""
+    states = await venue.states("*", instrument)
+    return states[-1] if states else FeedState.LIVE
+
+
+async def stays_out(venue: Venue, seconds: float) -> None:
+    """Neither quote nor book is live for so long: what must not happen has to be waited for."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert not await live(venue)
+
+
+@pytest.mark.slow
+@every_venue
+@pytest.mark.parametrize("every", ["0", "4"])
+async def test_a_dead_symbol_is_out_within_the_stated_time(  # noqa: PLR0917
+    name: str, every: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
+) -> None:
+    """Its market moves once, or again and again. It stays out until its stream speaks, a gap says what is missing; others go on."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+        dead = venue.set(f"stall instrument={BTC} heals=never")
+        moves = venue.set(f"market instrument={BTC} every={every} by=-10")
+        at = time.monotonic()
+
+        async def out() -> bool:
+            return not await live(venue)
+
+        await wait_until(out, what=f"{BTC} is not live", timeout_s=DETECTED_S)
+        record_property("out_after_s", round(time.monotonic() - at, 2))
+        await stays_out(venue, 12.0)
+        assert await live(venue, ETH)
+        assert {gap.kind for gap in await tape(client, "gap", BTC) if isinstance(gap, Gap)} & {"quote", "book"}
+
+        venue.made.faults.remove(moves.id)
+        venue.made.faults.remove(dead.id)
+        for kind in ("quote", "book"):
+            await venue.until(kind, FeedState.LIVE)
+        await venue.settles()
+
+
+@pytest.mark.slow
+@every_venue
+async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
+    """It rests for long: what REST has is what the stream said, so it is right, and it goes on as if nothing had been."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+        rest = venue.set(f"market instrument={BTC} how=rest")
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            assert await instrument_state(venue) is FeedState.LIVE
+            quote = await newest(client, "quote", BTC)
+            assert isinstance(quote, Quote)
+            if name == "binance":
+                assert quote.state is FeedState.LIVE
+        venue.made.faults.remove(rest.id)
+        for kind in ("quote", "book"):
+            await venue.until(kind, FeedState.LIVE)
+        await venue.settles()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        *((name, how) for name in VENUES for how in ("halt", "offline", "cancel_only", "delisted", "gone")),
+        ("coinbase", "post_only"),
+        ("kraken", "post_only"),
+    ],
+)
+async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(  # noqa: PLR0917
+    name: str, how: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
+) -> None:
+    """Its stream says nothing of it, and its book by REST is as it was. Only that pair is out, with the venue's word for why."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+        halt = venue.set(f"halt instrument={BTC} how={how}")
+        at = time.monotonic()
+
+        async def out() -> bool:
+            return await instrument_state(venue) is FeedState.DOWN
+
+        await wait_until(out, what=f"{BTC} is out", timeout_s=SILENT_S + HALTED_S)
+        record_property("out_after_s", round(time.monotonic() - at, 2))
+        assert await instrument_state(venue, ETH) is FeedState.LIVE
+        assert await live(venue, ETH)
+
+        venue.made.faults.remove(halt.id)
+
+        async def back() -> bool:
+            return await instrument_state(venue) is FeedState.LIVE
+
+        await wait_until(back, what=f"{BTC} trades again", timeout_s=HALTED_S)
+        for kind in ("quote", "book"):
+            await venue.until(kind, FeedState.LIVE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [("binance", "quote"), ("binance", "book"), ("kraken", "quote"), ("kraken", "book")])
+async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(  # noqa: PLR0917
+    name: str, kind: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
+) -> None:
+    """Only one of the two streams is dead, in a market that goes on: within two seconds neither counts, until they agree."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+        dead = venue.set(f"stall instrument={BTC} kind={kind} heals=never")
+        venue.set(f"market instrument={BTC} every=0.5 by=-1")
+        at = time.monotonic()
+
+        async def out() -> bool:
+            return not await live(venue)
+
+        await wait_until(out, what=f"{BTC} is not live", timeout_s=4.0)
+        record_property("out_after_s", round(time.monotonic() - at, 2))
+        await stays_out(venue, 8.0)
+        venue.made.faults.remove(dead.id)
+        for one in ("quote", "book"):
+            await venue.until(one, FeedState.LIVE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "how"), [("size", "text"), ("price", "empty"), ("size", "missing"), ("size", "negative"), ("price", "type")]
+)
+@every_venue
+async def test_a_change_of_a_book_that_cannot_be_read_breaks_it_and_no_other(  # noqa: PLR0917
+    name: str, what: str, how: str, client: Redis, valkey: str, tmp_path: Path
+) -> None:
+    """The book says at once that it is not true, a gap says that something is missing, and it is begun again."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+        venue.set(f"odd-row instrument={BTC} kind=book what={what} how={how}")
+
+        async def told() -> bool:
+            return any(isinstance(gap, Gap) and gap.kind == "book" for gap in await tape(client, "gap", BTC))
+
+        await wait_until(told, what="a gap of the book", timeout_s=10.0)
+        await venue.until("book", FeedState.LIVE)
+        assert not [gap for gap in await tape(client, "gap", ETH) if isinstance(gap, Gap) and gap.kind == "book"]
+        await venue.settles()
+
+
+async def test_a_book_whose_snapshot_has_no_checksum_starts(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Kraken sends one with each book; without it the book is proven by its next change."""
+    async with connected("kraken", client, valkey, tmp_path, "checksum what=missing count=0") as venue:
+        await venue.begins()
+        await venue.settles()

@@ -86,7 +86,7 @@ class Board:
         if not 0 <= now - self._sampled_ts < SAMPLE_NS:
             if self._venues.measures:
                 for instrument in self.instruments.values():
-                    instrument.sample_clocks(self._sampled_ts, now)
+                    instrument.traders.sample_clocks(self._sampled_ts, now)
             self._sampled_ts = now
             if not self._venues.behind:
                 self._turn = (self._turn + 1) % PARTS

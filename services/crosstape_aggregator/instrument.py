@@ -15,10 +15,11 @@ from crosstape_aggregator.consolidate import best, outliers
 from crosstape_aggregator.exact import usable
 from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.legs import VenueLeg
-from crosstape_aggregator.life import VenueLife, Venues
-from crosstape_aggregator.spans import DAY_S, Span, parse_all
+from crosstape_aggregator.life import Venues
+from crosstape_aggregator.spans import Span, parse_all
 from crosstape_aggregator.suspects import crossing, most_overdue
 from crosstape_aggregator.tally import Tally
+from crosstape_aggregator.traders import Traders
 from crosstape_aggregator.vwap import Held, Windows, is_late, trade_second
 from crosstape_schemas import (
     CONSOLIDATED,
@@ -37,8 +38,6 @@ from crosstape_schemas import (
     Vwap,
 )
 
-GONE_NS: Final = DAY_S * SECOND
-"""A venue of which nothing was heard for so long does not trade here any more: no window reaches back to it."""
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
 
@@ -82,23 +81,21 @@ class Instrument:
 
     __slots__ = (
         "_crossed",
+        "_last_trades",
         "_legs",
         "_legs_shown",
         "_phase",
         "_received_ts",
-        "_restored",
         "_rules",
         "_suspicion_ts",
         "_tally",
-        "_trade_feeds",
-        "_traders",
-        "_untraded",
         "_venues",
         "_vwap",
         "legs",
         "name",
         "read",
         "spread_bps",
+        "traders",
         "windows",
     )
 
@@ -115,10 +112,8 @@ class Instrument:
         self._venues = venues
         self._tally = tally
         self._legs: dict[str, VenueLeg] = {}
-        self._traders: dict[str, Trade] = {}  # the last of each venue
-        self._trade_feeds: dict[str, Status] = {}  # the last one of each venue
-        self._untraded: dict[str, int] = {}  # venues that do not list it, or have halted it → epoch
-        self._restored: dict[str, tuple[int, int]] = {}
+        self.traders = Traders(name, venues)
+        self._last_trades = self.traders.last
         self._received_ts = 0
         self._crossed = False
         self._suspicion_ts: int | None = None  # while crossed: when a leg becomes suspect
@@ -227,64 +222,30 @@ class Instrument:
         self.windows.learned()
 
     def look(self, now: int) -> bool:
-        """Find out whether its trades can be relied on. Whether the windows say something else for it.
-
-        They can while all that there is has been `read`, and of each venue that trades here it is known that none can be missing: its
-        connector lives and is connected, clocks agree (`VenueLife.known`), and its feed of trades is live. Otherwise trades may be missing
-        of which no gap tells yet. A venue whose connector ended in order has no part in windows that begin after that; one that has been
-        silent for a day has none at all.
+        """Find out whether its trades can be relied on: all that there is has been `read`, and `traders` miss none. Whether the windows say
+        something else for it.
         """
-        known, knowledge = self.read, self.windows.knowledge
+        knowledge = self.windows.knowledge
         before = knowledge.whole_since_s
-        for venue in {*self._restored, *self._traders, *self._trade_feeds}:
-            life = self._venues.life(venue)
-            knowledge.unknown_until(max(life.doubtful_ts, life.stopped_ts))
-            known = self._is_known(venue, life, now) and known
+        known = self.traders.known(knowledge, now) and self.read
+        changed = self.windows.trust(known)
         if knowledge.whole_since_s != before:
             self.windows.learned()
-        return self.windows.trust(known) or knowledge.whole_since_s != before
-
-    def _is_known(self, venue: str, life: VenueLife, now: int) -> bool:
-        """Whether no trade of a venue can be missing without a gap that tells it."""
-        if life.stopped_ts or self._untraded.get(venue) == life.epoch:
-            return True
-        feed, trade = self._trade_feeds.get(venue), self._traders.get(venue)
-        if life.known:
-            if feed is not None and feed.epoch == life.epoch:
-                if feed.state is FeedState.LIVE:
-                    return True
-            elif trade is not None and trade.epoch == life.epoch and not trade.backfilled:
-                return True  # a connector that says nothing of its feeds
-            heard_ts = 0
-        else:
-            heard_ts = life.heard_ts
-        for event in (feed, trade):
-            if event is not None:
-                heard_ts = max(heard_ts, event.received_ts)
-        return now - heard_ts > GONE_NS
-
-    def sample_clocks(self, since_ts: int, now: int) -> None:
-        """Compare the clocks of connectors that do not do so themselves with those of their venues, by trades received since then."""
-        for venue, trade in self._traders.items():
-            if trade.received_ts >= since_ts and trade.venue_ts is not None and not trade.backfilled:
-                self._venues.life(venue).clock.traded(now, trade.received_ts, trade.venue_ts)
+            changed = True
+        return changed
 
     def counted(self) -> Counted | None:
         """What its trades and gaps have come to; None while it is not known since when."""
         known = self.windows.knowledge.known()
         if known is None:
             return None
-        numbers = self._restored | {venue: (trade.epoch, trade.seq) for venue, trade in self._traders.items()}
-        return Counted(self.windows.hold(), known, numbers, self._received_ts)
+        return Counted(self.windows.hold(), known, self.traders.numbers(), self._received_ts)
 
     def take_up(self, counted: Counted) -> None:
         """Go on from there. `known_from` says, later, that what has come since then is there, too."""
         self.windows.take_up(counted.held)
         self.windows.knowledge.restore(counted.known)
-        self._restored = dict(counted.numbers)
-        self._venues.unlooked.add(self.name)
-        for venue in counted.numbers:
-            self._venues.life(venue).instruments.add(self.name)
+        self.traders.restore(counted.numbers)
         self.touch(counted.received_ts)
 
     def _leg(self, venue: str) -> VenueLeg:
@@ -330,21 +291,14 @@ class Instrument:
             return False
         leg.status(status)
         if status.kind == VENUE_WIDE:
-            self._venues.unlooked.add(self.name)
-            self._untraded.pop(status.venue, None)
-            if status.state is FeedState.DOWN:
-                self._untraded[status.venue] = status.epoch
+            self.traders.listing(status)
         self.touch(status.received_ts)
         return True
 
     def _trade_status(self, status: Status, now: int) -> bool:
-        life = self._venues.life(status.venue)
-        if not self._venues.admits(life, status.epoch):
+        if not self.traders.feed(status):
             self._tally.outdated[status.venue] += 1
             return False
-        life.instruments.add(self.name)
-        self._trade_feeds[status.venue] = status
-        self._venues.unlooked.add(self.name)
         if status.state is FeedState.LIVE or not self.look(now):
             return False  # good news waits for the next look: gaps that belong to it may come after it
         self.touch(status.received_ts)
@@ -352,10 +306,9 @@ class Instrument:
 
     def _trade(self, trade: Trade, now: int) -> bool:
         venue = trade.venue
-        if venue not in self._traders:
-            self._venues.life(venue).instruments.add(self.name)
-            self._venues.unlooked.add(self.name)
-        self._traders[venue] = trade
+        if venue not in self._last_trades:
+            self.traders.begin(venue)
+        self._last_trades[venue] = trade
         second = trade_second(trade)
         if is_late(second, trade.received_ts):
             self._tally.late[venue] += 1

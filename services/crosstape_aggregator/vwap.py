@@ -119,7 +119,7 @@ class Windows:
         self._stands_still = False
         self.knowledge = Knowledge()
         self.trusted = False
-        """Whether nothing is in the way of what `knowledge` says: see `Instrument.look`. Set by `trust`."""
+        """Whether nothing is in the way of what `knowledge` says: see `traders`. Set by `trust`."""
 
     def add(self, second: int, price: Decimal, size: Decimal) -> None:
         """Count a trade in every window that it (still) belongs to. Price and size are `usable`.

@@ -1,0 +1,95 @@
+"""The venues that trade one instrument, and whether any of their trades can be missing without a gap that tells it. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crosstape_aggregator.clocks import SECOND
+from crosstape_aggregator.knowledge import Knowledge
+from crosstape_aggregator.life import VenueLife, Venues
+from crosstape_aggregator.spans import DAY_S
+from crosstape_schemas import FeedState, Status, Trade
+
+GONE_NS: Final = DAY_S * SECOND
+"""A venue of which nothing was heard for so long does not trade here any more: no window reaches back to it."""
+
+
+class Traders:
+    """Those of one instrument. A change that `known` goes by is noted in `Venues.unlooked`."""
+
+    __slots__ = ("_feeds", "_name", "_restored", "_untraded", "_venues", "last")
+
+    def __init__(self, name: str, venues: Venues) -> None:
+        self.last: dict[str, Trade] = {}
+        """The last trade of each venue."""
+        self._name = name
+        self._venues = venues
+        self._feeds: dict[str, Status] = {}  # the last status of each venue's feed of trades
+        self._untraded: dict[str, int] = {}  # venues that do not list the instrument, or have halted it → epoch
+        self._restored: dict[str, tuple[int, int]] = {}
+
+    def begin(self, venue: str) -> None:
+        """The first trade of a venue."""
+        self._venues.life(venue).instruments.add(self._name)
+        self._venues.unlooked.add(self._name)
+
+    def restore(self, numbers: dict[str, tuple[int, int]]) -> None:
+        """Take up the venues of a checkpoint: epoch and `seq` of the last trade of each."""
+        self._restored = dict(numbers)
+        for venue in numbers:
+            self.begin(venue)
+
+    def numbers(self) -> dict[str, tuple[int, int]]:
+        """Epoch and `seq` of the last trade of each venue."""
+        return self._restored | {venue: (trade.epoch, trade.seq) for venue, trade in self.last.items()}
+
+    def feed(self, status: Status) -> bool:
+        """Take the state of a feed of trades; whether it is of the present start of its connector."""
+        life = self._venues.life(status.venue)
+        if not self._venues.admits(life, status.epoch):
+            return False
+        self._feeds[status.venue] = status
+        self.begin(status.venue)
+        return True
+
+    def listing(self, status: Status) -> None:
+        """Take the state of the instrument as a whole at a venue."""
+        self._venues.unlooked.add(self._name)
+        self._untraded.pop(status.venue, None)
+        if status.state is FeedState.DOWN:
+            self._untraded[status.venue] = status.epoch
+
+    def known(self, knowledge: Knowledge, now: int) -> bool:
+        """Whether no trade can be missing of which no gap tells: see `VenueLife.known`, and each venue's feed of trades must be live.
+
+        `knowledge` learns which seconds cannot be relied on: those in which clocks were wrong, and those before a venue's connector ended
+        in order, which has no part in windows that begin after that. A venue that has been silent for a day has none at all.
+        """
+        known = True
+        for venue in {*self._restored, *self.last, *self._feeds}:
+            life = self._venues.life(venue)
+            knowledge.unknown_until(max(life.doubtful_ts, life.stopped_ts))
+            known = self._is_known(venue, life, now) and known
+        return known
+
+    def _is_known(self, venue: str, life: VenueLife, now: int) -> bool:
+        if life.stopped_ts or self._untraded.get(venue) == life.epoch:
+            return True
+        feed, trade = self._feeds.get(venue), self.last.get(venue)
+        if life.known:
+            if feed is not None and feed.epoch == life.epoch:
+                if feed.state is FeedState.LIVE:
+                    return True
+            elif trade is not None and trade.epoch == life.epoch and not trade.backfilled:
+                return True  # a connector that says nothing of its feeds
+        heard_ts = 0 if life.known else life.heard_ts
+        for event in (feed, trade):
+            if event is not None:
+                heard_ts = max(heard_ts, event.received_ts)
+        return now - heard_ts > GONE_NS
+
+    def sample_clocks(self, since_ts: int, now: int) -> None:
+        """Compare the clocks of connectors that do not do so themselves with those of their venues, by trades received since then."""
+        for venue, trade in self.last.items():
+            if trade.received_ts >= since_ts and trade.venue_ts is not None and not trade.backfilled:
+                self._venues.life(venue).clock.traded(now, trade.received_ts, trade.venue_ts)

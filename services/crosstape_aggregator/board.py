@@ -158,7 +158,10 @@ class Board:
                     self._conflation.mark(name, now)
 
     def _stir(self, received_ts: int, now: int) -> None:
-        """A venue as a whole has changed: each of its instruments must be judged anew."""
+        """A venue as a whole has changed: each of its instruments must be judged anew, with what was refused before."""
+        refused, self._venues.refused = self._venues.refused, []
+        for event in refused:
+            self.instruments[event.instrument].apply(event, now)
         for venue in self._venues.stirred:
             for name in self._venues.life(venue).instruments:
                 self.instruments[name].touch(received_ts)

@@ -43,10 +43,10 @@ class Traders:
         """Epoch and `seq` of the last trade of each venue."""
         return self._restored | {venue: (trade.epoch, trade.seq) for venue, trade in self.last.items()}
 
-    def feed(self, status: Status) -> bool:
+    def feed(self, status: Status, now: int) -> bool:
         """Take the state of a feed of trades; whether it is of the present start of its connector."""
         life = self._venues.life(status.venue)
-        if not self._venues.admits(life, status.epoch):
+        if not self._venues.admits(life, status, now):
             return False
         self._feeds[status.venue] = status
         self.begin(status.venue)

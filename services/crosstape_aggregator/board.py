@@ -62,6 +62,11 @@ class Board:
         """Take a venue-wide status of the past: its state is over, but what it says of the clocks of then concerns the trades of then."""
         self._venues.take_past(status, written_ts)
 
+    def unheard(self, venue: str, until_ts: int) -> None:
+        """Of what a venue as a whole said up to then, nothing is known; 0: all is."""
+        life = self._venues.life(venue)
+        life.unheard_ts = max(life.unheard_ts, until_ts)
+
     def look(self, unread: Collection[str] | None, now: int, monotonic_ns: int) -> None:
         """Find out of which instruments the windows can be relied on. `unread`: those whose streams have not been read up to nearly now;
         None: that is so for all. Call it about every second, and when `unread` has changed: then it is O(instruments).

@@ -221,6 +221,11 @@ class Instrument:
         self.windows.knowledge.hole(venue, from_ts, to_ts)
         self.windows.learned()
 
+    def unknown_until(self, ts: int) -> None:
+        """Nothing up to then can be relied on; 0: that is not so."""
+        self.windows.knowledge.unknown_until(ts)
+        self.windows.learned()
+
     def look(self, now: int) -> bool:
         """Find out whether its trades can be relied on: all that there is has been `read`, and `traders` miss none. Whether the windows say
         something else for it.
@@ -241,11 +246,13 @@ class Instrument:
             return None
         return Counted(self.windows.hold(), known, self.traders.numbers(), self._received_ts)
 
-    def take_up(self, counted: Counted) -> None:
-        """Go on from there. `known_from` says, later, that what has come since then is there, too."""
+    def take_up(self, counted: Counted, at: int) -> None:
+        """Go on from there. `at`: up to when venues as a whole were heard for it. `known_from` says, later, that what has come since then is
+        there, too.
+        """
         self.windows.take_up(counted.held)
         self.windows.knowledge.restore(counted.known)
-        self.traders.restore(counted.numbers)
+        self.traders.restore(counted.numbers, at)
         self.touch(counted.received_ts)
 
     def _leg(self, venue: str) -> VenueLeg:

@@ -26,7 +26,7 @@ class VenueLife:
 
     __slots__ = (
         "_offset_before", "_refused", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known",
-        "seen", "sign_at", "state", "stopped_ts", "venue", "way_ns",
+        "seen", "sign_at", "state", "stopped_ts", "unheard_ts", "venue", "way_ns",
     )  # fmt: skip
 
     def __init__(self, venue: str) -> None:
@@ -50,11 +50,13 @@ class VenueLife:
         """As of the last look: our clock less the connector's, with the shortest way over the bus; 0 while it is not known."""
         self.doubtful_ts = 0
         """Its trades up to this moment may count in wrong seconds, see `clocks`; 0: none do."""
+        self.unheard_ts = 0
+        """What it said up to this moment, of gaps and clocks, has left its stream; 0: nothing has."""
         self.known = False
         """As of the last look: its connector lives, has a connection to the venue, and clocks agree. Bad news ends it at once."""
         self.instruments: set[str] = set()
         """Where the venue has been seen."""
-        self.seen: tuple[int, bool, int, int] | None = None
+        self.seen: tuple[int, bool, int, int, int] | None = None
         """What instruments went by when all were last looked at."""
         self._offset_before = 0
         self._refused: dict[tuple[str, type[Event], str], Event] = {}
@@ -204,7 +206,7 @@ class Venues:
         turned = False
         for life in self._lives.values():
             life.look(now, silent_ns=self._stale_ns, tolerance_ns=self._tolerance_ns, sure=sure)
-            seen = life.epoch, life.known, life.doubtful_ts, life.stopped_ts
+            seen = life.epoch, life.known, life.doubtful_ts, life.stopped_ts, life.unheard_ts
             if seen != life.seen:
                 life.seen = seen
                 turned = True

@@ -21,9 +21,12 @@ class Pacer:
 
     @classmethod
     def per_second(cls, rate: float) -> Pacer:
-        """`rate` a second; below one, one in `1 / rate` seconds. A fraction above one only widens the window."""
-        count = max(1, int(rate))
-        return cls(count, count / rate)
+        """`rate` a second, evenly spread.
+
+        A venue counts by its own clock, and what was sent a second apart may reach it a little closer: two bursts of `rate` would be twice
+        as much within its second. Evenly spread, one more than `rate` is the most that it can count.
+        """
+        return cls(1, 1.0 / rate)
 
     @classmethod
     def per_minute(cls, count: int) -> Pacer:

@@ -118,7 +118,7 @@ def _refusal(head: str, proxy: Proxy) -> str:
     wanted = [
         value.strip().split(" ")[0] for name, _, value in (line.partition(":") for line in fields) if name.lower() == "proxy-authenticate"
     ]
-    asks = f" (it asks for {', '.join(wanted)}; we have {'a Basic password' if proxy.authorization else 'no password'})" if wanted else ""
+    asks = f" (it asks for {', '.join(wanted)}; we have {'a password' if proxy.authorization else 'no password'})" if wanted else ""
     return f"HTTP {found[1]} {found[2] or ''}".rstrip() + asks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -9,6 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import Mark, Missed, Position, Reader, Start, connect, follower
+from crosstape.bus.follower import Followed, Follower, Tell
+from crosstape.bus.health import Health
+from crosstape.bus.metrics import ReaderMetrics
 from crosstape_schemas import Event
 from tests.bus.tape import KEYS, TRADES, Gaps, fast, numbers, read_until, stamped, trade
 from tests.waiting import wait_until
@@ -207,3 +211,76 @@ async def test_a_stream_that_was_deleted_and_made_again_while_connected(client: 
         assert seqs(await read_until(reader, 2)) == [1, 2]
         assert not await reader.read(timeout_s=0.1)
     assert not gaps.missed
+
+
+@contextlib.asynccontextmanager
+async def catching_up(client: Redis, stored: str, gaps: Gaps, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Follower]:
+    """What a reader reads by, three entries at a time from a stored id on: each `fetch` is one read."""
+    monkeypatch.setattr(follower, "READ_ENTRIES", 3)
+    health = Health(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
+    made = Follower(client, health, Tell(gaps, lambda _foreign: None, ReaderMetrics()))
+    made.add(Followed(TRADES, stored, KEYS))
+    await made.fetch()  # finds its place
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.mark.parametrize(("venue", "epoch"), [("kraken", 5), ("binance", 6)])
+@pytest.mark.parametrize("reads", [0, 1, 2])
+async def test_what_is_trimmed_while_a_stored_id_is_caught_up_with(
+    client: Redis, monkeypatch: pytest.MonkeyPatch, venue: str, epoch: int, reads: int
+) -> None:
+    """The next entry's number does not show it: that entry is of another venue, or of a later start of its producer."""
+    stored = await add(client, 1, 2)
+    await add(client, *range(3, 13))
+    gaps = Gaps()
+    async with catching_up(client, stored, gaps, monkeypatch) as reader:
+        for _ in range(reads):
+            await reader.fetch()
+        first = await add(client, 1, venue=venue, epoch=epoch)
+        await client.xtrim(TRADES, minid=first, approximate=False)
+        assert not gaps.missed
+        batch = await reader.fetch()
+    assert [entry.id for entry in batch.entries] == [first]
+    assert gaps.missed == [UNKNOWN]
+
+
+async def test_a_stream_trimmed_to_its_end_while_it_is_caught_up_with(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes that could show it; what is added later is read, and nothing more is reported."""
+    stored = await add(client, 1, 2)
+    await add(client, *range(3, 13))
+    gaps = Gaps()
+    async with catching_up(client, stored, gaps, monkeypatch) as reader:
+        await reader.fetch()
+        last = (await client.xinfo_stream(TRADES))["last-generated-id"].decode()
+        await client.xtrim(TRADES, maxlen=0, approximate=False)
+        assert (await reader.fetch()).cursors == {TRADES: last}
+        assert gaps.missed == [UNKNOWN]
+        await add(client, 1, venue="kraken")
+        assert seqs([entry.event for entry in (await reader.fetch()).entries]) == [1]
+    assert gaps.missed == [UNKNOWN]
+
+
+async def test_what_is_trimmed_right_behind_a_reader_that_catches_up_is_not_missing(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that goes has been read: nothing is reported, however often that happens. What goes unread after that is."""
+    stored = await add(client, 1, 2)
+    ids = [await add(client, seq) for seq in range(3, 13)]
+    gaps = Gaps()
+    seen: list[int] = []
+    async with catching_up(client, stored, gaps, monkeypatch) as reader:
+        while len(seen) < len(ids):
+            seen += seqs([entry.event for entry in (await reader.fetch()).entries])
+            await client.xtrim(TRADES, minid=ids[len(seen)] if len(seen) < len(ids) else ids[-1], approximate=False)
+        assert seen == list(range(3, 13))
+        assert not gaps.missed
+        await add(client, 13, 14)
+        first = await add(client, 1, venue="kraken")
+        await client.xtrim(TRADES, minid=first, approximate=False)
+        monkeypatch.setattr(follower, "RECHECK_S", 0.0)
+        async with asyncio.timeout(20):
+            while not gaps.missed:
+                await reader.fetch()
+                await add(client, 2, venue="kraken")
+    assert gaps.missed == [UNKNOWN]

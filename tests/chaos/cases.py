@@ -120,7 +120,7 @@ CASES: Final = (
     ),
     Case("halts", tuple(f"{HALT} how={how} venue={venue}" for venue, how in HALTS), SILENT, known=True, quoted=True, out=(ETH,)),
     Case("delisted", (f"{HALT} how=gone",), SILENT, known=True, quoted=True, out=(ETH,)),
-    Case("clocks", tuple(f"skew by={by} venue={venue}" for venue, by in SKEWS), hold_s=14.0, quoted=True, bounds=SKEWED),
+    Case("clocks", tuple(f"skew by={by} venue={venue}" for venue, by in SKEWS), hold_s=14.0, known=True, quoted=True, bounds=SKEWED),
     Case("a host's clock", ("skew by=90",), from_start=True, hold_s=16.0, quoted=True, bounds=SKEWED),
     Case("odd rows in a list", tuple(f"odd-list how={how}" for how in ODD), from_start=True, heals=(BTC, ETH)),
     Case(

@@ -99,7 +99,7 @@ async def test_a_refusal_of_the_proxy_is_logged_with_its_reason(client: Redis, v
     assert done.code == Exit.OK
     assert SECRET not in done.err
     assert set(gate.asked) == {"api.kraken.com:443"}
-    assert "HTTP 407 Proxy Authentication Required (it asks for Basic; we have a Basic password)" in done.err
+    assert "HTTP 407 Proxy Authentication Required (it asks for Basic; we have a password)" in done.err
 
 
 @pytest.mark.parametrize(

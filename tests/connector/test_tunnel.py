@@ -190,7 +190,7 @@ async def test_a_proxy_that_refuses_is_named_with_its_reason(answer: bytes, reas
         assert str(failed.value) == f"https://{HOST}/rest: {expected}"
 
 
-@pytest.mark.parametrize(("user", "have"), [("", "no password"), (f"tape:{SECRET}x@", "a Basic password")])
+@pytest.mark.parametrize(("user", "have"), [("", "no password"), (f"tape:{SECRET}x@", "a password")])
 async def test_a_wrong_password_is_not_shown(user: str, have: str) -> None:
     """What the proxy asks for is."""
     async with connect_proxy(password=USER) as proxy:

@@ -103,7 +103,6 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/deploy.md#run-it sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh 2": _DOCKER,
     "docs/how-to/deploy.md#watch-it sh": _DOCKER,
-    "docs/how-to/deploy.md#through-a-proxy sh": NotRun("names a company's proxy; tests/cli/test_proxies.py goes through one"),
     "docs/how-to/deploy.md#scale-it sh": NotRun("two lines of an .env file"),
     "docs/how-to/deploy.md#back-it-up sh": _DOCKER,
     "docs/how-to/deploy.md#back-it-up sh 2": _DOCKER,

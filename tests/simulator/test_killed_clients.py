@@ -99,12 +99,15 @@ async def test_a_market_that_ends_ends_the_process(monkeypatch: pytest.MonkeyPat
 
 BROKEN = """
 from crosstape.lifecycle import main
+from crosstape_simulator.service import run
+from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.synthetic import Synthetic
 
 def broken(self):
     raise ZeroDivisionError("a mistake in the market")
 
-service.Synthetic.tick = broken
-raise SystemExit(main(lambda: service.run(service.SimulatorSpec())))
+Synthetic.tick = broken
+raise SystemExit(main(lambda: run(SimulatorSpec())))
 """
 
 

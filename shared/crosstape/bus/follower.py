@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import structlog
@@ -21,7 +21,7 @@ from crosstape.bus.entry import Batch, Entry, Foreign, Mark, Position, Start
 from crosstape.bus.health import Health
 from crosstape.bus.metrics import ReaderMetrics
 from crosstape.bus.progress import Progress
-from crosstape.bus.script import LOOK
+from crosstape.bus.script import CATCH_UP, LOOK
 from crosstape.bus.wire import wire
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Keys, decode
 
@@ -57,7 +57,10 @@ class Tell(msgspec.Struct, frozen=True):
 class Followed:
     """One stream: the id up to which it was read, empty until that is known; its numbering; whether its key is no stream."""
 
-    __slots__ = ("accounted", "continuity", "id", "key", "last_key", "name", "only_venue", "start", "told", "trimmed", "wrong")
+    __slots__ = (
+        "accounted", "added", "catching_up", "continuity", "expected", "id", "key", "last_key", "name", "only_venue", "start", "told",
+        "trimmed", "wrong",
+    )  # fmt: skip
 
     def __init__(self, name: str, start: Position, keys: Keys) -> None:
         self.name = name
@@ -79,10 +82,20 @@ class Followed:
                 self.continuity.know_number(venue, epoch, seq)
         self.accounted: int | None = None
         """How many of the entries ever added were read, reported as missed, or lie before the start; None: that is not known."""
+        self.catching_up = False
+        """It is read from a stored id on, and how many entries lie before that is not known: until its end was reached once."""
+        self.expected = b""
+        """While catching up: the id of the entry that comes next; empty: that is not known."""
+        self.added: int | None = None
+        """How many entries were ever added when its end was reached, of which the last are being taken."""
         self.trimmed = False
         """Entries behind `id` were removed unread. This is reported with the next entries, unless their numbers say more of it."""
         self.told = False
         self.wrong = False
+
+    def begins_anew(self, accounted: int | None) -> None:
+        """Read it from its first entry: the key holds another stream than before, or none."""
+        self.id, self.accounted, self.catching_up, self.expected, self.added = ORIGIN, accounted, False, b"", None
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -199,6 +212,8 @@ class Follower:
         if not look.first and at < last:  # trimmed to its end
             self._miss(Missed(stream.name, "", 0, 0, None))
             stream.id, stream.accounted, stream.trimmed = look.id, None if look.removed is None else look.added, False
+        elif stream.accounted is None and at < last:
+            stream.catching_up = True
 
     async def _read(self) -> tuple[Raw, int]:
         """One XREAD: of the busy streams alone, or of all, waiting if none is busy."""
@@ -225,7 +240,12 @@ class Follower:
             keys = [stream.key for stream in streams]
             ids = [stream.id for stream in streams]
             self._progress.asks(self._begun)
-            reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+            if any(stream.catching_up for stream in streams):
+                block = ()
+                answer = await self._wire.call("EVAL", CATCH_UP, len(keys), *keys, count + 1, *ids, key=keys[0])
+                reply = self._catch_up(streams, answer, count)
+            else:
+                reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
             self._health.begins = False  # all that reading needs was done once
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
@@ -241,6 +261,32 @@ class Follower:
         if block == () and not reply:
             self._busy = []
         return (reply.items() if isinstance(reply, dict) else reply or ()), count
+
+    def _catch_up(self, streams: Sequence[Followed], answer: Any, count: int) -> list[tuple[bytes, RawEntries]]:
+        """What was read, at most `count` entries of each; of streams that catch up, find out whether entries before those are gone.
+
+        One entry more was read than is taken: its id is the one to come next, which was there at this moment.
+        """
+        places, raw = answer
+        read = {key: entries[:count] for key, entries in raw}
+        behind = {key: entries[count][0] for key, entries in raw if len(entries) > count}
+        for stream, (first, last, added) in zip(streams, places, strict=True):
+            if not stream.catching_up:
+                continue
+            next_id, entries = _position(stream.expected or stream.id), read.get(stream.key, ())
+            if first and next_id < _position(first) and entries:
+                stream.trimmed = True
+            elif not first and (next_id <= _position(last) if stream.expected else next_id < _position(last)):
+                self._miss(Missed(stream.name, "", 0, 0, None))
+                stream.id = last
+                self._moved[stream.name] = last.decode()
+            stream.expected = behind.get(stream.key, b"")
+            if not stream.expected:
+                stream.catching_up = False
+                stream.added = added if added >= 0 else None
+                if not entries:
+                    stream.accounted, stream.added = stream.added, None
+        return [(key, entries) for key, entries in read.items() if entries]
 
     def _note_answer(self) -> None:
         if self._every and not self._busy:
@@ -262,6 +308,8 @@ class Follower:
             if stream.accounted is not None:
                 stream.accounted += len(raw)
             self._decode(stream, raw, entries)
+            if stream.added is not None:
+                stream.accounted, stream.added = stream.added, None
             stream.id = raw[-1][0]
             cursors[stream.name] = stream.id.decode()
             if len(raw) >= count:
@@ -335,7 +383,7 @@ class Follower:
             if not stream.id:
                 continue
             if _position(look.id) < _position(stream.id):
-                stream.id, stream.accounted = ORIGIN, look.removed
+                stream.begins_anew(look.removed)
             else:
                 self._account(stream, look)
 
@@ -347,7 +395,7 @@ class Follower:
         caught_up = _position(look.id) == _position(stream.id)
         if not look.first and not caught_up:  # trimmed to its end
             self._miss(Missed(stream.name, "", 0, 0, None))
-            stream.id, stream.accounted, stream.trimmed = look.id, None, False
+            stream.id, stream.accounted, stream.trimmed, stream.expected = look.id, None, False, b""
             self._moved[stream.name] = look.id.decode()
             caught_up = True
         elif stream.accounted is not None and look.removed is not None:
@@ -369,7 +417,10 @@ class Follower:
             return
         stream.wrong = True
         self._progress.added(stream.key)  # unread until it is a stream again
-        stream.id, stream.accounted = stream.id and ORIGIN, None  # what will be there is new
+        if stream.id:
+            stream.begins_anew(None)  # what will be there is new
+        else:
+            stream.accounted = None
         self._is_foreign(stream, b"", "the key is no stream")
 
     def _is_foreign(self, stream: Followed, entry_id: bytes, reason: str) -> None:

@@ -112,6 +112,23 @@ end
 return answers
 """
 
+CATCH_UP: Final = """
+-- KEYS: streams. ARGV: count, then per stream the id that was read last
+-- answers {per stream {id of its first entry or '', its last id, how many were ever added or -1}, what XREAD answers}: of one moment
+local places, read = {}, {'XREAD', 'COUNT', ARGV[1], 'STREAMS'}
+for k = 1, #KEYS do
+  local place, info = {'', '', -1}, redis.pcall('XINFO', 'STREAM', KEYS[k])
+  for i = 1, info.err and 0 or #info, 2 do
+    local name, value = info[i], info[i + 1]
+    if name == 'first-entry' then place[1] = value and value[1] or ''
+    elseif name == 'last-generated-id' then place[2] = value
+    elseif name == 'entries-added' then place[3] = value end
+  end
+  places[k], read[4 + k], read[4 + #KEYS + k] = place, KEYS[k], ARGV[1 + k]
+end
+return {places, redis.call(unpack(read)) or {}}
+"""
+
 
 class Failure(msgspec.Struct, frozen=True):
     """One group of a written batch of which not all could be done."""

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.errors import FrameError, NotANumber, UnknownFrame, UnknownSymbol
-from crosstape_connector.numbers import BACKSLASH, LIMIT, check, figure, number
+from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.numbers import BACKSLASH, LIMIT, figure, number
 from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Rotate, Symbols, Verdict, unread
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
 from crosstape_connector.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of, trade_numbers
@@ -114,7 +114,7 @@ def trade_route(instrument: str) -> Route:
         p, q, made_ts = t.p, t.q, t.T
         try:
             price, size = number(p), number(q)
-            if ZERO < price < LIMIT and ZERO < size < LIMIT:  # `trade_numbers`, without its call
+            if ZERO < price < LIMIT and ZERO < size < LIMIT and p.isascii() and q.isascii():  # `trade_numbers`, without its call
                 made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, the same
                 return (Trade(ID, instrument, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.t)),)
         except ArithmeticError:
@@ -142,7 +142,7 @@ def quote_route(instrument: str) -> Route:
         q = _book_ticker(raw)
         try:
             bid, bid_size, ask, ask_size = number(q.b), number(q.B), number(q.a), number(q.A)
-            if ZERO < bid <= ask < LIMIT and ZERO < bid_size < LIMIT and ZERO < ask_size < LIMIT:
+            if ZERO < bid <= ask < LIMIT and ZERO < bid_size < LIMIT and ZERO < ask_size < LIMIT and f"{q.b}{q.B}{q.a}{q.A}".isascii():
                 return (Quote(ID, instrument, None, received_ts, bid, bid_size, ask, ask_size),)
         except ArithmeticError as exc:
             raise FrameError(f"quote of {instrument}: {shown(q.b)}, {shown(q.B)}, {shown(q.a)}, {shown(q.A)}") from exc
@@ -162,6 +162,9 @@ def depth_route(instrument: str) -> Route:
             return Odd("book", f"{instrument}: {exc}"), unread(instrument, received_ts)
         except ArithmeticError:
             return Odd("book", f"{instrument}: a level that is no number"), unread(instrument, received_ts)
+        text = bytes(raw)
+        if (BACKSLASH in text or not text.isascii()) and not all(price.isascii() and size.isascii() for price, size in (*d.b, *d.a)):
+            return Odd("book", f"{instrument}: digits that are not ASCII"), unread(instrument, received_ts)
         return (BookUpdate(instrument, epoch_ns(d.E), received_ts, bids, asks, d.U, d.u),)
 
     return route
@@ -208,8 +211,6 @@ class Parser:
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """See `venue.Parser`."""
         frame = _envelope(data)
-        if (BACKSLASH in data or not data.isascii()) and (suspect := self._digits(frame.stream, data, received_ts)):
-            return suspect
         route = self._routes.get(frame.stream)
         if route is not None:
             return route(frame.data, received_ts)
@@ -223,21 +224,6 @@ class Parser:
                 return ()
             raise UnknownFrame(f"stream {frame.stream!r}")
         return self._route(frame.stream, symbol.upper(), channel)(frame.data, received_ts)
-
-    def _digits(self, stream: str, data: bytes, received_ts: int) -> Sequence[Output]:
-        """Looks through a frame with text that is not ASCII, as some symbols are: digits of another script would be read as numbers.
-
-        Raises `NotANumber`; of a book, which lacks the change then, it is told instead.
-        """
-        try:
-            check(data)
-        except NotANumber as exc:
-            symbol, _, channel = stream.partition("@")
-            instrument = self._symbols.get(symbol.upper()) if channel in ("depth", "depth@100ms") else None
-            if instrument is None:
-                raise
-            return Odd("book", f"{instrument}: {exc}"), unread(instrument, received_ts)
-        return ()
 
     def _route(self, stream: str, symbol: str, channel: str) -> Route:
         instrument = self._symbols.get(symbol)

@@ -247,7 +247,7 @@ class Instrument:
         return Counted(self.windows.hold(), known, self.traders.numbers(), self._received_ts)
 
     def take_up(self, counted: Counted, at: int) -> None:
-        """Go on from there. `at`: up to when venues as a whole were heard for it. `known_from` says, later, that what has come since then is
+        """Go on from there. `at`: up to when venues as a whole were heard for it. `known_from` says, later, that what has come since is
         there, too.
         """
         self.windows.take_up(counted.held)

@@ -1,9 +1,9 @@
 """What whoever served this share before has left on the tape, and the gaps that follow from it.
 
-Nobody computed consolidated quotes from the `ts` of the last one on the tape until the first new one, however the predecessor ended: killed,
-stopped in order, or with its share given to another instance. So the first new quote of an instrument follows a gap of kind `cbbo` with
-just these times, and the first sign of life one of kind `status`. In a quiet market a gap is longer than nobody was there: it begins with
-the last quote, not with the predecessor's end. Where the tape has no last quote, as when an instrument is new, there is no gap.
+Nobody computed consolidated quotes from the `ts` of the last one on the tape until the first new one, however the predecessor ended:
+killed, stopped in order, or with its share given to another instance. So the first new quote of an instrument follows a gap of kind `cbbo`
+with just these times, and the first sign of life follows one of kind `status`. In a quiet market a gap is longer than nobody was there: it
+begins with the last quote, not with the predecessor's end. Where the tape has no last quote, as when an instrument is new, there is no gap.
 """
 
 from __future__ import annotations

@@ -63,9 +63,9 @@ class Traders:
     def known(self, knowledge: Knowledge, now: int) -> bool:
         """Whether no trade can be missing of which no gap tells: see `VenueLife.known`, and each venue's feed of trades must be live.
 
-        `knowledge` learns which seconds cannot be relied on: those in which clocks were wrong, those of which it is not known what the venue
-        said, here or in a checkpoint, and those before a venue's connector ended in order, which has no part in windows that begin after
-        that. A venue that has been silent for a day has none at all.
+        `knowledge` learns which seconds cannot be relied on: those in which clocks were wrong, those of which neither its stream nor a
+        checkpoint has what the venue said, and those before a venue's connector ended in order, which has no part in windows that begin
+        after that. A venue that has been silent for a day has none at all.
         """
         known = True
         for venue in {*self._restored, *self.last, *self._feeds}:

@@ -101,8 +101,8 @@ def test_a_restart_seen_anywhere_concerns_all_legs_of_the_venue() -> None:
 
 
 def test_an_older_epoch_is_the_present_one_once_the_newer_is_silent() -> None:
-    """After the server has lost its data, a connector whose clock was ahead at its last start begins an older epoch. What it publishes while
-    the newer epoch may still live, a snapshot of a quiet pair as well as the states of feeds, counts as soon as that is silent.
+    """After the server has lost its data, a connector whose clock was ahead at its last start begins an older epoch. What it publishes
+    while the newer epoch may still live, a snapshot of a quiet pair as well as the states of feeds, counts as soon as that is silent.
     """
     one = board(windows=("1m",))
     ahead = T0 + 7_200 * S
@@ -146,7 +146,7 @@ def test_what_comes_late_of_an_older_epoch_revives_nothing_while_the_newer_lives
     one = board(windows=())
     one.take([alive("kraken", epoch=5), quote("kraken", "100", "101", epoch=5), quote("kraken", "100", "101", epoch=5, instrument=ETH)], T0)
     one.due(T0)
-    first = quote("kraken", "102", "103", T0 + S, epoch=9)
+    first: Event = quote("kraken", "102", "103", T0 + S, epoch=9)
     if living != "beginning":
         first = alive("kraken", T0 + S, epoch=9, state=FeedState.DOWN if living == "down" else LIVE)
     one.take([first], T0 + S)

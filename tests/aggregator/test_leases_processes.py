@@ -166,8 +166,8 @@ async def gaps(client: Redis, name: str) -> list[tuple[int, int, int]]:
 
 
 async def check(client: Redis, *, longest_s: float = GAP_S) -> int:
-    """Of all instruments: no epoch comes back, none has a hole, no time without a quote is too long, and each time in which nobody computed is
-    a gap. How many epochs there were at most.
+    """Of all instruments: no epoch comes back, none has a hole, no time without a quote is too long, and each time in which nobody computed
+    is a gap. How many epochs there were at most.
     """
     pauses, epochs = [], []
     for name in NAMES:

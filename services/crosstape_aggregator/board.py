@@ -62,6 +62,11 @@ class Board:
         """Take a venue-wide status of the past: its state is over, but what it says of the clocks of then concerns the trades of then."""
         self._venues.take_past(status, written_ts)
 
+    def unheard(self, venue: str, until_ts: int) -> None:
+        """Of what a venue as a whole said up to then, nothing is known; 0: all is."""
+        life = self._venues.life(venue)
+        life.unheard_ts = max(life.unheard_ts, until_ts)
+
     def look(self, unread: Collection[str] | None, now: int, monotonic_ns: int) -> None:
         """Find out of which instruments the windows can be relied on. `unread`: those whose streams have not been read up to nearly now;
         None: that is so for all. Call it about every second, and when `unread` has changed: then it is O(instruments).
@@ -158,7 +163,10 @@ class Board:
                     self._conflation.mark(name, now)
 
     def _stir(self, received_ts: int, now: int) -> None:
-        """A venue as a whole has changed: each of its instruments must be judged anew."""
+        """A venue as a whole has changed: each of its instruments must be judged anew, with what was refused before."""
+        refused, self._venues.refused = self._venues.refused, []
+        for event in refused:
+            self.instruments[event.instrument].apply(event, now)
         for venue in self._venues.stirred:
             for name in self._venues.life(venue).instruments:
                 self.instruments[name].touch(received_ts)

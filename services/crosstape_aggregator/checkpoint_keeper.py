@@ -57,6 +57,7 @@ class Checkpoints:
         self._writers: dict[str, Writer] = {}
         self._places: dict[str, _Place] = {}  # of the parts that were made here
         self._taken_up: dict[str, dict[str, str]] = {}  # instrument → ids of its streams
+        self._at = 0  # when the parts that were found were made
         self._bytes = 0
         self._slow = 0
         self._well = True
@@ -68,6 +69,7 @@ class Checkpoints:
             found = await self._load()
             if found is not None:
                 self._parts = unpack(found.state)
+                self._at = found.at
                 age_s = round((time.time_ns() - found.at) / SECOND, 3)
                 log.info("aggregator.checkpoint", instruments=len(self._parts), bytes=len(found.state), age_s=age_s)
         except (BadCheckpoint, ResponseError) as exc:
@@ -129,6 +131,8 @@ class Checkpoints:
             await self._renew(name)
         if not self._parts:
             return
+        if not self._parts.keys() <= self._places.keys():
+            at = min(at, self._at)  # some parts are still as they were found
         state = pack(self._parts)
         try:
             async with asyncio.timeout(SAVE_S):
@@ -179,7 +183,7 @@ class Checkpoints:
         how = resume(extent, mark, start_s, known.from_s)
         if how is None:
             return None
-        self._board.instrument(one.name, now).take_up(saved.counted)
+        self._board.instrument(one.name, now).take_up(saved.counted, self._at)
         self._taken_up[one.name] = saved.ids
         self._go_on(one, extent, stored)
         return how

@@ -3,7 +3,9 @@
 A window needs the trades from its start on, so that is where streams of trades and gaps are read from, `AHEAD_S` earlier because a venue's
 clock may be ahead of the server's. Until an instrument's streams have been read up to where they ended when they were found, its windows
 are not called complete. Nor do they reach to before the first entry of its stream of trades: where the stream was trimmed, or begun,
-later than the window, `complete` is false until the window starts after that.
+later than the window, `complete` is false until the window starts after that. The same holds where a stream of gaps was trimmed, or a
+venue's own: which gaps there were before its first entry, and whether clocks were right, is not known. (One that was begun later than
+the window is complete: there was nothing before.)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client, Mark, Position, Start
-from crosstape.bus.call import ask, ask_raw
+from crosstape.bus.call import ask
 from crosstape.bus.script import LOOK
 from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.discovery import Found
@@ -35,6 +37,8 @@ class Extent(NamedTuple):
     """Of its first entry. None: it has none, or there is no such stream."""
     last: str | None
     """The last id it ever gave out, also if that entry was trimmed since. None: it never had an entry, or there is no such stream."""
+    trimmed: bool = False
+    """It had entries before the first one, or may have had: not every server says so."""
 
 
 class Plan(NamedTuple):
@@ -89,6 +93,12 @@ def hole(extent: Extent, stored_id: str) -> tuple[int, int] | None:
     return order(stored_id)[0] // 1000, first_known_s(gone_until) - 1
 
 
+def silent_until_s(extent: Extent) -> int:
+    """The second up to which nothing is known of what a stream of gaps, or a venue's own, had to say; 0: all of it is there."""
+    first = extent.first or extent.last
+    return first_known_s(first) - 1 if extent.trimmed and first is not None else 0
+
+
 def first_known_s(first_id: str) -> int:
     """The second from which on a stream is whole that begins with this entry."""
     return order(first_id)[0] // 1000 + SETTLED_S
@@ -104,11 +114,10 @@ async def extents(client: Client, streams: Sequence[str]) -> list[Extent]:
 
 async def _extent(client: Client, stream: str) -> Extent:
     key = stream.encode()
-    ids, *_ = (await ask(client, "EVAL", LOOK, 2, key, key, 0))[0]
-    if ids in NO_STREAM:
+    last, first, length, added, *_ = (await ask(client, "EVAL", LOOK, 2, key, key, 0))[0]
+    if last in NO_STREAM:
         return Extent(None, None)
-    first = await ask_raw(client, "XRANGE", key, "-", "+", "COUNT", 1, key=key)
-    return Extent(first[0][0].decode() if first else None, ids.decode())
+    return Extent(first.decode() or None, last.decode(), trimmed=added < 0 or added > length)
 
 
 class CatchUp:

@@ -221,6 +221,11 @@ class Instrument:
         self.windows.knowledge.hole(venue, from_ts, to_ts)
         self.windows.learned()
 
+    def unknown_until(self, ts: int) -> None:
+        """Nothing up to then can be relied on; 0: that is not so."""
+        self.windows.knowledge.unknown_until(ts)
+        self.windows.learned()
+
     def look(self, now: int) -> bool:
         """Find out whether its trades can be relied on: all that there is has been `read`, and `traders` miss none. Whether the windows say
         something else for it.
@@ -241,11 +246,13 @@ class Instrument:
             return None
         return Counted(self.windows.hold(), known, self.traders.numbers(), self._received_ts)
 
-    def take_up(self, counted: Counted) -> None:
-        """Go on from there. `known_from` says, later, that what has come since then is there, too."""
+    def take_up(self, counted: Counted, at: int) -> None:
+        """Go on from there. `at`: up to when venues as a whole were heard for it. `known_from` says, later, that what has come since is
+        there, too.
+        """
         self.windows.take_up(counted.held)
         self.windows.knowledge.restore(counted.known)
-        self.traders.restore(counted.numbers)
+        self.traders.restore(counted.numbers, at)
         self.touch(counted.received_ts)
 
     def _leg(self, venue: str) -> VenueLeg:
@@ -257,9 +264,9 @@ class Instrument:
             self.legs = sorted(self._legs.values(), key=_venue)
         return leg
 
-    def _admitted(self, event: Event) -> VenueLeg | None:
+    def _admitted(self, event: Event, now: int) -> VenueLeg | None:
         """The leg that an event is for; None when the event is of a past start of the venue's connector."""
-        if not self._venues.admits(self._venues.life(event.venue), event.epoch):
+        if not self._venues.admits(self._venues.life(event.venue), event, now):
             self._tally.outdated[event.venue] += 1
             return None
         return self._leg(event.venue)
@@ -267,7 +274,7 @@ class Instrument:
     def _quote(self, quote: Quote, now: int) -> bool:
         leg = self._legs.get(quote.venue)
         if leg is None or quote.epoch != leg.life.epoch:
-            leg = self._admitted(quote)
+            leg = self._admitted(quote, now)
             if leg is None:
                 return False
         leg.quote(quote)
@@ -275,7 +282,7 @@ class Instrument:
         return True
 
     def _book(self, book: Book, now: int) -> bool:
-        leg = self._admitted(book)
+        leg = self._admitted(book, now)
         if leg is None or not leg.book(book):
             return False
         self.touch(book.received_ts)
@@ -286,7 +293,7 @@ class Instrument:
             return self._trade_status(status, now)
         if status.kind not in _LEG_KINDS:
             return False
-        leg = self._admitted(status)
+        leg = self._admitted(status, now)
         if leg is None:
             return False
         leg.status(status)
@@ -296,7 +303,7 @@ class Instrument:
         return True
 
     def _trade_status(self, status: Status, now: int) -> bool:
-        if not self.traders.feed(status):
+        if not self.traders.feed(status, now):
             self._tally.outdated[status.venue] += 1
             return False
         if status.state is FeedState.LIVE or not self.look(now):

@@ -1,11 +1,17 @@
-"""Venues as a whole: whether their connectors live, which start of them is the present one, and whether their trades can be relied on."""
+"""Venues as a whole: whether their connectors live, which start of them is the present one, and whether their trades can be relied on.
+
+**Epochs.** Each start of a connector has a greater epoch than those before, so events of an older epoch are late and change nothing. But a
+server that lost its data has forgotten which epochs there were: if a connector's clock was ahead at its last start, the epoch of its next
+start is smaller. So a venue-wide status of an older epoch begins that one, once the newer has given no sign of life for `stale_s`. What the
+older one published before that, such as snapshots and states of feeds, is kept until then.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from crosstape_aggregator.clocks import SECOND, VenueClock, doubtful_until
-from crosstape_schemas import VENUE_WIDE, FeedState, Status
+from crosstape_schemas import VENUE_WIDE, Event, FeedState, Status
 
 LIVE: Final = FeedState.LIVE
 STOPPED: Final = "stopped"
@@ -19,14 +25,14 @@ class VenueLife:
     """One venue, shared by its legs in all instruments."""
 
     __slots__ = (
-        "_offset_before", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known", "seen",
-        "state", "stopped_ts", "venue", "way_ns",
+        "_offset_before", "_refused", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known",
+        "seen", "sign_at", "state", "stopped_ts", "unheard_ts", "venue", "way_ns",
     )  # fmt: skip
 
     def __init__(self, venue: str) -> None:
         self.venue = venue
         self.epoch = 0
-        """The newest that any event of the venue had: its connector's last start."""
+        """Of its connector's last start: the newest that any event of the venue had, but for a server that lost its data (see above)."""
         self.state = LIVE
         """Venue-wide. Only `down` overrules what the feeds say of themselves: of a venue that is partly well, each feed knows best."""
         self.alive_ts = 0
@@ -35,6 +41,8 @@ class VenueLife:
         """`received_ts` of the newest venue-wide status of any epoch, whatever it said."""
         self.heard_at = 0
         """When, by our clock, the newest status of this epoch arrived; 0: none has."""
+        self.sign_at = 0
+        """When, by our clock, this epoch began or last gave a sign of life, whatever that said."""
         self.stopped_ts = 0
         """When its connector ended in order; 0: it did not."""
         self.clock = VenueClock()
@@ -42,20 +50,35 @@ class VenueLife:
         """As of the last look: our clock less the connector's, with the shortest way over the bus; 0 while it is not known."""
         self.doubtful_ts = 0
         """Its trades up to this moment may count in wrong seconds, see `clocks`; 0: none do."""
+        self.unheard_ts = 0
+        """What it said up to this moment, of gaps and clocks, has left its stream; 0: nothing has."""
         self.known = False
         """As of the last look: its connector lives, has a connection to the venue, and clocks agree. Bad news ends it at once."""
         self.instruments: set[str] = set()
         """Where the venue has been seen."""
-        self.seen: tuple[int, bool, int, int] | None = None
+        self.seen: tuple[int, bool, int, int, int] | None = None
         """What instruments went by when all were last looked at."""
         self._offset_before = 0
+        self._refused: dict[tuple[str, type[Event], str], Event] = {}
 
-    def begin(self, epoch: int) -> None:
-        """Its connector was started again."""
+    def begin(self, epoch: int, now: int) -> list[Event]:
+        """Its connector was started again. Returns what was refused of this epoch, if that is older than the one before."""
+        refused, self._refused = self._refused, {}
+        if epoch < self.epoch:
+            self.heard_ts = 0  # by a clock that was ahead
         self.epoch, self.state, self.alive_ts = epoch, LIVE, 0
         self.heard_at = self.stopped_ts = 0
+        self.sign_at = now
         self.known = False
         self.clock.begin()
+        return [event for event in refused.values() if event.epoch == epoch]
+
+    def refuse(self, event: Event) -> None:
+        """Keep an event of an older epoch: the last one of each kind and instrument, in case that epoch turns out to be the present one."""
+        kind = event.kind if isinstance(event, Status) else ""
+        key = event.instrument, type(event), kind
+        self._refused.pop(key, None)  # so that they stay in the order in which they came
+        self._refused[key] = event
 
     def say(self, status: Status, now: int) -> None:
         """Take a venue-wide status of this epoch. The first one may be a last value, which has lain there for long."""
@@ -90,7 +113,7 @@ class VenueLife:
 class Venues:
     """All venues, and which of them have just changed in a way that concerns every leg they have."""
 
-    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "stirred", "unlooked")
+    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "refused", "stirred", "unlooked")
 
     def __init__(self, stale_ns: int, tolerance_ns: int = 2 * SECOND) -> None:
         self._lives: dict[str, VenueLife] = {}
@@ -104,6 +127,8 @@ class Venues:
         """Much was read at once, so more may be waiting: for how long a feed has been silent cannot be told."""
         self.stirred: set[str] = set()
         """Venues whose instruments must all be judged anew; whoever does so clears it."""
+        self.refused: list[Event] = []
+        """Events that were refused and belong to the present epoch after all; whoever applies them clears it."""
 
     def life(self, venue: str) -> VenueLife:
         """That venue's, known or new."""
@@ -112,13 +137,20 @@ class Venues:
             life = self._lives[venue] = VenueLife(venue)
         return life
 
-    def admits(self, life: VenueLife, epoch: int) -> bool:
-        """Whether an event of this epoch is of the present; a newer epoch begins the venue anew."""
+    def admits(self, life: VenueLife, event: Event, now: int) -> bool:
+        """Whether this event is of the present epoch; a newer epoch begins the venue anew."""
+        epoch = event.epoch
         if epoch > life.epoch:
-            if life.epoch:
-                self.stirred.add(life.venue)
-            life.begin(epoch)
-        return epoch == life.epoch
+            self._begin(life, epoch, now)
+        elif epoch < life.epoch:
+            life.refuse(event)
+            return False
+        return True
+
+    def _begin(self, life: VenueLife, epoch: int, now: int) -> None:
+        if life.epoch:
+            self.stirred.add(life.venue)
+        self.refused += life.begin(epoch, now)
 
     def take(self, status: Status, now: int) -> bool:
         """Take a venue-wide status: the venue's sign of life while it says live. False: of an older epoch, and ignored.
@@ -126,10 +158,14 @@ class Venues:
         Legs go stale by our clock, so it tells whether any may have: signs of life that an outage held back come all at once.
         """
         life = self.life(status.venue)
-        if not self.admits(life, status.epoch):
+        is_sign = status.kind == VENUE_WIDE
+        if status.epoch < life.epoch and (not is_sign or abs(now - life.sign_at) < self._stale_ns):
             return False
-        if status.kind != VENUE_WIDE:
+        if status.epoch != life.epoch:
+            self._begin(life, status.epoch, now)
+        if not is_sign:
             return True  # of one kind of feeds: each of them says it itself
+        life.sign_at = now
         life.say(status, now)
         if status.state is not life.state:
             life.state = status.state
@@ -170,7 +206,7 @@ class Venues:
         turned = False
         for life in self._lives.values():
             life.look(now, silent_ns=self._stale_ns, tolerance_ns=self._tolerance_ns, sure=sure)
-            seen = life.epoch, life.known, life.doubtful_ts, life.stopped_ts
+            seen = life.epoch, life.known, life.doubtful_ts, life.stopped_ts, life.unheard_ts
             if seen != life.seen:
                 life.seen = seen
                 turned = True

@@ -20,7 +20,7 @@ from crosstape_aggregator.checkpoint_store import CheckpointStore
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.discovery import Found
 from crosstape_aggregator.hands import Hands
-from crosstape_aggregator.history import CatchUp, extents, order, plan
+from crosstape_aggregator.history import CatchUp, extents, order, plan, silent_until_s
 from crosstape_aggregator.spans import earliest
 from crosstape_schemas import AnyEvent, Keys, Status
 
@@ -73,8 +73,12 @@ class Past:
         past: dict[str, Position] = {}
         for one, extent in zip(self._unplanned, ends, strict=True):
             how = self.checkpoints.resume(one, extent, start_s, now) if self.checkpoints is not None else None
+            if one.kind == "venue":
+                self._board.unheard(one.name, silent_until_s(extent) * SECOND)
             if how is None:
                 how = plan(extent, start_s)
+                if one.kind == "gap":
+                    self._board.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
             else:
                 await asyncio.sleep(0)  # it takes some ms to take up an instrument
             (past if self.catch_up.begin(one, how) else live)[one.stream] = how.position

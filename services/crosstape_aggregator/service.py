@@ -24,16 +24,18 @@ import structlog
 from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
 from crosstape.bus.call import UNAVAILABLE, ask
 from crosstape.bus.prometheus import PrometheusReaderMetrics
+from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_aggregator.alarm import Alarm
 from crosstape_aggregator.board import Board
 from crosstape_aggregator.checkpoint_store import CheckpointStore
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.discovery import Discovery
+from crosstape_aggregator.discovery import Discovery, Found
 from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
 from crosstape_aggregator.past import KINDS, Past
+from crosstape_aggregator.predecessor import Predecessor
 from crosstape_aggregator.sign_of_life import Progress, SignOfLife
 from crosstape_schemas import VENUE_WIDE, Keys, decode
 
@@ -90,6 +92,8 @@ class Aggregator:
         self._alarm = Alarm()
         self._every_change = settings.aggregator.min_interval_s == 0
         self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, share=share)
+        self._found: list[Found] = []  # streams that are not read yet
+        self._predecessor = Predecessor(client, keys, share)
         self._live, self._reader_of_past = self._reader(settings), self._reader(settings)
         self._hands = Hands()
         readers = (self._live, self._reader_of_past)
@@ -134,6 +138,7 @@ class Aggregator:
         async with self._live, self._reader_of_past:
             try:
                 await self._start()
+                self._publisher.publish_all(self._predecessor.silence(time.time_ns()))
                 self.sign.say()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")
@@ -155,6 +160,7 @@ class Aggregator:
 
     async def _start(self) -> None:
         """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
+        await self._publisher.claimed()  # as long as the bus is away; from here on what the predecessor left does not change
         while (reason := await self._take_venues()) is not None:
             if not self._waiting:
                 log.warning("aggregator.waits_for_bus", reason=reason)
@@ -175,9 +181,10 @@ class Aggregator:
         try:
             async with asyncio.timeout(LOST_S):
                 values: list[bytes] = await ask(self._client, "HVALS", self._keys.last("status", VENUE_WIDE))
+                await self._predecessor.look_up_sign()
             if self._past.checkpoints is not None:
                 await self._past.checkpoints.load()
-        except UNAVAILABLE as exc:
+        except (*UNAVAILABLE, BusError) as exc:
             return str(exc) or type(exc).__name__
         for value in values:
             try:
@@ -203,13 +210,15 @@ class Aggregator:
         """Read what is new on the bus. When it does not answer, the readers say so in the log, and the next time will do."""
         try:
             async with asyncio.timeout(LOST_S):
-                found = await self._discovery.refresh()
-            self._answered_at = time.monotonic()
+                self._found += await self._discovery.refresh()
+                self._answered_at = time.monotonic()
+                await self._predecessor.look_up(one.name for one in self._found if one.kind != "venue")
+            found, self._found = self._found, []
             if found:
                 log.info("aggregator.found", streams=len(found), first=found[0].stream)
                 self._live.add([one.stream for one in found if one.kind in LIVE_KINDS], Start.LAST_THEN_NOW)
             await self._past.begin(found)
-        except UNAVAILABLE:
+        except (*UNAVAILABLE, BusError):
             return
 
     async def _read_live(self) -> None:
@@ -266,6 +275,8 @@ class Aggregator:
             self._look_again(now)
             return False
         quotes = self._board.due(now, limit)
+        if self._predecessor.left:
+            self._publisher.publish_all(self._predecessor.gaps(quotes))
         for quote in quotes:
             self._publisher.publish(quote)
             if quote.received_ts > self._shown.get(quote.instrument, 0):

@@ -17,7 +17,7 @@ GONE_NS: Final = DAY_S * SECOND
 class Traders:
     """Those of one instrument. A change that `known` goes by is noted in `Venues.unlooked`."""
 
-    __slots__ = ("_feeds", "_name", "_restored", "_untraded", "_venues", "last")
+    __slots__ = ("_feeds", "_name", "_restored", "_restored_ts", "_untraded", "_venues", "last")
 
     def __init__(self, name: str, venues: Venues) -> None:
         self.last: dict[str, Trade] = {}
@@ -27,15 +27,16 @@ class Traders:
         self._feeds: dict[str, Status] = {}  # the last status of each venue's feed of trades
         self._untraded: dict[str, int] = {}  # venues that do not list the instrument, or have halted it → epoch
         self._restored: dict[str, tuple[int, int]] = {}
+        self._restored_ts = 0
 
     def begin(self, venue: str) -> None:
         """The first trade of a venue."""
         self._venues.life(venue).instruments.add(self._name)
         self._venues.unlooked.add(self._name)
 
-    def restore(self, numbers: dict[str, tuple[int, int]]) -> None:
-        """Take up the venues of a checkpoint: epoch and `seq` of the last trade of each."""
-        self._restored = dict(numbers)
+    def restore(self, numbers: dict[str, tuple[int, int]], at: int) -> None:
+        """Take up the venues of a checkpoint that was made then: epoch and `seq` of the last trade of each."""
+        self._restored, self._restored_ts = dict(numbers), at
         for venue in numbers:
             self.begin(venue)
 
@@ -43,10 +44,10 @@ class Traders:
         """Epoch and `seq` of the last trade of each venue."""
         return self._restored | {venue: (trade.epoch, trade.seq) for venue, trade in self.last.items()}
 
-    def feed(self, status: Status) -> bool:
+    def feed(self, status: Status, now: int) -> bool:
         """Take the state of a feed of trades; whether it is of the present start of its connector."""
         life = self._venues.life(status.venue)
-        if not self._venues.admits(life, status.epoch):
+        if not self._venues.admits(life, status, now):
             return False
         self._feeds[status.venue] = status
         self.begin(status.venue)
@@ -62,13 +63,16 @@ class Traders:
     def known(self, knowledge: Knowledge, now: int) -> bool:
         """Whether no trade can be missing of which no gap tells: see `VenueLife.known`, and each venue's feed of trades must be live.
 
-        `knowledge` learns which seconds cannot be relied on: those in which clocks were wrong, and those before a venue's connector ended
-        in order, which has no part in windows that begin after that. A venue that has been silent for a day has none at all.
+        `knowledge` learns which seconds cannot be relied on: those in which clocks were wrong, those of which neither its stream nor a
+        checkpoint has what the venue said, and those before a venue's connector ended in order, which has no part in windows that begin
+        after that. A venue that has been silent for a day has none at all.
         """
         known = True
         for venue in {*self._restored, *self.last, *self._feeds}:
             life = self._venues.life(venue)
             knowledge.unknown_until(max(life.doubtful_ts, life.stopped_ts))
+            if life.unheard_ts > self._restored_ts:
+                knowledge.unknown_until(life.unheard_ts)
             known = self._is_known(venue, life, now) and known
         return known
 

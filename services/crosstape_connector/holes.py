@@ -110,10 +110,11 @@ class Hole:
             return []
         from_ts, to_ts = gap.from_ts, gap.to_ts
         if self._pieces:
-            if from_ts == to_ts:
+            if to_ts - from_ts <= 1:
                 return []  # no part of a moment can be told from the whole
-            from_ts = min(max(self._low_ts, from_ts), to_ts - 1)
-            to_ts = min(max(self._high_ts, from_ts), to_ts - 1)
+            # never a single moment, as a gap within one frame has: another of this line may have just these times
+            from_ts = min(max(self._low_ts, from_ts), to_ts - 2)
+            to_ts = min(max(self._high_ts, from_ts + 1), to_ts - 1)
         void, self.untold_void = self.untold_void, 0
         missed, self.back = self.back + void, 0
         where = gap.venue, gap.instrument, None, now, gap.kind

@@ -19,7 +19,7 @@ from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 class TradeLine(FeedRecord):
     """The trades of an instrument whose venue numbers them. `Feeds` handles the next trade of a live line itself; all else is here."""
 
-    __slots__ = ("_contiguous", "_mark", "_unseen", "duplicates", "holes", "next")
+    __slots__ = ("_contiguous", "_mark", "_seeded_ts", "_unseen", "duplicates", "holes", "next")
 
     def __init__(self, instrument: Instrument, *, contiguous: bool) -> None:
         """`contiguous`: ids grow by one, so that a hole can be told; else they only grow."""
@@ -31,6 +31,8 @@ class TradeLine(FeedRecord):
         self.holes = Holes()
         """What was told as missing, and is: a trade of it that comes late is new."""
         self._mark = -1
+        self._seeded_ts = 0
+        """When the newest trade that was on the tape from before was received; 0: none was."""
         self._unseen = -1
         """What `next` was set to by the venue's word of trades that never came."""
 
@@ -40,7 +42,7 @@ class TradeLine(FeedRecord):
         if number >= self.next:
             self.next = number + 1
             self.venue_ts = trade.venue_ts
-            self.gap_from = trade.received_ts
+            self.gap_from = self._seeded_ts = trade.received_ts
 
     def miss(self, holes: Iterable[Hole], now: int) -> None:
         """These are missing, and no others: another line has published until now, and knows of older ones what became of them."""
@@ -171,7 +173,8 @@ class TradeLine(FeedRecord):
         cause = GapCause.DISCONNECT if self.gap_from else GapCause.SEQUENCE
         events: list[Event] = []
         if missed:
-            gap = self.gap(now, missed, cause)
+            from_ts = self.gap_from or self.received_ts or self._seeded_ts or now  # the venue's word may be all that was received since
+            gap = self.gap(now, missed, cause, from_ts=from_ts)
             made_ts = gap.from_ts if self.venue_ts is None else self.venue_ts
             events = [gap, *self.holes.add(Hole(gap, self.next, number, made_ts), now)]
         self.gap_from = 0

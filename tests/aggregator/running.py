@@ -90,11 +90,11 @@ class FakeVenue:
 
 
 @contextlib.asynccontextmanager
-async def venue(url: str, name: str) -> AsyncIterator[FakeVenue]:
-    """A connector that has just been started."""
+async def venue(url: str, name: str, *, epoch: int = 0) -> AsyncIterator[FakeVenue]:
+    """A connector that has just been started; 0: its epoch is the time, or above the one before."""
     settings = BusSettings(url=url)
     async with connect(settings) as client:
-        publisher = Publisher(client, KEYS, settings, producer=f"connector.{name}")
+        publisher = Publisher(client, KEYS, settings, producer=f"connector.{name}", epoch=epoch)
         task = asyncio.create_task(publisher.run())
         one = FakeVenue(name, publisher)
         try:

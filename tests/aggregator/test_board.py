@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import msgspec
 import pytest
 
 from crosstape.errors import SettingsError
 from crosstape_aggregator.board import Board
-from crosstape_schemas import Exclusion, FeedState, Ticker
+from crosstape_schemas import Event, Exclusion, FeedState, Ticker
 from tests.aggregator.builders import MS, T0, S, alive, board, gap, quote, reasons, status, trade
 
 ETH = "ETH-USDT"
+LIVE = FeedState.LIVE
 
 
 def publish(one: Board, now: int) -> dict[str, dict[str, Exclusion | None]]:
@@ -94,6 +98,73 @@ def test_a_restart_seen_anywhere_concerns_all_legs_of_the_venue() -> None:
     assert publish(one, T0 + S) == {"BTC-USDT": {"kraken": None}, ETH: {"kraken": Exclusion.STATE}}
     one.take([quote("kraken", "100", "101", T0 + S, epoch=1, instrument=ETH)], T0 + S)
     assert one.tally.outdated == {"kraken": 1}
+
+
+def test_an_older_epoch_is_the_present_one_once_the_newer_is_silent() -> None:
+    """After the server has lost its data, a connector whose clock was ahead at its last start begins an older epoch. What it publishes
+    while the newer epoch may still live, a snapshot of a quiet pair as well as the states of feeds, counts as soon as that is silent.
+    """
+    one = board(windows=("1m",))
+    ahead = T0 + 7_200 * S
+    one.take([alive("kraken", ahead, epoch=9)], T0)
+    one.take([quote("kraken", "100", "101", ahead, epoch=9, instrument=name) for name in ("BTC-USDT", ETH)], T0)
+    one.due(T0)
+    one.take([quote("kraken", "200", "201", T0 + S, epoch=5), status("kraken", LIVE, T0 + S, epoch=5)], T0 + S)
+    one.take([status("kraken", LIVE, T0 + S, kind="trade", epoch=5)], T0 + S)
+    one.take([alive("kraken", T0 + second * S, epoch=5) for second in (1, 2)], T0 + 2 * S)
+    assert publish(one, T0 + 2 * S) == {}
+    assert one.tally.outdated == {"kraken": 5}
+
+    one.take([alive("kraken", T0 + 3 * S, epoch=5)], T0 + 3 * S)
+
+    found = {quote.instrument: quote for quote in one.due(T0 + 3 * S)}
+    assert {name: reasons(quote)["kraken"] for name, quote in found.items()} == {"BTC-USDT": None, ETH: Exclusion.STATE}
+    assert (found["BTC-USDT"].legs[0].epoch, found["BTC-USDT"].bid_price) == (5, Decimal(200))
+    for second in range(4, 8):
+        one.take([msgspec.structs.replace(alive("kraken", T0 + second * S, epoch=5), clock_offset_ns=0)], T0 + second * S)
+        one.look(set(), T0 + second * S, second * S)
+    assert one.instruments["BTC-USDT"].windows.trusted, "its signs of life and its feed of trades are known as well"
+    assert publish(one, T0 + 7 * S).get("BTC-USDT", {"kraken": None}) == {"kraken": None}
+
+
+def test_a_newer_epoch_is_the_present_one_at_once_also_after_an_older_one() -> None:
+    """It was ahead, was silent, and goes on."""
+    one = board(windows=())
+    one.take([alive("kraken", epoch=9), quote("kraken", "100", "101", epoch=9)], T0)
+    one.take([alive("kraken", T0 + 4 * S, epoch=5), quote("kraken", "200", "201", T0 + 4 * S, epoch=5)], T0 + 4 * S)
+    assert publish(one, T0 + 4 * S) == {"BTC-USDT": {"kraken": None}}
+    one.take([alive("kraken", T0 + 5 * S, epoch=9), quote("kraken", "102", "103", T0 + 5 * S, epoch=9)], T0 + 5 * S)
+    (found,) = one.due(T0 + 5 * S)
+    assert found.legs[0].epoch == 9
+
+
+@pytest.mark.parametrize("living", ["sign of life", "beginning", "down"])
+def test_what_comes_late_of_an_older_epoch_revives_nothing_while_the_newer_lives(living: str) -> None:
+    """Whatever the newer one says; its first event of any kind shows that it has begun. Without a sign of life of its own an older epoch
+    does not come back at all.
+    """
+    one = board(windows=())
+    one.take([alive("kraken", epoch=5), quote("kraken", "100", "101", epoch=5), quote("kraken", "100", "101", epoch=5, instrument=ETH)], T0)
+    one.due(T0)
+    first: Event = quote("kraken", "102", "103", T0 + S, epoch=9)
+    if living != "beginning":
+        first = alive("kraken", T0 + S, epoch=9, state=FeedState.DOWN if living == "down" else LIVE)
+    one.take([first], T0 + S)
+    publish(one, T0 + S)
+    late: list[Event] = [quote("kraken", "200", "201", T0 + S, epoch=5, instrument=ETH), status("kraken", LIVE, T0 + S, epoch=5)]
+    one.take([*late, alive("kraken", T0 + S, epoch=5)], T0 + 4 * S - 1)
+    assert publish(one, T0 + 4 * S - 1).get(ETH, {"kraken": Exclusion.STATE}) == {"kraken": Exclusion.STATE}
+    one.take([*late, status("kraken", LIVE, T0 + S, kind="trade", instrument="*", epoch=5)], T0 + 60 * S)
+    assert publish(one, T0 + 60 * S).get(ETH, {"kraken": Exclusion.STATE}) == {"kraken": Exclusion.STATE}
+
+
+def test_when_our_clock_is_set_back_an_older_epoch_still_has_its_turn() -> None:
+    """The last sign of the newer one is in our future then."""
+    one = board(windows=())
+    one.take([alive("kraken", epoch=9), quote("kraken", "100", "101", epoch=9)], T0)
+    back = T0 - 3_600 * S
+    one.take([alive("kraken", back, epoch=5), quote("kraken", "200", "201", back, epoch=5)], back)
+    assert one.instruments["BTC-USDT"].legs[0].life.epoch == 5
 
 
 def test_a_venue_that_goes_down_is_out_everywhere_at_once() -> None:

@@ -57,7 +57,7 @@ def restarted(windows: tuple[str, ...], state: bytes | None, tape: list[Trade | 
     known_from_s = START_S
     if state is not None:
         ids, counted = read(X, unpack(state)[X])
-        run.instrument.take_up(counted)
+        run.instrument.take_up(counted, now)
         run.taken = int(ids["trade"].partition("-")[0])
         known_from_s = counted.known.from_s
         assert not any(one.complete for one in run.vwap(now).values())

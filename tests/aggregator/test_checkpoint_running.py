@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from crosstape_aggregator import service
 from crosstape_aggregator.checkpoint import read, unpack
+from crosstape_aggregator.history import SETTLED_S
 from crosstape_schemas import encode
 from tests.aggregator.builders import S, X, gap, quote, trade
 from tests.aggregator.running import KEYS, FakeVenue, aggregator, newest, venue
@@ -87,6 +88,74 @@ async def test_windows_outlive_what_the_stream_holds(client: Redis, valkey: str)
             await wait_for(client, 20, True, True)
             await trades(kraken, 3)
             await wait_for(client, 23, True, True)
+
+
+async def trimmed(client: Redis, stream: str) -> None:
+    """Only the newest entry of a stream is left, and it is newer than now."""
+    before: Any = await client.xrevrange(stream, count=1)
+
+    async def newer() -> bool:
+        found: Any = await client.xrevrange(stream, count=1)
+        return bool(found[0][0] != before[0][0])
+
+    await wait_until(newer, what="something new")
+    await client.xtrim(stream, maxlen=1, approximate=False)
+
+
+@pytest.mark.parametrize("what", ["before the checkpoint", "after the checkpoint", "no checkpoint"])
+async def test_gaps_that_a_venue_told_and_nobody_read_are_reckoned_with(client: Redis, valkey: str, what: str) -> None:
+    """Its stream has a status a second, so that it is trimmed long before the trades': who has not read it does not know of its gaps. A
+    checkpoint does, of those before it.
+    """
+    await long_ago(client)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await kraken.quote("100", "101")
+        async with aggregator(valkey, windows=WINDOWS, checkpoint_s=3_600.0):
+            await trades(kraken, 20)
+            await wait_for(client, 20, True, True)
+            if what == "before the checkpoint":
+                await trimmed(client, KEYS.venue("kraken"))
+                settled_at = time.monotonic() + SETTLED_S  # of less, the server's clock and ours may think otherwise
+                await wait_until(lambda: time.monotonic() > settled_at, what="some time")
+        if what != "before the checkpoint":
+            await trimmed(client, KEYS.venue("kraken"))
+        if what == "no checkpoint":
+            await client.delete(KEY)
+        await client.delete(KEYS.stream("cbbo", X))
+        known = what == "before the checkpoint"
+        async with aggregator(valkey, windows=("1s", *WINDOWS) if not known else WINDOWS, checkpoint_s=0.0 if not known else 5.0):
+            await trades(kraken, 1)
+
+            async def so() -> bool:
+                found = await newest(client)
+                if found is None:
+                    return False
+                complete = {name: one.complete for name, one in found.vwap.items()}
+                return complete == (dict.fromkeys(WINDOWS, True) if known else {"1s": True, "5m": False, "1h": False})
+
+            await wait_until(so, what="what is known")
+
+
+@pytest.mark.parametrize("is_trimmed", [True, False])
+async def test_gaps_of_an_instrument_that_nobody_read_are_reckoned_with(client: Redis, valkey: str, *, is_trimmed: bool) -> None:
+    """Where its stream of gaps was trimmed; if its first entry is the first of all, there was none before."""
+    await long_ago(client)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await kraken.quote("100", "101")
+        for _ in range(2):
+            await kraken.say(gap("kraken", time.time_ns(), time.time_ns(), kind="quote"))
+        if is_trimmed:
+            await client.xtrim(KEYS.stream("gap", X), maxlen=1, approximate=False)
+        async with aggregator(valkey, windows=("1s", *WINDOWS)):
+
+            async def so() -> bool:
+                found = await newest(client)
+                complete = [] if found is None else [one.complete for one in found.vwap.values()]
+                return complete == [True, not is_trimmed, not is_trimmed]
+
+            await wait_until(so, what="what is known")
 
 
 async def test_what_came_after_the_checkpoint_is_read_from_the_streams(client: Redis, valkey: str) -> None:

@@ -73,6 +73,31 @@ def test_nothing_is_complete_before_it_was_looked_at() -> None:
     assert not found.vwap["10s"].complete
 
 
+def test_windows_that_reach_back_to_what_a_venue_said_and_nobody_knows_are_not_complete() -> None:
+    """Its stream was trimmed: it may have told of gaps, or of a wrong clock. Another venue's says nothing about this one."""
+    desk = Desk()
+    desk.board.unheard("binance", desk.now)
+    desk.wait(2)
+    assert desk.complete() == [True, True]
+    desk.board.unheard("kraken", desk.now - 30 * S)
+    desk.wait(1)
+    assert desk.complete() == [True, False]
+    desk.wait(30)
+    assert desk.complete() == [True, True]
+
+
+def test_what_a_checkpoint_has_heard_is_known() -> None:
+    """Up to when it was made."""
+    for made_s, expected in ((-31, False), (-30, True)):
+        desk = Desk()
+        counted = desk.board.instruments[X].counted()
+        assert counted is not None
+        desk.board.instruments[X].take_up(counted, desk.now + made_s * S)
+        desk.board.unheard("kraken", desk.now - 30 * S)
+        desk.wait(1)
+        assert desk.complete() == [True, expected]
+
+
 def test_streams_that_are_not_read_up_to_now_make_windows_incomplete() -> None:
     """Of their instrument, or of all where it is a venue's own stream; until they have been read, and published at once."""
     desk = Desk()

@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 
 from crosstape.bus import Mark, Start
 from crosstape_aggregator.discovery import Discovery, Found
-from crosstape_aggregator.history import CatchUp, Extent, Plan, extents, hole, plan, resume
+from crosstape_aggregator.history import CatchUp, Extent, Plan, extents, hole, plan, resume, silent_until_s
 from crosstape_schemas import Keys
 
 START_S = 1_786_000_000
@@ -119,9 +119,26 @@ async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:
     await client.xadd("emptied", {"d": b"1"}, id="5-0")
     await client.xtrim("emptied", maxlen=0, approximate=False)
     await client.xgroup_create("never", "group", mkstream=True)
+    await client.xadd("trimmed", {"d": b"1"}, id="5-0")
+    await client.xadd("trimmed", {"d": b"1"}, id="6-0", maxlen=1, approximate=False)
     nothing = Extent(None, None)
-    found = await extents(client, ["one", "text", "none", "never", "emptied"])
-    assert found == [Extent("5-0", "7-1"), nothing, nothing, nothing, Extent(None, "5-0")]
+    found = await extents(client, ["one", "text", "none", "never", "emptied", "trimmed"])
+    assert found[:4] == [Extent("5-0", "7-1"), nothing, nothing, nothing]
+    assert found[4:] == [Extent(None, "5-0", trimmed=True), Extent("6-0", "6-0", trimmed=True)]
+
+
+@pytest.mark.parametrize(
+    ("extent", "expected"),
+    [
+        (Extent(None, None), 0),
+        (Extent(at(10), at(50)), 0),
+        (Extent(at(10), at(50), trimmed=True), START_S + 11),
+        (Extent(None, at(50), trimmed=True), START_S + 51),
+    ],
+)
+def test_of_gaps_before_the_first_that_is_kept_nothing_is_known(extent: Extent, expected: int) -> None:
+    """Unless it was the first of all."""
+    assert silent_until_s(extent) == expected
 
 
 async def test_streams_are_found_once(client: Redis) -> None:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from crosstape.embedded import EmbeddedServer
 from crosstape_aggregator.leases import Share
-from crosstape_schemas import Cbbo, decode
+from crosstape_schemas import Cbbo, Gap, decode
 from tests.aggregator.builders import quote, trade
 from tests.aggregator.running import KEYS, FakeVenue, newest, venue
 from tests.waiting import wait_until
@@ -158,8 +158,17 @@ async def tape(client: Redis, name: str) -> list[tuple[int, Cbbo]]:
     return [(ms, event) for ms, event in found if isinstance(event, Cbbo)]
 
 
+async def gaps(client: Redis, name: str) -> list[tuple[int, int, int]]:
+    """When no consolidated quotes were computed, as the tape says: from, to, and the epoch of whoever says it."""
+    entries: Any = await client.xrange(KEYS.stream("gap", name))
+    events = [decode(fields[b"d"]) for _, fields in entries]
+    return [(one.from_ts, one.to_ts, one.epoch) for one in events if isinstance(one, Gap) and one.kind == "cbbo"]
+
+
 async def check(client: Redis, *, longest_s: float = GAP_S) -> int:
-    """Of all instruments: no epoch comes back, none has a hole, no time without a quote is too long. How many epochs there were at most."""
+    """Of all instruments: no epoch comes back, none has a hole, no time without a quote is too long, and each time in which nobody computed
+    is a gap. How many epochs there were at most.
+    """
     pauses, epochs = [], []
     for name in NAMES:
         every = await tape(client, name)
@@ -167,6 +176,8 @@ async def check(client: Redis, *, longest_s: float = GAP_S) -> int:
         for _, group in itertools.groupby(every, key=lambda one: one[1].epoch):
             seqs = [one.seq for _, one in group]
             assert seqs == list(range(1, len(seqs) + 1)), name
+        unserved = [(one, other) for (_, one), (_, other) in itertools.pairwise(every) if one.epoch != other.epoch]
+        assert await gaps(client, name) == [(one.ts, other.ts, other.epoch) for one, other in unserved], name
         pauses.append(max(after - before for (before, _), (after, _) in itertools.pairwise(every)) / 1000)
         epochs.append(len({one.epoch for _, one in every}))
     log.info("tape.checked", longest_pause_s=max(pauses), epochs=max(epochs))  # `pytest -s` shows it

@@ -90,6 +90,25 @@ async def test_a_venue_whose_connector_dies_is_excluded_and_settles_when_it_is_b
     assert Exclusion.SETTLING in reasons
 
 
+async def test_a_connector_counts_whose_epoch_is_smaller_since_the_server_lost_its_data(client: Redis, valkey: str) -> None:
+    """Its clock was ahead at its start before. A pair that is quoted once, while the former epoch may still live, counts as well."""
+    ahead = time.time_ns() + 7_200 * S
+    async with aggregator(valkey, stale_s=1.0, settle_s=0.1):
+        async with venue(valkey, "kraken", epoch=ahead) as kraken:
+            await kraken.live_on()
+            await kraken.quote("100", "101")
+            assert (await wait_for_legs(client, {"kraken": None})).legs[0].epoch == ahead
+        await client.flushall()
+        await wait_until(lambda: client.exists(KEYS.identity()), what="the same tape again, by the aggregator")
+        async with venue(valkey, "kraken") as kraken:
+            await kraken.quote("200", "201")
+            await kraken.quote("300", "301", instrument=ETH)
+            await kraken.live_on()
+            for name in (X, ETH):
+                found = await wait_for_legs(client, {"kraken": None}, name)
+                assert found.legs[0].epoch < ahead
+
+
 async def test_a_leg_whose_feed_is_down_never_counts_after_a_start(client: Redis, valkey: str) -> None:
     """The last quote is young and says live; what the last status says is known before the first quote is published."""
     async with venue(valkey, "binance") as binance, venue(valkey, "kraken") as kraken:

@@ -1,8 +1,8 @@
 """The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
 
-It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by seven rules, each a module whose
-docstring is the rule: `numbering`, `trades`, `books`, `consolidated`, `legs`, `windows`, `progress`. It can be fed piece by piece, for as
-long as one likes.
+It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by eight rules, each a module whose
+docstring is the rule: `numbering`, `trades`, `books`, `consolidated`, `succession`, `legs`, `windows`, `progress`. It can be fed piece by
+piece, for as long as one likes.
 
     checker = Checker(market.of, Bounds())
     entries = await follower.more()
@@ -24,6 +24,7 @@ from tests.chaos.legs import Legs
 from tests.chaos.numbering import Numbering
 from tests.chaos.order import Order
 from tests.chaos.progress import Progress
+from tests.chaos.succession import Succession
 from tests.chaos.tape import Entry
 from tests.chaos.trades import Trades
 from tests.chaos.true_market import TrueInstrument
@@ -69,6 +70,7 @@ class Checker:
         )
         self._numbering = Numbering()
         self._consolidated = Consolidated({venue for venue, _ in market})
+        self._succession = Succession()
         self._legs = Legs(market, detect_ns=round(bounds.detect_s * 1e9), transit_ns=limits.transit_ns)
         self._windows = Windows(market, late_ns=round(bounds.traded_s * 1e9)) if windows else None
         self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
@@ -94,6 +96,8 @@ class Checker:
             match entry.event:
                 case Gap(kind="trade", venue=venue, instrument=instrument) as gap if (venue, instrument) in self.trades:
                     self.trades[venue, instrument].gap(gap)
+                case Gap() as gap:
+                    self._succession.gap(gap)
         for entry in entries:
             yield from self._numbering.take(entry, trimmed)
             self._progress.take(entry.event)
@@ -109,6 +113,7 @@ class Checker:
                     yield from self.trades[where].take(event)
                 case Cbbo():
                     yield from self._consolidated.take(entry, event)
+                    yield from self._succession.take(entry, event)
                     yield from self._legs.take(event)
                     if self._windows is not None:
                         yield from self._windows.take(event)

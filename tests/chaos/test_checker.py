@@ -278,6 +278,26 @@ def test_a_consolidated_quote_is_taken_apart(fields: dict[str, object], what: st
     assert _numbered(misnamed) == {"a leg is not the event that it names"}
 
 
+@pytest.mark.parametrize(
+    ("from_by", "to_by", "right"), [(0, 0, True), (-STEP, 0, True), (1, 0, False), (0, 1, False), (0, -1, False), (None, None, False)]
+)
+def test_a_time_without_an_aggregator_is_a_gap(from_by: int | None, to_by: int | None, *, right: bool) -> None:
+    """From the last quote of the one before, or an earlier one, to the first of the next; under its epoch."""
+    entries = sample.entries(sample.tape(sample.market()))
+    quotes = [index for index, entry in enumerate(entries) if isinstance(entry.event, Cbbo)]
+    half, later = quotes[len(quotes) // 2], sample.EPOCH + 1
+    before, first = (entries[index].event for index in (quotes[len(quotes) // 2 - 1], half))
+    assert isinstance(before, Cbbo)
+    assert isinstance(first, Cbbo)
+    for seq, index in enumerate(quotes[len(quotes) // 2 :], 1):
+        entries[index] = entries[index]._replace(event=msgspec.structs.replace(entries[index].event, epoch=later, seq=seq))
+    if from_by is not None and to_by is not None:
+        told = Gap("consolidated", BTC, None, first.ts, "cbbo", before.ts + from_by, first.ts + to_by, None, GapCause.DISCONNECT)
+        entries.insert(half, Entry(f"tape:gap:{BTC}", "1-1", msgspec.structs.replace(told, epoch=later, seq=1)))
+
+    assert found(entries) == (set() if right else {"a time without an aggregator is no gap"})
+
+
 def test_a_leg_that_is_not_live_must_not_count() -> None:
     """Whatever its prices are."""
     events = sample.tape(sample.market())

@@ -309,6 +309,29 @@ def test_the_part_that_came_is_told_within_narrower_times_and_the_rest_when_it_c
     assert repairs(rest) == [(GapCause.SEQUENCE, 3, 2_500, 2_506)]
 
 
+def test_the_part_of_a_gap_that_came_is_not_taken_for_another_gap() -> None:
+    """Trades of one frame have the same time of receipt, so that a gap between two of them begins and ends at the same moment."""
+    found = line(1)
+    found.accept(trade(2, at=5), 2)
+    within_a_frame = gaps(found.accept(trade(4, at=5), 4))
+    later = gaps(accept(found, 8))
+    assert (within_a_frame, later) == ([(GapCause.SEQUENCE, 1, 1_005, 1_005)], [(GapCause.SEQUENCE, 3, 1_005, 1_008)])
+
+    accept(found, 5)
+
+    assert [gap for hole in found.holes for gap in repairs(list(hole.tell(9_000)))] == [(GapCause.SEQUENCE, 1, 1_005, 1_006)]
+
+
+def test_a_gap_that_follows_the_venues_word_after_a_restart_begins_early_enough() -> None:
+    """A trade that came neither before the word nor since may have been made at any time after the last one that was received."""
+    found = line()
+    found.seed(trade(1))
+    found.told(told(4, 2_000))
+    found.told(told(4, 3_000))
+
+    assert gaps(accept(found, 3_500)) == [(GapCause.SEQUENCE, 3_495, 1_001, 4_500)]
+
+
 def test_what_was_fetched_may_come_by_the_stream_after_all() -> None:
     """Also where only the venue's word told of it: it is there already, and no new numbering."""
     found = line(1, 2)
@@ -484,6 +507,7 @@ class Play:
 @settings(max_examples=300)
 @given(steps=st.lists(STEPS, max_size=50))
 @example(steps=[1, "restart", "told", 7, 5, "restart"])
+@example(steps=[1, "restart", "told", 6, "told", 7, "give up"])
 def test_published_and_missed_add_up(steps: list[Step]) -> None:
     """Whatever comes in whatever order, from the stream, by pages of REST and across restarts: no trade twice; every number up to the
     newest is published, or missing as gaps tell; a gap is repaired only when all of it is there.

@@ -20,7 +20,7 @@ from crosstape_aggregator.spans import Span, parse_all
 from crosstape_aggregator.suspects import crossing, most_overdue
 from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.traders import Traders
-from crosstape_aggregator.vwap import Held, Windows, is_late, trade_second
+from crosstape_aggregator.vwap import Held, Windows, trade_second
 from crosstape_schemas import (
     CONSOLIDATED,
     VENUE_WIDE,
@@ -315,10 +315,13 @@ class Instrument:
         venue = trade.venue
         if venue not in self._last_trades:
             self.traders.begin(venue)
-        self._last_trades[venue] = trade
         second = trade_second(trade)
-        if is_late(second, trade.received_ts):
+        if second + 1 < trade.received_ts // SECOND:  # its second and the complete one that followed were over
             self._tally.late[venue] += 1
+            self._late_trade(trade, now)
+        elif self.traders.late:
+            self.traders.on_time(trade)
+        self._last_trades[venue] = trade
         self.touch(trade.received_ts)
         self.windows.advance(now // SECOND)
         if usable(trade.price, trade.size):
@@ -331,6 +334,13 @@ class Instrument:
         self._tally.unusable[venue] += 1
         self.hole(venue, second * SECOND, second * SECOND)
         return True
+
+    def _late_trade(self, trade: Trade, now: int) -> None:
+        """Windows published since it was made lacked it. If it was received live, others may be on their way."""
+        wrong_until = self.traders.came_late(trade, self._rules.clock_tolerance_ns)
+        if wrong_until:
+            self.unknown_until(wrong_until)
+        self.look(now)
 
     def _gap(self, gap: Gap, now: int) -> bool:
         if gap.kind not in {"trade", VENUE_WIDE}:

@@ -17,11 +17,14 @@ GONE_NS: Final = DAY_S * SECOND
 class Traders:
     """Those of one instrument. A change that `known` goes by is noted in `Venues.unlooked`."""
 
-    __slots__ = ("_feeds", "_name", "_restored", "_restored_ts", "_untraded", "_venues", "last")
+    __slots__ = ("_feeds", "_name", "_restored", "_restored_ts", "_untraded", "_venues", "_wrong", "last", "late")
 
     def __init__(self, name: str, venues: Venues) -> None:
         self.last: dict[str, Trade] = {}
         """The last trade of each venue."""
+        self.late: set[str] = set()
+        """Venues whose newest live trade came later than the tolerance for clocks: more may be on their way."""
+        self._wrong: set[str] = set()  # those of which the venue's times went back when that began
         self._name = name
         self._venues = venues
         self._feeds: dict[str, Status] = {}  # the last status of each venue's feed of trades
@@ -53,6 +56,29 @@ class Traders:
         self.begin(status.venue)
         return True
 
+    def came_late(self, trade: Trade, tolerance_ns: int) -> int:
+        """A trade came a second or more after it was made. Up to when seconds are doubtful because of it; 0: none are.
+
+        A feed that is late brings its trades in order. If a venue's times went back instead, its clock was set, and all its trades count
+        in wrong seconds until one is on time.
+        """
+        venue, made_ts = trade.venue, trade.venue_ts
+        if trade.backfilled or made_ts is None or trade.received_ts - made_ts <= tolerance_ns:
+            return 0
+        if venue not in self.late:
+            self.late.add(venue)
+            last = self.last.get(venue)
+            if last is not None and last.venue_ts is not None and last.venue_ts - made_ts > tolerance_ns and not last.backfilled:
+                self._wrong.add(venue)
+        return trade.received_ts if venue in self._wrong else 0
+
+    def on_time(self, trade: Trade) -> None:
+        """A trade came in time. One that was received live shows that its venue's feed is late no more."""
+        if trade.venue in self.late and not trade.backfilled:
+            self.late.discard(trade.venue)
+            self._wrong.discard(trade.venue)
+            self._venues.unlooked.add(self._name)
+
     def listing(self, status: Status) -> None:
         """Take the state of the instrument as a whole at a venue."""
         self._venues.unlooked.add(self._name)
@@ -61,7 +87,7 @@ class Traders:
             self._untraded[status.venue] = status.epoch
 
     def known(self, knowledge: Knowledge, now: int) -> bool:
-        """Whether no trade can be missing of which no gap tells: see `VenueLife.known`, and each venue's feed of trades must be live.
+        """Whether no trade can be missing of which no gap tells: see `VenueLife.known`. Each venue's feed of trades must be live, not late.
 
         `knowledge` learns which seconds cannot be relied on: those in which clocks were wrong, those of which neither its stream nor a
         checkpoint has what the venue said, and those before a venue's connector ended in order, which has no part in windows that begin
@@ -79,6 +105,8 @@ class Traders:
     def _is_known(self, venue: str, life: VenueLife, now: int) -> bool:
         if life.stopped_ts or self._untraded.get(venue) == life.epoch:
             return True
+        if venue in self.late:
+            return False
         feed, trade = self._feeds.get(venue), self.last.get(venue)
         if life.known:
             if feed is not None and feed.epoch == life.epoch:

@@ -40,11 +40,6 @@ def trade_second(trade: Trade) -> int:
     return ts // SECOND
 
 
-def is_late(second: int, received_ts: int) -> bool:
-    """Whether a trade came after its second and the whole one that followed were over: windows published meanwhile lacked it."""
-    return second + 1 < received_ts // SECOND
-
-
 Sum = tuple[Decimal, Decimal, int]
 """Trades taken together: price × size, size, how many. A tuple of numbers is nothing that the garbage collector has to walk through."""
 _NOTHING: Final[Sum] = (ZERO, ZERO, 0)

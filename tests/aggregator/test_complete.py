@@ -327,3 +327,57 @@ def test_the_quote_says_it() -> None:
         assert found[X].vwap["1m"].complete is complete
         desk.alive.clear()
         desk.wait(3)
+
+
+def test_a_feed_of_trades_that_is_late() -> None:
+    """Its venue's other feeds are on time, so its clock is right: what is still on its way is in no window. Then all has come, in order."""
+    desk = Desk()
+    desk.wait(9)
+    assert desk.complete() == [True, True]
+
+    for _ in range(3):
+        desk.wait(1)
+        desk.take(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now))
+        assert desk.complete() == [False, False]
+    desk.wait(1)
+    assert desk.complete() == [False, False]
+    desk.take(trade("kraken", "1", "1", desk.now))
+    desk.wait(1)
+    assert desk.complete() == [True, True]
+
+
+def test_a_venue_whose_trades_go_back_in_time() -> None:
+    """Its clock was set back, so they count in wrong seconds: windows are complete again when they begin after that."""
+    desk = Desk()
+    for _ in range(3):
+        desk.wait(1)
+        desk.take(trade("kraken", "1", "1", desk.now - 90 * S, received_ts=desk.now))
+        assert desk.complete() == [False, False]
+    wrong_ts = desk.now
+    desk.wait(1)
+    desk.take(trade("kraken", "1", "1", desk.now))
+    while desk.now < wrong_ts + 10 * S:
+        assert desk.complete() == [False, False]
+        desk.wait(1)
+    desk.wait(1)
+    assert desk.complete() == [True, False]
+    desk.wait(50)
+    assert desk.complete() == [True, True]
+
+
+def test_what_says_nothing_of_a_late_feed() -> None:
+    """A trade that was fetched later, one that is late by less than clocks may differ, one of another venue, one without a time."""
+    desk = Desk("kraken", "binance")
+    now = desk.now
+    desk.take(
+        msgspec.structs.replace(trade("kraken", "1", "1", now - 8 * S, received_ts=now), backfilled=True),
+        trade("kraken", "1", "1", now - 3 * S // 2, received_ts=now),
+        trade("kraken", "1", "1", None, received_ts=now),
+    )
+    desk.wait(1)
+    assert desk.complete() == [True, True]
+
+    desk.take(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now), trade("binance", "1", "1", desk.now))
+    desk.wait(1)
+    assert desk.complete() == [False, False]
+    assert desk.board.tally.late["kraken"] == 3

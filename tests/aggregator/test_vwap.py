@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.exact import average
 from crosstape_aggregator.spans import DAY_S, Span, parse_all
-from crosstape_aggregator.vwap import Windows, is_late, trade_second
+from crosstape_aggregator.vwap import Windows, trade_second
 from crosstape_schemas import Vwap
 from tests.aggregator.builders import T0, S, trade
 
@@ -182,13 +182,6 @@ def test_the_second_of_a_trade_is_the_venues() -> None:
     assert trade_second(trade("kraken", "1", "1", T0 + 2 * S, received_ts=T0)) == T0 // S + 2
     assert trade_second(trade("kraken", "1", "1", None, received_ts=T0)) == T0 // S
     assert trade_second(trade("kraken", "1", "1", T0 * 1_000, received_ts=T0)) == T0 // S
-
-
-def test_a_trade_is_late_when_its_second_and_the_next_are_over() -> None:
-    """Ordinary latency across the turn of a second is not late."""
-    assert not is_late(100, 101 * S + 999_999_999)
-    assert is_late(100, 102 * S)
-    assert not is_late(100, 98 * S)
 
 
 def test_windows_that_are_not_trusted_are_not_complete() -> None:

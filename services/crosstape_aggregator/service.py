@@ -59,6 +59,8 @@ EXPORT_S: Final = 1.0
 """How often metrics are brought up to date."""
 LOOK_S: Final = 1.0
 """How often it is found out which windows can be relied on, when nothing calls for it sooner."""
+LATE_S: Final = 2.0
+"""Nothing is published on what was found out longer ago: after a stop of the process that is what was read before it."""
 LOST_S: Final = 5.0
 """The bus counts as reachable if it answered within this time."""
 UNKNOWN_S: Final = 3.0
@@ -267,7 +269,7 @@ class Aggregator:
     def _publish(self, now: int, limit: int) -> bool:
         """Publish what is due, of `limit` instruments at most, and see to it that what is left has its turn. True: more is due."""
         self._turns_to_publish += 1
-        if self._live.turns != self._turns:
+        if self._live.turns != self._turns or time.monotonic() - self._looked_at > LATE_S:
             self._look(now)
         if self._publisher.pending >= QUEUE:
             self._look_again(now)

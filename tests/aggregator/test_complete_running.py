@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import signal
 import time
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -12,6 +15,7 @@ from crosstape.bus import health, reader
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import MS, S, X, gap, trade
 from tests.aggregator.running import KEYS, aggregator, newest, published, venue
+from tests.aggregator.test_checkpoint_processes import start
 from tests.aggregator.test_checkpoint_running import long_ago
 from tests.proxy import proxy
 from tests.waiting import wait_until
@@ -19,12 +23,12 @@ from tests.waiting import wait_until
 TRADES = KEYS.stream("trade", X)
 
 
-async def wait_complete(client: Redis, *, complete: bool = True) -> Cbbo:
+async def wait_complete(client: Redis, *, complete: bool = True, window: str = "5m") -> Cbbo:
     """The newest quote, once its windows are complete or are not."""
 
     async def so() -> bool:
         found = await newest(client)
-        return found is not None and found.vwap["5m"].complete is complete
+        return found is not None and found.vwap[window].complete is complete
 
     await wait_until(so, what=f"complete: {complete}")
     found = await newest(client)
@@ -109,6 +113,40 @@ async def test_windows_are_not_complete_while_a_connection_hangs(client: Redis, 
         await wait_complete(client, complete=False)
         monkeypatch.setattr("crosstape.bus.progress.LIMIT_S", 0.3)
         await wait_complete(client)
+
+
+@pytest.mark.slow
+async def test_windows_are_not_complete_after_a_stop_of_the_process(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """A machine that was paused goes on by publishing what became due meanwhile, before it has read what came meanwhile."""
+    await long_ago(client)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await kraken.quote("100", "101")
+        await kraken.say(trade("kraken", "100", "1", time.time_ns()))
+        process = await start(tmp_path, valkey)
+        try:
+            await wait_complete(client, window="1h")
+            for turn in range(4):
+                expected = 1 + 50 * (turn + 1)
+                stopped_ts = time.time_ns()
+                process.send_signal(signal.SIGSTOP)
+                for number in range(50):
+                    await kraken.say(trade("kraken", "100", "1", time.time_ns(), trade_id=f"{turn}.{number}"))
+                    await asyncio.sleep(0.08)  # the stop must be longer than what is read is relied on
+                said_ts = time.time_ns()
+                process.send_signal(signal.SIGCONT)
+
+                async def caught_up(expected: int = expected, said_ts: int = said_ts) -> bool:
+                    await kraken.quote("100", str(101 + random.random()))
+                    found = await newest(client)
+                    return found is not None and found.ts > said_ts and found.vwap["1h"].trades == expected and found.vwap["1h"].complete
+
+                await wait_until(caught_up, what="all trades, and complete")
+                after = [one.vwap["1h"] for one in await published(client) if one.ts > max(stopped_ts, said_ts)]
+                assert {one.trades for one in after if one.complete} == {expected}
+        finally:
+            process.kill()
+            await process.wait()
 
 
 @pytest.mark.parametrize("offset_s", [90, -30, 7_200])

@@ -134,6 +134,8 @@ class Prices:
             yield true.within(first_ts, event.received_ts + CLOCK_NS)
             return
         for skew in self._limits.skews_ns:
+            if event.venue_ts - skew > event.received_ts + CLOCK_NS:
+                continue  # of the future: that is not how wrong the clock is
             yield true.within(event.venue_ts - skew, event.venue_ts - skew + CUT_NS.get(true.venue, 0))
 
 

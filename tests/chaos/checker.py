@@ -45,6 +45,8 @@ class Bounds(NamedTuple):
     """How long prices that are over may stand as live: until a watchdog can have noticed, or the server is back."""
     detect_s: float = 10.0
     """The stated detection time: how long a leg may count whose venue's market has moved on without it."""
+    traded_s: float = 10.0
+    """How late a trade may be in a window that calls itself complete: until it is told that trades are missing."""
     still_s: float = 20.0
     """How long nothing at all may happen: in a venue's market, on its part of the tape, among consolidated quotes."""
     skews_s: tuple[float, ...] = ()
@@ -70,7 +72,7 @@ class Checker:
         self._consolidated = Consolidated({venue for venue, _ in market})
         self._succession = Succession()
         self._legs = Legs(market, detect_ns=round(bounds.detect_s * 1e9), transit_ns=limits.transit_ns)
-        self._windows = Windows(market, late_ns=round(bounds.detect_s * 1e9) + limits.transit_ns) if windows else None
+        self._windows = Windows(market, late_ns=round(bounds.traded_s * 1e9)) if windows else None
         self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
         self._orders: dict[str, Order] = defaultdict(Order)
         self.trades = {key: Trades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns) for key, true in market.items()}

@@ -40,6 +40,7 @@ class Watch:
         self._said: dict[tuple[str, str, str], FeedState] = {}
         self._told: dict[str, list[tuple[int, FeedState]]] = defaultdict(list)
         self._counts_in: dict[str, set[str]] = {}  # instrument → venues whose legs count in its newest consolidated quote
+        self._complete: dict[str, bool] = {}  # instrument → whether any window of its newest consolidated quote says so
         self._missed: dict[str, Counter[bool]] = defaultdict(Counter)  # venue → trades that gaps told: as missed, as repaired
         self._quoted: dict[str, int] = {}  # instrument → `received_ts` of its newest consolidated quote, if that is of all venues
 
@@ -57,6 +58,7 @@ class Watch:
                 case Cbbo():
                     whole = event.venues == len(VENUES)
                     self._quoted[event.instrument] = event.received_ts if whole else 0
+                    self._complete[event.instrument] = any(window.complete for window in event.vwap.values())
                     self._counts_in[event.instrument] = {leg.venue for leg in event.legs if leg.excluded is None}
                 case Gap(kind="trade"):
                     self._missed[event.venue][event.repaired] += event.missed or 0
@@ -82,6 +84,10 @@ class Watch:
     def counts(self, venue: str, instrument: str) -> bool:
         """Whether its leg counts in the newest consolidated quote."""
         return venue in self._counts_in.get(instrument, set())
+
+    def complete(self) -> bool:
+        """Whether some window of every instrument calls itself complete."""
+        return all(self._complete.get(name, False) for name in INSTRUMENTS)
 
     def missing(self, venue: str) -> int:
         """Trades that gaps told as missed and that were not told as repaired."""
@@ -123,6 +129,10 @@ class Audience:
                 return
             await asyncio.sleep(POLL_S)
             await self._watch.look()
+
+    async def complete(self) -> None:
+        """Wait until a window of every instrument calls itself complete."""
+        await self._patiently(lambda _: "" if self._watch.complete() else "no window is complete", LIVE_S)
 
     async def known(self) -> None:
         """Wait until every feed has spoken often enough for its silence to mean something."""
@@ -206,6 +216,8 @@ async def rehearse(case: Case) -> dict[str, list[str]]:
                     await audience.quoted(0)
             if case.known:
                 await audience.known()
+            if case.windows:
+                await audience.complete()
             since = time.time_ns()
             numbers = [await stand.rehearsal.set(fault) for fault in case.all_faults]
             if case.from_start:

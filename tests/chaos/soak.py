@@ -60,7 +60,7 @@ ONLY: Final = {"kraken": ("checksum count=3", "checksum what=level count=3", "ma
 CALM_S: Final = 12.0
 """So long after a fault began its consequences are over: latency counts again."""
 
-BOUNDS: Final = Bounds(fresh_s=25.0, detect_s=25.0)
+BOUNDS: Final = Bounds(fresh_s=25.0, detect_s=25.0, traded_s=25.0)
 WARM_S: Final = 120.0
 """Memory is compared with what it was then."""
 

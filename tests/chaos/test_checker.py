@@ -495,7 +495,7 @@ def test_a_market_that_stood_still_for_a_while_is_named() -> None:
 def _windowed(trades: int, *, complete: bool = True) -> set[str]:
     """What is said of consolidated quotes of the last seconds whose windows hold so many trades."""
     market = sample.market()
-    checker = Checker(market, BOUNDS._replace(transit_s=0.1, detect_s=0.4), consolidated=True, windows=True)
+    checker = Checker(market, BOUNDS._replace(traded_s=0.5), consolidated=True, windows=True)
     vwap = {"10s": Vwap(Decimal(100), Decimal(1), trades, complete), "1d": Vwap(None, Decimal(0), 0)}
     entries = [
         entry._replace(event=msgspec.structs.replace(entry.event, vwap=vwap))

@@ -56,12 +56,23 @@ class Predecessor:
         """The gap in the sign of life, once, before the first one is given."""
         last_ts, self._sign_ts = self._sign_ts, None
         if last_ts is not None:
-            yield Gap(CONSOLIDATED, VENUE_WIDE, None, now, "status", min(last_ts, now), now, None, GapCause.DISCONNECT)
+            yield _gap("status", VENUE_WIDE, last_ts, now)
 
     def gaps(self, quotes: Sequence[Cbbo]) -> Iterator[Gap]:
         """What is missing before these, of instruments whose first new quote is among them."""
         for quote in quotes:
             last_ts = self.left.pop(quote.instrument, None)
             if last_ts is not None:
-                from_ts = min(last_ts, quote.ts)  # their clock may have been ahead of ours
-                yield Gap(CONSOLIDATED, quote.instrument, None, quote.ts, "cbbo", from_ts, quote.ts, None, GapCause.DISCONNECT)
+                yield _gap("cbbo", quote.instrument, last_ts, quote.ts)
+
+
+def silent(instruments: Iterable[str], from_ts: int, to_ts: int) -> Iterator[Gap]:
+    """Nobody computed the quotes of these, nor gave a sign of life, between these times."""
+    for name in instruments:
+        yield _gap("cbbo", name, from_ts, to_ts)
+    yield _gap("status", VENUE_WIDE, from_ts, to_ts)
+
+
+def _gap(kind: str, instrument: str, from_ts: int, to_ts: int) -> Gap:
+    """The clock of a predecessor may have been ahead of ours."""
+    return Gap(CONSOLIDATED, instrument, None, to_ts, kind, min(from_ts, to_ts), to_ts, None, GapCause.DISCONNECT)

@@ -35,7 +35,7 @@ from crosstape_aggregator.hands import Hands
 from crosstape_aggregator.leases import WHOLE, Share
 from crosstape_aggregator.metrics import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
 from crosstape_aggregator.past import KINDS, Past
-from crosstape_aggregator.predecessor import Predecessor
+from crosstape_aggregator.predecessor import Predecessor, silent
 from crosstape_aggregator.sign_of_life import Progress, SignOfLife
 from crosstape_schemas import VENUE_WIDE, Keys, decode
 
@@ -108,7 +108,7 @@ class Aggregator:
         self._looked_at = -LOOK_S
         self._rounds = self._turns_to_publish = 0
         self._waits = False
-        self.sign = SignOfLife(publisher, share, settings.aggregator.status_interval_s, self._progress)
+        self.sign = SignOfLife(publisher, share, settings.aggregator.status_interval_s, self._progress, self._stopped)
 
     def _reader(self, settings: Settings) -> Reader:
         return Reader(
@@ -319,6 +319,10 @@ class Aggregator:
             published=self._turns_to_publish,
             due=next_ts is not None and next_ts <= now,
         )
+
+    def _stopped(self, from_ts: int, to_ts: int) -> None:
+        """Report that this process did nothing between these times: of whatever it publishes, something may be missing."""
+        self._publisher.publish_all(silent(self._shown, from_ts, to_ts))
 
     def _look_again(self, now: int) -> None:
         self._alarm.set(now + AGAIN_NS, now)

@@ -3,6 +3,9 @@
 A consolidated quote is current only while the aggregator that published it, known by its epoch, gives this sign (`crosstape.liveness`). So
 it is given only while quotes are computed and published: the loop that reads has gone on or waits on connections that answer, the loop
 that publishes has gone on or has nothing to do, and what was published before has arrived. An aggregator that hangs looks dead.
+
+A process may also be stopped for a while, by a signal or with its machine, and go on under the same epoch. Nobody computed meanwhile, so
+that is a gap as after a kill.
 """
 
 from __future__ import annotations
@@ -13,14 +16,25 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import structlog
+
 from crosstape.bus import Publisher
+from crosstape.liveness import ALIVE_S
+from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.leases import Share
 from crosstape_aggregator.metrics import SIGNS_OF_LIFE
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState, Status
 
 STOPPED: Final = "stopped"
+STOPPED_S: Final = ALIVE_S
+"""This process was stopped if a sign is due for longer than this: readers take its quotes for those of a dead aggregator by then."""
+STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Nobody sets this clock. On Linux it is the one that goes on while the machine sleeps; on macOS the other does."""
 OUTAGE_S: Final = 5.0
 """Without a sign for so much longer than usual, the aggregator is not ready."""
+
+
+log = structlog.get_logger(__name__)
 
 
 class Progress(NamedTuple):
@@ -42,13 +56,21 @@ def kind_of(share: Share) -> str:
 
 
 class SignOfLife:
-    """One share's. `progress` is asked with the time (ns)."""
+    """One share's. `progress` is asked with the time (ns), `on_stop` called with the times (ns) between which the process was stopped."""
 
-    def __init__(self, publisher: Publisher, share: Share, interval_s: float, progress: Callable[[int], Progress]) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        share: Share,
+        interval_s: float,
+        progress: Callable[[int], Progress],
+        on_stop: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
         self._publisher = publisher
         self._kind = kind_of(share)
         self._interval_s = interval_s
         self._progress = progress
+        self._on_stop = on_stop
         self._before = Progress(read=-1, waits=False, published=-1, due=False)
         self._acknowledged = -1
         self._given_s = -math.inf
@@ -60,7 +82,13 @@ class SignOfLife:
     async def run(self) -> None:
         """Give the sign again and again, until cancelled."""
         while True:
+            before_ns = time.clock_gettime_ns(STEADY)
             await asyncio.sleep(self._interval_s)
+            passed_ns = time.clock_gettime_ns(STEADY) - before_ns
+            if passed_ns > (self._interval_s + STOPPED_S) * SECOND:
+                log.warning("process.stopped", for_s=round(passed_ns / SECOND, 3))
+                now = time.time_ns()
+                self._on_stop(now - passed_ns, now)
             if self.works():
                 self.say()
                 SIGNS_OF_LIFE.inc()

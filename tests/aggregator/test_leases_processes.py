@@ -162,7 +162,7 @@ async def gaps(client: Redis, name: str) -> list[tuple[int, int, int]]:
     """When no consolidated quotes were computed, as the tape says: from, to, and the epoch of whoever says it."""
     entries: Any = await client.xrange(KEYS.stream("gap", name))
     events = [decode(fields[b"d"]) for _, fields in entries]
-    return [(one.from_ts, one.to_ts, one.epoch) for one in events if isinstance(one, Gap) and one.kind == "cbbo"]
+    return [(one.from_ts, one.to_ts, one.epoch) for one in events if isinstance(one, Gap) and (one.kind, one.seq) == ("cbbo", 1)]
 
 
 async def check(client: Redis, *, longest_s: float = GAP_S) -> int:
@@ -211,6 +211,28 @@ async def test_a_stalled_one_that_comes_back_publishes_nothing_more(client: Redi
     of_each = [next(name for name in NAMES if Share(number, 2).has(name)) for number in range(2)]
     epochs = [len({one.epoch for _, one in await tape(client, name)}) for name in of_each]
     assert sum(epochs) >= 4, "two to begin with, one that was taken over, one that was given back"
+
+
+async def test_one_that_was_stopped_and_goes_on_says_so(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Nobody took its place, so its epoch goes on; the time in which it did nothing is a gap, of its quotes and of its sign of life."""
+    async with running(client, valkey, tmp_path, 1, 1) as (aggregators, market):
+        process = aggregators.started[0]
+        process.send_signal(signal.SIGSTOP)
+        stopped_ts, over_at = time.time_ns(), time.monotonic() + 2 * LEASE_S
+        await wait_until(lambda: time.monotonic() > over_at, what="the length of the stop")
+        process.send_signal(signal.SIGCONT)
+        continued_ts = time.time_ns()
+        await quoted_since(client, market)
+
+        async def told() -> bool:
+            return all([await client.exists(KEYS.stream("gap", name)) for name in NAMES])
+
+        await wait_until(told, what="gaps")
+        for stream in (*(KEYS.stream("gap", name) for name in NAMES), KEYS.venue("consolidated")):
+            entries: Any = await client.xrange(stream)
+            found = [one for _, fields in entries if isinstance(one := decode(fields[b"d"]), Gap)]
+            assert [(one.from_ts <= stopped_ts, one.to_ts >= continued_ts, one.missed) for one in found] == [(True, True, None)]
+            assert found[0].from_ts > stopped_ts - 5_000_000_000
 
 
 async def test_a_rolling_restart_leaves_no_long_pause(client: Redis, valkey: str, tmp_path: Path) -> None:

@@ -74,6 +74,9 @@ class BinaryFrame(FrameError):
 FRAME_ERRORS: Final = (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """All that a parser may raise: what the bytes on a socket can do to it. `except FRAME_ERRORS`, count by `frame_error_kind`, go on."""
 
+JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for what is no JSON, or nested too deep; a `msgspec.ValidationError` among them is of JSON with another form."""
+
 
 def frame_error_kind(error: BaseException) -> str:
     """The word to count one of `FRAME_ERRORS` by."""

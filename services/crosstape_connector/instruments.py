@@ -140,7 +140,7 @@ async def fetch(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
     body, received_ts = await rest.get(source.rest, source.path, instruments=True)
     try:
         listing = parsed(venue, body, received_ts)
-        text = body.decode()
+        text = body.decode(errors="replace")
     except FRAME_ERRORS as exc:
         raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
     rest.odds.report("instruments", listing.odd)

@@ -9,6 +9,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, frame_error_kind
 from crosstape_connector.numbers import LIMIT, decimal
+from crosstape_connector.rows import cause
 from crosstape_connector.venue import OddRow
 from crosstape_schemas import Instrument
 
@@ -16,8 +17,8 @@ REASON: Final = 200
 """Characters of a reason at most: an error may quote what it met."""
 NAME: Final = 40
 """Characters of an asset at most."""
-_PARTS: Final = frozenset("-:{}*/@,")
-"""Characters that separate or stand for parts of names and keys."""
+_PARTS: Final = frozenset("-:{}*/@,\ufffd")
+"""Characters that separate or stand for parts of names and keys, and the one that stands for what is no character."""
 
 Read = Callable[[msgspec.Raw], tuple[Instrument, str] | None]
 """A row → the instrument, and what is odd about it (empty: nothing); None: not ours to map. Raises one of `FRAME_ERRORS`."""
@@ -38,7 +39,8 @@ def listed(rows: Iterable[msgspec.Raw], read: Read, named: Named) -> list[Instru
             made = read(raw)
         except FRAME_ERRORS as exc:
             symbol, name = _named(raw, named)
-            odd.append(_odd(frame_error_kind(exc), symbol or name or f"row {number}", str(exc), symbol, name))
+            why = cause(raw, exc)
+            odd.append(_odd(frame_error_kind(why), symbol or name or f"row {number}", str(why), symbol, name))
             continue
         if made is None:
             continue

@@ -70,7 +70,7 @@ async def test_epochs_are_compared_as_numbers(client: Redis, valkey: str, left: 
             await older.run()
 
 
-@pytest.mark.parametrize("left", [b"soon", b"-5", b"9" * 30, str((1 << 63) - 1).encode()])
+@pytest.mark.parametrize("left", [b"soon", b"-5", b"0007", b"00%d" % 10**18, b"9" * 30, str((1 << 63) - 1).encode()])
 async def test_what_is_no_epoch_is_named(client: Redis, valkey: str, left: bytes) -> None:
     """Nothing could come after it."""
     await client.hset(CURSOR, mapping={"epoch": left, "batch": 7})

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
+from crosstape.bus import delivery
 from crosstape_schemas import Gap, GapCause
 from tests.bus.tape import ETH, GAPS, KEYS, QUOTES, TRADES, Counts, fast, numbers, on_tape, publishing, quote, trade, whole
 from tests.engines import StartServer
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("retransmit_s", [60.0, 0.0])
@@ -106,3 +111,22 @@ async def test_the_ring_is_bounded_in_bytes(start_server: StartServer) -> None:
     assert 1 < len(trades) < 20
     assert numbers(trades) == list(range(22 - len(trades), 22))
     assert [gap.missed for gap in gaps if isinstance(gap, Gap)] == [21 - len(trades)]
+
+
+async def test_a_cursor_that_never_agrees_is_asked_at_a_pace(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may refuse by an epoch that is not newer, and again when there is nothing that it lacks: that is no reason to hurry."""
+    monkeypatch.setattr(delivery, "number", lambda cursor, epoch: int(epoch))
+    cursor = KEYS.cursor("connector.binance")
+    async with publishing(fast(valkey)) as publisher:
+        publisher.publish(trade(1))
+        assert await publisher.drain(5)
+        epoch = int((await client.hget(cursor, "epoch")) or 0)
+        await client.hset(cursor, "epoch", f"000{epoch - 1}")
+        with capture_logs() as logs:
+            started = time.monotonic()
+            publisher.publish(trade(2))
+            await wait_until(lambda: sum(log["event"] == "bus.data_lost" for log in logs) >= 4, what="it was refused four times")
+            assert time.monotonic() - started > 0.3
+        await client.delete(cursor)
+        assert await publisher.drain(10)
+    assert numbers(await on_tape(client)) == [1, 2]

@@ -85,10 +85,13 @@ async def claim_alone(client: Client, keys: Keys, producer: str, *, yields: bool
 
 
 def number(cursor: str, epoch: bytes | None) -> int:
-    """An epoch as a number; 0: there is none. Raises `BusError` for what is no epoch, naming where it stands."""
+    """An epoch as a number; 0: there is none. Raises `BusError` for what is no epoch, naming where it stands.
+
+    Leading zeros are none of ours, and the scripts compare epochs by their lengths.
+    """
     if not epoch:
         return 0
-    if not epoch.isdigit() or int(epoch) >= EPOCH_MAX:
+    if not epoch.isdigit() or (epoch[:1] == b"0" and len(epoch) > 1) or int(epoch) >= EPOCH_MAX:
         raise BusError(f"{cursor}: its epoch is no number of ns: {epoch.decode(errors='replace')!r:.50}")
     return int(epoch)
 

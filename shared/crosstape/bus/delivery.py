@@ -6,10 +6,12 @@ when that is not where the batch follows on.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 import structlog
@@ -30,6 +32,11 @@ from crosstape.errors import Superseded
 from crosstape_schemas import VENUE_WIDE, GapCause, decode
 
 log = structlog.get_logger()
+
+REFUSED_S: Final = 0.1
+"""The pause after a batch was refused twice, with what the server lacked sent before it; it doubles with each time …"""
+LONGEST_S: Final = 5.0
+"""… up to this."""
 
 
 class Delivery:
@@ -60,16 +67,22 @@ class Delivery:
         """
         follows = batch.number - 1
         todo = deque([batch])
+        pauses: Iterator[float] | None = None
         while todo:
             sent = todo[0]
             answer = await self._send(sent, follows)
             if isinstance(answer, Refused):
                 found = self._found(answer)
                 if found < sent.number:
+                    if pauses is None:  # what it lost is sent at once; refused again, it may be for ever
+                        pauses = _pauses()
+                    else:
+                        await asyncio.sleep(next(pauses))
                     follows = found
                     todo = await self._recover(found, batch)
                     continue
             else:
+                pauses = None
                 for group in sent.groups:
                     group.stream.registered = True
                 for failure in answer.failures:
@@ -167,3 +180,10 @@ class Delivery:
     async def _register(self) -> None:
         if streams := self._queue.streams:
             await ask(self._producer.client, "SADD", self._producer.registry(self._partition), *(stream.key for stream in streams))
+
+
+def _pauses() -> Iterator[float]:
+    pause = REFUSED_S
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_S)

@@ -17,7 +17,7 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, NotANumber, UnknownSymbol
 from crosstape_connector.listing import asset_of, listed, step_of
 from crosstape_connector.numbers import is_plain, number
-from crosstape_connector.rows import readable
+from crosstape_connector.rows import readable, rows_decoder
 from crosstape_connector.venue import NOT_LISTED, BookSnapshot, Odd, OddRow, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
 from crosstape_connector.wire import Serial, Stamp, epoch_ns, side_of, trade_numbers
@@ -94,13 +94,13 @@ class RestFault(msgspec.Struct, frozen=True):
 _rest_depth = msgspec.json.Decoder(RestDepth).decode
 _rest_trades = msgspec.json.Decoder(list[RestTrade]).decode
 _rest_trade = msgspec.json.Decoder(RestTrade).decode
-_rest_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_rest_rows = rows_decoder(list[msgspec.Raw], 1)
 _rest_quotes = msgspec.json.Decoder(list[RestBookTicker]).decode
 _rest_quote = msgspec.json.Decoder(RestBookTicker).decode
 _rest_symbol = msgspec.json.Decoder(RestSymbol).decode
-_rest_info = msgspec.json.Decoder(RestExchangeInfo).decode
+_rest_info = rows_decoder(RestExchangeInfo, 2)
 _rest_trading = msgspec.json.Decoder(RestTrading).decode
-_rest_tradings = msgspec.json.Decoder(RestTradings).decode
+_rest_tradings = rows_decoder(RestTradings, 2)
 _rest_fault = msgspec.json.Decoder(RestFault).decode
 
 
@@ -215,7 +215,7 @@ def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
     for raw in _rest_tradings(body).symbols:
         try:
             row = _rest_trading(raw)
-        except msgspec.ValidationError:
+        except FRAME_ERRORS:
             unread = True
             continue
         status = row.status if row.is_spot else "not traded spot"

@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.numbers import BACKSLASH, short
 from crosstape_connector.numbers import number as exact
-from crosstape_connector.rows import readable
+from crosstape_connector.rows import UNREADABLE, mended, readable
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Request, Symbols, replay, unread
 from crosstape_connector.venues.coinbase.breaks import Breaks
 from crosstape_connector.venues.coinbase.products import Products
@@ -26,6 +26,8 @@ from crosstape_schemas import Level, Ticker, Trade
 
 ASK_WORDS: Final = ("offer", "ask")
 SIDES: Final = ("bid", ASK_WORDS)
+_ROW_DEPTH: Final = 4
+"""Brackets around a trade, a ticker, a product or a level: they are in a list of one of the events, which are in a list too."""
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -147,7 +149,12 @@ class Parser:
 
         What a frame with a number of the past tells of books is past: it was overtaken, or came twice.
         """
-        head = _head(data)
+        try:
+            head = _head(data)
+        except msgspec.ValidationError:
+            raise
+        except JSON_ERRORS:
+            head = _head(mended(data, _ROW_DEPTH))
         sequence = head.sequence_num
         is_late = False
         if sequence is not None:
@@ -177,7 +184,7 @@ class Parser:
         strange: UnknownSymbol | None = None
         try:
             books: Sequence[RawBook | NamedBook] = _books(head.events)
-        except msgspec.ValidationError:
+        except FRAME_ERRORS:
             books = [_readable(raw) for raw in _raw_books(head.events)]
         text = bytes(head.events)
         plain = text.isascii() and BACKSLASH not in text
@@ -186,6 +193,8 @@ class Parser:
                 instrument = self._products[book.product_id]
             except UnknownSymbol as exc:
                 strange = exc
+                if UNREADABLE in book.product_id:
+                    self._breaks.found(received_ts, None)  # it may be any book's
                 continue
             self._breaks.book(instrument)
             if isinstance(book, NamedBook):
@@ -296,7 +305,7 @@ def _readable(raw: msgspec.Raw) -> RawBook | NamedBook:
     """One of several books, as far as it can be read: what is wrong with it is nothing to its neighbours."""
     try:
         return _book(raw)
-    except msgspec.ValidationError:
+    except FRAME_ERRORS:
         return _named_book(raw)
 
 

@@ -14,7 +14,8 @@ from typing import Final, assert_never
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.rows import mended, rows_decoder
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, Request, Symbols, unread
 from crosstape_connector.venues.coinbase.breaks import Breaks
 from crosstape_connector.venues.coinbase.products import Products
@@ -105,6 +106,8 @@ Frame = (
     | ErrorFrame
     | StatusFrame
 )
+_ROW_DEPTH: Final = 2
+"""Brackets around a product's status, or a level."""
 TYPES: Final = frozenset({"match", "last_match", "ticker", "heartbeat", "snapshot", "l2update", "subscriptions", "error", "status"})
 OTHER_TYPES: Final = frozenset({"received", "open", "done", "change", "activate", "auction", "rfq_match", "balance", "level3"})
 """Of channels that hold orders, auctions and balances: known, and nothing for the tape."""
@@ -112,7 +115,7 @@ CHANNEL_ALIASES: Final = {"level2_50": "level2_batch", "ticker_1000": "ticker_ba
 """What acknowledgements call a channel → what it was asked for as."""
 
 _frame = msgspec.json.Decoder(Frame).decode
-_typed = msgspec.json.Decoder(TypedFrame).decode
+_typed = rows_decoder(TypedFrame, _ROW_DEPTH)
 _encode = msgspec.json.encode
 
 
@@ -150,6 +153,11 @@ class Parser:
             if kind in OTHER_TYPES:
                 return []
             raise UnknownFrame(f"type {kind!r}") from None
+        except JSON_ERRORS as exc:
+            try:
+                return self._parse(mended(data, _ROW_DEPTH), received_ts)
+            except UnknownSymbol:  # it may be what cannot be read of a name that we know
+                raise exc from None
         match frame:
             case L2UpdateFrame():
                 return self._update(frame, received_ts)

@@ -10,6 +10,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownSymbol
 from crosstape_connector.listing import NAME, asset_of, listed, step_of
+from crosstape_connector.rows import cause, rows_decoder
 from crosstape_connector.venue import NOT_LISTED, Odd, OddRow, Output, Symbols
 from crosstape_connector.venues.coinbase.values import ID, ours
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, spot
@@ -63,7 +64,7 @@ class Products:
             try:
                 row = _product_status(raw)
             except FRAME_ERRORS as exc:
-                outputs.append(Odd("row", f"status: {exc}"))
+                outputs.append(Odd("row", f"status: {cause(raw, exc)}"))
                 continue
             instrument = self.get(row.id)
             if instrument is not None:
@@ -118,8 +119,8 @@ class RestFault(msgspec.Struct, frozen=True):
 
 _exchange_product = msgspec.json.Decoder(ExchangeProduct).decode
 _advanced_product = msgspec.json.Decoder(AdvancedProduct).decode
-_advanced_products = msgspec.json.Decoder(AdvancedProducts).decode
-_raw_products = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_advanced_products = rows_decoder(AdvancedProducts, 2)
+_raw_products = rows_decoder(list[msgspec.Raw], 1)
 _product_trading = msgspec.json.Decoder(ProductTrading).decode
 _fault = msgspec.json.Decoder(RestFault).decode
 
@@ -174,7 +175,7 @@ def parse_trading(body: bytes, products: Sequence[str]) -> dict[str, str]:
     for raw in _raw_products(body):
         try:
             row = _product_trading(raw)
-        except msgspec.ValidationError:
+        except FRAME_ERRORS:
             unread = True
             continue
         found[row.id] = _no_trading(row)

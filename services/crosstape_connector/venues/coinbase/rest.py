@@ -15,7 +15,7 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.rows import readable
+from crosstape_connector.rows import readable, rows_decoder
 from crosstape_connector.venue import Odd, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.coinbase.values import ID, TAKER
 from crosstape_connector.wire import Serial, known_ns, side_of, trade_numbers
@@ -47,7 +47,7 @@ class RestBook(msgspec.Struct, frozen=True):
 
 _trades = msgspec.json.Decoder(list[RestTrade]).decode
 _trade = msgspec.json.Decoder(RestTrade).decode
-_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_rows = rows_decoder(list[msgspec.Raw], 1)
 _book = msgspec.json.Decoder(RestBook).decode
 
 

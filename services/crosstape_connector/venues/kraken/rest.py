@@ -19,7 +19,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.listing import asset_of, listed, step_of
-from crosstape_connector.rows import readable
+from crosstape_connector.rows import readable, rows_decoder
 from crosstape_connector.venue import NOT_LISTED, Odd, OddRow, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.kraken.values import ID, ours
 from crosstape_connector.wire import Serial, seconds_ns, side_of, trade_numbers
@@ -101,15 +101,15 @@ class RestFault(msgspec.Struct, frozen=True):
     error: list[str]
 
 
-_pairs = msgspec.json.Decoder(RestPairs).decode
+_pairs = rows_decoder(RestPairs, 2)
 _pair = msgspec.json.Decoder(RestPair).decode
 _trade = msgspec.json.Decoder(RestTrade).decode
-_trade_rows = msgspec.json.Decoder(RestRows).decode
+_trade_rows = rows_decoder(RestRows, 3)
 _trades = msgspec.json.Decoder(RestTrades).decode
 _depth = msgspec.json.Decoder(RestDepth).decode
 _trading = msgspec.json.Decoder(RestTrading).decode
-_tradings = msgspec.json.Decoder(RestTradings).decode
-_fault = msgspec.json.Decoder(RestFault).decode
+_tradings = rows_decoder(RestTradings, 2)
+_fault = rows_decoder(RestFault, 3)
 
 
 def rest_name(symbol: str) -> str:
@@ -221,7 +221,7 @@ def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
     for raw in answer.result.values():
         try:
             row = _trading(raw)
-        except msgspec.ValidationError:
+        except FRAME_ERRORS:
             unread = True
             continue
         found[row.altname] = "" if row.status in ("online", "limit_only") else row.status

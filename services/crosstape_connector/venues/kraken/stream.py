@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.numbers import LONGEST, PER_LEVEL, check, doubtful
+from crosstape_connector.rows import cause, mended, rows_decoder
 from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Symbols, replay, unread
 from crosstape_connector.venues.kraken.values import ID
 from crosstape_connector.wire import Serial, finite, known_ns, positive, shown, side
@@ -30,6 +31,9 @@ SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 CHECKED: Final = 10
 _PER_ROW: Final = 208
 """Bytes of a row, on the average, and of a frame's head: a frame that is longer is looked through for numbers that are too long."""
+_ROW_DEPTH: Final = 2
+"""Brackets around a row."""
+_SYMBOL: Final = re.compile(r'"symbol":\s*"([ !#-\[\]-~]+)"')
 _SHORT: Final = 1_024
 """A book frame that is no longer is not looked at for numbers that are too long: the checksum proves the digits of the best levels."""
 
@@ -147,8 +151,8 @@ class ReplyFrame(msgspec.Struct, frozen=True):
 
 CHANNELS: Final = frozenset({"trade", "ticker", "book", "status", "heartbeat", "ohlc", "instrument", "level3"})
 _frame = msgspec.json.Decoder(Frame).decode
-_reply = msgspec.json.Decoder(ReplyFrame).decode
-_rows = msgspec.json.Decoder(RowsFrame).decode
+_reply = rows_decoder(ReplyFrame, _ROW_DEPTH)
+_rows = rows_decoder(RowsFrame, _ROW_DEPTH)
 _named = msgspec.json.Decoder(Named).decode
 _row: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
     "trade": msgspec.json.Decoder(RawTrade).decode,
@@ -174,6 +178,8 @@ class Parser:
             frame = _frame(data)
         except msgspec.ValidationError as exc:
             return self._other(data, exc, received_ts)
+        except JSON_ERRORS:
+            return self(mended(data, _ROW_DEPTH), received_ts)
         try:
             match frame:
                 case BookFrame():
@@ -199,7 +205,7 @@ class Parser:
                     return ()
         except UnknownFrame:
             raise
-        except FrameError as exc:
+        except FRAME_ERRORS as exc:
             return self._row_by_row(data, received_ts, exc)
 
     def _instrument(self, symbol: str) -> str:
@@ -274,7 +280,7 @@ class Parser:
                 self._converted(frame, [row], received_ts)
             except FRAME_ERRORS as exc:
                 is_book = frame.channel == "book"
-                odd.append(Odd("book" if is_book else "row", f"{frame.channel}: {exc}"))
+                odd.append(Odd("book" if is_book else "row", f"{frame.channel}: {cause(raw, exc)}"))
                 if is_book and not isinstance(exc, UnknownSymbol):
                     odd += self._suspects(raw, received_ts)
             else:
@@ -297,9 +303,13 @@ class Parser:
     def _suspects(self, raw: msgspec.Raw, received_ts: int) -> list[Output]:
         """The book that a row is of; all of the connection, where it names none."""
         try:
-            instrument = self._symbols.get(_named(raw).symbol)
-        except FRAME_ERRORS:
-            return [unread(name, received_ts) for name in self._symbols.values()]
+            symbol = _named(raw).symbol
+        except FRAME_ERRORS as exc:
+            found = _SYMBOL.search(str(cause(raw, exc)))  # in what is shown of one that is no JSON
+            if found is None:
+                return [unread(name, received_ts) for name in self._symbols.values()]
+            symbol = found[1]
+        instrument = self._symbols.get(symbol)
         return [] if instrument is None else [unread(instrument, received_ts)]
 
     def _other(self, data: bytes, refused: msgspec.ValidationError, received_ts: int) -> Sequence[Output]:

@@ -13,9 +13,9 @@ counted for `--settle` seconds, so that connectors know the usual pace of their 
 - `dead venue`: all feeds of one venue stall, its connections are half-open, or they are cut and stay so.
 - `dead connector`, `dead aggregator`: killed with SIGKILL. Of the aggregator: until its sign of life is over by `crosstape.liveness`.
 
-`p50_s` and `max_s` are of the times to the last quote in which the leg counted; `never` counts the legs that still did after `--longest`
-seconds. `crossed`: of the consolidated quotes from the event until then (and some seconds on), those whose bid was above the ask, with the
-dead leg at either side.
+`p50_s` and `max_s` are of the times from the event to the first quote since which the leg has not counted, for eight seconds at least;
+`never` counts the legs that still did, or did again, after `--longest` seconds. `crossed`: of the consolidated quotes from the event until
+then, those whose bid was above the ask, with the dead leg at either side.
 """
 
 from __future__ import annotations
@@ -226,10 +226,9 @@ class Measure:
         while time.monotonic() < deadline and any(self._seen.out_for_s(*leg) < OUT_S for leg in legs):
             time.sleep(POLL_S)
         for leg, condition in legs.items():
-            crossed = self._seen.crossed(*leg, since)
-            is_out = self._seen.out_for_s(*leg) > 0
-            seconds = max(0.0, (self._seen.counted_until(*leg) - since) / 1e9) if is_out else None
-            self.figures.add(condition, seconds, crossed)
+            out_since = self._seen.out_since(*leg) if self._seen.out_for_s(*leg) >= OUT_S else 0
+            crossed = self._seen.crossed(*leg, since, out_since or time.time_ns())
+            self.figures.add(condition, (out_since - since) / 1e9 if out_since else None, crossed)
 
     def _end(self, numbers: list[int]) -> None:
         for number in numbers:

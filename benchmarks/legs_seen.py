@@ -32,7 +32,7 @@ class LegsSeen(threading.Thread):
         self._client = redis.Redis.from_url(url)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._counted: dict[tuple[str, str], int] = {}  # (venue, instrument) → `ts` of the newest quote in which its leg counted
+        self._known: set[tuple[str, str]] = set()  # (venue, instrument) of the legs that have been quoted
         self._out: dict[tuple[str, str], int] = {}  # … since when it has not, if it does not
         self._quotes: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)  # instrument → (ts, venues that crossed it)
         self._signs = SignsOfLife()
@@ -58,8 +58,8 @@ class LegsSeen(threading.Thread):
             case Cbbo() as quote:
                 for leg in quote.legs:
                     key = leg.venue, quote.instrument
+                    self._known.add(key)
                     if leg.excluded is None:
-                        self._counted[key] = quote.ts
                         self._out.pop(key, None)
                     else:
                         self._out.setdefault(key, quote.ts)
@@ -75,23 +75,22 @@ class LegsSeen(threading.Thread):
         """Whether all these legs count in the newest quotes."""
         keys = [(venue, instrument) for venue in venues for instrument in instruments]
         with self._lock:
-            return all(key in self._counted and key not in self._out for key in keys)
+            return all(key in self._known and key not in self._out for key in keys)
 
     def out_for_s(self, venue: str, instrument: str) -> float:
         """For how long a leg has not counted; 0: it does."""
-        with self._lock:
-            since = self._out.get((venue, instrument))
-        return 0.0 if since is None else (time.time_ns() - since) / 1e9
+        since = self.out_since(venue, instrument)
+        return (time.time_ns() - since) / 1e9 if since else 0.0
 
-    def counted_until(self, venue: str, instrument: str) -> int:
-        """`ts` of the newest quote in which it counted, ns."""
+    def out_since(self, venue: str, instrument: str) -> int:
+        """`ts` of the first quote since which it has not counted, ns; 0: it does."""
         with self._lock:
-            return self._counted.get((venue, instrument), 0)
+            return self._out.get((venue, instrument), 0)
 
-    def crossed(self, venue: str, instrument: str, since: int) -> Crossed:
-        """Of the quotes since that time, ns."""
+    def crossed(self, venue: str, instrument: str, since: int, until: int) -> Crossed:
+        """Of the quotes between these times, ns."""
         with self._lock:
-            quotes = [venues for ts, venues in self._quotes[instrument] if ts >= since]
+            quotes = [venues for ts, venues in self._quotes[instrument] if since <= ts < until]
         return Crossed(len(quotes), sum(venue in venues for venues in quotes))
 
     def forget(self) -> None:

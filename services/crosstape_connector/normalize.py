@@ -18,7 +18,7 @@ from crosstape_connector.checks import Proofs
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
 from crosstape_connector.feeds import Feed, Feeds, Resync
 from crosstape_connector.recorded import Connections, Recorded
-from crosstape_connector.rest_order import RestOrder, instruments_first
+from crosstape_connector.rest_order import RestOrder, of_a_pipe
 from crosstape_connector.venue import (
     Ack,
     Odd,
@@ -97,7 +97,7 @@ def normalize(
     """Events of a capture of that venue, for every instrument that its REST answer lists; `seq` counts as on the tape, `epoch` is 0.
 
     Where `lines` can be read more than once (all but an iterator) they are, so that the order of the REST lines does not matter; of an
-    iterator, only that of the instruments does not (see `rest_order`).
+    iterator, only a snapshot behind the frames that it is needed for is of no use (see `rest_order`).
     Raises `NotACaptureError` at once (also for another venue's), `FrameError` at a line that is none. Frames that cannot be
     used are counted in the summary.
     """
@@ -110,7 +110,7 @@ def normalize(
 
 def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[Line]) -> Iterator[Line]:
     if isinstance(lines, Iterator):
-        return instruments_first(venue, rest)
+        return of_a_pipe(venue, rest)
     return RestOrder(venue, rest).of(read(lines)[1])
 
 
@@ -150,7 +150,8 @@ class _Run:
         self._sum_up()
 
     def _stamped(self, events: Iterable[Event]) -> Iterator[Event]:
-        for event in events:
+        for made in events:
+            event = _forward(made) if isinstance(made, Gap) else made
             kind = KIND_OF[type(event)]
             self.seqs[kind, event.instrument] += 1
             self.summary.events[kind] += 1
@@ -227,7 +228,7 @@ class _Run:
             if venue.snapshots is None or symbol is None or symbol not in self.symbols:
                 summary.rest["unused"] += 1
                 return []
-            snapshot = venue.snapshots.parse(data, self.symbols[symbol], self.now if line.t is None else line.t)
+            snapshot = venue.snapshots.parse(data, self.symbols[symbol], self.now)  # it may stand behind later frames
         except FRAME_ERRORS as exc:
             self._unhandled(frame_error_kind(exc), str(exc), data)
             return []
@@ -280,3 +281,8 @@ def _received(output: Output, now: int) -> Output:
         trades = tuple(msgspec.structs.replace(trade, received_ts=now) for trade in output.trades)
         return msgspec.structs.replace(output, received_ts=now, trades=trades)
     return msgspec.structs.replace(output, received_ts=now) if hasattr(output, "received_ts") else output
+
+
+def _forward(gap: Gap) -> Gap:
+    """It does not end before it begins, also where frames stand in another order than they were received in."""
+    return gap if gap.from_ts <= gap.to_ts else msgspec.structs.replace(gap, from_ts=gap.to_ts, to_ts=gap.from_ts)

@@ -2,13 +2,16 @@
 known, and a book's snapshot is of the time at which it was received.
 
 A capture that can be read twice (a file) is looked through first, and what stands in its place stays there. Of one that can be read only
-once (a pipe) the lines before the first list of instruments are held, up to `HELD` bytes; beyond that they are taken as they come.
+once (a pipe) the lines before the first list of instruments are held, and snapshots that stand before frames of earlier times, up to
+`HELD` bytes of each; beyond that they are taken as they come.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -20,6 +23,8 @@ from crosstape_schemas import Instrument
 
 HELD: Final = 256 * 1024 * 1024
 """Bytes of frames and answers."""
+END: Final = 1 << 63
+"""After all times."""
 SLACK_NS: Final = 10_000_000
 """A snapshot is in its place if it is no further from it than this: lines of one moment may stand in either order."""
 
@@ -29,6 +34,7 @@ class RestOrder:
 
     def __init__(self, venue: Venue, lines: Iterable[Line]) -> None:
         """Reads all `lines`, and keeps those that are to be moved."""
+        self._venue = venue
         self._moved: set[int] = set()  # numbers of lines
         self._instruments: list[Line] = []
         self._snapshots: list[tuple[int, Line]] = []
@@ -65,6 +71,9 @@ class RestOrder:
 
     def of(self, lines: Iterable[Line]) -> Iterator[Line]:
         """The same lines, read again, in order."""
+        return self._ordered(_without_idle_times(self._venue, lines))
+
+    def _ordered(self, lines: Iterable[Line]) -> Iterator[Line]:
         yield from map(_timeless, self._instruments)
         due = deque(self._snapshots)
         for number, line in enumerate(lines):
@@ -77,7 +86,12 @@ class RestOrder:
             yield line
 
 
-def instruments_first(venue: Venue, lines: Iterator[Line]) -> Iterator[Line]:
+def of_a_pipe(venue: Venue, lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines of a capture that cannot be read twice: as `RestOrder` has them, but snapshots behind later frames stay there."""
+    return _snapshots_in_order(venue, _without_idle_times(venue, _instruments_first(venue, lines)))
+
+
+def _instruments_first(venue: Venue, lines: Iterator[Line]) -> Iterator[Line]:
     """The lines, with the first list of instruments before the frames and snapshots that came before it; the order is else as it was."""
     held: list[Line] = []
     size = 0
@@ -93,11 +107,68 @@ def instruments_first(venue: Venue, lines: Iterator[Line]) -> Iterator[Line]:
             break
         held.append(line)
         begun = begun or line.d == "in" or _is_snapshot(venue, line)
-        size += len(line.f or line.b or "")
+        size += _size(line)
         if size > HELD:
             break
     yield from held
     yield from lines
+
+
+class _Early:
+    """Snapshots that stand before frames of earlier times, until it is their turn."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, Line]] = []  # a heap, by time and place
+        self._places = count()
+        self._size = 0
+
+    def add(self, t: int, line: Line) -> None:
+        """One more."""
+        heappush(self._waiting, (t, next(self._places), line))
+        self._size += _size(line)
+
+    def due(self, t: int | None) -> Iterator[Line]:
+        """Those of before `t`, and the oldest of more than may be held."""
+        while self._waiting and (self._size > HELD or (t is not None and self._waiting[0][0] < t)):
+            line = heappop(self._waiting)[2]
+            self._size -= _size(line)
+            yield line
+
+
+def _snapshots_in_order(venue: Venue, lines: Iterable[Line]) -> Iterator[Line]:
+    """The lines, with each snapshot that stands before frames of earlier times behind those."""
+    early = _Early()
+    held: list[Line] = []  # a snapshot that may be early, and what came since: the next frame's time decides
+    size = 0
+    for line in lines:
+        if (held or _is_snapshot(venue, line)) and (line.d != "in" or line.t is None) and size <= HELD:
+            held.append(line)
+            size += _size(line)
+            continue
+        for one in held:
+            if line.t is not None and one.t is not None and line.t < one.t - SLACK_NS and _is_snapshot(venue, one):
+                early.add(one.t, one)
+            else:
+                yield from early.due(one.t)
+                yield one
+        held.clear()
+        size = 0
+        yield from early.due(line.t)
+        yield line
+    for one in held:
+        yield from early.due(one.t)
+        yield one
+    yield from early.due(END)
+
+
+def _without_idle_times(venue: Venue, lines: Iterable[Line]) -> Iterator[Line]:
+    """The lines; of REST only snapshots tell what time it is, for only of them anything is made."""
+    for line in lines:
+        yield _timeless(line) if line.d == "rest" and not _is_snapshot(venue, line) else line
+
+
+def _size(line: Line) -> int:
+    return len(line.f or line.b or "")
 
 
 def _timeless(line: Line) -> Line:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crosstape_connector import rest_order
 from crosstape_connector.normalize import normalize
 from crosstape_connector.venues import VENUES
-from crosstape_schemas import Book, encode
+from crosstape_schemas import Book, Gap, encode
 from tests.connector_core.test_normalize import INSTRUMENTS_URL, line
 from tests.venues.golden import INSTRUMENTS, KRAKEN
 
@@ -74,6 +74,49 @@ def test_a_snapshot_before_everything_begins_a_book_from_a_pipe_too() -> None:
     assert [event.sequence for event in made if isinstance(event, Book)] == [3, 4, 5, 6, 7, 8]
     assert found.summary.rest == {"snapshot": 1, "instruments": 1}
     assert not found.summary.gaps
+
+
+LOSSY = [line("open", SECOND // 2, connection=1), *(line("in", n * SECOND, update(n), connection=1) for n in range(1, 13) if n != 6)]
+LATER = [
+    REST[0],
+    REST[1],
+    line("rest", 8 * SECOND + 1, snapshot(8), url=DEPTH_URL),
+    line("rest", 11 * SECOND + 2, INSTRUMENTS["binance"], url=INSTRUMENTS_URL["binance"]),
+    line("rest", 9 * SECOND + 1, b"[]", url="https://api.binance.com/api/v3/historicalTrades?symbol=BTCUSDT"),
+    line("rest", 10 * SECOND, b"{}", url="https://elsewhere.example/"),
+]
+LOSSY_ORDERLY = sorted([*LATER, *LOSSY], key=lambda text: msgspec.json.decode(text)["t"])
+
+
+@given(st.permutations(LATER), st.booleans(), st.integers(0, 100_000_000))
+def test_all_that_rest_answered_may_stand_first_in_a_pipe(rest: list[bytes], from_pipe: bool, interval_ns: int) -> None:
+    """In whatever order: each snapshot is used for the resync that it belongs to."""
+    lines = [HEADER, *rest, *LOSSY]
+    found = normalize(VENUES["binance"], iter(lines) if from_pipe else lines, delta=True, book_interval_ns=interval_ns)
+    expected = normalize(VENUES["binance"], [HEADER, *LOSSY_ORDERLY], delta=True, book_interval_ns=interval_ns)
+    events = list(found)
+
+    assert [encode(event) for event in events] == [encode(event) for event in expected]
+    assert found.summary == expected.summary
+    assert list(dict.fromkeys(event.sequence for event in events if isinstance(event, Book))) == [3, 4, 5, 8, 9, 10, 11, 12]
+    assert sum(isinstance(event, Gap) for event in events) == 2  # books and their changes
+
+
+@given(st.permutations([*LATER, *LOSSY]), st.booleans())
+def test_a_gap_never_ends_before_it_begins(lines: list[bytes], from_pipe: bool) -> None:
+    """Whatever the order of a pipe's lines makes of the books."""
+    for event in normalize(VENUES["binance"], iter([HEADER, *lines]) if from_pipe else [HEADER, *lines], book_interval_ns=0):
+        if isinstance(event, Gap):
+            assert event.from_ts <= event.to_ts
+
+
+def test_snapshots_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the oldest is taken as if it had come now."""
+    lines = [HEADER, *LATER, *LOSSY]
+    monkeypatch.setattr(rest_order, "HELD", 1)
+    found = normalize(VENUES["binance"], iter(lines))
+    list(found)
+    assert found.summary.rest["snapshot"] == 2
 
 
 def test_a_pipe_gives_events_as_they_come() -> None:

@@ -160,6 +160,15 @@ def test_a_wanted_instrument_whose_row_is_odd_is_refused_with_the_reason(name: s
     )
 
 
+@pytest.mark.parametrize("wsname", [["ETH", "USDT"], 5, None, {}, "", "ETHUSDT", "/", "ETH/", "\ufffd/USDT"])
+@pytest.mark.parametrize(("base", "wanted"), [("ETH", "ETH-USDT"), ("XBT", "BTC-USDT"), ("XDG", "DOGE-USDT")])
+def test_a_pair_without_a_usable_name_is_known_by_its_other_one(wsname: Any, base: str, wanted: str) -> None:
+    """Kraken's `altname`, with the names of assets that REST has. What has no `wsname` at all is not offered by the WebSocket."""
+    selection = instruments.select(parsed("kraken", [kraken_row(base, wsname=wsname), kraken_row("SOL")]), [wanted])
+    said = selection.refused[wanted]
+    assert said.startswith("not listed on kraken" if wsname is None else "its row in the list of kraken cannot be used: ")
+
+
 @each
 def test_rows_that_name_nothing_are_told_with_a_refusal(name: str) -> None:
     """The wanted one may be among them."""

@@ -19,7 +19,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.listing import asset_of, listed, step_of
-from crosstape_connector.rows import readable, rows_decoder
+from crosstape_connector.rows import UNREADABLE, readable, rows_decoder
 from crosstape_connector.venue import NOT_LISTED, Odd, OddRow, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.kraken.values import ID, ours
 from crosstape_connector.wire import Serial, seconds_ns, side_of, trade_numbers
@@ -206,10 +206,15 @@ def _instrument(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
 
 
 def _named(row: Any) -> tuple[str, str]:
-    base, slash, quote = (row.get("wsname") or "").partition("/")
-    if slash and base and quote:
+    name, other = row.get("wsname"), row.get("altname")
+    base, slash, quote = name.partition("/") if isinstance(name, str) else ("", "", "")
+    if slash and base and quote and UNREADABLE not in name:
         return f"{asset(base)}/{asset(quote)}", spot(ours(base), ours(quote))
-    return row.get("altname") or "", ""
+    if not isinstance(other, str):
+        return "", ""
+    for new, old in OLD_NAMES.items():
+        other = other.replace(old, new)
+    return other, ""
 
 
 def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:

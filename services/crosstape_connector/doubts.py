@@ -75,7 +75,7 @@ class Doubts:
             if record.state is not LIVE:
                 events += [*record.live(now), *record.resumed(now)]
         for record in book.shared:
-            if record.refuted_ts and record.state is FeedState.STALE:
+            if record.refuted_ts and record.state is FeedState.STALE and not record.unread_ts:
                 events += record.live(now)
         book.shared.clear()
         return events
@@ -92,7 +92,7 @@ class Doubts:
                     events += record.refute(reason, now, record.received_ts)
                 continue
             record.proven_ts = now
-            if record.state is FeedState.STALE and not record.refuted_ts:
+            if record.state is FeedState.STALE and not record.refuted_ts and not record.unread_ts:
                 events += record.live(now)
         return events
 

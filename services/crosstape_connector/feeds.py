@@ -22,7 +22,7 @@ from crosstape_connector.doubts import top_of
 from crosstape_connector.plan import Feed, Topic
 from crosstape_connector.records import FeedRecord
 from crosstape_connector.trade_feeds import TradeFeeds
-from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Venue
+from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable, Venue
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
 
 __all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
@@ -85,6 +85,7 @@ class Feeds:
             BookSnapshot: self._books.snapshot,
             BookUpdate: self._books.update,
             ConnectionBreak: self._books.connection_break,
+            Unreadable: self._unreadable,
         }
         """What takes an output, by its class; a session looks here itself, to save a call. What is not here is the session's."""
         for instrument in instruments.values():
@@ -317,9 +318,10 @@ class Feeds:
         book = self._books.books.get(instrument)
         return None if book is None else BookSync(self.venue.book, book.sync.depth)
 
-    def newest_ts(self, event: Quote | Ticker) -> int:
+    def newest_ts(self, event: Quote | Ticker | Unreadable) -> int:
         """When the newest of this event's kind and instrument that is on the tape was received; 0: there is none."""
-        record = (self._quotes if isinstance(event, Quote) else self._tickers).get(event.instrument)
+        kind = event.kind if isinstance(event, Unreadable) else KIND_OF[type(event)]
+        record = (self._quotes if kind == "quote" else self._tickers).get(event.instrument)
         return 0 if record is None or record.last is None else record.last.received_ts
 
     def adopt(self, instrument: str, sync: BookSync, venue_ts: int | None, now: int) -> Sequence[Event]:
@@ -384,6 +386,11 @@ class Feeds:
             return _NOTHING
         record.last = ticker
         return [*events, ticker]
+
+    def _unreadable(self, output: Unreadable) -> Sequence[Event]:
+        """The feed is `recovering` at once; its next readable data end that, and the gap. Nothing where the kind is not taken."""
+        record = (self._quotes if output.kind == "quote" else self._tickers).get(output.instrument)
+        return record.unreadable(output.received_ts) if record is not None else _NOTHING
 
     def _status(self, status: Status) -> Sequence[Event]:
         """The venue's own word, when it changes. An instrument is presumed well until it is said not to be."""

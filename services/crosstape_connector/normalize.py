@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from crosstape_connector import unread
 from crosstape_connector.capture_file import Line, NotACaptureError, read
 from crosstape_connector.checks import Proofs
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
@@ -168,12 +169,13 @@ class _Run:
             data = line.body()
             if line.bad:
                 self._unhandled(line.bad, "the connector could not use it", data)
-                return []
+                return self._unread(line, line.bad, data)
             connection = self.connections.get(line.c, self.url)
             outputs = self._parser(connection, data)(data, self.now if line.t is None else line.t)
         except FRAME_ERRORS as exc:
-            self._unhandled(frame_error_kind(exc), str(exc), data)
-            return []
+            kind = frame_error_kind(exc)
+            self._unhandled(kind, str(exc), data)
+            return self._unread(line, kind, data)
         events: list[Event] = []
         if line.t is None:
             events += self._clock(outputs)
@@ -181,6 +183,16 @@ class _Run:
         for output in outputs:
             events += self._take(connection, output)
         return events
+
+    def _unread(self, line: Line, kind: str, data: bytes) -> list[Event]:
+        """What a bad frame of that kind means for the quotes and tickers that it may have held."""
+        if kind in unread.NOT_OURS or line.c not in self.connections:
+            return []
+        connection = self.connections.get(line.c, self.url)
+        endpoint = connection.endpoint
+        received_ts = self.now if line.t is None else line.t
+        found = unread.feeds_of(endpoint, self.symbols, data, received_ts) if endpoint is not None else ()
+        return [event for output in found for event in self._take(connection, output)]
 
     def _clock(self, outputs: Iterable[Output]) -> list[Event]:
         """Time goes on to the newest that a frame without a receive time tells of."""

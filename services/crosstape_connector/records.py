@@ -14,7 +14,7 @@ class FeedRecord:
     __slots__ = (
         "_answer_ts", "answered", "askable", "confirmed", "count", "fetched_ts", "gap_from", "held", "instrument", "kind", "last",
         "opened_ts", "proven_ts", "reason", "received_ts", "refuted_ts", "replayed_ts", "sessions", "stalled_ts", "state", "symbol",
-        "venue", "venue_ts", "waiting_ts",
+        "unread_ts", "venue", "venue_ts", "waiting_ts",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, kind: str) -> None:
@@ -38,6 +38,8 @@ class FeedRecord:
         """When it was last called stale; 0: never."""
         self.refuted_ts = 0
         """When it was found that the stream does not bring what happens at the venue; 0: never, or it has spoken since."""
+        self.unread_ts = 0
+        """When data came that cannot be read, and none since that can; 0: they did not."""
         self.held = ""
         """Why it is not live whatever comes: it and another feed of its instrument contradict each other. Empty: they do not."""
         self.answered = False
@@ -117,9 +119,19 @@ class FeedRecord:
         """The gap that a lost connection left, now that data are here again, if it did."""
         if not self.gap_from or self.held:
             return []
-        gap = self.gap(now, None, GapCause.DISCONNECT)
-        self.gap_from = 0
+        gap = self.gap(now, None, GapCause.UNKNOWN if self.unread_ts else GapCause.DISCONNECT)
+        self.gap_from = self.unread_ts = 0
         return [gap]
+
+    def unreadable(self, now: int) -> list[Event]:
+        """Data of the stream cannot be read: `recovering` until the next that can be, which also ends the gap."""
+        if not self.received_ts and not self.fetched_ts:
+            return []
+        self.unread_ts = self.unread_ts or now
+        self.gap_from = self.gap_from or self.received_ts or self.fetched_ts
+        if self.state is FeedState.LIVE or (self.state is FeedState.STALE and not self.held and not self.refuted_ts):
+            return self.turn(FeedState.RECOVERING, f"a {self.kind} cannot be read", now)
+        return []
 
     def seeded(self, received_ts: int) -> None:
         """The newest event on the tape was received then: if the feed has brought nothing yet, data are missing since."""
@@ -129,6 +141,7 @@ class FeedRecord:
     def interrupted(self, since_ts: int) -> None:
         """A connection is gone: data are missing since then, if there ever were any."""
         self.confirmed = False
+        self.unread_ts = 0
         self.gap_from = self.gap_from or (since_ts if self.received_ts or self.fetched_ts else 0)
 
     def clock_set(self, step: ClockStep) -> None:

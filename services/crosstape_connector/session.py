@@ -11,7 +11,7 @@ import structlog
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType
 from aiohttp.http import WSMessageNoDecodeText
 
-from crosstape_connector import plan, stalls
+from crosstape_connector import plan, stalls, unread
 from crosstape_connector.desk import Desk
 from crosstape_connector.errors import (
     FRAME_ERRORS,
@@ -325,6 +325,11 @@ class Session:
         self._desk.counters.bad_frames[kind] += 1
         if self._desk.capture is not None:
             self._desk.capture.frame_bad(received_ts, self.number, data, kind, binary=binary)
+        for output in () if kind in unread.NOT_OURS else unread.feeds_of(self._endpoint, self._symbols, data, received_ts):
+            if self._standby is None:
+                self._desk.outlet.put(self._desk.feeds.take(output))
+            else:
+                self._standby.take(output)
         if kind not in self._bad_kinds:
             self._bad_kinds.add(kind)
             trace = exc if kind == INTERNAL else None

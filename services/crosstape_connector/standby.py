@@ -8,7 +8,8 @@ nothing be on the tape twice:
 - **Books by REST** number their updates across connections: these are held, and must link to the book as it is.
 - **Books in the stream** begin with a snapshot on each connection: such a book is kept here beside the one on the tape, proven by the same
   rules, and replaces it.
-- **Quotes, tickers and the venue's own word**: the newest of each is enough, where it is newer than what is on the tape.
+- **Quotes, tickers and the venue's own word**: the newest of each is enough, where it is newer than what is on the tape; that it cannot be
+  read counts as well.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Final
 from crosstape_connector.books import BookSync
 from crosstape_connector.checks import Outcome
 from crosstape_connector.feeds import Feeds
-from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot
-from crosstape_schemas import Event, Quote, Status, Ticker, Trade
+from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
+from crosstape_schemas import KIND_OF, Event, Quote, Status, Ticker, Trade
 
 HELD: Final = 100_000
 """Trades and updates held at most: a connection that has waited for so many does not take over any more."""
@@ -34,7 +35,7 @@ class Standby:
         self._in_stream = feeds.venue.book.snapshot == "stream"
         self._held: list[Trade | TradeSnapshot | BookUpdate] = []
         self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate | None] = {}  # of each kind and instrument; None: it links
-        self._newest: dict[tuple[str, str, str], Quote | Ticker | Status] = {}
+        self._newest: dict[tuple[str, str, str], Quote | Ticker | Unreadable | Status] = {}
         self._books: dict[str, BookSync] = {}
         self._venue_ts: dict[str, int | None] = {}
         self._full = False
@@ -55,9 +56,11 @@ class Standby:
                     if name in self._books:
                         self._books[name].fail(output.cause, output.reason or "the connection's sequence skipped")
             case Quote() | Ticker():
-                self._newest[type(output).__name__, output.instrument, ""] = output
+                self._newest[KIND_OF[type(output)], output.instrument, ""] = output
+            case Unreadable():
+                self._newest[output.kind, output.instrument, ""] = output
             case Status():
-                self._newest["Status", output.instrument, output.kind] = output
+                self._newest["status", output.instrument, output.kind] = output
             case _:
                 pass  # word of the newest trade: the other connection hears it too
 

@@ -150,6 +150,19 @@ def unread(instrument: str, received_ts: int) -> ConnectionBreak:
     return ConnectionBreak(received_ts, None, GapCause.UNKNOWN, (instrument,), "a change of the book cannot be read")
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """The newest quote or ticker of an instrument cannot be read: the one before it, which is on the tape, is out of date."""
+
+    kind: Literal["quote", "ticker"]
+    instrument: str
+    received_ts: int
+
+
+def unreadable(kind: Literal["quote", "ticker"], instrument: str, received_ts: int, reason: object) -> tuple[Odd, Unreadable]:
+    """What a parser returns for it. `reason`: the error."""
+    return Odd(kind, f"{kind} of {instrument}: {reason}"), Unreadable(kind, instrument, received_ts)
+
+
 class Reply(msgspec.Struct, frozen=True):
     """A frame to send back at once (an application ping answered)."""
 
@@ -172,6 +185,7 @@ Output = (
     | BookSnapshot
     | BookUpdate
     | ConnectionBreak
+    | Unreadable
     | Odd
     | Ack
     | Rejected

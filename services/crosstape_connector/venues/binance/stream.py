@@ -13,9 +13,22 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.numbers import BACKSLASH, LIMIT, figure, number
-from crosstape_connector.venue import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Rotate, Symbols, Verdict, unread
+from crosstape_connector.venue import (
+    Ack,
+    BookUpdate,
+    Heartbeat,
+    Odd,
+    Output,
+    Rejected,
+    Request,
+    Rotate,
+    Symbols,
+    Verdict,
+    unread,
+    unreadable,
+)
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
 from crosstape_connector.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of, trade_numbers
 from crosstape_schemas import Quote, Ticker, Trade
@@ -139,14 +152,16 @@ def quote_route(instrument: str) -> Route:
     """`bookTicker`: best bid and ask at each change, without a time."""
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        q = _book_ticker(raw)
         try:
+            q = _book_ticker(raw)
             bid, bid_size, ask, ask_size = number(q.b), number(q.B), number(q.a), number(q.A)
             if ZERO < bid <= ask < LIMIT and ZERO < bid_size < LIMIT and ZERO < ask_size < LIMIT and f"{q.b}{q.B}{q.a}{q.A}".isascii():
                 return (Quote(ID, instrument, None, received_ts, bid, bid_size, ask, ask_size),)
-        except ArithmeticError as exc:
-            raise FrameError(f"quote of {instrument}: {shown(q.b)}, {shown(q.B)}, {shown(q.a)}, {shown(q.A)}") from exc
-        return (Quote(ID, instrument, None, received_ts, *side_of(q.b, q.B), *side_of(q.a, q.A)),)
+            return (Quote(ID, instrument, None, received_ts, *side_of(q.b, q.B), *side_of(q.a, q.A)),)
+        except ArithmeticError:
+            return unreadable("quote", instrument, received_ts, f"{shown(q.b)}, {shown(q.B)}, {shown(q.a)}, {shown(q.A)}")
+        except FRAME_ERRORS as exc:
+            return unreadable("quote", instrument, received_ts, exc)
 
     return route
 
@@ -174,9 +189,12 @@ def ticker_route(instrument: str) -> Route:
     """`ticker`: rolling 24 h, once a second."""
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        t = _ticker(raw)
-        figures = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
-        return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, *figures),)
+        try:
+            t = _ticker(raw)
+            figures = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
+            return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, *figures),)
+        except FRAME_ERRORS as exc:
+            return unreadable("ticker", instrument, received_ts, exc)
 
     return route
 

@@ -17,7 +17,7 @@ from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, Un
 from crosstape_connector.numbers import BACKSLASH, short
 from crosstape_connector.numbers import number as exact
 from crosstape_connector.rows import UNREADABLE, mended, readable
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Request, Symbols, replay, unread
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Request, Symbols, replay, unread, unreadable
 from crosstape_connector.venues.coinbase.breaks import Breaks
 from crosstape_connector.venues.coinbase.products import Products
 from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
@@ -272,12 +272,23 @@ class Parser:
             rows = [row for event in _tickers(head.events) for row in event.tickers]
             return [output for row in rows for output in self._figures(row, head, received_ts)]
         except FRAME_ERRORS:
-            odd: list[Odd] = []
-            raws = [raw for event in _ticker_rows(head.events) for raw in event.tickers]
-            good = readable(raws, lambda raw: self._figures(_ticker(raw), head, received_ts), "ticker", odd)
-            if not good:
+            outputs: list[Output] = []
+            for raw in [raw for event in _ticker_rows(head.events) for raw in event.tickers]:
+                try:
+                    outputs += self._figures(_ticker(raw), head, received_ts)
+                except FRAME_ERRORS as exc:
+                    outputs += self._unread_ticker(raw, received_ts, exc)
+            if all(isinstance(output, Odd) for output in outputs):
                 raise
-            return [*odd, *(output for outputs in good for output in outputs)]
+            return outputs
+
+    def _unread_ticker(self, raw: msgspec.Raw, received_ts: int, error: Exception) -> Sequence[Output]:
+        """What a row that cannot be read means for the ticker whose it is, where it says that; else it is odd, and no more."""
+        try:
+            instrument = self._products[_named_book(raw).product_id]
+        except FRAME_ERRORS:
+            return (Odd("row", f"ticker: {error}"),)
+        return unreadable("ticker", instrument, received_ts, error)
 
     def _figures(self, raw: RawTicker, head: Head, received_ts: int) -> list[Output]:
         outputs: list[Output] = []

@@ -16,7 +16,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.rows import mended, rows_decoder
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, Request, Symbols, unread
+from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, Request, Symbols, unread, unreadable
 from crosstape_connector.venues.coinbase.breaks import Breaks
 from crosstape_connector.venues.coinbase.products import Products
 from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
@@ -144,10 +144,12 @@ class Parser:
     def _parse(self, data: bytes, received_ts: int) -> list[Output]:
         try:
             frame = _frame(data)
-        except msgspec.ValidationError:
+        except msgspec.ValidationError as exc:
             kind = (typed := _typed(data)).type
             if kind == "l2update" and (instrument := self._products.get(typed.product_id)) is not None:
                 return [Odd("book"), unread(instrument, received_ts)]
+            if kind == "ticker" and (instrument := self._products.get(typed.product_id)) is not None:
+                return [*unreadable("ticker", instrument, received_ts, exc)]
             if kind in TYPES:
                 raise
             if kind in OTHER_TYPES:

@@ -13,14 +13,28 @@ import zlib
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.numbers import LONGEST, PER_LEVEL, check, doubtful
 from crosstape_connector.rows import cause, mended, rows_decoder
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Request, Symbols, replay, unread
+from crosstape_connector.venue import (
+    Ack,
+    BookSnapshot,
+    BookUpdate,
+    Heartbeat,
+    Odd,
+    Output,
+    Rejected,
+    Request,
+    Symbols,
+    Unreadable,
+    replay,
+    unread,
+    unreadable,
+)
 from crosstape_connector.venues.kraken.values import ID
 from crosstape_connector.wire import Serial, finite, known_ns, positive, shown, side
 from crosstape_schemas import VENUE_WIDE, FeedState, Level, Quote, Side, Status, Ticker, Trade
@@ -58,6 +72,17 @@ class RawTicker(msgspec.Struct, frozen=True, gc=False):
     low: Decimal | None = None
     volume: Decimal | None = None
     change: Decimal | None = None
+    timestamp: str | None = None
+
+
+class QuoteRow(msgspec.Struct, frozen=True):
+    """The quote of a ticker whose other figures cannot be read."""
+
+    symbol: str
+    bid: msgspec.Raw
+    bid_qty: msgspec.Raw
+    ask: msgspec.Raw
+    ask_qty: msgspec.Raw
     timestamp: str | None = None
 
 
@@ -153,6 +178,8 @@ CHANNELS: Final = frozenset({"trade", "ticker", "book", "status", "heartbeat", "
 _frame = msgspec.json.Decoder(Frame).decode
 _reply = rows_decoder(ReplyFrame, _ROW_DEPTH)
 _rows = rows_decoder(RowsFrame, _ROW_DEPTH)
+_quote_row = msgspec.json.Decoder(QuoteRow).decode
+_number = msgspec.json.Decoder(Decimal).decode
 _named = msgspec.json.Decoder(Named).decode
 _row: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
     "trade": msgspec.json.Decoder(RawTrade).decode,
@@ -161,6 +188,7 @@ _row: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
     "status": msgspec.json.Decoder(RawStatus).decode,
 }
 _encode = msgspec.json.encode
+_TICKER_KINDS: Final[tuple[Literal["quote", "ticker"], ...]] = ("quote", "ticker")
 
 
 class Parser:
@@ -206,6 +234,8 @@ class Parser:
         except UnknownFrame:
             raise
         except FRAME_ERRORS as exc:
+            if isinstance(frame, TickerFrame):
+                return self._ticker_rows(data, received_ts, exc)
             return self._row_by_row(data, received_ts, exc)
 
     def _instrument(self, symbol: str) -> str:
@@ -258,7 +288,7 @@ class Parser:
         bid_price, bid_size = side(raw.bid, raw.bid_qty)
         ask_price, ask_size = side(raw.ask, raw.ask_qty)
         if bid_price is None and ask_price is None and raw.timestamp is not None and venue_ts is None:
-            return (Odd("quote"),)
+            return Odd("quote"), Unreadable("quote", instrument, received_ts)  # the quote before, if there was one, is over
         outputs: list[Output] = [Quote(ID, instrument, venue_ts, received_ts, bid_price, bid_size, ask_price, ask_size)]
         if raw.last is not None:
             finite(raw.last, raw.high, raw.low, raw.volume, raw.change)
@@ -289,14 +319,56 @@ class Parser:
             raise error
         return [*odd, *self._converted(frame, good, received_ts)] if good else odd
 
+    def _ticker_rows(self, data: bytes, received_ts: int, error: Exception) -> Sequence[Output]:
+        """Each row of a ticker frame, in order; the quote and the ticker of one that cannot be read are out of date.
+
+        Raises `error` where all rows are of symbols that were not asked for.
+        """
+        try:
+            rows = _rows(data).data
+        except FRAME_ERRORS as exc:
+            return self._unread_ticker(None, received_ts, exc)
+        outputs: list[Output] = []
+        strange = 0
+        for raw in rows:
+            try:
+                check(raw)
+                outputs += self._ticker(_row["ticker"](raw), received_ts)
+            except UnknownSymbol as exc:
+                strange += 1
+                outputs.append(Odd("row", f"ticker: {exc}"))
+            except FRAME_ERRORS as exc:
+                outputs += self._unread_ticker(raw, received_ts, exc)
+        if strange == len(rows):
+            raise error
+        return outputs
+
+    def _unread_ticker(self, raw: msgspec.Raw | None, received_ts: int, error: Exception) -> list[Output]:
+        """A row that cannot be read; its quote is used if only the figures of the day cannot be.
+
+        Where it does not name its symbol, it may be of any of the connection's.
+        """
+        try:
+            symbol = _named(raw or msgspec.Raw(b"null")).symbol
+        except FRAME_ERRORS:
+            names = self._symbols.values()
+            odd = Odd("quote", f"ticker of an unknown symbol: {error}")
+            return [odd, *(Unreadable(kind, name, received_ts) for name in names for kind in _TICKER_KINDS)]
+        instrument = self._symbols.get(symbol)
+        if raw is None or instrument is None:
+            return [Odd("row", f"ticker: {error}")]
+        try:
+            quote = self._ticker(_quote_of(raw), received_ts)
+        except FRAME_ERRORS:
+            return [*unreadable("quote", instrument, received_ts, error), Unreadable("ticker", instrument, received_ts)]
+        return [*quote, *unreadable("ticker", instrument, received_ts, error)]
+
     def _converted(self, frame: RowsFrame, rows: list[Any], received_ts: int) -> Sequence[Output]:
         match frame.channel:
             case "book":
                 return self._books(BookFrame(frame.type, rows), received_ts)
             case "trade":
                 return self._trades(TradeFrame(frame.type, rows), received_ts)
-            case "ticker":
-                return self._tickers(TickerFrame(frame.type, rows), received_ts)
             case _:
                 return _statuses(StatusFrame(rows), received_ts)
 
@@ -316,6 +388,8 @@ class Parser:
         """What has no channel that we know: a reply, a complaint, or a frame that is no good."""
         frame = _reply(data)
         if frame.channel is not None:
+            if frame.channel == "ticker":
+                return self._ticker_rows(data, received_ts, refused)
             if frame.channel in _row:
                 return self._row_by_row(data, received_ts, refused)
             if frame.channel in CHANNELS:
@@ -337,6 +411,16 @@ class Parser:
         if result.channel == "book" and symbol is not None and symbol in self._symbols and result.depth is not None:
             self._depths[symbol] = result.depth
         return (Ack(frame.req_id, result.channel, symbols, unsubscribed=frame.method == "unsubscribe"),)
+
+
+def _quote_of(raw: msgspec.Raw) -> RawTicker:
+    """The quote in this row, without the figures of the day. Raises one of `FRAME_ERRORS`."""
+    row = _quote_row(raw)
+    parts = row.bid, row.bid_qty, row.ask, row.ask_qty
+    for part in parts:
+        check(part)
+    bid, bid_qty, ask, ask_qty = map(_number, parts)
+    return RawTicker(row.symbol, bid, bid_qty, ask, ask_qty, timestamp=row.timestamp)
 
 
 def _statuses(frame: StatusFrame, received_ts: int) -> Sequence[Output]:

@@ -17,7 +17,7 @@ from crosstape_aggregator.knowledge import Known
 from crosstape_aggregator.legs import VenueLeg
 from crosstape_aggregator.life import Venues
 from crosstape_aggregator.spans import Span, parse_all
-from crosstape_aggregator.suspects import crossing, most_overdue
+from crosstape_aggregator.suspects import most_overdue
 from crosstape_aggregator.tally import Tally
 from crosstape_aggregator.traders import Traders
 from crosstape_aggregator.vwap import Held, Windows, trade_second
@@ -149,9 +149,10 @@ class Instrument:
         found = best(counting)
         self._crossed = found.market is Market.CROSSED
         if self._crossed:
-            counting = self._without_suspects(counting, now)
-            found = best(counting)
-            legs = tuple([leg.show() for leg in self.legs])
+            if self._exclude_suspects(counting, now):
+                found = best(counting)
+                self._crossed = found.market is Market.CROSSED
+                legs = tuple([leg.show() for leg in self.legs])
             if legs == self._legs_shown and vwap == self._vwap:
                 return None
         self._legs_shown = legs
@@ -178,20 +179,20 @@ class Instrument:
             legs=legs,
         )
 
-    def _without_suspects(self, counting: list[VenueLeg], now: int) -> list[VenueLeg]:
-        """The legs that count, in a crossed market, when those that are probably dead are excluded: the most overdue first.
+    def _exclude_suspects(self, counting: list[VenueLeg], now: int) -> bool:
+        """Take the legs that are probably dead out of those that count in a crossed market, the most overdue first; whether there were any.
 
         While events wait to be read, silences cannot be told: everybody seems to be silent.
         """
         self._suspicion_ts = None
+        count = len(counting)
         while not self._venues.behind and (worst := most_overdue(counting, now)) is not None:
             if worst.ratio < 1:
                 self._suspicion_ts = now + max(1, round(worst.left_ns))
                 break
             worst.leg.suspect(now)
             counting.remove(worst.leg)
-        self._crossed = bool(crossing(counting))
-        return counting
+        return len(counting) < count
 
     def sample_paces(self, now: int) -> None:
         """Learn how long the legs' feeds are usually silent."""

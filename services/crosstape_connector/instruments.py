@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from crosstape.group_files import make_directory, share
 from crosstape.origin import Origin
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.rest import Rest
@@ -68,8 +69,10 @@ class Cache:
     def _write(self, content: bytes) -> None:
         part = self.path.with_suffix(".part")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
+            part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
             part.write_bytes(content)
+            share(part)
             part.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from crosstape.errors import BusError, SettingsError, StorageError
+from crosstape.group_files import share
 from crosstape.run_dir import run_dir
 from crosstape.settings import Settings
 
@@ -55,7 +56,9 @@ def announced(directory: Path, url: str) -> Iterator[None]:
     """For the length of the block, `located` finds this server."""
     path = directory / URL_FILE
     try:
+        path.unlink(missing_ok=True)  # of a run that was killed, maybe another user's
         path.write_text(f"{url}\n")
+        share(path)
     except OSError as exc:
         raise StorageError(f"run.dir = {directory}: cannot be written: {exc.strerror}") from exc
     try:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
+import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from crosstape.group_files import make_directory, share
 from crosstape.origin import Origin
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.rest import Rest
 from crosstape_connector.venue import OddRow, Venue
-from crosstape_schemas import Instrument
+from crosstape_schemas import Instrument, asset
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +31,8 @@ class Listing(msgspec.Struct, frozen=True):
     instruments: list[Instrument]
     odd: list[OddRow] = []
     """Rows of the list that cannot be used, or not as they stand."""
+    ours: Callable[[str], str] = asset
+    """The venue's name of an asset → ours."""
 
     def age_s(self, now: int) -> float:
         """Seconds since it was fetched."""
@@ -68,8 +72,10 @@ class Cache:
     def _write(self, content: bytes) -> None:
         part = self.path.with_suffix(".part")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
+            part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
             part.write_bytes(content)
+            share(part)
             part.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -113,7 +119,7 @@ def _refusal(name: str, found: Instrument | None, listing: Listing, by_name: Map
     theirs = next((one for one in by_name.values() if _squashed(one.symbol) == _squashed(name)), None)
     if theirs is not None:
         return f"not a name of ours: what {venue} lists as {theirs.symbol} is {theirs.name} here"
-    near = nearest(name, by_name)
+    near = nearest(_spellings(name, listing.ours), [one.name for one in by_name.values() if one.active])
     unnamed = sum(not one.symbol and not one.instrument for one in listing.odd)
     return "; ".join(
         (
@@ -129,9 +135,21 @@ def _squashed(name: str) -> str:
     return "".join(filter(str.isalnum, name)).upper()
 
 
-def nearest(name: str, known: Collection[str], count: int = 3) -> list[str]:
-    """The listed names that look most like this one: a typing error, or the same base in another quote."""
-    return difflib.get_close_matches(name.upper(), known, n=count, cutoff=0.6)
+def _spellings(name: str, ours: Callable[[str], str]) -> list[str]:
+    """The name as it stands, and if its assets are the venue's, as we would write it."""
+    parts = re.split(r"[^A-Z0-9]+", name.upper())
+    return list(dict.fromkeys([name.upper(), "-".join(ours(part) for part in parts)]))
+
+
+def nearest(spellings: Sequence[str], known: Collection[str], count: int = 3) -> list[str]:
+    """The listed names that look most like one of these: the same base in another quote, or a typing error."""
+    found: list[str] = []
+    for name in spellings:
+        base, dash, _ = name.partition("-")
+        found += difflib.get_close_matches(name, [one for one in known if dash and one.startswith(f"{base}-")], n=count, cutoff=0.0)
+    for name in spellings:
+        found += difflib.get_close_matches(name, known, n=count, cutoff=0.6)
+    return list(dict.fromkeys(found))[:count]
 
 
 async def fetch(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
@@ -160,6 +178,7 @@ def parsed(venue: Venue, body: bytes, received_ts: int) -> Listing:
         received_ts,
         [row for row in rows if isinstance(row, Instrument)],
         [row for row in rows if isinstance(row, OddRow)],
+        venue.instruments.ours,
     )
 
 

@@ -21,6 +21,7 @@ from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.identity import Tape, presumed
 from crosstape.bus.usable import usable
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
+from crosstape.group_files import check_left
 from crosstape.lifecycle import on_hangup
 from crosstape.paths import expanded
 from crosstape.run_dir import run_dir
@@ -84,6 +85,8 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     line = f".{settings.connector.line}" if settings.connector.line else ""
     cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
     producer = f"connector.{venue}"
+    for name in ("instruments", f"spool/{producer}{line}"):
+        check_left(own_dir, name)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(settings.bus))

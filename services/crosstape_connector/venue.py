@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from crosstape_schemas import GapCause, Instrument, Level, Quote, Status, Ticker, Trade
+from crosstape_schemas import GapCause, Instrument, Level, Quote, Status, Ticker, Trade, asset
 
 MEBIBYTE: Final = 1024 * 1024
 
@@ -347,6 +347,8 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
     match: Callable[[str], bool]
+    ours: Callable[[str], str] = asset
+    """The venue's name of an asset → ours."""
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):

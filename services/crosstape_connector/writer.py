@@ -11,6 +11,7 @@ from crosstape.bus import Publisher
 from crosstape.bus.last_of_many import last_of_many
 from crosstape.bus.publisher import Unpublished
 from crosstape.errors import Superseded
+from crosstape.group_files import make_directory, share
 from crosstape_connector.feeds import Feeds
 from crosstape_connector.metrics import LineReading, Outlet
 from crosstape_connector.predecessor import LastEvents
@@ -130,8 +131,9 @@ class Sole:
         except Superseded:
             if self._superseded is not None:
                 with contextlib.suppress(OSError):  # without it, the next start takes the name back
-                    self._superseded.parent.mkdir(parents=True, exist_ok=True)
+                    make_directory(self._superseded.parent)
                     self._superseded.touch()
+                    share(self._superseded)
             raise
 
     def details(self) -> Mapping[str, Any]:

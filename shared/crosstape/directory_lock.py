@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from crosstape.errors import DirectoryInUse
+from crosstape.group_files import share
 
 NOTE_MAX: Final = 300
 
@@ -31,6 +32,7 @@ class DirectoryLock:
     def take(self) -> None:
         """Take it at once. Raises `DirectoryInUse`, which says who has it and what to do, and `OSError`."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        share(self._path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)

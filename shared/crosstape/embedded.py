@@ -24,6 +24,7 @@ import structlog
 
 from crosstape.directory_lock import RUN_LOCK, DirectoryLock
 from crosstape.errors import BusError, StorageError
+from crosstape.group_files import SERVER_UMASK, check_left, is_shared, make_directory, remedy, share
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,9 @@ SHORT_DIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a new dire
 """Where the socket goes if its path would be too long in the run directory; the first that can be written."""
 
 POLL_S: Final = 0.02
+
+DATA: Final = "appendonlydir"
+"""In the run directory: where the server keeps what is to outlive it."""
 
 MENDER: Final = Path(__file__).with_name("mend-aof.sh")
 """What is to be done to the data of a server that was killed, before it starts again."""
@@ -108,15 +112,18 @@ class EmbeddedServer:
             return
         deadline = time.monotonic() + timeout_s
         try:
-            self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.run_dir)
             self._run_lock.take()
             await self._take_lock(deadline)
+            if self._persist:
+                make_directory(self.run_dir / DATA)  # else the server would make it, for its user alone
+                check_left(self.run_dir, DATA)
             self._place_socket()
             self._spawn()
             await self._wait_ready(deadline)
         except OSError as exc:
             await self.stop()
-            where = f": {exc.filename}" if exc.filename and exc.errno == errno.EACCES else ""
+            where = f": {exc.filename}; {remedy(self.run_dir)}" if exc.filename and exc.errno == errno.EACCES else ""
             what = f"the embedded server cannot be started there: {exc.strerror or exc}{where}"
             raise StorageError(f"run.dir = {self.run_dir}: {what}") from exc
         except BaseException:
@@ -155,6 +162,7 @@ class EmbeddedServer:
         """The server inherits this lock: it is free once the server that a killed run left behind has ended, which takes it moments."""
         is_logged = False
         self._lock = os.open(self.run_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        share(self.run_dir / "valkey.lock")
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -199,14 +207,17 @@ class EmbeddedServer:
         path = self.run_dir / "valkey.conf"
         path.touch(mode=0o600)
         path.write_text("".join(f"{name} {value}\n" for name, value in config.items()))
+        share(path)
         assert self._lock is not None
         with self.log_path.open("ab") as log:
+            share(self.log_path)
             self._process = subprocess.Popen(  # noqa: S603
                 ["/bin/sh", "-c", _KEEPER, "crosstape-keeper", str(MENDER), _binary(), str(path)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=self.run_dir,
+                umask=SERVER_UMASK if is_shared(self.run_dir.stat()) else -1,
                 pass_fds=(self._lock,),
                 start_new_session=True,  # Ctrl-C at a terminal is for us: what is pending must still reach the server
             )

@@ -5,7 +5,16 @@
 # and keeps what stands before it (loadSingleAppendOnlyFile in its aof.c; Valkey cuts before MULTI since its pull request 4342). The next
 # transaction is then written inside of the unfinished one: at the start after that, a batch that was sent again is on the tape twice in part,
 # and as many of the oldest entries are gone.
+#
+# Before that, each file there that another user has made is replaced by a copy of ours: its group may read it and write to the directory, and
+# the server appends to what it finds.
 set -eu
+rm -f "$1"/appendonlydir/*.copy # of a start that was killed
+for file in "$1"/appendonlydir/*; do
+    if [ -f "$file" ] && [ ! -w "$file" ]; then
+        cp "$file" "$file.copy" && mv -f "$file.copy" "$file"
+    fi
+done
 window=$((64 << 20)) # bytes at the end of a file that are looked at: a transaction of the tape has a few at most
 
 for file in "$1"/appendonlydir/*.incr.aof; do

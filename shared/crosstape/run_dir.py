@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from crosstape.errors import SettingsError, StorageError
+from crosstape.group_files import is_shared, make_directory
 from crosstape.paths import expanded
 from crosstape.settings import RunSettings
 
@@ -21,7 +22,9 @@ REMEDY: Final = "set run.dir (CROSSTAPE_RUN__DIR) to a directory that this user 
 
 
 def run_dir(settings: RunSettings, environ: Mapping[str, str] | None = None, *, written: bool = True) -> Path:
-    """The run directory, made with mode 0700 if it is not there; an absolute path. It takes a file, unless none will be `written`.
+    """The run directory, an absolute path. It takes a file, unless none will be `written`.
+
+    If it is not there it is made, with mode 0700, or in a directory that a group may write to for that group as well.
 
     It must be ours, or writable for a group that we are in, as volumes of container platforms are. Of one that everyone may write to, as
     `/tmp` or a Kubernetes `emptyDir`, we use a directory of our own within it. What exists is never changed.
@@ -34,7 +37,7 @@ def run_dir(settings: RunSettings, environ: Mapping[str, str] | None = None, *, 
     if found.st_mode & stat.S_IWOTH:
         path /= f"crosstape-{os.geteuid()}"
         found = _made(path)
-    shared = bool(found.st_mode & stat.S_IWGRP) and found.st_gid in {os.getegid(), *os.getgroups()}
+    shared = is_shared(found)
     if found.st_uid != os.geteuid() and not shared:
         raise StorageError(
             f"run.dir = {path}: belongs to another user ({found.st_uid}; we are {os.geteuid()}, group {os.getegid()}); {REMEDY}"
@@ -80,7 +83,7 @@ def _chosen(settings: RunSettings, environ: Mapping[str, str]) -> Path:
 def _made(path: Path) -> os.stat_result:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+        make_directory(path)
         return path.stat()
     except OSError as exc:
         raise StorageError(f"run.dir = {path}: cannot be made: {exc.strerror}{_remedy(exc)}") from exc

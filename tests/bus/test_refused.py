@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape.bus import Reader, Start, connect, health
+from crosstape.bus.usable import usable
 from crosstape.errors import BusError
 from tests.bus.tape import KEYS, QUOTES, TRADES, command, fast, publishing, read_until, trade
 from tests.engines import StartServer
@@ -54,6 +55,24 @@ async def test_a_wrong_password(start_server: StartServer) -> None:
     assert "cannot be used: it refuses bus.username and bus.password: " in await refusal(server.url, password="wr0ng")
     assert "cannot be used: it refuses bus.username and bus.password: " in await refusal(server.url, username="nobody", password="wr0ng")
     assert "cannot be used: it refuses bus.username and bus.password: " in await refusal(server.url)
+
+
+@pytest.mark.parametrize("number", [99, 77_777_777_777_777_777_777])
+async def test_a_database_that_the_server_has_not(start_server: StartServer, number: int) -> None:
+    """A reader says so, and a service as soon."""
+    server = await start_server()
+    url = f"{server.url}?db={number}" if server.url.startswith("unix:") else f"{server.url}/{number}"
+    assert "it has no database of this number" in await refusal(url)
+    async with connect(fast(url)) as client:
+        with pytest.raises(BusError, match="cannot be used: it has no database of this number"):
+            await usable(client, KEYS, fast(url), producer="connector.fake")
+
+
+async def test_a_database_of_a_cluster(start_server: StartServer) -> None:
+    """A node of a cluster has only one, number 0, and may not be asked for another."""
+    server = await start_server(options={"cluster-enabled": "yes"})
+    url = f"{server.url}?db=1" if server.url.startswith("unix:") else f"{server.url}/1"
+    assert "it has no database of this number" in await refusal(url)
 
 
 @pytest.mark.parametrize("missing", ["-eval", "-xread", "-xinfo", "-hvals", "-xrevrange", "resetkeys"])

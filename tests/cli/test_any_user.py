@@ -6,13 +6,20 @@ import json
 import os
 import shutil
 import stat
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from crosstape.bus.spool_file import SUFFIX
+from crosstape.bus.spool_format import HEADER_BYTES, parse_frames
 from crosstape.lifecycle import Exit
 from crosstape.run_dir import REMEDY
+from crosstape_schemas import Event, Trade, decode
 from tests.cli.running import Done, crosstape, started, stopped
+from tests.proxy import proxy
 from tests.waiting import wait_until
 
 USER = 1_000_680_000
@@ -93,24 +100,142 @@ async def test_up_works_where_it_may_write(tmp_path: Path, owner: int, group: in
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-async def test_another_user_of_the_group_goes_on_with_the_volume(tmp_path: Path) -> None:
-    """As when a volume comes to another namespace: the platform gives its files to the group. Where it does not, the error names a file."""
-    path = volume(tmp_path / "run", 0, GROUP, 0o2775)
+def left(run_dir: Path) -> list[Event]:
+    """What is in the spools of a run directory, in order."""
+    found: list[Event] = []
+    for segment in sorted((run_dir / "spool").rglob(f"*{SUFFIX}")):
+        data = segment.read_bytes()
+        found += map(decode, parse_frames(data, most=len(data), at=HEADER_BYTES).payloads)
+    return found
+
+
+VOLUMES = [
+    pytest.param(GROUP, 0o2775, id="fsGroup"),
+    pytest.param(0, 0o775, id="OpenShift"),
+    pytest.param(GROUP, 0o775, id="a group that is not our first"),
+]
+
+
+@pytest.mark.parametrize("umask", ["022", "077"])
+@pytest.mark.parametrize(("group", "mode"), VOLUMES)
+async def test_another_user_of_the_group_goes_on_with_the_volume(tmp_path: Path, group: int, mode: int, umask: str) -> None:
+    """Each start may be of another user: the tape goes on, also after a kill, which leaves everything as it was."""
+    path = volume(tmp_path / "run", 0, group, mode)
     variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(path)}
-    async with started("up", variables=variables, prefix=anybody()) as process:
-        await wait_until((path / "bus.url").exists, what="the server is announced")
-        await stopped(process)
-
-    refused = await crosstape("up", prefix=anybody(user=USER + 1), variables=variables)
-    assert refused.code == Exit.STORAGE
-    assert failure(refused) == f"run.dir = {path}: the embedded server cannot be started there: Permission denied: {path / 'run.lock'}"
-
+    shell = "sh", "-c", f'umask {umask}; exec "$0" "$@"'
+    for start in range(3):
+        user = USER + start
+        async with started("up", variables=variables, prefix=(*anybody(user=user), *shell)) as process:
+            await wait_until(partial(owns, user, path / "bus.url"), what="the server is announced")
+            async with Redis(unix_socket_path=str(path / "valkey.sock")) as server:
+                assert await server.rpush("starts", f"start-{start}") == start + 1
+            await wait_until(lambda: f"start-{start}".encode() in aof(path), what="it is in the file")  # noqa: B023
+            if start == 1:
+                process.kill()
+                await process.wait()
+            else:
+                assert (await stopped(process)).code == Exit.OK
     for file in path.rglob("*"):
-        os.chown(file, -1, GROUP)
-        file.chmod(file.stat().st_mode | (0o2770 if file.is_dir() else 0o660))
-    async with started("up", variables=variables, prefix=anybody(user=USER + 1)) as process:
-        await wait_until((path / "bus.url").exists, what="the server is announced again")
-        assert (await stopped(process)).code == Exit.OK
+        assert file.stat().st_gid == group, file
+        assert not file.stat().st_mode & (0o007 if file.is_relative_to(path / "appendonlydir") else 0o002), file
+
+
+def owns(user: int, path: Path) -> bool:
+    """Whether this user has made the file."""
+    return path.exists() and path.stat().st_uid == user
+
+
+def aof(run_dir: Path) -> bytes:
+    """What the embedded server has written of its data."""
+    return b"".join(file.read_bytes() for file in (run_dir / "appendonlydir").glob("*.aof"))
+
+
+@pytest.mark.parametrize(("group", "mode"), VOLUMES)
+async def test_a_spool_goes_to_the_tape_by_another_user_of_the_group(valkey: str, tmp_path: Path, group: int, mode: int) -> None:
+    """A connector of one user leaves a spool, since its server is away; that of the next publishes all of it."""
+    path, file = volume(tmp_path / "run", 0, group, mode), tmp_path / "simulator.toml"
+    async with started("simulate", "--venue", "kraken", "--rate", "100", "--write", str(file)), proxy(valkey) as net:
+        variables = {
+            "CROSSTAPE_SETTINGS": str(file),
+            "CROSSTAPE_RUN__DIR": str(path),
+            "CROSSTAPE_RUN__DRAIN_S": "0.5",
+            "CROSSTAPE_BUS__URL": net.url,
+            "CROSSTAPE_BUS__PREFIX": tmp_path.name,
+            "CROSSTAPE_BUS__PENDING": "50",
+            "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json",
+        }
+        await wait_until(file.exists, what="the venue's addresses")
+        async with started("connector", "--venue", "kraken", variables=variables, prefix=anybody()) as process:
+            await wait_until(lambda: len(list(path.glob("instruments/*.json"))) == 1, what="the venue is known")
+            async with Redis.from_url(valkey) as client:
+                await wait_until(partial(on_tape, client, tmp_path.name), what="there are trades on the tape")
+            net.refusing = True
+            net.cut()
+            await wait_until(lambda: len(left(path)) > 100, what="there is a spool")
+            await stopped(process)
+        spooled = {(event.instrument, event.trade_id) for event in left(path) if isinstance(event, Trade)}
+        assert spooled
+
+        net.refusing = False
+        async with started("connector", "--venue", "kraken", variables=variables, prefix=anybody(user=USER + 1)) as process:
+            async with Redis.from_url(valkey) as client:
+
+                async def is_published() -> bool:
+                    found = await on_tape(client, tmp_path.name)
+                    assert max(Counter(found).values(), default=0) <= 1
+                    return spooled <= set(found)
+
+                await wait_until(is_published, what="what was spooled is on the tape", timeout_s=30)
+            done = await stopped(process)
+    for event in ("bus.spool_failed", "instruments.not_cached", "bus.data_lost", "overflow"):
+        assert event not in done.err
+
+
+async def on_tape(client: Redis, prefix: str) -> list[tuple[str, str]]:
+    """Instrument and id of each trade of the venue."""
+    found = []
+    async for key in client.scan_iter(f"{prefix}:*trade:*", _type="stream"):
+        for _, fields in await client.xrange(key):
+            event = decode(next(iter(fields.values())))
+            if isinstance(event, Trade):
+                found.append((event.instrument, event.trade_id))
+    return found
+
+
+@pytest.mark.parametrize("name", ["run.lock", "valkey.lock", "valkey.conf", "valkey.log", "appendonlydir"])
+async def test_a_server_whose_files_may_not_be_used_says_what_to_set(tmp_path: Path, name: str) -> None:
+    """Files that a volume got from elsewhere: which one it is, and what helps."""
+    path = volume(tmp_path / "run", 0, GROUP, 0o2775)
+    if name == "appendonlydir":
+        (path / name).mkdir()
+        (path / name).chmod(0o755)
+    else:
+        (path / name).touch(mode=0o600)
+
+    refused = await crosstape("up", prefix=anybody(), variables=NO_VENUE, CROSSTAPE_RUN__DIR=str(path))
+    assert refused.code == Exit.STORAGE
+    assert failure(refused).startswith(f"run.dir = {path}: ")
+    assert str(path / name) in failure(refused)
+    assert f"chgrp -R {GROUP} and chmod -R g+rwX" in failure(refused)
+
+
+@pytest.mark.parametrize("name", ["spool", "spool/connector.kraken", "spool/connector.kraken/0-of-1", "instruments"])
+async def test_a_connector_that_may_not_use_what_it_finds_says_what_to_set(tmp_path: Path, name: str) -> None:
+    """At its start, not when the server is away: an earlier release made them for their maker alone."""
+    path = volume(tmp_path / "run", 0, GROUP, 0o2775)
+    for part in reversed(Path(name).parents[:-1]):
+        (path / part).mkdir()
+        (path / part).chmod(0o2775)
+    (path / name).mkdir(mode=0o755)
+    (path / name).chmod(0o755)
+
+    variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(path), "CROSSTAPE_BUS__URL": "redis://127.0.0.1:1"}
+    refused = await crosstape("connector", "--venue", "kraken", prefix=anybody(), variables=variables)
+    assert refused.code == Exit.STORAGE
+    assert failure(refused) == (
+        f"run.dir = {path}: {path / name} belongs to another user (0, group {GROUP}; we are {USER}, group 0), and we may not write to it; "
+        f"let its group use what is in it (chgrp -R {GROUP} and chmod -R g+rwX), or set run.dir (CROSSTAPE_RUN__DIR) to another directory"
+    )
 
 
 @pytest.mark.parametrize("command", [("up",), ("connector", "--venue", "kraken"), ("aggregator",), ("watch",)])

@@ -264,6 +264,12 @@ def test_an_asset_that_is_listed_by_both_names_is_not_mixed(order: int) -> None:
         ("exchange", "CELO-USDT", "near: CELO-USD"),
         ("kraken", "LUNA2-USD", "what kraken lists as LUNA2/USD is LUNA-USD here"),
         ("kraken", "LUNC-USDT", "near: LUNC-USD"),
+        ("exchange", "CGLD-GBP", "near: CELO-USD"),
+        ("exchange", "cgld/gbp", "near: CELO-USD"),
+        ("exchange", "BTC-JPY", "near: BTC-USD"),
+        ("kraken", "XBT-JPY", "near: BTC-USD"),
+        ("kraken", "LUNA2-EUR", "near: LUNA-USD"),
+        ("kraken", "LUNA-EUR", "near: LUNA-USD, LUNC-USD"),
     ],
 )
 def test_the_names_offered_for_a_refused_one_are_ours(venue: str, wanted: str, said: str) -> None:

@@ -30,16 +30,29 @@ _WORDS: Final = {
 """Before the error's own, which alone would not always be clear."""
 
 
+_NO_DATABASE: Final = "it has no database of this number (the end of bus.url)"
+_NO_DATABASE_TEXTS: Final = (
+    "DB index is out of range",
+    "invalid DB index",
+    "value is not an integer or out of range",
+    "SELECT is not allowed in cluster mode",
+    "Invalid Database",
+)
+"""What servers answer to SELECT; and the last, redis-py for them."""
+
+
 def is_hopeless(exc: Exception) -> bool:
-    """Whether asking again cannot help: refused credentials or commands, a certificate that is not trusted, a name that is taken."""
-    return any(isinstance(one, _HOPELESS) for one in _causes(exc)) or denied(str(exc))
+    """Whether asking again cannot help: refused credentials or commands, a certificate that is not trusted, a name that is taken,
+    a database that is not there.
+    """
+    return any(isinstance(one, _HOPELESS) for one in _causes(exc)) or denied(str(exc)) or _lacks_database(exc)
 
 
 def reason(exc: Exception) -> str:
     """The error in one line."""
     text = " ".join(str(exc).split()) or type(exc).__name__
     words = (word for one in _causes(exc) for kind, word in _WORDS.items() if isinstance(one, kind))
-    word = next(words, _WORDS[NoPermissionError] if denied(text) else None)
+    word = next(words, _WORDS[NoPermissionError] if denied(text) else _NO_DATABASE if _lacks_database(exc) else None)
     return f"{word}: {text}" if word else text
 
 
@@ -68,6 +81,11 @@ def place(client: Client) -> str:
 def denied(text: str) -> bool:
     """Whether a server's answer refuses its user, also out of a script. (The first of the two texts is Valkey's, the other Redis 7.0's.)"""
     return text.startswith(("NOPERM", "NOAUTH")) or any(words in text for words in ("ACL failure", "The user executing the script can't"))
+
+
+def _lacks_database(exc: Exception) -> bool:
+    """Whether the server refuses the database of a new connection. A command's answer may hold such a text, but is another error."""
+    return isinstance(exc, RedisConnectionError) and any(text in str(exc) for text in _NO_DATABASE_TEXTS)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from crosstape.bus.spool_format import HEADER_BYTES, Frames, Header, frame, header, parse_frames, parse_header, wanted
+from crosstape.group_files import make_directory, share
 
 SUFFIX: Final = ".spool"
 LABEL: Final = "tape"
@@ -136,7 +137,7 @@ class SpoolFile:
 
     def open(self) -> bool:
         """Take it: whether it holds what a process before left there; else it is new. Raises `BlockingIOError` if another has it."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self.directory)
         lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,14 +163,16 @@ class SpoolFile:
     def write_label(self, label: str) -> None:
         """Say for which tape the segments are."""
         part = self.directory / f"{LABEL}.part"
+        part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
         part.write_text(label)
+        share(part)
         part.replace(self.directory / LABEL)
         self.label = label
 
     def move(self, target: Path) -> Path:
         """Leave the directory, under another name: that of `target`, or if there is one, with a number behind it."""
         place, number = target, 1
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(place.parent)
         while place.exists():
             number += 1
             place = target.with_name(f"{target.name}.{number}")
@@ -283,6 +286,7 @@ class SpoolFile:
         # What a file of this name could hold is less than one entry.
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._fd = fd
+        share(path)
         first = self.header if not self.written_to else Header(self.header.id, self.written_to)
         try:
             self._write(header(first))

@@ -27,7 +27,7 @@ from crosstape_connector.venue import (
     Venue,
 )
 from crosstape_connector.venues.coinbase import advanced, exchange, products, rest
-from crosstape_connector.venues.coinbase.values import ID
+from crosstape_connector.venues.coinbase.values import ID, ours
 
 VENUE: Final = Venue(
     id=ID,
@@ -77,6 +77,7 @@ VENUE: Final = Venue(
         path="/products",
         parse=products.parse_instruments,
         match=lambda url: urlsplit(url).path.endswith("/products"),
+        ours=ours,
     ),
     book=BookRule(
         snapshot="stream",

@@ -23,7 +23,7 @@ from crosstape_connector.venue import (
     Venue,
 )
 from crosstape_connector.venues.kraken import rest, stream
-from crosstape_connector.venues.kraken.values import ID
+from crosstape_connector.venues.kraken.values import ID, ours
 
 VENUE: Final = Venue(
     id=ID,
@@ -51,6 +51,7 @@ VENUE: Final = Venue(
         path="/0/public/AssetPairs",
         parse=rest.parse_instruments,
         match=lambda url: urlsplit(url).path.endswith("/0/public/AssetPairs"),
+        ours=ours,
     ),
     book=BookRule(
         snapshot="stream",

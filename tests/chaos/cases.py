@@ -129,7 +129,7 @@ CASES: Final = (
         "odd rows in frames",
         ("odd-row kind=book", "odd-row kind=trade how=null count=2", "odd-row kind=ticker what=size how=empty venue=kraken"), RECOVERING,
     ),
-    Case("odd quotes", ("odd-row kind=quote how=nan count=2",), venues=("binance", "kraken")),
+    Case("odd quotes", ("odd-row kind=quote how=nan count=2",), RECOVERING, venues=("binance", "kraken")),
     Case("a snapshot without a checksum", ("checksum what=missing count=2",), venues=("kraken",), from_start=True, heals=(BTC, ETH)),
     Case("ids that never existed", ("skip-ids ids=3",), repaired=True, quoted=True),
     Case("refusals", tuple(f"rest-status {how} venue={venue}" for venue, how in REFUSALS), DOWN, from_start=True),

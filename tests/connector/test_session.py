@@ -17,7 +17,7 @@ from crosstape.settings import VenueSettings
 from crosstape_connector.beat import Stop
 from crosstape_connector.errors import ConnectFailed, ConnectionLost
 from crosstape_connector.subscriptions import TopicState
-from crosstape_schemas import FeedState, Gap, Quote, Trade
+from crosstape_schemas import FeedState, Gap, GapCause, Quote, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, quote, serving, trade
 from tests.connector.rig import QUICK, Rig, rigged, running
 from tests.waiting import wait_until
@@ -164,6 +164,30 @@ async def test_a_bad_frame_is_counted_and_nothing_stops(kind: str) -> None:
         (said,) = [log for log in logs if log["event"] == "frame.bad"]
         assert (said["kind"], said["venue"], said["endpoint"]) == (kind, "fake", "main")
         assert len(said["head"]) < 1000
+
+
+async def test_a_bad_frame_of_quotes_is_a_gap_of_those_that_it_names() -> None:
+    """Nothing else would show that one is missing. A frame that is good, though not ours, is none; nor is one of trades."""
+    async with serving() as server, rigged(server, settings=having(kinds=("trade", "quote"))) as rig:
+        session = rig.session()
+        states = {record.instrument: record for record in rig.feeds.feeds.values() if record.kind == "quote"}
+        assert len(states) > 1
+        async with running(session):
+            await wait_until(session.settled.done, what="subscribed")
+            await server.peer.send(quote("AAAUSD"), quote("BBBUSD"))
+            await wait_until(lambda: len(rig.of(Quote)) == 2, what="both quotes")
+            await server.peer.send(BAD["truncated"], b'{"ch":"quotes","s":"ZZZUSD"}', trade("AAAUSD", 1))
+            await wait_until(lambda: rig.of(Trade), what="they were read")
+            assert {record.state for record in states.values()} == {FeedState.LIVE}
+
+            await server.peer.send(b'{"ch":"quotes","s":"AAAUSD","b":[', trade("AAAUSD", 2))
+            await wait_until(lambda: len(rig.of(Trade)) == 2, what="it was read")
+            assert {name: record.state for name, record in states.items() if record.received_ts} == {
+                "AAA-USD": FeedState.RECOVERING, "BBB-USD": FeedState.LIVE,
+            }  # fmt: skip
+            await server.peer.send(quote("AAAUSD"))
+            await wait_until(lambda: rig.of(Gap), what="the next quote")
+        assert [(gap.kind, gap.instrument, gap.cause) for gap in rig.of(Gap)] == [("quote", "AAA-USD", GapCause.UNKNOWN)]
 
 
 async def test_a_binary_frame_is_a_bad_frame() -> None:

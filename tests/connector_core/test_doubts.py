@@ -12,7 +12,7 @@ from crosstape_connector.agreement import LOOK_NS, Agreement
 from crosstape_connector.doubts import AGREE_NS
 from crosstape_connector.feeds import Feed, Feeds
 from crosstape_connector.plan import Topic
-from crosstape_connector.venue import BookUpdate, unread
+from crosstape_connector.venue import BookUpdate, Unreadable, unread
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker
 from tests.connector_core.test_feeds import drained, feeds, levels, only, snapshot, states
 
@@ -382,3 +382,55 @@ def test_a_change_that_cannot_be_read_breaks_its_book(venue: str, name: str, cha
     }
     assert [one.cause for one in drained(found)] == ["a change of the book cannot be read"]
     assert found.take(unread(NAME, T0 + 2 * S)) == []
+
+
+def test_a_ticker_that_cannot_be_read_is_not_live_by_what_the_book_proves() -> None:
+    """Neither REST's book nor the next change of it shows what the ticker was; the next ticker does, and ends the gap."""
+    one = Binance()
+    one.now += 2 * S
+    events = list(one.found.take(Unreadable("ticker", NAME, one.now)))
+    assert states(events) == {"ticker": "recovering"}
+    one.found.stalled(Feed("ticker", NAME), one.now, "silent")
+    one.found.stalled(Feed("book", NAME), one.now, "silent")
+    events = list(one.answer(bids="10:2 9:1 8:1", sequence=one.number))
+    assert state(one.found, "book") is LIVE, "REST confirms it"
+    assert "ticker" not in states(events)
+    assert state(one.found, "ticker") is STALE
+    one.book("10:3", "")
+    assert state(one.found, "ticker") is STALE
+
+    one.now += S
+    events = list(one.found.take(Ticker("binance", NAME, None, one.now, Decimal(10))))
+    assert states(events) == {"ticker": "live"}
+    assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, events)] == [(T0, one.now, GapCause.UNKNOWN)]
+
+
+def test_a_refuted_ticker_that_cannot_be_read_is_not_live_with_the_book() -> None:
+    """It is stale because the book's stream was found dead; the book speaks again, and the ticker was not read."""
+    one = Binance()
+    one.pass_time(4)
+    one.answer(sequence=one.number + 3)
+    events = one.pass_time(6)
+    assert states(events).get("ticker") == "stale"
+    assert not one.found.take(Unreadable("ticker", NAME, one.now))
+    one.number += 3
+    one.book("10:3", "")
+    assert state(one.found, "book") is LIVE
+    assert state(one.found, "ticker") is STALE
+
+
+def test_a_quote_that_cannot_be_read_while_it_is_held_stays_held() -> None:
+    """It and the book contradict each other: only their agreement, after both have spoken, ends that. The gap is told then."""
+    one = Binance()
+    for _ in range(2):
+        one.quote("10.5", "11")
+        one.pass_time(1.5)
+    assert state(one.found, "quote") is STALE
+    assert not one.found.take(Unreadable("quote", NAME, one.now))
+    assert state(one.found, "quote") is STALE
+    one.now += S
+    one.book("10:3", "")
+    one.quote("10", "11")
+    events = one.pass_time(0.5)
+    assert states(events)["quote"] == "live"
+    assert [gap.kind for gap in only(Gap, events)].count("quote") == 1

@@ -18,6 +18,7 @@ from crosstape_connector.venue import (
     LastTrade,
     Output,
     TradeSnapshot,
+    Unreadable,
     Venue,
 )
 from crosstape_connector.venues import VENUES
@@ -700,3 +701,57 @@ def test_a_book_that_moves_does_not_answer_for_a_quote_that_is_silent() -> None:
     found.doubted(Feed("quote", "BTC-USD"))
 
     assert drained(found) == []
+
+
+QUOTE_TOPIC = Topic("stream", "bookTicker", "B")
+
+
+def best(price: int, at: int) -> Quote:
+    """Of Binance, bid and ask at one distance."""
+    return Quote("binance", "BTC-USD", None, at, Decimal(price), Decimal(1), Decimal(price + 1), Decimal(1))
+
+
+def quoting() -> Feeds:
+    """The quotes of Binance, live since 1000."""
+    found = feeds("binance", ("quote",))
+    found.opened([QUOTE_TOPIC], 900)
+    found.confirmed([QUOTE_TOPIC], 950)
+    found.take(best(10, 1_000))
+    return found
+
+
+UNREAD = Unreadable("quote", "BTC-USD", 1_050)
+
+
+def test_an_unreadable_quote_before_any_other_is_no_gap() -> None:
+    """There is nothing on the tape that could be out of date; nor of a kind or an instrument that is not taken."""
+    found = feeds("binance", ("quote",))
+    found.opened([QUOTE_TOPIC], 900)
+    for unread in (UNREAD, Unreadable("ticker", "BTC-USD", 950), Unreadable("quote", "ETH-USD", 950)):
+        assert not found.take(unread)
+    assert not only(Gap, found.take(best(10, 1_000)))
+    assert found.counts["unwanted"] == 0
+
+
+def test_a_stale_quote_that_cannot_be_read_is_recovering() -> None:
+    """Its stream speaks, and is not read."""
+    found = quoting()
+    found.stalled(Feed("quote", "BTC-USD"), 1_040, "silent")
+
+    assert states(found.take(UNREAD)) == {"quote": "recovering"}
+    assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, found.take(best(10, 1_060)))] == [(1_000, 1_060, GapCause.UNKNOWN)]
+
+
+def test_a_connection_lost_after_an_unreadable_quote_leaves_one_gap() -> None:
+    """From the last quote that could be read; a gap of later has its own cause."""
+    found = quoting()
+    found.take(UNREAD)
+    found.lost([QUOTE_TOPIC], 1_060, "closed")
+    found.opened([QUOTE_TOPIC], 1_070)
+
+    assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, found.take(best(11, 1_100)))] == [(1_000, 1_100, GapCause.DISCONNECT)]
+    found.take(msgspec.structs.replace(UNREAD, received_ts=1_110))
+    assert [gap.cause for gap in only(Gap, found.take(best(11, 1_120)))] == [GapCause.UNKNOWN]
+    found.lost([QUOTE_TOPIC], 1_130, "closed")
+    found.opened([QUOTE_TOPIC], 1_140)
+    assert [gap.cause for gap in only(Gap, found.take(best(11, 1_150)))] == [GapCause.DISCONNECT]

@@ -387,3 +387,20 @@ def test_a_connection_that_is_not_said_to_be_closed_is_so_when_it_has_been_silen
     events, _ = run("binance", capture("binance", *lines))
 
     assert [event.trade_id for event in events if isinstance(event, Trade)] == ["4000001", "4000002"]
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_recorded_frame_that_cannot_be_read_is_a_gap_of_its_quote(*, bad: bool) -> None:
+    """Also where the connector has marked it as one."""
+    good, cut = BINANCE["book_ticker"], BINANCE["book_ticker"][:60]
+    marked = msgspec.json.encode({"t": 11, "c": 0, "d": "in", "f": cut.decode(), "bad": "truncated"})
+    unknown = msgspec.json.encode({"t": 11, "c": 0, "d": "in", "f": good.decode(), "bad": "unknown"})
+    lines = [*frames([good]), unknown, marked if bad else line("in", 11, cut), *frames([good], start=12)]
+
+    events, found = run("binance", capture("binance", *lines))
+
+    assert [one.state for one in events if isinstance(one, Quote)] == [FeedState.LIVE, FeedState.RECOVERING, FeedState.LIVE]
+    assert [(gap.kind, gap.from_ts, gap.to_ts, gap.cause) for gap in events if isinstance(gap, Gap)] == [
+        ("quote", 10, 12, GapCause.UNKNOWN)
+    ]
+    assert found.summary.unhandled == {"truncated": 1, "unknown": 1}

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector import standby
-from crosstape_connector.feeds import Feeds
+from crosstape_connector.feeds import Feed, Feeds
 from crosstape_connector.plan import Topic
 from crosstape_connector.standby import Standby
-from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot
+from crosstape_connector.venue import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
 from crosstape_schemas import Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
 from tests.connector.fake_venue import endpoint, fake
 from tests.connector.rig import instrument
@@ -201,3 +201,23 @@ def test_what_is_not_taken_is_not_kept() -> None:
     waiting.take(msgspec.structs.replace(snapshot(1), instrument="ZZZ-USD"))
     assert waiting.missing(["ZZZ-USD"]) == ""
     assert list(waiting.hand_over(["ZZZ-USD"], 2)) == []
+
+
+def quoted(at: int) -> Quote:
+    """A quote received then."""
+    return Quote("fake", NAME, None, at, Decimal(at), Decimal(1), Decimal(at + 1), Decimal(1))
+
+
+def test_an_unreadable_quote_counts_where_it_is_the_newest() -> None:
+    """The quote before it, on the same connection, is not published; one on the tape that is newer stays."""
+    for on_tape, state in ((5, FeedState.RECOVERING), (9, FeedState.LIVE)):
+        one = feeds()
+        waiting = Standby(one)
+        waiting.take(quoted(6))
+        waiting.take(Unreadable("quote", NAME, 8))
+        taken(one, quoted(on_tape))
+
+        events = [*waiting.hand_over([], 10)]
+
+        assert [event.bid_price for event in events if isinstance(event, Quote)] == [5] * (state is FeedState.RECOVERING)
+        assert one.feeds[Feed("quote", NAME)].state is state

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from crosstape_schemas import Book, FeedState, Gap, Quote
+from crosstape_schemas import Book, FeedState, Gap, GapCause, Quote
 from tests.end_to_end.running import newest, tape
 from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
 from tests.waiting import wait_until
@@ -177,4 +177,35 @@ async def test_a_book_whose_snapshot_has_no_checksum_starts(client: Redis, valke
     """Kraken sends one with each book; without it the book is proven by its next change."""
     async with connected("kraken", client, valkey, tmp_path, "checksum what=missing count=0") as venue:
         await venue.begins()
+        await venue.settles()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", ["odd-row kind=quote what=price how=text", "malformed kind=quote how=json", "malformed kind=quote how=utf8"]
+)
+@pytest.mark.parametrize("name", ["binance", "kraken"])
+async def test_a_quote_that_cannot_be_read_is_out_until_the_next(name: str, fault: str, client: Redis, valkey: str, tmp_path: Path) -> None:
+    """In a market that rests, so that nothing else shows it: the quote before is recovering at once, and so is no other instrument's."""
+    async with connected(name, client, valkey, tmp_path) as venue:
+        await venue.begins()
+        await venue.until("quote", FeedState.LIVE)
+        rest = venue.set(f"market instrument={BTC} how=rest")
+        venue.set(f"{fault} instrument={BTC}")
+        step = venue.set(f"market instrument={BTC} by=-10")
+        before = len(await venue.states("quote", ETH))
+
+        async def out() -> bool:
+            quote = await newest(client, "quote", BTC)
+            return isinstance(quote, Quote) and quote.state is FeedState.RECOVERING
+
+        await wait_until(out, what="the quote is recovering", timeout_s=1.0)
+        assert (await venue.states("quote"))[-1] is FeedState.RECOVERING
+        assert len(await venue.states("quote", ETH)) == before
+
+        venue.made.faults.remove(step.id)
+        venue.made.faults.remove(rest.id)
+        await venue.until("quote", FeedState.LIVE)
+        gaps = [gap for gap in await tape(client, "gap", BTC) if isinstance(gap, Gap) and gap.kind == "quote"]
+        assert [gap.cause for gap in gaps] == [GapCause.UNKNOWN]
         await venue.settles()

@@ -166,6 +166,7 @@ def test_replies_are_told_apart() -> None:
         (b'{"u":1,"s":"XRPUSDT","b":"1","B":"1","a":"1","A":"1"}', UnknownSymbol),
         (b'{"stream":"btcusdt@trade","data":{"t":1,"p":"NaN","q":"1","T":1,"m":true}}', FrameError),
         (b'{"stream":"btcusdt@aggTrade","data":{"a":1,"p":"1","q":"-1","T":1,"m":true}}', FrameError),
+        (BINANCE["ticker"].replace(b'"12345.67800000"', b'"sNaN"'), FrameError),
         (b'{"stream":"btcusdt@trade","data":{"t":1,"p":"1","q":"1","T":99999999999999999,"m":true}}', msgspec.ValidationError),
         (b'{"stream":"btcusdt@trade"', msgspec.DecodeError),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.unread import feeds_of
-from crosstape_connector.venue import Odd, Output, Unreadable
+from crosstape_connector.venue import Endpoint, Odd, Output, Parser, Symbols, Unreadable
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import FeedState, Gap, GapCause, Quote, Status, Ticker
 from crosstape_simulator.faults.rows import VALUES, with_an_odd_row
@@ -36,6 +36,14 @@ def odd(place: tuple[str, str], frame: bytes, kind: str, what: str = "price", ho
     found = with_an_odd_row(frame, place[0], kind, what, how)
     assert found is not None
     return found
+
+
+def read(found: Endpoint, parser: Parser, symbols: Symbols, frame: bytes, now: int) -> Sequence[Output]:
+    """As a session does it."""
+    try:
+        return parser(frame, now)
+    except FRAME_ERRORS:
+        return feeds_of(found, symbols, frame, now)
 
 
 def unread(found: Sequence[Output]) -> set[tuple[str, str]]:
@@ -83,7 +91,7 @@ def test_a_ticker_that_cannot_be_read_is_recovering_until_the_next(place: tuple[
     for output in parser(good, 10):
         tape.take(output)
 
-    made = parser(bad, 20)
+    made = read(found, parser, SYMBOLS[venue.id], bad, 20)
     events = [event for output in made for event in tape.take(output)]
     after = [event for output in parser(good, 40) for event in tape.take(output)]
 
@@ -121,6 +129,7 @@ def test_kraken_uses_the_neighbours_of_a_row_in_their_order() -> None:
     assert [type(output).__name__ for output in one] == ["Quote", "Ticker", "Odd", "Unreadable", "Unreadable"]
     assert unread(one) == {("quote", "BTC-USD"), ("ticker", "BTC-USD")}
     every = {(kind, name) for kind in ("quote", "ticker") for name in SYMBOLS["kraken"].values()}
+    nameless: object
     for nameless in ({**row, "symbol": 5}, None, []):
         assert unread(made(other, nameless)) == every
         assert type(made(other, nameless)[-1]) is Unreadable

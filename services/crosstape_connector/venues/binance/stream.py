@@ -189,12 +189,9 @@ def ticker_route(instrument: str) -> Route:
     """`ticker`: rolling 24 h, once a second."""
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        try:
-            t = _ticker(raw)
-            figures = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
-            return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, *figures),)
-        except FRAME_ERRORS as exc:
-            return unreadable("ticker", instrument, received_ts, exc)
+        t = _ticker(raw)
+        figures = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
+        return (Ticker(ID, instrument, epoch_ns(t.E), received_ts, *figures),)
 
     return route
 

@@ -10,6 +10,9 @@ from crosstape_cli.view import spell
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event, FeedState, Status
 
 SECOND_NS: Final = 1_000_000_000
+STOPPED: Final = "stopped"
+"""The reason in the last status of a connector that has ended on purpose."""
+
 SHOWN: Final = 3
 """So many refused instruments are named."""
 
@@ -59,13 +62,16 @@ class Causes:
     def _connectors(self, now_s: float, now_ts: int) -> Iterator[str]:
         if not self._venues:
             yield "no connector has run on this tape"
-        elif not any(self.signs.is_alive(venue, now_s) for venue in self._venues):
+        elif not any(self.signs.is_heard(venue, now_s) and status.reason != STOPPED for venue, status in self._venues.items()):
             yield "no connector is alive"
         for venue, status in sorted(self._venues.items()):
-            if status.state is FeedState.DOWN:
-                yield f"{venue} is down" + (f": {status.reason}" if status.reason else "")
+            is_down = status.state is FeedState.DOWN
+            down = "down" + (f": {status.reason}" if status.reason else "")
+            if is_down and (status.reason == STOPPED or self.signs.is_heard(venue, now_s)):
+                yield f"{venue} is {down}"
             elif not self.signs.is_alive(venue, now_s):
-                yield f"{venue} has given no sign of life for {spell((now_ts - status.received_ts) / SECOND_NS)}"
+                silent = f"{venue} has given no sign of life for {spell((now_ts - status.received_ts) / SECOND_NS)}"
+                yield f"{silent}; it was {down}" if is_down else silent
             elif status.state is not FeedState.LIVE:
                 yield f"{venue} is {status.state.value}" + (f": {status.reason}" if status.reason else "")
 

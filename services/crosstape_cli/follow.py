@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -14,6 +15,8 @@ from crosstape_cli.causes import Causes
 from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status
 
 DISCOVER_S: Final = 1.0
+FIRST_POLL_S: Final = 0.1
+"""How often it is looked whether the tape was read for the first time."""
 """How often new instruments are looked for, when all are wanted."""
 
 
@@ -26,7 +29,7 @@ class Quotes:
         self.most_venues: dict[str, int] = {}
         """By instrument: how many legs counted at once, at best."""
         self._causes = Causes()
-        self._read_once = False
+        self._is_read = asyncio.Event()
         self._client = client
         self._keys = keys
         self._wanted = tuple(instruments)
@@ -45,9 +48,15 @@ class Quotes:
         found = {name: self._causes.silent_s(quote, now_s, now_ts) for name, quote in self.latest.items()}
         return {name: silent_s for name, silent_s in found.items() if silent_s is not None}
 
+    async def read_once(self, timeout_s: float) -> None:
+        """Return once the tape has been read up to now for the first time, or `timeout_s` is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._is_read.wait()
+
     def why_nothing(self) -> list[str]:
         """Why there may be no quote, as far as the tape tells; nothing before it was looked at."""
-        return self._causes.why_nothing(time.monotonic(), time.time_ns()) if self._read_once else []
+        return self._causes.why_nothing(time.monotonic(), time.time_ns()) if self._is_read.is_set() else []
 
     def named(self, instrument: str) -> str:
         """The instrument and, in brackets, the venues that refuse it, with their reasons."""
@@ -64,14 +73,20 @@ class Quotes:
                 self._causes.apply(event, time.monotonic(), time.time_ns())
 
     async def _discover(self, reader: Reader) -> None:
+        pause_s = FIRST_POLL_S
         while True:
             try:
                 kinds = ("venue",) if self._wanted else ("venue", "status", "cbbo")
                 reader.add(await streams(self._client, self._keys, *kinds), Start.LAST_THEN_NOW)
-                self._read_once = not reader.behind(time.monotonic())
+                is_behind = bool(reader.behind(time.monotonic()))
             except UNAVAILABLE:
-                pass  # the reader waits for the server; so do we
-            await asyncio.sleep(DISCOVER_S)
+                is_behind = True  # the reader waits for the server; so do we
+            if is_behind:
+                self._is_read.clear()
+            else:
+                self._is_read.set()
+                pause_s = DISCOVER_S
+            await asyncio.sleep(pause_s)
 
 
 async def streams(client: Client, keys: Keys, *kinds: str) -> list[str]:

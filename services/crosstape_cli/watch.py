@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -18,6 +18,9 @@ from crosstape_cli.live import show
 from crosstape_cli.options import SettingsFile, load
 from crosstape_cli.server import located
 from crosstape_schemas import Keys
+
+FIRST_S: Final = 5.0
+"""Seconds that the first line waits at most until the tape has been read."""
 
 
 def watch(
@@ -50,4 +53,7 @@ async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(quotes.run(), name="follow quotes")
-            tasks.create_task(show(quotes.latest, console=Console(), title=title, silent=quotes.silent), name="show quotes")
+            console = Console()
+            if not console.is_terminal:
+                await quotes.read_once(FIRST_S)  # the first line may be the only one that a script reads
+            tasks.create_task(show(quotes.latest, console=console, title=title, silent=quotes.silent), name="show quotes")

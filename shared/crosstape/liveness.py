@@ -80,6 +80,10 @@ class SignsOfLife:
         """Whether this venue's connector is alive; of `consolidated`, whether any aggregator is."""
         return any(self._lives(sign, now_s) for sign in self._of(venue))
 
+    def is_heard(self, venue: str, now_s: float) -> bool:
+        """Whether a producer of this venue has lately sent a status, `down` included: it runs, or has just ended."""
+        return any(now_s < sign.given_s + self._alive_s for sign in self._of(venue))
+
     def turned(self, now_s: float) -> list[Life]:
         """The producers that have begun or ended to give signs of life since this was last asked; also those that were restarted."""
         found = []

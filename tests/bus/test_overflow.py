@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from crosstape.bus import Publisher, connect
-from crosstape_schemas import Gap, GapCause
+from crosstape_schemas import Gap, GapCause, Trade
 from tests.bus.tape import GAPS, KEYS, QUOTES, Counts, fast, numbers, on_tape, publishing, quote, trade, whole
 from tests.proxy import proxy
 from tests.waiting import wait_until
@@ -77,5 +78,31 @@ async def test_what_is_left_is_told_apart(client: Redis, valkey: str, tmp_path: 
         assert not await publisher.drain(0.2)
         left = publisher.unpublished
         assert (left.events, left.states) == (2, 4)
-        assert left.spooled == (1 if spooling else 0)  # what is in flight may be on the tape
+        assert left.spooled == (2 if spooling else 0)  # what is in flight may be on the tape, and is in the spool if it is not
         assert publisher.pending == left.events + left.states
+
+
+async def test_what_is_on_its_way_out_of_the_spool_is_still_in_it(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """The server goes away again while it is given what was spooled: nothing is called lost, and a successor publishes all of it."""
+    settings = fast(valkey, pending=50, batch=10)
+    async with proxy(valkey) as net, publishing(fast(net.url, pending=50, batch=10), spool=tmp_path) as publisher:
+        publisher.publish(trade(1))
+        assert await publisher.drain(5)
+        net.refusing = True
+        net.cut()
+        publisher.publish_all(trade(number) for number in range(2, 302))
+        await wait_until(lambda: not publisher.health.well, what="the server is away")
+        net.refusing, net.delay_s = False, 0.1
+        await wait_until(lambda: publisher.acknowledged > 30, what="some of it is on the tape, and some on its way")
+        net.refusing = True
+        net.cut()
+        with capture_logs() as logs:
+            assert not await publisher.drain(0.2)
+        left = publisher.unpublished
+        assert left.events == left.spooled > 200
+        (said,) = [log for log in logs if log["event"] == "bus.not_drained"]
+        assert (said["pending"], said["spooled"]) == (left.events, left.spooled)
+        publisher.close()
+    async with publishing(settings, spool=tmp_path) as successor:
+        await successor.claimed()
+        assert [event.trade_id for event in await on_tape(client) if isinstance(event, Trade)] == [str(n) for n in range(1, 302)]

@@ -9,6 +9,7 @@ import stat
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -195,8 +196,9 @@ async def on_tape(client: Redis, prefix: str) -> list[tuple[str, str]]:
     """Instrument and id of each trade of the venue."""
     found = []
     async for key in client.scan_iter(f"{prefix}:*trade:*", _type="stream"):
-        for _, fields in await client.xrange(key):
-            event = decode(next(iter(fields.values())))
+        entries: Any = await client.xrange(key)
+        for _, fields in entries:
+            event = decode(fields[b"d"])
             if isinstance(event, Trade):
                 found.append((event.instrument, event.trade_id))
     return found

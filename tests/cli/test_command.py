@@ -258,6 +258,13 @@ async def test_settings_that_cannot_be_written_are_told(tmp_path: Path) -> None:
     assert "sim.toml: cannot be written: No such file or directory" in done.err
 
 
+async def test_the_first_line_of_watch_says_why(valkey: str) -> None:
+    """The tape is looked at before the first line is written; a script may read no other."""
+    async with started("watch", variables={"CROSSTAPE_BUS__URL": valkey, "CROSSTAPE_BUS__PREFIX": "of-nobody"}) as process:
+        assert (await line(process)).endswith("; no connector has run on this tape; no aggregator has run on this tape")
+        assert (await stopped(process)).code == Exit.OK
+
+
 async def test_watch_tells_what_is_not_on_the_tape(valkey: str) -> None:
     """A name that nobody publishes is not waited for in silence."""
     async with started("watch", "BTCUSDT", variables={"CROSSTAPE_BUS__URL": valkey}) as process:

@@ -97,9 +97,19 @@ def test_the_causes_of_an_empty_picture_are_named() -> None:
         "no aggregator for 12 s",
     ]
 
+    causes.apply(sign(NOW, FeedState.DOWN, venue="kraken", reason="HTTP 451", seq=2), 0.0, NOW)
+    assert causes.why_nothing(1.0, NOW)[:2] == ["binance has given no sign of life for 45 s", "kraken is down: HTTP 451"]
+    assert causes.why_nothing(9.0, NOW + 9 * S)[:3] == [
+        "no connector is alive",
+        "binance has given no sign of life for 54 s",
+        "kraken has given no sign of life for 9.00 s; it was down: HTTP 451",
+    ]
+    causes.apply(sign(NOW, FeedState.DOWN, venue="kraken", reason="stopped", seq=3), 0.0, NOW)
+    assert causes.why_nothing(1.0, NOW)[::2][:2] == ["no connector is alive", "kraken is down: stopped"]
+
     for seq, venue in ((2, "binance"), (3, CONSOLIDATED)):
         causes.apply(sign(NOW, venue=venue, seq=seq), 0.0, NOW)
-    causes.apply(sign(NOW, FeedState.CONNECTING, venue="kraken", reason="HTTP 451", seq=2), 0.0, NOW)
+    causes.apply(sign(NOW, FeedState.CONNECTING, venue="kraken", reason="HTTP 451", seq=4), 0.0, NOW)
     assert causes.why_nothing(1.0, NOW) == ["kraken is connecting: HTTP 451"]
     refusal = Status("binance", "BTCUSDT", None, NOW, "*", FeedState.DOWN, "not listed")
     causes.apply(refusal, 0.0, NOW)

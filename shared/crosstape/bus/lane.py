@@ -70,6 +70,19 @@ class Lane:
         flying = 0 if self._in_flight is None else sum(group.count for group in self._in_flight.groups if group.stream.conflates)
         return waiting + flying
 
+    @property
+    def spooled(self) -> int:
+        """How many entries a successor would publish from the spool's file if this process ended now: those in flight may be among them."""
+        if self.spool is None:
+            return 0
+        file, batch = self.spool.file, self._in_flight
+        in_flight = 0
+        if batch is not None and batch.spooled_to:
+            in_flight = batch.entries
+        elif batch is not None and (file.header.epoch, file.header.batch) == (self._epoch, batch.number):
+            in_flight = file.header.carried
+        return file.unread + in_flight
+
     async def write_next(self) -> None:
         """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call.
 

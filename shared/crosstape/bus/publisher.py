@@ -54,7 +54,7 @@ class Unpublished(NamedTuple):
     events: int
     """Of kinds of which each event counts: trades, deltas, statuses, gaps."""
     spooled: int
-    """As many of these wait in the spool for the next start."""
+    """As many of these wait in the spool for the next start, those in flight included: they may be on the tape already."""
     states: int
     """Quotes, books, tickers: by the time of the next start there are newer ones."""
 
@@ -124,7 +124,7 @@ class Publisher:
     def unpublished(self) -> Unpublished:
         """What `pending` counts, by what becomes of it if this process ends now."""
         states = sum(lane.states for lane in self._lanes)
-        return Unpublished(self.pending - states, sum(spool.file.unread for spool in self._spools), states)
+        return Unpublished(self.pending - states, sum(lane.spooled for lane in self._lanes), states)
 
     def publish(self, event: Event) -> None:
         """Put an event on the tape, soon. Never waits and never fails for load.
@@ -213,7 +213,7 @@ class Publisher:
                     self._tell(at_once=True)
         except TimeoutError:
             self._overflow.put_by()
-            log.warning("bus.not_drained", producer=self.producer, pending=self.pending, spooled=self.pending - self._room.held)
+            log.warning("bus.not_drained", producer=self.producer, pending=self.pending, spooled=self.unpublished.spooled)
             return False
         except BusError as exc:
             log.warning("bus.not_drained", producer=self.producer, pending=self.pending, reason=str(exc))

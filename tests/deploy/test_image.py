@@ -38,7 +38,7 @@ def python(code: str) -> str:
 
 def test_it_runs_as_nobody_in_particular() -> None:
     """A user of its own, who owns the run directory and nothing that is run."""
-    assert python("import os; print(os.getuid(), os.getgid())").split() == ["10001", "10001"]
+    assert python("import os; print(os.getuid(), os.getgid())").split() == ["10001", "0"]
     stat = python("import os; s = os.stat('/var/lib/crosstape'); print(s.st_uid, s.st_gid, oct(s.st_mode & 0o777))")
     assert stat.split() == ["10001", "0", "0o770"]
     assert python("import os; print(os.access('/opt/crosstape', os.W_OK))").strip() == "False"
@@ -55,7 +55,7 @@ def test_it_holds_what_runs_and_nothing_else() -> None:
     assert not [
         word for word in ("PASSWORD", "SECRET", "TOKEN") if word in history.upper() or word in str(described["Config"]["Env"]).upper()
     ]
-    assert described["Config"]["User"] == "10001:10001"
+    assert described["Config"]["User"] == "10001:0"
     assert described["Config"]["StopSignal"] == "SIGTERM"
     assert described["Config"]["Healthcheck"]["Test"][:2] == ["CMD", "crosstape"]
 
@@ -93,7 +93,7 @@ def test_asked_to_stop_it_ends_by_itself(container: str) -> None:
         pytest.param(("-e", "CROSSTAPE_BUS__URL=ftp://redis"), 2, "bus.url", id="wrong address"),
         pytest.param(("-e", "CROSSTAPE_BUS__START_S=1"), 3, "127.0.0.1:1", id="no Redis"),
         pytest.param(("--tmpfs", "/var/lib/crosstape:size=4k,uid=10001,mode=700,nr_inodes=1"), 6, "run.dir", id="full disk"),
-        pytest.param(("--tmpfs", "/var/lib/crosstape:uid=0"), 6, "run.dir", id="no permission"),
+        pytest.param(("--tmpfs", "/var/lib/crosstape:uid=0,mode=700"), 6, "run.dir", id="no permission"),
         pytest.param(("--tmpfs", "/var/lib/crosstape:uid=10001,mode=700,ro"), 6, "run.dir", id="read-only"),
     ],
 )

@@ -237,13 +237,16 @@ class Follower:
                 await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing to ask for before they are tried again
                 return (), 0
             count = max(1, READ_ENTRIES // len(streams))
+            behind = [stream for stream in streams if stream.catching_up]
+            if behind:
+                block = ()
+                streams = behind + [stream for stream in streams if not stream.catching_up]
             keys = [stream.key for stream in streams]
             ids = [stream.id for stream in streams]
             self._progress.asks(self._begun)
-            if any(stream.catching_up for stream in streams):
-                block = ()
-                answer = await self._wire.call("EVAL", CATCH_UP, len(keys), *keys, count + 1, *ids, key=keys[0])
-                reply = self._catch_up(streams, answer, count)
+            if behind:
+                answer = await self._wire.call("EVAL", CATCH_UP, len(keys), *keys, len(behind), count + 1, *ids, key=keys[0])
+                reply = self._catch_up(behind, answer, count)
             else:
                 reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
             self._health.begins = False  # all that reading needs was done once
@@ -262,31 +265,31 @@ class Follower:
             self._busy = []
         return (reply.items() if isinstance(reply, dict) else reply or ()), count
 
-    def _catch_up(self, streams: Sequence[Followed], answer: Any, count: int) -> list[tuple[bytes, RawEntries]]:
-        """What was read, at most `count` entries of each; of streams that catch up, find out whether entries before those are gone.
+    def _catch_up(self, streams: Sequence[Followed], answer: Any, count: int) -> Iterable[tuple[bytes, RawEntries]]:
+        """What was read; of these streams, which catch up, find out whether entries before it are gone.
 
-        One entry more was read than is taken: its id is the one to come next, which was there at this moment.
+        Of them, one entry more was read than is taken: its id is the one to come next, which was there at this moment.
         """
         places, raw = answer
-        read = {key: entries[:count] for key, entries in raw}
-        behind = {key: entries[count][0] for key, entries in raw if len(entries) > count}
+        read: dict[bytes, RawEntries] = dict(raw)
         for stream, (first, last, added) in zip(streams, places, strict=True):
-            if not stream.catching_up:
-                continue
             next_id, entries = _position(stream.expected or stream.id), read.get(stream.key, ())
+            following = entries[count][0] if len(entries) > count else b""
+            if following:
+                read[stream.key] = entries[:count]
             if first and next_id < _position(first) and entries:
                 stream.trimmed = True
             elif not first and (next_id <= _position(last) if stream.expected else next_id < _position(last)):
                 self._miss(Missed(stream.name, "", 0, 0, None))
                 stream.id = last
                 self._moved[stream.name] = last.decode()
-            stream.expected = behind.get(stream.key, b"")
-            if not stream.expected:
+            stream.expected = following
+            if not following:
                 stream.catching_up = False
                 stream.added = added if added >= 0 else None
                 if not entries:
                     stream.accounted, stream.added = stream.added, None
-        return [(key, entries) for key, entries in read.items() if entries]
+        return read.items()
 
     def _note_answer(self) -> None:
         if self._every and not self._busy:

@@ -113,10 +113,11 @@ return answers
 """
 
 CATCH_UP: Final = """
--- KEYS: streams. ARGV: count, then per stream the id that was read last
--- answers {per stream {id of its first entry or '', its last id, how many were ever added or -1}, what XREAD answers}: of one moment
-local places, read = {}, {'XREAD', 'COUNT', ARGV[1], 'STREAMS'}
-for k = 1, #KEYS do
+-- KEYS: streams, first those that catch up. ARGV: how many do, count, then per stream the id that was read last
+-- answers {per stream that catches up {id of its first entry or '', its last id, how many were ever added or -1}, what XREAD answers}:
+-- of one moment
+local places, read = {}, {'XREAD', 'COUNT', ARGV[2], 'STREAMS'}
+for k = 1, tonumber(ARGV[1]) do
   local place, info = {'', '', -1}, redis.pcall('XINFO', 'STREAM', KEYS[k])
   for i = 1, info.err and 0 or #info, 2 do
     local name, value = info[i], info[i + 1]
@@ -124,8 +125,9 @@ for k = 1, #KEYS do
     elseif name == 'last-generated-id' then place[2] = value
     elseif name == 'entries-added' then place[3] = value end
   end
-  places[k], read[4 + k], read[4 + #KEYS + k] = place, KEYS[k], ARGV[1 + k]
+  places[k] = place
 end
+for k = 1, #KEYS do read[4 + k], read[4 + #KEYS + k] = KEYS[k], ARGV[2 + k] end
 return {places, redis.call(unpack(read)) or {}}
 """
 

@@ -93,7 +93,7 @@ def test_asked_to_stop_it_ends_by_itself(container: str) -> None:
         pytest.param(("-e", "CROSSTAPE_BUS__URL=ftp://redis"), 2, "bus.url", id="wrong address"),
         pytest.param(("-e", "CROSSTAPE_BUS__START_S=1"), 3, "127.0.0.1:1", id="no Redis"),
         pytest.param(("--tmpfs", "/var/lib/crosstape:size=4k,uid=10001,mode=700,nr_inodes=1"), 6, "run.dir", id="full disk"),
-        pytest.param(("--tmpfs", "/var/lib/crosstape:uid=0,mode=700"), 6, "run.dir", id="no permission"),
+        pytest.param(("--tmpfs", "/var/lib/crosstape:uid=0,gid=1"), 6, "run.dir", id="no permission"),
         pytest.param(("--tmpfs", "/var/lib/crosstape:uid=10001,mode=700,ro"), 6, "run.dir", id="read-only"),
     ],
 )

@@ -81,12 +81,15 @@ async def test_trades_and_quotes_are_polled_while_the_venue_takes_no_connection(
         assert status.reason.startswith("polled over REST")
         before = len(await tape(client, "trade", BTC))
 
-        async def comes() -> bool:
-            return len(await tape(client, "trade", BTC)) > before + 5
+        async def polled() -> list[Quote]:
+            quotes = [event for event in await tape(client, "quote", BTC) if isinstance(event, Quote)]
+            return [quote for quote in quotes if quote.received_ts >= status.received_ts]
 
-        await wait_until(comes, what="trades, polled", timeout_s=60)
-        polled_ts = status.received_ts
-        quotes = [event for event in await tape(client, "quote", BTC) if isinstance(event, Quote) and event.received_ts >= polled_ts]
+        async def comes() -> bool:
+            return len(await tape(client, "trade", BTC)) > before + 5 and bool(await polled())
+
+        await wait_until(comes, what="trades and quotes, polled", timeout_s=60)
+        quotes = await polled()
         assert {quote.state for quote in quotes} == {FeedState.RECOVERING}
         venue.made.faults.remove(fault.id)
         for instrument in (BTC, ETH):

@@ -84,8 +84,8 @@ def denied(text: str) -> bool:
 
 
 def _lacks_database(exc: Exception) -> bool:
-    """Whether the server refuses the database of a new connection. A command's answer may hold such a text, but is another error."""
-    return isinstance(exc, RedisConnectionError) and any(text in str(exc) for text in _NO_DATABASE_TEXTS)
+    """Whether the server refuses the database of a new connection: redis-py passes its answer on, or words of its own in its place."""
+    return isinstance(exc, RedisConnectionError | ResponseError) and any(text in str(exc) for text in _NO_DATABASE_TEXTS)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

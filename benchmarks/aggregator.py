@@ -17,12 +17,12 @@ import time
 import harness
 import uvloop
 
-from crosstape import lifecycle
 from crosstape.bus import Publisher, connect
+from crosstape.runtime import lifecycle
 from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
-from crosstape_aggregator.board import Board
-from crosstape_aggregator.checkpoint_store import CheckpointStore
-from crosstape_aggregator.service import Aggregator
+from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
+from crosstape_aggregator.shard import Aggregator
 from crosstape_schemas import Keys
 
 LIMIT_S = 180.0

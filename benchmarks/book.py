@@ -16,9 +16,9 @@ from decimal import Decimal
 
 import harness
 
-from crosstape_connector.feeds import Feeds
-from crosstape_connector.venue import BookSnapshot, BookUpdate
-from crosstape_connector.venues import find
+from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
+from crosstape_connector.venues.registry import find
 from crosstape_schemas import Instrument
 
 TICK = Decimal("0.01")

@@ -18,8 +18,8 @@ import harness
 import msgspec
 
 from crosstape.settings import AggregatorSettings
-from crosstape_aggregator import suspects
-from crosstape_aggregator.board import Board
+from crosstape_aggregator.consolidation import suspects
+from crosstape_aggregator.consolidation.engine import Board
 from crosstape_schemas import Cbbo, Exclusion, FeedState, Leg, Market, Quote, Status
 from crosstape_simulator.listings import SCALE, default_listings
 from crosstape_simulator.market import Market as Simulated

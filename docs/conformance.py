@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from crosstape_connector.venue import Endpoint, Venue
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import Endpoint, Venue
 
 HEADING: Final = ["kind", "from", "proven by", "rule", "what is not proven", "a break leads to", "recordings", "tests"]
 
@@ -27,7 +27,7 @@ REPLAYED: Final = "end_to_end/test_recorded_books_hold.py::test_a_recorded_book_
 BROKEN: Final = "end_to_end/test_faults.py::test_a_broken_book_is_told_and_mended"
 SILENT: Final = "end_to_end/test_faults.py::test_a_subscription_that_is_acknowledged_and_silent_is_found_out"
 KEPT: Final = "end_to_end/test_recordings.py::test_the_tape_of_a_recording_is_what_normalize_makes_of_it"
-RECORDED: Final = "venues/test_recordings.py::"
+RECORDED: Final = "connector/venues/test_recordings.py::"
 SPOT, FOUR = "binance_spot_btcusdt_20240808", "cryptofeed_binance"
 EXCHANGE, ADVANCED = "cryptofeed_coinbase", "tickvault_coinbase_advanced_btcusd_20260824"
 TEN, DEEP = "kraken_v2_btcusd_d10_20260801", "kraken_v2_btcusd_d25_20260802"
@@ -40,7 +40,7 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
         (
             f"{RECORDED}test_binance_books_are_linked_from_their_snapshot_on",
             f"{RECORDED}test_binance_books_have_the_venues_own_best_bid_and_ask",
-            "connector_core/test_books.py::test_numbers_that_begin_again_are_a_break",
+            "connector/feeds/books/test_order_book.py::test_numbers_that_begin_again_are_a_break",
             HOLD,
             REPLAYED,
             BROKEN,
@@ -50,14 +50,14 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
     ),
     ("binance", "trade"): Evidence((SPOT,), (f"{RECORDED}test_binance_trades_are_all_there_to_the_digit",)),
     ("binance", "quote"): Evidence((SPOT, FOUR), (f"{RECORDED}test_binance_quotes_are_those_of_the_venue", KEPT), _ITSELF),
-    ("binance", "ticker"): Evidence((), ("venues/test_binance.py::test_the_day_is_told_as_the_venue_counts_it",), _ITSELF),
+    ("binance", "ticker"): Evidence((), ("connector/venues/test_binance.py::test_the_day_is_told_as_the_venue_counts_it",), _ITSELF),
     ("coinbase", "book"): Evidence(
         (ADVANCED, EXCHANGE),
         (
             f"{RECORDED}test_coinbase_advanced_frames_follow_each_other",
             f"{RECORDED}test_coinbase_exchange_books_are_those_of_a_plain_replay",
-            "venues/coinbase/test_advanced.py::test_a_hole_in_the_sequence_is_told_with_the_books_it_spoils",
-            "venues/coinbase/test_advanced.py::test_a_book_frame_that_cannot_be_read_is_a_hole",
+            "connector/venues/coinbase/test_advanced.py::test_a_hole_in_the_sequence_is_told_with_the_books_it_spoils",
+            "connector/venues/coinbase/test_advanced.py::test_a_book_frame_that_cannot_be_read_is_a_hole",
             HOLD,
             REPLAYED,
             BROKEN,
@@ -69,19 +69,21 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
         (EXCHANGE,),
         (
             f"{RECORDED}test_coinbase_matches_are_all_there_to_the_digit",
-            "connector_core/test_line.py::test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed",
-            "connector_core/test_line.py::test_the_venues_word_proves_a_quiet_line",
+            "connector/feeds/trades/test_sequence.py::test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed",
+            "connector/feeds/trades/test_sequence.py::test_the_venues_word_proves_a_quiet_line",
         ),
     ),
     ("coinbase", "ticker"): Evidence((EXCHANGE,), (f"{RECORDED}test_coinbase_tickers_agree_with_the_takers_side",), _ITSELF),
-    ("coinbase", "status"): Evidence((), ("venues/coinbase/test_advanced.py::test_a_product_that_is_not_online_is_down",), _ITSELF),
+    ("coinbase", "status"): Evidence(
+        (), ("connector/venues/coinbase/test_advanced.py::test_a_product_that_is_not_online_is_down",), _ITSELF
+    ),
     ("kraken", "book"): Evidence(
         (TEN, DEEP),
         (
             f"{RECORDED}test_kraken_books_have_the_venues_checksum_after_each_frame",
             f"{RECORDED}test_kraken_resyncs_are_told",
-            "venues/test_kraken.py::test_the_checksum_is_that_of_the_documents",
-            "connector_core/test_books.py::test_an_update_that_was_overtaken_is_a_break",
+            "connector/venues/test_kraken.py::test_the_checksum_is_that_of_the_documents",
+            "connector/feeds/books/test_order_book.py::test_an_update_that_was_overtaken_is_a_break",
             HOLD,
             REPLAYED,
             BROKEN,
@@ -89,9 +91,9 @@ EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
         ),
         "levels below the tenth (`book_depth` above 10), until they rise; that the newest frame was not lost, until the next",
     ),
-    ("kraken", "trade"): Evidence((), ("venues/test_kraken.py::test_replayed_trades_come_as_one_snapshot", BROKEN)),
-    ("kraken", "quote"): Evidence((), ("venues/test_kraken.py::test_a_ticker_holds_a_quote_and_the_day",), _ITSELF),
-    ("kraken", "ticker"): Evidence((), ("venues/test_kraken.py::test_a_ticker_holds_a_quote_and_the_day",), _ITSELF),
+    ("kraken", "trade"): Evidence((), ("connector/venues/test_kraken.py::test_replayed_trades_come_as_one_snapshot", BROKEN)),
+    ("kraken", "quote"): Evidence((), ("connector/venues/test_kraken.py::test_a_ticker_holds_a_quote_and_the_day",), _ITSELF),
+    ("kraken", "ticker"): Evidence((), ("connector/venues/test_kraken.py::test_a_ticker_holds_a_quote_and_the_day",), _ITSELF),
 }
 """`book` is also the evidence of `delta`, and of `quote` where that is the top of the book."""
 

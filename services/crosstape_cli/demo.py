@@ -17,14 +17,14 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from crosstape.bus import Client, connect
-from crosstape.bus.call import ask
-from crosstape.embedded import EmbeddedServer
+from crosstape.bus.client.call import ask
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
-from crosstape.lifecycle import Exit, main
-from crosstape.ports import check_free
+from crosstape.runtime.embedded_server import EmbeddedServer
+from crosstape.runtime.lifecycle import Exit, main
+from crosstape.runtime.ports import check_free
+from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
-from crosstape.settings_file import PREFIX
-from crosstape.telemetry import configure_logging
+from crosstape.settings.load import PREFIX
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
 from crosstape_cli.server import redis_cli

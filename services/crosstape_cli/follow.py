@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from crosstape.bus import Client, Reader, Start
-from crosstape.bus.call import UNAVAILABLE, ask
+from crosstape.bus.client.call import UNAVAILABLE, ask
 from crosstape.errors import BusError
 from crosstape_cli.causes import Causes
 from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status

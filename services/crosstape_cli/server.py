@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from crosstape.errors import BusError, SettingsError, StorageError
-from crosstape.group_files import share
-from crosstape.run_dir import run_dir
+from crosstape.runtime.group_files import share
+from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings
 
 URL_FILE: Final = "bus.url"

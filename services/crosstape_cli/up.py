@@ -13,15 +13,15 @@ from typing import Final
 import structlog
 
 from crosstape.bus import connect
-from crosstape.bus.usable import usable
-from crosstape.directory_lock import RUN_LOCK, DirectoryLock
-from crosstape.embedded import EmbeddedServer
+from crosstape.bus.client.startup_check import usable
 from crosstape.errors import SettingsError, StorageError
-from crosstape.lifecycle import Exit, main, on_hangup
-from crosstape.ports import check_free
-from crosstape.run_dir import run_dir
+from crosstape.runtime.directory_lock import RUN_LOCK, DirectoryLock
+from crosstape.runtime.embedded_server import EmbeddedServer
+from crosstape.runtime.lifecycle import Exit, main, on_hangup
+from crosstape.runtime.ports import check_free
+from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, shown
-from crosstape.settings_file import ignored_variables
+from crosstape.settings.load import ignored_variables
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise

@@ -16,42 +16,45 @@ import aiohttp
 import prometheus_client
 import structlog
 
-from crosstape import telemetry
 from crosstape.bus import Client, Publisher, connect
-from crosstape.bus.identity import Tape, presumed
-from crosstape.bus.usable import usable
+from crosstape.bus.client.startup_check import usable
+from crosstape.bus.spool.tape_identity import Tape, presumed
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
-from crosstape.group_files import check_left
-from crosstape.lifecycle import on_hangup
 from crosstape.paths import expanded
-from crosstape.run_dir import run_dir
+from crosstape.runtime import telemetry
+from crosstape.runtime.group_files import check_left
+from crosstape.runtime.lifecycle import on_hangup
+from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings, shown
-from crosstape.settings_changes import changes
-from crosstape_connector import instruments, plan
-from crosstape_connector.backfill import Backfill
-from crosstape_connector.capture import Capture
-from crosstape_connector.contact import Contact
-from crosstape_connector.desk import Desk, paces
-from crosstape_connector.fallback import Fallback
-from crosstape_connector.feeds import Feeds
-from crosstape_connector.fetching import Fetching
-from crosstape_connector.instruments import Cache
-from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
-from crosstape_connector.proxies import Proxies, Proxy
-from crosstape_connector.questions import Questions
-from crosstape_connector.records import FeedRecord
-from crosstape_connector.redundancy import Redundant
-from crosstape_connector.rest import Rest
-from crosstape_connector.resync import Resyncs
-from crosstape_connector.roster import Roster
-from crosstape_connector.sockets import read_refusal
-from crosstape_connector.supervisor import Supervisor
-from crosstape_connector.timekeeping import Timekeeping
-from crosstape_connector.tunnel import TunnelConnector
-from crosstape_connector.venue import Venue
-from crosstape_connector.venues import find
-from crosstape_connector.watchdog import Watchdog
-from crosstape_connector.writer import Sole, Standing, Writer
+from crosstape.settings.diff import changes
+from crosstape_connector.capture.writer import Capture
+from crosstape_connector.connection import plan
+from crosstape_connector.connection.context import Desk, paces
+from crosstape_connector.connection.origin_check import Contact
+from crosstape_connector.connection.proxies import Proxies, Proxy
+from crosstape_connector.connection.supervisor import Supervisor
+from crosstape_connector.connection.timekeeping import Timekeeping
+from crosstape_connector.connection.tunnel import TunnelConnector
+from crosstape_connector.connection.watchdog import Watchdog
+from crosstape_connector.connection.websocket import read_refusal
+from crosstape_connector.failover.replica import Redundant
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.metrics.collector import ConnectorCollector, Readings
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Outlet, bus_metrics
+from crosstape_connector.publishing.writer import Sole, Standing, Writer
+from crosstape_connector.rest import instruments
+from crosstape_connector.rest.backfill import Backfill
+from crosstape_connector.rest.client import Rest
+from crosstape_connector.rest.instruments import Cache
+from crosstape_connector.rest.polling import Fallback
+from crosstape_connector.rest.probes import Questions
+from crosstape_connector.rest.snapshots import Resyncs
+from crosstape_connector.rest.sources import Fetching
+from crosstape_connector.universe import Roster
+from crosstape_connector.venues.registry import find
+from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Status
 
 TICK_S: Final = 0.1

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.exits import leaves
+from crosstape.runtime.exit_codes import leaves
 from crosstape_schemas import spot
 from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
 from crosstape_simulator.binance_feed import BinanceFeed

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from crosstape.settings import AggregatorSettings
-from crosstape_aggregator.board import Board
-from crosstape_aggregator.instrument import Instrument, Rules
-from crosstape_aggregator.life import Venues
-from crosstape_aggregator.tally import Tally
+from crosstape_aggregator.consolidation.counts import Tally
+from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.instrument import Instrument, Rules
+from crosstape_aggregator.consolidation.liveness import Venues
 from crosstape_schemas import Book, Cbbo, Event, Exclusion, FeedState, Gap, GapCause, Quote, Status, Trade
 
 S = 1_000_000_000

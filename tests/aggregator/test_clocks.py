@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_aggregator.clocks import AHEAD_S, Least, VenueClock, doubtful_until
-from crosstape_aggregator.spans import Span
-from crosstape_aggregator.vwap import Windows
+from crosstape_aggregator.windows.vwap import Windows
+from crosstape_aggregator.windows.window import Span
 from tests.aggregator.builders import MS, T0, S
 
 TOLERANCE = 2 * S

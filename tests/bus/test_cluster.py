@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Reader, Start, connect
 from crosstape.settings import BusSettings
-from crosstape_aggregator.process import run
+from crosstape_aggregator.service import run
 from crosstape_schemas import Keys
 from tests.aggregator.running import FakeVenue, settings_for
 from tests.bus.tape import Counts, Gaps, command, fast, publishing, read_until, trade, whole

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from crosstape.embedded import embedded
 from crosstape.errors import BusError, SettingsError
-from crosstape.lifecycle import Exit
+from crosstape.runtime.embedded_server import embedded
+from crosstape.runtime.lifecycle import Exit
+from crosstape.runtime.telemetry import serve
 from crosstape.settings import BusSettings, RunSettings, Settings, TelemetrySettings
-from crosstape.telemetry import serve
 from crosstape.version import __version__
 from crosstape_cli.main import COMMANDS, main
 from crosstape_cli.probe import url_of

@@ -18,24 +18,16 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from crosstape_connector.errors import UnknownFrame, UnknownSymbol
-from crosstape_connector.venue import (
-    Ack,
+from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Rejected, Reply, Rotate, TradeSnapshot
+from crosstape_connector.venues.spec import (
     BookRule,
-    BookSnapshot,
-    BookUpdate,
     Endpoint,
-    Heartbeat,
     InstrumentSource,
-    Output,
     Parser,
     QuoteSource,
-    Rejected,
-    Reply,
     Request,
-    Rotate,
     SnapshotSource,
     Symbols,
-    TradeSnapshot,
     TradeSource,
     Venue,
     Verdict,

@@ -10,23 +10,24 @@ from typing import TypeVar
 import aiohttp
 
 from crosstape.settings import VenueSettings
-from crosstape_connector import plan
-from crosstape_connector.backfill import Backfill
-from crosstape_connector.capture import Capture
-from crosstape_connector.desk import Desk, paces
-from crosstape_connector.fallback import Fallback
-from crosstape_connector.feeds import Feeds
-from crosstape_connector.fetching import Fetching
-from crosstape_connector.metrics import Counters, Outlet
-from crosstape_connector.plan import Connection
-from crosstape_connector.questions import Questions
-from crosstape_connector.rest import Rest
-from crosstape_connector.resync import Resyncs
-from crosstape_connector.session import Session
-from crosstape_connector.sockets import read_refusal
-from crosstape_connector.supervisor import Supervisor
-from crosstape_connector.venue import Venue
-from crosstape_connector.watchdog import Watchdog
+from crosstape_connector.capture.writer import Capture
+from crosstape_connector.connection import plan
+from crosstape_connector.connection.context import Desk, paces
+from crosstape_connector.connection.plan import Connection
+from crosstape_connector.connection.session import Session
+from crosstape_connector.connection.supervisor import Supervisor
+from crosstape_connector.connection.watchdog import Watchdog
+from crosstape_connector.connection.websocket import read_refusal
+from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.rest.backfill import Backfill
+from crosstape_connector.rest.client import Rest
+from crosstape_connector.rest.polling import Fallback
+from crosstape_connector.rest.probes import Questions
+from crosstape_connector.rest.snapshots import Resyncs
+from crosstape_connector.rest.sources import Fetching
+from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, Instrument, Status
 from tests.connector.fake_venue import ID, FakeVenue, fake
 

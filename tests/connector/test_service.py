@@ -22,11 +22,11 @@ from crosstape.bus import Publisher
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import RunSettings, TelemetrySettings
 from crosstape_connector import service
-from crosstape_connector.capture_file import opened
+from crosstape_connector.capture.reader import opened
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.metrics import FAMILIES
-from crosstape_connector.normalize import normalize
-from crosstape_connector.venues import VENUES
+from crosstape_connector.metrics.families import FAMILIES
+from crosstape_connector.replay.normalize import normalize
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import KIND_OF, Book, Event, FeedState, Gap, GapCause, Keys, Quote, Status, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, quote, trade
 from tests.connector.world import World, changed, subscribed
@@ -71,7 +71,7 @@ import sys
 
 import msgspec
 
-from crosstape.lifecycle import main
+from crosstape.runtime.lifecycle import main
 from crosstape.settings import Settings
 from crosstape_connector.service import run
 from crosstape_connector.venues import VENUES

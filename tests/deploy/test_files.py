@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from crosstape.secret_file import secret_in
-from crosstape.settings_file import load
-from crosstape_connector.venues import VENUES
+from crosstape.settings.load import load
+from crosstape.settings.secrets import secret_in
+from crosstape_connector.venues.registry import VENUES
 from tests.deploy.composed import implementations
 from tests.deploy.engine import ROOT, done, run
 

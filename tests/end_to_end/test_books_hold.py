@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from crosstape_connector import plan
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.feeds import Feed, Feeds
-from crosstape_connector.plan import Topic
-from crosstape_connector.venue import Ack, Parser, Request
-from crosstape_connector.venues import find
+from crosstape_connector.feeds.handler import Feed, Feeds
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.messages import Ack
+from crosstape_connector.venues.registry import find
+from crosstape_connector.venues.spec import Parser, Request, subscribed_depth
 from crosstape_schemas import Book, Event, FeedState, Instrument, Level, spot
 from crosstape_simulator.connection import Connection, Counters
 from crosstape_simulator.faults import rewrite
@@ -136,7 +136,7 @@ class Network(RuleBasedStateMachine):
         """Subscribe, perhaps unsubscribe first."""
         for message in (self.endpoint.unsubscribe, self.endpoint.subscribe) if anew else (self.endpoint.subscribe,):
             self.requests += 1
-            depth = plan.subscribed_depth(self.table, DEPTH)
+            depth = subscribed_depth(self.table, DEPTH)
             request = Request(topics[0].channel, tuple(topic.symbol for topic in topics), self.requests, depth)
             self.feed.receive(self.connection, message(request).decode())
 

@@ -1,6 +1,6 @@
 """Recorded book streams with frames lost, repeated, swapped and damaged: what is called live is what the whole recording makes of it.
 
-That this is the venue's own book is shown in tests/venues/test_recordings.py. `CROSSTAPE_CORPUS` names the folder of the recordings.
+That this is the book of the venue itself is shown in tests/connector/venues/test_recordings.py. `CROSSTAPE_CORPUS` names the recordings.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.capture_file import opened
+from crosstape_connector.capture.reader import opened
 from crosstape_connector.errors import FRAME_ERRORS
-from crosstape_connector.feeds import Feed, Feeds
-from crosstape_connector.venue import BookSnapshot, BookUpdate, Endpoint, Venue
-from crosstape_connector.venues import find
+from crosstape_connector.feeds.handler import Feed, Feeds
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
+from crosstape_connector.venues.registry import find
+from crosstape_connector.venues.spec import Endpoint, Venue
 from crosstape_schemas import Book, FeedState, Instrument
 
 CORPUS = os.environ.get("CROSSTAPE_CORPUS", "")

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from crosstape_connector.pacing import BURST_S, Pacer
-from crosstape_connector.venue import Venue
-from crosstape_connector.venues import VENUES
+from crosstape_connector.rate_limit import BURST_S, Pacer
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import Venue
 from crosstape_simulator.listings import Listing
 from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.synthetic import Synthetic

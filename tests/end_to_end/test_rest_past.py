@@ -9,11 +9,11 @@ from decimal import Decimal
 import aiohttp
 import pytest
 
-from crosstape_connector.instruments import parsed
-from crosstape_connector.metrics import Counters
-from crosstape_connector.rest import Rest
-from crosstape_connector.venue import QuoteSource, TradeSource
-from crosstape_connector.venues import VENUES
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.rest.client import Rest
+from crosstape_connector.rest.instruments import parsed
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import QuoteSource, TradeSource
 from crosstape_schemas import Instrument, Quote, Side, Trade
 from crosstape_simulator.market import Fill, Pair
 from crosstape_simulator.service import Simulator, simulator

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from crosstape.embedded import embedded
+from crosstape.runtime.embedded_server import embedded
 from crosstape_simulator.spec import VENUES
 from tests.cli.running import started
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from crosstape.settings_file import nearest
+from crosstape.settings.load import nearest
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults.on_the_market import MarketFaults, only_of_a_synthetic_market
 from crosstape_simulator.faults.running import Running, State

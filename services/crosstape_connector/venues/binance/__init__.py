@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import (
+from crosstape_connector.venues.binance import rest, stream
+from crosstape_connector.venues.binance.values import ID
+from crosstape_connector.venues.spec import (
     BookRule,
     ConnectLimit,
     Endpoint,
@@ -24,8 +26,6 @@ from crosstape_connector.venue import (
     TradingSource,
     Venue,
 )
-from crosstape_connector.venues.binance import rest, stream
-from crosstape_connector.venues.binance.values import ID
 
 VENUE: Final = Venue(
     id=ID,

@@ -15,12 +15,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, NotANumber, UnknownSymbol
-from crosstape_connector.listing import asset_of, listed, step_of
-from crosstape_connector.numbers import is_plain, number
-from crosstape_connector.rows import readable, rows_decoder
-from crosstape_connector.venue import NOT_LISTED, BookSnapshot, Odd, OddRow, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
-from crosstape_connector.wire import Serial, Stamp, epoch_ns, side_of, trade_numbers
+from crosstape_connector.venues.messages import BookSnapshot, Odd, OddRow, TradeSnapshot, page
+from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
+from crosstape_connector.venues.parsing.numbers import is_plain, number
+from crosstape_connector.venues.parsing.rows import readable, rows_decoder
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, side_of, trade_numbers
+from crosstape_connector.venues.spec import NOT_LISTED, Symbols
 from crosstape_schemas import Instrument, Quote, Trade, spot
 
 LEVELS: Final = 1_000

@@ -14,23 +14,11 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.numbers import BACKSLASH, LIMIT, figure, number
-from crosstape_connector.venue import (
-    Ack,
-    BookUpdate,
-    Heartbeat,
-    Odd,
-    Output,
-    Rejected,
-    Request,
-    Rotate,
-    Symbols,
-    Verdict,
-    unread,
-    unreadable,
-)
 from crosstape_connector.venues.binance.values import BUY, ID, SELL
-from crosstape_connector.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of, trade_numbers
+from crosstape_connector.venues.messages import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate, unread, unreadable
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, figure, number
+from crosstape_connector.venues.parsing.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of, trade_numbers
+from crosstape_connector.venues.spec import Request, Symbols, Verdict
 from crosstape_schemas import Quote, Ticker, Trade
 
 KNOWN: Final = re.compile(

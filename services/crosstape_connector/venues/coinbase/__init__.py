@@ -15,7 +15,9 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import (
+from crosstape_connector.venues.coinbase import advanced, exchange, products, rest
+from crosstape_connector.venues.coinbase.values import ID, ours
+from crosstape_connector.venues.spec import (
     MEBIBYTE,
     BookRule,
     ConnectLimit,
@@ -26,8 +28,6 @@ from crosstape_connector.venue import (
     TradingSource,
     Venue,
 )
-from crosstape_connector.venues.coinbase import advanced, exchange, products, rest
-from crosstape_connector.venues.coinbase.values import ID, ours
 
 VENUE: Final = Venue(
     id=ID,

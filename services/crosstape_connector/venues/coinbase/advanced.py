@@ -14,14 +14,15 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.numbers import BACKSLASH, short
-from crosstape_connector.numbers import number as exact
-from crosstape_connector.rows import UNREADABLE, mended, readable
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Request, Symbols, replay, unread, unreadable
-from crosstape_connector.venues.coinbase.breaks import Breaks
 from crosstape_connector.venues.coinbase.products import Products
+from crosstape_connector.venues.coinbase.sequence_break import Breaks
 from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
-from crosstape_connector.wire import trade_numbers
+from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, replay, unread, unreadable
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, short
+from crosstape_connector.venues.parsing.numbers import number as exact
+from crosstape_connector.venues.parsing.rows import UNREADABLE, mended, readable
+from crosstape_connector.venues.parsing.wire import trade_numbers
+from crosstape_connector.venues.spec import Request, Symbols
 from crosstape_schemas import Level, Ticker, Trade
 
 ASK_WORDS: Final = ("offer", "ask")

@@ -15,12 +15,13 @@ from typing import Final, assert_never
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.rows import mended, rows_decoder
-from crosstape_connector.venue import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, Request, Symbols, unread, unreadable
-from crosstape_connector.venues.coinbase.breaks import Breaks
 from crosstape_connector.venues.coinbase.products import Products
+from crosstape_connector.venues.coinbase.sequence_break import Breaks
 from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
-from crosstape_connector.wire import Serial, known_ns, trade_numbers
+from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, unread, unreadable
+from crosstape_connector.venues.parsing.rows import mended, rows_decoder
+from crosstape_connector.venues.parsing.wire import Serial, known_ns, trade_numbers
+from crosstape_connector.venues.spec import Request, Symbols
 from crosstape_schemas import Ticker, Trade
 
 SIDES: Final = ("buy", ("sell",))

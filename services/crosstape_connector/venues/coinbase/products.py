@@ -9,10 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownSymbol
-from crosstape_connector.listing import NAME, asset_of, listed, step_of
-from crosstape_connector.rows import cause, rows_decoder
-from crosstape_connector.venue import NOT_LISTED, Odd, OddRow, Output, Symbols
 from crosstape_connector.venues.coinbase.values import ID, ours
+from crosstape_connector.venues.messages import Odd, OddRow, Output
+from crosstape_connector.venues.parsing.listing import NAME, asset_of, listed, step_of
+from crosstape_connector.venues.parsing.rows import cause, rows_decoder
+from crosstape_connector.venues.spec import NOT_LISTED, Symbols
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, spot
 
 STATUSES: Final = frozenset({"online", "offline", "internal", "delisted"})

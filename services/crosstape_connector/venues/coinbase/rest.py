@@ -15,10 +15,11 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.rows import readable, rows_decoder
-from crosstape_connector.venue import Odd, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.coinbase.values import ID, TAKER
-from crosstape_connector.wire import Serial, known_ns, side_of, trade_numbers
+from crosstape_connector.venues.messages import Odd, TradeSnapshot, page
+from crosstape_connector.venues.parsing.rows import readable, rows_decoder
+from crosstape_connector.venues.parsing.wire import Serial, known_ns, side_of, trade_numbers
+from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Quote, Trade
 
 PAGE: Final = 1_000

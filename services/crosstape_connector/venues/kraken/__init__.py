@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from crosstape_connector.venue import (
+from crosstape_connector.venues.kraken import rest, stream
+from crosstape_connector.venues.kraken.values import ID, ours
+from crosstape_connector.venues.spec import (
     BookRule,
     ConnectLimit,
     Endpoint,
@@ -22,8 +24,6 @@ from crosstape_connector.venue import (
     TradingSource,
     Venue,
 )
-from crosstape_connector.venues.kraken import rest, stream
-from crosstape_connector.venues.kraken.values import ID, ours
 
 VENUE: Final = Venue(
     id=ID,

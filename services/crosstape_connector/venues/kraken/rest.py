@@ -18,11 +18,12 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.listing import asset_of, listed, step_of
-from crosstape_connector.rows import UNREADABLE, readable, rows_decoder
-from crosstape_connector.venue import NOT_LISTED, Odd, OddRow, Symbols, TradeSnapshot, page
 from crosstape_connector.venues.kraken.values import ID, ours
-from crosstape_connector.wire import Serial, seconds_ns, side_of, trade_numbers
+from crosstape_connector.venues.messages import Odd, OddRow, TradeSnapshot, page
+from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
+from crosstape_connector.venues.parsing.rows import UNREADABLE, readable, rows_decoder
+from crosstape_connector.venues.parsing.wire import Serial, seconds_ns, side_of, trade_numbers
+from crosstape_connector.venues.spec import NOT_LISTED, Symbols
 from crosstape_schemas import Instrument, Quote, Side, Trade, asset, spot
 
 PAGE: Final = 1_000

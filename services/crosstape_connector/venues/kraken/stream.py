@@ -18,9 +18,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.numbers import LONGEST, PER_LEVEL, check, doubtful
-from crosstape_connector.rows import cause, mended, rows_decoder
-from crosstape_connector.venue import (
+from crosstape_connector.venues.kraken.values import ID
+from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
     BookUpdate,
@@ -28,15 +27,15 @@ from crosstape_connector.venue import (
     Odd,
     Output,
     Rejected,
-    Request,
-    Symbols,
     Unreadable,
     replay,
     unread,
     unreadable,
 )
-from crosstape_connector.venues.kraken.values import ID
-from crosstape_connector.wire import Serial, finite, known_ns, positive, shown, side
+from crosstape_connector.venues.parsing.numbers import LONGEST, PER_LEVEL, check, doubtful
+from crosstape_connector.venues.parsing.rows import cause, mended, rows_decoder
+from crosstape_connector.venues.parsing.wire import Serial, finite, known_ns, positive, shown, side
+from crosstape_connector.venues.spec import Request, Symbols
 from crosstape_schemas import VENUE_WIDE, FeedState, Level, Quote, Side, Status, Ticker, Trade
 
 STATES: Final = {"online": FeedState.LIVE, "maintenance": FeedState.DOWN}

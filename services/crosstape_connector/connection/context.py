@@ -1,0 +1,61 @@
+"""What all connections of a venue share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from crosstape.settings import VenueSettings
+from crosstape_connector.capture.writer import Capture
+from crosstape_connector.connection.watchdog import Watchdog
+from crosstape_connector.feeds.handler import FeedRecord, Feeds
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.rate_limit import Pacer
+from crosstape_connector.venues.spec import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all connections of a venue share."""
+
+    venue: Venue
+    settings: VenueSettings
+    feeds: Feeds
+    outlet: Outlet
+    counters: Counters
+    http: aiohttp.ClientSession
+    urls: Mapping[str, str]
+    """Endpoint → its address."""
+    watchdog: Watchdog
+    resync: Callable[[], None]
+    """Called when `feeds.requests` has something."""
+    flow: Callable[[], Awaitable[None]]
+    """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
+    capture: Capture | None
+    paces: Mapping[str, Pacer]
+    """Of messages to endpoints that count those of all connections together; see `paces`."""
+    beat: Callable[[], None] = lambda: None
+    """Notices a step of our clock, or a stop of this process: called before anything is judged by our times."""
+    question: Callable[[str], None] = lambda instrument: None
+    """Called with an instrument whose silence is questioned."""
+
+    def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
+        """Topic → the feeds that it brings."""
+        place: dict[str, tuple[str, str]] = {}
+        for endpoint in self.venue.endpoints:
+            for kind, channel in endpoint.channels.items():
+                place.setdefault(kind, (endpoint.name, channel))
+        records = {(record.kind, record.symbol): record for record in self.feeds.feeds.values()}
+        return {
+            topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
+            for topic in topics
+        }
+
+
+def paces(venue: Venue) -> dict[str, Pacer]:
+    """Endpoint → what paces all its connections, where they have one limit between them."""
+    return {one.name: Pacer.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}

@@ -1,0 +1,193 @@
+"""One book's feeds: its state, and what is published of it. Pure: no I/O, no clock, no log."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from crosstape_connector.feeds.agreement import Agreement, Top
+from crosstape_connector.feeds.books.order_book import DOUBT, BookSync
+from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
+from crosstape_connector.venues.spec import Venue, subscribed_depth
+from crosstape_schemas import Book, Delta, Event, FeedState, Gap, Instrument, Quote
+
+LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
+TOGETHER_NS: Final = 1_000_000_000
+"""What one order does to book, quote and trades is told within so long."""
+
+
+class Resync(msgspec.Struct, frozen=True):
+    """What the shell must do for one book: fetch its snapshot by REST and `take` it, or unsubscribe and subscribe its topic."""
+
+    instrument: str
+    symbol: str
+    how: Literal["rest", "resubscribe"]
+    cause: str
+    attempt: int = 1
+    """1, 2 … since the book was last true for a while: what to take the pause between attempts from."""
+    topic: Topic | None = None
+    """What was last `opened` for this book; None if nothing was."""
+
+
+class BookFeed:
+    """The feeds that one book gives: book, delta, and quote where that is the top of it."""
+
+    __slots__ = (
+        "_depth", "_interval", "_requests", "_rest", "_waiting", "agreement", "book", "delta", "due", "held_ts", "instrument", "others",
+        "quote", "records", "rival", "shared", "symbol", "sync", "topic", "venue_ts",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        venue: Venue,
+        instrument: Instrument,
+        records: Mapping[str, FeedRecord],
+        others: Mapping[str, FeedRecord],
+        *,
+        depth: int,
+        interval_ns: int,
+        waiting: dict[str, BookFeed],
+        requests: deque[Resync],
+    ) -> None:
+        """`records`: those that the book gives, and `others` of the instrument, by kind.
+
+        `waiting`: books with changes that are not published yet, by instrument; this one puts itself there.
+        """
+        self.instrument = instrument.name
+        self.symbol = instrument.symbol
+        self.sync = BookSync(venue.book, subscribed_depth(venue, depth))
+        self.records = tuple(records.values())
+        self.book = records.get("book")
+        self.delta = records.get("delta")
+        self.quote = records.get("quote")
+        self.others = tuple(others.values())
+        self.rival = others.get("quote")
+        """The quote where it is a stream of its own: it and the book must agree."""
+        self.agreement = Agreement()
+        self.held_ts = 0
+        """When they were last found to contradict each other."""
+        self.shared: list[FeedRecord] = []
+        """Others that are stale because the book's stream is refuted: until it, or their own, speaks."""
+        self.topic: Topic | None = None
+        self.venue_ts: int | None = None
+        self.due = 0
+        """No book event before this time."""
+        self._depth = depth
+        self._interval = interval_ns
+        self._waiting = waiting
+        self._requests = requests
+        self._rest = venue.book.snapshot == "rest"
+
+    def silent_with(self, record: FeedRecord) -> bool:
+        """Whether nothing has been heard of the book since that feed of its instrument fell silent."""
+        return max(one.received_ts for one in self.records) <= record.received_ts + TOGETHER_NS
+
+    def top(self) -> Top:
+        """Its best prices."""
+        bid, ask = self.sync.bids.best(), self.sync.asks.best()
+        return bid and bid[0], ask and ask[0]
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self.due, self.held_ts = step.shifted(self.due), step.shifted(self.held_ts)
+        self.agreement.clock_set(step)
+        self.sync.clock_set(step)
+
+    def forget(self) -> None:
+        """Its connection is gone."""
+        self.sync.forget()
+        self.due = 0
+        self._waiting.pop(self.instrument, None)
+
+    def ask(self) -> None:
+        """Ask the shell for what the book wants, if it wants anything."""
+        sync = self.sync
+        cause = sync.wanted
+        if cause is None:
+            return
+        sync.asked()
+        how: Literal["rest", "resubscribe"] = "rest" if self._rest else "resubscribe"
+        attempt = 1 if cause == DOUBT else sync.attempt
+        self._requests.append(Resync(self.instrument, self.symbol, how, cause, attempt, self.topic))
+
+    def changed(self, change: BookUpdate | BookSnapshot, now: int, events: list[Event]) -> list[Event]:
+        """It moved on and is true: `events`, and what follows from that."""
+        sync = self.sync
+        self.venue_ts = change.venue_ts
+        if self.delta is not None:
+            events.append(self._delta(self.delta, change, now))
+        quote = self.quote
+        if quote is not None:
+            state = quote.state
+            bid, ask = sync.bids.best() or (None, None), sync.asks.best() or (None, None)
+            last = quote.last
+            if not isinstance(last, Quote) or (
+                last.bid_price != bid[0]
+                or last.ask_price != ask[0]
+                or last.bid_size != bid[1]
+                or last.ask_size != ask[1]
+                or last.state is not state
+            ):
+                quote.last = Quote(quote.venue, self.instrument, change.venue_ts, now, bid[0], bid[1], ask[0], ask[1], state)
+                events.append(quote.last)
+        if self.book is not None:
+            if now >= self.due or self.due - now > self._interval:
+                self._waiting.pop(self.instrument, None)
+                events.append(self.event(now))
+            else:
+                self._waiting[self.instrument] = self
+        return events
+
+    def event(self, now: int) -> Book:
+        """The book as it is published."""
+        record, sync = self.book, self.sync
+        assert record is not None  # else it is never due
+        bids, asks = sync.bids.top(self._depth), sync.asks.top(self._depth)
+        sync.reaches(bids, asks)
+        self.ask()
+        self.due = now + self._interval
+        record.last = Book(
+            record.venue,
+            self.instrument,
+            self.venue_ts,
+            sync.applied_ts,
+            tuple(bids),
+            tuple(asks),
+            self._depth,
+            record.state,
+            sync.sequence,
+        )
+        return record.last
+
+    def broken(self, good_ts: int, venue_ts: int | None, now: int) -> list[Event]:
+        """Say at once that what was published is not true any more, and ask for a resync."""
+        self._waiting.pop(self.instrument, None)
+        self.due = 0
+        fault = self.sync.fault
+        events: list[Event] = []
+        for record in self.records:
+            events += record.turn(FeedState.RECOVERING, fault.reason, now)
+            events.append(Gap(record.venue, record.instrument, venue_ts, now, record.kind, good_ts or now, now, fault.missed, fault.cause))
+        self.ask()
+        return events
+
+    def whole(self, now: int) -> Iterator[Delta]:
+        """All of it, for those who build it from changes and know nothing yet; nothing if it is not true, or changes are not taken."""
+        if self.delta is not None and self.sync.live:
+            yield self._delta(self.delta, BookSnapshot(self.instrument, self.venue_ts, now, (), (), self.sync.sequence), now)
+
+    def _delta(self, record: FeedRecord, change: BookUpdate | BookSnapshot, now: int) -> Delta:
+        sync = self.sync
+        if isinstance(change, BookSnapshot):  # and whatever was held until it came
+            bids, asks = sync.bids.top(len(sync.bids.prices)), sync.asks.top(len(sync.asks.prices))
+            return Delta(record.venue, self.instrument, change.venue_ts, now, tuple(bids), tuple(asks), sync.sequence, snapshot=True)
+        cut_bids, cut_asks = sync.cut
+        return Delta(
+            record.venue, self.instrument, change.venue_ts, now, (*change.bids, *cut_bids), (*change.asks, *cut_asks), sync.sequence
+        )

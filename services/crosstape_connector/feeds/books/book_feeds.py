@@ -1,0 +1,191 @@
+"""The books of one venue in one process: what snapshots, updates and breaks do to their feeds. Pure: no I/O, no clock, no log."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from crosstape_connector.feeds.books.book_feed import BookFeed, Resync
+from crosstape_connector.feeds.books.checks import Fault, Outcome
+from crosstape_connector.feeds.books.order_book import BookSync
+from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.cross_checks import BEHIND, Doubts
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.keys import Feed
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak
+from crosstape_connector.venues.spec import Venue
+from crosstape_schemas import Event, FeedState, GapCause, Instrument
+
+LIVE: Final = FeedState.LIVE
+NOT_FOLLOWED: Final = "the venue's book had changed while the stream was silent"
+_NOTHING: Final[tuple[Event, ...]] = ()
+
+
+class BookFeeds:
+    """All of them; `Feeds` hands on what concerns a book."""
+
+    def __init__(self, venue: Venue, feeds: Mapping[Feed, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
+        """`feeds`: of all kinds, as they are taken; `counts`: where to count what is not wanted."""
+        self.requests: deque[Resync] = deque()
+        self.books: dict[str, BookFeed] = {}
+        """By instrument."""
+        self.doubts = Doubts(feeds, self.books, interval_ns=interval_ns)
+        self._venue = venue
+        self._counts = counts
+        self._depth = depth
+        self._interval = interval_ns
+        self._waiting: dict[str, BookFeed] = {}  # with changes that are not published yet
+
+    def add(self, instrument: Instrument, records: Mapping[str, FeedRecord], others: Mapping[str, FeedRecord]) -> None:
+        """One more, the feeds that it gives, and the others of its instrument, by kind."""
+        self.books[instrument.name] = BookFeed(
+            self._venue,
+            instrument,
+            records,
+            others,
+            depth=self._depth,
+            interval_ns=self._interval,
+            waiting=self._waiting,
+            requests=self.requests,
+        )
+
+    def remove(self, instrument: str) -> None:
+        """One less."""
+        self.books.pop(instrument, None)
+        self._waiting.pop(instrument, None)
+
+    def of(self, record: FeedRecord) -> BookFeed | None:
+        """The book that gives this feed; None if none does."""
+        book = self.books.get(record.instrument)
+        return book if book is not None and record in book.records else None
+
+    def tick(self, now: int) -> Sequence[Event]:
+        """Conflated books that are due."""
+        waiting = self._waiting
+        if not waiting:
+            return _NOTHING
+        events: list[Event] = []
+        for name, book in [(name, book) for name, book in waiting.items() if now >= book.due or book.due - now > self._interval]:
+            del waiting[name]
+            events.append(book.event(now))
+        return events
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        for book in self.books.values():
+            book.clock_set(step)
+        self.doubts.clock_set(step)
+
+    def update(self, update: BookUpdate) -> Sequence[Event]:
+        """Changed levels."""
+        book = self.books.get(update.instrument)
+        if book is None:
+            return self._unwanted()
+        for record in book.records:
+            record.received_ts = update.received_ts
+            record.venue_ts = update.venue_ts
+            record.count += 1
+        good_ts = book.sync.applied_ts
+        outcome = book.sync.update(update)
+        if outcome is Outcome.APPLIED:
+            events: list[Event] = []
+            for record in book.records:
+                if record.state is not LIVE:  # it was called stale
+                    events = self.doubts.spoke(book, update.received_ts)
+                    break
+            return book.changed(update, update.received_ts, events)
+        if outcome is Outcome.BROKEN:
+            book.sync.refuted = False  # the stream has spoken, if not well
+            return book.broken(good_ts, update.venue_ts, update.received_ts)
+        book.ask()
+        return _NOTHING
+
+    def snapshot(self, snapshot: BookSnapshot) -> Sequence[Event]:
+        """A whole book."""
+        book = self.books.get(snapshot.instrument)
+        if book is None:
+            return self._unwanted()
+        good_ts, was_live = book.sync.applied_ts, book.sync.live
+        outcome = book.sync.snapshot(snapshot)
+        if outcome is Outcome.SYNCED:
+            return self._synced(book, snapshot, good_ts if was_live else 0)
+        if outcome is Outcome.QUIET:
+            return self.doubts.quiet(book, snapshot.received_ts)
+        if outcome is Outcome.BROKEN:
+            return book.broken(good_ts, snapshot.venue_ts, snapshot.received_ts)
+        book.ask()
+        return _NOTHING
+
+    def connection_break(self, broken: ConnectionBreak) -> Sequence[Event]:
+        """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
+        events: list[Event] = []
+        reason = broken.reason or "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
+        for name in broken.instruments:
+            book = self.books.get(name)
+            if book is not None:
+                good_ts = book.sync.applied_ts
+                if book.sync.fail(broken.cause, reason):
+                    events += book.broken(good_ts, None, broken.received_ts)
+        return events
+
+    def adopt(self, instrument: str, sync: BookSync, venue_ts: int | None, now: int) -> Sequence[Event]:
+        """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
+        book = self.books.get(instrument)
+        if book is None:
+            return _NOTHING
+        before, book.sync = book.sync, sync
+        sync.proofs.add(before.proofs)
+        sync.refuted = before.refuted and not sync.followed
+        if not sync.live:
+            if before.live:
+                sync.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
+                return book.broken(before.applied_ts, None, now)
+            book.ask()
+            return _NOTHING
+        events: list[Event] = []
+        same = sync.followed or (before.live and (before.bids.sizes, before.asks.sizes) == (sync.bids.sizes, sync.asks.sizes))
+        if not same and any(record.silent for record in book.records):
+            sync.refute()
+        for record in book.records:
+            if sync.refuted:
+                events += record.refute(NOT_FOLLOWED, now, before.applied_ts if before.live else 0)
+                continue
+            events += [*record.live(now), *record.resumed(now)]
+            record.received_ts = record.replayed_ts = max(record.received_ts, sync.applied_ts)
+            record.count += 1
+        return book.changed(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
+
+    def _synced(self, book: BookFeed, snapshot: BookSnapshot, good_ts: int) -> list[Event]:
+        """The book is true again. `good_ts`: until when the book was live that the snapshot replaced; 0: it was not.
+
+        A snapshot in the stream shows that the subscription answers. If it was subscribed again because it was silent, and the snapshot
+        differs from our book, then the stream had missed changes, and only an update shows that it brings them now.
+        """
+        now = max(snapshot.received_ts, book.sync.applied_ts)
+        sync = book.sync
+        in_stream = self._venue.book.snapshot == "stream"
+        if in_stream and sync.differs and any(record.silent for record in book.records):
+            sync.refute()
+        may_live = not sync.refuted
+        events: list[Event] = []
+        for record in book.records:
+            missed_ts = good_ts if in_stream and sync.differs else 0
+            if in_stream and may_live:
+                record.received_ts = record.replayed_ts = now
+                record.count += 1
+            else:
+                record.fetched_ts = snapshot.received_ts
+            record.venue_ts = snapshot.venue_ts
+            if may_live and (in_stream or not record.silent):  # else it is not followed: only its stream can show that it lives
+                events += record.live(now)
+                events += record.resumed(now)
+                if missed_ts:
+                    events.append(record.gap(now, None, GapCause.UNKNOWN, from_ts=missed_ts))
+            elif not may_live and not record.held:
+                events += record.refute(NOT_FOLLOWED if in_stream else BEHIND, now, missed_ts)
+        return book.changed(snapshot, now, events)
+
+    def _unwanted(self) -> Sequence[Event]:
+        self._counts["unwanted"] += 1
+        return _NOTHING

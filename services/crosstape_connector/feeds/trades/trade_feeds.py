@@ -1,0 +1,125 @@
+"""The trades of one venue in one process: a line for each instrument, and what parsers found put on it. Pure: no I/O, no clock, no log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.trades.gaps import Hole
+from crosstape_connector.feeds.trades.sequence import TradeLine
+from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
+from crosstape_connector.venues.spec import Venue
+from crosstape_schemas import Event, FeedState, Instrument, Trade
+
+LIVE: Final = FeedState.LIVE
+_NOTHING: Final[tuple[Event, ...]] = ()
+
+
+class TradeFeeds:
+    """All of them; `Feeds` hands on what concerns trades."""
+
+    def __init__(self, venue: Venue, counts: Counter[str]) -> None:
+        """`counts`: where to count what is not wanted."""
+        self.lines: dict[str, TradeLine] = {}
+        """By instrument."""
+        self.taker: Callable[[Trade], Sequence[Event]] = self._trade if venue.trade_ids != "none" else self._trade_without_id
+        self._venue = venue
+        self._counts = counts
+        self._left: dict[str, TradeLine] = {}  # of instruments that were removed
+        self._plain: dict[str, FeedRecord] = {}  # of a venue without ids
+
+    def add(self, instrument: Instrument) -> FeedRecord:
+        """One more. If it was there before, its line goes on."""
+        name = instrument.name
+        if self._venue.trade_ids == "none":
+            record = self._plain[name] = FeedRecord(instrument, "trade")
+            return record
+        line = self._left.pop(name, None) or TradeLine(instrument, contiguous=self._venue.trade_ids == "contiguous")
+        self.lines[name] = line
+        return line
+
+    def remove(self, instrument: str) -> None:
+        """One less. Its line is kept: if it is added again, what was missed is a gap."""
+        if instrument in self.lines:
+            self._left[instrument] = self.lines.pop(instrument)
+        self._plain.pop(instrument, None)
+
+    def left(self) -> Iterable[TradeLine]:
+        """The lines of instruments that were removed."""
+        return self._left.values()
+
+    def seed(self, trades: Iterable[Trade]) -> None:
+        """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
+        for trade in trades:
+            if trade.instrument in self.lines:
+                self.lines[trade.instrument].seed(trade)
+            elif trade.instrument in self._plain:
+                self._plain[trade.instrument].seeded(trade.received_ts)
+
+    def miss(self, instrument: str, holes: Iterable[Hole], now: int) -> None:
+        """Of this instrument these are missing, and no others; see `TradeLine.miss`."""
+        if instrument in self.lines:
+            self.lines[instrument].miss(holes, now)
+
+    def ends(self) -> dict[str, int]:
+        """Instrument → the trade id that is expected next, for each that has trades; -1: none is known, or there are none."""
+        return {**dict.fromkeys(self._plain, -1), **{name: line.next for name, line in self.lines.items()}}
+
+    def duplicates(self) -> int:
+        """Trades that were on the tape already, and were dropped."""
+        return sum(line.duplicates for lines in (self.lines, self._left) for line in lines.values())
+
+    def links(self, output: Trade | TradeSnapshot) -> bool:
+        """Whether what begins with this leaves no hole after what is on the tape."""
+        line = self.lines.get(output.instrument)
+        trades = output.trades if isinstance(output, TradeSnapshot) else (output,)
+        return line is None or line.next < 0 or not trades or min(int(trade.trade_id) for trade in trades) <= line.next
+
+    def snapshot(self, snapshot: TradeSnapshot) -> Sequence[Event]:
+        """The venue's newest trades."""
+        line = self.lines.get(snapshot.instrument)
+        return line.snapshot(snapshot) if line is not None else self._unwanted()
+
+    def repair(self, page: TradeSnapshot) -> Sequence[Event]:
+        """Past trades by REST: those that are missing."""
+        line = self.lines.get(page.instrument)
+        return line.repair(page.trades) if line is not None else _NOTHING
+
+    def prove(self, hole: Hole, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
+        """The same page, after `repair`: it may show that ids of this hole never existed."""
+        line = self.lines.get(page.instrument)
+        return line.prove(hole, page, now_s) if line is not None else _NOTHING
+
+    def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> Sequence[Event]:
+        """Trades by REST in place of the stream; see `TradeLine.polled`."""
+        line = self.lines.get(page.instrument)
+        return line.polled(page, reason, whole_ts) if line is not None else _NOTHING
+
+    def last_trade(self, last: LastTrade) -> Sequence[Event]:
+        """Word of the venue's newest trade."""
+        line = self.lines.get(last.instrument)
+        return line.told(last) if line is not None else self._unwanted()
+
+    def _trade(self, trade: Trade) -> Sequence[Event]:
+        line = self.lines.get(trade.instrument)
+        if line is None:
+            return self._unwanted()
+        number = int(trade.trade_id)
+        if number == line.next and line.state is LIVE:
+            line.next = number + 1
+            line.gap_from = 0  # a replay of what was there makes a line live and leaves its gap open: nothing is missing now
+            line.venue_ts = trade.venue_ts
+            line.received_ts = trade.received_ts
+            line.count += 1
+            return (trade,)
+        return line.accept(trade, number)
+
+    def _trade_without_id(self, trade: Trade) -> Sequence[Event]:
+        record = self._plain.get(trade.instrument)
+        return [*record.arrived(trade), trade] if record is not None else self._unwanted()
+
+    def _unwanted(self) -> Sequence[Event]:
+        self._counts["unwanted"] += 1
+        return _NOTHING

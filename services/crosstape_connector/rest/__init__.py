@@ -1,0 +1,1 @@
+"""All that is asked by REST: instruments, snapshots, backfill of trades, polling, and probes of silent feeds."""

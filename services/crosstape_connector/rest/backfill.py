@@ -1,0 +1,109 @@
+"""Doing what `Repairs` plans: trades that were missed are fetched by REST, page by page within the venue's limits, and published."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from crosstape_connector.errors import RestFailed
+from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.trades.gaps import Hole
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.rest.backfill_schedule import Repair, Repairs
+from crosstape_connector.rest.sources import Fetching
+
+LOOK_S: Final = 0.25
+"""How often it is looked for new holes."""
+
+log = structlog.get_logger(__name__)
+
+
+class Backfill:
+    """Of one venue. One request at a time: one that hangs holds up the others for `rest_timeout_s`, and no feed."""
+
+    def __init__(
+        self,
+        fetching: Fetching,
+        *,
+        feeds: Feeds,
+        outlet: Outlet,
+        counters: Counters,
+        flow: Callable[[], Awaitable[None]],
+        active: Callable[[], bool],
+        longest_s: float,
+    ) -> None:
+        """`flow`: waits while the bus is far behind. `active`: whether it is we who publish. `longest_s`: see `venues.VENUE.backfill_s`."""
+        self._fetching = fetching
+        self._feeds = feeds
+        self._outlet = outlet
+        self._counters = counters
+        self._flow = flow
+        self._active = active
+        self._repairs = Repairs(longest_s=longest_s, page=fetching.page)
+
+    @property
+    def waiting(self) -> int:
+        """How many holes are under repair."""
+        return len(self._repairs)
+
+    async def run(self) -> None:
+        """Until cancelled; at once where the venue has no source of past trades."""
+        while self._fetching.trade_source is not None:
+            repair = self._next() if self._active() else None
+            if repair is None:
+                await asyncio.sleep(LOOK_S)
+            else:
+                await self._flow()
+                await self._page(repair)
+
+    def _next(self) -> Repair | None:
+        for hole in self._repairs.settled():  # the stream brought the rest, or a page that was asked for another hole
+            self._done(hole, "whole")
+        for hole in self._repairs.look(self._feeds.trades.lines.values(), time.monotonic()):
+            self._done(hole, "skipped")
+        return self._repairs.next(time.monotonic())
+
+    async def _page(self, repair: Repair) -> None:
+        line, hole = repair.line, repair.hole
+        try:
+            page = await self._fetching.trades(line, repair.wanted, repair.at_ts)
+        except RestFailed as exc:
+            log.warning("trades.backfill_failed", venue=line.venue, instrument=line.instrument, error=str(exc))
+            repair.failed(exc.retry_after_s or 0.0, time.monotonic())
+        else:
+            if hole not in line.holes:
+                return  # the stream brought the rest meanwhile, or the venue began its numbering anew
+            self._outlet.put(self._feeds.trades.repair(page))
+            if hole in line.holes:
+                self._outlet.put(self._feeds.trades.prove(hole, page, time.monotonic()))
+            numbers = [int(trade.trade_id) for trade in page.trades]
+            spanned = range(min(numbers), max(numbers) + 1) if numbers else range(0)
+            newest_ts = page.trades[-1].venue_ts if numbers else None
+            repair.came(spanned, newest_ts, last=page.rows < self._fetching.page, now=time.monotonic())
+        if not hole.missing:
+            self._repairs.drop(repair)
+            self._done(hole, "whole")
+        elif repair.hopeless(time.monotonic()):
+            self._repairs.drop(repair)
+            part = hole.tell(time.time_ns())
+            self._outlet.put(part)
+            self._done(hole, "part" if hole.missing < hole.end - hole.first else "nothing")
+
+    def _done(self, hole: Hole, outcome: str) -> None:
+        gap = hole.gap
+        self._counters.backfills[outcome] += 1
+        self._counters.nonexistent += hole.void
+        log.info(
+            "trades.backfill",
+            venue=gap.venue,
+            instrument=gap.instrument,
+            missed=gap.missed,
+            left=hole.missing,
+            nonexistent=hole.void,
+            outcome=outcome,
+        )

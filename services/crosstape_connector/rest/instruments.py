@@ -1,0 +1,234 @@
+"""What a venue lists: by REST, or from the last time that this worked. And which of the instruments asked for are in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from crosstape.origin import Origin
+from crosstape.runtime.group_files import make_directory, share
+from crosstape_connector.errors import FRAME_ERRORS, RestFailed
+from crosstape_connector.rest.client import Rest
+from crosstape_connector.venues.messages import OddRow
+from crosstape_connector.venues.spec import Venue
+from crosstape_schemas import Instrument, asset
+
+log = structlog.get_logger(__name__)
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """A venue's instruments, and when they were true."""
+
+    venue: str
+    received_ts: int
+    instruments: list[Instrument]
+    odd: list[OddRow] = []
+    """Rows of the list that cannot be used, or not as they stand."""
+    ours: Callable[[str], str] = asset
+    """The venue's name of an asset → ours."""
+
+    def age_s(self, now: int) -> float:
+        """Seconds since it was fetched."""
+        return (now - self.received_ts) / 1e9
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The cache: the venue's answer as it came, so that it means the same as a fresh one to whoever reads it, a capture included."""
+
+    venue: str
+    received_ts: int
+    body: str
+
+
+class Cache:
+    """The file for that. A disk that does not take it is no obstacle: it is told once, and again only after it had worked meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fails = False
+
+    def bind(self, origin: Origin) -> None:
+        """Keep what a simulated venue lists in a file of its own: for a live connector, only the venue's own list is of use."""
+        suffix = ".simulated.json" if origin is Origin.SIMULATED else ".json"
+        self.path = self.path.with_name(self.path.name.removesuffix(".json").removesuffix(".simulated") + suffix)
+
+    async def keep(self, kept: Kept) -> None:
+        """Write it whole or not at all."""
+        try:
+            await asyncio.to_thread(self._write, msgspec.json.encode(kept))
+            self._fails = False
+        except OSError as exc:
+            if not self._fails:
+                log.warning("instruments.not_cached", venue=kept.venue, path=str(self.path), error=str(exc))
+            self._fails = True
+
+    def _write(self, content: bytes) -> None:
+        part = self.path.with_suffix(".part")
+        try:
+            make_directory(self.path.parent)
+            part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
+            part.write_bytes(content)
+            share(part)
+            part.replace(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)  # of a full disk, it would hold the rest
+            raise
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What becomes of the names that were asked for."""
+
+    listed: dict[str, Instrument]
+    refused: dict[str, str]
+    """Name → why not, with the nearest names that there are."""
+
+
+def select(listing: Listing, wanted: Iterable[str]) -> Selection:
+    """Split the wanted names by whether the venue trades them now."""
+    by_name: dict[str, Instrument] = {}
+    for instrument in listing.instruments:
+        if instrument.name not in by_name or (instrument.active and not by_name[instrument.name].active):
+            by_name[instrument.name] = instrument
+    listed: dict[str, Instrument] = {}
+    refused: dict[str, str] = {}
+    for name in dict.fromkeys(wanted):
+        found = by_name.get(name)
+        if found is not None and found.active:
+            listed[name] = found
+        else:
+            refused[name] = _refusal(name, found, listing, by_name)
+    return Selection(listed, refused)
+
+
+def _refusal(name: str, found: Instrument | None, listing: Listing, by_name: Mapping[str, Instrument]) -> str:
+    """Why this name cannot be had."""
+    venue = listing.venue
+    row = next((one for one in listing.odd if one.instrument == name or (one.symbol and _squashed(one.symbol) == _squashed(name))), None)
+    if found is not None:
+        return f"listed on {venue} as {found.symbol}, but " + ("not trading" if row is None else row.reason.partition(": ")[2])
+    if row is not None:
+        return f"its row in the list of {venue} cannot be used: {row.reason}"
+    theirs = next((one for one in by_name.values() if _squashed(one.symbol) == _squashed(name)), None)
+    if theirs is not None:
+        return f"not a name of ours: what {venue} lists as {theirs.symbol} is {theirs.name} here"
+    near = nearest(_spellings(name, listing.ours), [one.name for one in by_name.values() if one.active])
+    unnamed = sum(not one.symbol and not one.instrument for one in listing.odd)
+    return "; ".join(
+        (
+            f"not listed on {venue}",
+            *([f"near: {', '.join(near)}"] if near else []),
+            *([f"{unnamed} rows of the list tell no name, see the log"] if unnamed else []),
+        )
+    )
+
+
+def _squashed(name: str) -> str:
+    """A name or symbol without what separates its parts: `BTC-USD`, `BTC/USD` and `BTCUSD` are one."""
+    return "".join(filter(str.isalnum, name)).upper()
+
+
+def _spellings(name: str, ours: Callable[[str], str]) -> list[str]:
+    """The name as it stands, and if its assets are the venue's, as we would write it."""
+    parts = re.split(r"[^A-Z0-9]+", name.upper())
+    return list(dict.fromkeys([name.upper(), "-".join(ours(part) for part in parts)]))
+
+
+def nearest(spellings: Sequence[str], known: Collection[str], count: int = 3) -> list[str]:
+    """The listed names that look most like one of these: the same base in another quote, or a typing error."""
+    found: list[str] = []
+    for name in spellings:
+        base, dash, _ = name.partition("-")
+        found += difflib.get_close_matches(name, [one for one in known if dash and one.startswith(f"{base}-")], n=count, cutoff=0.0)
+    for name in spellings:
+        found += difflib.get_close_matches(name, known, n=count, cutoff=0.6)
+    return list(dict.fromkeys(found))[:count]
+
+
+async def fetch(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
+    """The listing by REST, also written to `cache`. Raises `RestFailed`, also for an answer that holds none of ours to map."""
+    source = venue.instruments
+    body, received_ts = await rest.get(source.rest, source.path, instruments=True)
+    try:
+        listing = parsed(venue, body, received_ts)
+        text = body.decode(errors="replace")
+    except FRAME_ERRORS as exc:
+        raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
+    rest.odds.report("instruments", listing.odd)
+    if not listing.instruments:
+        what = f"none of {len(listing.odd)} rows can be used: {listing.odd[0].reason}" if listing.odd else "an empty list"
+        raise RestFailed(f"{venue.id}: instruments: {what}")
+    if cache is not None:
+        await cache.keep(Kept(venue.id, received_ts, text))
+    return listing
+
+
+def parsed(venue: Venue, body: bytes, received_ts: int) -> Listing:
+    """The listing that an answer is. Raises one of `FRAME_ERRORS`."""
+    rows = venue.instruments.parse(body)
+    return Listing(
+        venue.id,
+        received_ts,
+        [row for row in rows if isinstance(row, Instrument)],
+        [row for row in rows if isinstance(row, OddRow)],
+        venue.instruments.ours,
+    )
+
+
+def cached(cache: Cache | None, venue: Venue) -> tuple[Listing, bytes] | None:
+    """What was stored, and the answer it is from; None where there is nothing that can be read, or it is another venue's."""
+    if cache is None:
+        return None
+    try:
+        kept = msgspec.json.decode(cache.path.read_bytes(), type=Kept)
+        if kept.venue != venue.id:
+            return None
+        body = kept.body.encode()
+        listing = parsed(venue, body, kept.received_ts)
+        return (listing, body) if listing.instruments else None
+    except FileNotFoundError:
+        return None
+    except (OSError, *FRAME_ERRORS) as exc:
+        log.warning("instruments.cache_unreadable", venue=venue.id, path=str(cache.path), error=str(exc))
+        return None
+
+
+async def load(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
+    """By REST, else from the cache, however old: an old list beats none, and a wrong symbol in it is refused by the venue or found silent.
+
+    Raises `RestFailed` where there is neither.
+    """
+    try:
+        listing = await fetch(rest, venue, cache)
+    except RestFailed as exc:
+        kept = cached(cache, venue)
+        if kept is None:
+            raise
+        listing, body = kept
+        rest.odds.report("instruments", listing.odd)
+        rest.recall(venue.instruments.rest, venue.instruments.path, body)
+        log.warning("instruments.from_cache", venue=venue.id, age_s=round(listing.age_s(time.time_ns())), error=str(exc))
+        return listing
+    log.info("instruments.loaded", venue=venue.id, listed=len(listing.instruments))
+    return listing
+
+
+def describe(selection: Selection) -> Mapping[str, int]:
+    """How many of each, for the metrics."""
+    return {"listed": len(selection.listed), "refused": len(selection.refused)}
+
+
+def report(venue: str, refused: Mapping[str, str], told: set[str]) -> None:
+    """Log each refused name once a process, with its reason; `told` remembers."""
+    for name, reason in refused.items():
+        if name not in told:
+            log.error("instrument.refused", venue=venue, instrument=name, reason=reason)
+    told.update(refused)

@@ -1,0 +1,121 @@
+"""Doing what `Feeds` asks for: a book's snapshot by REST, or its topic subscribed anew, each within the venue's limits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Final
+
+import structlog
+
+from crosstape_connector.connection.session import Session
+from crosstape_connector.errors import FRAME_ERRORS, RestFailed
+from crosstape_connector.feeds.books.order_book import DOUBT
+from crosstape_connector.feeds.handler import Feed, Feeds, Resync
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.rate_limit import Pacer
+from crosstape_connector.rest.client import Rest
+from crosstape_connector.venues.messages import BookSnapshot
+from crosstape_connector.venues.spec import SnapshotSource, Venue
+
+PAUSE_S: Final = 0.5
+PAUSE_MAX_S: Final = 30.0
+AT_ONCE: Final = 2
+"""Snapshots in flight: one that hangs must not hold up all others."""
+
+log = structlog.get_logger(__name__)
+
+
+def pause_s(attempt: int) -> float:
+    """Before the attempt with this number: none before the first, then doubling, capped."""
+    return 0.0 if attempt <= 1 else min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(attempt - 2, 16))
+
+
+class Resyncs:
+    """A venue's queue of books to begin anew: ordered by when they are due, one per book, so bounded by their number."""
+
+    def __init__(
+        self, venue: Venue, *, feeds: Feeds, outlet: Outlet, counters: Counters, rest: Rest, sessions: Callable[[], Iterable[Session]]
+    ) -> None:
+        self._venue = venue
+        self._feeds = feeds
+        self._outlet = outlet
+        self._counters = counters
+        self._rest = rest
+        self._sessions = sessions
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._seats = asyncio.Semaphore(AT_ONCE)
+        self._questions = asyncio.Semaphore(1)  # one doubt at a time is in the queue for a seat: a broken book waits for no more
+        source = venue.snapshots
+        self._pacer = None if source is None else Pacer.per_minute(source.per_minute)
+
+    async def run(self) -> None:
+        """Own the tasks, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                self.dispatch()  # what was asked before
+                await asyncio.Event().wait()  # for ever: tasks come and go
+            finally:
+                self._group = None  # a session that is still reading may ask, and an ending group takes no more
+
+    def dispatch(self) -> None:
+        """Take up all that `feeds.requests` holds. Never waits."""
+        if self._group is None:
+            return
+        requests = self._feeds.requests
+        while requests:
+            request = requests.popleft()
+            if request.instrument in self._under_way:
+                continue  # it will be answered by what is under way, or asked for again after it
+            self._counters.resyncs["question" if request.cause == DOUBT else request.how] += 1
+            log.info("book.resync", venue=self._venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
+            task = self._group.create_task(self._do(request), name=f"resync.{request.instrument}")
+            self._under_way[request.instrument] = task
+
+    async def _do(self, request: Resync) -> None:
+        snapshot = None
+        try:
+            if (pause := pause_s(request.attempt)) > 0:
+                await asyncio.sleep(pause)
+            if request.how == "rest" and self._venue.snapshots is not None:
+                snapshot = await self._fetch(request, self._venue.snapshots)
+            elif request.topic is not None:
+                # None of them does it if the connection is going, or is subscribing it right now: then a snapshot comes by itself.
+                any(session.resubscribe(request.topic) for session in self._sessions())
+        finally:
+            del self._under_way[request.instrument]
+        if snapshot is not None:
+            self._outlet.put(self._feeds.take(snapshot))
+            self.dispatch()
+
+    async def _fetch(self, request: Resync, source: SnapshotSource) -> BookSnapshot | None:
+        """Tried until there is one; None if no connection has the book any more: the next one asks anew."""
+        for attempt in itertools.count(2):
+            if not self._wanted(request):
+                return None
+            try:
+                async with self._turn(request), self._seats:
+                    body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), pacer=self._pacer)
+                snapshot = source.parse(body, request.instrument, received_ts)
+                return snapshot if self._wanted(request) else None  # a book that nothing can follow must not be called live
+            except RestFailed as exc:
+                error, wait_s = str(exc), max(pause_s(attempt), exc.retry_after_s or 0.0)
+            except FRAME_ERRORS as exc:
+                error, wait_s = f"not a snapshot: {exc}", pause_s(attempt)
+            log.warning("book.snapshot_failed", venue=self._venue.id, instrument=request.instrument, error=error, retry_in_s=wait_s)
+            await asyncio.sleep(wait_s)
+        return None
+
+    def _turn(self, request: Resync) -> AbstractAsyncContextManager[None]:
+        """What has to be waited for before a seat."""
+        return self._questions if request.cause == DOUBT else nullcontext()
+
+    def _wanted(self, request: Resync) -> bool:
+        kinds = ("book", "delta", "quote") if self._venue.quote_from_book else ("book", "delta")
+        records = (self._feeds.feeds.get(Feed(kind, request.instrument)) for kind in kinds)
+        return any(record is not None and record.sessions for record in records)

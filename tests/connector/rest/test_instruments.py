@@ -1,0 +1,98 @@
+"""What a venue lists, from REST or from the last time that worked, and which names are in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from crosstape_connector.errors import RestFailed
+from crosstape_connector.rest import instruments
+from crosstape_connector.rest.instruments import Cache, Listing
+from tests.connector.fake_venue import ID, fake, parse_instruments, serving
+from tests.connector.rig import rigged
+from tests.disks import fill, small_disk
+
+
+def listing(**listed: bool) -> Listing:
+    """Of the fake venue."""
+    return Listing(ID, 0, parse_instruments(msgspec.json.encode(listed)))
+
+
+def test_wanted_names_are_found_by_our_names() -> None:
+    """In the order of the settings, each once."""
+    selection = instruments.select(listing(AAAUSD=True, BBBUSD=True), ["BBB-USD", "AAA-USD", "BBB-USD"])
+    assert list(selection.listed) == ["BBB-USD", "AAA-USD"]
+    assert selection.listed["AAA-USD"].symbol == "AAAUSD"
+    assert selection.refused == {}
+
+
+def test_a_name_that_is_not_listed_is_refused_with_the_nearest_that_are() -> None:
+    """A typing error, or the wrong quote, is what it usually is."""
+    selection = instruments.select(listing(BTCUSD=True, ETHEUR=True), ["BTC-USDT", "ETH-USDT"])
+    assert selection.refused["BTC-USDT"] == "not listed on fake; near: BTC-USD"
+    assert selection.refused["ETH-USDT"].startswith("not listed on fake")
+
+
+def test_a_name_that_does_not_trade_is_refused() -> None:
+    """Its symbol is named; where two rows have one name, the one that trades counts."""
+    selection = instruments.select(listing(AAAUSD=False), ["AAA-USD"])
+    assert selection.refused == {"AAA-USD": "listed on fake as AAAUSD, but not trading"}
+
+
+async def test_what_was_fetched_is_there_when_rest_is_down(tmp_path: Path) -> None:
+    """From the cache, its age logged; with neither it fails."""
+    cache = Cache(tmp_path / "instruments" / "fake.json")
+    async with serving() as server, rigged(server) as rig:
+        first = await instruments.load(rig.rest, fake(), cache)
+        server.answers += [web.Response(status=500), web.Response(body=b"[]"), web.json_response({}), web.Response(status=500)]
+        for _ in range(3):
+            with capture_logs() as logs:
+                assert await instruments.load(rig.rest, fake(), cache) == first
+            assert [log["event"] for log in logs] == ["instruments.from_cache"]
+            assert logs[0]["age_s"] >= 0
+        cache.path.unlink()
+        with pytest.raises(RestFailed):
+            await instruments.load(rig.rest, fake(), cache)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"venue":"other","received_ts":1,"body":"{}"}', b'{"venue":"fake","received_ts":1,"body":"?"}', b"\xff"]
+)
+async def test_a_cache_that_is_no_good_is_as_none(tmp_path: Path, content: bytes) -> None:
+    """Damaged, or another venue's."""
+    cache = tmp_path / "fake.json"
+    cache.write_bytes(content)
+    assert instruments.cached(Cache(cache), fake()) is None
+
+
+async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
+    """It is logged, once, and the listing used."""
+    (tmp_path / "file").write_text("")
+    async with serving() as server, rigged(server) as rig:
+        with capture_logs() as logs:
+            cache = Cache(tmp_path / "file" / "fake.json")
+            found = await instruments.load(rig.rest, fake(), cache)
+            assert await instruments.fetch(rig.rest, fake(), cache)
+        assert len(found.instruments) == 3
+        assert [log["event"] for log in logs].count("instruments.not_cached") == 1
+
+
+async def test_a_full_disk_keeps_the_listing_that_was_there(tmp_path: Path) -> None:
+    """A half-written one takes its place never; nothing of it is left to take up room; told again after it had worked."""
+    with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
+        cache = Cache(disk / "instruments" / "fake.json")
+        await cache.keep(instruments.Kept(ID, 1, "first"))
+        before = cache.path.read_bytes()
+        for _ in range(2):
+            filling = fill(disk)
+            for _ in range(3):
+                await cache.keep(instruments.Kept(ID, 2, "second" * 1000))
+            assert [path.name for path in cache.path.parent.iterdir()] == ["fake.json"]
+            assert cache.path.read_bytes() == before
+            filling.unlink()
+            await cache.keep(instruments.Kept(ID, 1, "first"))
+    assert [log["event"] for log in logs] == ["instruments.not_cached"] * 2

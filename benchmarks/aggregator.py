@@ -20,7 +20,7 @@ import uvloop
 from crosstape.bus import Publisher, connect
 from crosstape.runtime import lifecycle
 from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.shard import Aggregator
 from crosstape_schemas import Keys
@@ -37,7 +37,7 @@ async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -
         telemetry=TelemetrySettings(http_enabled=False, log_level="error"),
         aggregator=AggregatorSettings(stale_s=3_600.0, checkpoint_s=checkpoint_s),
     )
-    board, keys = Board(settings.aggregator), Keys()
+    board, keys = Engine(settings.aggregator), Keys()
     with harness.process(str(harness.HERE / "loader.py"), url, str(instruments), str(count), stdin=True) as loader:
         assert loader.stdin is not None
         assert loader.stdout is not None

@@ -3,8 +3,8 @@ book.
 
     python benchmarks/book.py --updates 20000
 
-What is measured is `Feeds.take`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding and
-encoding are not.
+What is measured is `FeedHandler.take`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding
+and encoding are not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from decimal import Decimal
 
 import harness
 
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_connector.venues.registry import find
 from crosstape_schemas import Instrument
@@ -71,7 +71,7 @@ def main() -> None:
     instrument = Instrument("BTC-USD", "coinbase", "BTC-USD", "BTC", "USD")
     best_s, published = float("inf"), 0
     for _ in range(options.runs):
-        feeds = Feeds(find("coinbase"), {"BTC-USD": instrument}, ("quote", "book"), book_depth=10, book_interval_ns=100_000_000)
+        feeds = FeedHandler(find("coinbase"), {"BTC-USD": instrument}, ("quote", "book"), book_depth=10, book_interval_ns=100_000_000)
         feeds.take(snapshot)
         start = time.perf_counter()
         published = sum(len(feeds.take(update)) for update in made)

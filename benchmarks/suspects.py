@@ -19,7 +19,7 @@ import msgspec
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidation import suspects
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import Cbbo, Exclusion, FeedState, Leg, Market, Quote, Status
 from crosstape_simulator.listings import SCALE, default_listings
 from crosstape_simulator.market import Market as Simulated
@@ -76,7 +76,7 @@ def crosses(leg: Leg, quote: Cbbo) -> bool:
 
 def run(rate: float, seed: int, minutes: int, stall_s: float) -> Counter[str]:
     """One run."""
-    board = Board(AggregatorSettings(windows=(), settle_s=1.0))
+    board = Engine(AggregatorSettings(windows=(), settle_s=1.0))
     seqs: Counter[tuple[str, str]] = Counter()
     found: Counter[str] = Counter()
     suspected: set[tuple[str, str]] = set()

@@ -20,13 +20,13 @@ from crosstape.bus.spool.tape_identity import Tape, presumed
 from crosstape.runtime.run_dir import run_dir
 from crosstape.runtime.telemetry import exposed, serve
 from crosstape.settings import Settings
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.consolidation.instrument import Rules
-from crosstape_aggregator.metrics.per_instrument import BoardText
+from crosstape_aggregator.metrics.per_instrument import InstrumentText
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.shard import LOST_S, REFRESH_S, Aggregator
 from crosstape_aggregator.sharding.assignment import SERVICE, Share
-from crosstape_aggregator.sharding.coordinator import Keeper
+from crosstape_aggregator.sharding.coordinator import Coordinator
 from crosstape_aggregator.sharding.sign_of_life import STOPPED
 from crosstape_schemas import FeedState, Keys
 
@@ -45,7 +45,7 @@ async def run(settings: Settings) -> None:
     run_dir(settings.run)
     async with connect(settings.bus) as client:
         process = Process(settings, client)
-        with exposed(BoardText(process.boards)):
+        with exposed(InstrumentText(process.boards)):
             async with serve(settings.telemetry, process.ready):
                 await usable(client, process.keys, settings.bus, producer=SERVICE)
                 async with asyncio.TaskGroup() as tasks:
@@ -64,12 +64,12 @@ class Process:
         self.keys = Keys(settings.bus.prefix, settings.bus.partitions)
         self._tape = Tape(presumed(run_dir(settings.run) / "spool"))
         self._served: set[ShareService] = set()
-        self.keeper = Keeper(client, self.keys, settings.aggregator, self._serve)
+        self.keeper = Coordinator(client, self.keys, settings.aggregator, self._serve)
 
     def _serve(self, share: Share) -> ShareService:
         return ShareService(share, self._settings, self.keys, self._tape, left_s=self.keeper.left_s, served=self._served)
 
-    def boards(self) -> list[Board]:
+    def boards(self) -> list[Engine]:
         """Of the shares that are served now."""
         return [one.board for one in self._served]
 
@@ -102,7 +102,7 @@ class ShareService:
         self._tape = tape
         self._left_s = left_s
         self._served = served
-        self.board = Board(settings.aggregator)
+        self.board = Engine(settings.aggregator)
         self._aggregator: Aggregator | None = None
         self._go, self._stop = asyncio.Event(), asyncio.Event()
         self._go.set()

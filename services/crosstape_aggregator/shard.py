@@ -27,16 +27,16 @@ from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
 from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, PUBLISHED_LAG, READ_LAG, Exporter
-from crosstape_aggregator.recovery.barrier import Hands
-from crosstape_aggregator.recovery.catch_up import KINDS, Past
+from crosstape_aggregator.recovery.barrier import Barrier
+from crosstape_aggregator.recovery.catch_up import KINDS, PastReader
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.recovery.discovery import Discovery, Found
 from crosstape_aggregator.recovery.predecessor import Predecessor, silent
 from crosstape_aggregator.sharding.assignment import WHOLE, Share
 from crosstape_aggregator.sharding.sign_of_life import Progress, SignOfLife
-from crosstape_aggregator.wakeup import Alarm
+from crosstape_aggregator.wakeup import Wakeup
 from crosstape_schemas import VENUE_WIDE, Keys, decode
 
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
@@ -79,7 +79,7 @@ class Aggregator:
         settings: Settings,
         client: Client,
         keys: Keys,
-        board: Board,
+        board: Engine,
         publisher: Publisher,
         *,
         share: Share = WHOLE,
@@ -89,15 +89,15 @@ class Aggregator:
         self._keys = keys
         self._board = board
         self._publisher = publisher
-        self._alarm = Alarm()
+        self._alarm = Wakeup()
         self._every_change = settings.aggregator.min_interval_s == 0
         self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, share=share)
         self._found: list[Found] = []  # streams that are not read yet
         self._predecessor = Predecessor(client, keys, share)
         self._live, self._reader_of_past = self._reader(settings), self._reader(settings)
-        self._hands = Hands()
+        self._hands = Barrier()
         readers = (self._live, self._reader_of_past)
-        self._past = Past(client, keys, board, readers, self._hands, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
+        self._past = PastReader(client, keys, board, readers, self._hands, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
         self._exporter = Exporter(board)
         self._behind_until = 0
         self._read_at_once = 0

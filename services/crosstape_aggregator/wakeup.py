@@ -8,7 +8,7 @@ from typing import Final
 _NS: Final = 1_000_000_000
 
 
-class Alarm:
+class Wakeup:
     """Moments are ns since the epoch, by the clock whose reading the caller passes; setting one costs no task. One waiter."""
 
     def __init__(self) -> None:

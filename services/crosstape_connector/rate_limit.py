@@ -12,7 +12,7 @@ BURST_S: Final = 5.0
 """A budget per minute is spent in windows of so many seconds: a start need not wait a minute, a bad minute cannot spend it at once."""
 
 
-class Pacer:
+class RateLimit:
     """At most `count` in any `window_s` seconds: a rolling window, not a bucket.
 
     A bucket that refills while it is emptied lets through almost twice its size in a second, which venues answer with a ban.
@@ -23,7 +23,7 @@ class Pacer:
         self._slots: deque[float] = deque(maxlen=count)
 
     @classmethod
-    def per_second(cls, rate: float) -> Pacer:
+    def per_second(cls, rate: float) -> RateLimit:
         """`rate` a second, evenly spread.
 
         A venue counts by its own clock, and what was sent a second apart may reach it a little closer: two bursts of `rate` would be twice
@@ -32,7 +32,7 @@ class Pacer:
         return cls(1, 1.0 / rate)
 
     @classmethod
-    def per_minute(cls, count: int) -> Pacer:
+    def per_minute(cls, count: int) -> RateLimit:
         """`count` a minute, in windows of `BURST_S`, or of one each where those are longer."""
         burst = int(count * BURST_S / 60.0)
         return cls(burst, BURST_S) if burst else cls(1, 60.0 / count)

@@ -29,30 +29,30 @@ from crosstape.settings import Settings, VenueSettings, shown
 from crosstape.settings.diff import changes
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.context import Desk, paces
-from crosstape_connector.connection.origin_check import Contact
+from crosstape_connector.connection.context import ConnectionContext, paces
+from crosstape_connector.connection.origin_check import OriginCheck
 from crosstape_connector.connection.proxies import Proxies, Proxy
 from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.connection.timekeeping import Timekeeping
 from crosstape_connector.connection.tunnel import TunnelConnector
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.connection.websocket import read_refusal
-from crosstape_connector.failover.replica import Redundant
+from crosstape_connector.failover.replica import Replica
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.collector import ConnectorCollector, Readings
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet, bus_metrics
-from crosstape_connector.publishing.writer import Sole, Standing, Writer
+from crosstape_connector.publishing.sink import Sink, bus_metrics
+from crosstape_connector.publishing.writer import SoleWriter, Standing, Writer
 from crosstape_connector.rest import instruments
 from crosstape_connector.rest.backfill import Backfill
-from crosstape_connector.rest.client import Rest
-from crosstape_connector.rest.instruments import Cache
-from crosstape_connector.rest.polling import Fallback
-from crosstape_connector.rest.probes import Questions
-from crosstape_connector.rest.snapshots import Resyncs
-from crosstape_connector.rest.sources import Fetching
-from crosstape_connector.universe import Roster
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.instruments import InstrumentCache
+from crosstape_connector.rest.polling import Polling
+from crosstape_connector.rest.probes import Probes
+from crosstape_connector.rest.snapshots import SnapshotRecovery
+from crosstape_connector.rest.sources import RestSources
+from crosstape_connector.universe import Universe
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Status
@@ -86,14 +86,14 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])
     own_dir = run_dir(settings.run)
     line = f".{settings.connector.line}" if settings.connector.line else ""
-    cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
+    cache = InstrumentCache(own_dir / "instruments" / f"{venue}{line}.json")
     producer = f"connector.{venue}"
     for name in ("instruments", f"spool/{producer}{line}"):
         check_left(own_dir, name)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(settings.bus))
-        contact = Contact(
+        contact = OriginCheck(
             client,
             keys,
             tape := Tape(presumed(own_dir / "spool")),
@@ -133,14 +133,14 @@ def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, *, own
     line, producer, spools = settings.connector.line, f"connector.{venue.id}", own_dir / "spool"
     if line:
         spool = spools / f"{producer}.{line}"
-        return Redundant(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics(), tape=tape)
+        return Replica(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics(), tape=tape)
     superseded = own_dir / "superseded" / producer
     yields = superseded.exists()
     superseded.unlink(missing_ok=True)  # if the name is not ours now either, this is written again
     publisher = Publisher(
         client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=spools / producer, tape=tape, yields=yields
     )
-    return Sole(publisher, venue.id, superseded)
+    return SoleWriter(publisher, venue.id, superseded)
 
 
 def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:
@@ -194,7 +194,7 @@ class Connector:
     def __init__(
         self,
         *,
-        contact: Contact,
+        contact: OriginCheck,
         venue: Venue,
         own: VenueSettings,
         settings: Settings,
@@ -202,10 +202,10 @@ class Connector:
         http: aiohttp.ClientSession,
         ws_urls: Mapping[str, str],
         rest_urls: Mapping[str, str],
-        cache: Cache,
+        cache: InstrumentCache,
         capture: Capture | None,
     ) -> None:
-        self.feeds = Feeds(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
+        self.feeds = FeedHandler(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
         self.counters = Counters()
         self._contact = contact
         self._venue = venue
@@ -213,9 +213,9 @@ class Connector:
         self._settings = settings
         self._writer = writer
         self._capture = capture
-        self._outlet = Outlet(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
-        self._rest = Rest(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
-        self._resyncs = Resyncs(
+        self._outlet = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
+        self._rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
+        self._resyncs = SnapshotRecovery(
             venue,
             feeds=self.feeds,
             outlet=self._outlet,
@@ -223,7 +223,7 @@ class Connector:
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
-        fetching = Fetching(venue, self._rest)
+        fetching = RestSources(venue, self._rest)
         self._backfill = Backfill(
             fetching,
             feeds=self.feeds,
@@ -233,7 +233,7 @@ class Connector:
             active=lambda: writer.active,
             longest_s=own.backfill_s,
         )
-        self._fallback = Fallback(
+        self._fallback = Polling(
             fetching,
             feeds=self.feeds,
             outlet=self._outlet,
@@ -243,7 +243,7 @@ class Connector:
             after_s=own.fallback_s,
             catch_up_s=own.backfill_s,
         )
-        self._questions = Questions(
+        self._questions = Probes(
             self._rest,
             fetching,
             feeds=self.feeds,
@@ -254,7 +254,7 @@ class Connector:
         )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
-        desk = Desk(
+        desk = ConnectionContext(
             venue=venue,
             settings=own,
             feeds=self.feeds,
@@ -273,7 +273,7 @@ class Connector:
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
         self._started_ts = time.time_ns()
-        self._roster = Roster(
+        self._roster = Universe(
             own.instruments,
             own.kinds,
             feeds=self.feeds,

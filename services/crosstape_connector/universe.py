@@ -15,13 +15,13 @@ from crosstape_connector.connection import plan
 from crosstape_connector.connection.supervisor import Supervisor, delays
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import REMOVED, Feeds
+from crosstape_connector.feeds.handler import REMOVED, FeedHandler
 from crosstape_connector.publishing.predecessor import WHOLE_VENUE, LastEvents, silence, wanted
-from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.publishing.writer import Writer
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.client import Rest
-from crosstape_connector.rest.instruments import Cache, Listing, Selection
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.instruments import InstrumentCache, ListedInstruments, Selection
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status
 
 RETRY_S: Final = 1.0
@@ -31,26 +31,26 @@ RETRY_MAX_S: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Roster:
-    """Of one venue. It says what becomes of each name, and hands what is taken to `Feeds` and the supervisor."""
+class Universe:
+    """Of one venue. It says what becomes of each name, and hands what is taken to `FeedHandler` and the supervisor."""
 
     def __init__(
         self,
         wanted: Sequence[str],
         kinds: Sequence[str],
         *,
-        feeds: Feeds,
-        outlet: Outlet,
+        feeds: FeedHandler,
+        outlet: Sink,
         writer: Writer,
-        rest: Rest,
-        cache: Cache,
+        rest: RestClient,
+        cache: InstrumentCache,
         supervisor: Supervisor,
         watchdog: Watchdog,
         refresh_s: float,
     ) -> None:
         """`wanted`: names; `kinds`: what to take of each. `refresh_s`: how often the venue's list is fetched anew."""
         self.wanted = tuple(wanted)
-        self.listing: Listing | None = None
+        self.listing: ListedInstruments | None = None
         self.trouble = ""
         """Why there is no listing yet."""
         self.selection = Selection({}, dict.fromkeys(wanted, "the venue's instruments are not known yet"))

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from crosstape.bus import Publisher, connect
 from crosstape.errors import SettingsError
 from crosstape_aggregator import shard
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.recovery import catch_up
 from crosstape_aggregator.service import run
 from crosstape_aggregator.shard import Aggregator
@@ -353,7 +353,7 @@ async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, mon
 async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reachable alone is not enough."""
     settings = settings_for(valkey)
-    board = Board(settings.aggregator)
+    board = Engine(settings.aggregator)
     async with connect(settings.bus) as bus, venue(valkey, "binance") as binance:
         publisher = Publisher(bus, KEYS, settings.bus, producer="aggregator")
         one = Aggregator(settings, bus, KEYS, board, publisher)

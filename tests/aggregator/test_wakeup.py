@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from crosstape_aggregator.wakeup import Alarm
+from crosstape_aggregator.wakeup import Wakeup
 from tests.aggregator.builders import MS, S
 
 
 async def test_it_rings_at_the_earliest_moment() -> None:
     """Also at one that has passed; a later one changes nothing."""
-    alarm = Alarm()
+    alarm = Wakeup()
     alarm.set(100 * S, 0)
     alarm.set(200 * S, 0)
     alarm.set(5 * MS, 10 * MS)
@@ -25,7 +25,7 @@ async def test_it_rings_at_the_earliest_moment() -> None:
 
 async def test_it_does_not_ring_when_nothing_is_set_or_it_is_closed() -> None:
     """One ring a moment."""
-    alarm = Alarm()
+    alarm = Wakeup()
     alarm.close()
     alarm.set(10 * MS, 0)
     alarm.close()

@@ -12,21 +12,21 @@ import aiohttp
 from crosstape.settings import VenueSettings
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.context import Desk, paces
-from crosstape_connector.connection.plan import Connection
+from crosstape_connector.connection.context import ConnectionContext, paces
+from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.connection.websocket import read_refusal
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest.backfill import Backfill
-from crosstape_connector.rest.client import Rest
-from crosstape_connector.rest.polling import Fallback
-from crosstape_connector.rest.probes import Questions
-from crosstape_connector.rest.snapshots import Resyncs
-from crosstape_connector.rest.sources import Fetching
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.polling import Polling
+from crosstape_connector.rest.probes import Probes
+from crosstape_connector.rest.snapshots import SnapshotRecovery
+from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, Instrument, Status
 from tests.connector.fake_venue import ID, FakeVenue, fake
@@ -58,16 +58,16 @@ class Rig:
         self.flows.set()
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
-        self.feeds = Feeds(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        outlet = Outlet(self.tape.append, self.counters)
-        self.rest = Rest(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
-        self.resyncs = Resyncs(
+        self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
+        outlet = Sink(self.tape.append, self.counters)
+        self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
+        self.resyncs = SnapshotRecovery(
             venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
         )
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        fetching = Fetching(venue, self.rest)
+        fetching = RestSources(venue, self.rest)
         self.backfill = Backfill(
             fetching,
             feeds=self.feeds,
@@ -77,7 +77,7 @@ class Rig:
             active=self._may_fetch,
             longest_s=settings.backfill_s,
         )
-        self.fallback = Fallback(
+        self.fallback = Polling(
             fetching,
             feeds=self.feeds,
             outlet=outlet,
@@ -87,7 +87,7 @@ class Rig:
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )
-        self.questions = Questions(
+        self.questions = Probes(
             self.rest,
             fetching,
             feeds=self.feeds,
@@ -96,7 +96,7 @@ class Rig:
             active=self._may_fetch,
             silent_s=settings.stale_min_s,
         )
-        self.desk = Desk(
+        self.desk = ConnectionContext(
             venue=venue,
             settings=settings,
             feeds=self.feeds,
@@ -114,7 +114,7 @@ class Rig:
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.desk, self.connections)
 
-    def session(self, connection: Connection | None = None) -> Session:
+    def session(self, connection: ConnectionPlan | None = None) -> Session:
         """A session of the first connection."""
         return Session(self.desk, connection or self.connections[0], 1)
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.feeds.handler import Feed, Feeds
-from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import Ack
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, Request, subscribed_depth
@@ -104,7 +104,7 @@ class Network(RuleBasedStateMachine):
             for one in listings
         }
         self.names = {one.symbol: one.name for one in self.instruments.values()}
-        self.feeds = Feeds(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
+        self.feeds = FeedHandler(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
         self.topics = [Topic(self.endpoint.name, self.endpoint.channels["book"], one.symbol) for one in self.instruments.values()]
         self.frames: deque[Frame] = deque()
         self.books: dict[str, Book] = {}
@@ -170,7 +170,7 @@ class Network(RuleBasedStateMachine):
 
     def check(self, name: str) -> None:
         """The book is the true one, or said not to be."""
-        record = self.feeds.feeds[Feed("book", name)]
+        record = self.feeds.feeds[FeedKey("book", name)]
         if record.state is not FeedState.LIVE:
             return
         book, newest = self.books[name], self.newest[name]
@@ -259,7 +259,7 @@ class Network(RuleBasedStateMachine):
     @rule(which=st.sampled_from(ASSETS))
     def doubt(self, which: str) -> None:
         """A watchdog wonders whether a book is quiet."""
-        self.feeds.doubted(Feed("book", f"{which}-USDT"))
+        self.feeds.doubted(FeedKey("book", f"{which}-USDT"))
 
     @precondition(lambda self: len(self.books) == len(ASSETS))
     @rule()

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from crosstape_connector.capture.reader import opened
 from crosstape_connector.errors import FRAME_ERRORS
-from crosstape_connector.feeds.handler import Feed, Feeds
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Endpoint, Venue
@@ -79,7 +80,7 @@ class Connector:
         endpoint: Endpoint = next(one for one in self.venue.endpoints if "book" in one.channels)
         self.parse = endpoint.parser({recording.symbol: "X"})
         instruments = {"X": Instrument("X", self.venue.id, recording.symbol, "X", "X")}
-        self.feeds = Feeds(self.venue, instruments, ("book",), book_depth=10, book_interval_ns=0)
+        self.feeds = FeedHandler(self.venue, instruments, ("book",), book_depth=10, book_interval_ns=0)
         self.book: Book | None = None
         self.now = 1
 
@@ -104,7 +105,7 @@ class Connector:
     @property
     def live(self) -> Book | None:
         """The book, if it is said to be true."""
-        return self.book if self.feeds.feeds[Feed("book", "X")].state is FeedState.LIVE else None
+        return self.book if self.feeds.feeds[FeedKey("book", "X")].state is FeedState.LIVE else None
 
 
 @cache

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from crosstape_connector.rate_limit import BURST_S, Pacer
+from crosstape_connector.rate_limit import BURST_S, RateLimit
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Venue
 from crosstape_simulator.listings import Listing
@@ -37,7 +37,7 @@ def market(venue: str) -> Synthetic:
 
 def slots(per_minute: int) -> Iterator[float]:
     """When a queue that is never empty may ask, in seconds from its start."""
-    pacer = Pacer(max(1, int(per_minute * BURST_S / 60)), BURST_S)
+    pacer = RateLimit(max(1, int(per_minute * BURST_S / 60)), BURST_S)
     while True:
         yield pacer.reserve(0.0)
 

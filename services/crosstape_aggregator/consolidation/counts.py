@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 
-class Tally:
+class Counts:
     """Plain counts since the start; the service exports them."""
 
     __slots__ = ("late", "merged", "outdated", "published", "taken", "unusable")

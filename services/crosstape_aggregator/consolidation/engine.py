@@ -10,9 +10,9 @@ from typing import Final
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.conflate import Conflation
-from crosstape_aggregator.consolidation.counts import Tally
+from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import Instrument, Rules
-from crosstape_aggregator.consolidation.liveness import Venues
+from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.timers import Timers
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
@@ -24,14 +24,14 @@ ALL_EVERY: Final = 64
 """Every so many times all instruments are looked at: a venue may have been silent for a day."""
 
 
-class Board:
+class Engine:
     """The instruments, the venues they share, and whose turn it is. Raises `SettingsError` when a window is none."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self.rules = Rules.of(settings)
-        self.tally = Tally()
+        self.tally = Counts()
         self.instruments: dict[str, Instrument] = {}
-        self._venues = Venues(self.rules.stale_ns, self.rules.clock_tolerance_ns)
+        self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True
         self._quiet: set[str] = set()  # what changed without having been published

@@ -12,15 +12,15 @@ import msgspec
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.best import best, outliers
-from crosstape_aggregator.consolidation.counts import Tally
+from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.leg import VenueLeg
-from crosstape_aggregator.consolidation.liveness import Venues
+from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.suspects import most_overdue
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
-from crosstape_aggregator.windows.coverage import Known
+from crosstape_aggregator.windows.coverage import Coverage
 from crosstape_aggregator.windows.vwap import Held, Windows, trade_second
-from crosstape_aggregator.windows.window import Span, parse_all
+from crosstape_aggregator.windows.window import Window, parse_all
 from crosstape_schemas import (
     CONSOLIDATED,
     VENUE_WIDE,
@@ -48,7 +48,7 @@ class Rules(msgspec.Struct, frozen=True):
     settle_ns: int
     clock_tolerance_ns: int
     outlier_bps: Decimal
-    spans: tuple[Span, ...]
+    spans: tuple[Window, ...]
 
     @staticmethod
     def of(settings: AggregatorSettings) -> Rules:
@@ -66,7 +66,7 @@ class Counted(NamedTuple):
     """What an instrument's trades and gaps have come to, up to some place on their streams: what a checkpoint keeps of it."""
 
     held: Held
-    known: Known
+    known: Coverage
     numbers: dict[str, tuple[int, int]]
     """Venue → epoch and `seq` of its last trade."""
     received_ts: int
@@ -99,7 +99,7 @@ class Instrument:
         "windows",
     )
 
-    def __init__(self, name: str, rules: Rules, venues: Venues, tally: Tally, now: int) -> None:
+    def __init__(self, name: str, rules: Rules, venues: Liveness, tally: Counts, now: int) -> None:
         self.name = name
         self.legs: list[VenueLeg] = []
         """In the order of the venues' names."""

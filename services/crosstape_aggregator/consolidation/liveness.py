@@ -110,7 +110,7 @@ class VenueLife:
         self.known = right and speaks and self.state not in _BLIND
 
 
-class Venues:
+class Liveness:
     """All venues, and which of them have just changed in a way that concerns every leg they have."""
 
     __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "refused", "stirred", "unlooked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.liveness import VenueLife, Venues
+from crosstape_aggregator.consolidation.liveness import Liveness, VenueLife
 from crosstape_aggregator.windows.coverage import Knowledge
 from crosstape_aggregator.windows.window import DAY_S
 from crosstape_schemas import FeedState, Status, Trade
@@ -15,11 +15,11 @@ GONE_NS: Final = DAY_S * SECOND
 
 
 class Traders:
-    """Those of one instrument. A change that `known` goes by is noted in `Venues.unlooked`."""
+    """Those of one instrument. A change that `known` goes by is noted in `Liveness.unlooked`."""
 
     __slots__ = ("_feeds", "_name", "_restored", "_restored_ts", "_untraded", "_venues", "_wrong", "last", "late")
 
-    def __init__(self, name: str, venues: Venues) -> None:
+    def __init__(self, name: str, venues: Liveness) -> None:
         self.last: dict[str, Trade] = {}
         """The last trade of each venue."""
         self.late: set[str] = set()

@@ -9,7 +9,7 @@ from typing import Final
 import prometheus_client as prometheus
 
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import Exclusion, FeedState
 
 EVENTS: Final = prometheus.Counter("crosstape_aggregator_events", "Events taken from the bus", ["kind"])
@@ -84,7 +84,7 @@ PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
 class Exporter:
     """Copies the state of one board, at a pace of the caller's choosing. What several boards of a process say adds up."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Engine) -> None:
         self._board = board
         self._before: dict[prometheus.Counter, Counter[str]] = {}
         self._levels: Counter[prometheus.Gauge] = Counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import Exclusion
 
 
@@ -39,10 +39,10 @@ GAUGES: Final = {
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
-class BoardText:
+class InstrumentText:
     """Of all instruments on the boards that this process has when it is asked. For `telemetry.exposed`."""
 
-    def __init__(self, boards: Callable[[], Iterable[Board]]) -> None:
+    def __init__(self, boards: Callable[[], Iterable[Engine]]) -> None:
         self._boards = boards
 
     def __call__(self) -> str:

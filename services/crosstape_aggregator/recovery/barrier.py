@@ -10,7 +10,7 @@ from typing import TypeVar
 P = TypeVar("P")
 
 
-class Hands:
+class Barrier:
     """Full, within `with`, while some of what was read has not been taken: then what the board holds, and where its readers stand, are not
     of one moment. A block that fails leaves them full for ever; one that is cancelled must have taken all, as `take` does.
     """

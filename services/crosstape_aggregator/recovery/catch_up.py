@@ -15,10 +15,10 @@ import structlog
 
 from crosstape.bus import Client, Entry, Mark, Missed, Position, Reader, Start
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.engine import Board
-from crosstape_aggregator.recovery.barrier import Hands
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
-from crosstape_aggregator.recovery.checkpointer import Checkpoints
+from crosstape_aggregator.recovery.checkpointer import Checkpointer
 from crosstape_aggregator.recovery.discovery import Found
 from crosstape_aggregator.recovery.plan import CatchUp, extents, order, plan, silent_until_s
 from crosstape_aggregator.windows.window import earliest
@@ -35,22 +35,22 @@ SLICE: Final = 256
 log = structlog.get_logger(__name__)
 
 
-class Past:
+class PastReader:
     """Reader of the past → board, until the reader of the present has it. `hands` are those of both."""
 
     def __init__(
         self,
         client: Client,
         keys: Keys,
-        board: Board,
+        board: Engine,
         readers: tuple[Reader, Reader],
-        hands: Hands,
+        hands: Barrier,
         *,
         store: CheckpointStore | None,
         checkpoint_s: float,
     ) -> None:
         self.catch_up = CatchUp()
-        self.checkpoints = Checkpoints(store, board, hands, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
+        self.checkpoints = Checkpointer(store, board, hands, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
         self._client = client
         self._keys = keys
         self._board = board

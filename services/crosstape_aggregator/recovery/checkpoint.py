@@ -18,7 +18,7 @@ import msgspec
 import zstandard
 
 from crosstape_aggregator.consolidation.instrument import Counted
-from crosstape_aggregator.windows.coverage import Hole, Known
+from crosstape_aggregator.windows.coverage import Coverage, MissingSpell
 from crosstape_aggregator.windows.vwap import Held, Sum
 
 VERSION: Final = 2
@@ -56,7 +56,7 @@ class _Head(msgspec.Struct, array_like=True):
     received_ts: int
     from_s: int
     floor_s: int
-    holes: list[Hole]
+    holes: list[MissingSpell]
     second: int
     total: Sum
     windows: list[tuple[str, int, int, Sum]]
@@ -134,7 +134,7 @@ def read(instrument: str, part: Part) -> Saved:
     except (ValueError, msgspec.MsgspecError, zstandard.ZstdError) as exc:
         raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {exc}") from exc
     held = Held(head.second, head.total, head.windows, seconds, buckets)
-    known = Known(head.from_s, head.floor_s, tuple(head.holes))
+    known = Coverage(head.from_s, head.floor_s, tuple(head.holes))
     return Saved(head.ids, Counted(held, known, head.numbers, head.received_ts))
 
 

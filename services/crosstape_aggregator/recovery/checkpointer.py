@@ -19,14 +19,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from crosstape.bus import Mark
 from crosstape.bus.client.call import UNAVAILABLE
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import CHECKPOINT_BYTES, CHECKPOINT_S, FAILED_READS, FAILED_WRITES
-from crosstape_aggregator.recovery.barrier import Hands
+from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.checkpoint import BadCheckpoint, Part, Saved, Writer, pack, read, unpack
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore, Stored
 from crosstape_aggregator.recovery.discovery import Found
 from crosstape_aggregator.recovery.plan import Extent, Plan, hole, resume
-from crosstape_aggregator.windows.coverage import Known
+from crosstape_aggregator.windows.coverage import Coverage
 
 LOAD_S: Final = 5.0
 """Longest wait for the server to give the one that is there …"""
@@ -37,15 +37,15 @@ SAVE_S: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
-_Place = tuple[dict[str, str], Known]
+_Place = tuple[dict[str, str], Coverage]
 
 
-class Checkpoints:
+class Checkpointer:
     """Of one share. `ids` says, of an instrument, up to which id of its streams the board has them, by kind; without the trades' while that
     is not known.
     """
 
-    def __init__(self, store: CheckpointStore, board: Board, hands: Hands, ids: Callable[[str], dict[str, str]], every_s: float) -> None:
+    def __init__(self, store: CheckpointStore, board: Engine, hands: Barrier, ids: Callable[[str], dict[str, str]], every_s: float) -> None:
         self.resumed: set[str] = set()
         """Streams that are read from where a checkpoint ends."""
         self._store = store

@@ -77,7 +77,7 @@ def moves(table: Table, me: str) -> Moves:
     return Moves(give=max(number for number, holder in enumerate(table.holders) if holder == me))
 
 
-class Leases:
+class Assignment:
     """What one instance knows of its leases. Between two answers nothing but `ended` changes what it wants.
 
     `sure_until` is when the leases may have expired, by the clock that `sent_at` is of: they last `life_s` from when the server gets the

@@ -24,7 +24,7 @@ from crosstape.bus.lease.table import Disagreement, LeaseTable, Table, Want
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.metrics.exporter import LEASES, LEASES_LOST, SHARES
-from crosstape_aggregator.sharding.assignment import SERVICE, Changes, Leases, Share
+from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Changes, Share
 from crosstape_schemas import Keys
 
 CALLS: Final = 3
@@ -52,12 +52,12 @@ class Service(Protocol):
         """Publish again."""
 
 
-class Keeper:
+class Coordinator:
     """One instance's leases, and the services that run by them."""
 
     def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Share], Service]) -> None:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.leases = Leases(self.instance, settings.shares, settings.lease_s)
+        self.leases = Assignment(self.instance, settings.shares, settings.lease_s)
         self.answered_at = float("-inf")
         """When the server last answered, by the monotonic clock."""
         self._table = LeaseTable(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-Hole = tuple[str, int, int]
+MissingSpell = tuple[str, int, int]
 """A venue, and the moments (ns) that its gap tells."""
 SECOND: Final = 1_000_000_000
 HOLES: Final = 1_000
 """Holes kept one by one, in case they are repaired; an older one then counts as never to be repaired."""
 
 
-class Known(NamedTuple):
+class Coverage(NamedTuple):
     """All of `Knowledge`, to keep and to take up again."""
 
     from_s: int
     floor_s: int
-    holes: tuple[Hole, ...]
+    holes: tuple[MissingSpell, ...]
 
 
 class Knowledge:
@@ -27,7 +27,7 @@ class Knowledge:
     def __init__(self) -> None:
         self._from_s: int | None = None
         self._floor_s = 0  # no second before this will ever be known
-        self._holes: list[Hole] = []
+        self._holes: list[MissingSpell] = []
         self.whole_since_s: int | None = None
         """The first second from which on all is known; None while not even the beginning is."""
 
@@ -63,11 +63,11 @@ class Knowledge:
         if self._holes and min(hole[2] for hole in self._holes) < before_ts:
             self._holes = [hole for hole in self._holes if hole[2] >= before_ts]
 
-    def known(self) -> Known | None:
+    def known(self) -> Coverage | None:
         """What is known; None while not even the beginning is."""
-        return None if self._from_s is None else Known(self._from_s, self._floor_s, tuple(self._holes))
+        return None if self._from_s is None else Coverage(self._from_s, self._floor_s, tuple(self._holes))
 
-    def restore(self, known: Known) -> None:
+    def restore(self, known: Coverage) -> None:
         """Take up what was known, but for the beginning: `known_from` says it when all since then has been seen."""
         self._floor_s = max(self._floor_s, known.floor_s)
         for hole in known.holes:

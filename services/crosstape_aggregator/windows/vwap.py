@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 from crosstape_aggregator.clocks import AHEAD_S, SECOND
 from crosstape_aggregator.decimals import ZERO, add, average, plain, product, subtract
 from crosstape_aggregator.windows.coverage import Knowledge
-from crosstape_aggregator.windows.window import DAY_S, Span
+from crosstape_aggregator.windows.window import DAY_S, Window
 from crosstape_schemas import Trade, Vwap
 
 _AHEAD: Final = AHEAD_S * SECOND
@@ -70,7 +70,7 @@ class _Window:
 
     __slots__ = ("first", "gone", "span", "start_s")
 
-    def __init__(self, span: Span, start_s: int) -> None:
+    def __init__(self, span: Window, start_s: int) -> None:
         self.span = span
         self.start_s = start_s
         self.first = 0  # of a rolling window: the index of its first bucket
@@ -98,7 +98,7 @@ class Windows:
         "trusted",
     )
 
-    def __init__(self, spans: Sequence[Span], second: int) -> None:
+    def __init__(self, spans: Sequence[Window], second: int) -> None:
         self._second = second
         self._windows = [_Window(span, span.start(second)) for span in spans]
         self._rolling = [window for window in self._windows if window.span.length_s is not None]

@@ -27,7 +27,7 @@ class NotACaptureError(FrameError):
     """The first line is not the header of a capture that we can read."""
 
 
-class Header(msgspec.Struct, frozen=True):
+class CaptureHeader(msgspec.Struct, frozen=True):
     """What the capture is of. Its venue may be a wire dialect of ours: `coinbase_exchange`."""
 
     capture: int
@@ -35,7 +35,7 @@ class Header(msgspec.Struct, frozen=True):
     url: str = ""
 
 
-class Line(msgspec.Struct, frozen=True):
+class CaptureLine(msgspec.Struct, frozen=True):
     """One frame, REST answer or event of a connection."""
 
     t: int | None = None
@@ -60,11 +60,11 @@ class Line(msgspec.Struct, frozen=True):
             raise FrameError("a frame that is not base64") from exc
 
 
-_header = msgspec.json.Decoder(Header).decode
-_line = msgspec.json.Decoder(Line).decode
+_header = msgspec.json.Decoder(CaptureHeader).decode
+_line = msgspec.json.Decoder(CaptureLine).decode
 
 
-def read(lines: Iterable[bytes]) -> tuple[Header, Iterator[Line]]:
+def read(lines: Iterable[bytes]) -> tuple[CaptureHeader, Iterator[CaptureLine]]:
     """The header, and the lines after it as they are asked for. Raises `NotACaptureError`; a later line may raise `FrameError`."""
     rest = iter(lines)
     try:
@@ -76,7 +76,7 @@ def read(lines: Iterable[bytes]) -> tuple[Header, Iterator[Line]]:
     return header, _lines(rest)
 
 
-def _lines(rest: Iterator[bytes]) -> Iterator[Line]:
+def _lines(rest: Iterator[bytes]) -> Iterator[CaptureLine]:
     for number, text in enumerate(rest, 2):
         if not text.strip():
             continue

@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
-class Line(msgspec.Struct, omit_defaults=True, gc=False):
+class CaptureLine(msgspec.Struct, omit_defaults=True, gc=False):
     """One line of the file; fields left at their defaults are not written."""
 
     t: int
@@ -77,7 +77,7 @@ class Capture:
         self._max_ns = int(max_s * 1e9)
         self._clock = clock
         self._room = lines
-        self._queue: deque[tuple[Line, int]] = deque()
+        self._queue: deque[tuple[CaptureLine, int]] = deque()
         self._refused = 0  # lines that found no room
         self._put_lines = 0
         self._safe_lines = 0  # up to the last flush; only the thread writes it
@@ -86,8 +86,8 @@ class Capture:
         self._put_bytes = 0  # only the loop writes it …
         self._taken_bytes = 0  # … and only the thread this one, so that neither needs a lock
         self._dropped_told = 0
-        self._open: dict[int, Line] = {}
-        self._instruments: Line | None = None
+        self._open: dict[int, CaptureLine] = {}
+        self._instruments: CaptureLine | None = None
         self._file: _File | None = None
         self._ended = False
         self._stopping = threading.Event()
@@ -111,37 +111,37 @@ class Capture:
 
     def frame_in(self, ts: int, connection: int, data: bytes) -> None:
         """A text frame that was read. Like the rest below: never waits, never raises."""
-        self._put(Line(ts, connection, "in"), data)
+        self._put(CaptureLine(ts, connection, "in"), data)
 
     def frame_bad(self, ts: int, connection: int, data: bytes, kind: str, *, binary: bool) -> None:
         """A frame that was read and could not be used."""
-        line = Line(ts, connection, "in", bad=kind)
+        line = CaptureLine(ts, connection, "in", bad=kind)
         if binary:
             line.b = data
         self._put(line, data)
 
     def frame_out(self, ts: int, connection: int, data: bytes) -> None:
         """A frame that was sent."""
-        self._put(Line(ts, connection, "out"), data)
+        self._put(CaptureLine(ts, connection, "out"), data)
 
     def opened(self, ts: int, connection: int, url: str) -> None:
         """A connection is there."""
-        line = self._open[connection] = Line(ts, connection, "open", u=url)
+        line = self._open[connection] = CaptureLine(ts, connection, "open", u=url)
         self._put(line)
 
     def closed(self, ts: int, connection: int, reason: str) -> None:
         """A connection is gone."""
         self._open.pop(connection, None)
-        self._put(Line(ts, connection, "close"), reason.encode())
+        self._put(CaptureLine(ts, connection, "close"), reason.encode())
 
     def answered(self, ts: int, url: str, body: bytes, *, instruments: bool = False, refused: bool = False) -> None:
         """A REST answer. The newest of the instruments is repeated at the head of each later file."""
-        line = Line(ts, 0, "rest", u=url, bad="refused" if refused else None)
+        line = CaptureLine(ts, 0, "rest", u=url, bad="refused" if refused else None)
         self._put(line, body)
         if instruments and not refused:
             self._instruments = line
 
-    def _put(self, line: Line, data: bytes = b"") -> None:
+    def _put(self, line: CaptureLine, data: bytes = b"") -> None:
         if self._ended or len(self._queue) >= self._room or self._put_bytes - self._taken_bytes + len(data) > BYTES:
             self._refused += 1
             return
@@ -178,11 +178,11 @@ class Capture:
             self._write(line)
         if self._refused > self._dropped_told:
             lost, self._dropped_told = self._refused - self._dropped_told, self._refused
-            self._write(Line(self._clock(), d="dropped", n=lost))
+            self._write(CaptureLine(self._clock(), d="dropped", n=lost))
         if self._file is not None and self._file.flush():
             self._safe_lines = self._taken_lines
 
-    def _write(self, line: Line) -> None:
+    def _write(self, line: CaptureLine) -> None:
         if self._file is None:
             self._file = _File(self._directory, self._venue, self._clock())
             self._file.write(_encode({"capture": 1, "venue": self._venue, "url": self._url, "source": "crosstape"}))

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.rate_limit import Pacer
+from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.spec import Venue
 
 SHARE: Final = 0.5
@@ -18,14 +18,14 @@ NOTED_S: Final = 0.001
 """Waits below this are none."""
 
 
-class Connects:
+class ConnectBudget:
     """The budget of one venue. Any number wait at a time; each gets its turn in the order of asking, within its endpoint's pace."""
 
     def __init__(self, venue: Venue, counters: Counters) -> None:
         self._counters = counters
-        self._paces = {endpoint.name: Pacer.per_second(endpoint.connects_per_s) for endpoint in venue.endpoints}
+        self._paces = {endpoint.name: RateLimit.per_second(endpoint.connects_per_s) for endpoint in venue.endpoints}
         limit = venue.connects
-        self._budget = None if limit is None else Pacer(max(1, int(limit.attempts * SHARE)), limit.window_s)
+        self._budget = None if limit is None else RateLimit(max(1, int(limit.attempts * SHARE)), limit.window_s)
         self._not_before = 0.0
 
     async def turn(self, endpoint: str) -> None:

@@ -10,22 +10,23 @@ import aiohttp
 from crosstape.settings import VenueSettings
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection.watchdog import Watchdog
-from crosstape_connector.feeds.handler import FeedRecord, Feeds
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
-from crosstape_connector.rate_limit import Pacer
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.spec import Venue
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ConnectionContext:
     """What all connections of a venue share."""
 
     venue: Venue
     settings: VenueSettings
-    feeds: Feeds
-    outlet: Outlet
+    feeds: FeedHandler
+    outlet: Sink
     counters: Counters
     http: aiohttp.ClientSession
     urls: Mapping[str, str]
@@ -36,7 +37,7 @@ class Desk:
     flow: Callable[[], Awaitable[None]]
     """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
     capture: Capture | None
-    paces: Mapping[str, Pacer]
+    paces: Mapping[str, RateLimit]
     """Of messages to endpoints that count those of all connections together; see `paces`."""
     beat: Callable[[], None] = lambda: None
     """Notices a step of our clock, or a stop of this process: called before anything is judged by our times."""
@@ -56,6 +57,6 @@ class Desk:
         }
 
 
-def paces(venue: Venue) -> dict[str, Pacer]:
+def paces(venue: Venue) -> dict[str, RateLimit]:
     """Endpoint → what paces all its connections, where they have one limit between them."""
-    return {one.name: Pacer.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}
+    return {one.name: RateLimit.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}

@@ -28,7 +28,7 @@ RETRY_S: Final = 0.1
 log = structlog.get_logger(__name__)
 
 
-class Contact:
+class OriginCheck:
     """Of one connector: looks at each answer of its HTTP client, by `trace`."""
 
     def __init__(

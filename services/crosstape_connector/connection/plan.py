@@ -11,7 +11,7 @@ from crosstape_connector.venues.spec import Endpoint, Request, Venue
 from crosstape_schemas import Instrument
 
 
-class Connection(msgspec.Struct, frozen=True):
+class ConnectionPlan(msgspec.Struct, frozen=True):
     """One WebSocket to open, and what to subscribe on it. A symbol's topics stay together."""
 
     endpoint: Endpoint
@@ -34,20 +34,20 @@ def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tupl
     return tuple(Topic(name, channel, instrument.symbol) for name, names in channels(venue, kinds).items() for channel in names)
 
 
-def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[Connection]:
+def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
     """Connections to open, endpoints in the venue's order, instruments in the mapping's, none above `Endpoint.topics`."""
     by_name = channels(venue, kinds)
-    found: list[Connection] = []
+    found: list[ConnectionPlan] = []
     for endpoint in venue.endpoints:
         names = by_name.get(endpoint.name, ())
         shard: list[Topic] = []
         for instrument in instruments.values() if names else ():
             if shard and len(shard) + len(names) > endpoint.topics:
-                found.append(Connection(endpoint, tuple(shard)))
+                found.append(ConnectionPlan(endpoint, tuple(shard)))
                 shard = []
             shard.extend(Topic(endpoint.name, channel, instrument.symbol) for channel in names)
         if shard:
-            found.append(Connection(endpoint, tuple(shard)))
+            found.append(ConnectionPlan(endpoint, tuple(shard)))
     return found
 
 
@@ -59,7 +59,7 @@ def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
     return [tuple(group) for group in symbols.values()]
 
 
-def fits(connection: Connection, topics: Collection[Topic]) -> bool:
+def fits(connection: ConnectionPlan, topics: Collection[Topic]) -> bool:
     """Whether the connection may have these, too."""
     return len(connection.topics) + len(topics) <= connection.endpoint.topics
 

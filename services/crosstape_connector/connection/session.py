@@ -12,8 +12,8 @@ from aiohttp import WebSocketError, WSCloseCode, WSMsgType
 from aiohttp.http import WSMessageNoDecodeText
 
 from crosstape_connector.connection import upkeep
-from crosstape_connector.connection.context import Desk
-from crosstape_connector.connection.plan import Connection
+from crosstape_connector.connection.context import ConnectionContext
+from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.subscriptions import ATTEMPTS, Subscriptions, TopicState
 from crosstape_connector.connection.websocket import Sender, Silence, Socket, connect
 from crosstape_connector.errors import (
@@ -24,10 +24,10 @@ from crosstape_connector.errors import (
     OversizedFrame,
     frame_error_kind,
 )
-from crosstape_connector.feeds.handover import Standby
+from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import SAMPLE
-from crosstape_connector.rate_limit import Pacer
+from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate
 from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.parsing.refusals import public
@@ -56,7 +56,7 @@ log = structlog.get_logger(__name__)
 class Session:
     """One connection, for one `run`. `number` names it in the capture; `standby`: read and hold, until `take_over`."""
 
-    def __init__(self, desk: Desk, connection: Connection, number: int, *, standby: bool = False) -> None:
+    def __init__(self, desk: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
         self.number = number
         self.connection = connection
         self.subscriptions = Subscriptions(
@@ -75,9 +75,9 @@ class Session:
         self._endpoint = connection.endpoint
         self._log = log.bind(venue=desk.venue.id, endpoint=self._endpoint.name, connection=number)
         self._counters = desk.counters.endpoints[self._endpoint.name]
-        self._pacer = desk.paces.get(self._endpoint.name) or Pacer.per_second(self._endpoint.requests_per_s)
+        self._pacer = desk.paces.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
         self._wake = asyncio.Event()
-        self._standby = Standby(desk.feeds) if standby else None
+        self._standby = Handover(desk.feeds) if standby else None
         self._opened_ts = 0
         self._long_stops = 0
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be

@@ -13,9 +13,9 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.connect_budget import Connects
-from crosstape_connector.connection.context import Desk
-from crosstape_connector.connection.plan import Connection
+from crosstape_connector.connection.connect_budget import ConnectBudget
+from crosstape_connector.connection.context import ConnectionContext
+from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.rotation import due_s
 from crosstape_connector.connection.session import Session
 from crosstape_connector.errors import ConnectFailed, FeedError
@@ -44,7 +44,7 @@ def delays(min_s: float, max_s: float) -> Iterator[float]:
         state.attempt_number += 1
 
 
-class Run:
+class Attempt:
     """A session and the task that runs it. `error`: why it ended; None while it runs, or if we ended it."""
 
     def __init__(self, session: Session, group: asyncio.TaskGroup) -> None:
@@ -65,21 +65,21 @@ class Run:
         await asyncio.wait([self.task])  # bounded by the session's own close
 
 
-class Place:
+class ConnectionSlot:
     """What one connection is to have subscribed, whoever sits there: changes while it runs, and outlives it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ConnectionPlan) -> None:
         self.endpoint = connection.endpoint
         self.topics = dict.fromkeys(connection.topics)
-        self.runs: list[Run] = []
+        self.runs: list[Attempt] = []
         """Its sessions: two while one replaces the other, none while it waits to connect."""
         self.task: asyncio.Task[None] | None = None
         """Keeps it, once the supervisor runs."""
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> ConnectionPlan:
         """As it is to be now."""
-        return Connection(self.endpoint, tuple(self.topics))
+        return ConnectionPlan(self.endpoint, tuple(self.topics))
 
     def add(self, topics: Sequence[Topic]) -> None:
         """Subscribe these here too."""
@@ -101,14 +101,14 @@ class Place:
 class Supervisor:
     """All connections of one venue. What one of them meets is nothing to the others."""
 
-    def __init__(self, desk: Desk, connections: Iterable[Connection]) -> None:
+    def __init__(self, desk: ConnectionContext, connections: Iterable[ConnectionPlan]) -> None:
         self.reason = ""
         """Why the last session ended, or could not begin."""
         self._desk = desk
-        self._places = list(map(Place, connections))
-        self._runs: dict[int, Run] = {}
+        self._places = list(map(ConnectionSlot, connections))
+        self._runs: dict[int, Attempt] = {}
         self._numbers = itertools.count(1)
-        self._connects = Connects(desk.venue, desk.counters)
+        self._connects = ConnectBudget(desk.venue, desk.counters)
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -121,7 +121,7 @@ class Supervisor:
         """Whether any connection is open."""
         return any(run.session.open for run in self._runs.values())
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: ConnectionPlan) -> None:
         """Subscribe these topics too, also while running: on connections that have room for a symbol's topics, the rest on one more."""
         rest: list[Topic] = []
         for topics in plan.by_symbol(connection.topics):
@@ -131,7 +131,7 @@ class Supervisor:
             else:
                 place.add(topics)
         if rest:
-            place = Place(Connection(connection.endpoint, tuple(rest)))
+            place = ConnectionSlot(ConnectionPlan(connection.endpoint, tuple(rest)))
             self._places.append(place)
             if self._group is not None:
                 self._begin(place, self._group)
@@ -149,10 +149,10 @@ class Supervisor:
                 self._begin(place, self._group)
             await asyncio.Event().wait()  # for ever: connections may be added
 
-    def _begin(self, place: Place, group: asyncio.TaskGroup) -> None:
+    def _begin(self, place: ConnectionSlot, group: asyncio.TaskGroup) -> None:
         place.task = group.create_task(self._keep(place, group), name=f"keep.{place.endpoint.name}")
 
-    async def _keep(self, place: Place, group: asyncio.TaskGroup) -> None:
+    async def _keep(self, place: ConnectionSlot, group: asyncio.TaskGroup) -> None:
         """Somebody sits on it, or is on the way, until it is cancelled: then whoever sat there goes, too."""
         waits = self._delays()
         try:
@@ -165,10 +165,10 @@ class Supervisor:
                 if not run.task.cancelling():  # with us, as all ends: a second time would cut its goodbye short
                     run.task.cancel()
 
-    async def _launch(self, place: Place, group: asyncio.TaskGroup, *, standby: bool = False) -> Run:
+    async def _launch(self, place: ConnectionSlot, group: asyncio.TaskGroup, *, standby: bool = False) -> Attempt:
         await self._connects.turn(place.endpoint.name)
         session = Session(self._desk, place.connection, next(self._numbers), standby=standby)
-        run = self._runs[session.number] = Run(session, group)
+        run = self._runs[session.number] = Attempt(session, group)
         place.runs.append(run)
 
         def ended(_: asyncio.Task[None]) -> None:
@@ -178,7 +178,7 @@ class Supervisor:
         run.task.add_done_callback(ended)
         return run
 
-    async def _rotate_as_due(self, run: Run, place: Place, group: asyncio.TaskGroup) -> Run:
+    async def _rotate_as_due(self, run: Attempt, place: ConnectionSlot, group: asyncio.TaskGroup) -> Attempt:
         """Returns the run that has ended: this one, or the last of those that took over from it."""
         waits = self._delays()
         wait_s = self._due_s(place.endpoint)
@@ -201,7 +201,7 @@ class Supervisor:
             await asyncio.wait({run.task}, timeout=wait_s)
             wait_s = 0.0
 
-    async def _ready(self, run: Run, following: Run) -> str:
+    async def _ready(self, run: Attempt, following: Attempt) -> str:
         """Wait until it can take over, one of the two has ended, or that has taken too long; what is missing still, empty if nothing is."""
         until = time.monotonic() + HANDOVER_S
         session = following.session
@@ -214,7 +214,7 @@ class Supervisor:
                 return missing
             await asyncio.wait({run.task, following.task}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _hand_over(self, run: Run, following: Run) -> None:
+    async def _hand_over(self, run: Attempt, following: Attempt) -> None:
         endpoint = following.session.connection.endpoint.name
         if run.task.done():
             self._lost(run, 0.0)
@@ -228,7 +228,7 @@ class Supervisor:
     def _due_s(self, endpoint: Endpoint) -> float | None:
         return due_s(self._desk.settings.rotate_s or endpoint.lifetime_s, random.random())  # noqa: S311
 
-    async def _pause(self, run: Run, waits: Iterator[float]) -> Iterator[float]:
+    async def _pause(self, run: Attempt, waits: Iterator[float]) -> Iterator[float]:
         """Wait as the end of this run demands; returns the delays to go on with."""
         if time.monotonic() - run.started >= self._desk.settings.healthy_s:
             waits = self._delays()
@@ -245,7 +245,7 @@ class Supervisor:
             wait_s = max(wait_s, error.retry_after_s)
         return wait_s
 
-    def _lost(self, run: Run, wait_s: float) -> None:
+    def _lost(self, run: Attempt, wait_s: float) -> None:
         if run.error is None:
             raise AssertionError("a session ends by an error or by cancellation")
         self.reason = str(run.error)

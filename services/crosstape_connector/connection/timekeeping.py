@@ -9,8 +9,8 @@ from typing import Final
 import structlog
 
 from crosstape_connector.connection.watchdog import Watchdog
-from crosstape_connector.feeds.clock_watch import Beat
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.clock_watch import ClockWatch
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.venue_clock import ClockOffset
 
 STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -29,7 +29,7 @@ class Timekeeping:
 
     def __init__(
         self,
-        feeds: Feeds,
+        feeds: FeedHandler,
         watchdog: Watchdog,
         *,
         warn_s: float,
@@ -42,7 +42,7 @@ class Timekeeping:
         self._warn_ns = round(warn_s * 1e9)
         self._clock = clock
         self._steady = steady
-        self._beat = Beat(clock(), steady())
+        self._beat = ClockWatch(clock(), steady())
         self._offset = ClockOffset()
         self._warned = False
 

@@ -30,8 +30,8 @@ import msgspec
 
 from crosstape_connector.connection.cadence import KNOWN, Cadence
 from crosstape_connector.feeds.clock_step import ClockStep
-from crosstape_connector.feeds.handler import FeedRecord
-from crosstape_connector.feeds.keys import Feed
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_schemas import FeedState
 
 USUAL: Final = 3.0
@@ -44,7 +44,7 @@ ATTEMPTS: Final = 2
 class Stall(msgspec.Struct, frozen=True):
     """A feed that has stopped, or may have."""
 
-    feed: Feed
+    feed: FeedKey
     reason: str
     attempt: int
     """0: ask the venue whether it is quiet; 1: it has just been found out; above: the attempt before did not help."""
@@ -93,7 +93,7 @@ class Watchdog:
     def __init__(self, *, stale_s: float, stale_min_s: float) -> None:
         self._stale_s = stale_s
         self._stale_min_s = stale_min_s
-        self._known: dict[Feed, _Watch] = {}
+        self._known: dict[FeedKey, _Watch] = {}
 
     def look(self, records: Collection[FeedRecord], heard_ts: int, now: int) -> list[Stall]:
         """The feeds to be asked about, or called stale and subscribed anew, of a connection's records. `heard_ts`: of its newest frame."""
@@ -101,7 +101,7 @@ class Watchdog:
         alive = (now - heard_ts) / 1e9 <= self._stale_min_s
         found: list[Stall] = []
         for record in records:
-            feed = Feed(record.kind, record.instrument)
+            feed = FeedKey(record.kind, record.instrument)
             watch = self._known.setdefault(feed, _Watch())
             most_s = watch.limit_s if watch.attempts else None
             watch.cadence.learn(record, now, (now - (watch.looked_ts or now)) / 1e9, alive=alive, most_s=most_s)
@@ -129,11 +129,11 @@ class Watchdog:
         judged = [record for record in records if record.confirmed and record.state is not FeedState.DOWN]
         return bool(judged) and all(self._attempts(record) >= ATTEMPTS for record in judged)
 
-    def futile(self, records: Collection[FeedRecord]) -> list[Feed]:
+    def futile(self, records: Collection[FeedRecord]) -> list[FeedKey]:
         """The feeds for which the connection is to be replaced, others living on it: told once, until another has been tried."""
-        found: list[Feed] = []
+        found: list[FeedKey] = []
         for record in records:
-            feed = Feed(record.kind, record.instrument)
+            feed = FeedKey(record.kind, record.instrument)
             if self._attempts(record) >= ATTEMPTS + self._known[feed].renewals:
                 self._known[feed].renewals += 1
                 found.append(feed)
@@ -141,11 +141,11 @@ class Watchdog:
 
     def _attempts(self, record: FeedRecord) -> int:
         """That were made in the silence that the feed is in now."""
-        watch = self._known.get(Feed(record.kind, record.instrument))
+        watch = self._known.get(FeedKey(record.kind, record.instrument))
         goes_on = watch is not None and watch.since_ts == _since(record)
         return watch.attempts if watch is not None and goes_on else 0
 
-    def _judge(self, feed: Feed, record: FeedRecord, watch: _Watch, now: int, *, others_spoke: bool) -> Stall | None:
+    def _judge(self, feed: FeedKey, record: FeedRecord, watch: _Watch, now: int, *, others_spoke: bool) -> Stall | None:
         silent_s = (now - watch.since_ts) / 1e9
         if record.refuted_ts:
             watch.limit_s = self._stale_min_s
@@ -167,7 +167,7 @@ class Watchdog:
             return Stall(feed, reason, 0)
         return None
 
-    def _stall(self, feed: Feed, watch: _Watch, silent_s: float, reason: str, *, limit_s: float) -> Stall | None:
+    def _stall(self, feed: FeedKey, watch: _Watch, silent_s: float, reason: str, *, limit_s: float) -> Stall | None:
         """The next attempt to have the feed back, if it is due; further apart each time."""
         if silent_s <= max(limit_s, watch.retry_s) and (limit_s or watch.attempts):
             return None

@@ -12,7 +12,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.errors import ConnectFailed, ConnectionLost
-from crosstape_connector.rate_limit import Pacer, retry_after
+from crosstape_connector.rate_limit import RateLimit, retry_after
 from crosstape_connector.venues.parsing.refusals import BODY, line, public, refusal
 
 CLOSE_S: Final = 2.0
@@ -77,7 +77,7 @@ class Sender:
     Sending has no timeout: a venue that does not read is found out when it does not speak either.
     """
 
-    def __init__(self, socket: Socket, number: int, *, pacer: Pacer, capture: Capture | None) -> None:
+    def __init__(self, socket: Socket, number: int, *, pacer: RateLimit, capture: Capture | None) -> None:
         self._socket = socket
         self._number = number
         self._pacer = pacer

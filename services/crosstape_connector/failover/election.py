@@ -23,7 +23,7 @@ PATIENCE: Final = 3
 """Lives of a lease for which a line that is not well waits for one that says it is."""
 
 
-class Word(msgspec.Struct, frozen=True):
+class PeerStatus(msgspec.Struct, frozen=True):
     """How a line is, as it says itself to the others and to whoever looks: `Keys.line`, as JSON."""
 
     line: str
@@ -49,7 +49,7 @@ class Word(msgspec.Struct, frozen=True):
         return self.well and self.feeds >= feeds
 
 
-class Succession:
+class Election:
     """What one line knows. Times are of the monotonic clock, in seconds."""
 
     def __init__(self, me: str, life_s: float) -> None:
@@ -80,7 +80,7 @@ class Succession:
         """Give the lease back with the next call."""
         self._giving, self._taking = True, False
 
-    def answered(self, table: Table, sent_at: float, me: Word, others: Collection[Word]) -> None:
+    def answered(self, table: Table, sent_at: float, me: PeerStatus, others: Collection[PeerStatus]) -> None:
         """The server's answer to what `want` said at `sent_at`; how all lines are. From it follow `active` and `taking`."""
         holder = table.holders[0]
         away = sent_at - self._answered_at > self._life_s
@@ -100,7 +100,7 @@ class Succession:
         self.active = False
         self._taking = self._may_take(table, sent_at, me, others)
 
-    def _may_take(self, table: Table, now: float, me: Word, others: Collection[Word]) -> bool:
+    def _may_take(self, table: Table, now: float, me: PeerStatus, others: Collection[PeerStatus]) -> bool:
         free_s = now - self._free_since if self._free_since is not None else 0.0
         if not me.well and any(one.could_replace(me.feeds) for one in others) and free_s < PATIENCE * self._life_s:
             return False

@@ -8,17 +8,17 @@ from typing import Final
 import msgspec
 
 from crosstape.bus.client.call import Client, ask
-from crosstape_connector.failover.election import Word
+from crosstape_connector.failover.election import PeerStatus
 from crosstape_schemas import Keys
 
 LIVES: Final = 3
 """A word is there for so many lives of a lease; that its line lives is for the table of leases to say."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Word).decode
+_decode = msgspec.json.Decoder(PeerStatus).decode
 
 
-class LineWords:
+class Peers:
     """Of one producer."""
 
     def __init__(self, client: Client, keys: Keys, producer: str, life_s: float) -> None:
@@ -27,7 +27,7 @@ class LineWords:
         self._producer = producer
         self._life_ms = round(LIVES * life_s * 1000)
 
-    async def say(self, word: Word) -> None:
+    async def say(self, word: PeerStatus) -> None:
         """Write ours. Raises one of `call.UNAVAILABLE`."""
         await ask(self._client, "SET", self._key(word.line), _encode(word), "PX", self._life_ms)
 
@@ -35,7 +35,7 @@ class LineWords:
         """Ours is not there any more. Raises one of `call.UNAVAILABLE`."""
         await ask(self._client, "DEL", self._key(line))
 
-    async def heard(self, lines: Iterable[str]) -> list[Word]:
+    async def heard(self, lines: Iterable[str]) -> list[PeerStatus]:
         """Those of these lines that have said something we understand. Raises one of `call.UNAVAILABLE`."""
         found = []
         for line in lines:

@@ -1,7 +1,7 @@
 """One of several connectors of a venue that publish one tape in turn: it keeps the lease, takes over, and steps back.
 
-All lines read the venue alike. What the one that publishes puts on the tape ends in a `Hold` on the others. Whoever gets the lease claims
-the producer's cursor, from which moment nobody else can write, reads where the tape ends, and goes on there.
+All lines read the venue alike. What the one that publishes puts on the tape ends in a `StandbyTradeBuffer` on the others.
+Whoever gets the lease claims the producer's cursor, from which moment nobody else can write, reads where the tape ends, and goes on there.
 
     stands by ── has the lease: claims, reads where the tape ends, publishes what it holds behind that, and all states ──► publishes
         ▲                                                                                                                      │
@@ -31,15 +31,16 @@ from crosstape.bus.publish.publisher import Unpublished
 from crosstape.bus.spool.tape_identity import Tape
 from crosstape.errors import BusError
 from crosstape.settings import Settings
-from crosstape_connector.failover.election import Succession, Word
-from crosstape_connector.failover.peers import LineWords
-from crosstape_connector.failover.term import Seat, Tenure
-from crosstape_connector.failover.trade_buffer import Hold, go_on
-from crosstape_connector.feeds.handler import Feed, Feeds
-from crosstape_connector.metrics.collector import LineReading
+from crosstape_connector.failover.election import Election, PeerStatus
+from crosstape_connector.failover.peers import Peers
+from crosstape_connector.failover.term import Term, TermPlan
+from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.metrics.collector import ReplicaReading
 from crosstape_connector.publishing import predecessor
 from crosstape_connector.publishing.predecessor import LastEvents
-from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.publishing.writer import Standing
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import FeedState, Gap, Keys, Status
@@ -57,7 +58,7 @@ FOLLOW_EACH_S: Final = 0.002
 log = structlog.get_logger(__name__)
 
 
-class Redundant:
+class Replica:
     """The writer of one line. See `writer.Writer`."""
 
     def __init__(
@@ -73,22 +74,22 @@ class Redundant:
         tape: Tape | None = None,
     ) -> None:
         """`spool`: the directory of this line's own. `tape`: where its events go, if others of the process ask for that, too."""
-        self.hold = Hold(venue.trade_ids)
+        self.hold = StandbyTradeBuffer(venue.trade_ids)
         self.publish = self.hold.take
         self._line = settings.connector.line
-        self._seat = Seat(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool, tape or Tape())
+        self._seat = TermPlan(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool, tape or Tape())
         self._life_s = settings.connector.lease_s
         self._every_s = self._life_s / CALLS
         me = f"{self._line}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._succession = Succession(me, self._life_s)
+        self._succession = Election(me, self._life_s)
         self._table = LeaseTable(client, keys, me, producer, [producer])
-        self._words = LineWords(client, keys, producer, self._life_s)
-        self._others: list[Word] = []
+        self._words = Peers(client, keys, producer, self._life_s)
+        self._others: list[PeerStatus] = []
         self._answered_at = -math.inf
         self._asked_well = True
         self._turning = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._tenure: Tenure | None = None
+        self._tenure: Term | None = None
         self._serving: asyncio.Task[None] | None = None
         """The task of it."""
         self._active = False
@@ -131,7 +132,7 @@ class Redundant:
         """See `Writer`."""
         return self._active
 
-    def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
         """See `Writer`."""
         self._feeds, self._outlet, self._standing = feeds, outlet, standing
         outlet.divert(self.hold.take, holding=True)
@@ -161,9 +162,9 @@ class Redundant:
         others = {word.line: ("active" if word.active else "standby") + (", well" if word.well else ", not well") for word in self._others}
         return {"line": self._line, "role": role, "covered": self._replaceable(), "held": len(self.hold), "other_lines": others}
 
-    def reading(self) -> LineReading | None:
+    def reading(self) -> ReplicaReading | None:
         """See `Writer`."""
-        return LineReading(self._line, self._active, self._replaceable(), len(self.hold), self._takeovers, self._discarded)
+        return ReplicaReading(self._line, self._active, self._replaceable(), len(self.hold), self._takeovers, self._discarded)
 
     async def run(self) -> None:
         """Keep the lease, or stand by for it, until cancelled."""
@@ -262,7 +263,7 @@ class Redundant:
         return self._tenure.publisher if self._active and self._tenure is not None else None
 
     async def _serve(self) -> None:
-        tenure = self._tenure = Tenure(self._seat)
+        tenure = self._tenure = Term(self._seat)
         try:
             await tenure.run(self._wanted, self._take_over, self._step_back)
         finally:
@@ -321,7 +322,7 @@ class Redundant:
     def _heed(self, event: Status | Gap) -> None:
         """A feed's connection is lost: before that is told, another line may take its place."""
         if self._active and isinstance(event, Status) and event.state is FeedState.DOWN:
-            record = self._feeds.feeds.get(Feed(event.kind, event.instrument))
+            record = self._feeds.feeds.get(FeedKey(event.kind, event.instrument))
             if record is not None and not record.sessions and self._replaceable():
                 self._step_back()
 
@@ -332,9 +333,9 @@ class Redundant:
         """Whether a feed has no connection though it once had one."""
         return not self._standing.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.feeds.values())
 
-    def _word(self) -> Word:
+    def _word(self) -> PeerStatus:
         feeds = self._feeds.feeds.values()
-        return Word(
+        return PeerStatus(
             line=self._line,
             active=self._active,
             well=self._standing.well() and (self._active or self._is_whole()),

@@ -16,7 +16,7 @@ import structlog
 
 from crosstape.bus import Client, Publisher
 from crosstape.bus.client.call import UNAVAILABLE
-from crosstape.bus.lease.fencing import Claim, claim
+from crosstape.bus.lease.fencing import FencingToken, claim
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.bus.read.last_of_many import last_of_many
 from crosstape.bus.spool.tape_identity import Tape
@@ -34,7 +34,7 @@ RETRY_S: Final = 0.1
 log = structlog.get_logger(__name__)
 
 
-class Seat(NamedTuple):
+class TermPlan(NamedTuple):
     """Where a line publishes."""
 
     client: Client
@@ -63,10 +63,10 @@ class Seat(NamedTuple):
         await asyncio.to_thread(remove)
 
 
-class Tenure:
+class Term:
     """`run` once."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: TermPlan) -> None:
         self.publisher: Publisher | None = None
         """From the claim on."""
         self.keeps_spool = False
@@ -123,7 +123,7 @@ class Tenure:
             if not self.keeps_spool:
                 await self._discard(left)
 
-    async def _claim(self) -> Claim:
+    async def _claim(self) -> FencingToken:
         """Waits for the bus."""
         seat = self._seat
         while True:

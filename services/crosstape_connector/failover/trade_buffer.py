@@ -1,6 +1,6 @@
 """The trades that a line which stands by has read, until they are on the tape by another's hand. Pure: no I/O, no clock, no log.
 
-Only trades are held: of all else the newest state is enough, and `Feeds` knows it. By their ids it is told which of them the tape has
+Only trades are held: of all else the newest state is enough, and `FeedHandler` knows it. By their ids it is told which of them the tape has
 and which nobody has: on takeover each trade behind the newest on the tape is there once, in order, or lies in a `Gap` with the count.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
-from crosstape_connector.feeds.handler import Feeds
-from crosstape_connector.feeds.trades.gaps import Hole
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.trades.gaps import OpenGap
 from crosstape_schemas import Event, Gap, GapCause, Trade
 
 HELD: Final = 100_000
@@ -20,7 +20,7 @@ GIVEN_UP: Final = 2
 """When there are more, the instrument with the most loses the older half of its own: what is missing later is a gap with the count."""
 
 
-def go_on(feeds: Feeds, hold: Hold, tape: Sequence[Trade], now: int) -> Sequence[Event]:
+def go_on(feeds: FeedHandler, hold: StandbyTradeBuffer, tape: Sequence[Trade], now: int) -> Sequence[Event]:
     """What a line that takes over puts on the tape behind its newest trades, one an instrument. From then on `feeds` goes on by itself."""
     hold.seen(tape)
     newest = {trade.instrument: trade for trade in tape}
@@ -34,7 +34,7 @@ def go_on(feeds: Feeds, hold: Hold, tape: Sequence[Trade], now: int) -> Sequence
     return events
 
 
-def holes(tape: Trade | None, released: Iterable[Event]) -> Iterator[Hole]:
+def holes(tape: Trade | None, released: Iterable[Event]) -> Iterator[OpenGap]:
     """What is missing, by ids, of one instrument's trades that go on the tape behind this one, gaps with counts among them."""
     before = tape
     for event in released:
@@ -42,10 +42,10 @@ def holes(tape: Trade | None, released: Iterable[Event]) -> Iterator[Hole]:
             before = event
         elif isinstance(event, Gap) and before is not None and event.missed:
             first = int(before.trade_id) + 1
-            yield Hole(event, first, first + event.missed, before.received_ts if before.venue_ts is None else before.venue_ts)
+            yield OpenGap(event, first, first + event.missed, before.received_ts if before.venue_ts is None else before.venue_ts)
 
 
-class Hold:
+class StandbyTradeBuffer:
     """Of one venue's instruments. `ids` is the venue's `trade_ids`.
 
     Trades with ids may come in any order, as repairs do. Without ids, what is behind the tape is told by the venue's time alone, which is

@@ -25,7 +25,7 @@ class Stop(NamedTuple):
     to_ts: int
 
 
-class Beat:
+class ClockWatch:
     """Call `beat` several times a second."""
 
     def __init__(self, now: int, steady_ns: int) -> None:

@@ -21,7 +21,7 @@ from crosstape_connector.feeds.books.book_feed import TOGETHER_NS, BookFeed
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.keys import Feed
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot
 from crosstape_schemas import Event, FeedState, GapCause, Quote
 
@@ -40,15 +40,15 @@ def _text(top: Top) -> str:
     return "/".join("none" if price is None else format(price, "f") for price in top)
 
 
-class Doubts:
+class CrossChecks:
     """Of all books of one venue, and of the feeds beside them."""
 
-    def __init__(self, feeds: Mapping[Feed, FeedRecord], books: Mapping[str, BookFeed], *, interval_ns: int) -> None:
+    def __init__(self, feeds: Mapping[FeedKey, FeedRecord], books: Mapping[str, BookFeed], *, interval_ns: int) -> None:
         """`feeds`: of all kinds; `books` by instrument."""
         self._feeds = feeds
         self._books = books
         self._longest_ns = max(AGREE_NS, 2 * interval_ns)
-        self._suspects: dict[Feed, int] = {}  # feeds that differed from REST's best prices, and when those had been asked for
+        self._suspects: dict[FeedKey, int] = {}  # feeds that differed from REST's best prices, and when those had been asked for
 
     def clock_set(self, step: ClockStep) -> None:
         """Our clock was set; see `FeedRecord.clock_set`."""
@@ -100,7 +100,7 @@ class Doubts:
         """Compare best prices that REST was asked for at `asked_ts` with those of the streams. One answer alone may be late."""
         instrument, events = quote.instrument, list[Event]()
         book = self._books.get(instrument)
-        separate = book.rival if book is not None else self._feeds.get(Feed("quote", instrument))
+        separate = book.rival if book is not None else self._feeds.get(FeedKey("quote", instrument))
         if separate is not None and isinstance(separate.last, Quote) and self._differs(separate, top_of(separate.last), quote, asked_ts):
             reason = f"REST has {_text(top_of(quote))}, the stream still has {_text(top_of(separate.last))}"
             events += separate.refute(reason, now, separate.received_ts)
@@ -114,7 +114,7 @@ class Doubts:
         return events
 
     def _differs(self, record: FeedRecord, top: Top, quote: Quote, asked_ts: int) -> bool:
-        feed = Feed(record.kind, record.instrument)
+        feed = FeedKey(record.kind, record.instrument)
         if record.state is not LIVE or record.received_ts >= asked_ts or top == top_of(quote):
             self._suspects.pop(feed, None)
             return False

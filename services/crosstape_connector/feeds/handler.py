@@ -12,21 +12,18 @@ from typing import Any, Final
 
 import msgspec
 
-from crosstape_connector.feeds.books.book_feed import Resync
 from crosstape_connector.feeds.books.book_feeds import BookFeeds
-from crosstape_connector.feeds.books.checks import Proofs
-from crosstape_connector.feeds.books.order_book import BookSync
+from crosstape_connector.feeds.books.checks import BookChecks
+from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.clock_watch import Stop
 from crosstape_connector.feeds.cross_checks import top_of
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.keys import Feed, Topic
+from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.feeds.trades.trade_feeds import TradeFeeds
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
-
-__all__ = ["Feed", "FeedRecord", "Feeds", "Resync", "Topic"]
 
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 _NOTHING: Final[tuple[Event, ...]] = ()
@@ -41,7 +38,7 @@ BACKLOG_NS: Final = 10_000_000_000
 """How long after a stop of this process it may still be reading what had come before it, or what its sockets held."""
 
 
-class Feeds:
+class FeedHandler:
     """All feeds of one venue in one process: what parsers found → what goes on the tape. Outlives connections."""
 
     def __init__(
@@ -50,7 +47,7 @@ class Feeds:
         """`instruments` by our name."""
         self.venue = venue
         self.kinds = frozenset(kinds)
-        self.feeds: dict[Feed, FeedRecord] = {}
+        self.feeds: dict[FeedKey, FeedRecord] = {}
         self.venue_state = FeedState.LIVE
         """What the venue says of itself (`live` where it says nothing): the shell's venue-wide `Status` must not say better."""
         self.venue_reason = ""
@@ -117,7 +114,7 @@ class Feeds:
             record.askable = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
         if of_book:
             self._books.add(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
-        self.feeds.update({Feed(kind, name): record for kind, record in records.items()})
+        self.feeds.update({FeedKey(kind, name): record for kind, record in records.items()})
 
     def remove(self, instrument: str, now: int) -> Sequence[Event]:
         """One less: its feeds go `down`. Its line of trades is kept: if it is added again, what was missed is a gap."""
@@ -143,7 +140,7 @@ class Feeds:
         """
         self.trades.seed(event for event in events if isinstance(event, Trade))
         for event in events:
-            record = self.feeds.get(Feed(KIND_OF[type(event)], event.instrument))
+            record = self.feeds.get(FeedKey(KIND_OF[type(event)], event.instrument))
             if record is not None and record.kind != "trade":
                 record.seeded(event.received_ts)
 
@@ -199,19 +196,19 @@ class Feeds:
 
     def rejected(self, topic: Topic, reason: str, now: int) -> Sequence[Event]:
         """The venue refused: `down`, with its reason. If there were data before, what is missed is a gap, as after `lost`."""
-        return self.interrupted([Feed(record.kind, record.instrument) for record in self._of(topic)], now, reason)
+        return self.interrupted([FeedKey(record.kind, record.instrument) for record in self._of(topic)], now, reason)
 
     def lost(self, topics: Iterable[Topic], now: int, reason: str) -> Sequence[Event]:
         """A connection is gone: `down`, books forgotten; a `Gap(disconnect)` follows when data resume, if anything can have been missed."""
         records = [record for topic in topics for record in self._of(topic)]
-        gone: list[Feed] = []
+        gone: list[FeedKey] = []
         for record in records:
             record.sessions = max(0, record.sessions - 1)
             if record.sessions == 0:
-                gone.append(Feed(record.kind, record.instrument))
+                gone.append(FeedKey(record.kind, record.instrument))
         return self.interrupted(gone, now, reason)
 
-    def interrupted(self, feeds: Iterable[Feed], now: int, reason: str) -> Sequence[Event]:
+    def interrupted(self, feeds: Iterable[FeedKey], now: int, reason: str) -> Sequence[Event]:
         """As `lost`, by feed: nothing more comes for these until a new subscription."""
         events: list[Event] = []
         for feed in feeds:
@@ -249,7 +246,7 @@ class Feeds:
             return stop.from_ts
         return received_ts
 
-    def stalled(self, feed: Feed, now: int, reason: str) -> Sequence[Event]:
+    def stalled(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
         """The watchdog's word: `stale`; live again with the next data of its stream."""
         record = self.feeds.get(feed)
         if record is None:
@@ -288,7 +285,7 @@ class Feeds:
         """The instruments whose best prices differed from REST's when last compared."""
         return self._books.doubts.suspects()
 
-    def doubted(self, feed: Feed) -> None:
+    def doubted(self, feed: FeedKey) -> None:
         """The watchdog's question: is it quiet? Where books come by REST one can answer, if it is as silent: nothing happens without it."""
         record, book = self.feeds.get(feed), self._books.books.get(feed.instrument)
         if record is not None and book is not None and book.silent_with(record):
@@ -314,10 +311,10 @@ class Feeds:
         book = self._books.books.get(instrument)
         return (None, None) if book is None else (book.sync.sequence, book.venue_ts)
 
-    def another_book(self, instrument: str) -> BookSync | None:
+    def another_book(self, instrument: str) -> OrderBook | None:
         """One that can be kept beside this instrument's, and `adopt`ed; None if it has none."""
         book = self._books.books.get(instrument)
-        return None if book is None else BookSync(self.venue.book, book.sync.depth)
+        return None if book is None else OrderBook(self.venue.book, book.sync.depth)
 
     def newest_ts(self, event: Quote | Ticker | Unreadable) -> int:
         """When the newest of this event's kind and instrument that is on the tape was received; 0: there is none."""
@@ -325,7 +322,7 @@ class Feeds:
         record = (self._quotes if kind == "quote" else self._tickers).get(event.instrument)
         return 0 if record is None or record.last is None else record.last.received_ts
 
-    def adopt(self, instrument: str, sync: BookSync, venue_ts: int | None, now: int) -> Sequence[Event]:
+    def adopt(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
         """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
         return self._books.adopt(instrument, sync, venue_ts, now)
 
@@ -333,7 +330,7 @@ class Feeds:
         """The feeds that a topic serves."""
         name = self._names.get(topic.symbol, "")
         kinds = self._channels.get((topic.endpoint, topic.channel), ())
-        return [self.feeds[feed] for feed in (Feed(kind, name) for kind in kinds) if feed in self.feeds]
+        return [self.feeds[feed] for feed in (FeedKey(kind, name) for kind in kinds) if feed in self.feeds]
 
     # ---- data
 
@@ -417,7 +414,7 @@ class Feeds:
         else:
             del self.halts[instrument]
             for kind in self.kinds:
-                record = self.feeds.get(Feed(kind, instrument))
+                record = self.feeds.get(FeedKey(kind, instrument))
                 if record is not None:
                     record.proven_ts = now  # it was silent because of the halt
         return (self._trading(instrument, now),)
@@ -440,7 +437,7 @@ class Feeds:
 
     # ---- what is asked of them
 
-    def proofs(self) -> dict[str, Proofs]:
+    def proofs(self) -> dict[str, BookChecks]:
         """What was checked of each book, by instrument."""
         return {name: book.sync.proofs for name, book in self._books.books.items()}
 

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from crosstape_connector.feeds.books.checks import Outcome
-from crosstape_connector.feeds.books.order_book import BookSync
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.books.order_book import OrderBook
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
 from crosstape_schemas import KIND_OF, Event, Quote, Status, Ticker, Trade
 
@@ -27,16 +27,16 @@ HELD: Final = 100_000
 """Trades and updates held at most: a connection that has waited for so many does not take over any more."""
 
 
-class Standby:
+class Handover:
     """The hold of one connection."""
 
-    def __init__(self, feeds: Feeds) -> None:
+    def __init__(self, feeds: FeedHandler) -> None:
         self._feeds = feeds
         self._in_stream = feeds.venue.book.snapshot == "stream"
         self._held: list[Trade | TradeSnapshot | BookUpdate] = []
         self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate | None] = {}  # of each kind and instrument; None: it links
         self._newest: dict[tuple[str, str, str], Quote | Ticker | Unreadable | Status] = {}
-        self._books: dict[str, BookSync] = {}
+        self._books: dict[str, OrderBook] = {}
         self._venue_ts: dict[str, int | None] = {}
         self._full = False
 

@@ -13,7 +13,7 @@ class Topic(NamedTuple):
     symbol: str
 
 
-class Feed(NamedTuple):
+class FeedKey(NamedTuple):
     """What is published: one kind of one instrument (ours)."""
 
     kind: str

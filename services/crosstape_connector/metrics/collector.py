@@ -14,7 +14,7 @@ from crosstape_connector.metrics.families import FAMILIES
 from crosstape_schemas import KIND_OF
 
 
-class LineReading(NamedTuple):
+class ReplicaReading(NamedTuple):
     """How a redundant line stands."""
 
     line: str
@@ -42,7 +42,7 @@ class Readings(NamedTuple):
     clock_offset_s: Callable[[], float | None]
     """Our clock less the venue's."""
     capture_dropped: Callable[[], int | None]
-    line: Callable[[], LineReading | None]
+    line: Callable[[], ReplicaReading | None]
 
 
 class ConnectorCollector(Collector):
@@ -106,7 +106,7 @@ class ConnectorCollector(Collector):
             "instruments_age_seconds": [] if age_s is None else [((), age_s)],
             "clock_offset_seconds": [] if offset_s is None else [((), offset_s)],
             "capture_dropped": [] if dropped is None else [((), dropped)],
-            **{f"line_{field}": [] if line is None else [((line.line,), getattr(line, field))] for field in LineReading._fields[1:]},
+            **{f"line_{field}": [] if line is None else [((line.line,), getattr(line, field))] for field in ReplicaReading._fields[1:]},
         }
 
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from crosstape_connector.feeds.keys import Feed
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.metrics.families import BACKFILL_OUTCOMES, DURATION_BOUNDS, LAG_BOUNDS, PUBLISH_BOUNDS
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Status
 
@@ -82,7 +82,7 @@ class Counters:
         self.lag = Histogram(LAG_BOUNDS)
         self.recovery = Histogram(DURATION_BOUNDS)
         self.publishing = Histogram(PUBLISH_BOUNDS)
-        self._broken_ts: dict[Feed, int] = {}
+        self._broken_ts: dict[FeedKey, int] = {}
 
     def begin(self, endpoints: Iterable[str]) -> None:
         """Count from 0 what these endpoints will do: of a series that appears with its first count, no rate shows that count."""
@@ -94,7 +94,7 @@ class Counters:
         if isinstance(event, Gap):
             self.gaps[event.cause.value] += not event.repaired
             return
-        feed = Feed(event.kind, event.instrument)
+        feed = FeedKey(event.kind, event.instrument)
         if event.state is FeedState.LIVE:
             broken_ts = self._broken_ts.pop(feed, None)
             if broken_ts is not None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Ticker, Trade
 
 LastEvents: TypeAlias = Mapping[tuple[str, str], Event]
@@ -49,7 +49,7 @@ def silence(venue: str, left: LastEvents, now: int) -> Iterator[Gap]:
         yield Gap(venue, VENUE_WIDE, None, now, "status", min(last.received_ts, now), now, None, GapCause.DISCONNECT)
 
 
-def unpublished(feeds: Feeds, left: LastEvents, now: int) -> Iterator[Gap]:
+def unpublished(feeds: FeedHandler, left: LastEvents, now: int) -> Iterator[Gap]:
     """What a replica that takes over now has to report of its feeds, before it publishes their states; but for trades.
 
     Of a feed that is not live the gap is reported when data resume, as after any loss.
@@ -66,7 +66,7 @@ def unpublished(feeds: Feeds, left: LastEvents, now: int) -> Iterator[Gap]:
             yield Gap(record.venue, record.instrument, None, now, record.kind, from_ts, to_ts, None, GapCause.DISCONNECT)
 
 
-def _is_newest(feeds: Feeds, record: FeedRecord, last: Event) -> bool:
+def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
     """Whether the last event on the tape is the newest that this live feed knows, so that none can be between."""
     ours = record.last
     match last:

@@ -12,7 +12,7 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_schemas import Event, Gap, Status, Trade
 
 
-class Outlet:
+class Sink:
     """The way to the tape: what passes is counted and published, or held while another line publishes. Never waits."""
 
     __slots__ = ("_acknowledged", "_counters", "_events", "_holding", "_listener", "_pending", "_publish", "_since_ts", "_target")

@@ -12,10 +12,10 @@ from crosstape.bus.publish.publisher import Unpublished
 from crosstape.bus.read.last_of_many import last_of_many
 from crosstape.errors import Superseded
 from crosstape.runtime.group_files import make_directory, share
-from crosstape_connector.feeds.handler import Feeds
-from crosstape_connector.metrics.collector import LineReading
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.metrics.collector import ReplicaReading
 from crosstape_connector.publishing.predecessor import LastEvents
-from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.publishing.sink import Sink
 from crosstape_schemas import Event
 
 
@@ -56,7 +56,7 @@ class Writer(Protocol):
     async def flow(self) -> None:
         """Give others a turn; see `Publisher.flow`."""
 
-    def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
         """Whose events these are. Once, before `run`."""
 
     async def run(self) -> None:
@@ -74,11 +74,11 @@ class Writer(Protocol):
     def details(self) -> Mapping[str, Any]:
         """For `/readyz`."""
 
-    def reading(self) -> LineReading | None:
+    def reading(self) -> ReplicaReading | None:
         """For `/metrics`; None: there is one line only."""
 
 
-class Sole:
+class SoleWriter:
     """The only line there is: it publishes from the beginning to the end."""
 
     def __init__(self, publisher: Publisher, venue: str, superseded: Path | None = None) -> None:
@@ -116,7 +116,7 @@ class Sole:
         """See `Writer`."""
         return True
 
-    def attach(self, feeds: Feeds, outlet: Outlet, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
         """See `Writer`: nothing of it matters here."""
 
     async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
@@ -141,6 +141,6 @@ class Sole:
         """See `Writer`."""
         return {}
 
-    def reading(self) -> LineReading | None:
+    def reading(self) -> ReplicaReading | None:
         """See `Writer`."""
         return None

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from crosstape_connector.feeds.handler import Feed, Feeds
-from crosstape_connector.feeds.handover import HELD, Standby
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.handover import HELD, Handover
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, LastTrade, Output, TradeSnapshot
 from crosstape_connector.venues.spec import Endpoint, Parser
 from crosstape_schemas import Event, Quote, Ticker, Trade
@@ -28,28 +29,28 @@ _KINDS: Final[Mapping[type[Any], tuple[str, ...]]] = {
 }
 
 
-class Recorded:
+class RecordedConnection:
     """One connection."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.parser: Parser | None = None
         self.endpoint: Endpoint | None = None
-        self.feeds: dict[Feed, None] = {}
+        self.feeds: dict[FeedKey, None] = {}
         self.heard_ts = 0
-        self.elder: Recorded | None = None
+        self.elder: RecordedConnection | None = None
         """Whom it waits for, …"""
-        self.standby: Standby | None = None
+        self.standby: Handover | None = None
         """… and what it has found meanwhile."""
         self.waiting = 0
 
 
-class Connections:
+class RecordedConnections:
     """All that are open at some place of a capture."""
 
-    def __init__(self, feeds: Feeds) -> None:
+    def __init__(self, feeds: FeedHandler) -> None:
         self._feeds = feeds
-        self._open: dict[int, Recorded] = {}
+        self._open: dict[int, RecordedConnection] = {}
 
     def __contains__(self, number: int) -> bool:
         """Whether it is open."""
@@ -57,11 +58,11 @@ class Connections:
 
     def open(self, number: int, url: str) -> None:
         """It is open from here on."""
-        self._open[number] = Recorded(url)
+        self._open[number] = RecordedConnection(url)
 
-    def get(self, number: int, url: str) -> Recorded:
+    def get(self, number: int, url: str) -> RecordedConnection:
         """The one of that number; as if opened here, if the capture has not said so."""
-        return self._open.setdefault(number, Recorded(url))
+        return self._open.setdefault(number, RecordedConnection(url))
 
     def close(self, number: int, now: int, reason: str) -> list[Event]:
         """It is gone: who waited for it takes over, and what nobody else has is interrupted."""
@@ -76,10 +77,10 @@ class Connections:
         left = [feed for feed in gone.feeds if not any(feed in other.feeds for other in self._open.values())]
         return events + list(self._feeds.interrupted(left, now, reason))
 
-    def take(self, connection: Recorded, output: Output, now: int) -> list[Event]:
+    def take(self, connection: RecordedConnection, output: Output, now: int) -> list[Event]:
         """What one output of a connection puts on the tape."""
         instrument = getattr(output, "instrument", "")
-        feeds = [Feed(kind, instrument) for kind in _KINDS.get(type(output), ())]
+        feeds = [FeedKey(kind, instrument) for kind in _KINDS.get(type(output), ())]
         connection.feeds.update(dict.fromkeys(feeds))
         connection.heard_ts = now
         events: list[Event] = []
@@ -87,21 +88,21 @@ class Connections:
             connection.elder = self._elder(connection, feeds)
         if connection.elder is not None:
             if connection.waiting < HELD and now - connection.elder.heard_ts < SILENT_NS:
-                connection.standby = connection.standby or Standby(self._feeds)
+                connection.standby = connection.standby or Handover(self._feeds)
                 connection.standby.take(output)
                 connection.waiting += 1
                 return []
             events = self._take_over(connection, now)
         return events + list(self._feeds.take(output))
 
-    def _elder(self, connection: Recorded, feeds: Iterable[Feed]) -> Recorded | None:
+    def _elder(self, connection: RecordedConnection, feeds: Iterable[FeedKey]) -> RecordedConnection | None:
         """Who has spoken for one of these before, and still may."""
         for other in self._open.values():
             if other is not connection and other.elder is None and any(feed in other.feeds for feed in feeds):
                 return other
         return None
 
-    def _take_over(self, connection: Recorded, now: int) -> list[Event]:
+    def _take_over(self, connection: RecordedConnection, now: int) -> list[Event]:
         if connection.elder is not None:
             for feed in connection.feeds:
                 connection.elder.feeds.pop(feed, None)

@@ -1,7 +1,7 @@
 """A capture → the events that the connector would have put on the tape. Pure, and the same for the same capture.
 
-The parsers and `Feeds` are those of the running connector; only time is different: books are conflated by the times of the frames. Where a
-recording has no receive time (null), a frame's is the newest venue time in it, or the time of the line before if that is later.
+The parsers and `FeedHandler` are those of the running connector; only time is different: books are conflated by the times of the frames.
+Where a recording has no receive time (null), a frame's is the newest venue time in it, or the time of the line before if that is later.
 What a venue left out of the recording (the acknowledgement, the connection's opening) is done without.
 """
 
@@ -13,11 +13,13 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.capture.reader import Line, NotACaptureError, read
+from crosstape_connector.capture.reader import CaptureLine, NotACaptureError, read
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
-from crosstape_connector.feeds.books.checks import Proofs
-from crosstape_connector.feeds.handler import Feed, Feeds, Resync
-from crosstape_connector.replay.connections import Connections, Recorded
+from crosstape_connector.feeds.books.book_feed import SnapshotRequest
+from crosstape_connector.feeds.books.checks import BookChecks
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.replay.connections import RecordedConnection, RecordedConnections
 from crosstape_connector.replay.rest_order import RestOrder, of_a_pipe
 from crosstape_connector.venues.messages import Ack, Odd, OddRow, Output, Rejected, Rotate, TradeSnapshot
 from crosstape_connector.venues.parsing import unreadable
@@ -100,7 +102,7 @@ def normalize(
     return Normalized(run.events(_ordered(venue, lines, rest)), run.summary)
 
 
-def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[Line]) -> Iterator[Line]:
+def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[CaptureLine]) -> Iterator[CaptureLine]:
     if isinstance(lines, Iterator):
         return of_a_pipe(venue, rest)
     return RestOrder(venue, rest).of(read(lines)[1])
@@ -112,14 +114,14 @@ class _Run:
         self.url = url
         self.kinds = (*KINDS, "delta") if delta else KINDS
         self.interval = book_interval_ns
-        self.feeds = Feeds(venue, {}, self.kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
+        self.feeds = FeedHandler(venue, {}, self.kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
         self.symbols: dict[str, str] = {}
-        self.connections = Connections(self.feeds)
+        self.connections = RecordedConnections(self.feeds)
         self.summary = Summary(venue=venue.id)
         self.now = 0
         self.seqs: Counter[tuple[str, str]] = Counter()
 
-    def events(self, lines: Iterator[Line]) -> Iterator[Event]:
+    def events(self, lines: Iterator[CaptureLine]) -> Iterator[Event]:
         for line in lines:
             if line.t is not None:
                 self.now = max(self.now, line.t)
@@ -153,7 +155,7 @@ class _Run:
                 self.summary.gaps[f"{event.kind} {event.cause}"] += 1
             yield msgspec.structs.replace(event, seq=self.seqs[kind, event.instrument])
 
-    def _frame(self, line: Line) -> list[Event]:
+    def _frame(self, line: CaptureLine) -> list[Event]:
         self.summary.frames += 1
         data = b""
         try:
@@ -175,7 +177,7 @@ class _Run:
             events += self._take(connection, output)
         return events
 
-    def _unread(self, line: Line, kind: str, data: bytes) -> list[Event]:
+    def _unread(self, line: CaptureLine, kind: str, data: bytes) -> list[Event]:
         """What a bad frame of that kind means for the quotes and tickers that it may have held."""
         if kind in unreadable.NOT_OURS or line.c not in self.connections:
             return []
@@ -191,7 +193,7 @@ class _Run:
         self.now = max(self.now, *(moment for moment in told if moment is not None), 0)
         return list(self.feeds.tick(self.now))
 
-    def _take(self, connection: Recorded, output: Output) -> list[Event]:
+    def _take(self, connection: RecordedConnection, output: Output) -> list[Event]:
         summary = self.summary
         events = self.connections.take(connection, output, self.now)
         if isinstance(output, Odd):
@@ -207,15 +209,15 @@ class _Run:
         self._requests()
         return events
 
-    def _unsubscribed(self, connection: Recorded, ack: Ack) -> list[Event]:
+    def _unsubscribed(self, connection: RecordedConnection, ack: Ack) -> list[Event]:
         """The recorder let go of these feeds: what it did not record until it took them up again is a gap."""
         endpoint = connection.endpoint
         kinds = [kind for kind, channel in endpoint.channels.items() if channel == ack.channel] if endpoint is not None else []
         names = [self.symbols[symbol] for symbol in ack.symbols if symbol in self.symbols]
-        feeds = [Feed(kind, name) for name in names for kind in kinds if Feed(kind, name) in connection.feeds]
+        feeds = [FeedKey(kind, name) for name in names for kind in kinds if FeedKey(kind, name) in connection.feeds]
         return list(self.feeds.interrupted(feeds, self.now, "unsubscribed"))
 
-    def _answer(self, line: Line) -> list[Event]:
+    def _answer(self, line: CaptureLine) -> list[Event]:
         venue, summary = self.venue, self.summary
         if line.bad:
             summary.rest["failed"] += 1
@@ -248,7 +250,7 @@ class _Run:
                 self.feeds.add(row)
                 self.symbols[row.symbol] = row.name
 
-    def _parser(self, connection: Recorded, data: bytes) -> Parser:
+    def _parser(self, connection: RecordedConnection, data: bytes) -> Parser:
         """That of the endpoint which the connection's URL names, or else of the one whose dialect its first frame is in."""
         if connection.parser is None:
             endpoints = self.venue.endpoints
@@ -266,12 +268,12 @@ class _Run:
     def _requests(self) -> None:
         requests = self.feeds.requests
         while requests:
-            request: Resync = requests.popleft()
+            request: SnapshotRequest = requests.popleft()
             self.summary.resyncs[request.cause] += 1
 
     def _sum_up(self) -> None:
         summary = self.summary
-        proofs: Iterable[Proofs] = self.feeds.proofs().values()
+        proofs: Iterable[BookChecks] = self.feeds.proofs().values()
         for proof in proofs:
             summary.proofs.update(proof.counts())
         summary.unwanted = self.feeds.counts["unwanted"]

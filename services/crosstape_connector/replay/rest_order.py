@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.capture.reader import Line
+from crosstape_connector.capture.reader import CaptureLine
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Instrument
@@ -32,13 +32,13 @@ SLACK_NS: Final = 10_000_000
 class RestOrder:
     """What a first reading has found: which instruments come too late, and which snapshots stand elsewhere than their time says."""
 
-    def __init__(self, venue: Venue, lines: Iterable[Line]) -> None:
+    def __init__(self, venue: Venue, lines: Iterable[CaptureLine]) -> None:
         """Reads all `lines`, and keeps those that are to be moved."""
         self._venue = venue
         self._moved: set[int] = set()  # numbers of lines
-        self._instruments: list[Line] = []
-        self._snapshots: list[tuple[int, Line]] = []
-        waiting: list[tuple[int, int, Line]] = []  # snapshots that may stand too early
+        self._instruments: list[CaptureLine] = []
+        self._snapshots: list[tuple[int, CaptureLine]] = []
+        waiting: list[tuple[int, int, CaptureLine]] = []  # snapshots that may stand too early
         newest_ts = 0
         begun = False
         for number, line in enumerate(lines):
@@ -65,15 +65,15 @@ class RestOrder:
                 waiting.clear()
         self._snapshots.sort(key=lambda pair: pair[0])
 
-    def _move(self, number: int, t: int, line: Line) -> None:
+    def _move(self, number: int, t: int, line: CaptureLine) -> None:
         self._moved.add(number)
         self._snapshots.append((t, line))
 
-    def of(self, lines: Iterable[Line]) -> Iterator[Line]:
+    def of(self, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
         """The same lines, read again, in order."""
         return self._ordered(_without_idle_times(self._venue, lines))
 
-    def _ordered(self, lines: Iterable[Line]) -> Iterator[Line]:
+    def _ordered(self, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
         yield from map(_timeless, self._instruments)
         due = deque(self._snapshots)
         for number, line in enumerate(lines):
@@ -86,14 +86,14 @@ class RestOrder:
             yield line
 
 
-def of_a_pipe(venue: Venue, lines: Iterator[Line]) -> Iterator[Line]:
+def of_a_pipe(venue: Venue, lines: Iterator[CaptureLine]) -> Iterator[CaptureLine]:
     """The lines of a capture that cannot be read twice: as `RestOrder` has them, but snapshots behind later frames stay there."""
     return _snapshots_in_order(venue, _without_idle_times(venue, _instruments_first(venue, lines)))
 
 
-def _instruments_first(venue: Venue, lines: Iterator[Line]) -> Iterator[Line]:
+def _instruments_first(venue: Venue, lines: Iterator[CaptureLine]) -> Iterator[CaptureLine]:
     """The lines, with the first list of instruments before the frames and snapshots that came before it; the order is else as it was."""
-    held: list[Line] = []
+    held: list[CaptureLine] = []
     size = 0
     begun = False
     for line in lines:
@@ -118,16 +118,16 @@ class _Early:
     """Snapshots that stand before frames of earlier times, until it is their turn."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, Line]] = []  # a heap, by time and place
+        self._waiting: list[tuple[int, int, CaptureLine]] = []  # a heap, by time and place
         self._places = count()
         self._size = 0
 
-    def add(self, t: int, line: Line) -> None:
+    def add(self, t: int, line: CaptureLine) -> None:
         """One more."""
         heappush(self._waiting, (t, next(self._places), line))
         self._size += _size(line)
 
-    def due(self, t: int | None) -> Iterator[Line]:
+    def due(self, t: int | None) -> Iterator[CaptureLine]:
         """Those of before `t`, and the oldest of more than may be held."""
         while self._waiting and (self._size > HELD or (t is not None and self._waiting[0][0] < t)):
             line = heappop(self._waiting)[2]
@@ -135,10 +135,10 @@ class _Early:
             yield line
 
 
-def _snapshots_in_order(venue: Venue, lines: Iterable[Line]) -> Iterator[Line]:
+def _snapshots_in_order(venue: Venue, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
     """The lines, with each snapshot that stands before frames of earlier times behind those."""
     early = _Early()
-    held: list[Line] = []  # a snapshot that may be early, and what came since: the next frame's time decides
+    held: list[CaptureLine] = []  # a snapshot that may be early, and what came since: the next frame's time decides
     size = 0
     for line in lines:
         if (held or _is_snapshot(venue, line)) and (line.d != "in" or line.t is None) and size <= HELD:
@@ -161,22 +161,22 @@ def _snapshots_in_order(venue: Venue, lines: Iterable[Line]) -> Iterator[Line]:
     yield from early.due(END)
 
 
-def _without_idle_times(venue: Venue, lines: Iterable[Line]) -> Iterator[Line]:
+def _without_idle_times(venue: Venue, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
     """The lines; of REST only snapshots tell what time it is, for only of them anything is made."""
     for line in lines:
         yield _timeless(line) if line.d == "rest" and not _is_snapshot(venue, line) else line
 
 
-def _size(line: Line) -> int:
+def _size(line: CaptureLine) -> int:
     return len(line.f or line.b or "")
 
 
-def _timeless(line: Line) -> Line:
+def _timeless(line: CaptureLine) -> CaptureLine:
     """The instruments are true from the beginning: their own time is none of the frames that follow."""
     return msgspec.structs.replace(line, t=None)
 
 
-def _lists_instruments(venue: Venue, line: Line) -> bool:
+def _lists_instruments(venue: Venue, line: CaptureLine) -> bool:
     if line.bad or not venue.instruments.match(line.u):
         return False
     try:
@@ -185,5 +185,5 @@ def _lists_instruments(venue: Venue, line: Line) -> bool:
         return False
 
 
-def _is_snapshot(venue: Venue, line: Line) -> bool:
+def _is_snapshot(venue: Venue, line: CaptureLine) -> bool:
     return line.d == "rest" and not line.bad and venue.snapshots is not None and venue.snapshots.match(line.u) is not None

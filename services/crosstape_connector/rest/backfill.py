@@ -1,4 +1,4 @@
-"""Doing what `Repairs` plans: trades that were missed are fetched by REST, page by page within the venue's limits, and published."""
+"""Fetches missed trades by REST as `BackfillSchedule` plans: page by page, within the venue's limits; and publishes them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Final
 import structlog
 
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import Feeds
-from crosstape_connector.feeds.trades.gaps import Hole
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.trades.gaps import OpenGap
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
-from crosstape_connector.rest.backfill_schedule import Repair, Repairs
-from crosstape_connector.rest.sources import Fetching
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rest.backfill_schedule import BackfillJob, BackfillSchedule
+from crosstape_connector.rest.sources import RestSources
 
 LOOK_S: Final = 0.25
 """How often it is looked for new holes."""
@@ -28,10 +28,10 @@ class Backfill:
 
     def __init__(
         self,
-        fetching: Fetching,
+        fetching: RestSources,
         *,
-        feeds: Feeds,
-        outlet: Outlet,
+        feeds: FeedHandler,
+        outlet: Sink,
         counters: Counters,
         flow: Callable[[], Awaitable[None]],
         active: Callable[[], bool],
@@ -44,7 +44,7 @@ class Backfill:
         self._counters = counters
         self._flow = flow
         self._active = active
-        self._repairs = Repairs(longest_s=longest_s, page=fetching.page)
+        self._repairs = BackfillSchedule(longest_s=longest_s, page=fetching.page)
 
     @property
     def waiting(self) -> int:
@@ -61,14 +61,14 @@ class Backfill:
                 await self._flow()
                 await self._page(repair)
 
-    def _next(self) -> Repair | None:
+    def _next(self) -> BackfillJob | None:
         for hole in self._repairs.settled():  # the stream brought the rest, or a page that was asked for another hole
             self._done(hole, "whole")
         for hole in self._repairs.look(self._feeds.trades.lines.values(), time.monotonic()):
             self._done(hole, "skipped")
         return self._repairs.next(time.monotonic())
 
-    async def _page(self, repair: Repair) -> None:
+    async def _page(self, repair: BackfillJob) -> None:
         line, hole = repair.line, repair.hole
         try:
             page = await self._fetching.trades(line, repair.wanted, repair.at_ts)
@@ -94,7 +94,7 @@ class Backfill:
             self._outlet.put(part)
             self._done(hole, "part" if hole.missing < hole.end - hole.first else "nothing")
 
-    def _done(self, hole: Hole, outcome: str) -> None:
+    def _done(self, hole: OpenGap, outcome: str) -> None:
         gap = hole.gap
         self._counters.backfills[outcome] += 1
         self._counters.nonexistent += hole.void

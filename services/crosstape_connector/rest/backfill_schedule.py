@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from crosstape_connector.feeds.trades.gaps import Hole
-from crosstape_connector.feeds.trades.sequence import TradeLine
+from crosstape_connector.feeds.trades.gaps import OpenGap
+from crosstape_connector.feeds.trades.sequence import TradeSequence
 
 SETTLE_S: Final = 0.5
 """So long a hole is left alone: the stream may have only swapped two trades."""
@@ -29,12 +29,12 @@ PAUSE_S: Final = 0.5
 PAUSE_MAX_S: Final = 30.0
 
 
-class Repair:
+class BackfillJob:
     """One hole under repair. `reached`: up to which id the pass under way has come."""
 
     __slots__ = ("at_ts", "due", "failures", "hole", "line", "page", "pages", "reached", "since", "vain", "was_missing")
 
-    def __init__(self, line: TradeLine, hole: Hole, now: float, page: int) -> None:
+    def __init__(self, line: TradeSequence, hole: OpenGap, now: float, page: int) -> None:
         """`page`: trades in an answer at most."""
         self.line = line
         self.hole = hole
@@ -87,21 +87,21 @@ class Repair:
         return self.pages >= PAGES or self.vain >= VAIN or now - self.since > PATIENCE_S
 
 
-class Repairs:
+class BackfillSchedule:
     """Those of one venue: as many as its lines have holes, which is bounded there. Times are seconds of one steady clock."""
 
     def __init__(self, *, longest_s: float, page: int) -> None:
         """`longest_s`: a hole that lasted longer is left, unless it has no more trades than a `page`; 0: all are."""
         self._longest_ns = round(longest_s * 1e9)
         self._page = page
-        self._repairs: list[Repair] = []
-        self._known: set[Hole] = set()
+        self._repairs: list[BackfillJob] = []
+        self._known: set[OpenGap] = set()
         self._turn = 0
 
     def __len__(self) -> int:
         return len(self._repairs)
 
-    def look(self, lines: Iterable[TradeLine], now: float) -> Iterator[Hole]:
+    def look(self, lines: Iterable[TradeSequence], now: float) -> Iterator[OpenGap]:
         """Take up the holes that are new; yields those that are left as too long. Holes that are whole, or forgotten, are let go."""
         present = {hole: line for line in lines if len(line.holes) for hole in line.holes}
         self._known.intersection_update(present)
@@ -111,17 +111,17 @@ class Repairs:
                 continue
             self._known.add(hole)
             if self._repairable(hole):
-                self._repairs.append(Repair(line, hole, now, self._page))
+                self._repairs.append(BackfillJob(line, hole, now, self._page))
             else:
                 yield hole
 
-    def settled(self) -> list[Hole]:
+    def settled(self) -> list[OpenGap]:
         """Let go of the holes of which nothing is missing any more, though no page of their own brought the rest: returns them."""
         done = [repair.hole for repair in self._repairs if not repair.hole.missing]
         self._repairs = [repair for repair in self._repairs if repair.hole.missing]
         return done
 
-    def next(self, now: float) -> Repair | None:
+    def next(self, now: float) -> BackfillJob | None:
         """The one whose turn it is; None: none is due."""
         due = [repair for repair in self._repairs if repair.due <= now]
         if not due:
@@ -131,11 +131,11 @@ class Repairs:
             return min(due, key=lambda repair: repair.since)
         return min(due, key=lambda repair: (repair.pages, repair.hole.missing, -repair.since))
 
-    def drop(self, repair: Repair) -> None:
+    def drop(self, repair: BackfillJob) -> None:
         """Nothing more is done for it."""
         self._repairs.remove(repair)
 
-    def _repairable(self, hole: Hole) -> bool:
+    def _repairable(self, hole: OpenGap) -> bool:
         gap = hole.gap
         return bool(self._longest_ns) and (gap.to_ts - gap.from_ts <= self._longest_ns or hole.missing <= self._page)
 

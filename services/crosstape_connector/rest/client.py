@@ -13,8 +13,8 @@ import aiohttp
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.rate_limit import Pacer, retry_after
-from crosstape_connector.rest.odd_rows import Odds
+from crosstape_connector.rate_limit import RateLimit, retry_after
+from crosstape_connector.rest.odd_rows import OddRows
 from crosstape_connector.venues.parsing.refusals import line, public, refusal
 from crosstape_connector.venues.spec import MEBIBYTE, Venue
 
@@ -28,7 +28,7 @@ BACK_OFF_S: Final = 5.0
 """How long to hold back where the venue does not say."""
 
 
-class Rest:
+class RestClient:
     """One venue's REST: every call waits its turn in the budget, and for as long as the venue asked of any call before.
 
     Without `capture` answers go nowhere but to the caller.
@@ -51,11 +51,11 @@ class Rest:
         self._capture = capture
         self._counters = counters
         self._not_before = 0.0
-        self.odds = Odds(venue.id, counters)
+        self.odds = OddRows(venue.id, counters)
         """Takes what was left out of answers."""
 
     async def get(
-        self, rest: str, path: str, *, pacer: Pacer | None = None, instruments: bool = False, captured: bool = True
+        self, rest: str, path: str, *, pacer: RateLimit | None = None, instruments: bool = False, captured: bool = True
     ) -> tuple[bytes, int]:
         """The body of `path` at the base `rest` of the venue, and when it had been read (ns). `captured`: a capture has it, too.
 

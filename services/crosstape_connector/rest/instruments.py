@@ -16,7 +16,7 @@ import structlog
 from crosstape.origin import Origin
 from crosstape.runtime.group_files import make_directory, share
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
-from crosstape_connector.rest.client import Rest
+from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import OddRow
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Instrument, asset
@@ -24,7 +24,7 @@ from crosstape_schemas import Instrument, asset
 log = structlog.get_logger(__name__)
 
 
-class Listing(msgspec.Struct, frozen=True):
+class ListedInstruments(msgspec.Struct, frozen=True):
     """A venue's instruments, and when they were true."""
 
     venue: str
@@ -48,7 +48,7 @@ class Kept(msgspec.Struct, frozen=True):
     body: str
 
 
-class Cache:
+class InstrumentCache:
     """The file for that. A disk that does not take it is no obstacle: it is told once, and again only after it had worked meanwhile."""
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class Selection(msgspec.Struct, frozen=True):
     """Name → why not, with the nearest names that there are."""
 
 
-def select(listing: Listing, wanted: Iterable[str]) -> Selection:
+def select(listing: ListedInstruments, wanted: Iterable[str]) -> Selection:
     """Split the wanted names by whether the venue trades them now."""
     by_name: dict[str, Instrument] = {}
     for instrument in listing.instruments:
@@ -109,7 +109,7 @@ def select(listing: Listing, wanted: Iterable[str]) -> Selection:
     return Selection(listed, refused)
 
 
-def _refusal(name: str, found: Instrument | None, listing: Listing, by_name: Mapping[str, Instrument]) -> str:
+def _refusal(name: str, found: Instrument | None, listing: ListedInstruments, by_name: Mapping[str, Instrument]) -> str:
     """Why this name cannot be had."""
     venue = listing.venue
     row = next((one for one in listing.odd if one.instrument == name or (one.symbol and _squashed(one.symbol) == _squashed(name))), None)
@@ -153,7 +153,7 @@ def nearest(spellings: Sequence[str], known: Collection[str], count: int = 3) ->
     return list(dict.fromkeys(found))[:count]
 
 
-async def fetch(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
+async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -> ListedInstruments:
     """The listing by REST, also written to `cache`. Raises `RestFailed`, also for an answer that holds none of ours to map."""
     source = venue.instruments
     body, received_ts = await rest.get(source.rest, source.path, instruments=True)
@@ -171,10 +171,10 @@ async def fetch(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
     return listing
 
 
-def parsed(venue: Venue, body: bytes, received_ts: int) -> Listing:
+def parsed(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
     """The listing that an answer is. Raises one of `FRAME_ERRORS`."""
     rows = venue.instruments.parse(body)
-    return Listing(
+    return ListedInstruments(
         venue.id,
         received_ts,
         [row for row in rows if isinstance(row, Instrument)],
@@ -183,7 +183,7 @@ def parsed(venue: Venue, body: bytes, received_ts: int) -> Listing:
     )
 
 
-def cached(cache: Cache | None, venue: Venue) -> tuple[Listing, bytes] | None:
+def cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInstruments, bytes] | None:
     """What was stored, and the answer it is from; None where there is nothing that can be read, or it is another venue's."""
     if cache is None:
         return None
@@ -201,7 +201,7 @@ def cached(cache: Cache | None, venue: Venue) -> tuple[Listing, bytes] | None:
         return None
 
 
-async def load(rest: Rest, venue: Venue, cache: Cache | None) -> Listing:
+async def load(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -> ListedInstruments:
     """By REST, else from the cache, however old: an old list beats none, and a wrong symbol in it is refused by the venue or found silent.
 
     Raises `RestFailed` where there is neither.

@@ -13,7 +13,7 @@ from crosstape_connector.venues.messages import Odd
 log = structlog.get_logger(__name__)
 
 
-class Odds:
+class OddRows:
     """Of one venue's REST."""
 
     def __init__(self, venue: str, counters: Counters) -> None:

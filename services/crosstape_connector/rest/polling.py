@@ -12,13 +12,14 @@ import structlog
 from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.subscriptions import TopicState
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import Feed, Feeds
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import polling_rules
 from crosstape_connector.rest.backfill_schedule import pause_s
 from crosstape_connector.rest.polling_rules import Absence, Turns
-from crosstape_connector.rest.sources import Fetching
+from crosstape_connector.rest.sources import RestSources
 
 LOOK_S: Final = 0.1
 """How often it is looked whether the WebSocket is there, and who is due."""
@@ -37,15 +38,15 @@ Poll = Callable[[Sequence[str], str], Awaitable[None]]
 """Asks for these instruments; the reason is what to say of their feeds."""
 
 
-class Fallback:
+class Polling:
     """Of one venue. One request of a kind at a time."""
 
     def __init__(
         self,
-        fetching: Fetching,
+        fetching: RestSources,
         *,
-        feeds: Feeds,
-        outlet: Outlet,
+        feeds: FeedHandler,
+        outlet: Sink,
         counters: Counters,
         sessions: Callable[[], Iterable[Session]],
         active: Callable[[], bool],
@@ -125,7 +126,7 @@ class Fallback:
     def _end(self, kind: str, names: Collection[str], why: str) -> None:
         now = time.time_ns()
         for name in list(names):
-            record = self._feeds.feeds.get(Feed(kind, name))
+            record = self._feeds.feeds.get(FeedKey(kind, name))
             if name in self._polled[kind] and record is not None:
                 self._outlet.put(polling_rules.end(record, now, why))
             self._polled[kind].discard(name)
@@ -140,10 +141,10 @@ class Fallback:
             self._outlet.put(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
 
     async def _poll_quotes(self, names: Sequence[str], why: str) -> None:
-        records = {name: self._feeds.feeds[Feed("quote", name)] for name in names}
+        records = {name: self._feeds.feeds[FeedKey("quote", name)] for name in names}
         asked_ts = time.time_ns()
         for quote in await self._fetching.quotes({record.symbol: name for name, record in records.items()}):
             record = records.get(quote.instrument)
-            if record is not None and self._feeds.feeds.get(Feed("quote", quote.instrument)) is record:  # it was not removed meanwhile
+            if record is not None and self._feeds.feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
                 self._polled["quote"].add(quote.instrument)
                 self._outlet.put(polling_rules.take_quote(record, quote, asked_ts, why))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 
-class Due:
+class ProbeSchedule:
     """Of one kind of question. Times are seconds of one steady clock."""
 
     def __init__(self, *, urgent_s: float, silent_s: float, routine_s: float = math.inf) -> None:

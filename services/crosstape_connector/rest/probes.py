@@ -15,14 +15,14 @@ from typing import Final
 import structlog
 
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
-from crosstape_connector.rate_limit import Pacer
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.rest.backfill_schedule import pause_s
-from crosstape_connector.rest.client import Rest
-from crosstape_connector.rest.probe_schedule import Due
-from crosstape_connector.rest.sources import Fetching
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.probe_schedule import ProbeSchedule
+from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.venues.spec import NOT_LISTED, TradingSource
 
 LOOK_S: Final = 0.25
@@ -47,16 +47,16 @@ CONFIRM_S: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Questions:
+class Probes:
     """Of one venue. One request of a kind at a time."""
 
     def __init__(
         self,
-        rest: Rest,
-        fetching: Fetching,
+        rest: RestClient,
+        fetching: RestSources,
         *,
-        feeds: Feeds,
-        outlet: Outlet,
+        feeds: FeedHandler,
+        outlet: Sink,
         counters: Counters,
         active: Callable[[], bool],
         silent_s: float,
@@ -69,7 +69,7 @@ class Questions:
         self._counters = counters
         self._active = active
         self._silent_ns = round(silent_s * 1e9)
-        self._trading = Due(urgent_s=URGENT_S, silent_s=SILENT_S, routine_s=ROUTINE_S)
+        self._trading = ProbeSchedule(urgent_s=URGENT_S, silent_s=SILENT_S, routine_s=ROUTINE_S)
         self._groups: deque[list[str]] = deque()  # parts of a request that was refused because of one of them
         self._gone: set[str] = set()  # instruments that are not listed any more: asked about alone
 
@@ -89,7 +89,7 @@ class Questions:
                 group.create_task(self._follow_trades(60.0 / (SHARE * self._fetching.trade_source.per_minute)), name="ask.trades")
 
     async def _follow_trading(self, source: TradingSource) -> None:
-        pacer, failures = Pacer.per_minute(source.per_minute), 0
+        pacer, failures = RateLimit.per_minute(source.per_minute), 0
         while True:
             names = self._next_trading(source.batch) if self._active() else []
             if not names:
@@ -115,7 +115,7 @@ class Questions:
         self._groups.extend([name] for name in turn if name in self._gone)
         return [name for name in turn if name not in self._gone]
 
-    async def _ask_trading(self, source: TradingSource, names: Sequence[str], pacer: Pacer) -> None:
+    async def _ask_trading(self, source: TradingSource, names: Sequence[str], pacer: RateLimit) -> None:
         symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
         if not symbols:
             return  # removed meanwhile
@@ -146,7 +146,7 @@ class Questions:
         self._outlet.put(events)
 
     async def _follow_best(self, batch: int) -> None:
-        due, failures = Due(urgent_s=CONFIRM_S, silent_s=BEST_S), 0
+        due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S), 0
         while True:
             silent = self._feeds.silent(time.time_ns() - self._silent_ns) if self._active() else []
             names = due.next(silent, now=time.monotonic(), often=self._feeds.suspects(), silent=silent, count=batch)
@@ -170,7 +170,7 @@ class Questions:
             self._outlet.put(self._feeds.compared(quote, asked_ts, time.time_ns()))
 
     async def _follow_trades(self, spacing_s: float) -> None:
-        due, failures = Due(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
+        due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
         while True:
             before_ts = time.time_ns() - max(self._silent_ns, round(TRADES_SILENT_S * 1e9))
             silent = self._feeds.silent_lines(before_ts) if self._active() else []

@@ -1,4 +1,4 @@
-"""Doing what `Feeds` asks for: a book's snapshot by REST, or its topic subscribed anew, each within the venue's limits."""
+"""Doing what `FeedHandler` asks for: a book's snapshot by REST, or its topic subscribed anew, each within the venue's limits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import structlog
 
 from crosstape_connector.connection.session import Session
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
-from crosstape_connector.feeds.books.order_book import DOUBT
-from crosstape_connector.feeds.handler import Feed, Feeds, Resync
+from crosstape_connector.feeds.books.book_feed import SnapshotRequest
+from crosstape_connector.feeds.books.order_book import PROBE
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
-from crosstape_connector.rate_limit import Pacer
-from crosstape_connector.rest.client import Rest
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rate_limit import RateLimit
+from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import BookSnapshot
 from crosstape_connector.venues.spec import SnapshotSource, Venue
 
@@ -34,11 +36,18 @@ def pause_s(attempt: int) -> float:
     return 0.0 if attempt <= 1 else min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(attempt - 2, 16))
 
 
-class Resyncs:
+class SnapshotRecovery:
     """A venue's queue of books to begin anew: ordered by when they are due, one per book, so bounded by their number."""
 
     def __init__(
-        self, venue: Venue, *, feeds: Feeds, outlet: Outlet, counters: Counters, rest: Rest, sessions: Callable[[], Iterable[Session]]
+        self,
+        venue: Venue,
+        *,
+        feeds: FeedHandler,
+        outlet: Sink,
+        counters: Counters,
+        rest: RestClient,
+        sessions: Callable[[], Iterable[Session]],
     ) -> None:
         self._venue = venue
         self._feeds = feeds
@@ -51,7 +60,7 @@ class Resyncs:
         self._seats = asyncio.Semaphore(AT_ONCE)
         self._questions = asyncio.Semaphore(1)  # one doubt at a time is in the queue for a seat: a broken book waits for no more
         source = venue.snapshots
-        self._pacer = None if source is None else Pacer.per_minute(source.per_minute)
+        self._pacer = None if source is None else RateLimit.per_minute(source.per_minute)
 
     async def run(self) -> None:
         """Own the tasks, until cancelled."""
@@ -72,12 +81,12 @@ class Resyncs:
             request = requests.popleft()
             if request.instrument in self._under_way:
                 continue  # it will be answered by what is under way, or asked for again after it
-            self._counters.resyncs["question" if request.cause == DOUBT else request.how] += 1
+            self._counters.resyncs["question" if request.cause == PROBE else request.how] += 1
             log.info("book.resync", venue=self._venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
             task = self._group.create_task(self._do(request), name=f"resync.{request.instrument}")
             self._under_way[request.instrument] = task
 
-    async def _do(self, request: Resync) -> None:
+    async def _do(self, request: SnapshotRequest) -> None:
         snapshot = None
         try:
             if (pause := pause_s(request.attempt)) > 0:
@@ -93,7 +102,7 @@ class Resyncs:
             self._outlet.put(self._feeds.take(snapshot))
             self.dispatch()
 
-    async def _fetch(self, request: Resync, source: SnapshotSource) -> BookSnapshot | None:
+    async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:
         """Tried until there is one; None if no connection has the book any more: the next one asks anew."""
         for attempt in itertools.count(2):
             if not self._wanted(request):
@@ -111,11 +120,11 @@ class Resyncs:
             await asyncio.sleep(wait_s)
         return None
 
-    def _turn(self, request: Resync) -> AbstractAsyncContextManager[None]:
+    def _turn(self, request: SnapshotRequest) -> AbstractAsyncContextManager[None]:
         """What has to be waited for before a seat."""
-        return self._questions if request.cause == DOUBT else nullcontext()
+        return self._questions if request.cause == PROBE else nullcontext()
 
-    def _wanted(self, request: Resync) -> bool:
+    def _wanted(self, request: SnapshotRequest) -> bool:
         kinds = ("book", "delta", "quote") if self._venue.quote_from_book else ("book", "delta")
-        records = (self._feeds.feeds.get(Feed(kind, request.instrument)) for kind in kinds)
+        records = (self._feeds.feeds.get(FeedKey(kind, request.instrument)) for kind in kinds)
         return any(record is not None and record.sessions for record in records)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
-from crosstape_connector.feeds.trades.sequence import TradeLine
-from crosstape_connector.rate_limit import Pacer
-from crosstape_connector.rest.client import Rest
+from crosstape_connector.feeds.trades.sequence import TradeSequence
+from crosstape_connector.rate_limit import RateLimit
+from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import Odd, TradeSnapshot
 from crosstape_connector.venues.spec import QuoteSource, TradeSource, Venue
 from crosstape_schemas import Quote
 
 
-class Fetching:
+class RestSources:
     """Of one venue. Whoever asks, the budget of a source is one."""
 
-    def __init__(self, venue: Venue, rest: Rest) -> None:
+    def __init__(self, venue: Venue, rest: RestClient) -> None:
         self.trade_source: TradeSource | None = venue.trades if venue.trade_ids != "none" else None
         """None: trades without ids cannot be told from those that are on the tape."""
         self.quote_source: QuoteSource | None = venue.quotes
         self.page = 0 if venue.trades is None else venue.trades.page
         """Trades in one answer at most."""
         self._rest = rest
-        self._trade_pacer = None if venue.trades is None else Pacer.per_minute(venue.trades.per_minute)
-        self._quote_pacer = None if venue.quotes is None else Pacer.per_minute(venue.quotes.per_minute)
+        self._trade_pacer = None if venue.trades is None else RateLimit.per_minute(venue.trades.per_minute)
+        self._quote_pacer = None if venue.quotes is None else RateLimit.per_minute(venue.quotes.per_minute)
 
-    async def trades(self, line: TradeLine, number: int | None, made_ts: int = 0) -> TradeSnapshot:
+    async def trades(self, line: TradeSequence, number: int | None, made_ts: int = 0) -> TradeSnapshot:
         """The page that begins with this id, made then at the earliest; None: the newest trades. Raises `RestFailed`."""
         source = self.trade_source
         assert source is not None  # else nobody asks

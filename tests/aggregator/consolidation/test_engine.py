@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from crosstape.errors import SettingsError
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import Event, Exclusion, FeedState, Ticker
 from tests.aggregator.builders import MS, T0, S, alive, board, gap, quote, reasons, status, trade
 
@@ -16,7 +16,7 @@ ETH = "ETH-USDT"
 LIVE = FeedState.LIVE
 
 
-def publish(one: Board, now: int) -> dict[str, dict[str, Exclusion | None]]:
+def publish(one: Engine, now: int) -> dict[str, dict[str, Exclusion | None]]:
     """What is due now: per instrument, why each leg does not count."""
     return {found.instrument: reasons(found) for found in one.due(now)}
 

@@ -7,9 +7,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from crosstape_aggregator.consolidation.counts import Tally
+from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import Instrument, Rules
-from crosstape_aggregator.consolidation.liveness import Venues
+from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_schemas import Event, Exclusion, FeedState, Leg
 from tests.aggregator.builders import MS, T0, S, X, alive, book, consolidated, d, instrument, quote, reasons, status
 
@@ -236,7 +236,7 @@ def test_a_restart_so_quick_that_the_leg_was_never_out_needs_no_settling() -> No
 
 def test_events_of_a_past_epoch_are_counted_and_ignored() -> None:
     """Also a venue's own status."""
-    venues, tally = Venues(3 * S), Tally()
+    venues, tally = Liveness(3 * S), Counts()
     one = Instrument(X, Rules(3 * S, S, 2 * S, Decimal(100), ()), venues, tally, T0)
     one.apply(quote("kraken", "100", "101", epoch=2), T0)
 

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from crosstape_aggregator.consolidation.engine import Board
-from crosstape_aggregator.metrics.per_instrument import CODES, EXCLUDED, GAUGES, SPREAD, BoardText
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.metrics.per_instrument import CODES, EXCLUDED, GAUGES, SPREAD, InstrumentText
 from crosstape_schemas import VENUE_WIDE, Exclusion, FeedState
 from tests.aggregator.builders import T0, S, X, board, quote, status
 
 
-def values(*boards: Board) -> dict[tuple[str, ...], float]:
+def values(*boards: Engine) -> dict[tuple[str, ...], float]:
     """(metric, its labels) → value; both forms of the text say the same."""
-    text = BoardText(lambda: boards)()
+    text = InstrumentText(lambda: boards)()
     families = list(parse(text))
     assert [(family.name, family.type) for family in families] == [(SPREAD, "gauge"), (EXCLUDED, "gauge")]
     again = list(parse_open(f"{text}# EOF\n"))  # type: ignore[no-untyped-call]
@@ -87,6 +87,6 @@ def test_any_name_is_one_label(name: str) -> None:
     one = board()
     one.take([quote("m", "1", "2", instrument=name)], T0)
     one.due(T0)
-    text = BoardText(lambda: [one])()
+    text = InstrumentText(lambda: [one])()
 
     assert len(text.split("\n")) == 4 + 2 + 1

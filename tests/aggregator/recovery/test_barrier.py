@@ -7,12 +7,12 @@ import contextlib
 
 import pytest
 
-from crosstape_aggregator.recovery.barrier import Hands
+from crosstape_aggregator.recovery.barrier import Barrier
 
 
 async def test_hands_are_empty_when_the_last_part_is_taken() -> None:
     """Of all who have something in them; whoever waits for it then has its turn before more is taken up."""
-    hands, taken, go = Hands(), list[int](), asyncio.Event()
+    hands, taken, go = Barrier(), list[int](), asyncio.Event()
 
     async def pause(part: int) -> None:
         await go.wait()
@@ -30,7 +30,7 @@ async def test_hands_are_empty_when_the_last_part_is_taken() -> None:
 
 async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
     """What was read is not read again: it must be in what is kept."""
-    hands, taken = Hands(), list[int]()
+    hands, taken = Barrier(), list[int]()
     task = asyncio.create_task(hands.take([1, 2, 3], taken.append, lambda _: asyncio.sleep(3_600)))
     await asyncio.sleep(0)
     assert (taken, hands.full) == ([1], True)
@@ -42,7 +42,7 @@ async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
 
 async def test_after_a_fault_they_are_never_empty() -> None:
     """Half a part may have been taken: nothing of it may be kept."""
-    hands = Hands()
+    hands = Barrier()
 
     def fail(part: int) -> None:
         raise ValueError(part)

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crosstape.settings import AggregatorSettings
-from crosstape_aggregator.consolidation.counts import Tally
+from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import Counted, Instrument, Rules
-from crosstape_aggregator.consolidation.liveness import Venues
+from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.recovery import checkpoint
 from crosstape_aggregator.recovery.checkpoint import VERSION, BadCheckpoint, Part, Saved, Writer, pack, read, unpack
 from crosstape_aggregator.windows.window import DAY_S
@@ -28,8 +28,8 @@ class Run:
 
     def __init__(self, windows: tuple[str, ...], now: int) -> None:
         self.rules = Rules.of(AggregatorSettings(windows=windows))
-        self.venues = Venues(self.rules.stale_ns)
-        self.instrument = Instrument(X, self.rules, self.venues, Tally(), now)
+        self.venues = Liveness(self.rules.stale_ns)
+        self.instrument = Instrument(X, self.rules, self.venues, Counts(), now)
         self.taken = 0
         self._writer = Writer(X)
 

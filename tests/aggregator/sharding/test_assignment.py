@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from crosstape.bus.lease.table import Table, Want
-from crosstape_aggregator.sharding.assignment import Leases, Moves, Share, moves
+from crosstape_aggregator.sharding.assignment import Assignment, Moves, Share, moves
 
 LIFE_S = 3.0
 BEAT_S = LIFE_S / 3
@@ -57,7 +57,7 @@ def test_the_one_with_the_most_gives_one_back_at_a_time() -> None:
 
 def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
     """Until then its lease is renewed."""
-    one = Leases("a", 2, LIFE_S)
+    one = Assignment("a", 2, LIFE_S)
     one.answered(table("a", ".."), 0)
     assert one.wants() == [Want.HAVE, Want.HAVE]
     assert one.answered(table("a", "aa"), 1).begin == (0, 1)
@@ -73,7 +73,7 @@ def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
 
 def test_a_share_that_only_begins_is_not_given_back_yet() -> None:
     """Another has shown up while all was taken: one is given back with the next answer."""
-    one = Leases("a", 2, LIFE_S)
+    one = Assignment("a", 2, LIFE_S)
     one.answered(table("a", ".."), 0)
     assert one.answered(table("ab", "aa"), 1) == ((0, 1), None, ())
     assert one.answered(table("ab", "aa"), 2) == ((), 1, ())
@@ -81,7 +81,7 @@ def test_a_share_that_only_begins_is_not_given_back_yet() -> None:
 
 def test_a_share_that_another_holds_is_lost() -> None:
     """And one whose service ended by itself was not given back."""
-    one = Leases("a", 2, LIFE_S)
+    one = Assignment("a", 2, LIFE_S)
     one.answered(table("a", ".."), 0)
     one.answered(table("a", "aa"), 0)
     assert one.answered(table("ab", "ab"), 5).lost == (1,)
@@ -96,7 +96,7 @@ def test_a_share_that_another_holds_is_lost() -> None:
 
 def test_after_an_outage_the_others_may_speak_up_first() -> None:
     """Whoever hears the server again first does not take what the others still hold themselves for theirs."""
-    one = Leases("a", 2, LIFE_S)
+    one = Assignment("a", 2, LIFE_S)
     one.answered(table("a", ".."), 0)
     one.answered(table("ab", "ab"), 0)
     one.answered(table("a", "a."), 2 * LIFE_S)
@@ -150,7 +150,7 @@ class Instance:
         self.server = server
         self.rate = rate
         self.offset = offset
-        self.leases = Leases(name, SHARES, LIFE_S)
+        self.leases = Assignment(name, SHARES, LIFE_S)
         self.epochs: dict[int, int | None] = {}
         self.leaving: set[int] = set()
         self.asked: tuple[float, Table] | None = None

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from crosstape.bus import Publisher, connect
 from crosstape.liveness import SignsOfLife
 from crosstape.settings import BusSettings
-from crosstape_aggregator.recovery.barrier import Hands
+from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.shard import Aggregator
 from crosstape_aggregator.sharding.assignment import Share
 from crosstape_aggregator.sharding.sign_of_life import Progress, SignOfLife, kind_of
@@ -94,7 +94,7 @@ async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, m
         await binance.quote("100", "101")
         await wait_for_legs(client, {"binance": None})
         if what == "reads":
-            monkeypatch.setattr(Hands, "take", hang)
+            monkeypatch.setattr(Barrier, "take", hang)
         else:
             monkeypatch.setattr(Aggregator, "_publish", give_up)
         await binance.quote("100", "102")

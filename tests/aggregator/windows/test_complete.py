@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from crosstape_aggregator.consolidation.engine import Board
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import CONSOLIDATED, Cbbo, Event, FeedState, Status
 from tests.aggregator.builders import T0, S, X, alive, board, quote, status, trade
 
@@ -17,7 +17,7 @@ class Desk:
     """A board that has been caught up with, its clocks in hand, and a venue that is as it should be."""
 
     def __init__(self, *venues: str) -> None:
-        self.board: Board = board(windows=("10s", "1m"))
+        self.board: Engine = board(windows=("10s", "1m"))
         self.now = T0
         self.monotonic = 7 * S
         self.unread: set[str] | None = set()

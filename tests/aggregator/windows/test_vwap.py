@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.decimals import average
 from crosstape_aggregator.windows.vwap import Windows, trade_second
-from crosstape_aggregator.windows.window import DAY_S, Span, parse_all
+from crosstape_aggregator.windows.window import DAY_S, Window, parse_all
 from crosstape_schemas import Vwap
 from tests.aggregator.builders import T0, S, trade
 
@@ -20,7 +20,7 @@ NOON = 20_000 * DAY_S + DAY_S // 2
 Added = tuple[int, Decimal, Decimal]
 
 
-def brute_force(spans: Iterable[Span], added: list[Added], second: int) -> dict[str, tuple[Fraction, Fraction, int]]:
+def brute_force(spans: Iterable[Window], added: list[Added], second: int) -> dict[str, tuple[Fraction, Fraction, int]]:
     """The definition: every trade from a window's start on."""
     found = {}
     for span in spans:

@@ -29,8 +29,8 @@ from crosstape.settings import BusSettings
 from crosstape.settings.load import load
 from crosstape_aggregator.service import run
 from crosstape_cli.follow import reachable, streams
-from crosstape_connector.failover.election import Word
-from crosstape_connector.failover.peers import LineWords
+from crosstape_connector.failover.election import PeerStatus
+from crosstape_connector.failover.peers import Peers
 from crosstape_schemas import Cbbo, Quote, Trade
 from tests.aggregator.running import FakeVenue, newest, settings_for
 from tests.bus.tape import BTC, GAPS, KEYS, QUOTES, TRADES, command, fast, on_tape, publishing, quote, read_until, trade
@@ -121,8 +121,8 @@ async def test_each_service_can_do_its_work(users: Users) -> None:
             assert (await Tape().identify(client, KEYS, origin=Origin.LIVE)).origin == Origin.LIVE
             table = LeaseTable(client, KEYS, "a@here", "connector.binance", ["connector.binance"])
             await table.exchange([Want.HAVE], 60.0)
-            words = LineWords(client, KEYS, "connector.binance", 1.0)
-            await words.say(Word(line="a", active=True, well=True, covered=False, live=1, feeds=1, connections=1, held=0, ts=1))
+            words = Peers(client, KEYS, "connector.binance", 1.0)
+            await words.say(PeerStatus(line="a", active=True, well=True, covered=False, live=1, feeds=1, connections=1, held=0, ts=1))
             assert [word.line for word in await words.heard(["a"])] == ["a"]
             await words.take_back("a")
             await table.exchange([Want.GIVE], 0)

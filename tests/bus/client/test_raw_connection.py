@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from crosstape.bus import connect
-from crosstape.bus.client.raw_connection import Wire
+from crosstape.bus.client.raw_connection import RawConnection
 from tests.bus.tape import command, fast
 from tests.proxy import proxy
 from tests.waiting import wait_until
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 async def test_answers_come_as_they_are(client: Redis) -> None:
     """Bytes, numbers and lists, small and large."""
-    wire = Wire(client)
+    wire = RawConnection(client)
     assert await wire.call("SET", b"k", b"v" * 1_000_000) == b"OK"
     assert await wire.call("STRLEN", "k") == 1_000_000
     assert await wire.call("GET", "k") == b"v" * 1_000_000
@@ -30,7 +30,7 @@ async def test_answers_come_as_they_are(client: Redis) -> None:
 
 async def test_a_refused_command_is_an_error_and_the_connection_stays(client: Redis) -> None:
     """With the server's text; a missing script has a class of its own."""
-    wire = Wire(client)
+    wire = RawConnection(client)
     await wire.call("SET", "k", "v")
     before = await wire.call("CLIENT", "ID")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
@@ -45,7 +45,7 @@ async def test_a_cut_connection_is_an_error_once(client: Redis, valkey: str) -> 
     """The next call connects anew."""
     async with proxy(valkey) as network, connect(fast(network.url)) as through:
         assert isinstance(through, Redis)
-        wire = Wire(through)
+        wire = RawConnection(through)
         assert await wire.call("PING") == b"PONG"
         network.lose_answers = 1
         with pytest.raises(RedisConnectionError):
@@ -59,7 +59,7 @@ async def test_a_silent_server_is_a_timeout(client: Redis, valkey: str) -> None:
     """After the settings' timeout; what comes later is nobody's answer."""
     async with proxy(valkey) as network, connect(fast(network.url, timeout_s=1.0)) as through:
         assert isinstance(through, Redis)
-        wire = Wire(through)
+        wire = RawConnection(through)
         assert await wire.call("ECHO", "one") == b"one"
         network.swallowing = True
         with pytest.raises(RedisTimeoutError, match="1 s"):
@@ -71,7 +71,7 @@ async def test_a_silent_server_is_a_timeout(client: Redis, valkey: str) -> None:
 
 async def test_a_cancelled_call_leaves_no_answer_behind(client: Redis) -> None:
     """The call after it gets its own."""
-    wire = Wire(client)
+    wire = RawConnection(client)
     task = asyncio.create_task(wire.call("BLPOP", "nothing", 0))
     await wait_until(partial(_blocked, client), what="the server waits for us")
     task.cancel()
@@ -85,7 +85,7 @@ async def test_closing_a_client_closes_its_wires(client: Redis, valkey: str) -> 
     """Also one that nobody closed: nothing is left connected, and nobody waits for it."""
     async with connect(fast(valkey)) as own:
         assert isinstance(own, Redis)
-        wire = Wire(own)
+        wire = RawConnection(own)
         number = await wire.call("CLIENT", "ID")
     await wait_until(partial(_gone, client, number), what="the server has seen it close")
 

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape.bus import connect
-from crosstape.bus.client.server_memory import Memory, together, watch
+from crosstape.bus.client.server_memory import ServerMemory, together, watch
 from crosstape.bus.metrics.prometheus import server_memory
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.settings import BusSettings
@@ -24,9 +24,9 @@ CLUSTERED = {"cluster-enabled": "yes", "maxmemory": "32mb"}
 
 
 @contextlib.asynccontextmanager
-async def watching(settings: BusSettings) -> AsyncIterator[list[Memory | None]]:
+async def watching(settings: BusSettings) -> AsyncIterator[list[ServerMemory | None]]:
     """What is told, as it comes."""
-    told: list[Memory | None] = []
+    told: list[ServerMemory | None] = []
     async with connect(settings) as client:
         task = asyncio.create_task(watch(client, told.append, every_s=0.01))
         try:
@@ -99,14 +99,14 @@ async def test_a_server_that_is_away_is_no_news(client: Redis) -> None:
 @pytest.mark.parametrize(
     ("answers", "memory"),
     [
-        ([{"used_memory": 5, "maxmemory": 10}], Memory(5, 10)),
-        ([{"used_memory": 5, "maxmemory": 10}, {"used_memory": "7", "maxmemory": "20"}], Memory(12, 30)),
-        ([{"used_memory": 5, "maxmemory": 10}, {"used_memory": 7, "maxmemory": 0}], Memory(12, 0)),
+        ([{"used_memory": 5, "maxmemory": 10}], ServerMemory(5, 10)),
+        ([{"used_memory": 5, "maxmemory": 10}, {"used_memory": "7", "maxmemory": "20"}], ServerMemory(12, 30)),
+        ([{"used_memory": 5, "maxmemory": 10}, {"used_memory": 7, "maxmemory": 0}], ServerMemory(12, 0)),
         ([{"used_memory": 5}], None),
         ([], None),
     ],
 )
-def test_primaries_are_added_up(answers: list[dict[str, object]], memory: Memory | None) -> None:
+def test_primaries_are_added_up(answers: list[dict[str, object]], memory: ServerMemory | None) -> None:
     """One without a limit makes the whole one without; a number that is missing makes all unknown."""
     assert together(list(answers)) == memory
 
@@ -118,7 +118,7 @@ def test_nothing_is_exported_while_nothing_is_known() -> None:
     assert server_memory(registry) is collector
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") is None
 
-    collector.tell(Memory(5, 10))
+    collector.tell(ServerMemory(5, 10))
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") == 5
     assert registry.get_sample_value("crosstape_bus_server_memory_limit_bytes") == 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape.bus.publish.memory_budget import Room
+from crosstape.bus.publish.memory_budget import MemoryBudget
 
 STEPS = st.lists(st.tuples(st.sampled_from(["take", "give", "tighten", "conflate", "ease", "ease spooling"]), st.integers(1, 30)))
 
@@ -13,7 +13,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["take", "give", "tighten", "conflate
 @given(bound=st.integers(1, 100), steps=STEPS)
 def test_what_is_taken_and_not_given_is_held(bound: int, steps: list[tuple[str, int]]) -> None:
     """In each condition and across all changes between them; the fast path has room only while nothing else is to be looked at."""
-    room, held = Room(bound), 0
+    room, held = MemoryBudget(bound), 0
     for step, count in steps:
         match step:
             case "take":
@@ -42,7 +42,7 @@ def test_what_is_taken_and_not_given_is_held(bound: int, steps: list[tuple[str, 
 
 def test_it_is_tight_until_a_fourth_is_free() -> None:
     """Not as soon as one is: that would change to and fro with each batch."""
-    room = Room(100)
+    room = MemoryBudget(100)
     room.take(100)
     room.tighten()
     room.give(25)
@@ -53,12 +53,12 @@ def test_it_is_tight_until_a_fourth_is_free() -> None:
 
 def test_it_is_never_eased_that_was_not_tight() -> None:
     """There is nothing to end then."""
-    assert not Room(100).eased
+    assert not MemoryBudget(100).eased
 
 
 def test_a_spool_in_use_keeps_it_tight() -> None:
     """Conflation ends all the same: what happens goes through the spool, and states have room."""
-    room = Room(100)
+    room = MemoryBudget(100)
     room.tighten()
     room.conflate(0)
     assert room.ease(spooling=True)
@@ -69,7 +69,7 @@ def test_a_spool_in_use_keeps_it_tight() -> None:
 
 def test_once_it_drops_it_goes_on_until_there_is_some_room() -> None:
     """A sixteenth: so that one long hole is told, and not many short ones."""
-    room = Room(160)
+    room = MemoryBudget(160)
     room.take(160)
     room.tighten()
     assert room.drops()
@@ -82,7 +82,7 @@ def test_once_it_drops_it_goes_on_until_there_is_some_room() -> None:
 
 def test_a_bound_that_is_free_again_forgets_that_it_dropped() -> None:
     """The next shortage begins anew."""
-    room = Room(100)
+    room = MemoryBudget(100)
     room.tighten()
     room.dropping = True
     room.ease(spooling=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crosstape.bus.publish.batch import Batch
-from crosstape.bus.publish.retransmit_buffer import Ring
+from crosstape.bus.publish.retransmit_buffer import RetransmitBuffer
 from crosstape.bus.publish.stream import Queue, Stream
 from tests.bus.tape import KEYS, trade, whole
 
@@ -20,7 +20,7 @@ def batches(stream: Stream, count: int) -> list[Batch]:
     return made
 
 
-def kept(ring: Ring, stream: Stream, *, found: int = 0, seq: int = 0) -> list[int]:
+def kept(ring: RetransmitBuffer, stream: Stream, *, found: int = 0, seq: int = 0) -> list[int]:
     """The numbers that a server lacks which has so many batches, by its cursor, and so many entries of the stream."""
     return [batch.number for batch in ring.lacking(found, {stream: (seq, 0)})]
 
@@ -32,7 +32,7 @@ def stream() -> Stream:
 
 def test_batches_go_when_they_are_too_old() -> None:
     """Exactly at their age, and in order."""
-    ring, one = Ring(10.0, 1 << 20), stream()
+    ring, one = RetransmitBuffer(10.0, 1 << 20), stream()
     for batch in batches(one, 4):
         ring.keep(batch, float(batch.number))
     assert kept(ring, one) == whole(4)
@@ -45,7 +45,7 @@ def test_the_newest_stay_when_there_are_too_many_bytes() -> None:
     """The bound holds for all of them together."""
     one = stream()
     made = batches(one, 9)
-    ring = Ring(10.0, sum(batch.size for batch in made[-3:]))
+    ring = RetransmitBuffer(10.0, sum(batch.size for batch in made[-3:]))
     for batch in made:
         ring.keep(batch, 1.0)
     assert kept(ring, one) == [7, 8, 9]
@@ -53,7 +53,7 @@ def test_the_newest_stay_when_there_are_too_many_bytes() -> None:
 
 def test_one_that_is_larger_than_all_is_not_kept() -> None:
     """A bound is a bound."""
-    ring, one = Ring(10.0, 1), stream()
+    ring, one = RetransmitBuffer(10.0, 1), stream()
     for batch in batches(one, 2):
         ring.keep(batch, 1.0)
     assert kept(ring, one) == []
@@ -61,7 +61,7 @@ def test_one_that_is_larger_than_all_is_not_kept() -> None:
 
 def test_a_server_lacks_what_neither_its_cursor_nor_its_streams_show() -> None:
     """A lost cursor alone doubles nothing."""
-    ring, one = Ring(10.0, 1 << 20), stream()
+    ring, one = RetransmitBuffer(10.0, 1 << 20), stream()
     for batch in batches(one, 5):
         ring.keep(batch, 1.0)
     assert kept(ring, one, found=3) == [4, 5]

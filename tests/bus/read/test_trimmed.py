@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import Mark, Missed, Position, Reader, Start, connect
-from crosstape.bus.client.availability import Health
+from crosstape.bus.client.availability import Availability
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read import poller
-from crosstape.bus.read.poller import Followed, Follower, Tell
+from crosstape.bus.read.poller import Followed, Poller, Tell
 from crosstape_schemas import Event
 from tests.bus.tape import KEYS, TRADES, Gaps, fast, numbers, read_until, stamped, trade
 from tests.waiting import wait_until
@@ -215,11 +215,11 @@ async def test_a_stream_that_was_deleted_and_made_again_while_connected(client: 
 
 
 @contextlib.asynccontextmanager
-async def catching_up(client: Redis, stored: str, gaps: Gaps, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Follower]:
+async def catching_up(client: Redis, stored: str, gaps: Gaps, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Poller]:
     """What a reader reads by, three entries at a time from a stored id on: each `fetch` is one read."""
     monkeypatch.setattr(poller, "READ_ENTRIES", 3)
-    health = Health(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
-    made = Follower(client, health, Tell(gaps, lambda _foreign: None, ReaderMetrics()))
+    health = Availability(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
+    made = Poller(client, health, Tell(gaps, lambda _foreign: None, ReaderMetrics()))
     made.add(Followed(TRADES, stored, KEYS))
     await made.fetch()  # finds its place
     try:

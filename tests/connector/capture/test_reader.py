@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from crosstape_connector.capture import reader
-from crosstape_connector.capture.reader import Header, Line, NotACaptureError, opened, read
+from crosstape_connector.capture.reader import CaptureHeader, CaptureLine, NotACaptureError, opened, read
 from crosstape_connector.errors import FrameError
 
 HEADER = b'{"capture":1,"venue":"kraken","url":"wss://ws.kraken.com/v2","source":"here"}'
@@ -26,21 +26,21 @@ def test_a_capture_is_a_header_and_lines() -> None:
     """What we do not use is passed over, empty lines too."""
     header, lines = read(LINES)
 
-    assert header == Header(1, "kraken", "wss://ws.kraken.com/v2")
+    assert header == CaptureHeader(1, "kraken", "wss://ws.kraken.com/v2")
     assert list(lines) == [
-        Line(5, 2, "in", '{"channel":"heartbeat"}', bad="malformed"),
-        Line(None, 0, "in", None, "AP8="),
-        Line(6, 0, "rest", "[]", None, "https://example.com"),
+        CaptureLine(5, 2, "in", '{"channel":"heartbeat"}', bad="malformed"),
+        CaptureLine(None, 0, "in", None, "AP8="),
+        CaptureLine(6, 0, "rest", "[]", None, "https://example.com"),
     ]
 
 
 def test_a_frame_is_text_or_base64() -> None:
     """A frame without either is empty."""
-    assert Line(f="é").body() == "é".encode()
-    assert Line(b="AP8=").body() == b"\x00\xff"
-    assert Line().body() == b""
+    assert CaptureLine(f="é").body() == "é".encode()
+    assert CaptureLine(b="AP8=").body() == b"\x00\xff"
+    assert CaptureLine().body() == b""
     with pytest.raises(FrameError):
-        Line(b="no base64").body()
+        CaptureLine(b="no base64").body()
 
 
 @pytest.mark.parametrize("lines", [[], [b"{}"], [b"\xff"], [b"[1"], [b'{"capture":2,"venue":"kraken"}']])
@@ -54,7 +54,7 @@ def test_a_torn_line_is_named() -> None:
     """By its number, when it is reached."""
     _, lines = read([HEADER, b'{"t":1}', b'{"t":'])
 
-    assert next(lines) == Line(1)
+    assert next(lines) == CaptureLine(1)
     with pytest.raises(FrameError, match="line 3"):
         next(lines)
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from crosstape_connector.connection.connect_budget import Connects
+from crosstape_connector.connection.connect_budget import ConnectBudget
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import ConnectLimit
@@ -30,7 +30,7 @@ async def test_all_endpoints_share_the_budget_and_waits_are_counted() -> None:
     """Half of what the venue states: two of four here, the third waits for the window."""
     venue = msgspec.structs.replace(fake(endpoint("a", {"trade": "t"}), endpoint("b", {"quote": "q"})), connects=ConnectLimit(4, 0.5))
     counters = Counters()
-    connects = Connects(venue, counters)
+    connects = ConnectBudget(venue, counters)
     started = time.monotonic()
     await connects.turn("a")
     await connects.turn("b")
@@ -44,7 +44,7 @@ async def test_all_endpoints_share_the_budget_and_waits_are_counted() -> None:
 async def test_no_window_ever_holds_more_than_the_budget() -> None:
     """However many ask at once."""
     venue = msgspec.structs.replace(fake(), connects=ConnectLimit(6, 0.2))
-    connects = Connects(venue, Counters())
+    connects = ConnectBudget(venue, Counters())
     at: list[float] = []
 
     async def attempt() -> None:

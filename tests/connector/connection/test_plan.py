@@ -53,8 +53,8 @@ def test_a_symbol_is_added_where_there_is_room_for_all_of_it() -> None:
     first, second = plan.by_symbol(connection.topics)
 
     assert {topic.symbol for topic in first} == {"A0"}
-    assert plan.fits(plan.Connection(endpoint, first), second)
-    assert not plan.fits(plan.Connection(endpoint, (*first, second[0])), second)
+    assert plan.fits(plan.ConnectionPlan(endpoint, first), second)
+    assert not plan.fits(plan.ConnectionPlan(endpoint, (*first, second[0])), second)
 
 
 def test_a_depth_is_the_next_that_the_venue_has() -> None:

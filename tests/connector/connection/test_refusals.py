@@ -18,8 +18,8 @@ from crosstape_connector.connection.websocket import connect, read_refusal
 from crosstape_connector.errors import ConnectFailed, RestFailed
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.client import Rest
-from crosstape_connector.rest.sources import Fetching
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.venues.parsing.refusals import REASON, public, reason, refusal
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Status
@@ -91,8 +91,8 @@ def test_an_address_is_shown_without_what_may_be_secret() -> None:
 PATHS: dict[str, Any] = {
     "instruments": lambda rig: instruments.fetch(rig.rest, rig.feeds.venue, None),
     "snapshot": lambda rig: rig.rest.get("api", "/depth?symbol=AAAUSD"),
-    "trades": lambda rig: Fetching(rig.feeds.venue, rig.rest).trades(rig.feeds.trades.lines["AAA-USD"], None),
-    "quotes": lambda rig: Fetching(rig.feeds.venue, rig.rest).quotes({"AAAUSD": "AAA-USD"}),
+    "trades": lambda rig: RestSources(rig.feeds.venue, rig.rest).trades(rig.feeds.trades.lines["AAA-USD"], None),
+    "quotes": lambda rig: RestSources(rig.feeds.venue, rig.rest).quotes({"AAAUSD": "AAA-USD"}),
 }
 
 
@@ -111,7 +111,7 @@ async def test_an_address_with_a_token_is_not_in_the_error() -> None:
     """Nor a password of the base."""
     async with serving() as server, aiohttp.ClientSession() as http:
         base = server.url.replace("http://", "http://user:hunter2@")
-        rest = Rest(http, fake(), {"api": base}, timeout_s=5.0, capture=None, counters=Counters())
+        rest = RestClient(http, fake(), {"api": base}, timeout_s=5.0, capture=None, counters=Counters())
         server.answers.append(web.Response(status=403, text=f"no access to {base}?token=hunter2"))
         with pytest.raises(RestFailed, match="HTTP 403") as caught:
             await rest.get("api", "/instruments")
@@ -123,7 +123,7 @@ async def test_krakens_list_of_errors_comes_with_200() -> None:
     """It is a refusal all the same, in its words."""
     venue = msgspec.structs.replace(VENUES["kraken"], rest_urls={"api": ""})
     async with serving() as server, aiohttp.ClientSession() as http:
-        rest = Rest(http, venue, {"api": server.url}, timeout_s=5.0, capture=None, counters=Counters())
+        rest = RestClient(http, venue, {"api": server.url}, timeout_s=5.0, capture=None, counters=Counters())
         server.answers += [
             web.json_response({"error": ["EService:Unavailable", "EGeneral:\x1b[1mLocked"]}),
             web.json_response({"error": ["EGeneral:Permission denied"]}, status=403),

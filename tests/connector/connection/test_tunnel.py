@@ -19,7 +19,7 @@ from crosstape_connector.connection.tunnel import HEAD_MAX, TunnelConnector
 from crosstape_connector.connection.websocket import connect
 from crosstape_connector.errors import ConnectFailed, RestFailed
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.rest.client import Rest
+from crosstape_connector.rest.client import RestClient
 from tests.connect_proxy import ConnectProxy, connect_proxy
 from tests.connector.fake_venue import fake
 
@@ -87,9 +87,9 @@ async def http(proxy: str, **environ: str) -> AsyncIterator[aiohttp.ClientSessio
         yield session
 
 
-def rest(session: aiohttp.ClientSession, base: str) -> Rest:
+def rest(session: aiohttp.ClientSession, base: str) -> RestClient:
     """As the connector has it."""
-    return Rest(session, fake(), {"main": base}, timeout_s=TIMEOUT_S, capture=None, counters=Counters())
+    return RestClient(session, fake(), {"main": base}, timeout_s=TIMEOUT_S, capture=None, counters=Counters())
 
 
 async def echoed(session: aiohttp.ClientSession, url: str) -> bytes:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosstape_connector.connection.watchdog import Stall, Watchdog
-from crosstape_connector.feeds.handler import FeedRecord
-from crosstape_connector.feeds.keys import Feed
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_schemas import FeedState
 from tests.connector.rig import instrument
 
@@ -61,7 +61,7 @@ def test_a_frequent_feed_that_stops_is_found_out_in_seconds() -> None:
     assert market.pass_time(60, lambda _: market.speak(market.records[0])) == []
     (found, *_) = market.pass_time(10)
     assert 65 < found[0] <= 67
-    assert found[1].feed == Feed("quote", "AAA-USD")
+    assert found[1].feed == FeedKey("quote", "AAA-USD")
     assert found[1].attempt == 1
 
 
@@ -247,7 +247,7 @@ def test_a_connection_is_replaced_for_one_feed_only_after_subscribing_it_anew_in
     while market.now < 4_000:
         attempts += [stall.attempt for _, stall in market.pass_time(1, lambda _: market.speak(quote))]
         for feed in market.watchdog.futile(market.records):
-            assert feed == Feed("ticker", "AAA-USD")
+            assert feed == FeedKey("ticker", "AAA-USD")
             assert attempts[-1] >= 2, "subscribed anew first"
             replaced.append(market.now)
             for record in market.records:

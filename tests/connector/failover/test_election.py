@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 
 from crosstape.bus.lease.table import Table, Want
-from crosstape_connector.failover.election import PATIENCE, Succession, Word
+from crosstape_connector.failover.election import PATIENCE, Election, PeerStatus
 
 LIFE_S = 1.0
 ME, OTHER = "a@host:1:x", "b@host:2:y"
 BOTH = (ME, OTHER)
 
 
-def word(line: str, *, well: bool = True, feeds: int = 4) -> Word:
+def word(line: str, *, well: bool = True, feeds: int = 4) -> PeerStatus:
     """How a line is."""
-    return Word(line=line, active=False, well=well, covered=False, live=feeds, feeds=feeds, connections=1, held=0, ts=0)
+    return PeerStatus(line=line, active=False, well=well, covered=False, live=feeds, feeds=feeds, connections=1, held=0, ts=0)
 
 
 class Seen:
     """One line that asks again and again."""
 
     def __init__(self) -> None:
-        self.line = Succession(ME, LIFE_S)
+        self.line = Election(ME, LIFE_S)
 
     def table(
         self,

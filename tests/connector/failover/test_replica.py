@@ -17,11 +17,11 @@ from crosstape.bus import connect
 from crosstape.bus.lease.fencing import claim
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.settings import BusSettings, ConnectorSettings, Settings
-from crosstape_connector.failover.replica import Redundant
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.failover.replica import Replica
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.publishing.writer import Standing
 from crosstape_schemas import VENUE_WIDE, AnyEvent, FeedState, Gap, GapCause, Keys, Side, Status, Trade, decode
 from tests.connector.fake_venue import fake
@@ -37,11 +37,11 @@ LEASE_S = 0.6
 class Line:
     """One line without sessions: a test reads for it."""
 
-    def __init__(self, writer: Redundant) -> None:
+    def __init__(self, writer: Replica) -> None:
         self.writer = writer
-        self.feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+        self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
         self.counters = Counters()
-        self.outlet = Outlet(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
+        self.outlet = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
         self.well = True
         writer.attach(self.feeds, self.outlet, Standing(lambda: self.well, lambda: 1, self._states))
         self.outlet.put(self.feeds.opened([TOPIC], 1))
@@ -86,7 +86,7 @@ async def two(valkey: str, path: Path, keys: Keys = KEYS) -> AsyncIterator[tuple
         lines = []
         for name in "ab":
             settings = Settings(bus=bus, connector=ConnectorSettings(line=name, lease_s=LEASE_S))
-            made = Redundant(client, keys, settings, venue=fake(), producer="connector.fake", spool=path / name, metrics=PublisherMetrics())
+            made = Replica(client, keys, settings, venue=fake(), producer="connector.fake", spool=path / name, metrics=PublisherMetrics())
             lines.append(Line(made))
         first, second = lines
         try:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.failover.trade_buffer import Hold, go_on
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Side, Status, Trade
@@ -28,9 +28,9 @@ def trade(number: int, name: str = NAME, *, backfilled: bool = False) -> Trade:
     return Trade("fake", name, number * 10, number * 10 + 1, Decimal(number), Decimal(1), Side.BUY, str(number), backfilled)
 
 
-def holding(*numbers: int, bound: int = 1_000, ids: Literal["contiguous", "increasing", "none"] = "contiguous") -> Hold:
+def holding(*numbers: int, bound: int = 1_000, ids: Literal["contiguous", "increasing", "none"] = "contiguous") -> StandbyTradeBuffer:
     """These, in this order."""
-    hold = Hold(ids, bound)
+    hold = StandbyTradeBuffer(ids, bound)
     for number in numbers:
         hold.take(trade(number))
     return hold
@@ -98,8 +98,8 @@ def test_a_new_numbering_makes_the_old_one_past() -> None:
 
 
 def test_only_trades_are_held() -> None:
-    """States are known to `Feeds`; a gap of this line's own is none of the tape."""
-    hold = Hold("contiguous")
+    """States are known to `FeedHandler`; a gap of this line's own is none of the tape."""
+    hold = StandbyTradeBuffer("contiguous")
     hold.take(Status("fake", NAME, None, 1, "trade", FeedState.DOWN, ""))
     hold.take(gap(1, 1, 2))
 
@@ -121,7 +121,7 @@ def test_it_is_whole_when_nothing_is_missing_after_the_tape() -> None:
 
 def test_the_instrument_that_has_most_gives_way() -> None:
     """Its older trades go, and are counted when it comes to that; another's stay."""
-    hold = Hold("contiguous", bound=10)
+    hold = StandbyTradeBuffer("contiguous", bound=10)
     hold.take(trade(1, OTHER))
     hold.seen([trade(0), trade(0, OTHER)])
     for number in range(1, 100):
@@ -159,9 +159,9 @@ class Line:
     """One of two connectors of a venue, as far as it is pure."""
 
     def __init__(self, reads: list[int]) -> None:
-        self.feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+        self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
         self.feeds.opened([TOPIC], 1)
-        self.hold = Hold("contiguous")
+        self.hold = StandbyTradeBuffer("contiguous")
         self.reads = iter(reads)
 
     def read(self) -> Sequence[Event]:

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from crosstape_connector.connection.timekeeping import Timekeeping
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.feeds.agreement import Agreement
-from crosstape_connector.feeds.books.order_book import PATIENCE_NS, BookSync
+from crosstape_connector.feeds.books.order_book import PATIENCE_NS, OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
-from crosstape_connector.feeds.clock_watch import Beat, Stop
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.clock_watch import ClockWatch, Stop
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import BookUpdate
 from crosstape_connector.venues.spec import BookRule
@@ -36,7 +36,7 @@ class World:
     def __init__(self, kinds: tuple[str, ...] = ("trade", "quote")) -> None:
         self.now = START
         self.steady = 5 * SECOND
-        self.feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, kinds, book_depth=10, book_interval_ns=0)
+        self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, kinds, book_depth=10, book_interval_ns=0)
         self.watchdog = Watchdog(stale_s=30.0, stale_min_s=10.0)
         self.time = Timekeeping(self.feeds, self.watchdog, warn_s=2.0, clock=lambda: self.now, steady=lambda: self.steady)
         self.number = 0
@@ -90,7 +90,7 @@ def gaps(events: list[Event]) -> list[tuple[str, int, int, int | None]]:
 
 def test_a_beat_in_time_says_nothing() -> None:
     """Nor does one that other work delays, nor a clock that is slewed."""
-    beat = Beat(START, 0)
+    beat = ClockWatch(START, 0)
     assert beat.beat(START + SECOND // 10, SECOND // 10) == (None, None)
     assert beat.beat(START + 2 * SECOND, 2 * SECOND) == (None, None)
     assert beat.beat(START + 2 * SECOND + 400_000_000, 2 * SECOND + 100_000_000) == (None, None)
@@ -98,7 +98,7 @@ def test_a_beat_in_time_says_nothing() -> None:
 
 def test_a_stop_and_a_step_at_once() -> None:
     """A machine that slept for a minute while its clock was set an hour back: both, by the clock as it is now."""
-    beat = Beat(START, 0)
+    beat = ClockWatch(START, 0)
     now = START + 60 * SECOND - 3_600 * SECOND
     step, stop = beat.beat(now, 60 * SECOND)
     assert step is not None
@@ -226,7 +226,7 @@ def test_an_offset_that_is_too_large_is_logged_once_and_once_when_it_is_right() 
 def test_a_book_that_waits_for_a_snapshot_goes_on_waiting_for_as_long(step_s: int) -> None:
     """One is asked for again when it is due, neither at once nor two hours late."""
     rule = BookRule(snapshot="stream", bridges=None, follows=None)
-    book = BookSync(rule, 10)
+    book = OrderBook(rule, 10)
     level = ((Decimal(1), Decimal(1)),)
     book.update(BookUpdate(NAME, None, START, level, (), 1, 1))
     assert book.wanted is None

@@ -10,8 +10,8 @@ import pytest
 
 from crosstape_connector.feeds.agreement import LOOK_NS, Agreement
 from crosstape_connector.feeds.cross_checks import AGREE_NS
-from crosstape_connector.feeds.handler import Feed, Feeds
-from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookUpdate, Unreadable, unread
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker
 from tests.connector.feeds.test_handler import drained, feeds, levels, only, snapshot, states
@@ -33,9 +33,9 @@ def change(bids: str, asks: str, at: int, number: int) -> BookUpdate:
     return BookUpdate(NAME, None, at, levels(bids), levels(asks), number, number)
 
 
-def state(found: Feeds, kind: str) -> FeedState:
+def state(found: FeedHandler, kind: str) -> FeedState:
     """That of a feed."""
-    return found.feeds[Feed(kind, NAME)].state
+    return found.feeds[FeedKey(kind, NAME)].state
 
 
 class Binance:
@@ -74,7 +74,7 @@ class Binance:
 
     def answer(self, **fields: Any) -> Sequence[Event]:
         """REST's book, asked for because of silence."""
-        self.found.doubted(Feed("book", NAME))
+        self.found.doubted(FeedKey("book", NAME))
         assert [one.cause for one in drained(self.found)] == ["silent"]
         return self.found.take(snapshot(at=self.now, **fields))
 
@@ -112,7 +112,7 @@ def test_what_rest_says_later_makes_nothing_live_but_the_streams_do() -> None:
     venue.now += 20 * S
     venue.answer(bids="8:1", asks="9:1", sequence=15)
     venue.pass_time(1.5)
-    venue.found.doubted(Feed("book", NAME))
+    venue.found.doubted(FeedKey("book", NAME))
     assert drained(venue.found) == []
     venue.found.take(snapshot("8:1", "9:1", venue.now, sequence=15))
     assert set(venue.states().values()) == {STALE}
@@ -211,7 +211,7 @@ def test_a_refuted_book_in_the_stream_is_live_with_an_update_only() -> None:
 # ---- subscriptions that are answered with data
 
 
-def coinbase() -> Feeds:
+def coinbase() -> FeedHandler:
     """A book in the stream, called stale because it was silent."""
     found = feeds("coinbase", ("quote", "book", "delta"))
     topic = Topic("advanced", "level2", "B")
@@ -219,7 +219,7 @@ def coinbase() -> Feeds:
     found.confirmed([topic], T0 - S)
     found.take(snapshot(at=T0))
     for kind in ("quote", "book", "delta"):
-        found.stalled(Feed(kind, NAME), T0 + 10 * S, "silent")
+        found.stalled(FeedKey(kind, NAME), T0 + 10 * S, "silent")
     return found
 
 
@@ -238,7 +238,7 @@ def test_a_subscription_that_is_answered_with_another_book_shows_a_dead_one() ->
         assert "live" not in states(events).values()
         assert {gap.kind for gap in only(Gap, events)} == {"quote", "book", "delta"}
         for kind in ("quote", "book", "delta"):
-            found.stalled(Feed(kind, NAME), T0 + second * S + 1, "silent")
+            found.stalled(FeedKey(kind, NAME), T0 + second * S + 1, "silent")
 
     assert "live" in states(found.take(BookUpdate(NAME, None, T0 + 14 * S, levels("8:2"), ()))).values()
 
@@ -262,7 +262,7 @@ def test_a_quote_that_only_answers_is_not_live_until_another_comes() -> None:
     found.opened([topic], T0 - S)
     found.take(quote("10", "11", T0, "kraken"))
     for second in (10, 20):
-        found.stalled(Feed("quote", NAME), T0 + second * S, "silent")
+        found.stalled(FeedKey("quote", NAME), T0 + second * S, "silent")
         events = found.take(quote(str(second), "91", T0 + (second + 1) * S, "kraken"))
         assert state(found, "quote") is STALE
         assert [one.state for one in only(Quote, events)][-1:] == [STALE]
@@ -276,7 +276,7 @@ def test_a_quote_that_answers_with_what_was_known_shows_a_quiet_market() -> None
     found = feeds("kraken", ("quote",))
     found.opened([Topic("v2", "ticker", "B")], T0 - S)
     found.take(quote("10", "11", T0, "kraken"))
-    found.stalled(Feed("quote", NAME), T0 + 10 * S, "silent")
+    found.stalled(FeedKey("quote", NAME), T0 + 10 * S, "silent")
     assert states(found.take(quote("10", "11", T0 + 11 * S, "kraken"))) == {"quote": "live"}
 
 
@@ -390,8 +390,8 @@ def test_a_ticker_that_cannot_be_read_is_not_live_by_what_the_book_proves() -> N
     one.now += 2 * S
     events = list(one.found.take(Unreadable("ticker", NAME, one.now)))
     assert states(events) == {"ticker": "recovering"}
-    one.found.stalled(Feed("ticker", NAME), one.now, "silent")
-    one.found.stalled(Feed("book", NAME), one.now, "silent")
+    one.found.stalled(FeedKey("ticker", NAME), one.now, "silent")
+    one.found.stalled(FeedKey("book", NAME), one.now, "silent")
     events = list(one.answer(bids="10:2 9:1 8:1", sequence=one.number))
     assert state(one.found, "book") is LIVE, "REST confirms it"
     assert "ticker" not in states(events)

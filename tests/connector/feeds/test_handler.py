@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from crosstape_connector.feeds.handler import Feed, Feeds, Resync, Topic
+from crosstape_connector.feeds.books.book_feed import SnapshotRequest
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import BookRule, Venue
@@ -36,11 +38,11 @@ ALL = ("trade", "quote", "book", "delta", "ticker", "status")
 INTERVAL = 100
 
 
-def feeds(venue: str | Venue = "coinbase", kinds: Iterable[str] = ALL, *, interval: int = INTERVAL) -> Feeds:
+def feeds(venue: str | Venue = "coinbase", kinds: Iterable[str] = ALL, *, interval: int = INTERVAL) -> FeedHandler:
     """Of one instrument, BTC-USD, which the venue calls B; books of two levels."""
     found = VENUES[venue] if isinstance(venue, str) else venue
     bitcoin = Instrument("BTC-USD", found.id, "B", "BTC", "USD")
-    return Feeds(found, {"BTC-USD": bitcoin}, tuple(kinds), book_depth=2, book_interval_ns=interval)
+    return FeedHandler(found, {"BTC-USD": bitcoin}, tuple(kinds), book_depth=2, book_interval_ns=interval)
 
 
 def only(kind: type[E], events: Sequence[Event]) -> list[E]:
@@ -83,7 +85,7 @@ def ticker(last: int, at: int = 1_000) -> Ticker:
     return Ticker("v", "BTC-USD", at, at, Decimal(last))
 
 
-def drained(found: Feeds) -> list[Resync]:
+def drained(found: FeedHandler) -> list[SnapshotRequest]:
     """What the shell is asked to do."""
     requests = list(found.requests)
     found.requests.clear()
@@ -107,7 +109,7 @@ def test_the_next_trade_goes_on_the_tape_as_it_is() -> None:
     second = trade(2)
 
     assert found.take(second) == (second,)
-    assert found.feeds[Feed("trade", "BTC-USD")].count == 2
+    assert found.feeds[FeedKey("trade", "BTC-USD")].count == 2
 
 
 def test_trades_are_counted_by_the_venues_numbers() -> None:
@@ -188,7 +190,7 @@ def test_a_ticker_is_published_when_its_own_figures_change() -> None:
 
     assert found.take(ticker(1, at=1_001)) == ()
     assert found.take(ticker(2, at=1_002)) == [ticker(2, at=1_002)]
-    assert found.feeds[Feed("ticker", "BTC-USD")].count == 3
+    assert found.feeds[FeedKey("ticker", "BTC-USD")].count == 3
 
 
 def test_after_a_lost_connection_quotes_and_tickers_are_missing_in_unknown_number() -> None:
@@ -232,7 +234,7 @@ def test_state_travels_with_the_data() -> None:
     found.opened([QUOTES], 900)
     found.take(quote())
 
-    stale = found.stalled(Feed("quote", "BTC-USD"), 5_000, "silent")
+    stale = found.stalled(FeedKey("quote", "BTC-USD"), 5_000, "silent")
     down = found.lost([QUOTES], 6_000, "closed")
 
     assert only(Quote, stale) == [msgspec.structs.replace(quote(), state=FeedState.STALE)]
@@ -244,13 +246,13 @@ def test_a_stale_feed_is_live_again_with_the_next_data() -> None:
     """Its session never went away: no gap."""
     found = feeds("binance")
     found.take(quote())
-    found.stalled(Feed("quote", "BTC-USD"), 5_000, "silent")
+    found.stalled(FeedKey("quote", "BTC-USD"), 5_000, "silent")
 
     events = found.take(quote(at=6_000))
 
     assert states(events) == {"quote": "live"}
     assert only(Gap, events) == []
-    assert found.stalled(Feed("quote", "ETH-USD"), 5_000, "silent") == ()
+    assert found.stalled(FeedKey("quote", "ETH-USD"), 5_000, "silent") == ()
 
 
 def test_a_refused_topic_is_down_with_the_venues_reason() -> None:
@@ -283,14 +285,14 @@ def test_a_connection_that_is_replaced_is_not_missed() -> None:
 
     assert found.opened([QUOTES, DEPTH], 1_000) == []
     assert found.lost([QUOTES, DEPTH], 1_100, "rotated") == []
-    assert found.feeds[Feed("quote", "BTC-USD")].state is FeedState.LIVE
+    assert found.feeds[FeedKey("quote", "BTC-USD")].state is FeedState.LIVE
     assert "down" in states(found.lost([QUOTES, DEPTH], 1_200, "closed")).values()
 
 
 def test_an_acknowledgement_confirms_a_feed() -> None:
     """Until the connection is lost."""
     found = feeds("binance")
-    record = found.feeds[Feed("quote", "BTC-USD")]
+    record = found.feeds[FeedKey("quote", "BTC-USD")]
     found.opened([QUOTES], 900)
     found.confirmed([QUOTES], 950)
     assert (record.confirmed, record.opened_ts, record.sessions) == (True, 900, 1)
@@ -346,7 +348,7 @@ def test_instruments_come_and_go() -> None:
     found.take(quote())
     found.add(Instrument("BTC-USD", "binance", "B", "BTC", "USD"))
     found.add(Instrument("ETH-USD", "binance", "E", "ETH", "USD"))
-    assert found.feeds[Feed("quote", "BTC-USD")].count == 1
+    assert found.feeds[FeedKey("quote", "BTC-USD")].count == 1
 
     events = found.remove("BTC-USD", 2_000)
 
@@ -358,7 +360,7 @@ def test_instruments_come_and_go() -> None:
 
 def test_a_line_of_trades_outlives_its_removal() -> None:
     """Added again, it goes on with a gap, and drops what is on the tape."""
-    found = Feeds(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+    found = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
     one = Trade("fake", "AAA-USD", 1, 1, Decimal(1), Decimal(1), Side.BUY, "1")
     found.take(one)
     found.remove("AAA-USD", 2)
@@ -437,7 +439,7 @@ def test_a_clock_that_was_set_back_does_not_silence_books() -> None:
     assert len(only(Book, found.tick(1))) == 1
 
 
-def broken(found: Feeds) -> Sequence[Event]:
+def broken(found: FeedHandler) -> Sequence[Event]:
     """What a crossed book at 1,050 puts on the tape."""
     found.opened([LEVEL2], 900)
     found.take(snapshot())
@@ -457,7 +459,7 @@ def test_a_break_is_said_at_once_in_all_that_the_book_gives() -> None:
     ]
     assert [quote.state for quote in only(Quote, events)] == [book.state for book in only(Book, events)] == [FeedState.RECOVERING]
     assert only(Delta, events) == []
-    assert drained(found) == [Resync("BTC-USD", "B", "resubscribe", "crossed", 1, LEVEL2)]
+    assert drained(found) == [SnapshotRequest("BTC-USD", "B", "resubscribe", "crossed", 1, LEVEL2)]
 
 
 def test_nothing_unproven_is_published_while_a_book_recovers() -> None:
@@ -538,7 +540,7 @@ def test_a_stale_book_is_live_again_with_the_next_change() -> None:
     found = feeds()
     found.take(snapshot())
     for kind in ("book", "quote", "delta"):
-        found.stalled(Feed(kind, "BTC-USD"), 5_000, "silent")
+        found.stalled(FeedKey(kind, "BTC-USD"), 5_000, "silent")
 
     events = found.take(update("8:9", at=6_000))
 
@@ -561,7 +563,7 @@ def test_the_first_update_asks_for_the_snapshot() -> None:
     found.opened([DEPTH], 900)
     assert found.take(numbered(2, 101)) == ()
     assert found.take(numbered(3, 102)) == ()
-    assert drained(found) == [Resync("BTC-USD", "B", "rest", "start", 1, DEPTH)]
+    assert drained(found) == [SnapshotRequest("BTC-USD", "B", "rest", "start", 1, DEPTH)]
 
     events = found.take(snapshot(at=1_100, sequence=100))
 
@@ -631,7 +633,7 @@ def test_what_was_proven_is_told_by_instrument() -> None:
     assert found.proofs()["BTC-USD"].snapshots == 1
 
 
-def by_rest(*kinds: str) -> Feeds:
+def by_rest(*kinds: str) -> FeedHandler:
     """Binance, subscribed and confirmed, its book fetched at 1,000 with the number 10."""
     found = feeds("binance", kinds or ("book", "delta"))
     found.opened([DEPTH, QUOTES], 900)
@@ -644,7 +646,7 @@ def by_rest(*kinds: str) -> Feeds:
 def test_a_book_that_was_fetched_has_not_spoken() -> None:
     """It is live, and nothing is known of its stream: whoever looks for silence must not be misled. What is lost with it is a gap."""
     found = by_rest()
-    record = found.feeds[Feed("book", "BTC-USD")]
+    record = found.feeds[FeedKey("book", "BTC-USD")]
     assert (record.received_ts, record.count, record.fetched_ts) == (0, 0, 1_000)
 
     found.lost([DEPTH], 1_050, "closed")
@@ -656,7 +658,7 @@ def test_a_book_that_was_fetched_has_not_spoken() -> None:
 def test_a_stale_book_is_not_live_by_a_snapshot_alone() -> None:
     """It would be called live and stale in turns, for as long as its stream is silent. Its next update shows that it is followed."""
     found = by_rest()
-    found.stalled(Feed("book", "BTC-USD"), 1_040, "silent")
+    found.stalled(FeedKey("book", "BTC-USD"), 1_040, "silent")
     found.lost([DEPTH], 1_050, "none of its feeds speaks")
     found.opened([DEPTH], 1_060)
 
@@ -672,9 +674,9 @@ def test_a_stale_book_is_not_live_by_a_snapshot_alone() -> None:
 def test_a_silent_book_that_has_not_changed_is_proven() -> None:
     """And with it the quote, which cannot have changed without it. One that was called stale is live again."""
     found = by_rest("book", "quote")
-    found.stalled(Feed("quote", "BTC-USD"), 1_050, "silent")
-    found.doubted(Feed("quote", "BTC-USD"))
-    assert drained(found) == [Resync("BTC-USD", "B", "rest", "silent", 1, DEPTH)]
+    found.stalled(FeedKey("quote", "BTC-USD"), 1_050, "silent")
+    found.doubted(FeedKey("quote", "BTC-USD"))
+    assert drained(found) == [SnapshotRequest("BTC-USD", "B", "rest", "silent", 1, DEPTH)]
 
     events = found.take(snapshot(at=1_100, sequence=10))
 
@@ -688,7 +690,7 @@ def test_a_book_that_moves_does_not_answer_for_a_quote_that_is_silent() -> None:
     found = by_rest("book", "quote")
     found.take(update("10:3", at=3_000_000_000, first=11, last=11))
 
-    found.doubted(Feed("quote", "BTC-USD"))
+    found.doubted(FeedKey("quote", "BTC-USD"))
 
     assert drained(found) == []
 
@@ -701,7 +703,7 @@ def best(price: int, at: int) -> Quote:
     return Quote("binance", "BTC-USD", None, at, Decimal(price), Decimal(1), Decimal(price + 1), Decimal(1))
 
 
-def quoting() -> Feeds:
+def quoting() -> FeedHandler:
     """The quotes of Binance, live since 1000."""
     found = feeds("binance", ("quote",))
     found.opened([QUOTE_TOPIC], 900)
@@ -726,7 +728,7 @@ def test_an_unreadable_quote_before_any_other_is_no_gap() -> None:
 def test_a_stale_quote_that_cannot_be_read_is_recovering() -> None:
     """Its stream speaks, and is not read."""
     found = quoting()
-    found.stalled(Feed("quote", "BTC-USD"), 1_040, "silent")
+    found.stalled(FeedKey("quote", "BTC-USD"), 1_040, "silent")
 
     assert states(found.take(UNREAD)) == {"quote": "recovering"}
     assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, found.take(best(10, 1_060)))] == [(1_000, 1_060, GapCause.UNKNOWN)]

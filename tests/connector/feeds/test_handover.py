@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector.feeds import handover
-from crosstape_connector.feeds.handler import Feed, Feeds
-from crosstape_connector.feeds.handover import Standby
-from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.handover import Handover
+from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
 from crosstape_schemas import Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
 from tests.connector.fake_venue import endpoint, fake
@@ -23,9 +23,9 @@ CHANNELS = {"trade": "trades", "quote": "quotes", "book": "book", "delta": "book
 TOPICS = [Topic("main", channel, "AAAUSD") for channel in ("trades", "quotes", "book")]
 
 
-def feeds(*, rest: bool = False) -> Feeds:
+def feeds(*, rest: bool = False) -> FeedHandler:
     """One instrument, whose old connection is open."""
-    made = Feeds(
+    made = FeedHandler(
         fake(endpoint(channels=CHANNELS), rest_books=rest),
         {NAME: instrument("AAAUSD")},
         ("trade", "quote", "book", "delta"),
@@ -52,12 +52,12 @@ def update(number: int, bid: str = "9", ts: int = 0) -> BookUpdate:
     return BookUpdate(NAME, ts or number, number, ((Decimal(bid), Decimal(2)),), (), number, number)
 
 
-def taken(into: Feeds, *outputs: Output) -> list[Event]:
+def taken(into: FeedHandler, *outputs: Output) -> list[Event]:
     """What the old connection's outputs put on the tape."""
     return [event for output in outputs for event in into.take(output)]
 
 
-def over(waiting: Standby, into: Feeds, now: int = 1000) -> list[Event]:
+def over(waiting: Handover, into: FeedHandler, now: int = 1000) -> list[Event]:
     """Hand over."""
     into.opened(TOPICS, now)
     return list(waiting.hand_over([NAME], now))
@@ -67,7 +67,7 @@ def over(waiting: Standby, into: Feeds, now: int = 1000) -> list[Event]:
 def test_wherever_the_two_connections_are_each_trade_is_once_on_the_tape(start: int, old: int, new: int) -> None:
     """The old one has read the first `old`, the new one `new` from `start` on: it may take over, or there would be a hole."""
     one = feeds()
-    waiting = Standby(one)
+    waiting = Handover(one)
     before = taken(one, *(trade(number) for number in range(1, old + 1)))
     for number in range(start, start + new):
         waiting.take(trade(number))
@@ -83,7 +83,7 @@ def test_a_replay_reaches_back() -> None:
     """The venue's last trades, sent on subscribing, are where the new connection begins."""
     one = feeds()
     taken(one, trade(1), trade(2))
-    waiting = Standby(one)
+    waiting = Handover(one)
     waiting.take(TradeSnapshot(NAME, 5, (trade(3), trade(4))))
     waiting.take(trade(5))
     assert waiting.missing([]) == ""
@@ -94,7 +94,7 @@ def test_a_book_of_the_stream_replaces_the_one_on_the_tape() -> None:
     """Whole in `delta`, and said to be live all along; what was proven before counts on."""
     one = feeds()
     taken(one, snapshot(10), update(11))
-    waiting = Standby(one)
+    waiting = Handover(one)
     waiting.take(snapshot(10))
     waiting.take(update(11))
     waiting.take(update(12, bid="9.5"))
@@ -110,7 +110,7 @@ def test_a_book_of_the_stream_replaces_the_one_on_the_tape() -> None:
 def test_a_book_that_is_not_proven_is_waited_for() -> None:
     """No snapshot yet, or a break of its connection; none is needed where the tape has no true book either."""
     one = feeds()
-    waiting = Standby(one)
+    waiting = Handover(one)
     assert waiting.missing([NAME]) == ""
     taken(one, snapshot(10))
     assert waiting.missing([NAME]) == f"book of {NAME}: not proven"
@@ -124,7 +124,7 @@ def test_a_forced_take_over_without_a_proven_book_is_a_break() -> None:
     """It is told as one, and another snapshot is asked for."""
     one = feeds()
     taken(one, snapshot(10))
-    waiting = Standby(one)
+    waiting = Handover(one)
     waiting.take(snapshot(10))
     waiting.take(update(11))
     waiting.take(update(15))
@@ -138,7 +138,7 @@ def test_a_book_that_was_lost_with_the_old_connection_is_back_with_the_new() -> 
     """Live, after the gap that the loss left."""
     one = feeds()
     taken(one, snapshot(10))
-    waiting = Standby(one)
+    waiting = Handover(one)
     waiting.take(snapshot(12))
     one.lost(TOPICS, 11, "cut")
     events = over(waiting, one)
@@ -150,7 +150,7 @@ def test_updates_of_a_book_by_rest_go_on_where_the_old_connection_stopped() -> N
     """The numbers are the venue's, not the connection's: no other snapshot is needed."""
     one = feeds(rest=True)
     taken(one, update(10), snapshot(10), update(11))
-    waiting = Standby(one)
+    waiting = Handover(one)
     waiting.take(update(13))
     assert waiting.missing([NAME]) == f"book of {NAME}: the connection before is behind"
     taken(one, update(12))
@@ -165,7 +165,7 @@ def test_only_what_is_newer_than_the_tape_is_said() -> None:
     """A quote that the old connection was past is dropped."""
     one = feeds()
     quote = Quote("fake", NAME, None, 5, Decimal(1), Decimal(1), Decimal(2), Decimal(1))
-    waiting = Standby(one)
+    waiting = Handover(one)
     waiting.take(quote)
     taken(one, msgspec.structs.replace(quote, received_ts=6, bid_size=Decimal(3)))
     assert over(waiting, one) == []
@@ -176,8 +176,8 @@ def test_only_what_is_newer_than_the_tape_is_said() -> None:
 def test_trades_without_ids_are_left_to_the_old_connection() -> None:
     """Held, they would be on the tape twice."""
     venue = msgspec.structs.replace(fake(), trade_ids="none")
-    one = Feeds(venue, {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
-    waiting = Standby(one)
+    one = FeedHandler(venue, {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+    waiting = Handover(one)
     waiting.take(trade(1))
     assert over(waiting, one)[1:] == []
     assert one.counts["unwanted"] == 0
@@ -186,7 +186,7 @@ def test_trades_without_ids_are_left_to_the_old_connection() -> None:
 def test_the_hold_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond it the connection is of no use."""
     monkeypatch.setattr(handover, "HELD", 2)
-    waiting = Standby(feeds())
+    waiting = Handover(feeds())
     for number in (1, 2):
         waiting.take(trade(number))
     assert waiting.missing([]) == ""
@@ -197,7 +197,7 @@ def test_the_hold_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_taken_is_not_kept() -> None:
     """A book of an instrument that is not ours."""
     one = feeds()
-    waiting = Standby(one)
+    waiting = Handover(one)
     waiting.take(msgspec.structs.replace(snapshot(1), instrument="ZZZ-USD"))
     assert waiting.missing(["ZZZ-USD"]) == ""
     assert list(waiting.hand_over(["ZZZ-USD"], 2)) == []
@@ -212,7 +212,7 @@ def test_an_unreadable_quote_counts_where_it_is_the_newest() -> None:
     """The quote before it, on the same connection, is not published; one on the tape that is newer stays."""
     for on_tape, state in ((5, FeedState.RECOVERING), (9, FeedState.LIVE)):
         one = feeds()
-        waiting = Standby(one)
+        waiting = Handover(one)
         waiting.take(quoted(6))
         waiting.take(Unreadable("quote", NAME, 8))
         taken(one, quoted(on_tape))
@@ -220,4 +220,4 @@ def test_an_unreadable_quote_counts_where_it_is_the_newest() -> None:
         events = [*waiting.hand_over([], 10)]
 
         assert [event.bid_price for event in events if isinstance(event, Quote)] == [5] * (state is FeedState.RECOVERING)
-        assert one.feeds[Feed("quote", NAME)].state is state
+        assert one.feeds[FeedKey("quote", NAME)].state is state

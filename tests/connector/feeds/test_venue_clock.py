@@ -8,8 +8,8 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.handler import Feed, Feeds
-from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.feeds.venue_clock import RISEN, WINDOW_S, ClockOffset
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, TradeSnapshot
 from crosstape_schemas import Quote, Side, Trade
@@ -25,7 +25,7 @@ class Play:
     """A venue with three feeds, our clock ahead of its by `ahead_s`; each step is a second."""
 
     def __init__(self, ahead_s: float = 0.0) -> None:
-        self.feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, ("trade", "quote", "book"), book_depth=10, book_interval_ns=0)
+        self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade", "quote", "book"), book_depth=10, book_interval_ns=0)
         topics = [Topic("main", channel, "AAAUSD") for channel in ("trades", "quotes", "book")]
         self.feeds.opened(topics, 1)
         self.clock = ClockOffset()
@@ -177,7 +177,7 @@ def test_a_feed_that_is_removed_is_forgotten() -> None:
     play.feeds.remove(NAME, play.now)
     play.look()
     assert play.clock._seen == {}
-    assert Feed("trade", NAME) not in play.feeds.feeds
+    assert FeedKey("trade", NAME) not in play.feeds.feeds
 
 
 @given(

@@ -7,10 +7,10 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from crosstape_connector.failover.trade_buffer import Hold, go_on
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Outlet
+from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import backfill_schedule, polling_rules
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import Event, Gap, Side, Trade
@@ -78,8 +78,8 @@ def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
     """What was there before is a duplicate; the rest says `backfilled`."""
     tape: list[Event] = []
     counters = Counters()
-    feeds = Feeds(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
-    outlet = Outlet(tape.append, counters)
+    feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
+    outlet = Sink(tape.append, counters)
     outlet.put(feeds.take(trade(1)))
     outlet.put(feeds.take(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
     assert (counters.backfilled, feeds.duplicates()) == (2, 1)
@@ -89,9 +89,9 @@ def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None
     """What it only held, and the other had published, it never counts."""
     tape: list[Event] = []
     counters = Counters()
-    feeds = Feeds(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
-    hold = Hold("contiguous")
-    outlet = Outlet(hold.take, counters)
+    feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
+    hold = StandbyTradeBuffer("contiguous")
+    outlet = Sink(hold.take, counters)
     outlet.divert(hold.take, holding=True)
     for number, late in ((1, False), (2, True), (3, False), (4, True)):
         outlet.put([trade(number, late=late)])
@@ -105,7 +105,7 @@ def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None
 
 def test_duplicates_are_not_forgotten_with_an_instrument() -> None:
     """A counter never goes down: that would be taken for a restart."""
-    feeds = Feeds(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
+    feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     for number in (1, 1, 1):
         feeds.take(trade(number))
     feeds.remove("AAA-USD", 9)

@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 import pytest
 
-from crosstape_connector.feeds.handler import Feed, Feeds
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.publishing.predecessor import FEEDS, silence, trades, unpublished, wanted
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Side, Status, Ticker, Trade
@@ -41,9 +42,9 @@ def book(received_ts: int, *, sequence: int | None = 3, venue_ts: int | None = N
     return Book(ID, NAME, venue_ts, received_ts, ((ONE, ONE),), ((Decimal(9), ONE),), 10, FeedState.LIVE, sequence)
 
 
-def standby(*, at: int, venue_ts: int | None = None) -> Feeds:
+def standby(*, at: int, venue_ts: int | None = None) -> FeedHandler:
     """A replica whose four feeds are live, their newest data received then: the book is at number 3."""
-    feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
+    feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     feeds.take(quote(at, venue_ts=venue_ts))
     feeds.take(ticker(at))
     feeds.take(BookSnapshot(NAME, venue_ts, at - 1, ((ONE, ONE),), ((Decimal(9), ONE),), 2))
@@ -51,7 +52,7 @@ def standby(*, at: int, venue_ts: int | None = None) -> Feeds:
     return feeds
 
 
-def reported(feeds: Feeds, *tape: Event) -> dict[str, tuple[int, int]]:
+def reported(feeds: FeedHandler, *tape: Event) -> dict[str, tuple[int, int]]:
     """Kind → from and to of the gaps that a takeover reports behind this tape."""
     kinds = {Trade: "trade", Quote: "quote", Ticker: "ticker", Book: "book", Delta: "delta"}
     found = list(unpublished(feeds, {(kinds[type(event)], NAME): event for event in tape}, NOW))
@@ -108,7 +109,7 @@ def test_a_tape_without_a_last_event_has_no_gap() -> None:
 def test_a_feed_that_is_not_live_reports_its_gap_when_data_resume() -> None:
     """Until then nobody knows how long it lasts."""
     feeds, last = standby(at=5 * SECOND), 3 * SECOND
-    feeds.interrupted([Feed("quote", NAME), Feed("ticker", NAME)], 6 * SECOND, "lost")
+    feeds.interrupted([FeedKey("quote", NAME), FeedKey("ticker", NAME)], 6 * SECOND, "lost")
     assert reported(feeds, quote(last, bid=2), ticker(last, last=2)) == {}
 
     events = [*feeds.take(quote(9 * SECOND)), *feeds.take(ticker(9 * SECOND, last=3))]
@@ -128,7 +129,7 @@ def test_the_gap_in_a_venues_sign_of_life() -> None:
 
 def test_a_new_process_goes_on_from_the_tape() -> None:
     """A gap of each kind, from the last event there to the first of ours; none where there was none, and none for others' instruments."""
-    feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
+    feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     trade = Trade(ID, NAME, 3, 3 * SECOND, ONE, ONE, Side.BUY, "7")
     elsewhere = msgspec.structs.replace(quote(1), instrument="NOT-OURS")
     feeds.seed([trade, quote(2 * SECOND), delta(3 * SECOND), book(4 * SECOND), elsewhere])
@@ -162,7 +163,7 @@ def test_what_is_looked_up() -> None:
 def test_trades_without_ids_have_a_gap_without_a_count() -> None:
     """Which of them are on the tape already nobody can tell."""
     venue = msgspec.structs.replace(fake(), trade_ids="none")
-    feeds = Feeds(venue, {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
+    feeds = FeedHandler(venue, {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     trade = Trade(ID, NAME, 3, 3 * SECOND, ONE, ONE, Side.BUY, "")
     feeds.seed([trade])
     events = feeds.take(msgspec.structs.replace(trade, received_ts=9 * SECOND))
@@ -171,7 +172,7 @@ def test_trades_without_ids_have_a_gap_without_a_count() -> None:
 
 def test_a_predecessor_whose_clock_was_ahead_makes_no_gap_that_ends_before_it_begins() -> None:
     """One start with a clock that was two hours ahead, and then one that is right."""
-    feeds = Feeds(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
+    feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     ahead = 7_200 * SECOND
     trade = Trade(ID, NAME, 3, ahead, ONE, ONE, Side.BUY, "7")
     feeds.seed([trade, quote(ahead), delta(ahead), book(ahead), ticker(ahead)])

@@ -7,9 +7,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.trades.sequence import TradeLine
+from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.rest import backfill_schedule
-from crosstape_connector.rest.backfill_schedule import PAGES, PATIENCE_S, PATIENT, SETTLE_S, VAIN, Repair, Repairs
+from crosstape_connector.rest.backfill_schedule import PAGES, PATIENCE_S, PATIENT, SETTLE_S, VAIN, BackfillJob, BackfillSchedule
 from crosstape_schemas import Instrument, Trade
 
 PAGE = 4
@@ -21,22 +21,22 @@ def trade(number: int) -> Trade:
     return Trade("v", "A-B", ts, ts, Decimal(1), Decimal(1), None, str(number))
 
 
-def line(*numbers: int) -> TradeLine:
+def line(*numbers: int) -> TradeSequence:
     """One that has seen these."""
-    found = TradeLine(Instrument("A-B", "v", "AB", "A", "B"), contiguous=True)
+    found = TradeSequence(Instrument("A-B", "v", "AB", "A", "B"), contiguous=True)
     for number in numbers:
         found.accept(trade(number), number)
     return found
 
 
-def planned(*lines: TradeLine, longest_s: float = 1_000.0) -> Repairs:
+def planned(*lines: TradeSequence, longest_s: float = 1_000.0) -> BackfillSchedule:
     """At 0; all are due at `SETTLE_S`."""
-    found = Repairs(longest_s=longest_s, page=PAGE)
+    found = BackfillSchedule(longest_s=longest_s, page=PAGE)
     assert list(found.look(lines, 0.0)) == []
     return found
 
 
-def answer(repair: Repair, has: range, now: float) -> None:
+def answer(repair: BackfillJob, has: range, now: float) -> None:
     """What a venue answers that has these trades."""
     first = max(repair.wanted, has.start)
     got = range(first, min(first + PAGE, has.stop)) if first < has.stop else range(0)
@@ -120,12 +120,12 @@ def test_a_hole_that_lasted_too_long_is_left_unless_a_page_brings_it() -> None:
     """Told once as left; with 0, all are."""
     few, many = line(1, 2, 1_000), line(1, 1_000)
     few.accept(trade(1_004), 1_004)
-    plan = Repairs(longest_s=10.0, page=PAGE)
+    plan = BackfillSchedule(longest_s=10.0, page=PAGE)
 
     assert [hole.first for hole in plan.look([few, many], 0.0)] == [3, 2]
     assert list(plan.look([few, many], 1.0)) == []
     assert len(plan) == 1
-    assert len(list(Repairs(longest_s=0.0, page=PAGE).look([few, many], 0.0))) == 3
+    assert len(list(BackfillSchedule(longest_s=0.0, page=PAGE).look([few, many], 0.0))) == 3
 
 
 def test_a_small_hole_does_not_wait_for_a_large_one_nor_the_large_one_for_ever() -> None:

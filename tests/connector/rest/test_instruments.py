@@ -11,15 +11,15 @@ from structlog.testing import capture_logs
 
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.instruments import Cache, Listing
+from crosstape_connector.rest.instruments import InstrumentCache, ListedInstruments
 from tests.connector.fake_venue import ID, fake, parse_instruments, serving
 from tests.connector.rig import rigged
 from tests.disks import fill, small_disk
 
 
-def listing(**listed: bool) -> Listing:
+def listing(**listed: bool) -> ListedInstruments:
     """Of the fake venue."""
-    return Listing(ID, 0, parse_instruments(msgspec.json.encode(listed)))
+    return ListedInstruments(ID, 0, parse_instruments(msgspec.json.encode(listed)))
 
 
 def test_wanted_names_are_found_by_our_names() -> None:
@@ -45,7 +45,7 @@ def test_a_name_that_does_not_trade_is_refused() -> None:
 
 async def test_what_was_fetched_is_there_when_rest_is_down(tmp_path: Path) -> None:
     """From the cache, its age logged; with neither it fails."""
-    cache = Cache(tmp_path / "instruments" / "fake.json")
+    cache = InstrumentCache(tmp_path / "instruments" / "fake.json")
     async with serving() as server, rigged(server) as rig:
         first = await instruments.load(rig.rest, fake(), cache)
         server.answers += [web.Response(status=500), web.Response(body=b"[]"), web.json_response({}), web.Response(status=500)]
@@ -66,7 +66,7 @@ async def test_a_cache_that_is_no_good_is_as_none(tmp_path: Path, content: bytes
     """Damaged, or another venue's."""
     cache = tmp_path / "fake.json"
     cache.write_bytes(content)
-    assert instruments.cached(Cache(cache), fake()) is None
+    assert instruments.cached(InstrumentCache(cache), fake()) is None
 
 
 async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     async with serving() as server, rigged(server) as rig:
         with capture_logs() as logs:
-            cache = Cache(tmp_path / "file" / "fake.json")
+            cache = InstrumentCache(tmp_path / "file" / "fake.json")
             found = await instruments.load(rig.rest, fake(), cache)
             assert await instruments.fetch(rig.rest, fake(), cache)
         assert len(found.instruments) == 3
@@ -84,7 +84,7 @@ async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> 
 async def test_a_full_disk_keeps_the_listing_that_was_there(tmp_path: Path) -> None:
     """A half-written one takes its place never; nothing of it is left to take up room; told again after it had worked."""
     with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
-        cache = Cache(disk / "instruments" / "fake.json")
+        cache = InstrumentCache(disk / "instruments" / "fake.json")
         await cache.keep(instruments.Kept(ID, 1, "first"))
         before = cache.path.read_bytes()
         for _ in range(2):

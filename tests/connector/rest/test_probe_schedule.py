@@ -5,19 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.rest.probe_schedule import Due
+from crosstape_connector.rest.probe_schedule import ProbeSchedule
 
 NAMES = ("a", "b", "c", "d")
 
 
-def ask(due: Due, now: float, *, often: tuple[str, ...] = (), silent: tuple[str, ...] = (), count: int = 10) -> list[str]:
+def ask(due: ProbeSchedule, now: float, *, often: tuple[str, ...] = (), silent: tuple[str, ...] = (), count: int = 10) -> list[str]:
     """At that time."""
     return due.next(NAMES, now=now, often=often, silent=silent, count=count)
 
 
 def test_all_are_asked_about_at_once_and_then_as_often_as_they_need() -> None:
     """What speaks once a minute, what is silent every ten seconds, what is questioned every five."""
-    due = Due(urgent_s=5, silent_s=10, routine_s=60)
+    due = ProbeSchedule(urgent_s=5, silent_s=10, routine_s=60)
     assert ask(due, 0) == [*NAMES]
     asked: dict[str, int] = dict.fromkeys(NAMES, 0)
     for second in range(1, 61):
@@ -28,7 +28,7 @@ def test_all_are_asked_about_at_once_and_then_as_often_as_they_need() -> None:
 
 def test_what_is_wanted_goes_first_and_not_sooner_than_the_urgent() -> None:
     """A burst of questions about one is one."""
-    due = Due(urgent_s=5, silent_s=10, routine_s=60)
+    due = ProbeSchedule(urgent_s=5, silent_s=10, routine_s=60)
     ask(due, 0)
     due.want("c")
     due.want("c")
@@ -42,7 +42,7 @@ def test_what_is_wanted_goes_first_and_not_sooner_than_the_urgent() -> None:
 
 def test_what_is_not_there_any_more_is_forgotten() -> None:
     """And is new when it comes back."""
-    due = Due(urgent_s=5, silent_s=5)
+    due = ProbeSchedule(urgent_s=5, silent_s=5)
     due.want("x")
     assert ask(due, 0) == [*NAMES]
     assert due.next(("a",), now=1, often=(), silent=(), count=9) == []
@@ -55,7 +55,7 @@ def test_what_is_not_there_any_more_is_forgotten() -> None:
 )
 def test_none_is_asked_about_more_often_than_is_urgent_and_none_twice_at_once(steps: list[tuple[float, set[str], str]], count: int) -> None:
     """Whatever is wanted, and however often."""
-    due, now = Due(urgent_s=5, silent_s=7, routine_s=20), 0.0
+    due, now = ProbeSchedule(urgent_s=5, silent_s=7, routine_s=20), 0.0
     last: dict[str, float] = {}
     for passed, silent, wanted in steps:
         now += passed

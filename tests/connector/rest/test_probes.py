@@ -99,7 +99,7 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
         monkeypatch.setattr(probes, name, seconds)
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
-        rig.questions = probes.Questions(
+        rig.questions = probes.Probes(
             rig.rest, rig.questions._fetching, feeds=rig.feeds, outlet=rig.desk.outlet, counters=rig.counters,
             active=rig._may_fetch, silent_s=SETTINGS.stale_min_s,
         )  # fmt: skip

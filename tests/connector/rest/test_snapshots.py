@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from crosstape_connector.feeds.handler import Feed
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.rest.snapshots import AT_ONCE
 from crosstape_schemas import FeedState
 from tests.connector.fake_venue import FakeVenue, book, fake, serving
@@ -91,7 +91,7 @@ async def test_a_broken_book_does_not_wait_behind_questions() -> None:
             server.gate.clear()
             server.snapshots = lambda symbol: book(symbol, 109 if symbol == MANY[19] else 100, snap=True)
             for symbol in MANY[:19]:
-                rig.feeds.doubted(Feed("book", f"{symbol[:3]}-USD"))
+                rig.feeds.doubted(FeedKey("book", f"{symbol[:3]}-USD"))
             rig.resyncs.dispatch()
             await server.peer.send(book(MANY[19], 101), book(MANY[19], 109))
 

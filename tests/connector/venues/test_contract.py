@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crosstape_connector.connection import plan
 from crosstape_connector.errors import FRAME_ERRORS, UnknownFrame, UnknownVenue, frame_error_kind
-from crosstape_connector.feeds.handler import Feeds
+from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.venues.registry import VENUES, find, recorded
 from crosstape_connector.venues.spec import Endpoint, Request, Venue
 from crosstape_schemas import Event, Instrument, decode, encode
@@ -31,9 +31,9 @@ def instruments(venue: Venue) -> dict[str, Instrument]:
     return {name: Instrument(name, venue.id, symbol, name.split("-")[0], name.split("-")[1]) for symbol, name in SYMBOLS[venue.id].items()}
 
 
-def feeds(venue: Venue) -> Feeds:
+def feeds(venue: Venue) -> FeedHandler:
     """Of all kinds, books at every change."""
-    return Feeds(venue, instruments(venue), KINDS, book_depth=10, book_interval_ns=0)
+    return FeedHandler(venue, instruments(venue), KINDS, book_depth=10, book_interval_ns=0)
 
 
 def golden(venue: Venue, endpoint: Endpoint) -> dict[str, bytes]:

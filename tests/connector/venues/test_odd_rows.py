@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.instruments import Listing
+from crosstape_connector.rest.instruments import ListedInstruments
 from crosstape_connector.venues.coinbase import values as coinbase
 from crosstape_connector.venues.kraken import values as kraken
 from crosstape_connector.venues.registry import VENUES
@@ -89,7 +89,7 @@ LISTS: dict[str, Made] = {
 each = pytest.mark.parametrize("name", LISTS)
 
 
-def parsed(name: str, rows: list[Any]) -> Listing:
+def parsed(name: str, rows: list[Any]) -> ListedInstruments:
     """What the venue's table makes of these rows."""
     venue, _, body, *_ = LISTS[name]
     return instruments.parsed(VENUES[venue], body(rows), 7)

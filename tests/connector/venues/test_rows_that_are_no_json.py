@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, frame_error_kind
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.instruments import Cache, Kept
+from crosstape_connector.rest.instruments import InstrumentCache, Kept
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Odd, Output
 from crosstape_connector.venues.parsing.rows import DEEPEST, mended
 from crosstape_connector.venues.registry import VENUES
@@ -265,7 +265,7 @@ def test_a_list_with_such_a_row_is_cached(tmp_path: Path) -> None:
     """And reads as before: what stood for the bytes is no name."""
     venue, row, body, *_ = LISTS["binance"]
     good = put(body([row("ETH"), "ROW"]), spoiled(row("BTC"), "baseAsset", "not UTF-8"))
-    cache = Cache(tmp_path / "instruments.json")
+    cache = InstrumentCache(tmp_path / "instruments.json")
     cache.path.write_bytes(msgspec.json.encode(Kept("binance", 7, good.decode(errors="replace"))))
     found = instruments.cached(cache, VENUES[venue])
     assert found is not None

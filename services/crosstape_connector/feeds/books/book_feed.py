@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from crosstape_connector.feeds.agreement import Agreement, Top
-from crosstape_connector.feeds.books.order_book import DOUBT, BookSync
+from crosstape_connector.feeds.books.order_book import PROBE, OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import Topic
@@ -22,7 +22,7 @@ TOGETHER_NS: Final = 1_000_000_000
 """What one order does to book, quote and trades is told within so long."""
 
 
-class Resync(msgspec.Struct, frozen=True):
+class SnapshotRequest(msgspec.Struct, frozen=True):
     """What the shell must do for one book: fetch its snapshot by REST and `take` it, or unsubscribe and subscribe its topic."""
 
     instrument: str
@@ -53,7 +53,7 @@ class BookFeed:
         depth: int,
         interval_ns: int,
         waiting: dict[str, BookFeed],
-        requests: deque[Resync],
+        requests: deque[SnapshotRequest],
     ) -> None:
         """`records`: those that the book gives, and `others` of the instrument, by kind.
 
@@ -61,7 +61,7 @@ class BookFeed:
         """
         self.instrument = instrument.name
         self.symbol = instrument.symbol
-        self.sync = BookSync(venue.book, subscribed_depth(venue, depth))
+        self.sync = OrderBook(venue.book, subscribed_depth(venue, depth))
         self.records = tuple(records.values())
         self.book = records.get("book")
         self.delta = records.get("delta")
@@ -113,8 +113,8 @@ class BookFeed:
             return
         sync.asked()
         how: Literal["rest", "resubscribe"] = "rest" if self._rest else "resubscribe"
-        attempt = 1 if cause == DOUBT else sync.attempt
-        self._requests.append(Resync(self.instrument, self.symbol, how, cause, attempt, self.topic))
+        attempt = 1 if cause == PROBE else sync.attempt
+        self._requests.append(SnapshotRequest(self.instrument, self.symbol, how, cause, attempt, self.topic))
 
     def changed(self, change: BookUpdate | BookSnapshot, now: int, events: list[Event]) -> list[Event]:
         """It moved on and is true: `events`, and what follows from that."""

@@ -6,13 +6,13 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from crosstape_connector.feeds.books.book_feed import BookFeed, Resync
+from crosstape_connector.feeds.books.book_feed import BookFeed, SnapshotRequest
 from crosstape_connector.feeds.books.checks import Fault, Outcome
-from crosstape_connector.feeds.books.order_book import BookSync
+from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
-from crosstape_connector.feeds.cross_checks import BEHIND, Doubts
+from crosstape_connector.feeds.cross_checks import BEHIND, CrossChecks
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.keys import Feed
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, GapCause, Instrument
@@ -25,12 +25,12 @@ _NOTHING: Final[tuple[Event, ...]] = ()
 class BookFeeds:
     """All of them; `Feeds` hands on what concerns a book."""
 
-    def __init__(self, venue: Venue, feeds: Mapping[Feed, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
+    def __init__(self, venue: Venue, feeds: Mapping[FeedKey, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
         """`feeds`: of all kinds, as they are taken; `counts`: where to count what is not wanted."""
-        self.requests: deque[Resync] = deque()
+        self.requests: deque[SnapshotRequest] = deque()
         self.books: dict[str, BookFeed] = {}
         """By instrument."""
-        self.doubts = Doubts(feeds, self.books, interval_ns=interval_ns)
+        self.doubts = CrossChecks(feeds, self.books, interval_ns=interval_ns)
         self._venue = venue
         self._counts = counts
         self._depth = depth
@@ -129,7 +129,7 @@ class BookFeeds:
                     events += book.broken(good_ts, None, broken.received_ts)
         return events
 
-    def adopt(self, instrument: str, sync: BookSync, venue_ts: int | None, now: int) -> Sequence[Event]:
+    def adopt(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
         """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
         book = self.books.get(instrument)
         if book is None:

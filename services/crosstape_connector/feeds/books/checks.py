@@ -9,7 +9,7 @@ import msgspec
 from crosstape_schemas import GapCause
 
 
-class Proofs:
+class BookChecks:
     """What was checked, and how it went; counts."""
 
     __slots__ = (
@@ -37,7 +37,7 @@ class Proofs:
         self.unproven = 0  # updates dropped while there was no snapshot to apply them to
         self.overflows = 0
 
-    def add(self, other: Proofs) -> None:
+    def add(self, other: BookChecks) -> None:
         """Count what was checked elsewhere as checked here."""
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.feeds.books.checks import Fault, Outcome, Proofs
+from crosstape_connector.feeds.books.checks import BookChecks, Fault, Outcome
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
@@ -35,11 +35,11 @@ GRACE_NS: Final = 1_000_000_000
 """A REST snapshot may be ahead of the stream by the stream's delay: the stream has so long to bring the changes that REST knows."""
 
 OLDER: Final = "the snapshot is older than the stream"
-DOUBT: Final = "silent"
+PROBE: Final = "silent"
 """Why a snapshot is wanted of a live book of which nothing is heard: no resync, and no attempt to be counted."""
 
 
-class BookSync:
+class OrderBook:
     """One instrument's book: from a snapshot and the updates after it to levels that are proven, or a `fault`.
 
     A venue whose snapshot comes by REST: updates are held (bounded by `BUFFER`) until it is there, and while it is renewed. A venue whose
@@ -59,7 +59,7 @@ class BookSync:
     def __init__(self, rule: BookRule, depth: int) -> None:
         """`depth`: levels a side that were subscribed, for a venue that truncates."""
         self._rule = rule
-        self.proofs = Proofs()
+        self.proofs = BookChecks()
         self.depth = depth
         self.fault = Fault(GapCause.UNKNOWN, "")
         """Of the last `BROKEN`."""
@@ -117,7 +117,7 @@ class BookSync:
 
     def asked(self) -> None:
         """The snapshot that was `wanted` has been asked for."""
-        if self.wanted != DOUBT:
+        if self.wanted != PROBE:
             self.attempt = 1 if self._since >= SETTLED else self.attempt + 1
             self._since = 0
         self._unproven_ts = 0
@@ -156,7 +156,7 @@ class BookSync:
         may_ask = not self._asked and self.wanted is None and self.newer is None
         if self._rule.snapshot == "rest" and self.live and may_ask and not self.refuted:
             self._doubted = True
-            self.wanted = DOUBT
+            self.wanted = PROBE
 
     def update(self, update: BookUpdate) -> Outcome:
         """Apply one update, or say why not."""

@@ -5,7 +5,7 @@ once, and told back: when nothing is missing any more, the gap is repeated as `r
 part that came is told as repaired, within narrower times. So the sum of `missed` over gaps, less that over repaired ones, is never less
 than what is missing, and is exactly that once nobody is at work on it.
 
-Ids that the venue shows not to exist (`Hole.prove`) are not missing either: the repaired gap counts them in `missed`, and in `nonexistent`.
+Ids that the venue shows not to exist (`OpenGap.prove`) are not missing either: the repaired gap counts them in `missed` and `nonexistent`.
 If a trade comes with such an id after all, it is published, and the count corrected by one more repaired gap with `nonexistent` -1.
 """
 
@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from crosstape_schemas import Gap, Trade
 
-HOLES: Final = 256
+OPEN_GAPS: Final = 256
 """Holes that a line remembers: of one that is forgotten, nothing that comes is published any more."""
 
 PIECES: Final = 1_000
@@ -27,11 +27,11 @@ PIECES: Final = 1_000
 CONFIRM_S: Final = 5.0
 """Ids are taken to have never existed when two answers of the venue, at least so long apart, show it: one may be cached or behind."""
 
-Run: TypeAlias = tuple[int, int]
+IdRange: TypeAlias = tuple[int, int]
 """Consecutive ids: from the first on, before the second."""
 
 
-class Hole:
+class OpenGap:
     """One: what a gap told, and what is still missing of it."""
 
     __slots__ = ("_high_ts", "_low_ts", "_pieces", "_shown", "_void", "back", "end", "first", "gap", "made_ts", "untold_void")
@@ -46,9 +46,9 @@ class Hole:
         """So many came, and were not told back yet."""
         self.untold_void = 0
         """How many ids were found to have never existed since the last `repaired` event; negative: trades came for more than that."""
-        self._pieces: list[Run] = [(first, end)]  # what is missing, ascending
-        self._void: list[Run] = []  # ids that never existed, ascending
-        self._shown: dict[Run, float] = {}  # since when the venue has shown that a piece does not exist
+        self._pieces: list[IdRange] = [(first, end)]  # what is missing, ascending
+        self._void: list[IdRange] = []  # ids that never existed, ascending
+        self._shown: dict[IdRange, float] = {}  # since when the venue has shown that a piece does not exist
         self._low_ts = gap.to_ts
         self._high_ts = gap.from_ts
 
@@ -62,7 +62,7 @@ class Hole:
         """How many ids of the gap never existed."""
         return sum(end - first for first, end in self._void)
 
-    def run_at(self, number: int) -> Run:
+    def run_at(self, number: int) -> IdRange:
         """The run of missing ids that this one is in, or else only itself."""
         return next((run for run in self._pieces if run[0] <= number < run[1]), (number, number + 1))
 
@@ -121,16 +121,16 @@ class Hole:
         return [Gap(*where, from_ts, to_ts, missed, gap.cause, repaired=True, nonexistent=void)]
 
 
-class Holes:
-    """Those of one line, the newest `HOLES`; their ids ascend, and no id is in two."""
+class OpenGaps:
+    """Those of one line, the newest `OPEN_GAPS`; their ids ascend, and no id is in two."""
 
     __slots__ = ("_closed", "_holes")
 
     def __init__(self) -> None:
-        self._holes: list[Hole] = []
-        self._closed: list[Hole] = []  # nothing is missing, but some ids never existed: the newest `HOLES`
+        self._holes: list[OpenGap] = []
+        self._closed: list[OpenGap] = []  # nothing is missing, but some ids never existed: the newest `OPEN_GAPS`
 
-    def __iter__(self) -> Iterator[Hole]:
+    def __iter__(self) -> Iterator[OpenGap]:
         return iter(self._holes)
 
     def __len__(self) -> int:
@@ -139,10 +139,10 @@ class Holes:
     def __contains__(self, hole: object) -> bool:
         return any(one is hole for one in self._holes)
 
-    def add(self, hole: Hole, now: int) -> list[Gap]:
+    def add(self, hole: OpenGap, now: int) -> list[Gap]:
         """One more, above all others; what is to be told of the oldest, if that is forgotten for it."""
         self._holes.append(hole)
-        return self._holes.pop(0).tell(now) if len(self._holes) > HOLES else []
+        return self._holes.pop(0).tell(now) if len(self._holes) > OPEN_GAPS else []
 
     def take(self, number: int, trade: Trade) -> list[Gap] | None:
         """None if this trade is not missing; else it is not any more, and with it a hole may be whole."""
@@ -152,12 +152,12 @@ class Holes:
                 return self._settle(hole, trade.received_ts)
         return None
 
-    def prove(self, hole: Hole, page: Sequence[int], *, now_s: float, now: int) -> list[Gap]:
-        """See `Hole.prove`; what is to be said if nothing of it is missing any more."""
+    def prove(self, hole: OpenGap, page: Sequence[int], *, now_s: float, now: int) -> list[Gap]:
+        """See `OpenGap.prove`; what is to be said if nothing of it is missing any more."""
         hole.prove(page, now_s)
         return self._settle(hole, now)
 
-    def _settle(self, hole: Hole, now: int) -> list[Gap]:
+    def _settle(self, hole: OpenGap, now: int) -> list[Gap]:
         """The hole as repaired, if nothing of it is missing."""
         if hole.missing:
             return []
@@ -166,7 +166,7 @@ class Holes:
             if hole.void:
                 self._closed.append(hole)
                 self._closed.sort(key=_first_of)
-                del self._closed[:-HOLES]
+                del self._closed[:-OPEN_GAPS]
         return hole.tell(now)
 
     def clear(self, now: int) -> list[Gap]:
@@ -175,7 +175,7 @@ class Holes:
         return [gap for hole in holes for gap in hole.tell(now)]
 
 
-def _remove(runs: list[Run], number: int) -> bool:
+def _remove(runs: list[IdRange], number: int) -> bool:
     """Take this id out of ascending runs: whether it was there, and they are not too many without it."""
     at = bisect_right(runs, number, key=_first) - 1
     if at < 0 or number >= runs[at][1]:
@@ -188,9 +188,9 @@ def _remove(runs: list[Run], number: int) -> bool:
     return True
 
 
-def _first(run: Run) -> int:
+def _first(run: IdRange) -> int:
     return run[0]
 
 
-def _first_of(hole: Hole) -> int:
+def _first_of(hole: OpenGap) -> int:
     return hole.first

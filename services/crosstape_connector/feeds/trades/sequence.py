@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import msgspec
 
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.trades.gaps import Hole, Holes
+from crosstape_connector.feeds.trades.gaps import OpenGap, OpenGaps
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 
 
-class TradeLine(FeedRecord):
+class TradeSequence(FeedRecord):
     """The trades of an instrument whose venue numbers them. `Feeds` handles the next trade of a live line itself; all else is here."""
 
     __slots__ = ("_contiguous", "_mark", "_seeded_ts", "_unseen", "duplicates", "holes", "next")
@@ -28,7 +28,7 @@ class TradeLine(FeedRecord):
         self.next = -1
         """The id that follows the newest trade known; -1: none is known."""
         self.duplicates = 0
-        self.holes = Holes()
+        self.holes = OpenGaps()
         """What was told as missing, and is: a trade of it that comes late is new."""
         self._mark = -1
         self._seeded_ts = 0
@@ -44,9 +44,9 @@ class TradeLine(FeedRecord):
             self.venue_ts = trade.venue_ts
             self.gap_from = self._seeded_ts = trade.received_ts
 
-    def miss(self, holes: Iterable[Hole], now: int) -> None:
+    def miss(self, holes: Iterable[OpenGap], now: int) -> None:
         """These are missing, and no others: another line has published until now, and knows of older ones what became of them."""
-        self.holes = Holes()
+        self.holes = OpenGaps()
         for hole in holes:
             self.holes.add(hole, now)
 
@@ -104,8 +104,8 @@ class TradeLine(FeedRecord):
                 events += self._late(trade, number) or ()
         return events
 
-    def prove(self, hole: Hole, page: TradeSnapshot, now_s: float) -> list[Event]:
-        """Learn from an answer of REST which of the hole's ids never existed, after `repair` has taken its trades; see `Hole.prove`."""
+    def prove(self, hole: OpenGap, page: TradeSnapshot, now_s: float) -> list[Event]:
+        """Learn from an answer of REST which of the hole's ids never existed, after `repair` has taken its trades; see `OpenGap.prove`."""
         if page.left_out:
             return []  # what could not be read may be what is missing
         return [*self.holes.prove(hole, [number for number, _ in _numbered(page.trades)], now_s=now_s, now=page.received_ts)]
@@ -176,7 +176,7 @@ class TradeLine(FeedRecord):
             from_ts = self.gap_from or self.received_ts or self._seeded_ts or now  # the venue's word may be all that was received since
             gap = self.gap(now, missed, cause, from_ts=from_ts)
             made_ts = gap.from_ts if self.venue_ts is None else self.venue_ts
-            events = [gap, *self.holes.add(Hole(gap, self.next, number, made_ts), now)]
+            events = [gap, *self.holes.add(OpenGap(gap, self.next, number, made_ts), now)]
         self.gap_from = 0
         self.next = number
         return events

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.trades.gaps import Hole
-from crosstape_connector.feeds.trades.sequence import TradeLine
+from crosstape_connector.feeds.trades.gaps import OpenGap
+from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, Instrument, Trade
@@ -22,12 +22,12 @@ class TradeFeeds:
 
     def __init__(self, venue: Venue, counts: Counter[str]) -> None:
         """`counts`: where to count what is not wanted."""
-        self.lines: dict[str, TradeLine] = {}
+        self.lines: dict[str, TradeSequence] = {}
         """By instrument."""
         self.taker: Callable[[Trade], Sequence[Event]] = self._trade if venue.trade_ids != "none" else self._trade_without_id
         self._venue = venue
         self._counts = counts
-        self._left: dict[str, TradeLine] = {}  # of instruments that were removed
+        self._left: dict[str, TradeSequence] = {}  # of instruments that were removed
         self._plain: dict[str, FeedRecord] = {}  # of a venue without ids
 
     def add(self, instrument: Instrument) -> FeedRecord:
@@ -36,7 +36,7 @@ class TradeFeeds:
         if self._venue.trade_ids == "none":
             record = self._plain[name] = FeedRecord(instrument, "trade")
             return record
-        line = self._left.pop(name, None) or TradeLine(instrument, contiguous=self._venue.trade_ids == "contiguous")
+        line = self._left.pop(name, None) or TradeSequence(instrument, contiguous=self._venue.trade_ids == "contiguous")
         self.lines[name] = line
         return line
 
@@ -46,7 +46,7 @@ class TradeFeeds:
             self._left[instrument] = self.lines.pop(instrument)
         self._plain.pop(instrument, None)
 
-    def left(self) -> Iterable[TradeLine]:
+    def left(self) -> Iterable[TradeSequence]:
         """The lines of instruments that were removed."""
         return self._left.values()
 
@@ -58,8 +58,8 @@ class TradeFeeds:
             elif trade.instrument in self._plain:
                 self._plain[trade.instrument].seeded(trade.received_ts)
 
-    def miss(self, instrument: str, holes: Iterable[Hole], now: int) -> None:
-        """Of this instrument these are missing, and no others; see `TradeLine.miss`."""
+    def miss(self, instrument: str, holes: Iterable[OpenGap], now: int) -> None:
+        """Of this instrument these are missing, and no others; see `TradeSequence.miss`."""
         if instrument in self.lines:
             self.lines[instrument].miss(holes, now)
 
@@ -87,13 +87,13 @@ class TradeFeeds:
         line = self.lines.get(page.instrument)
         return line.repair(page.trades) if line is not None else _NOTHING
 
-    def prove(self, hole: Hole, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
+    def prove(self, hole: OpenGap, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
         """The same page, after `repair`: it may show that ids of this hole never existed."""
         line = self.lines.get(page.instrument)
         return line.prove(hole, page, now_s) if line is not None else _NOTHING
 
     def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> Sequence[Event]:
-        """Trades by REST in place of the stream; see `TradeLine.polled`."""
+        """Trades by REST in place of the stream; see `TradeSequence.polled`."""
         line = self.lines.get(page.instrument)
         return line.polled(page, reason, whole_ts) if line is not None else _NOTHING
 

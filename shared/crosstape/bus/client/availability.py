@@ -29,7 +29,7 @@ SUSPECT_S: Final = 10.0
 log = structlog.get_logger()
 
 
-class Health:
+class Availability:
     """One for all connections of a publisher or reader; `who` names it in the log."""
 
     def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None], begins: bool = False) -> None:

@@ -53,7 +53,7 @@ class _Link(asyncio.Protocol):
         self._streams.connection_lost(exc)
 
 
-class Wire:
+class RawConnection:
     """Connects when first called, and again after it was lost. One caller; cancelled or timed out in a call, it gives the connection up."""
 
     def __init__(self, client: Redis) -> None:
@@ -106,7 +106,7 @@ class Wire:
             answer.set_exception(RedisTimeoutError(f"no answer within {self._timeout_s:g} s"))
 
 
-class ClusterWire:
+class RawClusterConnection:
     """The same face for a cluster: each call goes to the node of its key, by redis-py."""
 
     def __init__(self, client: RedisCluster) -> None:
@@ -123,6 +123,6 @@ class ClusterWire:
         """Nothing is held."""
 
 
-def wire(client: Client) -> Wire | ClusterWire:
+def wire(client: Client) -> RawConnection | RawClusterConnection:
     """A wire to this client's server, not connected yet."""
-    return ClusterWire(client) if isinstance(client, RedisCluster) else Wire(client)
+    return RawClusterConnection(client) if isinstance(client, RedisCluster) else RawConnection(client)

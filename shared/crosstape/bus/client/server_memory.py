@@ -18,7 +18,7 @@ EVERY_S: Final = 5.0
 log = structlog.get_logger(__name__)
 
 
-class Memory(NamedTuple):
+class ServerMemory(NamedTuple):
     """Bytes; of a cluster, of its primaries together."""
 
     used: int
@@ -28,7 +28,7 @@ class Memory(NamedTuple):
     """When it is used up, the server throws keys of the tape away."""
 
 
-async def read(client: Client) -> Memory | None:
+async def read(client: Client) -> ServerMemory | None:
     """What the server says; None when its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` when it refuses."""
     if isinstance(client, RedisCluster):
         with put_right():
@@ -38,17 +38,17 @@ async def read(client: Client) -> Memory | None:
     return together([await ask(client, "INFO", "memory")])
 
 
-def together(answers: list[Mapping[str, Any]]) -> Memory | None:
+def together(answers: list[Mapping[str, Any]]) -> ServerMemory | None:
     """Of all servers' answers, one number each."""
     try:
         used = [int(answer["used_memory"]) for answer in answers]
         limits = [int(answer["maxmemory"]) for answer in answers]
     except (KeyError, TypeError, ValueError):
         return None
-    return Memory(sum(used), sum(limits) if all(limits) else 0, bool(harmful(answers))) if used else None
+    return ServerMemory(sum(used), sum(limits) if all(limits) else 0, bool(harmful(answers))) if used else None
 
 
-async def watch(client: Client, tell: Callable[[Memory | None], None], *, every_s: float = EVERY_S) -> None:
+async def watch(client: Client, tell: Callable[[ServerMemory | None], None], *, every_s: float = EVERY_S) -> None:
     """Tell what the server says, again and again until cancelled; None while it does not, and at the end. A refusal is logged once."""
     refused = False
     try:

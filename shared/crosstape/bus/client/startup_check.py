@@ -12,7 +12,7 @@ from typing import Final
 from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
 from crosstape.bus.client import eviction
-from crosstape.bus.client.availability import Health
+from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import UNAVAILABLE, Client, ask
 from crosstape.bus.client.reasons import Foreign, denied, is_hopeless, reason
 from crosstape.errors import BusError
@@ -44,7 +44,7 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
     may have us locked out.
     """
     where = shown(settings.url)
-    health = Health(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)
+    health = Availability(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)
     last = f"no answer within {settings.start_s:g} s"
 
     async def attempt() -> None:
@@ -79,6 +79,6 @@ async def _try(client: Client, registry: str, cursor: str, identity: str) -> Non
             error = ResponseError
             if denied(fault):
                 error = NoPermissionError
-            elif fault.startswith("READONLY"):  # `Health` has the next attempt connect anew
+            elif fault.startswith("READONLY"):  # `Availability` has the next attempt connect anew
                 error = ReadOnlyError
             raise error(fault)

@@ -40,7 +40,7 @@ return {'', epoch, line}
 """
 
 
-class Claim(NamedTuple):
+class FencingToken(NamedTuple):
     """What was claimed, and from whom."""
 
     epoch: int
@@ -48,7 +48,7 @@ class Claim(NamedTuple):
     """The line that had claimed before; empty: it was one of none; None: nobody had."""
 
 
-async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> Claim:
+async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> FencingToken:
     """An epoch for a `Publisher` of this name: newer than all before, and nobody else's. Predecessors are refused from here on.
 
     (With several partitions: on the first at once, on each other one when the publisher writes.) Raises one of `call.UNAVAILABLE`,
@@ -61,7 +61,7 @@ async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> Cl
         if not newer:
             claimed, _, name = whose.decode(errors="replace").partition(":")
             same = claimed == before.decode(errors="replace")  # else somebody has begun to write since, without a line
-            return Claim(epoch, (name if same else "") if before else None)
+            return FencingToken(epoch, (name if same else "") if before else None)
         found.append(number(keys.cursor(producer), newer))
 
 

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from crosstape.bus.client.server_memory import Memory
+from crosstape.bus.client.server_memory import ServerMemory
 from crosstape.bus.metrics.hooks import PublisherMetrics, ReaderMetrics
 from crosstape_schemas import KINDS, GapCause
 
@@ -151,10 +151,10 @@ class ServerMemoryCollector(Collector):
     """The server's memory, as last told; nothing while it is not known. One for a registry: see `server_memory`."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._memory: Memory | None = None
+        self._memory: ServerMemory | None = None
         registry.register(self)
 
-    def tell(self, memory: Memory | None) -> None:
+    def tell(self, memory: ServerMemory | None) -> None:
         """What the server says now; None: nothing."""
         self._memory = memory
 

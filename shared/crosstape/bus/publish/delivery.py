@@ -23,9 +23,9 @@ from crosstape.bus.client.raw_connection import wire
 from crosstape.bus.lease.fencing import number
 from crosstape.bus.publish.batch import Batch, Group
 from crosstape.bus.publish.losses import Losses
-from crosstape.bus.publish.memory_budget import Room
+from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
-from crosstape.bus.publish.retransmit_buffer import Ring
+from crosstape.bus.publish.retransmit_buffer import RetransmitBuffer
 from crosstape.bus.publish.script import WRITE, WRITE_SHA, Failure, Refused, Written, parse_write
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape.errors import Superseded
@@ -43,7 +43,14 @@ class Delivery:
     """To one partition, one batch at a time. States that nobody would tell again go back into `queue`, for which `room` is taken."""
 
     def __init__(
-        self, producer: Producer, partition: int, *, queue: Queue, room: Room, losses: Losses, restore: Callable[[], Awaitable[None]]
+        self,
+        producer: Producer,
+        partition: int,
+        *,
+        queue: Queue,
+        room: MemoryBudget,
+        losses: Losses,
+        restore: Callable[[], Awaitable[None]],
     ) -> None:
         """`restore`: gives a server that lost data its identity again."""
         self._producer = producer
@@ -58,7 +65,7 @@ class Delivery:
         self._cursor = producer.cursor(partition)
         self._told: set[tuple[Stream, str]] = set()
         settings = producer.settings
-        self._ring = Ring(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
+        self._ring = RetransmitBuffer(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
 
     async def deliver(self, batch: Batch) -> None:
         """Have `batch` on the tape, and before it whatever the server lost of those in the ring.

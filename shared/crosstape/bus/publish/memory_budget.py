@@ -19,7 +19,7 @@ DROPPING_ENDS: Final = 16
 """Dropping beyond the spool ends when so great a part of the bound is free: as a segment of the spool is used."""
 
 
-class Room:
+class MemoryBudget:
     """For `bound` events. Counts, and decides by the counts alone."""
 
     __slots__ = ("bound", "conflating", "dropping", "free", "spare", "tight")

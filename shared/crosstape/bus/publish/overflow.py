@@ -13,8 +13,8 @@ from typing import Final
 import structlog
 
 from crosstape.bus.publish.losses import Losses
-from crosstape.bus.publish.memory_budget import Room
-from crosstape.bus.publish.partition_writer import Lane
+from crosstape.bus.publish.memory_budget import MemoryBudget
+from crosstape.bus.publish.partition_writer import PartitionWriter
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.stream import Stream
 from crosstape.bus.spool.spool import Spool
@@ -29,7 +29,9 @@ log = structlog.get_logger()
 class Overflow:
     """Of all lanes together. `tell` publishes gaps for what was lost, at once: before what comes after it."""
 
-    def __init__(self, producer: Producer, lanes: Sequence[Lane], *, room: Room, losses: Losses, tell: Callable[[], None]) -> None:
+    def __init__(
+        self, producer: Producer, lanes: Sequence[PartitionWriter], *, room: MemoryBudget, losses: Losses, tell: Callable[[], None]
+    ) -> None:
         self._producer = producer
         self._lanes = {lane.queue: lane for lane in lanes}
         self._room = room

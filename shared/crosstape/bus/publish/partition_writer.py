@@ -13,11 +13,11 @@ from crosstape.bus.publish.batch import BATCH_BYTES, Batch
 from crosstape.bus.publish.delivery import Delivery
 from crosstape.bus.publish.enrolment import Enrolment
 from crosstape.bus.publish.producer import Producer
-from crosstape.bus.publish.spool_reader import Spooled
+from crosstape.bus.publish.spool_reader import SpoolReader
 from crosstape.bus.publish.stream import Queue
 
 
-class Lane:
+class PartitionWriter:
     """Takes from `queue` and, if there is one, from the spool. `acknowledge` is told how many entries are on the tape, batch by batch."""
 
     def __init__(
@@ -27,7 +27,7 @@ class Lane:
         *,
         queue: Queue,
         delivery: Delivery,
-        spooled: Spooled | None,
+        spooled: SpoolReader | None,
         acknowledge: Callable[[int], None],
         enrolment: Enrolment,
     ) -> None:
@@ -152,7 +152,7 @@ class Lane:
             dirty.append(last)
         return batch
 
-    async def _next_spooled(self, spooled: Spooled) -> Batch | None:
+    async def _next_spooled(self, spooled: SpoolReader) -> Batch | None:
         """The next batch of what was spooled, if it is its turn."""
         spool = spooled.spool
         if not spool.adopted or not spool.settled:

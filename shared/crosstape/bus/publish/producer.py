@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crosstape.bus.client.availability import Health
+from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.bus.spool.tape_identity import Tape
@@ -25,7 +25,7 @@ class Producer(msgspec.Struct):
     keys: Keys
     settings: BusSettings
     metrics: PublisherMetrics
-    health: Health
+    health: Availability
 
     def cursor(self, partition: int) -> bytes:
         """The key that says which of its batches the server has."""

@@ -19,17 +19,17 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from crosstape.bus.client.availability import Health
+from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.bus.publish.delivery import Delivery
 from crosstape.bus.publish.enrolment import Enrolment
 from crosstape.bus.publish.losses import Losses
-from crosstape.bus.publish.memory_budget import Room
+from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.overflow import Overflow
-from crosstape.bus.publish.partition_writer import Lane
+from crosstape.bus.publish.partition_writer import PartitionWriter
 from crosstape.bus.publish.producer import Producer
-from crosstape.bus.publish.spool_reader import Spooled
+from crosstape.bus.publish.spool_reader import SpoolReader
 from crosstape.bus.publish.stream import Queue
 from crosstape.bus.publish.streams import Streams
 from crosstape.bus.read.last_values import last_values
@@ -94,14 +94,14 @@ class Publisher:
         self.acknowledged = 0
         self.left = 0
         """Entries that were not acknowledged when another took the name."""
-        self.health = Health(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
+        self.health = Availability(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
         now = time.time_ns()
         self.tape = tape or Tape()
         who = self._who = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.health)
         queues = [Queue() for _ in range(keys.partitions)]
         self._streams = Streams(who, queues)
         self._known = self._streams.known
-        self._room = Room(settings.pending)
+        self._room = MemoryBudget(settings.pending)
         self._losses = Losses(self.metrics)
         self._spools: list[Spool] = []
         self._enrolment = Enrolment(who, self._spools, claims=not epoch, yields=yields)
@@ -265,15 +265,15 @@ class Publisher:
         log.warning("bus.gap", stream=lacking, cause=gap.cause.value, missed=gap.missed, from_ts=gap.from_ts, to_ts=gap.to_ts)
         self.publish(gap)
 
-    def _lane(self, who: Producer, partition: int, queue: Queue, spool: Path | None) -> Lane:
+    def _lane(self, who: Producer, partition: int, queue: Queue, spool: Path | None) -> PartitionWriter:
         """One partition's, with all that it needs."""
         room, losses = self._room, self._losses
         spooled = None
         if spool is not None:
             self._spools.append(self._spool(spool, partition))
-            spooled = Spooled(who, partition, self._spools[-1], queue=queue, streams=self._streams, room=room, losses=losses)
+            spooled = SpoolReader(who, partition, self._spools[-1], queue=queue, streams=self._streams, room=room, losses=losses)
         delivery = Delivery(who, partition, queue=queue, room=room, losses=losses, restore=self._enrolment.restore)
-        return Lane(
+        return PartitionWriter(
             who,
             partition,
             queue=queue,

@@ -9,7 +9,7 @@ from crosstape.bus.publish.batch import Batch
 from crosstape.bus.publish.stream import Stream
 
 
-class Ring:
+class RetransmitBuffer:
     """In order. The oldest go after `keep_s` seconds, and when all are more than `keep_bytes`."""
 
     def __init__(self, keep_s: float, keep_bytes: int) -> None:

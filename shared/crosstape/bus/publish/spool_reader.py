@@ -16,7 +16,7 @@ import structlog
 from crosstape.bus.client.call import ask
 from crosstape.bus.publish.batch import BATCH_BYTES, Batch
 from crosstape.bus.publish.losses import Losses
-from crosstape.bus.publish.memory_budget import Room
+from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape.bus.publish.streams import Streams
@@ -45,11 +45,11 @@ class Part(msgspec.Struct, frozen=True):
     """Once it is written, so many entries of the spool are."""
 
 
-class Spooled:
+class SpoolReader:
     """One lane's. `claimed` is set when what a predecessor left is on the tape."""
 
     def __init__(
-        self, producer: Producer, partition: int, spool: Spool, *, queue: Queue, streams: Streams, room: Room, losses: Losses
+        self, producer: Producer, partition: int, spool: Spool, *, queue: Queue, streams: Streams, room: MemoryBudget, losses: Losses
     ) -> None:
         self.spool = spool
         self.claimed = asyncio.Event()

@@ -68,7 +68,7 @@ class Foreign(msgspec.Struct, frozen=True):
     """What is wrong with it, in words."""
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Fetched(msgspec.Struct, frozen=True):
     """What one read brought, and the id it leaves each of its streams at."""
 
     entries: list[Entry]

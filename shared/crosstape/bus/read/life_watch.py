@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from crosstape.bus.client.availability import Health
+from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client, ask
 from crosstape.bus.metrics.hooks import ReaderMetrics
-from crosstape.bus.read.entry import Batch, Start
-from crosstape.bus.read.poller import Followed, Follower, Tell
+from crosstape.bus.read.entry import Fetched, Start
+from crosstape.bus.read.poller import Followed, Poller, Tell
 from crosstape.liveness import Life, SignsOfLife
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event, Keys, Status
 
@@ -26,14 +26,14 @@ DISCOVER_S: Final = 1.0
 class LifeWatch:
     """Follows the streams of all venues that there are, and of the aggregators, once `begin` was called and until `aclose`."""
 
-    def __init__(self, client: Client, keys: Keys, health: Health, on_life: Callable[[Life], None]) -> None:
+    def __init__(self, client: Client, keys: Keys, health: Availability, on_life: Callable[[Life], None]) -> None:
         """`on_life` hears of each producer that begins or ends to give signs of life."""
         self._client = client
         self._keys = keys
         self._health = health
         self._on_life = on_life
         self._signs = SignsOfLife()
-        self._follower = Follower(client, health, Tell(lambda _: None, lambda _: None, ReaderMetrics()))
+        self._follower = Poller(client, health, Tell(lambda _: None, lambda _: None, ReaderMetrics()))
         self._follow(CONSOLIDATED)
         self._known = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -65,7 +65,7 @@ class LifeWatch:
 
     async def _run(self) -> None:
         """Until cancelled. Neither task may hold up the other, nor the time: a server that is away makes all silent."""
-        fetching: asyncio.Task[Batch] | None = None
+        fetching: asyncio.Task[Fetched] | None = None
         discovering: asyncio.Task[set[str]] | None = None
         discover_at = time.monotonic()
         discovered = False
@@ -114,7 +114,7 @@ class LifeWatch:
         self._follower.add(Followed(name, Start.LAST_THEN_NOW, self._keys))
         return True
 
-    def _apply(self, batch: Batch) -> None:
+    def _apply(self, batch: Fetched) -> None:
         now, now_ts = time.monotonic(), time.time_ns()
         for entry in batch.entries:
             if isinstance(entry.event, Status):

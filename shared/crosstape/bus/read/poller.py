@@ -15,12 +15,12 @@ import msgspec
 import structlog
 from redis.exceptions import ResponseError
 
-from crosstape.bus.client.availability import Health
+from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import UNAVAILABLE, Client, ask, socket_timeout_s
 from crosstape.bus.client.raw_connection import wire
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.continuity import Continuity, Missed
-from crosstape.bus.read.entry import Batch, Entry, Foreign, Mark, Position, Start
+from crosstape.bus.read.entry import Entry, Fetched, Foreign, Mark, Position, Start
 from crosstape.bus.read.progress import Progress
 from crosstape.bus.read.script import CATCH_UP, LOOK
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Keys, decode
@@ -114,10 +114,10 @@ class Look(msgspec.Struct, frozen=True):
     """The event that was added last."""
 
 
-class Follower:
+class Poller:
     """Reads up to `STREAMS` streams. `fetch` may be cancelled at any time: nothing is lost by it but a connection."""
 
-    def __init__(self, client: Client, health: Health, tell: Tell, turned: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, client: Client, health: Availability, tell: Tell, turned: Callable[[], None] = lambda: None) -> None:
         """`turned` is called when it falls behind or has caught up; see `progress`."""
         self.streams: dict[bytes, Followed] = {}
         self._progress = Progress[bytes](turned)
@@ -152,7 +152,7 @@ class Follower:
         """The keys of streams that have not been read, and given out, up to nearly `now_s` (monotonic)."""
         return self._progress.behind(now_s, self.streams.keys()) if self.streams else ()
 
-    async def fetch(self) -> Batch:
+    async def fetch(self) -> Fetched:
         """Wait for the next events, as long as it takes; they are in the order of each stream. The caller has given out the last ones."""
         while True:
             self._progress.given_out()
@@ -167,9 +167,9 @@ class Follower:
             self._note_answer()
             if self._moved:
                 moved, self._moved = self._moved, {}
-                return Batch([], moved)
+                return Fetched([], moved)
 
-    async def _begin(self, fresh: Sequence[Followed]) -> Batch:
+    async def _begin(self, fresh: Sequence[Followed]) -> Fetched:
         """Find the id that each begins after. All that is awaited comes first, so that a cancelled beginning is begun again."""
         looks = await self._health.ask(lambda: self._look(fresh, values=True), self)
         entries: list[Entry] = []
@@ -192,7 +192,7 @@ class Follower:
                         at = stream.id.decode()
                         entries += (Entry(stream.name, at, event) for event in look.last)
             cursors[stream.name] = stream.id.decode()
-        return Batch(entries, cursors)
+        return Fetched(entries, cursors)
 
     def _resume(self, stream: Followed, stored: bytes, look: Look) -> None:
         """Go on from a stored id: from the first entry, if the stream was trimmed past that id or was made again since."""
@@ -300,7 +300,7 @@ class Follower:
         stream = self.streams.get(key)
         return stream is None or (bool(stream.id) and not stream.wrong)
 
-    def _take(self, reply: Raw, count: int) -> Batch:
+    def _take(self, reply: Raw, count: int) -> Fetched:
         entries: list[Entry] = []
         cursors: dict[str, str] = {}
         busy: list[Followed] = []
@@ -319,7 +319,7 @@ class Follower:
                 busy.append(stream)
         self._busy = busy
         self._tell.metrics.read(len(entries))
-        return Batch(entries, cursors)
+        return Fetched(entries, cursors)
 
     def _decode(self, stream: Followed, raw: RawEntries, entries: list[Entry]) -> None:
         name, check, append = stream.name, stream.continuity.check, entries.append

@@ -10,13 +10,13 @@ from typing import Self
 
 from redis.asyncio import RedisCluster
 
-from crosstape.bus.client.availability import Health
+from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.continuity import Missed
-from crosstape.bus.read.entry import Batch, Entry, Foreign, Position, Start, check_position
+from crosstape.bus.read.entry import Entry, Fetched, Foreign, Position, Start, check_position
 from crosstape.bus.read.life_watch import LifeWatch
-from crosstape.bus.read.poller import STREAMS, Followed, Follower, Tell
+from crosstape.bus.read.poller import STREAMS, Followed, Poller, Tell
 from crosstape.errors import BusError
 from crosstape.liveness import Life
 from crosstape_schemas import Event, Keys
@@ -57,12 +57,12 @@ class Reader:
         self._client = client
         self._keys = keys
         self._tell = Tell(on_gap or _ignore, on_foreign or _ignore, metrics)
-        self._health = Health(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, begins=True)
+        self._health = Availability(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, begins=True)
         follows = signs_of_life or on_life is not None
         self._life = LifeWatch(client, keys, self._health, on_life or _ignore) if follows else None
-        self._home: dict[str, Follower] = {}
-        self._followers: dict[int, list[Follower]] = {}
-        self._tasks: dict[Follower, asyncio.Task[Batch]] = {}
+        self._home: dict[str, Poller] = {}
+        self._followers: dict[int, list[Poller]] = {}
+        self._tasks: dict[Poller, asyncio.Task[Fetched]] = {}
         self._changed: asyncio.Future[None] | None = None
         self._given: deque[Entry] = deque()
         self.turns = 0
@@ -199,17 +199,17 @@ class Reader:
             if entries or not done:
                 return entries
 
-    def _wanted(self, batch: Batch) -> list[Entry]:
+    def _wanted(self, batch: Fetched) -> list[Entry]:
         return [entry for entry in batch.entries if entry.stream in self._home]
 
-    def _follower(self, name: str) -> Follower:
+    def _follower(self, name: str) -> Poller:
         """One with room; of a cluster, one of the same slot."""
         slot = self._client.keyslot(name) if isinstance(self._client, RedisCluster) else 0
         followers = self._followers.setdefault(slot, [])
         for follower in followers:
             if len(follower.streams) < STREAMS:
                 return follower
-        followers.append(Follower(self._client, self._health, self._tell, self._turned))
+        followers.append(Poller(self._client, self._health, self._tell, self._turned))
         return followers[-1]
 
     def _turned(self) -> None:

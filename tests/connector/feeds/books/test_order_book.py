@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crosstape_connector.feeds.books import order_book
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError, Ladder
-from crosstape_connector.feeds.books.order_book import BookSync
+from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.venues.binance import stream
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_connector.venues.spec import BookRule
@@ -47,9 +47,9 @@ def sum_of_sizes(bids: Sequence[Level], asks: Sequence[Level]) -> int:
 CHECKED = BookRule(snapshot="stream", checksum=sum_of_sizes, truncates=True)
 
 
-def synced(rule: BookRule = BY_REST, *, at: int = 100) -> BookSync:
+def synced(rule: BookRule = BY_REST, *, at: int = 100) -> OrderBook:
     """A book that is live at that number: bids 10, 9, asks 11, 12, of size 1 each."""
-    sync = BookSync(rule, 2)
+    sync = OrderBook(rule, 2)
     assert sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", at)) is Outcome.SYNCED
     return sync
 
@@ -111,7 +111,7 @@ def test_an_impossible_level_is_an_error(row: str) -> None:
 
 def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
     """What it holds already is left out; the first that goes on from it bridges."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     assert sync.update(update("10:5", first=98, last=99)) is Outcome.NOTHING
     assert sync.wanted == "start"
     sync.asked()
@@ -127,7 +127,7 @@ def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
 
 def test_a_snapshot_may_come_before_any_update() -> None:
     """A thin market: the book is good as it is, and the first update must bridge it."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.start()
     assert sync.wanted == "start"
     sync.asked()
@@ -154,7 +154,7 @@ def test_a_stream_that_begins_after_the_snapshot_is_a_break() -> None:
 
 def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
     """It may come from a cache."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.update(update("10:5", first=200, last=201))
     sync.asked()
 
@@ -196,7 +196,7 @@ def test_numbers_that_have_begun_again_on_another_connection_are_shown_by_its_st
 
 def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
     """Then the snapshot was no beginning either."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.update(update("12:5", first=101, last=101))
     sync.asked()
 
@@ -206,7 +206,7 @@ def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
 
 def test_without_numbers_all_that_was_held_follows_the_snapshot() -> None:
     """A venue may give none: nothing is proven then, and nothing lost."""
-    sync = BookSync(BookRule(snapshot="rest"), 10)
+    sync = OrderBook(BookRule(snapshot="rest"), 10)
     sync.update(update("10:5"))
     sync.asked()
 
@@ -240,7 +240,7 @@ def test_a_second_hole_after_a_break_is_seen_too() -> None:
 
 def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
     """A snapshot from before the hole is then older than the stream."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.update(update("10:1", first=100, last=101))
     sync.asked()
     assert sync.update(update("10:2", first=110, last=111)) is Outcome.NOTHING
@@ -287,7 +287,7 @@ def test_numbers_that_begin_again_are_a_break() -> None:
 
 def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there() -> None:
     """What was held before them leads nowhere."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.update(at(0, 101))
     sync.asked()
 
@@ -346,21 +346,21 @@ def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
     sync = synced()
     before = sync.attempt
     sync.doubt()
-    assert sync.wanted == order_book.DOUBT
+    assert sync.wanted == order_book.PROBE
     sync.asked()
 
     assert sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", 100)) is Outcome.QUIET
 
     assert (sync.attempt, sync.proofs.quiet, sync.proofs.snapshots) == (before, 1, 1)
     sync.doubt()
-    assert sync.wanted == order_book.DOUBT, "it can be asked again"
+    assert sync.wanted == order_book.PROBE, "it can be asked again"
 
 
-def doubted(answer: BookSnapshot, sync: BookSync | None = None) -> tuple[BookSync, Outcome]:
+def doubted(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderBook, Outcome]:
     """A book of which REST said this, when asked about its silence."""
     sync = sync or synced()
     sync.doubt()
-    assert sync.wanted == order_book.DOUBT
+    assert sync.wanted == order_book.PROBE
     sync.asked()
     return sync, sync.snapshot(answer)
 
@@ -471,7 +471,7 @@ def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_onl
 
 def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() -> None:
     """It is counted, and the next change that carries one proves it or breaks it."""
-    sync = BookSync(CHECKED, 2)
+    sync = OrderBook(CHECKED, 2)
     assert sync.snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
     assert (sync.proofs.unchecked, sync.proofs.checksums_ok) == (1, 0)
 
@@ -482,7 +482,7 @@ def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() 
 
 def test_only_a_live_book_by_rest_can_be_doubted() -> None:
     """Any other is being made already, or comes with its stream."""
-    for sync in (BookSync(BY_REST, 10), synced(IN_STREAM)):
+    for sync in (OrderBook(BY_REST, 10), synced(IN_STREAM)):
         sync.doubt()
         assert sync.wanted is None
 
@@ -499,7 +499,7 @@ def test_updates_without_numbers_cannot_be_linked() -> None:
 def test_the_buffer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond it all is dropped and the snapshot asked for again."""
     monkeypatch.setattr(order_book, "BUFFER", 10)
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.update(update("10:1 9:1 8:1", first=1, last=1))
     sync.asked()
     sync.update(update("10:1 9:1 8:1", first=2, last=2))
@@ -524,9 +524,9 @@ def test_a_snapshot_nobody_asked_for_changes_nothing() -> None:
 # ---- a snapshot that does not tell all
 
 
-def renewing() -> BookSync:
+def renewing() -> OrderBook:
     """A live book whose market has left the range of its snapshot, which was asked for anew."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", 100, partial=True))
     sync.reaches(levels("10:1 9:1"), levels("11:1 12:1"))
     assert sync.wanted is None
@@ -590,7 +590,7 @@ def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyP
 
 def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
     """The levels that the market has moved to are not known."""
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     sync.snapshot(snapshot("10:1", "11:1", 100, partial=True))
 
     sync.reaches((), levels("11:1"))
@@ -603,7 +603,7 @@ def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
 
 def test_updates_without_a_snapshot_are_dropped() -> None:
     """There is nothing to apply them to."""
-    sync = BookSync(IN_STREAM, 10)
+    sync = OrderBook(IN_STREAM, 10)
     sync.start()
 
     assert sync.update(update("10:1")) is Outcome.NOTHING
@@ -612,7 +612,7 @@ def test_updates_without_a_snapshot_are_dropped() -> None:
 
 def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
     """Its frame may have been one that could not be used; the updates alone never make a book."""
-    sync = BookSync(IN_STREAM, 10)
+    sync = OrderBook(IN_STREAM, 10)
     later = order_book.PATIENCE_NS + 1
 
     sync.update(update("10:1", last=1))
@@ -657,7 +657,7 @@ def test_an_impossible_level_breaks_the_book() -> None:
 
 def test_a_checksum_proves_each_frame_after_the_cut() -> None:
     """What falls out of the depth is told as removals."""
-    sync = BookSync(CHECKED, 2)
+    sync = OrderBook(CHECKED, 2)
     assert sync.snapshot(snapshot("10:1 9:2 8:50", "11:1", checksum=4)) is Outcome.SYNCED
 
     assert sync.update(update("9.5:5", checksum=7)) is Outcome.APPLIED
@@ -671,7 +671,7 @@ def test_a_checksum_proves_each_frame_after_the_cut() -> None:
 
 def test_a_snapshot_that_fails_its_checksum_is_none() -> None:
     """It is asked for again, as the second attempt."""
-    sync = BookSync(CHECKED, 2)
+    sync = OrderBook(CHECKED, 2)
     assert sync.snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
     sync.asked()
     assert sync.snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
@@ -681,7 +681,7 @@ def test_a_snapshot_that_fails_its_checksum_is_none() -> None:
 
 def test_the_acknowledged_depth_is_the_one_that_is_cut_at() -> None:
     """A recording may have been made with another than ours."""
-    sync = BookSync(CHECKED, 2)
+    sync = OrderBook(CHECKED, 2)
 
     sync.snapshot(BookSnapshot("X", None, 1, levels("10:1 9:1 8:1 7:1"), (), depth=3))
 
@@ -767,7 +767,7 @@ def test_a_connection_that_takes_over_may_begin_with_older_frames() -> None:
 def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -> None:
     """A venue's book beside ours: whatever is lost, repeated or late, while ours says that it is live it has the same levels."""
     truth: list[dict[Decimal, Decimal]] = [{}]  # the bids after each numbered change
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     last: BookUpdate | None = None
     for what, price, size in steps:
         if what in ("update", "hole"):
@@ -800,7 +800,7 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
     Whenever a market is called quiet, the newest number that the stream itself has brought is the one that REST has. And a stream of which
     REST knew more stays refuted until an update of it was taken.
     """
-    sync = BookSync(BY_REST, 10)
+    sync = OrderBook(BY_REST, 10)
     number, heard, alive, now = 100, 100, True, order_book.GRACE_NS
     refuted = False
 
@@ -831,7 +831,7 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
             begin()
         elif sync.live:
             sync.doubt()
-            asked = sync.wanted in (order_book.DOUBT, order_book.OLDER)  # the question, or once more after an answer of the past
+            asked = sync.wanted in (order_book.PROBE, order_book.OLDER)  # the question, or once more after an answer of the past
             if sync.wanted is not None:
                 sync.asked()
             told = max(100, number - late)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector.feeds.trades.gaps import CONFIRM_S
-from crosstape_connector.feeds.trades.sequence import TradeLine
-from crosstape_connector.rest.backfill_schedule import Repair, Repairs
+from crosstape_connector.feeds.trades.sequence import TradeSequence
+from crosstape_connector.rest.backfill_schedule import BackfillJob, BackfillSchedule
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import Event, Gap, Instrument, Side, Trade
 
@@ -23,15 +23,15 @@ def trade(number: int) -> Trade:
     return Trade("v", "BTC-USD", number, number + 1_000, Decimal(1), Decimal(1), Side.BUY, str(number))
 
 
-def line(*numbers: int) -> TradeLine:
+def line(*numbers: int) -> TradeSequence:
     """A line that has seen these."""
-    found = TradeLine(BITCOIN, contiguous=True)
+    found = TradeSequence(BITCOIN, contiguous=True)
     for number in numbers:
         found.accept(trade(number), number)
     return found
 
 
-def answer(found: TradeLine, *numbers: int, at: float, left_out: int = 0) -> list[Event]:
+def answer(found: TradeSequence, *numbers: int, at: float, left_out: int = 0) -> list[Event]:
     """What an answer of REST with these trades puts on the tape, at that second."""
     (hole,) = found.holes
     page = TradeSnapshot("BTC-USD", 9_000, tuple(map(trade, numbers)), left_out)
@@ -130,7 +130,7 @@ class Venue:
         self.ids = sorted(ids)
         self.how = how
 
-    def page(self, repair: Repair) -> list[int]:
+    def page(self, repair: BackfillJob) -> list[int]:
         """Its answer."""
         match self.how:
             case "first":
@@ -149,7 +149,7 @@ def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], 
     """Whatever exists between two trades, and however the venue counts its pages: nothing stays missing, and the numbers are exact."""
     venue = Venue({0, 1, *ids, 41, 42, 43}, how)
     found = line(0, 1, 41)
-    plan = Repairs(longest_s=1_000.0, page=PAGE)
+    plan = BackfillSchedule(longest_s=1_000.0, page=PAGE)
     list(plan.look([found], 0.0))
     now, tape = 0.0, list[Event]()
     (hole,) = found.holes

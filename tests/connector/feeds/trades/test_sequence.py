@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.trades.gaps import HOLES, PIECES
-from crosstape_connector.feeds.trades.sequence import TradeLine
+from crosstape_connector.feeds.trades.gaps import OPEN_GAPS, PIECES
+from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Instrument, Side, Status, Trade
 
@@ -22,20 +22,20 @@ def trade(number: int, *, at: int | None = None, backfilled: bool = False) -> Tr
     return Trade("v", "BTC-USD", moment, moment + 1_000, Decimal(1), Decimal(1), Side.BUY, str(number), backfilled)
 
 
-def line(*numbers: int, contiguous: bool = True) -> TradeLine:
+def line(*numbers: int, contiguous: bool = True) -> TradeSequence:
     """A live line that has seen these."""
-    found = TradeLine(BITCOIN, contiguous=contiguous)
+    found = TradeSequence(BITCOIN, contiguous=contiguous)
     for number in numbers:
         found.accept(trade(number), number)
     return found
 
 
-def accept(found: TradeLine, *numbers: int) -> list[Event]:
+def accept(found: TradeSequence, *numbers: int) -> list[Event]:
     """What these put on the tape."""
     return [event for number in numbers for event in found.accept(trade(number), number)]
 
 
-def lose(found: TradeLine) -> None:
+def lose(found: TradeSequence) -> None:
     """Its connection is gone."""
     found.interrupted(found.received_ts)
     found.turn(FeedState.DOWN, "lost", 0)
@@ -345,14 +345,14 @@ def test_what_was_fetched_may_come_by_the_stream_after_all() -> None:
 def test_a_line_remembers_so_many_holes() -> None:
     """Of the oldest, what came is told then; what comes later is as good as there already."""
     found = line(0)
-    accept(found, *range(3, 3 * HOLES + 1, 3))
+    accept(found, *range(3, 3 * OPEN_GAPS + 1, 3))
     assert repairs(found.repair(page(1).trades)) == []
 
-    events = accept(found, 3 * HOLES + 3)
+    events = accept(found, 3 * OPEN_GAPS + 3)
 
     assert [missed for _, missed, _, _ in repairs(events)] == [1]
     assert found.repair(page(2).trades) == []
-    assert len(found.holes) == HOLES
+    assert len(found.holes) == OPEN_GAPS
 
 
 def test_a_hole_falls_into_so_many_pieces() -> None:
@@ -527,7 +527,7 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
 # ---- a line that was silent
 
 
-def silent() -> TradeLine:
+def silent() -> TradeSequence:
     """Called stale after its trade 5, on a venue that answers a subscription with the newest trades."""
     found = line(4, 5)
     found.answered = True

@@ -55,7 +55,7 @@ class RestClient:
         """Takes what was left out of answers."""
 
     async def get(
-        self, rest: str, path: str, *, pacer: RateLimit | None = None, instruments: bool = False, captured: bool = True
+        self, rest: str, path: str, *, rate_limit: RateLimit | None = None, instruments: bool = False, captured: bool = True
     ) -> tuple[bytes, int]:
         """The body of `path` at the base `rest` of the venue, and when it had been read (ns). `captured`: a capture has it, too.
 
@@ -63,7 +63,7 @@ class RestClient:
         """
         url = self._url(rest, path)
         shown = self._shown(rest, path)
-        if pacer is not None and (pause := pacer.reserve(time.monotonic())) > 0:
+        if rate_limit is not None and (pause := rate_limit.reserve(time.monotonic())) > 0:
             await asyncio.sleep(pause)
         while (pause := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(pause)

@@ -56,7 +56,7 @@ class Probes:
         fetching: RestSources,
         *,
         feeds: FeedHandler,
-        outlet: Sink,
+        sink: Sink,
         counters: Counters,
         active: Callable[[], bool],
         silent_s: float,
@@ -65,7 +65,7 @@ class Probes:
         self._rest = rest
         self._fetching = fetching
         self._feeds = feeds
-        self._outlet = outlet
+        self._sink = sink
         self._counters = counters
         self._active = active
         self._silent_ns = round(silent_s * 1e9)
@@ -89,14 +89,14 @@ class Probes:
                 group.create_task(self._follow_trades(60.0 / (SHARE * self._fetching.trade_source.per_minute)), name="ask.trades")
 
     async def _follow_trading(self, source: TradingSource) -> None:
-        pacer, failures = RateLimit.per_minute(source.per_minute), 0
+        rate_limit, failures = RateLimit.per_minute(source.per_minute), 0
         while True:
             names = self._next_trading(source.batch) if self._active() else []
             if not names:
                 await asyncio.sleep(LOOK_S)
                 continue
             try:
-                await self._ask_trading(source, names, pacer)
+                await self._ask_trading(source, names, rate_limit)
                 failures = 0
             except RestFailed as exc:
                 failures += 1
@@ -115,13 +115,13 @@ class Probes:
         self._groups.extend([name] for name in turn if name in self._gone)
         return [name for name in turn if name not in self._gone]
 
-    async def _ask_trading(self, source: TradingSource, names: Sequence[str], pacer: RateLimit) -> None:
+    async def _ask_trading(self, source: TradingSource, names: Sequence[str], rate_limit: RateLimit) -> None:
         symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
         if not symbols:
             return  # removed meanwhile
         self._counters.questions["trading"] += 1
         try:
-            body, _ = await self._rest.get(source.rest, source.path(list(symbols)), pacer=pacer, captured=False)
+            body, _ = await self._rest.get(source.rest, source.path(list(symbols)), rate_limit=rate_limit, captured=False)
             reasons = source.parse(body, list(symbols))
         except FRAME_ERRORS as exc:
             raise RestFailed(f"not a list of instruments: {exc}") from exc
@@ -143,7 +143,7 @@ class Probes:
             log.warning(
                 "instrument.halted" if reason else "instrument.trades", venue=self._feeds.venue.id, instrument=instrument, reason=reason
             )
-        self._outlet.put(events)
+        self._sink.publish(events)
 
     async def _follow_best(self, batch: int) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S), 0
@@ -167,7 +167,7 @@ class Probes:
         self._counters.questions["best"] += 1
         asked_ts = time.time_ns()
         for quote in await self._fetching.quotes(symbols):
-            self._outlet.put(self._feeds.compared(quote, asked_ts, time.time_ns()))
+            self._sink.publish(self._feeds.compared(quote, asked_ts, time.time_ns()))
 
     async def _follow_trades(self, spacing_s: float) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
@@ -189,7 +189,7 @@ class Probes:
                     log.warning("trades.not_compared", venue=self._feeds.venue.id, error=str(exc), instrument=line.instrument)
                 await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
                 continue
-            self._outlet.put(self._feeds.newest_trades(page))
+            self._sink.publish(self._feeds.newest_trades(page))
             if page.trades and int(page.trades[-1].trade_id) >= line.next >= 0:
                 due.want(line.instrument)  # the stream may only be late
             await asyncio.sleep(spacing_s)

@@ -23,15 +23,15 @@ class RestSources:
         self.page = 0 if venue.trades is None else venue.trades.page
         """Trades in one answer at most."""
         self._rest = rest
-        self._trade_pacer = None if venue.trades is None else RateLimit.per_minute(venue.trades.per_minute)
-        self._quote_pacer = None if venue.quotes is None else RateLimit.per_minute(venue.quotes.per_minute)
+        self._trade_limit = None if venue.trades is None else RateLimit.per_minute(venue.trades.per_minute)
+        self._quote_limit = None if venue.quotes is None else RateLimit.per_minute(venue.quotes.per_minute)
 
     async def trades(self, line: TradeSequence, number: int | None, made_ts: int = 0) -> TradeSnapshot:
         """The page that begins with this id, made then at the earliest; None: the newest trades. Raises `RestFailed`."""
         source = self.trade_source
         assert source is not None  # else nobody asks
         path = source.newest(line.symbol) if number is None else source.path(line.symbol, number, made_ts)
-        body, received_ts = await self._rest.get(source.rest, path, pacer=self._trade_pacer)
+        body, received_ts = await self._rest.get(source.rest, path, rate_limit=self._trade_limit)
         try:
             page = source.parse(body, line.instrument, received_ts)
         except FRAME_ERRORS as exc:
@@ -44,7 +44,7 @@ class RestSources:
         source = self.quote_source
         assert source is not None  # else nobody asks
         path = source.path(list(symbols))
-        body, received_ts = await self._rest.get(source.rest, path, pacer=self._quote_pacer)
+        body, received_ts = await self._rest.get(source.rest, path, rate_limit=self._quote_limit)
         try:
             rows = source.parse(body, symbols, received_ts)
         except FRAME_ERRORS as exc:

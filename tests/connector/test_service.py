@@ -74,7 +74,7 @@ import msgspec
 from crosstape.runtime.lifecycle import main
 from crosstape.settings import Settings
 from crosstape_connector.service import run
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 from tests.connector.fake_venue import fake
 
 VENUES["fake"] = fake()

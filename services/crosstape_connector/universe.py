@@ -129,7 +129,7 @@ class Universe:
         self._told.intersection_update(self.wanted)
         selection = instruments.select(self.listing, self.wanted)
         before, self.selection = self.selection, selection
-        instruments.report(self._venue.id, selection.refused, self._told)
+        instruments.log_refused(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
             if before.refused.get(name) != reason and not self._is_asked_about(name):
                 self._outlet.put([self._refusal(name, reason)])

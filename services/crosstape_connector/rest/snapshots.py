@@ -44,14 +44,14 @@ class SnapshotRecovery:
         venue: Venue,
         *,
         feeds: FeedHandler,
-        outlet: Sink,
+        sink: Sink,
         counters: Counters,
         rest: RestClient,
         sessions: Callable[[], Iterable[Session]],
     ) -> None:
         self._venue = venue
         self._feeds = feeds
-        self._outlet = outlet
+        self._sink = sink
         self._counters = counters
         self._rest = rest
         self._sessions = sessions
@@ -60,7 +60,7 @@ class SnapshotRecovery:
         self._seats = asyncio.Semaphore(AT_ONCE)
         self._questions = asyncio.Semaphore(1)  # one doubt at a time is in the queue for a seat: a broken book waits for no more
         source = venue.snapshots
-        self._pacer = None if source is None else RateLimit.per_minute(source.per_minute)
+        self._rate_limit = None if source is None else RateLimit.per_minute(source.per_minute)
 
     async def run(self) -> None:
         """Own the tasks, until cancelled."""
@@ -99,7 +99,7 @@ class SnapshotRecovery:
         finally:
             del self._under_way[request.instrument]
         if snapshot is not None:
-            self._outlet.put(self._feeds.take(snapshot))
+            self._sink.put(self._feeds.take(snapshot))
             self.dispatch()
 
     async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:
@@ -109,7 +109,7 @@ class SnapshotRecovery:
                 return None
             try:
                 async with self._turn(request), self._seats:
-                    body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), pacer=self._pacer)
+                    body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), rate_limit=self._rate_limit)
                 snapshot = source.parse(body, request.instrument, received_ts)
                 return snapshot if self._wanted(request) else None  # a book that nothing can follow must not be called live
             except RestFailed as exc:

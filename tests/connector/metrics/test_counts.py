@@ -64,7 +64,7 @@ async def test_a_gap_that_another_page_or_the_stream_filled_is_counted_as_filled
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         await server.peer.send(*trades(1, 3, 5, 7, 8))
         await wait_until(lambda: sum(gap.repaired for gap in rig.of(Gap)) == 3, what="all three repaired")
-        await wait_until(lambda: not rig.backfill.waiting, what="nothing left to do")
+        await wait_until(lambda: not rig.backfill.queued, what="nothing left to do")
         assert rig.counters.backfills["whole"] == 3
         assert rig.counters.backfilled == 3
 

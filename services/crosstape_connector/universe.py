@@ -11,8 +11,9 @@ from typing import Final
 import structlog
 
 from crosstape.errors import BusError
+from crosstape_connector.backoff import delays
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.supervisor import Supervisor, delays
+from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds.handler import REMOVED, FeedHandler

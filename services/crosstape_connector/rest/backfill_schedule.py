@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.feeds.trades.gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 
@@ -25,8 +26,6 @@ PAGES: Final = 500
 VAIN: Final = 6
 PATIENCE_S: Final = 300.0
 PATIENT: Final = 4
-PAUSE_S: Final = 0.5
-PAUSE_MAX_S: Final = 30.0
 
 
 class BackfillJob:
@@ -138,8 +137,3 @@ class BackfillSchedule:
     def _repairable(self, hole: OpenGap) -> bool:
         gap = hole.gap
         return bool(self._longest_ns) and (gap.to_ts - gap.from_ts <= self._longest_ns or hole.missing <= self._page)
-
-
-def pause_s(attempt: int) -> float:
-    """After the attempt with this number, from 1 on: doubling, capped."""
-    return min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(attempt - 1, 16))

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.subscriptions import TopicState
 from crosstape_connector.errors import RestFailed
@@ -17,7 +18,6 @@ from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import polling_rules
-from crosstape_connector.rest.backfill_schedule import pause_s
 from crosstape_connector.rest.polling_rules import Absence, Turns
 from crosstape_connector.rest.sources import RestSources
 

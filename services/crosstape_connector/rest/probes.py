@@ -14,12 +14,12 @@ from typing import Final
 
 import structlog
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rate_limit import RateLimit
-from crosstape_connector.rest.backfill_schedule import pause_s
 from crosstape_connector.rest.client import RestClient
 from crosstape_connector.rest.probe_schedule import ProbeSchedule
 from crosstape_connector.rest.sources import RestSources

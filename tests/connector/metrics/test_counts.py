@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from crosstape_connector import backoff
 from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
@@ -24,7 +25,7 @@ from tests.waiting import wait_until
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
-    monkeypatch.setattr(backfill_schedule, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 

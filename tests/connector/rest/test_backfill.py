@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from crosstape_connector import backoff
 from crosstape_connector.feeds.trades import gaps
 from crosstape_connector.rest import backfill_schedule
 from crosstape_connector.venues.registry import VENUES
@@ -21,7 +22,7 @@ from tests.waiting import wait_until
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
-    monkeypatch.setattr(backfill_schedule, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosstape_connector import backoff
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.rest import backfill_schedule
 from crosstape_connector.rest.backfill_schedule import PAGES, PATIENCE_S, PATIENT, SETTLE_S, VAIN, BackfillJob, BackfillSchedule
 from crosstape_schemas import Instrument, Trade
 
@@ -85,12 +85,12 @@ def test_a_venue_that_does_not_have_it_yet_is_asked_again_with_pauses() -> None:
     job = planned(line(1, 8)).next_job(SETTLE_S)
     assert job is not None
     answer(job, range(1, 4), 10.0)
-    assert (job.next_id, job.due) == (3, 10.0 + backfill_schedule.PAUSE_S), "with the trade before: it may show that there is none"
+    assert (job.next_id, job.due) == (3, 10.0 + backoff.PAUSE_S), "with the trade before: it may show that there is none"
     for _ in range(VAIN - 1):
         assert not job.is_hopeless(20.0)
         answer(job, range(1, 4), 20.0)
     assert job.is_hopeless(20.0)
-    assert job.due == 20.0 + backfill_schedule.pause_s(VAIN)
+    assert job.due == 20.0 + backoff.pause_s(VAIN)
 
 
 def test_a_venue_that_answers_with_the_same_again_is_given_up() -> None:

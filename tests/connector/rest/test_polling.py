@@ -15,6 +15,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from crosstape.settings import TelemetrySettings
+from crosstape_connector import backoff
 from crosstape_connector.rest import backfill_schedule, polling_rules
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import FeedState, Gap, Quote, Status, Trade
@@ -32,7 +33,7 @@ POLLED = "polled over REST, every 0.02 s at best"
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
-    monkeypatch.setattr(backfill_schedule, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 

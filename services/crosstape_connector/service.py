@@ -223,9 +223,9 @@ class Connector:
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
-        fetching = RestSources(venue, self._rest)
+        sources = RestSources(venue, self._rest)
         self._backfill = Backfill(
-            fetching,
+            sources,
             feeds=self.feeds,
             sink=self._sink,
             counters=self.counters,
@@ -234,7 +234,7 @@ class Connector:
             longest_s=own.backfill_s,
         )
         self._fallback = Polling(
-            fetching,
+            sources,
             feeds=self.feeds,
             sink=self._sink,
             counters=self.counters,
@@ -245,7 +245,7 @@ class Connector:
         )
         self._questions = Probes(
             self._rest,
-            fetching,
+            sources,
             feeds=self.feeds,
             sink=self._sink,
             counters=self.counters,
@@ -268,7 +268,7 @@ class Connector:
             capture=capture,
             rate_limits=shared_rate_limits(venue),
             beat=self._time.beat,
-            question=self._questions.ask,
+            question=self._questions.request,
         )
         self.supervisor = Supervisor(context, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -345,9 +345,9 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
-                backfilling=lambda: self._backfill.waiting,
-                polled_feeds=self._fallback.polled,
-                instruments=lambda: instruments.describe(self._universe.selection),
+                backfilling=lambda: self._backfill.queued,
+                polled_feeds=self._fallback.polled_feeds,
+                instruments=lambda: instruments.counts(self._universe.selection),
                 instruments_age_s=lambda: None if self._universe.listing is None else self._universe.listing.age_s(time.time_ns()),
                 clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
@@ -381,7 +381,7 @@ class Connector:
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
-            "polled": self._fallback.polled(),
+            "polled": self._fallback.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._universe.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),

@@ -51,7 +51,7 @@ class RestClient:
         self._capture = capture
         self._counters = counters
         self._not_before = 0.0
-        self.odds = OddRows(venue.id, counters)
+        self.odd_rows = OddRows(venue.id, counters)
         """Takes what was left out of answers."""
 
     async def get(
@@ -88,7 +88,7 @@ class RestClient:
             raise RestFailed(f"{shown}: {error}", wait_s)
         return body, received_ts
 
-    def recall(self, rest: str, path: str, body: bytes) -> None:
+    def record_cached(self, rest: str, path: str, body: bytes) -> None:
         """An answer of `path` from an earlier time is used as the instruments: a capture cannot be read without."""
         if self._capture is not None:
             self._capture.answered(time.time_ns(), self._url(rest, path), body, instruments=True)

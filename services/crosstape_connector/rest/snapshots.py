@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.connection.session import Session
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.feeds.books.book_feed import SnapshotRequest
@@ -23,17 +24,10 @@ from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import BookSnapshot
 from crosstape_connector.venues.spec import SnapshotSource, Venue
 
-PAUSE_S: Final = 0.5
-PAUSE_MAX_S: Final = 30.0
 AT_ONCE: Final = 2
 """Snapshots in flight: one that hangs must not hold up all others."""
 
 log = structlog.get_logger(__name__)
-
-
-def pause_s(attempt: int) -> float:
-    """Before the attempt with this number: none before the first, then doubling, capped."""
-    return 0.0 if attempt <= 1 else min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(attempt - 2, 16))
 
 
 class SnapshotRecovery:
@@ -89,7 +83,7 @@ class SnapshotRecovery:
     async def _do(self, request: SnapshotRequest) -> None:
         snapshot = None
         try:
-            if (pause := pause_s(request.attempt)) > 0:
+            if (pause := pause_s(request.attempt - 1)) > 0:
                 await asyncio.sleep(pause)
             if request.how == "rest" and self._venue.snapshots is not None:
                 snapshot = await self._fetch(request, self._venue.snapshots)
@@ -104,7 +98,7 @@ class SnapshotRecovery:
 
     async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:
         """Tried until there is one; None if no connection has the book any more: the next one asks anew."""
-        for attempt in itertools.count(2):
+        for failures in itertools.count(1):
             if not self._wanted(request):
                 return None
             try:
@@ -113,9 +107,9 @@ class SnapshotRecovery:
                 snapshot = source.parse(body, request.instrument, received_ts)
                 return snapshot if self._wanted(request) else None  # a book that nothing can follow must not be called live
             except RestFailed as exc:
-                error, wait_s = str(exc), max(pause_s(attempt), exc.retry_after_s or 0.0)
+                error, wait_s = str(exc), max(pause_s(failures), exc.retry_after_s or 0.0)
             except FRAME_ERRORS as exc:
-                error, wait_s = f"not a snapshot: {exc}", pause_s(attempt)
+                error, wait_s = f"not a snapshot: {exc}", pause_s(failures)
             log.warning("book.snapshot_failed", venue=self._venue.id, instrument=request.instrument, error=error, retry_in_s=wait_s)
             await asyncio.sleep(wait_s)
         return None

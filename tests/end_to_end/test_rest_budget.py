@@ -37,9 +37,9 @@ def market(venue: str) -> Synthetic:
 
 def slots(per_minute: int) -> Iterator[float]:
     """When a queue that is never empty may ask, in seconds from its start."""
-    pacer = RateLimit(max(1, int(per_minute * BURST_S / 60)), BURST_S)
+    rate_limit = RateLimit(max(1, int(per_minute * BURST_S / 60)), BURST_S)
     while True:
-        yield pacer.reserve(0.0)
+        yield rate_limit.reserve(0.0)
 
 
 def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:

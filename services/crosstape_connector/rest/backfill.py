@@ -78,9 +78,9 @@ class Backfill:
         else:
             if hole not in line.holes:
                 return  # the stream brought the rest meanwhile, or the venue began its numbering anew
-            self._sink.put(self._feeds.trades.repair(page))
+            self._sink.publish(self._feeds.trades.repair(page))
             if hole in line.holes:
-                self._sink.put(self._feeds.trades.prove(hole, page, time.monotonic()))
+                self._sink.publish(self._feeds.trades.prove(hole, page, time.monotonic()))
             numbers = [int(trade.trade_id) for trade in page.trades]
             spanned = range(min(numbers), max(numbers) + 1) if numbers else range(0)
             newest_ts = page.trades[-1].venue_ts if numbers else None
@@ -91,7 +91,7 @@ class Backfill:
         elif job.is_hopeless(time.monotonic()):
             self._schedule.remove(job)
             part = hole.tell(time.time_ns())
-            self._sink.put(part)
+            self._sink.publish(part)
             self._done(hole, "part" if hole.missing < hole.end - hole.first else "nothing")
 
     def _done(self, hole: OpenGap, outcome: str) -> None:

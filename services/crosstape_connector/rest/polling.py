@@ -128,7 +128,7 @@ class Polling:
         for name in list(names):
             record = self._feeds.feeds.get(FeedKey(kind, name))
             if name in self._polled[kind] and record is not None:
-                self._sink.put(polling_rules.end(record, now, why))
+                self._sink.publish(polling_rules.end(record, now, why))
             self._polled[kind].discard(name)
 
     async def _poll_trades(self, names: Sequence[str], why: str) -> None:
@@ -138,7 +138,7 @@ class Polling:
             page = await self._sources.fetch_trades(line, line.next if is_known else None, line.venue_ts or line.gap_from)
             is_all = page.rows < self._sources.page_size
             self._polled["trade"].add(line.instrument)
-            self._sink.put(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
+            self._sink.publish(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
 
     async def _poll_quotes(self, names: Sequence[str], why: str) -> None:
         records = {name: self._feeds.feeds[FeedKey("quote", name)] for name in names}
@@ -147,4 +147,4 @@ class Polling:
             record = records.get(quote.instrument)
             if record is not None and self._feeds.feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
                 self._polled["quote"].add(quote.instrument)
-                self._sink.put(polling_rules.take_quote(record, quote, asked_ts, why))
+                self._sink.publish(polling_rules.take_quote(record, quote, asked_ts, why))

@@ -143,7 +143,7 @@ class Probes:
             log.warning(
                 "instrument.halted" if reason else "instrument.trades", venue=self._feeds.venue.id, instrument=instrument, reason=reason
             )
-        self._sink.put(events)
+        self._sink.publish(events)
 
     async def _follow_best(self, batch: int) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S), 0
@@ -167,7 +167,7 @@ class Probes:
         self._counters.questions["best"] += 1
         asked_ts = time.time_ns()
         for quote in await self._sources.fetch_quotes(symbols):
-            self._sink.put(self._feeds.compared(quote, asked_ts, time.time_ns()))
+            self._sink.publish(self._feeds.compared(quote, asked_ts, time.time_ns()))
 
     async def _follow_trades(self, spacing_s: float) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
@@ -189,7 +189,7 @@ class Probes:
                     log.warning("trades.not_compared", venue=self._feeds.venue.id, error=str(exc), instrument=line.instrument)
                 await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
                 continue
-            self._sink.put(self._feeds.newest_trades(page))
+            self._sink.publish(self._feeds.newest_trades(page))
             if page.trades and int(page.trades[-1].trade_id) >= line.next >= 0:
                 due.want(line.instrument)  # the stream may only be late
             await asyncio.sleep(spacing_s)

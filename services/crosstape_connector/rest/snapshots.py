@@ -93,7 +93,7 @@ class SnapshotRecovery:
         finally:
             del self._under_way[request.instrument]
         if snapshot is not None:
-            self._sink.put(self._feeds.take(snapshot))
+            self._sink.publish(self._feeds.take(snapshot))
             self.dispatch()
 
     async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:

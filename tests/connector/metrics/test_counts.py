@@ -80,9 +80,9 @@ def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
     tape: list[Event] = []
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
-    outlet = Sink(tape.append, counters)
-    outlet.put(feeds.take(trade(1)))
-    outlet.put(feeds.take(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
+    sink = Sink(tape.append, counters)
+    sink.publish(feeds.take(trade(1)))
+    sink.publish(feeds.take(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
     assert (counters.backfilled, feeds.duplicates()) == (2, 1)
 
 
@@ -92,15 +92,15 @@ def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     hold = StandbyTradeBuffer("contiguous")
-    outlet = Sink(hold.take, counters)
-    outlet.divert(hold.take, holding=True)
+    sink = Sink(hold.take, counters)
+    sink.divert(hold.take, holding=True)
     for number, late in ((1, False), (2, True), (3, False), (4, True)):
-        outlet.put([trade(number, late=late)])
+        sink.publish([trade(number, late=late)])
     feeds.seed([trade(4)])
     assert counters.backfilled == 0
 
-    outlet.divert(tape.append, holding=False)
-    outlet.put(go_on(feeds, hold, [trade(2)], 9))
+    sink.divert(tape.append, holding=False)
+    sink.publish(go_on(feeds, hold, [trade(2)], 9))
     assert ([event.trade_id for event in tape if isinstance(event, Trade)], counters.backfilled) == (["3", "4"], 1)
 
 

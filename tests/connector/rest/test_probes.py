@@ -100,7 +100,7 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
         rig.probes = probes.Probes(
-            rig.rest, rig.probes._sources, feeds=rig.feeds, sink=rig.desk.outlet, counters=rig.counters,
+            rig.rest, rig.probes._sources, feeds=rig.feeds, sink=rig.context.sink, counters=rig.counters,
             active=rig._may_fetch, silent_s=SETTINGS.stale_min_s,
         )  # fmt: skip
         async with rig.supervised(probes=True):

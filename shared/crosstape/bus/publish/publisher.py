@@ -32,7 +32,7 @@ from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.spool_reader import SpoolReader
 from crosstape.bus.publish.stream import Queue
 from crosstape.bus.publish.streams import Streams
-from crosstape.bus.read.last_values import last_values
+from crosstape.bus.read.last_of_many import last_of_many
 from crosstape.bus.spool.spool import Spool
 from crosstape.bus.spool.tape_identity import Tape
 from crosstape.errors import BusError
@@ -231,7 +231,8 @@ class Publisher:
 
         A status is asked for by `venue:kind` of its feed (`binance:quote`). Raises `BusError` when the server does not answer.
         """
-        return await last_values(self.client, self.keys, kind, instruments, venue)
+        found = await last_of_many(self.client, self.keys, ((kind, name) for name in instruments), venue)
+        return {instrument: event for (_, instrument), event in found.items()}
 
     def _acknowledge(self, entries: int) -> None:
         """Called by a lane: so many are on the tape, and their room is free."""

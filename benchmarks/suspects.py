@@ -21,9 +21,9 @@ from crosstape.settings import AggregatorSettings
 from crosstape_aggregator import suspects
 from crosstape_aggregator.board import Board
 from crosstape_schemas import Cbbo, Exclusion, FeedState, Leg, Market, Quote, Status
-from crosstape_simulator.listings import SCALE, default_listings
-from crosstape_simulator.market import Market as Simulated
-from crosstape_simulator.market import Pair
+from crosstape_simulator.market.listings import SCALE, default_listings
+from crosstape_simulator.market.market import Market as Simulated
+from crosstape_simulator.market.market import Pair
 from crosstape_simulator.spec import SimulatorSpec
 
 S = 1_000_000_000

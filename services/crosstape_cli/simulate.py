@@ -20,7 +20,7 @@ from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
-from crosstape_simulator.listings import default_listings
+from crosstape_simulator.market.listings import default_listings
 from crosstape_simulator.service import run
 from crosstape_simulator.spec import VENUES, SimulatorSpec
 

@@ -14,23 +14,26 @@ import structlog
 
 from crosstape.exits import leaves
 from crosstape_schemas import spot
-from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
-from crosstape_simulator.binance_feed import BinanceFeed
-from crosstape_simulator.coinbase_advanced import AdvancedFeed
-from crosstape_simulator.coinbase_exchange import ExchangeFeed
-from crosstape_simulator.connection import Connection, Counters
 from crosstape_simulator.control import Control
 from crosstape_simulator.errors import SimulatorError
-from crosstape_simulator.faults.switchboard import Faults
-from crosstape_simulator.kraken_feed import KrakenFeed
-from crosstape_simulator.listings import default_listings
-from crosstape_simulator.player import PlayedSource, Player, RecordedRest, beat
-from crosstape_simulator.recording import Recording
-from crosstape_simulator.rest import Rest
-from crosstape_simulator.server import Endpoint, VenueServer
+from crosstape_simulator.faults.registry import FaultRegistry
+from crosstape_simulator.market.listings import default_listings
+from crosstape_simulator.market_clock import SyntheticMarket
+from crosstape_simulator.recordings.player import PlayedSource, Player, RecordedRest, beat
+from crosstape_simulator.recordings.recording import Recording
+from crosstape_simulator.server.connection import Connection, Counters
+from crosstape_simulator.server.rest import Rest
+from crosstape_simulator.server.server import Endpoint, VenueServer
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.synthetic import Synthetic
 from crosstape_simulator.truth import Truth
+from crosstape_simulator.venues.binance import protocol as binance_feed
+from crosstape_simulator.venues.binance.protocol import BinanceFeed
+from crosstape_simulator.venues.coinbase import advanced as coinbase_advanced
+from crosstape_simulator.venues.coinbase import exchange as coinbase_exchange
+from crosstape_simulator.venues.coinbase.advanced import AdvancedFeed
+from crosstape_simulator.venues.coinbase.exchange import ExchangeFeed
+from crosstape_simulator.venues.kraken import protocol as kraken_feed
+from crosstape_simulator.venues.kraken.protocol import KrakenFeed
 
 TICK_MIN_S: Final = 0.002
 TICK_MAX_S: Final = 0.05
@@ -52,14 +55,14 @@ class Simulator:
         recordings = [Recording(Path(path)) for path in spec.recordings]
         played = tuple(dict.fromkeys(recording.venue for recording in recordings))
         synthetic = tuple(venue for venue in spec.venues if venue not in played)
-        self.market = Synthetic(spec, synthetic) if synthetic else None
+        self.market = SyntheticMarket(spec, synthetic) if synthetic else None
         for venue in played:
             self._add_played(venue, tuple(recording for recording in recordings if recording.venue == venue))
         if self.market is not None:
             for venue in synthetic:
                 self._add(venue, self.market.endpoints[venue], self.market.venues[venue])
         names = {venue: listed_names(spec, venue) for venue in synthetic}
-        self.faults = Faults(self.servers, self.market, names)
+        self.faults = FaultRegistry(self.servers, self.market, names)
         self.control = self._control()
         self.running: asyncio.Task[None] | None = None
         """Drives the market and the players while the venues listen."""

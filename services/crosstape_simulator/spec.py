@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from crosstape_simulator.faults.spec import AnyFault
-from crosstape_simulator.listings import Listing
+from crosstape_simulator.market.listings import Listing
 
 VENUES: Final = ("binance", "coinbase", "kraken")
 

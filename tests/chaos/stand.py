@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from crosstape_schemas import CONSOLIDATED
-from crosstape_simulator.listings import default_listings
+from crosstape_simulator.market.listings import default_listings
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import VENUES, SimulatorSpec
 from tests.chaos.checker import Bounds, Checker

@@ -15,7 +15,7 @@ from crosstape_connector.rest import Rest
 from crosstape_connector.venue import QuoteSource, TradeSource
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import Instrument, Quote, Side, Trade
-from crosstape_simulator.market import Fill, Pair
+from crosstape_simulator.market.market import Fill, Pair
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import START_TS, still
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from crosstape_simulator.listings import default_listings
+from crosstape_simulator.market.listings import default_listings
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
 

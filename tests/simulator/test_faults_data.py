@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crosstape_simulator.errors import FaultError
-from crosstape_simulator.faults.running import State
+from crosstape_simulator.faults.active import State
 from tests.simulator.client import get
 from tests.simulator.test_kraken import Book
 from tests.simulator.wire import ADVANCED, BINANCE, FEEDS, IDS, KRAKEN, Feed, books, clean, is_heartbeat, rig

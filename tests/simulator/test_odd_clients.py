@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crosstape_simulator.connection import Counters
 from crosstape_simulator.faults import parse
+from crosstape_simulator.server.connection import Counters
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import still, ws
 from tests.simulator.wire import FEEDS, IDS, Feed

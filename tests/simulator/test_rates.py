@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_simulator.rates import Bucket
+from crosstape_simulator.server.rate_limit import Bucket
 from crosstape_simulator.service import simulator
 from tests.simulator.client import get, still
 

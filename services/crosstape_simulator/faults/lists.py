@@ -10,8 +10,8 @@ import msgspec
 
 from crosstape_simulator.faults.messages import named
 from crosstape_simulator.faults.spec import Halt, OddList
-from crosstape_simulator.kraken_rest import names as kraken_names
-from crosstape_simulator.rest import Answer, answer
+from crosstape_simulator.server.rest import Answer, answer
+from crosstape_simulator.venues.kraken.rest import names as kraken_names
 
 HALTED: Final[Mapping[str, Mapping[str, Mapping[str, object]]]] = {
     "binance": {

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from crosstape_simulator.connection import TEXT, Topic
-from crosstape_simulator.dialects import Role, Seen, classify
 from crosstape_simulator.faults.spec import Selected
-from crosstape_simulator.feed import decode_object, strings
+from crosstape_simulator.server.connection import TEXT, Topic
+from crosstape_simulator.server.feed import decode_object, strings
+from crosstape_simulator.venues.frames import Role, Seen, classify
 
 _BARE: Final = re.compile(rb'\{"e":"([A-Za-z0-9]+)",.{0,40}?"s":"([^"]+)"', re.DOTALL)
 _BARE_TOP: Final = re.compile(rb'\{"u":\d+,"s":"([^"]+)"')

@@ -10,12 +10,12 @@ import msgspec
 from aiohttp import web
 
 from crosstape_simulator.faults import lists, rewrite
-from crosstape_simulator.faults.links import POLL_S, abort
+from crosstape_simulator.faults.active import ActiveFault, State
+from crosstape_simulator.faults.connections import POLL_S, abort
 from crosstape_simulator.faults.messages import named
-from crosstape_simulator.faults.running import Running, State
 from crosstape_simulator.faults.spec import Halt, OddList, Reset, RestFault, RestHang, RestOld, RestStatus, RestTruncate, Skew
-from crosstape_simulator.rest import Answer, Rest, answer
-from crosstape_simulator.server import Make, response
+from crosstape_simulator.server.rest import Answer, Rest, answer
+from crosstape_simulator.server.server import Make, response
 
 DEPTH: Final = "/api/v3/depth"
 LEVELS: Final = "5000"
@@ -54,7 +54,7 @@ async def answered(
     venue: str,
     request: web.Request,
     *,
-    running: Sequence[Running],
+    running: Sequence[ActiveFault],
     old: OldSnapshots,
     base: Callable[[str, int], int],
     make: Make,
@@ -148,7 +148,7 @@ class OldSnapshots:
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], bytes] = {}
 
-    def begin(self, running: Running, rest: Rest, now: int, symbols: Sequence[str]) -> None:
+    def begin(self, running: ActiveFault, rest: Rest, now: int, symbols: Sequence[str]) -> None:
         """Ask for them now."""
         fault = running.fault
         assert isinstance(fault, RestOld)
@@ -158,11 +158,11 @@ class OldSnapshots:
                 if made.status == 200:
                     self._kept[running.id, symbol] = made.body
 
-    def end(self, running: Running) -> None:
+    def end(self, running: ActiveFault) -> None:
         """Forget them."""
         self._kept = {key: body for key, body in self._kept.items() if key[0] != running.id}
 
-    def found(self, request: web.Request, running: Sequence[Running]) -> Answer | None:
+    def found(self, request: web.Request, running: Sequence[ActiveFault]) -> Answer | None:
         """The kept one, with as many levels as are asked for."""
         if request.path != DEPTH:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from crosstape_simulator.faults.on_the_market import ON_THE_MARKET
+from crosstape_simulator.faults.market import ON_THE_MARKET
 from crosstape_simulator.faults.spec import (
     AnyFault,
     Checksum,

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 NS: Final = 1_000_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def fixed(units: int, decimals: int) -> str:
@@ -23,6 +24,15 @@ def short(units: int, decimals: int) -> str:
     """The same without trailing zeros: `short(50, 2)` is `0.5`, `short(0, 8)` is `0`."""
     text = fixed(units, decimals)
     return text.rstrip("0").rstrip(".") if decimals else text
+
+
+def ns_of(text: str) -> int:
+    """ns since the epoch of an ISO time, to the µs; 0 for what is no time."""
+    try:
+        since = datetime.fromisoformat(text) - _EPOCH
+    except (ValueError, TypeError):
+        return 0
+    return max(0, (since.days * 86_400 + since.seconds) * NS + since.microseconds * 1_000)
 
 
 @lru_cache(maxsize=64)

@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
-from crosstape_simulator.errors import SimulatorError
-from crosstape_simulator.market.listings import default_listings
 from crosstape_simulator.market.market import Market, Move, Pair
-from crosstape_simulator.server.rest import Rest
 from crosstape_simulator.server.server import Endpoint
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.venues.binance import protocol as binance_feed
-from crosstape_simulator.venues.binance.market import BinanceMarket
-from crosstape_simulator.venues.coinbase import advanced as coinbase_advanced
-from crosstape_simulator.venues.coinbase import exchange as coinbase_exchange
-from crosstape_simulator.venues.coinbase.market import CoinbaseMarket
-from crosstape_simulator.venues.kraken import protocol as kraken_feed
-from crosstape_simulator.venues.kraken.market import KrakenMarket
+from crosstape_simulator.venues.registry import find
+from crosstape_simulator.venues.spec import VenueMarket
 
 BUDGET_S: Final = 0.05
 """The market lets go of the event loop after so long, even when it is late."""
 
 LATE_NS: Final = 1_000_000_000
 """A market that is later than this skips time: the machine cannot keep up."""
-
-
-class VenueMarket(Rest, Protocol):
-    """What a venue makes of the market's moves."""
-
-    due: int
-    """When `flush` is wanted next."""
-
-    def apply(self, move: Move) -> None:
-        """One move of this venue, in order of time; the book already shows it."""
-        ...
-
-    def flush(self, ts: int) -> None:
-        """Send what has been gathered until `ts`."""
-        ...
-
-    def number(self, symbol: str) -> int | None:
-        """Of the newest change of a symbol's book, as the venue numbers them; None: it does not."""
-        ...
 
 
 class SyntheticMarket:
@@ -58,43 +31,19 @@ class SyntheticMarket:
         """Is shown each move once its venue has dealt with it; None: nobody."""
         self.skipped_ns = 0
         """How much time was skipped because the machine could not keep up."""
-        listings = {venue: spec.listings.get(venue) or default_listings(venue) for venue in venues}
+        listings = {venue: spec.listings.get(venue) or find(venue).listings for venue in venues}
         flat = [listing for listed in listings.values() for listing in listed]
         self.market = Market(flat, seed=spec.seed, start_ts=self.now, rate=spec.rate, levels=spec.levels)
         self._mark = time.monotonic_ns()
         self.venues: dict[str, VenueMarket] = {}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
-        for venue in venues:
-            pairs = [pair for (owner, _), pair in self.market.pairs.items() if owner == venue]
-            match venue:
-                case "binance":
-                    binance = BinanceMarket(
-                        pairs,
-                        self.now,
-                        old_snapshot_every=spec.binance_old_snapshot_every,
-                        messages_per_s=spec.binance_messages_per_s,
-                        ping_s=spec.binance_ping_s,
-                    )
-                    self._add(venue, binance, Endpoint("", "/stream", binance.feed, binance_feed.PATHS))
-                case "coinbase":
-                    coinbase = CoinbaseMarket(
-                        pairs,
-                        self.now,
-                        batch_s=spec.coinbase_batch_s,
-                        subscribe_within_s=spec.coinbase_subscribe_within_s,
-                        requests_per_s=spec.coinbase_requests_per_s,
-                    )
-                    advanced = Endpoint("advanced", coinbase_advanced.PATH, coinbase.advanced, (coinbase_advanced.PATH,))
-                    exchange = Endpoint("exchange", coinbase_exchange.PATH, coinbase.exchange, (coinbase_exchange.PATH,))
-                    self._coinbase = coinbase
-                    self._add(venue, coinbase, advanced, exchange)
-                case "kraken":
-                    kraken = KrakenMarket(
-                        pairs, self.now, messages_per_s=spec.kraken_messages_per_s, requests_per_s=spec.kraken_requests_per_s
-                    )
-                    self._add(venue, kraken, Endpoint("", kraken_feed.PATH, kraken.feed, (kraken_feed.PATH,)))
-                case _:
-                    raise SimulatorError(f"no such venue: {venue}")
+        for name in venues:
+            venue = find(name)
+            pairs = [pair for (owner, _), pair in self.market.pairs.items() if owner == name]
+            made = self.venues[name] = venue.market(pairs, self.now, spec.options.get(name, {}))
+            self.endpoints[name] = tuple(
+                Endpoint(dialect.name, dialect.path, made.feeds[dialect.name], dialect.prefixes) for dialect in venue.dialects
+            )
 
     def tick(self) -> None:
         """Let the market go on for as long as has passed since the last tick."""
@@ -125,13 +74,9 @@ class SyntheticMarket:
         return min([self.market.next_ts, *(venue.due for venue in self.venues.values())]) - self.now
 
     def second(self, now: int) -> None:
-        """Once a second of real time."""
-        if "coinbase" in self.venues:
-            self._coinbase.second(now)
-
-    def _add(self, name: str, venue: VenueMarket, *endpoints: Endpoint) -> None:
-        self.venues[name] = venue
-        self.endpoints[name] = endpoints
+        """Pass on a second of real time to all venues."""
+        for venue in self.venues.values():
+            venue.second(now)
 
     def _go_on(self, until: int, deadline: int | None) -> None:
         market = self.market

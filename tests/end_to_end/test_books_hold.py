@@ -22,12 +22,12 @@ from crosstape_connector.plan import Topic
 from crosstape_connector.venue import Ack, Parser, Request
 from crosstape_connector.venues import find
 from crosstape_schemas import Book, Event, FeedState, Instrument, Level, spot
-from crosstape_simulator.faults import rewrite
 from crosstape_simulator.faults.messages import opened
-from crosstape_simulator.market.listings import default_listings
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.server.connection import Connection, Counters
 from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import default_listings
+from crosstape_simulator.venues.registry import find as simulated
 
 ASSETS = ("BTC", "ETH")
 DEPTH = 10
@@ -94,7 +94,7 @@ class Network(RuleBasedStateMachine):
         listings = tuple(one for one in default_listings(self.venue) if one.quote == "USDT" and one.base in ASSETS)
         spec = SimulatorSpec(
             venues=(self.venue,), seed=seed, start_ts=START, levels=30, rate=40.0, paused=True, listings={self.venue: listings},
-            binance_messages_per_s=10**9, kraken_messages_per_s=10**9,
+            options={"binance": {"messages_per_s": 10**9}, "kraken": {"messages_per_s": 10**9}},
         )  # fmt: skip
         self.market = SyntheticMarket(spec, (self.venue,))
         self.table = find(self.venue)
@@ -228,7 +228,9 @@ class Network(RuleBasedStateMachine):
     def falsify(self) -> None:
         """A level has another size than the venue's: only a checksum can show that."""
         frame = self.frames.popleft()
-        changed = rewrite.with_wrong_level(frame.payload)
+        checksum = simulated(self.venue).checksum
+        assert checksum is not None
+        changed = checksum.wrong_level(frame.payload)
         self.hear(frame, changed)
 
     @rule()

@@ -122,7 +122,7 @@ async def test_heartbeats_go_on_while_all_data_stall(feed: Feed) -> None:
 
 async def test_pings_go_on_while_all_data_stall() -> None:
     """Binance's sign of life is the protocol's own."""
-    async with rig(BINANCE, binance_ping_s=0.5) as one:
+    async with rig(BINANCE, options={"binance": {"ping_s": 0.5}}) as one:
         await one.subscribe()
         one.set("stall")
         one.made.advance(5.0)

@@ -62,7 +62,7 @@ async def killed_again_and_again(made: Simulator, feed: Feed, draw: random.Rando
 
 async def under_fire(*faults: str) -> tuple[int, int]:
     """Moves of the market before and after clients of every venue were killed, many times."""
-    async with simulator(SimulatorSpec(rate=RATE, binance_messages_per_s=50)) as made:
+    async with simulator(SimulatorSpec(rate=RATE, options={"binance": {"messages_per_s": 50}})) as made:
         assert made.market is not None
         for text in faults:
             made.faults.add(parse.from_text(text))

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from crosstape_simulator.formats import fixed, iso_ns, iso_us, short
 from crosstape_simulator.market.book_side import BookSide
-from crosstape_simulator.market.listings import default_listings
 from crosstape_simulator.market.market import Market, Move
 from crosstape_simulator.spec import VENUES
-from crosstape_simulator.venues.kraken.market import Window
+from crosstape_simulator.venues.archetypes.windows import Window
+from crosstape_simulator.venues.registry import default_listings
 
 START_TS = 1_800_000_000 * 10**9
 SECOND = 10**9

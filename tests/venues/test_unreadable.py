@@ -13,6 +13,7 @@ from crosstape_connector.venue import Endpoint, Odd, Output, Parser, Symbols, Un
 from crosstape_connector.venues import VENUES
 from crosstape_schemas import FeedState, Gap, GapCause, Quote, Status, Ticker
 from crosstape_simulator.faults.rows import VALUES, with_an_odd_row
+from crosstape_simulator.venues.registry import find
 from tests.venues.golden import ADVANCED, BINANCE, EXCHANGE, KRAKEN, SYMBOLS
 from tests.venues.test_contract import feeds
 from tests.venues.test_rows_and_numbers import endpoint, outputs
@@ -33,7 +34,7 @@ HOW = [*VALUES, "missing"]
 
 def odd(place: tuple[str, str], frame: bytes, kind: str, what: str = "price", how: str = "text") -> bytes:
     """The frame with one value that cannot be read."""
-    found = with_an_odd_row(frame, place[0], kind, what, how)
+    found = with_an_odd_row(frame, find(place[0]), kind, what, how)
     assert found is not None
     return found
 

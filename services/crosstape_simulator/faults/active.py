@@ -10,6 +10,7 @@ from typing import Any
 
 from crosstape_simulator.faults.messages import Message, concerns
 from crosstape_simulator.faults.spec import AnyFault, Counted, Lasting, Selected
+from crosstape_simulator.venues.spec import SimulatedVenue
 
 
 class State(StrEnum):
@@ -52,15 +53,15 @@ class ActiveFault:
         count = getattr(self.fault, "count", 0)
         return bool(count) and self.acted >= count
 
-    def concerns(self, venue: str, topics: tuple[tuple[str, ...], ...]) -> bool:
+    def concerns(self, venue: SimulatedVenue, topics: tuple[tuple[str, ...], ...]) -> bool:
         """Whether it is about one of these topics."""
-        return isinstance(self.fault, Selected) and concerns(self.fault, venue, topics, self._names.get(venue, {}))
+        return isinstance(self.fault, Selected) and concerns(self.fault, venue, topics, self.names(venue.id))
 
     def names(self, venue: str) -> Mapping[str, str]:
         """Symbol → our name."""
         return self._names.get(venue, {})
 
-    def takes(self, venue: str, message: Message) -> bool:
+    def takes(self, venue: SimulatedVenue, message: Message) -> bool:
         """Whether it acts on this frame. A draw for each that it could act on; what it takes is counted."""
         fault = self.fault
         if self.state is not State.ACTIVE or self.spent or not self.concerns(venue, message.seen.topics):

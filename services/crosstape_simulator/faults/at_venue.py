@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from crosstape_simulator.faults import rewrite, rows
+from crosstape_simulator.faults import rows
 from crosstape_simulator.faults.active import ActiveFault
-from crosstape_simulator.faults.messages import Asked, Message, concerns, kinds, named, symbol
-from crosstape_simulator.faults.refusals import refusals
+from crosstape_simulator.faults.messages import Message, concerns, kinds, named
 from crosstape_simulator.faults.spec import Checksum, OddRow, Refuse, Reset, Skew
 from crosstape_simulator.faults.stage import Pipeline, Stage
 from crosstape_simulator.server.connection import Topic
-from crosstape_simulator.venues.frames import Role
+from crosstape_simulator.venues.spec import Asked, Role
 
 
 class Skewed(Stage):
@@ -25,7 +24,7 @@ class Skewed(Stage):
         assert isinstance(fault, Skew)
         everything = fault.kind == "all" and fault.instrument == "all"
         if everything or self.running.concerns(self.pipeline.venue, message.seen.topics):
-            changed = rewrite.shifted(message.payload, round(fault.by * 1e9))
+            changed = self.pipeline.venue.shift(message.payload, round(fault.by * 1e9))
             self.running.acted += changed != message.payload
             message = message._replace(payload=changed)
         self.on(message)
@@ -38,9 +37,11 @@ class Offline(Stage):
 
     def send(self, message: Message) -> None:
         """Words of a product's state."""
-        if any(topic[0] == "status" for topic in message.seen.topics) and b'"status":"online"' in message.payload:
+        words = self.pipeline.venue.maintenance_words
+        assert words is not None
+        if any(topic[0] == "status" for topic in message.seen.topics) and words[0] in message.payload:
             self.running.acted += 1
-            message = message._replace(payload=message.payload.replace(b'"status":"online"', b'"status":"offline"'))
+            message = message._replace(payload=message.payload.replace(*words))
         self.on(message)
 
 
@@ -53,11 +54,13 @@ class WrongChecksum(Stage):
         """Book frames, snapshots too."""
         fault = self.fault
         assert isinstance(fault, Checksum)
+        checksum = self.pipeline.venue.checksum
+        assert checksum is not None
         if fault.what == "checksum" and self.takes(message):
-            message = message._replace(payload=rewrite.with_wrong_checksum(message.payload))
+            message = message._replace(payload=checksum.wrong(message.payload))
         elif fault.what == "missing" and message.snapshot and self.takes(message):
-            message = message._replace(payload=rewrite.without_checksum(message.payload))
-        elif fault.what == "level" and (changed := rewrite.with_wrong_level(message.payload)) is not None and self.takes(message):
+            message = message._replace(payload=checksum.without(message.payload))
+        elif fault.what == "level" and (changed := checksum.wrong_level(message.payload)) is not None and self.takes(message):
             message = message._replace(payload=changed)
         self.on(message)
 
@@ -90,11 +93,13 @@ class LowerIds(Stage):
         """Book and best price frames."""
         fault = self.fault
         assert isinstance(fault, Reset)
-        of = symbol(self.pipeline.venue, message.seen.topics[0]) if message.seen.topics else ""
-        first = rewrite.first_id(message.payload) if message.seen.role is Role.DATA else None
-        if first is not None and named(fault.instrument, of, self.running.names(self.pipeline.venue)):
+        venue = self.pipeline.venue
+        assert venue.ids is not None
+        of = venue.named(message.seen.topics[0])[1] if message.seen.topics else ""
+        first = venue.ids.first(message.payload) if message.seen.role is Role.DATA else None
+        if first is not None and named(fault.instrument, of, self.running.names(venue.id)):
             self.running.acted += 1
-            message = message._replace(payload=rewrite.with_lower_ids(message.payload, self.pipeline.base(of, first)))
+            message = message._replace(payload=venue.ids.lowered(message.payload, self.pipeline.base(of, first)))
         self.on(message)
 
 
@@ -108,11 +113,11 @@ class Refused(Stage):
         fault = self.fault
         assert isinstance(fault, Refuse)
         venue = self.pipeline.venue
-        bad = tuple(topic for topic in asked.topics if concerns(fault, venue, (topic,), self.running.names(venue)))
+        bad = tuple(topic for topic in asked.topics if concerns(fault, venue, (topic,), self.running.names(venue.id)))
         if not asked.subscribe or not bad:
             return asked
         self.running.acted += len(bad)
-        replies, rest = refusals(venue, self.pipeline.endpoint.name, asked, bad)
+        replies, rest = venue.dialect(self.pipeline.endpoint.name).refuse(asked, bad)
         for reply in replies:
             self.pipeline.reply(reply)
         return rest

@@ -7,11 +7,11 @@ from collections import deque
 from typing import Final
 
 from crosstape_simulator.faults.active import ActiveFault
-from crosstape_simulator.faults.messages import Asked, Message
+from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import Delay, Late, Stall
 from crosstape_simulator.faults.stage import Pipeline, Stage
 from crosstape_simulator.server.connection import Topic
-from crosstape_simulator.venues.frames import Role
+from crosstape_simulator.venues.spec import Asked, Role
 
 HELD_MAX: Final = 50_000
 """Messages that one fault holds back of one client; beyond, the oldest are lost and counted."""
@@ -61,10 +61,11 @@ class Lateness(Holding):
         self._expected: list[frozenset[Topic]] = []
 
     def receive(self, asked: Asked) -> Asked | None:
-        """Kraken answers each symbol, the others each request."""
+        """Note the answers to come: one a topic or one a request, as the venue does."""
         late = [topic for topic in asked.topics if self.running.concerns(self.pipeline.venue, (topic,))]
         if asked.subscribe and late:
-            self._expected += [frozenset({topic}) for topic in late] if self.pipeline.venue == "kraken" else [frozenset(late)]
+            each = self.pipeline.venue.dialect(self.pipeline.endpoint.name).acknowledges_each
+            self._expected += [frozenset({topic}) for topic in late] if each else [frozenset(late)]
         return asked
 
     def send(self, message: Message) -> None:

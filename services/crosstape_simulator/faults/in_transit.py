@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_simulator.faults.active import ActiveFault
-from crosstape_simulator.faults.messages import Asked, Message
+from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import Malformed, Oversized
 from crosstape_simulator.faults.stage import Pipeline, Stage
+from crosstape_simulator.venues.spec import Asked
 
 RESERVED_OPCODE: Final = 0x83
 UNKNOWN: Final = b'{"event":"mystery","data":[1,2,3]}'

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 from crosstape_schemas import spot
 from crosstape_simulator.faults.active import ActiveFault
 from crosstape_simulator.faults.messages import named
 from crosstape_simulator.faults.spec import Burst, Fault, Halt, Market, SkipIds
+from crosstape_simulator.market.market import Market as SharedMarket
 from crosstape_simulator.market.market import Pair
-from crosstape_simulator.market_clock import SyntheticMarket
 
 ON_THE_MARKET: Final = (Burst, Market, Halt, SkipIds)
 """Faults that only a synthetic market can have."""
 
 
+class FaultyMarket(Protocol):
+    """The synthetic market, as faults act on it."""
+
+    market: SharedMarket
+
+    @property
+    def venues(self) -> Mapping[str, object]:
+        """By id, those that are synthetic."""
+        ...
+
+    def shift(self, pair: Pair, percent: float) -> None:
+        """Move a pair's book, now."""
+        ...
+
+
 class MarketFaults:
     """Those that are active. `begin`, `tick` and `end` are called for every fault; of others nothing is done."""
 
-    def __init__(self, market: SyntheticMarket) -> None:
+    def __init__(self, market: FaultyMarket) -> None:
         self._market = market
         self._resting: dict[int, list[Pair]] = {}  # fault → its pairs
         self._steps: dict[int, float] = {}  # fault → when its next step is due (monotonic seconds)
 
     @property
-    def venues(self) -> Collection[str]:
+    def venues(self) -> Mapping[str, object]:
         """The synthetic ones."""
         return self._market.venues
 

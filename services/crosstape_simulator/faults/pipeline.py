@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from crosstape_simulator.faults import rewrite
 from crosstape_simulator.faults.active import ActiveFault, State
 from crosstape_simulator.faults.messages import Message, asked, encoded, recognised
 from crosstape_simulator.faults.stage import Stage
 from crosstape_simulator.server.connection import Connection, encode_frame
 from crosstape_simulator.server.server import Endpoint
-from crosstape_simulator.venues.frames import Role, Seen
+from crosstape_simulator.venues.spec import Role, Seen, SimulatedVenue
 
 NUMBERING: Final = 25
 """Rank: stages below it come before a frame of Coinbase Advanced has its number for good."""
@@ -21,14 +20,14 @@ NUMBERING: Final = 25
 class FaultPipeline:
     """A `Tap`, and the `Pipeline` of stages. Messages go through these in order of rank, then to the connection."""
 
-    def __init__(self, venue: str, connection: Connection, endpoint: Endpoint, *, base: Callable[[str, int], int]) -> None:
+    def __init__(self, venue: SimulatedVenue, connection: Connection, endpoint: Endpoint, *, base: Callable[[str, int], int]) -> None:
         """`base`: see `Pipeline`; all connections of a venue have it in common."""
         self.venue = venue
         self.connection = connection
         self.endpoint = endpoint
         self._base = base
         self._stages: list[Stage] = []
-        self._numbers = self.venue == "coinbase" and endpoint.name == "advanced"
+        self._numbers = venue.dialect(endpoint.name).numbers
         self._last: int | None = None
         """The last number that the client saw, …"""
         self._given: int | None = None
@@ -38,7 +37,7 @@ class FaultPipeline:
         """See `Tap`."""
         message = recognised(self.venue, self.endpoint.name, frame)
         number = message.seen.number
-        if self._numbers and number is not None:
+        if self._numbers is not None and number is not None:
             if self._given is None:
                 self._last = number - 1
             else:
@@ -119,8 +118,8 @@ class FaultPipeline:
     def _numbered(self, message: Message) -> Message:
         """With the next number of the connection, whatever was withheld before it."""
         given, payload = message.seen.number, message.payload
-        if self._numbers and given is not None and self._last is not None:
+        if self._numbers is not None and given is not None and self._last is not None:
             self._last += 1 + message.lost
             if self._last != given:
-                payload = rewrite.renumbered(payload, self._last)
+                payload = self._numbers.renumbered(payload, self._last)
         return message._replace(payload=payload, numbered=True)

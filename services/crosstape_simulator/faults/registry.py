@@ -12,12 +12,12 @@ import structlog
 from crosstape.settings_file import nearest
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults.active import ActiveFault, State
-from crosstape_simulator.faults.market import MarketFaults, only_of_a_synthetic_market
+from crosstape_simulator.faults.market import FaultyMarket, MarketFaults, only_of_a_synthetic_market
 from crosstape_simulator.faults.spec import AnyFault, RestOld
 from crosstape_simulator.faults.table import absent, once
 from crosstape_simulator.faults.venue_faults import VenueFaults
-from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.server.server import VenueServer
+from crosstape_simulator.venues.registry import VENUES, find
 
 KEPT: Final = 100
 """Faults that are over and still shown."""
@@ -31,11 +31,11 @@ log = structlog.get_logger(__name__)
 class FaultRegistry:
     """Sets, ends and lists faults. `tick` must be called often while `any`."""
 
-    def __init__(self, servers: Mapping[str, VenueServer], market: SyntheticMarket | None, names: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, servers: Mapping[str, VenueServer], market: FaultyMarket | None, names: Mapping[str, Mapping[str, str]]) -> None:
         """`names`: venue → symbol → our name, of synthetic venues: a venue that is not in it may have any."""
         self._market = None if market is None else MarketFaults(market)
         self._names = names
-        self._venues = {name: VenueFaults(server, tuple(names.get(name, {}))) for name, server in servers.items()}
+        self._venues = {name: VenueFaults(server, find(name), tuple(names.get(name, {}))) for name, server in servers.items()}
         self._set: dict[int, ActiveFault] = {}
         self._over: deque[ActiveFault] = deque(maxlen=KEPT)
         self._count = 0
@@ -114,18 +114,25 @@ class FaultRegistry:
         synthetic = () if self._market is None else self._market.venues
         if only_of_a_synthetic_market(fault) and not synthetic:
             raise FaultError(f"{name}: there is no synthetic market; recordings have a --speed")
-        if isinstance(fault, RestOld) and fault.venue in ("all", "binance") and "binance" not in self._names:
-            raise FaultError(f"{name}: Binance is not synthetic here: a recording's snapshots are what they are")
+        if isinstance(fault, RestOld):
+            self._check_snapshots(name, fault)
         if fault.venue != "all" and fault.venue not in self._venues:
             raise FaultError(f"{name}: venue={fault.venue}: not simulated here; there are {', '.join(self._venues)}")
         wanted = tuple(self._venues) if fault.venue == "all" else (fault.venue,)
-        reasons = {venue: absent(fault, venue) for venue in wanted}
+        reasons = {venue: absent(fault, find(venue)) for venue in wanted}
         if only_of_a_synthetic_market(fault):
             reasons |= {venue: f"{venue} plays a recording, which is what it is" for venue in wanted if venue not in synthetic}
         found = tuple(venue for venue, reason in reasons.items() if reason is None)
         if not found:
             raise FaultError(f"{name}: {'; '.join(reason for reason in reasons.values() if reason is not None)}")
         return found
+
+    def _check_snapshots(self, name: str, fault: RestOld) -> None:
+        """Raises `FaultError` where only recordings have snapshots by REST."""
+        able = [venue for venue in VENUES.values() if venue.rest.book is not None and fault.venue in ("all", venue.id)]
+        if able and not any(venue.id in self._names for venue in able):
+            titles = " and ".join(venue.title for venue in able if venue.id in self._venues or len(able) == 1)
+            raise FaultError(f"{name}: {titles or able[0].title} is not synthetic here: a recording's snapshots are what they are")
 
     def _check_instrument(self, fault: AnyFault, venues: tuple[str, ...]) -> None:
         """Raises `FaultError` for an instrument that none of the venues lists, if that is known of all."""

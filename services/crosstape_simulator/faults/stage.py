@@ -10,17 +10,17 @@ from collections.abc import Collection
 from typing import ClassVar, Protocol
 
 from crosstape_simulator.faults.active import ActiveFault
-from crosstape_simulator.faults.messages import Asked, Message
+from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.server import Endpoint
-from crosstape_simulator.venues.frames import Role
+from crosstape_simulator.venues.spec import Asked, Role, SimulatedVenue
 
 
 class Pipeline(Protocol):
     """What a stage stands in: see `pipeline`."""
 
-    venue: str
+    venue: SimulatedVenue
     connection: Connection
     endpoint: Endpoint
 

@@ -33,10 +33,7 @@ from crosstape_simulator.faults.spec import (
 from crosstape_simulator.faults.stage import Stage
 from crosstape_simulator.server.connection import Connection
 from crosstape_simulator.server.server import Endpoint, Make, VenueServer
-from crosstape_simulator.venues.binance.protocol import BinanceFeed
-from crosstape_simulator.venues.coinbase.advanced import AdvancedFeed
-from crosstape_simulator.venues.coinbase.exchange import ExchangeFeed
-from crosstape_simulator.venues.kraken.protocol import KrakenFeed
+from crosstape_simulator.venues.spec import SimulatedVenue
 
 STAGES: Final[Mapping[type, type[Stage]]] = {
     Skew: at_venue.Skewed,
@@ -58,15 +55,15 @@ STAGES: Final[Mapping[type, type[Stage]]] = {
 class VenueFaults:
     """An `Interference`."""
 
-    def __init__(self, server: VenueServer, symbols: tuple[str, ...]) -> None:
+    def __init__(self, server: VenueServer, venue: SimulatedVenue, symbols: tuple[str, ...]) -> None:
         """`symbols`: what the venue lists, if it is synthetic."""
-        self.venue = server.venue
+        self.venue = venue
         self._server = server
         self._symbols = symbols
         self._running: list[ActiveFault] = []
         self._connection_faults: list[ConnectionFault] = []
         self._pipelines: dict[Connection, FaultPipeline] = {}
-        self._old = rest.OldSnapshots()
+        self._old = rest.OldSnapshots(venue)
         self._bases: dict[str, int] = {}
 
     def begin(self, running: ActiveFault) -> None:
@@ -157,30 +154,14 @@ class VenueFaults:
         made = STAGES.get(type(running.fault))
         match running.fault:
             case Reset():
-                made = at_venue.LowerIds if self.venue == "binance" else at_venue.Restarted
-            case Maintenance() if self.venue == "coinbase":
+                made = at_venue.LowerIds if self.venue.ids is not None else at_venue.Restarted
+            case Maintenance() if self.venue.maintenance_words is not None:
                 made = at_venue.Offline
         if made is not None:
             pipeline.add(made(running, pipeline))
 
     def _say(self, running: ActiveFault, system: str) -> None:
-        """The venue's word about itself: Kraken's state, Binance's shutdown (which has no end), Coinbase's products."""
+        """Let the venue say its state, as far as it does."""
         for endpoint in self._server.endpoints:
-            match endpoint.feed:
-                case KrakenFeed() as feed:
-                    running.acted += len(feed.connections)
-                    feed.set_system(system)
-                case BinanceFeed() as feed if system != "online":
-                    running.acted += len(feed.connections)
-                    feed.announce_shutdown(time.time_ns())
-                case AdvancedFeed() | ExchangeFeed() as feed:
-                    _repeat_status(feed)
-                case _:
-                    pass
-
-
-def _repeat_status(feed: AdvancedFeed | ExchangeFeed) -> None:
-    """Send each who wants to know its products' state anew: a pipeline changes what it says."""
-    for topic, clients in tuple(feed.subscribers.items()):
-        for connection in tuple(clients) if topic[0] == "status" else ():
-            feed.source.subscribed(connection, topic)
+            reached = endpoint.feed.announce(system, time.time_ns())  # frames that it sends may count, too
+            running.acted += reached

@@ -119,6 +119,11 @@ def top_of(written: Written) -> Top:
     return Top(bid[0] if bid else None, ask[0] if ask else None)
 
 
+def level(price: str, size: str) -> Best:
+    """A side's best level; None if its size is zero."""
+    return (price, size) if size.strip("0.") else None
+
+
 def whole(text: str | None, usual: int) -> int | None:
     """A number in a query; `usual` where there is none, None for what is no whole number from 0 to 20 digits."""
     if text is None:

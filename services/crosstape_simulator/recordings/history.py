@@ -17,9 +17,7 @@ import msgspec
 from crosstape_simulator.market.history import Best, Top, Traded, TradeHistory
 from crosstape_simulator.market.market import PAST
 from crosstape_simulator.recordings.recording import Recording
-from crosstape_simulator.server.connection import Topic
-from crosstape_simulator.venues.frames import Seen
-from crosstape_simulator.venues.recorded import BOOKS, TOPS, TRADES, Levels
+from crosstape_simulator.venues.spec import Levels, Seen, SimulatedVenue
 
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, IndexError)
 
@@ -72,28 +70,29 @@ def _best(side: dict[Decimal, str], choose: Callable[[Iterable[Decimal]], Decima
 class RecordedMarketData:
     """A `MarketData`. Its symbols are those that the recordings hold anything of, played or not."""
 
-    def __init__(self, venue: str, recordings: Sequence[Recording]) -> None:
+    def __init__(self, venue: SimulatedVenue, recordings: Sequence[Recording]) -> None:
         self._venue = venue
+        self._rules = venue.recorded
         self._symbols: dict[str, _Symbol] = {}
         for recording in recordings:
             for _, topics in recording.needs:
                 for topic in topics:
-                    symbol = self._named(topic)[1]
+                    symbol = self._venue.named(topic)[1]
                     self._symbols.setdefault(symbol, _Symbol(recording.depths.get(symbol)))
 
     def note(self, seen: Seen, payload: bytes) -> None:
         """A data frame has been played."""
         if not seen.topics:
             return
-        channel, name = self._named(seen.topics[0])
-        symbol, key = self._symbols.get(name), (self._venue, channel)
+        channel, name = self._venue.named(seen.topics[0])
+        symbol = self._symbols.get(name)
         if symbol is None:
             return
-        if key in TRADES:
+        if channel in self._rules.trades:
             symbol.unread.append((channel, payload))
-        elif (read := TOPS.get(key)) is not None:
+        elif (read := self._rules.tops.get(channel)) is not None:
             symbol.ticker = read, payload
-        elif (parse := BOOKS.get(key)) is not None:
+        elif (parse := self._rules.books.get(channel)) is not None:
             with contextlib.suppress(*_UNREADABLE):
                 for levels in parse(payload):
                     if levels.symbol in self._symbols:
@@ -122,13 +121,6 @@ class RecordedMarketData:
         while symbol.unread:
             channel, payload = symbol.unread.popleft()
             with contextlib.suppress(*_UNREADABLE):
-                for name, traded in TRADES[self._venue, channel](payload):
+                for name, traded in self._rules.trades[channel](payload):
                     if name in self._symbols:
                         self._symbols[name].trades[traded.trade_id] = traded
-
-    def _named(self, topic: Topic) -> tuple[str, str]:
-        """(channel, symbol) of a feed's topic."""
-        if self._venue == "binance":
-            symbol, _, channel = topic[0].partition("@")
-            return channel, symbol.upper()
-        return topic[0], topic[1] if len(topic) > 1 else ""

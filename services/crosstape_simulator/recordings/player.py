@@ -10,26 +10,17 @@ this client.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import msgspec
-
-from crosstape_simulator.formats import iso_us
 from crosstape_simulator.recordings.history import RecordedMarketData
-from crosstape_simulator.recordings.recording import Line, Recording, RestKey, is_status, rest_key
+from crosstape_simulator.recordings.recording import Line, Recording, RestKey, rest_key
 from crosstape_simulator.server.connection import BINARY, TEXT, Connection, Topic
 from crosstape_simulator.server.feed import Feed
-from crosstape_simulator.server.rest import Answer, answer
-from crosstape_simulator.venues.binance import rest as binance_rest
-from crosstape_simulator.venues.coinbase import products as coinbase_products
-from crosstape_simulator.venues.coinbase import rest as coinbase_rest
-from crosstape_simulator.venues.coinbase.advanced import AdvancedFeed
-from crosstape_simulator.venues.coinbase.exchange import ExchangeFeed
-from crosstape_simulator.venues.frames import Role, Seen, classify, snapshot_topics
-from crosstape_simulator.venues.kraken import rest as kraken_rest
+from crosstape_simulator.server.rest import Answer
+from crosstape_simulator.venues.archetypes.numbered import NumberedFeed
+from crosstape_simulator.venues.spec import Role, Seen, SimulatedVenue
 
 POLL_S: Final = 0.02
 FLUSH_BYTES: Final = 64 * 1024
@@ -46,8 +37,6 @@ AHEAD: Final = 200
 
 SNAPSHOT_S: Final = 10.0
 """The longest wait for such a request; it is not waited for twice."""
-
-_NUMBER: Final = re.compile(rb'"sequence_num":-?\d+')
 
 
 class Player:
@@ -145,7 +134,7 @@ class Player:
         """Before the first frame, if the recording holds no acknowledgements: one, with the number before the first."""
         for endpoint, number in self.recording.first_number.items():
             feed = self._feeds[endpoint]
-            if isinstance(feed, AdvancedFeed) and endpoint not in self.recording.acknowledges:
+            if isinstance(feed, NumberedFeed) and endpoint not in self.recording.acknowledges:
                 for connection in feed.connections:
                     if connection.topics and feed.last_number(connection) is None:
                         feed.set_number(connection, number - 2)
@@ -154,7 +143,7 @@ class Player:
     def _release_acks(self) -> None:
         """Nothing has started for too long: clients must not wait for ever. Their numbering is no longer the recording's."""
         for feed in self._feeds.values():
-            if isinstance(feed, AdvancedFeed):
+            if isinstance(feed, NumberedFeed):
                 for connection in feed.connections:
                     if connection.topics and feed.last_number(connection) is None:
                         feed.acknowledge(connection, feed.now)
@@ -194,14 +183,15 @@ class Player:
     def _pass_answer(self, key: RestKey) -> None:
         """A REST answer stands here in the recording: those who need it may ask now, or have asked already."""
         passed = self._rest.passed[key] = self._rest.passed.get(key, 0) + 1
-        topics = snapshot_topics(self.recording.venue, *key)
+        topics = self.recording.venue.recorded.needs_answer(*key)
         needed = any(topic in feed.subscribers for feed in self._feeds.values() for topic in topics)
         if not self._speed and needed and self._rest.asked.get(key, 0) < passed and self._owed is None:
             self._owed = (key, passed, self.played + AHEAD)
 
     def _frame(self, line: Line, endpoint: str) -> None:
         payload = line.payload()
-        seen = classify(self.recording.venue, endpoint, payload)
+        venue = self.recording.venue
+        seen, dialect = venue.classify(endpoint, payload), venue.dialect(endpoint)
         feed = self._feeds[endpoint]
         step = seen.number - self._numbers.get(line.c, seen.number - 1) if seen.number is not None else 0
         if seen.number is not None:
@@ -209,27 +199,33 @@ class Player:
         if seen.role is Role.DATA:
             self.played += 1
             self._rest.past.note(seen, payload)
-        elif not self._kept(line, seen, payload):
+        elif not self._is_kept(line, seen, payload):
             return
+        repeated = payload
+        if seen.role is Role.REPLY and seen.number is None:
+            found = dialect.repeat(payload)
+            if found is None:
+                return
+            repeated = found
         opcode = BINARY if line.b is not None else TEXT
         for connection in self._recipients(feed, seen):
-            text = payload
-            if isinstance(feed, AdvancedFeed) and seen.number is not None:
-                text = _numbered(feed, connection, seen, payload, step)
-            elif seen.role is Role.REPLY:
-                text = _without_id(payload)
+            text = repeated
+            if isinstance(feed, NumberedFeed) and dialect.numbers is not None and seen.number is not None:
+                text = dialect.numbers.renumbered(payload, _next_number(feed, connection, seen.number, step))
+                if seen.role is Role.REPLY:
+                    text = feed.with_own_subscriptions(text, connection)
             connection.send(text, opcode)
             self._pending += len(text)
 
-    def _kept(self, line: Line, seen: Seen, payload: bytes) -> bool:
+    def _is_kept(self, line: Line, seen: Seen, payload: bytes) -> bool:
         """Whether a frame that is not data is played. Greetings and first acknowledgements are not: clients have had their own."""
         if seen.role is Role.REPLY:
             if seen.number is not None:
                 return True
             first = bool(seen.topics) and (line.c, seen.topics) not in self._acked
             self._acked.add((line.c, seen.topics))
-            return self.recording.venue == "kraken" and not first and b'"result"' in payload
-        greeting = is_status(self.recording.venue, payload) and line.c not in self._greeted
+            return not first
+        greeting = self.recording.venue.recorded.is_greeting(payload) and line.c not in self._greeted
         self._greeted.add(line.c)
         return not greeting
 
@@ -282,7 +278,7 @@ class RecordedRest:
     Trades and best prices are told from what has been played, also where answers were recorded: those are of other moments.
     """
 
-    def __init__(self, venue: str, recordings: tuple[Recording, ...]) -> None:
+    def __init__(self, venue: SimulatedVenue, recordings: tuple[Recording, ...]) -> None:
         self.asked: dict[RestKey, int] = {}
         self.passed: dict[RestKey, int] = {}
         self.past = RecordedMarketData(venue, recordings)
@@ -291,72 +287,25 @@ class RecordedRest:
         for recording in recordings:
             for key, bodies in recording.rest.items():
                 self._answers.setdefault(key, []).extend(bodies)
-        exchange, advanced = (coinbase_products.EXCHANGE, ""), (coinbase_products.ADVANCED, "")
-        if venue == "coinbase" and advanced in self._answers:
-            self._answers.setdefault(exchange, [coinbase_products.to_exchange(body) for body in self._answers[advanced]])
-        if venue == "coinbase" and exchange in self._answers:
-            self._answers.setdefault(advanced, [coinbase_products.to_advanced(body) for body in self._answers[exchange]])
+        venue.rest.complete(self._answers)
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """What was played, the recorded body, or the venue's error for what it does not know."""
-        if (told := self._told(path, query, now)) is not None:
-            return told
+        if (answer := self._venue.rest.history(self.past, path, query, now)) is not None:
+            return answer
         symbol = rest_key(f"?{'&'.join(f'{name}={value}' for name, value in query.items())}")[1]
         key = next((key for key in ((path, symbol), (path, "")) if key in self._answers), None)
         if key is None:
-            return _unknown(self._venue)
+            return self._venue.rest.unknown
         bodies = self._answers[key]
         index = self.asked.get(key, 0)
         self.asked[key] = index + 1
         return Answer(bodies[min(index, len(bodies) - 1)])
 
-    def _told(self, path: str, query: Mapping[str, str], now: int) -> Answer | None:
-        match self._venue:
-            case "binance":
-                return binance_rest.answer(self.past, path, query)
-            case "kraken":
-                return kraken_rest.pair_answer(self.past, path, query, now)
-            case _:
-                return coinbase_rest.product_answer(self.past, path, query, now)
 
-
-def beat(feed: ExchangeFeed, now: int) -> None:
-    """The heartbeats of Exchange, which are its data's: they go on before and after a recording, and say nothing of its trades."""
-    if feed.source.beats():
-        for topic in tuple(feed.subscribers):
-            if topic[0] == "heartbeat":
-                ids = f'"sequence":0,"last_trade_id":0,"product_id":"{topic[1]}"'
-                feed.publish(topic, f'{{"type":"heartbeat",{ids},"time":"{iso_us(now)}"}}'.encode())
-
-
-def _numbered(feed: AdvancedFeed, connection: Connection, seen: Seen, payload: bytes, step: int) -> bytes:
-    """The frame with the number it has for this client; an acknowledgement with this client's subscriptions."""
-    last, recorded = feed.last_number(connection), seen.number or 0
+def _next_number(feed: NumberedFeed, connection: Connection, recorded: int, step: int) -> int:
+    """The number that a frame with the number `recorded`, `step` after the one before, has for this client."""
+    last = feed.last_number(connection)
     number = recorded if last is None else last + step
     feed.set_number(connection, number)
-    if seen.role is Role.REPLY:
-        payload = _own_subscriptions(payload, feed.subscriptions(connection))
-    return payload if number == recorded else _NUMBER.sub(b'"sequence_num":%d' % number, payload, count=1)
-
-
-def _own_subscriptions(payload: bytes, subscriptions: str) -> bytes:
-    frame = msgspec.json.decode(payload, type=dict[str, object])
-    own = [{"subscriptions": msgspec.json.decode(subscriptions)}]
-    return payload if frame.get("events") == own else msgspec.json.encode({**frame, "events": own})
-
-
-def _without_id(payload: bytes) -> bytes:
-    """A recorded reply without the id of a request that this client has not made."""
-    if b'"req_id"' not in payload:
-        return payload
-    return msgspec.json.encode({name: value for name, value in msgspec.json.decode(payload).items() if name != "req_id"})
-
-
-def _unknown(venue: str) -> Answer:
-    match venue:
-        case "binance":
-            return answer({"code": -1121, "msg": "Invalid symbol."}, 400)
-        case "kraken":
-            return answer({"error": ["EQuery:Unknown asset pair"]})
-        case _:
-            return answer({"message": "NotFound"}, 404)
+    return number

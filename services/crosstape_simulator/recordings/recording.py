@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,9 +18,10 @@ import msgspec
 import zstandard
 
 from crosstape.text_file import decoded
-from crosstape_simulator.errors import RecordingError
+from crosstape_simulator.errors import RecordingError, SimulatorError
 from crosstape_simulator.server.connection import Topic
-from crosstape_simulator.venues.frames import Role, classify, endpoint_of, venue_of
+from crosstape_simulator.venues.registry import VENUES
+from crosstape_simulator.venues.spec import Role, SimulatedVenue
 
 RestKey = tuple[str, str]
 """Path and, where the query names one, the symbol."""
@@ -60,6 +62,7 @@ class Recording:
         self.path = path
         self.header = self._header()
         self.venue = venue_of(self.header.venue)
+        """That plays it."""
         self.needs: set[tuple[str, tuple[Topic, ...]]] = set()
         """(endpoint, alternatives) of all data frames: one of the alternatives has to be subscribed."""
         self.endpoints: set[str] = set()
@@ -80,7 +83,7 @@ class Recording:
 
     def lines(self) -> Iterator[tuple[Line, str]]:
         """Every line after the header, with the name of the endpoint that its connection belongs to."""
-        default = endpoint_of(self.venue, self.header.venue, self.header.url)
+        default = self.venue.recorded.endpoint(self.header.venue, self.header.url)
         endpoints: dict[int, str] = {}
         decoder = msgspec.json.Decoder(Line)
         with self._open() as stream:
@@ -93,7 +96,7 @@ class Recording:
                         return  # the recorder was killed while writing it
                     raise RecordingError(f"{self.path}, line {number}: {exc}") from exc
                 if line.d == "open":
-                    endpoints[line.c] = endpoint_of(self.venue, self.header.venue, line.u or "")
+                    endpoints[line.c] = self.venue.recorded.endpoint(self.header.venue, line.u or "")
                 yield line, endpoints.get(line.c, default)
 
     def _note(self, line: Line, endpoint: str) -> None:
@@ -104,9 +107,9 @@ class Recording:
         if line.d != "in":
             return
         self.endpoints.add(endpoint)
-        if self.greeting is None and not self.frames and is_status(self.venue, line.payload()):
+        if self.greeting is None and not self.frames and self.venue.recorded.is_greeting(line.payload()):
             self.greeting = line.payload()
-        seen = classify(self.venue, endpoint, line.payload())
+        seen = self.venue.classify(endpoint, line.payload())
         if seen.number is not None:
             self.first_number.setdefault(endpoint, seen.number)
             if seen.role is Role.REPLY:
@@ -139,6 +142,9 @@ def rest_key(url: str) -> RestKey:
     return parts.path, next((query[name] for name in _SYMBOL_PARAMETERS if name in query), "")
 
 
-def is_status(venue: str, payload: bytes) -> bool:
-    """Whether this is Kraken's word on its engine, which greets every client."""
-    return venue == "kraken" and b'"channel":"status"' in payload
+def venue_of(name: str) -> SimulatedVenue:
+    """The venue that plays recordings of `name`. Raises `SimulatorError` if none does."""
+    for venue in VENUES.values():
+        if re.fullmatch(venue.recorded.names or re.escape(venue.id), name):
+            return venue
+    raise SimulatorError(f"recordings of {name} cannot be played")

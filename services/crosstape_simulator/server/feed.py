@@ -34,7 +34,7 @@ class Source(Protocol):
         ...
 
     def greeting(self) -> bytes | None:
-        """What a client hears first, if the source knows better than the feed."""
+        """What a client gets first, if the source knows better than the feed."""
         ...
 
     def beats(self) -> bool:
@@ -45,39 +45,46 @@ class Source(Protocol):
 class Feed(ABC):
     """The part that all endpoints share. Time-outs, limits and close codes are the venue's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.now = 0
+        """The venue's time, ns: of the last second or move."""
         self.connections: dict[Connection, None] = {}
         self.subscribers: dict[Topic, dict[Connection, None]] = {}
 
     @abstractmethod
     def receive(self, connection: Connection, text: str) -> None:
-        """A client's message."""
+        """Answer a client's message."""
 
-    @abstractmethod
     def second(self, now: int) -> None:
-        """Called about once a second with the time in ns: heartbeats and deadlines."""
+        """Send heartbeats and enforce deadlines; called about once a second with the time in ns."""
+        self.now = now
+
+    def beat(self, now: int) -> None:
+        """Send heartbeats that a synthetic market would send with its data, while a recording is served."""
+        return
 
     def open(self, connection: Connection, path: str, query: Mapping[str, str]) -> None:
-        """A client has connected."""
+        """Add a client that has connected."""
         self.connections[connection] = None
 
     def control(self, connection: Connection, *, pong: bool) -> None:
-        """A client's ping (which is answered by the server) or pong. Most venues do not care."""
+        """Note a client's ping (the server answers it) or pong. Most venues do not care."""
         return
 
     def close(self, connection: Connection) -> None:
-        """A client has gone."""
+        """Remove a client that has gone."""
         for topic in tuple(connection.topics):
             self.leave(connection, topic)
         self.connections.pop(connection, None)
 
     def join(self, connection: Connection, topic: Topic) -> None:
-        """Subscribe."""
+        """Subscribe a client to a topic."""
         connection.topics[topic] = None
         self.subscribers.setdefault(topic, {})[connection] = None
 
     def leave(self, connection: Connection, topic: Topic) -> None:
-        """Unsubscribe."""
+        """Unsubscribe a client from a topic."""
         connection.topics.pop(topic, None)
         clients = self.subscribers.get(topic, {})
         clients.pop(connection, None)
@@ -85,11 +92,23 @@ class Feed(ABC):
             self.subscribers.pop(topic, None)
 
     def publish(self, topic: Topic, payload: bytes) -> None:
-        """The same bytes to all subscribers of a topic."""
+        """Send the same bytes to all subscribers of a topic."""
         if clients := self.subscribers.get(topic):
             frame = encode_frame(payload)
             for connection in clients:
                 connection.send_frame(frame)
+
+    def publish_data(self, topic: Topic, text: str, ts: int) -> None:
+        """Send data of the time `ts` to all subscribers of a topic, in the frame that the venue puts around data."""
+        self.publish(topic, text.encode())
+
+    def send_data(self, connection: Connection, topic: Topic, text: str, ts: int) -> None:
+        """Send data to one client, in the same frame."""
+        connection.send(text.encode())
+
+    def announce(self, system: str, now: int) -> int:
+        """Send all clients the venue's state (`online`, `maintenance`, …), as far as the venue does; returns how many clients got it."""
+        return 0
 
 
 def decode_object(text: str) -> dict[str, object] | None:

@@ -13,11 +13,14 @@ from typing import Final
 
 import msgspec
 
-from crosstape_simulator.server.connection import Connection, encode_frame
+from crosstape_simulator.server.connection import Connection, Topic, encode_frame
 from crosstape_simulator.server.feed import Feed, Source, decode_object, strings
+from crosstape_simulator.venues.spec import Options
 
 PATHS: Final = ("/stream", "/ws")
 STREAMS_MAX: Final = 1024
+MESSAGES_PER_S: Final = 5
+PING_S: Final = 20.0
 PONG_WITHIN_S: Final = 60.0
 POLICY_VIOLATION: Final = 1008
 
@@ -27,11 +30,10 @@ _METHODS: Final = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPER
 class BinanceFeed(Feed):
     """`/stream` (wrapped frames) and `/ws` (bare ones)."""
 
-    def __init__(self, source: Source, *, messages_per_s: int, ping_s: float) -> None:
-        super().__init__()
-        self.source = source
-        self._messages_per_s = messages_per_s
-        self._ping_s = ping_s
+    def __init__(self, source: Source, options: Options) -> None:
+        super().__init__(source)
+        self._messages_per_s = int(options.get("messages_per_s", MESSAGES_PER_S))
+        self._ping_s = options.get("ping_s", PING_S)
         self._bare: set[Connection] = set()
 
     def open(self, connection: Connection, path: str, query: Mapping[str, str]) -> None:
@@ -69,6 +71,7 @@ class BinanceFeed(Feed):
 
     def second(self, now: int) -> None:
         """Ping whom it is time to ping; hang up on those who have not answered for a minute."""
+        super().second(now)
         moment = time.monotonic()
         for connection in self.connections:
             if connection.last_ping - connection.last_pong > 0 and moment - connection.last_pong > self._ping_s + PONG_WITHIN_S:
@@ -76,20 +79,23 @@ class BinanceFeed(Feed):
             elif moment - connection.last_ping >= self._ping_s:
                 connection.ping(str(now // 1_000_000).encode())
 
-    def publish_stream(self, stream: str, data: str) -> None:
-        """One frame of a stream: wrapped or bare, as each client's address wants it."""
-        clients = self.subscribers.get((stream,))
+    def publish_data(self, topic: Topic, text: str, ts: int) -> None:
+        """Send one frame of a stream: wrapped or bare, as each client's address wants it."""
+        clients = self.subscribers.get(topic)
         if not clients:
             return
-        wrapped = encode_frame(f'{{"stream":"{stream}","data":{data}}}'.encode())
+        wrapped = encode_frame(f'{{"stream":"{topic[0]}","data":{text}}}'.encode())
         for connection in clients:
-            connection.send_frame(encode_frame(data.encode()) if connection in self._bare else wrapped)
+            connection.send_frame(encode_frame(text.encode()) if connection in self._bare else wrapped)
 
-    def announce_shutdown(self, now: int) -> None:
-        """Tell all clients that their connection will be closed soon."""
+    def announce(self, system: str, now: int) -> int:
+        """Say that all connections will be closed soon; nothing says that it is over."""
+        if system == "online":
+            return 0
         data = f'{{"e":"serverShutdown","E":{now // 1_000_000}}}'
         for connection in self.connections:
             connection.send((data if connection in self._bare else f'{{"stream":"!serverShutdown","data":{data}}}').encode())
+        return len(self.connections)
 
     def _limited(self, connection: Connection) -> bool:
         if connection.exceeds(self._messages_per_s, 1.0):

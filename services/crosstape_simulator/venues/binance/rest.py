@@ -15,11 +15,18 @@ import msgspec
 from crosstape_simulator.market.history import MarketData, Top, Traded, whole
 from crosstape_simulator.server.rest import Answer
 
+DEPTH: Final = "/api/v3/depth"
 TRADES: Final = "/api/v3/trades"
 OLD_TRADES: Final = "/api/v3/historicalTrades"
 BOOK_TICKER: Final = "/api/v3/ticker/bookTicker"
 LIMIT_MAX: Final = 1_000
 LIMIT: Final = 500
+_BUSY: Final = (-1003, "Too much request weight used; please use WebSocket Streams instead.")
+_REFUSED: Final = {
+    403: (0, "The request was blocked."),
+    418: (-1003, "Way too much request weight used; IP banned. Please use WebSocket Streams instead."),
+    451: (0, "Service unavailable from a restricted location."),
+}
 _EMPTY: Final = ("0.00000000", "0.00000000")
 
 
@@ -48,6 +55,16 @@ def weight(path: str, query: Mapping[str, str]) -> int | None:
 def refused(code: int, message: str) -> Answer:
     """An error in Binance's words."""
     return Answer(msgspec.json.encode({"code": code, "msg": message}), 400)
+
+
+def refusal(status: int, reason: str) -> object:
+    """The JSON of an HTTP error, with `reason` in place of the usual text."""
+    code, usual = _BUSY
+    if status >= 500:
+        code, usual = -1008, "Server is currently overloaded with other requests. Please try again in a few minutes."
+    elif status in _REFUSED:
+        code, usual = _REFUSED[status]
+    return {"code": code, "msg": reason or usual}
 
 
 def _trades(past: MarketData, query: Mapping[str, str], from_id: str | None) -> Answer:

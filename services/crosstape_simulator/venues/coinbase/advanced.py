@@ -15,30 +15,29 @@ import msgspec
 
 from crosstape_simulator.formats import go_time, iso_ns
 from crosstape_simulator.server.connection import Connection, Topic
-from crosstape_simulator.server.feed import Feed, Source, decode_object, strings
+from crosstape_simulator.server.feed import Source, decode_object, strings
+from crosstape_simulator.venues.archetypes.numbered import NumberedFeed
+from crosstape_simulator.venues.coinbase.products import repeat_status
+from crosstape_simulator.venues.spec import Options
 
 PATH: Final = "/advanced"
 CHANNELS: Final = ("level2", "market_trades", "ticker", "ticker_batch", "status", "heartbeats")
 WITHOUT_PRODUCTS: Final = ("heartbeats",)
 HEARTBEATS: Final[Topic] = ("heartbeats", "")
+SUBSCRIPTIONS: Final[Topic] = ("subscriptions", "")
+SENT_AS: Final = {"level2": "l2_data"}
+"""Channel → its name in frames, where that differs."""
+SUBSCRIBE_WITHIN_S: Final = 5.0
 NORMAL: Final = 1000
 
 
-class AdvancedFeed(Feed):
+class AdvancedFeed(NumberedFeed):
     """The market data endpoint."""
 
-    def __init__(self, source: Source, *, subscribe_within_s: float) -> None:
-        super().__init__()
-        self.source = source
-        self.now = 0
-        self._subscribe_within_s = subscribe_within_s
-        self._numbers: dict[Connection, int] = {}
+    def __init__(self, source: Source, options: Options) -> None:
+        super().__init__(source)
+        self._subscribe_within_s = options.get("subscribe_within_s", SUBSCRIBE_WITHIN_S)
         self._beats = 0
-
-    def close(self, connection: Connection) -> None:
-        """Forget the client."""
-        super().close(connection)
-        self._numbers.pop(connection, None)
 
     def receive(self, connection: Connection, text: str) -> None:
         """A subscribe or unsubscribe request."""
@@ -63,7 +62,7 @@ class AdvancedFeed(Feed):
 
     def second(self, now: int) -> None:
         """Heartbeats; and whoever has not subscribed to anything in time is cut."""
-        self.now = now
+        super().second(now)
         self._beats += 1
         if self.source.beats():
             for connection in self.subscribers.get(HEARTBEATS, ()):
@@ -74,42 +73,34 @@ class AdvancedFeed(Feed):
 
     def _heartbeat(self, connection: Connection) -> None:
         current = go_time(self.now, self._beats * 1_000_000_000)
-        self.send(connection, "heartbeats", f'{{"current_time":"{current}","heartbeat_counter":{self._beats}}}', self.now)
+        self.send_data(connection, HEARTBEATS, f'{{"current_time":"{current}","heartbeat_counter":{self._beats}}}', self.now)
 
-    def send(self, connection: Connection, channel: str, events: str, ts: int) -> None:
-        """One frame, numbered. `events`: JSON objects, comma-separated."""
-        head = f'{{"channel":"{channel}","client_id":"","timestamp":"{iso_ns(ts)}","sequence_num":{self.next_number(connection)}'
-        connection.send(f'{head},"events":[{events}]}}'.encode())
-
-    def publish_events(self, topic: Topic, channel: str, events: str, ts: int) -> None:
-        """One frame to all subscribers of a topic, each with its own number."""
-        for connection in self.subscribers.get(topic, ()):
-            self.send(connection, channel, events, ts)
+    def framed(self, topic: Topic, text: str, ts: int, number: int) -> bytes:
+        """`text`: JSON objects, comma-separated."""
+        channel = SENT_AS.get(topic[0], topic[0])
+        head = f'{{"channel":"{channel}","client_id":"","timestamp":"{iso_ns(ts)}","sequence_num":{number}'
+        return f'{head},"events":[{text}]}}'.encode()
 
     def acknowledge(self, connection: Connection, ts: int) -> None:
         """Everything the client is subscribed to."""
-        self.send(connection, "subscriptions", f'{{"subscriptions":{self.subscriptions(connection)}}}', ts)
+        self.send_data(connection, SUBSCRIPTIONS, f'{{"subscriptions":{self._subscriptions(connection)}}}', ts)
 
-    def subscriptions(self, connection: Connection) -> str:
+    def with_own_subscriptions(self, payload: bytes, connection: Connection) -> bytes:
+        """A recorded acknowledgement, with this client's subscriptions in it."""
+        frame = msgspec.json.decode(payload, type=dict[str, object])
+        own = [{"subscriptions": msgspec.json.decode(self._subscriptions(connection))}]
+        return payload if frame.get("events") == own else msgspec.json.encode({**frame, "events": own})
+
+    def announce(self, system: str, now: int) -> int:
+        """Send the products' state again; a fault changes what it says."""
+        return repeat_status(self)
+
+    def _subscriptions(self, connection: Connection) -> str:
         """The JSON object of what a client is subscribed to, by channel."""
         listed: dict[str, list[str]] = {}
         for channel, product in connection.topics:
             listed.setdefault(channel, []).append(product or channel)
         return msgspec.json.encode(listed).decode()
-
-    def next_number(self, connection: Connection) -> int:
-        """The number of the frame that is sent next."""
-        number = self._numbers.get(connection, -1) + 1
-        self._numbers[connection] = number
-        return number
-
-    def last_number(self, connection: Connection) -> int | None:
-        """The number of the last frame, None before the first."""
-        return self._numbers.get(connection)
-
-    def set_number(self, connection: Connection, number: int) -> None:
-        """Go on counting from `number`, which is taken."""
-        self._numbers[connection] = number
 
     def _subscribe(self, connection: Connection, channel: str, products: list[str]) -> None:
         topics: list[Topic] = [(channel, product) for product in products]

@@ -12,14 +12,18 @@ from typing import Final
 
 import msgspec
 
+from crosstape_simulator.formats import iso_us
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source, decode_object, strings
+from crosstape_simulator.venues.coinbase.products import repeat_status
+from crosstape_simulator.venues.spec import Options
 
 PATH: Final = "/exchange"
 CHANNELS: Final = ("matches", "ticker", "ticker_batch", "level2_batch", "heartbeat", "status")
 PRIVATE: Final = ("level2", "level3", "full", "user")
 ECHOED: Final = {"level2_batch": "level2_50", "ticker_batch": "ticker_1000"}
 NORMAL: Final = 1000
+SUBSCRIBE_WITHIN_S: Final = 5.0
 
 _KEY_WANTED: Final = (
     "level2, level3, and full channels now require authentication. See https://docs.cloud.coinbase.com/exchange/docs/websocket-auth"
@@ -33,10 +37,9 @@ class _Refused(Exception):
 class ExchangeFeed(Feed):
     """The public endpoint."""
 
-    def __init__(self, source: Source, *, subscribe_within_s: float) -> None:
-        super().__init__()
-        self.source = source
-        self._subscribe_within_s = subscribe_within_s
+    def __init__(self, source: Source, options: Options) -> None:
+        super().__init__(source)
+        self._subscribe_within_s = options.get("subscribe_within_s", SUBSCRIBE_WITHIN_S)
 
     def receive(self, connection: Connection, text: str) -> None:
         """A subscribe or unsubscribe request."""
@@ -57,9 +60,22 @@ class ExchangeFeed(Feed):
 
     def second(self, now: int) -> None:
         """Whoever has not subscribed to anything in time is cut. Heartbeats are the source's: they carry its numbers."""
+        super().second(now)
         for connection in self.connections:
             if not connection.topics and time.monotonic() - connection.opened > self._subscribe_within_s:
                 connection.close(NORMAL, "subscribe within 5 seconds")
+
+    def beat(self, now: int) -> None:
+        """Heartbeats before and after a recording, which say nothing of its trades."""
+        if self.source.beats():
+            for topic in tuple(self.subscribers):
+                if topic[0] == "heartbeat":
+                    ids = f'"sequence":0,"last_trade_id":0,"product_id":"{topic[1]}"'
+                    self.publish(topic, f'{{"type":"heartbeat",{ids},"time":"{iso_us(now)}"}}'.encode())
+
+    def announce(self, system: str, now: int) -> int:
+        """Send the products' state again; a fault changes what it says."""
+        return repeat_status(self)
 
     def _wanted(self, request: dict[str, object]) -> list[Topic]:
         shared, channels = strings(request.get("product_ids", [])), request.get("channels")

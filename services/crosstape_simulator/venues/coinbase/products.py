@@ -1,4 +1,4 @@
-"""Coinbase's two lists of the same products, one made from the other: a recording has one of them, a connector may ask for the other."""
+"""Coinbase's products: two lists by REST, one made from the other (a recording has one, a connector may ask for the other); their state."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+
+from crosstape_simulator.server.feed import Feed
 
 EXCHANGE: Final = "/products"
 ADVANCED: Final = "/api/v3/brokerage/market/products"
@@ -41,3 +43,20 @@ def to_advanced(body: bytes) -> bytes:
         for row in rows
     ]
     return msgspec.json.encode({"products": made, "num_products": len(made)})
+
+
+def complete(answers: dict[tuple[str, str], list[bytes]]) -> None:
+    """Add to recorded answers the list that is missing."""
+    exchange, advanced = (EXCHANGE, ""), (ADVANCED, "")
+    if advanced in answers:
+        answers.setdefault(exchange, [to_exchange(body) for body in answers[advanced]])
+    if exchange in answers:
+        answers.setdefault(advanced, [to_advanced(body) for body in answers[exchange]])
+
+
+def repeat_status(feed: Feed) -> int:
+    """Send each client that has subscribed to it the products' state again; the clients are counted by the fault that changes it."""
+    for topic, clients in tuple(feed.subscribers.items()):
+        for connection in tuple(clients) if topic[0] == "status" else ():
+            feed.source.subscribed(connection, topic)
+    return 0

@@ -19,6 +19,7 @@ LIMIT: Final = 1_000
 """The usual number of trades, and the most."""
 NEVER: Final = 1 << 63
 
+_REFUSED: Final = {403: "Forbidden", 451: "Not available in your jurisdiction"}
 _PATH: Final = re.compile(r"/products/([^/]+)/(trades|book)")
 
 
@@ -59,3 +60,9 @@ def _book(past: MarketData, product: str, query: Mapping[str, str], now: int) ->
     bids, asks = (f'["{side[0]}","{side[1]}",1]' if side is not None else "" for side in top[:2])
     state = f'"sequence":{top.number},"auction_mode":false,"auction":null,"time":"{iso_us(now)}"'
     return Answer(f'{{"bids":[{bids}],"asks":[{asks}],{state}}}'.encode())
+
+
+def refusal(status: int, reason: str) -> object:
+    """The JSON of an HTTP error, with `reason` in place of the usual text."""
+    usual = "Internal server error" if status >= 500 else _REFUSED.get(status, "Public rate limit exceeded")
+    return {"message": reason or usual}

@@ -16,24 +16,24 @@ import msgspec
 from crosstape_simulator.formats import iso_us
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source, decode_object, strings
+from crosstape_simulator.venues.spec import Options
 
 PATH: Final = "/v2"
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 TRIGGERS: Final = ("trades", "bbo")
 SYMBOL_CHANNELS: Final = ("book", "trade", "ticker")
 PRIVATE: Final = ("executions", "balances", "level3")
+MESSAGES_PER_S: Final = 50
 HEARTBEAT: Final = b'{"channel":"heartbeat"}'
 
 
 class KrakenFeed(Feed):
     """The public endpoint."""
 
-    def __init__(self, source: Source, *, messages_per_s: int) -> None:
-        super().__init__()
-        self.source = source
-        self.now = 0
+    def __init__(self, source: Source, options: Options) -> None:
+        super().__init__(source)
         self.system = "online"
-        self._messages_per_s = messages_per_s
+        self._messages_per_s = int(options.get("messages_per_s", MESSAGES_PER_S))
         self._connects = 0
         self._snapshots: dict[tuple[Connection, Topic], bool] = {}
 
@@ -75,7 +75,7 @@ class KrakenFeed(Feed):
 
     def second(self, now: int) -> None:
         """A heartbeat to whoever has subscribed to something."""
-        self.now = now
+        super().second(now)
         for connection in self.connections:
             if connection.topics and self.source.beats():
                 connection.send(HEARTBEAT)
@@ -84,11 +84,12 @@ class KrakenFeed(Feed):
         """Whether the client asked for a snapshot of this topic."""
         return self._snapshots.get((connection, topic), False)
 
-    def set_system(self, system: str) -> None:
+    def announce(self, system: str, now: int) -> int:
         """The engine's state changes: `online`, `cancel_only`, `post_only`, `maintenance`."""
         self.system = system
         for connection in self.connections:
             connection.send(self._status())
+        return len(self.connections)
 
     def _status(self) -> bytes:
         number = 12_393_906_104_898_154_338 + self._connects  # beyond 2^63, as some real ones

@@ -7,12 +7,14 @@ Quirks  a pair has several names, and an answer's need not be the one asked by; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from crosstape_simulator.formats import NS, short
 from crosstape_simulator.market.history import Best, MarketData, Traded, whole
 from crosstape_simulator.server.rest import Answer, answer
+from crosstape_simulator.venues.rewriting import iso_times, unix_times
 
 TRADES: Final = "/0/public/Trades"
 DEPTH: Final = "/0/public/Depth"
@@ -23,12 +25,21 @@ PRICE_DECIMALS: Final = 5
 SIZE_DECIMALS: Final = 3
 """A size in a book is cut to so many."""
 _SECONDS_BELOW: Final = 10**10
+_LAST: Final = unix_times("last")
+_TRADE_TIME: Final = re.compile(rb',(\d{10})(?:\.(\d{1,9}))?,"([bs])"')
 
 OLD_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
 CODES: Final = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "DOGE": "XXDG", "USD": "ZUSD", "EUR": "ZEUR"}
 """Assets that have a code other than their name."""
 _UNPREFIXED: Final = frozenset({"DOGE"})
 """Has a code, but does not stand with it in a pair's key."""
+
+
+_REFUSED: Final = {
+    200: "EAPI:Rate limit exceeded",
+    403: "EGeneral:Permission denied",
+    451: "EGeneral:Not available in your jurisdiction",
+}
 
 
 class Names(NamedTuple):
@@ -108,3 +119,28 @@ def _level(side: Best, now: int) -> str:
 def _price(text: str) -> str:
     units, _, digits = text.partition(".")
     return f"{units}.{digits:0<{PRICE_DECIMALS}}"
+
+
+def refusal(status: int, reason: str) -> object:
+    """The JSON of a refusal, with `reason` in place of the usual text."""
+    usual = "EService:Unavailable" if status >= 500 else _REFUSED.get(status, "EGeneral:Too many requests")
+    return {"error": [reason or usual]}
+
+
+def shift_query(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
+    """The query with its `since` (ns or seconds) so much earlier."""
+    since = query.get("since", "")
+    if not since.isdecimal():
+        return query
+    is_seconds = int(since) < _SECONDS_BELOW
+    return {**query, "since": str(max(0, int(since) - (ns // NS if is_seconds else ns)))}
+
+
+def shift_answer(payload: bytes, ns: int) -> bytes:
+    """An answer with all its times so much later: `last` in ns, and those of trades in seconds."""
+    return _TRADE_TIME.sub(lambda found: _later(found, ns), _LAST(iso_times(payload, ns), ns))
+
+
+def _later(found: re.Match[bytes], ns: int) -> bytes:
+    at = int(found.group(1)) * NS + int((found.group(2) or b"").ljust(9, b"0") or 0) + ns
+    return b',%d.%09d,"%s"' % (*divmod(at, NS), found.group(3))

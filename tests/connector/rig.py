@@ -12,7 +12,7 @@ import aiohttp
 from crosstape.settings import VenueSettings
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.context import ConnectionContext
+from crosstape_connector.connection.context import ConnectionContext, shared_rate_limits
 from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.supervisor import Supervisor

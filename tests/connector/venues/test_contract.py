@@ -20,7 +20,7 @@ from tests.connector.venues.golden import BY_ENDPOINT, INSTRUMENTS, SYMBOLS
 
 KINDS = ("trade", "quote", "book", "delta", "ticker", "status")
 ENDPOINTS = [(venue, endpoint) for venue in VENUES.values() for endpoint in venue.endpoints]
-each_venue = pytest.mark.parametrize("venue", VENUES.values(), ids=str)
+each_venue = pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)
 each_endpoint = pytest.mark.parametrize(
     ("venue", "endpoint"), ENDPOINTS, ids=[f"{venue.id}-{endpoint.name}" for venue, endpoint in ENDPOINTS]
 )

@@ -29,7 +29,7 @@ from crosstape.settings import Settings, VenueSettings, shown
 from crosstape.settings.diff import changes
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.context import ConnectionContext, paces
+from crosstape_connector.connection.context import ConnectionContext, shared_rate_limits
 from crosstape_connector.connection.origin_check import OriginCheck
 from crosstape_connector.connection.proxies import Proxies, Proxy
 from crosstape_connector.connection.supervisor import Supervisor
@@ -213,30 +213,30 @@ class Connector:
         self._settings = settings
         self._writer = writer
         self._capture = capture
-        self._outlet = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
+        self._sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
         self._rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
         self._resyncs = SnapshotRecovery(
             venue,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             counters=self.counters,
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
-        fetching = RestSources(venue, self._rest)
+        sources = RestSources(venue, self._rest)
         self._backfill = Backfill(
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             counters=self.counters,
             flow=writer.flow,
             active=lambda: writer.active,
             longest_s=own.backfill_s,
         )
         self._fallback = Polling(
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             counters=self.counters,
             sessions=lambda: self.supervisor.sessions,
             active=lambda: writer.active,
@@ -245,20 +245,20 @@ class Connector:
         )
         self._questions = Probes(
             self._rest,
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             counters=self.counters,
             active=lambda: writer.active,
             silent_s=own.stale_min_s,
         )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
-        desk = ConnectionContext(
+        context = ConnectionContext(
             venue=venue,
             settings=own,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             counters=self.counters,
             http=http,
             urls=ws_urls,
@@ -266,18 +266,18 @@ class Connector:
             resync=self._resyncs.dispatch,
             flow=writer.flow,
             capture=capture,
-            paces=paces(venue),
+            rate_limits=shared_rate_limits(venue),
             beat=self._time.beat,
-            question=self._questions.ask,
+            question=self._questions.request,
         )
-        self.supervisor = Supervisor(desk, ())
+        self.supervisor = Supervisor(context, ())
         self.counters.begin(plan.channels(venue, own.kinds))
         self._started_ts = time.time_ns()
-        self._roster = Universe(
+        self._universe = Universe(
             own.instruments,
             own.kinds,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             writer=writer,
             rest=self._rest,
             cache=cache,
@@ -285,7 +285,7 @@ class Connector:
             watchdog=watchdog,
             refresh_s=settings.connector.instruments_refresh_s,
         )
-        writer.attach(self.feeds, self._outlet, Standing(self._is_well, self._connections, self._standing))
+        writer.attach(self.feeds, self._sink, Standing(self._is_well, self._connections, self._standing))
 
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded` and `WrongTape`."""
@@ -297,7 +297,7 @@ class Connector:
                     inner.create_task(self._tick(), name="tick")
                     inner.create_task(self.supervisor.run(), name="supervisor")
                     inner.create_task(self._resyncs.run(), name="resyncs")
-                    inner.create_task(self._roster.run(), name="instruments")
+                    inner.create_task(self._universe.run(), name="instruments")
                     inner.create_task(self._backfill.run(), name="backfill")
                     inner.create_task(self._fallback.run(), name="fallback")
                     inner.create_task(self._questions.run(), name="questions")
@@ -325,10 +325,10 @@ class Connector:
         others = [path for path in changes(self._settings, fresh) if self._concerns_us(path)]
         if others:
             log.warning("settings.not_applied", venue=self._venue.id, changed=others, until="the next start")
-        added = [name for name in own.instruments if name not in self._roster.wanted]
-        removed = [name for name in self._roster.wanted if name not in own.instruments]
+        added = [name for name in own.instruments if name not in self._universe.wanted]
+        removed = [name for name in self._universe.wanted if name not in own.instruments]
         log.info("settings.read", venue=self._venue.id, added=added, removed=removed)
-        self._roster.want(own.instruments)
+        self._universe.want(own.instruments)
 
     def _concerns_us(self, path: str) -> bool:
         where = f"venues.{self._venue.id}."
@@ -345,17 +345,17 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
-                backfilling=lambda: self._backfill.waiting,
-                polled_feeds=self._fallback.polled,
-                instruments=lambda: instruments.describe(self._roster.selection),
-                instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
+                backfilling=lambda: self._backfill.queued,
+                polled_feeds=self._fallback.polled_feeds,
+                instruments=lambda: instruments.counts(self._universe.selection),
+                instruments_age_s=lambda: None if self._universe.listing is None else self._universe.listing.age_s(time.time_ns()),
                 clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
                 line=self._writer.reading,
             ),
         )
         prometheus_client.REGISTRY.register(collector)
-        bus_metrics().after = self._outlet.acknowledged
+        bus_metrics().after = self._sink.acknowledged
         try:
             yield
         finally:
@@ -370,7 +370,7 @@ class Connector:
             for topic, reason in session.subscriptions.reasons.items()
         }
         waiting = self._waiting()
-        bus = self._writer.well
+        bus = self._writer.healthy
         state, reason = self._state()
         details = {
             "venue": self._venue.id,
@@ -381,9 +381,9 @@ class Connector:
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
-            "polled": self._fallback.polled(),
+            "polled": self._fallback.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
-            "refused": {**self._roster.selection.refused, **self.feeds.halts, **refused},
+            "refused": {**self._universe.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),
         }
         return bus and self._is_well(waiting), details
@@ -397,7 +397,7 @@ class Connector:
     def _standing(self) -> Iterator[Status]:
         """What we say of the venue as a whole, and of what cannot be taken of it."""
         yield self._status(*self._state())
-        yield from self._roster.refusals()
+        yield from self._universe.refusals()
 
     def _waiting(self) -> list[FeedRecord]:
         """The feeds that are not live but should be: not those that the venue refuses, nor those in which nobody has traded since."""
@@ -430,10 +430,10 @@ class Connector:
         """What the venue-wide status says: never better than the venue itself does."""
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
-        if not self._roster.taken:
-            if self._roster.listing is not None and not self._roster.selection.listed:
+        if not self._universe.taken:
+            if self._universe.listing is not None and not self._universe.selection.listed:
                 return FeedState.DOWN, "none of the wanted instruments can be taken"
-            trouble = self._roster.trouble
+            trouble = self._universe.trouble
             return (FeedState.DOWN if trouble else FeedState.CONNECTING), trouble
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
@@ -451,10 +451,10 @@ class Connector:
         return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
 
     async def _say_alive(self) -> None:
-        await self._roster.silence()
+        await self._universe.silence()
         while True:
             self._time.look()
-            self._outlet.put([self._status(*self._state())])
+            self._sink.publish([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
     async def _tick(self) -> None:
@@ -462,14 +462,14 @@ class Connector:
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
             self._time.beat()
-            self._outlet.put(self.feeds.tick(time.time_ns()))
+            self._sink.publish(self.feeds.tick(time.time_ns()))
             if self.feeds.requests:
                 self._resyncs.dispatch()
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:
         """The sessions have ended: say so, and wait until all is on the tape."""
-        self._outlet.put([self._status(FeedState.DOWN, "stopped")])
+        self._sink.publish([self._status(FeedState.DOWN, "stopped")])
         if await self._writer.finish(self._settings.run.drain_s):
             log.info("connector.drained", venue=self._venue.id, acknowledged=self._writer.acknowledged)
         else:

@@ -121,7 +121,7 @@ class Replica:
         return Unpublished(0, 0, 0) if publisher is None else publisher.unpublished
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Of a line that stands by: whether the server answers."""
         if (publisher := self._publisher) is not None:
             return publisher.acknowledged > 0 and publisher.availability.answering
@@ -132,22 +132,22 @@ class Replica:
         """See `Writer`."""
         return self._active
 
-    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
         """See `Writer`."""
-        self._feeds, self._outlet, self._standing = feeds, outlet, standing
-        outlet.divert(self.hold.take, holding=True)
-        outlet.listen(self._heed)
+        self._feeds, self._sink, self._standing = feeds, sink, standing
+        sink.divert(self.hold.take, holding=True)
+        sink.listen(self._heed)
 
     async def flow(self) -> None:
         """See `Publisher.flow`. One that stands by is never ahead of a server."""
         publisher = self._publisher
         await (asyncio.sleep(0) if publisher is None else publisher.flow())
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """See `Writer`. While another publishes, the tape is further by the time of the answer: a takeover reads it again."""
         while True:
             before = self._takeovers
-            tape = await self._seat.left(wanted)
+            tape = await self._seat.last_events(wanted)
             if before == self._takeovers:
                 return tape
 
@@ -280,12 +280,12 @@ class Replica:
     def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
         """Nobody else can write any more: go on behind what is there, in one step."""
         now, held = time.time_ns(), len(self.hold)
-        self._outlet.divert(publisher.publish, holding=False)
-        self._outlet.put(go_on(self._feeds, self.hold, predecessor.trades(last), now))
-        self._outlet.put(predecessor.silence(self._seat.venue, last, now))
-        self._outlet.put(predecessor.unpublished(self._feeds, last, now))
-        self._outlet.put(self._standing.states())
-        self._outlet.put(self._feeds.restate(now))
+        self._sink.divert(publisher.publish, holding=False)
+        self._sink.publish(go_on(self._feeds, self.hold, predecessor.trades(last), now))
+        self._sink.publish(predecessor.silence(self._seat.venue, last, now))
+        self._sink.publish(predecessor.unpublished(self._feeds, last, now))
+        self._sink.publish(self._standing.states())
+        self._sink.publish(self._feeds.restate(now))
         self._active = True
         self._takeovers += 1
         log.info("line.active", venue=self._seat.venue, line=self._line, epoch=publisher.epoch, held=held)
@@ -297,7 +297,7 @@ class Replica:
         self._active, self._followed = False, False
         self._resigns = self._succession.active
         self.hold.forget()
-        self._outlet.divert(self.hold.take, holding=True)
+        self._sink.divert(self.hold.take, holding=True)
         self._wake.set()
         log.info("line.standby", venue=self._seat.venue, line=self._line, pending=self.pending)
 
@@ -312,7 +312,7 @@ class Replica:
                 continue
             before = self._takeovers
             with contextlib.suppress(BusError):
-                last = await self._seat.left(predecessor.wanted(["trade"], names))
+                last = await self._seat.last_events(predecessor.wanted(["trade"], names))
                 if not self._active and before == self._takeovers:
                     self.hold.seen(predecessor.trades(last))
                     self._followed = True

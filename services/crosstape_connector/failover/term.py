@@ -48,7 +48,7 @@ class TermPlan(NamedTuple):
     """The directory of this line's own."""
     tape: Tape
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """(kind, instrument) → the newest on the tape, of those that have one. Raises `BusError`."""
         return await last_values(self.client, self.keys, wanted, self.venue)
 
@@ -136,7 +136,7 @@ class Term:
         while True:
             asked = list(wanted())
             with contextlib.suppress(BusError):
-                tape = await self._seat.left(asked)
+                tape = await self._seat.last_events(asked)
                 if asked == list(wanted()):
                     return tape
                 continue

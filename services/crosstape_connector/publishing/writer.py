@@ -44,7 +44,7 @@ class Writer(Protocol):
         """See `Publisher`."""
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether the bus takes what is published, or would."""
 
     @property
@@ -56,13 +56,13 @@ class Writer(Protocol):
     async def flow(self) -> None:
         """Give others a turn; see `Publisher.flow`."""
 
-    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
         """Whose events these are. Once, before `run`."""
 
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded`."""
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """The newest on the tape of each (kind, instrument): where we go on. Waits for the bus. Raises `BusError`."""
 
     async def finish(self, timeout_s: float) -> bool:
@@ -107,7 +107,7 @@ class SoleWriter:
         return self._publisher.unpublished
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether it has taken something, and does."""
         return self._publisher.acknowledged > 0 and self._publisher.availability.answering
 
@@ -116,10 +116,10 @@ class SoleWriter:
         """See `Writer`."""
         return True
 
-    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
         """See `Writer`: nothing of it matters here."""
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """See `Writer`: what our predecessor left. Waits until it cannot write any more, and what it spooled is on the tape."""
         publisher = self._publisher
         await publisher.claimed()

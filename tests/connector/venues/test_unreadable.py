@@ -14,6 +14,7 @@ from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Parser, Symbols
 from crosstape_schemas import FeedState, Gap, GapCause, Quote, Status, Ticker
 from crosstape_simulator.faults.rows import VALUES, with_an_odd_row
+from crosstape_simulator.venues.registry import find
 from tests.connector.venues.golden import ADVANCED, BINANCE, EXCHANGE, KRAKEN, SYMBOLS
 from tests.connector.venues.test_contract import feeds
 from tests.connector.venues.test_rows_and_numbers import endpoint, outputs
@@ -34,7 +35,7 @@ HOW = [*VALUES, "missing"]
 
 def odd(place: tuple[str, str], frame: bytes, kind: str, what: str = "price", how: str = "text") -> bytes:
     """The frame with one value that cannot be read."""
-    found = with_an_odd_row(frame, place[0], kind, what, how)
+    found = with_an_odd_row(frame, find(place[0]), kind, what, how)
     assert found is not None
     return found
 

@@ -40,7 +40,7 @@ async def demo(directory: Path) -> AsyncIterator[Mapping[str, str]]:
         await wait_until(file.exists, what="the simulator listens", timeout_s=START_S)
         targets = {}
         for (service, arguments), port in zip(SERVICES.items(), served, strict=True):
-            own = {**variables, "CROSSTAPE_TELEMETRY__HTTP_PORT": port, "CROSSTAPE_CONNECTOR__LINE": LINE.get(service, "")}
+            own = {**variables, "CROSSTAPE_TELEMETRY__HTTP_PORT": port, "CROSSTAPE_CONNECTOR__REPLICA": LINE.get(service, "")}
             await stack.enter_async_context(started(*arguments, "--settings", str(file), variables=own))
             targets[service] = f"127.0.0.1:{port}"
         for service, target in targets.items():

@@ -25,7 +25,7 @@ import structlog
 
 from crosstape.errors import BusError, StorageError
 from crosstape.runtime.directory_lock import RUN_LOCK, DirectoryLock
-from crosstape.runtime.group_files import SERVER_UMASK, check_left, is_shared, make_directory, remedy, share
+from crosstape.runtime.group_files import SERVER_UMASK, check_leftovers, is_shared, make_directory, remedy, share_with_group
 
 log = structlog.get_logger(__name__)
 
@@ -117,11 +117,11 @@ class EmbeddedServer:
         deadline = time.monotonic() + timeout_s
         try:
             make_directory(self.run_dir)
-            self._run_lock.take()
+            self._run_lock.acquire()
             await self._take_lock(deadline)
             if self._persist:
                 make_directory(self.run_dir / DATA)  # else the server would make it, for its user alone
-                check_left(self.run_dir, DATA)
+                check_leftovers(self.run_dir, DATA)
             self._place_socket()
             self._spawn()
             await self._wait_ready(deadline)
@@ -166,7 +166,7 @@ class EmbeddedServer:
         """The server inherits this lock: it is free once the server that a killed run left behind has ended, which takes it moments."""
         is_logged = False
         self._lock = os.open(self.run_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        share(self.run_dir / "valkey.lock")
+        share_with_group(self.run_dir / "valkey.lock")
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,10 +211,10 @@ class EmbeddedServer:
         path = self.run_dir / "valkey.conf"
         path.touch(mode=0o600)
         path.write_text("".join(f"{name} {value}\n" for name, value in config.items()))
-        share(path)
+        share_with_group(path)
         assert self._lock is not None
         with self.log_path.open("ab") as log:
-            share(self.log_path)
+            share_with_group(self.log_path)
             self._process = subprocess.Popen(  # noqa: S603
                 ["/bin/sh", "-c", _KEEPER, "crosstape-keeper", str(MENDER), _binary(), str(path)],
                 stdin=subprocess.PIPE,

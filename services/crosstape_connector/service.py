@@ -380,7 +380,7 @@ class Connector:
             "pending": self._writer.pending,
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
-            "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
+            "feeds": Counter(record.state.value for record in self.feeds.records.values()),
             "polled": self._fallback.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._universe.selection.refused, **self.feeds.halts, **refused},
@@ -389,7 +389,7 @@ class Connector:
         return bus and self._is_well(waiting), details
 
     def _is_well(self, waiting: Sequence[FeedRecord] | None = None) -> bool:
-        return bool(self.feeds.feeds) and self.supervisor.up and not (self._waiting() if waiting is None else waiting)
+        return bool(self.feeds.records) and self.supervisor.up and not (self._waiting() if waiting is None else waiting)
 
     def _connections(self) -> int:
         return sum(session.open for session in self.supervisor.sessions)
@@ -405,10 +405,10 @@ class Connector:
         channels = {kind: name for endpoint in reversed(self._venue.endpoints) for kind, name in endpoint.channels.items()}
         return [
             record
-            for record in self.feeds.feeds.values()
+            for record in self.feeds.records.values()
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused
-            and not self.feeds.halted(record.instrument)
+            and not self.feeds.is_halted(record.instrument)
             and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
         ]
 
@@ -424,7 +424,7 @@ class Connector:
     def _states(self) -> Mapping[tuple[str, str], int]:
         """(kind, state) → feeds, also where there is none: a series that is not there cannot be compared with 0."""
         none = dict.fromkeys(((kind, state.value) for kind in self.feeds.kinds - STATELESS for state in FeedState), 0)
-        return {**none, **Counter((record.kind, record.state.value) for record in self.feeds.feeds.values())}
+        return {**none, **Counter((record.kind, record.state.value) for record in self.feeds.records.values())}
 
     def _state(self) -> tuple[FeedState, str]:
         """What the venue-wide status says: never better than the venue itself does."""
@@ -448,7 +448,7 @@ class Connector:
         return total
 
     def _ignored(self) -> Mapping[str, int]:
-        return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
+        return {**self.feeds.counts, "duplicate": self.feeds.duplicate_trades()}
 
     async def _say_alive(self) -> None:
         await self._universe.silence()
@@ -462,7 +462,7 @@ class Connector:
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
             self._time.beat()
-            self._sink.publish(self.feeds.tick(time.time_ns()))
+            self._sink.publish(self.feeds.due_books(time.time_ns()))
             if self.feeds.requests:
                 self._resyncs.dispatch()
             await asyncio.sleep(pause_s)

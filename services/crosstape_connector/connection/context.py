@@ -50,7 +50,7 @@ class ConnectionContext:
         for endpoint in self.venue.endpoints:
             for kind, channel in endpoint.channels.items():
                 place.setdefault(kind, (endpoint.name, channel))
-        records = {(record.kind, record.symbol): record for record in self.feeds.feeds.values()}
+        records = {(record.kind, record.symbol): record for record in self.feeds.records.values()}
         return {
             topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
             for topic in topics

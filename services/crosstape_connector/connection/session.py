@@ -114,7 +114,7 @@ class Session:
                 self._context.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
                 self._context.beat()
-                self._context.sink.publish(self._context.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
+                self._context.sink.publish(self._context.feeds.close_topics(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
     def resubscribe(self, topic: Topic) -> bool:
@@ -131,7 +131,7 @@ class Session:
         self._names.update(self._symbols.values())
         self.subscriptions.add(topics)
         if self._entered:
-            self._context.sink.publish(self._context.feeds.opened(topics, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
         self._wake.set()
 
     def remove(self, topics: Sequence[Topic]) -> None:
@@ -148,7 +148,7 @@ class Session:
             return "not connected"
         if not self.subscriptions.settled:
             return "not all subscriptions are answered"
-        return "" if self._standby is None else self._standby.missing(self._books())
+        return "" if self._standby is None else self._standby.not_ready(self._books())
 
     def take_over(self) -> None:
         """What was held goes on the tape, and from now on all that comes: whom it replaces must have stopped reading."""
@@ -187,10 +187,10 @@ class Session:
         now = time.time_ns()
         feeds, states = self._context.feeds, self.subscriptions.states
         self._entered = True
-        self._context.sink.publish(feeds.opened(states, now, self._opened_ts))
-        self._context.sink.publish(feeds.confirmed([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
+        self._context.sink.publish(feeds.open_topics(states, now, self._opened_ts))
+        self._context.sink.publish(feeds.confirm_topics([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
         for topic, reason in self.subscriptions.reasons.items():
-            self._context.sink.publish(feeds.rejected(topic, reason, now))
+            self._context.sink.publish(feeds.reject_topic(topic, reason, now))
 
     async def _converse(self, socket: Socket) -> None:
         sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
@@ -209,7 +209,7 @@ class Session:
         """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
         context, counters, capture = self._context, self._counters, self._context.capture
         parse = self._endpoint.parser(self._symbols)
-        takers, requests, publish = context.feeds.takers, context.feeds.requests, context.sink.publish
+        takers, requests, publish = context.feeds.handlers, context.feeds.requests, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
         events: Sequence[Event] = ()
@@ -235,7 +235,7 @@ class Session:
                         events = take(output)
                         publish(events)
                     else:
-                        self._standby.take(output)
+                        self._standby.hold(output)
             except FeedError:
                 raise
             except Exception as exc:  # what nobody thought of in one frame must not end the others
@@ -296,7 +296,7 @@ class Session:
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:
-            self._context.sink.publish(self._context.feeds.confirmed(topics, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
             if self._context.feeds.requests:
                 self._context.resync()
         self._check_settled()
@@ -310,7 +310,7 @@ class Session:
         for topic in topics:
             self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=word.reason)
             if self._standby is None:
-                self._context.sink.publish(self._context.feeds.rejected(topic, word.reason, time.time_ns()))
+                self._context.sink.publish(self._context.feeds.reject_topic(topic, word.reason, time.time_ns()))
         self._check_settled()
 
     def _check_settled(self) -> None:
@@ -333,9 +333,9 @@ class Session:
             self._context.capture.frame_bad(received_ts, self.number, data, kind, binary=binary)
         for output in () if kind in unreadable.NOT_OURS else unreadable.feeds_of(self._endpoint, self._symbols, data, received_ts):
             if self._standby is None:
-                self._context.sink.publish(self._context.feeds.take(output))
+                self._context.sink.publish(self._context.feeds.apply(output))
             else:
-                self._standby.take(output)
+                self._standby.hold(output)
         if kind not in self._bad_kinds:
             self._bad_kinds.add(kind)
             trace = exc if kind == INTERNAL else None
@@ -401,7 +401,7 @@ class Session:
     def _check_streams(self) -> None:
         """What the clock shows of streams that do not bring what happens."""
         if self._standby is None and not self._holding_back:
-            self._context.sink.publish(self._context.feeds.check(self._names, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.check_streams(self._names, time.time_ns()))
 
     def _look_after_feeds(self) -> None:
         """What has stopped is subscribed anew; when that has not helped, the next connection is opened beside this one, or in its place.

@@ -26,7 +26,7 @@ def treat(
     topics = {FeedKey(record.kind, record.instrument): topic for topic, records in feeds.items() for record in records}
     records = _trading(context, feeds)
     for stall in context.watchdog.look(records, heard_ts, now):
-        context.feeds.doubted(stall.feed)
+        context.feeds.probe(stall.feed)
         context.question(stall.feed.instrument)
         if not stall.attempt:
             continue
@@ -39,7 +39,7 @@ def treat(
             reason=stall.reason,
             attempt=stall.attempt,
         )
-        context.sink.publish(context.feeds.stalled(stall.feed, now, stall.reason))
+        context.sink.publish(context.feeds.mark_stale(stall.feed, now, stall.reason))
         resubscribe(topics[stall.feed])
     if context.feeds.requests:
         context.resync()
@@ -54,4 +54,4 @@ def futile(context: ConnectionContext, feeds: Mapping[Topic, Sequence[FeedRecord
 
 def _trading(context: ConnectionContext, feeds: Mapping[Topic, Sequence[FeedRecord]]) -> list[FeedRecord]:
     """The feeds of instruments that trade: a halt explains any silence."""
-    return [record for of in feeds.values() for record in of if not context.feeds.halted(record.instrument)]
+    return [record for of in feeds.values() for record in of if not context.feeds.is_halted(record.instrument)]

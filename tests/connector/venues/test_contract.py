@@ -51,8 +51,8 @@ def digest(venue: Venue, endpoint: Endpoint, frames: list[bytes]) -> list[Event]
         except FRAME_ERRORS:
             continue
         for output in outputs:
-            events += found.take(output)
-    return [*events, *found.tick(len(frames) + 1)]
+            events += found.apply(output)
+    return [*events, *found.due_books(len(frames) + 1)]
 
 
 def test_a_venue_is_found_by_its_name() -> None:

@@ -62,10 +62,10 @@ def test_a_quote_that_cannot_be_read_is_recovering_until_the_next(place: tuple[s
     tape, parser = feeds(venue), found.parser(SYMBOLS[venue.id])
     good, bad = QUOTES[place], odd(place, QUOTES[place], "quote", what, how)
     for output in parser(good, 10):
-        tape.take(output)
+        tape.apply(output)
 
     made = parser(bad, 20)
-    events = [event for output in made for event in tape.take(output)]
+    events = [event for output in made for event in tape.apply(output)]
 
     name = NAMES[venue.id]
     assert ("quote", name) in unread(made)
@@ -74,9 +74,9 @@ def test_a_quote_that_cannot_be_read_is_recovering_until_the_next(place: tuple[s
         (FeedState.RECOVERING, 20)
     ]
     assert [one.state for one in events if isinstance(one, Quote)] == [FeedState.RECOVERING]
-    assert [event for output in parser(bad, 30) for event in tape.take(output)] == []
+    assert [event for output in parser(bad, 30) for event in tape.apply(output)] == []
 
-    after = [event for output in parser(good, 40) for event in tape.take(output)]
+    after = [event for output in parser(good, 40) for event in tape.apply(output)]
     assert [one.state for one in after if isinstance(one, Status) and one.kind == "quote"] == [FeedState.LIVE]
     assert [one.state for one in after if isinstance(one, Quote)] == [FeedState.LIVE]
     assert [(one.from_ts, one.to_ts, one.missed, one.cause) for one in after if isinstance(one, Gap) and one.kind == "quote"] == [
@@ -91,11 +91,11 @@ def test_a_ticker_that_cannot_be_read_is_recovering_until_the_next(place: tuple[
     tape, parser = feeds(venue), found.parser(SYMBOLS[venue.id])
     good, bad = TICKERS[place], odd(place, TICKERS[place], "ticker", how="type")
     for output in parser(good, 10):
-        tape.take(output)
+        tape.apply(output)
 
     made = read(found, parser, SYMBOLS[venue.id], bad, 20)
-    events = [event for output in made for event in tape.take(output)]
-    after = [event for output in parser(good, 40) for event in tape.take(output)]
+    events = [event for output in made for event in tape.apply(output)]
+    after = [event for output in parser(good, 40) for event in tape.apply(output)]
 
     assert unread(made) == {("ticker", NAMES[venue.id])}
     assert [one.state for one in events if isinstance(one, Status)] == [FeedState.RECOVERING]

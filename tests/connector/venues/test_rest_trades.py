@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
@@ -134,6 +134,7 @@ def test_an_answer_without_trades_is_an_empty_page(venue: str) -> None:
 @given(data=st.binary(max_size=100), seed=st.integers(0, 2**32))
 @example(data=b"[" * 100_000, seed=0)
 @example(data=b'{"error":[],"result":' + b'{"a":[' * 100_000, seed=0)
+@settings(deadline=None)
 def test_no_answer_does_harm(venue: str, data: bytes, seed: int) -> None:
     """Any bytes, or a good answer with a part replaced by something strange: refused, or what it gives can be written."""
     for body in (data, msgspec.json.encode(warp(msgspec.json.decode(answers_of(venue)["trades"]), random.Random(seed)))):

@@ -24,7 +24,7 @@ from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.consolidation.instrument import Rules
 from crosstape_aggregator.metrics.per_instrument import InstrumentText
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
-from crosstape_aggregator.shard import LOST_S, REFRESH_S, Aggregator
+from crosstape_aggregator.shard import LOST_S, REFRESH_S, ShardAggregator
 from crosstape_aggregator.sharding.assignment import SERVICE, Share
 from crosstape_aggregator.sharding.coordinator import Coordinator
 from crosstape_aggregator.sharding.sign_of_life import STOPPED
@@ -44,8 +44,8 @@ async def run(settings: Settings) -> None:
     Rules.of(settings.aggregator)
     run_dir(settings.run)
     async with connect(settings.bus) as client:
-        process = Process(settings, client)
-        with exposed(InstrumentText(process.boards)):
+        process = AggregatorProcess(settings, client)
+        with exposed(InstrumentText(process.engines)):
             async with serve(settings.telemetry, process.ready):
                 await usable(client, process.keys, settings.bus, producer=SERVICE)
                 async with asyncio.TaskGroup() as tasks:
@@ -56,22 +56,22 @@ async def run(settings: Settings) -> None:
                         watching.cancel()
 
 
-class Process:
+class AggregatorProcess:
     """The shares that are served here."""
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
         self.keys = Keys(settings.bus.prefix, settings.bus.partitions)
         self._tape = Tape(presumed(run_dir(settings.run) / "spool"))
-        self._served: set[ShareService] = set()
+        self._served: set[ShardService] = set()
         self.keeper = Coordinator(client, self.keys, settings.aggregator, self._serve)
 
-    def _serve(self, share: Share) -> ShareService:
-        return ShareService(share, self._settings, self.keys, self._tape, left_s=self.keeper.left_s, served=self._served)
+    def _serve(self, share: Share) -> ShardService:
+        return ShardService(share, self._settings, self.keys, self._tape, left_s=self.keeper.left_s, served=self._served)
 
-    def boards(self) -> list[Engine]:
+    def engines(self) -> list[Engine]:
         """Of the shares that are served now."""
-        return [one.board for one in self._served]
+        return [one.engine for one in self._served]
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: the bus answers, and each share held works; one that stands by, because others hold all, is ready for that."""
@@ -90,11 +90,11 @@ class Process:
         }
 
 
-class ShareService:
+class ShardService:
     """One share: its own connections, publisher, board and readers. It is in `served` while it runs."""
 
     def __init__(
-        self, share: Share, settings: Settings, keys: Keys, tape: Tape, *, left_s: Callable[[], float], served: set[ShareService]
+        self, share: Share, settings: Settings, keys: Keys, tape: Tape, *, left_s: Callable[[], float], served: set[ShardService]
     ) -> None:
         self._share = share
         self._settings = settings
@@ -102,8 +102,8 @@ class ShareService:
         self._tape = tape
         self._left_s = left_s
         self._served = served
-        self.board = Engine(settings.aggregator)
-        self._aggregator: Aggregator | None = None
+        self.engine = Engine(settings.aggregator)
+        self._aggregator: ShardAggregator | None = None
         self._go, self._stop = asyncio.Event(), asyncio.Event()
         self._go.set()
 
@@ -121,8 +121,8 @@ class ShareService:
                     client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch, tape=self._tape
                 )
                 store = CheckpointStore(client, self._keys, self._share.producer, epoch)
-                aggregator = self._aggregator = Aggregator(
-                    settings, client, self._keys, self.board, publisher, share=self._share, store=store
+                aggregator = self._aggregator = ShardAggregator(
+                    settings, client, self._keys, self.engine, publisher, share=self._share, store=store
                 )
                 try:
                     async with asyncio.TaskGroup() as tasks:

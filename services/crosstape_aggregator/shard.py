@@ -32,10 +32,10 @@ from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, PUBLISHED_LAG
 from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.catch_up import KINDS, PastReader
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
-from crosstape_aggregator.recovery.discovery import Discovery, Found
+from crosstape_aggregator.recovery.discovery import Discovery, FoundStream
 from crosstape_aggregator.recovery.predecessor import Predecessor, silent
 from crosstape_aggregator.sharding.assignment import WHOLE, Share
-from crosstape_aggregator.sharding.sign_of_life import Progress, SignOfLife
+from crosstape_aggregator.sharding.sign_of_life import LoopProgress, SignOfLife
 from crosstape_aggregator.wakeup import Wakeup
 from crosstape_schemas import VENUE_WIDE, Keys, decode
 
@@ -71,7 +71,7 @@ WARM_UP_S: Final = 3.0
 log = structlog.get_logger(__name__)
 
 
-class Aggregator:
+class ShardAggregator:
     """Readers → board → publisher. Owns no queue: events stay on the server until they are taken, quotes are computed when they can go."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Aggregator:
         settings: Settings,
         client: Client,
         keys: Keys,
-        board: Engine,
+        engine: Engine,
         publisher: Publisher,
         *,
         share: Share = WHOLE,
@@ -87,18 +87,18 @@ class Aggregator:
     ) -> None:
         self._client = client
         self._keys = keys
-        self._board = board
+        self._engine = engine
         self._publisher = publisher
         self._alarm = Wakeup()
         self._every_change = settings.aggregator.min_interval_s == 0
         self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, share=share)
-        self._found: list[Found] = []  # streams that are not read yet
+        self._found: list[FoundStream] = []  # streams that are not read yet
         self._predecessor = Predecessor(client, keys, share)
         self._live, self._reader_of_past = self._reader(settings), self._reader(settings)
-        self._hands = Barrier()
+        self._barrier = Barrier()
         readers = (self._live, self._reader_of_past)
-        self._past = PastReader(client, keys, board, readers, self._hands, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
-        self._exporter = Exporter(board)
+        self._past = PastReader(client, keys, engine, readers, self._barrier, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
+        self._exporter = Exporter(engine)
         self._behind_until = 0
         self._read_at_once = 0
         self._waiting = False
@@ -128,7 +128,7 @@ class Aggregator:
         return reachable and works and counting > 0, {
             "bus": reachable,
             "works": works,
-            "instruments": len(self._board.instruments),
+            "instruments": len(self._engine.instruments),
             "instruments_with_a_counting_leg": counting,
             "catching_up": len(self._past.catch_up),
         }
@@ -161,7 +161,7 @@ class Aggregator:
     async def _start(self) -> None:
         """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
         await self._publisher.claimed()  # as long as the bus is away; from here on what the predecessor left does not change
-        while (reason := await self._take_venues()) is not None:
+        while (reason := await self._apply_last_statuses()) is not None:
             if not self._waiting:
                 log.warning("aggregator.waits_for_bus", reason=reason)
             self._waiting = True
@@ -170,11 +170,11 @@ class Aggregator:
         deadline = time.monotonic() + WARM_UP_S
         while not set(self._live.streams) <= self._live.cursors.keys() and (left_s := deadline - time.monotonic()) > 0:
             entries = await self._live.read(timeout_s=min(left_s, 0.1))
-            self._take_live(entries)
-        log.info("aggregator.started", instruments=len(self._board.instruments), catching_up=len(self._past.catch_up))
+            self._apply_live(entries)
+        log.info("aggregator.started", instruments=len(self._engine.instruments), catching_up=len(self._past.catch_up))
         self._look_again(time.time_ns())
 
-    async def _take_venues(self) -> str | None:
+    async def _apply_last_statuses(self) -> str | None:
         """Take the venues' signs of life, before the quotes that they keep alive, and the checkpoint. What is wrong, if the bus did not
         answer.
         """
@@ -188,7 +188,7 @@ class Aggregator:
             return str(exc) or type(exc).__name__
         for value in values:
             try:
-                self._board.take([decode(value)], time.time_ns())
+                self._engine.apply([decode(value)], time.time_ns())
             except msgspec.MsgspecError as exc:
                 log.warning("aggregator.foreign_last_value", reason=str(exc))
         return None
@@ -231,21 +231,21 @@ class Aggregator:
             if entries:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
             behind = self._is_behind(len(entries), now)
-            self._board.set_behind(behind)
+            self._engine.set_behind(behind)
             parts = _parts(entries, 1 if self._every_change and not behind else SLICE * 4)
             self._read_at_once = len(entries)
-            await self._hands.take(parts, self._take_live, self._publish_behind if behind else self._publish_after)
+            await self._barrier.apply(parts, self._apply_live, self._publish_behind if behind else self._publish_after)
 
     def _is_behind(self, events: int, now: int) -> bool:
         if events >= BACKLOG:
             self._behind_until = now + HOLD_NS
         return now < self._behind_until
 
-    def _take_live(self, entries: Sequence[Entry]) -> None:
+    def _apply_live(self, entries: Sequence[Entry]) -> None:
         if self._past.catch_up.unbegun:
             for entry in entries:
                 self._past.catch_up.started(entry.stream, entry.id)
-        self._board.take([entry.event for entry in entries], time.time_ns())
+        self._engine.apply([entry.event for entry in entries], time.time_ns())
 
     async def _publish_behind(self, entries: Sequence[Entry]) -> None:
         """Publish, of what is due, a share that these events pay for. Long after the reading of many we are still behind."""
@@ -274,7 +274,7 @@ class Aggregator:
         if self._publisher.pending >= QUEUE:
             self._look_again(now)
             return False
-        quotes = self._board.due(now, limit)
+        quotes = self._engine.due(now, limit)
         if self._predecessor.left:
             self._publisher.publish_all(self._predecessor.gaps(quotes))
         for quote in quotes:
@@ -282,7 +282,7 @@ class Aggregator:
             if quote.received_ts > self._shown.get(quote.instrument, 0):
                 self._shown[quote.instrument] = quote.received_ts
                 PUBLISHED_LAG.observe((now - quote.received_ts) / SECOND)
-        next_ts = self._board.next_ts()
+        next_ts = self._engine.next_ts()
         if next_ts is None:
             return False
         self._alarm.set(max(next_ts, now + AGAIN_NS) if next_ts <= now else next_ts, now)
@@ -291,7 +291,7 @@ class Aggregator:
     def _look(self, now: int) -> None:
         """Find out which windows can be relied on: of instruments all of whose streams have been read up to nearly now."""
         self._turns, self._looked_at = self._live.turns, time.monotonic()
-        self._board.look(self._unread(self._looked_at), now, time.monotonic_ns())
+        self._engine.look(self._unread(self._looked_at), now, time.monotonic_ns())
 
     def _unread(self, now_s: float) -> Collection[str] | None:
         """The instruments whose trades and gaps have not been read up to nearly now; None: all."""
@@ -301,7 +301,7 @@ class Aggregator:
         behind = self._live.behind(now_s)
         if not behind:
             return past
-        names = {name for name in self._board.instruments if name in past}
+        names = {name for name in self._engine.instruments if name in past}
         for stream in behind:
             kind, name = self._keys.parse(stream) or ("", "")
             if kind == "venue":
@@ -310,10 +310,10 @@ class Aggregator:
                 names.add(name)
         return names
 
-    def _progress(self, now: int) -> Progress:
+    def _progress(self, now: int) -> LoopProgress:
         """How far the loops have come that read and publish, for the sign of life."""
-        next_ts = self._board.next_ts()
-        return Progress(
+        next_ts = self._engine.next_ts()
+        return LoopProgress(
             read=self._rounds,
             waits=self._waits and not self._live.behind(time.monotonic()),
             published=self._turns_to_publish,

@@ -218,25 +218,25 @@ class Connector:
         self._resyncs = SnapshotRecovery(
             venue,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._outlet,
             counters=self.counters,
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
-        fetching = RestSources(venue, self._rest)
+        sources = RestSources(venue, self._rest)
         self._backfill = Backfill(
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._outlet,
             counters=self.counters,
             flow=writer.flow,
             active=lambda: writer.active,
             longest_s=own.backfill_s,
         )
         self._fallback = Polling(
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._outlet,
             counters=self.counters,
             sessions=lambda: self.supervisor.sessions,
             active=lambda: writer.active,
@@ -245,9 +245,9 @@ class Connector:
         )
         self._questions = Probes(
             self._rest,
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._outlet,
             counters=self.counters,
             active=lambda: writer.active,
             silent_s=own.stale_min_s,
@@ -268,7 +268,7 @@ class Connector:
             capture=capture,
             paces=paces(venue),
             beat=self._time.beat,
-            question=self._questions.ask,
+            question=self._questions.request,
         )
         self.supervisor = Supervisor(desk, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -345,9 +345,9 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
-                backfilling=lambda: self._backfill.waiting,
-                polled_feeds=self._fallback.polled,
-                instruments=lambda: instruments.describe(self._roster.selection),
+                backfilling=lambda: self._backfill.queued,
+                polled_feeds=self._fallback.polled_feeds,
+                instruments=lambda: instruments.counts(self._roster.selection),
                 instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
                 clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
@@ -381,7 +381,7 @@ class Connector:
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
-            "polled": self._fallback.polled(),
+            "polled": self._fallback.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._roster.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),

@@ -11,8 +11,9 @@ from typing import Final
 import structlog
 
 from crosstape.errors import BusError
+from crosstape_connector.backoff import delays
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.supervisor import Supervisor, delays
+from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds.handler import REMOVED, FeedHandler
@@ -129,7 +130,7 @@ class Universe:
         self._told.intersection_update(self.wanted)
         selection = instruments.select(self.listing, self.wanted)
         before, self.selection = self.selection, selection
-        instruments.report(self._venue.id, selection.refused, self._told)
+        instruments.log_refused(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
             if before.refused.get(name) != reason and not self._is_asked_about(name):
                 self._outlet.put([self._refusal(name, reason)])

@@ -18,7 +18,7 @@ from crosstape_aggregator import shard
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.recovery import catch_up
 from crosstape_aggregator.service import run
-from crosstape_aggregator.shard import Aggregator
+from crosstape_aggregator.shard import ShardAggregator
 from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Market, decode, encode
 from tests.aggregator.builders import S, X, book, gap, quote, status, trade
 from tests.aggregator.running import KEYS, aggregator, newest, published, settings_for, venue, wait_for_legs
@@ -353,10 +353,10 @@ async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, mon
 async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reachable alone is not enough."""
     settings = settings_for(valkey)
-    board = Engine(settings.aggregator)
+    engine = Engine(settings.aggregator)
     async with connect(settings.bus) as bus, venue(valkey, "binance") as binance:
         publisher = Publisher(bus, KEYS, settings.bus, producer="aggregator")
-        one = Aggregator(settings, bus, KEYS, board, publisher)
+        one = ShardAggregator(settings, bus, KEYS, engine, publisher)
         none = dict.fromkeys(("instruments", "instruments_with_a_counting_leg", "catching_up"), 0)
         assert one.ready() == (False, {"bus": False, "works": False, **none})
         tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(one.run())]

@@ -61,37 +61,37 @@ class Rig:
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
         outlet = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
-        self.resyncs = SnapshotRecovery(
-            venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
+        self.snapshots = SnapshotRecovery(
+            venue, feeds=self.feeds, sink=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
         )
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        fetching = RestSources(venue, self.rest)
+        sources = RestSources(venue, self.rest)
         self.backfill = Backfill(
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=outlet,
             counters=self.counters,
             flow=self._flow,
             active=self._may_fetch,
             longest_s=settings.backfill_s,
         )
-        self.fallback = Polling(
-            fetching,
+        self.polling = Polling(
+            sources,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=outlet,
             counters=self.counters,
             sessions=lambda: self.supervisor.sessions,
             active=self._may_fetch,
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )
-        self.questions = Probes(
+        self.probes = Probes(
             self.rest,
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=outlet,
             counters=self.counters,
             active=self._may_fetch,
             silent_s=settings.stale_min_s,
@@ -105,11 +105,11 @@ class Rig:
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            resync=self.resyncs.dispatch,
+            resync=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
             paces=paces(venue),
-            question=self.questions.ask,
+            question=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.desk, self.connections)
@@ -143,10 +143,10 @@ class Rig:
         return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
-    async def supervised(self, *, questions: bool = False) -> AsyncIterator[None]:
-        """Sessions for ever, for the length of the block; `questions`: REST is asked what silence means, too."""
+    async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:
+        """Sessions for ever, for the length of the block; `probes`: REST is asked what silence means, too."""
         async with asyncio.TaskGroup() as tasks:
-            parts = (self.supervisor, self.resyncs, self.backfill, self.fallback, *((self.questions,) if questions else ()))
+            parts = (self.supervisor, self.snapshots, self.backfill, self.polling, *((self.probes,) if probes else ()))
             running = [tasks.create_task(part.run()) for part in parts]
             try:
                 yield

@@ -14,7 +14,7 @@ _TWO: Final = Decimal(2)
 _DOUBLE_BPS: Final = _TWO * _BPS
 
 
-class Prices(Protocol):
+class VenuePrices(Protocol):
     """One venue's best prices; a side is None where there is none."""
 
     @property
@@ -29,7 +29,7 @@ class Prices(Protocol):
     def ask_size(self) -> Decimal | None: ...  # noqa: D102
 
 
-class Best(NamedTuple):
+class BestPrices(NamedTuple):
     """The consolidated prices. A size is None when no venue at the best price says how much is there."""
 
     bid_price: Decimal | None
@@ -44,7 +44,7 @@ class Best(NamedTuple):
     market: Market
 
 
-def best(legs: Sequence[Prices]) -> Best:
+def best(legs: Sequence[VenuePrices]) -> BestPrices:
     """The best bid and ask over legs that count. `mid` and `spread` are exact (a crossed market's spread is negative), `spread_bps` has 4
     decimals.
     """
@@ -68,12 +68,12 @@ def best(legs: Sequence[Prices]) -> Best:
                 ask_venues += (leg.venue,)
     if bid_price is None or ask_price is None:
         market = Market.EMPTY if bid_price is None and ask_price is None else Market.ONE_SIDED
-        return Best(bid_price, bid_size, bid_venues, ask_price, ask_size, ask_venues, None, None, None, market)
+        return BestPrices(bid_price, bid_size, bid_venues, ask_price, ask_size, ask_venues, None, None, None, market)
     middle = mid(bid_price, ask_price)
     spread = plain(subtract(ask_price, bid_price))
     market = Market.NORMAL if bid_price < ask_price else Market.LOCKED if bid_price == ask_price else Market.CROSSED
     spread_bps = basis_points(spread, middle)
-    return Best(bid_price, bid_size, bid_venues, ask_price, ask_size, ask_venues, middle, spread, spread_bps, market)
+    return BestPrices(bid_price, bid_size, bid_venues, ask_price, ask_size, ask_venues, middle, spread, spread_bps, market)
 
 
 def _together(one: Decimal | None, other: Decimal | None) -> Decimal | None:
@@ -82,7 +82,7 @@ def _together(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return add(one, other)
 
 
-def outliers(legs: Sequence[Prices], limit_bps: Decimal) -> frozenset[str]:
+def outliers(legs: Sequence[VenuePrices], limit_bps: Decimal) -> frozenset[str]:
     """The venues whose mid is further than `limit_bps` from the median mid, where three legs or more have one.
 
     The legs are those with no fault of their own, settling ones among them: what a leg says does not depend on whether it counts already.
@@ -101,7 +101,7 @@ def outliers(legs: Sequence[Prices], limit_bps: Decimal) -> frozenset[str]:
     return frozenset(found) if len(found) < len(legs) else frozenset()
 
 
-def _double(leg: Prices) -> Decimal:
+def _double(leg: VenuePrices) -> Decimal:
     """Twice the mid, or twice the only side."""
     if leg.bid_price is not None and leg.ask_price is not None:
         return add(leg.bid_price, leg.ask_price)

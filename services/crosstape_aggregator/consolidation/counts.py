@@ -8,10 +8,10 @@ from collections import Counter
 class Counts:
     """Plain counts since the start; the service exports them."""
 
-    __slots__ = ("late", "merged", "outdated", "published", "taken", "unusable")
+    __slots__ = ("applied", "late", "merged", "outdated", "published", "unusable")
 
     def __init__(self) -> None:
-        self.taken: Counter[str] = Counter()
+        self.applied: Counter[str] = Counter()
         """Events, by kind."""
         self.late: Counter[str] = Counter()
         """Trades that came after their second and the next were over, by venue."""

@@ -11,7 +11,7 @@ from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.conflate import Conflation
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import Instrument, Rules
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, Rules
 from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.timers import Timers
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
@@ -29,8 +29,8 @@ class Engine:
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self.rules = Rules.of(settings)
-        self.tally = Counts()
-        self.instruments: dict[str, Instrument] = {}
+        self.counts = Counts()
+        self.instruments: dict[str, ConsolidatedInstrument] = {}
         self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True
@@ -38,12 +38,12 @@ class Engine:
         self._conflation = Conflation(round(settings.min_interval_s * SECOND))
         self._timers = Timers()
 
-    def take(self, events: Sequence[Event], now: int, *, quiet: bool = False) -> None:
+    def apply(self, events: Sequence[Event], now: int, *, quiet: bool = False) -> None:
         """Take events of any venue and instrument, or of a venue as a whole. O(1) each; nothing is computed before it is due.
 
         `quiet`: history that is being caught up with. It makes no quote due by itself; call `changed` when all of it has been taken.
         """
-        instruments, mark, stirred = self.instruments, self._conflation.mark, self._venues.stirred
+        instruments, mark, dirty = self.instruments, self._conflation.mark, self._venues.dirty
         for event in events:
             name = event.instrument
             if name == VENUE_WIDE:
@@ -53,19 +53,19 @@ class Engine:
                     self._quiet.add(name)
                 else:
                     mark(name, now)
-            if stirred:
-                self._stir(event.received_ts, now)
+            if dirty:
+                self._apply_dirty(event.received_ts, now)
         for kind, count in Counter(map(type, events)).items():
-            self.tally.taken[KIND_OF[kind]] += count
+            self.counts.applied[KIND_OF[kind]] += count
 
-    def take_past(self, status: Status, written_ts: int) -> None:
+    def apply_past(self, status: Status, written_ts: int) -> None:
         """Take a venue-wide status of the past: its state is over, but what it says of the clocks of then concerns the trades of then."""
-        self._venues.take_past(status, written_ts)
+        self._venues.apply_past(status, written_ts)
 
     def unheard(self, venue: str, until_ts: int) -> None:
         """Of what a venue as a whole said up to then, nothing is known; 0: all is."""
-        life = self._venues.life(venue)
-        life.unheard_ts = max(life.unheard_ts, until_ts)
+        liveness = self._venues.venue(venue)
+        liveness.unheard_ts = max(liveness.unheard_ts, until_ts)
 
     def look(self, unread: Collection[str] | None, now: int, monotonic_ns: int) -> None:
         """Find out of which instruments the windows can be relied on. `unread`: those whose streams have not been read up to nearly now;
@@ -106,11 +106,11 @@ class Engine:
         """Our clock less each venue's, where it is known."""
         return self._venues.offsets_ns()
 
-    def instrument(self, name: str, now: int) -> Instrument:
+    def instrument(self, name: str, now: int) -> ConsolidatedInstrument:
         """That instrument, known or new."""
         instrument = self.instruments.get(name)
         if instrument is None:
-            instrument = self.instruments[name] = Instrument(name, self.rules, self._venues, self.tally, now)
+            instrument = self.instruments[name] = ConsolidatedInstrument(name, self.rules, self._venues, self.counts, now)
         return instrument
 
     def due(self, now: int, limit: int | None = None) -> list[Cbbo]:
@@ -129,16 +129,16 @@ class Engine:
         for name in names:
             self._conflation.mark(name, now)
 
-    def _quote(self, instrument: Instrument, now: int) -> Cbbo | None:
+    def _quote(self, instrument: ConsolidatedInstrument, now: int) -> Cbbo | None:
         quote = instrument.consolidate(now)
         self._wake(instrument)
         if quote is not None:
             self._conflation.published(instrument.name, now)
-            self.tally.published += 1
-            self.tally.merged = self._conflation.merged
+            self.counts.published += 1
+            self.counts.merged = self._conflation.merged
         return quote
 
-    def _look(self, instrument: Instrument, now: int) -> None:
+    def _look(self, instrument: ConsolidatedInstrument, now: int) -> None:
         """A moment has come that was the instrument's next one when it was set; since then it may have moved on."""
         ts = instrument.next_ts()
         if ts is not None and ts <= now:
@@ -146,7 +146,7 @@ class Engine:
         else:
             self._wake(instrument)
 
-    def _wake(self, instrument: Instrument) -> None:
+    def _wake(self, instrument: ConsolidatedInstrument) -> None:
         ts = instrument.next_ts()
         if ts is not None:
             self._timers.set(instrument.name, ts)
@@ -155,21 +155,21 @@ class Engine:
         if event.venue == CONSOLIDATED:
             return  # an aggregator's sign of life: no venue with legs
         if isinstance(event, Status):
-            if not self._venues.take(event, now):
-                self.tally.outdated[event.venue] += 1
+            if not self._venues.apply(event, now):
+                self.counts.outdated[event.venue] += 1
         elif isinstance(event, Gap):
-            for name in self._venues.life(event.venue).instruments:
+            for name in self._venues.venue(event.venue).instruments:
                 if self.instruments[name].apply(event, now):
                     self._conflation.mark(name, now)
 
-    def _stir(self, received_ts: int, now: int) -> None:
+    def _apply_dirty(self, received_ts: int, now: int) -> None:
         """A venue as a whole has changed: each of its instruments must be judged anew, with what was refused before."""
         refused, self._venues.refused = self._venues.refused, []
         for event in refused:
             self.instruments[event.instrument].apply(event, now)
-        for venue in self._venues.stirred:
-            for name in self._venues.life(venue).instruments:
+        for venue in self._venues.dirty:
+            for name in self._venues.venue(venue).instruments:
                 self.instruments[name].touch(received_ts)
                 self.instruments[name].look(now)
                 self._conflation.mark(name, now)
-        self._venues.stirred.clear()
+        self._venues.dirty.clear()

@@ -18,9 +18,9 @@ from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.suspects import most_overdue
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
-from crosstape_aggregator.windows.coverage import Coverage
-from crosstape_aggregator.windows.vwap import Held, Windows, trade_second
-from crosstape_aggregator.windows.window import Window, parse_all
+from crosstape_aggregator.windows.coverage import CoverageState
+from crosstape_aggregator.windows.vwap import TradeWindows, WindowsState, trade_second
+from crosstape_aggregator.windows.window import WindowSpec, parse_all
 from crosstape_schemas import (
     CONSOLIDATED,
     VENUE_WIDE,
@@ -48,7 +48,7 @@ class Rules(msgspec.Struct, frozen=True):
     settle_ns: int
     clock_tolerance_ns: int
     outlier_bps: Decimal
-    spans: tuple[Window, ...]
+    windows: tuple[WindowSpec, ...]
 
     @staticmethod
     def of(settings: AggregatorSettings) -> Rules:
@@ -58,21 +58,21 @@ class Rules(msgspec.Struct, frozen=True):
             settle_ns=round(settings.settle_s * SECOND),
             clock_tolerance_ns=round(settings.clock_tolerance_s * SECOND),
             outlier_bps=settings.outlier_bps,
-            spans=parse_all(settings.windows),
+            windows=parse_all(settings.windows),
         )
 
 
-class Counted(NamedTuple):
+class InstrumentState(NamedTuple):
     """What an instrument's trades and gaps have come to, up to some place on their streams: what a checkpoint keeps of it."""
 
-    held: Held
-    known: Coverage
+    windows: WindowsState
+    coverage: CoverageState
     numbers: dict[str, tuple[int, int]]
     """Venue → epoch and `seq` of its last trade."""
     received_ts: int
 
 
-class Instrument:
+class ConsolidatedInstrument:
     """All venues' quotes and trades of one instrument.
 
     Every venue's trades count in the windows, whether or not its leg counts in the quote: a trade has happened, a quote is a promise.
@@ -80,6 +80,7 @@ class Instrument:
     """
 
     __slots__ = (
+        "_counts",
         "_crossed",
         "_last_trades",
         "_legs",
@@ -88,7 +89,6 @@ class Instrument:
         "_received_ts",
         "_rules",
         "_suspicion_ts",
-        "_tally",
         "_venues",
         "_vwap",
         "legs",
@@ -99,18 +99,18 @@ class Instrument:
         "windows",
     )
 
-    def __init__(self, name: str, rules: Rules, venues: Liveness, tally: Counts, now: int) -> None:
+    def __init__(self, name: str, rules: Rules, venues: Liveness, counts: Counts, now: int) -> None:
         self.name = name
         self.legs: list[VenueLeg] = []
         """In the order of the venues' names."""
         self.spread_bps: Decimal | None = None
         """As last consolidated; None: a side is missing."""
-        self.windows = Windows(rules.spans, now // SECOND)
+        self.windows = TradeWindows(rules.windows, now // SECOND)
         self.read = False
         """All that there is on its streams of trades and gaps, and on the venues' own, has been taken, up to nearly now."""
         self._rules = rules
         self._venues = venues
-        self._tally = tally
+        self._counts = counts
         self._legs: dict[str, VenueLeg] = {}
         self.traders = Traders(name, venues)
         self._last_trades = self.traders.last
@@ -125,8 +125,8 @@ class Instrument:
 
     def apply(self, event: Event, now: int) -> bool:
         """Take one event; whether the consolidated quote may be another for it. Other kinds than those that matter here are let pass."""
-        take = _TAKE.get(type(event))
-        return take is not None and take(self, event, now)
+        apply = _APPLY.get(type(event))
+        return apply is not None and apply(self, event, now)
 
     def touch(self, received_ts: int) -> None:
         """Something concerning a whole venue was received, which may change this instrument's quote."""
@@ -214,67 +214,67 @@ class Instrument:
 
     def known_from(self, second: int) -> None:
         """All trades from this second on have been seen."""
-        self.windows.knowledge.known_from(second)
+        self.windows.coverage.known_from(second)
         self.windows.learned()
 
-    def hole(self, venue: str, from_ts: int, to_ts: int) -> None:
+    def open_gap(self, venue: str, from_ts: int, to_ts: int) -> None:
         """Trades of a venue are missing between these moments."""
-        self.windows.knowledge.hole(venue, from_ts, to_ts)
+        self.windows.coverage.open_gap(venue, from_ts, to_ts)
         self.windows.learned()
 
     def unknown_until(self, ts: int) -> None:
         """Nothing up to then can be relied on; 0: that is not so."""
-        self.windows.knowledge.unknown_until(ts)
+        self.windows.coverage.unknown_until(ts)
         self.windows.learned()
 
     def look(self, now: int) -> bool:
         """Find out whether its trades can be relied on: all that there is has been `read`, and `traders` miss none. Whether the windows say
         something else for it.
         """
-        knowledge = self.windows.knowledge
-        before = knowledge.whole_since_s
-        known = self.traders.known(knowledge, now) and self.read
+        coverage = self.windows.coverage
+        before = coverage.complete_since_s
+        known = self.traders.known(coverage, now) and self.read
         changed = self.windows.trust(known)
-        if knowledge.whole_since_s != before:
+        if coverage.complete_since_s != before:
             self.windows.learned()
             changed = True
         return changed
 
-    def counted(self) -> Counted | None:
+    def state(self) -> InstrumentState | None:
         """What its trades and gaps have come to; None while it is not known since when."""
-        known = self.windows.knowledge.known()
-        if known is None:
+        coverage = self.windows.coverage.state()
+        if coverage is None:
             return None
-        return Counted(self.windows.hold(), known, self.traders.numbers(), self._received_ts)
+        return InstrumentState(self.windows.state(), coverage, self.traders.numbers(), self._received_ts)
 
-    def take_up(self, counted: Counted, at: int) -> None:
+    def restore(self, state: InstrumentState, at: int) -> None:
         """Go on from there. `at`: up to when venues as a whole were heard for it. `known_from` says, later, that what has come since is
         there, too.
         """
-        self.windows.take_up(counted.held)
-        self.windows.knowledge.restore(counted.known)
-        self.traders.restore(counted.numbers, at)
-        self.touch(counted.received_ts)
+        self.windows.restore(state.windows)
+        self.windows.coverage.restore(state.coverage)
+        self.traders.restore(state.numbers, at)
+        self.touch(state.received_ts)
 
     def _leg(self, venue: str) -> VenueLeg:
         leg = self._legs.get(venue)
         if leg is None:
-            life = self._venues.life(venue)
-            life.instruments.add(self.name)
-            leg = self._legs[venue] = VenueLeg(life)
+            liveness = self._venues.venue(venue)
+            liveness.instruments.add(self.name)
+            leg = self._legs[venue] = VenueLeg(liveness)
             self.legs = sorted(self._legs.values(), key=_venue)
         return leg
 
     def _admitted(self, event: Event, now: int) -> VenueLeg | None:
         """The leg that an event is for; None when the event is of a past start of the venue's connector."""
-        if not self._venues.admits(self._venues.life(event.venue), event, now):
-            self._tally.outdated[event.venue] += 1
+        if not self._venues.admits(self._venues.venue(event.venue), event, now):
+            self._counts.outdated[event.venue] += 1
             return None
         return self._leg(event.venue)
 
     def _quote(self, quote: Quote, now: int) -> bool:
         leg = self._legs.get(quote.venue)
-        if leg is None or quote.epoch != leg.life.epoch:
+        if leg is None or quote.epoch != leg.liveness.epoch:
             leg = self._admitted(quote, now)
             if leg is None:
                 return False
@@ -305,7 +305,7 @@ class Instrument:
 
     def _trade_status(self, status: Status, now: int) -> bool:
         if not self.traders.feed(status, now):
-            self._tally.outdated[status.venue] += 1
+            self._counts.outdated[status.venue] += 1
             return False
         if status.state is FeedState.LIVE or not self.look(now):
             return False  # good news waits for the next look: gaps that belong to it may come after it
@@ -318,7 +318,7 @@ class Instrument:
             self.traders.begin(venue)
         second = trade_second(trade)
         if second + 1 < trade.received_ts // SECOND:  # its second and the complete one that followed were over
-            self._tally.late[venue] += 1
+            self._counts.late[venue] += 1
             self._late_trade(trade, now)
         elif self.traders.late:
             self.traders.on_time(trade)
@@ -332,8 +332,8 @@ class Instrument:
                 pass  # each number is short enough, their product is not
             else:
                 return True
-        self._tally.unusable[venue] += 1
-        self.hole(venue, second * SECOND, second * SECOND)
+        self._counts.unusable[venue] += 1
+        self.open_gap(venue, second * SECOND, second * SECOND)
         return True
 
     def _late_trade(self, trade: Trade, now: int) -> None:
@@ -348,10 +348,10 @@ class Instrument:
             return False
         self.touch(gap.received_ts)
         if gap.repaired:
-            self.windows.knowledge.repaired(gap.venue, gap.from_ts, gap.to_ts)
+            self.windows.coverage.close_gap(gap.venue, gap.from_ts, gap.to_ts)
             self.windows.learned()
         else:
-            self.hole(gap.venue, gap.from_ts, gap.to_ts)
+            self.open_gap(gap.venue, gap.from_ts, gap.to_ts)
         return True
 
 
@@ -359,10 +359,10 @@ def _venue(leg: VenueLeg) -> str:
     return leg.venue
 
 
-_TAKE: Final[dict[type[Event], Callable[[Instrument, Any, int], bool]]] = {
-    Quote: Instrument._quote,
-    Book: Instrument._book,
-    Status: Instrument._status,
-    Trade: Instrument._trade,
-    Gap: Instrument._gap,
+_APPLY: Final[dict[type[Event], Callable[[ConsolidatedInstrument, Any, int], bool]]] = {
+    Quote: ConsolidatedInstrument._quote,
+    Book: ConsolidatedInstrument._book,
+    Status: ConsolidatedInstrument._status,
+    Trade: ConsolidatedInstrument._trade,
+    Gap: ConsolidatedInstrument._gap,
 }

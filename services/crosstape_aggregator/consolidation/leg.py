@@ -24,7 +24,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from crosstape_aggregator.consolidation.liveness import VenueLife
+from crosstape_aggregator.consolidation.liveness import VenueLiveness
 from crosstape_aggregator.consolidation.pace import Pace
 from crosstape_aggregator.decimals import usable, well_formed
 from crosstape_schemas import Book, Exclusion, FeedState, Leg, Quote, Status
@@ -40,12 +40,12 @@ class VenueLeg:
     __slots__ = (
         "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_owes", "_pace", "_quote_state", "_quote_ts", "_shown",
         "_suspected_at", "_suspected_ts", "_whole_state", "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded",
-        "input", "life", "venue",
+        "input", "liveness", "venue",
     )  # fmt: skip
 
-    def __init__(self, life: VenueLife) -> None:
-        self.venue = life.venue
-        self.life = life
+    def __init__(self, liveness: VenueLiveness) -> None:
+        self.venue = liveness.venue
+        self.liveness = liveness
         self.input: Quote | Book | None = None
         self.bid_price: Decimal | None = None
         self.bid_size: Decimal | None = None
@@ -138,15 +138,15 @@ class VenueLeg:
     @property
     def state(self) -> FeedState:
         """The feed's state, as far as this leg's prices go."""
-        life = self.life
-        if life.state is FeedState.DOWN:
+        liveness = self.liveness
+        if liveness.state is FeedState.DOWN:
             return FeedState.DOWN
-        if self._epoch != life.epoch:
+        if self._epoch != liveness.epoch:
             return FeedState.CONNECTING
         if self._whole_state is not LIVE:
             return self._whole_state
         state = self._quote_state if self._from_quotes or self._book_state is FeedState.CONNECTING else self._book_state
-        if state is LIVE and (self.input is None or self.input.epoch != life.epoch):
+        if state is LIVE and (self.input is None or self.input.epoch != liveness.epoch):
             return FeedState.CONNECTING
         return state
 
@@ -158,7 +158,7 @@ class VenueLeg:
     def stale_ts(self, stale_ns: int) -> int:
         """The moment at which the leg is stale if nothing more is heard of its venue."""
         quote_ts = self.input.received_ts if self.input is not None else 0
-        return max(quote_ts, self.life.alive_ts) + stale_ns
+        return max(quote_ts, self.liveness.alive_ts) + stale_ns
 
     def fault(self, now: int, stale_ns: int) -> Exclusion | None:
         """What is wrong with the leg taken by itself."""
@@ -178,13 +178,13 @@ class VenueLeg:
     def sample(self, now: int) -> None:
         """Learn how long its feed is usually silent. Call it at a steady pace, when all that there is has been read."""
         if self.input is not None:
-            self._pace.sample(self.heard_ts, now - self.life.way_ns)
+            self._pace.sample(self.heard_ts, now - self.liveness.way_ns)
 
     def silence(self, now: int) -> tuple[int, float] | None:
         """For how long its feed has been silent, and how long it usually is, ns; None: that is not known."""
         event = self.input
         usual_ns = None if event is None else self._pace.usual_ns(event.epoch, event.seq, event.received_ts)
-        return None if usual_ns is None else (now - self.life.way_ns - self.heard_ts, usual_ns)
+        return None if usual_ns is None else (now - self.liveness.way_ns - self.heard_ts, usual_ns)
 
     def suspect(self, now: int) -> None:
         """Exclude the leg, which counted, until its feed speaks."""

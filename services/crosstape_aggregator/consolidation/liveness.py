@@ -21,7 +21,7 @@ UNSURE_NS: Final = 60 * SECOND
 _BLIND: Final = frozenset({FeedState.DOWN, FeedState.CONNECTING})
 
 
-class VenueLife:
+class VenueLiveness:
     """One venue, shared by its legs in all instruments."""
 
     __slots__ = (
@@ -113,10 +113,10 @@ class VenueLife:
 class Liveness:
     """All venues, and which of them have just changed in a way that concerns every leg they have."""
 
-    __slots__ = ("_lives", "_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "behind", "refused", "stirred", "unlooked")
+    __slots__ = ("_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "_venues", "behind", "dirty", "refused", "unlooked")
 
     def __init__(self, stale_ns: int, tolerance_ns: int = 2 * SECOND) -> None:
-        self._lives: dict[str, VenueLife] = {}
+        self._venues: dict[str, VenueLiveness] = {}
         self._stale_ns = stale_ns
         self._tolerance_ns = tolerance_ns
         self._seen: tuple[int, int] | None = None
@@ -125,58 +125,58 @@ class Liveness:
         """Instruments of which something has changed that `Instrument.look` goes by."""
         self.behind = False
         """Much was read at once, so more may be waiting: for how long a feed has been silent cannot be told."""
-        self.stirred: set[str] = set()
+        self.dirty: set[str] = set()
         """Venues whose instruments must all be judged anew; whoever does so clears it."""
         self.refused: list[Event] = []
         """Events that were refused and belong to the present epoch after all; whoever applies them clears it."""
 
-    def life(self, venue: str) -> VenueLife:
+    def venue(self, venue: str) -> VenueLiveness:
         """That venue's, known or new."""
-        life = self._lives.get(venue)
-        if life is None:
-            life = self._lives[venue] = VenueLife(venue)
-        return life
+        liveness = self._venues.get(venue)
+        if liveness is None:
+            liveness = self._venues[venue] = VenueLiveness(venue)
+        return liveness
 
-    def admits(self, life: VenueLife, event: Event, now: int) -> bool:
+    def admits(self, liveness: VenueLiveness, event: Event, now: int) -> bool:
         """Whether this event is of the present epoch; a newer epoch begins the venue anew."""
         epoch = event.epoch
-        if epoch > life.epoch:
-            self._begin(life, epoch, now)
-        elif epoch < life.epoch:
-            life.refuse(event)
+        if epoch > liveness.epoch:
+            self._begin(liveness, epoch, now)
+        elif epoch < liveness.epoch:
+            liveness.refuse(event)
             return False
         return True
 
-    def _begin(self, life: VenueLife, epoch: int, now: int) -> None:
-        if life.epoch:
-            self.stirred.add(life.venue)
-        self.refused += life.begin(epoch, now)
+    def _begin(self, liveness: VenueLiveness, epoch: int, now: int) -> None:
+        if liveness.epoch:
+            self.dirty.add(liveness.venue)
+        self.refused += liveness.begin(epoch, now)
 
-    def take(self, status: Status, now: int) -> bool:
+    def apply(self, status: Status, now: int) -> bool:
         """Take a venue-wide status: the venue's sign of life while it says live. False: of an older epoch, and ignored.
 
         Legs go stale by our clock, so it tells whether any may have: signs of life that an outage held back come all at once.
         """
-        life = self.life(status.venue)
+        liveness = self.venue(status.venue)
         is_sign = status.kind == VENUE_WIDE
-        if status.epoch < life.epoch and (not is_sign or abs(now - life.sign_at) < self._stale_ns):
+        if status.epoch < liveness.epoch and (not is_sign or abs(now - liveness.sign_at) < self._stale_ns):
             return False
-        if status.epoch != life.epoch:
-            self._begin(life, status.epoch, now)
+        if status.epoch != liveness.epoch:
+            self._begin(liveness, status.epoch, now)
         if not is_sign:
             return True  # of one kind of feeds: each of them says it itself
-        life.sign_at = now
-        life.say(status, now)
-        if status.state is not life.state:
-            life.state = status.state
-            self.stirred.add(life.venue)
+        liveness.sign_at = now
+        liveness.say(status, now)
+        if status.state is not liveness.state:
+            liveness.state = status.state
+            self.dirty.add(liveness.venue)
         if status.state is LIVE:
-            if now - life.alive_ts >= self._stale_ns:
-                self.stirred.add(life.venue)
-            life.alive_ts = max(life.alive_ts, status.received_ts)
+            if now - liveness.alive_ts >= self._stale_ns:
+                self.dirty.add(liveness.venue)
+            liveness.alive_ts = max(liveness.alive_ts, status.received_ts)
         return True
 
-    def take_past(self, status: Status, written_ts: int) -> None:
+    def apply_past(self, status: Status, written_ts: int) -> None:
         """Take a venue-wide status that is history: what it says of the clocks of then. `written_ts`: when the server took it.
 
         The connector's clock differed from the venue's; whether the server's did, too, the two times of the status tell. (Where only those
@@ -185,12 +185,12 @@ class Liveness:
         offset, tolerance = status.clock_offset_ns, self._tolerance_ns
         if status.kind == VENUE_WIDE and offset is not None and abs(offset) > tolerance:
             whole = offset + written_ts - status.received_ts
-            self.life(status.venue).doubt(doubtful_until(written_ts, whole, tolerance))
+            self.venue(status.venue).doubt(doubtful_until(written_ts, whole, tolerance))
 
     @property
     def measures(self) -> bool:
         """Whether there is a connector that does not compare clocks, so that it must be done here."""
-        return any(life.heard_at and not life.clock.says for life in self._lives.values())
+        return any(liveness.heard_at and not liveness.clock.says for liveness in self._venues.values())
 
     def look(self, now: int, monotonic_ns: int) -> bool:
         """Find out of each venue whether it is `known`. Call it about every second. Whether anything has changed that instruments go by.
@@ -199,19 +199,19 @@ class Liveness:
         """
         if self._seen is not None and abs((now - self._seen[0]) - (monotonic_ns - self._seen[1])) > self._tolerance_ns:
             self._unsure_until_ns = monotonic_ns + UNSURE_NS
-            for life in self._lives.values():
-                life.clock.clear()
+            for liveness in self._venues.values():
+                liveness.clock.clear()
         self._seen = now, monotonic_ns
         sure = monotonic_ns >= self._unsure_until_ns
         turned = False
-        for life in self._lives.values():
-            life.look(now, silent_ns=self._stale_ns, tolerance_ns=self._tolerance_ns, sure=sure)
-            seen = life.epoch, life.known, life.doubtful_ts, life.stopped_ts, life.unheard_ts
-            if seen != life.seen:
-                life.seen = seen
+        for liveness in self._venues.values():
+            liveness.look(now, silent_ns=self._stale_ns, tolerance_ns=self._tolerance_ns, sure=sure)
+            seen = liveness.epoch, liveness.known, liveness.doubtful_ts, liveness.stopped_ts, liveness.unheard_ts
+            if seen != liveness.seen:
+                liveness.seen = seen
                 turned = True
         return turned
 
     def offsets_ns(self) -> dict[str, int]:
         """Our clock less each venue's, where it is known."""
-        return {venue: offset for venue, life in self._lives.items() if (offset := life.clock.offset_ns) is not None}
+        return {venue: offset for venue, liveness in self._venues.items() if (offset := liveness.clock.offset_ns) is not None}

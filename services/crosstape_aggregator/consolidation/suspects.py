@@ -19,7 +19,7 @@ LEAST_NS: Final = 250_000_000
 """No silence is suspicious that is shorter: messages of two venues may be on their way for so long."""
 
 
-class Speaker(Protocol):
+class CrossingLeg(Protocol):
     """A leg that counts."""
 
     @property
@@ -31,10 +31,10 @@ class Speaker(Protocol):
         """For how long its feed has been silent and how long it usually is, ns; None: its pace is not known."""
 
 
-L = TypeVar("L", bound=Speaker)
+L = TypeVar("L", bound=CrossingLeg)
 
 
-class Overdue(NamedTuple, Generic[L]):
+class OverdueLeg(NamedTuple, Generic[L]):
     """A leg in a cross."""
 
     leg: L
@@ -58,16 +58,16 @@ def crossing(legs: Sequence[L]) -> list[L]:
     ]
 
 
-def most_overdue(legs: Sequence[L], now: int) -> Overdue[L] | None:
+def most_overdue(legs: Sequence[L], now: int) -> OverdueLeg[L] | None:
     """Of the legs that cross, the one that has been silent for longest, measured by its own pace; None: none cross, or no pace is known."""
     found = [one for leg in crossing(legs) if (one := _overdue(leg, now)) is not None]
     return max(found, key=lambda one: one.ratio, default=None)
 
 
-def _overdue(leg: L, now: int) -> Overdue[L] | None:
+def _overdue(leg: L, now: int) -> OverdueLeg[L] | None:
     silence = leg.silence(now)
     if silence is None:
         return None
     silent_ns, usual_ns = silence
     limit_ns = max(LEAST_NS, FACTOR * usual_ns)
-    return Overdue(leg, silent_ns / limit_ns, limit_ns - silent_ns)
+    return OverdueLeg(leg, silent_ns / limit_ns, limit_ns - silent_ns)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.liveness import Liveness, VenueLife
-from crosstape_aggregator.windows.coverage import Knowledge
+from crosstape_aggregator.consolidation.liveness import Liveness, VenueLiveness
+from crosstape_aggregator.windows.coverage import Coverage
 from crosstape_aggregator.windows.window import DAY_S
 from crosstape_schemas import FeedState, Status, Trade
 
@@ -34,7 +34,7 @@ class Traders:
 
     def begin(self, venue: str) -> None:
         """The first trade of a venue."""
-        self._venues.life(venue).instruments.add(self._name)
+        self._venues.venue(venue).instruments.add(self._name)
         self._venues.unlooked.add(self._name)
 
     def restore(self, numbers: dict[str, tuple[int, int]], at: int) -> None:
@@ -49,8 +49,8 @@ class Traders:
 
     def feed(self, status: Status, now: int) -> bool:
         """Take the state of a feed of trades; whether it is of the present start of its connector."""
-        life = self._venues.life(status.venue)
-        if not self._venues.admits(life, status, now):
+        liveness = self._venues.venue(status.venue)
+        if not self._venues.admits(liveness, status, now):
             return False
         self._feeds[status.venue] = status
         self.begin(status.venue)
@@ -86,7 +86,7 @@ class Traders:
         if status.state is FeedState.DOWN:
             self._untraded[status.venue] = status.epoch
 
-    def known(self, knowledge: Knowledge, now: int) -> bool:
+    def known(self, coverage: Coverage, now: int) -> bool:
         """Whether no trade can be missing of which no gap tells: see `VenueLife.known`. Each venue's feed of trades must be live, not late.
 
         `knowledge` learns which seconds cannot be relied on: those in which clocks were wrong, those of which neither its stream nor a
@@ -95,26 +95,26 @@ class Traders:
         """
         known = True
         for venue in {*self._restored, *self.last, *self._feeds}:
-            life = self._venues.life(venue)
-            knowledge.unknown_until(max(life.doubtful_ts, life.stopped_ts))
-            if life.unheard_ts > self._restored_ts:
-                knowledge.unknown_until(life.unheard_ts)
-            known = self._is_known(venue, life, now) and known
+            liveness = self._venues.venue(venue)
+            coverage.unknown_until(max(liveness.doubtful_ts, liveness.stopped_ts))
+            if liveness.unheard_ts > self._restored_ts:
+                coverage.unknown_until(liveness.unheard_ts)
+            known = self._is_known(venue, liveness, now) and known
         return known
 
-    def _is_known(self, venue: str, life: VenueLife, now: int) -> bool:
-        if life.stopped_ts or self._untraded.get(venue) == life.epoch:
+    def _is_known(self, venue: str, liveness: VenueLiveness, now: int) -> bool:
+        if liveness.stopped_ts or self._untraded.get(venue) == liveness.epoch:
             return True
         if venue in self.late:
             return False
         feed, trade = self._feeds.get(venue), self.last.get(venue)
-        if life.known:
-            if feed is not None and feed.epoch == life.epoch:
+        if liveness.known:
+            if feed is not None and feed.epoch == liveness.epoch:
                 if feed.state is FeedState.LIVE:
                     return True
-            elif trade is not None and trade.epoch == life.epoch and not trade.backfilled:
+            elif trade is not None and trade.epoch == liveness.epoch and not trade.backfilled:
                 return True  # a connector that says nothing of its feeds
-        heard_ts = 0 if life.known else life.heard_ts
+        heard_ts = 0 if liveness.known else liveness.heard_ts
         for event in (feed, trade):
             if event is not None:
                 heard_ts = max(heard_ts, event.received_ts)
@@ -124,4 +124,4 @@ class Traders:
         """Compare the clocks of connectors that do not do so themselves with those of their venues, by trades received since then."""
         for venue, trade in self.last.items():
             if trade.received_ts >= since_ts and trade.venue_ts is not None and not trade.backfilled:
-                self._venues.life(venue).clock.traded(now, trade.received_ts, trade.venue_ts)
+                self._venues.venue(venue).clock.traded(now, trade.received_ts, trade.venue_ts)

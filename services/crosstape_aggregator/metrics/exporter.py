@@ -84,8 +84,8 @@ PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
 class Exporter:
     """Copies the state of one board, at a pace of the caller's choosing. What several boards of a process say adds up."""
 
-    def __init__(self, board: Engine) -> None:
-        self._board = board
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._before: dict[prometheus.Counter, Counter[str]] = {}
         self._levels: Counter[prometheus.Gauge] = Counter()
         self._published = 0
@@ -95,18 +95,18 @@ class Exporter:
 
     def export(self, catching_up: int) -> None:
         """O(legs)."""
-        tally = self._board.tally
-        self._add(EVENTS, tally.taken)
-        self._add(LATE, tally.late)
-        self._add(OUTDATED, tally.outdated)
-        self._add(UNUSABLE, tally.unusable)
-        PUBLISHED.inc(tally.published - self._published)
-        CONFLATED.inc(tally.merged - self._merged)
-        self._published, self._merged = tally.published, tally.merged
-        self._level(INSTRUMENTS, len(self._board.instruments))
+        counts = self._engine.counts
+        self._add(EVENTS, counts.applied)
+        self._add(LATE, counts.late)
+        self._add(OUTDATED, counts.outdated)
+        self._add(UNUSABLE, counts.unusable)
+        PUBLISHED.inc(counts.published - self._published)
+        CONFLATED.inc(counts.merged - self._merged)
+        self._published, self._merged = counts.published, counts.merged
+        self._level(INSTRUMENTS, len(self._engine.instruments))
         self._level(CATCHING_UP, catching_up)
-        self._level(INCOMPLETE, sum(not one.windows.trusted for one in self._board.instruments.values()))
-        for venue, offset_ns in self._board.clock_offsets_ns().items():
+        self._level(INCOMPLETE, sum(not one.windows.trusted for one in self._engine.instruments.values()))
+        for venue, offset_ns in self._engine.clock_offsets_ns().items():
             CLOCK_OFFSET.labels(venue).set(offset_ns / SECOND)
         self._export_legs()
 
@@ -130,7 +130,7 @@ class Exporter:
         states: Counter[tuple[str, FeedState]] = Counter()
         reasons: Counter[tuple[str, Exclusion | None]] = Counter()
         self.counting = 0
-        for instrument in self._board.instruments.values():
+        for instrument in self._engine.instruments.values():
             counts = False
             for leg in instrument.legs:
                 states[leg.venue, leg.state] += 1

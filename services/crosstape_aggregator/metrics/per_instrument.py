@@ -42,26 +42,26 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 class InstrumentText:
     """Of all instruments on the boards that this process has when it is asked. For `telemetry.exposed`."""
 
-    def __init__(self, boards: Callable[[], Iterable[Engine]]) -> None:
-        self._boards = boards
+    def __init__(self, engines: Callable[[], Iterable[Engine]]) -> None:
+        self._engines = engines
 
     def __call__(self) -> str:
         """All of it, as it is now. O(legs)."""
         return "".join([*_head(SPREAD), *self._spreads(), *_head(EXCLUDED), *self._legs()])
 
     def _spreads(self) -> Iterator[str]:
-        for board in self._boards():
-            for name, instrument in board.instruments.items():
+        for engine in self._engines():
+            for name, instrument in engine.instruments.items():
                 if instrument.spread_bps is not None:
                     yield f'{SPREAD}{{instrument="{_quoted(name)}"}} {instrument.spread_bps}\n'
 
     def _legs(self) -> Iterator[str]:
-        for board in self._boards():
-            for name, instrument in board.instruments.items():
+        for engine in self._engines():
+            for name, instrument in engine.instruments.items():
                 start = f'{EXCLUDED}{{instrument="{_quoted(name)}",venue="'
                 for leg in instrument.legs:
                     # Others stand for what the venue does not list, or is not asked for any more: nobody waits for them.
-                    if leg.input is not None and leg.input.epoch == leg.life.epoch:
+                    if leg.input is not None and leg.input.epoch == leg.liveness.epoch:
                         yield f'{start}{_quoted(leg.venue)}"}} {CODES[leg.excluded]}\n'
 
 

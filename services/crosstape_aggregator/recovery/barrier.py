@@ -32,17 +32,17 @@ class Barrier:
         while self._held:
             await self._empty.wait()
 
-    async def take(self, parts: Iterable[P], take: Callable[[P], None], after: Callable[[P], Awaitable[None]]) -> None:
+    async def apply(self, parts: Iterable[P], apply: Callable[[P], None], after: Callable[[P], Awaitable[None]]) -> None:
         """Take the parts, with `after` following each. If that is cancelled, the rest is taken at once."""
         left = iter(parts)
         with self:
             try:
                 for part in left:
-                    take(part)
+                    apply(part)
                     await after(part)
             except asyncio.CancelledError:
                 for part in left:
-                    take(part)
+                    apply(part)
                 raise
 
     def __enter__(self) -> None:

@@ -19,7 +19,7 @@ from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.recovery.checkpointer import Checkpointer
-from crosstape_aggregator.recovery.discovery import Found
+from crosstape_aggregator.recovery.discovery import FoundStream
 from crosstape_aggregator.recovery.plan import CatchUp, extents, order, plan, silent_until_s
 from crosstape_aggregator.windows.window import earliest
 from crosstape_schemas import AnyEvent, Keys, Status
@@ -42,25 +42,25 @@ class PastReader:
         self,
         client: Client,
         keys: Keys,
-        board: Engine,
+        engine: Engine,
         readers: tuple[Reader, Reader],
-        hands: Barrier,
+        barrier: Barrier,
         *,
         store: CheckpointStore | None,
         checkpoint_s: float,
     ) -> None:
         self.catch_up = CatchUp()
-        self.checkpoints = Checkpointer(store, board, hands, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
+        self.checkpoints = Checkpointer(store, engine, barrier, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
         self._client = client
         self._keys = keys
-        self._board = board
+        self._engine = engine
         self._live, self._past = readers
-        self._hands = hands
-        self._unplanned: list[Found] = []
+        self._barrier = barrier
+        self._unplanned: list[FoundStream] = []
         self._taken: dict[str, str] = {}  # up to which id of each stream the board has its past
         self._handed: dict[str, str] = {}  # of the streams of the present: up to which id they were past
 
-    async def begin(self, found: Iterable[Found]) -> None:
+    async def begin(self, found: Iterable[FoundStream]) -> None:
         """Read these, too, from where their events matter. Raises one of `call.UNAVAILABLE`; the next call will see to them then."""
         self._unplanned += sorted((one for one in found if one.kind in KINDS), key=lambda one: one.kind != "trade")
         if not self._unplanned:
@@ -68,17 +68,17 @@ class PastReader:
         async with asyncio.timeout(LOOK_S):
             ends = await extents(self._client, [one.stream for one in self._unplanned])
         now = time.time_ns()
-        start_s = earliest(self._board.rules.spans, now // SECOND)
+        start_s = earliest(self._engine.rules.windows, now // SECOND)
         live: dict[str, Position] = {}
         past: dict[str, Position] = {}
         for one, extent in zip(self._unplanned, ends, strict=True):
             how = self.checkpoints.resume(one, extent, start_s, now) if self.checkpoints is not None else None
             if one.kind == "venue":
-                self._board.unheard(one.name, silent_until_s(extent) * SECOND)
+                self._engine.unheard(one.name, silent_until_s(extent) * SECOND)
             if how is None:
                 how = plan(extent, start_s)
                 if one.kind == "gap":
-                    self._board.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
+                    self._engine.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
             else:
                 await asyncio.sleep(0)  # it takes some ms to take up an instrument
             (past if self.catch_up.begin(one, how) else live)[one.stream] = how.position
@@ -95,7 +95,7 @@ class PastReader:
             entries = await self._past.read(timeout_s=READ_S)  # no entries: a stream's past may end with some that are none of ours
             cursors = dict(self._past.cursors)
             parts = [entries[at : at + SLICE] for at in range(0, len(entries), SLICE)]
-            await self._hands.take(parts, self._take, _let_others_run)
+            await self._barrier.apply(parts, self._apply, _let_others_run)
             self._taken = cursors  # not before: windows are called complete when the past has been taken, not when it has been read
 
     def learn(self, now: int) -> list[str]:
@@ -108,10 +108,10 @@ class PastReader:
             self._handed |= positions
         known = self.catch_up.known()
         for name, second in known.items():
-            self._board.instrument(name, now).known_from(second)
+            self._engine.instrument(name, now).known_from(second)
         if known:
             log.info("aggregator.caught_up", instruments=len(known), left=len(self.catch_up))
-            self._board.changed(known, now)
+            self._engine.changed(known, now)
         return list(known)
 
     def missed(self, missed: Missed, instrument: str) -> None:
@@ -121,23 +121,23 @@ class PastReader:
         resumed = self.checkpoints is not None and missed.stream in self.checkpoints.resumed
         if missed.first_missing > 1 or resumed or not self.catch_up.is_behind(missed.stream):
             now = time.time_ns()
-            self._board.instrument(instrument, now).hole(missed.venue, 0, now)
-            self._board.changed([instrument], now)
+            self._engine.instrument(instrument, now).open_gap(missed.venue, 0, now)
+            self._engine.changed([instrument], now)
 
     def unread(self) -> Collection[str] | None:
         """The instruments whose trades or gaps are still read as past; None: all, since a venue's own stream is."""
         return self.catch_up.unread()
 
-    def _take(self, entries: Sequence[Entry]) -> None:
+    def _apply(self, entries: Sequence[Entry]) -> None:
         """A gap of a venue's own stream may be taken here and by the reader of the present, which does no harm."""
         events: list[AnyEvent] = []
         for entry in entries:
             event = entry.event
             if type(event) is Status:
-                self._board.take_past(event, order(entry.id)[0] * MS)
+                self._engine.apply_past(event, order(entry.id)[0] * MS)
             else:
                 events.append(event)
-        self._board.take(events, time.time_ns(), quiet=True)
+        self._engine.apply(events, time.time_ns(), quiet=True)
 
     def _ids(self, instrument: str) -> dict[str, str]:
         """By kind, up to which id the board has an instrument's streams, of those that belong to the present; while hands are empty."""

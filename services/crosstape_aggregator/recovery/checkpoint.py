@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 import msgspec
 import zstandard
 
-from crosstape_aggregator.consolidation.instrument import Counted
-from crosstape_aggregator.windows.coverage import Coverage, MissingSpell
-from crosstape_aggregator.windows.vwap import Held, Sum
+from crosstape_aggregator.consolidation.instrument import InstrumentState
+from crosstape_aggregator.windows.coverage import CoverageState, MissingRange
+from crosstape_aggregator.windows.vwap import Sum, WindowsState
 
 VERSION: Final = 2
 CHUNK_S: Final = 256
@@ -36,12 +36,12 @@ class BadCheckpoint(ValueError):
     """It is of another version, or damaged."""
 
 
-class Saved(NamedTuple):
+class InstrumentCheckpoint(NamedTuple):
     """One instrument, as it was."""
 
     ids: dict[str, str]
     """By kind of stream: up to which id it is in what was counted."""
-    counted: Counted
+    state: InstrumentState
 
 
 class _Document(msgspec.Struct, array_like=True):
@@ -56,7 +56,7 @@ class _Head(msgspec.Struct, array_like=True):
     received_ts: int
     from_s: int
     floor_s: int
-    holes: list[MissingSpell]
+    gaps: list[MissingRange]
     second: int
     total: Sum
     windows: list[tuple[str, int, int, Sum]]
@@ -80,20 +80,29 @@ class Writer:
         self._instrument = instrument
         self._chunks: dict[int, tuple[_Chunk, bytes]] = {}
 
-    def pieces(self, saved: Saved) -> Iterator[bytes]:
+    def pieces(self, saved: InstrumentCheckpoint) -> Iterator[bytes]:
         """The part as it is now, a piece at a time. What `saved` refers to is never altered, so others may run between two."""
-        held, known, numbers, received_ts = saved.counted
-        holes = list(known.holes)
+        windows, coverage, numbers, received_ts = saved.state
+        gaps = list(coverage.gaps)
         head = _Head(
-            self._instrument, saved.ids, numbers, received_ts, known.from_s, known.floor_s, holes, held.second, held.total, held.windows
+            self._instrument,
+            saved.ids,
+            numbers,
+            received_ts,
+            coverage.from_s,
+            coverage.floor_s,
+            gaps,
+            windows.second,
+            windows.total,
+            windows.windows,
         )
         yield _compress(_encode(head))
         before, self._chunks = self._chunks, {}
         at = 0
-        while at < len(held.seconds):
-            number = held.seconds[at] // CHUNK_S
-            end = bisect_left(held.seconds, (number + 1) * CHUNK_S, at)
-            chunk = held.seconds[at:end], held.buckets[at:end]
+        while at < len(windows.seconds):
+            number = windows.seconds[at] // CHUNK_S
+            end = bisect_left(windows.seconds, (number + 1) * CHUNK_S, at)
+            chunk = windows.seconds[at:end], windows.buckets[at:end]
             then, piece = before.get(number, (None, b""))
             if chunk != then:  # quickly told: sums that are the same are the same objects
                 piece = _compress(_encode(chunk))
@@ -118,7 +127,7 @@ def unpack(state: bytes) -> dict[str, Part]:
         raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {exc}") from exc
 
 
-def read(instrument: str, part: Part) -> Saved:
+def read(instrument: str, part: Part) -> InstrumentCheckpoint:
     """What a part says. Raises `BadCheckpoint`."""
     try:
         first, *rest = part
@@ -133,9 +142,9 @@ def read(instrument: str, part: Part) -> Saved:
             buckets += some_buckets
     except (ValueError, msgspec.MsgspecError, zstandard.ZstdError) as exc:
         raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {exc}") from exc
-    held = Held(head.second, head.total, head.windows, seconds, buckets)
-    known = Coverage(head.from_s, head.floor_s, tuple(head.holes))
-    return Saved(head.ids, Counted(held, known, head.numbers, head.received_ts))
+    windows = WindowsState(head.second, head.total, head.windows, seconds, buckets)
+    coverage = CoverageState(head.from_s, head.floor_s, tuple(head.gaps))
+    return InstrumentCheckpoint(head.ids, InstrumentState(windows, coverage, head.numbers, head.received_ts))
 
 
 def _unpacked(piece: bytes) -> bytes:

@@ -30,7 +30,7 @@ return ''
 log = structlog.get_logger(__name__)
 
 
-class Stored(NamedTuple):
+class StoredCheckpoint(NamedTuple):
     """A checkpoint as it was found."""
 
     at: int
@@ -48,7 +48,7 @@ class CheckpointStore:
         self._identity = keys.identity()
         self._epoch = epoch
 
-    async def load(self) -> Stored | None:
+    async def load(self) -> StoredCheckpoint | None:
         """What is there, unless it was made for another tape. Raises one of `call.UNAVAILABLE`."""
         at, state, tape = await ask(self._client, "HMGET", self._key, "at", "state", "tape")
         if state is None:
@@ -56,7 +56,7 @@ class CheckpointStore:
         if tape and tape != await ask(self._client, "HGET", self._identity, "id"):
             log.warning("checkpoint.of_another_tape", key=self._key, of_tape=tape.decode(errors="replace"))
             return None
-        return Stored(int(at) if at is not None and at.isdigit() else 0, state)
+        return StoredCheckpoint(int(at) if at is not None and at.isdigit() else 0, state)
 
     async def save(self, at: int, state: bytes) -> bool:
         """Put it there, in place of the one before; False, and nothing is done, if another has claimed the share since we did.

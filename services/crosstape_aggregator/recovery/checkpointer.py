@@ -22,11 +22,11 @@ from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import CHECKPOINT_BYTES, CHECKPOINT_S, FAILED_READS, FAILED_WRITES
 from crosstape_aggregator.recovery.barrier import Barrier
-from crosstape_aggregator.recovery.checkpoint import BadCheckpoint, Part, Saved, Writer, pack, read, unpack
-from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore, Stored
-from crosstape_aggregator.recovery.discovery import Found
-from crosstape_aggregator.recovery.plan import Extent, Plan, hole, resume
-from crosstape_aggregator.windows.coverage import Coverage
+from crosstape_aggregator.recovery.checkpoint import BadCheckpoint, InstrumentCheckpoint, Part, Writer, pack, read, unpack
+from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore, StoredCheckpoint
+from crosstape_aggregator.recovery.discovery import FoundStream
+from crosstape_aggregator.recovery.plan import ReadPlan, StreamExtent, resume, trimmed_s
+from crosstape_aggregator.windows.coverage import CoverageState
 
 LOAD_S: Final = 5.0
 """Longest wait for the server to give the one that is there …"""
@@ -37,7 +37,7 @@ SAVE_S: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
-_Place = tuple[dict[str, str], Coverage]
+_Place = tuple[dict[str, str], CoverageState]
 
 
 class Checkpointer:
@@ -45,18 +45,20 @@ class Checkpointer:
     is not known.
     """
 
-    def __init__(self, store: CheckpointStore, board: Engine, hands: Barrier, ids: Callable[[str], dict[str, str]], every_s: float) -> None:
+    def __init__(
+        self, store: CheckpointStore, engine: Engine, barrier: Barrier, ids: Callable[[str], dict[str, str]], every_s: float
+    ) -> None:
         self.resumed: set[str] = set()
         """Streams that are read from where a checkpoint ends."""
         self._store = store
-        self._board = board
-        self._hands = hands
+        self._engine = engine
+        self._barrier = barrier
         self._ids = ids
         self._every_s = every_s
         self._parts: dict[str, Part] = {}
         self._writers: dict[str, Writer] = {}
         self._places: dict[str, _Place] = {}  # of the parts that were made here
-        self._taken_up: dict[str, dict[str, str]] = {}  # instrument → ids of its streams
+        self._restored: dict[str, dict[str, str]] = {}  # instrument → ids of its streams
         self._at = 0  # when the parts that were found were made
         self._bytes = 0
         self._slow = 0
@@ -75,7 +77,7 @@ class Checkpointer:
         except (BadCheckpoint, ResponseError) as exc:
             self._ignore(exc)
 
-    async def _load(self) -> Stored | None:
+    async def _load(self) -> StoredCheckpoint | None:
         try:
             async with asyncio.timeout(LOAD_S):
                 return await self._store.load()
@@ -85,14 +87,14 @@ class Checkpointer:
                 raise
             raise BadCheckpoint(f"the server did not send it within {LOAD_S} s, {LOADS} times") from exc
 
-    def resume(self, one: Found, extent: Extent, start_s: int, now: int) -> Plan | None:
+    def resume(self, one: FoundStream, extent: StreamExtent, start_s: int, now: int) -> ReadPlan | None:
         """How to read a stream that an instrument's part goes on with; with the one of trades, the instrument is taken up.
 
         None: there is no such part, or reading from the start of the longest window is the better way.
         """
         if one.kind == "trade":
-            return self._take_up(one, extent, start_s, now)
-        stored = self._taken_up.get(one.name, {}).get(one.kind)
+            return self._restore(one, extent, start_s, now)
+        stored = self._restored.get(one.name, {}).get(one.kind)
         how = resume(extent, Mark(stored), start_s, None) if stored is not None else None
         if how is not None and stored is not None:
             self._go_on(one, extent, stored)
@@ -100,7 +102,7 @@ class Checkpointer:
 
     def begun(self) -> None:
         """All streams that there are have been planned: parts that were not taken up belong to nothing."""
-        self._parts = {name: part for name, part in self._parts.items() if name in self._taken_up or name in self._places}
+        self._parts = {name: part for name, part in self._parts.items() if name in self._restored or name in self._places}
 
     async def run(self) -> None:
         """Put a checkpoint every so often, until cancelled."""
@@ -113,7 +115,7 @@ class Checkpointer:
 
     async def save_last(self, timeout_s: float) -> None:
         """Put one when nothing is read any more, if that can be done within this time."""
-        if self._hands.full:  # the end came by a fault
+        if self._barrier.full:  # the end came by a fault
             return
         try:
             async with asyncio.timeout(timeout_s):
@@ -127,7 +129,7 @@ class Checkpointer:
     async def save(self) -> None:
         """Put one now. Between two instruments, and within one, others may run."""
         started, at = time.monotonic(), time.time_ns()
-        for name in list(self._board.instruments):
+        for name in list(self._engine.instruments):
             await self._renew(name)
         if not self._parts:
             return
@@ -153,21 +155,21 @@ class Checkpointer:
         CHECKPOINT_S.observe(time.monotonic() - started)
 
     async def _renew(self, name: str) -> None:
-        await self._hands.empty()
-        instrument, ids = self._board.instruments[name], self._ids(name)
-        known = instrument.windows.knowledge.known()
+        await self._barrier.empty()
+        instrument, ids = self._engine.instruments[name], self._ids(name)
+        known = instrument.windows.coverage.state()
         if known is None or "trade" not in ids or self._places.get(name) == (ids, known):
             return
-        counted = instrument.counted()
-        if counted is None:
+        state = instrument.state()
+        if state is None:
             return
         part = []
-        for piece in self._writers.setdefault(name, Writer(name)).pieces(Saved(ids, counted)):
+        for piece in self._writers.setdefault(name, Writer(name)).pieces(InstrumentCheckpoint(ids, state)):
             part.append(piece)
             await asyncio.sleep(0)
         self._parts[name], self._places[name] = part, (ids, known)
 
-    def _take_up(self, one: Found, extent: Extent, start_s: int, now: int) -> Plan | None:
+    def _restore(self, one: FoundStream, extent: StreamExtent, start_s: int, now: int) -> ReadPlan | None:
         part = self._parts.get(one.name)
         if part is None:
             return None
@@ -176,23 +178,23 @@ class Checkpointer:
         except BadCheckpoint as exc:
             self._ignore(exc)
             return None
-        if [name for name, *_ in saved.counted.held.windows] != [span.name for span in self._board.rules.spans]:
+        if [name for name, *_ in saved.state.windows.windows] != [spec.name for spec in self._engine.rules.windows]:
             return None
-        stored, (_, known, numbers, _) = saved.ids.get(one.kind, ""), saved.counted
+        stored, (_, known, numbers, _) = saved.ids.get(one.kind, ""), saved.state
         mark = Mark(stored, tuple((venue, epoch, seq) for venue, (epoch, seq) in numbers.items()))
         how = resume(extent, mark, start_s, known.from_s)
         if how is None:
             return None
-        self._board.instrument(one.name, now).take_up(saved.counted, self._at)
-        self._taken_up[one.name] = saved.ids
+        self._engine.instrument(one.name, now).restore(saved.state, self._at)
+        self._restored[one.name] = saved.ids
         self._go_on(one, extent, stored)
         return how
 
-    def _go_on(self, one: Found, extent: Extent, stored: str) -> None:
+    def _go_on(self, one: FoundStream, extent: StreamExtent, stored: str) -> None:
         self.resumed.add(one.stream)
-        if (missing := hole(extent, stored)) is not None:
+        if (missing := trimmed_s(extent, stored)) is not None:
             log.warning("aggregator.checkpoint_outrun", stream=one.stream, reason="the stream was trimmed beyond it")
-            self._board.instruments[one.name].hole("", *(second * SECOND for second in missing))
+            self._engine.instruments[one.name].open_gap("", *(second * SECOND for second in missing))
 
     def _ignore(self, exc: Exception) -> None:
         FAILED_READS.inc()

@@ -14,7 +14,7 @@ WHOLE_EVERY: Final = 120
 """The registry's size is asked every time; its content when that changed, and every so many times in any case."""
 
 
-class Found(NamedTuple):
+class FoundStream(NamedTuple):
     """One stream: its kind and instrument, or "venue" and the venue."""
 
     kind: str
@@ -35,7 +35,7 @@ class Discovery:
         self._sizes: dict[int, int] = {}
         self._turn = 0
 
-    async def refresh(self) -> list[Found]:
+    async def refresh(self) -> list[FoundStream]:
         """What was not there before. Raises what the client raises when the server does not answer."""
         whole = self._turn % WHOLE_EVERY == 0
         names: set[str] = set()
@@ -52,7 +52,7 @@ class Discovery:
         self._turn += 1
         return found
 
-    def _wanted(self, stream: str) -> Found | None:
+    def _wanted(self, stream: str) -> FoundStream | None:
         parsed = self._keys.parse(stream)
         if parsed is None or parsed[0] not in self._kinds:
             return None
@@ -61,4 +61,4 @@ class Discovery:
             return None  # what aggregators say of themselves
         if kind != "venue" and not ((not self._instruments or name in self._instruments) and self._share.has(name)):
             return None
-        return Found(kind, name, stream)
+        return FoundStream(kind, name, stream)

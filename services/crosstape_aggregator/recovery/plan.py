@@ -18,7 +18,7 @@ from crosstape.bus import Client, Mark, Position, Start
 from crosstape.bus.client.call import ask
 from crosstape.bus.read.script import LOOK
 from crosstape_aggregator.clocks import AHEAD_S
-from crosstape_aggregator.recovery.discovery import Found
+from crosstape_aggregator.recovery.discovery import FoundStream
 
 LOOKS: Final = 64
 """Streams looked at together."""
@@ -30,7 +30,7 @@ SETTLED_S: Final = 2
 """Trades of the seconds around the first entry may have been cut off with the ones before it."""
 
 
-class Extent(NamedTuple):
+class StreamExtent(NamedTuple):
     """Which ids a stream has."""
 
     first: str | None
@@ -41,7 +41,7 @@ class Extent(NamedTuple):
     """It had entries before the first one, or may have had: not every server says so."""
 
 
-class Plan(NamedTuple):
+class ReadPlan(NamedTuple):
     """How one stream is read: from where, up to which id it is history, and from which second on its instrument is then known."""
 
     position: Position
@@ -55,34 +55,34 @@ def order(entry_id: str) -> tuple[int, int]:
     return int(ms), int(number or 0)
 
 
-def plan(extent: Extent, start_s: int) -> Plan:
+def plan(extent: StreamExtent, start_s: int) -> ReadPlan:
     """How to read a stream whose events matter from `start_s` on. Known from a stream that has nothing yet: None, until it has."""
     if extent.last is None:
-        return Plan(Start.BEGINNING, None, None)
+        return ReadPlan(Start.BEGINNING, None, None)
     begin = f"{(start_s - AHEAD_S) * 1000}-0"
     if order(extent.last) < order(begin):
-        return Plan(extent.last, extent.last, start_s)
+        return ReadPlan(extent.last, extent.last, start_s)
     if extent.first is None:  # all entries were trimmed: the stream is known from behind the last one
-        return Plan(extent.last, extent.last, max(start_s, first_known_s(extent.last)))
+        return ReadPlan(extent.last, extent.last, max(start_s, first_known_s(extent.last)))
     if order(extent.first) >= order(begin):
-        return Plan(Start.BEGINNING, extent.last, max(start_s, first_known_s(extent.first)))
-    return Plan(begin, extent.last, start_s)
+        return ReadPlan(Start.BEGINNING, extent.last, max(start_s, first_known_s(extent.first)))
+    return ReadPlan(begin, extent.last, start_s)
 
 
-def resume(extent: Extent, mark: Mark, start_s: int, known_from_s: int | None) -> Plan | None:
+def resume(extent: StreamExtent, mark: Mark, start_s: int, known_from_s: int | None) -> ReadPlan | None:
     """How to read on from where a checkpoint ends, whose events matter from `start_s` on. None if the stream is no longer that one (it ends
     earlier: the server lost data), or the checkpoint is so old that reading from there is the longer way.
     """
     if extent.last is None or not ((start_s - AHEAD_S) * 1000, 0) <= order(mark.id) <= order(extent.last):
         return None
     if order(mark.id) == order(extent.last):
-        return Plan(mark, None, known_from_s)
-    if extent.first is None:  # nothing is left to read; what was trimmed is a gap, see `hole`
-        return Plan(extent.last, None, known_from_s)
-    return Plan(mark, extent.last, known_from_s)
+        return ReadPlan(mark, None, known_from_s)
+    if extent.first is None:  # nothing is left to read; what was trimmed is a gap, see `trimmed_s`
+        return ReadPlan(extent.last, None, known_from_s)
+    return ReadPlan(mark, extent.last, known_from_s)
 
 
-def hole(extent: Extent, stored_id: str) -> tuple[int, int] | None:
+def trimmed_s(extent: StreamExtent, stored_id: str) -> tuple[int, int] | None:
     """The first and the last second of what was trimmed between a stored id and what there is now; None if nothing was.
 
     Of a stream that was trimmed to nothing, all entries behind the stored id are gone, up to the last id that it gave out.
@@ -93,7 +93,7 @@ def hole(extent: Extent, stored_id: str) -> tuple[int, int] | None:
     return order(stored_id)[0] // 1000, first_known_s(gone_until) - 1
 
 
-def silent_until_s(extent: Extent) -> int:
+def silent_until_s(extent: StreamExtent) -> int:
     """The second up to which nothing is known of what a stream of gaps, or a venue's own, had to say; 0: all of it is there."""
     first = extent.first or extent.last
     return first_known_s(first) - 1 if extent.trimmed and first is not None else 0
@@ -104,20 +104,20 @@ def first_known_s(first_id: str) -> int:
     return order(first_id)[0] // 1000 + SETTLED_S
 
 
-async def extents(client: Client, streams: Sequence[str]) -> list[Extent]:
+async def extents(client: Client, streams: Sequence[str]) -> list[StreamExtent]:
     """Of each stream. Raises what the client raises when the server does not answer; a key that is no stream counts as a missing one."""
-    found: list[Extent] = []
+    found: list[StreamExtent] = []
     for at in range(0, len(streams), LOOKS):
         found += await asyncio.gather(*(_extent(client, stream) for stream in streams[at : at + LOOKS]))
     return found
 
 
-async def _extent(client: Client, stream: str) -> Extent:
+async def _extent(client: Client, stream: str) -> StreamExtent:
     key = stream.encode()
     last, first, length, added, *_ = (await ask(client, "EVAL", LOOK, 2, key, key, 0))[0]
     if last in NO_STREAM:
-        return Extent(None, None)
-    return Extent(first.decode() or None, last.decode(), trimmed=added < 0 or added > length)
+        return StreamExtent(None, None)
+    return StreamExtent(first.decode() or None, last.decode(), trimmed=added < 0 or added > length)
 
 
 class CatchUp:
@@ -131,7 +131,7 @@ class CatchUp:
         self.unbegun: dict[str, str] = {}
         """Streams of trades that have no entry yet → instrument."""
 
-    def begin(self, one: Found, how: Plan) -> bool:
+    def begin(self, one: FoundStream, how: ReadPlan) -> bool:
         """A stream is read from now on, as planned. Whether there is history on it."""
         if one.kind == "trade":
             if how.known_from_s is None:

@@ -37,7 +37,7 @@ OUTAGE_S: Final = 5.0
 log = structlog.get_logger(__name__)
 
 
-class Progress(NamedTuple):
+class LoopProgress(NamedTuple):
     """How far an aggregator has come, at one moment."""
 
     read: int
@@ -63,7 +63,7 @@ class SignOfLife:
         publisher: Publisher,
         share: Share,
         interval_s: float,
-        progress: Callable[[int], Progress],
+        progress: Callable[[int], LoopProgress],
         on_stop: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         self._publisher = publisher
@@ -71,7 +71,7 @@ class SignOfLife:
         self._interval_s = interval_s
         self._progress = progress
         self._on_stop = on_stop
-        self._before = Progress(read=-1, waits=False, published=-1, due=False)
+        self._before = LoopProgress(read=-1, waits=False, published=-1, due=False)
         self._acknowledged = -1
         self._given_s = -math.inf
 

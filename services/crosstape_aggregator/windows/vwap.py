@@ -23,8 +23,8 @@ from typing import Final, NamedTuple
 
 from crosstape_aggregator.clocks import AHEAD_S, SECOND
 from crosstape_aggregator.decimals import ZERO, add, average, plain, product, subtract
-from crosstape_aggregator.windows.coverage import Knowledge
-from crosstape_aggregator.windows.window import DAY_S, Window
+from crosstape_aggregator.windows.coverage import Coverage
+from crosstape_aggregator.windows.window import DAY_S, WindowSpec
 from crosstape_schemas import Trade, Vwap
 
 _AHEAD: Final = AHEAD_S * SECOND
@@ -53,7 +53,7 @@ def _less(one: Sum, other: Sum) -> Sum:
     return subtract(one[0], other[0]), subtract(one[1], other[1]), one[2] - other[2]
 
 
-class Held(NamedTuple):
+class WindowsState(NamedTuple):
     """All that windows hold, at one moment, to keep and to take up again: nothing in it is altered later."""
 
     second: int
@@ -65,19 +65,19 @@ class Held(NamedTuple):
     """Of those seconds."""
 
 
-class _Window:
+class _OpenWindow:
     """One window: where it starts, and what of all trades lies before that."""
 
-    __slots__ = ("first", "gone", "span", "start_s")
+    __slots__ = ("first", "gone", "spec", "start_s")
 
-    def __init__(self, span: Window, start_s: int) -> None:
-        self.span = span
+    def __init__(self, spec: WindowSpec, start_s: int) -> None:
+        self.spec = spec
         self.start_s = start_s
         self.first = 0  # of a rolling window: the index of its first bucket
         self.gone = _NOTHING
 
 
-class Windows:
+class TradeWindows:
     """The windows of one instrument, over the trades of all its venues."""
 
     __slots__ = (
@@ -94,16 +94,16 @@ class Windows:
         "_stands_still",
         "_total",
         "_windows",
-        "knowledge",
+        "coverage",
         "trusted",
     )
 
-    def __init__(self, spans: Sequence[Window], second: int) -> None:
+    def __init__(self, specs: Sequence[WindowSpec], second: int) -> None:
         self._second = second
-        self._windows = [_Window(span, span.start(second)) for span in spans]
-        self._rolling = [window for window in self._windows if window.span.length_s is not None]
-        self._days = [window for window in self._windows if window.span.length_s is None]
-        self._keep_s = max((span.length_s or 0 for span in spans), default=0)
+        self._windows = [_OpenWindow(spec, spec.start(second)) for spec in specs]
+        self._rolling = [window for window in self._windows if window.spec.length_s is not None]
+        self._days = [window for window in self._windows if window.spec.length_s is None]
+        self._keep_s = max((spec.length_s or 0 for spec in specs), default=0)
         self._newest_start_s = max((window.start_s for window in self._windows), default=0)
         self._seconds: list[int] = []  # of the buckets, ascending
         self._buckets: dict[int, Sum] = {}
@@ -112,7 +112,7 @@ class Windows:
         self._changed = True
         self._next_s = _NEVER
         self._stands_still = False
-        self.knowledge = Knowledge()
+        self.coverage = Coverage()
         self.trusted = False
         """Whether nothing is in the way of what `knowledge` says: see `traders`. Set by `trust`."""
 
@@ -153,15 +153,15 @@ class Windows:
             return
         self._second = second
         for window in self._days:
-            self._turn(window, window.span.start(second))
+            self._turn(window, window.spec.start(second))
         for window in self._rolling:
-            self._roll(window, window.span.start(second))
+            self._roll(window, window.spec.start(second))
         self._newest_start_s = max((window.start_s for window in self._windows), default=0)
         self._trim()
         if second >= self._next_s:
             self._changed = True
 
-    def _turn(self, window: _Window, start_s: int) -> None:
+    def _turn(self, window: _OpenWindow, start_s: int) -> None:
         """Begin a new day: all that has been counted is gone, but for what clocks ahead of ours have put into the new day already."""
         if start_s == window.start_s:
             return
@@ -170,7 +170,7 @@ class Windows:
         for second in self._seconds[bisect_left(self._seconds, start_s) :]:
             window.gone = _less(window.gone, self._buckets[second])
 
-    def _roll(self, window: _Window, start_s: int) -> None:
+    def _roll(self, window: _OpenWindow, start_s: int) -> None:
         seconds, index = self._seconds, window.first
         while index < len(seconds) and seconds[index] < start_s:
             window.gone = _with(window.gone, self._buckets[seconds[index]])
@@ -193,18 +193,18 @@ class Windows:
         """How many of the buckets no window will touch again."""
         return min((window.first for window in self._rolling), default=bisect_left(self._seconds, self._second))
 
-    def hold(self) -> Held:
+    def state(self) -> WindowsState:
         """What they hold now. O(buckets), but only to copy references."""
         spent = self._spent()
         seconds = self._seconds[spent:]
-        windows = [(one.span.name, one.start_s, max(0, one.first - spent), one.gone) for one in self._windows]
-        return Held(self._second, self._total, windows, seconds, list(map(self._buckets.__getitem__, seconds)))
+        windows = [(one.spec.name, one.start_s, max(0, one.first - spent), one.gone) for one in self._windows]
+        return WindowsState(self._second, self._total, windows, seconds, list(map(self._buckets.__getitem__, seconds)))
 
-    def take_up(self, held: Held) -> None:
+    def restore(self, state: WindowsState) -> None:
         """Go on from what windows of the same spans held; what these have counted so far is forgotten."""
-        self._second, self._total = held.second, held.total
-        self._seconds, self._buckets = list(held.seconds), dict(zip(held.seconds, held.buckets, strict=True))
-        for window, (_, start_s, first, gone) in zip(self._windows, held.windows, strict=True):
+        self._second, self._total = state.second, state.total
+        self._seconds, self._buckets = list(state.seconds), dict(zip(state.seconds, state.buckets, strict=True))
+        for window, (_, start_s, first, gone) in zip(self._windows, state.windows, strict=True):
             window.start_s, window.first, window.gone = start_s, first, gone
         self._newest_start_s = max((window.start_s for window in self._windows), default=0)
         self._changed = True
@@ -217,14 +217,14 @@ class Windows:
             self._changed = True
         if self._changed:
             self._changed = False
-            self.knowledge.forget(min((window.start_s for window in self._windows), default=second))
-            self._cache = {window.span.name: self._vwap(window) for window in self._windows}
+            self.coverage.forget(min((window.start_s for window in self._windows), default=second))
+            self._cache = {window.spec.name: self._vwap(window) for window in self._windows}
             self._next_s = min((self._next_of(window) for window in self._windows), default=_NEVER)
         return self._cache
 
-    def _vwap(self, window: _Window) -> Vwap:
-        whole_since_s = self.knowledge.whole_since_s
-        complete = self.trusted and not self._stands_still and whole_since_s is not None and whole_since_s <= window.start_s
+    def _vwap(self, window: _OpenWindow) -> Vwap:
+        complete_since_s = self.coverage.complete_since_s
+        complete = self.trusted and not self._stands_still and complete_since_s is not None and complete_since_s <= window.start_s
         value, volume, trades = _less(self._total, window.gone)
         return Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
 
@@ -244,13 +244,13 @@ class Windows:
         """What is known to be whole has changed."""
         self._changed = True
 
-    def _next_of(self, window: _Window) -> int:
-        whole_since_s = self.knowledge.whole_since_s
-        learns = whole_since_s is not None and whole_since_s > window.start_s
-        if window.span.length_s is None:
+    def _next_of(self, window: _OpenWindow) -> int:
+        complete_since_s = self.coverage.complete_since_s
+        learns = complete_since_s is not None and complete_since_s > window.start_s
+        if window.spec.length_s is None:
             midnight = window.start_s + DAY_S
             return midnight if learns or self._total[2] > window.gone[2] else _NEVER
-        leaves_s = self._seconds[window.first] + window.span.length_s + 1 if window.first < len(self._seconds) else _NEVER
-        if learns and whole_since_s is not None:
-            return min(leaves_s, whole_since_s + window.span.length_s)
+        leaves_s = self._seconds[window.first] + window.spec.length_s + 1 if window.first < len(self._seconds) else _NEVER
+        if learns and complete_since_s is not None:
+            return min(leaves_s, complete_since_s + window.spec.length_s)
         return leaves_s

@@ -15,7 +15,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
 _FORM: Final = re.compile(r"([1-9][0-9]{0,5})([smh])")
 
 
-class Window(msgspec.Struct, frozen=True):
+class WindowSpec(msgspec.Struct, frozen=True):
     """One window. `length_s` is None for the UTC day, which does not roll: it starts anew at midnight."""
 
     name: str
@@ -28,22 +28,22 @@ class Window(msgspec.Struct, frozen=True):
         return second - second % DAY_S if self.length_s is None else second - self.length_s
 
 
-def parse(name: str) -> Window:
+def parse(name: str) -> WindowSpec:
     """The window of that name. Raises `SettingsError` on another form, and on a rolling window of more than 24 hours."""
     if name == "1d":
-        return Window(name, None)
+        return WindowSpec(name, None)
     form = _FORM.fullmatch(name)
     length_s = int(form[1]) * _UNITS[form[2]] if form else 0
     if not 0 < length_s <= DAY_S:
         raise SettingsError(f'aggregator.windows: {name!r} is not a window: "30s", "5m", "4h" (24 hours at most), or "1d", the UTC day')
-    return Window(name, length_s)
+    return WindowSpec(name, length_s)
 
 
-def parse_all(names: Iterable[str]) -> tuple[Window, ...]:
+def parse_all(names: Iterable[str]) -> tuple[WindowSpec, ...]:
     """The windows of those names, each once, in order."""
     return tuple(parse(name) for name in dict.fromkeys(names))
 
 
-def earliest(spans: Iterable[Window], second: int) -> int:
+def earliest(windows: Iterable[WindowSpec], second: int) -> int:
     """The first second that any of the windows covers; `second` itself when there are none."""
-    return min((span.start(second) for span in spans), default=second)
+    return min((spec.start(second) for spec in windows), default=second)

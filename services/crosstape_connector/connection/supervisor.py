@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
+from crosstape_connector.backoff import delays
 from crosstape_connector.connection import plan
 from crosstape_connector.connection.connect_budget import ConnectBudget
 from crosstape_connector.connection.context import ConnectionContext
@@ -33,15 +33,6 @@ LOOK_S: Final = 0.05
 """How often it is looked whether it can."""
 
 log = structlog.get_logger(__name__)
-
-
-def delays(min_s: float, max_s: float) -> Iterator[float]:
-    """Seconds to wait after a first, second … failure: random, so that many do not come at once, in a window that doubles up to `max_s`."""
-    wait = wait_random_exponential(multiplier=2 * min_s, min=min_s, max=max_s)
-    state = RetryCallState(AsyncRetrying(), None, (), {})
-    while True:
-        yield wait(state)
-        state.attempt_number += 1
 
 
 class Attempt:

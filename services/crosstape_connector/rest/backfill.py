@@ -28,70 +28,70 @@ class Backfill:
 
     def __init__(
         self,
-        fetching: RestSources,
+        sources: RestSources,
         *,
         feeds: FeedHandler,
-        outlet: Sink,
+        sink: Sink,
         counters: Counters,
         flow: Callable[[], Awaitable[None]],
         active: Callable[[], bool],
         longest_s: float,
     ) -> None:
         """`flow`: waits while the bus is far behind. `active`: whether it is we who publish. `longest_s`: see `venues.VENUE.backfill_s`."""
-        self._fetching = fetching
+        self._sources = sources
         self._feeds = feeds
-        self._outlet = outlet
+        self._sink = sink
         self._counters = counters
         self._flow = flow
         self._active = active
-        self._repairs = BackfillSchedule(longest_s=longest_s, page=fetching.page)
+        self._schedule = BackfillSchedule(longest_s=longest_s, page=sources.page_size)
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """How many holes are under repair."""
-        return len(self._repairs)
+        return len(self._schedule)
 
     async def run(self) -> None:
         """Until cancelled; at once where the venue has no source of past trades."""
-        while self._fetching.trade_source is not None:
-            repair = self._next() if self._active() else None
-            if repair is None:
+        while self._sources.trade_source is not None:
+            job = self._next() if self._active() else None
+            if job is None:
                 await asyncio.sleep(LOOK_S)
             else:
                 await self._flow()
-                await self._page(repair)
+                await self._page(job)
 
     def _next(self) -> BackfillJob | None:
-        for hole in self._repairs.settled():  # the stream brought the rest, or a page that was asked for another hole
+        for hole in self._schedule.remove_filled():  # the stream brought the rest, or a page that was asked for another hole
             self._done(hole, "whole")
-        for hole in self._repairs.look(self._feeds.trades.lines.values(), time.monotonic()):
+        for hole in self._schedule.update(self._feeds.trades.lines.values(), time.monotonic()):
             self._done(hole, "skipped")
-        return self._repairs.next(time.monotonic())
+        return self._schedule.next_job(time.monotonic())
 
-    async def _page(self, repair: BackfillJob) -> None:
-        line, hole = repair.line, repair.hole
+    async def _page(self, job: BackfillJob) -> None:
+        line, hole = job.sequence, job.open_gap
         try:
-            page = await self._fetching.trades(line, repair.wanted, repair.at_ts)
+            page = await self._sources.fetch_trades(line, job.next_id, job.at_ts)
         except RestFailed as exc:
             log.warning("trades.backfill_failed", venue=line.venue, instrument=line.instrument, error=str(exc))
-            repair.failed(exc.retry_after_s or 0.0, time.monotonic())
+            job.request_failed(exc.retry_after_s or 0.0, time.monotonic())
         else:
             if hole not in line.holes:
                 return  # the stream brought the rest meanwhile, or the venue began its numbering anew
-            self._outlet.put(self._feeds.trades.repair(page))
+            self._sink.put(self._feeds.trades.repair(page))
             if hole in line.holes:
-                self._outlet.put(self._feeds.trades.prove(hole, page, time.monotonic()))
+                self._sink.put(self._feeds.trades.prove(hole, page, time.monotonic()))
             numbers = [int(trade.trade_id) for trade in page.trades]
             spanned = range(min(numbers), max(numbers) + 1) if numbers else range(0)
             newest_ts = page.trades[-1].venue_ts if numbers else None
-            repair.came(spanned, newest_ts, last=page.rows < self._fetching.page, now=time.monotonic())
+            job.page_received(spanned, newest_ts, last=page.rows < self._sources.page_size, now=time.monotonic())
         if not hole.missing:
-            self._repairs.drop(repair)
+            self._schedule.remove(job)
             self._done(hole, "whole")
-        elif repair.hopeless(time.monotonic()):
-            self._repairs.drop(repair)
+        elif job.is_hopeless(time.monotonic()):
+            self._schedule.remove(job)
             part = hole.tell(time.time_ns())
-            self._outlet.put(part)
+            self._sink.put(part)
             self._done(hole, "part" if hole.missing < hole.end - hole.first else "nothing")
 
     def _done(self, hole: OpenGap, outcome: str) -> None:

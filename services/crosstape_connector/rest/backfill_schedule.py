@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.feeds.trades.gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 
@@ -25,64 +26,62 @@ PAGES: Final = 500
 VAIN: Final = 6
 PATIENCE_S: Final = 300.0
 PATIENT: Final = 4
-PAUSE_S: Final = 0.5
-PAUSE_MAX_S: Final = 30.0
 
 
 class BackfillJob:
     """One hole under repair. `reached`: up to which id the pass under way has come."""
 
-    __slots__ = ("at_ts", "due", "failures", "hole", "line", "page", "pages", "reached", "since", "vain", "was_missing")
+    __slots__ = ("at_ts", "due", "failures", "open_gap", "page", "pages", "reached", "sequence", "since", "vain", "was_missing")
 
-    def __init__(self, line: TradeSequence, hole: OpenGap, now: float, page: int) -> None:
+    def __init__(self, sequence: TradeSequence, open_gap: OpenGap, now: float, page: int) -> None:
         """`page`: trades in an answer at most."""
-        self.line = line
-        self.hole = hole
+        self.sequence = sequence
+        self.open_gap = open_gap
         self.page = page
         self.since = now
         self.due = now + SETTLE_S
         self.pages = 0
         self.vain = 0
         self.failures = 0
-        self.was_missing = hole.missing
+        self.was_missing = open_gap.missing
         self.reached = -1
-        self.at_ts = hole.made_ts
+        self.at_ts = open_gap.made_ts
 
     @property
-    def wanted(self) -> int:
+    def next_id(self) -> int:
         """The id to ask for; there is one as long as the hole is not whole."""
-        number = self.hole.next_missing(self.reached)
+        number = self.open_gap.next_missing(self.reached)
         if number is None:
-            return self.hole.end - 1
+            return self.open_gap.end - 1
         if not self.vain:
             return number
-        first, end = self.hole.run_at(number)
+        first, end = self.open_gap.run_at(number)
         if end - first > self.page - 2 and not self.vain % 2:
             return end + 1 - self.page  # of a venue that counts a page's ids from its end, the page above would not reach the trade after
         return number - 1
 
-    def came(self, numbers: range, newest_ts: int | None, *, last: bool, now: float) -> None:
+    def page_received(self, numbers: range, newest_ts: int | None, *, last: bool, now: float) -> None:
         """A page was repaired with: the ids that it spans, empty if none, and when its newest was made. `last`: there is no more."""
         self.pages += 1
         self.failures = 0
         if numbers and numbers[-1] > self.reached and not last:
             self.reached = numbers[-1]
             self.at_ts = self.at_ts if newest_ts is None else max(self.at_ts, newest_ts)
-            if self.hole.next_missing(self.reached) is not None:
+            if self.open_gap.next_missing(self.reached) is not None:
                 self.due = now
                 return
-        missing = self.hole.missing
+        missing = self.open_gap.missing
         self.vain = self.vain + 1 if missing == self.was_missing else 1
         self.was_missing = missing
-        self.reached, self.at_ts = -1, self.hole.made_ts
+        self.reached, self.at_ts = -1, self.open_gap.made_ts
         self.due = now + pause_s(self.vain)
 
-    def failed(self, wait_s: float, now: float) -> None:
+    def request_failed(self, wait_s: float, now: float) -> None:
         """No page came; the venue asked to wait so long (0: it did not)."""
         self.failures += 1
         self.due = now + max(pause_s(self.failures), wait_s)
 
-    def hopeless(self, now: float) -> bool:
+    def is_hopeless(self, now: float) -> bool:
         """Whether to give it up."""
         return self.pages >= PAGES or self.vain >= VAIN or now - self.since > PATIENCE_S
 
@@ -94,52 +93,47 @@ class BackfillSchedule:
         """`longest_s`: a hole that lasted longer is left, unless it has no more trades than a `page`; 0: all are."""
         self._longest_ns = round(longest_s * 1e9)
         self._page = page
-        self._repairs: list[BackfillJob] = []
+        self._jobs: list[BackfillJob] = []
         self._known: set[OpenGap] = set()
         self._turn = 0
 
     def __len__(self) -> int:
-        return len(self._repairs)
+        return len(self._jobs)
 
-    def look(self, lines: Iterable[TradeSequence], now: float) -> Iterator[OpenGap]:
+    def update(self, lines: Iterable[TradeSequence], now: float) -> Iterator[OpenGap]:
         """Take up the holes that are new; yields those that are left as too long. Holes that are whole, or forgotten, are let go."""
         present = {hole: line for line in lines if len(line.holes) for hole in line.holes}
         self._known.intersection_update(present)
-        self._repairs = [repair for repair in self._repairs if repair.hole in present]
+        self._jobs = [job for job in self._jobs if job.open_gap in present]
         for hole, line in present.items():
             if hole in self._known:
                 continue
             self._known.add(hole)
             if self._repairable(hole):
-                self._repairs.append(BackfillJob(line, hole, now, self._page))
+                self._jobs.append(BackfillJob(line, hole, now, self._page))
             else:
                 yield hole
 
-    def settled(self) -> list[OpenGap]:
+    def remove_filled(self) -> list[OpenGap]:
         """Let go of the holes of which nothing is missing any more, though no page of their own brought the rest: returns them."""
-        done = [repair.hole for repair in self._repairs if not repair.hole.missing]
-        self._repairs = [repair for repair in self._repairs if repair.hole.missing]
+        done = [job.open_gap for job in self._jobs if not job.open_gap.missing]
+        self._jobs = [job for job in self._jobs if job.open_gap.missing]
         return done
 
-    def next(self, now: float) -> BackfillJob | None:
+    def next_job(self, now: float) -> BackfillJob | None:
         """The one whose turn it is; None: none is due."""
-        due = [repair for repair in self._repairs if repair.due <= now]
+        due = [job for job in self._jobs if job.due <= now]
         if not due:
             return None
         self._turn += 1
         if not self._turn % PATIENT:
-            return min(due, key=lambda repair: repair.since)
-        return min(due, key=lambda repair: (repair.pages, repair.hole.missing, -repair.since))
+            return min(due, key=lambda job: job.since)
+        return min(due, key=lambda job: (job.pages, job.open_gap.missing, -job.since))
 
-    def drop(self, repair: BackfillJob) -> None:
+    def remove(self, job: BackfillJob) -> None:
         """Nothing more is done for it."""
-        self._repairs.remove(repair)
+        self._jobs.remove(job)
 
     def _repairable(self, hole: OpenGap) -> bool:
         gap = hole.gap
         return bool(self._longest_ns) and (gap.to_ts - gap.from_ts <= self._longest_ns or hole.missing <= self._page)
-
-
-def pause_s(attempt: int) -> float:
-    """After the attempt with this number, from 1 on: doubling, capped."""
-    return min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(attempt - 1, 16))

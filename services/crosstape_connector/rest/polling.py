@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.subscriptions import TopicState
 from crosstape_connector.errors import RestFailed
@@ -17,7 +18,6 @@ from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import polling_rules
-from crosstape_connector.rest.backfill_schedule import pause_s
 from crosstape_connector.rest.polling_rules import Absence, Turns
 from crosstape_connector.rest.sources import RestSources
 
@@ -43,10 +43,10 @@ class Polling:
 
     def __init__(
         self,
-        fetching: RestSources,
+        sources: RestSources,
         *,
         feeds: FeedHandler,
-        outlet: Sink,
+        sink: Sink,
         counters: Counters,
         sessions: Callable[[], Iterable[Session]],
         active: Callable[[], bool],
@@ -57,9 +57,9 @@ class Polling:
 
         `after_s`: so long the WebSocket may be away; 0: for ever. `catch_up_s`: see `CATCH_UP_S`, if it is more.
         """
-        self._fetching = fetching
+        self._sources = sources
         self._feeds = feeds
-        self._outlet = outlet
+        self._sink = sink
         self._counters = counters
         self._sessions = sessions
         self._active = active
@@ -67,7 +67,7 @@ class Polling:
         self._catch_up_ns = round(max(catch_up_s, CATCH_UP_S) * 1e9)
         self._polled: dict[str, set[str]] = {"trade": set(), "quote": set()}
 
-    def polled(self) -> dict[str, int]:
+    def polled_feeds(self) -> dict[str, int]:
         """Kind → how many feeds are polled now."""
         return {kind: len(names) for kind, names in self._polled.items()}
 
@@ -75,7 +75,7 @@ class Polling:
         """Until cancelled; at once where there is nothing to poll."""
         if not self._after_s:
             return
-        trades, quotes = self._fetching.trade_source, self._fetching.quote_source
+        trades, quotes = self._sources.trade_source, self._sources.quote_source
         try:
             async with asyncio.TaskGroup() as group:
                 if trades is not None and "trade" in self._feeds.kinds:
@@ -128,23 +128,23 @@ class Polling:
         for name in list(names):
             record = self._feeds.feeds.get(FeedKey(kind, name))
             if name in self._polled[kind] and record is not None:
-                self._outlet.put(polling_rules.end(record, now, why))
+                self._sink.put(polling_rules.end(record, now, why))
             self._polled[kind].discard(name)
 
     async def _poll_trades(self, names: Sequence[str], why: str) -> None:
         for line in [self._feeds.trades.lines[name] for name in names]:
             is_known = line.next >= 0 and time.time_ns() - (line.gap_from or line.received_ts) <= self._catch_up_ns
             asked_ts = time.time_ns()
-            page = await self._fetching.trades(line, line.next if is_known else None, line.venue_ts or line.gap_from)
-            is_all = page.rows < self._fetching.page
+            page = await self._sources.fetch_trades(line, line.next if is_known else None, line.venue_ts or line.gap_from)
+            is_all = page.rows < self._sources.page_size
             self._polled["trade"].add(line.instrument)
-            self._outlet.put(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
+            self._sink.put(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
 
     async def _poll_quotes(self, names: Sequence[str], why: str) -> None:
         records = {name: self._feeds.feeds[FeedKey("quote", name)] for name in names}
         asked_ts = time.time_ns()
-        for quote in await self._fetching.quotes({record.symbol: name for name, record in records.items()}):
+        for quote in await self._sources.fetch_quotes({record.symbol: name for name, record in records.items()}):
             record = records.get(quote.instrument)
             if record is not None and self._feeds.feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
                 self._polled["quote"].add(quote.instrument)
-                self._outlet.put(polling_rules.take_quote(record, quote, asked_ts, why))
+                self._sink.put(polling_rules.take_quote(record, quote, asked_ts, why))

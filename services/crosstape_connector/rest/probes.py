@@ -14,12 +14,12 @@ from typing import Final
 
 import structlog
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rate_limit import RateLimit
-from crosstape_connector.rest.backfill_schedule import pause_s
 from crosstape_connector.rest.client import RestClient
 from crosstape_connector.rest.probe_schedule import ProbeSchedule
 from crosstape_connector.rest.sources import RestSources
@@ -53,19 +53,19 @@ class Probes:
     def __init__(
         self,
         rest: RestClient,
-        fetching: RestSources,
+        sources: RestSources,
         *,
         feeds: FeedHandler,
-        outlet: Sink,
+        sink: Sink,
         counters: Counters,
         active: Callable[[], bool],
         silent_s: float,
     ) -> None:
         """`active`: whether it is we who publish. `silent_s`: a shorter silence raises no question."""
         self._rest = rest
-        self._fetching = fetching
+        self._sources = sources
         self._feeds = feeds
-        self._outlet = outlet
+        self._sink = sink
         self._counters = counters
         self._active = active
         self._silent_ns = round(silent_s * 1e9)
@@ -73,7 +73,7 @@ class Probes:
         self._groups: deque[list[str]] = deque()  # parts of a request that was refused because of one of them
         self._gone: set[str] = set()  # instruments that are not listed any more: asked about alone
 
-    def ask(self, instrument: str) -> None:
+    def request(self, instrument: str) -> None:
         """Its silence is questioned: does it trade?"""
         self._trading.want(instrument)
 
@@ -83,20 +83,20 @@ class Probes:
             source = self._feeds.venue.trading
             if source is not None:
                 group.create_task(self._follow_trading(source), name="ask.trading")
-            if self._fetching.quote_source is not None and self._feeds.kinds & {"quote", "book", "delta"}:
-                group.create_task(self._follow_best(self._fetching.quote_source.batch), name="ask.best")
-            if self._fetching.trade_source is not None and "trade" in self._feeds.kinds:
-                group.create_task(self._follow_trades(60.0 / (SHARE * self._fetching.trade_source.per_minute)), name="ask.trades")
+            if self._sources.quote_source is not None and self._feeds.kinds & {"quote", "book", "delta"}:
+                group.create_task(self._follow_best(self._sources.quote_source.batch), name="ask.best")
+            if self._sources.trade_source is not None and "trade" in self._feeds.kinds:
+                group.create_task(self._follow_trades(60.0 / (SHARE * self._sources.trade_source.per_minute)), name="ask.trades")
 
     async def _follow_trading(self, source: TradingSource) -> None:
-        pacer, failures = RateLimit.per_minute(source.per_minute), 0
+        limit, failures = RateLimit.per_minute(source.per_minute), 0
         while True:
             names = self._next_trading(source.batch) if self._active() else []
             if not names:
                 await asyncio.sleep(LOOK_S)
                 continue
             try:
-                await self._ask_trading(source, names, pacer)
+                await self._ask_trading(source, names, limit)
                 failures = 0
             except RestFailed as exc:
                 failures += 1
@@ -115,13 +115,13 @@ class Probes:
         self._groups.extend([name] for name in turn if name in self._gone)
         return [name for name in turn if name not in self._gone]
 
-    async def _ask_trading(self, source: TradingSource, names: Sequence[str], pacer: RateLimit) -> None:
+    async def _ask_trading(self, source: TradingSource, names: Sequence[str], limit: RateLimit) -> None:
         symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
         if not symbols:
             return  # removed meanwhile
         self._counters.questions["trading"] += 1
         try:
-            body, _ = await self._rest.get(source.rest, source.path(list(symbols)), pacer=pacer, captured=False)
+            body, _ = await self._rest.get(source.rest, source.path(list(symbols)), rate_limit=limit, captured=False)
             reasons = source.parse(body, list(symbols))
         except FRAME_ERRORS as exc:
             raise RestFailed(f"not a list of instruments: {exc}") from exc
@@ -143,7 +143,7 @@ class Probes:
             log.warning(
                 "instrument.halted" if reason else "instrument.trades", venue=self._feeds.venue.id, instrument=instrument, reason=reason
             )
-        self._outlet.put(events)
+        self._sink.put(events)
 
     async def _follow_best(self, batch: int) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S), 0
@@ -166,8 +166,8 @@ class Probes:
         symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
         self._counters.questions["best"] += 1
         asked_ts = time.time_ns()
-        for quote in await self._fetching.quotes(symbols):
-            self._outlet.put(self._feeds.compared(quote, asked_ts, time.time_ns()))
+        for quote in await self._sources.fetch_quotes(symbols):
+            self._sink.put(self._feeds.compared(quote, asked_ts, time.time_ns()))
 
     async def _follow_trades(self, spacing_s: float) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
@@ -181,7 +181,7 @@ class Probes:
             line = self._feeds.trades.lines[names[0]]
             self._counters.questions["trades"] += 1
             try:
-                page = await self._fetching.trades(line, None)
+                page = await self._sources.fetch_trades(line, None)
                 failures = 0
             except RestFailed as exc:
                 failures += 1
@@ -189,7 +189,7 @@ class Probes:
                     log.warning("trades.not_compared", venue=self._feeds.venue.id, error=str(exc), instrument=line.instrument)
                 await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
                 continue
-            self._outlet.put(self._feeds.newest_trades(page))
+            self._sink.put(self._feeds.newest_trades(page))
             if page.trades and int(page.trades[-1].trade_id) >= line.next >= 0:
                 due.want(line.instrument)  # the stream may only be late
             await asyncio.sleep(spacing_s)

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from crosstape_connector.backoff import pause_s
 from crosstape_connector.connection.session import Session
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.feeds.books.book_feed import SnapshotRequest
@@ -23,17 +24,10 @@ from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import BookSnapshot
 from crosstape_connector.venues.spec import SnapshotSource, Venue
 
-PAUSE_S: Final = 0.5
-PAUSE_MAX_S: Final = 30.0
 AT_ONCE: Final = 2
 """Snapshots in flight: one that hangs must not hold up all others."""
 
 log = structlog.get_logger(__name__)
-
-
-def pause_s(attempt: int) -> float:
-    """Before the attempt with this number: none before the first, then doubling, capped."""
-    return 0.0 if attempt <= 1 else min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(attempt - 2, 16))
 
 
 class SnapshotRecovery:
@@ -44,14 +38,14 @@ class SnapshotRecovery:
         venue: Venue,
         *,
         feeds: FeedHandler,
-        outlet: Sink,
+        sink: Sink,
         counters: Counters,
         rest: RestClient,
         sessions: Callable[[], Iterable[Session]],
     ) -> None:
         self._venue = venue
         self._feeds = feeds
-        self._outlet = outlet
+        self._sink = sink
         self._counters = counters
         self._rest = rest
         self._sessions = sessions
@@ -60,7 +54,7 @@ class SnapshotRecovery:
         self._seats = asyncio.Semaphore(AT_ONCE)
         self._questions = asyncio.Semaphore(1)  # one doubt at a time is in the queue for a seat: a broken book waits for no more
         source = venue.snapshots
-        self._pacer = None if source is None else RateLimit.per_minute(source.per_minute)
+        self._rate_limit = None if source is None else RateLimit.per_minute(source.per_minute)
 
     async def run(self) -> None:
         """Own the tasks, until cancelled."""
@@ -89,7 +83,7 @@ class SnapshotRecovery:
     async def _do(self, request: SnapshotRequest) -> None:
         snapshot = None
         try:
-            if (pause := pause_s(request.attempt)) > 0:
+            if (pause := pause_s(request.attempt - 1)) > 0:
                 await asyncio.sleep(pause)
             if request.how == "rest" and self._venue.snapshots is not None:
                 snapshot = await self._fetch(request, self._venue.snapshots)
@@ -99,23 +93,23 @@ class SnapshotRecovery:
         finally:
             del self._under_way[request.instrument]
         if snapshot is not None:
-            self._outlet.put(self._feeds.take(snapshot))
+            self._sink.put(self._feeds.take(snapshot))
             self.dispatch()
 
     async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:
         """Tried until there is one; None if no connection has the book any more: the next one asks anew."""
-        for attempt in itertools.count(2):
+        for failures in itertools.count(1):
             if not self._wanted(request):
                 return None
             try:
                 async with self._turn(request), self._seats:
-                    body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), pacer=self._pacer)
+                    body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), rate_limit=self._rate_limit)
                 snapshot = source.parse(body, request.instrument, received_ts)
                 return snapshot if self._wanted(request) else None  # a book that nothing can follow must not be called live
             except RestFailed as exc:
-                error, wait_s = str(exc), max(pause_s(attempt), exc.retry_after_s or 0.0)
+                error, wait_s = str(exc), max(pause_s(failures), exc.retry_after_s or 0.0)
             except FRAME_ERRORS as exc:
-                error, wait_s = f"not a snapshot: {exc}", pause_s(attempt)
+                error, wait_s = f"not a snapshot: {exc}", pause_s(failures)
             log.warning("book.snapshot_failed", venue=self._venue.id, instrument=request.instrument, error=error, retry_in_s=wait_s)
             await asyncio.sleep(wait_s)
         return None

@@ -72,7 +72,7 @@ def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, in
         elif what == "state":
             one.apply(status(venue, state, now), now)
         elif what == "alive":
-            one._venues.take(alive(venue, now), now)
+            one._venues.apply(alive(venue, now), now)
         else:
             due = one.next_ts()
             if due is not None and due > now + 1:  # before the foretold moment nothing changes by itself
@@ -116,7 +116,7 @@ def test_a_backfilled_trade_counts_when_it_happened() -> None:
     found = one.consolidate(T0)
     assert found is not None
     assert [vwap.trades for vwap in found.vwap.values()] == [0, 1, 1, 1]
-    assert one._tally.late == {"kraken": 1}
+    assert one._counts.late == {"kraken": 1}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_trade_that_cannot_be_computed_with_is_a_hole(price: str, size: str) -
     found = one.consolidate(T0)
     assert found is not None
     assert found.vwap["1m"] == Vwap(None, found.vwap["1m"].volume, 0, complete=False)
-    assert one._tally.unusable == {"kraken": 1}
+    assert one._counts.unusable == {"kraken": 1}
 
 
 def test_a_gap_in_trades_makes_windows_incomplete_until_it_is_repaired() -> None:

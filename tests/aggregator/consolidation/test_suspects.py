@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crosstape_aggregator.consolidation.pace import ENOUGH, FEWEST, MOST, Pace
 from crosstape_aggregator.consolidation.suspects import FACTOR, LEAST_NS, crossing, most_overdue
 from crosstape_schemas import Cbbo, Exclusion, FeedState, Market
-from tests.aggregator.builders import MS, T0, S, board, quote, status
+from tests.aggregator.builders import MS, T0, S, engine, quote, status
 
 LIVE, SUSPECT, SETTLING = FeedState.LIVE, Exclusion.SUSPECT, Exclusion.SETTLING
 
@@ -21,7 +21,7 @@ class Market3:
     """Three venues that quote at a steady pace, seen every second; the clock in hand."""
 
     def __init__(self, pace_ms: int = 200) -> None:
-        self.board = board(windows=(), min_interval_s=0, stale_s=3_600.0)
+        self.engine = engine(windows=(), min_interval_s=0, stale_s=3_600.0)
         self.now = T0
         self.pace_ms = pace_ms
         self.seqs = dict.fromkeys(("binance", "coinbase", "kraken"), 0)
@@ -39,7 +39,7 @@ class Market3:
         """One time of the pace passes."""
         before, self.now = self.now, self.now + self.pace_ms * MS
         if self.now // S != before // S:
-            self.board.look(set(), self.now, self.now)
+            self.engine.look(set(), self.now, self.now)
         for venue in self.seqs:
             if venue not in silent:
                 self.quote(venue)
@@ -48,12 +48,12 @@ class Market3:
         """One venue quotes, a wide spread around the market."""
         self.seqs[venue] += 1
         bid = self.bid if bid is None else bid
-        self.board.take([quote(venue, str(bid), str(bid + 1), self.now, epoch=T0, seq=self.seqs[venue])], self.now)
+        self.engine.apply([quote(venue, str(bid), str(bid + 1), self.now, epoch=T0, seq=self.seqs[venue])], self.now)
         self.publish()
 
     def publish(self) -> Cbbo | None:
         """What is due now."""
-        for found in self.board.due(self.now):
+        for found in self.engine.due(self.now):
             self.quotes.append(found)
             self.shown = {leg.venue: leg.excluded for leg in found.legs}
         return self.quotes[-1] if self.quotes else None
@@ -104,7 +104,7 @@ def test_a_leg_becomes_suspect_though_nobody_speaks() -> None:
     one.quote("binance", Decimal(1_005))
     one.quote("coinbase", Decimal(1_005))
     assert one.market == Market.CROSSED
-    due_ts = one.board.next_ts()
+    due_ts = one.engine.next_ts()
     assert due_ts is not None
     assert due_ts - one.now < LEAST_NS + S
     one.now = due_ts
@@ -142,7 +142,7 @@ def test_a_feed_that_is_said_to_be_live_has_spoken() -> None:
     one.bid += 5
     one.run(400, "kraken")
     one.bid -= 5
-    one.board.take([status("kraken", LIVE, one.now, epoch=T0)], one.now)
+    one.engine.apply([status("kraken", LIVE, one.now, epoch=T0)], one.now)
     one.run(200, "kraken")
     assert one.shown["kraken"] is None
 
@@ -171,11 +171,11 @@ def test_a_leg_whose_pace_is_not_known_is_not_suspected() -> None:
 def test_nobody_is_suspected_while_events_wait_to_be_read() -> None:
     """All seem to be silent then."""
     one = Market3().run(40_000)
-    one.board.set_behind(True)
+    one.engine.set_behind(True)
     one.now += 10 * S
     one.quote("binance", Decimal(1_005))
     assert one.market is Market.CROSSED
-    one.board.set_behind(False)
+    one.engine.set_behind(False)
     one.quote("binance", Decimal(1_005))
     assert SUSPECT in one.shown.values()
 

@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from crosstape_aggregator.metrics.exporter import Exporter
 from crosstape_schemas import FeedState
-from tests.aggregator.builders import T0, S, board, quote, status, trade
+from tests.aggregator.builders import T0, S, engine, quote, status, trade
 
 
 def value(name: str, **labels: str) -> float:
@@ -16,7 +16,7 @@ def value(name: str, **labels: str) -> float:
 
 def test_counters_go_up_by_what_was_added() -> None:
     """However often they are brought up to date."""
-    one = board()
+    one = engine()
     exporter = Exporter(one)
     before = [
         value("events_total", kind="trade"),
@@ -24,12 +24,12 @@ def test_counters_go_up_by_what_was_added() -> None:
         value("conflated_total"),
         value("late_trades_total", venue="m"),
     ]
-    one.take([trade("m", "1", "1", T0 - 5 * S, received_ts=T0)], T0)
-    one.take([trade("m", "1", "1", T0)], T0)
+    one.apply([trade("m", "1", "1", T0 - 5 * S, received_ts=T0)], T0)
+    one.apply([trade("m", "1", "1", T0)], T0)
     one.due(T0)
     exporter.export(0)
     exporter.export(0)
-    one.take([trade("m", "1", "1", T0)], T0)
+    one.apply([trade("m", "1", "1", T0)], T0)
     exporter.export(0)
     exporter.close()
     after = [value("events_total", kind="trade"), value("published_total"), value("conflated_total"), value("late_trades_total", venue="m")]
@@ -38,18 +38,18 @@ def test_counters_go_up_by_what_was_added() -> None:
 
 def test_legs_are_counted_by_state_and_reason() -> None:
     """Also back to none."""
-    one = board()
+    one = engine()
     exporter = Exporter(one)
     for name in ("A-USDT", "B-USDT"):
-        one.take([quote("m", "1", "2", instrument=name)], T0)
-    one.take([status("m", FeedState.DOWN, T0, instrument="A-USDT")], T0)
+        one.apply([quote("m", "1", "2", instrument=name)], T0)
+    one.apply([status("m", FeedState.DOWN, T0, instrument="A-USDT")], T0)
     one.due(T0)
     exporter.export(3)
     assert [value("legs", venue="m", state=state) for state in ("live", "down")] == [1, 1]
     assert value("excluded_legs", venue="m", reason="state") == 1
     assert (exporter.counting, value("instruments"), value("catching_up")) == (1, 2, 3)
 
-    one.take([status("m", FeedState.LIVE, T0, instrument="A-USDT")], T0 + 2 * S)
+    one.apply([status("m", FeedState.LIVE, T0, instrument="A-USDT")], T0 + 2 * S)
     one.due(T0 + 2 * S)
     exporter.export(0)
     assert value("legs", venue="m", state="down") == 0
@@ -60,10 +60,10 @@ def test_legs_are_counted_by_state_and_reason() -> None:
 
 def test_boards_of_one_process_add_up() -> None:
     """An instance holds several shares; one that it gives back takes its part with it."""
-    boards = [board(), board()]
-    exporters = [Exporter(one) for one in boards]
-    for count, (one, exporter) in enumerate(zip(boards, exporters, strict=True), 1):
-        one.take([quote("m", "1", "2", instrument=f"{name}-USDT") for name in "ABC"[:count]], T0)
+    engines = [engine(), engine()]
+    exporters = [Exporter(one) for one in engines]
+    for count, (one, exporter) in enumerate(zip(engines, exporters, strict=True), 1):
+        one.apply([quote("m", "1", "2", instrument=f"{name}-USDT") for name in "ABC"[:count]], T0)
         one.due(T0)
         exporter.export(count)
     assert [value("instruments"), value("catching_up"), value("legs", venue="m", state="live")] == [3, 3, 3]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import Counted, Instrument, Rules
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, InstrumentState, Rules
 from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.recovery import checkpoint
-from crosstape_aggregator.recovery.checkpoint import VERSION, BadCheckpoint, Part, Saved, Writer, pack, read, unpack
+from crosstape_aggregator.recovery.checkpoint import VERSION, BadCheckpoint, InstrumentCheckpoint, Part, Writer, pack, read, unpack
 from crosstape_aggregator.windows.window import DAY_S
 from crosstape_schemas import Gap, Trade, Vwap
 from tests.aggregator.builders import T0, S, X, gap, trade
@@ -29,22 +29,22 @@ class Run:
     def __init__(self, windows: tuple[str, ...], now: int) -> None:
         self.rules = Rules.of(AggregatorSettings(windows=windows))
         self.venues = Liveness(self.rules.stale_ns)
-        self.instrument = Instrument(X, self.rules, self.venues, Counts(), now)
-        self.taken = 0
+        self.instrument = ConsolidatedInstrument(X, self.rules, self.venues, Counts(), now)
+        self.applied = 0
         self._writer = Writer(X)
 
-    def take(self, tape: list[Trade | Gap], now: int) -> None:
+    def apply(self, tape: list[Trade | Gap], now: int) -> None:
         """All that it has not taken."""
-        for event in tape[self.taken :]:
+        for event in tape[self.applied :]:
             self.instrument.apply(event, now)
-        self.taken = len(tape)
+        self.applied = len(tape)
 
     def save(self) -> bytes | None:
         """Its checkpoint; None: not while it catches up."""
-        counted = self.instrument.counted()
+        counted = self.instrument.state()
         if counted is None:
             return None
-        return pack({X: list(self._writer.pieces(Saved({"trade": f"{self.taken}-0"}, counted)))})
+        return pack({X: list(self._writer.pieces(InstrumentCheckpoint({"trade": f"{self.applied}-0"}, counted)))})
 
     def vwap(self, now: int) -> dict[str, Vwap]:
         """As it would be published."""
@@ -57,11 +57,11 @@ def restarted(windows: tuple[str, ...], state: bytes | None, tape: list[Trade | 
     known_from_s = START_S
     if state is not None:
         ids, counted = read(X, unpack(state)[X])
-        run.instrument.take_up(counted, now)
-        run.taken = int(ids["trade"].partition("-")[0])
-        known_from_s = counted.known.from_s
+        run.instrument.restore(counted, now)
+        run.applied = int(ids["trade"].partition("-")[0])
+        known_from_s = counted.coverage.from_s
         assert not any(one.complete for one in run.vwap(now).values())
-    run.take(tape, now)
+    run.apply(tape, now)
     run.instrument.known_from(known_from_s)
     return run
 
@@ -94,17 +94,17 @@ def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int
         match what:
             case "trade":
                 tape.append(trade(venue, str(price), str(size), now + amount * S, received_ts=now))
-                whole.take(tape, now)
+                whole.apply(tape, now)
             case "gap" | "repair":
                 tape.append(gap(venue, T0 + amount * S, T0 + (amount + 1) * S, repaired=what == "repair"))
-                whole.take(tape, now)
+                whole.apply(tape, now)
             case "wait":
                 now += amount * S
                 whole.vwap(now)
             case "save":
                 state = broken.save() or state
             case "take":
-                broken.take(tape, now)
+                broken.apply(tape, now)
             case _:
                 broken = restarted(windows, state, tape, now)
                 assert broken.vwap(now) == whole.vwap(now)
@@ -113,21 +113,21 @@ def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int
         assert broken.vwap(now + later_s * S) == whole.vwap(now + later_s * S)
 
 
-def counted(*seconds: int) -> Counted:
+def counted(*seconds: int) -> InstrumentState:
     """Of a trade in each of these seconds."""
     one = Run(("1h", "1d"), T0)
     for at in seconds:
         one.instrument.apply(trade("kraken", "100.10", "1E-18", T0 + at * S), T0)
     one.instrument.known_from(START_S - 7)
-    one.instrument.hole("binance", T0, T0 + S)
-    found = one.instrument.counted()
+    one.instrument.open_gap("binance", T0, T0 + S)
+    found = one.instrument.state()
     assert found is not None
     return found
 
 
-def part_of(found: Counted) -> Part:
+def part_of(found: InstrumentState) -> Part:
     """Its bytes."""
-    return list(Writer(X).pieces(Saved({"trade": "5-1", "gap": "7-0"}, found)))
+    return list(Writer(X).pieces(InstrumentCheckpoint({"trade": "5-1", "gap": "7-0"}, found)))
 
 
 def test_all_of_it_comes_back() -> None:
@@ -136,9 +136,9 @@ def test_all_of_it_comes_back() -> None:
     ids, again = read(X, unpack(pack({X: part_of(found)}))[X])
 
     assert (ids, again) == ({"trade": "5-1", "gap": "7-0"}, found)
-    assert [str(volume) for _, volume, _ in again.held.buckets] == ["1E-18"] * 4
+    assert [str(volume) for _, volume, _ in again.windows.buckets] == ["1E-18"] * 4
     assert again.numbers == {"kraken": (1, 0)}
-    assert again.known == (START_S - 7, 0, (("binance", T0, T0 + S),))
+    assert again.coverage == (START_S - 7, 0, (("binance", T0, T0 + S),))
 
 
 def test_what_has_not_changed_is_not_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,11 +156,11 @@ def test_what_has_not_changed_is_not_written_anew(monkeypatch: pytest.MonkeyPatc
 
     def written(at: int) -> tuple[int, int]:
         one.instrument.apply(trade("kraken", "1", "1", T0 + at * S, received_ts=T0), T0)
-        found = one.instrument.counted()
+        found = one.instrument.state()
         assert found is not None
         made.clear()
-        part = list(writer.pieces(Saved({}, found)))
-        assert read(X, part).counted == found
+        part = list(writer.pieces(InstrumentCheckpoint({}, found)))
+        assert read(X, part).state == found
         return len(made), len(part)
 
     for at in range(-3_500, 0, 100):

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from crosstape.bus.lease.fencing import claim
-from crosstape_aggregator.recovery.checkpoint_store import KEPT_S, CheckpointStore, Stored
+from crosstape_aggregator.recovery.checkpoint_store import KEPT_S, CheckpointStore, StoredCheckpoint
 from tests.aggregator.running import KEYS
 
 NAME = "aggregator.3"
@@ -25,9 +25,9 @@ async def test_what_one_leaves_the_next_finds(client: Redis) -> None:
     assert await first.load() is None
     assert await first.save(5, b"\x00state\xff")
     second = await owner(client)
-    assert await second.load() == Stored(5, b"\x00state\xff")
+    assert await second.load() == StoredCheckpoint(5, b"\x00state\xff")
     assert await second.save(6, b"newer")
-    assert await second.load() == Stored(6, b"newer")
+    assert await second.load() == StoredCheckpoint(6, b"newer")
     assert KEPT_S - 60 < await client.ttl(KEY) <= KEPT_S
 
 
@@ -37,11 +37,11 @@ async def test_a_former_owner_overwrites_nothing(client: Redis) -> None:
     assert await first.save(1, b"first")
     second = await owner(client)
     assert not await first.save(2, b"stalled")
-    assert await second.load() == Stored(1, b"first")
+    assert await second.load() == StoredCheckpoint(1, b"first")
     assert await second.save(3, b"second")
     await client.delete(KEYS.cursor(NAME))
     assert not await first.save(4, b"stalled")
-    assert await second.load() == Stored(3, b"second")
+    assert await second.load() == StoredCheckpoint(3, b"second")
     assert await second.save(5, b"second again")
 
 
@@ -63,7 +63,7 @@ async def test_a_checkpoint_of_another_tape_is_not_used(client: Redis) -> None:
     await client.hset(KEYS.identity(), "id", "another")
     assert await store.load() is None
     await client.hset(KEYS.identity(), "id", "one")
-    assert await store.load() == Stored(1, b"state")
+    assert await store.load() == StoredCheckpoint(1, b"state")
     await client.hdel(KEY, "tape")
     await client.hset(KEYS.identity(), "id", "another")
-    assert await store.load() == Stored(1, b"state")
+    assert await store.load() == StoredCheckpoint(1, b"state")

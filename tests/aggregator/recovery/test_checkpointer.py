@@ -202,7 +202,7 @@ async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkey
     entries: Any = await client.xrange(TRADES)
     places = {entry_id.decode(): place for place, (entry_id, _) in enumerate(entries)}  # the first is before the windows
     saved = [read(X, unpack(state)[X]) for state in found.values()]
-    assert [one.counted.held.total[2] for one in saved] == [places[one.ids["trade"]] for one in saved]
+    assert [one.state.windows.total[2] for one in saved] == [places[one.ids["trade"]] for one in saved]
     assert len({one.ids["trade"] for one in saved}) > 2
 
 

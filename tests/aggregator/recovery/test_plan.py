@@ -7,8 +7,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from crosstape.bus import Mark, Start
-from crosstape_aggregator.recovery.discovery import Discovery, Found
-from crosstape_aggregator.recovery.plan import CatchUp, Extent, Plan, extents, hole, plan, resume, silent_until_s
+from crosstape_aggregator.recovery.discovery import Discovery, FoundStream
+from crosstape_aggregator.recovery.plan import CatchUp, ReadPlan, StreamExtent, extents, plan, resume, silent_until_s, trimmed_s
 from crosstape_schemas import Keys
 
 START_S = 1_786_000_000
@@ -24,32 +24,32 @@ def at(second: int, number: int = 0) -> str:
 @pytest.mark.parametrize(
     ("extent", "expected"),
     [
-        (Extent(None, None), Plan(Start.BEGINNING, None, None)),
-        (Extent(at(-7_000), at(50)), Plan(BEGIN, at(50), START_S)),
-        (Extent(at(-7_000), at(-5_000)), Plan(at(-5_000), at(-5_000), START_S)),
-        (Extent(at(10), at(50)), Plan(Start.BEGINNING, at(50), START_S + 12)),
-        (Extent(at(-30), at(50)), Plan(Start.BEGINNING, at(50), START_S)),
-        (Extent(None, at(50)), Plan(at(50), at(50), START_S + 52)),
-        (Extent(None, at(-5_000)), Plan(at(-5_000), at(-5_000), START_S)),
+        (StreamExtent(None, None), ReadPlan(Start.BEGINNING, None, None)),
+        (StreamExtent(at(-7_000), at(50)), ReadPlan(BEGIN, at(50), START_S)),
+        (StreamExtent(at(-7_000), at(-5_000)), ReadPlan(at(-5_000), at(-5_000), START_S)),
+        (StreamExtent(at(10), at(50)), ReadPlan(Start.BEGINNING, at(50), START_S + 12)),
+        (StreamExtent(at(-30), at(50)), ReadPlan(Start.BEGINNING, at(50), START_S)),
+        (StreamExtent(None, at(50)), ReadPlan(at(50), at(50), START_S + 52)),
+        (StreamExtent(None, at(-5_000)), ReadPlan(at(-5_000), at(-5_000), START_S)),
     ],
 )
-def test_a_stream_is_read_from_where_it_matters(extent: Extent, expected: Plan) -> None:
+def test_a_stream_is_read_from_where_it_matters(extent: StreamExtent, expected: ReadPlan) -> None:
     """From the start of the longest window, a minute earlier for clocks that differ; a stream that begins later is known from there."""
     assert plan(extent, START_S) == expected
 
 
-def begun(**extent: Extent) -> CatchUp:
+def begun(**extent: StreamExtent) -> CatchUp:
     """Catching up with the streams of one instrument and one venue."""
     catch_up = CatchUp()
-    for one in (Found("trade", "X", TRADES), Found("gap", "X", GAPS), Found("venue", "kraken", VENUE)):
-        how = plan(extent.get(one.kind, Extent(None, None)), START_S)
+    for one in (FoundStream("trade", "X", TRADES), FoundStream("gap", "X", GAPS), FoundStream("venue", "kraken", VENUE)):
+        how = plan(extent.get(one.kind, StreamExtent(None, None)), START_S)
         assert catch_up.begin(one, how) == catch_up.is_behind(one.stream)
     return catch_up
 
 
 def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
     """Trades, its gaps, and the venues' own streams, which may tell of gaps in anything."""
-    catch_up = begun(trade=Extent(at(-100), at(50, 3)), gap=Extent(at(-100), at(40)), venue=Extent(at(-100), at(45)))
+    catch_up = begun(trade=StreamExtent(at(-100), at(50, 3)), gap=StreamExtent(at(-100), at(40)), venue=StreamExtent(at(-100), at(45)))
     assert (catch_up.is_behind(TRADES), len(catch_up)) == (True, 1)
     assert catch_up.reached({TRADES: at(50, 2), GAPS: at(40), VENUE: at(45)}) == [GAPS, VENUE]
     assert catch_up.known() == {}
@@ -63,7 +63,7 @@ def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
 def test_every_stream_has_to_be_read(last: str) -> None:
     """Whichever comes last."""
     streams = {"trade": TRADES, "gap": GAPS, "venue": VENUE}
-    catch_up = begun(**{kind: Extent(at(-100), at(50)) for kind in streams})
+    catch_up = begun(**{kind: StreamExtent(at(-100), at(50)) for kind in streams})
     assert len(catch_up.reached({stream: at(50) for kind, stream in streams.items() if kind != last})) == 2
     assert catch_up.known() == {}
     assert catch_up.reached({streams[last]: at(51)}) == [streams[last]]
@@ -83,7 +83,7 @@ def test_a_stream_without_entries_is_known_from_its_first() -> None:
 
 def test_a_stream_with_nothing_new_is_no_history() -> None:
     """Its last entry is older than any window."""
-    catch_up = begun(trade=Extent(at(-9_000), at(-8_000)))
+    catch_up = begun(trade=StreamExtent(at(-9_000), at(-8_000)))
     assert not catch_up.is_behind(TRADES)
     assert catch_up.known() == {"X": START_S}
 
@@ -91,24 +91,24 @@ def test_a_stream_with_nothing_new_is_no_history() -> None:
 @pytest.mark.parametrize(
     ("extent", "expected"),
     [
-        (Extent(at(1), at(50)), None),
-        (Extent(at(10), at(50)), None),
-        (Extent(at(20), at(50)), (START_S + 10, START_S + 21)),
-        (Extent(None, at(10)), None),
-        (Extent(None, at(50)), (START_S + 10, START_S + 51)),
-        (Extent(None, None), None),
+        (StreamExtent(at(1), at(50)), None),
+        (StreamExtent(at(10), at(50)), None),
+        (StreamExtent(at(20), at(50)), (START_S + 10, START_S + 21)),
+        (StreamExtent(None, at(10)), None),
+        (StreamExtent(None, at(50)), (START_S + 10, START_S + 51)),
+        (StreamExtent(None, None), None),
     ],
 )
-def test_what_was_trimmed_behind_a_stored_id_is_a_gap(extent: Extent, expected: tuple[int, int] | None) -> None:
+def test_what_was_trimmed_behind_a_stored_id_is_a_gap(extent: StreamExtent, expected: tuple[int, int] | None) -> None:
     """Also where nothing is left of the stream: then all entries behind the stored id are gone."""
-    assert hole(extent, at(10)) == expected
+    assert trimmed_s(extent, at(10)) == expected
 
 
 def test_a_stream_that_was_trimmed_to_nothing_is_resumed_at_its_last_id() -> None:
     """It is the same stream, though no entry is left to read; one that gave out no id yet is another."""
     mark = Mark(at(10))
-    assert resume(Extent(None, at(50)), mark, START_S, START_S) == Plan(at(50), None, START_S)
-    assert resume(Extent(None, None), mark, START_S, START_S) is None
+    assert resume(StreamExtent(None, at(50)), mark, START_S, START_S) == ReadPlan(at(50), None, START_S)
+    assert resume(StreamExtent(None, None), mark, START_S, START_S) is None
 
 
 async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:
@@ -121,22 +121,22 @@ async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:
     await client.xgroup_create("never", "group", mkstream=True)
     await client.xadd("trimmed", {"d": b"1"}, id="5-0")
     await client.xadd("trimmed", {"d": b"1"}, id="6-0", maxlen=1, approximate=False)
-    nothing = Extent(None, None)
+    nothing = StreamExtent(None, None)
     found = await extents(client, ["one", "text", "none", "never", "emptied", "trimmed"])
-    assert found[:4] == [Extent("5-0", "7-1"), nothing, nothing, nothing]
-    assert found[4:] == [Extent(None, "5-0", trimmed=True), Extent("6-0", "6-0", trimmed=True)]
+    assert found[:4] == [StreamExtent("5-0", "7-1"), nothing, nothing, nothing]
+    assert found[4:] == [StreamExtent(None, "5-0", trimmed=True), StreamExtent("6-0", "6-0", trimmed=True)]
 
 
 @pytest.mark.parametrize(
     ("extent", "expected"),
     [
-        (Extent(None, None), 0),
-        (Extent(at(10), at(50)), 0),
-        (Extent(at(10), at(50), trimmed=True), START_S + 11),
-        (Extent(None, at(50), trimmed=True), START_S + 51),
+        (StreamExtent(None, None), 0),
+        (StreamExtent(at(10), at(50)), 0),
+        (StreamExtent(at(10), at(50), trimmed=True), START_S + 11),
+        (StreamExtent(None, at(50), trimmed=True), START_S + 51),
     ],
 )
-def test_of_gaps_before_the_first_that_is_kept_nothing_is_known(extent: Extent, expected: int) -> None:
+def test_of_gaps_before_the_first_that_is_kept_nothing_is_known(extent: StreamExtent, expected: int) -> None:
     """Unless it was the first of all."""
     assert silent_until_s(extent) == expected
 
@@ -154,7 +154,7 @@ async def test_streams_are_found_once(client: Redis) -> None:
     assert {(one.kind, one.name) for one in found} == {("quote", "BTC-USDT"), ("quote", "ETH-USDT"), ("venue", "kraken")}
     assert await discovery.refresh() == []
     await client.sadd(keys.registry(0), keys.venue("binance"))
-    assert await discovery.refresh() == [Found("venue", "binance", keys.venue("binance"))]
+    assert await discovery.refresh() == [FoundStream("venue", "binance", keys.venue("binance"))]
 
 
 async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(client: Redis) -> None:
@@ -166,7 +166,7 @@ async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(cl
     with pytest.raises(ResponseError):
         await discovery.refresh()
     await client.delete(keys.registry(1))
-    assert await discovery.refresh() == [Found("venue", "kraken", keys.venue("kraken"))]
+    assert await discovery.refresh() == [FoundStream("venue", "kraken", keys.venue("kraken"))]
 
 
 async def test_a_registry_that_changed_without_growing_is_noticed_in_time(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,10 @@ from crosstape.bus import connect
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings
 from crosstape_aggregator.recovery.predecessor import Predecessor
-from crosstape_aggregator.service import Process
+from crosstape_aggregator.service import AggregatorProcess
 from crosstape_aggregator.sharding.assignment import WHOLE, Share
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, FeedState, Gap, GapCause, Status, decode, encode
-from tests.aggregator.builders import T0, S, X, alive, board, consolidated, gap, quote, status, trade
+from tests.aggregator.builders import T0, S, X, alive, consolidated, engine, gap, quote, status, trade
 from tests.aggregator.running import KEYS, aggregator, published, settings_for, venue
 from tests.aggregator.sharding.test_coordinator import NAMES, quoted, wait_for
 from tests.proxy import proxy
@@ -106,7 +106,7 @@ async def test_a_share_that_moves_has_a_gap_and_no_other_has(client: Redis, valk
     settings = settings_for(valkey, shares=4, lease_s=1.0)
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
         await kraken.live_on()
-        first, second = Process(settings, bus), Process(settings, bus)
+        first, second = AggregatorProcess(settings, bus), AggregatorProcess(settings, bus)
         running = [asyncio.create_task(first.keeper.run())]
         await quoted(client, kraken, NAMES, "100")
         running.append(asyncio.create_task(second.keeper.run()))
@@ -210,13 +210,13 @@ async def test_each_share_goes_by_its_own_sign_of_life(client: Redis, valkey: st
 
 def test_aggregators_do_not_go_by_these_gaps() -> None:
     """Neither are trades missing for them, nor is there anything new to say; they are of no venue."""
-    one = board(windows=("1m",))
-    one.take([quote("kraken", "100", "101"), trade("kraken", "100", "1")], T0)
+    one = engine(windows=("1m",))
+    one.apply([quote("kraken", "100", "101"), trade("kraken", "100", "1")], T0)
     one.instrument(X, T0).known_from(0)
     one.due(T0)
-    known = one.instrument(X, T0).windows.knowledge.known()
+    known = one.instrument(X, T0).windows.coverage.state()
     told = [gap(CONSOLIDATED, T0, T0 + S, kind="cbbo"), gap(CONSOLIDATED, T0, T0 + S, kind="status", instrument=VENUE_WIDE)]
-    one.take(told, T0 + S)
+    one.apply(told, T0 + S)
     assert one.due(T0 + S) == []
-    assert one.instrument(X, T0).windows.knowledge.known() == known
+    assert one.instrument(X, T0).windows.coverage.state() == known
     assert [leg.venue for leg in one.instrument(X, T0).legs] == ["kraken"]

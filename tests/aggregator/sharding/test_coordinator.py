@@ -16,7 +16,7 @@ from crosstape.bus import connect
 from crosstape.bus.lease.fencing import claim
 from crosstape.bus.lease.table import LeaseTable, Table, Want
 from crosstape.errors import SettingsError
-from crosstape_aggregator.service import Process
+from crosstape_aggregator.service import AggregatorProcess
 from crosstape_aggregator.sharding.assignment import Share
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import X, trade
@@ -61,7 +61,7 @@ async def in_order(client: Redis, names: list[str]) -> dict[str, list[int]]:
     return found
 
 
-async def wait_for(process: Process, **expected: Any) -> None:
+async def wait_for(process: AggregatorProcess, **expected: Any) -> None:
     """Until `/readyz` says this."""
     await wait_until(lambda: expected.items() <= process.ready()[1].items(), what=f"{expected}, not {process.ready()[1]}")
 
@@ -74,7 +74,7 @@ async def test_a_second_aggregator_stands_by_and_takes_over(client: Redis, valke
             await quoted(client, kraken, [X], "100")
             settings = settings_for(valkey, lease_s=1.0)
             async with connect(settings.bus) as bus:
-                second = Process(settings, bus)
+                second = AggregatorProcess(settings, bus)
                 running = asyncio.create_task(second.keeper.run())
                 await wait_for(second, standby=True, shares_held=0, shares=1, bus=True)
                 assert second.ready()[0]
@@ -96,7 +96,7 @@ async def test_two_divide_the_shares_and_one_serves_all_when_it_is_alone(client:
     settings = settings_for(valkey, shares=4, lease_s=1.0)
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
         await kraken.live_on()
-        first, second = Process(settings, bus), Process(settings, bus)
+        first, second = AggregatorProcess(settings, bus), AggregatorProcess(settings, bus)
         running = [asyncio.create_task(first.keeper.run())]
         await quoted(client, kraken, NAMES, "100")
         await wait_for(first, shares_held=4, instruments=len(NAMES))
@@ -126,7 +126,7 @@ async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis,
     settings = settings_for(valkey, shares=4, lease_s=1.0)
     exchange = LeaseTable.exchange
     async with connect(settings.bus) as bus:
-        first, second = Process(settings, bus), Process(settings, bus)
+        first, second = AggregatorProcess(settings, bus), AggregatorProcess(settings, bus)
         early = LeaseTable(bus, KEYS, second.keeper.instance, "aggregator", [Share(number, 4).producer for number in range(4)])
 
         async def beaten_to_it(self: LeaseTable, wants: Sequence[Want], life_s: float) -> Table:
@@ -154,7 +154,7 @@ async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: R
         await kraken.live_on()
         settings = settings_for(between.url, lease_s=SHORT_S)
         async with connect(settings.bus) as bus:
-            first = Process(settings, bus)
+            first = AggregatorProcess(settings, bus)
             running = asyncio.create_task(first.keeper.run())
             await quoted(client, kraken, [X], "100")
             between.swallowing = True
@@ -179,7 +179,7 @@ async def test_one_that_is_alone_goes_on_after_an_outage_as_it_was(client: Redis
         await kraken.live_on()
         settings = settings_for(between.url, lease_s=SHORT_S)
         async with connect(settings.bus) as bus:
-            only = Process(settings, bus)
+            only = AggregatorProcess(settings, bus)
             running = asyncio.create_task(only.keeper.run())
             await quoted(client, kraken, [X], "100")
             between.refusing = True
@@ -208,7 +208,7 @@ async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: R
     settings = settings_for(valkey, lease_s=SHORT_S)
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
         await kraken.live_on()
-        only = Process(settings, bus)
+        only = AggregatorProcess(settings, bus)
         running = asyncio.create_task(only.keeper.run())
         await quoted(client, kraken, [X], "100")
         renewing.clear()
@@ -248,7 +248,7 @@ async def test_another_number_of_shares_is_an_error(client: Redis, valkey: str) 
         started = time.monotonic()
         async with connect(settings_for(valkey).bus) as bus:
             with pytest.raises(ExceptionGroup) as failure:
-                await Process(settings_for(valkey, shares=2, lease_s=SHORT_S), bus).keeper.run()
+                await AggregatorProcess(settings_for(valkey, shares=2, lease_s=SHORT_S), bus).keeper.run()
         assert failure.group_contains(SettingsError, match=r"aggregator\.shares = 2: .* have 1")
         assert time.monotonic() - started >= 2 * SHORT_S
         await quoted(client, kraken, [X], "101")

@@ -13,9 +13,9 @@ from crosstape.bus import Publisher, connect
 from crosstape.liveness import SignsOfLife
 from crosstape.settings import BusSettings
 from crosstape_aggregator.recovery.barrier import Barrier
-from crosstape_aggregator.shard import Aggregator
+from crosstape_aggregator.shard import ShardAggregator
 from crosstape_aggregator.sharding.assignment import Share
-from crosstape_aggregator.sharding.sign_of_life import Progress, SignOfLife, kind_of
+from crosstape_aggregator.sharding.sign_of_life import LoopProgress, SignOfLife, kind_of
 from crosstape_schemas import CONSOLIDATED, FeedState, Status, decode
 from tests.aggregator.builders import S
 from tests.aggregator.running import KEYS, aggregator, newest, venue, wait_for_legs
@@ -94,9 +94,9 @@ async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, m
         await binance.quote("100", "101")
         await wait_for_legs(client, {"binance": None})
         if what == "reads":
-            monkeypatch.setattr(Barrier, "take", hang)
+            monkeypatch.setattr(Barrier, "apply", hang)
         else:
-            monkeypatch.setattr(Aggregator, "_publish", give_up)
+            monkeypatch.setattr(ShardAggregator, "_publish", give_up)
         await binance.quote("100", "102")
         await wait_until(hung.is_set, what="it hangs")
 
@@ -131,7 +131,7 @@ async def test_an_aggregator_without_a_connection_gives_none(client: Redis, valk
 
 async def test_what_it_needs_to_be_given(valkey: str) -> None:
     """Whoever has something to do must have done some of it since the last time."""
-    now = Progress(read=1, waits=False, published=1, due=False)
+    now = LoopProgress(read=1, waits=False, published=1, due=False)
     async with connect(BusSettings(url=valkey)) as bus:
         publisher = Publisher(bus, KEYS, BusSettings(url=valkey), producer="aggregator")
         sign = SignOfLife(publisher, Share(), 1.0, lambda _: now)

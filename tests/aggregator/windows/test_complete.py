@@ -7,7 +7,7 @@ import pytest
 
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import CONSOLIDATED, Cbbo, Event, FeedState, Status
-from tests.aggregator.builders import T0, S, X, alive, board, quote, status, trade
+from tests.aggregator.builders import T0, S, X, alive, engine, quote, status, trade
 
 LIVE, DOWN = FeedState.LIVE, FeedState.DOWN
 ETH = "ETH-USDT"
@@ -17,25 +17,25 @@ class Desk:
     """A board that has been caught up with, its clocks in hand, and a venue that is as it should be."""
 
     def __init__(self, *venues: str) -> None:
-        self.board: Engine = board(windows=("10s", "1m"))
+        self.engine: Engine = engine(windows=("10s", "1m"))
         self.now = T0
         self.monotonic = 7 * S
         self.unread: set[str] | None = set()
         self.alive = dict.fromkeys(venues or ("kraken",), 0)
         """Venue → the offset of its clock."""
         for name in self.alive:
-            self.take(status(name, LIVE, self.now, kind="trade"), trade(name, "1", "1", self.now), quote(name, "1", "2", self.now))
+            self.apply(status(name, LIVE, self.now, kind="trade"), trade(name, "1", "1", self.now), quote(name, "1", "2", self.now))
         for name in (X, ETH):
-            self.board.instrument(name, self.now).known_from(0)
+            self.engine.instrument(name, self.now).known_from(0)
         self.wait(2)
 
-    def take(self, *events: Event) -> None:
+    def apply(self, *events: Event) -> None:
         """Take these now."""
-        self.board.take(events, self.now)
+        self.engine.apply(events, self.now)
 
     def say(self, venue: str, **changed: object) -> None:
         """A venue-wide status, received now."""
-        self.take(msgspec.structs.replace(alive(venue, self.now), clock_offset_ns=self.alive.get(venue, 0), **changed))
+        self.apply(msgspec.structs.replace(alive(venue, self.now), clock_offset_ns=self.alive.get(venue, 0), **changed))
 
     def wait(self, seconds: int, *, set_s: int = 0) -> None:
         """Time passes, and venues say that they live; our clock is set by so much."""
@@ -49,11 +49,11 @@ class Desk:
 
     def look(self) -> None:
         """As the service does every second."""
-        self.board.look(self.unread, self.now, self.monotonic)
+        self.engine.look(self.unread, self.now, self.monotonic)
 
     def complete(self, instrument: str = X) -> list[bool]:
         """What the windows say now."""
-        found = [one.complete for one in self.board.instruments[instrument].windows.read(self.now // S).values()]
+        found = [one.complete for one in self.engine.instruments[instrument].windows.read(self.now // S).values()]
         assert len(found) == 2
         return found
 
@@ -65,8 +65,8 @@ def test_windows_are_complete_while_all_is_as_it_should_be() -> None:
 
 def test_nothing_is_complete_before_it_was_looked_at() -> None:
     """What is not known yet is not taken for granted."""
-    one = board(windows=("10s",))
-    one.take([alive("kraken"), status("kraken", LIVE, kind="trade"), trade("kraken", "1", "1")], T0)
+    one = engine(windows=("10s",))
+    one.apply([alive("kraken"), status("kraken", LIVE, kind="trade"), trade("kraken", "1", "1")], T0)
     one.instrument(X, T0).known_from(0)
     one.changed([X], T0)
     (found,) = one.due(T0)
@@ -76,10 +76,10 @@ def test_nothing_is_complete_before_it_was_looked_at() -> None:
 def test_windows_that_reach_back_to_what_a_venue_said_and_nobody_knows_are_not_complete() -> None:
     """Its stream was trimmed: it may have told of gaps, or of a wrong clock. Another venue's says nothing about this one."""
     desk = Desk()
-    desk.board.unheard("binance", desk.now)
+    desk.engine.unheard("binance", desk.now)
     desk.wait(2)
     assert desk.complete() == [True, True]
-    desk.board.unheard("kraken", desk.now - 30 * S)
+    desk.engine.unheard("kraken", desk.now - 30 * S)
     desk.wait(1)
     assert desk.complete() == [True, False]
     desk.wait(30)
@@ -90,10 +90,10 @@ def test_what_a_checkpoint_has_heard_is_known() -> None:
     """Up to when it was made."""
     for made_s, expected in ((-31, False), (-30, True)):
         desk = Desk()
-        counted = desk.board.instruments[X].counted()
-        assert counted is not None
-        desk.board.instruments[X].take_up(counted, desk.now + made_s * S)
-        desk.board.unheard("kraken", desk.now - 30 * S)
+        state = desk.engine.instruments[X].state()
+        assert state is not None
+        desk.engine.instruments[X].restore(state, desk.now + made_s * S)
+        desk.engine.unheard("kraken", desk.now - 30 * S)
         desk.wait(1)
         assert desk.complete() == [True, expected]
 
@@ -101,11 +101,11 @@ def test_what_a_checkpoint_has_heard_is_known() -> None:
 def test_streams_that_are_not_read_up_to_now_make_windows_incomplete() -> None:
     """Of their instrument, or of all where it is a venue's own stream; until they have been read, and published at once."""
     desk = Desk()
-    desk.board.due(desk.now)
+    desk.engine.due(desk.now)
     desk.unread = {X}
     desk.look()
     assert desk.complete() == [False, False]
-    assert [one.instrument for one in desk.board.due(desk.now + S)] == [X]
+    assert [one.instrument for one in desk.engine.due(desk.now + S)] == [X]
     assert desk.complete(ETH) == [True, True]
     desk.unread = None
     desk.look()
@@ -118,7 +118,7 @@ def test_streams_that_are_not_read_up_to_now_make_windows_incomplete() -> None:
 def test_a_venue_that_gives_no_sign_of_life_makes_windows_incomplete() -> None:
     """Nobody reads its trades. It concerns the instruments that it trades; when it is back, gaps tell the rest."""
     desk = Desk("binance", "kraken")
-    desk.take(trade("binance", "1", "1", desk.now, instrument=ETH), status("binance", LIVE, kind="trade", instrument=ETH))
+    desk.apply(trade("binance", "1", "1", desk.now, instrument=ETH), status("binance", LIVE, kind="trade", instrument=ETH))
     del desk.alive["kraken"]
     desk.wait(3)
     assert (desk.complete(), desk.complete(ETH)) == ([False, False], [True, True])
@@ -137,7 +137,7 @@ def test_a_venue_that_has_been_silent_for_a_day_has_no_part() -> None:
     assert desk.complete() == [False, False]
     desk.now += 86_400 * S
     desk.monotonic += 86_400 * S
-    desk.take(trade("binance", "1", "1", desk.now))
+    desk.apply(trade("binance", "1", "1", desk.now))
     desk.wait(2)
     assert desk.complete() == [True, True]
 
@@ -170,11 +170,11 @@ def test_a_venue_without_a_connection_makes_windows_incomplete(state: FeedState)
 def test_a_feed_of_trades_that_is_not_live_makes_windows_incomplete(state: FeedState) -> None:
     """At once and published, though no gap says anything yet; one that lives again, at the next look."""
     desk = Desk()
-    desk.board.due(desk.now)
-    desk.take(status("kraken", state, desk.now, kind="trade"))
+    desk.engine.due(desk.now)
+    desk.apply(status("kraken", state, desk.now, kind="trade"))
     assert desk.complete() == [False, False]
-    assert len(desk.board.due(desk.now + S)) == 1
-    desk.take(status("kraken", LIVE, desk.now, kind="trade"))
+    assert len(desk.engine.due(desk.now + S)) == 1
+    desk.apply(status("kraken", LIVE, desk.now, kind="trade"))
     desk.wait(1)
     assert desk.complete() == [True, True]
 
@@ -182,10 +182,10 @@ def test_a_feed_of_trades_that_is_not_live_makes_windows_incomplete(state: FeedS
 def test_what_a_venue_does_not_list_is_not_waited_for() -> None:
     """Or has halted."""
     desk = Desk("binance", "kraken")
-    desk.take(status("kraken", DOWN, desk.now, kind="trade"), status("kraken", DOWN, desk.now, kind="*"))
+    desk.apply(status("kraken", DOWN, desk.now, kind="trade"), status("kraken", DOWN, desk.now, kind="*"))
     desk.wait(1)
     assert desk.complete() == [True, True]
-    desk.take(status("kraken", LIVE, desk.now, kind="*"))
+    desk.apply(status("kraken", LIVE, desk.now, kind="*"))
     desk.wait(1)
     assert desk.complete() == [False, False]
 
@@ -200,10 +200,10 @@ def test_a_connector_that_was_started_again_is_known_when_its_feed_is_live() -> 
         desk.say("kraken", epoch=2)
         desk.look()
         assert desk.complete() == [False, False]
-    desk.take(msgspec.structs.replace(trade("kraken", "1", "1", desk.now), epoch=2, backfilled=True))
+    desk.apply(msgspec.structs.replace(trade("kraken", "1", "1", desk.now), epoch=2, backfilled=True))
     desk.look()
     assert desk.complete() == [False, False]
-    desk.take(status("kraken", LIVE, desk.now, kind="trade", epoch=2))
+    desk.apply(status("kraken", LIVE, desk.now, kind="trade", epoch=2))
     desk.look()
     assert desk.complete() == [True, True]
 
@@ -229,7 +229,7 @@ def test_a_clock_that_is_off_makes_windows_incomplete_until_wrong_seconds_have_l
 def _copy(desk: Desk) -> Desk:
     """The same story as far as it goes."""
     again = Desk()
-    offset = desk.board.clock_offsets_ns()["kraken"]
+    offset = desk.engine.clock_offsets_ns()["kraken"]
     again.alive["kraken"] = offset
     again.wait(5)
     again.alive["kraken"] = 0
@@ -253,11 +253,11 @@ def test_the_clock_of_a_connector_that_does_not_say_is_measured_by_its_trades() 
         desk.now += S
         desk.monotonic += S
         event = trade("kraken", "1", "1", desk.now - behind_s * S, received_ts=desk.now)
-        desk.take(msgspec.structs.replace(event, backfilled=backfilled))
-        desk.take(alive("kraken", desk.now))
+        desk.apply(msgspec.structs.replace(event, backfilled=backfilled))
+        desk.apply(alive("kraken", desk.now))
         desk.look()
 
-    desk.board._venues.life("kraken").clock.clear()
+    desk.engine._venues.venue("kraken").clock.clear()
     trades(0)
     trades(0)
     assert desk.complete() == [True, True]
@@ -266,20 +266,20 @@ def test_the_clock_of_a_connector_that_does_not_say_is_measured_by_its_trades() 
     for _ in range(62):
         trades(90)
     assert desk.complete() == [False, False]
-    assert desk.board.clock_offsets_ns() == {"kraken": 90 * S}
+    assert desk.engine.clock_offsets_ns() == {"kraken": 90 * S}
 
 
 def test_the_connectors_clock_may_differ_from_ours() -> None:
     """On another host: it agrees with the venue, we do not."""
     desk = Desk()
     desk.alive.clear()
-    desk.take(status("kraken", LIVE, desk.now, kind="trade", epoch=2))
+    desk.apply(status("kraken", LIVE, desk.now, kind="trade", epoch=2))
     for _ in range(100):
         desk.now += S
         desk.monotonic += S
-        desk.take(msgspec.structs.replace(alive("kraken", desk.now - 90 * S, epoch=2), clock_offset_ns=0))
+        desk.apply(msgspec.structs.replace(alive("kraken", desk.now - 90 * S, epoch=2), clock_offset_ns=0))
         desk.look()
-    assert desk.board.clock_offsets_ns() == {"kraken": 90 * S}
+    assert desk.engine.clock_offsets_ns() == {"kraken": 90 * S}
     assert desk.complete() == [False, False]
 
 
@@ -301,10 +301,10 @@ def test_what_was_said_of_clocks_in_the_past_concerns_the_trades_of_then() -> No
     then = desk.now - 30 * S
     said = msgspec.structs.replace(alive("kraken", then), clock_offset_ns=90 * S)
     assert isinstance(said, Status)
-    desk.board.take_past(said, then - 90 * S)
+    desk.engine.apply_past(said, then - 90 * S)
     desk.look()
     assert desk.complete() == [True, True]
-    desk.board.take_past(said, then)
+    desk.engine.apply_past(said, then)
     desk.look()
     assert desk.complete() == [True, False]
 
@@ -312,17 +312,17 @@ def test_what_was_said_of_clocks_in_the_past_concerns_the_trades_of_then() -> No
 def test_an_aggregators_sign_of_life_is_no_venue() -> None:
     """It has no leg, and nobody waits for its trades."""
     desk = Desk()
-    desk.take(Status(CONSOLIDATED, "*", None, desk.now, "*", DOWN, "stopped", epoch=9))
+    desk.apply(Status(CONSOLIDATED, "*", None, desk.now, "*", DOWN, "stopped", epoch=9))
     desk.wait(1)
     assert desk.complete() == [True, True]
-    assert CONSOLIDATED not in desk.board.clock_offsets_ns()
+    assert CONSOLIDATED not in desk.engine.clock_offsets_ns()
 
 
 def test_the_quote_says_it() -> None:
     """As soon as it changes."""
     desk = Desk()
     for complete in (True, False):
-        found = {one.instrument: one for one in desk.board.due(desk.now)}
+        found = {one.instrument: one for one in desk.engine.due(desk.now)}
         assert isinstance(found[X], Cbbo)
         assert found[X].vwap["1m"].complete is complete
         desk.alive.clear()
@@ -337,11 +337,11 @@ def test_a_feed_of_trades_that_is_late() -> None:
 
     for _ in range(3):
         desk.wait(1)
-        desk.take(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now))
+        desk.apply(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now))
         assert desk.complete() == [False, False]
     desk.wait(1)
     assert desk.complete() == [False, False]
-    desk.take(trade("kraken", "1", "1", desk.now))
+    desk.apply(trade("kraken", "1", "1", desk.now))
     desk.wait(1)
     assert desk.complete() == [True, True]
 
@@ -351,11 +351,11 @@ def test_a_venue_whose_trades_go_back_in_time() -> None:
     desk = Desk()
     for _ in range(3):
         desk.wait(1)
-        desk.take(trade("kraken", "1", "1", desk.now - 90 * S, received_ts=desk.now))
+        desk.apply(trade("kraken", "1", "1", desk.now - 90 * S, received_ts=desk.now))
         assert desk.complete() == [False, False]
     wrong_ts = desk.now
     desk.wait(1)
-    desk.take(trade("kraken", "1", "1", desk.now))
+    desk.apply(trade("kraken", "1", "1", desk.now))
     while desk.now < wrong_ts + 10 * S:
         assert desk.complete() == [False, False]
         desk.wait(1)
@@ -369,7 +369,7 @@ def test_what_says_nothing_of_a_late_feed() -> None:
     """A trade that was fetched later, one that is late by less than clocks may differ, one of another venue, one without a time."""
     desk = Desk("kraken", "binance")
     now = desk.now
-    desk.take(
+    desk.apply(
         msgspec.structs.replace(trade("kraken", "1", "1", now - 8 * S, received_ts=now), backfilled=True),
         trade("kraken", "1", "1", now - 3 * S // 2, received_ts=now),
         trade("kraken", "1", "1", None, received_ts=now),
@@ -377,7 +377,7 @@ def test_what_says_nothing_of_a_late_feed() -> None:
     desk.wait(1)
     assert desk.complete() == [True, True]
 
-    desk.take(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now), trade("binance", "1", "1", desk.now))
+    desk.apply(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now), trade("binance", "1", "1", desk.now))
     desk.wait(1)
     assert desk.complete() == [False, False]
-    assert desk.board.tally.late["kraken"] == 3
+    assert desk.engine.counts.late["kraken"] == 3

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.decimals import average
-from crosstape_aggregator.windows.vwap import Windows, trade_second
-from crosstape_aggregator.windows.window import DAY_S, Window, parse_all
+from crosstape_aggregator.windows.vwap import TradeWindows, trade_second
+from crosstape_aggregator.windows.window import DAY_S, WindowSpec, parse_all
 from crosstape_schemas import Vwap
 from tests.aggregator.builders import T0, S, trade
 
@@ -20,12 +20,12 @@ NOON = 20_000 * DAY_S + DAY_S // 2
 Added = tuple[int, Decimal, Decimal]
 
 
-def brute_force(spans: Iterable[Window], added: list[Added], second: int) -> dict[str, tuple[Fraction, Fraction, int]]:
+def brute_force(specs: Iterable[WindowSpec], added: list[Added], second: int) -> dict[str, tuple[Fraction, Fraction, int]]:
     """The definition: every trade from a window's start on."""
     found = {}
-    for span in spans:
-        inside = [(Fraction(price), Fraction(size)) for at, price, size in added if at >= span.start(second)]
-        found[span.name] = (sum(p * s for p, s in inside) * Fraction(1), sum(s for _, s in inside) * Fraction(1), len(inside))
+    for spec in specs:
+        inside = [(Fraction(price), Fraction(size)) for at, price, size in added if at >= spec.start(second)]
+        found[spec.name] = (sum(p * s for p, s in inside) * Fraction(1), sum(s for _, s in inside) * Fraction(1), len(inside))
     return found
 
 
@@ -56,8 +56,8 @@ steps = st.lists(
 @settings(max_examples=300, deadline=None)
 def test_windows_are_what_the_definition_says(steps: list[tuple[str, int, int, int]], names: tuple[str, ...]) -> None:
     """Any order, any lateness, trades ahead of our clock, midnights, long silences, a clock set back."""
-    spans = parse_all(names)
-    windows = Windows(spans, NOON)
+    specs = parse_all(names)
+    windows = TradeWindows(specs, NOON)
     now = newest = NOON
     added: list[Added] = []
     for what, amount, price, size in steps:
@@ -70,17 +70,17 @@ def test_windows_are_what_the_definition_says(steps: list[tuple[str, int, int, i
             newest = max(newest, now)
         if what == "wait" or len(added) % 7 == 0:
             found = windows.read(now)
-            expected = brute_force(spans, added, newest)
-            assert list(found) == [span.name for span in spans]
+            expected = brute_force(specs, added, newest)
+            assert list(found) == [spec.name for spec in specs]
             assert all(agrees(found[name], expected[name]) for name in expected)
 
 
 @given(st.lists(st.tuples(st.integers(-4_000, 30), st.integers(1, 10**6)), max_size=30), st.integers(0, 8_000))
 def test_the_next_change_is_foretold(trades: list[tuple[int, int]], later_s: int) -> None:
     """Until the second foretold nothing changes by itself, and at that second something does: a timer may rely on it."""
-    windows = Windows(parse_all(("1m", "1h", "1d")), NOON)
+    windows = TradeWindows(parse_all(("1m", "1h", "1d")), NOON)
     windows.trust(True)
-    windows.knowledge.known_from(NOON - 100)
+    windows.coverage.known_from(NOON - 100)
     for at, size in trades:
         windows.add(NOON + at, Decimal(100), Decimal(size))
     before = windows.read(NOON)
@@ -95,9 +95,9 @@ def test_the_next_change_is_foretold(trades: list[tuple[int, int]], later_s: int
 
 def test_nothing_changes_where_nothing_is() -> None:
     """Without trades and with all known, a window never changes by itself."""
-    windows = Windows(parse_all(("1m", "1d")), NOON)
+    windows = TradeWindows(parse_all(("1m", "1d")), NOON)
     windows.trust(True)
-    windows.knowledge.known_from(0)
+    windows.coverage.known_from(0)
 
     assert windows.read(NOON) == {"1m": Vwap(None, Decimal(0), 0), "1d": Vwap(None, Decimal(0), 0)}
     assert windows.next_change_s() is None
@@ -105,7 +105,7 @@ def test_nothing_changes_where_nothing_is() -> None:
 
 def test_a_window_is_its_whole_seconds_and_the_one_under_way() -> None:
     """A trade leaves when its second and N whole ones after it are over."""
-    windows = Windows(parse_all(("1m",)), NOON)
+    windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.add(NOON, Decimal(100), Decimal(2))
 
     assert windows.read(NOON + 60)["1m"].trades == 1
@@ -114,7 +114,7 @@ def test_a_window_is_its_whole_seconds_and_the_one_under_way() -> None:
 
 def test_a_trade_of_a_venue_ahead_of_our_clock_counts_at_once() -> None:
     """And pushes nobody out."""
-    windows = Windows(parse_all(("1m",)), NOON)
+    windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.add(NOON - 60, Decimal(100), Decimal(1))
     windows.add(NOON + 2, Decimal(110), Decimal(1))
 
@@ -123,7 +123,7 @@ def test_a_trade_of_a_venue_ahead_of_our_clock_counts_at_once() -> None:
 
 def test_what_is_ahead_of_midnight_is_in_the_new_day_too() -> None:
     """A venue's clock turns the day before ours does: its trade counts now, and still after our midnight."""
-    windows = Windows(parse_all(("1d",)), NOON + DAY_S // 2 - 1)
+    windows = TradeWindows(parse_all(("1d",)), NOON + DAY_S // 2 - 1)
     midnight = NOON + DAY_S // 2
     windows.add(midnight - 1, Decimal(100), Decimal(1))
     windows.add(midnight + 1, Decimal(100), Decimal(5))
@@ -135,7 +135,7 @@ def test_what_is_ahead_of_midnight_is_in_the_new_day_too() -> None:
 
 def test_sums_need_more_digits_than_the_default_context_has() -> None:
     """A dust trade beside a huge one is not rounded away."""
-    windows = Windows(parse_all(("1m",)), NOON)
+    windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.add(NOON, Decimal("98765432109876.12345678"), Decimal("12345678901234.123456789"))
     windows.add(NOON, Decimal("0.000000012345"), Decimal("0.000000000000000001"))
 
@@ -147,7 +147,7 @@ def test_sums_need_more_digits_than_the_default_context_has() -> None:
 
 def test_memory_does_not_grow_with_the_day() -> None:
     """Only the longest rolling window keeps buckets."""
-    windows = Windows(parse_all(("1m", "1d")), NOON)
+    windows = TradeWindows(parse_all(("1m", "1d")), NOON)
     for second in range(20_000):
         windows.advance(NOON + second)
         windows.add(NOON + second, Decimal(1), Decimal(1))
@@ -158,18 +158,18 @@ def test_memory_does_not_grow_with_the_day() -> None:
 
 def test_a_window_is_complete_once_it_starts_after_what_is_known() -> None:
     """The beginning of knowledge and unrepaired holes count; a repaired hole does not."""
-    windows = Windows(parse_all(("1m", "1d")), NOON)
+    windows = TradeWindows(parse_all(("1m", "1d")), NOON)
     windows.trust(True)
     assert not windows.read(NOON)["1m"].complete
 
-    windows.knowledge.known_from(NOON - 10)
+    windows.coverage.known_from(NOON - 10)
     windows.learned()
     assert [windows.read(NOON + second)["1m"].complete for second in (49, 50)] == [False, True]
 
-    windows.knowledge.hole("kraken", (NOON + 50) * S, (NOON + 55) * S)
+    windows.coverage.open_gap("kraken", (NOON + 50) * S, (NOON + 55) * S)
     windows.learned()
     assert not windows.read(NOON + 60)["1m"].complete
-    windows.knowledge.repaired("kraken", (NOON + 50) * S, (NOON + 55) * S)
+    windows.coverage.close_gap("kraken", (NOON + 50) * S, (NOON + 55) * S)
     windows.learned()
     assert windows.read(NOON + 60)["1m"].complete
     assert not windows.read(NOON + 60)["1d"].complete
@@ -186,8 +186,8 @@ def test_the_second_of_a_trade_is_the_venues() -> None:
 
 def test_windows_that_are_not_trusted_are_not_complete() -> None:
     """Whatever is known; and they are again as soon as they are trusted."""
-    windows = Windows(parse_all(("1m",)), NOON)
-    windows.knowledge.known_from(0)
+    windows = TradeWindows(parse_all(("1m",)), NOON)
+    windows.coverage.known_from(0)
     assert not windows.read(NOON)["1m"].complete
     assert windows.trust(True)
     assert not windows.trust(True)
@@ -198,8 +198,8 @@ def test_windows_that_are_not_trusted_are_not_complete() -> None:
 
 def test_windows_that_stand_still_are_not_complete() -> None:
     """Our clock was set back: until it has caught up they are those of a moment that has not come. A step of a second is none."""
-    windows = Windows(parse_all(("1m",)), NOON)
-    windows.knowledge.known_from(0)
+    windows = TradeWindows(parse_all(("1m",)), NOON)
+    windows.coverage.known_from(0)
     windows.trust(True)
     assert windows.read(NOON + 90)["1m"].complete
     assert windows.read(NOON + 89)["1m"].complete

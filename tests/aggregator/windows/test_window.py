@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from crosstape.errors import SettingsError
-from crosstape_aggregator.windows.window import DAY_S, Window, earliest, parse, parse_all
+from crosstape_aggregator.windows.window import DAY_S, WindowSpec, earliest, parse, parse_all
 
 
 @pytest.mark.parametrize(("name", "length_s"), [("30s", 30), ("1m", 60), ("5m", 300), ("4h", 14_400), ("24h", 86_400), ("1d", None)])
 def test_a_window_is_a_number_and_a_unit(name: str, length_s: int | None) -> None:
     """Seconds, minutes and hours roll; `1d` is the UTC day."""
-    assert parse(name) == Window(name, length_s)
+    assert parse(name) == WindowSpec(name, length_s)
 
 
 @pytest.mark.parametrize("name", ["", "m", "0m", "05m", "1.5m", "-1m", "2d", "25h", "1w", "1m ", "1M", "99999999s"])
@@ -33,7 +33,7 @@ def test_the_day_starts_at_midnight() -> None:
 
 def test_windows_come_in_order_and_once() -> None:
     """The order of the settings is the order in the quote."""
-    assert [span.name for span in parse_all(["5m", "1d", "5m", "1m"])] == ["5m", "1d", "1m"]
+    assert [spec.name for spec in parse_all(["5m", "1d", "5m", "1m"])] == ["5m", "1d", "1m"]
 
 
 def test_the_earliest_start_is_what_has_to_be_read() -> None:

@@ -233,7 +233,7 @@ async def test_one_that_was_superseded_lets_its_successor_have_it(client: Redis,
 async def test_a_spool_that_nobody_lets_go_of_is_left(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the service goes on without it, and says so; the next start finds it."""
     monkeypatch.setattr("crosstape.bus.publish.spool_reader.LOCK_S", 0.1)
-    monkeypatch.setattr("crosstape.bus.spool.RETRY_S", 0.0)
+    monkeypatch.setattr("crosstape.bus.spool.spool.RETRY_S", 0.0)
     counts = Counts()
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 100)

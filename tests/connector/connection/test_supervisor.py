@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import Any
 
 import msgspec
 from aiohttp import web
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from crosstape_connector.connection.supervisor import delays
 from crosstape_schemas import Book, FeedState, Gap, GapCause, Quote, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, quote, serving, trade
 from tests.connector.rig import QUICK, rigged
 from tests.waiting import wait_until
-
-
-@settings(deadline=None)
-@given(st.floats(0.01, 5), st.floats(0, 100))
-def test_delays_are_random_grow_and_are_capped(min_s: float, extra_s: float) -> None:
-    """Each in a window that doubles; never below the least, never above the most."""
-    max_s = min_s + extra_s
-    for number, wait_s in enumerate(itertools.islice(delays(min_s, max_s), 12)):
-        assert min_s <= wait_s <= max(min_s, min(max_s, 2 * min_s * 2**number)) + 1e-9
 
 
 async def test_a_cut_connection_comes_back_with_a_gap() -> None:

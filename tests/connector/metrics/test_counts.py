@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from crosstape_connector import backoff
 from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
@@ -24,7 +25,7 @@ from tests.waiting import wait_until
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
-    monkeypatch.setattr(backfill_schedule, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 
@@ -64,7 +65,7 @@ async def test_a_gap_that_another_page_or_the_stream_filled_is_counted_as_filled
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         await server.peer.send(*trades(1, 3, 5, 7, 8))
         await wait_until(lambda: sum(gap.repaired for gap in rig.of(Gap)) == 3, what="all three repaired")
-        await wait_until(lambda: not rig.backfill.waiting, what="nothing left to do")
+        await wait_until(lambda: not rig.backfill.queued, what="nothing left to do")
         assert rig.counters.backfills["whole"] == 3
         assert rig.counters.backfilled == 3
 

@@ -164,7 +164,7 @@ async def test_a_book_that_breaks_while_all_ends_is_no_error() -> None:
     """A session may still read a frame when those who fetch snapshots have stopped already."""
     async with serving() as server, rigged(server, fake(rest_books=True), BOOKS, ["AAAUSD"]) as rig, asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(rig.supervisor.run())
-        fetching = tasks.create_task(rig.resyncs.run())
+        fetching = tasks.create_task(rig.snapshots.run())
         await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.LIVE, what="the book")
         fetching.cancel()
         await asyncio.wait([fetching])

@@ -99,11 +99,11 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
         monkeypatch.setattr(probes, name, seconds)
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
-        rig.questions = probes.Probes(
-            rig.rest, rig.questions._fetching, feeds=rig.feeds, outlet=rig.desk.outlet, counters=rig.counters,
+        rig.probes = probes.Probes(
+            rig.rest, rig.probes._sources, feeds=rig.feeds, sink=rig.desk.outlet, counters=rig.counters,
             active=rig._may_fetch, silent_s=SETTINGS.stale_min_s,
         )  # fmt: skip
-        async with rig.supervised(questions=True):
+        async with rig.supervised(probes=True):
             await wait_until(lambda: all(rig.state(name, "quote") is FeedState.LIVE for name in (A, B, C)), what="live")
             beating = asyncio.create_task(_beat(server))
             try:

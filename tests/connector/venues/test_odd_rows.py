@@ -92,7 +92,7 @@ each = pytest.mark.parametrize("name", LISTS)
 def parsed(name: str, rows: list[Any]) -> ListedInstruments:
     """What the venue's table makes of these rows."""
     venue, _, body, *_ = LISTS[name]
-    return instruments.parsed(VENUES[venue], body(rows), 7)
+    return instruments.parse(VENUES[venue], body(rows), 7)
 
 
 def ticked(name: str, text: Any) -> Row:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, frame_error_kind
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.instruments import InstrumentCache, Kept
+from crosstape_connector.rest.instruments import CachedAnswer, InstrumentCache
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Odd, Output
 from crosstape_connector.venues.parsing.rows import DEEPEST, mended
 from crosstape_connector.venues.registry import VENUES
@@ -71,7 +71,7 @@ def test_a_row_that_is_no_json_takes_no_other_with_it(name: str, text: str) -> N
         for place in (0, 1, 2):
             rows: list[Any] = [row("ETH"), row("SOL")]
             rows.insert(place, "ROW")
-            listing = instruments.parsed(VENUES[venue], put(body(rows), spoiled(row("BTC"), field, text)), 7)
+            listing = instruments.parse(VENUES[venue], put(body(rows), spoiled(row("BTC"), field, text)), 7)
             if field != symbol and text in BYTES:  # a decoder skips what it does not read
                 assert {one.name for one in listing.instruments} == {"ETH-USDT", "SOL-USDT", "BTC-USDT"}
                 continue
@@ -267,8 +267,8 @@ def test_a_list_with_such_a_row_is_cached(tmp_path: Path) -> None:
     venue, row, body, *_ = LISTS["binance"]
     good = put(body([row("ETH"), "ROW"]), spoiled(row("BTC"), "baseAsset", "not UTF-8"))
     cache = InstrumentCache(tmp_path / "instruments.json")
-    cache.path.write_bytes(msgspec.json.encode(Kept("binance", 7, good.decode(errors="replace"))))
-    found = instruments.cached(cache, VENUES[venue])
+    cache.path.write_bytes(msgspec.json.encode(CachedAnswer("binance", 7, good.decode(errors="replace"))))
+    found = instruments.load_cached(cache, VENUES[venue])
     assert found is not None
     assert [one.name for one in found[0].instruments] == ["ETH-USDT"]
     assert len(found[0].odd) == 1

@@ -130,15 +130,15 @@ class Venue:
         self.ids = sorted(ids)
         self.how = how
 
-    def page(self, repair: BackfillJob) -> list[int]:
+    def page(self, job: BackfillJob) -> list[int]:
         """Its answer."""
         match self.how:
             case "first":
-                return [number for number in self.ids if number >= repair.wanted][:PAGE]
+                return [number for number in self.ids if number >= job.next_id][:PAGE]
             case "last":
-                return [number for number in self.ids if number < repair.wanted + PAGE][-PAGE:]
+                return [number for number in self.ids if number < job.next_id + PAGE][-PAGE:]
             case _:
-                return [number for number in self.ids if number >= repair.at_ts][:PAGE]
+                return [number for number in self.ids if number >= job.at_ts][:PAGE]
 
 
 @given(
@@ -150,21 +150,21 @@ def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], 
     venue = Venue({0, 1, *ids, 41, 42, 43}, how)
     found = line(0, 1, 41)
     plan = BackfillSchedule(longest_s=1_000.0, page=PAGE)
-    list(plan.look([found], 0.0))
+    list(plan.update([found], 0.0))
     now, tape = 0.0, list[Event]()
     (hole,) = found.holes
     while hole in found.holes:
         now += 0.25
-        repair = plan.next(now)
-        if repair is None:
+        job = plan.next_job(now)
+        if job is None:
             continue
-        numbers = venue.page(repair)
+        numbers = venue.page(job)
         page = TradeSnapshot("BTC-USD", 9_000, tuple(map(trade, numbers)))
         tape += found.repair(page.trades)
         if hole in found.holes:
             tape += found.prove(hole, page, now)
         span = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
-        repair.came(span, numbers[-1] if numbers else None, last=len(numbers) < PAGE, now=now)
-        assert hole not in found.holes or not repair.hopeless(now), "given up"
+        job.page_received(span, numbers[-1] if numbers else None, last=len(numbers) < PAGE, now=now)
+        assert hole not in found.holes or not job.is_hopeless(now), "given up"
     assert sorted(int(event.trade_id) for event in tape if isinstance(event, Trade)) == sorted(ids)
     assert said(tape) == [(True, 39, 39 - len(ids))]

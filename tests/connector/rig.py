@@ -140,7 +140,7 @@ class Rig:
 
     def state(self, name: str, kind: str) -> FeedState:
         """The state it is in."""
-        return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
+        return next(record.state for record in self.feeds.records.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
     async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:

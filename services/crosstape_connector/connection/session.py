@@ -64,7 +64,7 @@ class Session:
         self._wake = asyncio.Event()
         self._handover = Handover(context.feeds) if standby else None
         self._opened_ts = 0
-        self._entered = False  # `feeds.opened` was called, so `feeds.lost` must be
+        self._entered = False  # `feeds.open_topics` was called, so `feeds.close_topics` must be
         self._heard_ts = 0
         self._holding_back = False  # we do not read just now: no silence of the venue or of a feed
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
@@ -90,7 +90,7 @@ class Session:
                 self._context.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
                 self._context.check_clock()
-                self._context.sink.publish(self._context.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
+                self._context.sink.publish(self._context.feeds.close_topics(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
     def resubscribe(self, topic: Topic) -> bool:
@@ -108,7 +108,7 @@ class Session:
         self._feeds.add(topics)
         self.subscriptions.subscribe(topics)
         if self._entered:
-            self._context.sink.publish(self._context.feeds.opened(topics, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
         self._wake.set()
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
@@ -124,7 +124,7 @@ class Session:
             return "not connected"
         if not self.subscriptions.settled:
             return "not all subscriptions are answered"
-        return "" if self._handover is None else self._handover.missing(self._feeds.books(self.subscriptions.states))
+        return "" if self._handover is None else self._handover.not_ready(self._feeds.books(self.subscriptions.states))
 
     def take_over(self) -> None:
         """Publish what was collected on standby, and from now on all that comes. The session it replaces must have stopped reading."""
@@ -152,10 +152,10 @@ class Session:
         now = time.time_ns()
         feeds, states, sink = self._context.feeds, self.subscriptions.states, self._context.sink
         self._entered = True
-        sink.publish(feeds.opened(states, now, self._opened_ts))
-        sink.publish(feeds.confirmed([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
+        sink.publish(feeds.open_topics(states, now, self._opened_ts))
+        sink.publish(feeds.confirm_topics([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
         for topic, reason in self.subscriptions.reasons.items():
-            sink.publish(feeds.rejected(topic, reason, now))
+            sink.publish(feeds.reject_topic(topic, reason, now))
 
     async def _converse(self, socket: Socket) -> None:
         sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
@@ -176,7 +176,7 @@ class Session:
         """The hot path. Per frame: one clock reading, the parser, the feeds, the sink; nothing that waits, logs or looks up a label."""
         context, counters, capture = self._context, self._counters, self._context.capture
         parse = self._endpoint.parser(self._feeds.symbols)
-        takers, requests, publish = context.feeds.takers, context.feeds.requests, context.sink.publish
+        handlers, requests, publish = context.feeds.handlers, context.feeds.requests, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
         events: Sequence[Event] = ()
@@ -195,14 +195,14 @@ class Session:
                 continue
             try:
                 for output in parse(data, received_ts):
-                    take = takers.get(output.__class__)
-                    if take is None:
+                    handle = handlers.get(output.__class__)
+                    if handle is None:
                         await self._read_control(sender, output)
                     elif self._handover is None:
-                        events = take(output)
+                        events = handle(output)
                         publish(events)
                     else:
-                        self._handover.take(output)
+                        self._handover.hold(output)
             except FeedError:
                 raise
             except Exception as exc:  # what nobody thought of in one frame must not end the others
@@ -263,7 +263,7 @@ class Session:
 
     def _confirm(self, topics: Sequence[Topic]) -> None:
         if topics and self._handover is None:
-            self._context.sink.publish(self._context.feeds.confirmed(topics, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
             self._request_snapshots()
         self._check_settled()
 
@@ -275,7 +275,7 @@ class Session:
         for topic in topics:
             self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=refusal.reason)
             if self._handover is None:
-                self._context.sink.publish(self._context.feeds.rejected(topic, refusal.reason, time.time_ns()))
+                self._context.sink.publish(self._context.feeds.reject_topic(topic, refusal.reason, time.time_ns()))
         self._check_settled()
 
     def _check_settled(self) -> None:
@@ -294,9 +294,9 @@ class Session:
             return
         for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, data, received_ts):
             if self._handover is None:
-                self._context.sink.publish(self._context.feeds.take(output))
+                self._context.sink.publish(self._context.feeds.apply(output))
             else:
-                self._handover.take(output)
+                self._handover.hold(output)
 
     async def _write(self, sender: Sender) -> None:
         """Send the greeting, then subscriptions as they are due, all within the endpoint's rate limit."""

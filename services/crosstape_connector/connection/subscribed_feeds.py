@@ -47,7 +47,7 @@ class SubscribedFeeds:
 
     def trading(self) -> list[FeedRecord]:
         """Return the feeds of instruments that trade. A halt explains any silence."""
-        return [record for records in self.by_topic.values() for record in records if not self._feeds.halted(record.instrument)]
+        return [record for records in self.by_topic.values() for record in records if not self._feeds.is_halted(record.instrument)]
 
 
 def _records(feeds: FeedHandler, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
@@ -56,7 +56,7 @@ def _records(feeds: FeedHandler, topics: Sequence[Topic]) -> dict[Topic, list[Fe
     for endpoint in feeds.venue.endpoints:
         for kind, channel in endpoint.channels.items():
             source.setdefault(kind, (endpoint.name, channel))
-    records = {(record.kind, record.symbol): record for record in feeds.feeds.values()}
+    records = {(record.kind, record.symbol): record for record in feeds.records.values()}
     return {
         topic: [records[kind, topic.symbol] for kind, at in source.items() if at == topic[:2] and (kind, topic.symbol) in records]
         for topic in topics

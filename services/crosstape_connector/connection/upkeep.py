@@ -91,7 +91,7 @@ class Upkeep:
 
     def check_streams(self) -> None:
         """Publish what the clock shows of streams that do not bring what happens."""
-        self._context.sink.publish(self._context.feeds.check(self._feeds.instruments, time.time_ns()))
+        self._context.sink.publish(self._context.feeds.check_streams(self._feeds.instruments, time.time_ns()))
 
     def feeds_due(self, now: float) -> bool:
         """Whether stopped feeds are to be looked for now. Counts as done."""
@@ -106,14 +106,14 @@ class Upkeep:
         topics = {FeedKey(record.kind, record.instrument): topic for topic, records in self._feeds.by_topic.items() for record in records}
         records = self._feeds.trading()
         for stall in context.watchdog.find_stalls(records, heard_ts, now):
-            context.feeds.doubted(stall.feed)
+            context.feeds.probe(stall.feed)
             context.probe(stall.feed.instrument)
             if not stall.attempt:
                 continue
             kind, instrument = stall.feed
             context.counters.stalls[kind] += 1
             self._log.warning("feed.stale", kind=kind, instrument=instrument, reason=stall.reason, attempt=stall.attempt)
-            context.sink.publish(context.feeds.stalled(stall.feed, now, stall.reason))
+            context.sink.publish(context.feeds.mark_stale(stall.feed, now, stall.reason))
             resubscribe(topics[stall.feed])
         if context.feeds.requests:
             context.request_snapshots()

@@ -59,7 +59,8 @@ class Rig:
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        sink = Sink(self.tape.append, self.counters)
+        sink = Sink(self.counters)
+        sink.pass_to(self.tape.append)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         sources = RestSources(venue, self.rest)
         self.snapshots = SnapshotRecovery(

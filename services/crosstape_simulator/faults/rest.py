@@ -59,7 +59,7 @@ async def answered(
             made, count = lists.changed(venue, request.path, made, one.fault, one.names(venue.id))
             one.acted += count
     if by_ns:
-        made = Answer(venue.shift_answer(made.body, by_ns), made.status, made.headers)
+        made = Answer((venue.shift_answer or venue.shift)(made.body, by_ns), made.status, made.headers)
     return response(made)
 
 

@@ -194,7 +194,7 @@ class StreamMarket(ChannelMarket, ABC):
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side, as often as may be asked."""
-        return self.rest(path, query, now) if self._bucket.take(now) else self.busy
+        return self.rest(path, query, now) if self._bucket.allows(now) else self.busy
 
     def flush(self, ts: int) -> None:
         """Flush what is due; once a second keep the books for old snapshots."""

@@ -12,7 +12,7 @@ import aiohttp
 from crosstape.settings import VenueSettings
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.context import ConnectionContext, paces
+from crosstape_connector.connection.context import ConnectionContext, shared_rate_limits
 from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.supervisor import Supervisor
@@ -59,10 +59,10 @@ class Rig:
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        outlet = Sink(self.tape.append, self.counters)
+        sink = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         self.snapshots = SnapshotRecovery(
-            venue, feeds=self.feeds, sink=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
+            venue, feeds=self.feeds, sink=sink, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
         )
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
@@ -71,7 +71,7 @@ class Rig:
         self.backfill = Backfill(
             sources,
             feeds=self.feeds,
-            sink=outlet,
+            sink=sink,
             counters=self.counters,
             flow=self._flow,
             active=self._may_fetch,
@@ -80,7 +80,7 @@ class Rig:
         self.polling = Polling(
             sources,
             feeds=self.feeds,
-            sink=outlet,
+            sink=sink,
             counters=self.counters,
             sessions=lambda: self.supervisor.sessions,
             active=self._may_fetch,
@@ -91,16 +91,16 @@ class Rig:
             self.rest,
             sources,
             feeds=self.feeds,
-            sink=outlet,
+            sink=sink,
             counters=self.counters,
             active=self._may_fetch,
             silent_s=settings.stale_min_s,
         )
-        self.desk = ConnectionContext(
+        self.context = ConnectionContext(
             venue=venue,
             settings=settings,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=sink,
             counters=self.counters,
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
@@ -108,15 +108,15 @@ class Rig:
             resync=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
-            paces=paces(venue),
+            rate_limits=shared_rate_limits(venue),
             question=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
-        self.supervisor = Supervisor(self.desk, self.connections)
+        self.supervisor = Supervisor(self.context, self.connections)
 
     def session(self, connection: ConnectionPlan | None = None) -> Session:
         """A session of the first connection."""
-        return Session(self.desk, connection or self.connections[0], 1)
+        return Session(self.context, connection or self.connections[0], 1)
 
     def _may_fetch(self) -> bool:
         self.asked += 1
@@ -140,7 +140,7 @@ class Rig:
 
     def state(self, name: str, kind: str) -> FeedState:
         """The state it is in."""
-        return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
+        return next(record.state for record in self.feeds.records.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
     async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:

@@ -15,7 +15,7 @@ from crosstape_connector.rest.instruments import parse
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import QuoteSource, TradeSource
 from crosstape_schemas import Instrument, Quote, Side, Trade
-from crosstape_simulator.market import Fill, Pair
+from crosstape_simulator.market.market import Fill, Pair
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import START_TS, still
 

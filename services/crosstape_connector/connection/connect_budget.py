@@ -23,7 +23,7 @@ class ConnectBudget:
 
     def __init__(self, venue: Venue, counters: Counters) -> None:
         self._counters = counters
-        self._paces = {endpoint.name: RateLimit.per_second(endpoint.connects_per_s) for endpoint in venue.endpoints}
+        self._rate_limits = {endpoint.name: RateLimit.per_second(endpoint.connects_per_s) for endpoint in venue.endpoints}
         limit = venue.connects
         self._budget = None if limit is None else RateLimit(max(1, int(limit.attempts * SHARE)), limit.window_s)
         self._not_before = 0.0
@@ -32,7 +32,7 @@ class ConnectBudget:
         """Wait until an attempt may be made, however long: the endpoint's pace, the venue's budget, what the venue asked for."""
         started = time.monotonic()
         while True:
-            await _pause(self._paces[endpoint].reserve(time.monotonic()))
+            await _pause(self._rate_limits[endpoint].reserve(time.monotonic()))
             if self._budget is not None:
                 await _pause(self._budget.reserve(time.monotonic()))
             held_s = self._not_before - time.monotonic()

@@ -26,7 +26,7 @@ class ConnectionContext:
     venue: Venue
     settings: VenueSettings
     feeds: FeedHandler
-    outlet: Sink
+    sink: Sink
     counters: Counters
     http: aiohttp.ClientSession
     urls: Mapping[str, str]
@@ -37,8 +37,8 @@ class ConnectionContext:
     flow: Callable[[], Awaitable[None]]
     """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
     capture: Capture | None
-    paces: Mapping[str, RateLimit]
-    """Of messages to endpoints that count those of all connections together; see `paces`."""
+    rate_limits: Mapping[str, RateLimit]
+    """Of messages to endpoints that count those of all connections together; see `shared_rate_limits`."""
     beat: Callable[[], None] = lambda: None
     """Notices a step of our clock, or a stop of this process: called before anything is judged by our times."""
     question: Callable[[str], None] = lambda instrument: None
@@ -50,13 +50,13 @@ class ConnectionContext:
         for endpoint in self.venue.endpoints:
             for kind, channel in endpoint.channels.items():
                 place.setdefault(kind, (endpoint.name, channel))
-        records = {(record.kind, record.symbol): record for record in self.feeds.feeds.values()}
+        records = {(record.kind, record.symbol): record for record in self.feeds.records.values()}
         return {
             topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
             for topic in topics
         }
 
 
-def paces(venue: Venue) -> dict[str, RateLimit]:
-    """Endpoint → what paces all its connections, where they have one limit between them."""
+def shared_rate_limits(venue: Venue) -> dict[str, RateLimit]:
+    """Endpoint → the rate limit of messages that all its connections share; endpoints that limit each connection alone are left out."""
     return {one.name: RateLimit.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}

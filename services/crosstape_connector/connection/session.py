@@ -56,14 +56,14 @@ log = structlog.get_logger(__name__)
 class Session:
     """One connection, for one `run`. `number` names it in the capture; `standby`: read and hold, until `take_over`."""
 
-    def __init__(self, desk: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
+    def __init__(self, context: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
         self.number = number
         self.connection = connection
         self.subscriptions = Subscriptions(
             connection.endpoint,
             connection.topics,
-            depth=subscribed_depth(desk.venue, desk.settings.book_depth),
-            ack_timeout_s=desk.settings.ack_timeout_s,
+            depth=subscribed_depth(context.venue, context.settings.book_depth),
+            ack_timeout_s=context.settings.ack_timeout_s,
         )
         loop = asyncio.get_running_loop()
         self.rotate: asyncio.Future[None] = loop.create_future()
@@ -71,19 +71,19 @@ class Session:
         self.settled: asyncio.Future[None] = loop.create_future()
         """Done when every topic was answered."""
         self.open = False
-        self._desk = desk
+        self._context = context
         self._endpoint = connection.endpoint
-        self._log = log.bind(venue=desk.venue.id, endpoint=self._endpoint.name, connection=number)
-        self._counters = desk.counters.endpoints[self._endpoint.name]
-        self._pacer = desk.paces.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
+        self._log = log.bind(venue=context.venue.id, endpoint=self._endpoint.name, connection=number)
+        self._counters = context.counters.endpoints[self._endpoint.name]
+        self._rate_limit = context.rate_limits.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
         self._wake = asyncio.Event()
-        self._standby = Handover(desk.feeds) if standby else None
+        self._standby = Handover(context.feeds) if standby else None
         self._opened_ts = 0
         self._long_stops = 0
         self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
         self._heard_ts = 0
         self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
-        self._records = desk.records(connection.topics)
+        self._records = context.records(connection.topics)
         self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
         self._names = set(self._symbols.values())
         self._bad_kinds: set[str] = set()
@@ -92,10 +92,13 @@ class Session:
 
     async def run(self) -> None:
         """Until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
-        url = self._desk.urls[self._endpoint.name]
+        url = self._context.urls[self._endpoint.name]
         self._counters.connects += 1
         socket = await connect(
-            self._desk.http, url, timeout_s=self._desk.settings.connect_timeout_s, max_bytes=HARD_LIMIT * self._endpoint.max_frame_bytes
+            self._context.http,
+            url,
+            timeout_s=self._context.settings.connect_timeout_s,
+            max_bytes=HARD_LIMIT * self._endpoint.max_frame_bytes,
         )
         reason = "stopped"
         try:
@@ -107,11 +110,11 @@ class Session:
         finally:
             self.open = False
             self._counters.connections -= 1
-            if self._desk.capture is not None:
-                self._desk.capture.closed(time.time_ns(), self.number, reason)
+            if self._context.capture is not None:
+                self._context.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
-                self._desk.beat()
-                self._desk.outlet.put(self._desk.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
+                self._context.beat()
+                self._context.sink.publish(self._context.feeds.close_topics(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
     def resubscribe(self, topic: Topic) -> bool:
@@ -123,12 +126,12 @@ class Session:
 
     def add(self, topics: Sequence[Topic]) -> None:
         """Subscribe these too, whose feeds there are."""
-        self._records.update(self._desk.records(topics))
+        self._records.update(self._context.records(topics))
         self._symbols.update({record.symbol: record.instrument for topic in topics for record in self._records[topic]})
         self._names.update(self._symbols.values())
         self.subscriptions.add(topics)
         if self._entered:
-            self._desk.outlet.put(self._desk.feeds.opened(topics, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
         self._wake.set()
 
     def remove(self, topics: Sequence[Topic]) -> None:
@@ -145,7 +148,7 @@ class Session:
             return "not connected"
         if not self.subscriptions.settled:
             return "not all subscriptions are answered"
-        return "" if self._standby is None else self._standby.missing(self._books())
+        return "" if self._standby is None else self._standby.not_ready(self._books())
 
     def take_over(self) -> None:
         """What was held goes on the tape, and from now on all that comes: whom it replaces must have stopped reading."""
@@ -155,9 +158,9 @@ class Session:
         self._enter()
         if standby is not None:
             for event in standby.hand_over(self._books(), time.time_ns()):
-                self._desk.outlet.put((event,))
-        if self._desk.feeds.requests:
-            self._desk.resync()
+                self._context.sink.publish((event,))
+        if self._context.feeds.requests:
+            self._context.resync()
 
     def _books(self) -> list[str]:
         """The instruments whose books this connection has subscribed."""
@@ -173,24 +176,24 @@ class Session:
         self.open = True
         self._counters.connections += 1
         self._heard_ts = self._opened_ts = time.time_ns()
-        self._long_stops = self._desk.feeds.long_stops
+        self._long_stops = self._context.feeds.long_stops
         self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
-        if self._desk.capture is not None:
-            self._desk.capture.opened(self._heard_ts, self.number, url)
+        if self._context.capture is not None:
+            self._context.capture.opened(self._heard_ts, self.number, url)
         if self._standby is None:
             self._enter()
 
     def _enter(self) -> None:
         now = time.time_ns()
-        feeds, states = self._desk.feeds, self.subscriptions.states
+        feeds, states = self._context.feeds, self.subscriptions.states
         self._entered = True
-        self._desk.outlet.put(feeds.opened(states, now, self._opened_ts))
-        self._desk.outlet.put(feeds.confirmed([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
+        self._context.sink.publish(feeds.open_topics(states, now, self._opened_ts))
+        self._context.sink.publish(feeds.confirm_topics([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
         for topic, reason in self.subscriptions.reasons.items():
-            self._desk.outlet.put(feeds.rejected(topic, reason, now))
+            self._context.sink.publish(feeds.reject_topic(topic, reason, now))
 
     async def _converse(self, socket: Socket) -> None:
-        sender = Sender(socket, self.number, pacer=self._pacer, capture=self._desk.capture)
+        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(sender), name=f"write.{self.number}")
@@ -204,9 +207,9 @@ class Session:
 
     async def _read(self, socket: Socket, sender: Sender) -> None:
         """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
-        desk, counters, capture = self._desk, self._counters, self._desk.capture
+        context, counters, capture = self._context, self._counters, self._context.capture
         parse = self._endpoint.parser(self._symbols)
-        takers, requests, put = desk.feeds.takers, desk.feeds.requests, desk.outlet.put
+        takers, requests, publish = context.feeds.handlers, context.feeds.requests, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
         events: Sequence[Event] = ()
@@ -230,9 +233,9 @@ class Session:
                         await self._control(sender, output)
                     elif self._standby is None:
                         events = take(output)
-                        put(events)
+                        publish(events)
                     else:
-                        self._standby.take(output)
+                        self._standby.hold(output)
             except FeedError:
                 raise
             except Exception as exc:  # what nobody thought of in one frame must not end the others
@@ -241,15 +244,15 @@ class Session:
             if capture is not None:
                 capture.frame_in(received_ts, self.number, data)
             if requests:
-                desk.resync()
+                context.resync()
             count += 1
             if not count % SAMPLE:
                 if events:
-                    desk.outlet.sample(events[-1])
+                    context.sink.sample(events[-1])
                     events = ()
                 if not count % FAIR:
                     self._holding_back = True
-                    await desk.flow()
+                    await context.flow()
                     self._holding_back = False
 
     async def _other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> None:
@@ -266,7 +269,7 @@ class Session:
             case WSMsgType.CLOSE:
                 raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
             case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
-                self._desk.counters.bad_frames[OversizedFrame.kind] += 1
+                self._context.counters.bad_frames[OversizedFrame.kind] += 1
                 raise ConnectionLost(f"a frame larger than {HARD_LIMIT * self._endpoint.max_frame_bytes} bytes")
             case WSMsgType.ERROR:
                 raise ConnectionLost(f"not a WebSocket frame: {message.data}")
@@ -293,9 +296,9 @@ class Session:
 
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:
-            self._desk.outlet.put(self._desk.feeds.confirmed(topics, time.time_ns()))
-            if self._desk.feeds.requests:
-                self._desk.resync()
+            self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
+            if self._context.feeds.requests:
+                self._context.resync()
         self._check_settled()
 
     def _rejected(self, word: Rejected) -> None:
@@ -307,7 +310,7 @@ class Session:
         for topic in topics:
             self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=word.reason)
             if self._standby is None:
-                self._desk.outlet.put(self._desk.feeds.rejected(topic, word.reason, time.time_ns()))
+                self._context.sink.publish(self._context.feeds.reject_topic(topic, word.reason, time.time_ns()))
         self._check_settled()
 
     def _check_settled(self) -> None:
@@ -317,7 +320,7 @@ class Session:
 
     def _odd(self, odd: Odd) -> None:
         """Count, and say once a kind what was left out and why."""
-        self._desk.counters.odd[odd.kind] += 1
+        self._context.counters.odd[odd.kind] += 1
         if odd.kind not in self._odd_kinds:
             self._odd_kinds.add(odd.kind)
             self._log.warning("value.odd", kind=odd.kind, reason=odd.reason[:HEAD])
@@ -325,14 +328,14 @@ class Session:
     def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""
         kind = frame_error_kind(exc) if isinstance(exc, FRAME_ERRORS) else INTERNAL
-        self._desk.counters.bad_frames[kind] += 1
-        if self._desk.capture is not None:
-            self._desk.capture.frame_bad(received_ts, self.number, data, kind, binary=binary)
+        self._context.counters.bad_frames[kind] += 1
+        if self._context.capture is not None:
+            self._context.capture.frame_bad(received_ts, self.number, data, kind, binary=binary)
         for output in () if kind in unreadable.NOT_OURS else unreadable.feeds_of(self._endpoint, self._symbols, data, received_ts):
             if self._standby is None:
-                self._desk.outlet.put(self._desk.feeds.take(output))
+                self._context.sink.publish(self._context.feeds.apply(output))
             else:
-                self._standby.take(output)
+                self._standby.hold(output)
         if kind not in self._bad_kinds:
             self._bad_kinds.add(kind)
             trace = exc if kind == INTERNAL else None
@@ -356,15 +359,15 @@ class Session:
 
     async def _watch(self, sender: Sender) -> None:
         """Silence, unanswered requests, stopped feeds, our pings: what is due by the clock and not by a frame."""
-        settings, endpoint = self._desk.settings, self._endpoint
+        settings, endpoint = self._context.settings, self._endpoint
         silence_s = settings.silence_s or endpoint.silence_s
         poll_s = min(POLL_S, silence_s / 4, settings.ack_timeout_s / 4, settings.stale_min_s / 4)
         looked_at = pinged_at = time.monotonic()
         silence = Silence(poll_s, looked_at, self._heard_ts)
         while True:
             await asyncio.sleep(poll_s)
-            self._desk.beat()
-            if self._desk.feeds.long_stops != self._long_stops:
+            self._context.beat()
+            if self._context.feeds.long_stops != self._long_stops:
                 raise ConnectionLost("this process was stopped for too long")
             now = time.monotonic()
             if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
@@ -398,7 +401,7 @@ class Session:
     def _check_streams(self) -> None:
         """What the clock shows of streams that do not bring what happens."""
         if self._standby is None and not self._holding_back:
-            self._desk.outlet.put(self._desk.feeds.check(self._names, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.check_streams(self._names, time.time_ns()))
 
     def _look_after_feeds(self) -> None:
         """What has stopped is subscribed anew; when that has not helped, the next connection is opened beside this one, or in its place.
@@ -407,8 +410,8 @@ class Session:
         """
         if self._standby is not None or self._holding_back:
             return
-        upkeep.treat(self._desk, self._records, self.resubscribe, heard_ts=self._heard_ts, now=time.time_ns())
-        if not self.rotate.done() and (feeds := upkeep.futile(self._desk, self._records)):
+        upkeep.treat(self._context, self._records, self.resubscribe, heard_ts=self._heard_ts, now=time.time_ns())
+        if not self.rotate.done() and (feeds := upkeep.futile(self._context, self._records)):
             self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))
             self.rotate.set_result(None)
 

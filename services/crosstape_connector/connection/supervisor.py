@@ -92,14 +92,14 @@ class ConnectionSlot:
 class Supervisor:
     """All connections of one venue. What one of them meets is nothing to the others."""
 
-    def __init__(self, desk: ConnectionContext, connections: Iterable[ConnectionPlan]) -> None:
+    def __init__(self, context: ConnectionContext, connections: Iterable[ConnectionPlan]) -> None:
         self.reason = ""
         """Why the last session ended, or could not begin."""
-        self._desk = desk
+        self._context = context
         self._places = list(map(ConnectionSlot, connections))
         self._runs: dict[int, Attempt] = {}
         self._numbers = itertools.count(1)
-        self._connects = ConnectBudget(desk.venue, desk.counters)
+        self._connects = ConnectBudget(context.venue, context.counters)
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -111,6 +111,16 @@ class Supervisor:
     def up(self) -> bool:
         """Whether any connection is open."""
         return any(run.session.open for run in self._runs.values())
+
+    def answered(self, endpoint: str) -> bool:
+        """Whether a connection to this endpoint is open and the venue has answered a subscription on it: an open socket proves little."""
+        return any(
+            session.open and session.subscriptions.answered for session in self.sessions if session.connection.endpoint.name == endpoint
+        )
+
+    def resubscribe(self, topic: Topic) -> bool:
+        """Subscribe this topic again on the connection that has it. False: no connection does, or one is subscribing it already."""
+        return any(session.resubscribe(topic) for session in self.sessions)
 
     def add(self, connection: ConnectionPlan) -> None:
         """Subscribe these topics too, also while running: on connections that have room for a symbol's topics, the rest on one more."""
@@ -158,7 +168,7 @@ class Supervisor:
 
     async def _launch(self, place: ConnectionSlot, group: asyncio.TaskGroup, *, standby: bool = False) -> Attempt:
         await self._connects.turn(place.endpoint.name)
-        session = Session(self._desk, place.connection, next(self._numbers), standby=standby)
+        session = Session(self._context, place.connection, next(self._numbers), standby=standby)
         run = self._runs[session.number] = Attempt(session, group)
         place.runs.append(run)
 
@@ -185,10 +195,10 @@ class Supervisor:
                 run, waits, wait_s = following, self._delays(), self._due_s(place.endpoint)
                 continue
             await following.stop()
-            self._desk.counters.endpoints[place.endpoint.name].rotations_failed += 1
+            self._context.counters.endpoints[place.endpoint.name].rotations_failed += 1
             wait_s = self._wait_s(following.error, waits)
             reason = str(following.error or missing)
-            log.warning("session.handover_failed", venue=self._desk.venue.id, reason=reason, retry_in_s=round(wait_s, 3))
+            log.warning("session.handover_failed", venue=self._context.venue.id, reason=reason, retry_in_s=round(wait_s, 3))
             await asyncio.wait({run.task}, timeout=wait_s)
             wait_s = 0.0
 
@@ -211,17 +221,17 @@ class Supervisor:
             self._lost(run, 0.0)
         else:
             run.task.cancel()  # it reads no other frame from here on
-            self._desk.counters.endpoints[endpoint].rotations += 1
+            self._context.counters.endpoints[endpoint].rotations += 1
         following.session.take_over()
-        log.info("session.handover", venue=self._desk.venue.id, old=run.session.number, new=following.session.number)
+        log.info("session.handover", venue=self._context.venue.id, old=run.session.number, new=following.session.number)
         await run.stop()
 
     def _due_s(self, endpoint: Endpoint) -> float | None:
-        return due_s(self._desk.settings.rotate_s or endpoint.lifetime_s, random.random())  # noqa: S311
+        return due_s(self._context.settings.rotate_s or endpoint.lifetime_s, random.random())  # noqa: S311
 
     async def _pause(self, run: Attempt, waits: Iterator[float]) -> Iterator[float]:
         """Wait as the end of this run demands; returns the delays to go on with."""
-        if time.monotonic() - run.started >= self._desk.settings.healthy_s:
+        if time.monotonic() - run.started >= self._context.settings.healthy_s:
             waits = self._delays()
         wait_s = self._wait_s(run.error, waits)
         self._lost(run, wait_s)
@@ -241,10 +251,10 @@ class Supervisor:
             raise AssertionError("a session ends by an error or by cancellation")
         self.reason = str(run.error)
         endpoint = run.session.connection.endpoint.name
-        self._desk.counters.endpoints[endpoint].lost += 1
+        self._context.counters.endpoints[endpoint].lost += 1
         log.warning(
             "session.lost",
-            venue=self._desk.venue.id,
+            venue=self._context.venue.id,
             endpoint=endpoint,
             connection=run.session.number,
             reason=self.reason,
@@ -253,4 +263,4 @@ class Supervisor:
         )
 
     def _delays(self) -> Iterator[float]:
-        return delays(self._desk.settings.backoff_min_s, self._desk.settings.backoff_max_s)
+        return delays(self._context.settings.backoff_min_s, self._context.settings.backoff_max_s)

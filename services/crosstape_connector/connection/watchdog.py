@@ -162,7 +162,7 @@ class Watchdog:
                 watch.question_s = silent_s
                 return stall
         patience_s = (self._stale_s if limit is None else limit) * trust
-        if record.askable and silent_s > (watch.question_s + patience_s if watch.question_s else patience_s / 2):
+        if record.can_probe and silent_s > (watch.question_s + patience_s if watch.question_s else patience_s / 2):
             watch.question_s = silent_s
             return Stall(feed, reason, 0)
         return None

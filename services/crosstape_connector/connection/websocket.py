@@ -77,15 +77,15 @@ class Sender:
     Sending has no timeout: a venue that does not read is found out when it does not speak either.
     """
 
-    def __init__(self, socket: Socket, number: int, *, pacer: RateLimit, capture: Capture | None) -> None:
+    def __init__(self, socket: Socket, number: int, *, rate_limit: RateLimit, capture: Capture | None) -> None:
         self._socket = socket
         self._number = number
-        self._pacer = pacer
+        self._rate_limit = rate_limit
         self._capture = capture
 
     async def turn(self) -> None:
         """Wait until there may be another message."""
-        if (pause := self._pacer.reserve(time.monotonic())) > 0:
+        if (pause := self._rate_limit.reserve(time.monotonic())) > 0:
             await asyncio.sleep(pause)
 
     async def send(self, data: bytes) -> None:
@@ -96,12 +96,12 @@ class Sender:
 
     async def send_now(self, data: bytes) -> None:
         """What cannot wait for its turn; others wait longer. Raises `ConnectionLost`."""
-        self._pacer.spend(time.monotonic())
+        self._rate_limit.spend(time.monotonic())
         await self.send(data)
 
     async def pong(self, data: bytes) -> None:
         """Answer a ping: venues count it among our messages. Raises `ConnectionLost`."""
-        self._pacer.spend(time.monotonic())
+        self._rate_limit.spend(time.monotonic())
         await self._sending(self._socket.pong(data))
 
     async def _sending(self, sending: Awaitable[None]) -> None:

@@ -25,7 +25,7 @@ import structlog
 
 from crosstape.bus import Client, Publisher
 from crosstape.bus.client.call import UNAVAILABLE
-from crosstape.bus.lease.table import Disagreement, LeaseTable, Table
+from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTable
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.bus.publish.publisher import Unpublished
 from crosstape.bus.spool.tape_identity import Tape
@@ -76,7 +76,7 @@ class Replica:
         """`spool`: the directory of this line's own. `tape`: where its events go, if others of the process ask for that, too."""
         self.hold = StandbyTradeBuffer(venue.trade_ids)
         self.publish = self.hold.take
-        self._line = settings.connector.line
+        self._line = settings.connector.replica
         self._seat = TermPlan(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool, tape or Tape())
         self._life_s = settings.connector.lease_s
         self._every_s = self._life_s / CALLS
@@ -121,10 +121,10 @@ class Replica:
         return Unpublished(0, 0, 0) if publisher is None else publisher.unpublished
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Of a line that stands by: whether the server answers."""
         if (publisher := self._publisher) is not None:
-            return publisher.acknowledged > 0 and publisher.health.well
+            return publisher.acknowledged > 0 and publisher.availability.answering
         return time.monotonic() - self._answered_at < CALLS * self._life_s
 
     @property
@@ -132,22 +132,22 @@ class Replica:
         """See `Writer`."""
         return self._active
 
-    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
         """See `Writer`."""
-        self._feeds, self._outlet, self._standing = feeds, outlet, standing
-        outlet.divert(self.hold.take, holding=True)
-        outlet.listen(self._heed)
+        self._feeds, self._sink, self._standing = feeds, sink, standing
+        sink.divert(self.hold.take, holding=True)
+        sink.listen(self._heed)
 
     async def flow(self) -> None:
         """See `Publisher.flow`. One that stands by is never ahead of a server."""
         publisher = self._publisher
         await (asyncio.sleep(0) if publisher is None else publisher.flow())
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """See `Writer`. While another publishes, the tape is further by the time of the answer: a takeover reads it again."""
         while True:
             before = self._takeovers
-            tape = await self._seat.left(wanted)
+            tape = await self._seat.last_events(wanted)
             if before == self._takeovers:
                 return tape
 
@@ -188,7 +188,7 @@ class Replica:
             if tenure is not None and tenure.publisher is not None:
                 tenure.keeps_spool = not left_to_others
                 drained = await tenure.publisher.drain(min(timeout_s, self._life_s) if left_to_others else timeout_s)
-            with contextlib.suppress(*UNAVAILABLE, Disagreement):
+            with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
                 async with asyncio.timeout(self._life_s):
                     await self._words.take_back(self._line)
                     self._succession.resign()
@@ -216,7 +216,7 @@ class Replica:
                     return min(self._every_s, table.next_expiry_s + MARGIN_S)
         return self._every_s
 
-    async def _ask(self) -> Table | None:
+    async def _ask(self) -> LeaseSnapshot | None:
         """How the lease stands, and what the other lines say; None, and the reason in the log once, if there was no answer in time."""
         try:
             async with asyncio.timeout(self._every_s):
@@ -224,7 +224,7 @@ class Replica:
                 table = await self._table.exchange([self._succession.want], self._life_s)
                 others = [one.partition("@")[0] for one in table.instances if one != self._succession.me]
                 self._others = await self._words.heard(others)
-        except (*UNAVAILABLE, Disagreement) as exc:
+        except (*UNAVAILABLE, LeaseCountMismatch) as exc:
             if self._asked_well:
                 log.warning("line.no_answer", venue=self._seat.venue, line=self._line, reason=str(exc) or type(exc).__name__)
             self._asked_well = False
@@ -274,18 +274,18 @@ class Replica:
 
     def _wanted(self) -> list[tuple[str, str]]:
         """What must be known of the tape to go on behind it."""
-        names = dict.fromkeys(feed.instrument for feed in self._feeds.feeds)
+        names = dict.fromkeys(feed.instrument for feed in self._feeds.records)
         return [predecessor.WHOLE_VENUE, *predecessor.wanted(self._feeds.kinds, names)]
 
     def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
         """Nobody else can write any more: go on behind what is there, in one step."""
         now, held = time.time_ns(), len(self.hold)
-        self._outlet.divert(publisher.publish, holding=False)
-        self._outlet.put(go_on(self._feeds, self.hold, predecessor.trades(last), now))
-        self._outlet.put(predecessor.silence(self._seat.venue, last, now))
-        self._outlet.put(predecessor.unpublished(self._feeds, last, now))
-        self._outlet.put(self._standing.states())
-        self._outlet.put(self._feeds.restate(now))
+        self._sink.divert(publisher.publish, holding=False)
+        self._sink.publish(go_on(self._feeds, self.hold, predecessor.trades(last), now))
+        self._sink.publish(predecessor.silence(self._seat.venue, last, now))
+        self._sink.publish(predecessor.unpublished(self._feeds, last, now))
+        self._sink.publish(self._standing.states())
+        self._sink.publish(self._feeds.restate(now))
         self._active = True
         self._takeovers += 1
         log.info("line.active", venue=self._seat.venue, line=self._line, epoch=publisher.epoch, held=held)
@@ -297,7 +297,7 @@ class Replica:
         self._active, self._followed = False, False
         self._resigns = self._succession.active
         self.hold.forget()
-        self._outlet.divert(self.hold.take, holding=True)
+        self._sink.divert(self.hold.take, holding=True)
         self._wake.set()
         log.info("line.standby", venue=self._seat.venue, line=self._line, pending=self.pending)
 
@@ -306,13 +306,13 @@ class Replica:
     async def _follow(self) -> None:
         """What is on the tape need not be held."""
         while True:
-            names = list(self._feeds.trades.ends())
+            names = list(self._feeds.trades.next_ids())
             await asyncio.sleep(min(FOLLOW_S, self._life_s) + FOLLOW_EACH_S * len(names))
             if self._active:
                 continue
             before = self._takeovers
             with contextlib.suppress(BusError):
-                last = await self._seat.left(predecessor.wanted(["trade"], names))
+                last = await self._seat.last_events(predecessor.wanted(["trade"], names))
                 if not self._active and before == self._takeovers:
                     self.hold.seen(predecessor.trades(last))
                     self._followed = True
@@ -322,19 +322,19 @@ class Replica:
     def _heed(self, event: Status | Gap) -> None:
         """A feed's connection is lost: before that is told, another line may take its place."""
         if self._active and isinstance(event, Status) and event.state is FeedState.DOWN:
-            record = self._feeds.feeds.get(FeedKey(event.kind, event.instrument))
+            record = self._feeds.records.get(FeedKey(event.kind, event.instrument))
             if record is not None and not record.sessions and self._replaceable():
                 self._step_back()
 
     def _replaceable(self) -> bool:
-        return any(one.could_replace(len(self._feeds.feeds)) for one in self._others)
+        return any(one.could_replace(len(self._feeds.records)) for one in self._others)
 
     def _lost(self) -> bool:
         """Whether a feed has no connection though it once had one."""
-        return not self._standing.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.feeds.values())
+        return not self._standing.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.records.values())
 
     def _word(self) -> PeerStatus:
-        feeds = self._feeds.feeds.values()
+        feeds = self._feeds.records.values()
         return PeerStatus(
             line=self._line,
             active=self._active,
@@ -349,4 +349,4 @@ class Replica:
 
     def _is_whole(self) -> bool:
         """Whether nothing is missing between the tape, as it was last seen, and what is held."""
-        return self._followed and all(self.hold.whole(name, end) for name, end in self._feeds.trades.ends().items())
+        return self._followed and all(self.hold.whole(name, end) for name, end in self._feeds.trades.next_ids().items())

@@ -36,7 +36,7 @@ class Sink:
         self._holding = False
         self._listener: Callable[[Status | Gap], None] = lambda _: None
 
-    def put(self, events: Iterable[Event]) -> None:
+    def publish(self, events: Iterable[Event]) -> None:
         """Publish these, in order."""
         for event in events:
             cls = event.__class__

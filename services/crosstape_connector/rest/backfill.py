@@ -64,7 +64,7 @@ class Backfill:
     def _next(self) -> BackfillJob | None:
         for hole in self._schedule.remove_filled():  # the stream brought the rest, or a page that was asked for another hole
             self._done(hole, "whole")
-        for hole in self._schedule.update(self._feeds.trades.lines.values(), time.monotonic()):
+        for hole in self._schedule.update(self._feeds.trades.sequences.values(), time.monotonic()):
             self._done(hole, "skipped")
         return self._schedule.next_job(time.monotonic())
 
@@ -76,11 +76,11 @@ class Backfill:
             log.warning("trades.backfill_failed", venue=line.venue, instrument=line.instrument, error=str(exc))
             job.request_failed(exc.retry_after_s or 0.0, time.monotonic())
         else:
-            if hole not in line.holes:
+            if hole not in line.open_gaps:
                 return  # the stream brought the rest meanwhile, or the venue began its numbering anew
-            self._sink.put(self._feeds.trades.repair(page))
-            if hole in line.holes:
-                self._sink.put(self._feeds.trades.prove(hole, page, time.monotonic()))
+            self._sink.publish(self._feeds.trades.fill_gaps(page))
+            if hole in line.open_gaps:
+                self._sink.publish(self._feeds.trades.check_nonexistent(hole, page, time.monotonic()))
             numbers = [int(trade.trade_id) for trade in page.trades]
             spanned = range(min(numbers), max(numbers) + 1) if numbers else range(0)
             newest_ts = page.trades[-1].venue_ts if numbers else None
@@ -90,20 +90,20 @@ class Backfill:
             self._done(hole, "whole")
         elif job.is_hopeless(time.monotonic()):
             self._schedule.remove(job)
-            part = hole.tell(time.time_ns())
-            self._sink.put(part)
+            part = hole.report(time.time_ns())
+            self._sink.publish(part)
             self._done(hole, "part" if hole.missing < hole.end - hole.first else "nothing")
 
     def _done(self, hole: OpenGap, outcome: str) -> None:
         gap = hole.gap
         self._counters.backfills[outcome] += 1
-        self._counters.nonexistent += hole.void
+        self._counters.nonexistent += hole.nonexistent
         log.info(
             "trades.backfill",
             venue=gap.venue,
             instrument=gap.instrument,
             missed=gap.missed,
             left=hole.missing,
-            nonexistent=hole.void,
+            nonexistent=hole.nonexistent,
             outcome=outcome,
         )

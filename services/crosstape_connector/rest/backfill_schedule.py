@@ -102,7 +102,7 @@ class BackfillSchedule:
 
     def update(self, lines: Iterable[TradeSequence], now: float) -> Iterator[OpenGap]:
         """Take up the holes that are new; yields those that are left as too long. Holes that are whole, or forgotten, are let go."""
-        present = {hole: line for line in lines if len(line.holes) for hole in line.holes}
+        present = {hole: line for line in lines if len(line.open_gaps) for hole in line.open_gaps}
         self._known.intersection_update(present)
         self._jobs = [job for job in self._jobs if job.open_gap in present]
         for hole, line in present.items():

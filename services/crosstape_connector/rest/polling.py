@@ -93,7 +93,7 @@ class Polling:
         absence = Absence(self._after_s, time.monotonic())
         failures = 0
         while True:
-            names = [feed.instrument for feed in self._feeds.feeds if feed.kind == kind]
+            names = [feed.instrument for feed in self._feeds.records if feed.kind == kind]
             away = absence.look(time.monotonic(), there=not names or self._is_there(endpoint)) and self._active()
             if not away and self._polled[kind]:
                 log.info("feeds.polling_ended", venue=self._feeds.venue.id, kind=kind)
@@ -126,25 +126,25 @@ class Polling:
     def _end(self, kind: str, names: Collection[str], why: str) -> None:
         now = time.time_ns()
         for name in list(names):
-            record = self._feeds.feeds.get(FeedKey(kind, name))
+            record = self._feeds.records.get(FeedKey(kind, name))
             if name in self._polled[kind] and record is not None:
-                self._sink.put(polling_rules.end(record, now, why))
+                self._sink.publish(polling_rules.end(record, now, why))
             self._polled[kind].discard(name)
 
     async def _poll_trades(self, names: Sequence[str], why: str) -> None:
-        for line in [self._feeds.trades.lines[name] for name in names]:
-            is_known = line.next >= 0 and time.time_ns() - (line.gap_from or line.received_ts) <= self._catch_up_ns
+        for line in [self._feeds.trades.sequences[name] for name in names]:
+            is_known = line.next_id >= 0 and time.time_ns() - (line.gap_from or line.received_ts) <= self._catch_up_ns
             asked_ts = time.time_ns()
-            page = await self._sources.fetch_trades(line, line.next if is_known else None, line.venue_ts or line.gap_from)
+            page = await self._sources.fetch_trades(line, line.next_id if is_known else None, line.venue_ts or line.gap_from)
             is_all = page.rows < self._sources.page_size
             self._polled["trade"].add(line.instrument)
-            self._sink.put(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
+            self._sink.publish(self._feeds.trades.apply_poll(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
 
     async def _poll_quotes(self, names: Sequence[str], why: str) -> None:
-        records = {name: self._feeds.feeds[FeedKey("quote", name)] for name in names}
+        records = {name: self._feeds.records[FeedKey("quote", name)] for name in names}
         asked_ts = time.time_ns()
         for quote in await self._sources.fetch_quotes({record.symbol: name for name, record in records.items()}):
             record = records.get(quote.instrument)
-            if record is not None and self._feeds.feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
+            if record is not None and self._feeds.records.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
                 self._polled["quote"].add(quote.instrument)
-                self._sink.put(polling_rules.take_quote(record, quote, asked_ts, why))
+                self._sink.publish(polling_rules.take_quote(record, quote, asked_ts, why))

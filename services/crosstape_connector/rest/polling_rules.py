@@ -70,7 +70,7 @@ def take_quote(record: FeedRecord, quote: Quote, asked_ts: int, why: str) -> lis
     last, now = record.last, quote.received_ts
     record.last = polled = msgspec.structs.replace(quote, state=FeedState.RECOVERING)
     record.fetched_ts = now
-    events = record.turn(FeedState.RECOVERING, why, now)
+    events = record.set_state(FeedState.RECOVERING, why, now)
     if not isinstance(last, Quote) or last.state is not FeedState.RECOVERING or _figures(last) != _figures(polled):
         events.append(polled)
     return events
@@ -81,8 +81,8 @@ def end(record: FeedRecord, now: int, why: str) -> list[Event]:
     if record.state is not FeedState.RECOVERING or not record.reason.startswith(POLLED):
         return []
     if record.sessions:
-        return record.turn(FeedState.RECOVERING, "reconnected", now)
-    return record.turn(FeedState.DOWN, why, now)
+        return record.set_state(FeedState.RECOVERING, "reconnected", now)
+    return record.set_state(FeedState.DOWN, why, now)
 
 
 def _figures(quote: Quote) -> tuple[object, ...]:

@@ -109,14 +109,14 @@ class Probes:
     def _next_trading(self, batch: int) -> list[str]:
         if self._groups:
             return self._groups.popleft()
-        silent = self._feeds.silent(time.time_ns() - self._silent_ns)
-        names = list(dict.fromkeys(feed.instrument for feed in self._feeds.feeds))
+        silent = self._feeds.silent_prices(time.time_ns() - self._silent_ns)
+        names = list(dict.fromkeys(feed.instrument for feed in self._feeds.records))
         turn = self._trading.next(names, now=time.monotonic(), often=self._feeds.halts, silent=silent, count=batch)
         self._groups.extend([name] for name in turn if name in self._gone)
         return [name for name in turn if name not in self._gone]
 
     async def _ask_trading(self, source: TradingSource, names: Sequence[str], limit: RateLimit) -> None:
-        symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
+        symbols = {record.symbol: record.instrument for record in self._feeds.records.values() if record.instrument in names}
         if not symbols:
             return  # removed meanwhile
         self._counters.questions["trading"] += 1
@@ -138,17 +138,17 @@ class Probes:
 
     def _tell(self, instrument: str, reason: str) -> None:
         (self._gone.add if reason == NOT_LISTED else self._gone.discard)(instrument)
-        events = self._feeds.traded(instrument, reason, time.time_ns())
+        events = self._feeds.set_halt(instrument, reason, time.time_ns())
         if events:
             log.warning(
                 "instrument.halted" if reason else "instrument.trades", venue=self._feeds.venue.id, instrument=instrument, reason=reason
             )
-        self._sink.put(events)
+        self._sink.publish(events)
 
     async def _follow_best(self, batch: int) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S), 0
         while True:
-            silent = self._feeds.silent(time.time_ns() - self._silent_ns) if self._active() else []
+            silent = self._feeds.silent_prices(time.time_ns() - self._silent_ns) if self._active() else []
             names = due.next(silent, now=time.monotonic(), often=self._feeds.suspects(), silent=silent, count=batch)
             if not names:
                 await asyncio.sleep(LOOK_S)
@@ -163,22 +163,22 @@ class Probes:
                 await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
 
     async def _ask_best(self, names: Sequence[str]) -> None:
-        symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
+        symbols = {record.symbol: record.instrument for record in self._feeds.records.values() if record.instrument in names}
         self._counters.questions["best"] += 1
         asked_ts = time.time_ns()
         for quote in await self._sources.fetch_quotes(symbols):
-            self._sink.put(self._feeds.compared(quote, asked_ts, time.time_ns()))
+            self._sink.publish(self._feeds.compare_best_prices(quote, asked_ts, time.time_ns()))
 
     async def _follow_trades(self, spacing_s: float) -> None:
         due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
         while True:
             before_ts = time.time_ns() - max(self._silent_ns, round(TRADES_SILENT_S * 1e9))
-            silent = self._feeds.silent_lines(before_ts) if self._active() else []
+            silent = self._feeds.silent_trades(before_ts) if self._active() else []
             names = due.next(silent, now=time.monotonic(), often=(), silent=silent, count=1)
             if not names:
                 await asyncio.sleep(LOOK_S)
                 continue
-            line = self._feeds.trades.lines[names[0]]
+            line = self._feeds.trades.sequences[names[0]]
             self._counters.questions["trades"] += 1
             try:
                 page = await self._sources.fetch_trades(line, None)
@@ -189,7 +189,7 @@ class Probes:
                     log.warning("trades.not_compared", venue=self._feeds.venue.id, error=str(exc), instrument=line.instrument)
                 await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
                 continue
-            self._sink.put(self._feeds.newest_trades(page))
-            if page.trades and int(page.trades[-1].trade_id) >= line.next >= 0:
+            self._sink.publish(self._feeds.check_newest_trades(page))
+            if page.trades and int(page.trades[-1].trade_id) >= line.next_id >= 0:
                 due.want(line.instrument)  # the stream may only be late
             await asyncio.sleep(spacing_s)

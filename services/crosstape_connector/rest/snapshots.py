@@ -93,7 +93,7 @@ class SnapshotRecovery:
         finally:
             del self._under_way[request.instrument]
         if snapshot is not None:
-            self._sink.put(self._feeds.take(snapshot))
+            self._sink.publish(self._feeds.apply(snapshot))
             self.dispatch()
 
     async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:
@@ -120,5 +120,5 @@ class SnapshotRecovery:
 
     def _wanted(self, request: SnapshotRequest) -> bool:
         kinds = ("book", "delta", "quote") if self._venue.quote_from_book else ("book", "delta")
-        records = (self._feeds.feeds.get(FeedKey(kind, request.instrument)) for kind in kinds)
+        records = (self._feeds.records.get(FeedKey(kind, request.instrument)) for kind in kinds)
         return any(record is not None and record.sessions for record in records)

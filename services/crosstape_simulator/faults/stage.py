@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import ClassVar, Protocol
 
-from crosstape_simulator.connection import Connection, Topic
-from crosstape_simulator.dialects import Role
-from crosstape_simulator.faults.messages import Asked, Message
-from crosstape_simulator.faults.running import Running
+from crosstape_simulator.faults.active import ActiveFault
+from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import AnyFault
-from crosstape_simulator.server import Endpoint
+from crosstape_simulator.server.connection import Connection, Topic
+from crosstape_simulator.server.server import Endpoint
+from crosstape_simulator.venues.spec import Asked, Role, SimulatedVenue
 
 
-class Way(Protocol):
-    """What a stage stands in: see `lane`."""
+class Pipeline(Protocol):
+    """What a stage stands in: see `pipeline`."""
 
-    venue: str
+    venue: SimulatedVenue
     connection: Connection
     endpoint: Endpoint
 
@@ -46,9 +46,9 @@ class Stage:
 
     rank: ClassVar[int] = 0
 
-    def __init__(self, running: Running, lane: Way) -> None:
+    def __init__(self, running: ActiveFault, pipeline: Pipeline) -> None:
         self.running = running
-        self.lane = lane
+        self.pipeline = pipeline
         self.done = True
         """Whether nothing of it remains to be done once the fault has ended."""
 
@@ -58,7 +58,7 @@ class Stage:
 
     def on(self, message: Message) -> None:
         """To the next stage."""
-        self.lane.forward(self, message)
+        self.pipeline.forward(self, message)
 
     def receive(self, asked: Asked) -> Asked | None:
         """A request comes by, the other way; None: the feed does not hear of it."""
@@ -82,4 +82,4 @@ class Stage:
         """Whether the fault acts on this one, which it then has done. `updates`: not on snapshots."""
         if message.seen.role is not Role.DATA or (updates and message.snapshot):
             return False
-        return self.running.takes(self.lane.venue, message)
+        return self.running.takes(self.pipeline.venue, message)

@@ -214,7 +214,7 @@ def test_a_venue_that_can_be_asked_is_asked_before_a_feed_is_called_stale() -> N
     """When half of its time is over, and if it is quiet after twice as long each time: a few questions an hour."""
     market = Market("book", "quote")
     book, quote = market.records
-    book.askable = True
+    book.can_probe = True
     asked: list[float] = []
     while market.now < 3_600:
         for when, stall in market.pass_time(1, lambda _: market.speak(quote)):
@@ -230,7 +230,7 @@ def test_a_venue_that_does_not_answer_proves_nothing() -> None:
     """Asked once, then stale."""
     market = Market("book", "quote")
     book, quote = market.records
-    book.askable = True
+    book.can_probe = True
 
     found = market.pass_time(40, lambda _: market.speak(quote))
 

@@ -147,7 +147,7 @@ async def test_an_instrument_that_is_removed_is_not_repaired() -> None:
         server.answers = [web.Response(status=500)] * 3
         await outage(server, rig, last=1, first=4)
         await wait_until(lambda: len(server.answers) < 3, what="the first attempt")
-        rig.feeds.remove("AAA-USD", 1)
+        rig.feeds.remove_instrument("AAA-USD", 1)
         await wait_until(lambda: not rig.backfill.queued, what="let go")
         assert told(rig.tape) == [(False, 2)]
 

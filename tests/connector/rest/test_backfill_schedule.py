@@ -40,7 +40,7 @@ def answer(job: BackfillJob, has: range, now: float) -> None:
     """What a venue answers that has these trades."""
     first = max(job.next_id, has.start)
     got = range(first, min(first + PAGE, has.stop)) if first < has.stop else range(0)
-    job.sequence.repair([trade(number) for number in got])
+    job.sequence.fill_gaps([trade(number) for number in got])
     job.page_received(got, trade(got[-1]).venue_ts if got else None, last=len(got) < PAGE, now=now)
 
 
@@ -155,7 +155,7 @@ def test_all_that_a_venue_has_comes(has: set[int], late: list[int]) -> None:
     now = SETTLE_S
     while (job := plan.next_job(now)) is not None and job.open_gap.missing and not job.is_hopeless(now):
         got = sorted(number for number in has if number >= job.next_id)[:PAGE]
-        published += [int(event.trade_id) for event in found.repair([trade(number) for number in got]) if isinstance(event, Trade)]
+        published += [int(event.trade_id) for event in found.fill_gaps([trade(number) for number in got]) if isinstance(event, Trade)]
         spans = range(got[0], got[-1] + 1) if got else range(0)
         job.page_received(spans, None, last=len(got) < PAGE, now=now)
         if late:

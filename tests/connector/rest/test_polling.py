@@ -131,7 +131,7 @@ async def test_a_connection_that_says_nothing_is_none() -> None:
 async def test_nothing_is_polled_while_a_connection_is_there() -> None:
     """However quiet it is; nor, ever, if the setting says so."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
-        await wait_until(lambda: rig.feeds.feeds and server.peers and len(server.peer.requests) == 2, what="subscribed")
+        await wait_until(lambda: rig.feeds.records and server.peers and len(server.peer.requests) == 2, what="subscribed")
         await server.peer.send(*trades(1))
         await wait_until(lambda: rig.of(Trade), what="a trade")
         calls = list(server.calls)

@@ -18,7 +18,7 @@ WHY = polling_rules.reason(1.0)
 def record() -> FeedRecord:
     """A feed of quotes that is down, and never had a connection since."""
     found = FeedRecord(Instrument("A-B", "v", "AB", "A", "B"), "quote")
-    found.turn(FeedState.DOWN, "lost", 0)
+    found.set_state(FeedState.DOWN, "lost", 0)
     return found
 
 
@@ -76,7 +76,7 @@ def test_a_polled_quote_is_never_live() -> None:
 def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
     """It is live, subscribed, or has spoken since the answer was asked for."""
     alive, subscribed, spoke = record(), record(), record()
-    alive.live(5)
+    alive.set_live(5)
     subscribed.confirmed = True
     spoke.received_ts = 5
 
@@ -90,8 +90,8 @@ def test_the_end_of_polling_leaves_the_last_word_to_the_connection() -> None:
     for one in (down, opened, broken, alive):
         polling_rules.take_quote(one, quote(10, 6), 4, WHY)
     opened.sessions = broken.sessions = alive.sessions = 1
-    broken.turn(FeedState.RECOVERING, "its book broke", 7)
-    alive.live(7)
+    broken.set_state(FeedState.RECOVERING, "its book broke", 7)
+    alive.set_live(7)
 
     ends = [polling_rules.end(one, 8, "no connection")[:1] for one in (down, opened, broken, alive)]
 

@@ -21,7 +21,7 @@ from tests.connector.venues.golden import answers_of, expected_of, frames_of, sy
 from tests.connector.venues.unfinished import KINDS, unfinished
 
 ENDPOINTS = [(venue, endpoint) for venue in VENUES.values() for endpoint in venue.endpoints]
-each_venue = pytest.mark.parametrize("venue", VENUES.values(), ids=str)
+each_venue = pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)
 each_endpoint = pytest.mark.parametrize(
     ("venue", "endpoint"), ENDPOINTS, ids=[f"{venue.id}-{endpoint.name}" for venue, endpoint in ENDPOINTS]
 )
@@ -48,8 +48,8 @@ def digest(venue: Venue, endpoint: Endpoint, frames: list[bytes]) -> list[Event]
         except FRAME_ERRORS:
             continue
         for output in outputs:
-            events += found.take(output)
-    return [*events, *found.tick(len(frames) + 1)]
+            events += found.apply(output)
+    return [*events, *found.due_books(len(frames) + 1)]
 
 
 def test_a_venue_is_found_by_its_name() -> None:

@@ -214,7 +214,7 @@ def test_a_lost_trade_leaves_a_gap() -> None:
     tape = feeds(venue)
     events: list[Event] = []
     for output in found.parser(symbols_of("kraken"))(msgspec.json.encode(raw), 7):
-        events += tape.take(output)
+        events += tape.apply(output)
 
     assert [event.trade_id for event in events if isinstance(event, Trade)] == ["801", "803"]
     (gap,) = [event for event in events if isinstance(event, Gap)]

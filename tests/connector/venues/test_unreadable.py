@@ -14,6 +14,7 @@ from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Parser, Symbols
 from crosstape_schemas import FeedState, Gap, GapCause, Quote, Status, Ticker
 from crosstape_simulator.faults.rows import VALUES, with_an_odd_row
+from crosstape_simulator.venues.registry import find
 from tests.connector.venues.golden import frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds
 from tests.connector.venues.test_rows_and_numbers import endpoint, outputs
@@ -39,7 +40,7 @@ HOW = [*VALUES, "missing"]
 
 def odd(place: tuple[str, str], frame: bytes, kind: str, what: str = "price", how: str = "text") -> bytes:
     """The frame with one value that cannot be read."""
-    found = with_an_odd_row(frame, place[0], kind, what, how)
+    found = with_an_odd_row(frame, find(place[0]), kind, what, how)
     assert found is not None
     return found
 
@@ -66,10 +67,10 @@ def test_a_quote_that_cannot_be_read_is_recovering_until_the_next(place: tuple[s
     tape, parser = feeds(venue), found.parser(symbols_of(venue.id))
     good, bad = QUOTES[place], odd(place, QUOTES[place], "quote", what, how)
     for output in parser(good, 10):
-        tape.take(output)
+        tape.apply(output)
 
     made = parser(bad, 20)
-    events = [event for output in made for event in tape.take(output)]
+    events = [event for output in made for event in tape.apply(output)]
 
     name = NAMES[venue.id]
     assert ("quote", name) in unread(made)
@@ -78,9 +79,9 @@ def test_a_quote_that_cannot_be_read_is_recovering_until_the_next(place: tuple[s
         (FeedState.RECOVERING, 20)
     ]
     assert [one.state for one in events if isinstance(one, Quote)] == [FeedState.RECOVERING]
-    assert [event for output in parser(bad, 30) for event in tape.take(output)] == []
+    assert [event for output in parser(bad, 30) for event in tape.apply(output)] == []
 
-    after = [event for output in parser(good, 40) for event in tape.take(output)]
+    after = [event for output in parser(good, 40) for event in tape.apply(output)]
     assert [one.state for one in after if isinstance(one, Status) and one.kind == "quote"] == [FeedState.LIVE]
     assert [one.state for one in after if isinstance(one, Quote)] == [FeedState.LIVE]
     assert [(one.from_ts, one.to_ts, one.missed, one.cause) for one in after if isinstance(one, Gap) and one.kind == "quote"] == [
@@ -95,11 +96,11 @@ def test_a_ticker_that_cannot_be_read_is_recovering_until_the_next(place: tuple[
     tape, parser = feeds(venue), found.parser(symbols_of(venue.id))
     good, bad = TICKERS[place], odd(place, TICKERS[place], "ticker", how="type")
     for output in parser(good, 10):
-        tape.take(output)
+        tape.apply(output)
 
     made = read(found, parser, symbols_of(venue.id), bad, 20)
-    events = [event for output in made for event in tape.take(output)]
-    after = [event for output in parser(good, 40) for event in tape.take(output)]
+    events = [event for output in made for event in tape.apply(output)]
+    after = [event for output in parser(good, 40) for event in tape.apply(output)]
 
     assert unread(made) == {("ticker", NAMES[venue.id])}
     assert [one.state for one in events if isinstance(one, Status)] == [FeedState.RECOVERING]

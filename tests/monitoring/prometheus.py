@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-from crosstape.embedded import free_port
 
+from crosstape.runtime.embedded_server import free_port
 from tests.monitoring.demo import fetch
 from tests.waiting import wait_until
 

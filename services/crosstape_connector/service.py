@@ -261,12 +261,12 @@ class Connector:
             http=http,
             urls=ws_urls,
             watchdog=watchdog,
-            resync=self._snapshots.dispatch,
+            request_snapshots=self._snapshots.dispatch,
             flow=writer.flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
-            beat=self._time.beat,
-            question=self._probes.request,
+            check_clock=self._time.check,
+            probe=self._probes.request,
         )
         self.supervisor = Supervisor(context, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -453,7 +453,7 @@ class Connector:
     async def _say_alive(self) -> None:
         await self._universe.silence()
         while True:
-            self._time.look()
+            self._time.measure_offset()
             self._sink.publish([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
@@ -461,7 +461,7 @@ class Connector:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
-            self._time.beat()
+            self._time.check()
             self._sink.publish(self.feeds.due_books(time.time_ns()))
             if self.feeds.requests:
                 self._snapshots.dispatch()

@@ -110,11 +110,11 @@ class Rig:
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            resync=self.snapshots.dispatch,
+            request_snapshots=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
-            question=self.probes.request,
+            probe=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.context, self.connections)

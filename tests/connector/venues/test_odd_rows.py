@@ -282,7 +282,7 @@ def test_the_names_offered_for_a_refused_one_are_ours(venue: str, wanted: str, s
     reason = instruments.select(listing, [wanted]).refused[wanted]
 
     assert said in reason
-    offered = reason.partition("near: ")[2].split(", ") if "near" in reason else [reason.split()[-2]]
+    offered = reason.partition("near: ")[2].split(", ") if "near" in reason else [reason.split()[-1]]
     assert instruments.select(listing, offered).refused == {}
 
 

@@ -100,10 +100,7 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
     monkeypatch.setattr(worker, "LOOK_S", 0.02)
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
-        rig.probes = probes.Probes(
-            rig.probes._sources, feeds=rig.feeds, sink=rig.context.sink, counters=rig.counters,
-            active=rig._may_fetch, silent_s=SETTINGS.stale_min_s,
-        )  # fmt: skip
+        rig.probes = probes.Probes(rig.rest_context, silent_s=SETTINGS.stale_min_s)
         async with rig.supervised(probes=True):
             await wait_until(lambda: all(rig.state(name, "quote") is FeedState.LIVE for name in (A, B, C)), what="live")
             beating = asyncio.create_task(_beat(server))

@@ -1,4 +1,4 @@
-"""When to poll over REST, whom next, and what becomes of an answer."""
+"""When to poll by REST, which feeds next, and what an answer puts on the tape."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WHY = polling_rules.reason(1.0)
 
 
 def record() -> FeedRecord:
-    """A feed of quotes that is down, and never had a connection since."""
+    """A feed of quotes that is down and has no connection."""
     found = FeedRecord(Instrument("A-B", "v", "AB", "A", "B"), "quote")
     found.set_state(FeedState.DOWN, "lost", 0)
     return found
 
 
 def quote(bid: int, at: int) -> Quote:
-    """Received then."""
+    """A quote that was received `at` this time."""
     return Quote("v", "A-B", None, at, Decimal(bid), Decimal(1), Decimal(bid + 1), Decimal(1))
 
 
@@ -37,8 +37,8 @@ def test_an_absence_counts_from_when_it_began() -> None:
     assert absence.is_too_long(25.0, connected=False)
 
 
-def test_an_absence_tells_when_it_will_be_too_long() -> None:
-    """There is nothing to wait for where there is none, or where it is too long already."""
+def test_an_absence_has_a_time_when_it_becomes_too_long() -> None:
+    """There is nothing to wait for without an absence, or once it is too long."""
     absence = Absence(5.0)
     assert absence.due_in(9.0) == math.inf
     absence.is_too_long(10.0, connected=False)
@@ -47,15 +47,15 @@ def test_an_absence_tells_when_it_will_be_too_long() -> None:
     assert absence.due_in(17.0) == math.inf
 
 
-def test_the_interval_follows_from_the_budget_and_the_number() -> None:
+def test_the_interval_follows_from_the_limit_and_the_number_of_feeds() -> None:
     """Never below `POLL_S`."""
     turns = PollSchedule(per_minute=60, batch=2)
     assert (turns.interval_s(1), turns.interval_s(2), turns.interval_s(5)) == (POLL_S, POLL_S, 3.0)
 
 
 @given(count=st.integers(1, 30), batch=st.integers(1, 5), per_minute=st.integers(1, 600))
-def test_all_are_polled_in_turn_within_the_budget(count: int, batch: int, per_minute: int) -> None:
-    """In each interval each once, in as few requests as there can be."""
+def test_all_feeds_are_polled_in_turn_within_the_limit(count: int, batch: int, per_minute: int) -> None:
+    """Each once in each interval, in as few requests as possible."""
     turns = PollSchedule(per_minute=per_minute, batch=batch)
     assert turns.due_in(0.0) == math.inf
     names = [str(number) for number in range(count)]
@@ -71,7 +71,7 @@ def test_all_are_polled_in_turn_within_the_budget(count: int, batch: int, per_mi
 
 
 def test_a_polled_quote_is_never_live() -> None:
-    """Its feed says where it comes from; what says nothing new is not repeated."""
+    """The reason of its feed names REST; a quote that brings nothing new is not repeated."""
     found = record()
 
     first = polling_rules.apply_quote(found, quote(10, 5), 4, WHY)
@@ -87,7 +87,7 @@ def test_a_polled_quote_is_never_live() -> None:
 
 
 def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
-    """It is live, subscribed, or has spoken since the answer was asked for."""
+    """The feed is live, subscribed, or the stream brought data after the request."""
     alive, subscribed, spoke = record(), record(), record()
     alive.set_live(5)
     subscribed.confirmed = True
@@ -97,7 +97,7 @@ def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
         assert polling_rules.apply_quote(one, quote(10, 6), 4, WHY) == []
 
 
-def test_the_end_of_polling_leaves_the_last_word_to_the_connection() -> None:
+def test_after_polling_the_connection_decides_the_state() -> None:
     """Without one the feed is down."""
     down, opened, broken, alive = record(), record(), record(), record()
     for one in (down, opened, broken, alive):

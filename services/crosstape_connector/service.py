@@ -223,6 +223,7 @@ class Connector:
             rest=self._rest,
             sessions=lambda: self.supervisor.sessions,
         )
+        self._sink.route_requests(self._resyncs.request)
         sources = RestSources(venue, self._rest)
         self._backfill = Backfill(
             sources,
@@ -263,7 +264,6 @@ class Connector:
             http=http,
             urls=ws_urls,
             watchdog=watchdog,
-            resync=self._resyncs.dispatch,
             flow=writer.flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
@@ -463,8 +463,6 @@ class Connector:
         while True:
             self._time.beat()
             self._sink.publish(self.feeds.due_books(time.time_ns()))
-            if self.feeds.requests:
-                self._resyncs.dispatch()
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:

@@ -18,6 +18,7 @@ from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.connection.websocket import read_refusal
+from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
@@ -59,11 +60,13 @@ class Rig:
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        sink = Sink(self.tape.append, self.counters)
+        sink = self.sink = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         self.snapshots = SnapshotRecovery(
             venue, feeds=self.feeds, sink=sink, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
         )
+        sink.route_requests(self._request)
+        self.requested: list[SnapshotRequest] = []
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
@@ -105,7 +108,6 @@ class Rig:
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            resync=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
@@ -117,6 +119,10 @@ class Rig:
     def session(self, connection: ConnectionPlan | None = None) -> Session:
         """A session of the first connection."""
         return Session(self.context, connection or self.connections[0], 1)
+
+    def _request(self, request: SnapshotRequest) -> None:
+        self.requested.append(request)
+        self.snapshots.request(request)
 
     def _may_fetch(self) -> bool:
         self.asked += 1

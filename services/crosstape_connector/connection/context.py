@@ -32,8 +32,6 @@ class ConnectionContext:
     urls: Mapping[str, str]
     """Endpoint → its address."""
     watchdog: Watchdog
-    resync: Callable[[], None]
-    """Called when `feeds.requests` has something."""
     flow: Callable[[], Awaitable[None]]
     """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
     capture: Capture | None

@@ -24,6 +24,7 @@ from crosstape_connector.errors import (
     OversizedFrame,
     frame_error_kind,
 )
+from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import SAMPLE
@@ -32,7 +33,6 @@ from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rej
 from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.parsing.refusals import public
 from crosstape_connector.venues.spec import subscribed_depth
-from crosstape_schemas import Event
 
 HARD_LIMIT: Final = 4
 """A frame so many times as large as its endpoint allows is not read to its end: the session ends instead."""
@@ -159,8 +159,6 @@ class Session:
         if standby is not None:
             for event in standby.hand_over(self._books(), time.time_ns()):
                 self._context.sink.publish((event,))
-        if self._context.feeds.requests:
-            self._context.resync()
 
     def _books(self) -> list[str]:
         """The instruments whose books this connection has subscribed."""
@@ -209,10 +207,10 @@ class Session:
         """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
         context, counters, capture = self._context, self._counters, self._context.capture
         parse = self._endpoint.parser(self._symbols)
-        takers, requests, publish = context.feeds.handlers, context.feeds.requests, context.sink.publish
+        handlers, publish = context.feeds.handlers, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
-        events: Sequence[Event] = ()
+        effects: Sequence[Effect] = ()
         count = 0
         while True:
             message = await receive()
@@ -228,12 +226,12 @@ class Session:
                 continue
             try:
                 for output in parse(data, received_ts):
-                    take = takers.get(output.__class__)
-                    if take is None:
+                    apply = handlers.get(output.__class__)
+                    if apply is None:
                         await self._control(sender, output)
                     elif self._standby is None:
-                        events = take(output)
-                        publish(events)
+                        effects = apply(output)
+                        publish(effects)
                     else:
                         self._standby.hold(output)
             except FeedError:
@@ -243,13 +241,11 @@ class Session:
                 continue
             if capture is not None:
                 capture.frame_in(received_ts, self.number, data)
-            if requests:
-                context.resync()
             count += 1
             if not count % SAMPLE:
-                if events:
-                    context.sink.sample(events[-1])
-                    events = ()
+                if effects:
+                    context.sink.sample(effects[-1])
+                    effects = ()
                 if not count % FAIR:
                     self._holding_back = True
                     await context.flow()
@@ -297,8 +293,6 @@ class Session:
     def _confirmed(self, topics: Sequence[Topic]) -> None:
         if topics and self._standby is None:
             self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
-            if self._context.feeds.requests:
-                self._context.resync()
         self._check_settled()
 
     def _rejected(self, word: Rejected) -> None:

@@ -26,7 +26,7 @@ def treat(
     topics = {FeedKey(record.kind, record.instrument): topic for topic, records in feeds.items() for record in records}
     records = _trading(context, feeds)
     for stall in context.watchdog.look(records, heard_ts, now):
-        context.feeds.probe(stall.feed)
+        context.sink.publish(context.feeds.probe(stall.feed))
         context.question(stall.feed.instrument)
         if not stall.attempt:
             continue
@@ -41,8 +41,6 @@ def treat(
         )
         context.sink.publish(context.feeds.mark_stale(stall.feed, now, stall.reason))
         resubscribe(topics[stall.feed])
-    if context.feeds.requests:
-        context.resync()
     if context.watchdog.hopeless(records):
         raise ConnectionLost("acknowledged, but none of its feeds speaks")
 

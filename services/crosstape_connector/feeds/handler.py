@@ -18,6 +18,7 @@ from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.clock_watch import Stop
 from crosstape_connector.feeds.cross_checks import top_of
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.feeds.trades.trade_feeds import TradeFeeds
@@ -56,8 +57,6 @@ class FeedHandler:
         self.trades = TradeFeeds(venue, self.counts)
         """The lines of trades, and what is missing of them."""
         self._books = BookFeeds(venue, self.records, self.counts, depth=book_depth, interval_ns=book_interval_ns)
-        self.requests = self._books.requests
-        """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
         self._tickers: dict[str, FeedRecord] = {}
         self.long_stops = 0
@@ -73,7 +72,7 @@ class FeedHandler:
         for endpoint in venue.endpoints:
             for kind, channel in endpoint.channels.items():
                 self._channels[endpoint.name, channel] = (*self._channels.get((endpoint.name, channel), ()), kind)
-        self.handlers: Mapping[type[Any], Callable[[Any], Sequence[Event]]] = {
+        self.handlers: Mapping[type[Any], Callable[[Any], Sequence[Effect]]] = {
             Trade: self.trades.handle_trade,
             TradeSnapshot: self.trades.apply_snapshot,
             LastTrade: self.trades.apply_last_trade,
@@ -183,16 +182,17 @@ class FeedHandler:
                     book.order_book.connection_changed()
         return events
 
-    def confirm_topics(self, topics: Iterable[Topic], now: int) -> Sequence[Event]:
-        """The venue acknowledged these: a book that needs a REST snapshot asks for it now, if no update did so before."""
+    def confirm_topics(self, topics: Iterable[Topic], now: int) -> Sequence[SnapshotRequest]:
+        """The venue acknowledged these: a book that needs a REST snapshot requests it now, if no update did so before."""
+        requests: list[SnapshotRequest] = []
         for topic in topics:
             for record in self._of(topic):
                 record.confirmed = True
                 book = self._books.book_of(record)
                 if book is not None:
                     book.order_book.start()
-                    book.ask()
-        return _NOTHING
+                    requests += book.request_snapshot()
+        return requests
 
     def reject_topic(self, topic: Topic, reason: str, now: int) -> Sequence[Event]:
         """The venue refused: `down`, with its reason. If there were data before, what is missed is a gap, as after `lost`."""
@@ -254,11 +254,11 @@ class FeedHandler:
         record.stalled_ts = now
         return record.set_state(FeedState.STALE, reason, now)
 
-    def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Event]:
+    def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Effect]:
         """What the clock says of these instruments' streams; call a few times a second. See `doubts`."""
         return self._books.cross_checks.check_streams(instruments, now)
 
-    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Event]:
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Effect]:
         """Best prices that REST was asked for at `asked_ts`. See `doubts`."""
         return self._books.cross_checks.compare_best_prices(quote, asked_ts, now)
 
@@ -285,12 +285,13 @@ class FeedHandler:
         """The instruments whose best prices differed from REST's when last compared."""
         return self._books.cross_checks.suspects()
 
-    def probe(self, feed: FeedKey) -> None:
+    def probe(self, feed: FeedKey) -> Sequence[SnapshotRequest]:
         """The watchdog's question: is it quiet? Where books come by REST one can answer, if it is as silent: nothing happens without it."""
         record, book = self.records.get(feed), self._books.books.get(feed.instrument)
         if record is not None and book is not None and book.silent_with(record):
             book.order_book.start_probe()
-            book.ask()
+            return book.request_snapshot()
+        return ()
 
     # ---- one connection takes over from another (see `standby`)
 
@@ -322,9 +323,9 @@ class FeedHandler:
         record = (self._quotes if kind == "quote" else self._tickers).get(event.instrument)
         return 0 if record is None or record.last is None else record.last.received_ts
 
-    def adopt_book(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
+    def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
         """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
-        return self._books.adopt_book(instrument, sync, venue_ts, now)
+        return self._books.adopt_book(instrument, order_book, venue_ts, now)
 
     def _of(self, topic: Topic) -> list[FeedRecord]:
         """The feeds that a topic serves."""
@@ -334,7 +335,7 @@ class FeedHandler:
 
     # ---- data
 
-    def apply(self, output: Output) -> Sequence[Event]:
+    def apply(self, output: Output) -> Sequence[Effect]:
         """What one output puts on the tape, in order. What belongs to the session (`Ack`, `Reply` …) gives nothing."""
         take = self.handlers.get(type(output))
         return take(output) if take is not None else _NOTHING
@@ -445,7 +446,7 @@ class FeedHandler:
         """Trades that were on the tape already, and were dropped."""
         return self.trades.duplicates()
 
-    def due_books(self, now: int) -> Sequence[Event]:
+    def due_books(self, now: int) -> Sequence[Effect]:
         """Conflated books that are due; call about every book interval."""
         return self._books.due_books(now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
@@ -13,8 +14,8 @@ import structlog
 from crosstape_connector.backoff import pause_s
 from crosstape_connector.connection.session import Session
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
-from crosstape_connector.feeds.books.book_feed import SnapshotRequest
 from crosstape_connector.feeds.books.order_book import PROBE
+from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.metrics.counters import Counters
@@ -49,6 +50,7 @@ class SnapshotRecovery:
         self._counters = counters
         self._rest = rest
         self._sessions = sessions
+        self._early: deque[SnapshotRequest] = deque()  # made while no `run` is there to do them: at most a few per book
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._seats = asyncio.Semaphore(AT_ONCE)
@@ -61,24 +63,23 @@ class SnapshotRecovery:
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
-                self.dispatch()  # what was asked before
+                while self._early:
+                    self.request(self._early.popleft())
                 await asyncio.Event().wait()  # for ever: tasks come and go
             finally:
                 self._group = None  # a session that is still reading may ask, and an ending group takes no more
 
-    def dispatch(self) -> None:
-        """Take up all that `feeds.requests` holds. Never waits."""
+    def request(self, request: SnapshotRequest) -> None:
+        """Take up one request, now or when `run` begins. Never waits."""
         if self._group is None:
+            self._early.append(request)
             return
-        requests = self._feeds.requests
-        while requests:
-            request = requests.popleft()
-            if request.instrument in self._under_way:
-                continue  # it will be answered by what is under way, or asked for again after it
-            self._counters.resyncs["question" if request.cause == PROBE else request.how] += 1
-            log.info("book.resync", venue=self._venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
-            task = self._group.create_task(self._do(request), name=f"resync.{request.instrument}")
-            self._under_way[request.instrument] = task
+        if request.instrument in self._under_way:
+            return  # it will be answered by what is under way, or asked for again after it
+        self._counters.resyncs["question" if request.cause == PROBE else request.how] += 1
+        log.info("book.resync", venue=self._venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
+        task = self._group.create_task(self._do(request), name=f"resync.{request.instrument}")
+        self._under_way[request.instrument] = task
 
     async def _do(self, request: SnapshotRequest) -> None:
         snapshot = None
@@ -94,7 +95,6 @@ class SnapshotRecovery:
             del self._under_way[request.instrument]
         if snapshot is not None:
             self._sink.publish(self._feeds.apply(snapshot))
-            self.dispatch()
 
     async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:
         """Tried until there is one; None if no connection has the book any more: the next one asks anew."""

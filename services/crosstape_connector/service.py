@@ -17,12 +17,12 @@ import prometheus_client
 import structlog
 
 from crosstape.bus import Client, Publisher, connect
-from crosstape.bus.client.startup_check import usable
-from crosstape.bus.spool.tape_identity import Tape, presumed
+from crosstape.bus.client.startup_check import wait_until_usable
+from crosstape.bus.spool.tape_identity import Tape, identity_in_spools
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.paths import expanded
 from crosstape.runtime import telemetry
-from crosstape.runtime.group_files import check_left
+from crosstape.runtime.group_files import check_leftovers
 from crosstape.runtime.lifecycle import on_hangup
 from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings, shown
@@ -85,18 +85,18 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
     proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])
     own_dir = run_dir(settings.run)
-    line = f".{settings.connector.line}" if settings.connector.line else ""
+    line = f".{settings.connector.replica}" if settings.connector.replica else ""
     cache = InstrumentCache(own_dir / "instruments" / f"{venue}{line}.json")
     producer = f"connector.{venue}"
     for name in ("instruments", f"spool/{producer}{line}"):
-        check_left(own_dir, name)
+        check_leftovers(own_dir, name)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(settings.bus))
         contact = OriginCheck(
             client,
             keys,
-            tape := Tape(presumed(own_dir / "spool")),
+            tape := Tape(identity_in_spools(own_dir / "spool")),
             venue=venue,
             server=shown(settings.bus.url),
             mixes=settings.connector.any_origin,
@@ -123,14 +123,14 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         )
         with closing(writer), connector.measured(), nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)):
             async with telemetry.serve(settings.telemetry, connector.ready):
-                await usable(client, keys, settings.bus, producer=producer)
+                await wait_until_usable(client, keys, settings.bus, producer=producer)
                 await contact.expect()
                 await connector.run()
 
 
 def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, *, own_dir: Path, tape: Tape) -> Writer:
     """The only line's, or that of one of several: each has a spool of its own, on one machine too."""
-    line, producer, spools = settings.connector.line, f"connector.{venue.id}", own_dir / "spool"
+    line, producer, spools = settings.connector.replica, f"connector.{venue.id}", own_dir / "spool"
     if line:
         spool = spools / f"{producer}.{line}"
         return Replica(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics(), tape=tape)
@@ -472,5 +472,5 @@ class Connector:
             log.info("connector.drained", venue=self._venue.id, acknowledged=self._writer.acknowledged)
         else:
             left = self._writer.unpublished
-            say = log.error if left.events > left.spooled else log.warning
-            say("connector.not_published", venue=self._venue.id, events=left.events, spooled=left.spooled, states=left.states)
+            say = log.error if left.lossless > left.spooled else log.warning
+            say("connector.not_published", venue=self._venue.id, events=left.lossless, spooled=left.spooled, states=left.conflatable)

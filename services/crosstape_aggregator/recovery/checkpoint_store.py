@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from crosstape.bus import Client
-from crosstape.bus.client.call import ask
+from crosstape.bus.client.call import execute
 from crosstape_schemas import Keys
 
 KEPT_S: Final = 2 * 86_400
@@ -50,10 +50,10 @@ class CheckpointStore:
 
     async def load(self) -> StoredCheckpoint | None:
         """What is there, unless it was made for another tape. Raises one of `call.UNAVAILABLE`."""
-        at, state, tape = await ask(self._client, "HMGET", self._key, "at", "state", "tape")
+        at, state, tape = await execute(self._client, "HMGET", self._key, "at", "state", "tape")
         if state is None:
             return None
-        if tape and tape != await ask(self._client, "HGET", self._identity, "id"):
+        if tape and tape != await execute(self._client, "HGET", self._identity, "id"):
             log.warning("checkpoint.of_another_tape", key=self._key, of_tape=tape.decode(errors="replace"))
             return None
         return StoredCheckpoint(int(at) if at is not None and at.isdigit() else 0, state)
@@ -63,4 +63,4 @@ class CheckpointStore:
 
         Raises one of `call.UNAVAILABLE`.
         """
-        return not await ask(self._client, "EVAL", SAVE, 3, self._key, self._cursor, self._identity, self._epoch, at, state, KEPT_S)
+        return not await execute(self._client, "EVAL", SAVE, 3, self._key, self._cursor, self._identity, self._epoch, at, state, KEPT_S)

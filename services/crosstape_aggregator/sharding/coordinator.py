@@ -20,7 +20,7 @@ import structlog
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import UNAVAILABLE
-from crosstape.bus.lease.table import Disagreement, LeaseTable, Table, Want
+from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTable, Want
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.metrics.exporter import LEASES, LEASES_LOST, SHARES
@@ -108,7 +108,7 @@ class Coordinator:
             if not self.leases.taking:
                 return min(self._every_s, table.next_expiry_s + MARGIN_S)
 
-    async def _ask(self) -> Table | None:
+    async def _ask(self) -> LeaseSnapshot | None:
         """The table; None, and the reason in the log once, if the server did not answer in time."""
         try:
             async with asyncio.timeout(self._every_s):
@@ -118,7 +118,7 @@ class Coordinator:
                 log.warning("leases.no_answer", reason=str(exc) or type(exc).__name__)
             self._well = False
             return None
-        except Disagreement as exc:
+        except LeaseCountMismatch as exc:
             self._disagree(exc.theirs)
             return None
         self._well, self._disagrees_since, self.answered_at = True, None, time.monotonic()
@@ -198,8 +198,8 @@ class Coordinator:
 
     async def _leave(self) -> None:
         """Say that we are gone; should that not get through, the leases run out by themselves."""
-        with contextlib.suppress(*UNAVAILABLE, Disagreement):
+        with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
             async with asyncio.timeout(self._every_s):
-                await self._table.exchange([Want.GIVE] * self.leases.shares, 0)
+                await self._table.exchange([Want.RELEASE] * self.leases.shares, 0)
         await self._table.close()
         log.info("leases.left")

@@ -66,6 +66,11 @@ class Subscriptions:
         """Nothing is pending."""
         return TopicState.PENDING not in self.states.values()
 
+    @property
+    def answered(self) -> bool:
+        """Whether the venue has confirmed or rejected at least one topic."""
+        return any(state is not TopicState.PENDING for state in self.states.values())
+
     def counts(self) -> Mapping[TopicState, int]:
         """Topics by state."""
         return Counter(self.states.values())

@@ -112,6 +112,16 @@ class Supervisor:
         """Whether any connection is open."""
         return any(run.session.open for run in self._runs.values())
 
+    def answered(self, endpoint: str) -> bool:
+        """Whether a connection to this endpoint is open and the venue has answered a subscription on it: an open socket proves little."""
+        return any(
+            session.open and session.subscriptions.answered for session in self.sessions if session.connection.endpoint.name == endpoint
+        )
+
+    def resubscribe(self, topic: Topic) -> bool:
+        """Subscribe this topic again on the connection that has it. False: no connection does, or one is subscribing it already."""
+        return any(session.resubscribe(topic) for session in self.sessions)
+
     def add(self, connection: ConnectionPlan) -> None:
         """Subscribe these topics too, also while running: on connections that have room for a symbol's topics, the rest on one more."""
         rest: list[Topic] = []

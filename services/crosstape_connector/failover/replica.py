@@ -25,7 +25,7 @@ import structlog
 
 from crosstape.bus import Client, Publisher
 from crosstape.bus.client.call import UNAVAILABLE
-from crosstape.bus.lease.table import Disagreement, LeaseTable, Table
+from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTable
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.bus.publish.publisher import Unpublished
 from crosstape.bus.spool.tape_identity import Tape
@@ -76,7 +76,7 @@ class Replica:
         """`spool`: the directory of this line's own. `tape`: where its events go, if others of the process ask for that, too."""
         self.hold = StandbyTradeBuffer(venue.trade_ids)
         self.publish = self.hold.take
-        self._line = settings.connector.line
+        self._line = settings.connector.replica
         self._seat = TermPlan(client, keys, settings.bus, metrics, venue.id, producer, self._line, spool, tape or Tape())
         self._life_s = settings.connector.lease_s
         self._every_s = self._life_s / CALLS
@@ -124,7 +124,7 @@ class Replica:
     def healthy(self) -> bool:
         """Of a line that stands by: whether the server answers."""
         if (publisher := self._publisher) is not None:
-            return publisher.acknowledged > 0 and publisher.health.well
+            return publisher.acknowledged > 0 and publisher.availability.answering
         return time.monotonic() - self._answered_at < CALLS * self._life_s
 
     @property
@@ -188,7 +188,7 @@ class Replica:
             if tenure is not None and tenure.publisher is not None:
                 tenure.keeps_spool = not left_to_others
                 drained = await tenure.publisher.drain(min(timeout_s, self._life_s) if left_to_others else timeout_s)
-            with contextlib.suppress(*UNAVAILABLE, Disagreement):
+            with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
                 async with asyncio.timeout(self._life_s):
                     await self._words.take_back(self._line)
                     self._succession.resign()
@@ -216,7 +216,7 @@ class Replica:
                     return min(self._every_s, table.next_expiry_s + MARGIN_S)
         return self._every_s
 
-    async def _ask(self) -> Table | None:
+    async def _ask(self) -> LeaseSnapshot | None:
         """How the lease stands, and what the other lines say; None, and the reason in the log once, if there was no answer in time."""
         try:
             async with asyncio.timeout(self._every_s):
@@ -224,7 +224,7 @@ class Replica:
                 table = await self._table.exchange([self._succession.want], self._life_s)
                 others = [one.partition("@")[0] for one in table.instances if one != self._succession.me]
                 self._others = await self._words.heard(others)
-        except (*UNAVAILABLE, Disagreement) as exc:
+        except (*UNAVAILABLE, LeaseCountMismatch) as exc:
             if self._asked_well:
                 log.warning("line.no_answer", venue=self._seat.venue, line=self._line, reason=str(exc) or type(exc).__name__)
             self._asked_well = False

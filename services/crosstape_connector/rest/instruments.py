@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from crosstape.origin import Origin
-from crosstape.runtime.group_files import make_directory, share
+from crosstape.runtime.group_files import make_directory, share_with_group
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import OddRow
@@ -76,7 +76,7 @@ class InstrumentCache:
             make_directory(self.path.parent)
             part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
             part.write_bytes(content)
-            share(part)
+            share_with_group(part)
             part.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):

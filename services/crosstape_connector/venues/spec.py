@@ -56,6 +56,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
     """An application ping with that request id, sent every `ping_s`; None: protocol pings only."""
+    ping_id: str | None = None
+    """The ping's field that holds the request id; None: it has none."""
     ping_s: float = 30.0
     silence_s: float = 30.0
     """No frame of any kind for so long: the session is dead."""

@@ -85,7 +85,7 @@ async def two(valkey: str, path: Path, keys: Keys = KEYS) -> AsyncIterator[tuple
     async with connect(bus) as client:
         lines = []
         for name in "ab":
-            settings = Settings(bus=bus, connector=ConnectorSettings(line=name, lease_s=LEASE_S))
+            settings = Settings(bus=bus, connector=ConnectorSettings(replica=name, lease_s=LEASE_S))
             made = Replica(client, keys, settings, venue=fake(), producer="connector.fake", spool=path / name, metrics=PublisherMetrics())
             lines.append(Line(made))
         first, second = lines

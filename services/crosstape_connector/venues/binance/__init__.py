@@ -38,6 +38,7 @@ VENUE: Final = Venue(
             subscribe=stream.subscribe,
             unsubscribe=stream.unsubscribe,
             ping=stream.ping,
+            ping_id="id",
             ping_s=20.0,
             silence_s=60.0,
             topics=1_000,  # the venue's limit is 1,024 streams

@@ -37,6 +37,7 @@ VENUE: Final = Venue(
             subscribe=stream.subscribe,
             unsubscribe=stream.unsubscribe,
             ping=stream.ping,
+            ping_id="req_id",
             ping_s=30.0,
             silence_s=10.0,  # a heartbeat a second once anything is subscribed
             topics=300,

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 import structlog
 
-from crosstape.bus.client.call import UNAVAILABLE, Client, ask
+from crosstape.bus.client.call import UNAVAILABLE, Client, execute
 from crosstape.errors import BusError
 from crosstape_schemas import Event, Keys, decode
 
@@ -31,7 +31,7 @@ LastValues: TypeAlias = Mapping[tuple[str, str], Event]
 log = structlog.get_logger()
 
 
-async def last_of_many(client: Client, keys: Keys, wanted: Iterable[tuple[str, str]], venue: str) -> dict[tuple[str, str], Event]:
+async def last_values(client: Client, keys: Keys, wanted: Iterable[tuple[str, str]], venue: str) -> dict[tuple[str, str], Event]:
     """(kind, instrument) → the newest event of this venue, of those that have one; a status is that of the instrument as a whole.
 
     What is no event of ours is left out, and logged. Raises `BusError` when the server does not answer.
@@ -40,7 +40,7 @@ async def last_of_many(client: Client, keys: Keys, wanted: Iterable[tuple[str, s
     for part in _parts(keys, wanted):
         names = [keys.last(kind, instrument) for kind, instrument in part]
         try:
-            values = await ask(client, "EVAL", LOOK, len(names), *names, venue)
+            values = await execute(client, "EVAL", LOOK, len(names), *names, venue)
         except UNAVAILABLE as exc:
             raise BusError(f"last values: {exc}") from exc
         for name, one, value in zip(names, part, values, strict=True):

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import connect
-from crosstape.bus.read.last_of_many import AT_ONCE, last_of_many
+from crosstape.bus.read.last_values import AT_ONCE, last_values
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings
 from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Quote, Status, encode
@@ -28,7 +28,7 @@ async def test_more_than_one_call_brings(client: Redis, partitions: int) -> None
     names = [f"C{number}-USD" for number in range(3 * AT_ONCE)]
     for number, name in enumerate(names):
         await client.hset(keys.last("quote", name), mapping={VENUE: encode(quote(name, number)), "other": encode(quote(name, -1))})
-    found = await last_of_many(client, keys, [*(("quote", name) for name in names), ("book", names[0]), ("quote", "NOT-THERE")], VENUE)
+    found = await last_values(client, keys, [*(("quote", name) for name in names), ("book", names[0]), ("quote", "NOT-THERE")], VENUE)
     assert found == {("quote", name): quote(name, number) for number, name in enumerate(names)}
 
 
@@ -40,12 +40,12 @@ async def test_what_is_none_of_ours_is_left_out(client: Redis) -> None:
     await client.hset(keys.last("quote", "C-D"), VENUE, "no event")
     await client.hset(keys.last("status", VENUE_WIDE), VENUE, encode(status))
     wanted = [("quote", "A-B"), ("quote", "C-D"), ("status", VENUE_WIDE)]
-    assert await last_of_many(client, keys, wanted, VENUE) == {("status", VENUE_WIDE): status}
-    assert await last_of_many(client, keys, [], VENUE) == {}
+    assert await last_values(client, keys, wanted, VENUE) == {("status", VENUE_WIDE): status}
+    assert await last_values(client, keys, [], VENUE) == {}
 
 
 async def test_a_server_that_is_away_is_an_error_of_ours() -> None:
     """The caller asks again."""
     async with connect(BusSettings(url="unix:///nowhere/at/all.sock")) as away:
         with pytest.raises(BusError, match="last values"):
-            await last_of_many(away, Keys(), [("quote", "A-B")], VENUE)
+            await last_values(away, Keys(), [("quote", "A-B")], VENUE)

@@ -126,9 +126,8 @@ class Polling:
     def _end(self, kind: str, names: Collection[str], why: str) -> None:
         now = time.time_ns()
         for name in list(names):
-            record = self._feeds.records.get(FeedKey(kind, name))
-            if name in self._polled[kind] and record is not None:
-                self._sink.publish(polling_rules.end(record, now, why))
+            if name in self._polled[kind]:
+                self._sink.publish(self._feeds.end_polling(FeedKey(kind, name), now, why))
             self._polled[kind].discard(name)
 
     async def _poll_trades(self, names: Sequence[str], why: str) -> None:
@@ -147,4 +146,4 @@ class Polling:
             record = records.get(quote.instrument)
             if record is not None and self._feeds.records.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
                 self._polled["quote"].add(quote.instrument)
-                self._sink.publish(polling_rules.take_quote(record, quote, asked_ts, why))
+                self._sink.publish(self._feeds.apply_polled_quote(quote, asked_ts, why))

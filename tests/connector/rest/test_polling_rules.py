@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.rest import polling_rules
 from crosstape_connector.rest.polling_rules import POLL_S, Absence, Turns
-from crosstape_schemas import FeedState, Instrument, Quote, Status
-
-WHY = polling_rules.reason(1.0)
-
-
-def record() -> FeedRecord:
-    """A feed of quotes that is down, and never had a connection since."""
-    found = FeedRecord(Instrument("A-B", "v", "AB", "A", "B"), "quote")
-    found.set_state(FeedState.DOWN, "lost", 0)
-    return found
-
-
-def quote(bid: int, at: int) -> Quote:
-    """Received then."""
-    return Quote("v", "A-B", None, at, Decimal(bid), Decimal(1), Decimal(bid + 1), Decimal(1))
 
 
 def test_an_absence_counts_from_when_it_began() -> None:
@@ -55,49 +36,3 @@ def test_all_are_polled_in_turn_within_the_budget(count: int, batch: int, per_mi
         assert sorted(name for turn in asked for name in turn) == sorted(names)
         assert len(asked) == -(-count // batch)
         assert turns.next(names, round_ * interval_s + interval_s / 2) == []
-
-
-def test_a_polled_quote_is_never_live() -> None:
-    """Its feed says where it comes from; what says nothing new is not repeated."""
-    found = record()
-
-    first = polling_rules.take_quote(found, quote(10, 5), 4, WHY)
-    again = polling_rules.take_quote(found, quote(10, 6), 5, WHY)
-    changed = polling_rules.take_quote(found, quote(11, 7), 6, WHY)
-
-    assert [(type(event), event.state) for event in first if isinstance(event, Status | Quote)] == [
-        (Status, FeedState.RECOVERING),
-        (Quote, FeedState.RECOVERING),
-    ]
-    assert (again, [event.bid_price for event in changed if isinstance(event, Quote)]) == ([], [Decimal(11)])
-    assert found.reason == WHY
-
-
-def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
-    """It is live, subscribed, or has spoken since the answer was asked for."""
-    alive, subscribed, spoke = record(), record(), record()
-    alive.set_live(5)
-    subscribed.confirmed = True
-    spoke.received_ts = 5
-
-    for one in (alive, subscribed, spoke):
-        assert polling_rules.take_quote(one, quote(10, 6), 4, WHY) == []
-
-
-def test_the_end_of_polling_leaves_the_last_word_to_the_connection() -> None:
-    """Without one the feed is down."""
-    down, opened, broken, alive = record(), record(), record(), record()
-    for one in (down, opened, broken, alive):
-        polling_rules.take_quote(one, quote(10, 6), 4, WHY)
-    opened.sessions = broken.sessions = alive.sessions = 1
-    broken.set_state(FeedState.RECOVERING, "its book broke", 7)
-    alive.set_live(7)
-
-    ends = [polling_rules.end(one, 8, "no connection")[:1] for one in (down, opened, broken, alive)]
-
-    assert [[(event.state.value, event.reason) for event in end if isinstance(event, Status)] for end in ends] == [
-        [("down", "no connection")],
-        [("recovering", "reconnected")],
-        [],
-        [],
-    ]

@@ -11,7 +11,7 @@ from crosstape_connector.feeds.books.checks import Fault, Outcome
 from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.cross_checks import BEHIND, CrossChecks
-from crosstape_connector.feeds.effects import Effect
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak
@@ -58,6 +58,14 @@ class BookFeeds:
         """The book that gives this feed; None if none does."""
         book = self.books.get(record.instrument)
         return book if book is not None and record in book.records else None
+
+    def probe(self, record: FeedRecord) -> Sequence[SnapshotRequest]:
+        """Request the book of a silent feed's instrument, if its stream is as silent: no trade and no quote changes without the book."""
+        book = self.books.get(record.instrument)
+        if book is None or not book.silent_with(record):
+            return ()
+        book.order_book.start_probe()
+        return book.request_snapshot()
 
     def due_books(self, now: int) -> Sequence[Effect]:
         """Conflated books that are due."""

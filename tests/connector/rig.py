@@ -18,7 +18,6 @@ from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.connection.websocket import read_refusal
-from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
@@ -62,15 +61,18 @@ class Rig:
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
         sink = self.sink = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
+        sources = RestSources(venue, self.rest)
         self.snapshots = SnapshotRecovery(
-            venue, feeds=self.feeds, sink=sink, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
+            sources,
+            feeds=self.feeds,
+            sink=sink,
+            counters=self.counters,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
         )
-        sink.route_requests(self._request)
-        self.requested: list[SnapshotRequest] = []
+        sink.route_requests(self.snapshots.request)
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        sources = RestSources(venue, self.rest)
         self.backfill = Backfill(
             sources,
             feeds=self.feeds,
@@ -85,13 +87,12 @@ class Rig:
             feeds=self.feeds,
             sink=sink,
             counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
             active=self._may_fetch,
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )
         self.probes = Probes(
-            self.rest,
             sources,
             feeds=self.feeds,
             sink=sink,
@@ -99,6 +100,8 @@ class Rig:
             active=self._may_fetch,
             silent_s=settings.stale_min_s,
         )
+        sink.listen(lambda _: self.backfill.wake())
+        sink.listen(lambda _: self.polling.wake())
         self.context = ConnectionContext(
             venue=venue,
             settings=settings,
@@ -111,7 +114,7 @@ class Rig:
             flow=self._flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
-            question=self.probes.request,
+            probe=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.context, self.connections)
@@ -119,10 +122,6 @@ class Rig:
     def session(self, connection: ConnectionPlan | None = None) -> Session:
         """A session of the first connection."""
         return Session(self.context, connection or self.connections[0], 1)
-
-    def _request(self, request: SnapshotRequest) -> None:
-        self.requested.append(request)
-        self.snapshots.request(request)
 
     def _may_fetch(self) -> bool:
         self.asked += 1

@@ -21,7 +21,7 @@ class Sink:
     """The way to the tape: what passes is counted and published, or held while another line publishes. Never waits."""
 
     __slots__ = (
-        "_acknowledged", "_counters", "_events", "_holding", "_listener", "_pending", "_publish", "_request", "_since_ts", "_target",
+        "_acknowledged", "_counters", "_events", "_holding", "_listeners", "_pending", "_publish", "_request", "_since_ts", "_target",
     )  # fmt: skip
 
     def __init__(
@@ -41,7 +41,7 @@ class Sink:
         self._target = 0
         self._since_ts = 0
         self._holding = False
-        self._listener: Callable[[Status | Gap], None] = lambda _: None
+        self._listeners: list[Callable[[Status | Gap], None]] = []
         self._request: Callable[[SnapshotRequest], None] = lambda _: None
 
     def publish(self, effects: Iterable[Effect]) -> None:
@@ -60,12 +60,12 @@ class Sink:
             self._publish(event)  # type: ignore[arg-type]
 
     def route_requests(self, request: Callable[[SnapshotRequest], None]) -> None:
-        """Call this with each snapshot request from now on; before, they are dropped. It must not wait."""
+        """Call `request` with each snapshot request from now on; before, they are dropped. It must not wait."""
         self._request = request
 
     def listen(self, listener: Callable[[Status | Gap], None]) -> None:
-        """Tell of each status and gap before it is published: it may have been held instead, then."""
-        self._listener = listener
+        """Call `listener`, too, with each status and gap before it is published: it may have been held instead, then."""
+        self._listeners.append(listener)
 
     def divert(self, publish: Callable[[Event], None], *, holding: bool) -> None:
         """From the next event on, publish by this; or `holding`, let it take what is not for the tape, and is not counted as such."""
@@ -75,7 +75,8 @@ class Sink:
         self._since_ts = 0
 
     def _word(self, event: Status | Gap) -> None:
-        self._listener(event)
+        for listener in self._listeners:
+            listener(event)
         if not self._holding or isinstance(event, Status):
             self._counters.note(event)
 

@@ -18,13 +18,7 @@ WHY = f"{POLLED}, every 1 s at best"
 def feeds() -> FeedHandler:
     """Quotes of one instrument, whose connection was lost before any came."""
     known = {NAME: Instrument(NAME, "fake", "AB", "A", "B")}
-    found = FeedHandler(
-        fake(endpoint(channels={"quote": "quotes"})),
-        {NAME: Instrument(NAME, "fake", "AB", "A", "B")},
-        ("quote",),
-        book_depth=5,
-        book_interval_ns=0,
-    )
+    found = FeedHandler(fake(endpoint(channels={"quote": "quotes"})), known, ("quote",), book_depth=5, book_interval_ns=0)
     found.interrupt([QUOTES], 0, "lost")
     return found
 

@@ -16,7 +16,7 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.rest import instruments
 from crosstape_connector.rest.instruments import ListedInstruments
 from crosstape_connector.venues.coinbase import values as coinbase
-from crosstape_connector.venues.kraken import values as kraken
+from crosstape_connector.venues.kraken import rest as kraken
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Instrument
 from tests.connector.venues.test_contract import warp

@@ -184,12 +184,12 @@ def test_requests_name_streams_in_lower_case() -> None:
     """One message for all symbols of a channel."""
     request = Request("depth@100ms", ("BTCUSDT", "ETHUSDT"), 5, 10)
 
-    assert msgspec.json.decode(stream.subscribe(request)) == {
+    assert msgspec.json.decode(stream.request("subscribe", request)) == {
         "method": "SUBSCRIBE",
         "params": ["btcusdt@depth@100ms", "ethusdt@depth@100ms"],
         "id": 5,
     }
-    assert msgspec.json.decode(stream.unsubscribe(request))["method"] == "UNSUBSCRIBE"
+    assert msgspec.json.decode(stream.request("unsubscribe", request))["method"] == "UNSUBSCRIBE"
     assert msgspec.json.decode(stream.ping(9)) == {"method": "GET_PROPERTY", "params": ["combined"], "id": 9}
 
 

@@ -209,13 +209,13 @@ def test_requests_ask_for_snapshots_and_repeat_the_depth() -> None:
     """Best bid and ask come with the ticker if it is asked to speak at each change of them."""
     book, ticker = Request("book", ("BTC/USD",), 5, 25), Request("ticker", ("BTC/USD", "DOGE/USD"), 6, 25)
 
-    assert msgspec.json.decode(stream.subscribe(book)) == {
+    assert msgspec.json.decode(stream.request("subscribe", book)) == {
         "method": "subscribe",
         "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 25, "snapshot": True},
         "req_id": 5,
     }
-    assert msgspec.json.decode(stream.unsubscribe(book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
-    assert msgspec.json.decode(stream.subscribe(ticker))["params"]["event_trigger"] == "bbo"
+    assert msgspec.json.decode(stream.request("unsubscribe", book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
+    assert msgspec.json.decode(stream.request("subscribe", ticker))["params"]["event_trigger"] == "bbo"
     assert msgspec.json.decode(stream.ping(7)) == {"method": "ping", "req_id": 7}
 
 

@@ -21,10 +21,11 @@ from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidation import suspects
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import Cbbo, Exclusion, FeedState, Leg, Market, Quote, Status
-from crosstape_simulator.listings import SCALE, default_listings
-from crosstape_simulator.market import Market as Simulated
-from crosstape_simulator.market import Pair
+from crosstape_simulator.market.listings import SCALE
+from crosstape_simulator.market.market import Market as Simulated
+from crosstape_simulator.market.market import Pair
 from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import default_listings
 
 S = 1_000_000_000
 T0 = 1_786_000_000 * S

@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 import crosstape
 import crosstape_aggregator
 import crosstape_connector
-from crosstape.runtime.exit_codes import AGAIN, Exit
+from crosstape.runtime.exit_codes import RESTART_ADVICE, Exit
 from crosstape.settings import Section, Settings
 from crosstape.settings.load import describe
 from crosstape_cli.main import build
@@ -123,7 +123,7 @@ def commands() -> Iterator[str]:
     yield build(summaries=False).generate_docs().partition("\n## crosstape demo")[2].join(["## crosstape demo", ""])
     yield "## How a service ends\n"
     docs = field_docs(Exit)
-    rows = [[str(int(code)), code.name, docs.get(code.name, ""), AGAIN[code]] for code in Exit]
+    rows = [[str(int(code)), code.name, docs.get(code.name, ""), RESTART_ADVICE[code]] for code in Exit]
     yield from _table(["code", "name", "meaning", "starting it again …"], rows)
 
 

@@ -12,11 +12,11 @@ import structlog
 
 from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.client.call import UNAVAILABLE
-from crosstape.bus.client.server_memory import watch as watch_memory
-from crosstape.bus.client.startup_check import usable
+from crosstape.bus.client.server_memory import watch_memory
+from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.bus.lease.fencing import claim
 from crosstape.bus.metrics.prometheus import PrometheusPublisherMetrics, server_memory
-from crosstape.bus.spool.tape_identity import Tape, presumed
+from crosstape.bus.spool.tape_identity import Tape, identity_in_spools
 from crosstape.runtime.run_dir import run_dir
 from crosstape.runtime.telemetry import exposed, serve
 from crosstape.settings import Settings
@@ -47,7 +47,7 @@ async def run(settings: Settings) -> None:
         process = AggregatorProcess(settings, client)
         with exposed(InstrumentText(process.engines)):
             async with serve(settings.telemetry, process.ready):
-                await usable(client, process.keys, settings.bus, producer=SERVICE)
+                await wait_until_usable(client, process.keys, settings.bus, producer=SERVICE)
                 async with asyncio.TaskGroup() as tasks:
                     watching = tasks.create_task(watch_memory(client, server_memory().tell), name="aggregator.memory")
                     try:
@@ -62,7 +62,7 @@ class AggregatorProcess:
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
         self.keys = Keys(settings.bus.prefix, settings.bus.partitions)
-        self._tape = Tape(presumed(run_dir(settings.run) / "spool"))
+        self._tape = Tape(identity_in_spools(run_dir(settings.run) / "spool"))
         self._served: set[ShardService] = set()
         self.keeper = Coordinator(client, self.keys, settings.aggregator, self._serve)
 

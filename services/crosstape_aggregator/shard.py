@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
-from crosstape.bus.client.call import UNAVAILABLE, ask
+from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
 from crosstape.errors import BusError
 from crosstape.settings import Settings
@@ -180,7 +180,7 @@ class ShardAggregator:
         """
         try:
             async with asyncio.timeout(LOST_S):
-                values: list[bytes] = await ask(self._client, "HVALS", self._keys.last("status", VENUE_WIDE))
+                values: list[bytes] = await execute(self._client, "HVALS", self._keys.last("status", VENUE_WIDE))
                 await self._predecessor.look_up_sign()
             if self._past.checkpointer is not None:
                 await self._past.checkpointer.restorer.load()

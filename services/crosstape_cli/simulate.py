@@ -20,9 +20,9 @@ from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
-from crosstape_simulator.listings import default_listings
 from crosstape_simulator.service import run
 from crosstape_simulator.spec import VENUES, SimulatorSpec
+from crosstape_simulator.venues.registry import default_listings
 
 Names = Annotated[tuple[str, ...], Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: all, or those played.")]
 Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.runtime.exit_codes import HOPELESS, Exit
+from crosstape.runtime.exit_codes import NOT_RESTARTED, Exit
 from crosstape.runtime.lifecycle import SUPERVISED
 
 BACKOFF_MIN_S: Final = 0.5
@@ -119,7 +119,7 @@ async def _keep(service: Service, drain_s: float, children: Children) -> Exit:
     while True:
         started = time.monotonic()
         code = await _run(service, drain_s, children)
-        if code in HOPELESS:
+        if code in NOT_RESTARTED:
             log.error("service.given_up", name=service.name, code=code)
             return Exit(code)
         if time.monotonic() - started >= HEALTHY_S:

@@ -11,8 +11,9 @@ from typing import Final
 import structlog
 
 from crosstape.errors import BusError
+from crosstape_connector.backoff import delays
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.supervisor import Supervisor, delays
+from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds.handler import REMOVED, FeedHandler
@@ -40,7 +41,7 @@ class Universe:
         kinds: Sequence[str],
         *,
         feeds: FeedHandler,
-        outlet: Sink,
+        sink: Sink,
         writer: Writer,
         rest: RestClient,
         cache: InstrumentCache,
@@ -58,7 +59,7 @@ class Universe:
         self._kinds = kinds
         self._venue = feeds.venue
         self._feeds = feeds
-        self._outlet = outlet
+        self._sink = sink
         self._writer = writer
         self._rest = rest
         self._cache = cache
@@ -73,7 +74,7 @@ class Universe:
         """Report the gap in the venue's sign of life since our predecessor's last. Waits for the bus. A standby replica reports nothing."""
         left = await self._left([WHOLE_VENUE])
         if self._writer.active:
-            self._outlet.put(silence(self._venue.id, left, time.time_ns()))
+            self._sink.publish(silence(self._venue.id, left, time.time_ns()))
 
     def want(self, names: Sequence[str]) -> None:
         """These from now on."""
@@ -129,10 +130,10 @@ class Universe:
         self._told.intersection_update(self.wanted)
         selection = instruments.select(self.listing, self.wanted)
         before, self.selection = self.selection, selection
-        instruments.report(self._venue.id, selection.refused, self._told)
+        instruments.log_refused(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
             if before.refused.get(name) != reason and not self._is_asked_about(name):
-                self._outlet.put([self._refusal(name, reason)])
+                self._sink.publish([self._refusal(name, reason)])
         for name in self._told.intersection(selection.listed):
             self._told.remove(name)
             log.info("instrument.listed", venue=self._venue.id, instrument=name)
@@ -143,19 +144,19 @@ class Universe:
             return
         left = await self._left(wanted(self._kinds, new))
         for instrument in new.values():
-            self._feeds.add(instrument)
+            self._feeds.add_instrument(instrument)
         self._feeds.seed(left.values())
         self.taken |= new
         for name in self._removed.intersection(new):
             self._removed.remove(name)
             self._say(name, FeedState.LIVE)
         for connection in plan.connections(self._venue, new, self._kinds):
-            self._supervisor.add(connection)
+            self._supervisor.subscribe(connection)
 
     def _let_go(self, name: str) -> None:
         """It is not wanted any more."""
-        self._supervisor.remove(plan.topics(self._venue, self.taken.pop(name), self._kinds))
-        self._outlet.put(self._feeds.remove(name, time.time_ns()))
+        self._supervisor.unsubscribe(plan.topics(self._venue, self.taken.pop(name), self._kinds))
+        self._sink.publish(self._feeds.remove_instrument(name, time.time_ns()))
         self._say(name, FeedState.DOWN, REMOVED)
         self._watchdog.forget(name)
         self._removed.add(name)
@@ -173,7 +174,7 @@ class Universe:
         return self._status(name, FeedState.STALE if name in self.taken else FeedState.DOWN, reason)
 
     def _say(self, name: str, state: FeedState, reason: str = "") -> None:
-        self._outlet.put([self._status(name, state, reason)])
+        self._sink.publish([self._status(name, state, reason)])
 
     def _status(self, name: str, state: FeedState, reason: str) -> Status:
         return Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
@@ -182,7 +183,7 @@ class Universe:
         """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:
-                return await self._writer.left(names)
+                return await self._writer.last_events(names)
             except BusError as exc:
                 log.warning("connector.waiting_for_bus", venue=self._venue.id, error=str(exc), retry_in_s=round(wait_s, 1))
                 await asyncio.sleep(wait_s)

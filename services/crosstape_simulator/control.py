@@ -11,7 +11,7 @@ from aiohttp import web
 
 from crosstape_simulator.errors import FaultError, ListenError
 from crosstape_simulator.faults import parse, table
-from crosstape_simulator.faults.switchboard import Faults
+from crosstape_simulator.faults.registry import FaultRegistry
 from crosstape_simulator.truth import HISTORY, Truth, Unknown
 
 BODY_MAX: Final = 16 * 1024
@@ -33,7 +33,7 @@ PATHS: Final = {
 class Control:
     """`listening` serves."""
 
-    def __init__(self, faults: Faults, truth: Truth | None, *, host: str, port: int) -> None:
+    def __init__(self, faults: FaultRegistry, truth: Truth | None, *, host: str, port: int) -> None:
         """`truth`: None where only recordings are played. Port 0: any free one."""
         self.url = ""
         """Once it listens."""

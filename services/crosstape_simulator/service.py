@@ -14,23 +14,19 @@ import structlog
 
 from crosstape.runtime.exit_codes import leaves
 from crosstape_schemas import spot
-from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
-from crosstape_simulator.binance_feed import BinanceFeed
-from crosstape_simulator.coinbase_advanced import AdvancedFeed
-from crosstape_simulator.coinbase_exchange import ExchangeFeed
-from crosstape_simulator.connection import Connection, Counters
 from crosstape_simulator.control import Control
 from crosstape_simulator.errors import SimulatorError
-from crosstape_simulator.faults.switchboard import Faults
-from crosstape_simulator.kraken_feed import KrakenFeed
-from crosstape_simulator.listings import default_listings
-from crosstape_simulator.player import PlayedSource, Player, RecordedRest, beat
-from crosstape_simulator.recording import Recording
-from crosstape_simulator.rest import Rest
-from crosstape_simulator.server import Endpoint, VenueServer
+from crosstape_simulator.faults.registry import FaultRegistry
+from crosstape_simulator.market_clock import SyntheticMarket
+from crosstape_simulator.recordings.player import PlayedSource, Player, RecordedRest
+from crosstape_simulator.recordings.recording import Recording
+from crosstape_simulator.server.connection import Connection, Counters
+from crosstape_simulator.server.rest import Rest
+from crosstape_simulator.server.server import Endpoint, VenueServer
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.synthetic import Synthetic
 from crosstape_simulator.truth import Truth
+from crosstape_simulator.venues.registry import find
+from crosstape_simulator.venues.spec import SimulatedVenue
 
 TICK_MIN_S: Final = 0.002
 TICK_MAX_S: Final = 0.05
@@ -50,16 +46,16 @@ class Simulator:
         self.players: dict[str, tuple[Player, ...]] = {}
         self.servers: dict[str, VenueServer] = {}
         recordings = [Recording(Path(path)) for path in spec.recordings]
-        played = tuple(dict.fromkeys(recording.venue for recording in recordings))
+        played = tuple(dict.fromkeys(recording.venue.id for recording in recordings))
         synthetic = tuple(venue for venue in spec.venues if venue not in played)
-        self.market = Synthetic(spec, synthetic) if synthetic else None
+        self.market = SyntheticMarket(spec, synthetic) if synthetic else None
         for venue in played:
-            self._add_played(venue, tuple(recording for recording in recordings if recording.venue == venue))
+            self._add_played(find(venue), tuple(recording for recording in recordings if recording.venue.id == venue))
         if self.market is not None:
             for venue in synthetic:
                 self._add(venue, self.market.endpoints[venue], self.market.venues[venue])
         names = {venue: listed_names(spec, venue) for venue in synthetic}
-        self.faults = Faults(self.servers, self.market, names)
+        self.faults = FaultRegistry(self.servers, self.market, names)
         self.control = self._control()
         self.running: asyncio.Task[None] | None = None
         """Drives the market and the players while the venues listen."""
@@ -133,20 +129,11 @@ class Simulator:
         """Connections made from now on are cut after so many frames; None: no longer."""
         self.servers[venue].frame_limit = frames
 
-    def announce_shutdown(self) -> None:
-        """Binance says that it will close its connections soon."""
-        server = self.servers["binance"]
+    def announce_state(self, venue: str, system: str) -> None:
+        """Let a venue say its state, as far as it does: `online`, `maintenance`, `cancel_only`, `post_only`."""
+        server = self.servers[venue]
         for endpoint in server.endpoints:
-            if isinstance(endpoint.feed, BinanceFeed):
-                endpoint.feed.announce_shutdown(time.time_ns())
-        server.flush()
-
-    def set_system(self, system: str) -> None:
-        """Kraken's engine changes its state: `online`, `cancel_only`, `post_only`, `maintenance`."""
-        server = self.servers["kraken"]
-        for endpoint in server.endpoints:
-            if isinstance(endpoint.feed, KrakenFeed):
-                endpoint.feed.set_system(system)
+            endpoint.feed.announce(system, time.time_ns())
         server.flush()
 
     async def run(self) -> None:
@@ -185,8 +172,9 @@ class Simulator:
             if not self.spec.repeat:
                 return
             player.again()
-            connects = self.servers[player.recording.venue].counters.connects
-            while self.servers[player.recording.venue].counters.connects == connects:
+            counters = self.servers[player.recording.venue.id].counters
+            connects = counters.connects
+            while counters.connects == connects:
                 await asyncio.sleep(TICK_MAX_S)  # for as long as nobody comes
 
     def _second(self, now: int) -> None:
@@ -198,8 +186,7 @@ class Simulator:
                 continue
             server.second(now)
             for endpoint in server.endpoints:
-                if isinstance(endpoint.feed, ExchangeFeed):
-                    beat(endpoint.feed, now)
+                endpoint.feed.beat(now)
 
     def _flush(self) -> None:
         for server in self.servers.values():
@@ -217,42 +204,26 @@ class Simulator:
             venue, endpoints, rest, host=spec.host, port=spec.ports.get(venue, 0), buffer_bytes=spec.buffer_bytes
         )
 
-    def _add_played(self, venue: str, recordings: tuple[Recording, ...]) -> None:
+    def _add_played(self, venue: SimulatedVenue, recordings: tuple[Recording, ...]) -> None:
         spec = self.spec
         rest = RecordedRest(venue, recordings)
         players = tuple(
             Player(recording, rest, speed=spec.speed, settle_s=spec.settle_s, manual=spec.start == "manual") for recording in recordings
         )
-        self.players[venue] = players
-        endpoints = _endpoints(venue, PlayedSource(players), spec)
+        self.players[venue.id] = players
+        source, options = PlayedSource(players), spec.options.get(venue.id, {})
+        endpoints = tuple(Endpoint(one.name, one.path, one.feed(source, options), one.prefixes) for one in venue.dialects)
         for player in players:
             for endpoint in endpoints:
                 player.attach(endpoint.name, endpoint.feed)
-        self._add(venue, endpoints, rest)
+        self._add(venue.id, endpoints, rest)
         self._second(time.time_ns())
 
 
 def listed_names(spec: SimulatorSpec, venue: str) -> dict[str, str]:
     """Of a synthetic venue: its symbols → our names."""
-    listings = spec.listings.get(venue) or default_listings(venue)
+    listings = spec.listings.get(venue) or find(venue).listings
     return {listing.symbol: spot(listing.base, listing.quote) for listing in listings}
-
-
-def _endpoints(venue: str, source: PlayedSource, spec: SimulatorSpec) -> tuple[Endpoint, ...]:
-    match venue:
-        case "binance":
-            feed = BinanceFeed(source, messages_per_s=spec.binance_messages_per_s, ping_s=spec.binance_ping_s)
-            return (Endpoint("", "/stream", feed, binance_feed.PATHS),)
-        case "coinbase":
-            within_s = spec.coinbase_subscribe_within_s
-            advanced, exchange = coinbase_advanced.PATH, coinbase_exchange.PATH
-            return (
-                Endpoint("advanced", advanced, AdvancedFeed(source, subscribe_within_s=within_s), (advanced,)),
-                Endpoint("exchange", exchange, ExchangeFeed(source, subscribe_within_s=within_s), (exchange,)),
-            )
-        case _:
-            kraken = KrakenFeed(source, messages_per_s=spec.kraken_messages_per_s)
-            return (Endpoint("", kraken_feed.PATH, kraken, (kraken_feed.PATH,)),)
 
 
 @asynccontextmanager

@@ -8,9 +8,11 @@ from typing import Final, Literal
 import msgspec
 
 from crosstape_simulator.faults.spec import AnyFault
-from crosstape_simulator.listings import Listing
+from crosstape_simulator.market.listings import Listing
+from crosstape_simulator.venues.registry import DEFAULT
 
-VENUES: Final = ("binance", "coinbase", "kraken")
+VENUES: Final = DEFAULT
+"""Those that are simulated unless others are named."""
 
 
 class SimulatorSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,18 +46,8 @@ class SimulatorSpec(msgspec.Struct, frozen=True, kw_only=True):
     repeat: bool = False
     """Play a recording again for clients that come after its end."""
 
-    binance_messages_per_s: int = 5
-    binance_ping_s: float = 20.0
-    binance_old_snapshot_every: int = 3
-    """Every so many depth answers of a symbol, one is up to a second old; 0: never."""
-    coinbase_batch_s: float = 0.05
-    """How long changes of a book are gathered."""
-    coinbase_subscribe_within_s: float = 5.0
-    coinbase_requests_per_s: float = 10.0
-    """By REST, half as many again in a burst; beyond it 429. 0: no limit."""
-    kraken_messages_per_s: int = 50
-    kraken_requests_per_s: float = 1.0
-    """By REST, `Trades` of each pair apart, fifteen times as many in a burst; beyond it 429. 0: no limit."""
+    options: Mapping[str, Mapping[str, float]] = {}
+    """By venue: settings that only it has, such as `messages_per_s` of a client or `requests_per_s` by REST (0: no limit)."""
     buffer_bytes: int = 16 * 1024 * 1024
     """A client that has not taken so much is cut."""
 

@@ -11,11 +11,11 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from crosstape_schemas import spot
-from crosstape_simulator.book import Side
 from crosstape_simulator.errors import SimulatorError
-from crosstape_simulator.market import PAST, Change, Fill, Move, Pair
-from crosstape_simulator.synthetic import Synthetic
-from crosstape_simulator.text import fixed
+from crosstape_simulator.formats import fixed
+from crosstape_simulator.market.book_side import BookSide
+from crosstape_simulator.market.market import PAST, Change, Fill, Move, Pair
+from crosstape_simulator.market_clock import SyntheticMarket
 
 HISTORY: Final = 10_000
 """Best prices, and moves of the book, that are remembered of each instrument of each venue."""
@@ -54,7 +54,7 @@ class _Memory:
         """Moves that are forgotten: they are in `bids` and `asks`, the book that `steps` go on from."""
         self.start = Step(0, None, [])
         """The last of those."""
-        self.bids, self.asks = Side(), Side()
+        self.bids, self.asks = BookSide(), BookSide()
 
     def step(self, step: Step) -> None:
         """Remember a move, and if need be forget the oldest."""
@@ -75,7 +75,7 @@ class _Memory:
 class Truth:
     """Watches the market from now on."""
 
-    def __init__(self, market: Synthetic) -> None:
+    def __init__(self, market: SyntheticMarket) -> None:
         self._market = market
         self._memories = {
             (listing.venue, spot(listing.base, listing.quote)): _Memory(pair)

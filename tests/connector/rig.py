@@ -12,7 +12,7 @@ import aiohttp
 from crosstape.settings import VenueSettings
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection import plan
-from crosstape_connector.connection.context import ConnectionContext, paces
+from crosstape_connector.connection.context import ConnectionContext, shared_rate_limits
 from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.session import Session
 from crosstape_connector.connection.supervisor import Supervisor
@@ -59,64 +59,69 @@ class Rig:
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        outlet = Sink(self.tape.append, self.counters)
+        sink = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
-        self.resyncs = SnapshotRecovery(
-            venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
+        sources = RestSources(venue, self.rest)
+        self.snapshots = SnapshotRecovery(
+            sources,
+            feeds=self.feeds,
+            sink=sink,
+            counters=self.counters,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
         )
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        fetching = RestSources(venue, self.rest)
         self.backfill = Backfill(
-            fetching,
+            sources,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=sink,
             counters=self.counters,
             flow=self._flow,
             active=self._may_fetch,
             longest_s=settings.backfill_s,
         )
-        self.fallback = Polling(
-            fetching,
+        self.polling = Polling(
+            sources,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=sink,
             counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
             active=self._may_fetch,
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )
-        self.questions = Probes(
-            self.rest,
-            fetching,
+        self.probes = Probes(
+            sources,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=sink,
             counters=self.counters,
             active=self._may_fetch,
             silent_s=settings.stale_min_s,
         )
-        self.desk = ConnectionContext(
+        sink.listen(lambda _: self.backfill.wake())
+        sink.listen(lambda _: self.polling.wake())
+        self.context = ConnectionContext(
             venue=venue,
             settings=settings,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=sink,
             counters=self.counters,
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            resync=self.resyncs.dispatch,
+            request_snapshots=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
-            paces=paces(venue),
-            question=self.questions.ask,
+            rate_limits=shared_rate_limits(venue),
+            probe=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
-        self.supervisor = Supervisor(self.desk, self.connections)
+        self.supervisor = Supervisor(self.context, self.connections)
 
     def session(self, connection: ConnectionPlan | None = None) -> Session:
         """A session of the first connection."""
-        return Session(self.desk, connection or self.connections[0], 1)
+        return Session(self.context, connection or self.connections[0], 1)
 
     def _may_fetch(self) -> bool:
         self.asked += 1
@@ -140,13 +145,13 @@ class Rig:
 
     def state(self, name: str, kind: str) -> FeedState:
         """The state it is in."""
-        return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
+        return next(record.state for record in self.feeds.records.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
-    async def supervised(self, *, questions: bool = False) -> AsyncIterator[None]:
-        """Sessions for ever, for the length of the block; `questions`: REST is asked what silence means, too."""
+    async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:
+        """Sessions for ever, for the length of the block; `probes`: REST is asked what silence means, too."""
         async with asyncio.TaskGroup() as tasks:
-            parts = (self.supervisor, self.resyncs, self.backfill, self.fallback, *((self.questions,) if questions else ()))
+            parts = (self.supervisor, self.snapshots, self.backfill, self.polling, *((self.probes,) if probes else ()))
             running = [tasks.create_task(part.run()) for part in parts]
             try:
                 yield

@@ -74,7 +74,7 @@ import msgspec
 from crosstape.runtime.lifecycle import main
 from crosstape.settings import Settings
 from crosstape_connector.service import run
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 from tests.connector.fake_venue import fake
 
 VENUES["fake"] = fake()
@@ -432,7 +432,7 @@ async def test_a_capture_holds_the_whole_conversation(world: World, tmp_path: Pa
 
 async def test_a_disk_that_gets_full_is_told_and_ends_no_feed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the capture and the cache of instruments alike: once each. Lines that are in no capture are counted, trades go on."""
-    monkeypatch.setattr("crosstape_connector.capture.FLUSH_S", 0.0)
+    monkeypatch.setattr("crosstape_connector.capture.writer.FLUSH_S", 0.0)
     numbers = itertools.count(1)
     with small_disk(tmp_path / "disk", 64 * 1024) as disk, capture_logs() as logs:
         connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(disk / "captures"), instruments_refresh_s=0.05)

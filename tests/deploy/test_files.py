@@ -76,7 +76,7 @@ def test_the_second_line_of_a_connector_differs_in_its_name_alone(venue: str) ->
     first, second = services()[f"connector-{venue}"], services()[f"connector-{venue}-2"]
 
     assert (first.pop("profiles"), second.pop("profiles")) == (["live"], ["scale"])
-    lines = [service["environment"].pop("CROSSTAPE_CONNECTOR__LINE") for service in (first, second)]
+    lines = [service["environment"].pop("CROSSTAPE_CONNECTOR__REPLICA") for service in (first, second)]
     assert lines == ["a", "b"]
     assert first == second
 

@@ -11,11 +11,11 @@ import pytest
 
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.rest.client import RestClient
-from crosstape_connector.rest.instruments import parsed
+from crosstape_connector.rest.instruments import parse
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import QuoteSource, TradeSource
 from crosstape_schemas import Instrument, Quote, Side, Trade
-from crosstape_simulator.market import Fill, Pair
+from crosstape_simulator.market.market import Fill, Pair
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import START_TS, still
 
@@ -75,7 +75,7 @@ async def asking(venue: str) -> AsyncIterator[Asking]:
         url = f"http://{made.servers[venue].base}"
         rest = RestClient(http, found, dict.fromkeys(found.rest_urls, url), timeout_s=20.0, capture=None, counters=Counters())
         body, _ = await rest.get(found.instruments.rest, found.instruments.path)
-        yield Asking(made, rest, venue, parsed(found, body, 0).instruments)
+        yield Asking(made, rest, venue, parse(found, body, 0).instruments)
 
 
 @each

@@ -47,6 +47,20 @@ def test_the_environment_lies_over_the_file(file: Path) -> None:
     assert settings.aggregator.outlier_bps == Decimal("12.5")
 
 
+def test_an_old_name_of_a_setting_is_read(file: Path) -> None:
+    """In the file and in the environment, for one release; a mistake is named by the new one."""
+    file.write_text("[connector]\nline = 'a'\n")
+
+    assert load(file, {}).connector.replica == "a"
+    assert load(file, {"CROSSTAPE_CONNECTOR__REPLICA": "b"}).connector.replica == "b"
+    assert load(None, {"CROSSTAPE_CONNECTOR__LINE": "c"}).connector.replica == "c"
+    with pytest.raises(SettingsError, match=r"connector\.replica = .*\(CROSSTAPE_CONNECTOR__LINE\)"):
+        load(None, {"CROSSTAPE_CONNECTOR__LINE": "a b"})
+    file.write_text("[connector]\nline = 'a'\nreplica = 'b'\n")
+    with pytest.raises(SettingsError, match=r"connector\.line .*: this is the old name of connector\.replica; leave it out"):
+        load(file, {})
+
+
 def test_the_environment_can_name_the_file(file: Path) -> None:
     """Where no option can be given."""
     file.write_text("[bus]\nprefix = 'other'\n")

@@ -1,4 +1,4 @@
-"""Past trades and best prices by REST while a recording is played: of what has been played, to the digit."""
+"""MarketData trades and best prices by REST while a recording is played: of what has been played, to the digit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from crosstape_simulator.dialects import Role, Seen
-from crosstape_simulator.market import PAST
-from crosstape_simulator.played_past import PlayedPast
-from crosstape_simulator.recording import Recording
+from crosstape_simulator.market.market import PAST
+from crosstape_simulator.recordings.history import RecordedMarketData
+from crosstape_simulator.recordings.recording import Recording
 from crosstape_simulator.service import Simulator
+from crosstape_simulator.venues.registry import find
+from crosstape_simulator.venues.spec import Role, Seen
 from tests.simulator.client import connect, get, ws
 from tests.simulator.test_playing import ADVANCED, BINANCE, EXCHANGE, KRAKEN, capture, inward, played
 from tests.waiting import wait_until
@@ -233,7 +234,7 @@ def test_what_is_remembered_is_bounded_and_broken_frames_are_left_out(tmp_path: 
     """The newest of each symbol are kept, whether anyone has asked meanwhile or not."""
     recording = Recording(Path(capture(tmp_path / "x.jsonl", "binance", BINANCE, map(inward, [binance_trade(1)]))))
     ((_, topics),) = recording.needs
-    past = PlayedPast("binance", [recording])
+    past = RecordedMarketData(find("binance"), [recording])
     seen = Seen(Role.DATA, topics)
     past.note(seen, b'{"stream":"btcusdt@trade","data":{}}')
     for number in range(1, PAST + 5):

@@ -1,4 +1,4 @@
-"""Past trades and best prices by REST, as a plain HTTP client sees them: what the stream said, in each venue's own words and pages."""
+"""REST answers about trades and best prices: what the stream said, in each venue's own format and pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crosstape_simulator.market import PAST, Fill
+from crosstape_simulator.market.market import PAST, Fill
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import START_TS, Client, connect, get, still, ws
 

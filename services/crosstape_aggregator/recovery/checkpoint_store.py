@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from crosstape.bus import Client
-from crosstape.bus.client.call import ask
+from crosstape.bus.client.call import execute
 from crosstape_aggregator.recovery.checkpoint import Fields
 from crosstape_schemas import Keys
 
@@ -67,17 +67,17 @@ class CheckpointStore:
 
     async def load(self) -> StoredCheckpoint | None:
         """Read what is there; None if nothing is, or if it was made for another tape. Raises one of `call.UNAVAILABLE`."""
-        names: list[bytes] = await ask(self._client, "HKEYS", self._key)
+        names: list[bytes] = await execute(self._client, "HKEYS", self._key)
         if not names:
             return None
-        at, tape = await ask(self._client, "HMGET", self._key, "at", "tape")
-        if tape and tape != await ask(self._client, "HGET", self._identity, "id"):
+        at, tape = await execute(self._client, "HMGET", self._key, "at", "tape")
+        if tape and tape != await execute(self._client, "HGET", self._identity, "id"):
             log.warning("checkpoint.of_another_tape", key=self._key, of_tape=tape.decode(errors="replace"))
             return None
         fields: dict[str, bytes] = {}
         for start in range(0, len(names), FIELDS):
             some = names[start : start + FIELDS]
-            values = await ask(self._client, "HMGET", self._key, *some)
+            values = await execute(self._client, "HMGET", self._key, *some)
             fields |= {name.decode(errors="replace"): value for name, value in zip(some, values, strict=True) if value is not None}
         return StoredCheckpoint(int(at) if at is not None and at.isdigit() else 0, {k: v for k, v in fields.items() if k not in OWN})
 
@@ -91,7 +91,7 @@ class CheckpointStore:
         arguments += _by_turns(changed)
         if at is not None:
             arguments += "at", at
-        return not await ask(self._client, "EVAL", SAVE, 3, self._key, self._cursor, self._identity, self._epoch, KEPT_S, *arguments)
+        return not await execute(self._client, "EVAL", SAVE, 3, self._key, self._cursor, self._identity, self._epoch, KEPT_S, *arguments)
 
 
 def _by_turns(fields: Fields) -> Iterator[str | bytes]:

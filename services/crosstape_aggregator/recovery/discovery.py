@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client
-from crosstape.bus.client.call import ask
+from crosstape.bus.client.call import execute
 from crosstape_aggregator.sharding.assignment import WHOLE, Share
 from crosstape_schemas import CONSOLIDATED, Keys
 
@@ -42,9 +42,9 @@ class Discovery:
         sizes: dict[int, int] = {}
         for partition in range(self._keys.partitions):
             registry = self._keys.registry(partition)
-            size = await ask(self._client, "SCARD", registry)
+            size = await execute(self._client, "SCARD", registry)
             if whole or size != self._sizes.get(partition):
-                names |= {name.decode(errors="replace") for name in await ask(self._client, "SMEMBERS", registry)}
+                names |= {name.decode(errors="replace") for name in await execute(self._client, "SMEMBERS", registry)}
                 sizes[partition] = size
         found = [one for name in sorted(names - self._known) if (one := self._wanted(name)) is not None]
         self._known |= names  # not before all have answered: what is known is not found again

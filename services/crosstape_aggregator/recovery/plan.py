@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crosstape.bus import Client, Mark, Position, Start
-from crosstape.bus.client.call import ask
+from crosstape.bus.client.call import execute
 from crosstape.bus.read.script import LOOK
 from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.recovery.discovery import FoundStream
@@ -114,7 +114,7 @@ async def extents(client: Client, streams: Sequence[str]) -> list[StreamExtent]:
 
 async def _extent(client: Client, stream: str) -> StreamExtent:
     key = stream.encode()
-    last, first, length, added, *_ = (await ask(client, "EVAL", LOOK, 2, key, key, 0))[0]
+    last, first, length, added, *_ = (await execute(client, "EVAL", LOOK, 2, key, key, 0))[0]
     if last in NO_STREAM:
         return StreamExtent(None, None)
     return StreamExtent(first.decode() or None, last.decode(), trimmed=added < 0 or added > length)

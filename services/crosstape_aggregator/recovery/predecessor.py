@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import structlog
 
 from crosstape.bus import Client
-from crosstape.bus.read.last_of_many import last_of_many
+from crosstape.bus.read.last_values import last_values
 from crosstape_aggregator.sharding.assignment import Share
 from crosstape_aggregator.sharding.sign_of_life import kind_of
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, Gap, GapCause, Keys, Status
@@ -37,7 +37,7 @@ class Predecessor:
         """Find the last sign of life of this share. Raises `BusError` when the server does not answer."""
         status = ("status", VENUE_WIDE)
         field = CONSOLIDATED if self._kind == VENUE_WIDE else f"{CONSOLIDATED}:{self._kind}"
-        last = (await last_of_many(self._client, self._keys, [status], field)).get(status)
+        last = (await last_values(self._client, self._keys, [status], field)).get(status)
         self._sign_ts = last.received_ts if isinstance(last, Status) else None
 
     async def look_up(self, instruments: Iterable[str]) -> None:
@@ -45,7 +45,7 @@ class Predecessor:
         new = sorted(set(instruments) - self._known)
         if not new:
             return
-        found = await last_of_many(self._client, self._keys, [("cbbo", name) for name in new], CONSOLIDATED)
+        found = await last_values(self._client, self._keys, [("cbbo", name) for name in new], CONSOLIDATED)
         self._known.update(new)
         left = {event.instrument: event.ts for event in found.values() if isinstance(event, Cbbo)}
         self.left |= left

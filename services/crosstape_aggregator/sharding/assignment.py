@@ -1,11 +1,11 @@
-"""Who serves which share of the instruments: what one of several aggregators takes, keeps and gives back. Pure; time comes in as a value.
+"""Decides which shares of the instruments one aggregator serves: what it takes, keeps and gives back. Pure; time comes in as a value.
 
-The server keeps a lease per share, and a list of the instances that live. Each instance asks again and again, by one call: renew mine,
-take these, release those, and tell me how all of it stands then (`Table`). From that alone follows what to do next, so that instances
-need not talk to each other: all that see the same table come to the same division.
+The server keeps a lease for each share and a list of the instances that live. Each instance makes one call again and again: renew my
+leases, take these, release those, and answer how all leases stand then (`LeaseSnapshot`). What to do next follows from that answer alone.
+Instances need not talk to each other: all that see the same snapshot come to the same division.
 
-A lease says who is to publish. Who can publish is for the bus: a share has a producer name of its own, and whoever begins to serve it
-claims the cursor of that name with a newer epoch, so that all that a predecessor may still send is refused.
+A lease says who should publish. Who can publish is decided by the bus: a share has a producer name of its own, and the instance that
+starts to serve it claims the cursor of that name with a newer epoch. From then on everything that a predecessor still sends is refused.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from crosstape.bus.lease.table import Table, Want
-from crosstape_schemas.keys import part_of
+from crosstape.bus.lease.table import LeaseSnapshot, Want
+from crosstape_schemas.keys import partition_of
 
 SERVICE: Final = "aggregator"
 
@@ -34,7 +34,7 @@ class Share(msgspec.Struct, frozen=True):
 
     def has(self, instrument: str) -> bool:
         """Whether that instrument is in it."""
-        return self.of == 1 or part_of(instrument, self.of) == self.number
+        return self.of == 1 or partition_of(instrument, self.of) == self.number
 
 
 WHOLE: Final = Share()
@@ -57,7 +57,7 @@ class Changes(NamedTuple):
     """Another has them: stop at once."""
 
 
-def moves(table: Table, me: str) -> Moves:
+def moves(table: LeaseSnapshot, me: str) -> Moves:
     """Each free share goes to whoever has the fewest. When none is free, the one with the most gives one back while another has two fewer:
     one at a time, and never so that it would come back.
     """
@@ -96,7 +96,7 @@ class Assignment:
         self._patient_until = -math.inf
         self._leaving: set[int] = set()
         self._back: set[int] = set()
-        self._table: Table | None = None
+        self._table: LeaseSnapshot | None = None
 
     @property
     def stands_by(self) -> bool:
@@ -109,10 +109,10 @@ class Assignment:
 
     def _want(self, number: int) -> Want:
         if number in self._back:
-            return Want.GIVE
-        return Want.HAVE if number in self.held or number in self.taking else Want.LOOK
+            return Want.RELEASE
+        return Want.HOLD if number in self.held or number in self.taking else Want.OBSERVE
 
-    def answered(self, table: Table, sent_at: float) -> Changes:
+    def answered(self, table: LeaseSnapshot, sent_at: float) -> Changes:
         """The server's answer to what `wants` said at `sent_at`."""
         if self._table is not None and sent_at >= self.sure_until:  # the server was away, it seems: let the others speak up first
             self._patient_until = sent_at + self._life_s

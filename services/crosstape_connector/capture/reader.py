@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import zstandard
 
-from crosstape.text_file import decoded
+from crosstape.text_file import decode_utf8
 from crosstape_connector.errors import FrameError
 
 LINE: Final = 256 * 1024 * 1024
@@ -68,7 +68,7 @@ def read(lines: Iterable[bytes]) -> tuple[CaptureHeader, Iterator[CaptureLine]]:
     """The header, and the lines after it as they are asked for. Raises `NotACaptureError`; a later line may raise `FrameError`."""
     rest = iter(lines)
     try:
-        header = _header(decoded(next(rest, b"")))
+        header = _header(decode_utf8(next(rest, b"")))
     except ValueError as exc:  # msgspec's errors are, too
         raise NotACaptureError(f"not the first line of a capture: {exc}") from exc
     if header.capture != 1:

@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 
 from crosstape.bus import Client
-from crosstape.bus.client.call import UNAVAILABLE, ask
+from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.bus.spool.tape_identity import Identity, Tape
 from crosstape.errors import WrongTape
 from crosstape.origin import SIMULATED_HEADER, Origin
@@ -57,7 +57,7 @@ class OriginCheck:
     async def expect(self) -> None:
         """Tell what the tape holds so far, if anything: a venue that does not answer is taken for one of that kind."""
         with contextlib.suppress(*UNAVAILABLE):
-            known = await ask(self._client, "HGET", self._keys.identity(), "origin")
+            known = await execute(self._client, "HGET", self._keys.identity(), "origin")
             if known is not None and known.decode(errors="replace") in set(Origin):
                 self._told(Origin(known.decode()))
 

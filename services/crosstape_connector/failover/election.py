@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape.bus.lease.table import Table, Want
+from crosstape.bus.lease.table import LeaseSnapshot, Want
 
 PATIENCE: Final = 3
 """Lives of a lease for which a line that is not well waits for one that says it is."""
@@ -68,8 +68,8 @@ class Election:
     def want(self) -> Want:
         """What to ask for next."""
         if self._giving:
-            return Want.GIVE
-        return Want.HAVE if self.active or self._taking else Want.LOOK
+            return Want.RELEASE
+        return Want.HOLD if self.active or self._taking else Want.OBSERVE
 
     @property
     def taking(self) -> bool:
@@ -80,7 +80,7 @@ class Election:
         """Give the lease back with the next call."""
         self._giving, self._taking = True, False
 
-    def answered(self, table: Table, sent_at: float, me: PeerStatus, others: Collection[PeerStatus]) -> None:
+    def answered(self, table: LeaseSnapshot, sent_at: float, me: PeerStatus, others: Collection[PeerStatus]) -> None:
         """The server's answer to what `want` said at `sent_at`; how all lines are. From it follow `active` and `taking`."""
         holder = table.holders[0]
         away = sent_at - self._answered_at > self._life_s
@@ -100,7 +100,7 @@ class Election:
         self.active = False
         self._taking = self._may_take(table, sent_at, me, others)
 
-    def _may_take(self, table: Table, now: float, me: PeerStatus, others: Collection[PeerStatus]) -> bool:
+    def _may_take(self, table: LeaseSnapshot, now: float, me: PeerStatus, others: Collection[PeerStatus]) -> bool:
         free_s = now - self._free_since if self._free_since is not None else 0.0
         if not me.well and any(one.could_replace(me.feeds) for one in others) and free_s < PATIENCE * self._life_s:
             return False

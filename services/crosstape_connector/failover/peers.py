@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape.bus.client.call import Client, ask
+from crosstape.bus.client.call import Client, execute
 from crosstape_connector.failover.election import PeerStatus
 from crosstape_schemas import Keys
 
@@ -29,17 +29,17 @@ class Peers:
 
     async def say(self, word: PeerStatus) -> None:
         """Write ours. Raises one of `call.UNAVAILABLE`."""
-        await ask(self._client, "SET", self._key(word.line), _encode(word), "PX", self._life_ms)
+        await execute(self._client, "SET", self._key(word.line), _encode(word), "PX", self._life_ms)
 
     async def take_back(self, line: str) -> None:
         """Ours is not there any more. Raises one of `call.UNAVAILABLE`."""
-        await ask(self._client, "DEL", self._key(line))
+        await execute(self._client, "DEL", self._key(line))
 
     async def heard(self, lines: Iterable[str]) -> list[PeerStatus]:
         """Those of these lines that have said something we understand. Raises one of `call.UNAVAILABLE`."""
         found = []
         for line in lines:
-            text = await ask(self._client, "GET", self._key(line))
+            text = await execute(self._client, "GET", self._key(line))
             try:
                 found.append(_decode(text or b""))
             except msgspec.MsgspecError:

@@ -18,7 +18,7 @@ from crosstape.bus import Client, Publisher
 from crosstape.bus.client.call import UNAVAILABLE
 from crosstape.bus.lease.fencing import FencingToken, claim
 from crosstape.bus.metrics.hooks import PublisherMetrics
-from crosstape.bus.read.last_of_many import last_of_many
+from crosstape.bus.read.last_values import last_values
 from crosstape.bus.spool.tape_identity import Tape
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import BusSettings
@@ -48,9 +48,9 @@ class TermPlan(NamedTuple):
     """The directory of this line's own."""
     tape: Tape
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """(kind, instrument) → the newest on the tape, of those that have one. Raises `BusError`."""
-        return await last_of_many(self.client, self.keys, wanted, self.venue)
+        return await last_values(self.client, self.keys, wanted, self.venue)
 
     async def remove_spool(self) -> None:
         """With what is in it, but for what is kept there for other tapes."""
@@ -96,7 +96,7 @@ class Term:
         """
         seat = self._seat
         claimed = await self._claim()
-        if claimed.former not in {None, seat.line}:
+        if claimed.previous not in {None, seat.line}:
             await seat.remove_spool()  # another line has gone on from there
         publisher = self.publisher = Publisher(
             seat.client,
@@ -118,7 +118,7 @@ class Term:
             self.keeps_spool = False
         finally:
             end()
-            left = publisher.left or publisher.pending
+            left = publisher.unacknowledged or publisher.pending
             publisher.close()
             if not self.keeps_spool:
                 await self._discard(left)
@@ -136,7 +136,7 @@ class Term:
         while True:
             asked = list(wanted())
             with contextlib.suppress(BusError):
-                tape = await self._seat.left(asked)
+                tape = await self._seat.last_events(asked)
                 if asked == list(wanted()):
                     return tape
                 continue

@@ -88,7 +88,7 @@ FAMILIES: Final = {
     ),
     "crosstape_connector_capture_dropped": Family("counter", "Lines that the capture could not take"),
     "crosstape_connector_line_active": Family(
-        "gauge", "1: this line publishes; 0: it stands by for another. None without `connector.line`", ("line",)
+        "gauge", "1: this line publishes; 0: it stands by for another. None without `connector.replica`", ("line",)
     ),
     "crosstape_connector_line_covered": Family("gauge", "1: another line is well and could take this one's place; 0: none is", ("line",)),
     "crosstape_connector_line_held": Family("gauge", "Trades that a line which stands by holds, until they are on the tape", ("line",)),

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 from crosstape.bus import Publisher
 from crosstape.bus.publish.publisher import Unpublished
-from crosstape.bus.read.last_of_many import last_of_many
+from crosstape.bus.read.last_values import last_values
 from crosstape.errors import Superseded
-from crosstape.runtime.group_files import make_directory, share
+from crosstape.runtime.group_files import make_directory, share_with_group
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.collector import ReplicaReading
 from crosstape_connector.publishing.predecessor import LastEvents
@@ -44,7 +44,7 @@ class Writer(Protocol):
         """See `Publisher`."""
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether the bus takes what is published, or would."""
 
     @property
@@ -56,13 +56,13 @@ class Writer(Protocol):
     async def flow(self) -> None:
         """Give others a turn; see `Publisher.flow`."""
 
-    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
         """Whose events these are. Once, before `run`."""
 
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded`."""
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """The newest on the tape of each (kind, instrument): where we go on. Waits for the bus. Raises `BusError`."""
 
     async def finish(self, timeout_s: float) -> bool:
@@ -107,23 +107,23 @@ class SoleWriter:
         return self._publisher.unpublished
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether it has taken something, and does."""
-        return self._publisher.acknowledged > 0 and self._publisher.health.well
+        return self._publisher.acknowledged > 0 and self._publisher.availability.answering
 
     @property
     def active(self) -> bool:
         """See `Writer`."""
         return True
 
-    def attach(self, feeds: FeedHandler, outlet: Sink, standing: Standing) -> None:
+    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
         """See `Writer`: nothing of it matters here."""
 
-    async def left(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
+    async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
         """See `Writer`: what our predecessor left. Waits until it cannot write any more, and what it spooled is on the tape."""
         publisher = self._publisher
         await publisher.claimed()
-        return await last_of_many(publisher.client, publisher.keys, wanted, self._venue)
+        return await last_values(publisher.client, publisher.keys, wanted, self._venue)
 
     async def run(self) -> None:
         """See `Writer`."""
@@ -134,7 +134,7 @@ class SoleWriter:
                 with contextlib.suppress(OSError):  # without it, the next start takes the name back
                     make_directory(self._superseded.parent)
                     self._superseded.touch()
-                    share(self._superseded)
+                    share_with_group(self._superseded)
             raise
 
     def details(self) -> Mapping[str, Any]:

@@ -51,11 +51,11 @@ class RestClient:
         self._capture = capture
         self._counters = counters
         self._not_before = 0.0
-        self.odds = OddRows(venue.id, counters)
+        self.odd_rows = OddRows(venue.id, counters)
         """Takes what was left out of answers."""
 
     async def get(
-        self, rest: str, path: str, *, pacer: RateLimit | None = None, instruments: bool = False, captured: bool = True
+        self, rest: str, path: str, *, rate_limit: RateLimit | None = None, instruments: bool = False, captured: bool = True
     ) -> tuple[bytes, int]:
         """The body of `path` at the base `rest` of the venue, and when it had been read (ns). `captured`: a capture has it, too.
 
@@ -63,7 +63,7 @@ class RestClient:
         """
         url = self._url(rest, path)
         shown = self._shown(rest, path)
-        if pacer is not None and (pause := pacer.reserve(time.monotonic())) > 0:
+        if rate_limit is not None and (pause := rate_limit.reserve(time.monotonic())) > 0:
             await asyncio.sleep(pause)
         while (pause := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(pause)
@@ -88,7 +88,7 @@ class RestClient:
             raise RestFailed(f"{shown}: {error}", wait_s)
         return body, received_ts
 
-    def recall(self, rest: str, path: str, body: bytes) -> None:
+    def record_cached(self, rest: str, path: str, body: bytes) -> None:
         """An answer of `path` from an earlier time is used as the instruments: a capture cannot be read without."""
         if self._capture is not None:
             self._capture.answered(time.time_ns(), self._url(rest, path), body, instruments=True)

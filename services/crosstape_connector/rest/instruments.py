@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from crosstape.origin import Origin
-from crosstape.runtime.group_files import make_directory, share
+from crosstape.runtime.group_files import make_directory, share_with_group
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import OddRow
@@ -40,7 +40,7 @@ class ListedInstruments(msgspec.Struct, frozen=True):
         return (now - self.received_ts) / 1e9
 
 
-class Kept(msgspec.Struct, frozen=True):
+class CachedAnswer(msgspec.Struct, frozen=True):
     """The cache: the venue's answer as it came, so that it means the same as a fresh one to whoever reads it, a capture included."""
 
     venue: str
@@ -49,7 +49,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class InstrumentCache:
-    """The file for that. A disk that does not take it is no obstacle: it is told once, and again only after it had worked meanwhile."""
+    """The file for that. A disk that does not take it is no obstacle: it is logged once, and again only after it had worked meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,14 +60,14 @@ class InstrumentCache:
         suffix = ".simulated.json" if origin is Origin.SIMULATED else ".json"
         self.path = self.path.with_name(self.path.name.removesuffix(".json").removesuffix(".simulated") + suffix)
 
-    async def keep(self, kept: Kept) -> None:
+    async def store(self, answer: CachedAnswer) -> None:
         """Write it whole or not at all."""
         try:
-            await asyncio.to_thread(self._write, msgspec.json.encode(kept))
+            await asyncio.to_thread(self._write, msgspec.json.encode(answer))
             self._fails = False
         except OSError as exc:
             if not self._fails:
-                log.warning("instruments.not_cached", venue=kept.venue, path=str(self.path), error=str(exc))
+                log.warning("instruments.not_cached", venue=answer.venue, path=str(self.path), error=str(exc))
             self._fails = True
 
     def _write(self, content: bytes) -> None:
@@ -76,7 +76,7 @@ class InstrumentCache:
             make_directory(self.path.parent)
             part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
             part.write_bytes(content)
-            share(part)
+            share_with_group(part)
             part.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -158,20 +158,20 @@ async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -
     source = venue.instruments
     body, received_ts = await rest.get(source.rest, source.path, instruments=True)
     try:
-        listing = parsed(venue, body, received_ts)
+        listing = parse(venue, body, received_ts)
         text = body.decode(errors="replace")
     except FRAME_ERRORS as exc:
         raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
-    rest.odds.report("instruments", listing.odd)
+    rest.odd_rows.report("instruments", listing.odd)
     if not listing.instruments:
         what = f"none of {len(listing.odd)} rows can be used: {listing.odd[0].reason}" if listing.odd else "an empty list"
         raise RestFailed(f"{venue.id}: instruments: {what}")
     if cache is not None:
-        await cache.keep(Kept(venue.id, received_ts, text))
+        await cache.store(CachedAnswer(venue.id, received_ts, text))
     return listing
 
 
-def parsed(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
+def parse(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
     """The listing that an answer is. Raises one of `FRAME_ERRORS`."""
     rows = venue.instruments.parse(body)
     return ListedInstruments(
@@ -183,16 +183,16 @@ def parsed(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
     )
 
 
-def cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInstruments, bytes] | None:
+def load_cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInstruments, bytes] | None:
     """What was stored, and the answer it is from; None where there is nothing that can be read, or it is another venue's."""
     if cache is None:
         return None
     try:
-        kept = msgspec.json.decode(cache.path.read_bytes(), type=Kept)
+        kept = msgspec.json.decode(cache.path.read_bytes(), type=CachedAnswer)
         if kept.venue != venue.id:
             return None
         body = kept.body.encode()
-        listing = parsed(venue, body, kept.received_ts)
+        listing = parse(venue, body, kept.received_ts)
         return (listing, body) if listing.instruments else None
     except FileNotFoundError:
         return None
@@ -209,26 +209,26 @@ async def load(rest: RestClient, venue: Venue, cache: InstrumentCache | None) ->
     try:
         listing = await fetch(rest, venue, cache)
     except RestFailed as exc:
-        kept = cached(cache, venue)
+        kept = load_cached(cache, venue)
         if kept is None:
             raise
         listing, body = kept
-        rest.odds.report("instruments", listing.odd)
-        rest.recall(venue.instruments.rest, venue.instruments.path, body)
+        rest.odd_rows.report("instruments", listing.odd)
+        rest.record_cached(venue.instruments.rest, venue.instruments.path, body)
         log.warning("instruments.from_cache", venue=venue.id, age_s=round(listing.age_s(time.time_ns())), error=str(exc))
         return listing
     log.info("instruments.loaded", venue=venue.id, listed=len(listing.instruments))
     return listing
 
 
-def describe(selection: Selection) -> Mapping[str, int]:
+def counts(selection: Selection) -> Mapping[str, int]:
     """How many of each, for the metrics."""
     return {"listed": len(selection.listed), "refused": len(selection.refused)}
 
 
-def report(venue: str, refused: Mapping[str, str], told: set[str]) -> None:
-    """Log each refused name once a process, with its reason; `told` remembers."""
+def log_refused(venue: str, refused: Mapping[str, str], logged: set[str]) -> None:
+    """Log each refused name once a process, with its reason; `logged` remembers."""
     for name, reason in refused.items():
-        if name not in told:
+        if name not in logged:
             log.error("instrument.refused", venue=venue, instrument=name, reason=reason)
-    told.update(refused)
+    logged.update(refused)

@@ -5,9 +5,11 @@ Nothing here says how a fault is brought about.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
+
+from crosstape_simulator.venues.registry import VENUES
 
 DAY_S: Final = 86_400.0
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=DAY_S)]
@@ -16,12 +18,16 @@ Times = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 Chance = Annotated[float, msgspec.Meta(gt=0, le=1)]
 CloseCode = Annotated[int, msgspec.Meta(ge=1000, le=4999)]
 Kind = Literal["all", "trade", "quote", "book", "ticker"]
+if TYPE_CHECKING:
+    VenueName = str
+else:
+    VenueName = Literal[("all", *VENUES)]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault"):
     """What all have."""
 
-    venue: Literal["all", "binance", "coinbase", "kraken"] = "all"
+    venue: VenueName = "all"
     """`all`: wherever the fault exists."""
     after_s: Seconds = msgspec.field(name="after", default=0.0)
     """Seconds from now to its start."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from crosstape.errors import DirectoryInUse
-from crosstape.runtime.group_files import share
+from crosstape.runtime.group_files import share_with_group
 
 NOTE_MAX: Final = 300
 
@@ -29,10 +29,10 @@ class DirectoryLock:
         self._path = path
         self._fd: int | None = None
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Take it at once. Raises `DirectoryInUse`, which says who has it and what to do, and `OSError`."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        share(self._path)
+        share_with_group(self._path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,7 @@ import structlog
 
 from crosstape.errors import BusError, StorageError
 from crosstape.runtime.directory_lock import RUN_LOCK, DirectoryLock
-from crosstape.runtime.group_files import SERVER_UMASK, check_left, is_shared, make_directory, remedy, share
+from crosstape.runtime.group_files import SERVER_UMASK, check_leftovers, is_shared, make_directory, remedy, share_with_group
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,9 @@ SHORT_DIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a new dire
 """Where the socket goes if its path would be too long in the run directory; the first that can be written."""
 
 POLL_S: Final = 0.02
+
+PORTS: Final = range(10_240, 20_240)
+"""Below the ephemeral ports of Linux (32,768), and so is the port 10,000 higher, on which the nodes of a cluster talk to one another."""
 
 DATA: Final = "appendonlydir"
 """In the run directory: where the server keeps what is to outlive it."""
@@ -113,11 +117,11 @@ class EmbeddedServer:
         deadline = time.monotonic() + timeout_s
         try:
             make_directory(self.run_dir)
-            self._run_lock.take()
+            self._run_lock.acquire()
             await self._take_lock(deadline)
             if self._persist:
                 make_directory(self.run_dir / DATA)  # else the server would make it, for its user alone
-                check_left(self.run_dir, DATA)
+                check_leftovers(self.run_dir, DATA)
             self._place_socket()
             self._spawn()
             await self._wait_ready(deadline)
@@ -162,7 +166,7 @@ class EmbeddedServer:
         """The server inherits this lock: it is free once the server that a killed run left behind has ended, which takes it moments."""
         is_logged = False
         self._lock = os.open(self.run_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        share(self.run_dir / "valkey.lock")
+        share_with_group(self.run_dir / "valkey.lock")
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,10 +211,10 @@ class EmbeddedServer:
         path = self.run_dir / "valkey.conf"
         path.touch(mode=0o600)
         path.write_text("".join(f"{name} {value}\n" for name, value in config.items()))
-        share(path)
+        share_with_group(path)
         assert self._lock is not None
         with self.log_path.open("ab") as log:
-            share(self.log_path)
+            share_with_group(self.log_path)
             self._process = subprocess.Popen(  # noqa: S603
                 ["/bin/sh", "-c", _KEEPER, "crosstape-keeper", str(MENDER), _binary(), str(path)],
                 stdin=subprocess.PIPE,
@@ -272,12 +276,23 @@ def _answers(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """One of loopback that nobody has now. Below 55,536: the servers of a cluster talk to one another on a port 10,000 higher."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            if (port := int(probe.getsockname()[1])) < 55_536:
-                return port
+    """Return a loopback port that nobody listens on now. See `free_ports`."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return `count` different loopback ports that nobody listens on now.
+
+    They are drawn at random from `PORTS`, which the system does not give out by itself: another process cannot get one by chance before
+    its server listens there, or while that server restarts.
+    """
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 def _quoted(value: str) -> str:

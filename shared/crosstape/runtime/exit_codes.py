@@ -30,7 +30,7 @@ class Exit(IntEnum):
     """What is to be published does not belong on this tape: a simulated venue on a live one, or a live one on a simulated."""
 
 
-AGAIN: Final[Mapping[Exit, str]] = {
+RESTART_ADVICE: Final[Mapping[Exit, str]] = {
     Exit.OK: "is not needed: it was asked to stop",
     Exit.FAILED: "may help: tell us of the traceback",
     Exit.USAGE: "cannot help: change what the line names",
@@ -42,7 +42,7 @@ AGAIN: Final[Mapping[Exit, str]] = {
 }
 """What starting the same again does."""
 
-HOPELESS: Final = frozenset({Exit.USAGE, Exit.SUPERSEDED, Exit.WRONG_TAPE})
+NOT_RESTARTED: Final = frozenset({Exit.USAGE, Exit.SUPERSEDED, Exit.WRONG_TAPE})
 """Codes after which a supervisor should not start the same again."""
 
 _WORST_FIRST: Final = (Exit.WRONG_TAPE, Exit.SUPERSEDED, Exit.USAGE, Exit.STORAGE, Exit.UNREACHABLE, Exit.FAILED)

@@ -25,7 +25,7 @@ def is_shared(directory: os.stat_result) -> bool:
     return bool(mode & stat.S_IWGRP) and not mode & stat.S_IWOTH and directory.st_gid in {os.getegid(), *os.getgroups()}
 
 
-def share(path: Path) -> None:
+def share_with_group(path: Path) -> None:
     """Let the group that may write to the directory of this file use the file as we may; nothing is changed if the file is not ours.
 
     Where the file system refuses that, the file stays ours alone.
@@ -49,16 +49,16 @@ def make_directory(path: Path) -> None:
         make_directory(path.parent)
     if not path.is_dir():
         path.mkdir(mode=0o700, exist_ok=True)
-        share(path)
+        share_with_group(path)
 
 
-def check_left(run_dir: Path, name: str) -> None:
+def check_leftovers(run_dir: Path, name: str) -> None:
     """Raise `StorageError` if an earlier run of another user left something in this sub-directory that we cannot use.
 
     What we left ourselves, as an earlier release did, the group may use from now on.
     """
     for path in _found(run_dir, run_dir / name):
-        share(path)
+        share_with_group(path)
         is_directory = path.is_dir()
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK if is_directory else os.R_OK, effective_ids=True):
             try:

@@ -24,13 +24,16 @@ from crosstape.paths import expanded
 from crosstape.settings import HIDDEN, Section, Settings, hiding, shown
 from crosstape.settings.secrets import SUFFIX, secret_in
 from crosstape.settings.service_variables import is_service_variable
-from crosstape.text_file import decoded
+from crosstape.text_file import decode_utf8
 
 PREFIX: Final = "CROSSTAPE_"
 FILE_VARIABLE: Final = "CROSSTAPE_SETTINGS"
 """Names the settings file, where none is given."""
 
 _LEVEL: Final = "__"
+_RENAMED: Final[dict[tuple[str, ...], str]] = {("connector", "line"): "replica"}
+"""Old name of a setting → its name now. The old name is read for one release."""
+
 S = TypeVar("S", bound=Section)
 
 
@@ -99,9 +102,12 @@ class _Reader:
         """`current` with the keys of `table` replaced, at all levels."""
         hints = get_type_hints(type(current), include_extras=True)
         changed: dict[str, Any] = {}
-        for key, value in table.items():
+        for name, value in table.items():
+            key = _RENAMED.get((*path, name), name)
             here = (*path, key)
-            if key not in hints and hiding(hints.get(key.removesuffix(SUFFIX))):
+            if key != name and key in table:
+                self.mistakes.append(f"{'.'.join((*path, name))} ({source}): this is the old name of {'.'.join(here)}; leave it out")
+            elif key not in hints and hiding(hints.get(key.removesuffix(SUFFIX))):
                 self._file((*path, key.removesuffix(SUFFIX)), value, source)
             elif key not in hints:
                 self._unknown(here, hints, source)
@@ -197,7 +203,7 @@ class _Reader:
 
 def _parse_file(path: str | Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(decoded(expanded(path).read_bytes()), parse_float=Decimal)
+        return tomllib.loads(decode_utf8(expanded(path).read_bytes()), parse_float=Decimal)
     except OSError as exc:
         raise SettingsError(f"{path}: cannot read the settings file: {exc.strerror}") from exc
     except tomllib.TOMLDecodeError as exc:

@@ -177,11 +177,11 @@ class ConnectorSettings(Section, frozen=True):
     """How often the venue's list of instruments is fetched again. Whether those that are subscribed trade is asked more often."""
     clock_warn_s: NotNegative = 2.0
     """A connector logs once when our clock and its venue's differ by more than this, and once when they agree again. 0: never."""
-    line: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""
-    """The name of this connector among several of one venue that publish one tape: `a`, `b`. One of them publishes, the others stand by.
-    Empty: it is the only one."""
+    replica: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""
+    """The name of this connector among several that publish one venue's tape: `a`, `b`. One of them is active, the others are standbys.
+    Empty: it is the only one. (Its old name, `connector.line`, is read until the next release.)"""
     lease_s: Positive = 1.0
-    """With `line`: another line takes over when the one that publishes has not been heard of for so long."""
+    """With `replica`: another replica takes over when the one that publishes has not been heard of for so long."""
     any_origin: bool = False
     """Whether a simulated venue may write to a live tape, and a live venue to a simulated one: `--i-mean-it`."""
     capture_dir: str = ""

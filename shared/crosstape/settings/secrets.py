@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from crosstape.text_file import decoded
+from crosstape.text_file import decode_utf8
 
 SUFFIX: Final = "_file"
 """Of the key that names the file, where a secret may stand: `password_file` for `password`."""
@@ -29,7 +29,7 @@ def secret_in(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise ValueError(f"longer than {MAX_BYTES} bytes: not a secret")
     try:
-        text = decoded(content).strip()
+        text = decode_utf8(content).strip()
     except ValueError as exc:
         raise ValueError(f"cannot be read: {exc}") from None
     if len(text.splitlines()) > 1:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from crosstape.bus.lease.table import Table, Want
+from crosstape.bus.lease.table import LeaseSnapshot, Want
 from crosstape_aggregator.sharding.assignment import Assignment, Moves, Share, moves
 
 LIFE_S = 3.0
@@ -18,9 +18,9 @@ BEAT_S = LIFE_S / 3
 SHARES = 4
 
 
-def table(instances: str, holders: str) -> Table:
+def table(instances: str, holders: str) -> LeaseSnapshot:
     """Instances and holders by their letter; a dot is nobody."""
-    return Table(tuple(instances), tuple(None if one == "." else one for one in holders), math.inf)
+    return LeaseSnapshot(tuple(instances), tuple(None if one == "." else one for one in holders), math.inf)
 
 
 @given(st.text(min_size=1), st.integers(1, 50))
@@ -59,15 +59,15 @@ def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
     """Until then its lease is renewed."""
     one = Assignment("a", 2, LIFE_S)
     one.answered(table("a", ".."), 0)
-    assert one.wants() == [Want.HAVE, Want.HAVE]
+    assert one.wants() == [Want.HOLD, Want.HOLD]
     assert one.answered(table("a", "aa"), 1).begin == (0, 1)
     assert one.answered(table("ab", "aa"), 2).give == 1
-    assert one.wants() == [Want.HAVE, Want.HAVE]
+    assert one.wants() == [Want.HOLD, Want.HOLD]
     assert one.answered(table("ab", "aa"), 3).give is None
     assert not one.ended(1)
-    assert one.wants() == [Want.HAVE, Want.GIVE]
+    assert one.wants() == [Want.HOLD, Want.RELEASE]
     assert one.answered(table("ab", "a."), 4) == ((), None, ())
-    assert one.wants() == [Want.HAVE, Want.LOOK]
+    assert one.wants() == [Want.HOLD, Want.OBSERVE]
     assert not one.taking
 
 
@@ -88,7 +88,7 @@ def test_a_share_that_another_holds_is_lost() -> None:
     assert one.sure_until == 5 + LIFE_S
     assert one.ended(0)
     assert not one.ended(0)
-    assert one.wants() == [Want.GIVE, Want.LOOK]
+    assert one.wants() == [Want.RELEASE, Want.OBSERVE]
     assert not one.stands_by
     one.answered(table("ab", "bb"), 6)
     assert one.stands_by
@@ -117,17 +117,17 @@ class Server:
         self.epochs: Counter[int] = Counter()
         self.written: list[tuple[int, int, str]] = []
 
-    def exchange(self, me: str, wants: list[Want]) -> Table:
+    def exchange(self, me: str, wants: list[Want]) -> LeaseSnapshot:
         """As `lease_table.EXCHANGE`."""
         self.alive = {name: until for name, until in self.alive.items() if until > self.now} | {me: self.now + LIFE_S}
         self.leases = {number: lease for number, lease in self.leases.items() if lease[1] > self.now}
         for number, want in enumerate(wants):
             holder = self.leases.get(number, (None,))[0]
-            if want is Want.HAVE and holder in {None, me}:
+            if want is Want.HOLD and holder in {None, me}:
                 self.leases[number] = me, self.now + LIFE_S
-            elif want is Want.GIVE and holder == me:
+            elif want is Want.RELEASE and holder == me:
                 del self.leases[number]
-        return Table(tuple(sorted(self.alive)), tuple(self.leases.get(number, (None,))[0] for number in range(SHARES)), math.inf)
+        return LeaseSnapshot(tuple(sorted(self.alive)), tuple(self.leases.get(number, (None,))[0] for number in range(SHARES)), math.inf)
 
     def claim(self, number: int, clock: int) -> int:
         """As `crosstape.bus.lease.fencing`."""
@@ -153,7 +153,7 @@ class Instance:
         self.leases = Assignment(name, SHARES, LIFE_S)
         self.epochs: dict[int, int | None] = {}
         self.leaving: set[int] = set()
-        self.asked: tuple[float, Table] | None = None
+        self.asked: tuple[float, LeaseSnapshot] | None = None
 
     def clock(self) -> float:
         """Its own time."""

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import connect
 from crosstape.bus.lease.fencing import claim
-from crosstape.bus.lease.table import LeaseTable, Table, Want
+from crosstape.bus.lease.table import LeaseSnapshot, LeaseTable, Want
 from crosstape.errors import SettingsError
 from crosstape_aggregator.service import AggregatorProcess
 from crosstape_aggregator.sharding.assignment import Share
@@ -129,10 +129,10 @@ async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis,
         first, second = AggregatorProcess(settings, bus), AggregatorProcess(settings, bus)
         early = LeaseTable(bus, KEYS, second.keeper.instance, "aggregator", [Share(number, 4).producer for number in range(4)])
 
-        async def beaten_to_it(self: LeaseTable, wants: Sequence[Want], life_s: float) -> Table:
-            if Want.HAVE in wants:
+        async def beaten_to_it(self: LeaseTable, wants: Sequence[Want], life_s: float) -> LeaseSnapshot:
+            if Want.HOLD in wants:
                 monkeypatch.undo()
-                await early.exchange([Want.LOOK] * 4, LONG_S)
+                await early.exchange([Want.OBSERVE] * 4, LONG_S)
             return await exchange(self, wants, life_s)
 
         monkeypatch.setattr(LeaseTable, "exchange", beaten_to_it)
@@ -200,7 +200,7 @@ async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: R
     renewing, exchange = asyncio.Event(), LeaseTable.exchange
     renewing.set()
 
-    async def hanging(self: LeaseTable, wants: Sequence[Want], life_s: float) -> Table:
+    async def hanging(self: LeaseTable, wants: Sequence[Want], life_s: float) -> LeaseSnapshot:
         await renewing.wait()
         return await exchange(self, wants, life_s)
 

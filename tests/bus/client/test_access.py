@@ -21,7 +21,7 @@ from redis.exceptions import NoPermissionError
 from structlog.testing import capture_logs
 
 from crosstape.bus import Reader, Start, connect
-from crosstape.bus.client.startup_check import usable
+from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.bus.lease.table import LeaseTable, Want
 from crosstape.bus.spool.tape_identity import Tape
 from crosstape.origin import Origin
@@ -117,15 +117,15 @@ async def test_each_service_can_do_its_work(users: Users) -> None:
         await wait_until(partial(bid, users, 1), what="a consolidated quote")
 
         async with connect(users.bus("connector")) as client:
-            await usable(client, KEYS, users.bus("connector"), producer="connector.binance")
+            await wait_until_usable(client, KEYS, users.bus("connector"), producer="connector.binance")
             assert (await Tape().identify(client, KEYS, origin=Origin.LIVE)).origin == Origin.LIVE
             table = LeaseTable(client, KEYS, "a@here", "connector.binance", ["connector.binance"])
-            await table.exchange([Want.HAVE], 60.0)
+            await table.exchange([Want.HOLD], 60.0)
             words = Peers(client, KEYS, "connector.binance", 1.0)
             await words.say(PeerStatus(line="a", active=True, well=True, covered=False, live=1, feeds=1, connections=1, held=0, ts=1))
             assert [word.line for word in await words.heard(["a"])] == ["a"]
             await words.take_back("a")
-            await table.exchange([Want.GIVE], 0)
+            await table.exchange([Want.RELEASE], 0)
 
         await users.admin.delete(KEYS.cursor("connector.binance"), KEYS.cursor("aggregator"))
         await venue.say(trade(2))

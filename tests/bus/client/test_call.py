@@ -9,7 +9,7 @@ import uvloop
 from redis.asyncio import Redis, RedisCluster
 
 from crosstape.bus import connect
-from crosstape.bus.client.call import UNAVAILABLE, ask, put_right
+from crosstape.bus.client.call import UNAVAILABLE, execute, translated_errors
 from tests.bus.tape import fast
 from tests.waiting import wait_until
 
@@ -21,7 +21,7 @@ def test_a_write_to_a_connection_that_was_closed_meanwhile_is_a_lost_connection(
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.transport.abort()
         await wait_until(lambda: "closed=True" in repr(writer.transport), what="the transport is closed")
-        with put_right():
+        with translated_errors():
             writer.transport.writelines([b"PING\r\n"])
 
     async def main() -> None:
@@ -35,7 +35,7 @@ def test_a_write_to_a_connection_that_was_closed_meanwhile_is_a_lost_connection(
 
 async def test_another_fault_of_ours_is_not_taken_for_it() -> None:
     """A `RuntimeError` that says something else goes on as it is."""
-    with pytest.raises(RuntimeError, match="mine"), put_right():
+    with pytest.raises(RuntimeError, match="mine"), translated_errors():
         raise RuntimeError("mine")
 
 
@@ -45,10 +45,10 @@ async def test_a_cancellation_always_ends_whoever_asks_again_and_again(valkey: s
 
     async def again_and_again(client: Redis | RedisCluster) -> None:
         while True:
-            assert await ask(client, "PING")
+            assert await execute(client, "PING")
 
     async with connect(fast(valkey)) as client:
-        await ask(client, "PING")
+        await execute(client, "PING")
         asking = asyncio.create_task(again_and_again(client))
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from crosstape.bus import connect
 from crosstape.bus.client.eviction import harmful
-from crosstape.bus.client.server_memory import together
-from crosstape.bus.client.startup_check import usable
+from crosstape.bus.client.server_memory import combined
+from crosstape.bus.client.startup_check import wait_until_usable
 from tests.bus.tape import KEYS, command, fast, on_tape, publishing, trade
 
 LIMIT = 1 << 30
@@ -34,7 +34,7 @@ async def start(url: str, **settings: Any) -> list[dict[str, Any]]:
     bus = fast(url, start_s=20.0, **settings)
     with capture_logs() as logs:
         async with connect(bus) as own:
-            await usable(own, KEYS, bus, producer="connector.kraken")
+            await wait_until_usable(own, KEYS, bus, producer="connector.kraken")
     return [dict(entry) for entry in logs if entry["event"] == "bus.evicts"]
 
 
@@ -89,5 +89,5 @@ def test_one_of_several_servers_is_enough() -> None:
     bad = {**fine, "maxmemory_policy": "allkeys-lru"}
     assert harmful([fine, bad]) == "allkeys-lru"
     assert harmful([fine, {}, {"maxmemory": 5}]) == ""
-    assert together([fine, bad]) == (2, 10, True)
-    assert together([fine]) == (1, 5, False)
+    assert combined([fine, bad]) == (2, 10, True)
+    assert combined([fine]) == (1, 5, False)

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from crosstape.bus import Reader, Start, connect
 from crosstape.bus.client import availability
-from crosstape.bus.client.startup_check import usable
+from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.errors import BusError
 from tests.bus.tape import KEYS, QUOTES, TRADES, command, fast, publishing, read_until, trade
 from tests.engines import StartServer
@@ -66,7 +66,7 @@ async def test_a_database_that_the_server_has_not(start_server: StartServer, num
     assert "it has no database of this number" in await refusal(url)
     async with connect(fast(url)) as client:
         with pytest.raises(BusError, match="cannot be used: it has no database of this number"):
-            await usable(client, KEYS, fast(url), producer="connector.fake")
+            await wait_until_usable(client, KEYS, fast(url), producer="connector.fake")
 
 
 async def test_a_database_of_a_cluster(start_server: StartServer) -> None:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape.bus import connect
-from crosstape.bus.client.server_memory import ServerMemory, together, watch
+from crosstape.bus.client.server_memory import ServerMemory, combined, watch_memory
 from crosstape.bus.metrics.prometheus import server_memory
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.settings import BusSettings
@@ -28,7 +28,7 @@ async def watching(settings: BusSettings) -> AsyncIterator[list[ServerMemory | N
     """What is told, as it comes."""
     told: list[ServerMemory | None] = []
     async with connect(settings) as client:
-        task = asyncio.create_task(watch(client, told.append, every_s=0.01))
+        task = asyncio.create_task(watch_memory(client, told.append, every_s=0.01))
         try:
             yield told
         finally:
@@ -108,7 +108,7 @@ async def test_a_server_that_is_away_is_no_news(client: Redis) -> None:
 )
 def test_primaries_are_added_up(answers: list[dict[str, object]], memory: ServerMemory | None) -> None:
     """One without a limit makes the whole one without; a number that is missing makes all unknown."""
-    assert together(list(answers)) == memory
+    assert combined(list(answers)) == memory
 
 
 def test_nothing_is_exported_while_nothing_is_known() -> None:

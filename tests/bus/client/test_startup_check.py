@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape.bus import connect
-from crosstape.bus.client.startup_check import usable
+from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.errors import BusError, SettingsError
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape_schemas import Keys
@@ -32,7 +32,7 @@ async def use(url: str, *, keys: Keys = KEYS, **changes: Any) -> None:
     """As a service does at its start."""
     settings = fast(url, **{"start_s": AT_ONCE, **changes})
     async with connect(settings) as client:
-        await usable(client, keys, settings, producer=PRODUCER)
+        await wait_until_usable(client, keys, settings, producer=PRODUCER)
 
 
 async def refusal(url: str, **changes: Any) -> str:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.lease.fencing import claim
-from crosstape.bus.lease.table import Disagreement, LeaseTable, Want
+from crosstape.bus.lease.table import LeaseCountMismatch, LeaseTable, Want
 from crosstape.errors import BusError, Superseded
 from crosstape.settings import BusSettings
 from crosstape_schemas import Keys
@@ -18,7 +18,7 @@ from tests.aggregator.builders import quote
 from tests.waiting import wait_until
 
 KEYS = Keys()
-HAVE, GIVE, LOOK = Want.HAVE, Want.GIVE, Want.LOOK
+HOLD, RELEASE, OBSERVE = Want.HOLD, Want.RELEASE, Want.OBSERVE
 LONG_S = 60.0
 
 
@@ -31,14 +31,14 @@ async def test_a_lease_is_one_instances_until_it_gives_it_back(client: Redis, va
     """Another that wants it does not get it, and cannot release it."""
     async with connect(BusSettings(url=valkey)) as bus:
         one, other = table(bus, KEYS, "one", 2), table(bus, KEYS, "other", 2)
-        assert await one.exchange([LOOK, LOOK], LONG_S) == (("one",), (None, None), math.inf)
-        assert (await one.exchange([HAVE, LOOK], LONG_S)).holders == ("one", None)
-        seen = await other.exchange([HAVE, HAVE], LONG_S)
+        assert await one.exchange([OBSERVE, OBSERVE], LONG_S) == (("one",), (None, None), math.inf)
+        assert (await one.exchange([HOLD, OBSERVE], LONG_S)).holders == ("one", None)
+        seen = await other.exchange([HOLD, HOLD], LONG_S)
         assert seen[:2] == (("one", "other"), ("one", "other"))
         assert LONG_S / 2 < seen.next_expiry_s <= LONG_S
-        assert (await other.exchange([GIVE, HAVE], LONG_S)).holders == ("one", "other")
-        assert (await one.exchange([GIVE, LOOK], LONG_S)).holders == (None, "other")
-        assert await other.exchange([GIVE, GIVE], 0) == (("one",), (None, None), math.inf)
+        assert (await other.exchange([RELEASE, HOLD], LONG_S)).holders == ("one", "other")
+        assert (await one.exchange([RELEASE, OBSERVE], LONG_S)).holders == (None, "other")
+        assert await other.exchange([RELEASE, RELEASE], 0) == (("one",), (None, None), math.inf)
         assert await client.keys("*lease*") == []
         await one.close()
         await other.close()
@@ -47,12 +47,12 @@ async def test_a_lease_is_one_instances_until_it_gives_it_back(client: Redis, va
 async def test_leases_and_their_holder_expire_together(client: Redis, valkey: str) -> None:
     """Whoever sees the lease free sees one instance less."""
     async with connect(BusSettings(url=valkey)) as bus:
-        await table(bus, KEYS, "one", 1).exchange([HAVE], 0.3)
+        await table(bus, KEYS, "one", 1).exchange([HOLD], 0.3)
         other = table(bus, KEYS, "other", 1)
-        assert (await other.exchange([LOOK], LONG_S)).instances == ("one", "other")
+        assert (await other.exchange([OBSERVE], LONG_S)).instances == ("one", "other")
 
         async def free() -> bool:
-            found = await other.exchange([LOOK], LONG_S)
+            found = await other.exchange([OBSERVE], LONG_S)
             return found.holders == (None,) and found.instances == ("other",)
 
         await wait_until(free, what="the lease to expire")
@@ -62,19 +62,19 @@ async def test_instances_that_disagree_on_the_count_get_nothing(client: Redis, v
     """The first to come is right, until it is gone."""
     async with connect(BusSettings(url=valkey)) as bus:
         one, other = table(bus, KEYS, "one", 1), table(bus, KEYS, "other", 2)
-        await one.exchange([HAVE], LONG_S)
-        with pytest.raises(Disagreement) as failure:
-            await other.exchange([HAVE, HAVE], LONG_S)
+        await one.exchange([HOLD], LONG_S)
+        with pytest.raises(LeaseCountMismatch) as failure:
+            await other.exchange([HOLD, HOLD], LONG_S)
         assert failure.value.theirs == 1
-        await one.exchange([GIVE], 0)
-        assert (await other.exchange([HAVE, HAVE], LONG_S)).holders == ("other", "other")
+        await one.exchange([RELEASE], 0)
+        assert (await other.exchange([HOLD, HOLD], LONG_S)).holders == ("other", "other")
 
 
 async def test_names_on_a_cluster_lie_in_one_slot(client: Redis, valkey: str) -> None:
     """All that one call touches has the first partition's tag."""
     keys = Keys(partitions=3)
     async with connect(BusSettings(url=valkey, partitions=3)) as bus:
-        await table(bus, keys, "one", 2).exchange([HAVE, HAVE], LONG_S)
+        await table(bus, keys, "one", 2).exchange([HOLD, HOLD], LONG_S)
     assert set(await client.keys("*")) == {b"tape:{0}:instances:p", b"tape:{0}:lease:p.0", b"tape:{0}:lease:p.1"}
 
 
@@ -111,13 +111,13 @@ async def test_a_claim_tells_whose_line_published_last(client: Redis, valkey: st
     """Of a producer that has lines. One without a line that has written since, under an epoch of its own, is nobody's."""
     settings = BusSettings(url=valkey)
     async with connect(settings) as bus:
-        assert (await claim(bus, KEYS, "p", "a")).former is None
-        assert (await claim(bus, KEYS, "p", "b")).former == "a"
-        assert (await claim(bus, KEYS, "p", "b")).former == "b"
+        assert (await claim(bus, KEYS, "p", "a")).previous is None
+        assert (await claim(bus, KEYS, "p", "b")).previous == "a"
+        assert (await claim(bus, KEYS, "p", "b")).previous == "b"
         plain = Publisher(bus, KEYS, settings, producer="p", epoch=(await claim(bus, KEYS, "p")).epoch + 1)
         plain.publish(quote("consolidated", "1", "2"))
         assert await plain.drain(10)
-        assert (await claim(bus, KEYS, "p", "b")).former == ""
+        assert (await claim(bus, KEYS, "p", "b")).previous == ""
 
 
 async def test_a_claim_keeps_what_tells_whether_the_last_batch_was_written(client: Redis, valkey: str) -> None:

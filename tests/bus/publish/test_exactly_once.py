@@ -47,7 +47,7 @@ async def test_a_network_that_swallows_everything_is_given_up_on(client: Redis, 
         assert await publisher.drain(5)
         net.swallowing = True
         publisher.publish(trade(2))
-        await wait_until(lambda: not publisher.health.well, what="the silence is noticed")
+        await wait_until(lambda: not publisher.availability.answering, what="the silence is noticed")
         net.swallowing = False
         assert await publisher.drain(5)
     assert numbers(await on_tape(client)) == whole(2)
@@ -122,7 +122,7 @@ async def test_a_full_server_is_waited_for(start_server: StartServer) -> None:
         ):
             await command(client, *refuse)
             publisher.publish_all([trade(1), quote(1), trade(2)])
-            await wait_until(lambda: not publisher.health.well, what="it is refused")
+            await wait_until(lambda: not publisher.availability.answering, what="it is refused")
             await command(client, *allow)
             assert await publisher.drain(10)
         assert numbers(await on_tape(client)) == whole(4)
@@ -134,7 +134,7 @@ async def test_a_password_is_needed_and_a_wrong_one_is_retried(start_server: Sta
     server = await start_server(options={"requirepass": "first-secret"})
     async with publishing(fast(server.url, password="second-secret")) as publisher:
         publisher.publish(trade(1))
-        await wait_until(lambda: not publisher.health.well, what="it is refused")
+        await wait_until(lambda: not publisher.availability.answering, what="it is refused")
         async with Redis.from_url(server.url, password="first-secret") as client:
             await client.config_set("requirepass", "second-secret")
             assert await publisher.drain(10)

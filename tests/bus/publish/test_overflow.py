@@ -72,14 +72,14 @@ async def test_what_is_left_is_told_apart(client: Redis, valkey: str, tmp_path: 
         net.refusing = True
         net.cut()
         publisher.publish_all([quote(1), trade(2), quote(2)])
-        await wait_until(lambda: not publisher.health.well, what="a batch is in flight")
+        await wait_until(lambda: not publisher.availability.answering, what="a batch is in flight")
         publisher.publish_all([quote(3), quote(4), trade(3)])
         assert publisher.unpublished == (2, 0, 4)
         assert not await publisher.drain(0.2)
         left = publisher.unpublished
-        assert (left.events, left.states) == (2, 4)
+        assert (left.lossless, left.conflatable) == (2, 4)
         assert left.spooled == (2 if spooling else 0)  # what is in flight may be on the tape, and is in the spool if it is not
-        assert publisher.pending == left.events + left.states
+        assert publisher.pending == left.lossless + left.conflatable
 
 
 async def test_what_is_on_its_way_out_of_the_spool_is_still_in_it(client: Redis, valkey: str, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ async def test_what_is_on_its_way_out_of_the_spool_is_still_in_it(client: Redis,
         net.refusing = True
         net.cut()
         publisher.publish_all(trade(number) for number in range(2, 302))
-        await wait_until(lambda: not publisher.health.well, what="the server is away")
+        await wait_until(lambda: not publisher.availability.answering, what="the server is away")
         net.refusing, net.delay_s = False, 0.1
         await wait_until(lambda: publisher.acknowledged > 30, what="some of it is on the tape, and some on its way")
         net.refusing = True
@@ -99,9 +99,9 @@ async def test_what_is_on_its_way_out_of_the_spool_is_still_in_it(client: Redis,
         with capture_logs() as logs:
             assert not await publisher.drain(0.2)
         left = publisher.unpublished
-        assert left.events == left.spooled > 200
+        assert left.lossless == left.spooled > 200
         (said,) = [log for log in logs if log["event"] == "bus.not_drained"]
-        assert (said["pending"], said["spooled"]) == (left.events, left.spooled)
+        assert (said["pending"], said["spooled"]) == (left.lossless, left.spooled)
         publisher.close()
     async with publishing(settings, spool=tmp_path) as successor:
         await successor.claimed()

@@ -218,8 +218,8 @@ async def test_a_stream_that_was_deleted_and_made_again_while_connected(client: 
 async def catching_up(client: Redis, stored: str, gaps: Gaps, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Poller]:
     """What a reader reads by, three entries at a time from a stored id on: each `fetch` is one read."""
     monkeypatch.setattr(poller, "READ_ENTRIES", 3)
-    health = Availability(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
-    made = Poller(client, health, Tell(gaps, lambda _foreign: None, ReaderMetrics()))
+    availability = Availability(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
+    made = Poller(client, availability, Tell(gaps, lambda _foreign: None, ReaderMetrics()))
     made.add(Followed(TRADES, stored, KEYS))
     await made.fetch()  # finds its place
     try:

@@ -29,7 +29,7 @@ async def test_a_full_disk_ends_nothing(client: Redis, valkey: str, tmp_path: Pa
         return real(fd, data)
 
     monkeypatch.setattr("crosstape.bus.spool.segments.os.write", write)
-    monkeypatch.setattr("crosstape.bus.spool.RETRY_S", 0.0)
+    monkeypatch.setattr("crosstape.bus.spool.spool.RETRY_S", 0.0)
     with structlog.testing.capture_logs() as logs:
         async with proxy(valkey) as net, publishing(fast(net.url, pending=PENDING), spool=tmp_path, metrics=counts) as publisher:
             away(net)
@@ -72,7 +72,7 @@ async def test_a_disk_that_cannot_be_read_is_asked_again(
     client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it gives at last is published; nothing was lost."""
-    monkeypatch.setattr("crosstape.bus.spool.RETRY_S", 0.0)
+    monkeypatch.setattr("crosstape.bus.spool.spool.RETRY_S", 0.0)
     counts = Counts()
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 100)
@@ -175,7 +175,7 @@ async def test_it_is_forced_to_the_disk_as_set(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("crosstape.bus.spool.segments.os.fsync", fsync)
-    monkeypatch.setattr("crosstape.bus.spool.SYNC_S", 0.01)
+    monkeypatch.setattr("crosstape.bus.spool.spool.SYNC_S", 0.01)
     counts = Counts()
     options = {"pending": 10, "spool_sync": policy}
     async with proxy(valkey) as net, publishing(fast(net.url, **options), spool=tmp_path, metrics=counts) as publisher:

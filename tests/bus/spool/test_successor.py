@@ -141,7 +141,7 @@ async def test_the_batch_in_flight_is_not_lost_with_its_process(client: Redis, v
             else:
                 net.cut()
             publisher.publish_all([trade(2), quote(2), trade(3)])
-            await wait_until(lambda: not publisher.health.well, what="the answer is missed")
+            await wait_until(lambda: not publisher.availability.answering, what="the answer is missed")
             publisher.publish_all(trade(number) for number in range(4, 101))
             await spooled(publisher)
             assert numbers(await on_tape(client)) == whole(3 if written else 1)
@@ -167,7 +167,7 @@ async def test_what_may_have_been_written_is_told_and_not_written_again(client: 
             assert await publisher.drain(5)
             away(net)
             publisher.publish_all([trade(2), trade(3)])
-            await wait_until(lambda: not publisher.health.well, what="the server is missed")
+            await wait_until(lambda: not publisher.availability.answering, what="the server is missed")
             publisher.publish_all(trade(number) for number in range(4, 101))
             await spooled(publisher)
         net.refusing = False
@@ -233,7 +233,7 @@ async def test_one_that_was_superseded_lets_its_successor_have_it(client: Redis,
 async def test_a_spool_that_nobody_lets_go_of_is_left(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the service goes on without it, and says so; the next start finds it."""
     monkeypatch.setattr("crosstape.bus.publish.spool_reader.LOCK_S", 0.1)
-    monkeypatch.setattr("crosstape.bus.spool.RETRY_S", 0.0)
+    monkeypatch.setattr("crosstape.bus.spool.spool.RETRY_S", 0.0)
     counts = Counts()
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 100)
@@ -262,7 +262,7 @@ async def test_no_bytes_is_no_spool_but_what_was_left_is_published(client: Redis
         away(net)
         async with publishing(fast(net.url, pending=PENDING, spool_bytes=0), spool=tmp_path) as publisher:
             publisher.publish_all(trade(number) for number in range(201, 401))
-            await wait_until(lambda: not publisher.health.well, what="the server is missed")
+            await wait_until(lambda: not publisher.availability.answering, what="the server is missed")
             assert files(tmp_path) == before
             net.refusing = False
             assert await publisher.drain(10)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape.bus import Publisher, connect
-from crosstape.bus.spool.tape_identity import Identity, Tape, presumed
+from crosstape.bus.spool.tape_identity import Identity, Tape, identity_in_spools
 from crosstape.errors import BusError
 from crosstape.origin import Origin
 from crosstape_schemas import Gap, GapCause, Keys
@@ -200,14 +200,14 @@ async def test_a_server_that_is_empty_is_taken_for_the_tape_of_the_spool(client:
         away(net)
         publisher.publish_all(trade(number) for number in range(1, 101))
         await spooled(publisher)
-    assert presumed(tmp_path) == before
+    assert identity_in_spools(tmp_path) == before
     await client.flushall()
     async with connect(fast(valkey)) as shared:  # one with no spool of its own begins first
-        assert await Tape(presumed(tmp_path)).identify(shared, KEYS) == before
+        assert await Tape(identity_in_spools(tmp_path)).identify(shared, KEYS) == before
     await begin(valkey, spool=tmp_path / "one")
     assert trade_ids(await on_tape(client)) == whole(100)
     assert await identity(client) == before
-    assert presumed(tmp_path) == Identity()
+    assert identity_in_spools(tmp_path) == Identity()
 
 
 async def test_a_spool_that_does_not_say_for_which_tape_it_is(client: Redis, valkey: str, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ async def test_a_disk_that_fails_ends_the_capture_only(tmp_path: Path) -> None:
 
 async def test_a_full_disk_leaves_what_was_flushed_and_counts_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line is in a file or counted, and the file that could not be ended can be read."""
-    monkeypatch.setattr("crosstape_connector.capture.FLUSH_S", 0.0)
+    monkeypatch.setattr("crosstape_connector.capture.writer.FLUSH_S", 0.0)
     put = 0
     with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
         capture = begin(disk)
@@ -166,7 +166,7 @@ async def test_a_full_disk_leaves_what_was_flushed_and_counts_the_rest(tmp_path:
 
 async def test_what_a_killed_process_wrote_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the last flush; the frame has no end, and a stream reader does not mind."""
-    monkeypatch.setattr("crosstape_connector.capture.FLUSH_S", 0.0)
+    monkeypatch.setattr("crosstape_connector.capture.writer.FLUSH_S", 0.0)
     capture = begin(tmp_path)
     capture.frame_in(NOW, 1, b'{"number":1}')
 

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from crosstape.bus import Publisher, connect
 from crosstape.errors import WrongTape
 from crosstape.origin import SIMULATED_HEADER
-from crosstape.runtime.exit_codes import HOPELESS, Exit, code_of
+from crosstape.runtime.exit_codes import NOT_RESTARTED, Exit, code_of
 from crosstape.settings import BusSettings, ConnectorSettings, RunSettings, Settings, TelemetrySettings, VenueSettings
 from crosstape_connector.service import run
 from crosstape_schemas import Keys
@@ -96,7 +96,7 @@ async def test_a_simulated_venue_makes_a_fresh_tape_a_simulated_one(
     client: Redis, valkey: str, tmp_path: Path, venues: Simulator, *, line: str
 ) -> None:
     """And a restart finds its own. No live venue gets on it from then on."""
-    settings = settings_for(venues, valkey, tmp_path, line=line)
+    settings = settings_for(venues, valkey, tmp_path, replica=line)
     for _ in range(2):
         before = await client.xlen(TRADES)
         task = asyncio.create_task(run(settings, "kraken"))
@@ -129,7 +129,7 @@ async def test_a_simulated_venue_is_kept_off_a_live_tape(
             await client.delete(IDENTITY)
             await client.sadd(Keys().registry(), TRADES)
         keys_before = await client.keys("tape:*:*")
-        text = await refusal(settings_for(venues, valkey, tmp_path, line=line), "kraken")
+        text = await refusal(settings_for(venues, valkey, tmp_path, replica=line), "kraken")
         assert await client.keys("tape:*:*") == keys_before
         assert not running.done()
         running.cancel()
@@ -137,7 +137,7 @@ async def test_a_simulated_venue_is_kept_off_a_live_tape(
     assert 'the tape "tape" (' in text
     assert f"on {valkey} holds live data: nothing of it is published there" in text
     assert "--i-mean-it" in text
-    assert Exit.WRONG_TAPE in HOPELESS
+    assert Exit.WRONG_TAPE in NOT_RESTARTED
 
 
 async def test_a_live_venue_is_kept_off_a_simulated_tape(world: World) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from crosstape_connector import backoff
 from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
@@ -24,7 +25,7 @@ from tests.waiting import wait_until
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
-    monkeypatch.setattr(backfill_schedule, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 
@@ -64,7 +65,7 @@ async def test_a_gap_that_another_page_or_the_stream_filled_is_counted_as_filled
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         await server.peer.send(*trades(1, 3, 5, 7, 8))
         await wait_until(lambda: sum(gap.repaired for gap in rig.of(Gap)) == 3, what="all three repaired")
-        await wait_until(lambda: not rig.backfill.waiting, what="nothing left to do")
+        await wait_until(lambda: not rig.backfill.queued, what="nothing left to do")
         assert rig.counters.backfills["whole"] == 3
         assert rig.counters.backfilled == 3
 
@@ -79,10 +80,10 @@ def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
     tape: list[Event] = []
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
-    outlet = Sink(tape.append, counters)
-    outlet.put(feeds.take(trade(1)))
-    outlet.put(feeds.take(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
-    assert (counters.backfilled, feeds.duplicates()) == (2, 1)
+    sink = Sink(tape.append, counters)
+    sink.publish(feeds.apply(trade(1)))
+    sink.publish(feeds.apply(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
+    assert (counters.backfilled, feeds.duplicate_trades()) == (2, 1)
 
 
 def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None:
@@ -91,15 +92,15 @@ def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     hold = StandbyTradeBuffer("contiguous")
-    outlet = Sink(hold.take, counters)
-    outlet.divert(hold.take, holding=True)
+    sink = Sink(hold.take, counters)
+    sink.divert(hold.take, holding=True)
     for number, late in ((1, False), (2, True), (3, False), (4, True)):
-        outlet.put([trade(number, late=late)])
+        sink.publish([trade(number, late=late)])
     feeds.seed([trade(4)])
     assert counters.backfilled == 0
 
-    outlet.divert(tape.append, holding=False)
-    outlet.put(go_on(feeds, hold, [trade(2)], 9))
+    sink.divert(tape.append, holding=False)
+    sink.publish(go_on(feeds, hold, [trade(2)], 9))
     assert ([event.trade_id for event in tape if isinstance(event, Trade)], counters.backfilled) == (["3", "4"], 1)
 
 
@@ -107,6 +108,6 @@ def test_duplicates_are_not_forgotten_with_an_instrument() -> None:
     """A counter never goes down: that would be taken for a restart."""
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     for number in (1, 1, 1):
-        feeds.take(trade(number))
-    feeds.remove("AAA-USD", 9)
-    assert feeds.duplicates() == 2
+        feeds.apply(trade(number))
+    feeds.remove_instrument("AAA-USD", 9)
+    assert feeds.duplicate_trades() == 2

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from crosstape_connector import backoff
 from crosstape_connector.feeds.trades import gaps
-from crosstape_connector.rest import backfill_schedule
+from crosstape_connector.rest import backfill_schedule, worker
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import AnyEvent, Event, Gap, GapCause, Trade
 from tests.connector.fake_venue import T0, FakeVenue, fake, serving, trade
@@ -21,7 +22,8 @@ from tests.waiting import wait_until
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
-    monkeypatch.setattr(backfill_schedule, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "LOOK_S", 0.05)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 
@@ -124,7 +126,7 @@ async def test_what_the_venue_does_not_have_any_more_stays_missing() -> None:
         assert told(rig.tape) == [(False, 9), (True, 4)]
         gap, part = rig.of(Gap)
         assert gap.from_ts <= part.from_ts <= part.to_ts < gap.to_ts
-        assert rig.backfill.waiting == 0
+        assert rig.backfill.queued == 0
 
 
 async def test_a_gap_that_lasted_too_long_is_left_unless_one_request_brings_it() -> None:
@@ -146,8 +148,8 @@ async def test_an_instrument_that_is_removed_is_not_repaired() -> None:
         server.answers = [web.Response(status=500)] * 3
         await outage(server, rig, last=1, first=4)
         await wait_until(lambda: len(server.answers) < 3, what="the first attempt")
-        rig.feeds.remove("AAA-USD", 1)
-        await wait_until(lambda: not rig.backfill.waiting, what="let go")
+        rig.feeds.remove_instrument("AAA-USD", 1)
+        await wait_until(lambda: not rig.backfill.queued, what="let go")
         assert told(rig.tape) == [(False, 2)]
 
 
@@ -187,7 +189,7 @@ async def test_ids_that_never_existed_are_found_out(monkeypatch: pytest.MonkeyPa
         assert msgspec.structs.replace(repaired, received_ts=gap.received_ts, repaired=False, nonexistent=0) == gap
         assert ids(rig.tape) == [(1, False), (2, False), (8, False), (6, True)]
         assert (rig.counters.backfills["whole"], rig.counters.nonexistent) == (1, 4)
-        await wait_until(lambda: not rig.backfill.waiting, what="nothing left to do")
+        await wait_until(lambda: not rig.backfill.queued, what="nothing left to do")
         await server.peer.send(*trades(4, 9))
         await wait_until(lambda: ids(rig.tape)[-2:] == [(4, True), (9, False)], what="one that came after all")
         assert rig.of(Gap)[-1].nonexistent == -1

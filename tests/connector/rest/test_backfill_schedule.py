@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosstape_connector import backoff
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.rest import backfill_schedule
-from crosstape_connector.rest.backfill_schedule import PAGES, PATIENCE_S, PATIENT, SETTLE_S, VAIN, BackfillJob, BackfillSchedule
+from crosstape_connector.rest.backfill_schedule import MAX_AGE_S, MAX_PAGES, MAX_VAIN, OLDEST_EVERY, SETTLE_S, BackfillJob, BackfillSchedule
 from crosstape_schemas import Instrument, Trade
 
 PAGE = 4
@@ -32,88 +33,88 @@ def line(*numbers: int) -> TradeSequence:
 def planned(*lines: TradeSequence, longest_s: float = 1_000.0) -> BackfillSchedule:
     """At 0; all are due at `SETTLE_S`."""
     found = BackfillSchedule(longest_s=longest_s, page=PAGE)
-    assert list(found.look(lines, 0.0)) == []
+    assert list(found.update(lines, 0.0)) == []
     return found
 
 
-def answer(repair: BackfillJob, has: range, now: float) -> None:
+def answer(job: BackfillJob, has: range, now: float) -> None:
     """What a venue answers that has these trades."""
-    first = max(repair.wanted, has.start)
+    first = max(job.next_id, has.start)
     got = range(first, min(first + PAGE, has.stop)) if first < has.stop else range(0)
-    repair.line.repair([trade(number) for number in got])
-    repair.came(got, trade(got[-1]).venue_ts if got else None, last=len(got) < PAGE, now=now)
+    job.sequence.fill_gaps([trade(number) for number in got])
+    job.page_received(got, trade(got[-1]).venue_ts if got else None, last=len(got) < PAGE, now=now)
 
 
 def test_a_hole_is_left_alone_for_a_moment() -> None:
     """The stream may bring it by itself; then nothing is asked."""
     found = line(1, 3)
     plan = planned(found)
-    assert plan.next(0.0) is None
+    assert (plan.next_job(0.0), plan.due_in(0.0), plan.due_in(2 * SETTLE_S)) == (None, SETTLE_S, 0.0)
 
     found.accept(trade(2), 2)
 
-    list(plan.look([found], SETTLE_S))
-    assert (plan.next(SETTLE_S), len(plan)) == (None, 0)
+    list(plan.update([found], SETTLE_S))
+    assert (plan.next_job(SETTLE_S), len(plan), plan.due_in(SETTLE_S)) == (None, 0, math.inf)
 
 
 def test_a_page_begins_where_the_one_before_ended() -> None:
     """By id, and by the time of the newest trade in it; the first by that of the trade before the hole."""
     plan = planned(line(1, 10))
-    repair = plan.next(SETTLE_S)
-    assert repair is not None
+    job = plan.next_job(SETTLE_S)
+    assert job is not None
     asked = []
-    while repair.hole.missing:
-        asked.append((repair.wanted, repair.at_ts // 1_000_000_000))
-        answer(repair, range(1, 20), SETTLE_S)
+    while job.open_gap.missing:
+        asked.append((job.next_id, job.at_ts // 1_000_000_000))
+        answer(job, range(1, 20), SETTLE_S)
     assert asked == [(2, 1), (6, 5)]
 
 
 def test_what_is_there_already_is_not_asked_for() -> None:
     """The stream brought the middle of it."""
     found = line(1, 12)
-    repair = planned(found).next(SETTLE_S)
-    assert repair is not None
-    answer(repair, range(1, 20), SETTLE_S)
+    job = planned(found).next_job(SETTLE_S)
+    assert job is not None
+    answer(job, range(1, 20), SETTLE_S)
     for number in (6, 7, 8):
         found.accept(trade(number), number)
 
-    assert repair.wanted == 9
+    assert job.next_id == 9
 
 
 def test_a_venue_that_does_not_have_it_yet_is_asked_again_with_pauses() -> None:
     """And given up after so many times that brought nothing; what it brings begins the count anew."""
-    repair = planned(line(1, 8)).next(SETTLE_S)
-    assert repair is not None
-    answer(repair, range(1, 4), 10.0)
-    assert (repair.wanted, repair.due) == (3, 10.0 + backfill_schedule.PAUSE_S), "with the trade before: it may show that there is none"
-    for _ in range(VAIN - 1):
-        assert not repair.hopeless(20.0)
-        answer(repair, range(1, 4), 20.0)
-    assert repair.hopeless(20.0)
-    assert repair.due == 20.0 + backfill_schedule.pause_s(VAIN)
+    job = planned(line(1, 8)).next_job(SETTLE_S)
+    assert job is not None
+    answer(job, range(1, 4), 10.0)
+    assert (job.next_id, job.due) == (3, 10.0 + backoff.PAUSE_S), "with the trade before: it may show that there is none"
+    for _ in range(MAX_VAIN - 1):
+        assert not job.is_hopeless(20.0)
+        answer(job, range(1, 4), 20.0)
+    assert job.is_hopeless(20.0)
+    assert job.due == 20.0 + backoff.pause_s(MAX_VAIN)
 
 
 def test_a_venue_that_answers_with_the_same_again_is_given_up() -> None:
     """A page that does not get further is as good as none."""
-    repair = planned(line(1, 30)).next(SETTLE_S)
-    assert repair is not None
-    for _ in range(2 * VAIN):
-        repair.came(range(2, 6), None, last=False, now=1.0)
-    assert repair.hopeless(1.0)
+    job = planned(line(1, 30)).next_job(SETTLE_S)
+    assert job is not None
+    for _ in range(2 * MAX_VAIN):
+        job.page_received(range(2, 6), None, last=False, now=1.0)
+    assert job.is_hopeless(1.0)
 
 
 def test_nothing_is_tried_for_ever() -> None:
     """Neither a hole of very many pages nor one whose venue never answers."""
-    long = planned(line(1, 10 * PAGES * PAGE), longest_s=1e6).next(SETTLE_S)
+    long = planned(line(1, 10 * MAX_PAGES * PAGE), longest_s=1e6).next_job(SETTLE_S)
     assert long is not None
-    for _ in range(PAGES):
-        assert not long.hopeless(1.0)
-        answer(long, range(1, 10 * PAGES * PAGE), 1.0)
-    assert long.hopeless(1.0)
-    unanswered = planned(line(1, 3)).next(SETTLE_S)
+    for _ in range(MAX_PAGES):
+        assert not long.is_hopeless(1.0)
+        answer(long, range(1, 10 * MAX_PAGES * PAGE), 1.0)
+    assert long.is_hopeless(1.0)
+    unanswered = planned(line(1, 3)).next_job(SETTLE_S)
     assert unanswered is not None
-    unanswered.failed(60.0, 1.0)
-    assert (unanswered.due, unanswered.hopeless(PATIENCE_S), unanswered.hopeless(PATIENCE_S + 1)) == (61.0, False, True)
+    unanswered.request_failed(60.0, 1.0)
+    assert (unanswered.due, unanswered.is_hopeless(MAX_AGE_S), unanswered.is_hopeless(MAX_AGE_S + 1)) == (61.0, False, True)
 
 
 def test_a_hole_that_lasted_too_long_is_left_unless_a_page_brings_it() -> None:
@@ -122,10 +123,10 @@ def test_a_hole_that_lasted_too_long_is_left_unless_a_page_brings_it() -> None:
     few.accept(trade(1_004), 1_004)
     plan = BackfillSchedule(longest_s=10.0, page=PAGE)
 
-    assert [hole.first for hole in plan.look([few, many], 0.0)] == [3, 2]
-    assert list(plan.look([few, many], 1.0)) == []
+    assert [hole.first for hole in plan.update([few, many], 0.0)] == [3, 2]
+    assert list(plan.update([few, many], 1.0)) == []
     assert len(plan) == 1
-    assert len(list(BackfillSchedule(longest_s=0.0, page=PAGE).look([few, many], 0.0))) == 3
+    assert len(list(BackfillSchedule(longest_s=0.0, page=PAGE).update([few, many], 0.0))) == 3
 
 
 def test_a_small_hole_does_not_wait_for_a_large_one_nor_the_large_one_for_ever() -> None:
@@ -133,14 +134,14 @@ def test_a_small_hole_does_not_wait_for_a_large_one_nor_the_large_one_for_ever()
     large = line(1, 1_000)
     plan = planned(large)
     turns = []
-    for number in range(4 * PATIENT):
+    for number in range(4 * OLDEST_EVERY):
         small = line(1, 3)
-        list(plan.look([large, small], float(number)))
-        repair = plan.next(number + SETTLE_S)
-        assert repair is not None
-        answer(repair, range(1, 2_000), number + SETTLE_S)
-        turns.append("large" if repair.line is large else "small")
-    assert turns == (["small"] * (PATIENT - 1) + ["large"]) * 4
+        list(plan.update([large, small], float(number)))
+        job = plan.next_job(number + SETTLE_S)
+        assert job is not None
+        answer(job, range(1, 2_000), number + SETTLE_S)
+        turns.append("large" if job.sequence is large else "small")
+    assert turns == (["small"] * (OLDEST_EVERY - 1) + ["large"]) * 4
 
 
 @given(
@@ -153,17 +154,17 @@ def test_all_that_a_venue_has_comes(has: set[int], late: list[int]) -> None:
     plan = planned(found)
     published: list[int] = []
     now = SETTLE_S
-    while (repair := plan.next(now)) is not None and repair.hole.missing and not repair.hopeless(now):
-        got = sorted(number for number in has if number >= repair.wanted)[:PAGE]
-        published += [int(event.trade_id) for event in found.repair([trade(number) for number in got]) if isinstance(event, Trade)]
+    while (job := plan.next_job(now)) is not None and job.open_gap.missing and not job.is_hopeless(now):
+        got = sorted(number for number in has if number >= job.next_id)[:PAGE]
+        published += [int(event.trade_id) for event in found.fill_gaps([trade(number) for number in got]) if isinstance(event, Trade)]
         spans = range(got[0], got[-1] + 1) if got else range(0)
-        repair.came(spans, None, last=len(got) < PAGE, now=now)
+        job.page_received(spans, None, last=len(got) < PAGE, now=now)
         if late:
             number = late.pop()
             published += [int(event.trade_id) for event in found.accept(trade(number), number) if isinstance(event, Trade)]
             has.discard(number)
-        now = max(now, repair.due)
+        now = max(now, job.due)
 
     assert len(published) == len(set(published))
     assert has <= set(published)
-    assert repair is None or repair.hole.missing == 39 - len(published)
+    assert job is None or job.open_gap.missing == 39 - len(published)

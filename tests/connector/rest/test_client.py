@@ -164,11 +164,11 @@ async def test_a_book_that_breaks_while_all_ends_is_no_error() -> None:
     """A session may still read a frame when those who fetch snapshots have stopped already."""
     async with serving() as server, rigged(server, fake(rest_books=True), BOOKS, ["AAAUSD"]) as rig, asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(rig.supervisor.run())
-        fetching = tasks.create_task(rig.resyncs.run())
+        fetching = tasks.create_task(rig.snapshots.run())
         await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.LIVE, what="the book")
         fetching.cancel()
         await asyncio.wait([fetching])
         await server.peer.send(book("AAAUSD", 101), book("AAAUSD", 150))
         await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.RECOVERING, what="the break")
+        await wait_until(lambda: rig.snapshots.queued, what="the request is queued")
         reading.cancel()
-    assert rig.feeds.requests

@@ -66,7 +66,7 @@ async def test_a_cache_that_is_no_good_is_as_none(tmp_path: Path, content: bytes
     """Damaged, or another venue's."""
     cache = tmp_path / "fake.json"
     cache.write_bytes(content)
-    assert instruments.cached(InstrumentCache(cache), fake()) is None
+    assert instruments.load_cached(InstrumentCache(cache), fake()) is None
 
 
 async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ async def test_a_full_disk_keeps_the_listing_that_was_there(tmp_path: Path) -> N
     """A half-written one takes its place never; nothing of it is left to take up room; told again after it had worked."""
     with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
         cache = InstrumentCache(disk / "instruments" / "fake.json")
-        await cache.keep(instruments.Kept(ID, 1, "first"))
+        await cache.store(instruments.CachedAnswer(ID, 1, "first"))
         before = cache.path.read_bytes()
         for _ in range(2):
             filling = fill(disk)
             for _ in range(3):
-                await cache.keep(instruments.Kept(ID, 2, "second" * 1000))
+                await cache.store(instruments.CachedAnswer(ID, 2, "second" * 1000))
             assert [path.name for path in cache.path.parent.iterdir()] == ["fake.json"]
             assert cache.path.read_bytes() == before
             filling.unlink()
-            await cache.keep(instruments.Kept(ID, 1, "first"))
+            await cache.store(instruments.CachedAnswer(ID, 1, "first"))
     assert [log["event"] for log in logs] == ["instruments.not_cached"] * 2

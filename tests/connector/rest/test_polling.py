@@ -15,7 +15,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from crosstape.settings import TelemetrySettings
-from crosstape_connector.rest import backfill_schedule, polling_rules
+from crosstape_connector import backoff
+from crosstape_connector.rest import backfill_schedule, polling_rules, worker
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import FeedState, Gap, Quote, Status, Trade
 from tests.connector.fake_venue import T0, FakeVenue, fake, quote, serving, trade
@@ -32,7 +33,8 @@ POLLED = "polled over REST, every 0.02 s at best"
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
-    monkeypatch.setattr(backfill_schedule, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "LOOK_S", 0.05)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 
@@ -50,7 +52,7 @@ async def test_trades_and_quotes_are_polled_until_the_stream_is_there_again() ->
         server.past["AAAUSD"], server.quotes["AAAUSD"] = [1, 2, 3, 4], ("11.4", "11.6")
         server.closed = True
         server.peer.cut()
-        await wait_until(lambda: len(rig.of(Trade)) == 4 and rig.fallback.polled() == {"trade": 1, "quote": 1}, what="polled")
+        await wait_until(lambda: len(rig.of(Trade)) == 4 and rig.polling.polled_feeds() == {"trade": 1, "quote": 1}, what="polled")
         assert [(rig.state("AAA-USD", kind), rig.of_status("AAA-USD")[-1].reason) for kind in ("trade", "quote")] == [
             (FeedState.RECOVERING, POLLED)
         ] * 2
@@ -61,7 +63,7 @@ async def test_trades_and_quotes_are_polled_until_the_stream_is_there_again() ->
 
         server.closed = False
         await wait_until(lambda: len(server.peers) == 2 and len(server.peer.requests) == 2, what="connected again")
-        await wait_until(lambda: rig.fallback.polled() == {"trade": 0, "quote": 0}, what="polling ended")
+        await wait_until(lambda: rig.polling.polled_feeds() == {"trade": 0, "quote": 0}, what="polling ended")
         calls = len(server.calls)
         await server.peer.send(*trades(18, 19, 20, 21), quote("AAAUSD", "13.4", "13.6"))
         await wait_until(lambda: len(rig.of(Trade)) == 21 and str(rig.of(Quote)[-1].bid_price) == "13.4", what="live again")
@@ -89,11 +91,11 @@ async def test_a_line_that_stands_by_polls_nothing_until_it_publishes() -> None:
         server.peer.cut()
         asked = rig.asked
         await wait_until(lambda: rig.asked >= asked + 40, what="it has been away for long, and asked")
-        assert rig.fallback.polled() == {"trade": 0, "quote": 0}
+        assert rig.polling.polled_feeds() == {"trade": 0, "quote": 0}
         assert not rig.counters.polls
 
         rig.active = True
-        await wait_until(lambda: rig.fallback.polled() == {"trade": 1, "quote": 1}, what="polled")
+        await wait_until(lambda: rig.polling.polled_feeds() == {"trade": 1, "quote": 1}, what="polled")
 
 
 async def test_what_the_stream_missed_after_the_last_answer_is_a_gap_and_fetched() -> None:
@@ -105,7 +107,7 @@ async def test_what_the_stream_missed_after_the_last_answer_is_a_gap_and_fetched
         server.peer.cut()
         await wait_until(lambda: len(rig.of(Trade)) == 3, what="polled")
         server.closed = False
-        await wait_until(lambda: len(server.peers) == 2 and rig.fallback.polled() == {"trade": 0, "quote": 0}, what="connected again")
+        await wait_until(lambda: len(server.peers) == 2 and rig.polling.polled_feeds() == {"trade": 0, "quote": 0}, what="connected again")
         server.past["AAAUSD"] = list(range(1, 7))
         await server.peer.send(*trades(6))
         await wait_until(lambda: len(rig.of(Trade)) == 6, what="fetched")
@@ -130,7 +132,7 @@ async def test_a_connection_that_says_nothing_is_none() -> None:
 async def test_nothing_is_polled_while_a_connection_is_there() -> None:
     """However quiet it is; nor, ever, if the setting says so."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
-        await wait_until(lambda: rig.feeds.feeds and server.peers and len(server.peer.requests) == 2, what="subscribed")
+        await wait_until(lambda: rig.feeds.records and server.peers and len(server.peer.requests) == 2, what="subscribed")
         await server.peer.send(*trades(1))
         await wait_until(lambda: rig.of(Trade), what="a trade")
         calls = list(server.calls)
@@ -155,7 +157,7 @@ async def test_a_rest_that_fails_too_leaves_the_feeds_down() -> None:
         await wait_until(lambda: rig.state("AAA-USD", "quote") is FeedState.RECOVERING, what="polled")
         server.answers = [web.Response(status=500) for _ in range(6)]
         await wait_until(lambda: not server.answers, what="refusals")
-        await wait_until(lambda: rig.fallback.polled() == {"trade": 1, "quote": 1}, what="polled again")
+        await wait_until(lambda: rig.polling.polled_feeds() == {"trade": 1, "quote": 1}, what="polled again")
         reasons = [(status.state.value, status.reason) for status in rig.of_status("AAA-USD") if status.kind == "quote"]
         at = reasons.index(("down", "no connection, and REST fails"))
         assert reasons[at + 1] == ("recovering", POLLED)

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from crosstape.settings import VenueSettings
-from crosstape_connector.rest import probes
+from crosstape_connector.rest import probes, worker
 from crosstape_connector.venues.spec import NOT_LISTED, TradingSource, Venue
 from crosstape_schemas import FeedState, Gap, Status, Trade
 from tests.connector.fake_venue import FakeVenue, book, endpoint, fake, quote, serving, trade
@@ -97,13 +97,14 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
         ("LOOK_S", 0.02),
     ):
         monkeypatch.setattr(probes, name, seconds)
+    monkeypatch.setattr(worker, "LOOK_S", 0.02)
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
-        rig.questions = probes.Probes(
-            rig.rest, rig.questions._fetching, feeds=rig.feeds, outlet=rig.desk.outlet, counters=rig.counters,
+        rig.probes = probes.Probes(
+            rig.probes._sources, feeds=rig.feeds, sink=rig.context.sink, counters=rig.counters,
             active=rig._may_fetch, silent_s=SETTINGS.stale_min_s,
         )  # fmt: skip
-        async with rig.supervised(questions=True):
+        async with rig.supervised(probes=True):
             await wait_until(lambda: all(rig.state(name, "quote") is FeedState.LIVE for name in (A, B, C)), what="live")
             beating = asyncio.create_task(_beat(server))
             try:
@@ -178,8 +179,8 @@ async def test_a_halted_instrument_is_not_subscribed_again_for_its_silence(monke
     """The halt explains it; and after it the instrument has time to speak."""
     async with silent(monkeypatch) as (rig, server):
         server.halted["AAAUSD"] = "halted"
-        await wait_until(lambda: rig.feeds.halted(A), what="halted")
-        record = rig.feeds.feeds["quote", A]  # type: ignore[index]
+        await wait_until(lambda: rig.feeds.is_halted(A), what="halted")
+        record = rig.feeds.records["quote", A]  # type: ignore[index]
         record.refuted_ts = record.received_ts + 1
         asked = len(server.questions)
         await wait_until(lambda: len(server.questions) > asked + 10, what="time passes")
@@ -208,7 +209,7 @@ async def test_trades_that_only_rest_has_are_told_and_the_stream_is_dead(monkeyp
         for symbol in SYMBOLS:
             await server.peer.send(trade(symbol, 7))
             server.past[symbol] = [5, 6, 7]
-        await wait_until(lambda: all(line.proven_ts for line in rig.feeds.trades.lines.values()), what="proven to be quiet")
+        await wait_until(lambda: all(line.proven_ts for line in rig.feeds.trades.sequences.values()), what="proven to be quiet")
         assert all(rig.state(name, "trade") is FeedState.LIVE for name in (A, B, C))
         server.past["AAAUSD"] = [5, 6, 7, 8, 9]
 

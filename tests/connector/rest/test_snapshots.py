@@ -52,7 +52,7 @@ class Weighing(FakeVenue):
 
 def live(rig: Rig) -> bool:
     """All books are."""
-    return all(record.state is FeedState.LIVE for record in rig.feeds.feeds.values())
+    return all(record.state is FeedState.LIVE for record in rig.feeds.records.values())
 
 
 @pytest.mark.slow
@@ -91,8 +91,8 @@ async def test_a_broken_book_does_not_wait_behind_questions() -> None:
             server.gate.clear()
             server.snapshots = lambda symbol: book(symbol, 109 if symbol == MANY[19] else 100, snap=True)
             for symbol in MANY[:19]:
-                rig.feeds.doubted(FeedKey("book", f"{symbol[:3]}-USD"))
-            rig.resyncs.dispatch()
+                rig.feeds.probe(FeedKey("book", f"{symbol[:3]}-USD"))
+            rig.snapshots.dispatch()
             await server.peer.send(book(MANY[19], 101), book(MANY[19], 109))
 
             await wait_until(lambda: MANY[19] in [symbol for _, symbol in server.asked], what="the broken one is asked for")

@@ -16,7 +16,7 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.rest import instruments
 from crosstape_connector.rest.instruments import ListedInstruments
 from crosstape_connector.venues.coinbase import values as coinbase
-from crosstape_connector.venues.kraken import values as kraken
+from crosstape_connector.venues.kraken import rest as kraken
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Instrument
 from tests.connector.venues.test_contract import warp
@@ -92,7 +92,7 @@ each = pytest.mark.parametrize("name", LISTS)
 def parsed(name: str, rows: list[Any]) -> ListedInstruments:
     """What the venue's table makes of these rows."""
     venue, _, body, *_ = LISTS[name]
-    return instruments.parsed(VENUES[venue], body(rows), 7)
+    return instruments.parse(VENUES[venue], body(rows), 7)
 
 
 def ticked(name: str, text: Any) -> Row:

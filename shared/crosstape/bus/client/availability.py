@@ -46,11 +46,11 @@ class Availability:
         self._texts: dict[str, float] = {}
 
     @property
-    def well(self) -> bool:
+    def answering(self) -> bool:
         """Whether all that was asked last was answered."""
         return not self._lost
 
-    async def ask(self, call: Callable[[], Awaitable[T]], asker: object) -> T:
+    async def until_answered(self, call: Callable[[], Awaitable[T]], asker: object) -> T:
         """What `call` answers, repeated for ever while it raises one of `UNAVAILABLE`: with jittered, growing, capped pauses.
 
         `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it. Raises

@@ -1,4 +1,4 @@
-"""One call to the server, by redis-py: an answer, or one of `UNAVAILABLE`. What to do when the server is away is for `health`."""
+"""One call to the server, by redis-py: an answer, or one of `UNAVAILABLE`. What to do when the server is away is for `availability`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def drop_idle_connections(client: Client) -> None:
 
 
 @contextlib.contextmanager
-def put_right() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Around every call of redis-py: a lost connection and a cancellation are told as such.
 
     A connection that the server closes while it is written to is a `RuntimeError` of uvloop's. And on Python 3.11 the `wait_for` that it is
@@ -43,11 +43,11 @@ def put_right() -> Iterator[None]:
             raise asyncio.CancelledError
 
 
-async def ask(client: Client, *args: Any, **options: Any) -> Any:
+async def execute(client: Client, *args: Any, **options: Any) -> Any:
     """What the server answers to a command, or one of `UNAVAILABLE`."""
     execute: Any = client.execute_command
     try:
-        with put_right():
+        with translated_errors():
             return await execute(*args, **options)
     except AttributeError as exc:
         # redis-py 8.1: a cluster client that finds the cluster down closes the connections that others are using
@@ -56,13 +56,13 @@ async def ask(client: Client, *args: Any, **options: Any) -> Any:
         raise
 
 
-async def ask_raw(client: Client, command: str, *args: Any, key: bytes) -> Any:
+async def execute_raw(client: Client, command: str, *args: Any, key: bytes) -> Any:
     """`ask`, and the answer as it came: redis-py's own forms of streams cost more than all the rest of reading them."""
     if isinstance(client, RedisCluster):
-        with put_right():
+        with translated_errors():
             await client.initialize()
-        return await ask(client, command, *args, target_nodes=client.get_node_from_key(key.decode()))
-    return await ask(client, command.encode(), *args)  # its table of forms is by str
+        return await execute(client, command, *args, target_nodes=client.get_node_from_key(key.decode()))
+    return await execute(client, command.encode(), *args)  # its table of forms is by str
 
 
 def socket_timeout_s(client: Client) -> float | None:

@@ -19,7 +19,7 @@ from crosstape.bus.client.call import UNAVAILABLE, Client
 from crosstape.errors import SettingsError
 from crosstape.paths import expanded
 from crosstape.settings import BusSettings
-from crosstape.text_file import mark_of
+from crosstape.text_file import byte_order_mark_note
 
 READ_BYTES: Final = 1 << 17
 CLUSTER_ATTEMPTS: Final = 2
@@ -87,7 +87,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
                 nodes = [ClusterNode(host, port) for host, port in _hosts(url, PORT)]
                 cluster = RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), CLUSTER_ATTEMPTS), **options)
                 for command in ("XREAD", "XRANGE", "XREVRANGE"):
-                    cluster.set_response_callback(command, _as_it_came)  # see `ask_raw`
+                    cluster.set_response_callback(command, _as_it_came)  # see `execute_raw`
                 return cluster, []
     except ValueError as exc:
         raise SettingsError(f"bus.url is not right: {_hidden(url)}: {exc}") from None
@@ -177,12 +177,12 @@ def _tls_files(settings: BusSettings) -> dict[str, str]:
         if ca:
             context.load_verify_locations(ca)
     except OSError as exc:
-        raise SettingsError(f"bus.ca_file = {ca!r} cannot be used: {exc}{mark_of(ca)}") from exc
+        raise SettingsError(f"bus.ca_file = {ca!r} cannot be used: {exc}{byte_order_mark_note(ca)}") from exc
     try:
         if cert or key:
             context.load_cert_chain(cert, key or None, password="")  # without one, OpenSSL would ask at the terminal
     except OSError as exc:
-        marks = mark_of(cert) or mark_of(key or cert)
+        marks = byte_order_mark_note(cert) or byte_order_mark_note(key or cert)
         raise SettingsError(f"bus.cert_file = {cert!r} and bus.key_file = {key!r} cannot be used: {exc}{marks}") from exc
     return {name: path for name, path in (("ssl_ca_certs", ca), ("ssl_certfile", cert), ("ssl_keyfile", key)) if path}
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from redis.asyncio import RedisCluster
 
-from crosstape.bus.client.call import UNAVAILABLE, Client, ask, put_right
+from crosstape.bus.client.call import UNAVAILABLE, Client, execute, translated_errors
 
 KEEPS: Final = "noeviction"
 
@@ -32,12 +32,12 @@ async def warn(client: Client, *, lost: bool = False) -> None:
     """Log if the server evicts; `lost`: it has lost data, of which that may be the cause. Nothing where it does not say, or may not."""
     try:
         if isinstance(client, RedisCluster):
-            with put_right():
+            with translated_errors():
                 await client.initialize()
             nodes = client.get_primaries()
-            memory = await asyncio.gather(*(ask(client, "INFO", "memory", target_nodes=node) for node in nodes))
+            memory = await asyncio.gather(*(execute(client, "INFO", "memory", target_nodes=node) for node in nodes))
         else:
-            memory = [await ask(client, "INFO", "memory")]
+            memory = [await execute(client, "INFO", "memory")]
     except UNAVAILABLE:
         return  # a managed server may not tell; one that is away is for others to report
     if policy := harmful(memory):

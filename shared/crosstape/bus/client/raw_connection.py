@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from crosstape.bus.client.call import Client, ask, ask_raw, put_right, socket_timeout_s
+from crosstape.bus.client.call import Client, execute, execute_raw, socket_timeout_s, translated_errors
 
 ERRORS: Final[dict[str, type[ResponseError]]] = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}
 """By the first word of the server's answer; all others are plain."""
@@ -97,7 +97,7 @@ class RawConnection:
     async def _open(self) -> _Link:
         await self.close()
         pool: Any = self._client.connection_pool
-        with put_right():
+        with translated_errors():
             self._link = _Link(await pool.get_connection())
         return self._link
 
@@ -116,8 +116,8 @@ class RawClusterConnection:
         """What the node of `key` answers. Raises one of `call.UNAVAILABLE`."""
         command, *rest = words
         if command == "XREAD":
-            return await ask_raw(self._client, command, *rest, key=key)
-        return await ask(self._client, command, *rest)  # a script finds its node by its keys
+            return await execute_raw(self._client, command, *rest, key=key)
+        return await execute(self._client, command, *rest)  # a script finds its node by its keys
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
-from crosstape.bus.client.call import UNAVAILABLE, Client, ask, put_right
+from crosstape.bus.client.call import UNAVAILABLE, Client, execute, translated_errors
 from crosstape.bus.client.eviction import harmful
 
 EVERY_S: Final = 5.0
@@ -31,14 +31,14 @@ class ServerMemory(NamedTuple):
 async def read(client: Client) -> ServerMemory | None:
     """What the server says; None when its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` when it refuses."""
     if isinstance(client, RedisCluster):
-        with put_right():
+        with translated_errors():
             await client.initialize()
         primaries = client.get_primaries()
-        return together(await asyncio.gather(*(ask(client, "INFO", "memory", target_nodes=node) for node in primaries)))
-    return together([await ask(client, "INFO", "memory")])
+        return combined(await asyncio.gather(*(execute(client, "INFO", "memory", target_nodes=node) for node in primaries)))
+    return combined([await execute(client, "INFO", "memory")])
 
 
-def together(answers: list[Mapping[str, Any]]) -> ServerMemory | None:
+def combined(answers: list[Mapping[str, Any]]) -> ServerMemory | None:
     """Of all servers' answers, one number each."""
     try:
         used = [int(answer["used_memory"]) for answer in answers]
@@ -48,7 +48,7 @@ def together(answers: list[Mapping[str, Any]]) -> ServerMemory | None:
     return ServerMemory(sum(used), sum(limits) if all(limits) else 0, bool(harmful(answers))) if used else None
 
 
-async def watch(client: Client, tell: Callable[[ServerMemory | None], None], *, every_s: float = EVERY_S) -> None:
+async def watch_memory(client: Client, tell: Callable[[ServerMemory | None], None], *, every_s: float = EVERY_S) -> None:
     """Tell what the server says, again and again until cancelled; None while it does not, and at the end. A refusal is logged once."""
     refused = False
     try:

@@ -1,7 +1,7 @@
 """Whether the server can be used at all: found out once, at the start, so that a service that cannot work ends and says why.
 
-Once it has been used, an outage is waited out for ever (`health`): then there are events to keep. Before, there are none, and what is wrong
-is more often a setting than the weather.
+Once the server has been used, an outage is waited out for ever (see `availability`): then there are events to keep. Before, there are
+none, and the cause is more often a wrong setting than an outage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
 from crosstape.bus.client import eviction
 from crosstape.bus.client.availability import Availability
-from crosstape.bus.client.call import UNAVAILABLE, Client, ask
+from crosstape.bus.client.call import UNAVAILABLE, Client, execute
 from crosstape.bus.client.reasons import Foreign, denied, is_hopeless, reason
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings, shown
@@ -35,7 +35,7 @@ return {registry, cursor, identity, write}
 _WRONG_TYPE: Final = "WRONGTYPE"
 
 
-async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer: str) -> None:
+async def wait_until_usable(client: Client, keys: Keys, settings: BusSettings, *, producer: str) -> None:
     """Return once the server answers this producer and takes what it writes. Whether it evicts what is on the tape is logged.
 
     Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, it is loading, it is a replica, it
@@ -44,7 +44,7 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
     may have us locked out.
     """
     where = shown(settings.url)
-    health = Availability(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)
+    availability = Availability(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)
     last = f"no answer within {settings.start_s:g} s"
 
     async def attempt() -> None:
@@ -61,7 +61,7 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
 
     try:
         async with asyncio.timeout(settings.start_s):
-            await health.ask(attempt, attempt)
+            await availability.until_answered(attempt, attempt)
             await eviction.warn(client)
     except TimeoutError:
         raise BusError(f"the bus {where} could not be used for {settings.start_s:g} s (bus.start_s): {last}") from None
@@ -69,7 +69,7 @@ async def usable(client: Client, keys: Keys, settings: BusSettings, *, producer:
 
 async def _try(client: Client, registry: str, cursor: str, identity: str) -> None:
     """Raises one of `UNAVAILABLE`."""
-    answers: list[bytes] = await ask(client, "EVAL", TRY, 3, registry, cursor, identity)
+    answers: list[bytes] = await execute(client, "EVAL", TRY, 3, registry, cursor, identity)
     *reading, writing = (answer.decode(errors="replace") for answer in answers)
     for name, kind, fault in zip((registry, cursor, identity), ("set", "hash", "hash"), reading, strict=True):
         if fault.startswith(_WRONG_TYPE):

@@ -16,7 +16,7 @@ import asyncio
 import time
 from typing import Final, NamedTuple
 
-from crosstape.bus.client.call import Client, ask
+from crosstape.bus.client.call import Client, execute
 from crosstape.errors import BusError, Superseded
 from crosstape.liveness import ALIVE_S
 from crosstape_schemas import Keys
@@ -44,7 +44,7 @@ class FencingToken(NamedTuple):
     """What was claimed, and from whom."""
 
     epoch: int
-    former: str | None
+    previous: str | None
     """The line that had claimed before; empty: it was one of none; None: nobody had."""
 
 
@@ -57,7 +57,7 @@ async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> Fe
     found = [number(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(await _cursors(client, keys, producer))]
     while True:
         epoch = max(time.time_ns(), *(one + 1 for one in found))
-        newer, before, whose = await ask(client, "EVAL", CLAIM, 1, keys.cursor(producer), epoch, line)
+        newer, before, whose = await execute(client, "EVAL", CLAIM, 1, keys.cursor(producer), epoch, line)
         if not newer:
             claimed, _, name = whose.decode(errors="replace").partition(":")
             same = claimed == before.decode(errors="replace")  # else somebody has begun to write since, without a line
@@ -79,7 +79,7 @@ async def claim_alone(client: Client, keys: Keys, producer: str, *, yields: bool
             if (now := await _cursors(client, keys, producer)) != before:
                 raise Superseded(
                     f"{producer} is running elsewhere: its epoch is {max(int(epoch or 0) for epoch, _ in now)}, and it goes on writing;"
-                    " stop that one first, or give each its own connector.line"
+                    " stop that one first, or give each its own connector.replica"
                 )
     return (await claim(client, keys, producer)).epoch
 
@@ -98,4 +98,4 @@ def number(cursor: str, epoch: bytes | None) -> int:
 
 async def _cursors(client: Client, keys: Keys, producer: str) -> list[list[bytes | None]]:
     """Epoch and batch, by partition."""
-    return [await ask(client, "HMGET", keys.cursor(producer, partition), "epoch", "batch") for partition in range(keys.partitions)]
+    return [await execute(client, "HMGET", keys.cursor(producer, partition), "epoch", "batch") for partition in range(keys.partitions)]

@@ -21,12 +21,12 @@ from crosstape_schemas import Keys
 class Want(StrEnum):
     """What to do about one lease."""
 
-    HAVE = "+"  # renew it, or take it, unless another holds it
-    GIVE = "-"  # release it, if it is ours
-    LOOK = "."
+    HOLD = "+"  # renew it, or take it, unless another holds it
+    RELEASE = "-"  # release it, if it is ours
+    OBSERVE = "."
 
 
-class Table(NamedTuple):
+class LeaseSnapshot(NamedTuple):
     """How it stood on the server at one moment."""
 
     instances: tuple[str, ...]
@@ -70,7 +70,7 @@ return {call('ZRANGE', KEYS[1], 0, -1), holders, lasts}
 _SHA: Final = hashlib.sha1(EXCHANGE.encode(), usedforsecurity=False).hexdigest()
 
 
-class Disagreement(Exception):
+class LeaseCountMismatch(Exception):
     """Instances that live say that there are another number of leases; nothing was done."""
 
     def __init__(self, theirs: int) -> None:
@@ -87,10 +87,10 @@ class LeaseTable:
         self._me = me
         self._keys = [name.encode() for name in (keys.instances(service), *map(keys.lease, producers))]
 
-    async def exchange(self, wants: Sequence[Want], life_s: float) -> Table:
+    async def exchange(self, wants: Sequence[Want], life_s: float) -> LeaseSnapshot:
         """Say that we live (with `life_s` 0: that we leave), and what we want of each lease.
 
-        Raises `Disagreement`, and one of `call.UNAVAILABLE` when the server does not answer.
+        Raises `LeaseCountMismatch`, and one of `call.UNAVAILABLE` when the server does not answer.
         """
         life_ms = round(life_s * 1000)
         words = (len(self._keys), *self._keys, self._me, len(self._keys) - 1, life_ms, *(want.value for want in wants))
@@ -105,12 +105,12 @@ class LeaseTable:
         await self._wire.close()
 
 
-def parse(reply: Any, me: str) -> Table:
-    """The meaning of what `EXCHANGE` answered. Raises `Disagreement`."""
+def parse(reply: Any, me: str) -> LeaseSnapshot:
+    """The meaning of what `EXCHANGE` answered. Raises `LeaseCountMismatch`."""
     if isinstance(reply, int):
-        raise Disagreement(reply)
+        raise LeaseCountMismatch(reply)
     members, owners, lasts = reply
     holders = tuple(owner.decode(errors="replace") or None for owner in owners)
     instances = tuple(member.decode(errors="replace").partition(" ")[2] for member in members)
     others = [last for holder, last in zip(holders, lasts, strict=True) if holder not in {None, me} and last >= 0]
-    return Table(instances, holders, min(others) / 1000 if others else math.inf)
+    return LeaseSnapshot(instances, holders, min(others) / 1000 if others else math.inf)

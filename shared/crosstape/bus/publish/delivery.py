@@ -18,7 +18,7 @@ import structlog
 from redis.exceptions import NoScriptError
 
 from crosstape.bus.client import eviction
-from crosstape.bus.client.call import ask, ask_raw
+from crosstape.bus.client.call import execute, execute_raw
 from crosstape.bus.client.raw_connection import wire
 from crosstape.bus.lease.fencing import number
 from crosstape.bus.publish.batch import Batch, Group
@@ -59,7 +59,7 @@ class Delivery:
         self._room = room
         self._losses = losses
         self._restore = restore
-        self._health = producer.health
+        self._availability = producer.availability
         self._metrics = producer.metrics
         self._wire = wire(producer.client)
         self._cursor = producer.cursor(partition)
@@ -101,7 +101,7 @@ class Delivery:
     async def _send(self, batch: Batch, follows: int) -> Written | Refused:
         batch.args[2] = b"%d" % follows
         started = time.monotonic()
-        answer = await self._health.ask(lambda: self._call(batch), self)
+        answer = await self._availability.until_answered(lambda: self._call(batch), self)
         if batch.entries:
             self._metrics.written(batch.entries, time.monotonic() - started)
         return answer
@@ -134,8 +134,8 @@ class Delivery:
     async def _recover(self, found: int, batch: Batch) -> deque[Batch]:
         """What to send to a server whose cursor stands at `found`; what it lost and we no longer have becomes a loss of its stream."""
         await self._restore()
-        ask = self._health.ask
-        has = {stream: await ask(functools.partial(self._last_on_server, stream), self) for stream in self._queue.streams}
+        until_answered = self._availability.until_answered
+        has = {stream: await until_answered(functools.partial(self._last_on_server, stream), self) for stream in self._queue.streams}
         lost = self._ring.lacking(found, has)
         todo = deque([*lost, batch])
         resent = sum(kept.entries for kept in lost)
@@ -144,7 +144,7 @@ class Delivery:
         )
         self._note_lost(todo, has)
         await eviction.warn(self._producer.client, lost=True)
-        await ask(self._register, self)
+        await until_answered(self._register, self)
         if resent:
             self._metrics.retransmitted(resent)
         return todo
@@ -170,10 +170,10 @@ class Delivery:
         """`seq` and `received_ts` of the newest of ours that it has, or zeros: the hash is written together with the stream."""
         client = self._producer.client
         if stream.instrument == VENUE_WIDE:  # gaps on it are not in the hash, but nobody else writes it
-            entries = await ask_raw(client, "XREVRANGE", stream.key, "+", "-", "COUNT", 1, key=stream.key)
+            entries = await execute_raw(client, "XREVRANGE", stream.key, "+", "-", "COUNT", 1, key=stream.key)
             values = [fields[1] for _, fields in entries]
         else:
-            values = await ask_raw(client, "HVALS", stream.last_key, key=stream.last_key)
+            values = await execute_raw(client, "HVALS", stream.last_key, key=stream.last_key)
         newest = (0, 0)
         for value in values:
             try:
@@ -186,7 +186,7 @@ class Delivery:
 
     async def _register(self) -> None:
         if streams := self._queue.streams:
-            await ask(self._producer.client, "SADD", self._producer.registry(self._partition), *(stream.key for stream in streams))
+            await execute(self._producer.client, "SADD", self._producer.registry(self._partition), *(stream.key for stream in streams))
 
 
 def _pauses() -> Iterator[float]:

@@ -36,7 +36,7 @@ class Enrolment:
             await self._identify()
             if self._claims:
                 producer = self._producer
-                producer.epoch = await producer.health.ask(
+                producer.epoch = await producer.availability.until_answered(
                     lambda: claim_alone(producer.client, producer.keys, producer.name, yields=self._yields), self
                 )
             self.done = True
@@ -50,7 +50,7 @@ class Enrolment:
         producer = self._producer
         tape, client, keys = producer.tape, producer.client, producer.keys
         own = next((left for spool in self._spools if (left := spool.left_for()).id), Identity())
-        found = await producer.health.ask(lambda: tape.identify(client, keys, presumed=own), self)
+        found = await producer.availability.until_answered(lambda: tape.identify(client, keys, presumed=own), self)
         known = tape.identity
         if known.id and found.id != known.id:
             raise BusError(

@@ -25,7 +25,7 @@ class Producer(msgspec.Struct):
     keys: Keys
     settings: BusSettings
     metrics: PublisherMetrics
-    health: Availability
+    availability: Availability
 
     def cursor(self, partition: int) -> bytes:
         """The key that says which of its batches the server has."""

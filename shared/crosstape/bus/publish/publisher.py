@@ -49,14 +49,14 @@ log = structlog.get_logger()
 
 
 class Unpublished(NamedTuple):
-    """Entries that are not acknowledged."""
+    """Counts the entries that are not acknowledged."""
 
-    events: int
-    """Of kinds of which each event counts: trades, deltas, statuses, gaps."""
+    lossless: int
+    """Trades, deltas, statuses and gaps: each of them counts."""
     spooled: int
-    """As many of these wait in the spool for the next start, those in flight included: they may be on the tape already."""
-    states: int
-    """Quotes, books, tickers: by the time of the next start there are newer ones."""
+    """How many of the lossless ones the next start will publish from the spool. Those in flight are among them: they may be on the tape."""
+    conflatable: int
+    """Quotes, books and tickers: newer ones replace them at the next start."""
 
 
 class Publisher:
@@ -92,12 +92,12 @@ class Publisher:
         self.producer = producer
         self.metrics = metrics or PublisherMetrics()
         self.acknowledged = 0
-        self.left = 0
-        """Entries that were not acknowledged when another took the name."""
-        self.health = Availability(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
+        self.unacknowledged = 0
+        """Entries that were not acknowledged when another process took over the name of this producer."""
+        self.availability = Availability(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
         now = time.time_ns()
         self.tape = tape or Tape()
-        who = self._who = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.health)
+        who = self._who = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.availability)
         queues = [Queue() for _ in range(keys.partitions)]
         self._streams = Streams(who, queues)
         self._known = self._streams.known
@@ -114,6 +114,11 @@ class Publisher:
     def epoch(self) -> int:
         """Of this start: greater than those before. Final once `claimed`."""
         return self._who.epoch
+
+    @property
+    def left(self) -> int:
+        """Old name of `unacknowledged`; it goes with the next release."""
+        return self.unacknowledged
 
     @property
     def pending(self) -> int:
@@ -158,7 +163,7 @@ class Publisher:
         """
         await asyncio.sleep(0)
         deadline = time.monotonic() + self.settings.timeout_s
-        while self._room.held > self._flow_bound and self.health.well and time.monotonic() < deadline:
+        while self._room.held > self._flow_bound and self.availability.answering and time.monotonic() < deadline:
             self._flows.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLOW_POLL_S):
@@ -183,7 +188,7 @@ class Publisher:
                     group.create_task(spool.run(), name=f"bus.spool.{self.producer}.{partition}")
         except BaseExceptionGroup as failures:
             if (ended := failures.subgroup(BusError)) is not None:
-                self.left = self.pending
+                self.unacknowledged = self.pending
                 self.close()  # what is in the spool is our successor's
                 raise _first(ended) from None
             raise
@@ -231,7 +236,8 @@ class Publisher:
 
         A status is asked for by `venue:kind` of its feed (`binance:quote`). Raises `BusError` when the server does not answer.
         """
-        return await last_values(self.client, self.keys, kind, instruments, venue)
+        found = await last_values(self.client, self.keys, ((kind, name) for name in instruments), venue)
+        return {instrument: event for (_, instrument), event in found.items()}
 
     def _acknowledge(self, entries: int) -> None:
         """Called by a lane: so many are on the tape, and their room is free."""

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.bus.client.call import ask
+from crosstape.bus.client.call import execute
 from crosstape.bus.publish.batch import BATCH_BYTES, Batch
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
@@ -88,7 +88,7 @@ class SpoolReader:
         spool.label()
         if not spool.settled:
             client, words = self._producer.client, ("HMGET", self._cursor, "spool", "prior_epoch", "prior_batch")
-            said = await self._producer.health.ask(lambda: ask(client, *words), self)
+            said = await self._producer.availability.until_answered(lambda: execute(client, *words), self)
             found = await spool.settle(*said)
             if found.unknown:
                 self._damaged(found.unknown, spool.file.header.id)

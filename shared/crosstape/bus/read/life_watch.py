@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from crosstape.bus.client.availability import Availability
-from crosstape.bus.client.call import Client, ask
+from crosstape.bus.client.call import Client, execute
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.entry import Fetched, Start
 from crosstape.bus.read.poller import Followed, Poller, Tell
@@ -26,14 +26,14 @@ DISCOVER_S: Final = 1.0
 class LifeWatch:
     """Follows the streams of all venues that there are, and of the aggregators, once `begin` was called and until `aclose`."""
 
-    def __init__(self, client: Client, keys: Keys, health: Availability, on_life: Callable[[Life], None]) -> None:
+    def __init__(self, client: Client, keys: Keys, availability: Availability, on_life: Callable[[Life], None]) -> None:
         """`on_life` hears of each producer that begins or ends to give signs of life."""
         self._client = client
         self._keys = keys
-        self._health = health
+        self._availability = availability
         self._on_life = on_life
         self._signs = SignsOfLife()
-        self._follower = Poller(client, health, Tell(lambda _: None, lambda _: None, ReaderMetrics()))
+        self._follower = Poller(client, availability, Tell(lambda _: None, lambda _: None, ReaderMetrics()))
         self._follow(CONSOLIDATED)
         self._known = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -104,7 +104,7 @@ class LifeWatch:
     async def _discover(self) -> set[str]:
         """The venues that have given a sign of life."""
         name = self._keys.last("status", VENUE_WIDE)
-        fields = await self._health.ask(lambda: ask(self._client, "HGETALL", name), self)
+        fields = await self._availability.until_answered(lambda: execute(self._client, "HGETALL", name), self)
         return {field.decode(errors="replace").partition(":")[0] for field in fields}
 
     def _follow(self, venue: str) -> bool:

@@ -16,7 +16,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from crosstape.bus.client.availability import Availability
-from crosstape.bus.client.call import UNAVAILABLE, Client, ask, socket_timeout_s
+from crosstape.bus.client.call import UNAVAILABLE, Client, execute, socket_timeout_s
 from crosstape.bus.client.raw_connection import wire
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.continuity import Continuity, Missed
@@ -117,13 +117,13 @@ class Look(msgspec.Struct, frozen=True):
 class Poller:
     """Reads up to `STREAMS` streams. `fetch` may be cancelled at any time: nothing is lost by it but a connection."""
 
-    def __init__(self, client: Client, health: Availability, tell: Tell, turned: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, client: Client, availability: Availability, tell: Tell, turned: Callable[[], None] = lambda: None) -> None:
         """`turned` is called when it falls behind or has caught up; see `progress`."""
         self.streams: dict[bytes, Followed] = {}
         self._progress = Progress[bytes](turned)
         self._client = client
         self._wire = wire(client)
-        self._health = health
+        self._availability = availability
         self._tell = tell
         self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
         self._busy: list[Followed] = []
@@ -159,7 +159,7 @@ class Poller:
             if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
                 return await self._begin(fresh[:LOOK_STREAMS])
             self._recheck()
-            reply, count = await self._health.ask(self._read, self)
+            reply, count = await self._availability.until_answered(self._read, self)
             if reply:
                 batch = self._take(reply, count)
                 self._note_answer()
@@ -171,7 +171,7 @@ class Poller:
 
     async def _begin(self, fresh: Sequence[Followed]) -> Fetched:
         """Find the id that each begins after. All that is awaited comes first, so that a cancelled beginning is begun again."""
-        looks = await self._health.ask(lambda: self._look(fresh, values=True), self)
+        looks = await self._availability.until_answered(lambda: self._look(fresh, values=True), self)
         entries: list[Entry] = []
         cursors: dict[str, str] = {}
         for stream, look in zip(fresh, looks, strict=True):
@@ -249,7 +249,7 @@ class Poller:
                 reply = self._catch_up(behind, answer, count)
             else:
                 reply = await self._wire.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
-            self._health.begins = False  # all that reading needs was done once
+            self._availability.begins = False  # all that reading needs was done once
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
                 self._doubt = True
@@ -354,7 +354,7 @@ class Poller:
         for start in range(0, len(streams), LOOK_STREAMS):
             part = streams[start : start + LOOK_STREAMS]
             keys = [key for stream in part for key in (stream.key, stream.last_key)]
-            answer = await ask(self._client, "EVAL", LOOK, len(keys), *keys, int(values))
+            answer = await execute(self._client, "EVAL", LOOK, len(keys), *keys, int(values))
             for stream, (last_id, first_id, length, added, last, newest) in zip(part, answer, strict=True):
                 if last_id == b"!":
                     looks.append(None)

@@ -57,9 +57,9 @@ class Reader:
         self._client = client
         self._keys = keys
         self._tell = Tell(on_gap or _ignore, on_foreign or _ignore, metrics)
-        self._health = Availability(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, begins=True)
+        self._availability = Availability(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, begins=True)
         follows = signs_of_life or on_life is not None
-        self._life = LifeWatch(client, keys, self._health, on_life or _ignore) if follows else None
+        self._life = LifeWatch(client, keys, self._availability, on_life or _ignore) if follows else None
         self._home: dict[str, Poller] = {}
         self._followers: dict[int, list[Poller]] = {}
         self._tasks: dict[Poller, asyncio.Task[Fetched]] = {}
@@ -209,7 +209,7 @@ class Reader:
         for follower in followers:
             if len(follower.streams) < STREAMS:
                 return follower
-        followers.append(Poller(self._client, self._health, self._tell, self._turned))
+        followers.append(Poller(self._client, self._availability, self._tell, self._turned))
         return followers[-1]
 
     def _turned(self) -> None:

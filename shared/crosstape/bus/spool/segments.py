@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from crosstape.bus.spool.format import HEADER_BYTES, Frames, Header, frame, header, parse_frames, parse_header, wanted
-from crosstape.runtime.group_files import make_directory, share
+from crosstape.runtime.group_files import make_directory, share_with_group
 
 SUFFIX: Final = ".spool"
 LABEL: Final = "tape"
@@ -165,7 +165,7 @@ class SpoolFile:
         part = self.directory / f"{LABEL}.part"
         part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
         part.write_text(label)
-        share(part)
+        share_with_group(part)
         part.replace(self.directory / LABEL)
         self.label = label
 
@@ -286,7 +286,7 @@ class SpoolFile:
         # What a file of this name could hold is less than one entry.
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._fd = fd
-        share(path)
+        share_with_group(path)
         first = self.header if not self.written_to else Header(self.header.id, self.written_to)
         try:
             self._write(header(first))

@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from crosstape.bus.client.call import Client, ask
+from crosstape.bus.client.call import Client, execute
 from crosstape.bus.spool.segments import LABEL, SUFFIX
 from crosstape_schemas import Keys
 
@@ -76,11 +76,11 @@ class Tape:
         known = next((one for one in (self.identity, presumed, self._presumed) if one is not None and one.id), None)
         given = known or Identity(secrets.token_hex(8))
         words = (given.id, given.origin, int(known is not None), origin)
-        found = await ask(client, "EVAL", IDENTIFY, 2, keys.identity(), keys.registry(), *words)
+        found = await execute(client, "EVAL", IDENTIFY, 2, keys.identity(), keys.registry(), *words)
         return Identity(*(part.decode(errors="replace") for part in found))
 
 
-def presumed(spools: Path) -> Identity:
+def identity_in_spools(spools: Path) -> Identity:
     """The tape of which something is left in a spool below this directory (`RUN_DIR/spool`): of several, of the newest."""
     newest: tuple[float, Identity] = (0.0, Identity())
     for path in spools.glob(f"*/*-of-*/{LABEL}"):

@@ -204,7 +204,7 @@ class StreamMarket(ChannelMarket, ABC):
 
 
 class KeptSnapshots:
-    """REST snapshots of books, of which every so many of a symbol is up to a second old."""
+    """Snapshots of books by REST. Every `old_every`-th of a symbol is up to a second old."""
 
     def __init__(self, symbols: Mapping[str, Symbol], old_every: int) -> None:
         """`old_every`: which request of a symbol gets an old one; 0: none."""

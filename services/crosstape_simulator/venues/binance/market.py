@@ -23,7 +23,7 @@ from crosstape_simulator.venues.binance.protocol import BinanceFeed
 from crosstape_simulator.venues.spec import Options
 
 DECIMALS: Final = 8
-"""All prices and sizes are written with so many."""
+"""Decimals of all prices and sizes."""
 
 WEIGHT_MAX: Final = 6000
 _DAY_MS: Final = 86_400_000

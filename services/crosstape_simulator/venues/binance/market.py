@@ -33,6 +33,8 @@ _DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 class _Aggregates(Channel):
     """`aggTrade`: one order takes each price once, so that each fill is an aggregate of its own."""
 
+    trades_only = True
+
     def __init__(self, feed: Feed, symbol: Symbol) -> None:
         super().__init__(feed, symbol, (f"{symbol.name.lower()}@aggTrade",))
         self._id = symbol.pair.trade_id

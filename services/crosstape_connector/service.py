@@ -215,15 +215,14 @@ class Connector:
         self._capture = capture
         self._sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
         self._rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
-        self._resyncs = SnapshotRecovery(
-            venue,
+        sources = RestSources(venue, self._rest)
+        self._snapshots = SnapshotRecovery(
+            sources,
             feeds=self.feeds,
             sink=self._sink,
             counters=self.counters,
-            rest=self._rest,
-            sessions=lambda: self.supervisor.sessions,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
         )
-        sources = RestSources(venue, self._rest)
         self._backfill = Backfill(
             sources,
             feeds=self.feeds,
@@ -233,18 +232,17 @@ class Connector:
             active=lambda: writer.active,
             longest_s=own.backfill_s,
         )
-        self._fallback = Polling(
+        self._polling = Polling(
             sources,
             feeds=self.feeds,
             sink=self._sink,
             counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
             active=lambda: writer.active,
             after_s=own.fallback_s,
             catch_up_s=own.backfill_s,
         )
-        self._questions = Probes(
-            self._rest,
+        self._probes = Probes(
             sources,
             feeds=self.feeds,
             sink=self._sink,
@@ -263,12 +261,12 @@ class Connector:
             http=http,
             urls=ws_urls,
             watchdog=watchdog,
-            resync=self._resyncs.dispatch,
+            request_snapshots=self._snapshots.dispatch,
             flow=writer.flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
-            beat=self._time.beat,
-            question=self._questions.request,
+            check_clock=self._time.check,
+            probe=self._probes.request,
         )
         self.supervisor = Supervisor(context, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -285,6 +283,8 @@ class Connector:
             watchdog=watchdog,
             refresh_s=settings.connector.instruments_refresh_s,
         )
+        self._sink.listen(lambda _: self._backfill.wake())
+        self._sink.listen(lambda _: self._polling.wake())
         writer.attach(self.feeds, self._sink, Standing(self._is_well, self._connections, self._standing))
 
     async def run(self) -> None:
@@ -296,11 +296,11 @@ class Connector:
                     inner.create_task(self._say_alive(), name="status")
                     inner.create_task(self._tick(), name="tick")
                     inner.create_task(self.supervisor.run(), name="supervisor")
-                    inner.create_task(self._resyncs.run(), name="resyncs")
+                    inner.create_task(self._snapshots.run(), name="resyncs")
                     inner.create_task(self._universe.run(), name="instruments")
                     inner.create_task(self._backfill.run(), name="backfill")
-                    inner.create_task(self._fallback.run(), name="fallback")
-                    inner.create_task(self._questions.run(), name="questions")
+                    inner.create_task(self._polling.run(), name="fallback")
+                    inner.create_task(self._probes.run(), name="questions")
             finally:
                 if not writing.done() and not self._contact.refused:
                     await self._finish()
@@ -346,7 +346,7 @@ class Connector:
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
                 backfilling=lambda: self._backfill.queued,
-                polled_feeds=self._fallback.polled_feeds,
+                polled_feeds=self._polling.polled_feeds,
                 instruments=lambda: instruments.counts(self._universe.selection),
                 instruments_age_s=lambda: None if self._universe.listing is None else self._universe.listing.age_s(time.time_ns()),
                 clock_offset_s=lambda: self._time.offset_s,
@@ -381,7 +381,7 @@ class Connector:
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.records.values()),
-            "polled": self._fallback.polled_feeds(),
+            "polled": self._polling.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._universe.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),
@@ -453,7 +453,7 @@ class Connector:
     async def _say_alive(self) -> None:
         await self._universe.silence()
         while True:
-            self._time.look()
+            self._time.measure_offset()
             self._sink.publish([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
@@ -461,10 +461,10 @@ class Connector:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
-            self._time.beat()
+            self._time.check()
             self._sink.publish(self.feeds.due_books(time.time_ns()))
             if self.feeds.requests:
-                self._resyncs.dispatch()
+                self._snapshots.dispatch()
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:

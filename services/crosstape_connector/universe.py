@@ -151,11 +151,11 @@ class Universe:
             self._removed.remove(name)
             self._say(name, FeedState.LIVE)
         for connection in plan.connections(self._venue, new, self._kinds):
-            self._supervisor.add(connection)
+            self._supervisor.subscribe(connection)
 
     def _let_go(self, name: str) -> None:
         """It is not wanted any more."""
-        self._supervisor.remove(plan.topics(self._venue, self.taken.pop(name), self._kinds))
+        self._supervisor.unsubscribe(plan.topics(self._venue, self.taken.pop(name), self._kinds))
         self._sink.publish(self._feeds.remove_instrument(name, time.time_ns()))
         self._say(name, FeedState.DOWN, REMOVED)
         self._watchdog.forget(name)

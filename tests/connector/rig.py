@@ -61,13 +61,17 @@ class Rig:
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
         sink = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
+        sources = RestSources(venue, self.rest)
         self.snapshots = SnapshotRecovery(
-            venue, feeds=self.feeds, sink=sink, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
+            sources,
+            feeds=self.feeds,
+            sink=sink,
+            counters=self.counters,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
         )
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        sources = RestSources(venue, self.rest)
         self.backfill = Backfill(
             sources,
             feeds=self.feeds,
@@ -82,13 +86,12 @@ class Rig:
             feeds=self.feeds,
             sink=sink,
             counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
             active=self._may_fetch,
             after_s=settings.fallback_s,
             catch_up_s=settings.backfill_s,
         )
         self.probes = Probes(
-            self.rest,
             sources,
             feeds=self.feeds,
             sink=sink,
@@ -96,6 +99,8 @@ class Rig:
             active=self._may_fetch,
             silent_s=settings.stale_min_s,
         )
+        sink.listen(lambda _: self.backfill.wake())
+        sink.listen(lambda _: self.polling.wake())
         self.context = ConnectionContext(
             venue=venue,
             settings=settings,
@@ -105,11 +110,11 @@ class Rig:
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            resync=self.snapshots.dispatch,
+            request_snapshots=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
-            question=self.probes.request,
+            probe=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.context, self.connections)

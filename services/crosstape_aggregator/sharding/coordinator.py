@@ -1,8 +1,7 @@
-"""Keeps the leases of one aggregator: asks the server, starts and stops the service of each share accordingly.
+"""The policy by which aggregators share the instruments: starts and stops the service of each share by the leases of this instance.
 
-A third of a lease's life lies between two calls, a second at most, and one more comes when a lease of another would run out. When the
-server has not answered for as long as the leases may last, nothing is published until it does; if nobody has taken them meanwhile, all goes
-on as it was.
+Which leases an instance wants is decided in `assignment`. When the server has not answered for as long as the leases may last, the
+services publish nothing until it does. If nobody has taken the leases meanwhile, they continue where they were.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import structlog
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import UNAVAILABLE
+from crosstape.bus.lease.elector import Elector
 from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTable, Want
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings
@@ -27,23 +27,19 @@ from crosstape_aggregator.metrics.exporter import LEASES, LEASES_LOST, SHARES
 from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Changes, Share
 from crosstape_schemas import Keys
 
-CALLS: Final = 3
-"""In the life of a lease …"""
 CALL_S: Final = 1.0
-"""… and not seldomer than this: what another gives back should not lie there."""
-MARGIN_S: Final = 0.01
-"""After a lease has run out, its holder counts as dead, too: both happen at the same ms of the server's clock."""
+"""Longest time between two calls: what another instance gives back should be taken soon."""
 PATIENCE: Final = 2
-"""Lives of a lease after which instances that want another number of shares are not the remains of an earlier run."""
+"""Lives of a lease after which instances with another number of shares count as running, not as the remains of an earlier run."""
 
 log = structlog.get_logger(__name__)
 
 
-class Service(Protocol):
-    """Serves one share until it is cancelled, and then publishes what is pending if it may."""
+class ShareServer(Protocol):
+    """Serves one share until it is cancelled; then it publishes what is pending, if it may."""
 
     async def run(self) -> None:
-        """Raises `Superseded` (in a group) when another has begun to serve the share."""
+        """Raises `Superseded` (in a group) when another instance has started to serve the share."""
 
     def pause(self) -> None:
         """Publish nothing from now on."""
@@ -55,76 +51,63 @@ class Service(Protocol):
 class Coordinator:
     """One instance's leases, and the services that run by them."""
 
-    def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Share], Service]) -> None:
+    def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Share], ShareServer]) -> None:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.leases = Assignment(self.instance, settings.shares, settings.lease_s)
-        self.answered_at = float("-inf")
-        """When the server last answered, by the monotonic clock."""
         self._table = LeaseTable(
             client, keys, self.instance, SERVICE, [Share(number, settings.shares).producer for number in range(settings.shares)]
         )
         self._life_s = settings.lease_s
-        self._every_s = min(settings.lease_s / CALLS, CALL_S)
+        self._elector = Elector(self, settings.lease_s, longest_s=CALL_S)
         self._serve = serve
-        self._services: dict[int, tuple[Service, asyncio.Task[None]]] = {}
-        self._wake = asyncio.Event()
+        self._services: dict[int, tuple[ShareServer, asyncio.Task[None]]] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._sure = True
-        self._well = True
         self._stood_by = False
         self._disagrees_since: float | None = None
 
+    @property
+    def answered_at(self) -> float:
+        """When the server answered last, by the monotonic clock."""
+        return self._elector.answered_at
+
     def left_s(self) -> float:
-        """For how long the leases are certain."""
+        """How long the leases still last for certain, in seconds."""
         return self.leases.sure_until - time.monotonic()
 
     async def run(self) -> None:
-        """Until cancelled; then what is pending is published and all leases are given back.
+        """Serve what the leases allow, until cancelled; then pending events are published and all leases are given back.
 
         Raises `SettingsError` when living instances divide the instruments into another number of shares.
         """
         SHARES.set(self.leases.shares)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    pause_s = await self._turn(tasks)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(pause_s):
-                            await self._wake.wait()
-                    self._wake.clear()
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._elector.run()
         finally:
             self._watch_expiry(stop=True)
             LEASES.set(0)
             await self._leave()
 
-    async def _turn(self, tasks: asyncio.TaskGroup) -> float:
-        """Ask, do what follows, and ask again at once if there is something to take. How long to wait then."""
-        while True:
-            sent_at = time.monotonic()
-            table = await self._ask()
-            if table is None:
-                return self._every_s / CALLS
-            self._apply(self.leases.answered(table, sent_at), tasks)
-            if not self.leases.taking:
-                return min(self._every_s, table.next_expiry_s + MARGIN_S)
+    async def prepare(self) -> None:
+        """See `Policy`: nothing is to be done before a call."""
 
-    async def _ask(self) -> LeaseSnapshot | None:
-        """The table; None, and the reason in the log once, if the server did not answer in time."""
-        try:
-            async with asyncio.timeout(self._every_s):
-                table = await self._table.exchange(self.leases.wants(), self._life_s)
-        except UNAVAILABLE as exc:
-            if self._well:
-                log.warning("leases.no_answer", reason=str(exc) or type(exc).__name__)
-            self._well = False
-            return None
-        except LeaseCountMismatch as exc:
-            self._disagree(exc.theirs)
-            return None
-        self._well, self._disagrees_since, self.answered_at = True, None, time.monotonic()
-        return table
+    async def ask(self) -> LeaseSnapshot:
+        """See `Policy`."""
+        return await self._table.exchange(self.leases.wants(), self._life_s)
 
-    def _disagree(self, theirs: int) -> None:
+    async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:
+        """See `Policy`."""
+        self._disagrees_since = None
+        self._follow(self.leases.answered(leases, sent_at))
+        return bool(self.leases.taking)
+
+    def unanswered(self, reason: str) -> None:
+        """See `Policy`."""
+        log.warning("leases.no_answer", reason=reason)
+
+    def mismatched(self, theirs: int) -> None:
+        """See `Policy`. Raises `SettingsError` when the other instances have lasted longer than a run that has ended can."""
         now = time.monotonic()
         if self._disagrees_since is None:
             self._disagrees_since = now
@@ -134,7 +117,7 @@ class Coordinator:
                 f"aggregator.shares = {self.leases.shares}: aggregators that run on this bus have {theirs}; it must be the same for all"
             )
 
-    def _apply(self, changes: Changes, tasks: asyncio.TaskGroup) -> None:
+    def _follow(self, changes: Changes) -> None:
         for number in changes.lost:
             LEASES_LOST.inc()
             log.warning("leases.lost", share=number, reason="another instance holds it")
@@ -145,7 +128,7 @@ class Coordinator:
         for number in changes.begin:
             log.info("leases.taken", share=number, shares=self.leases.shares)
             service = self._serve(Share(number, self.leases.shares))
-            task = tasks.create_task(self._watch(number, service), name=f"aggregator.share.{number}")
+            task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.share.{number}")
             self._services[number] = service, task
         if changes.give is not None:
             log.info("leases.giving_back", share=changes.give)
@@ -158,7 +141,7 @@ class Coordinator:
     def _show(self) -> None:
         LEASES.set(len(self.leases.held) if self._sure else 0)
 
-    async def _watch(self, number: int, service: Service) -> None:
+    async def _watch(self, number: int, service: ShareServer) -> None:
         """Serve a share, until it is given back or lost."""
         superseded = False
         try:
@@ -172,7 +155,7 @@ class Coordinator:
                 if self.leases.ended(number) and superseded:
                     LEASES_LOST.inc()
                 self._show()
-                self._wake.set()
+                self._elector.wake()
 
     def _watch_expiry(self, *, stop: bool = False) -> None:
         """Have publishing pause when the leases may have run out, and go on now that they have been renewed."""
@@ -199,7 +182,7 @@ class Coordinator:
     async def _leave(self) -> None:
         """Say that we are gone; should that not get through, the leases run out by themselves."""
         with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
-            async with asyncio.timeout(self._every_s):
+            async with asyncio.timeout(self._elector.every_s):
                 await self._table.exchange([Want.RELEASE] * self.leases.shares, 0)
         await self._table.close()
         log.info("leases.left")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from functools import partial
+from typing import Any
 
 import pytest
+import redis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
@@ -16,6 +19,27 @@ from crosstape.bus.client.raw_connection import RawConnection
 from tests.bus.tape import command, fast
 from tests.proxy import proxy
 from tests.waiting import wait_until
+
+
+async def test_redis_py_has_the_internals_that_we_use(client: Redis) -> None:
+    """`RawConnection` takes the transport out of a private attribute. A release of redis-py that moves it is named by this test first."""
+    pool: Any = client.connection_pool
+    connection: Any = await pool.get_connection()
+    try:
+        transport = getattr(getattr(connection, "_writer", None), "transport", None)
+        assert isinstance(transport, asyncio.Transport), (
+            f"redis-py {redis.__version__}: an asyncio connection has no transport in `_writer.transport` any more;"
+            " look where it is now and change `_Link` in crosstape/bus/client/raw_connection.py, or do not allow this release"
+        )
+        assert isinstance(transport.get_protocol(), asyncio.Protocol), (
+            f"redis-py {redis.__version__}: the protocol of its connections is no asyncio.Protocol any more;"
+            " `_Link.connection_lost` in crosstape/bus/client/raw_connection.py passes the end of the connection on to it"
+        )
+        assert "nowait" in inspect.signature(connection.disconnect).parameters, (
+            f"redis-py {redis.__version__}: `disconnect` has no `nowait` any more, which `RawConnection.close` relies on"
+        )
+    finally:
+        await pool.release(connection)
 
 
 async def test_answers_come_as_they_are(client: Redis) -> None:

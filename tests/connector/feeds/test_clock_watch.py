@@ -51,7 +51,7 @@ class World:
         """So much time, with a beat every tenth of a second."""
         for _ in range(round(seconds * 10)):
             self.sleeps(0.1)
-            self.time.beat()
+            self.time.check()
 
     def sleeps(self, seconds: float) -> None:
         """So much time, in which nothing of ours runs."""
@@ -68,12 +68,14 @@ class World:
 
     def lost(self) -> None:
         """The connection is gone."""
-        self.time.beat()
+        self.time.check()
         self.feeds.close_topics(TOPICS, self.now, "lost")
 
     def stale(self) -> list[str]:
         """The kinds that the watchdog calls stale, if the connection has just spoken."""
-        return [stall.feed.kind for stall in self.watchdog.look(list(self.feeds.records.values()), self.now, self.now) if stall.attempt]
+        return [
+            stall.feed.kind for stall in self.watchdog.find_stalls(list(self.feeds.records.values()), self.now, self.now) if stall.attempt
+        ]
 
     def lively(self, seconds: int) -> None:
         """Data every second, looked at by the watchdog."""
@@ -160,7 +162,7 @@ def test_data_read_between_the_step_and_the_beat_are_left_as_they_are() -> None:
         world.now += step_s * SECOND
         world.data()
         received_ts = world.now
-        world.time.beat()
+        world.time.check()
         assert {record.received_ts for record in world.feeds.records.values()} == {received_ts}
 
 
@@ -184,7 +186,7 @@ def test_a_connection_that_survived_a_stop_has_missed_nothing() -> None:
     world = World()
     world.data()
     world.sleeps(60.0)
-    world.time.beat()
+    world.time.check()
     for _ in range(30):
         assert gaps(world.data()) == []
         world.passes(1.0)
@@ -201,7 +203,7 @@ def test_what_happened_is_logged() -> None:
     world.passes(1.0)
     with capture_logs() as logs:
         world.sleeps(60.0)
-        world.time.beat()
+        world.time.check()
         world.now -= 90 * SECOND
         world.passes(1.0)
     assert [(entry["event"], entry.get("for_s"), entry.get("by_s")) for entry in logs] == [
@@ -218,7 +220,7 @@ def test_an_offset_that_is_too_large_is_logged_once_and_once_when_it_is_right() 
             for _ in range(20):
                 world.data(made_ts=world.now - ahead_s * SECOND)
                 world.passes(1.0)
-                world.time.look()
+                world.time.measure_offset()
     assert [(entry["event"], entry["offset_s"]) for entry in logs] == [("clock.differs", 90.0), ("clock.agrees", 0.0)]
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from crosstape_connector import backoff
 from crosstape_connector.feeds.trades import gaps
-from crosstape_connector.rest import backfill_schedule
+from crosstape_connector.rest import backfill_schedule, worker
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import AnyEvent, Event, Gap, GapCause, Trade
 from tests.connector.fake_venue import T0, FakeVenue, fake, serving, trade
@@ -23,6 +23,7 @@ from tests.waiting import wait_until
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "LOOK_S", 0.05)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 

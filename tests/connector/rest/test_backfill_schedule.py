@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from crosstape_connector import backoff
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.rest.backfill_schedule import PAGES, PATIENCE_S, PATIENT, SETTLE_S, VAIN, BackfillJob, BackfillSchedule
+from crosstape_connector.rest.backfill_schedule import MAX_AGE_S, MAX_PAGES, MAX_VAIN, OLDEST_EVERY, SETTLE_S, BackfillJob, BackfillSchedule
 from crosstape_schemas import Instrument, Trade
 
 PAGE = 4
@@ -48,12 +49,12 @@ def test_a_hole_is_left_alone_for_a_moment() -> None:
     """The stream may bring it by itself; then nothing is asked."""
     found = line(1, 3)
     plan = planned(found)
-    assert plan.next_job(0.0) is None
+    assert (plan.next_job(0.0), plan.due_in(0.0), plan.due_in(2 * SETTLE_S)) == (None, SETTLE_S, 0.0)
 
     found.accept(trade(2), 2)
 
     list(plan.update([found], SETTLE_S))
-    assert (plan.next_job(SETTLE_S), len(plan)) == (None, 0)
+    assert (plan.next_job(SETTLE_S), len(plan), plan.due_in(SETTLE_S)) == (None, 0, math.inf)
 
 
 def test_a_page_begins_where_the_one_before_ended() -> None:
@@ -86,34 +87,34 @@ def test_a_venue_that_does_not_have_it_yet_is_asked_again_with_pauses() -> None:
     assert job is not None
     answer(job, range(1, 4), 10.0)
     assert (job.next_id, job.due) == (3, 10.0 + backoff.PAUSE_S), "with the trade before: it may show that there is none"
-    for _ in range(VAIN - 1):
+    for _ in range(MAX_VAIN - 1):
         assert not job.is_hopeless(20.0)
         answer(job, range(1, 4), 20.0)
     assert job.is_hopeless(20.0)
-    assert job.due == 20.0 + backoff.pause_s(VAIN)
+    assert job.due == 20.0 + backoff.pause_s(MAX_VAIN)
 
 
 def test_a_venue_that_answers_with_the_same_again_is_given_up() -> None:
     """A page that does not get further is as good as none."""
     job = planned(line(1, 30)).next_job(SETTLE_S)
     assert job is not None
-    for _ in range(2 * VAIN):
+    for _ in range(2 * MAX_VAIN):
         job.page_received(range(2, 6), None, last=False, now=1.0)
     assert job.is_hopeless(1.0)
 
 
 def test_nothing_is_tried_for_ever() -> None:
     """Neither a hole of very many pages nor one whose venue never answers."""
-    long = planned(line(1, 10 * PAGES * PAGE), longest_s=1e6).next_job(SETTLE_S)
+    long = planned(line(1, 10 * MAX_PAGES * PAGE), longest_s=1e6).next_job(SETTLE_S)
     assert long is not None
-    for _ in range(PAGES):
+    for _ in range(MAX_PAGES):
         assert not long.is_hopeless(1.0)
-        answer(long, range(1, 10 * PAGES * PAGE), 1.0)
+        answer(long, range(1, 10 * MAX_PAGES * PAGE), 1.0)
     assert long.is_hopeless(1.0)
     unanswered = planned(line(1, 3)).next_job(SETTLE_S)
     assert unanswered is not None
     unanswered.request_failed(60.0, 1.0)
-    assert (unanswered.due, unanswered.is_hopeless(PATIENCE_S), unanswered.is_hopeless(PATIENCE_S + 1)) == (61.0, False, True)
+    assert (unanswered.due, unanswered.is_hopeless(MAX_AGE_S), unanswered.is_hopeless(MAX_AGE_S + 1)) == (61.0, False, True)
 
 
 def test_a_hole_that_lasted_too_long_is_left_unless_a_page_brings_it() -> None:
@@ -133,14 +134,14 @@ def test_a_small_hole_does_not_wait_for_a_large_one_nor_the_large_one_for_ever()
     large = line(1, 1_000)
     plan = planned(large)
     turns = []
-    for number in range(4 * PATIENT):
+    for number in range(4 * OLDEST_EVERY):
         small = line(1, 3)
         list(plan.update([large, small], float(number)))
         job = plan.next_job(number + SETTLE_S)
         assert job is not None
         answer(job, range(1, 2_000), number + SETTLE_S)
         turns.append("large" if job.sequence is large else "small")
-    assert turns == (["small"] * (PATIENT - 1) + ["large"]) * 4
+    assert turns == (["small"] * (OLDEST_EVERY - 1) + ["large"]) * 4
 
 
 @given(

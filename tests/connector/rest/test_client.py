@@ -170,5 +170,5 @@ async def test_a_book_that_breaks_while_all_ends_is_no_error() -> None:
         await asyncio.wait([fetching])
         await server.peer.send(book("AAAUSD", 101), book("AAAUSD", 150))
         await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.RECOVERING, what="the break")
+        await wait_until(lambda: rig.snapshots.queued, what="the request is queued")
         reading.cancel()
-    assert rig.feeds.requests

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from crosstape.settings import TelemetrySettings
 from crosstape_connector import backoff
-from crosstape_connector.rest import backfill_schedule, polling_rules
+from crosstape_connector.rest import backfill_schedule, polling_rules, worker
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import FeedState, Gap, Quote, Status, Trade
 from tests.connector.fake_venue import T0, FakeVenue, fake, quote, serving, trade
@@ -34,6 +34,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "LOOK_S", 0.05)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,9 +12,9 @@ from crosstape_connector.rest.probe_schedule import ProbeSchedule
 NAMES = ("a", "b", "c", "d")
 
 
-def ask(due: ProbeSchedule, now: float, *, often: tuple[str, ...] = (), silent: tuple[str, ...] = (), count: int = 10) -> list[str]:
+def ask(due: ProbeSchedule, now: float, *, urgent: tuple[str, ...] = (), silent: tuple[str, ...] = (), count: int = 10) -> list[str]:
     """At that time."""
-    return due.next(NAMES, now=now, often=often, silent=silent, count=count)
+    return due.next_names(NAMES, now=now, urgent=urgent, silent=silent, count=count)
 
 
 def test_all_are_asked_about_at_once_and_then_as_often_as_they_need() -> None:
@@ -21,7 +23,7 @@ def test_all_are_asked_about_at_once_and_then_as_often_as_they_need() -> None:
     assert ask(due, 0) == [*NAMES]
     asked: dict[str, int] = dict.fromkeys(NAMES, 0)
     for second in range(1, 61):
-        for name in ask(due, second, often=("a",), silent=("a", "b")):
+        for name in ask(due, second, urgent=("a",), silent=("a", "b")):
             asked[name] += 1
     assert asked == {"a": 12, "b": 6, "c": 1, "d": 1}
 
@@ -30,12 +32,12 @@ def test_what_is_wanted_goes_first_and_not_sooner_than_the_urgent() -> None:
     """A burst of questions about one is one."""
     due = ProbeSchedule(urgent_s=5, silent_s=10, routine_s=60)
     ask(due, 0)
-    due.want("c")
-    due.want("c")
+    due.request("c")
+    due.request("c")
     assert ask(due, 4) == []
     assert ask(due, 5, silent=("a",)) == ["c"]
     assert ask(due, 9) == []
-    due.want("d")
+    due.request("d")
     assert ask(due, 10, silent=("a", "b"), count=2) == ["d", "a"]
     assert ask(due, 10, silent=("a", "b"), count=2) == ["b"]
 
@@ -43,10 +45,24 @@ def test_what_is_wanted_goes_first_and_not_sooner_than_the_urgent() -> None:
 def test_what_is_not_there_any_more_is_forgotten() -> None:
     """And is new when it comes back."""
     due = ProbeSchedule(urgent_s=5, silent_s=5)
-    due.want("x")
+    due.request("x")
     assert ask(due, 0) == [*NAMES]
-    assert due.next(("a",), now=1, often=(), silent=(), count=9) == []
+    assert due.next_names(("a",), now=1, urgent=(), silent=(), count=9) == []
     assert ask(due, 2) == ["b", "c", "d"]
+
+
+def test_it_tells_when_the_next_is_due() -> None:
+    """By the periods of the last look: who is requested later makes it sooner, and asks for another look."""
+    due = ProbeSchedule(urgent_s=5, silent_s=10)
+    assert due.due_in(0) == math.inf
+    assert ask(due, 0) == [*NAMES]
+    assert ask(due, 1) == []
+    assert due.due_in(1) == math.inf, "what speaks is never probed without a number"
+    assert ask(due, 2, silent=("a", "b"), urgent=("b",)) == []
+    assert due.due_in(2) == 3
+    due.request("c")
+    assert ask(due, 4, silent=("a",)) == []
+    assert (due.due_in(4), due.due_in(9)) == (1, 0)
 
 
 @given(
@@ -60,7 +76,7 @@ def test_none_is_asked_about_more_often_than_is_urgent_and_none_twice_at_once(st
     for passed, silent, wanted in steps:
         now += passed
         if wanted:
-            due.want(wanted)
+            due.request(wanted)
         turn = ask(due, now, silent=tuple(silent), count=count)
         assert len(turn) == len(set(turn)) <= count
         for name in turn:

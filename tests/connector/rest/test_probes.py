@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from crosstape.settings import VenueSettings
-from crosstape_connector.rest import probes
+from crosstape_connector.rest import probes, worker
 from crosstape_connector.venues.spec import NOT_LISTED, TradingSource, Venue
 from crosstape_schemas import FeedState, Gap, Status, Trade
 from tests.connector.fake_venue import FakeVenue, book, endpoint, fake, quote, serving, trade
@@ -97,10 +97,11 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
         ("LOOK_S", 0.02),
     ):
         monkeypatch.setattr(probes, name, seconds)
+    monkeypatch.setattr(worker, "LOOK_S", 0.02)
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
         rig.probes = probes.Probes(
-            rig.rest, rig.probes._sources, feeds=rig.feeds, sink=rig.context.sink, counters=rig.counters,
+            rig.probes._sources, feeds=rig.feeds, sink=rig.context.sink, counters=rig.counters,
             active=rig._may_fetch, silent_s=SETTINGS.stale_min_s,
         )  # fmt: skip
         async with rig.supervised(probes=True):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from crosstape_connector import backoff
 from crosstape_connector.rest import backfill_schedule, worker
-from crosstape_schemas import FeedState, Gap, Trade
+from crosstape_connector.rest.polling import Polling
+from crosstape_schemas import Gap, Trade
 from tests.connector.fake_venue import fake, serving
 from tests.connector.rest.test_backfill import outage, trades
-from tests.connector.rig import QUICK, rigged
+from tests.connector.rig import rigged
 from tests.waiting import wait_until
 
 
@@ -32,12 +32,19 @@ async def test_a_gap_starts_its_backfill() -> None:
 
 async def test_a_lost_connection_starts_polling() -> None:
     """Its feeds are down; that starts the time after which they are polled."""
-    settings = msgspec.structs.replace(QUICK, fallback_s=0.1)
-    async with serving() as server, rigged(server, fake(past=True), settings, ["AAAUSD"]) as rig, rig.supervised():
-        await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
-        await server.peer.send(*trades(1))
-        await wait_until(lambda: rig.state("AAA-USD", "trade") is FeedState.LIVE, what="live")
-        server.past["AAAUSD"] = [1, 2, 3]
-        server.closed = True
-        server.peer.cut()
-        await wait_until(lambda: len(rig.of(Trade)) == 3, what="polled")
+    looks: list[bool] = []
+    async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig:
+
+        def answered(endpoint: str) -> bool:
+            looks.append(rig.supervisor.answered(endpoint))
+            return looks[-1]
+
+        rig.polling = rig.requests.polling = Polling(rig.rest_context, answered=answered, after_s=0.1, catch_up_s=0.0)
+        async with rig.supervised():
+            await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
+            await server.peer.send(*trades(1))
+            await wait_until(lambda: rig.of(Trade) and looks[-1], what="a trade, and a look at the connection")
+            server.past["AAAUSD"] = [1, 2, 3]
+            server.closed = True
+            server.peer.cut()
+            await wait_until(lambda: len(rig.of(Trade)) == 3, what="polled")

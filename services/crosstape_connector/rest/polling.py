@@ -48,14 +48,7 @@ class PolledKind:
 class Polling:
     """Polls one venue. One request of a kind at a time."""
 
-    def __init__(
-        self,
-        context: RestContext,
-        *,
-        answered: Callable[[str], bool],
-        after_s: float,
-        catch_up_s: float,
-    ) -> None:
+    def __init__(self, context: RestContext, *, answered: Callable[[str], bool], after_s: float, catch_up_s: float) -> None:
         """`answered`: whether the venue has answered on an open connection to this endpoint; one on which it says nothing is of no use.
 
         `after_s`: how long a WebSocket may be away before its feeds are polled; 0: they never are. `catch_up_s`: replaces `CATCH_UP_S`

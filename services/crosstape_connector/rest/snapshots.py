@@ -26,12 +26,7 @@ log = structlog.get_logger(__name__)
 class SnapshotRecovery:
     """Gets new snapshots for one venue's books: those that are broken, and healthy ones that are silent (a probe)."""
 
-    def __init__(
-        self,
-        context: RestContext,
-        *,
-        resubscribe: Callable[[Topic], object],
-    ) -> None:
+    def __init__(self, context: RestContext, *, resubscribe: Callable[[Topic], object]) -> None:
         """`resubscribe`: unsubscribes a topic and subscribes it again, if a connection has it."""
         self._context = context
         self._resubscribe = resubscribe

@@ -27,12 +27,10 @@ from crosstape_connector.health import Health
 from crosstape_connector.metrics.collector import ConnectorCollector
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.writer import Writer
-from crosstape_connector.rest.backfill import Backfill
 from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.instruments import InstrumentCache
-from crosstape_connector.rest.polling import Polling
-from crosstape_connector.rest.probes import Probes
-from crosstape_connector.rest.snapshots import SnapshotRecovery
+from crosstape_connector.rest.requests import RestRequests
 from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.universe import Universe
 from crosstape_schemas import FeedState
@@ -78,7 +76,14 @@ class Connector:
         self._writer = writer
         self._sink = writer.sink
         rest = RestClient(access.http, feeds.venue, access.rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=counters)
-        self._join_rest(RestSources(feeds.venue, rest))
+        self._rest = RestRequests(
+            RestContext(RestSources(feeds.venue, rest), feeds, writer.sink, counters, active=lambda: writer.active),
+            own,
+            flow=writer.flow,
+            resubscribe=lambda topic: self._supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
+            answered=lambda endpoint: self._supervisor.answered(endpoint),  # noqa: PLW0108
+        )
+        self._sink.route_requests(self._rest.snapshots.request)
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         self._supervisor = Supervisor(self._context(access, watchdog, capture), ())
@@ -100,44 +105,12 @@ class Connector:
             supervisor=self._supervisor,
             universe=self._universe,
             writer=writer,
-            backfill=self._backfill,
-            polling=self._polling,
+            rest=self._rest,
             time=self._time,
             capture=capture,
             started_ts=time.time_ns(),
         )
         self.ready = self._health.ready
-
-    def _join_rest(self, sources: RestSources) -> None:
-        """Make the workers that ask by REST. The supervisor, which answers their questions, is made after them."""
-        feeds, sink, counters, writer, own = self._feeds, self._sink, self._counters, self._writer, self._own
-
-        def is_active() -> bool:
-            return writer.active
-
-        self._snapshots = SnapshotRecovery(
-            sources,
-            feeds=feeds,
-            sink=sink,
-            counters=counters,
-            resubscribe=lambda topic: self._supervisor.resubscribe(topic),  # noqa: PLW0108
-        )
-        self._backfill = Backfill(
-            sources, feeds=feeds, sink=sink, counters=counters, flow=writer.flow, active=is_active, longest_s=own.backfill_s
-        )
-        self._polling = Polling(
-            sources,
-            feeds=feeds,
-            sink=sink,
-            counters=counters,
-            answered=lambda endpoint: self._supervisor.answered(endpoint),  # noqa: PLW0108
-            active=is_active,
-            after_s=own.fallback_s,
-            catch_up_s=own.backfill_s,
-        )
-        self._probes = Probes(sources, feeds=feeds, sink=sink, counters=counters, active=is_active, silent_s=own.stale_min_s)
-        sink.listen(lambda _: self._backfill.wake())
-        sink.listen(lambda _: self._polling.wake())
 
     def _context(self, access: VenueAccess, watchdog: Watchdog, capture: Capture | None) -> ConnectionContext:
         return ConnectionContext(
@@ -149,12 +122,11 @@ class Connector:
             http=access.http,
             urls=access.ws_urls,
             watchdog=watchdog,
-            request_snapshots=self._snapshots.dispatch,
             flow=self._writer.flow,
             capture=capture,
             rate_limits=shared_rate_limits(self._feeds.venue),
             check_clock=self._time.check,
-            probe=self._probes.request,
+            probe=self._rest.probes.request,
         )
 
     async def run(self) -> None:
@@ -166,11 +138,8 @@ class Connector:
                     inner.create_task(self._publish_status(), name="status")
                     inner.create_task(self._tick(), name="tick")
                     inner.create_task(self._supervisor.run(), name="supervisor")
-                    inner.create_task(self._snapshots.run(), name="snapshots")
+                    inner.create_task(self._rest.run(), name="rest")
                     inner.create_task(self._universe.run(), name="instruments")
-                    inner.create_task(self._backfill.run(), name="backfill")
-                    inner.create_task(self._polling.run(), name="polling")
-                    inner.create_task(self._probes.run(), name="probes")
             finally:
                 if not writing.done() and not self._contact.refused:
                     await self._finish()
@@ -229,8 +198,6 @@ class Connector:
         while True:
             self._time.check()
             self._sink.publish(self._feeds.due_books(time.time_ns()))
-            if self._feeds.requests:
-                self._snapshots.dispatch()
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:

@@ -15,8 +15,7 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.collector import Readings
 from crosstape_connector.publishing.writer import Writer
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.backfill import Backfill
-from crosstape_connector.rest.polling import Polling
+from crosstape_connector.rest.requests import RestRequests
 from crosstape_connector.universe import Universe
 from crosstape_schemas import VENUE_WIDE, FeedState, Status
 
@@ -40,8 +39,7 @@ class Health:
         supervisor: Supervisor,
         universe: Universe,
         writer: Writer,
-        backfill: Backfill,
-        polling: Polling,
+        rest: RestRequests,
         time: Timekeeping,
         capture: Capture | None,
         started_ts: int,
@@ -51,8 +49,7 @@ class Health:
         self._supervisor = supervisor
         self._universe = universe
         self._writer = writer
-        self._backfill = backfill
-        self._polling = polling
+        self._rest = rest
         self._time = time
         self._capture = capture
         self._started_ts = started_ts
@@ -76,7 +73,7 @@ class Health:
             "connections": self.connections(),
             "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self._feeds.records.values()),
-            "polled": self._polling.polled_feeds(),
+            "polled": self._rest.polling.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._universe.selection.refused, **self._feeds.halts, **refused},
             **self._writer.details(),
@@ -113,8 +110,8 @@ class Health:
             waiting_s=self._waiting_s,
             subscriptions=self._subscriptions,
             ignored=lambda: {**self._feeds.counts, "duplicate": self._feeds.duplicate_trades()},
-            backfilling=lambda: self._backfill.queued,
-            polled_feeds=self._polling.polled_feeds,
+            backfilling=lambda: self._rest.backfill.queued,
+            polled_feeds=self._rest.polling.polled_feeds,
             instruments=lambda: instruments.counts(universe.selection),
             instruments_age_s=lambda: None if universe.listing is None else universe.listing.age_s(time.time_ns()),
             clock_offset_s=lambda: self._time.offset_s,

@@ -5,19 +5,25 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import Final
 
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.metrics.counters import Counters
 from crosstape_schemas import Event, FeedState, Gap, Status, Trade
 
+_RARE: Final = frozenset({Status, Gap, SnapshotRequest})
+"""Classes that need more than to be counted and published: one look-up tells them from quotes, books and deltas."""
+
 
 class Sink:
-    """Counts events and passes them to the publisher; on a standby, to its buffer. Never waits.
+    """Counts events and passes them to the publisher; on a standby, to its buffer. Snapshot requests leave here, too. Never waits.
 
     Belongs to a `Writer`, which alone says where events go. That is a bound method, so that an event costs one call.
     """
 
     __slots__ = (
-        "_before_down", "_counters", "_events", "_holding", "_listeners", "_pending", "_publish", "_sampled_ts", "_unacknowledged",
+        "_before_down", "_counters", "_events", "_holding", "_listeners", "_pending", "_publish", "_request", "_sampled_ts",
+        "_unacknowledged",
     )  # fmt: skip
 
     def __init__(self, counters: Counters, *, before_down: Callable[[Status], None] = lambda status: None) -> None:
@@ -31,28 +37,38 @@ class Sink:
         self._pending: Callable[[], int] = lambda: 0
         self._before_down = before_down
         self._listeners: list[Callable[[Status | Gap], None]] = []
+        self._request: Callable[[SnapshotRequest], None] = lambda _: None
         self._holding = False
         self._sampled_ts = 0
         self._unacknowledged = 0
 
-    def publish(self, events: Iterable[Event]) -> None:
-        """Publish these events, in order."""
-        for event in events:
+    def publish(self, effects: Iterable[Effect]) -> None:
+        """Publish the events, in order; snapshot requests go to their router (see `route_requests`)."""
+        for event in effects:
             cls = event.__class__
             if cls is Trade:
-                if event.backfilled and not self._holding:  # type: ignore[attr-defined]  # narrowed by class, which mypy does not see
+                if event.backfilled and not self._holding:  # type: ignore[union-attr]  # narrowed by class, which mypy does not see
                     self._counters.backfilled += 1
-            elif cls is Status or cls is Gap:
+            elif cls in _RARE:
+                if isinstance(event, SnapshotRequest):
+                    self._request(event)
+                    continue
                 self._note(event)  # type: ignore[arg-type]
-            self._events[cls] += 1
-            self._publish(event)
+            self._events[cls] += 1  # type: ignore[index]
+            self._publish(event)  # type: ignore[arg-type]
+
+    def route_requests(self, request: Callable[[SnapshotRequest], None]) -> None:
+        """Call `request` with each snapshot request from now on; before, they are dropped. It must not wait."""
+        self._request = request
 
     def listen(self, listener: Callable[[Status | Gap], None]) -> None:
         """Call `listener` with each status and gap before it is published. It is called on a standby, too."""
         self._listeners.append(listener)
 
-    def sample(self, event: Event) -> None:
+    def sample(self, event: Effect) -> None:
         """Measure with this event, the newest published: how late it came, and from now on how long it takes to be acknowledged."""
+        if isinstance(event, SnapshotRequest):
+            return
         if event.venue_ts is not None:
             self._counters.lag.observe((event.received_ts - event.venue_ts) / 1e9)
         if not self._sampled_ts:

@@ -41,7 +41,7 @@ BURST: Final = 1.5
 SLOW_EVERY: Final = 5
 """Seconds between two tickers of the slow channels."""
 
-_EMPTY_EVERY: Final = 16  # so many book updates of a product are followed by an empty one
+_EMPTY_EVERY: Final = 16  # how many book updates of a product are followed by an empty one
 
 
 class _Level2(DeltaChannel):
@@ -154,7 +154,7 @@ class CoinbaseMarket(ChannelMarket):
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: the products of Exchange and of Advanced, all or one, the time; trades and best prices of Exchange."""
-        if not self._bucket.take(now):
+        if not self._bucket.allows(now):
             return answer(refusal(429, ""), 429)
         if (found := product_answer(self, path, query, self._exchange.now)) is not None:
             return found

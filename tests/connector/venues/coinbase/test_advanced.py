@@ -209,5 +209,9 @@ def test_a_request_is_one_channel_a_message() -> None:
     """With its products."""
     request = Request("level2", ("BTC-USD",), 5, 10)
 
-    assert msgspec.json.decode(advanced.subscribe(request)) == {"type": "subscribe", "product_ids": ["BTC-USD"], "channel": "level2"}
-    assert msgspec.json.decode(advanced.unsubscribe(request))["type"] == "unsubscribe"
+    assert msgspec.json.decode(advanced.request("subscribe", request)) == {
+        "type": "subscribe",
+        "product_ids": ["BTC-USD"],
+        "channel": "level2",
+    }
+    assert msgspec.json.decode(advanced.request("unsubscribe", request))["type"] == "unsubscribe"

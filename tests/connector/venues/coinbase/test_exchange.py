@@ -151,9 +151,13 @@ def test_matches_are_asked_for_with_the_heartbeats_that_prove_them() -> None:
     matches = Request("matches", ("BTC-USD", "ETH-USD"), 5, 10)
     ticker = Request("ticker", ("BTC-USD",), 5, 10)
 
-    assert msgspec.json.decode(exchange.subscribe(matches)) == {
+    assert msgspec.json.decode(exchange.request("subscribe", matches)) == {
         "type": "subscribe",
         "product_ids": ["BTC-USD", "ETH-USD"],
         "channels": ["matches", "heartbeat"],
     }
-    assert msgspec.json.decode(exchange.unsubscribe(ticker)) == {"type": "unsubscribe", "product_ids": ["BTC-USD"], "channels": ["ticker"]}
+    assert msgspec.json.decode(exchange.request("unsubscribe", ticker)) == {
+        "type": "unsubscribe",
+        "product_ids": ["BTC-USD"],
+        "channels": ["ticker"],
+    }

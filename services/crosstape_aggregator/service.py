@@ -21,7 +21,7 @@ from crosstape.runtime.run_dir import run_dir
 from crosstape.runtime.telemetry import exposed, serve
 from crosstape.settings import Settings
 from crosstape_aggregator.consolidation.engine import Engine
-from crosstape_aggregator.consolidation.instrument import Rules
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.metrics.per_instrument import InstrumentText
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.shard import LOST_S, REFRESH_S, ShardAggregator

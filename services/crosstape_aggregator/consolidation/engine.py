@@ -10,8 +10,9 @@ from typing import Final
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, Rules
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.schedule import Schedule
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
@@ -140,14 +141,14 @@ class Engine:
 
     def _look(self, instrument: ConsolidatedInstrument, now: int) -> None:
         """A moment has come that was the instrument's next one when it was set; since then it may have moved on."""
-        ts = instrument.next_ts()
+        ts = instrument.quote.next_ts()
         if ts is not None and ts <= now:
             self._schedule.mark(instrument.name, now)
         else:
             self._wake(instrument)
 
     def _wake(self, instrument: ConsolidatedInstrument) -> None:
-        ts = instrument.next_ts()
+        ts = instrument.quote.next_ts()
         if ts is not None:
             self._schedule.look_at(instrument.name, ts)
 

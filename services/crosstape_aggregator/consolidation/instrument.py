@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
-from decimal import Decimal, Inexact
+from decimal import Inexact
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.best import best, outliers
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.leg import VenueLeg
 from crosstape_aggregator.consolidation.liveness import Liveness
-from crosstape_aggregator.consolidation.suspects import most_overdue
+from crosstape_aggregator.consolidation.quote import ConsolidatedQuote
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
 from crosstape_aggregator.windows.coverage import CoverageState
 from crosstape_aggregator.windows.vwap import TradeWindows, WindowsState, trade_second
-from crosstape_aggregator.windows.window import WindowSpec, parse_all
 from crosstape_schemas import (
-    CONSOLIDATED,
     VENUE_WIDE,
     Book,
     Cbbo,
     Event,
-    Exclusion,
     FeedState,
     Gap,
-    Leg,
-    Market,
     Quote,
     Status,
     Trade,
-    Vwap,
 )
 
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """The settings that an instrument is judged by; durations in ns."""
-
-    stale_ns: int
-    settle_ns: int
-    clock_tolerance_ns: int
-    outlier_bps: Decimal
-    windows: tuple[WindowSpec, ...]
-
-    @staticmethod
-    def of(settings: AggregatorSettings) -> Rules:
-        """Raises `SettingsError` when a window is none."""
-        return Rules(
-            stale_ns=round(settings.stale_s * SECOND),
-            settle_ns=round(settings.settle_s * SECOND),
-            clock_tolerance_ns=round(settings.clock_tolerance_s * SECOND),
-            outlier_bps=settings.outlier_bps,
-            windows=parse_all(settings.windows),
-        )
 
 
 class InstrumentState(NamedTuple):
@@ -81,20 +50,15 @@ class ConsolidatedInstrument:
 
     __slots__ = (
         "_counts",
-        "_crossed",
         "_last_trades",
         "_legs",
-        "_legs_shown",
-        "_phase",
         "_received_ts",
         "_rules",
-        "_suspicion_ts",
         "_venues",
-        "_vwap",
         "legs",
         "name",
+        "quote",
         "read",
-        "spread_bps",
         "traders",
         "windows",
     )
@@ -103,8 +67,6 @@ class ConsolidatedInstrument:
         self.name = name
         self.legs: list[VenueLeg] = []
         """In the order of the venues' names."""
-        self.spread_bps: Decimal | None = None
-        """As last consolidated; None: a side is missing."""
         self.windows = TradeWindows(rules.windows, now // SECOND)
         self.read = False
         """All that there is on its streams of trades and gaps, and on the venues' own, has been taken, up to nearly now."""
@@ -115,13 +77,7 @@ class ConsolidatedInstrument:
         self.traders = Traders(name, venues)
         self._last_trades = self.traders.last
         self._received_ts = 0
-        self._crossed = False
-        self._suspicion_ts: int | None = None  # while crossed: when a leg becomes suspect
-        self._legs_shown: tuple[Leg, ...] = ()
-        self._vwap: dict[str, Vwap] = {}
-        # All windows of all instruments roll at the same moment. So that this is no burst once a second, each instrument has its own moment
-        # within the second at which it looks whether the passing of time alone has changed its windows.
-        self._phase = zlib.crc32(name.encode()) % SECOND
+        self.quote = ConsolidatedQuote(name, self.legs, self.windows, rules, venues)
 
     def apply(self, event: Event, now: int) -> bool:
         """Take one event; whether the consolidated quote may be another for it. Other kinds than those that matter here are let pass."""
@@ -135,82 +91,12 @@ class ConsolidatedInstrument:
 
     def consolidate(self, now: int) -> Cbbo | None:
         """The consolidated quote as of `now`, unstamped; None when it says what the last one said."""
-        rules = self._rules
-        faults = [leg.fault(now, rules.stale_ns) for leg in self.legs]
-        good = [leg for leg, fault in zip(self.legs, faults, strict=True) if fault is None]
-        out = outliers(good, rules.outlier_bps) if len(good) > 2 else ()
-        for leg, fault in zip(self.legs, faults, strict=True):
-            leg.judge(Exclusion.OUTLIER if leg.venue in out else fault, now, rules.settle_ns)
-        legs = tuple([leg.show() for leg in self.legs])
-        vwap = self.windows.read(now // SECOND)
-        if legs == self._legs_shown and not self._crossed and (vwap is self._vwap or vwap == self._vwap):
-            return None
-        counting = [leg for leg in self.legs if leg.excluded is None]
-        found = best(counting)
-        self._crossed = found.market is Market.CROSSED
-        if self._crossed:
-            if self._exclude_suspects(counting, now):
-                found = best(counting)
-                self._crossed = found.market is Market.CROSSED
-                legs = tuple([leg.show() for leg in self.legs])
-            if legs == self._legs_shown and vwap == self._vwap:
-                return None
-        self._legs_shown = legs
-        self._vwap = vwap
-        self.spread_bps = found.spread_bps
-        return Cbbo(
-            venue=CONSOLIDATED,
-            instrument=self.name,
-            venue_ts=None,
-            received_ts=self._received_ts,
-            ts=now,
-            bid_price=found.bid_price,
-            bid_size=found.bid_size,
-            bid_venues=found.bid_venues,
-            ask_price=found.ask_price,
-            ask_size=found.ask_size,
-            ask_venues=found.ask_venues,
-            mid=found.mid,
-            spread=found.spread,
-            spread_bps=found.spread_bps,
-            market=found.market,
-            venues=len(counting),
-            vwap=vwap,
-            legs=legs,
-        )
-
-    def _exclude_suspects(self, counting: list[VenueLeg], now: int) -> bool:
-        """Take the legs that are probably dead out of those that count in a crossed market, the most overdue first; whether there were any.
-
-        While events wait to be read, silences cannot be told: everybody seems to be silent.
-        """
-        self._suspicion_ts = None
-        count = len(counting)
-        while not self._venues.behind and (worst := most_overdue(counting, now)) is not None:
-            if worst.ratio < 1:
-                self._suspicion_ts = now + max(1, round(worst.left_ns))
-                break
-            worst.leg.suspect(now)
-            counting.remove(worst.leg)
-        return len(counting) < count
+        return self.quote.compute(self._received_ts, now)
 
     def sample_paces(self, now: int) -> None:
         """Learn how long the legs' feeds are usually silent."""
         for leg in self.legs:
             leg.sample(now)
-
-    def next_ts(self) -> int | None:
-        """When the quote, as last consolidated, may change by the passing of time alone: a leg goes stale or has settled, a window rolls
-        on.
-        """
-        rules = self._rules
-        moments = [ts for leg in self.legs if (ts := leg.next_ts(rules.stale_ns, rules.settle_ns)) is not None]
-        if self._crossed and self._suspicion_ts is not None:
-            moments.append(self._suspicion_ts)
-        second = self.windows.next_change_s()
-        if second is not None:
-            moments.append(second * SECOND + self._phase)
-        return min(moments, default=None)
 
     def known_from(self, second: int) -> None:
         """All trades from this second on have been seen."""
@@ -262,7 +148,7 @@ class ConsolidatedInstrument:
             liveness = self._venues.venue(venue)
             liveness.instruments.add(self.name)
             leg = self._legs[venue] = VenueLeg(liveness)
-            self.legs = sorted(self._legs.values(), key=_venue)
+            self.legs[:] = sorted(self._legs.values(), key=_venue)
         return leg
 
     def _admitted(self, event: Event, now: int) -> VenueLeg | None:

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from crosstape.bus import Publisher, connect
 from crosstape.liveness import SignsOfLife
 from crosstape.settings import BusSettings
+from crosstape_aggregator.publishing.quote_publisher import QuotePublisher
 from crosstape_aggregator.recovery.barrier import Barrier
-from crosstape_aggregator.shard import ShardAggregator
 from crosstape_aggregator.sharding.assignment import Share
 from crosstape_aggregator.sharding.sign_of_life import LoopProgress, SignOfLife, kind_of
 from crosstape_schemas import CONSOLIDATED, FeedState, Status, decode
@@ -96,7 +96,7 @@ async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, m
         if what == "reads":
             monkeypatch.setattr(Barrier, "apply", hang)
         else:
-            monkeypatch.setattr(ShardAggregator, "_publish", give_up)
+            monkeypatch.setattr(QuotePublisher, "_publish", give_up)
         await binance.quote("100", "102")
         await wait_until(hung.is_set, what="it hangs")
 

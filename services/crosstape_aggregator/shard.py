@@ -31,7 +31,7 @@ from crosstape_aggregator.recovery.catch_up import KINDS, PastReader
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.recovery.discovery import Discovery, FoundStream
 from crosstape_aggregator.recovery.predecessor import Predecessor
-from crosstape_aggregator.sharding.assignment import WHOLE, Share
+from crosstape_aggregator.sharding.assignment import ALL_INSTRUMENTS, Shard
 from crosstape_aggregator.sharding.sign_of_life import LoopProgress, SignOfLife
 from crosstape_schemas import VENUE_WIDE, Keys, decode
 
@@ -62,7 +62,7 @@ class ShardAggregator:
         engine: Engine,
         publisher: Publisher,
         *,
-        share: Share = WHOLE,
+        shard: Shard = ALL_INSTRUMENTS,
         store: CheckpointStore | None = None,
     ) -> None:
         self._client = client
@@ -70,9 +70,9 @@ class ShardAggregator:
         self._engine = engine
         self._publisher = publisher
         self._every_change = settings.aggregator.min_interval_s == 0
-        self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, share=share)
+        self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, shard=shard)
         self._found: list[FoundStream] = []  # streams that are not read yet
-        self._predecessor = Predecessor(client, keys, share)
+        self._predecessor = Predecessor(client, keys, shard)
         self._live, self._past_reader = self._reader(settings), self._reader(settings)
         self._barrier = Barrier()
         readers = (self._live, self._past_reader)
@@ -83,7 +83,7 @@ class ShardAggregator:
         self._logged_wait = False
         self._rounds = 0  # of the live reader
         self._waits = False  # whether the live reader waits for events
-        self.sign = SignOfLife(publisher, share, settings.aggregator.status_interval_s, self._progress, self._quotes.report_stop)
+        self.sign = SignOfLife(publisher, shard, settings.aggregator.status_interval_s, self._progress, self._quotes.report_stop)
 
     def _reader(self, settings: Settings) -> Reader:
         return Reader(
@@ -114,7 +114,7 @@ class ShardAggregator:
             try:
                 await self._start()
                 self._publisher.publish_all(self._predecessor.silence(time.time_ns()))
-                self.sign.say()
+                self.sign.publish()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")
                     tasks.create_task(self._past.read(), name="aggregator.past")
@@ -191,7 +191,7 @@ class ShardAggregator:
             if found:
                 log.info("aggregator.found", streams=len(found), first=found[0].stream)
                 self._live.add([one.stream for one in found if one.kind in LIVE_KINDS], Start.LAST_THEN_NOW)
-            await self._past.begin(found)
+            await self._past.start(found)
         except (*UNAVAILABLE, BusError):
             return
 

@@ -101,17 +101,17 @@ class ConsolidatedInstrument:
     def known_from(self, second: int) -> None:
         """All trades from this second on have been seen."""
         self.windows.coverage.known_from(second)
-        self.windows.learned()
+        self.windows.coverage_changed()
 
     def open_gap(self, venue: str, from_ts: int, to_ts: int) -> None:
         """Trades of a venue are missing between these moments."""
         self.windows.coverage.open_gap(venue, from_ts, to_ts)
-        self.windows.learned()
+        self.windows.coverage_changed()
 
     def unknown_until(self, ts: int) -> None:
         """Nothing up to then can be relied on; 0: that is not so."""
         self.windows.coverage.unknown_until(ts)
-        self.windows.learned()
+        self.windows.coverage_changed()
 
     def look(self, now: int) -> bool:
         """Find out whether its trades can be relied on: all that there is has been `read`, and `traders` miss none. Whether the windows say
@@ -122,7 +122,7 @@ class ConsolidatedInstrument:
         known = self.traders.known(coverage, now) and self.read
         changed = self.windows.trust(known)
         if coverage.complete_since_s != before:
-            self.windows.learned()
+            self.windows.coverage_changed()
             changed = True
         return changed
 
@@ -185,12 +185,12 @@ class ConsolidatedInstrument:
             return False
         leg.status(status)
         if status.kind == VENUE_WIDE:
-            self.traders.listing(status)
+            self.traders.apply_listing(status)
         self.touch(status.received_ts)
         return True
 
     def _trade_status(self, status: Status, now: int) -> bool:
-        if not self.traders.feed(status, now):
+        if not self.traders.apply_feed(status, now):
             self._counts.outdated[status.venue] += 1
             return False
         if status.state is FeedState.LIVE or not self.look(now):
@@ -201,7 +201,7 @@ class ConsolidatedInstrument:
     def _trade(self, trade: Trade, now: int) -> bool:
         venue = trade.venue
         if venue not in self._last_trades:
-            self.traders.begin(venue)
+            self.traders.add_venue(venue)
         second = trade_second(trade)
         if second + 1 < trade.received_ts // SECOND:  # its second and the complete one that followed were over
             self._counts.late[venue] += 1
@@ -235,7 +235,7 @@ class ConsolidatedInstrument:
         self.touch(gap.received_ts)
         if gap.repaired:
             self.windows.coverage.close_gap(gap.venue, gap.from_ts, gap.to_ts)
-            self.windows.learned()
+            self.windows.coverage_changed()
         else:
             self.open_gap(gap.venue, gap.from_ts, gap.to_ts)
         return True

@@ -69,7 +69,7 @@ class VenueLeg:
     def quote(self, quote: Quote) -> None:
         """The venue's best prices."""
         if quote.epoch != self._epoch:
-            self._begin(quote.epoch)
+            self._new_epoch(quote.epoch)
         self._from_quotes = True
         received_ts = quote.received_ts
         if received_ts >= self._quote_ts:  # else a newer status has overtaken it on its own stream
@@ -80,7 +80,7 @@ class VenueLeg:
     def book(self, book: Book) -> bool:
         """The venue's book, whose top stands in while the venue has sent no quotes in this epoch. False: of no interest."""
         if book.epoch != self._epoch:
-            self._begin(book.epoch)
+            self._new_epoch(book.epoch)
         if self._from_quotes:
             return False
         if book.received_ts >= self._book_ts:
@@ -92,7 +92,7 @@ class VenueLeg:
     def status(self, status: Status) -> None:
         """The state of the quote or book feed, or of the instrument at this venue (a halt), which no feed's data overrule."""
         if status.epoch != self._epoch:
-            self._begin(status.epoch)
+            self._new_epoch(status.epoch)
         match status.kind:
             case "quote":
                 if status.received_ts >= self._quote_ts:
@@ -107,7 +107,7 @@ class VenueLeg:
         if self.state is not LIVE:
             self.flaw()
 
-    def _begin(self, epoch: int) -> None:
+    def _new_epoch(self, epoch: int) -> None:
         self._epoch = epoch
         self._from_quotes = False
         self._whole_state = LIVE

@@ -61,7 +61,7 @@ class VenueLiveness:
         self._offset_before = 0
         self._refused: dict[tuple[str, type[Event], str], Event] = {}
 
-    def begin(self, epoch: int, now: int) -> list[Event]:
+    def restart(self, epoch: int, now: int) -> list[Event]:
         """Its connector was started again. Returns what was refused of this epoch, if that is older than the one before."""
         refused, self._refused = self._refused, {}
         if epoch < self.epoch:
@@ -70,7 +70,7 @@ class VenueLiveness:
         self.heard_at = self.stopped_ts = 0
         self.sign_at = now
         self.known = False
-        self.clock.begin()
+        self.clock.restart()
         return [event for event in refused.values() if event.epoch == epoch]
 
     def refuse(self, event: Event) -> None:
@@ -80,7 +80,7 @@ class VenueLiveness:
         self._refused.pop(key, None)  # so that they stay in the order in which they came
         self._refused[key] = event
 
-    def say(self, status: Status, now: int) -> None:
+    def apply(self, status: Status, now: int) -> None:
         """Take a venue-wide status of this epoch. The first one may be a last value, which has lain there for long."""
         newer = status.received_ts > self.heard_ts
         if self.heard_at and newer:
@@ -141,16 +141,16 @@ class Liveness:
         """Whether this event is of the present epoch; a newer epoch begins the venue anew."""
         epoch = event.epoch
         if epoch > liveness.epoch:
-            self._begin(liveness, epoch, now)
+            self._restart(liveness, epoch, now)
         elif epoch < liveness.epoch:
             liveness.refuse(event)
             return False
         return True
 
-    def _begin(self, liveness: VenueLiveness, epoch: int, now: int) -> None:
+    def _restart(self, liveness: VenueLiveness, epoch: int, now: int) -> None:
         if liveness.epoch:
             self.dirty.add(liveness.venue)
-        self.refused += liveness.begin(epoch, now)
+        self.refused += liveness.restart(epoch, now)
 
     def apply(self, status: Status, now: int) -> bool:
         """Take a venue-wide status: the venue's sign of life while it says live. False: of an older epoch, and ignored.
@@ -162,11 +162,11 @@ class Liveness:
         if status.epoch < liveness.epoch and (not is_sign or abs(now - liveness.sign_at) < self._stale_ns):
             return False
         if status.epoch != liveness.epoch:
-            self._begin(liveness, status.epoch, now)
+            self._restart(liveness, status.epoch, now)
         if not is_sign:
             return True  # of one kind of feeds: each of them says it itself
         liveness.sign_at = now
-        liveness.say(status, now)
+        liveness.apply(status, now)
         if status.state is not liveness.state:
             liveness.state = status.state
             self.dirty.add(liveness.venue)
@@ -190,7 +190,7 @@ class Liveness:
     @property
     def measures(self) -> bool:
         """Whether there is a connector that does not compare clocks, so that it must be done here."""
-        return any(liveness.heard_at and not liveness.clock.says for liveness in self._venues.values())
+        return any(liveness.heard_at and not liveness.clock.reports for liveness in self._venues.values())
 
     def look(self, now: int, monotonic_ns: int) -> bool:
         """Find out of each venue whether it is `known`. Call it about every second. Whether anything has changed that instruments go by.

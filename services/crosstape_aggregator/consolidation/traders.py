@@ -32,7 +32,7 @@ class Traders:
         self._restored: dict[str, tuple[int, int]] = {}
         self._restored_ts = 0
 
-    def begin(self, venue: str) -> None:
+    def add_venue(self, venue: str) -> None:
         """The first trade of a venue."""
         self._venues.venue(venue).instruments.add(self._name)
         self._venues.unlooked.add(self._name)
@@ -41,19 +41,19 @@ class Traders:
         """Take up the venues of a checkpoint that was made then: epoch and `seq` of the last trade of each."""
         self._restored, self._restored_ts = dict(numbers), at
         for venue in numbers:
-            self.begin(venue)
+            self.add_venue(venue)
 
     def numbers(self) -> dict[str, tuple[int, int]]:
         """Epoch and `seq` of the last trade of each venue."""
         return self._restored | {venue: (trade.epoch, trade.seq) for venue, trade in self.last.items()}
 
-    def feed(self, status: Status, now: int) -> bool:
+    def apply_feed(self, status: Status, now: int) -> bool:
         """Take the state of a feed of trades; whether it is of the present start of its connector."""
         liveness = self._venues.venue(status.venue)
         if not self._venues.admits(liveness, status, now):
             return False
         self._feeds[status.venue] = status
-        self.begin(status.venue)
+        self.add_venue(status.venue)
         return True
 
     def came_late(self, trade: Trade, tolerance_ns: int) -> int:
@@ -79,7 +79,7 @@ class Traders:
             self._wrong.discard(trade.venue)
             self._venues.unlooked.add(self._name)
 
-    def listing(self, status: Status) -> None:
+    def apply_listing(self, status: Status) -> None:
         """Take the state of the instrument as a whole at a venue."""
         self._venues.unlooked.add(self._name)
         self._untraded.pop(status.venue, None)

@@ -240,7 +240,7 @@ class TradeWindows:
         self._changed = True
         return True
 
-    def learned(self) -> None:
+    def coverage_changed(self) -> None:
         """What is known to be whole has changed."""
         self._changed = True
 

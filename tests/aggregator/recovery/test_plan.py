@@ -43,7 +43,7 @@ def begun(**extent: StreamExtent) -> CatchUp:
     catch_up = CatchUp()
     for one in (FoundStream("trade", "X", TRADES), FoundStream("gap", "X", GAPS), FoundStream("venue", "kraken", VENUE)):
         how = plan(extent.get(one.kind, StreamExtent(None, None)), START_S)
-        assert catch_up.begin(one, how) == catch_up.is_behind(one.stream)
+        assert catch_up.start(one, how) == catch_up.is_behind(one.stream)
     return catch_up
 
 

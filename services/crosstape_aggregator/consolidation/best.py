@@ -89,15 +89,16 @@ def outliers(legs: Sequence[VenuePrices], limit_bps: Decimal) -> frozenset[str]:
     A leg with one side has no part in the median and is judged by the side it has. When the median, being between two camps, would
     exclude every leg, nobody is in the right: none is excluded, and the quote shows the crossed market.
     """
-    doubles = [add(leg.bid_price, leg.ask_price) for leg in legs if leg.bid_price is not None and leg.ask_price is not None]
-    if len(doubles) < 3:
+    doubles = [_double(leg) for leg in legs]
+    ordered = [double for leg, double in zip(legs, doubles, strict=True) if leg.bid_price is not None and leg.ask_price is not None]
+    if len(ordered) < 3:
         return frozenset()
-    doubles.sort()
-    half = len(doubles) // 2
-    fourfold = times(doubles[half], _TWO) if len(doubles) % 2 else add(doubles[half - 1], doubles[half])  # the median, times 4
+    ordered.sort()
+    half = len(ordered) // 2
+    fourfold = times(ordered[half], _TWO) if len(ordered) % 2 else add(ordered[half - 1], ordered[half])  # the median, times 4
     bound = times(fourfold, limit_bps)
     lowest, highest = subtract(times(fourfold, _BPS), bound), add(times(fourfold, _BPS), bound)
-    found = [leg.venue for leg in legs if not lowest <= times(_double(leg), _DOUBLE_BPS) <= highest]
+    found = [leg.venue for leg, double in zip(legs, doubles, strict=True) if not lowest <= times(double, _DOUBLE_BPS) <= highest]
     return frozenset(found) if len(found) < len(legs) else frozenset()
 
 

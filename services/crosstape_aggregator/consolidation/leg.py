@@ -157,8 +157,10 @@ class VenueLeg:
 
     def stale_ts(self, stale_ns: int) -> int:
         """The moment at which the leg is stale if nothing more is heard of its venue."""
-        quote_ts = self.input.received_ts if self.input is not None else 0
-        return max(quote_ts, self.liveness.alive_ts) + stale_ns
+        event, alive_ts = self.input, self.liveness.alive_ts
+        if event is None or event.received_ts < alive_ts:  # `max` costs three times as much, several times per quote
+            return alive_ts + stale_ns
+        return event.received_ts + stale_ns
 
     def fault(self, now: int, stale_ns: int) -> Exclusion | None:
         """What is wrong with the leg taken by itself."""

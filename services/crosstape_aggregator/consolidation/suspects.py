@@ -69,5 +69,7 @@ def _overdue(leg: L, now: int) -> OverdueLeg[L] | None:
     if silence is None:
         return None
     silent_ns, usual_ns = silence
-    limit_ns = max(LEAST_NS, FACTOR * usual_ns)
+    limit_ns = FACTOR * usual_ns
+    if limit_ns < LEAST_NS:  # noqa: PLR1730 — `max` costs three times as much
+        limit_ns = LEAST_NS
     return OverdueLeg(leg, silent_ns / limit_ns, limit_ns - silent_ns)

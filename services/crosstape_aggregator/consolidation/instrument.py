@@ -1,4 +1,4 @@
-"""One instrument: events in, consolidated quotes out. Pure state; time comes in as a value."""
+"""Applies the events of one instrument to its legs and windows. Pure state; time comes in as a value."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
 
 class InstrumentState(NamedTuple):
-    """What an instrument's trades and gaps have come to, up to some place on their streams: what a checkpoint keeps of it."""
+    """The windows of an instrument up to some id of its streams. A checkpoint keeps it."""
 
     windows: WindowsState
     coverage: CoverageState
@@ -42,10 +42,10 @@ class InstrumentState(NamedTuple):
 
 
 class ConsolidatedInstrument:
-    """All venues' quotes and trades of one instrument.
+    """Holds the legs and the trades of all venues in one instrument.
 
-    Every venue's trades count in the windows, whether or not its leg counts in the quote: a trade has happened, a quote is a promise.
-    The bus gives each event exactly once; nothing is deduplicated here. Backfilled trades count like any other, when they happened.
+    Every venue's trades count in the windows, whether or not its leg counts in the quote: a trade has happened, a quote is an offer. The
+    bus delivers each event exactly once; nothing is deduplicated here. Backfilled trades count in the second in which they happened.
     """
 
     __slots__ = (
@@ -69,7 +69,7 @@ class ConsolidatedInstrument:
         """In the order of the venues' names."""
         self.windows = TradeWindows(rules.windows, now // SECOND)
         self.read = False
-        """All that there is on its streams of trades and gaps, and on the venues' own, has been taken, up to nearly now."""
+        """Whether its streams of trades and gaps, and the venues' own, have been read and applied up to nearly now."""
         self._rules = rules
         self._venues = venues
         self._counts = counts
@@ -80,42 +80,42 @@ class ConsolidatedInstrument:
         self.quote = ConsolidatedQuote(name, self.legs, self.windows, rules, venues)
 
     def apply(self, event: Event, now: int) -> bool:
-        """Take one event; whether the consolidated quote may be another for it. Other kinds than those that matter here are let pass."""
+        """Apply one event; whether it may change the consolidated quote. Kinds that do not matter here are ignored."""
         apply = _APPLY.get(type(event))
         return apply is not None and apply(self, event, now)
 
     def touch(self, received_ts: int) -> None:
-        """Something concerning a whole venue was received, which may change this instrument's quote."""
+        """Note when the newest event was received that may change this instrument's quote."""
         if received_ts > self._received_ts:  # noqa: PLR1730 — `max` costs three times as much, per event
             self._received_ts = received_ts
 
     def consolidate(self, now: int) -> Cbbo | None:
-        """The consolidated quote as of `now`, unstamped; None when it says what the last one said."""
+        """Compute the consolidated quote as of `now`, unstamped; None when it equals the last one."""
         return self.quote.compute(self._received_ts, now)
 
     def sample_paces(self, now: int) -> None:
-        """Learn how long the legs' feeds are usually silent."""
+        """Measure how long the legs' feeds are usually silent."""
         for leg in self.legs:
             leg.sample(now)
 
     def known_from(self, second: int) -> None:
-        """All trades from this second on have been seen."""
+        """All trades from this second on have been applied."""
         self.windows.coverage.known_from(second)
         self.windows.coverage_changed()
 
     def open_gap(self, venue: str, from_ts: int, to_ts: int) -> None:
-        """Trades of a venue are missing between these moments."""
+        """Trades of a venue are missing between these moments (ns)."""
         self.windows.coverage.open_gap(venue, from_ts, to_ts)
         self.windows.coverage_changed()
 
     def unknown_until(self, ts: int) -> None:
-        """Nothing up to then can be relied on; 0: that is not so."""
+        """Trades up to this moment (ns) may be missing for good; 0: none are."""
         self.windows.coverage.unknown_until(ts)
         self.windows.coverage_changed()
 
     def look(self, now: int) -> bool:
-        """Find out whether its trades can be relied on: all that there is has been `read`, and `traders` miss none. Whether the windows say
-        something else for it.
+        """Find out whether trades may be missing: its streams must have been `read`, and `traders` must miss none. Whether this changes
+        what the windows say.
         """
         coverage = self.windows.coverage
         before = coverage.complete_since_s
@@ -127,15 +127,16 @@ class ConsolidatedInstrument:
         return changed
 
     def state(self) -> InstrumentState | None:
-        """What its trades and gaps have come to; None while it is not known since when."""
+        """Copy the state for a checkpoint; None while it is not known since when trades are complete."""
         coverage = self.windows.coverage.state()
         if coverage is None:
             return None
         return InstrumentState(self.windows.state(), coverage, self.traders.numbers(), self._received_ts)
 
     def restore(self, state: InstrumentState, at: int) -> None:
-        """Go on from there. `at`: up to when venues as a whole were heard for it. `known_from` says, later, that what has come since is
-        there, too.
+        """Continue from the state of a checkpoint. `at`: the moment (ns) up to which venue-wide events are in it. When the trades since
+        then
+        have been applied, `known_from` is called.
         """
         self.windows.restore(state.windows)
         self.windows.coverage.restore(state.coverage)
@@ -152,7 +153,7 @@ class ConsolidatedInstrument:
         return leg
 
     def _admitted(self, event: Event, now: int) -> VenueLeg | None:
-        """The leg that an event is for; None when the event is of a past start of the venue's connector."""
+        """The leg that an event is for; None when the event is of an earlier epoch."""
         if not self._venues.admits(self._venues.venue(event.venue), event, now):
             self._counts.outdated[event.venue] += 1
             return None
@@ -194,7 +195,7 @@ class ConsolidatedInstrument:
             self._counts.outdated[status.venue] += 1
             return False
         if status.state is FeedState.LIVE or not self.look(now):
-            return False  # good news waits for the next look: gaps that belong to it may come after it
+            return False  # that the feed is live waits for the next look: gaps that belong to it may come later
         self.touch(status.received_ts)
         return True
 
@@ -203,7 +204,7 @@ class ConsolidatedInstrument:
         if venue not in self._last_trades:
             self.traders.add_venue(venue)
         second = trade_second(trade)
-        if second + 1 < trade.received_ts // SECOND:  # its second and the complete one that followed were over
+        if second + 1 < trade.received_ts // SECOND:  # its second and the one after it were over
             self._counts.late[venue] += 1
             self._late_trade(trade, now)
         elif self.traders.late:
@@ -215,7 +216,7 @@ class ConsolidatedInstrument:
             try:
                 self.windows.add(second, trade.price, trade.size)
             except Inexact:
-                pass  # each number is short enough, their product is not
+                pass  # each number is short enough, but their product is not
             else:
                 return True
         self._counts.unusable[venue] += 1
@@ -223,7 +224,7 @@ class ConsolidatedInstrument:
         return True
 
     def _late_trade(self, trade: Trade, now: int) -> None:
-        """Windows published since it was made lacked it. If it was received live, others may be on their way."""
+        """Windows published since the trade happened lacked it. If it was received live, more may follow."""
         wrong_until = self.traders.came_late(trade, self._rules.clock_tolerance_ns)
         if wrong_until:
             self.unknown_until(wrong_until)

@@ -1,4 +1,4 @@
-"""The consolidated quote of one instrument: computed from its legs and windows, and when it must be computed again."""
+"""Computes the consolidated quote of one instrument from its legs and windows, and when it must be computed again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, Leg, Market, Vwap
 
 
 class ConsolidatedQuote:
-    """Computes the quotes of one instrument. `legs` are in the order of the venues' names; whoever adds one keeps the list."""
+    """Computes the quotes of one instrument. `legs` is in the order of the venues' names, and always the same list."""
 
     __slots__ = (
         "_crossed", "_legs", "_legs_shown", "_name", "_phase", "_rules", "_suspicion_ts", "_venues", "_vwap", "_windows", "spread_bps",
@@ -39,7 +39,7 @@ class ConsolidatedQuote:
         self._phase = zlib.crc32(name.encode()) % SECOND
 
     def compute(self, received_ts: int, now: int) -> Cbbo | None:
-        """The quote as of `now`, unstamped; None when it says what the last one said. `received_ts`: of the newest event behind it."""
+        """Compute the quote as of `now`, unstamped; None when it equals the last one. `received_ts`: of the newest event in it."""
         rules, all_legs = self._rules, self._legs
         faults = [leg.fault(now, rules.stale_ns) for leg in all_legs]
         good = [leg for leg, fault in zip(all_legs, faults, strict=True) if fault is None]

@@ -211,7 +211,7 @@ class Simulator:
             Player(recording, rest, speed=spec.speed, settle_s=spec.settle_s, manual=spec.start == "manual") for recording in recordings
         )
         self.players[venue.id] = players
-        source, options = PlayedSource(players), spec.options.get(venue.id, {})
+        source, options = PlayedSource(players), venue.settings(spec.options)
         endpoints = tuple(Endpoint(one.name, one.path, one.feed(source, options), one.prefixes) for one in venue.dialects)
         for player in players:
             for endpoint in endpoints:

@@ -166,22 +166,20 @@ class StreamMarket(ChannelMarket, ABC):
     """(channel, its class, what writes its frames); topics are (channel, symbol)."""
     every_ns = 100_000_000
     """How often channels that gather are flushed; at multiples of it."""
-    old_snapshot_every = 0
-    """Which snapshot by REST of a symbol is up to a second old, unless the option of this name says otherwise; 0: none."""
-    requests_per_s = 0.0
-    """By REST, unless the option of this name says otherwise; 0: no limit. `burst_s` seconds' worth may come at once."""
     burst_s = 1.0
+    """Seconds' worth of requests by REST that may come at once."""
     busy = Answer(b"{}", 429)
     """The answer beyond the limit."""
 
     def __init__(self, pairs: Iterable[Pair], start_ts: int, options: Mapping[str, float]) -> None:
+        """`options` that a venue may have: `requests_per_s` by REST (0: no limit); `old_snapshot_every`: see `KeptSnapshots`."""
         super().__init__([self.symbol(pair, start_ts) for pair in pairs], start_ts)
         self.source = SymbolSource(self.listed, start_ts)
         made = self.add_feed("", lambda source: type(self).feed(source, options), self.source)
         channels = [self.add_channel(self.source, channel) for symbol in self.listed.values() for channel in self.channels(made, symbol)]
         self.add_timer(self.every_ns, channels, (start_ts // self.every_ns + 1) * self.every_ns)
-        self.snapshots = KeptSnapshots(self.listed, int(options.get("old_snapshot_every", self.old_snapshot_every)))
-        rate = options.get("requests_per_s", self.requests_per_s)
+        self.snapshots = KeptSnapshots(self.listed, int(options.get("old_snapshot_every", 0)))
+        rate = options.get("requests_per_s", 0.0)
         self._bucket = Bucket(rate, rate * self.burst_s)
 
     @abstractmethod

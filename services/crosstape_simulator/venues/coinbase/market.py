@@ -29,12 +29,6 @@ from crosstape_simulator.venues.spec import Options
 TRADES_NS: Final = 250_000_000
 """How long Advanced gathers trades."""
 
-BATCH_S: Final = 0.05
-"""How long changes of a book are gathered."""
-
-REQUESTS_PER_S: Final = 10.0
-"""By REST."""
-
 BURST: Final = 1.5
 """Seconds' worth of requests by REST that may come at once."""
 
@@ -85,7 +79,7 @@ class CoinbaseMarket(ChannelMarket):
     step = 2
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
-        """`options`: `batch_s` of books, `requests_per_s` by REST (0: no limit), and those of the feeds."""
+        """`options`: `batch_s` for which changes of books are gathered, `requests_per_s` by REST (0: no limit), and those of the feeds."""
         super().__init__([Symbol(pair, number=pair.trade_id * 4) for pair in pairs], start_ts)
         self._advanced = SymbolSource(self.listed, start_ts)
         self._exchange = _ExchangeSource(self.listed, start_ts)
@@ -98,11 +92,11 @@ class CoinbaseMarket(ChannelMarket):
             books += self._add_books(advanced, exchange, symbol)
             trades += self._add_trades(advanced, exchange, symbol)
             self._add_slow(advanced, exchange, symbol)
-        batch_ns = max(1_000_000, int(options.get("batch_s", BATCH_S) * 1_000_000_000))
+        batch_ns = max(1_000_000, int(options["batch_s"] * 1_000_000_000))
         self.add_timer(batch_ns, books, start_ts + batch_ns)
         self.add_timer(TRADES_NS, trades, start_ts + TRADES_NS)
         self._beats = 0
-        rate = options.get("requests_per_s", REQUESTS_PER_S)
+        rate = options["requests_per_s"]
         self._bucket = Bucket(rate, BURST * rate)
 
     def _add_books(self, advanced: Feed, exchange: Feed, symbol: Symbol) -> list[Channel]:

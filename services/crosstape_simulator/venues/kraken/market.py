@@ -27,9 +27,6 @@ from crosstape_simulator.venues.spec import Options
 CHECKED: Final = 10
 """Levels a side that the checksum covers."""
 
-REQUESTS_PER_S: Final = 1.0
-"""By REST, `Trades` of each pair apart."""
-
 BURST: Final = 15.0
 """Seconds' worth of requests by REST that may come at once."""
 
@@ -64,7 +61,7 @@ class KrakenMarket(ChannelMarket):
     """Kraken's channels and REST side."""
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
-        """`options`: `requests_per_s` by REST (0: no limit), and those of the feed."""
+        """`options`: `requests_per_s` by REST, `Trades` of each pair apart (0: no limit), and those of the feed."""
         super().__init__(pairs_of(pairs), start_ts)
         source = _Source(self.listed, start_ts)
         feed = source.feed = self._feed = KrakenFeed(source, options)
@@ -86,7 +83,7 @@ class KrakenMarket(ChannelMarket):
                 ),
             ):
                 self.add_channel(source, channel)
-        rate = options.get("requests_per_s", REQUESTS_PER_S)
+        rate = options["requests_per_s"]
         self._buckets = {name: Bucket(rate, BURST * rate) for name in ("", *self.listed)}
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:

@@ -13,8 +13,8 @@ import msgspec
 from cyclopts import Parameter
 
 from crosstape.errors import SettingsError
-from crosstape.lifecycle import Exit, main
-from crosstape.ports import check_free
+from crosstape.runtime.lifecycle import Exit, main
+from crosstape.runtime.ports import check_free
 from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError

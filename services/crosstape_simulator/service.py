@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.exits import leaves
+from crosstape.runtime.exit_codes import leaves
 from crosstape_schemas import spot
 from crosstape_simulator.control import Control
 from crosstape_simulator.errors import SimulatorError

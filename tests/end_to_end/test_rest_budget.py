@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from crosstape_connector.pacing import BURST_S, Pacer
-from crosstape_connector.venue import Venue
-from crosstape_connector.venues import VENUES
+from crosstape_connector.rate_limit import BURST_S, RateLimit
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import Venue
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.spec import SimulatorSpec
@@ -37,9 +37,9 @@ def market(venue: str) -> SyntheticMarket:
 
 def slots(per_minute: int) -> Iterator[float]:
     """When a queue that is never empty may ask, in seconds from its start."""
-    pacer = Pacer(max(1, int(per_minute * BURST_S / 60)), BURST_S)
+    rate_limit = RateLimit(max(1, int(per_minute * BURST_S / 60)), BURST_S)
     while True:
-        yield pacer.reserve(0.0)
+        yield rate_limit.reserve(0.0)
 
 
 def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:

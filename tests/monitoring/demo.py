@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from crosstape.embedded import embedded
+from crosstape.runtime.embedded_server import embedded, free_ports
 from crosstape_simulator.spec import VENUES
 from tests.cli.running import started
 from tests.waiting import wait_until
@@ -41,19 +40,12 @@ async def demo(directory: Path) -> AsyncIterator[Mapping[str, str]]:
         await wait_until(file.exists, what="the simulator listens", timeout_s=START_S)
         targets = {}
         for (service, arguments), port in zip(SERVICES.items(), served, strict=True):
-            own = {**variables, "CROSSTAPE_TELEMETRY__HTTP_PORT": port, "CROSSTAPE_CONNECTOR__LINE": LINE.get(service, "")}
+            own = {**variables, "CROSSTAPE_TELEMETRY__HTTP_PORT": port, "CROSSTAPE_CONNECTOR__REPLICA": LINE.get(service, "")}
             await stack.enter_async_context(started(*arguments, "--settings", str(file), variables=own))
             targets[service] = f"127.0.0.1:{port}"
         for service, target in targets.items():
             await wait_until(functools.partial(ready, target), what=f"{service} is ready", timeout_s=START_S)
         yield targets
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held until all are found, so that they differ."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
-        return [one.getsockname()[1] for one in held]
 
 
 async def ready(target: str) -> bool:

@@ -98,7 +98,7 @@ async def test_a_market_that_ends_ends_the_process(monkeypatch: pytest.MonkeyPat
 
 
 BROKEN = """
-from crosstape.lifecycle import main
+from crosstape.runtime.lifecycle import main
 from crosstape_simulator.service import run
 from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.market_clock import SyntheticMarket

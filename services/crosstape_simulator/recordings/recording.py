@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import zstandard
 
-from crosstape.text_file import decoded
+from crosstape.text_file import decode_utf8
 from crosstape_simulator.errors import RecordingError, SimulatorError
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.venues.registry import VENUES
@@ -123,7 +123,7 @@ class Recording:
     def _header(self) -> Header:
         try:
             with self._open() as stream:
-                return msgspec.json.decode(decoded(stream.readline()), type=Header)
+                return msgspec.json.decode(decode_utf8(stream.readline()), type=Header)
         except (OSError, ValueError, zstandard.ZstdError) as exc:  # msgspec's errors are ValueErrors
             raise RecordingError(f"{self.path}: not a capture: {exc}") from exc
 

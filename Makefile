@@ -11,7 +11,7 @@ PYTHON ?=
 WORKERS ?= 4
 PYTEST = $(PY) -m pytest -q -n $(WORKERS) --dist loadgroup
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
-PURE_TESTS := tests/schemas tests/settings tests/bus tests/venues tests/connector_core tests/connector tests/aggregator
+PURE_TESTS := tests/schemas tests/settings tests/runtime tests/bus tests/connector tests/aggregator
 
 .PHONY: help demo up test test-slow test-docker test-engines chaos soak check lint types coverage bench docs schema lock clean
 

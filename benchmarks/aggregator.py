@@ -17,12 +17,12 @@ import time
 import harness
 import uvloop
 
-from crosstape import lifecycle
 from crosstape.bus import Publisher, connect
+from crosstape.runtime import lifecycle
 from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
-from crosstape_aggregator.board import Board
-from crosstape_aggregator.checkpoint_store import CheckpointStore
-from crosstape_aggregator.service import Aggregator
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
+from crosstape_aggregator.shard import ShardAggregator
 from crosstape_schemas import Keys
 
 LIMIT_S = 180.0
@@ -37,7 +37,7 @@ async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -
         telemetry=TelemetrySettings(http_enabled=False, log_level="error"),
         aggregator=AggregatorSettings(stale_s=3_600.0, checkpoint_s=checkpoint_s),
     )
-    board, keys = Board(settings.aggregator), Keys()
+    engine, keys = Engine(settings.aggregator), Keys()
     with harness.process(str(harness.HERE / "loader.py"), url, str(instruments), str(count), stdin=True) as loader:
         assert loader.stdin is not None
         assert loader.stdout is not None
@@ -45,19 +45,19 @@ async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -
         async with connect(bus) as client, asyncio.TaskGroup() as tasks:
             publisher = Publisher(client, keys, bus, producer="aggregator")
             store = CheckpointStore(client, keys, "aggregator", publisher.epoch)
-            service = Aggregator(settings, client, keys, board, publisher, store=store)
+            service = ShardAggregator(settings, client, keys, engine, publisher, store=store)
             running = [tasks.create_task(publisher.run()), tasks.create_task(service.run())]
             deadline = time.monotonic() + LIMIT_S
-            while not (len(board.instruments) == instruments and service.ready()[1]["catching_up"] == 0):
+            while not (len(engine.instruments) == instruments and service.ready()[1]["catching_up"] == 0):
                 if time.monotonic() > deadline:
                     raise SystemExit("aggregator: it never caught up with what was there")
                 await asyncio.sleep(POLL_S)
-            before, quotes = sum(board.tally.taken.values()), board.tally.published
+            before, quotes = sum(engine.counts.applied.values()), engine.counts.published
             loader.stdin.write(b"go\n")
             loader.stdin.flush()
             loader.wait(LIMIT_S)  # and with it this loop: nothing is read meanwhile
             start, start_cpu = time.perf_counter(), time.process_time()
-            while (taken := sum(board.tally.taken.values()) - before) < count // 3 * 3:
+            while (taken := sum(engine.counts.applied.values()) - before) < count // 3 * 3:
                 if time.monotonic() > deadline:
                     raise SystemExit(f"aggregator: {taken} of {count} events came")
                 await asyncio.sleep(POLL_S)
@@ -68,7 +68,7 @@ async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -
     return {
         "events_per_s": round(taken / seconds),
         "cpu_us_per_event": round(us, 2),
-        "events_per_quote": round(taken / max(1, board.tally.published - quotes), 1),
+        "events_per_quote": round(taken / max(1, engine.counts.published - quotes), 1),
     }
 
 

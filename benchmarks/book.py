@@ -3,8 +3,8 @@ book.
 
     python benchmarks/book.py --updates 20000
 
-What is measured is `Feeds.take`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding and
-encoding are not.
+What is measured is `FeedHandler.apply`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding
+and encoding are not.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from decimal import Decimal
 
 import harness
 
-from crosstape_connector.feeds import Feeds
-from crosstape_connector.venue import BookSnapshot, BookUpdate
-from crosstape_connector.venues import find
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
+from crosstape_connector.venues.registry import find
 from crosstape_schemas import Instrument
 
 TICK = Decimal("0.01")
@@ -71,10 +71,10 @@ def main() -> None:
     instrument = Instrument("BTC-USD", "coinbase", "BTC-USD", "BTC", "USD")
     best_s, published = float("inf"), 0
     for _ in range(options.runs):
-        feeds = Feeds(find("coinbase"), {"BTC-USD": instrument}, ("quote", "book"), book_depth=10, book_interval_ns=100_000_000)
-        feeds.take(snapshot)
+        feeds = FeedHandler(find("coinbase"), {"BTC-USD": instrument}, ("quote", "book"), book_depth=10, book_interval_ns=100_000_000)
+        feeds.apply(snapshot)
         start = time.perf_counter()
-        published = sum(len(feeds.take(update)) for update in made)
+        published = sum(len(feeds.apply(update)) for update in made)
         best_s = min(best_s, time.perf_counter() - start)
     harness.report(
         benchmark="book",

@@ -36,7 +36,7 @@ from pathlib import Path
 import harness
 import legs_seen
 
-from crosstape.embedded import free_port
+from crosstape.runtime.embedded_server import free_port
 
 VENUES = ("binance", "coinbase", "kraken")
 CONDITIONS = ("dead symbol", "halted pair", "dead venue", "dead connector", "dead aggregator")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redis
 
-from crosstape.embedded import EmbeddedServer
+from crosstape.runtime.embedded_server import EmbeddedServer
 
 HERE = Path(__file__).parent
 

@@ -18,13 +18,14 @@ import harness
 import msgspec
 
 from crosstape.settings import AggregatorSettings
-from crosstape_aggregator import suspects
-from crosstape_aggregator.board import Board
+from crosstape_aggregator.consolidation import suspects
+from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import Cbbo, Exclusion, FeedState, Leg, Market, Quote, Status
-from crosstape_simulator.listings import SCALE, default_listings
-from crosstape_simulator.market import Market as Simulated
-from crosstape_simulator.market import Pair
+from crosstape_simulator.market.listings import SCALE
+from crosstape_simulator.market.market import Market as Simulated
+from crosstape_simulator.market.market import Pair
 from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import default_listings
 
 S = 1_000_000_000
 T0 = 1_786_000_000 * S
@@ -76,7 +77,7 @@ def crosses(leg: Leg, quote: Cbbo) -> bool:
 
 def run(rate: float, seed: int, minutes: int, stall_s: float) -> Counter[str]:
     """One run."""
-    board = Board(AggregatorSettings(windows=(), settle_s=1.0))
+    engine = Engine(AggregatorSettings(windows=(), settle_s=1.0))
     seqs: Counter[tuple[str, str]] = Counter()
     found: Counter[str] = Counter()
     suspected: set[tuple[str, str]] = set()
@@ -84,7 +85,7 @@ def run(rate: float, seed: int, minutes: int, stall_s: float) -> Counter[str]:
 
     def publish(now: int) -> None:
         stopped = dead(now, stall_s)
-        for quote in board.due(now):
+        for quote in engine.due(now):
             found["quotes"] += 1
             found["crossed"] += quote.market is Market.CROSSED
             found["quotes_during_stalls"] += bool(stopped)
@@ -102,15 +103,15 @@ def run(rate: float, seed: int, minutes: int, stall_s: float) -> Counter[str]:
         now = event.received_ts
         while next_s <= now:
             for venue in VENUES:
-                board.take([Status(venue, "*", None, next_s, "*", FeedState.LIVE, epoch=T0)], next_s)
-            board.look(set(), next_s, next_s)
+                engine.apply([Status(venue, "*", None, next_s, "*", FeedState.LIVE, epoch=T0)], next_s)
+            engine.look(set(), next_s, next_s)
             next_s += S
-        while (due := board.next_ts()) is not None and 0 < due < now:
+        while (due := engine.next_ts()) is not None and 0 < due < now:
             publish(due)
         key = event.venue, event.instrument
         if event.venue != dead(now, stall_s):
             seqs[key] += 1
-            board.take([msgspec.structs.replace(event, epoch=T0, seq=seqs[key])], now)
+            engine.apply([msgspec.structs.replace(event, epoch=T0, seq=seqs[key])], now)
         publish(now)
     return found
 

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from crosstape_aggregator.board_metrics import CODES
+from crosstape_aggregator.metrics.per_instrument import CODES
 from docs.panels import GONE, ROWS, Panel, Steps
 
 PATH: Final = Path(__file__).parents[1] / "docker" / "monitoring" / "grafana" / "dashboards" / "tape.json"

@@ -19,9 +19,9 @@ from prometheus_client import REGISTRY, CollectorRegistry
 import crosstape
 import crosstape_aggregator
 import crosstape_connector
-from crosstape.exits import AGAIN, Exit
+from crosstape.runtime.exit_codes import RESTART_ADVICE, Exit
 from crosstape.settings import Section, Settings
-from crosstape.settings_file import describe
+from crosstape.settings.load import describe
 from crosstape_cli.main import build
 from crosstape_schemas import KINDS, Event, Exclusion, FeedState, GapCause, Leg, Market, Side, Vwap, events
 from crosstape_schemas.export import field_docs
@@ -97,7 +97,7 @@ def event_tables() -> Iterator[str]:
 
 
 def metrics() -> Iterator[str]:
-    """One table: of every package, whatever its `metrics` and `prometheus` modules and telemetry declare."""
+    """One table: of every package, what its folder `metrics` and the telemetry declare."""
     rows: dict[str, list[str]] = {}
     for module in _metric_modules():
         for name, family in getattr(module, "FAMILIES", {}).items():
@@ -123,7 +123,7 @@ def commands() -> Iterator[str]:
     yield build(summaries=False).generate_docs().partition("\n## crosstape demo")[2].join(["## crosstape demo", ""])
     yield "## How a service ends\n"
     docs = field_docs(Exit)
-    rows = [[str(int(code)), code.name, docs.get(code.name, ""), AGAIN[code]] for code in Exit]
+    rows = [[str(int(code)), code.name, docs.get(code.name, ""), RESTART_ADVICE[code]] for code in Exit]
     yield from _table(["code", "name", "meaning", "starting it again …"], rows)
 
 
@@ -153,7 +153,7 @@ def _parameters(cls: type[Fault], left_out: set[str]) -> Iterator[str]:
 def _metric_modules() -> Iterator[Any]:
     for package in (crosstape, crosstape_connector, crosstape_aggregator):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if found.name.rpartition(".")[2].removeprefix("board_") in {"metrics", "prometheus", "telemetry"}:
+            if ".metrics." in found.name or found.name.endswith(".telemetry"):
                 yield importlib.import_module(found.name)
 
 

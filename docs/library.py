@@ -20,7 +20,7 @@ from crosstape_schemas.export import field_docs
 
 GROUPS: Final = (
     ("Read the tape", ("crosstape.bus", "crosstape.liveness")),
-    ("Publish", ("crosstape.bus.publisher",)),
+    ("Publish", ("crosstape.bus.publish.publisher",)),
     ("Events", ("crosstape_schemas.events",)),
     ("Instruments", ("crosstape_schemas.instruments",)),
     ("Names of keys", ("crosstape_schemas.keys",)),

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from crosstape.embedded import MENDER, EmbeddedServer, free_port
+from crosstape.runtime.embedded_server import MENDER, EmbeddedServer, free_port
 
 START_S: Final = 60.0
 POLL_S: Final = 0.02

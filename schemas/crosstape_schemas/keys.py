@@ -13,7 +13,7 @@ import msgspec
 from crosstape_schemas.events import VENUE_WIDE
 
 
-def part_of(instrument: str, parts: int) -> int:
+def partition_of(instrument: str, parts: int) -> int:
     """0 … parts - 1: CRC-16/XMODEM of the instrument, modulo the count. The same on every machine."""
     return binascii.crc_hqx(instrument.encode(), 0) % parts
 
@@ -28,7 +28,7 @@ class Keys(msgspec.Struct, frozen=True):
         """0 … partitions - 1: `part_of`. Venue-wide: 0."""
         if self.partitions == 1 or instrument == VENUE_WIDE:
             return 0
-        return part_of(instrument, self.partitions)
+        return partition_of(instrument, self.partitions)
 
     def _root(self, partition: int) -> str:
         return self.prefix if self.partitions == 1 else f"{self.prefix}:{{{partition}}}"
@@ -67,8 +67,9 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(0)}:line:{producer}:{line}"
 
     def checkpoint(self, producer: str) -> str:
-        """Hash `epoch`, `at`, `state`: what an aggregator has counted, for whoever takes its share: `tape:checkpoint:aggregator.3`. All
-        checkpoints lie in partition 0, as the cursor does that they are compared with.
+        """Hash: the windows of an aggregator's instruments, for the share's next owner: `tape:checkpoint:aggregator.3`. Fields `epoch`,
+        `tape`, `at`, and of each instrument `head:BTC-USDT` and some `6976562:BTC-USDT`. All checkpoints lie in partition 0, as the cursor
+        does that they are compared with.
         """
         return f"{self._root(0)}:checkpoint:{producer}"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crosstape.lifecycle import Exit, main
-from crosstape_aggregator.process import run
+from crosstape.runtime.lifecycle import Exit, main
+from crosstape_aggregator.service import run
 from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_cli.server import located
 

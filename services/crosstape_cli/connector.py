@@ -8,11 +8,11 @@ from cyclopts import Parameter
 from msgspec.structs import replace
 
 from crosstape.errors import SettingsError
-from crosstape.lifecycle import Exit, main
+from crosstape.runtime.lifecycle import Exit, main
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import located
 from crosstape_connector.service import run
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 
 Venue = Annotated[str, Parameter(help=f"Which venue: {', '.join(VENUES)}.")]
 

@@ -16,14 +16,14 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from crosstape.bus import Client, connect
-from crosstape.bus.call import ask
-from crosstape.embedded import EmbeddedServer, free_ports
+from crosstape.bus.client.call import execute
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
-from crosstape.lifecycle import Exit, main
-from crosstape.ports import check_free
+from crosstape.runtime.embedded_server import EmbeddedServer, free_ports
+from crosstape.runtime.lifecycle import Exit, main
+from crosstape.runtime.ports import check_free
+from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
-from crosstape.settings_file import PREFIX
-from crosstape.telemetry import configure_logging
+from crosstape.settings.load import PREFIX
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
 from crosstape_cli.server import redis_cli
@@ -194,7 +194,7 @@ async def _exists(path: Path, simulator: asyncio.Task[Exit]) -> None:
 
 async def _last(client: Client, keys: Keys, quotes: Quotes) -> list[bytes]:
     """The newest consolidated quote of each instrument, byte for byte as it was published; by name."""
-    found = [await ask(client, "HGET", keys.last("cbbo", name), CONSOLIDATED) for name in sorted(quotes.latest)]
+    found = [await execute(client, "HGET", keys.last("cbbo", name), CONSOLIDATED) for name in sorted(quotes.latest)]
     return [event for event in found if isinstance(event, bytes)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from crosstape.bus import Client, Reader, Start
-from crosstape.bus.call import UNAVAILABLE, ask
+from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.errors import BusError
 from crosstape_cli.causes import Causes
 from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status
@@ -93,7 +93,7 @@ async def streams(client: Client, keys: Keys, *kinds: str) -> list[str]:
     """Names of the streams of these kinds that exist, in the order of the kinds. Raises one of `UNAVAILABLE`."""
     found: list[str] = []
     for partition in range(keys.partitions):
-        members: Iterable[Any] = await ask(client, "SMEMBERS", keys.registry(partition))
+        members: Iterable[Any] = await execute(client, "SMEMBERS", keys.registry(partition))
         names = [member.decode() for member in members]
         found += [name for name in names if (parsed := keys.parse(name)) is not None and parsed[0] in kinds]
     return sorted(found, key=lambda name: kinds.index((keys.parse(name) or ("", ""))[0]))
@@ -102,6 +102,6 @@ async def streams(client: Client, keys: Keys, *kinds: str) -> list[str]:
 async def reachable(client: Client) -> None:
     """Return if the server answers. Raises `BusError` if not: for commands that should say so rather than wait."""
     try:
-        await ask(client, "PING")
+        await execute(client, "PING")
     except UNAVAILABLE as exc:
         raise BusError(f"the server does not answer: {exc}") from exc

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from crosstape.exits import Exit
+from crosstape.runtime.exit_codes import Exit
 from crosstape_cli.options import SettingsFile
 from crosstape_cli.probe import TIMEOUT_S, probe
 

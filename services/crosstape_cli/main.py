@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from crosstape.errors import CrosstapeError
-from crosstape.exits import Exit, code_of
+from crosstape.runtime.exit_codes import Exit, code_of
 from crosstape.version import __version__
 
 if TYPE_CHECKING:

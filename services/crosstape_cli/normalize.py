@@ -15,11 +15,11 @@ import zstandard
 from cyclopts import Parameter
 
 from crosstape.errors import CrosstapeError, SettingsError
-from crosstape.lifecycle import Exit
-from crosstape_connector.capture_file import CaptureFile, opened
-from crosstape_connector.normalize import Summary
-from crosstape_connector.normalize import normalize as events_of
-from crosstape_connector.venues import VENUES, find
+from crosstape.runtime.lifecycle import Exit
+from crosstape_connector.capture.reader import CaptureFile, opened
+from crosstape_connector.replay.normalize import Summary
+from crosstape_connector.replay.normalize import normalize as events_of
+from crosstape_connector.venues.registry import VENUES, find
 from crosstape_schemas import encode
 
 STDIN: Final = Path("-")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from crosstape import settings_file
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings
+from crosstape.settings import load as settings_file
 
 SettingsFile = Annotated[
     Path | None,
@@ -28,7 +28,7 @@ IMeanIt = Annotated[
 
 def load(path: Path | None) -> Settings:
     """The settings, all of whose venues are known here. Raises `SettingsError` with a line per mistake."""
-    from crosstape_connector.venues import VENUES  # noqa: PLC0415  # `health` has this module's options and no use for venues
+    from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415  # `health` needs no venue
 
     settings = settings_file.load(path)
     mistakes = [
@@ -46,7 +46,7 @@ def begin_logging(settings: Settings, *, service: str) -> None:
     """Have the service log as the settings say, and log which variables were left alone though they are named like settings."""
     import structlog  # noqa: PLC0415  # `health` logs nothing, and runs every few seconds
 
-    from crosstape.telemetry import configure_logging  # noqa: PLC0415
+    from crosstape.runtime.telemetry import configure_logging  # noqa: PLC0415
 
     configure_logging(settings.telemetry, service=service)
     if names := settings_file.ignored_variables():

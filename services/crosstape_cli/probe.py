@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from crosstape import settings_file
 from crosstape.errors import SettingsError
-from crosstape.exits import Exit
-from crosstape.settings import TelemetrySettings
+from crosstape.runtime.exit_codes import Exit
+from crosstape.settings import TelemetrySettings, load
 
 PATH: Final = "/readyz"
 TIMEOUT_S: Final = 5.0
@@ -24,7 +23,7 @@ def probe(url: str = "", timeout_s: float = TIMEOUT_S, settings: Path | None = N
 
     Past any proxy of the environment, which is for venues. OK if the service does its work, else FAILED. Raises `SettingsError`.
     """
-    parts = _parsed(url or url_of(settings_file.load(settings).telemetry))
+    parts = _parsed(url or url_of(load.load(settings).telemetry))
     path = (parts.path if parts.path.strip("/") else PATH) + (f"?{parts.query}" if parts.query else "")
     connection = (HTTPSConnection if parts.scheme == "https" else HTTPConnection)(parts.hostname or "", parts.port, timeout=timeout_s)
     try:

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from crosstape.errors import BusError, SettingsError, StorageError
-from crosstape.group_files import share
-from crosstape.run_dir import run_dir
+from crosstape.runtime.group_files import share_with_group
+from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings
 
 URL_FILE: Final = "bus.url"
@@ -58,7 +58,7 @@ def announced(directory: Path, url: str) -> Iterator[None]:
     try:
         path.unlink(missing_ok=True)  # of a run that was killed, maybe another user's
         path.write_text(f"{url}\n")
-        share(path)
+        share_with_group(path)
     except OSError as exc:
         raise StorageError(f"run.dir = {directory}: cannot be written: {exc.strerror}") from exc
     try:

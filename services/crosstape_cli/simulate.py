@@ -13,16 +13,16 @@ import msgspec
 from cyclopts import Parameter
 
 from crosstape.errors import SettingsError
-from crosstape.lifecycle import Exit, main
-from crosstape.ports import check_free
+from crosstape.runtime.lifecycle import Exit, main
+from crosstape.runtime.ports import check_free
 from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
-from crosstape_simulator.listings import default_listings
 from crosstape_simulator.service import run
 from crosstape_simulator.spec import VENUES, SimulatorSpec
+from crosstape_simulator.venues.registry import default_listings
 
 Names = Annotated[tuple[str, ...], Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: all, or those played.")]
 Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]

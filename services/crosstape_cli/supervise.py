@@ -1,7 +1,7 @@
 """Child processes that are kept running, and are gone when we are.
 
 Each has a pipe from us as its standard input: when we end, however that happens, the pipe closes and the child stops in order
-(`crosstape.lifecycle`). Each is in a session of its own, so that Ctrl-C at a terminal reaches only us, and we stop them in order.
+(`crosstape.runtime.lifecycle`). Each is in a session of its own, so that Ctrl-C at a terminal reaches only us, and we stop them in order.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.exits import HOPELESS, Exit
-from crosstape.lifecycle import SUPERVISED
+from crosstape.runtime.exit_codes import NOT_RESTARTED, Exit
+from crosstape.runtime.lifecycle import SUPERVISED
 
 BACKOFF_MIN_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
@@ -119,7 +119,7 @@ async def _keep(service: Service, drain_s: float, children: Children) -> Exit:
     while True:
         started = time.monotonic()
         code = await _run(service, drain_s, children)
-        if code in HOPELESS:
+        if code in NOT_RESTARTED:
             log.error("service.given_up", name=service.name, code=code)
             return Exit(code)
         if time.monotonic() - started >= HEALTHY_S:

@@ -13,15 +13,15 @@ from typing import Final
 import structlog
 
 from crosstape.bus import connect
-from crosstape.bus.usable import usable
-from crosstape.directory_lock import RUN_LOCK, DirectoryLock
-from crosstape.embedded import EmbeddedServer
+from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.errors import SettingsError, StorageError
-from crosstape.lifecycle import Exit, main, on_hangup
-from crosstape.ports import check_free
-from crosstape.run_dir import run_dir
+from crosstape.runtime.directory_lock import RUN_LOCK, DirectoryLock
+from crosstape.runtime.embedded_server import EmbeddedServer
+from crosstape.runtime.lifecycle import Exit, main, on_hangup
+from crosstape.runtime.ports import check_free
+from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, shown
-from crosstape.settings_file import ignored_variables
+from crosstape.settings.load import ignored_variables
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise
@@ -84,7 +84,7 @@ async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit
         else:
             stack.enter_context(_held(directory))
             async with connect(settings.bus) as client:  # or each service would say the same, again and again
-                await usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
+                await wait_until_usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
         wanted = _Wanted(settings, file, environ)
         wanted.check_ports()
         _tell(url)
@@ -153,7 +153,7 @@ def _held(directory: Path) -> Iterator[None]:
     """The run directory, for this run alone: the services of two would take their venues from one another. Raises `StorageError`."""
     lock = DirectoryLock(directory / RUN_LOCK)
     try:
-        lock.take()
+        lock.acquire()
     except OSError as exc:
         raise StorageError(f"run.dir = {directory}: cannot be locked: {exc.strerror}: {exc.filename or RUN_LOCK}") from exc
     try:

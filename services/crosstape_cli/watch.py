@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from crosstape.bus import connect
-from crosstape.lifecycle import Exit, main
+from crosstape.runtime.lifecycle import Exit, main
+from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings, shown
-from crosstape.telemetry import configure_logging
 from crosstape_cli.follow import Quotes, reachable
 from crosstape_cli.live import show
 from crosstape_cli.options import SettingsFile, load

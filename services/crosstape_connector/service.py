@@ -16,42 +16,43 @@ import aiohttp
 import prometheus_client
 import structlog
 
-from crosstape import telemetry
 from crosstape.bus import Client, Publisher, connect
-from crosstape.bus.identity import Tape, presumed
-from crosstape.bus.usable import usable
+from crosstape.bus.client.startup_check import wait_until_usable
+from crosstape.bus.spool.tape_identity import Tape, identity_in_spools
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
-from crosstape.group_files import check_left
-from crosstape.lifecycle import on_hangup
 from crosstape.paths import expanded
-from crosstape.run_dir import run_dir
+from crosstape.runtime import telemetry
+from crosstape.runtime.group_files import check_leftovers
+from crosstape.runtime.lifecycle import on_hangup
+from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, VenueSettings, shown
-from crosstape.settings_changes import changes
-from crosstape_connector import instruments, plan
-from crosstape_connector.backfill import Backfill
-from crosstape_connector.capture import Capture
-from crosstape_connector.contact import Contact
-from crosstape_connector.desk import Desk, paces
-from crosstape_connector.fallback import Fallback
-from crosstape_connector.feeds import Feeds
-from crosstape_connector.fetching import Fetching
-from crosstape_connector.instruments import Cache
-from crosstape_connector.metrics import ConnectorCollector, Counters, Outlet, Readings, bus_metrics
-from crosstape_connector.proxies import Proxies, Proxy
-from crosstape_connector.questions import Questions
-from crosstape_connector.records import FeedRecord
-from crosstape_connector.redundancy import Redundant
-from crosstape_connector.rest import Rest
-from crosstape_connector.resync import Resyncs
-from crosstape_connector.roster import Roster
-from crosstape_connector.sockets import read_refusal
-from crosstape_connector.supervisor import Supervisor
-from crosstape_connector.timekeeping import Timekeeping
-from crosstape_connector.tunnel import TunnelConnector
-from crosstape_connector.venue import Venue
-from crosstape_connector.venues import find
-from crosstape_connector.watchdog import Watchdog
-from crosstape_connector.writer import Sole, Standing, Writer
+from crosstape.settings.diff import changes
+from crosstape_connector.capture.writer import Capture
+from crosstape_connector.connection import plan
+from crosstape_connector.connection.context import ConnectionContext, shared_rate_limits
+from crosstape_connector.connection.origin_check import OriginCheck
+from crosstape_connector.connection.proxies import Proxies, Proxy
+from crosstape_connector.connection.supervisor import Supervisor
+from crosstape_connector.connection.timekeeping import Timekeeping
+from crosstape_connector.connection.tunnel import TunnelConnector
+from crosstape_connector.connection.watchdog import Watchdog
+from crosstape_connector.connection.websocket import read_refusal
+from crosstape_connector.failover.replica import Replica
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.metrics.collector import ConnectorCollector, Readings
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Sink, bus_metrics
+from crosstape_connector.publishing.writer import SoleWriter, Standing, Writer
+from crosstape_connector.rest import instruments
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.context import RestContext
+from crosstape_connector.rest.instruments import InstrumentCache
+from crosstape_connector.rest.requests import RestRequests
+from crosstape_connector.rest.sources import RestSources
+from crosstape_connector.universe import Universe
+from crosstape_connector.venues.registry import find
+from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import VENUE_WIDE, FeedState, Keys, Status
 
 TICK_S: Final = 0.1
@@ -82,18 +83,18 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
     proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])
     own_dir = run_dir(settings.run)
-    line = f".{settings.connector.line}" if settings.connector.line else ""
-    cache = Cache(own_dir / "instruments" / f"{venue}{line}.json")
+    line = f".{settings.connector.replica}" if settings.connector.replica else ""
+    cache = InstrumentCache(own_dir / "instruments" / f"{venue}{line}.json")
     producer = f"connector.{venue}"
     for name in ("instruments", f"spool/{producer}{line}"):
-        check_left(own_dir, name)
+        check_leftovers(own_dir, name)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(settings.bus))
-        contact = Contact(
+        contact = OriginCheck(
             client,
             keys,
-            tape := Tape(presumed(own_dir / "spool")),
+            tape := Tape(identity_in_spools(own_dir / "spool")),
             venue=venue,
             server=shown(settings.bus.url),
             mixes=settings.connector.any_origin,
@@ -120,24 +121,24 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         )
         with closing(writer), connector.measured(), nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)):
             async with telemetry.serve(settings.telemetry, connector.ready):
-                await usable(client, keys, settings.bus, producer=producer)
+                await wait_until_usable(client, keys, settings.bus, producer=producer)
                 await contact.expect()
                 await connector.run()
 
 
 def _writer(settings: Settings, client: Client, keys: Keys, venue: Venue, *, own_dir: Path, tape: Tape) -> Writer:
     """The only line's, or that of one of several: each has a spool of its own, on one machine too."""
-    line, producer, spools = settings.connector.line, f"connector.{venue.id}", own_dir / "spool"
+    line, producer, spools = settings.connector.replica, f"connector.{venue.id}", own_dir / "spool"
     if line:
         spool = spools / f"{producer}.{line}"
-        return Redundant(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics(), tape=tape)
+        return Replica(client, keys, settings, venue=venue, producer=producer, spool=spool, metrics=bus_metrics(), tape=tape)
     superseded = own_dir / "superseded" / producer
     yields = superseded.exists()
     superseded.unlink(missing_ok=True)  # if the name is not ours now either, this is written again
     publisher = Publisher(
         client, keys, settings.bus, producer=producer, metrics=bus_metrics(), spool=spools / producer, tape=tape, yields=yields
     )
-    return Sole(publisher, venue.id, superseded)
+    return SoleWriter(publisher, venue.id, superseded)
 
 
 def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:
@@ -191,7 +192,7 @@ class Connector:
     def __init__(
         self,
         *,
-        contact: Contact,
+        contact: OriginCheck,
         venue: Venue,
         own: VenueSettings,
         settings: Settings,
@@ -199,10 +200,10 @@ class Connector:
         http: aiohttp.ClientSession,
         ws_urls: Mapping[str, str],
         rest_urls: Mapping[str, str],
-        cache: Cache,
+        cache: InstrumentCache,
         capture: Capture | None,
     ) -> None:
-        self.feeds = Feeds(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
+        self.feeds = FeedHandler(venue, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
         self.counters = Counters()
         self._contact = contact
         self._venue = venue
@@ -210,79 +211,49 @@ class Connector:
         self._settings = settings
         self._writer = writer
         self._capture = capture
-        self._outlet = Outlet(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
-        self._rest = Rest(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
-        self._resyncs = Resyncs(
-            venue,
-            feeds=self.feeds,
-            outlet=self._outlet,
-            counters=self.counters,
-            rest=self._rest,
-            sessions=lambda: self.supervisor.sessions,
-        )
-        fetching = Fetching(venue, self._rest)
-        self._backfill = Backfill(
-            fetching,
-            feeds=self.feeds,
-            outlet=self._outlet,
-            counters=self.counters,
+        self._sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
+        rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
+        self._rest = RestRequests(
+            RestContext(RestSources(venue, rest), self.feeds, self._sink, self.counters, active=lambda: writer.active),
+            own,
             flow=writer.flow,
-            active=lambda: writer.active,
-            longest_s=own.backfill_s,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
         )
-        self._fallback = Fallback(
-            fetching,
-            feeds=self.feeds,
-            outlet=self._outlet,
-            counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
-            active=lambda: writer.active,
-            after_s=own.fallback_s,
-            catch_up_s=own.backfill_s,
-        )
-        self._questions = Questions(
-            self._rest,
-            fetching,
-            feeds=self.feeds,
-            outlet=self._outlet,
-            counters=self.counters,
-            active=lambda: writer.active,
-            silent_s=own.stale_min_s,
-        )
+        self._sink.route_requests(self._rest.snapshots.request)
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
-        desk = Desk(
+        context = ConnectionContext(
             venue=venue,
             settings=own,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             counters=self.counters,
             http=http,
             urls=ws_urls,
             watchdog=watchdog,
-            resync=self._resyncs.dispatch,
             flow=writer.flow,
             capture=capture,
-            paces=paces(venue),
-            beat=self._time.beat,
-            question=self._questions.ask,
+            rate_limits=shared_rate_limits(venue),
+            check_clock=self._time.check,
+            probe=self._rest.probes.request,
         )
-        self.supervisor = Supervisor(desk, ())
+        self.supervisor = Supervisor(context, ())
         self.counters.begin(plan.channels(venue, own.kinds))
         self._started_ts = time.time_ns()
-        self._roster = Roster(
+        self._universe = Universe(
             own.instruments,
             own.kinds,
             feeds=self.feeds,
-            outlet=self._outlet,
+            sink=self._sink,
             writer=writer,
-            rest=self._rest,
+            rest=rest,
             cache=cache,
             supervisor=self.supervisor,
             watchdog=watchdog,
             refresh_s=settings.connector.instruments_refresh_s,
         )
-        writer.attach(self.feeds, self._outlet, Standing(self._is_well, self._connections, self._standing))
+        writer.attach(self.feeds, self._sink, Standing(self._is_well, self._connections, self._standing))
 
     async def run(self) -> None:
         """Until cancelled. Raises `Superseded` and `WrongTape`."""
@@ -293,11 +264,8 @@ class Connector:
                     inner.create_task(self._say_alive(), name="status")
                     inner.create_task(self._tick(), name="tick")
                     inner.create_task(self.supervisor.run(), name="supervisor")
-                    inner.create_task(self._resyncs.run(), name="resyncs")
-                    inner.create_task(self._roster.run(), name="instruments")
-                    inner.create_task(self._backfill.run(), name="backfill")
-                    inner.create_task(self._fallback.run(), name="fallback")
-                    inner.create_task(self._questions.run(), name="questions")
+                    inner.create_task(self._rest.run(), name="rest")
+                    inner.create_task(self._universe.run(), name="instruments")
             finally:
                 if not writing.done() and not self._contact.refused:
                     await self._finish()
@@ -322,10 +290,10 @@ class Connector:
         others = [path for path in changes(self._settings, fresh) if self._concerns_us(path)]
         if others:
             log.warning("settings.not_applied", venue=self._venue.id, changed=others, until="the next start")
-        added = [name for name in own.instruments if name not in self._roster.wanted]
-        removed = [name for name in self._roster.wanted if name not in own.instruments]
+        added = [name for name in own.instruments if name not in self._universe.wanted]
+        removed = [name for name in self._universe.wanted if name not in own.instruments]
         log.info("settings.read", venue=self._venue.id, added=added, removed=removed)
-        self._roster.want(own.instruments)
+        self._universe.want(own.instruments)
 
     def _concerns_us(self, path: str) -> bool:
         where = f"venues.{self._venue.id}."
@@ -342,17 +310,17 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
-                backfilling=lambda: self._backfill.waiting,
-                polled_feeds=self._fallback.polled,
-                instruments=lambda: instruments.describe(self._roster.selection),
-                instruments_age_s=lambda: None if self._roster.listing is None else self._roster.listing.age_s(time.time_ns()),
+                backfilling=lambda: self._rest.backfill.queued,
+                polled_feeds=self._rest.polling.polled_feeds,
+                instruments=lambda: instruments.counts(self._universe.selection),
+                instruments_age_s=lambda: None if self._universe.listing is None else self._universe.listing.age_s(time.time_ns()),
                 clock_offset_s=lambda: self._time.offset_s,
                 capture_dropped=lambda: None if self._capture is None else self._capture.dropped,
                 line=self._writer.reading,
             ),
         )
         prometheus_client.REGISTRY.register(collector)
-        bus_metrics().after = self._outlet.acknowledged
+        bus_metrics().after = self._sink.acknowledged
         try:
             yield
         finally:
@@ -367,7 +335,7 @@ class Connector:
             for topic, reason in session.subscriptions.reasons.items()
         }
         waiting = self._waiting()
-        bus = self._writer.well
+        bus = self._writer.healthy
         state, reason = self._state()
         details = {
             "venue": self._venue.id,
@@ -377,16 +345,16 @@ class Connector:
             "pending": self._writer.pending,
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
-            "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
-            "polled": self._fallback.polled(),
+            "feeds": Counter(record.state.value for record in self.feeds.records.values()),
+            "polled": self._rest.polling.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
-            "refused": {**self._roster.selection.refused, **self.feeds.halts, **refused},
+            "refused": {**self._universe.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),
         }
         return bus and self._is_well(waiting), details
 
     def _is_well(self, waiting: Sequence[FeedRecord] | None = None) -> bool:
-        return bool(self.feeds.feeds) and self.supervisor.up and not (self._waiting() if waiting is None else waiting)
+        return bool(self.feeds.records) and self.supervisor.up and not (self._waiting() if waiting is None else waiting)
 
     def _connections(self) -> int:
         return sum(session.open for session in self.supervisor.sessions)
@@ -394,7 +362,7 @@ class Connector:
     def _standing(self) -> Iterator[Status]:
         """What we say of the venue as a whole, and of what cannot be taken of it."""
         yield self._status(*self._state())
-        yield from self._roster.refusals()
+        yield from self._universe.refusals()
 
     def _waiting(self) -> list[FeedRecord]:
         """The feeds that are not live but should be: not those that the venue refuses, nor those in which nobody has traded since."""
@@ -402,10 +370,10 @@ class Connector:
         channels = {kind: name for endpoint in reversed(self._venue.endpoints) for kind, name in endpoint.channels.items()}
         return [
             record
-            for record in self.feeds.feeds.values()
+            for record in self.feeds.records.values()
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused
-            and not self.feeds.halted(record.instrument)
+            and not self.feeds.is_halted(record.instrument)
             and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
         ]
 
@@ -421,16 +389,16 @@ class Connector:
     def _states(self) -> Mapping[tuple[str, str], int]:
         """(kind, state) → feeds, also where there is none: a series that is not there cannot be compared with 0."""
         none = dict.fromkeys(((kind, state.value) for kind in self.feeds.kinds - STATELESS for state in FeedState), 0)
-        return {**none, **Counter((record.kind, record.state.value) for record in self.feeds.feeds.values())}
+        return {**none, **Counter((record.kind, record.state.value) for record in self.feeds.records.values())}
 
     def _state(self) -> tuple[FeedState, str]:
         """What the venue-wide status says: never better than the venue itself does."""
         if self.supervisor.up:
             return self.feeds.venue_state, self.feeds.venue_reason
-        if not self._roster.taken:
-            if self._roster.listing is not None and not self._roster.selection.listed:
+        if not self._universe.taken:
+            if self._universe.listing is not None and not self._universe.selection.listed:
                 return FeedState.DOWN, "none of the wanted instruments can be taken"
-            trouble = self._roster.trouble
+            trouble = self._universe.trouble
             return (FeedState.DOWN if trouble else FeedState.CONNECTING), trouble
         return (FeedState.DOWN if self.supervisor.reason else FeedState.CONNECTING), self.supervisor.reason
 
@@ -445,31 +413,29 @@ class Connector:
         return total
 
     def _ignored(self) -> Mapping[str, int]:
-        return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
+        return {**self.feeds.counts, "duplicate": self.feeds.duplicate_trades()}
 
     async def _say_alive(self) -> None:
-        await self._roster.silence()
+        await self._universe.silence()
         while True:
-            self._time.look()
-            self._outlet.put([self._status(*self._state())])
+            self._time.measure_offset()
+            self._sink.publish([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
     async def _tick(self) -> None:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
-            self._time.beat()
-            self._outlet.put(self.feeds.tick(time.time_ns()))
-            if self.feeds.requests:
-                self._resyncs.dispatch()
+            self._time.check()
+            self._sink.publish(self.feeds.due_books(time.time_ns()))
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:
         """The sessions have ended: say so, and wait until all is on the tape."""
-        self._outlet.put([self._status(FeedState.DOWN, "stopped")])
+        self._sink.publish([self._status(FeedState.DOWN, "stopped")])
         if await self._writer.finish(self._settings.run.drain_s):
             log.info("connector.drained", venue=self._venue.id, acknowledged=self._writer.acknowledged)
         else:
             left = self._writer.unpublished
-            say = log.error if left.events > left.spooled else log.warning
-            say("connector.not_published", venue=self._venue.id, events=left.events, spooled=left.spooled, states=left.states)
+            say = log.error if left.lossless > left.spooled else log.warning
+            say("connector.not_published", venue=self._venue.id, events=left.lossless, spooled=left.spooled, states=left.conflatable)

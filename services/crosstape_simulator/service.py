@@ -1,4 +1,4 @@
-"""The simulator as a whole: its servers, its clock, and the hand of whoever tests with it."""
+"""The simulator: its servers, its clock, and what a test or a person can ask of it."""
 
 from __future__ import annotations
 
@@ -12,60 +12,56 @@ from typing import Final
 import msgspec
 import structlog
 
-from crosstape.exits import leaves
+from crosstape.runtime.exit_codes import leaves
 from crosstape_schemas import spot
-from crosstape_simulator import binance_feed, coinbase_advanced, coinbase_exchange, kraken_feed
-from crosstape_simulator.binance_feed import BinanceFeed
-from crosstape_simulator.coinbase_advanced import AdvancedFeed
-from crosstape_simulator.coinbase_exchange import ExchangeFeed
-from crosstape_simulator.connection import Connection, Counters
 from crosstape_simulator.control import Control
 from crosstape_simulator.errors import SimulatorError
-from crosstape_simulator.faults.switchboard import Faults
-from crosstape_simulator.kraken_feed import KrakenFeed
-from crosstape_simulator.listings import default_listings
-from crosstape_simulator.player import PlayedSource, Player, RecordedRest, beat
-from crosstape_simulator.recording import Recording
-from crosstape_simulator.rest import Rest
-from crosstape_simulator.server import Endpoint, VenueServer
+from crosstape_simulator.faults.registry import FaultRegistry
+from crosstape_simulator.market_clock import SyntheticMarket
+from crosstape_simulator.recordings.player import PlayedSource, Player, RecordedRest
+from crosstape_simulator.recordings.recording import Recording
+from crosstape_simulator.server.connection import Connection, Counters
+from crosstape_simulator.server.rest import Rest
+from crosstape_simulator.server.server import Endpoint, VenueServer
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.synthetic import Synthetic
 from crosstape_simulator.truth import Truth
+from crosstape_simulator.venues.registry import find
+from crosstape_simulator.venues.spec import SimulatedVenue
 
 TICK_MIN_S: Final = 0.002
 TICK_MAX_S: Final = 0.05
 FAULT_TICK_S: Final = 0.005
-"""While there are faults."""
+"""How often faults are looked at while there are any."""
 
 
 log = structlog.get_logger(__name__)
 
 
 class Simulator:
-    """Venues that listen. Made by `simulator`."""
+    """Simulated venues, and the market or recordings that drive them. Made by `simulator`."""
 
     def __init__(self, spec: SimulatorSpec) -> None:
-        """Reads the recordings whole. Raises `SimulatorError`."""
+        """Reads all recordings. Raises `SimulatorError`."""
         self.spec = spec
         self.players: dict[str, tuple[Player, ...]] = {}
         self.servers: dict[str, VenueServer] = {}
         recordings = [Recording(Path(path)) for path in spec.recordings]
-        played = tuple(dict.fromkeys(recording.venue for recording in recordings))
+        played = tuple(dict.fromkeys(recording.venue.id for recording in recordings))
         synthetic = tuple(venue for venue in spec.venues if venue not in played)
-        self.market = Synthetic(spec, synthetic) if synthetic else None
+        self.market = SyntheticMarket(spec, synthetic) if synthetic else None
         for venue in played:
-            self._add_played(venue, tuple(recording for recording in recordings if recording.venue == venue))
+            self._add_played(find(venue), tuple(recording for recording in recordings if recording.venue.id == venue))
         if self.market is not None:
             for venue in synthetic:
                 self._add(venue, self.market.endpoints[venue], self.market.venues[venue])
         names = {venue: listed_names(spec, venue) for venue in synthetic}
-        self.faults = Faults(self.servers, self.market, names)
+        self.faults = FaultRegistry(self.servers, self.market, names)
         self.control = self._control()
         self.running: asyncio.Task[None] | None = None
         """Drives the market and the players while the venues listen."""
 
     def check(self) -> None:
-        """Raises `SimulatorError` if what drives the market or the players has ended by a mistake."""
+        """Raises `SimulatorError` if what drives the market or the players has ended by an error."""
         if self.running is None or not self.running.done() or self.running.cancelled():
             return
         if (failure := self.running.exception()) is not None:
@@ -74,45 +70,45 @@ class Simulator:
 
     @property
     def ws_url(self) -> dict[str, str | dict[str, str]]:
-        """By venue: what the connector's `ws_url` is to be."""
+        """The connector's `ws_url`, by venue."""
         return {venue: server.ws_url for venue, server in self.servers.items()}
 
     @property
     def rest_url(self) -> dict[str, str | dict[str, str]]:
-        """By venue: what the connector's `rest_url` is to be."""
+        """The connector's `rest_url`, by venue."""
         return {venue: server.rest_url for venue, server in self.servers.items()}
 
     def announce(self) -> str:
-        """One line of JSON: `{"venues": {"kraken": {"ws_url": …, "rest_url": …}, …}, "control": …}`, the last if there is one."""
+        """One line of JSON: `{"venues": {"kraken": {"ws_url": …, "rest_url": …}, …}, "control": …}`; `control` only if it is served."""
         venues = {venue: {"ws_url": server.ws_url, "rest_url": server.rest_url} for venue, server in self.servers.items()}
         control = {} if self.control is None else {"control": self.control.url}
         return msgspec.json.encode({"venues": venues} | control).decode()
 
     def counters(self, venue: str) -> Counters:
-        """What a venue's server has done so far."""
+        """The counters of a venue's server."""
         return self.servers[venue].counters
 
     def pause(self) -> None:
-        """Stop the market's clock. Connections live on, heartbeats too."""
+        """Stop the market's clock. Connections and heartbeats go on."""
         if self.market is not None:
             self.market.tick()
             self.market.paused = True
 
     def resume(self) -> None:
-        """Let the market's clock run on from where it stopped."""
+        """Let the market's clock go on from where it stopped."""
         if self.market is not None:
             self.market.tick()
             self.market.paused = False
 
     def advance(self, seconds: float) -> None:
-        """Let so much of the market's time pass at once; what it leads to has been given to the sockets on return."""
+        """Let `seconds` of the market's time pass at once. On return all frames of that time have been written to the sockets."""
         if self.market is None:
             raise SimulatorError("there is no synthetic market")
         self.market.advance(round(seconds * 1e9))
         self._flush()
 
     def start(self, venue: str | None = None) -> None:
-        """Begin to play the recordings of a venue, or all, without waiting for subscriptions."""
+        """Play the recordings of a venue, or all, without waiting for subscriptions."""
         for name, players in self.players.items():
             if venue in (None, name):
                 for player in players:
@@ -123,30 +119,21 @@ class Simulator:
         return all(player.finished for name, players in self.players.items() if venue in (None, name) for player in players)
 
     def drop_connections(self, venue: str, code: int | None = None, *, endpoint: str | None = None) -> int:
-        """Cut all connections of a venue, or of one of its endpoints: without a word, or with a close frame. How many there were."""
+        """Cut all connections of a venue or of one endpoint, or with a `code` close them; returns how many there were."""
         server = self.servers[venue]
         count = server.each(Connection.cut if code is None else lambda connection: connection.close(code), endpoint)
         server.flush()
         return count
 
     def limit_frames(self, venue: str, frames: int | None) -> None:
-        """Connections made from now on are cut after so many frames; None: no longer."""
+        """Cut new connections after `frames` frames; None: no longer."""
         self.servers[venue].frame_limit = frames
 
-    def announce_shutdown(self) -> None:
-        """Binance says that it will close its connections soon."""
-        server = self.servers["binance"]
+    def announce_state(self, venue: str, system: str) -> None:
+        """Let a venue announce its state, as far as it does: `online`, `maintenance`, `cancel_only`, `post_only`."""
+        server = self.servers[venue]
         for endpoint in server.endpoints:
-            if isinstance(endpoint.feed, BinanceFeed):
-                endpoint.feed.announce_shutdown(time.time_ns())
-        server.flush()
-
-    def set_system(self, system: str) -> None:
-        """Kraken's engine changes its state: `online`, `cancel_only`, `post_only`, `maintenance`."""
-        server = self.servers["kraken"]
-        for endpoint in server.endpoints:
-            if isinstance(endpoint.feed, KrakenFeed):
-                endpoint.feed.set_system(system)
+            endpoint.feed.announce(system, time.time_ns())
         server.flush()
 
     async def run(self) -> None:
@@ -185,8 +172,9 @@ class Simulator:
             if not self.spec.repeat:
                 return
             player.again()
-            connects = self.servers[player.recording.venue].counters.connects
-            while self.servers[player.recording.venue].counters.connects == connects:
+            counters = self.servers[player.recording.venue.id].counters
+            connects = counters.connects
+            while counters.connects == connects:
                 await asyncio.sleep(TICK_MAX_S)  # for as long as nobody comes
 
     def _second(self, now: int) -> None:
@@ -198,8 +186,7 @@ class Simulator:
                 continue
             server.second(now)
             for endpoint in server.endpoints:
-                if isinstance(endpoint.feed, ExchangeFeed):
-                    beat(endpoint.feed, now)
+                endpoint.feed.beat(now)
 
     def _flush(self) -> None:
         for server in self.servers.values():
@@ -217,47 +204,31 @@ class Simulator:
             venue, endpoints, rest, host=spec.host, port=spec.ports.get(venue, 0), buffer_bytes=spec.buffer_bytes
         )
 
-    def _add_played(self, venue: str, recordings: tuple[Recording, ...]) -> None:
+    def _add_played(self, venue: SimulatedVenue, recordings: tuple[Recording, ...]) -> None:
         spec = self.spec
         rest = RecordedRest(venue, recordings)
         players = tuple(
             Player(recording, rest, speed=spec.speed, settle_s=spec.settle_s, manual=spec.start == "manual") for recording in recordings
         )
-        self.players[venue] = players
-        endpoints = _endpoints(venue, PlayedSource(players), spec)
+        self.players[venue.id] = players
+        source, options = PlayedSource(players), spec.options.get(venue.id, {})
+        endpoints = tuple(Endpoint(one.name, one.path, one.feed(source, options), one.prefixes) for one in venue.dialects)
         for player in players:
             for endpoint in endpoints:
                 player.attach(endpoint.name, endpoint.feed)
-        self._add(venue, endpoints, rest)
+        self._add(venue.id, endpoints, rest)
         self._second(time.time_ns())
 
 
 def listed_names(spec: SimulatorSpec, venue: str) -> dict[str, str]:
-    """Of a synthetic venue: its symbols → our names."""
-    listings = spec.listings.get(venue) or default_listings(venue)
+    """The symbols of a synthetic venue → our names."""
+    listings = spec.listings.get(venue) or find(venue).listings
     return {listing.symbol: spot(listing.base, listing.quote) for listing in listings}
-
-
-def _endpoints(venue: str, source: PlayedSource, spec: SimulatorSpec) -> tuple[Endpoint, ...]:
-    match venue:
-        case "binance":
-            feed = BinanceFeed(source, messages_per_s=spec.binance_messages_per_s, ping_s=spec.binance_ping_s)
-            return (Endpoint("", "/stream", feed, binance_feed.PATHS),)
-        case "coinbase":
-            within_s = spec.coinbase_subscribe_within_s
-            advanced, exchange = coinbase_advanced.PATH, coinbase_exchange.PATH
-            return (
-                Endpoint("advanced", advanced, AdvancedFeed(source, subscribe_within_s=within_s), (advanced,)),
-                Endpoint("exchange", exchange, ExchangeFeed(source, subscribe_within_s=within_s), (exchange,)),
-            )
-        case _:
-            kraken = KrakenFeed(source, messages_per_s=spec.kraken_messages_per_s)
-            return (Endpoint("", kraken_feed.PATH, kraken, (kraken_feed.PATH,)),)
 
 
 @asynccontextmanager
 async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulator]:
-    """Venues that listen while the context is open. Raises `SimulatorError` if they cannot, or at its end if the market ended before."""
+    """Serve venues while the context is open. Raises `SimulatorError` if they cannot listen, or at its end if the market ended before."""
     made = Simulator(spec or SimulatorSpec())
     async with AsyncExitStack() as stack:
         for server in made.servers.values():
@@ -276,13 +247,13 @@ async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulato
 
 
 async def run(spec: SimulatorSpec, announce: Callable[[str], None] | None = None) -> None:
-    """Serve until cancelled. `announce` is given `Simulator.announce()` once everything listens. Raises `SimulatorError`, too if the market
-    ends.
+    """Serve until cancelled. `announce` is called with `Simulator.announce()` once everything listens. Raises `SimulatorError`, also if the
+    market ends.
     """
     async with simulator(spec) as made:
         log.info("simulator.listening", venues={venue: server.base for venue, server in made.servers.items()})
         if announce is not None:
             announce(made.announce())
         assert made.running is not None
-        await asyncio.wait({made.running})  # for ever: whoever started it ends it by cancelling, unless the market ends by a mistake
+        await asyncio.wait({made.running})  # until it is cancelled, or the market ends by an error
         made.check()

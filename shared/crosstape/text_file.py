@@ -15,7 +15,7 @@ _OTHERS: Final = (  # UTF-32's little-endian mark begins with that of UTF-16
 )
 
 
-def decoded(content: bytes) -> str:
+def decode_utf8(content: bytes) -> str:
     """The text of a file that should be UTF-8, without a byte order mark.
 
     Raises `ValueError`, whose text names the encoding or the place and shows nothing of the content.
@@ -33,7 +33,7 @@ def decoded(content: bytes) -> str:
         raise ValueError(f"line {line} is not UTF-8") from None  # the error's own text would show a part of the content
 
 
-def mark_of(path: str | Path) -> str:
+def byte_order_mark_note(path: str | Path) -> str:
     """`; it begins with a byte order mark (UTF-8)` if the file does, for the message of a library that cannot use it; else nothing."""
     try:
         with Path(path).open("rb") as file:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from crosstape.settings import AggregatorSettings
-from crosstape_aggregator.board import Board
-from crosstape_aggregator.instrument import Instrument, Rules
-from crosstape_aggregator.life import Venues
-from crosstape_aggregator.tally import Tally
+from crosstape_aggregator.consolidation.counts import Counts
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, Rules
+from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_schemas import Book, Cbbo, Event, Exclusion, FeedState, Gap, GapCause, Quote, Status, Trade
 
 S = 1_000_000_000
@@ -64,10 +64,10 @@ def gap(venue: str, from_ts: int, to_ts: int, *, kind: str = "trade", repaired: 
     return Gap(venue, instrument, None, to_ts, kind, from_ts, to_ts, None, GapCause.DISCONNECT, repaired, epoch=1)
 
 
-def instrument(**changed: object) -> Instrument:
+def instrument(**changed: object) -> ConsolidatedInstrument:
     """An instrument under the default settings but for those given."""
     rules = Rules.of(AggregatorSettings(**changed))  # type: ignore[arg-type]
-    return Instrument(X, rules, Venues(rules.stale_ns), Tally(), T0)
+    return ConsolidatedInstrument(X, rules, Liveness(rules.stale_ns), Counts(), T0)
 
 
 def consolidated(events: list[Event], now: int = T0, **changed: object) -> Cbbo:
@@ -80,9 +80,9 @@ def consolidated(events: list[Event], now: int = T0, **changed: object) -> Cbbo:
     return found
 
 
-def board(**changed: object) -> Board:
+def engine(**changed: object) -> Engine:
     """A board under the default settings but for those given."""
-    return Board(AggregatorSettings(**changed))  # type: ignore[arg-type]
+    return Engine(AggregatorSettings(**changed))  # type: ignore[arg-type]
 
 
 def reasons(found: Cbbo) -> dict[str, Exclusion | None]:

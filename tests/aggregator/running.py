@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
 from crosstape.settings import AggregatorSettings, BusSettings, Settings, TelemetrySettings
-from crosstape_aggregator.process import run
+from crosstape_aggregator.service import run
 from crosstape_schemas import Cbbo, Event, Exclusion, FeedState, Keys, Status, decode
 from tests.aggregator.builders import S, X, alive, quote, status
 from tests.waiting import wait_until

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_aggregator.clocks import AHEAD_S, Least, VenueClock, doubtful_until
-from crosstape_aggregator.spans import Span
-from crosstape_aggregator.vwap import Windows
+from crosstape_aggregator.windows.vwap import TradeWindows
+from crosstape_aggregator.windows.window import WindowSpec
 from tests.aggregator.builders import MS, T0, S
 
 TOLERANCE = 2 * S
@@ -81,7 +81,7 @@ def test_seconds_up_to_now_are_doubtful_while_clocks_differ(offset_s: float, dou
 def test_a_window_behind_the_doubtful_seconds_is_right(offset_s: int, begins: int, lasts: int, length: int, trades: list[int]) -> None:
     """Whatever was counted in wrong seconds meanwhile, on a venue whose clock was off for a while."""
     base = T0 // S
-    windows = Windows([Span("w", length)], base)
+    windows = TradeWindows([WindowSpec("w", length)], base)
     doubtful = 0
     true: list[int] = []
     for second in range(260):

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Reader, Start, connect
 from crosstape.settings import BusSettings
-from crosstape_aggregator.process import run
+from crosstape_aggregator.service import run
 from crosstape_schemas import Keys
 from tests.aggregator.running import FakeVenue, settings_for
 from tests.bus.tape import Counts, Gaps, command, fast, publishing, read_until, trade, whole
@@ -82,7 +82,7 @@ async def test_a_master_that_is_killed_and_comes_back_empty(three: Cluster) -> N
 
         await three.masters[1].kill()
         publisher.publish_all(trade(number, name) for number in range(11, 21) for name in NAMES)
-        await wait_until(lambda: not publisher.health.well, what="its absence is noticed")
+        await wait_until(lambda: not publisher.availability.answering, what="its absence is noticed")
         await three.masters[1].start()
         assert await publisher.drain(60)
         events += await read_until(reader, 10 * len(NAMES), timeout_s=60)

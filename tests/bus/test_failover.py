@@ -11,7 +11,7 @@ import pytest
 
 from crosstape.bus import Publisher, Reader, Start, connect
 from crosstape.settings import BusSettings
-from crosstape_aggregator.process import run
+from crosstape_aggregator.service import run
 from crosstape_schemas import CONSOLIDATED, Cbbo, Event, Keys
 from tests.aggregator.running import FakeVenue, settings_for
 from tests.bus.tape import Counts, Gaps, fast, publishing, read_until, trade, whole

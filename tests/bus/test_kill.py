@@ -64,9 +64,9 @@ async def test_killed_under_load_and_back_again_it_has_each_event_once(start_ser
         for _ in range(KILLS):
             await written(publisher, 2_000)
             await server.kill()
-            await wait_until(lambda: not publisher.health.well, what="the publisher notices")
+            await wait_until(lambda: not publisher.availability.answering, what="the publisher notices")
             await server.start()
-            await wait_until(lambda: publisher.health.well, what="the publisher is back")
+            await wait_until(lambda: publisher.availability.answering, what="the publisher is back")
         enough.set()
         count = await load
         assert await publisher.drain(60)

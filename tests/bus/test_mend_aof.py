@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher
-from crosstape.embedded import MENDER
+from crosstape.runtime.embedded_server import MENDER
 from tests.bus.tape import TRADES, fast, ids, numbers, on_tape, publishing, stamped, trade, whole
 from tests.engines import AOF, StartServer
 

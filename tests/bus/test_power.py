@@ -13,9 +13,9 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape_schemas import Gap, GapCause
-from tests.bus.spooling import trade_ids
+from tests.bus.spool.spooling import trade_ids
+from tests.bus.spool.test_kill import COUNT, INSTRUMENTS, MUCH, Producer, World, claimed
 from tests.bus.tape import KEYS, numbers, on_tape
-from tests.bus.test_spool_kill import COUNT, INSTRUMENTS, MUCH, Producer, World, claimed
 from tests.power import forget, written
 from tests.waiting import wait_until
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from crosstape import lifecycle
+from crosstape.runtime import lifecycle
 from crosstape_simulator.spec import VENUES
 from tests.chaos.checker import Bounds, Checker
 from tests.chaos.rehearsal import Rehearsal

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from redis.asyncio import Redis
 
-from crosstape.embedded import EmbeddedServer, free_port
+from crosstape.runtime.embedded_server import EmbeddedServer, free_port
 from crosstape_simulator.spec import VENUES
 from tests.waiting import wait_until
 

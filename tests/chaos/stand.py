@@ -16,9 +16,9 @@ import aiohttp
 import msgspec
 
 from crosstape_schemas import CONSOLIDATED
-from crosstape_simulator.listings import default_listings
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import VENUES, SimulatorSpec
+from crosstape_simulator.venues.registry import default_listings
 from tests.chaos.checker import Bounds, Checker
 from tests.chaos.place import Place
 from tests.chaos.rehearsal import Rehearsal

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from crosstape.bus.spool_file import SUFFIX
-from crosstape.bus.spool_format import HEADER_BYTES, parse_frames
-from crosstape.lifecycle import Exit
-from crosstape.run_dir import REMEDY
+from crosstape.bus.spool.format import HEADER_BYTES, parse_frames
+from crosstape.bus.spool.segments import SUFFIX
+from crosstape.runtime.lifecycle import Exit
+from crosstape.runtime.run_dir import REMEDY
 from crosstape_schemas import Event, Trade, decode
 from tests.cli.running import Done, crosstape, started, stopped
 from tests.proxy import proxy

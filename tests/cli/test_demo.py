@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from crosstape.lifecycle import Exit
-from crosstape.settings_file import load
+from crosstape.runtime.lifecycle import Exit
+from crosstape.settings.load import load
 from crosstape_cli.simulate import as_settings
 from crosstape_schemas import Cbbo, decode, encode
 from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.errors import CrosstapeError
-from crosstape.lifecycle import Exit
+from crosstape.runtime.lifecycle import Exit
 from crosstape_cli.demo import _exists
 from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped
 from tests.waiting import wait_until

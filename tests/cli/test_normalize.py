@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from crosstape.lifecycle import Exit
+from crosstape.runtime.lifecycle import Exit
 from crosstape_schemas import Status, Trade, decode
 from tests.cli.running import crosstape, line, started
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
-from crosstape.lifecycle import Exit
+from crosstape.runtime.lifecycle import Exit
 from crosstape_schemas import Keys, Status, decode
 from crosstape_simulator.service import simulator
 from crosstape_simulator.spec import SimulatorSpec

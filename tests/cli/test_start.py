@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from crosstape.lifecycle import Exit
-from crosstape.run_dir import REMEDY
+from crosstape.runtime.lifecycle import Exit
+from crosstape.runtime.run_dir import REMEDY
 from tests.cli.running import TIMEOUT_S, Done, crosstape, environ, started, stopped
 from tests.disks import forbidden, full_disk, read_only_disk, unprivileged
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from crosstape.lifecycle import Exit
+from crosstape.runtime.lifecycle import Exit
 from crosstape_cli import supervise as supervision
 from crosstape_cli.supervise import Children, Service, supervise
 from tests.waiting import wait_until
@@ -22,7 +22,7 @@ ENVIRON = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 CHILD = """
 import asyncio, os, pathlib, sys
-from crosstape.lifecycle import main
+from crosstape.runtime.lifecycle import main
 folder = pathlib.Path(sys.argv[1])
 async def run():
     (folder / f"started.{os.getpid()}").touch()
@@ -151,7 +151,7 @@ def test_pauses_grow_to_a_cap_and_vary() -> None:
     assert len({json.dumps(next(supervision._delays())) for _ in range(5)}) > 1
 
 
-HEEDFUL = CHILD.replace("from crosstape.lifecycle import main", "from crosstape.lifecycle import main, on_hangup").replace(
+HEEDFUL = CHILD.replace("from crosstape.runtime.lifecycle import main", "from crosstape.runtime.lifecycle import main, on_hangup").replace(
     "        await asyncio.Event().wait()",
     '        with on_hangup((folder / f"hungup.{os.getpid()}").touch):\n'
     '            (folder / f"ready.{os.getpid()}").touch()\n'

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.settings import BusSettings, ConnectorSettings, RunSettings, Settings, TelemetrySettings, VenueSettings
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 from tests.connector.fake_venue import fake, serving
 from tests.connector.world import World
 

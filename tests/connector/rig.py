@@ -10,23 +10,22 @@ from typing import TypeVar
 import aiohttp
 
 from crosstape.settings import VenueSettings
-from crosstape_connector import plan
-from crosstape_connector.backfill import Backfill
-from crosstape_connector.capture import Capture
-from crosstape_connector.desk import Desk, paces
-from crosstape_connector.fallback import Fallback
-from crosstape_connector.feeds import Feeds
-from crosstape_connector.fetching import Fetching
-from crosstape_connector.metrics import Counters, Outlet
-from crosstape_connector.plan import Connection
-from crosstape_connector.questions import Questions
-from crosstape_connector.rest import Rest
-from crosstape_connector.resync import Resyncs
-from crosstape_connector.session import Session
-from crosstape_connector.sockets import read_refusal
-from crosstape_connector.supervisor import Supervisor
-from crosstape_connector.venue import Venue
-from crosstape_connector.watchdog import Watchdog
+from crosstape_connector.capture.writer import Capture
+from crosstape_connector.connection import plan
+from crosstape_connector.connection.context import ConnectionContext, shared_rate_limits
+from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.session import Session
+from crosstape_connector.connection.supervisor import Supervisor
+from crosstape_connector.connection.watchdog import Watchdog
+from crosstape_connector.connection.websocket import read_refusal
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.context import RestContext
+from crosstape_connector.rest.requests import RestRequests
+from crosstape_connector.rest.sources import RestSources
+from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, Instrument, Status
 from tests.connector.fake_venue import ID, FakeVenue, fake
 
@@ -57,65 +56,43 @@ class Rig:
         self.flows.set()
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
-        self.feeds = Feeds(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        outlet = Outlet(self.tape.append, self.counters)
-        self.rest = Rest(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
-        self.resyncs = Resyncs(
-            venue, feeds=self.feeds, outlet=outlet, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
-        )
+        self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
+        sink = self.sink = Sink(self.tape.append, self.counters)
+        self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        fetching = Fetching(venue, self.rest)
-        self.backfill = Backfill(
-            fetching,
-            feeds=self.feeds,
-            outlet=outlet,
-            counters=self.counters,
+        self.rest_context = RestContext(RestSources(venue, self.rest), self.feeds, sink, self.counters, active=self._may_fetch)
+        self.requests = RestRequests(
+            self.rest_context,
+            settings,
             flow=self._flow,
-            active=self._may_fetch,
-            longest_s=settings.backfill_s,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
         )
-        self.fallback = Fallback(
-            fetching,
-            feeds=self.feeds,
-            outlet=outlet,
-            counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
-            active=self._may_fetch,
-            after_s=settings.fallback_s,
-            catch_up_s=settings.backfill_s,
-        )
-        self.questions = Questions(
-            self.rest,
-            fetching,
-            feeds=self.feeds,
-            outlet=outlet,
-            counters=self.counters,
-            active=self._may_fetch,
-            silent_s=settings.stale_min_s,
-        )
-        self.desk = Desk(
+        self.snapshots, self.backfill = self.requests.snapshots, self.requests.backfill
+        sink.route_requests(self.snapshots.request)
+        self.polling, self.probes = self.requests.polling, self.requests.probes
+        self.context = ConnectionContext(
             venue=venue,
             settings=settings,
             feeds=self.feeds,
-            outlet=outlet,
+            sink=sink,
             counters=self.counters,
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            resync=self.resyncs.dispatch,
             flow=self._flow,
             capture=capture,
-            paces=paces(venue),
-            question=self.questions.ask,
+            rate_limits=shared_rate_limits(venue),
+            probe=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
-        self.supervisor = Supervisor(self.desk, self.connections)
+        self.supervisor = Supervisor(self.context, self.connections)
 
-    def session(self, connection: Connection | None = None) -> Session:
+    def session(self, connection: ConnectionPlan | None = None) -> Session:
         """A session of the first connection."""
-        return Session(self.desk, connection or self.connections[0], 1)
+        return Session(self.context, connection or self.connections[0], 1)
 
     def _may_fetch(self) -> bool:
         self.asked += 1
@@ -139,13 +116,13 @@ class Rig:
 
     def state(self, name: str, kind: str) -> FeedState:
         """The state it is in."""
-        return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
+        return next(record.state for record in self.feeds.records.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
-    async def supervised(self, *, questions: bool = False) -> AsyncIterator[None]:
-        """Sessions for ever, for the length of the block; `questions`: REST is asked what silence means, too."""
+    async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:
+        """Sessions for ever, for the length of the block; `probes`: REST is asked what silence means, too."""
         async with asyncio.TaskGroup() as tasks:
-            parts = (self.supervisor, self.resyncs, self.backfill, self.fallback, *((self.questions,) if questions else ()))
+            parts = (self.supervisor, self.snapshots, self.backfill, self.polling, *((self.probes,) if probes else ()))
             running = [tasks.create_task(part.run()) for part in parts]
             try:
                 yield

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings
 from crosstape_connector import service
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import VENUE_WIDE, FeedState, Gap, Quote, Status, Trade
 from tests.connector.fake_venue import endpoint, fake, quote, trade
 from tests.connector.world import World, changed, subscribed

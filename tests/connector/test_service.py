@@ -22,11 +22,11 @@ from crosstape.bus import Publisher
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import RunSettings, TelemetrySettings
 from crosstape_connector import service
-from crosstape_connector.capture_file import opened
+from crosstape_connector.capture.reader import opened
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.metrics import FAMILIES
-from crosstape_connector.normalize import normalize
-from crosstape_connector.venues import VENUES
+from crosstape_connector.metrics.families import FAMILIES
+from crosstape_connector.replay.normalize import normalize
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import KIND_OF, Book, Event, FeedState, Gap, GapCause, Keys, Quote, Status, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, quote, trade
 from tests.connector.world import World, changed, subscribed
@@ -71,10 +71,10 @@ import sys
 
 import msgspec
 
-from crosstape.lifecycle import main
+from crosstape.runtime.lifecycle import main
 from crosstape.settings import Settings
 from crosstape_connector.service import run
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 from tests.connector.fake_venue import fake
 
 VENUES["fake"] = fake()
@@ -432,7 +432,7 @@ async def test_a_capture_holds_the_whole_conversation(world: World, tmp_path: Pa
 
 async def test_a_disk_that_gets_full_is_told_and_ends_no_feed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the capture and the cache of instruments alike: once each. Lines that are in no capture are counted, trades go on."""
-    monkeypatch.setattr("crosstape_connector.capture.FLUSH_S", 0.0)
+    monkeypatch.setattr("crosstape_connector.capture.writer.FLUSH_S", 0.0)
     numbers = itertools.count(1)
     with small_disk(tmp_path / "disk", 64 * 1024) as disk, capture_logs() as logs:
         connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(disk / "captures"), instruments_refresh_s=0.05)

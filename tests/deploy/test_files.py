@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
-from crosstape.secret_file import secret_in
-from crosstape.settings_file import load
-from crosstape_connector.venues import VENUES
+from crosstape.settings.load import load
+from crosstape.settings.model import default_venues
+from crosstape.settings.secrets import secret_in
 from tests.deploy.composed import implementations
 from tests.deploy.engine import ROOT, done, run
 
 DOCKER = ROOT / "docker"
+VENUES = default_venues()
+"""Those that are deployed: others are added by who wants them."""
 COMPOSE = (ROOT / "compose.yaml").read_text()
 PROFILES = ("live", "demo", "monitoring", "scale", "cluster")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-")
@@ -76,7 +78,7 @@ def test_the_second_line_of_a_connector_differs_in_its_name_alone(venue: str) ->
     first, second = services()[f"connector-{venue}"], services()[f"connector-{venue}-2"]
 
     assert (first.pop("profiles"), second.pop("profiles")) == (["live"], ["scale"])
-    lines = [service["environment"].pop("CROSSTAPE_CONNECTOR__LINE") for service in (first, second)]
+    lines = [service["environment"].pop("CROSSTAPE_CONNECTOR__REPLICA") for service in (first, second)]
     assert lines == ["a", "b"]
     assert first == second
 

@@ -68,7 +68,7 @@ _DOCKER: Final = NotRun("needs a Docker engine and the published ports of a host
 _READ: Final = "docs/how-to/read-the-tape.md"
 _REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
 _REHEARSED: Final = RunBy("docs/test_rehearsal.py::test_the_requests_of_the_page_are_answered_as_shown")
-_SECURED: Final = RunBy("bus/test_access.py::test_each_service_can_do_its_work")
+_SECURED: Final = RunBy("bus/client/test_access.py::test_each_service_can_do_its_work")
 _SYNOPSIS: Final = RunBy("cli/test_command.py::test_each_command_explains_itself")
 
 SHOWN: Final[dict[str, How]] = {
@@ -122,7 +122,7 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/secure-the-bus.md#1-an-authority-and-a-certificate sh": _SECURED,
     "docs/how-to/secure-the-bus.md#2-users sh": _SECURED,
     "docs/how-to/secure-the-bus.md#4-crosstape sh": NotRun(
-        "needs a redis-cli that was built with TLS; tests/bus/test_access.py reads as that user"
+        "needs a redis-cli that was built with TLS; tests/bus/client/test_access.py reads as that user"
     ),
     **dict.fromkeys(
         (

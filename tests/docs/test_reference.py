@@ -13,7 +13,7 @@ import pytest
 
 from crosstape.settings import MaxLen, Section, Settings
 from crosstape_cli.main import COMMANDS
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import KINDS, Leg, Vwap
 from docs import conformance
 from tests.docs.shown import slug
@@ -63,8 +63,9 @@ def test_the_evidence_for_each_venue_is_there() -> None:
             for name in found.tests:
                 file, _, test = name.partition("::")
                 assert re.search(rf"^(async )?def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name
-    recorded = (ROOT / "tests" / "venues" / "test_recordings.py").read_text()
-    assert [name for one in conformance.EVIDENCE.values() for name in one.recordings if f'"{name}"' not in recorded] == []
+    recorded = "".join(path.read_text() for path in (ROOT / "tests" / "connector" / "venues").rglob("test_*.py"))
+    shown = [name for venue in VENUES for one in conformance.evidence_of(venue).values() for name in one.recordings]
+    assert [name for name in shown if f'"{name}' not in recorded] == []
 
 
 def test_no_setting_is_missing() -> None:

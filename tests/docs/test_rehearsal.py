@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crosstape.embedded import free_port
+from crosstape.runtime.embedded_server import free_port
 from tests.docs import shown
 from tests.docs.following import Program, started
 from tests.docs.shown import Follows

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crosstape.embedded import free_port
+from crosstape.runtime.embedded_server import free_port
 from tests.docs import following
 from tests.docs.following import Program, Running
 from tests.docs.shown import ROOT, SHOWN, Follows, Prints

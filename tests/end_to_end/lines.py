@@ -39,7 +39,7 @@ class Lines:
 
     async def start(self, line: str, **variables: str) -> None:
         """One of them, anew."""
-        environ = {"CROSSTAPE_CONNECTOR__LINE": line, **variables}
+        environ = {"CROSSTAPE_CONNECTOR__REPLICA": line, **variables}
         self.processes[line] = await self.stand.start("connector", "--venue", self.venue, **environ)
 
     async def both(self, **variables: str) -> str:

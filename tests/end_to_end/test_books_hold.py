@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -15,19 +16,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from crosstape_connector import plan
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.feeds import Feed, Feeds
-from crosstape_connector.plan import Topic
-from crosstape_connector.venue import Ack, Parser, Request
-from crosstape_connector.venues import find
-from crosstape_schemas import Book, Event, FeedState, Instrument, Level, spot
-from crosstape_simulator.connection import Connection, Counters
-from crosstape_simulator.faults import rewrite
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey, Topic
+from crosstape_connector.venues.messages import Ack
+from crosstape_connector.venues.registry import find
+from crosstape_connector.venues.spec import Parser, Request, subscribed_depth
+from crosstape_schemas import Book, FeedState, Instrument, Level, spot
 from crosstape_simulator.faults.messages import opened
-from crosstape_simulator.listings import default_listings
+from crosstape_simulator.market_clock import SyntheticMarket
+from crosstape_simulator.server.connection import Connection, Counters
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.synthetic import Synthetic
+from crosstape_simulator.venues.registry import default_listings
+from crosstape_simulator.venues.registry import find as simulated
 
 ASSETS = ("BTC", "ETH")
 DEPTH = 10
@@ -49,7 +51,7 @@ class Frame(NamedTuple):
 class Wire:
     """The end of a connection in the simulator: frames wait here, with the market as it was when each was sent."""
 
-    def __init__(self, market: Synthetic, venue: str, frames: deque[Frame]) -> None:
+    def __init__(self, market: SyntheticMarket, venue: str, frames: deque[Frame]) -> None:
         self._market = market
         self._venue = venue
         self._frames = frames
@@ -66,7 +68,7 @@ class Wire:
         return text
 
 
-def told(market: Synthetic, venue: str) -> tuple[dict[str, tuple[list[Level], list[Level]]], dict[str, int | None]]:
+def told(market: SyntheticMarket, venue: str) -> tuple[dict[str, tuple[list[Level], list[Level]]], dict[str, int | None]]:
     """Each instrument's best levels, and the number of the newest change, as of now."""
     truth: dict[str, tuple[list[Level], list[Level]]] = {}
     ids: dict[str, int | None] = {}
@@ -94,9 +96,9 @@ class Network(RuleBasedStateMachine):
         listings = tuple(one for one in default_listings(self.venue) if one.quote == "USDT" and one.base in ASSETS)
         spec = SimulatorSpec(
             venues=(self.venue,), seed=seed, start_ts=START, levels=30, rate=40.0, paused=True, listings={self.venue: listings},
-            binance_messages_per_s=10**9, kraken_messages_per_s=10**9,
+            options={"binance": {"messages_per_s": 10**9}, "kraken": {"messages_per_s": 10**9}},
         )  # fmt: skip
-        self.market = Synthetic(spec, (self.venue,))
+        self.market = SyntheticMarket(spec, (self.venue,))
         self.table = find(self.venue)
         self.endpoint = next(one for one in self.table.endpoints if "book" in one.channels)
         self.instruments = {
@@ -104,13 +106,14 @@ class Network(RuleBasedStateMachine):
             for one in listings
         }
         self.names = {one.symbol: one.name for one in self.instruments.values()}
-        self.feeds = Feeds(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
+        self.feeds = FeedHandler(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
         self.topics = [Topic(self.endpoint.name, self.endpoint.channels["book"], one.symbol) for one in self.instruments.values()]
         self.frames: deque[Frame] = deque()
         self.books: dict[str, Book] = {}
         self.newest: dict[str, Frame] = {}
         self.by_id: dict[tuple[str, int | None], tuple[list[Level], list[Level]]] = {}
         self.requests = 0
+        self.snapshot_requests: deque[SnapshotRequest] = deque()
         self.market.watch = self.note
         self.note()
         self.connect()
@@ -127,7 +130,7 @@ class Network(RuleBasedStateMachine):
         self.connection.tap = Wire(self.market, self.venue, self.frames)
         feed.open(self.connection, PATHS[self.venue], {})
         self.parser: Parser = self.endpoint.parser(self.names)
-        self.say(self.feeds.opened(self.topics, self.market.now))
+        self.say(self.feeds.open_topics(self.topics, self.market.now))
         for greeting in self.endpoint.greeting:
             feed.receive(self.connection, greeting.decode())
         self.ask(self.topics)
@@ -136,14 +139,17 @@ class Network(RuleBasedStateMachine):
         """Subscribe, perhaps unsubscribe first."""
         for message in (self.endpoint.unsubscribe, self.endpoint.subscribe) if anew else (self.endpoint.subscribe,):
             self.requests += 1
-            depth = plan.subscribed_depth(self.table, DEPTH)
+            depth = subscribed_depth(self.table, DEPTH)
             request = Request(topics[0].channel, tuple(topic.symbol for topic in topics), self.requests, depth)
             self.feed.receive(self.connection, message(request).decode())
 
-    def say(self, events: Any) -> None:
-        """What is published."""
-        found: list[Event] = list(events)
-        self.books.update({event.instrument: event for event in found if isinstance(event, Book)})
+    def say(self, effects: Iterable[Effect]) -> None:
+        """What is published, and what is to be done."""
+        for effect in effects:
+            if isinstance(effect, Book):
+                self.books[effect.instrument] = effect
+            elif isinstance(effect, SnapshotRequest):
+                self.snapshot_requests.append(effect)
 
     def hear(self, frame: Frame, payload: bytes | None = None) -> None:
         """A frame arrives, perhaps with another content than it was sent with."""
@@ -154,8 +160,8 @@ class Network(RuleBasedStateMachine):
             return
         for output in outputs:
             if isinstance(output, Ack):
-                self.feeds.confirmed(self.topics, self.market.now)
-            self.say(self.feeds.take(output))
+                self.say(self.feeds.confirm_topics(self.topics, self.market.now))
+            self.say(self.feeds.apply(output))
         if payload is None:
             for output in outputs:
                 if (name := getattr(output, "instrument", "")) in self.instruments:
@@ -170,7 +176,7 @@ class Network(RuleBasedStateMachine):
 
     def check(self, name: str) -> None:
         """The book is the true one, or said not to be."""
-        record = self.feeds.feeds[Feed("book", name)]
+        record = self.feeds.records[FeedKey("book", name)]
         if record.state is not FeedState.LIVE:
             return
         book, newest = self.books[name], self.newest[name]
@@ -228,14 +234,16 @@ class Network(RuleBasedStateMachine):
     def falsify(self) -> None:
         """A level has another size than the venue's: only a checksum can show that."""
         frame = self.frames.popleft()
-        changed = rewrite.with_wrong_level(frame.payload)
+        checksum = simulated(self.venue).checksum
+        assert checksum is not None
+        changed = checksum.wrong_level(frame.payload)
         self.hear(frame, changed)
 
     @rule()
     def resync(self) -> None:
         """What our books ask for is done."""
-        while self.feeds.requests:
-            request = self.feeds.requests.popleft()
+        while self.snapshot_requests:
+            request = self.snapshot_requests.popleft()
             if request.how == "rest":
                 assert self.table.snapshots is not None
                 path, _, query = self.table.snapshots.path(request.symbol).partition("?")
@@ -244,7 +252,7 @@ class Network(RuleBasedStateMachine):
                     snapshot = self.table.snapshots.parse(answer.body, request.instrument, self.market.now)
                 except FrameError as exc:
                     raise AssertionError(answer.body) from exc
-                self.say(self.feeds.take(snapshot))
+                self.say(self.feeds.apply(snapshot))
             elif request.topic is not None:
                 self.ask([request.topic], anew=True)
 
@@ -259,13 +267,13 @@ class Network(RuleBasedStateMachine):
     @rule(which=st.sampled_from(ASSETS))
     def doubt(self, which: str) -> None:
         """A watchdog wonders whether a book is quiet."""
-        self.feeds.doubted(Feed("book", f"{which}-USDT"))
+        self.say(self.feeds.probe(FeedKey("book", f"{which}-USDT")))
 
     @precondition(lambda self: len(self.books) == len(ASSETS))
     @rule()
     def reconnect(self) -> None:
         """The connection is lost, and another is made."""
-        self.say(self.feeds.lost(self.topics, self.market.now, "lost"))
+        self.say(self.feeds.close_topics(self.topics, self.market.now, "lost"))
         self.connect()
 
 

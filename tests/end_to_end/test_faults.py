@@ -14,7 +14,7 @@ from crosstape.settings import VenueSettings
 from crosstape_connector import service as connector
 from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Status, Trade
 from crosstape_simulator.faults import parse
-from crosstape_simulator.faults.running import Running
+from crosstape_simulator.faults.active import ActiveFault
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.truth import Truth
@@ -36,7 +36,7 @@ class Venue:
         self.client = client
         self.truth = Truth(made.market)
 
-    def set(self, text: str) -> Running:
+    def set(self, text: str) -> ActiveFault:
         """Set a fault."""
         return self.made.faults.add(parse.from_text(f"{text} venue={self.name}"))
 

@@ -18,7 +18,7 @@ from crosstape.origin import SIMULATED_HEADER
 from crosstape.settings import VenueSettings
 from crosstape_connector import service
 from crosstape_schemas import Event, Quote, Status
-from crosstape_simulator.server import VenueServer
+from crosstape_simulator.server.server import VenueServer
 from crosstape_simulator.service import simulator
 from tests.end_to_end.running import newest, running, settings, tape
 from tests.simulator.client import still

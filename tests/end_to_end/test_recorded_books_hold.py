@@ -1,6 +1,6 @@
 """Recorded book streams with frames lost, repeated, swapped and damaged: what is called live is what the whole recording makes of it.
 
-That this is the venue's own book is shown in tests/venues/test_recordings.py. `CROSSTAPE_CORPUS` names the folder of the recordings.
+That this is the book of the venue itself is shown in tests/connector/venues/test_recordings.py. `CROSSTAPE_CORPUS` names the recordings.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.capture_file import opened
+from crosstape_connector.capture.reader import opened
 from crosstape_connector.errors import FRAME_ERRORS
-from crosstape_connector.feeds import Feed, Feeds
-from crosstape_connector.venue import BookSnapshot, BookUpdate, Endpoint, Venue
-from crosstape_connector.venues import find
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
+from crosstape_connector.venues.registry import find
+from crosstape_connector.venues.spec import Endpoint, Venue
 from crosstape_schemas import Book, FeedState, Instrument
 
 CORPUS = os.environ.get("CROSSTAPE_CORPUS", "")
@@ -78,7 +80,7 @@ class Connector:
         endpoint: Endpoint = next(one for one in self.venue.endpoints if "book" in one.channels)
         self.parse = endpoint.parser({recording.symbol: "X"})
         instruments = {"X": Instrument("X", self.venue.id, recording.symbol, "X", "X")}
-        self.feeds = Feeds(self.venue, instruments, ("book",), book_depth=10, book_interval_ns=0)
+        self.feeds = FeedHandler(self.venue, instruments, ("book",), book_depth=10, book_interval_ns=0)
         self.book: Book | None = None
         self.now = 1
 
@@ -95,7 +97,7 @@ class Connector:
         except FRAME_ERRORS:
             return False
         for output in outputs:
-            for event in self.feeds.take(output):
+            for event in self.feeds.apply(output):
                 if isinstance(event, Book):
                     self.book = event
         return any(isinstance(output, BookSnapshot | BookUpdate) for output in outputs)
@@ -103,7 +105,7 @@ class Connector:
     @property
     def live(self) -> Book | None:
         """The book, if it is said to be true."""
-        return self.book if self.feeds.feeds[Feed("book", "X")].state is FeedState.LIVE else None
+        return self.book if self.feeds.records[FeedKey("book", "X")].state is FeedState.LIVE else None
 
 
 @cache

@@ -12,11 +12,11 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.settings import AggregatorSettings, VenueSettings
-from crosstape_aggregator import process as aggregator
+from crosstape_aggregator import service as aggregator
 from crosstape_connector import service as connector
-from crosstape_connector.capture_file import opened
-from crosstape_connector.normalize import normalize
-from crosstape_connector.venues import find
+from crosstape_connector.capture.reader import opened
+from crosstape_connector.replay.normalize import normalize
+from crosstape_connector.venues.registry import find
 from crosstape_schemas import Book, Cbbo, Delta, Event, FeedState, Quote
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec

@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from crosstape_connector.pacing import BURST_S, Pacer
-from crosstape_connector.venue import Venue
-from crosstape_connector.venues import VENUES
-from crosstape_simulator.listings import Listing
+from crosstape_connector.rate_limit import BURST_S, RateLimit
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import Venue
+from crosstape_simulator.market.listings import Listing
+from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.synthetic import Synthetic
 
 BOOKS = 200
 NS = 10**9
@@ -29,17 +29,17 @@ def listings(venue: str) -> tuple[Listing, ...]:
     return tuple(Listing(venue, SYMBOL[venue].format(f"Q{number}"), "BTC", f"Q{number}", 2, 5) for number in range(BOOKS))
 
 
-def market(venue: str) -> Synthetic:
+def market(venue: str) -> SyntheticMarket:
     """One that stands still."""
     spec = SimulatorSpec(venues=(venue,), paused=True, start_ts=START_S * NS, levels=20, listings={venue: listings(venue)})
-    return Synthetic(spec, (venue,))
+    return SyntheticMarket(spec, (venue,))
 
 
 def slots(per_minute: int) -> Iterator[float]:
     """When a queue that is never empty may ask, in seconds from its start."""
-    pacer = Pacer(max(1, int(per_minute * BURST_S / 60)), BURST_S)
+    rate_limit = RateLimit(max(1, int(per_minute * BURST_S / 60)), BURST_S)
     while True:
-        yield pacer.reserve(0.0)
+        yield rate_limit.reserve(0.0)
 
 
 def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:

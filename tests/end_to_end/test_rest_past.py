@@ -9,13 +9,13 @@ from decimal import Decimal
 import aiohttp
 import pytest
 
-from crosstape_connector.instruments import parsed
-from crosstape_connector.metrics import Counters
-from crosstape_connector.rest import Rest
-from crosstape_connector.venue import QuoteSource, TradeSource
-from crosstape_connector.venues import VENUES
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.instruments import parse
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import QuoteSource, TradeSource
 from crosstape_schemas import Instrument, Quote, Side, Trade
-from crosstape_simulator.market import Fill, Pair
+from crosstape_simulator.market.market import Fill, Pair
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import START_TS, still
 
@@ -27,7 +27,7 @@ UNIT_NS = {"binance": 1_000_000, "coinbase": 1_000, "kraken": 1_000}
 class Asking:
     """One simulated venue, and the connector's way to ask it."""
 
-    def __init__(self, made: Simulator, rest: Rest, venue: str, instruments: list[Instrument]) -> None:
+    def __init__(self, made: Simulator, rest: RestClient, venue: str, instruments: list[Instrument]) -> None:
         assert made.market is not None
         trades, quotes = VENUES[venue].trades, VENUES[venue].quotes
         assert trades is not None
@@ -73,9 +73,9 @@ async def asking(venue: str) -> AsyncIterator[Asking]:
     found = VENUES[venue]
     async with simulator(still(venues=(venue,))) as made, aiohttp.ClientSession() as http:
         url = f"http://{made.servers[venue].base}"
-        rest = Rest(http, found, dict.fromkeys(found.rest_urls, url), timeout_s=20.0, capture=None, counters=Counters())
+        rest = RestClient(http, found, dict.fromkeys(found.rest_urls, url), timeout_s=20.0, capture=None, counters=Counters())
         body, _ = await rest.get(found.instruments.rest, found.instruments.path)
-        yield Asking(made, rest, venue, parsed(found, body, 0).instruments)
+        yield Asking(made, rest, venue, parse(found, body, 0).instruments)
 
 
 @each

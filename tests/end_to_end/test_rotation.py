@@ -9,7 +9,7 @@ import prometheus_client
 import pytest
 from redis.asyncio import Redis
 
-from crosstape_connector.venues import VENUES
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import FeedState
 from tests.end_to_end.running import tape
 from tests.end_to_end.test_faults import BTC, ETH, Venue, connected

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from crosstape.embedded import embedded, free_ports
+from crosstape.runtime.embedded_server import embedded, free_ports
 from crosstape_simulator.spec import VENUES
 from tests.cli.running import started
 from tests.waiting import wait_until
@@ -40,7 +40,7 @@ async def demo(directory: Path) -> AsyncIterator[Mapping[str, str]]:
         await wait_until(file.exists, what="the simulator listens", timeout_s=START_S)
         targets = {}
         for (service, arguments), port in zip(SERVICES.items(), served, strict=True):
-            own = {**variables, "CROSSTAPE_TELEMETRY__HTTP_PORT": port, "CROSSTAPE_CONNECTOR__LINE": LINE.get(service, "")}
+            own = {**variables, "CROSSTAPE_TELEMETRY__HTTP_PORT": port, "CROSSTAPE_CONNECTOR__REPLICA": LINE.get(service, "")}
             await stack.enter_async_context(started(*arguments, "--settings", str(file), variables=own))
             targets[service] = f"127.0.0.1:{port}"
         for service, target in targets.items():

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from crosstape.embedded import free_port
+from crosstape.runtime.embedded_server import free_port
 from tests.monitoring.demo import fetch
 from tests.waiting import wait_until
 
@@ -27,14 +27,15 @@ MISSING = shutil.which("promtool") is None or shutil.which("prometheus") is None
 needs_prometheus = pytest.mark.skipif(MISSING and os.environ.get("CI") != "true", reason="promtool is not installed")
 """In CI such a test fails where there is none, rather than be skipped."""
 
-EVERY = "2s"
+EVERY_S = 2
 """How often the tests scrape and judge; faster than the product, so that there is something to see soon."""
 
 
 def configuration(targets: Mapping[str, str]) -> str:
     """The product's, but that services are where the tests have them, and that its rules are found from anywhere."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY}
+    every = f"{EVERY_S}s"
+    config["global"] = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     config["rule_files"] = [str(PROMETHEUS / pattern) for pattern in config["rule_files"]]
     for job in config["scrape_configs"]:
         (discovery,) = job.pop("dns_sd_configs")

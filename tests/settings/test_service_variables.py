@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crosstape.errors import SettingsError
-from crosstape.service_variables import is_service_variable
 from crosstape.settings import Settings
-from crosstape.settings_file import ignored_variables, load
+from crosstape.settings.load import ignored_variables, load
+from crosstape.settings.service_variables import is_service_variable
 
 
 def kubernetes(

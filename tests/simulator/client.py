@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from crosstape_simulator.listings import default_listings
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import VENUES, default_listings
 
 READ_S = 10.0
 START_TS = 1_800_000_000 * 10**9
@@ -19,9 +19,10 @@ START_TS = 1_800_000_000 * 10**9
 
 def still(**changes: Any) -> SimulatorSpec:
     """A market that stands still until it is told to go on, and is the same every time. Its REST may be asked as often as one likes."""
-    unlimited = {"coinbase_requests_per_s": 0.0, "kraken_requests_per_s": 0.0}
+    unlimited = {"coinbase": {"requests_per_s": 0.0}, "kraken": {"requests_per_s": 0.0}}
+    options = {venue: {**unlimited.get(venue, {}), **changes.get("options", {}).get(venue, {})} for venue in VENUES}
     quiet = {"paused": True, "start_ts": START_TS, "rate": 400.0, "levels": 60, "settle_s": 0.05}
-    return SimulatorSpec(**{**quiet, **unlimited, **changes})
+    return SimulatorSpec(**{**quiet, **changes, "options": options})
 
 
 def symbols(venue: str) -> list[str]:

@@ -90,7 +90,7 @@ async def test_the_sixth_message_within_a_second_ends_the_connection() -> None:
 
 async def test_the_limit_is_a_setting() -> None:
     """A higher one lets more through."""
-    async with venue("binance", binance_messages_per_s=50) as (_, client):
+    async with venue("binance", options={"binance": {"messages_per_s": 50}}) as (_, client):
         for number in range(20):
             await client.send({"method": "LIST_SUBSCRIPTIONS", "id": number})
         for number in range(20):
@@ -215,7 +215,7 @@ async def test_too_much_weight_is_refused() -> None:
 async def test_the_server_pings() -> None:
     """At its interval, with a payload to be returned."""
     async with (
-        simulator(still(venues=("binance",), binance_ping_s=0.1)) as made,
+        simulator(still(venues=("binance",), options={"binance": {"ping_s": 0.1}})) as made,
         aiohttp.ClientSession() as http,
         http.ws_connect(ws(made, "binance"), autoping=False) as socket,
     ):
@@ -230,6 +230,6 @@ async def test_a_shutdown_is_announced() -> None:
     async with venue("binance") as (made, client):
         await client.send({"method": "LIST_SUBSCRIPTIONS", "id": 1})
         await client.read()
-        made.announce_shutdown()
+        made.announce_state("binance", "maintenance")
         frame = json.loads(await client.text())
         assert (frame["stream"], frame["data"]["e"]) == ("!serverShutdown", "serverShutdown")

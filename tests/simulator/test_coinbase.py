@@ -95,7 +95,7 @@ async def test_advanced_refuses_without_a_number(request_: object) -> None:
 @pytest.mark.parametrize("endpoint", ["advanced", "exchange"])
 async def test_who_does_not_subscribe_in_time_is_cut(endpoint: str) -> None:
     """Also one whose only request was refused."""
-    async with venue("coinbase", endpoint=endpoint, coinbase_subscribe_within_s=0.9) as (_, client):
+    async with venue("coinbase", endpoint=endpoint, options={"coinbase": {"subscribe_within_s": 0.9}}) as (_, client):
         await client.send({"type": "subscribe", "channel": "level2", "product_ids": ["NO-PE"], "channels": ["full"]})
         assert (await client.read())["type"] == "error"
         assert await client.closed() == 1000

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from crosstape_simulator.faults.running import State
+from crosstape_simulator.faults.active import State
 from crosstape_simulator.service import Simulator
 from tests.simulator.client import ws
 from tests.simulator.wire import BINANCE, CLOSE, FEEDS, IDS, KEY, KRAKEN, Feed, Wire, books, clean, hung_up, rig, wired

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from crosstape_simulator.control import example
 from crosstape_simulator.errors import FaultError, SimulatorError
 from crosstape_simulator.faults import parse
-from crosstape_simulator.faults.rewrite import shifted, with_wrong_checksum, with_wrong_level
 from crosstape_simulator.faults.spec import Close, Drop, RestStatus, Stall
 from crosstape_simulator.faults.table import FAULTS, rows, sentence
 from crosstape_simulator.service import Simulator, simulator
-from crosstape_simulator.spec import VENUES
 from crosstape_simulator.truth import HISTORY
+from crosstape_simulator.venues.registry import VENUES
+from crosstape_simulator.venues.rewriting import Checksum, iso_times, unix_times
 from tests.simulator.client import START_TS, still
 from tests.simulator.test_playing import BINANCE as BINANCE_URL
 from tests.simulator.test_playing import capture, depth, inward
@@ -91,7 +91,9 @@ def test_a_shifted_clock_can_be_shifted_back(ts: int, ns: int) -> None:
     """No digit of a time is lost."""
     frame = b'{"E":%d,"timestamp":"2027-01-15T08:00:%02d.%09dZ","x":"1970-01-01T00:00:00Z"}' % (ts + 10**12, ts % 60, ts % 10**9)
 
-    assert shifted(shifted(frame, ns // 10**6 * 10**6), -(ns // 10**6 * 10**6)) == frame
+    by = ns // 10**6 * 10**6
+    there = iso_times(unix_times("E")(frame, by), by)
+    assert iso_times(unix_times("E")(there, -by), -by) == frame
 
 
 @given(size=st.decimals(0, 10**6, places=8), crc=st.integers(0, 2**32 - 1))
@@ -99,10 +101,11 @@ def test_what_is_made_wrong_is_wrong_and_still_well_formed(size: Any, crc: int) 
     """A checksum is another one of 32 bits; a level has another size above zero, and one that is removed is left alone."""
     frame = b'{"channel":"book","type":"update","data":[{"bids":[{"price":1.5,"qty":%s}],"checksum":%d}]}' % (f"{size:.8f}".encode(), crc)
 
-    (data,) = json.loads(with_wrong_checksum(frame))["data"]
+    checksum = Checksum("checksum", "qty")
+    (data,) = json.loads(checksum.wrong(frame))["data"]
     assert 0 <= data["checksum"] < 2**32
     assert data["checksum"] != crc
-    changed = with_wrong_level(frame)
+    changed = checksum.wrong_level(frame)
     assert (changed is None) is (size == 0)
     if changed is not None:
         assert 0 < json.loads(changed)["data"][0]["bids"][0]["qty"] != float(size)

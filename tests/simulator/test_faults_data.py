@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crosstape_simulator.errors import FaultError
-from crosstape_simulator.faults.running import State
+from crosstape_simulator.faults.active import State
 from tests.simulator.client import get
 from tests.simulator.test_kraken import Book
 from tests.simulator.wire import ADVANCED, BINANCE, FEEDS, IDS, KRAKEN, Feed, books, clean, is_heartbeat, rig
@@ -122,7 +122,7 @@ async def test_heartbeats_go_on_while_all_data_stall(feed: Feed) -> None:
 
 async def test_pings_go_on_while_all_data_stall() -> None:
     """Binance's sign of life is the protocol's own."""
-    async with rig(BINANCE, binance_ping_s=0.5) as one:
+    async with rig(BINANCE, options={"binance": {"ping_s": 0.5}}) as one:
         await one.subscribe()
         one.set("stall")
         one.made.advance(5.0)

@@ -10,7 +10,7 @@ import pytest
 
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse
-from crosstape_simulator.faults.running import State
+from crosstape_simulator.faults.active import State
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import get, still, ws
 from tests.simulator.test_faults_subscription import SUBSCRIBE, UNSUBSCRIBE

@@ -19,9 +19,9 @@ import uvloop
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.faults import parse
+from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.service import Simulator, run, simulator
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.synthetic import Synthetic
 from tests.simulator.client import ws
 from tests.simulator.wire import FEEDS, Feed
 from tests.waiting import wait_until
@@ -62,7 +62,7 @@ async def killed_again_and_again(made: Simulator, feed: Feed, draw: random.Rando
 
 async def under_fire(*faults: str) -> tuple[int, int]:
     """Moves of the market before and after clients of every venue were killed, many times."""
-    async with simulator(SimulatorSpec(rate=RATE, binance_messages_per_s=50)) as made:
+    async with simulator(SimulatorSpec(rate=RATE, options={"binance": {"messages_per_s": 50}})) as made:
         assert made.market is not None
         for text in faults:
             made.faults.add(parse.from_text(text))
@@ -91,22 +91,22 @@ async def test_a_market_that_ends_ends_the_process(monkeypatch: pytest.MonkeyPat
     def broken(self: object) -> None:
         raise ZeroDivisionError("a mistake in the market")
 
-    monkeypatch.setattr(Synthetic, "tick", broken)
+    monkeypatch.setattr(SyntheticMarket, "tick", broken)
 
     with pytest.raises(SimulatorError, match="the simulated market has ended: ZeroDivisionError: a mistake in the market"):
         await asyncio.wait_for(run(SimulatorSpec()), 20)
 
 
 BROKEN = """
-from crosstape.lifecycle import main
+from crosstape.runtime.lifecycle import main
 from crosstape_simulator.service import run
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.synthetic import Synthetic
+from crosstape_simulator.market_clock import SyntheticMarket
 
 def broken(self):
     raise ZeroDivisionError("a mistake in the market")
 
-Synthetic.tick = broken
+SyntheticMarket.tick = broken
 raise SystemExit(main(lambda: run(SimulatorSpec())))
 """
 

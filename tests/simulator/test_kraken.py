@@ -74,7 +74,7 @@ async def test_the_first_word_is_the_status() -> None:
         status = await greeted(client)
         assert (status["channel"], status["data"][0]["system"]) == ("status", "online")
         assert status["data"][0]["connection_id"] > 2**63
-        made.set_system("maintenance")
+        made.announce_state("kraken", "maintenance")
         assert (await client.read())["data"][0]["system"] == "maintenance"
 
 
@@ -244,7 +244,8 @@ async def test_instruments_by_channel_and_by_rest() -> None:
 
 async def test_too_many_messages_are_lost() -> None:
     """With a bare `Error`; the socket stays open."""
-    async with simulator(still(venues=("kraken",), kraken_messages_per_s=3)) as made, connect(ws(made, "kraken")) as client:
+    spec = still(venues=("kraken",), options={"kraken": {"messages_per_s": 3}})
+    async with simulator(spec) as made, connect(ws(made, "kraken")) as client:
         await greeted(client)
         for number in range(5):
             await client.send({"method": "ping", "req_id": number})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape_simulator.book import Side
-from crosstape_simulator.kraken_market import Window
-from crosstape_simulator.listings import default_listings
-from crosstape_simulator.market import Market, Move
+from crosstape_simulator.formats import fixed, iso_ns, iso_us, short
+from crosstape_simulator.market.book_side import BookSide
+from crosstape_simulator.market.market import Market, Move
 from crosstape_simulator.spec import VENUES
-from crosstape_simulator.text import fixed, iso_ns, iso_us, short
+from crosstape_simulator.venues.archetypes.windows import Window
+from crosstape_simulator.venues.registry import default_listings
 
 START_TS = 1_800_000_000 * 10**9
 SECOND = 10**9
@@ -96,7 +96,7 @@ def test_venues_trade_around_one_price() -> None:
 @settings(deadline=None)
 def test_a_client_that_truncates_holds_the_window(depth: int, moves: list[list[tuple[int, int]]]) -> None:
     """Whatever the moves: applying what the window sends and cutting to the depth gives the best `depth` levels."""
-    side = Side()
+    side = BookSide()
     for key in range(1, 12):
         side.set(key, 1)
     window, client = Window(side, depth), dict(side.levels(depth))

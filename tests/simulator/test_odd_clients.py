@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crosstape_simulator.connection import Counters
 from crosstape_simulator.faults import parse
+from crosstape_simulator.server.connection import Counters
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import still, ws
 from tests.simulator.wire import FEEDS, IDS, Feed
@@ -64,7 +64,7 @@ SUBSCRIBES = st.one_of(
 
 async def _survives(feed: Feed, requests: list[Any]) -> None:
     """Everything that a client may say."""
-    async with simulator(still(venues=(feed.venue,), binance_messages_per_s=1_000, kraken_messages_per_s=1_000)) as made:
+    async with simulator(still(venues=(feed.venue,), options={feed.venue: {"messages_per_s": 1_000}})) as made:
         for text in FAULTS:
             made.faults.add(parse.from_text(text))
         async with aiohttp.ClientSession() as http:

@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from crosstape_simulator.errors import RecordingError, SimulatorError
-from crosstape_simulator.player import AHEAD
-from crosstape_simulator.recording import Recording, rest_key
+from crosstape_simulator.recordings.player import AHEAD
+from crosstape_simulator.recordings.recording import Recording, rest_key
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import Client, connect, get, still, ws
 from tests.waiting import wait_until

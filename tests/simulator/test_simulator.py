@@ -8,8 +8,8 @@ import json
 import aiohttp
 import pytest
 
-from crosstape_simulator.connection import encode_frame
 from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.server.connection import encode_frame
 from crosstape_simulator.service import run, simulator
 from crosstape_simulator.spec import VENUES, SimulatorSpec
 from tests.simulator.client import START_TS, Client, connect, get, still, venue, ws

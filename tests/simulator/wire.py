@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from crosstape_simulator.connection import encode_frame
 from crosstape_simulator.faults import parse
-from crosstape_simulator.faults.running import Running
+from crosstape_simulator.faults.active import ActiveFault
+from crosstape_simulator.server.connection import encode_frame
 from crosstape_simulator.service import Simulator, simulator
 from tests.simulator.client import still, ws
 from tests.waiting import wait_until
@@ -176,7 +176,7 @@ class Rig:
         self.feed = feed
         self.wire = wire
 
-    def set(self, text: str) -> Running:
+    def set(self, text: str) -> ActiveFault:
         """Set a fault on this venue."""
         return self.made.faults.add(parse.from_text(f"{text} venue={self.feed.venue}"))
 

@@ -3,58 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
-from crosstape_simulator.faults import lists, rewrite
-from crosstape_simulator.faults.links import POLL_S, abort
+from crosstape_simulator.faults import lists
+from crosstape_simulator.faults.active import ActiveFault, State
+from crosstape_simulator.faults.connections import POLL_S, abort
 from crosstape_simulator.faults.messages import named
-from crosstape_simulator.faults.running import Running, State
 from crosstape_simulator.faults.spec import Halt, OddList, Reset, RestFault, RestHang, RestOld, RestStatus, RestTruncate, Skew
-from crosstape_simulator.rest import Answer, Rest, answer
-from crosstape_simulator.server import Make, response
+from crosstape_simulator.server.rest import Answer, Rest, answer
+from crosstape_simulator.server.server import Make, response
+from crosstape_simulator.venues.spec import SimulatedVenue
 
-DEPTH: Final = "/api/v3/depth"
-LEVELS: Final = "5000"
 WITH_RETRY_AFTER: Final = (418, 429, 503)
 
 PAGE: Final = b"<html><head><title>%d</title></head><body><h1>%s</h1></body></html>"
 
-_BUSY: Final[Mapping[str, object]] = {
-    "binance": {"code": -1003, "msg": "Too much request weight used; please use WebSocket Streams instead."},
-    "coinbase": {"message": "Public rate limit exceeded"},
-    "kraken": {"error": ["EGeneral:Too many requests"]},
-}
-_BANNED: Final = {"code": -1003, "msg": "Way too much request weight used; IP banned. Please use WebSocket Streams instead."}
-_FAILED: Final[Mapping[str, object]] = {
-    "binance": {"code": -1008, "msg": "Server is currently overloaded with other requests. Please try again in a few minutes."},
-    "coinbase": {"message": "Internal server error"},
-    "kraken": {"error": ["EService:Unavailable"]},
-}
-
-
-_REFUSED: Final[Mapping[str, Mapping[int, object]]] = {
-    "binance": {
-        403: {"code": 0, "msg": "The request was blocked."},
-        451: {"code": 0, "msg": "Service unavailable from a restricted location."},
-    },
-    "coinbase": {403: {"message": "Forbidden"}, 451: {"message": "Not available in your jurisdiction"}},
-    "kraken": {
-        200: {"error": ["EAPI:Rate limit exceeded"]},
-        403: {"error": ["EGeneral:Permission denied"]},
-        451: {"error": ["EGeneral:Not available in your jurisdiction"]},
-    },
-}
-
 
 async def answered(
-    venue: str,
+    venue: SimulatedVenue,
     request: web.Request,
     *,
-    running: Sequence[Running],
+    running: Sequence[ActiveFault],
     old: OldSnapshots,
     base: Callable[[str, int], int],
     make: Make,
@@ -78,37 +50,37 @@ async def answered(
                 one.acted += 1
                 return await _truncated(request, make(request.query))
     by_ns = sum(round(one.fault.by * 1e9) for one in running if isinstance(one.fault, Skew) and _is_of_all(one.fault))
-    made = old.found(request, running) or make(_earlier(request.query, by_ns) if by_ns else request.query)
-    symbol = request.query.get("symbol", "")
+    made = old.found(request, running) or make(venue.rest.shift_query(request.query, by_ns) if by_ns else request.query)
+    symbol = venue.rest.book.symbol(request.path, request.query) if venue.rest.book is not None else None
     for one in running:
-        first = rewrite.first_id(made.body) if isinstance(one.fault, Reset) and request.path == DEPTH else None
-        if first is not None and isinstance(one.fault, Reset) and named(one.fault.instrument, symbol, one.names(venue)):
-            one.acted += 1
-            made = Answer(rewrite.with_lower_ids(made.body, base(symbol, first)), made.status, made.headers)
-        if isinstance(one.fault, Halt | OddList) and lists.is_list(request.path):
-            made, count = lists.changed(venue, request.path, made, one.fault, one.names(venue))
+        if isinstance(one.fault, Reset) and symbol is not None:
+            made = _with_lower_ids(venue, one, symbol, made, base)
+        if isinstance(one.fault, Halt | OddList) and lists.is_list(venue, request.path):
+            made, count = lists.changed(venue, request.path, made, one.fault, one.names(venue.id))
             one.acted += count
     if by_ns:
-        made = Answer(rewrite.shifted_answer(made.body, by_ns), made.status, made.headers)
+        made = Answer((venue.shift_answer or venue.shift)(made.body, by_ns), made.status, made.headers)
     return response(made)
 
 
 def _is_of_all(fault: Skew) -> bool:
-    """Whether a venue's clock is wrong as such."""
+    """Whether the fault shifts the venue's clock for all data, REST included."""
     return fault.kind == "all" and fault.instrument == "all"
 
 
-def _earlier(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
-    """What is asked for by the venue's wrong clock, by the right one: Kraken's `since`, in ns or seconds."""
-    since = query.get("since", "")
-    if not since.isdecimal():
-        return query
-    is_seconds = len(since) <= 10
-    return {**query, "since": str(max(0, int(since) - (ns // 1_000_000_000 if is_seconds else ns)))}
+def _with_lower_ids(venue: SimulatedVenue, running: ActiveFault, symbol: str, made: Answer, base: Callable[[str, int], int]) -> Answer:
+    """A snapshot of a venue whose update ids have begun again."""
+    first = venue.ids.first(made.body) if venue.ids is not None else None
+    if venue.ids is None or first is None or not isinstance(running.fault, Reset):
+        return made
+    if not named(running.fault.instrument, symbol, running.names(venue.id)):
+        return made
+    running.acted += 1
+    return Answer(venue.ids.lowered(made.body, base(symbol, first)), made.status, made.headers)
 
 
-def refusal(venue: str, fault: RestStatus) -> Answer:
-    """In the venue's words, or in others in its form."""
+def refusal(venue: SimulatedVenue, fault: RestStatus) -> Answer:
+    """A refusal as the venue writes it, or a page or nothing in its place."""
     status = fault.status
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after and status in WITH_RETRY_AFTER else {}
     match fault.body:
@@ -116,22 +88,11 @@ def refusal(venue: str, fault: RestStatus) -> Answer:
             return Answer(b"", status, headers)
         case "html":
             return Answer(PAGE % (status, fault.reason.encode() or b"Access denied"), status, headers)
-    usual = _FAILED[venue] if status >= 500 else _BANNED if status == 418 else _REFUSED[venue].get(status, _BUSY[venue])
-    return answer(_with_reason(usual, fault.reason) if fault.reason else usual, status, headers)
-
-
-def _with_reason(usual: object, reason: str) -> object:
-    match usual:
-        case {"code": code}:
-            return {"code": code, "msg": reason}
-        case {"message": _}:
-            return {"message": reason}
-        case _:
-            return {"error": [reason]}
+    return answer(venue.rest.refusal(status, fault.reason), status, headers)
 
 
 async def _truncated(request: web.Request, made: Answer) -> web.StreamResponse:
-    """Half of the body under the whole one's length, then the end of the connection."""
+    """Send half of the body under the length of all of it, then end the connection."""
     cut = web.StreamResponse(status=made.status, headers=made.headers)
     cut.content_type = "application/json"
     cut.content_length = len(made.body)
@@ -143,44 +104,36 @@ async def _truncated(request: web.Request, made: Answer) -> web.StreamResponse:
 
 
 class OldSnapshots:
-    """Depth answers as they were when a fault began, by symbol."""
+    """Snapshots of books by REST as they were when a fault became active, by symbol."""
 
-    def __init__(self) -> None:
+    def __init__(self, venue: SimulatedVenue) -> None:
+        self._venue = venue
         self._kept: dict[tuple[int, str], bytes] = {}
 
-    def begin(self, running: Running, rest: Rest, now: int, symbols: Sequence[str]) -> None:
-        """Ask for them now."""
-        fault = running.fault
+    def keep(self, running: ActiveFault, rest: Rest, now: int, symbols: Sequence[str]) -> None:
+        """Ask for the snapshots and keep them."""
+        fault, book = running.fault, self._venue.rest.book
         assert isinstance(fault, RestOld)
+        assert book is not None
         for symbol in symbols:
-            if named(fault.instrument, symbol, running.names("binance")):
-                made = rest.answer(DEPTH, {"symbol": symbol, "limit": LEVELS}, now)
+            if named(fault.instrument, symbol, running.names(self._venue.id)):
+                made = rest.answer(*book.request(symbol), now)
                 if made.status == 200:
                     self._kept[running.id, symbol] = made.body
 
-    def end(self, running: Running) -> None:
-        """Forget them."""
+    def forget(self, running: ActiveFault) -> None:
+        """Forget the snapshots of a fault."""
         self._kept = {key: body for key, body in self._kept.items() if key[0] != running.id}
 
-    def found(self, request: web.Request, running: Sequence[Running]) -> Answer | None:
-        """The kept one, with as many levels as are asked for."""
-        if request.path != DEPTH:
+    def found(self, request: web.Request, running: Sequence[ActiveFault]) -> Answer | None:
+        """The kept snapshot with as many levels as are asked for; None: the request is for something else."""
+        book = self._venue.rest.book
+        symbol = book.symbol(request.path, request.query) if book is not None else None
+        if book is None or symbol is None:
             return None
         for one in running:
-            body = self._kept.get((one.id, request.query.get("symbol", "")))
+            body = self._kept.get((one.id, symbol))
             if body is not None:
                 one.acted += 1
-                limit = request.query.get("limit", "100")
-                return Answer(_levels(body, int(limit) if limit.isdecimal() else 100))
+                return Answer(book.cut(body, request.query))
         return None
-
-
-class _Depth(msgspec.Struct):
-    last_update_id: int = msgspec.field(name="lastUpdateId")
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
-
-
-def _levels(body: bytes, limit: int) -> bytes:
-    depth = msgspec.json.decode(body, type=_Depth)
-    return msgspec.json.encode(_Depth(depth.last_update_id, depth.bids[:limit], depth.asks[:limit]))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
+
+from crosstape_simulator.venues.spec import SimulatedVenue
 
 VALUES: Final[Mapping[str, bytes]] = {
     "text": b'"abc"',
@@ -15,38 +18,24 @@ VALUES: Final[Mapping[str, bytes]] = {
     "huge": b'"1e400"',
     "type": b'{"a":1}',
 }
-"""What is in a number's place, as JSON."""
+"""What replaces a number, as JSON."""
 
 _LEVEL: Final = rb'\[(?:"(?:buy|sell)",)?(?P<price>"[0-9.]+"),(?P<size>"[0-9.]+")\]'
 _NUMBER: Final = rb'("[0-9.]+"|[0-9.]+)'
 
 
-def _field(name: str) -> bytes:
-    return rb'"(?P<name>%s)":(?P<value>%s)' % (name.encode(), _NUMBER)
+@lru_cache
+def _field(name: str) -> re.Pattern[bytes]:
+    return re.compile(rb'"(?P<name>%s)":(?P<value>%s)' % (name.encode(), _NUMBER))
 
 
-_FIELDS: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
-    ("binance", "trade"): ("p", "q"),
-    ("binance", "quote"): ("b", "B"),
-    ("binance", "ticker"): ("c", "v"),
-    ("coinbase", "trade"): ("price", "size"),
-    ("coinbase", "ticker"): ("price", "volume_24_?h"),
-    ("coinbase", "book"): ("price_level", "new_quantity"),
-    ("kraken", "trade"): ("price", "qty"),
-    ("kraken", "quote"): ("bid", "bid_qty"),
-    ("kraken", "ticker"): ("last", "volume"),
-    ("kraken", "book"): ("price", "qty"),
-}
-"""(venue, kind) → names of price and size, where a row is an object."""
-
-_PATTERNS: Final = {key: tuple(re.compile(_field(name)) for name in names) for key, names in _FIELDS.items()}
 _LEVELS: Final = re.compile(_LEVEL)
 
 
-def with_an_odd_row(payload: bytes, venue: str, kind: str, what: str, how: str) -> bytes | None:
+def with_an_odd_row(payload: bytes, venue: SimulatedVenue, kind: str, what: str, how: str) -> bytes | None:
     """The frame with its last row of that kind unreadable; None: it has no such row."""
-    patterns = _PATTERNS.get((venue, kind))
-    found = _last(patterns[what == "size"], payload) if patterns is not None else None
+    fields = venue.fields.get(kind)
+    found = _last(_field(fields[what == "size"]), payload) if fields is not None else None
     if found is not None:
         name, value = found.group("name"), found.group("value")
         new = b'"%s":%s' % (name, _value(how, quoted=value.startswith(b'"'))) if how != "missing" else b'"no_%s":%s' % (name, value)

@@ -1,11 +1,11 @@
-"""The table of all faults: name, sentence, and on which venue each exists."""
+"""The table of all faults: name, description, and how each looks on each venue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from crosstape_simulator.faults.on_the_market import ON_THE_MARKET
+from crosstape_simulator.faults.market import ON_THE_MARKET
 from crosstape_simulator.faults.spec import (
     AnyFault,
     Checksum,
@@ -19,60 +19,73 @@ from crosstape_simulator.faults.spec import (
     RestStatus,
     SkipIds,
 )
-from crosstape_simulator.spec import VENUES
+from crosstape_simulator.venues.registry import VENUES, find
+from crosstape_simulator.venues.spec import SimulatedVenue
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyFault)}
-"""By name, in the order of the documentation."""
+"""Faults by name, in the order of the documentation."""
 
-ABSENT: Final[Mapping[tuple[type[Fault], str], str]] = {
-    (Checksum, "binance"): "Binance's books have no checksum",
-    (Checksum, "coinbase"): "Coinbase's books have no checksum",
-    (Reset, "kraken"): "Kraken numbers nothing: its books have a checksum instead",
-    (RestOld, "coinbase"): "Coinbase sends snapshots on the stream, not by REST",
-    (RestOld, "kraken"): "Kraken sends snapshots on the stream, not by REST",
-}
-"""(fault, venue) → why there is no such thing."""
-
-HOW: Final[Mapping[tuple[type[Fault], str], str]] = {
-    (Maintenance, "binance"): "`serverShutdown`, once",
-    (Maintenance, "coinbase"): "`status` frames say `offline`",
-    (Maintenance, "kraken"): "`status` says `maintenance`, then `online`",
-    (Reset, "binance"): "`U`, `u`, `lastUpdateId`",
-    (Reset, "coinbase"): "`sequence_num` (Advanced)",
-    (RestStatus, "binance"): "not 200",
-    (RestStatus, "coinbase"): "neither 200 nor 418",
-    (RestStatus, "kraken"): "not 418",
-}
-"""(fault, venue) → how it looks there, where that needs saying."""
+SOME_REFUSE_WITH: Final = {200: "answers errors with 200", 418: "answers 418"}
+"""HTTP statuses of refusals that only some venues have."""
 
 
 def sentence(cls: type[Fault]) -> str:
-    """What a fault is, in a sentence or two."""
+    """The description of a fault, in a sentence or two."""
     return " ".join((cls.__doc__ or "").split())
 
 
-def absent(fault: Fault, venue: str) -> str | None:
-    """Why the venue cannot have this fault; None: it can."""
-    if isinstance(fault, RestStatus) and fault.status == 418 and venue != "binance":
-        return f"only Binance answers 418; {venue.capitalize()} does not"
-    if isinstance(fault, RestStatus) and fault.status == 200 and venue != "kraken":
-        return f"only Kraken answers errors with 200; {venue.capitalize()} does not"
-    if isinstance(fault, Halt) and fault.how == "post_only" and venue == "binance":
-        return "Binance has no such status"
-    if isinstance(fault, Reset) and venue == "coinbase" and fault.instrument != "all":
-        return "Coinbase's numbers count the whole connection: a single instrument's cannot begin again"
-    return ABSENT.get((type(fault), venue))
+def absent(fault: Fault, venue: SimulatedVenue) -> str | None:
+    """Why the venue cannot have this fault as it was asked for; None: it can."""
+    if isinstance(fault, RestStatus) and fault.status in SOME_REFUSE_WITH and fault.status not in venue.rest.statuses:
+        able = " and ".join(one.title for one in VENUES.values() if fault.status in one.rest.statuses)
+        return f"only {able} {SOME_REFUSE_WITH[fault.status]}; {venue.title} does not"
+    if isinstance(fault, Halt) and fault.how not in ("gone", *venue.rest.halted):
+        return f"{venue.title} has no such status"
+    if isinstance(fault, Reset) and venue.ids is None and fault.instrument != "all" and _numbered(venue):
+        return f"{venue.title}'s numbers count the whole connection: a single instrument's cannot begin again"
+    return missing(type(fault), venue)
+
+
+def missing(cls: type[Fault], venue: SimulatedVenue) -> str | None:
+    """Why there is no such fault on the venue; None: there is."""
+    if cls is Checksum and venue.checksum is None:
+        return f"{venue.title}'s books have no checksum"
+    if cls is Reset and venue.ids is None and not _numbered(venue):
+        return f"{venue.title} numbers nothing" + (": its books have a checksum instead" if venue.checksum is not None else "")
+    if cls is RestOld and venue.rest.book is None:
+        return f"{venue.title} sends snapshots on the stream, not by REST"
+    return None
+
+
+def _how(cls: type[Fault], venue: SimulatedVenue) -> str:
+    """How the fault looks on the venue; `yes` where there is nothing to explain, empty where there is no such fault."""
+    if missing(cls, venue) is not None:
+        return ""
+    if cls is Maintenance:
+        return venue.maintenance
+    if cls is Reset:
+        return ", ".join(f"`{field}`" for field in venue.ids.fields) if venue.ids is not None else ", ".join(_numbered(venue))
+    if cls is RestStatus:
+        never = [str(status) for status in SOME_REFUSE_WITH if status not in venue.rest.statuses]
+        return f"not {never[0]}" if len(never) == 1 else f"neither {' nor '.join(never)}" if never else "yes"
+    return "yes"
+
+
+def _numbered(venue: SimulatedVenue) -> list[str]:
+    """Fields that number a connection, with the endpoint where there are several."""
+    found = [(one.name, one.numbers.field) for one in venue.dialects if one.numbers is not None]
+    return [f"`{field}` ({name.capitalize()})" if name else f"`{field}`" for name, field in found]
 
 
 def once(fault: Fault, venues: tuple[str, ...]) -> bool:
-    """Whether it is over as soon as it has happened."""
+    """Whether the fault is over as soon as it has happened."""
     match fault:
         case Close() | SkipIds():
             return True
         case Cut(for_s=0.0):
             return True
         case Maintenance():
-            return venues == ("binance",)
+            return all(find(venue).maintenance_once for venue in venues)
         case _:
             return False
 
@@ -81,8 +94,6 @@ def rows() -> list[tuple[str, str, dict[str, str]]]:
     """(name, sentence, venue → `yes`, how it looks there, or empty where it does not exist) of all."""
     found = []
     for name, cls in FAULTS.items():
-        own = {venue: "" if (cls, venue) in ABSENT else HOW.get((cls, venue), "yes") for venue in VENUES}
-        if cls in ON_THE_MARKET:
-            own = dict.fromkeys(VENUES, "synthetic")
+        own = {venue.id: "synthetic" if cls in ON_THE_MARKET else _how(cls, venue) for venue in VENUES.values()}
         found.append((name, sentence(cls), own))
     return found

@@ -4,13 +4,13 @@ import sys
 
 import structlog
 
-from crosstape.bus.call import Client
-from crosstape.bus.connection import connect
-from crosstape.bus.continuity import Missed
-from crosstape.bus.entry import Entry, Foreign, Mark, Position, Start
-from crosstape.bus.metrics import PublisherMetrics, ReaderMetrics
-from crosstape.bus.publisher import Publisher
-from crosstape.bus.reader import Reader
+from crosstape.bus.client.call import Client
+from crosstape.bus.client.connect import connect
+from crosstape.bus.metrics.hooks import PublisherMetrics, ReaderMetrics
+from crosstape.bus.publish.publisher import Publisher
+from crosstape.bus.read.continuity import Missed
+from crosstape.bus.read.entry import Entry, Foreign, Mark, Position, Start
+from crosstape.bus.read.reader import Reader
 
 if not structlog.is_configured():  # structlog's default is standard output, where it would mix with a strategy's own
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

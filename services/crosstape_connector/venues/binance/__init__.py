@@ -11,9 +11,10 @@ Book    updates are numbered `U` … `u`; the snapshot comes by REST. It is cut 
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
-from crosstape_connector.venue import (
+from crosstape_connector.venues.binance import recorded, rest, stream
+from crosstape_connector.venues.binance.stream import ID
+from crosstape_connector.venues.spec import (
     BookRule,
     ConnectLimit,
     Endpoint,
@@ -24,8 +25,6 @@ from crosstape_connector.venue import (
     TradingSource,
     Venue,
 )
-from crosstape_connector.venues.binance import rest, stream
-from crosstape_connector.venues.binance.values import ID
 
 VENUE: Final = Venue(
     id=ID,
@@ -34,10 +33,10 @@ VENUE: Final = Venue(
             name="stream",
             url="wss://stream.binance.com:9443/stream",
             channels={"trade": "trade", "quote": "bookTicker", "book": "depth@100ms", "delta": "depth@100ms", "ticker": "ticker"},
-            parser=stream.Parser,
-            subscribe=stream.subscribe,
-            unsubscribe=stream.unsubscribe,
+            parser=recorded.Parser,
+            request=stream.request,
             ping=stream.ping,
+            ping_id="id",
             ping_s=20.0,
             silence_s=60.0,
             topics=1_000,  # the venue's limit is 1,024 streams
@@ -52,7 +51,6 @@ VENUE: Final = Venue(
         rest="spot",
         path="/api/v3/exchangeInfo?showPermissionSets=false",
         parse=rest.parse_instruments,
-        match=lambda url: urlsplit(url).path.endswith("/api/v3/exchangeInfo"),
     ),
     book=BookRule(
         snapshot="rest",

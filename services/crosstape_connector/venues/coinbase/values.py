@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Final
 
 from crosstape_connector.errors import FrameError, NotANumber
-from crosstape_connector.numbers import LIMIT, figure
-from crosstape_connector.numbers import number as exact
-from crosstape_connector.venue import Odd, Output, Rejected
-from crosstape_connector.wire import ZERO, known_ns
+from crosstape_connector.venues.messages import Odd, Output, Rejected
+from crosstape_connector.venues.parsing.numbers import LIMIT, figure
+from crosstape_connector.venues.parsing.numbers import number as exact
+from crosstape_connector.venues.parsing.wire import ZERO, known_ns
 from crosstape_schemas import Level, Side, asset
 
 ID: Final = "coinbase"

@@ -1,0 +1,1 @@
+"""One instrument's events of all venues become its consolidated quote. Pure: no I/O, no clock, no log."""

@@ -1,0 +1,242 @@
+"""One venue's part of a consolidated quote: its newest prices, its state, and whether it counts.
+
+A leg is excluded, in this order of reasons, when
+- `state`: its feed is not live, or its venue has halted the instrument. A venue that says it is down takes all its legs with it; a venue
+  that was restarted (an event of a newer epoch was seen, on whatever stream) is connecting until this feed has data of the new epoch.
+  Events of an older epoch are ignored: they revive nothing;
+- `stale`: its quote is `stale_s` old and its venue, in the same epoch, has given no sign of life for `stale_s`. The sign of life is the
+  venue-wide status, as long as it says live;
+- `empty`: it has neither a bid nor an ask that can be computed with;
+- `crossed`: its own bid is not below its own ask;
+- `outlier`: see `consolidate`;
+- `suspect`: it crossed other legs that count while its feed had been silent for longer than it usually is (see `suspects`), and its feed
+  has said nothing since: neither a quote nor, in a status, that it is live;
+- `settling`: it was excluded for one of the other reasons but `empty`, and has not yet been good without a break for `settle_s`. One that
+  was suspect for less than `settle_s` need not settle.
+
+So a leg that is seen for the first time counts at once, as does one whose venue was restarted so quickly that it was never excluded.
+Faults are noted as they arrive, also those that are over before the next quote is computed; ages are judged when one is computed, by our
+clock against `received_ts`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from crosstape_aggregator.consolidation.liveness import VenueLiveness
+from crosstape_aggregator.consolidation.pace import Pace
+from crosstape_aggregator.decimals import usable, well_formed
+from crosstape_schemas import Book, Exclusion, FeedState, Leg, Quote, Status
+
+LIVE: Final = FeedState.LIVE
+_Side = tuple[Decimal | None, Decimal | None]
+_NO_LEVEL: Final[_Side] = (None, None)
+
+
+class VenueLeg:
+    """State of one venue's leg in one instrument. Events must be of the venue's present epoch: `Instrument` sees to that."""
+
+    __slots__ = (
+        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_owes", "_pace", "_quote_state", "_quote_ts", "_shown",
+        "_suspected_at", "_suspected_ts", "_whole_state", "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded",
+        "input", "liveness", "venue",
+    )  # fmt: skip
+
+    def __init__(self, liveness: VenueLiveness) -> None:
+        self.venue = liveness.venue
+        self.liveness = liveness
+        self.input: Quote | Book | None = None
+        self.bid_price: Decimal | None = None
+        self.bid_size: Decimal | None = None
+        self.ask_price: Decimal | None = None
+        self.ask_size: Decimal | None = None
+        self.crossed = False
+        self.excluded: Exclusion | None = Exclusion.STATE
+        """As last judged."""
+        self._from_quotes = False
+        self._whole_state = LIVE
+        self._quote_state = self._book_state = FeedState.CONNECTING
+        self._quote_ts = self._book_ts = 0  # of the newest statement about the state
+        self._epoch = 0
+        self._owes = False
+        self._good_since: int | None = None
+        self._shown: Leg | None = None
+        self._pace = Pace()
+        self._suspected_ts = 0  # `heard_ts` of then; 0: it is not suspect
+        self._suspected_at = 0
+
+    def quote(self, quote: Quote) -> None:
+        """The venue's best prices."""
+        if quote.epoch != self._epoch:
+            self._begin(quote.epoch)
+        self._from_quotes = True
+        received_ts = quote.received_ts
+        if received_ts >= self._quote_ts:  # else a newer status has overtaken it on its own stream
+            self._quote_ts = received_ts
+            self._quote_state = quote.state
+        self._set(quote, (quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size), self._quote_state)
+
+    def book(self, book: Book) -> bool:
+        """The venue's book, whose top stands in while the venue has sent no quotes in this epoch. False: of no interest."""
+        if book.epoch != self._epoch:
+            self._begin(book.epoch)
+        if self._from_quotes:
+            return False
+        if book.received_ts >= self._book_ts:
+            self._book_ts = book.received_ts
+            self._book_state = book.state
+        self._set(book, book.bids[0] if book.bids else _NO_LEVEL, book.asks[0] if book.asks else _NO_LEVEL, self._book_state)
+        return True
+
+    def status(self, status: Status) -> None:
+        """The state of the quote or book feed, or of the instrument at this venue (a halt), which no feed's data overrule."""
+        if status.epoch != self._epoch:
+            self._begin(status.epoch)
+        match status.kind:
+            case "quote":
+                if status.received_ts >= self._quote_ts:
+                    self._quote_ts = status.received_ts
+                    self._quote_state = status.state
+            case "book":
+                if status.received_ts >= self._book_ts:
+                    self._book_ts = status.received_ts
+                    self._book_state = status.state
+            case _:
+                self._whole_state = status.state
+        if self.state is not LIVE:
+            self.flaw()
+
+    def _begin(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._from_quotes = False
+        self._whole_state = LIVE
+        self._quote_state = self._book_state = FeedState.CONNECTING
+        self._quote_ts = self._book_ts = 0
+
+    def _set(self, event: Quote | Book, bid: _Side, ask: _Side, state: FeedState) -> None:
+        self.input = event
+        self.bid_price, self.bid_size = bid
+        self.ask_price, self.ask_size = ask
+        self.crossed = False
+        self._shown = None
+        if not well_formed(bid, ask):
+            self._set_odd(bid, ask)
+        if self.crossed or state is not LIVE or self._whole_state is not LIVE:
+            self.flaw()
+        elif self.bid_price is None and self.ask_price is None:
+            self._good_since = None
+
+    def _set_odd(self, bid: _Side, ask: _Side) -> None:
+        """What is not well-formed: a side is missing, cannot be computed with, or the two cross."""
+        if not usable(*bid):
+            self.bid_price = self.bid_size = None
+        if not usable(*ask):
+            self.ask_price = self.ask_size = None
+        self.crossed = self.bid_price is not None and self.ask_price is not None and self.bid_price >= self.ask_price
+
+    @property
+    def state(self) -> FeedState:
+        """The feed's state, as far as this leg's prices go."""
+        liveness = self.liveness
+        if liveness.state is FeedState.DOWN:
+            return FeedState.DOWN
+        if self._epoch != liveness.epoch:
+            return FeedState.CONNECTING
+        if self._whole_state is not LIVE:
+            return self._whole_state
+        state = self._quote_state if self._from_quotes or self._book_state is FeedState.CONNECTING else self._book_state
+        if state is LIVE and (self.input is None or self.input.epoch != liveness.epoch):
+            return FeedState.CONNECTING
+        return state
+
+    def flaw(self) -> None:
+        """The leg is not good right now: from here on it has to settle before it counts (again), if it has prices at all."""
+        self._good_since = None
+        self._owes = self._owes or self.input is not None
+
+    def stale_ts(self, stale_ns: int) -> int:
+        """The moment at which the leg is stale if nothing more is heard of its venue."""
+        quote_ts = self.input.received_ts if self.input is not None else 0
+        return max(quote_ts, self.liveness.alive_ts) + stale_ns
+
+    def fault(self, now: int, stale_ns: int) -> Exclusion | None:
+        """What is wrong with the leg taken by itself."""
+        if self.state is not LIVE:
+            return Exclusion.STATE
+        if now >= self.stale_ts(stale_ns):
+            return Exclusion.STALE
+        if self.bid_price is None and self.ask_price is None:
+            return Exclusion.EMPTY
+        return Exclusion.CROSSED if self.crossed else None
+
+    @property
+    def heard_ts(self) -> int:
+        """When its feed last said something: `received_ts` of its newest event or status."""
+        return self._quote_ts if self._from_quotes else self._book_ts
+
+    def sample(self, now: int) -> None:
+        """Learn how long its feed is usually silent. Call it at a steady pace, when all that there is has been read."""
+        if self.input is not None:
+            self._pace.sample(self.heard_ts, now - self.liveness.way_ns)
+
+    def silence(self, now: int) -> tuple[int, float] | None:
+        """For how long its feed has been silent, and how long it usually is, ns; None: that is not known."""
+        event = self.input
+        usual_ns = None if event is None else self._pace.usual_ns(event.epoch, event.seq, event.received_ts)
+        return None if usual_ns is None else (now - self.liveness.way_ns - self.heard_ts, usual_ns)
+
+    def suspect(self, now: int) -> None:
+        """Exclude the leg, which counted, until its feed speaks."""
+        self._suspected_ts, self._suspected_at = self.heard_ts, now
+        self.excluded = Exclusion.SUSPECT
+        self._shown = None
+
+    def _is_suspect(self, now: int, settle_ns: int) -> bool:
+        if self._suspected_ts == self.heard_ts:
+            return True
+        self._suspected_ts = 0
+        if now - self._suspected_at >= settle_ns:
+            self.flaw()
+        return False
+
+    def judge(self, fault: Exclusion | None, now: int, settle_ns: int) -> None:
+        """Set `excluded`, for this fault or because the leg is still suspect or has to settle."""
+        if self._suspected_ts and self._is_suspect(now, settle_ns) and fault is None:
+            fault = Exclusion.SUSPECT
+        elif fault is None and self._owes:
+            if self._good_since is None:
+                self._good_since = now
+            if now - self._good_since < settle_ns:
+                fault = Exclusion.SETTLING
+            else:
+                self._owes = False
+        elif fault is Exclusion.EMPTY:
+            self._good_since = None
+        elif fault is not None and fault is not Exclusion.SUSPECT:
+            self.flaw()
+        if fault is not self.excluded:
+            self.excluded = fault
+            self._shown = None
+
+    def next_ts(self, stale_ns: int, settle_ns: int) -> int | None:
+        """When the leg, as last judged, must be judged anew though nothing is heard of it; None: not before."""
+        if self.excluded is Exclusion.STATE or self.excluded is Exclusion.STALE:
+            return None
+        stale_ts = self.stale_ts(stale_ns)
+        if self.excluded is Exclusion.SETTLING and self._good_since is not None:
+            return min(stale_ts, self._good_since + settle_ns)
+        return stale_ts
+
+    def show(self) -> Leg:
+        """The leg as it is published; the same object while it says the same."""
+        state = self.state
+        if self._shown is None or self._shown.state is not state:
+            event = self.input
+            self._shown = Leg(
+                self.venue, self.bid_price, self.bid_size, self.ask_price, self.ask_size,
+                event.received_ts if event is not None else None, state, self.excluded,
+                event.epoch if event is not None else 0, event.seq if event is not None else 0,
+                "book" if type(event) is Book else "quote",
+            )  # fmt: skip
+        return self._shown

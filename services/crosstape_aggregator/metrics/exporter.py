@@ -1,0 +1,144 @@
+"""What the aggregator measures. Counted by the core as plain numbers, and copied here once a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import prometheus_client as prometheus
+
+from crosstape_aggregator.clocks import SECOND
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_schemas import Exclusion, FeedState
+
+EVENTS: Final = prometheus.Counter("crosstape_aggregator_events", "Events taken from the bus", ["kind"])
+PUBLISHED: Final = prometheus.Counter("crosstape_aggregator_published", "Consolidated quotes published")
+CONFLATED: Final = prometheus.Counter(
+    "crosstape_aggregator_conflated", "Changes published together with an earlier one of the same instrument"
+)
+LATE: Final = prometheus.Counter(
+    "crosstape_aggregator_late_trades", "Trades received after their second and the next one were over", ["venue"]
+)
+OUTDATED: Final = prometheus.Counter(
+    "crosstape_aggregator_outdated_events", "Quotes and states of a start of the connector that is past, ignored", ["venue"]
+)
+UNUSABLE: Final = prometheus.Counter(
+    "crosstape_aggregator_unusable_trades",
+    "Trades whose numbers cannot be computed with: in no window, which are then not complete",
+    ["venue"],
+)
+MISSED: Final = prometheus.Counter(
+    "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
+)
+for _kind in ("trade", "quote", "book", "status", "gap", "venue"):
+    MISSED.labels(_kind)  # there with 0: of a series that appears with its first count, no rate shows that count
+FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Entries on a stream that are none of ours, skipped")
+INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments with anything known of them")
+CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose windows are not known yet")
+LEGS: Final = prometheus.Gauge("crosstape_aggregator_legs", "Legs by venue and state of their feed", ["venue", "state"])
+EXCLUDED: Final = prometheus.Gauge("crosstape_aggregator_excluded_legs", "Legs that do not count, by reason", ["venue", "reason"])
+SIGNS_OF_LIFE: Final = prometheus.Counter(
+    "crosstape_aggregator_signs_of_life",
+    "Statuses that said that this aggregator works: one each aggregator.status_interval_s of each share held, while it does",
+)
+CLOCK_OFFSET: Final = prometheus.Gauge(
+    "crosstape_aggregator_venue_clock_offset_seconds",
+    "Our clock less the venue's, the shortest way of a message included. Beyond aggregator.clock_tolerance_s windows are not complete",
+    ["venue"],
+)
+INCOMPLETE: Final = prometheus.Gauge(
+    "crosstape_aggregator_incomplete_instruments",
+    "Instruments whose windows cannot be complete now: their streams are not read up to now, or a venue's connector, feed of trades or "
+    "clock is not as it must be",
+)
+LAG: Final = prometheus.Histogram(
+    "crosstape_aggregator_lag_seconds",
+    "From the receipt of an input by its connector to having it read, and to handing over the consolidated quote that shows it. "
+    "Clocks of two hosts may differ, so it can be negative",
+    ["hop"],
+    buckets=(0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+LEASES: Final = prometheus.Gauge("crosstape_aggregator_leases", "Shares that this instance holds, and may publish for")
+SHARES: Final = prometheus.Gauge("crosstape_aggregator_shares", "Shares that the instruments are divided into")
+LEASES_LOST: Final = prometheus.Counter(
+    "crosstape_aggregator_leases_lost", "Shares that this instance lost otherwise than by giving them back"
+)
+CHECKPOINT_S: Final = prometheus.Histogram(
+    "crosstape_aggregator_checkpoint_seconds",
+    "From the beginning of a checkpoint of one share to having it on the server",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+CHECKPOINT_BYTES: Final = prometheus.Gauge("crosstape_aggregator_checkpoint_bytes", "Size of the last checkpoints of the shares held")
+_FAILED: Final = prometheus.Counter(
+    "crosstape_aggregator_checkpoints_failed",
+    "Checkpoints that the server did not take, or that were found and are of no use: of another version, or damaged",
+    ["step"],
+)
+FAILED_READS: Final = _FAILED.labels(step="read")
+FAILED_WRITES: Final = _FAILED.labels(step="write")
+READ_LAG: Final = LAG.labels(hop="received_to_read")
+PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
+
+
+class Exporter:
+    """Copies the state of one board, at a pace of the caller's choosing. What several boards of a process say adds up."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._before: dict[prometheus.Counter, Counter[str]] = {}
+        self._levels: Counter[prometheus.Gauge] = Counter()
+        self._published = 0
+        self._merged = 0
+        self.counting = 0
+        """Instruments with at least one leg that counts."""
+
+    def export(self, catching_up: int) -> None:
+        """O(legs)."""
+        counts = self._engine.counts
+        self._add(EVENTS, counts.applied)
+        self._add(LATE, counts.late)
+        self._add(OUTDATED, counts.outdated)
+        self._add(UNUSABLE, counts.unusable)
+        PUBLISHED.inc(counts.published - self._published)
+        CONFLATED.inc(counts.merged - self._merged)
+        self._published, self._merged = counts.published, counts.merged
+        self._level(INSTRUMENTS, len(self._engine.instruments))
+        self._level(CATCHING_UP, catching_up)
+        self._level(INCOMPLETE, sum(not one.windows.trusted for one in self._engine.instruments.values()))
+        for venue, offset_ns in self._engine.clock_offsets_ns().items():
+            CLOCK_OFFSET.labels(venue).set(offset_ns / SECOND)
+        self._export_legs()
+
+    def close(self) -> None:
+        """The board is no more: take its part out of the gauges."""
+        for gauge in self._levels:
+            self._level(gauge, 0)
+
+    def _level(self, gauge: prometheus.Gauge, value: int) -> None:
+        gauge.inc(value - self._levels[gauge])
+        self._levels[gauge] = value
+
+    def _add(self, counter: prometheus.Counter, counts: Mapping[str, int]) -> None:
+        before = self._before.setdefault(counter, Counter())
+        for label, count in counts.items():
+            if count > before[label]:
+                counter.labels(label).inc(count - before[label])
+                before[label] = count
+
+    def _export_legs(self) -> None:
+        states: Counter[tuple[str, FeedState]] = Counter()
+        reasons: Counter[tuple[str, Exclusion | None]] = Counter()
+        self.counting = 0
+        for instrument in self._engine.instruments.values():
+            counts = False
+            for leg in instrument.legs:
+                states[leg.venue, leg.state] += 1
+                reasons[leg.venue, leg.excluded] += 1
+                counts = counts or leg.excluded is None
+            self.counting += counts
+        for venue in {venue for venue, _ in states}:
+            for state in FeedState:
+                self._level(LEGS.labels(venue, state), states[venue, state])
+            for reason in Exclusion:
+                self._level(EXCLUDED.labels(venue, reason), reasons[venue, reason])

@@ -1,0 +1,1 @@
+"""What an aggregator does to have all past trades of its windows: checkpoints, and catching up from the streams."""

@@ -1,0 +1,154 @@
+"""The streams of trades and gaps whose past is still being read: where each begins, and when it belongs to the present.
+
+Their events come from a reader of its own, so that the past does not delay the present. When a stream's past has been taken, the reader of
+the present goes on with it; when that is so for all streams of an instrument, its windows are known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from crosstape.bus import Client, Entry, Mark, Missed, Position, Reader, Start
+from crosstape_aggregator.clocks import SECOND
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.recovery.barrier import Barrier
+from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
+from crosstape_aggregator.recovery.checkpointer import Checkpointer
+from crosstape_aggregator.recovery.discovery import FoundStream
+from crosstape_aggregator.recovery.plan import CatchUp, extents, order, plan, silent_until_s
+from crosstape_aggregator.windows.window import earliest
+from crosstape_schemas import AnyEvent, Keys, Status
+
+KINDS: Final = frozenset({"trade", "gap", "venue"})
+LOOK_S: Final = 5.0
+"""Longest wait for where streams begin and end."""
+READ_S: Final = 1.0
+MS: Final = 1_000_000
+SLICE: Final = 256
+"""So many events are taken without letting others run."""
+
+log = structlog.get_logger(__name__)
+
+
+class PastReader:
+    """Reader of the past → board, until the reader of the present has it. `hands` are those of both."""
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        engine: Engine,
+        readers: tuple[Reader, Reader],
+        barrier: Barrier,
+        *,
+        store: CheckpointStore | None,
+        checkpoint_s: float,
+    ) -> None:
+        self.catch_up = CatchUp()
+        self.checkpointer = Checkpointer(store, engine, barrier, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
+        self._client = client
+        self._keys = keys
+        self._engine = engine
+        self._live, self._past = readers
+        self._barrier = barrier
+        self._unplanned: list[FoundStream] = []
+        self._taken: dict[str, str] = {}  # up to which id of each stream the board has its past
+        self._handed: dict[str, str] = {}  # of the streams of the present: up to which id they were past
+
+    async def begin(self, found: Iterable[FoundStream]) -> None:
+        """Read these, too, from where their events matter. Raises one of `call.UNAVAILABLE`; the next call will see to them then."""
+        self._unplanned += sorted((one for one in found if one.kind in KINDS), key=lambda one: one.kind != "trade")
+        if not self._unplanned:
+            return
+        async with asyncio.timeout(LOOK_S):
+            ends = await extents(self._client, [one.stream for one in self._unplanned])
+        now = time.time_ns()
+        start_s = earliest(self._engine.rules.windows, now // SECOND)
+        live: dict[str, Position] = {}
+        past: dict[str, Position] = {}
+        for one, extent in zip(self._unplanned, ends, strict=True):
+            how = self.checkpointer.restorer.resume(one, extent, start_s, now) if self.checkpointer is not None else None
+            if one.kind == "venue":
+                self._engine.unheard(one.name, silent_until_s(extent) * SECOND)
+            if how is None:
+                how = plan(extent, start_s)
+                if one.kind == "gap":
+                    self._engine.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
+            else:
+                await asyncio.sleep(0)  # it takes some ms to take up an instrument
+            (past if self.catch_up.begin(one, how) else live)[one.stream] = how.position
+        self._unplanned = []
+        if self.checkpointer is not None:
+            self.checkpointer.restorer.all_planned()
+        self._past.add(past)
+        self._live.add(live)  # but for a venue's own: those it has already
+        self._handed |= {stream: at.id if isinstance(at, Mark) else at for stream, at in live.items() if not isinstance(at, Start)}
+
+    async def read(self) -> None:
+        """Until cancelled."""
+        while True:
+            entries = await self._past.read(timeout_s=READ_S)  # no entries: a stream's past may end with some that are none of ours
+            cursors = dict(self._past.cursors)
+            parts = [entries[at : at + SLICE] for at in range(0, len(entries), SLICE)]
+            await self._barrier.apply(parts, self._apply, _let_others_run)
+            self._taken = cursors  # not before: windows are called complete when the past has been taken, not when it has been read
+
+    def learn(self, now: int) -> list[str]:
+        """See what has been caught up with. The instruments whose windows are known from now on."""
+        streams = self.catch_up.reached(self._taken)
+        if streams:
+            positions = {stream: self._past.cursors[stream] for stream in streams}
+            self._past.remove(streams)
+            self._live.add(dict[str, Position](positions))
+            self._handed |= positions
+        known = self.catch_up.known()
+        for name, second in known.items():
+            self._engine.instrument(name, now).known_from(second)
+        if known:
+            log.info("aggregator.caught_up", instruments=len(known), left=len(self.catch_up))
+            self._engine.changed(known, now)
+        return list(known)
+
+    def missed(self, missed: Missed, instrument: str) -> None:
+        """Trades of a stream will not come."""
+        if not missed.venue:
+            return  # it was trimmed: that its past is not known is known already
+        resumed = self.checkpointer is not None and missed.stream in self.checkpointer.restorer.resumed
+        if missed.first_missing > 1 or resumed or not self.catch_up.is_behind(missed.stream):
+            now = time.time_ns()
+            self._engine.instrument(instrument, now).open_gap(missed.venue, 0, now)
+            self._engine.changed([instrument], now)
+
+    def unread(self) -> Collection[str] | None:
+        """The instruments whose trades or gaps are still read as past; None: all, since a venue's own stream is."""
+        return self.catch_up.unread()
+
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        """A gap of a venue's own stream may be taken here and by the reader of the present, which does no harm."""
+        events: list[AnyEvent] = []
+        for entry in entries:
+            event = entry.event
+            if type(event) is Status:
+                self._engine.apply_past(event, order(entry.id)[0] * MS)
+            else:
+                events.append(event)
+        self._engine.apply(events, time.time_ns(), quiet=True)
+
+    def _ids(self, instrument: str) -> dict[str, str]:
+        """By kind, up to which id the board has an instrument's streams, of those that belong to the present; while hands are empty."""
+        found = {}
+        for kind in ("trade", "gap"):
+            stream = self._keys.stream(kind, instrument)
+            at = self._live.cursors.get(stream) or self._handed.get(stream)
+            if at is not None and not self.catch_up.is_behind(stream):
+                found[kind] = at
+        return found
+
+
+async def _let_others_run(_: object) -> None:
+    await asyncio.sleep(0)

@@ -1,0 +1,159 @@
+"""Writes the checkpoint of a shard, again and again: only what has changed since the one before.
+
+An instrument whose past is still being read keeps the fields that it was restored from: they are right as they are, only older. A failure
+is logged once and counted; the service goes on without a checkpoint, and its successor reads more of the streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from crosstape.bus.client.call import UNAVAILABLE
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.metrics.exporter import CHECKPOINT_BYTES, CHECKPOINT_S, FAILED_WRITES
+from crosstape_aggregator.recovery.barrier import Barrier
+from crosstape_aggregator.recovery.checkpoint import InstrumentCheckpoint, InstrumentEncoder
+from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
+from crosstape_aggregator.recovery.restorer import Restorer
+from crosstape_aggregator.windows.coverage import CoverageState
+
+SAVE_S: Final = 5.0
+"""Longest wait for the server to write one call."""
+CALL_BYTES: Final = 1 << 20
+"""Instruments are written together until their fields have this size. All changed fields of one instrument are always in one call."""
+
+log = structlog.get_logger(__name__)
+
+_Position = tuple[dict[str, str], CoverageState]
+"""What tells two checkpoints of one instrument apart: the ids of its streams, and its coverage."""
+
+
+class _Batch:
+    """What the next call writes."""
+
+    def __init__(self) -> None:
+        self.changed: dict[str, bytes] = {}
+        self.gone: list[str] = []
+        self.positions: dict[str, _Position] = {}
+        self.encoders: list[InstrumentEncoder] = []
+        self.size = 0
+
+
+class Checkpointer:
+    """Writes one shard's. `ids` returns, by kind, the last id that the engine has applied of each of an instrument's streams; without the
+    trades' while their past is still being read.
+    """
+
+    def __init__(
+        self, store: CheckpointStore, engine: Engine, barrier: Barrier, ids: Callable[[str], dict[str, str]], every_s: float
+    ) -> None:
+        self.restorer = Restorer(store, engine)
+        self._store = store
+        self._engine = engine
+        self._barrier = barrier
+        self._ids = ids
+        self._every_s = every_s
+        self._encoders: dict[str, InstrumentEncoder] = {}
+        self._positions: dict[str, _Position] = {}  # of the instruments that were written here
+        self._bytes = 0
+        self._healthy = True
+
+    async def run(self) -> None:
+        """Write a checkpoint every so often, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(self._every_s)
+                await self.save()
+        finally:
+            self._measure(0)
+
+    async def save_last(self, timeout_s: float) -> None:
+        """Write one when nothing is read any more, if that can be done within this time."""
+        if self._barrier.full:  # the service ended by a fault
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.save()
+        except TimeoutError:
+            FAILED_WRITES.inc()
+            log.warning("aggregator.checkpoint_failed", reason="no time was left for a last one")
+        finally:
+            self._measure(0)
+
+    async def save(self) -> None:
+        """Write one now. Other tasks may run between two instruments, and within one."""
+        started, at = time.monotonic(), time.time_ns()
+        batch = _Batch()
+        try:
+            for name in list(self._engine.instruments):
+                await self._encode(name, batch)
+                if batch.size >= CALL_BYTES:
+                    if not await self._write(batch):
+                        return
+                    batch = _Batch()
+            if not batch.changed and not self._positions and not self.restorer.restored:
+                return
+            if self.restorer.restored.keys() - self._positions.keys() - batch.positions.keys():
+                at = min(at, self.restorer.at)  # some instruments are still as they were found
+            if await self._write(batch, at):
+                batch = _Batch()
+                self._measure(sum(sum(encoder.stored.values()) for encoder in self._encoders.values()))
+                CHECKPOINT_S.observe(time.monotonic() - started)
+        finally:
+            for encoder in batch.encoders:
+                encoder.forget()
+
+    async def _encode(self, name: str, batch: _Batch) -> None:
+        """Add an instrument to the batch if it has changed and its past has been read."""
+        await self._barrier.empty()
+        instrument, ids = self._engine.instruments[name], self._ids(name)
+        coverage = instrument.windows.coverage.state()
+        if coverage is None or "trade" not in ids or self._positions.get(name) == (ids, coverage):
+            return
+        state = instrument.state()
+        if state is None:
+            return
+        encoder = self._encoders.get(name)
+        if encoder is None:
+            encoder = self._encoders[name] = InstrumentEncoder(name, self.restorer.restored.get(name, {}))
+        batch.encoders.append(encoder)
+        for field, value in encoder.changed(InstrumentCheckpoint(ids, state)):
+            batch.changed[field] = value
+            batch.size += len(value)
+            await asyncio.sleep(0)
+        batch.gone += encoder.gone()
+        batch.positions[name] = ids, coverage
+
+    async def _write(self, batch: _Batch, at: int | None = None) -> bool:
+        """Have the server write a batch; whether it did."""
+        replace = not self.restorer.knows_all
+        try:
+            async with asyncio.timeout(SAVE_S):
+                ours = await self._store.save(batch.changed, [*self.restorer.unused, *batch.gone], at=at, replace=replace)
+        except UNAVAILABLE as exc:
+            FAILED_WRITES.inc()
+            if self._healthy:
+                log.warning("aggregator.checkpoint_failed", reason=str(exc) or type(exc).__name__)
+            self._healthy = False
+            return False
+        if not ours:
+            log.info("aggregator.checkpoint_refused", reason="another instance has begun to serve the share")
+            return False
+        if not self._healthy:
+            log.info("aggregator.checkpoint_works_again")
+        self._healthy = True
+        self.restorer.knows_all = True
+        self.restorer.unused.clear()
+        self._positions |= batch.positions
+        for encoder in batch.encoders:
+            encoder.written()
+        return True
+
+    def _measure(self, size: int) -> None:
+        CHECKPOINT_BYTES.inc(size - self._bytes)
+        self._bytes = size

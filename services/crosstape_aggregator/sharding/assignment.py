@@ -1,0 +1,143 @@
+"""Decides which shares of the instruments one aggregator serves: what it takes, keeps and gives back. Pure; time comes in as a value.
+
+The server keeps a lease for each share and a list of the instances that live. Each instance makes one call again and again: renew my
+leases, take these, release those, and answer how all leases stand then (`LeaseSnapshot`). What to do next follows from that answer alone.
+Instances need not talk to each other: all that see the same snapshot come to the same division.
+
+A lease says who should publish. Who can publish is decided by the bus: a share has a producer name of its own, and the instance that
+starts to serve it claims the cursor of that name with a newer epoch. From then on everything that a predecessor still sends is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import msgspec
+
+from crosstape.bus.lease.table import LeaseSnapshot, Want
+from crosstape_schemas.keys import partition_of
+
+SERVICE: Final = "aggregator"
+
+
+class Share(msgspec.Struct, frozen=True):
+    """One of `of` parts of the instruments, numbered from 0."""
+
+    number: int = 0
+    of: int = 1
+
+    @property
+    def producer(self) -> str:
+        """The name that whoever holds it publishes under."""
+        return SERVICE if self.of == 1 else f"{SERVICE}.{self.number}"
+
+    def has(self, instrument: str) -> bool:
+        """Whether that instrument is in it."""
+        return self.of == 1 or partition_of(instrument, self.of) == self.number
+
+
+WHOLE: Final = Share()
+
+
+class Moves(NamedTuple):
+    """What one instance should do about a table."""
+
+    take: tuple[int, ...] = ()
+    give: int | None = None
+
+
+class Changes(NamedTuple):
+    """What an answer means for the shares that are served."""
+
+    begin: tuple[int, ...]
+    give: int | None
+    """Stop this one in order, then say `ended`."""
+    lost: tuple[int, ...]
+    """Another has them: stop at once."""
+
+
+def moves(table: LeaseSnapshot, me: str) -> Moves:
+    """Each free share goes to whoever has the fewest. When none is free, the one with the most gives one back while another has two fewer:
+    one at a time, and never so that it would come back.
+    """
+    counts = dict.fromkeys(table.instances, 0)
+    for holder in table.holders:
+        if holder in counts:
+            counts[holder] += 1
+    take = []
+    for number, holder in enumerate(table.holders):
+        if holder is None:
+            poorest = min(counts, key=lambda name: (counts[name], name))
+            counts[poorest] += 1
+            if poorest == me:
+                take.append(number)
+    if None in table.holders or counts[me] - min(counts.values()) < 2 or me != max(counts, key=lambda name: (counts[name], name)):
+        return Moves(tuple(take))
+    return Moves(give=max(number for number, holder in enumerate(table.holders) if holder == me))
+
+
+class Assignment:
+    """What one instance knows of its leases. Between two answers nothing but `ended` changes what it wants.
+
+    `sure_until` is when the leases may have expired, by the clock that `sent_at` is of: they last `life_s` from when the server gets the
+    call, which is not before it was sent.
+    """
+
+    def __init__(self, me: str, shares: int, life_s: float) -> None:
+        self.me = me
+        self.shares = shares
+        self.held: set[int] = set()
+        """Served, those included that are being stopped."""
+        self.taking: frozenset[int] = frozenset()
+        """To be had with the next call, which should come at once."""
+        self.sure_until = -math.inf
+        self._life_s = life_s
+        self._patient_until = -math.inf
+        self._leaving: set[int] = set()
+        self._back: set[int] = set()
+        self._table: LeaseSnapshot | None = None
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether others held all there is when it was last asked."""
+        return self._table is not None and all(holder is not None and holder != self.me for holder in self._table.holders)
+
+    def wants(self) -> list[Want]:
+        """By share. May be asked for again and again until there is an answer."""
+        return [self._want(number) for number in range(self.shares)]
+
+    def _want(self, number: int) -> Want:
+        if number in self._back:
+            return Want.RELEASE
+        return Want.HOLD if number in self.held or number in self.taking else Want.OBSERVE
+
+    def answered(self, table: LeaseSnapshot, sent_at: float) -> Changes:
+        """The server's answer to what `wants` said at `sent_at`."""
+        if self._table is not None and sent_at >= self.sure_until:  # the server was away, it seems: let the others speak up first
+            self._patient_until = sent_at + self._life_s
+        self._table = table
+        self.sure_until = sent_at + self._life_s
+        mine = {number for number, holder in enumerate(table.holders) if holder == self.me}
+        lost = self.held - mine
+        begin = (self.taking & mine) - self.held - self._back
+        self.held = (self.held - lost) | begin
+        self._leaving -= lost
+        self._back &= mine  # what became one of these meanwhile was not released by this call
+        take, give = moves(table, self.me)
+        self.taking = frozenset(take) if sent_at >= self._patient_until else frozenset()
+        if give is not None and (self._leaving or give not in self.held or give in begin):
+            give = None  # what begins only now is to have run before it is stopped
+        if give is not None:
+            self._leaving.add(give)
+        return Changes(tuple(sorted(begin)), give, tuple(sorted(lost)))
+
+    def ended(self, number: int) -> bool:
+        """A share is no longer served, for whatever reason: give its lease back if we have it. Whether that had not been asked for."""
+        if number not in self.held:
+            return False
+        unasked = number not in self._leaving
+        self.held.discard(number)
+        self._leaving.discard(number)
+        self._back.add(number)
+        return unasked

@@ -1,0 +1,188 @@
+"""The policy by which aggregators share the instruments: starts and stops the service of each share by the leases of this instance.
+
+Which leases an instance wants is decided in `assignment`. When the server has not answered for as long as the leases may last, the
+services publish nothing until it does. If nobody has taken the leases meanwhile, they continue where they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from crosstape.bus import Client
+from crosstape.bus.client.call import UNAVAILABLE
+from crosstape.bus.lease.elector import Elector
+from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTable, Want
+from crosstape.errors import SettingsError, Superseded
+from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.metrics.exporter import LEASES, LEASES_LOST, SHARES
+from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Changes, Share
+from crosstape_schemas import Keys
+
+CALL_S: Final = 1.0
+"""Longest time between two calls: what another instance gives back should be taken soon."""
+PATIENCE: Final = 2
+"""Lives of a lease after which instances with another number of shares count as running, not as the remains of an earlier run."""
+
+log = structlog.get_logger(__name__)
+
+
+class ShareServer(Protocol):
+    """Serves one share until it is cancelled; then it publishes what is pending, if it may."""
+
+    async def run(self) -> None:
+        """Raises `Superseded` (in a group) when another instance has started to serve the share."""
+
+    def pause(self) -> None:
+        """Publish nothing from now on."""
+
+    def resume(self) -> None:
+        """Publish again."""
+
+
+class Coordinator:
+    """One instance's leases, and the services that run by them."""
+
+    def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Share], ShareServer]) -> None:
+        self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.leases = Assignment(self.instance, settings.shares, settings.lease_s)
+        self._table = LeaseTable(
+            client, keys, self.instance, SERVICE, [Share(number, settings.shares).producer for number in range(settings.shares)]
+        )
+        self._life_s = settings.lease_s
+        self._elector = Elector(self, settings.lease_s, longest_s=CALL_S)
+        self._serve = serve
+        self._services: dict[int, tuple[ShareServer, asyncio.Task[None]]] = {}
+        self._expiry: asyncio.TimerHandle | None = None
+        self._sure = True
+        self._stood_by = False
+        self._disagrees_since: float | None = None
+
+    @property
+    def answered_at(self) -> float:
+        """When the server answered last, by the monotonic clock."""
+        return self._elector.answered_at
+
+    def left_s(self) -> float:
+        """How long the leases still last for certain, in seconds."""
+        return self.leases.sure_until - time.monotonic()
+
+    async def run(self) -> None:
+        """Serve what the leases allow, until cancelled; then pending events are published and all leases are given back.
+
+        Raises `SettingsError` when living instances divide the instruments into another number of shares.
+        """
+        SHARES.set(self.leases.shares)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._elector.run()
+        finally:
+            self._watch_expiry(stop=True)
+            LEASES.set(0)
+            await self._leave()
+
+    async def prepare(self) -> None:
+        """See `Policy`: nothing is to be done before a call."""
+
+    async def ask(self) -> LeaseSnapshot:
+        """See `Policy`."""
+        return await self._table.exchange(self.leases.wants(), self._life_s)
+
+    async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:
+        """See `Policy`."""
+        self._disagrees_since = None
+        self._follow(self.leases.answered(leases, sent_at))
+        return bool(self.leases.taking)
+
+    def unanswered(self, reason: str) -> None:
+        """See `Policy`."""
+        log.warning("leases.no_answer", reason=reason)
+
+    def mismatched(self, theirs: int) -> None:
+        """See `Policy`. Raises `SettingsError` when the other instances have lasted longer than a run that has ended can."""
+        now = time.monotonic()
+        if self._disagrees_since is None:
+            self._disagrees_since = now
+            log.warning("leases.disagreement", shares=self.leases.shares, theirs=theirs)
+        if now - self._disagrees_since > PATIENCE * self._life_s:
+            raise SettingsError(
+                f"aggregator.shares = {self.leases.shares}: aggregators that run on this bus have {theirs}; it must be the same for all"
+            )
+
+    def _follow(self, changes: Changes) -> None:
+        for number in changes.lost:
+            LEASES_LOST.inc()
+            log.warning("leases.lost", share=number, reason="another instance holds it")
+            service, task = self._services.pop(number)
+            service.pause()
+            task.cancel()
+        self._watch_expiry()
+        for number in changes.begin:
+            log.info("leases.taken", share=number, shares=self.leases.shares)
+            service = self._serve(Share(number, self.leases.shares))
+            task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.share.{number}")
+            self._services[number] = service, task
+        if changes.give is not None:
+            log.info("leases.giving_back", share=changes.give)
+            self._services[changes.give][1].cancel()
+        if self.leases.stands_by and not self._stood_by:
+            log.info("leases.standing_by", shares=self.leases.shares)
+        self._stood_by = self.leases.stands_by
+        self._show()
+
+    def _show(self) -> None:
+        LEASES.set(len(self.leases.held) if self._sure else 0)
+
+    async def _watch(self, number: int, service: ShareServer) -> None:
+        """Serve a share, until it is given back or lost."""
+        superseded = False
+        try:
+            await service.run()
+        except* Superseded:
+            superseded = True
+            log.warning("leases.lost", share=number, reason="another instance has begun to publish")
+        finally:
+            if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been taken anew
+                del self._services[number]
+                if self.leases.ended(number) and superseded:
+                    LEASES_LOST.inc()
+                self._show()
+                self._elector.wake()
+
+    def _watch_expiry(self, *, stop: bool = False) -> None:
+        """Have publishing pause when the leases may have run out, and go on now that they have been renewed."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if stop:
+            return
+        self._expiry = asyncio.get_running_loop().call_later(max(0.0, self.left_s()), self._expire)
+        if not self._sure:
+            self._sure = True
+            log.info("leases.certain_again", held=len(self.leases.held))
+            for service, _ in self._services.values():
+                service.resume()
+
+    def _expire(self) -> None:
+        if not self._services:
+            return
+        self._sure = False
+        self._show()
+        log.warning("leases.uncertain", held=len(self.leases.held))
+        for service, _ in self._services.values():
+            service.pause()
+
+    async def _leave(self) -> None:
+        """Say that we are gone; should that not get through, the leases run out by themselves."""
+        with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
+            async with asyncio.timeout(self._elector.every_s):
+                await self._table.exchange([Want.RELEASE] * self.leases.shares, 0)
+        await self._table.close()
+        log.info("leases.left")

@@ -1,0 +1,109 @@
+"""The aggregator's sign of life on the tape: a venue-wide status of the venue `consolidated`, repeated about every second.
+
+A consolidated quote is current only while the aggregator that published it, known by its epoch, gives this sign (`crosstape.liveness`). So
+it is given only while quotes are computed and published: the loop that reads has gone on or waits on connections that answer, the loop
+that publishes has gone on or has nothing to do, and what was published before has arrived. An aggregator that hangs looks dead.
+
+A process may also be stopped for a while, by a signal or with its machine, and go on under the same epoch. Nobody computed meanwhile, so
+that is a gap as after a kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import structlog
+
+from crosstape.bus import Publisher
+from crosstape.liveness import ALIVE_S
+from crosstape_aggregator.clocks import SECOND
+from crosstape_aggregator.metrics.exporter import SIGNS_OF_LIFE
+from crosstape_aggregator.sharding.assignment import Share
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState, Status
+
+STOPPED: Final = "stopped"
+STOPPED_S: Final = ALIVE_S
+"""This process was stopped if a sign is due for longer than this: readers take its quotes for those of a dead aggregator by then."""
+STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Nobody sets this clock. On Linux it is the one that goes on while the machine sleeps; on macOS the other does."""
+OUTAGE_S: Final = 5.0
+"""Without a sign for so much longer than usual, the aggregator is not ready."""
+
+
+log = structlog.get_logger(__name__)
+
+
+class LoopProgress(NamedTuple):
+    """How far an aggregator has come, at one moment."""
+
+    read: int
+    """Rounds of reading so far."""
+    waits: bool
+    """It waits for events, and all of its connections have answered lately."""
+    published: int
+    """Turns of publishing so far."""
+    due: bool
+    """There is something to publish."""
+
+
+def kind_of(share: Share) -> str:
+    """The `kind` of the status: of several shares each has its own, so that none hides another among the last values."""
+    return VENUE_WIDE if share.of == 1 else f"share.{share.number}"
+
+
+class SignOfLife:
+    """One share's. `progress` is asked with the time (ns), `on_stop` called with the times (ns) between which the process was stopped."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        share: Share,
+        interval_s: float,
+        progress: Callable[[int], LoopProgress],
+        on_stop: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
+        self._publisher = publisher
+        self._kind = kind_of(share)
+        self._interval_s = interval_s
+        self._progress = progress
+        self._on_stop = on_stop
+        self._before = LoopProgress(read=-1, waits=False, published=-1, due=False)
+        self._acknowledged = -1
+        self._given_s = -math.inf
+
+    def given_lately(self, now_s: float) -> bool:
+        """Whether it has been given within the last three intervals, and the time that an outage of the bus may last (monotonic)."""
+        return now_s - self._given_s < 3 * self._interval_s + OUTAGE_S
+
+    async def run(self) -> None:
+        """Give the sign again and again, until cancelled."""
+        while True:
+            before_ns = time.clock_gettime_ns(STEADY)
+            await asyncio.sleep(self._interval_s)
+            passed_ns = time.clock_gettime_ns(STEADY) - before_ns
+            if passed_ns > (self._interval_s + STOPPED_S) * SECOND:
+                log.warning("process.stopped", for_s=round(passed_ns / SECOND, 3))
+                now = time.time_ns()
+                self._on_stop(now - passed_ns, now)
+            if self.works():
+                self.say()
+                SIGNS_OF_LIFE.inc()
+
+    def say(self, state: FeedState = FeedState.LIVE, reason: str = "") -> None:
+        """Publish the status."""
+        self._given_s = time.monotonic()
+        self._publisher.publish(Status(CONSOLIDATED, VENUE_WIDE, None, time.time_ns(), self._kind, state, reason))
+
+    def works(self) -> bool:
+        """Whether there was progress since this was last asked, wherever there was something to do."""
+        now, before = self._progress(time.time_ns()), self._before
+        acknowledged, self._acknowledged = self._acknowledged, self._publisher.acknowledged
+        self._before = now
+        reads = now.waits or now.read != before.read
+        publishes = not (now.due and before.due) or now.published != before.published
+        arrives = not self._publisher.pending or self._publisher.acknowledged != acknowledged
+        return reads and publishes and arrives

@@ -1,0 +1,256 @@
+"""VWAP, volume and count of trades over rolling windows, exact.
+
+A window of N seconds at the moment `now` holds every trade whose second (of venue time) is not before the last N whole seconds: the N whole
+ones, the one under way, and what a venue's clock has ahead of ours. So a trade counts at once even when its venue is a second ahead of us
+(this happens), it leaves N seconds after its own time, and no venue's clock can push another venue's trades out: a window follows from
+the trades and our `now` alone, which is the `ts` of the quote it is published with, so anyone can compute it again from the tape. Venue
+time is believed up to `AHEAD_S` before our receipt; beyond, or where a venue gives none, the time of receipt stands in. When a venue's
+clock and ours differ (`clocks`), windows say that they are not complete.
+
+`now` never runs backwards here: when our clock is set back, windows stand still until it has caught up, and are not complete meanwhile.
+
+Cost: a trade is added to the sum of all trades and to the bucket of its second. A window is that sum less what has left the window, so a
+bucket is touched once more per window, when it leaves: O(1) amortised a trade, whatever the number and length of the windows. The UTC day
+keeps no buckets of its own.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from crosstape_aggregator.clocks import AHEAD_S, SECOND
+from crosstape_aggregator.decimals import ZERO, add, average, plain, product, subtract
+from crosstape_aggregator.windows.coverage import Coverage
+from crosstape_aggregator.windows.window import DAY_S, WindowSpec
+from crosstape_schemas import Trade, Vwap
+
+_AHEAD: Final = AHEAD_S * SECOND
+_TRIM: Final = 1_024
+_NEVER: Final = 1 << 62
+
+
+def trade_second(trade: Trade) -> int:
+    """The second that a trade counts in."""
+    ts = trade.venue_ts
+    if ts is None or ts > trade.received_ts + _AHEAD:
+        ts = trade.received_ts
+    return ts // SECOND
+
+
+Sum = tuple[Decimal, Decimal, int]
+"""Trades taken together: price × size, size, how many. A tuple of numbers is nothing that the garbage collector has to walk through."""
+_NOTHING: Final[Sum] = (ZERO, ZERO, 0)
+
+
+def _with(one: Sum, other: Sum) -> Sum:
+    return add(one[0], other[0]), add(one[1], other[1]), one[2] + other[2]
+
+
+def _less(one: Sum, other: Sum) -> Sum:
+    return subtract(one[0], other[0]), subtract(one[1], other[1]), one[2] - other[2]
+
+
+class WindowsState(NamedTuple):
+    """All that windows hold, at one moment, to keep and to take up again: nothing in it is altered later."""
+
+    second: int
+    total: Sum
+    windows: list[tuple[str, int, int, Sum]]
+    """Name, start, first bucket, what lies before."""
+    seconds: list[int]
+    buckets: list[Sum]
+    """Of those seconds."""
+
+
+class _OpenWindow:
+    """One window: where it starts, and what of all trades lies before that."""
+
+    __slots__ = ("first", "gone", "spec", "start_s")
+
+    def __init__(self, spec: WindowSpec, start_s: int) -> None:
+        self.spec = spec
+        self.start_s = start_s
+        self.first = 0  # of a rolling window: the index of its first bucket
+        self.gone = _NOTHING
+
+
+class TradeWindows:
+    """The windows of one instrument, over the trades of all its venues."""
+
+    __slots__ = (
+        "_buckets",
+        "_cache",
+        "_changed",
+        "_days",
+        "_keep_s",
+        "_newest_start_s",
+        "_next_s",
+        "_rolling",
+        "_second",
+        "_seconds",
+        "_stands_still",
+        "_total",
+        "_windows",
+        "coverage",
+        "trusted",
+    )
+
+    def __init__(self, specs: Sequence[WindowSpec], second: int) -> None:
+        self._second = second
+        self._windows = [_OpenWindow(spec, spec.start(second)) for spec in specs]
+        self._rolling = [window for window in self._windows if window.spec.length_s is not None]
+        self._days = [window for window in self._windows if window.spec.length_s is None]
+        self._keep_s = max((spec.length_s or 0 for spec in specs), default=0)
+        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._seconds: list[int] = []  # of the buckets, ascending
+        self._buckets: dict[int, Sum] = {}
+        self._total = _NOTHING
+        self._cache: dict[str, Vwap] = {}
+        self._changed = True
+        self._next_s = _NEVER
+        self._stands_still = False
+        self.coverage = Coverage()
+        self.trusted = False
+        """Whether nothing is in the way of what `knowledge` says: see `traders`. Set by `trust`."""
+
+    def add(self, second: int, price: Decimal, size: Decimal) -> None:
+        """Count a trade in every window that it (still) belongs to. Price and size are `usable`.
+
+        Raises `decimal.Inexact`, with nothing counted, when their product has more than 96 digits.
+        """
+        value = product(price, size)
+        trade = (value, size, 1)
+        total_value, total_volume, trades = self._total
+        self._total = add(total_value, value), add(total_volume, size), trades + 1
+        if second >= self._second - self._keep_s:
+            bucket = self._buckets.get(second)
+            if bucket is None:
+                self._open(second)
+                self._buckets[second] = trade
+            else:
+                self._buckets[second] = add(bucket[0], value), add(bucket[1], size), bucket[2] + 1
+        if second < self._newest_start_s:
+            for window in self._windows:
+                if second < window.start_s:
+                    window.gone = _with(window.gone, trade)
+        self._changed = True
+
+    def _open(self, second: int) -> None:
+        if not self._seconds or second > self._seconds[-1]:
+            self._seconds.append(second)
+        else:
+            insort(self._seconds, second)
+        for window in self._rolling:
+            if second < window.start_s:
+                window.first += 1
+
+    def advance(self, second: int) -> None:
+        """Let what is too old by now leave; a second before the newest one seen changes nothing."""
+        if second <= self._second:
+            return
+        self._second = second
+        for window in self._days:
+            self._turn(window, window.spec.start(second))
+        for window in self._rolling:
+            self._roll(window, window.spec.start(second))
+        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._trim()
+        if second >= self._next_s:
+            self._changed = True
+
+    def _turn(self, window: _OpenWindow, start_s: int) -> None:
+        """Begin a new day: all that has been counted is gone, but for what clocks ahead of ours have put into the new day already."""
+        if start_s == window.start_s:
+            return
+        window.start_s = start_s
+        window.gone = self._total
+        for second in self._seconds[bisect_left(self._seconds, start_s) :]:
+            window.gone = _less(window.gone, self._buckets[second])
+
+    def _roll(self, window: _OpenWindow, start_s: int) -> None:
+        seconds, index = self._seconds, window.first
+        while index < len(seconds) and seconds[index] < start_s:
+            window.gone = _with(window.gone, self._buckets[seconds[index]])
+            index += 1
+        window.first = index
+        window.start_s = start_s
+
+    def _trim(self) -> None:
+        """Forget buckets that no window will touch again, many at a time: the cost of each is small and constant."""
+        spent = self._spent()
+        if spent < min(_TRIM, len(self._seconds) or _TRIM):
+            return
+        for second in self._seconds[:spent]:
+            del self._buckets[second]
+        del self._seconds[:spent]
+        for window in self._rolling:
+            window.first -= spent
+
+    def _spent(self) -> int:
+        """How many of the buckets no window will touch again."""
+        return min((window.first for window in self._rolling), default=bisect_left(self._seconds, self._second))
+
+    def state(self) -> WindowsState:
+        """What they hold now. O(buckets), but only to copy references."""
+        spent = self._spent()
+        seconds = self._seconds[spent:]
+        windows = [(one.spec.name, one.start_s, max(0, one.first - spent), one.gone) for one in self._windows]
+        return WindowsState(self._second, self._total, windows, seconds, list(map(self._buckets.__getitem__, seconds)))
+
+    def restore(self, state: WindowsState) -> None:
+        """Go on from what windows of the same spans held; what these have counted so far is forgotten."""
+        self._second, self._total = state.second, state.total
+        self._seconds, self._buckets = list(state.seconds), dict(zip(state.seconds, state.buckets, strict=True))
+        for window, (_, start_s, first, gone) in zip(self._windows, state.windows, strict=True):
+            window.start_s, window.first, window.gone = start_s, first, gone
+        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._changed = True
+
+    def read(self, second: int) -> dict[str, Vwap]:
+        """Every window by name, as of this second; the same dict while nothing has changed. Not to be altered."""
+        self.advance(second)
+        if (second < self._second - 1) is not self._stands_still:
+            self._stands_still = not self._stands_still
+            self._changed = True
+        if self._changed:
+            self._changed = False
+            self.coverage.forget(min((window.start_s for window in self._windows), default=second))
+            self._cache = {window.spec.name: self._vwap(window) for window in self._windows}
+            self._next_s = min((self._next_of(window) for window in self._windows), default=_NEVER)
+        return self._cache
+
+    def _vwap(self, window: _OpenWindow) -> Vwap:
+        complete_since_s = self.coverage.complete_since_s
+        complete = self.trusted and not self._stands_still and complete_since_s is not None and complete_since_s <= window.start_s
+        value, volume, trades = _less(self._total, window.gone)
+        return Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
+
+    def next_change_s(self) -> int | None:
+        """The second at which the windows last read change by the passing of time alone; None: not at all."""
+        return None if self._next_s == _NEVER else self._next_s
+
+    def trust(self, trusted: bool) -> bool:
+        """Set `trusted`; whether it was otherwise before."""
+        if trusted is self.trusted:
+            return False
+        self.trusted = trusted
+        self._changed = True
+        return True
+
+    def learned(self) -> None:
+        """What is known to be whole has changed."""
+        self._changed = True
+
+    def _next_of(self, window: _OpenWindow) -> int:
+        complete_since_s = self.coverage.complete_since_s
+        learns = complete_since_s is not None and complete_since_s > window.start_s
+        if window.spec.length_s is None:
+            midnight = window.start_s + DAY_S
+            return midnight if learns or self._total[2] > window.gone[2] else _NEVER
+        leaves_s = self._seconds[window.first] + window.spec.length_s + 1 if window.first < len(self._seconds) else _NEVER
+        if learns and complete_since_s is not None:
+            return min(leaves_s, complete_since_s + window.spec.length_s)
+        return leaves_s

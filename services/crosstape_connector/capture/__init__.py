@@ -1,0 +1,1 @@
+"""Captures: the raw frames of a venue, written to and read from files."""

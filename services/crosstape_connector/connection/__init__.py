@@ -1,0 +1,1 @@
+"""One WebSocket connection and all of a venue's together: connect, subscribe, keep alive, supervise. No events are made here."""

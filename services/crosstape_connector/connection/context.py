@@ -1,0 +1,46 @@
+"""What all connections of a venue share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from crosstape.settings import VenueSettings
+from crosstape_connector.capture.writer import Capture
+from crosstape_connector.connection.watchdog import Watchdog
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rate_limit import RateLimit
+from crosstape_connector.venues.spec import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionContext:
+    """What all connections of a venue share."""
+
+    venue: Venue
+    settings: VenueSettings
+    feeds: FeedHandler
+    sink: Sink
+    counters: Counters
+    http: aiohttp.ClientSession
+    urls: Mapping[str, str]
+    """Endpoint → its address."""
+    watchdog: Watchdog
+    flow: Callable[[], Awaitable[None]]
+    """Awaited now and then: gives other tasks a turn, and waits while the bus is far behind."""
+    capture: Capture | None
+    rate_limits: Mapping[str, RateLimit]
+    """Of messages, for endpoints that limit all their connections together; see `shared_rate_limits`."""
+    check_clock: Callable[[], None] = lambda: None
+    """Notices a step of our clock, or a stop of this process. Called before anything is judged by our times."""
+    probe: Callable[[str], None] = lambda instrument: None
+    """Called with a silent instrument: REST is asked whether it trades."""
+
+
+def shared_rate_limits(venue: Venue) -> dict[str, RateLimit]:
+    """Endpoint → the rate limit of messages that all its connections share; endpoints that limit each connection alone are left out."""
+    return {one.name: RateLimit.per_second(one.requests_per_s) for one in venue.endpoints if one.requests_shared}

@@ -1,0 +1,75 @@
+"""What to subscribe where: venue, instruments and kinds → connections, by each endpoint's limits. Pure; nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import msgspec
+
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.spec import Endpoint, Request, Venue
+from crosstape_schemas import Instrument
+
+
+class ConnectionPlan(msgspec.Struct, frozen=True):
+    """One WebSocket to open, and what to subscribe on it. A symbol's topics stay together."""
+
+    endpoint: Endpoint
+    topics: tuple[Topic, ...]
+
+
+def channels(venue: Venue, kinds: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Endpoint name → its channels that the kinds need, each once. A kind on two endpoints is taken from the first."""
+    wanted: dict[str, dict[str, None]] = {}
+    for kind in kinds:
+        for endpoint in venue.endpoints:
+            if kind in endpoint.channels:
+                wanted.setdefault(endpoint.name, {})[endpoint.channels[kind]] = None
+                break
+    return {endpoint.name: tuple(wanted[endpoint.name]) for endpoint in venue.endpoints if endpoint.name in wanted}
+
+
+def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tuple[Topic, ...]:
+    """All that must be subscribed for one instrument, over all endpoints."""
+    return tuple(Topic(name, channel, instrument.symbol) for name, names in channels(venue, kinds).items() for channel in names)
+
+
+def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
+    """Connections to open, endpoints in the venue's order, instruments in the mapping's, none above `Endpoint.topics`."""
+    by_name = channels(venue, kinds)
+    found: list[ConnectionPlan] = []
+    for endpoint in venue.endpoints:
+        names = by_name.get(endpoint.name, ())
+        shard: list[Topic] = []
+        for instrument in instruments.values() if names else ():
+            if shard and len(shard) + len(names) > endpoint.topics:
+                found.append(ConnectionPlan(endpoint, tuple(shard)))
+                shard = []
+            shard.extend(Topic(endpoint.name, channel, instrument.symbol) for channel in names)
+        if shard:
+            found.append(ConnectionPlan(endpoint, tuple(shard)))
+    return found
+
+
+def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
+    """The same, those of one symbol together."""
+    symbols: dict[str, list[Topic]] = {}
+    for topic in topics:
+        symbols.setdefault(topic.symbol, []).append(topic)
+    return [tuple(group) for group in symbols.values()]
+
+
+def fits(connection: ConnectionPlan, topics: Collection[Topic]) -> bool:
+    """Whether the connection may have these, too."""
+    return len(connection.topics) + len(topics) <= connection.endpoint.topics
+
+
+def requests(endpoint: Endpoint, wanted: Iterable[Topic], depth: int, request_id: int) -> Iterator[Request]:
+    """Subscribe or unsubscribe requests: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`."""
+    by_channel: dict[str, list[str]] = {}
+    for topic in wanted:
+        by_channel.setdefault(topic.channel, []).append(topic.symbol)
+    for channel, symbols in by_channel.items():
+        for start in range(0, len(symbols), endpoint.symbols_per_request):
+            yield Request(channel, tuple(symbols[start : start + endpoint.symbols_per_request]), request_id, depth)
+            request_id += 1

@@ -1,0 +1,339 @@
+"""One connection: connect, subscribe, keep alive, read until it ends. The supervisor retries; the parser knows what frames mean."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType
+from aiohttp.http import WSMessageNoDecodeText
+
+from crosstape_connector.connection.bad_frames import BadFrames
+from crosstape_connector.connection.context import ConnectionContext
+from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
+from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
+from crosstape_connector.connection.upkeep import Upkeep
+from crosstape_connector.connection.websocket import Sender, Socket, connect
+from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame
+from crosstape_connector.feeds.effects import Effect
+from crosstape_connector.feeds.handover import Handover
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.metrics.counters import SAMPLE
+from crosstape_connector.rate_limit import RateLimit
+from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate
+from crosstape_connector.venues.parsing import unreadable
+from crosstape_connector.venues.parsing.refusals import public
+from crosstape_connector.venues.spec import subscribed_depth
+
+HARD_LIMIT: Final = 4
+"""A frame this many times larger than its endpoint allows is not read to its end: the session ends instead."""
+
+FAIR: Final = 256
+"""After this many frames in a row other tasks get a turn: reading frames that have already arrived never waits by itself."""
+
+log = structlog.get_logger(__name__)
+
+
+class Session:
+    """One connection, for one `run`. `number` names it in the capture; `standby`: it collects what it reads until `take_over`."""
+
+    def __init__(self, context: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
+        self.number = number
+        self.connection = connection
+        self.subscriptions = Subscriptions(
+            connection.endpoint,
+            connection.topics,
+            depth=subscribed_depth(context.venue, context.settings.book_depth),
+            ack_timeout_s=context.settings.ack_timeout_s,
+        )
+        loop = asyncio.get_running_loop()
+        self.rotate: asyncio.Future[None] = loop.create_future()
+        """Done when this connection is to be replaced: the venue will close it soon, or a new one may help its feeds."""
+        self.settled: asyncio.Future[None] = loop.create_future()
+        """Done when the venue has answered every topic."""
+        self.open = False
+        self._context = context
+        self._endpoint = connection.endpoint
+        self._log = log.bind(venue=context.venue.id, endpoint=self._endpoint.name, connection=number)
+        self._counters = context.counters.endpoints[self._endpoint.name]
+        self._rate_limit = context.rate_limits.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
+        self._wake = asyncio.Event()
+        self._handover = Handover(context.feeds) if standby else None
+        self._opened_ts = 0
+        self._entered = False  # `feeds.open_topics` was called, so `feeds.close_topics` must be
+        self._heard_ts = 0
+        self._holding_back = False  # we do not read just now: no silence of the venue or of a feed
+        self._feeds = SubscribedFeeds(context.feeds, connection.topics)
+        self._bad = BadFrames(context.counters, context.capture, number, self._log)
+
+    async def run(self) -> None:
+        """Connect and read until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
+        url = self._context.urls[self._endpoint.name]
+        self._counters.connects += 1
+        max_bytes = HARD_LIMIT * self._endpoint.max_frame_bytes
+        socket = await connect(self._context.http, url, timeout_s=self._context.settings.connect_timeout_s, max_bytes=max_bytes)
+        reason = "stopped"
+        try:
+            self._opened(public(url))
+            await self._converse(socket)
+        except FeedError as exc:
+            reason = str(exc)
+            raise
+        finally:
+            self.open = False
+            self._counters.connections -= 1
+            if self._context.capture is not None:
+                self._context.capture.closed(time.time_ns(), self.number, reason)
+            if self._entered:
+                self._context.check_clock()
+                self._context.sink.publish(self._context.feeds.close_topics(self.subscriptions.states, time.time_ns(), reason))
+            await socket.close()  # bounded by CLOSE_S
+
+    def resubscribe(self, topic: Topic) -> bool:
+        """Unsubscribe and subscribe this topic alone.
+
+        False: it is not here, rejected, or under way already; or this session is on standby, and the one before it is to be asked.
+        """
+        if self._handover is not None or not self.subscriptions.resubscribe(topic):
+            return False
+        self._wake.set()
+        return True
+
+    def subscribe(self, topics: Sequence[Topic]) -> None:
+        """Subscribe these topics too. Their feeds must exist in `FeedHandler`."""
+        self._feeds.add(topics)
+        self.subscriptions.subscribe(topics)
+        if self._entered:
+            self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
+        self._wake.set()
+
+    def unsubscribe(self, topics: Sequence[Topic]) -> None:
+        """Unsubscribe these topics. What still comes for them is counted as unwanted."""
+        self.subscriptions.unsubscribe(topics)
+        self._feeds.remove(topics)
+        self._wake.set()
+        self._check_settled()
+
+    def not_ready(self) -> str:
+        """Return why a session on standby cannot take over without a gap; empty when it can."""
+        if not self.open:
+            return "not connected"
+        if not self.subscriptions.settled:
+            return "not all subscriptions are answered"
+        return "" if self._handover is None else self._handover.not_ready(self._feeds.books(self.subscriptions.states))
+
+    def take_over(self) -> None:
+        """Publish what was collected on standby, and from now on all that comes. The session it replaces must have stopped reading."""
+        handover, self._handover = self._handover, None
+        if not self.open:
+            return  # the one to be replaced is gone: this is an ordinary session, which enters when it opens
+        self._enter()
+        if handover is not None:
+            for effect in handover.hand_over(self._feeds.books(self.subscriptions.states), time.time_ns()):
+                self._context.sink.publish((effect,))
+
+    def _opened(self, url: str) -> None:
+        self.open = True
+        self._counters.connections += 1
+        self._heard_ts = self._opened_ts = time.time_ns()
+        self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
+        if self._context.capture is not None:
+            self._context.capture.opened(self._heard_ts, self.number, url)
+        if self._handover is None:
+            self._enter()
+
+    def _enter(self) -> None:
+        """From here on this session's topics count as connected."""
+        now = time.time_ns()
+        feeds, states, sink = self._context.feeds, self.subscriptions.states, self._context.sink
+        self._entered = True
+        sink.publish(feeds.open_topics(states, now, self._opened_ts))
+        sink.publish(feeds.confirm_topics([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
+        for topic, reason in self.subscriptions.reasons.items():
+            sink.publish(feeds.reject_topic(topic, reason, now))
+
+    async def _converse(self, socket: Socket) -> None:
+        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
+        now = time.monotonic()
+        upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._heard_ts)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write(sender), name=f"write.{self.number}")
+                tasks.create_task(self._keep_up(upkeep, sender), name=f"watch.{self.number}")
+                await self._read(socket, sender)
+        except BaseExceptionGroup as group:
+            lost, rest = group.split(FeedError)
+            if rest is not None or lost is None:
+                raise
+            raise _leaf(lost) from None
+
+    async def _read(self, socket: Socket, sender: Sender) -> None:
+        """The hot path. Per frame: one clock reading, the parser, the feeds, the sink; nothing that waits, logs or looks up a label."""
+        context, counters, capture = self._context, self._counters, self._context.capture
+        parse = self._endpoint.parser(self._feeds.symbols)
+        handlers, publish = context.feeds.handlers, context.sink.publish
+        receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
+        limit = self._endpoint.max_frame_bytes
+        effects: Sequence[Effect] = ()
+        count = 0
+        while True:
+            message = await receive()
+            received_ts = self._heard_ts = now_ns()
+            if message.type is not text:
+                await self._read_other(sender, message, received_ts)
+                continue
+            data: bytes = message.data
+            counters.frames += 1
+            counters.bytes += len(data)
+            if len(data) > limit:
+                self._skip(data, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
+                continue
+            try:
+                for output in parse(data, received_ts):
+                    handle = handlers.get(output.__class__)
+                    if handle is None:
+                        await self._read_control(sender, output)
+                    elif self._handover is None:
+                        effects = handle(output)
+                        publish(effects)
+                    else:
+                        self._handover.hold(output)
+            except FeedError:
+                raise
+            except Exception as exc:  # what nobody thought of in one frame must not end the others
+                self._skip(data, received_ts, exc)
+                continue
+            if capture is not None:
+                capture.frame_in(received_ts, self.number, data)
+            count += 1
+            if not count % SAMPLE:
+                if effects:
+                    context.sink.sample(effects[-1])
+                    effects = ()
+                if not count % FAIR:
+                    self._holding_back = True
+                    await context.flow()
+                    self._holding_back = False
+
+    async def _read_other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> None:
+        """Handle a message that is not a text frame. Raises `ConnectionLost` where it is the end."""
+        match message.type:
+            case WSMsgType.PING:
+                await sender.pong(message.data)
+            case WSMsgType.PONG:
+                pass
+            case WSMsgType.BINARY:
+                self._counters.frames += 1
+                self._counters.bytes += len(message.data)
+                self._skip(message.data, received_ts, BinaryFrame("a binary frame from a venue that speaks text"), binary=True)
+            case WSMsgType.CLOSE:
+                raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
+            case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
+                self._context.counters.bad_frames[OversizedFrame.kind] += 1
+                raise ConnectionLost(f"a frame larger than {HARD_LIMIT * self._endpoint.max_frame_bytes} bytes")
+            case WSMsgType.ERROR:
+                raise ConnectionLost(f"not a WebSocket frame: {message.data}")
+            case _:
+                raise ConnectionLost("the connection broke")
+
+    async def _read_control(self, sender: Sender, output: Output) -> None:
+        """Handle a message about the connection itself."""
+        match output:
+            case Ack():
+                self._confirm(self.subscriptions.acknowledge(output))
+            case Rejected():
+                self._reject(output)
+            case Heartbeat():
+                self._counters.heartbeats += 1
+            case Reply(data=data):
+                await sender.send_now(data)
+            case Rotate(reason=reason):
+                if not self.rotate.done():
+                    self._log.info("session.rotating", reason=reason)
+                    self.rotate.set_result(None)
+            case Odd():
+                self._bad.report_odd(output)
+
+    def _confirm(self, topics: Sequence[Topic]) -> None:
+        if topics and self._handover is None:
+            self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
+        self._check_settled()
+
+    def _reject(self, refusal: Rejected) -> None:
+        topics = self.subscriptions.reject(refusal)
+        self._wake.set()  # part of what was refused may be asked for again
+        if not topics:
+            self._bad.report_complaint(refusal.reason)
+        for topic in topics:
+            self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=refusal.reason)
+            if self._handover is None:
+                self._context.sink.publish(self._context.feeds.reject_topic(topic, refusal.reason, time.time_ns()))
+        self._check_settled()
+
+    def _check_settled(self) -> None:
+        if not self.settled.done() and self.subscriptions.settled:
+            self.settled.set_result(None)
+            self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
+
+    def _skip(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
+        """Report a frame that cannot be used; the quotes and tickers that it may have held are not the newest any more."""
+        kind = self._bad.report(data, received_ts, exc, binary=binary)
+        if kind in unreadable.NOT_OURS:
+            return
+        for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, data, received_ts):
+            if self._handover is None:
+                self._context.sink.publish(self._context.feeds.apply(output))
+            else:
+                self._handover.hold(output)
+
+    async def _write(self, sender: Sender) -> None:
+        """Send the greeting, then subscriptions as they are due, all within the endpoint's rate limit."""
+        for data in self._endpoint.greeting:
+            await sender.wait_turn()
+            await sender.send(data)
+        while True:
+            pending = self.subscriptions.next_request()
+            if pending is None:
+                self._wake.clear()
+                await self._wake.wait()  # until something is to be sent; the connection's end cancels this
+                continue
+            await sender.wait_turn()
+            self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # before it is: the answer may be here when it is
+            form = self._endpoint.unsubscribe if pending.unsubscribe else self._endpoint.subscribe
+            await sender.send(form(pending.request))
+
+    async def _keep_up(self, upkeep: Upkeep, sender: Sender) -> None:
+        """Do what is due by the clock and not by a frame. On standby, feeds are judged by the connection that is to be replaced."""
+        while True:
+            await asyncio.sleep(upkeep.poll_s)
+            now = time.monotonic()
+            upkeep.check_connection(now, self._heard_ts, reading=not self._holding_back)
+            confirmed, again = upkeep.check_answers(now, self._has_received)
+            self._confirm(confirmed)
+            if again:
+                self._wake.set()
+            judging = self._handover is None and not self._holding_back
+            if judging:
+                upkeep.check_streams()
+            if upkeep.feeds_due(now) and judging:
+                upkeep.check_feeds(self._heard_ts, self.resubscribe)
+                if not self.rotate.done() and upkeep.wants_replacement():
+                    self.rotate.set_result(None)
+            if (ping := upkeep.due_ping(now)) is not None:
+                await sender.send_now(ping)
+
+    def _has_received(self, topic: Topic, since_ts: int) -> bool:
+        """Whether this connection brought data of the topic since then. On standby, the data may be of the connection to be replaced."""
+        return self._handover is None and self._feeds.has_received(topic, since_ts)
+
+
+def _leaf(group: BaseExceptionGroup[FeedError]) -> FeedError:
+    exc: BaseException = group
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    assert isinstance(exc, FeedError)
+    return exc

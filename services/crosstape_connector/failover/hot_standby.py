@@ -1,0 +1,132 @@
+"""The policy by which redundant connectors of one venue share one lease: one replica is active, the others are standbys.
+
+What a replica wants of the lease is decided in `election`. This module tells the other replicas how this one is, hears how they are, and
+starts and ends its term. An active replica that steps back by its own will drains first; then it gives the lease back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from typing import Final, Protocol
+
+import structlog
+
+from crosstape.bus import Client
+from crosstape.bus.client.call import UNAVAILABLE
+from crosstape.bus.lease.elector import Elector
+from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTable
+from crosstape_connector.failover.election import Election, PeerStatus
+from crosstape_connector.failover.peers import Peers
+from crosstape_schemas import Keys
+
+log: Final = structlog.get_logger(__name__)
+
+
+class Candidate(Protocol):
+    """The replica that the policy decides for."""
+
+    def status(self) -> PeerStatus:
+        """How this replica is now."""
+
+    def step_back_if_lost(self) -> None:
+        """Become a standby if connections to the venue are lost and another replica could take over."""
+
+    async def drain(self, timeout_s: float) -> None:
+        """Publish what was read so far, as much as can be within `timeout_s`."""
+
+    async def serve(self) -> None:
+        """Be active until cancelled, or until another writer has claimed the producer's cursor."""
+
+
+class HotStandby:
+    """The policy of one replica; see `Policy`."""
+
+    def __init__(self, client: Client, keys: Keys, candidate: Candidate, *, venue: str, producer: str, name: str, life_s: float) -> None:
+        me = f"{name}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.peers: list[PeerStatus] = []
+        """The other replicas, as they were at the last answer; none while the server does not answer."""
+        self.term: asyncio.Task[None] | None = None
+        """The task that serves, while there is one."""
+        self.resigning = False
+        """This replica has stepped back, though the lease is still ours."""
+        self.elector = Elector(self, life_s)
+        self._election = Election(me, life_s)
+        self._table = LeaseTable(client, keys, me, producer, [producer])
+        self._statuses = Peers(client, keys, producer, life_s)
+        self._candidate = candidate
+        self._venue = venue
+        self._name = name
+        self._life_s = life_s
+
+    async def run(self, tasks: asyncio.TaskGroup) -> None:
+        """Hold the lease, or stand by for it, until cancelled. Terms run as tasks of this group."""
+        self._tasks = tasks
+        await self.elector.run()
+
+    def replaceable(self, feeds: int) -> bool:
+        """Whether another replica could take over this many feeds."""
+        return any(peer.could_replace(feeds) for peer in self.peers)
+
+    def resign(self) -> None:
+        """Give the lease back, if we have it, once what was read before is on the tape."""
+        self.resigning = self._election.active
+        self.elector.wake()
+
+    @contextlib.asynccontextmanager
+    async def leaving(self) -> AsyncIterator[None]:
+        """Make no more calls; after the block, give the lease back. If that does not reach the server, the lease expires by itself."""
+        async with self.elector.stopped():
+            yield
+            with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
+                async with asyncio.timeout(self._life_s):
+                    await self._statuses.take_back(self._name)
+                    self._election.resign()
+                    await self._table.exchange([self._election.want], self._life_s)
+            await self._table.close()
+
+    async def prepare(self) -> None:
+        """Step back if connections are lost; drain and resign after stepping back."""
+        self._candidate.step_back_if_lost()
+        if self.resigning:
+            await self._candidate.drain(self._life_s)
+            self._election.resign()
+            self.resigning = False
+
+    async def ask(self) -> LeaseSnapshot:
+        """Exchange statuses with the other replicas, and ask for the lease between the two."""
+        await self._statuses.say(self._candidate.status())
+        leases = await self._table.exchange([self._election.want], self._life_s)
+        names = [one.partition("@")[0] for one in leases.instances if one != self._election.me]
+        self.peers = await self._statuses.heard(names)
+        return leases
+
+    async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:
+        """Start a term with the lease, and end it without."""
+        self._election.answered(leases, sent_at, self._candidate.status(), self.peers)
+        if self.term is not None and self.term.done():
+            self.term = None
+            if self._election.active:  # a connector that has no replica name, and so no lease, has claimed the cursor
+                self._election.resign()
+                return self._election.taking
+        if self._election.active and self.term is None:
+            self.resigning = False
+            self.term = self._tasks.create_task(self._candidate.serve(), name="line.serve")
+        elif self.term is not None and not self._election.active:
+            self.term.cancel()
+            await asyncio.wait([self.term])  # it ends at once, except for removing files
+            self.term = None
+        return self._election.taking
+
+    def unanswered(self, reason: str) -> None:
+        """Forget the other replicas: what is not known cannot be relied on."""
+        log.warning("line.no_answer", venue=self._venue, line=self._name, reason=reason)
+        self.peers = []
+
+    def mismatched(self, theirs: int) -> None:
+        """Treat it as no answer: all replicas of a producer have one lease, so this is another service's table."""
+        self.unanswered(f"{theirs} leases in place of one")

@@ -1,0 +1,195 @@
+"""The books of one venue in one process: what snapshots, updates and breaks do to their feeds. Pure: no I/O, no clock, no log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from crosstape_connector.feeds.books.book_feed import BookFeed
+from crosstape_connector.feeds.books.checks import Fault, Outcome
+from crosstape_connector.feeds.books.order_book import OrderBook
+from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.cross_checks import BEHIND, CrossChecks
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak
+from crosstape_connector.venues.spec import Venue
+from crosstape_schemas import FeedState, GapCause, Instrument
+
+LIVE: Final = FeedState.LIVE
+NOT_FOLLOWED: Final = "the venue's book had changed while the stream was silent"
+_NOTHING: Final[tuple[Effect, ...]] = ()
+
+
+class BookFeeds:
+    """All of them; `Feeds` hands on what concerns a book."""
+
+    def __init__(self, venue: Venue, feeds: Mapping[FeedKey, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
+        """`feeds`: of all kinds, as they are taken; `counts`: where to count what is not wanted."""
+        self.books: dict[str, BookFeed] = {}
+        """By instrument."""
+        self.cross_checks = CrossChecks(feeds, self.books, interval_ns=interval_ns)
+        self._venue = venue
+        self._counts = counts
+        self._depth = depth
+        self._interval = interval_ns
+        self._waiting: dict[str, BookFeed] = {}  # with changes that are not published yet
+
+    def add_instrument(self, instrument: Instrument, records: Mapping[str, FeedRecord], others: Mapping[str, FeedRecord]) -> None:
+        """One more, the feeds that it gives, and the others of its instrument, by kind."""
+        self.books[instrument.name] = BookFeed(
+            self._venue,
+            instrument,
+            records,
+            others,
+            depth=self._depth,
+            interval_ns=self._interval,
+            waiting=self._waiting,
+        )
+
+    def remove_instrument(self, instrument: str) -> None:
+        """One less."""
+        self.books.pop(instrument, None)
+        self._waiting.pop(instrument, None)
+
+    def book_of(self, record: FeedRecord) -> BookFeed | None:
+        """The book that gives this feed; None if none does."""
+        book = self.books.get(record.instrument)
+        return book if book is not None and record in book.records else None
+
+    def probe(self, record: FeedRecord) -> Sequence[SnapshotRequest]:
+        """Request the book of a silent feed's instrument, if its stream is as silent: no trade and no quote changes without the book."""
+        book = self.books.get(record.instrument)
+        if book is None or not book.silent_with(record):
+            return ()
+        book.order_book.start_probe()
+        return book.request_snapshot()
+
+    def due_books(self, now: int) -> Sequence[Effect]:
+        """Conflated books that are due."""
+        waiting = self._waiting
+        if not waiting:
+            return _NOTHING
+        events: list[Effect] = []
+        for name, book in [(name, book) for name, book in waiting.items() if now >= book.due or book.due - now > self._interval]:
+            del waiting[name]
+            events += book.book_event(now)
+        return events
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        for book in self.books.values():
+            book.clock_set(step)
+        self.cross_checks.clock_set(step)
+
+    def apply_update(self, update: BookUpdate) -> Sequence[Effect]:
+        """Changed levels."""
+        book = self.books.get(update.instrument)
+        if book is None:
+            return self._unwanted()
+        for record in book.records:
+            record.received_ts = update.received_ts
+            record.venue_ts = update.venue_ts
+            record.count += 1
+        good_ts = book.order_book.applied_ts
+        outcome = book.order_book.apply_update(update)
+        if outcome is Outcome.APPLIED:
+            events: list[Effect] = []
+            for record in book.records:
+                if record.state is not LIVE:  # it was called stale
+                    events = self.cross_checks.stream_resumed(book, update.received_ts)
+                    break
+            return book.change_events(update, update.received_ts, events)
+        if outcome is Outcome.BROKEN:
+            book.order_book.refuted = False  # the stream has spoken, if not well
+            return book.break_events(good_ts, update.venue_ts, update.received_ts)
+        return book.request_snapshot()
+
+    def apply_snapshot(self, snapshot: BookSnapshot) -> Sequence[Effect]:
+        """A whole book."""
+        book = self.books.get(snapshot.instrument)
+        if book is None:
+            return self._unwanted()
+        good_ts, was_live = book.order_book.applied_ts, book.order_book.live
+        outcome = book.order_book.apply_snapshot(snapshot)
+        if outcome is Outcome.SYNCED:
+            return self._synced(book, snapshot, good_ts if was_live else 0)
+        if outcome is Outcome.QUIET:
+            return self.cross_checks.confirm_quiet(book, snapshot.received_ts)
+        if outcome is Outcome.BROKEN:
+            return book.break_events(good_ts, snapshot.venue_ts, snapshot.received_ts)
+        return book.request_snapshot()
+
+    def apply_break(self, broken: ConnectionBreak) -> Sequence[Effect]:
+        """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
+        events: list[Effect] = []
+        reason = broken.reason or "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
+        for name in broken.instruments:
+            book = self.books.get(name)
+            if book is not None:
+                good_ts = book.order_book.applied_ts
+                if book.order_book.invalidate(broken.cause, reason):
+                    events += book.break_events(good_ts, None, broken.received_ts)
+        return events
+
+    def adopt_book(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
+        """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
+        book = self.books.get(instrument)
+        if book is None:
+            return _NOTHING
+        before, book.order_book = book.order_book, sync
+        sync.checks.add(before.checks)
+        sync.refuted = before.refuted and not sync.followed
+        if not sync.live:
+            if before.live:
+                sync.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
+                return book.break_events(before.applied_ts, None, now)
+            return book.request_snapshot()
+        events: list[Effect] = []
+        same = sync.followed or (before.live and (before.bids.sizes, before.asks.sizes) == (sync.bids.sizes, sync.asks.sizes))
+        if not same and any(record.silent for record in book.records):
+            sync.refute()
+        for record in book.records:
+            if sync.refuted:
+                events += record.refute(NOT_FOLLOWED, now, before.applied_ts if before.live else 0)
+                continue
+            events += [*record.set_live(now), *record.end_gap(now)]
+            record.received_ts = record.replayed_ts = max(record.received_ts, sync.applied_ts)
+            record.count += 1
+        return book.change_events(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
+
+    def _synced(self, book: BookFeed, snapshot: BookSnapshot, good_ts: int) -> list[Effect]:
+        """The book is true again. `good_ts`: until when the book was live that the snapshot replaced; 0: it was not.
+
+        A snapshot in the stream shows that the subscription answers. If it was subscribed again because it was silent, and the snapshot
+        differs from our book, then the stream had missed changes, and only an update shows that it brings them now.
+        """
+        now = max(snapshot.received_ts, book.order_book.applied_ts)
+        sync = book.order_book
+        in_stream = self._venue.book.snapshot == "stream"
+        if in_stream and sync.differs and any(record.silent for record in book.records):
+            sync.refute()
+        may_live = not sync.refuted
+        events: list[Effect] = []
+        for record in book.records:
+            missed_ts = good_ts if in_stream and sync.differs else 0
+            if in_stream and may_live:
+                record.received_ts = record.replayed_ts = now
+                record.count += 1
+            else:
+                record.fetched_ts = snapshot.received_ts
+            record.venue_ts = snapshot.venue_ts
+            if may_live and (in_stream or not record.silent):  # else it is not followed: only its stream can show that it lives
+                events += record.set_live(now)
+                events += record.end_gap(now)
+                if missed_ts:
+                    events.append(record.gap_event(now, None, GapCause.UNKNOWN, from_ts=missed_ts))
+            elif not may_live and not record.contradiction:
+                events += record.refute(NOT_FOLLOWED if in_stream else BEHIND, now, missed_ts)
+        return book.change_events(snapshot, now, events)
+
+    def _unwanted(self) -> Sequence[Effect]:
+        self._counts["unwanted"] += 1
+        return _NOTHING

@@ -1,0 +1,65 @@
+"""What was checked of an order book, and what came of it: counts, faults, outcomes. Pure."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import msgspec
+
+from crosstape_schemas import GapCause
+
+
+class BookChecks:
+    """What was checked, and how it went; counts."""
+
+    __slots__ = (
+        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "links", "overflows", "overtaken", "quiet",
+        "refused", "refuted", "skipped", "snapshots", "unchecked", "unproven", "unused", "updates",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.updates = 0
+        self.links = 0  # updates that follow the one before by the venue's numbers
+        self.holes = 0  # … that do not
+        self.overtaken = 0  # updates and snapshots that came after a later update, by their times
+        self.bridged = 0  # REST snapshots that an update was seen to span
+        self.refused = 0  # REST snapshots older than the stream
+        self.unused = 0  # REST snapshots that came when none was awaited
+        self.quiet = 0  # … that showed a silent book to be as the venue has it
+        self.refuted = 0  # … that showed changes which the stream did not bring; also by best prices that contradict the book
+        self.unchecked = 0  # snapshots without the checksum that the venue's rule has: the next update proves the book
+        self.snapshots = 0  # snapshots that a book was made of
+        self.checksums_ok = 0
+        self.checksums_bad = 0
+        self.crossed = 0
+        self.impossible = 0  # frames with a level that cannot be
+        self.skipped = 0  # updates older than the book
+        self.unproven = 0  # updates dropped while there was no snapshot to apply them to
+        self.overflows = 0
+
+    def add(self, other: BookChecks) -> None:
+        """Count what was checked elsewhere as checked here."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def counts(self) -> dict[str, int]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why a book is no longer true."""
+
+    cause: GapCause
+    reason: str
+    missed: int | None = None
+
+
+class Outcome(Enum):
+    """What became of an update or a snapshot."""
+
+    APPLIED = auto()  # the book moved on, proven as far as the venue lets us
+    SYNCED = auto()  # the book is true (again): everything in it may be new
+    QUIET = auto()  # the venue was asked, and has the book that the stream has brought: nothing has happened
+    NOTHING = auto()  # held, dropped or skipped; the book is as before
+    BROKEN = auto()  # it is not true any more, or the snapshot was no good: see `fault`

@@ -1,0 +1,74 @@
+"""One side of an order book: a dict price → size beside a sorted list of prices. Pure.
+
+Most changes touch a level that is there, which costs one dict store.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from decimal import Decimal
+
+from crosstape_connector.venues.parsing.numbers import FLOOR, LIMIT
+from crosstape_schemas import Level
+
+
+class ImpossibleLevelError(ValueError):
+    """A price or size that cannot be: negative, infinite, no number, or beyond the bounds of `numbers`."""
+
+
+class Ladder:
+    """One side of a book. `best_last`: bids, whose best is the highest price."""
+
+    __slots__ = ("best_last", "prices", "sizes")
+
+    def __init__(self, levels: Iterable[Level] = (), *, best_last: bool) -> None:
+        """Raises as `apply`."""
+        self.best_last = best_last
+        self.sizes: dict[Decimal, Decimal] = {}
+        self.prices: list[Decimal] = []
+        for price, size in levels:
+            if FLOOR <= price < LIMIT and FLOOR <= size < LIMIT:
+                self.sizes[price] = size
+            elif size or not FLOOR <= price < LIMIT:
+                raise ImpossibleLevelError(f"{price} x {size}")
+        self.prices = sorted(self.sizes)
+
+    def apply(self, levels: Iterable[Level]) -> None:
+        """Set each price's size, zero removes; of one repeated the last wins. Raises `ImpossibleLevelError`, `ArithmeticError` (NaN)."""
+        sizes, prices = self.sizes, self.prices
+        for price, size in levels:
+            if FLOOR <= price < LIMIT and FLOOR <= size < LIMIT:
+                if price not in sizes:
+                    insort(prices, price)
+                sizes[price] = size
+            elif size or not FLOOR <= price < LIMIT:
+                raise ImpossibleLevelError(f"{price} x {size}")
+            elif price in sizes:
+                del sizes[price]
+                del prices[bisect_left(prices, price)]
+
+    def best(self) -> Level | None:
+        """The best level, or None of an empty side."""
+        if not self.prices:
+            return None
+        price = self.prices[-1 if self.best_last else 0]
+        return price, self.sizes[price]
+
+    def top(self, count: int) -> list[Level]:
+        """The best levels, best first, `count` of them if there are so many."""
+        sizes = self.sizes
+        prices = self.prices[: -count - 1 : -1] if self.best_last else self.prices[:count]
+        return [(price, sizes[price]) for price in prices]
+
+    def cut(self, depth: int) -> list[Decimal]:
+        """Forget what lies below the best `depth` levels; the prices forgotten."""
+        excess = len(self.prices) - depth
+        if excess <= 0:
+            return []
+        span = slice(0, excess) if self.best_last else slice(depth, None)
+        gone = self.prices[span]
+        del self.prices[span]
+        for price in gone:
+            del self.sizes[price]
+        return gone

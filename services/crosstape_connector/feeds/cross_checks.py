@@ -1,0 +1,190 @@
+"""Streams that do not bring what happens at their venue: found out by REST, or by another stream of the same instrument. Pure.
+
+A feed whose subscription is dead looks like one of a quiet market. Three things tell them apart:
+
+- **A book by REST** (`refute`, asked for by the watchdog's doubt): its number is later than the one that the stream has reached, and the
+  stream does not bring that change within `books.GRACE_NS`.
+- **The best prices by REST** (`best`): twice in a row they differ from those of a feed that has been silent since before the first answer.
+- **Quote and book of one venue** (`compare`), where the quote is a stream of its own: one of them has not changed for `AGREE_NS` while the
+  other was different at every look. Which of the two is wrong is not known, so neither is live until they agree again by their streams.
+
+A feed that is refuted is stale at once, until its stream speaks. The watchdog subscribes it again, alone, then on another connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from crosstape_connector.feeds.agreement import Top
+from crosstape_connector.feeds.books.book_feed import TOGETHER_NS, BookFeed
+from crosstape_connector.feeds.books.checks import Outcome
+from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.effects import Effect
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.venues.messages import BookSnapshot
+from crosstape_schemas import FeedState, GapCause, Quote
+
+LIVE: Final = FeedState.LIVE
+AGREE_NS: Final = 1_000_000_000
+"""Quote and book may differ for so long, or for two conflation intervals: one stream is a little behind the other."""
+BEHIND: Final = "REST has changes that the stream did not bring"
+
+
+def top_of(event: Quote) -> Top:
+    """The prices of a quote."""
+    return event.bid_price, event.ask_price
+
+
+def _text(top: Top) -> str:
+    return "/".join("none" if price is None else format(price, "f") for price in top)
+
+
+class CrossChecks:
+    """Of all books of one venue, and of the feeds beside them."""
+
+    def __init__(self, feeds: Mapping[FeedKey, FeedRecord], books: Mapping[str, BookFeed], *, interval_ns: int) -> None:
+        """`feeds`: of all kinds; `books` by instrument."""
+        self._feeds = feeds
+        self._books = books
+        self._longest_ns = max(AGREE_NS, 2 * interval_ns)
+        self._suspects: dict[FeedKey, int] = {}  # feeds that differed from REST's best prices, and when those had been asked for
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Our clock was set; see `FeedRecord.clock_set`."""
+        self._suspects = {feed: step.shifted(asked_ts) for feed, asked_ts in self._suspects.items()}
+
+    def check_streams(self, instruments: Iterable[str], now: int) -> list[Effect]:
+        """What the clock says of these: changes that the stream has not brought in time, quotes and books that contradict each other."""
+        events: list[Effect] = []
+        for name in instruments:
+            book = self._books.get(name)
+            if book is None:
+                continue
+            if book.order_book.newer is not None and (newer := book.order_book.overdue(now)) is not None:
+                events += self._behind(book, newer, now)
+            if book.rival is not None:
+                events += self._compare(book, book.rival, now)
+        return events
+
+    def stream_resumed(self, book: BookFeed, now: int) -> list[Effect]:
+        """An update of the book's stream was applied: whatever was said against the stream is over."""
+        book.order_book.refuted = False
+        events: list[Effect] = []
+        for record in book.records:
+            if record.state is not LIVE:
+                events += [*record.set_live(now), *record.end_gap(now)]
+        for record in book.shared:
+            if record.refuted_ts and record.state is FeedState.STALE and not record.unread_ts:
+                events += record.set_live(now)
+        book.shared.clear()
+        return events
+
+    def confirm_quiet(self, book: BookFeed, now: int) -> list[Effect]:
+        """REST has the book that the stream brought: nothing was missed. A quote with another best price has missed something."""
+        events: list[Effect] = []
+        for record in (*book.records, *book.others):
+            if not book.silent_with(record):
+                continue
+            if record is book.rival and isinstance(record.last, Quote) and top_of(record.last) != book.best_prices():
+                if record.state is LIVE:
+                    reason = f"the quote is {_text(top_of(record.last))}, the book, which REST confirms, has {_text(book.best_prices())}"
+                    events += record.refute(reason, now, record.received_ts)
+                continue
+            record.proven_ts = now
+            if record.state is FeedState.STALE and not record.refuted_ts and not record.unread_ts:
+                events += record.set_live(now)
+        return events
+
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> list[Effect]:
+        """Compare best prices that REST was asked for at `asked_ts` with those of the streams. One answer alone may be late."""
+        instrument, events = quote.instrument, list[Effect]()
+        book = self._books.get(instrument)
+        separate = book.rival if book is not None else self._feeds.get(FeedKey("quote", instrument))
+        if separate is not None and isinstance(separate.last, Quote) and self._differs(separate, top_of(separate.last), quote, asked_ts):
+            reason = f"REST has {_text(top_of(quote))}, the stream still has {_text(top_of(separate.last))}"
+            events += separate.refute(reason, now, separate.received_ts)
+        if book is not None and book.order_book.live and self._differs(book.records[0], book.best_prices(), quote, asked_ts):
+            reason = f"REST has {_text(top_of(quote))}, the stream still has {_text(book.best_prices())}"
+            good_ts = book.order_book.applied_ts
+            book.order_book.refute()
+            for record in book.records:
+                events += record.refute(reason, now, good_ts)
+            events += self._share(book, reason, now)
+        return events
+
+    def _differs(self, record: FeedRecord, top: Top, quote: Quote, asked_ts: int) -> bool:
+        feed = FeedKey(record.kind, record.instrument)
+        if record.state is not LIVE or record.received_ts >= asked_ts or top == top_of(quote):
+            self._suspects.pop(feed, None)
+            return False
+        first_ts = self._suspects.get(feed, 0)
+        if not first_ts or record.received_ts >= first_ts:
+            self._suspects[feed] = asked_ts
+            return False
+        del self._suspects[feed]
+        return True
+
+    def suspects(self) -> set[str]:
+        """The instruments whose best prices must be asked for once more."""
+        return {feed.instrument for feed in self._suspects}
+
+    def _behind(self, book: BookFeed, newer: BookSnapshot, now: int) -> list[Effect]:
+        """REST knows more than the stream brought: its book is shown, as stale, until the stream speaks."""
+        sync = book.order_book
+        good_ts, reached = sync.applied_ts, sync.reached
+        missed = newer.sequence - reached if newer.sequence is not None and reached is not None else 0
+        if sync.refute(newer) is Outcome.BROKEN:
+            return book.break_events(good_ts, None, now)
+        events: list[Effect] = []
+        for record in book.records:
+            events += record.refute(BEHIND, now)
+            events.append(record.gap_event(now, missed or None, GapCause.SEQUENCE, from_ts=good_ts or now))
+        events += self._share(book, BEHIND, now)
+        return book.change_events(newer, now, events)
+
+    def _share(self, book: BookFeed, reason: str, now: int) -> list[Effect]:
+        """The book's stream is refuted: feeds beside it that have not spoken since are in doubt, too. A quote can be compared."""
+        last_ts = max(record.received_ts for record in book.records)
+        events: list[Effect] = []
+        for record in book.others:
+            if record.state is not LIVE or record.received_ts > last_ts + TOGETHER_NS:
+                continue
+            if record is not book.rival:
+                book.shared.append(record)
+                events += record.refute(reason, now)
+            elif isinstance(record.last, Quote) and top_of(record.last) != book.best_prices():
+                events += record.refute(reason, now, record.received_ts)
+        return events
+
+    def _compare(self, book: BookFeed, quote: FeedRecord, now: int) -> list[Effect]:
+        both = (*book.records, quote)
+        if (
+            not book.order_book.live
+            or not isinstance(quote.last, Quote)
+            or not (quote.contradiction or all(record.state is LIVE for record in both))
+        ):
+            return []
+        ours, theirs = top_of(quote.last), book.best_prices()
+        differ_ns = book.agreement.compare(ours, theirs, now)
+        if quote.contradiction:
+            spoke_ts = min(quote.received_ts, max(record.received_ts for record in book.records))
+            return self._release(both, now) if ours == theirs and not book.order_book.refuted and spoke_ts > book.contradicted_ts else []
+        if differ_ns < self._longest_ns:
+            return []
+        reason = f"quote {_text(ours)} and book {_text(theirs)} contradict each other"
+        book.contradicted_ts = now
+        events: list[Effect] = []
+        for record in both:
+            record.contradiction = reason
+            events += record.refute(reason, now, max(1, now - differ_ns))
+        return events
+
+    def _release(self, both: Iterable[FeedRecord], now: int) -> list[Effect]:
+        events: list[Effect] = []
+        for record in both:
+            record.contradiction = ""
+            if record.state is FeedState.STALE:
+                events += [*record.set_live(now), *record.end_gap(now)]
+        return events

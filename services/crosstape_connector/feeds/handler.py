@@ -1,0 +1,313 @@
+"""All feeds of one venue in one process: applies what parsers found, returns what goes on the tape. Pure: no I/O, no clock, no log.
+
+A handler outlives connections. It keeps what must be known across them: the state of each feed, the newest trade of each instrument (in
+`trades`), the books (in `books`), the newest quotes and tickers (in `quote_feeds`), and what the venue says of itself (in `venue_status`).
+It finds the part that an output, a topic or a check belongs to; what that part returns, it returns: effects, in the order in which they
+must leave.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from crosstape_connector.feeds.books.book_feeds import BookFeeds
+from crosstape_connector.feeds.books.checks import BookChecks
+from crosstape_connector.feeds.books.order_book import OrderBook
+from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.clock_watch import Stop
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.keys import FeedKey, Topic
+from crosstape_connector.feeds.quote_feeds import QuoteFeeds
+from crosstape_connector.feeds.stops import Stops
+from crosstape_connector.feeds.topics import Topics
+from crosstape_connector.feeds.trades.trade_feeds import TradeFeeds
+from crosstape_connector.feeds.venue_status import VenueStatus
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable
+from crosstape_connector.venues.spec import Venue
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
+
+LIVE: Final = FeedState.LIVE
+REMOVED: Final = "removed from the settings"
+_NOTHING: Final[tuple[Event, ...]] = ()
+_FROM_BOOK: Final = ("book", "delta")
+
+
+class FeedHandler:
+    """Applies each output of a venue's parsers to the feeds, and returns the effects: events for the tape, requests for the shell."""
+
+    def __init__(
+        self, venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str], *, book_depth: int, book_interval_ns: int
+    ) -> None:
+        """`instruments`: by our name. `kinds`: those that are published. `book_interval_ns`: at most one book event in it; 0 = all."""
+        self.venue = venue
+        self.kinds = frozenset(kinds)
+        self.records: dict[FeedKey, FeedRecord] = {}
+        """The state of each feed."""
+        self.counts: Counter[str] = Counter()
+        """`unwanted`: outputs of an instrument or kind that is not published."""
+        self.trades = TradeFeeds(venue, self.counts)
+        self._books = BookFeeds(venue, self.records, self.counts, depth=book_depth, interval_ns=book_interval_ns)
+        self._quotes = QuoteFeeds(self.counts)
+        self._status = VenueStatus(venue.id)
+        self._stops = Stops()
+        self._topics = Topics(venue, self.records, self._books, self._stops)
+        self._instruments: set[str] = set()
+        self._answered = {kind for one in reversed(venue.endpoints) for kind, channel in one.channels.items() if channel in one.answers}
+        self.handlers: Mapping[type[Any], Callable[[Any], Sequence[Effect]]] = {
+            Trade: self.trades.handle_trade,
+            TradeSnapshot: self.trades.apply_snapshot,
+            LastTrade: self.trades.apply_last_trade,
+            Quote: self._quotes.apply_quote,
+            Ticker: self._quotes.apply_ticker,
+            Status: self._apply_status,
+            BookSnapshot: self._books.apply_snapshot,
+            BookUpdate: self._books.apply_update,
+            ConnectionBreak: self._books.apply_break,
+            Unreadable: self._quotes.apply_unreadable,
+        }
+        """Class of an output → what applies it. A session looks it up here itself, to save a call a frame; a class that is not here
+        (`Ack`, `Reply` …) concerns the session only."""
+        for instrument in instruments.values():
+            self.add_instrument(instrument)
+
+    def apply(self, output: Output) -> Sequence[Effect]:
+        """Apply one output; see `handlers`."""
+        handler = self.handlers.get(type(output))
+        return handler(output) if handler is not None else _NOTHING
+
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Keep the feeds of one more instrument from now on. One that is there already stays as it is."""
+        name = instrument.name
+        if name in self._instruments:
+            return
+        self._instruments.add(name)
+        self._topics.add_symbol(instrument.symbol, name)
+        from_book = (*_FROM_BOOK, "quote") if self.venue.quote_from_book else _FROM_BOOK
+        records: dict[str, FeedRecord] = {
+            kind: FeedRecord(instrument, kind) for kind in ("quote", "ticker", "book", "delta") if kind in self.kinds
+        }
+        if "trade" in self.kinds:
+            records["trade"] = self.trades.add_instrument(instrument)
+        of_book = {kind: records[kind] for kind in from_book if kind in records}
+        for record in records.values():
+            record.answers_subscribe = record.kind in self._answered
+            record.can_probe = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
+            if record.kind in ("quote", "ticker") and record.kind not in of_book:
+                self._quotes.add_feed(record)
+        if of_book:
+            self._books.add_instrument(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
+        self.records.update({FeedKey(kind, name): record for kind, record in records.items()})
+
+    def remove_instrument(self, instrument: str, now: int) -> Sequence[Event]:
+        """Set its feeds to `down` and forget them. Its trade ids are kept: if it is added again, what was missed is a gap."""
+        events: list[Event] = []
+        self._instruments.discard(instrument)
+        for feed in [feed for feed in self.records if feed.instrument == instrument]:
+            record = self.records.pop(feed)
+            self._topics.remove_symbol(record.symbol)
+            events += record.set_state(FeedState.DOWN, REMOVED, now)
+            record.interrupt(record.received_ts)
+            record.sessions = 0
+        for part in (self.trades, self._books, self._quotes, self._status):
+            part.remove_instrument(instrument)
+        return events
+
+    def seed(self, events: Iterable[Event]) -> None:
+        """Start from the newest events on the tape, one a feed: what is missing since then is a gap.
+
+        A feed that has brought data already is left as it is. The trades tell which ids are on the tape.
+        """
+        self.trades.seed(event for event in events if isinstance(event, Trade))
+        for event in events:
+            record = self.records.get(FeedKey(KIND_OF[type(event)], event.instrument))
+            if record is not None and record.kind != "trade":
+                record.resume_after(event.received_ts)
+
+    def restate(self, now: int) -> Iterable[Event]:
+        """Yield all states as they are now, for a tape that another replica has published until now.
+
+        They are what the venue reports, and of each feed its status and its newest quote, ticker or book; for `delta`, the full book.
+        """
+        yield from self._status.restate(now)
+        for record in self.records.values():
+            yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
+            if record.last is not None:
+                yield record.last
+        for book in self._books.books.values():
+            yield from book.full_delta(now)
+
+    def open_topics(self, topics: Iterable[Topic], now: int, since: int | None = None) -> Sequence[Event]:
+        """Note that a connection subscribes these: once per connection; `close_topics` ends it.
+
+        A feed becomes `connecting`, or `recovering` if it had data before. One that another connection still has keeps its state, and is
+        not interrupted when the older connection closes. `since`: when they were subscribed, if that was before `now`.
+        """
+        return self._topics.open(topics, now, since)
+
+    def confirm_topics(self, topics: Iterable[Topic], now: int) -> Sequence[SnapshotRequest]:
+        """Note that the venue acknowledged these: a book that needs a REST snapshot requests it now, if no update did so before."""
+        return self._topics.confirm(topics)
+
+    def reject_topic(self, topic: Topic, reason: str, now: int) -> Sequence[Event]:
+        """Set the feeds of a topic that the venue refused to `down`. If they had data before, what is missed is a gap."""
+        return self._topics.reject(topic, now, reason)
+
+    def close_topics(self, topics: Iterable[Topic], now: int, reason: str) -> Sequence[Event]:
+        """Note that the connection which had these is closed: see `interrupt`. A feed that another connection has goes on."""
+        return self._topics.close(topics, now, reason)
+
+    def interrupt(self, feeds: Iterable[FeedKey], now: int, reason: str) -> Sequence[Event]:
+        """Set these to `down` and forget their books: nothing comes for them until they are subscribed again.
+
+        When data resume, a `Gap(disconnect)` comes before them, if anything can have been missed.
+        """
+        return self._topics.interrupt(feeds, now, reason)
+
+    @property
+    def long_stops(self) -> int:
+        """Number of stops of this process that were so long that no connection from before them is to be trusted."""
+        return self._stops.long
+
+    def note_stop(self, stop: Stop) -> None:
+        """Note that the process was stopped: a feed whose connection breaks soon after has a gap from the stop's beginning on."""
+        self._stops.note(stop)
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Shift all times that we keep after our clock was set, so that no silence is too long or negative."""
+        for record in (*self.records.values(), *self.trades.removed()):
+            record.clock_set(step)
+        self._books.clock_set(step)
+        self._stops.clock_set(step)
+
+    def mark_stale(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
+        """Set a feed to `stale`, as its watchdog decided; the next data of its stream make it live again."""
+        record = self.records.get(feed)
+        if record is None:
+            return _NOTHING
+        record.stalled_ts = now
+        return record.set_state(FeedState.STALE, reason, now)
+
+    def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Effect]:
+        """Check the streams of these instruments against what else is known; call it a few times a second. See `CrossChecks`."""
+        return self._books.cross_checks.check_streams(instruments, now)
+
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Effect]:
+        """Compare the streams with best prices that REST was asked for at `asked_ts`. See `CrossChecks`."""
+        return self._books.cross_checks.compare_best_prices(quote, asked_ts, now)
+
+    def suspects(self) -> set[str]:
+        """Return the instruments whose best prices differed from REST's when last compared."""
+        return self._books.cross_checks.suspects()
+
+    def probe(self, feed: FeedKey) -> Sequence[SnapshotRequest]:
+        """Request the book of a silent feed's instrument by REST, if the venue has books by REST and its stream is as silent."""
+        record = self.records.get(feed)
+        return () if record is None else self._books.probe(record)
+
+    def silent_trades(self, before_ts: int) -> list[str]:
+        """Return the instruments whose trades are live, but brought or confirmed nothing since `before_ts`."""
+        return self.trades.silent(before_ts)
+
+    def silent_prices(self, before_ts: int) -> list[str]:
+        """Return the instruments of which a quote or a book is live, but brought nothing since `before_ts`."""
+        names = (feed.instrument for feed, record in self.records.items() if _is_silent(record, before_ts))
+        return list(dict.fromkeys(names))
+
+    def check_newest_trades(self, page: TradeSnapshot) -> Sequence[Event]:
+        """Compare silent trades with the newest that REST has; see `TradeFeeds.check_newest`."""
+        return self.trades.check_newest(page)
+
+    def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
+        """Publish a quote of REST for want of a stream; see `QuoteFeeds.apply_polled_quote`."""
+        return self._quotes.apply_polled_quote(quote, asked_ts, reason)
+
+    def end_polling(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
+        """Note that a feed is no longer polled by REST: `recovering` if it has a connection, else `down` for this reason."""
+        record = self.records.get(feed)
+        return _NOTHING if record is None else record.end_polling(now, reason)
+
+    def links(self, output: Trade | TradeSnapshot | BookUpdate) -> bool:
+        """Whether data that begin with this one leave no gap after what is on the tape. A book that is not live has nothing to link to."""
+        if isinstance(output, BookUpdate):
+            book = self._books.books.get(output.instrument)
+            return book is None or book.order_book.links(output)
+        return self.trades.links(output)
+
+    def has_live_book(self, instrument: str) -> bool:
+        """Whether the book of an instrument is live."""
+        book = self._books.books.get(instrument)
+        return book is not None and book.order_book.live
+
+    def book_position(self, instrument: str) -> tuple[int | None, int | None]:
+        """Return the venue's number and time of the newest change in a book, where the venue has them."""
+        book = self._books.books.get(instrument)
+        return (None, None) if book is None else (book.order_book.sequence, book.venue_ts)
+
+    def new_book(self, instrument: str) -> OrderBook | None:
+        """Return an empty book that can be built beside an instrument's own, for `adopt_book`; None if it has none."""
+        book = self._books.books.get(instrument)
+        return None if book is None else OrderBook(self.venue.book, book.order_book.depth)
+
+    def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
+        """Go on with a book that another connection built; see `BookFeeds.adopt_book`."""
+        return self._books.adopt_book(instrument, order_book, venue_ts, now)
+
+    def newest_ts(self, event: Quote | Ticker | Unreadable) -> int:
+        """Return `received_ts` of the newest published event of this one's kind and instrument; 0 = none yet."""
+        return self._quotes.newest_ts(event)
+
+    @property
+    def venue_state(self) -> FeedState:
+        """The state that the venue reports of itself; `live` where it reports none."""
+        return self._status.state
+
+    @property
+    def venue_reason(self) -> str:
+        """The reason of `venue_state`."""
+        return self._status.reason
+
+    @property
+    def halts(self) -> Mapping[str, str]:
+        """Instrument → why it does not trade, by REST."""
+        return self._status.halts
+
+    def set_halt(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
+        """Apply REST's word on whether an instrument trades (empty `reason`) or not. It overrules what the stream said before."""
+        if instrument not in self._instruments:
+            return _NOTHING
+        events = self._status.set_halt(instrument, reason, now)
+        if events and not reason:
+            for kind in self.kinds:
+                record = self.records.get(FeedKey(kind, instrument))
+                if record is not None:
+                    record.proven_ts = now  # it was silent because of the halt
+        return events
+
+    def is_halted(self, instrument: str) -> bool:
+        """Whether an instrument does not trade, by the venue's stream or by REST."""
+        return self._status.is_halted(instrument)
+
+    def book_checks(self) -> dict[str, BookChecks]:
+        """Return the check counters of each book, by instrument."""
+        return {name: book.order_book.checks for name, book in self._books.books.items()}
+
+    def duplicate_trades(self) -> int:
+        """Return the number of trades that were dropped because the tape had them."""
+        return self.trades.duplicates()
+
+    def due_books(self, now: int) -> Sequence[Effect]:
+        """Return the conflated books that are due; call it about once per book interval."""
+        return self._books.due_books(now)
+
+    def _apply_status(self, status: Status) -> Sequence[Event]:
+        if status.instrument != VENUE_WIDE and status.instrument not in self._instruments:
+            self.counts["unwanted"] += 1
+            return _NOTHING
+        return self._status.apply(status)
+
+
+def _is_silent(record: FeedRecord, before_ts: int) -> bool:
+    return record.kind in ("quote", "book") and record.state is LIVE and max(record.received_ts, record.opened_ts) < before_ts

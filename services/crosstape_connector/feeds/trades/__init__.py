@@ -1,0 +1,1 @@
+"""Trades in id order, each once, and the gaps between them. Pure."""

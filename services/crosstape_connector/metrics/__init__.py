@@ -1,0 +1,1 @@
+"""What a connector counts and exports."""

@@ -1,0 +1,1 @@
+"""The way of a connector's events to the tape."""

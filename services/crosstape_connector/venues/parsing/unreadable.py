@@ -1,0 +1,35 @@
+"""A frame that cannot be read at all, and the feeds whose newest data it may have held. Pure.
+
+Books and trades need none of this: a number, an id or a checksum shows what is missing of them. Nothing shows it of a quote or a ticker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from crosstape_connector.errors import UnknownFrame, UnknownSymbol
+from crosstape_connector.venues.messages import Unreadable
+from crosstape_connector.venues.spec import Endpoint, Symbols
+
+KINDS: Final[tuple[Literal["quote", "ticker"], ...]] = ("quote", "ticker")
+NOT_OURS: Final = frozenset({UnknownFrame.kind, UnknownSymbol.kind})
+"""Kinds of bad frames that can be read, and hold nothing that is taken."""
+
+
+def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int) -> Sequence[Unreadable]:
+    """The quotes and tickers that a frame without sense may be of: those of the channel and the symbols that its text still names.
+
+    Nothing if it names no such channel; all of these symbols if it names none of them.
+    """
+    found = [kind for kind in KINDS if kind in endpoint.channels and b'%s"' % endpoint.channels[kind].encode() in data]
+    if not found:
+        return ()
+    names = [name for symbol, name in symbols.items() if _names(data, symbol)] or list(symbols.values())
+    return [Unreadable(kind, name, received_ts) for name in names for kind in found]
+
+
+def _names(data: bytes, symbol: str) -> bool:
+    """Whether the text has this symbol in it, and not as a part of another's."""
+    return re.search(rb"(?<![A-Z0-9])%s(?![A-Z0-9])" % re.escape(symbol.encode()), data, re.IGNORECASE) is not None

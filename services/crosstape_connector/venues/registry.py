@@ -1,0 +1,24 @@
+"""The registry of venues: one line each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crosstape_connector.errors import UnknownVenue
+from crosstape_connector.venues import binance, bitstamp, coinbase, kraken
+from crosstape_connector.venues.spec import Venue
+
+VENUES: Final[dict[str, Venue]] = {venue.id: venue for venue in (binance.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)}
+
+
+def recorded(name: str) -> Venue:
+    """The venue that a capture's header names. Raises `UnknownVenue`."""
+    return next((venue for venue in VENUES.values() if name in venue.aliases), None) or find(name)
+
+
+def find(venue_id: str) -> Venue:
+    """The venue of that id. Raises `UnknownVenue`."""
+    try:
+        return VENUES[venue_id]
+    except KeyError:
+        raise UnknownVenue(f"no venue {venue_id!r}; there are {', '.join(VENUES)}") from None

@@ -1,0 +1,252 @@
+"""The seam between a venue and the machinery that runs it.
+
+A venue is data: a `Venue` with its endpoints, rules and pure functions. What a parser may find in a frame is an `Output`: an event of the
+tape, a change of a book (which the book engine turns into events), or word about the session itself. No I/O here, and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Final, Literal, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from crosstape_connector.errors import UnknownSymbol
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, OddRow, Output, TradeSnapshot
+from crosstape_schemas import Instrument, Level, Quote, asset
+
+MEBIBYTE: Final = 1024 * 1024
+
+
+class Parser(Protocol):
+    """What one connection's frames mean. May hold state of that connection; thrown away with it."""
+
+    def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
+        """Everything in one frame, in order. Raises one of `errors.FRAME_ERRORS` for a frame that cannot be used."""
+        ...
+
+
+Symbols = Mapping[str, str]
+"""Their symbol → our instrument. It may grow while parsers run, so that they look a symbol up each time that they need it."""
+
+
+def lookup(symbols: Symbols, symbol: str, what: str = "symbol") -> str:
+    """Our instrument of their symbol. Raises `UnknownSymbol`, whose text names `what` the symbol stood for."""
+    instrument = symbols.get(symbol)
+    if instrument is None:
+        raise UnknownSymbol(f"{what} {symbol!r}")
+    return instrument
+
+
+Verb = Literal["subscribe", "unsubscribe"]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One channel and some symbols, to subscribe or to unsubscribe with one message."""
+
+    channel: str
+    symbols: tuple[str, ...]
+    request_id: int
+    depth: int
+    """Levels a side, for channels that have a choice."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One WebSocket address of a venue and the rules of a connection to it."""
+
+    name: str
+    url: str
+    channels: Mapping[str, str]
+    """Kind of feed → their channel. Several kinds may share one; a kind on two endpoints is taken from the first."""
+    parser: Callable[[Symbols], Parser]
+    request: Callable[[Verb, Request], bytes]
+    """Writes the message that subscribes or unsubscribes."""
+    answers: frozenset[str] = frozenset()
+    """Channels whose subscription is answered with data of before: these do not show that the stream goes on."""
+    greeting: tuple[bytes, ...] = ()
+    """Sent first on every connection (channels without a symbol)."""
+    ping: Callable[[int], bytes] | None = None
+    """An application ping with that request id, sent every `ping_s`; None: protocol pings only."""
+    ping_id: str | None = None
+    """The ping's field that holds the request id; None: it has none."""
+    ping_s: float = 30.0
+    silence_s: float = 30.0
+    """No frame of any kind for so long: the session is dead."""
+    max_frame_bytes: int = 4 * MEBIBYTE
+    numbered: bool = False
+    """All frames of a connection are numbered, so that a hole spoils every book on it: its parser tells by `ConnectionBreak`."""
+    topics: int = 1_000
+    """(channel, symbol) pairs on one connection at most."""
+    symbols_per_request: int = 100
+    requests_per_s: float = 4.0
+    requests_shared: bool = False
+    """The venue counts what an address sends on all its connections together."""
+    connects_per_s: float = 0.5
+    lifetime_s: float = 0.0
+    """A connection that is so old is cut by the venue; 0: no such limit is known."""
+    hosts: tuple[str, ...] = ()
+    """Parts of a URL by which a recording of this endpoint is known …"""
+    speaks: Callable[[bytes], bool] | None = None
+    """… or else whether a frame is in its dialect. Not needed where a venue has one endpoint."""
+
+    def subscribe(self, request: Request) -> bytes:
+        """The message that subscribes what `request` names."""
+        return self.request("subscribe", request)
+
+    def unsubscribe(self, request: Request) -> bytes:
+        """The message that unsubscribes it."""
+        return self.request("unsubscribe", request)
+
+
+class ConnectLimit(msgspec.Struct, frozen=True):
+    """How often a venue lets one address connect."""
+
+    attempts: int
+    window_s: float
+    """In any so many seconds."""
+
+
+class Verdict(Enum):
+    """What a book rule says of an update."""
+
+    APPLY = auto()
+    SKIP = auto()  # older than what the book holds
+    BREAK = auto()  # something is missing before it
+
+
+class BookRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How a venue's books are kept and proven. `sequence` below is that of the snapshot, or of the last update applied."""
+
+    snapshot: Literal["rest", "stream"]
+    bridges: Callable[[BookUpdate, int], Verdict] | None = None
+    """Whether an update links to a REST snapshot."""
+    follows: Callable[[BookUpdate, int], Verdict] | None = None
+    """Whether an update links to the one before; None: the venue has no numbers (or they count the connection, see `ConnectionBreak`)."""
+    checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
+    """Of the book's best levels (bids best first, asks best first; at least ten of each where there are so many)."""
+    ordered: bool = False
+    """The times of a book's frames never go back, so that one which does was overtaken: for a venue without numbers."""
+    truncates: bool = False
+    """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
+    depths: tuple[int, ...] = ()
+    """Depths that can be subscribed, ascending; empty: no choice."""
+    proof: str = ""
+    """For the table of what is proven how."""
+
+
+class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A book by REST."""
+
+    rest: str = "rest"
+    """Which of `Venue.rest_urls`."""
+    path: Callable[[str], str]
+    """Their symbol → path and query."""
+    parse: Callable[[bytes, str, int], BookSnapshot]
+    """(body, our instrument, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
+    match: Callable[[str], str | None]
+    """URL → their symbol if it is such a request (used on captures)."""
+    per_minute: int
+    """How many may be asked for within the venue's limits."""
+
+
+class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Past trades by REST, a page at a time, oldest first."""
+
+    rest: str = "rest"
+    """Which of `Venue.rest_urls`."""
+    path: Callable[[str, int, int], str]
+    """(their symbol, first id wanted, when that trade was made at the earliest, ns) → path and query of the page that begins there.
+
+    A venue is asked by whichever of the two it understands; the page may begin earlier, so what is known already is dropped by id.
+    """
+    newest: Callable[[str], str]
+    """Their symbol → path and query of the newest trades."""
+    parse: Callable[[bytes, str, int], TradeSnapshot]
+    """(body, our instrument, received_ts) → its trades, ascending by id. Raises `FrameError` or `msgspec.MsgspecError`."""
+    page: int
+    """Trades in a page at most: a shorter page is the last."""
+    per_minute: int
+    """How many requests of this kind may be made within the venue's limits, beside snapshots."""
+
+
+class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Best bid and ask by REST."""
+
+    rest: str = "rest"
+    path: Callable[[Sequence[str]], str]
+    """Their symbols, at most `batch` → path and query."""
+    parse: Callable[[bytes, Symbols, int], Sequence[Quote | Odd]]
+    """(body, their symbol → our instrument of those asked for, received_ts) → quotes, and what else was among them. Raises `FrameError` or
+    `msgspec.MsgspecError`."""
+    batch: int = 1
+    """Symbols in one request at most."""
+    per_minute: int
+
+
+class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's instruments by REST."""
+
+    rest: str = "rest"
+    path: str
+    parse: Callable[[bytes], Sequence[Instrument | OddRow]]
+    """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
+    `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
+    ours: Callable[[str], str] = asset
+    """The venue's name of an asset → ours."""
+
+    def match(self, url: str) -> bool:
+        """Whether a captured request is one for this list."""
+        return urlsplit(url).path.endswith(self.path.partition("?")[0])
+
+
+class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether instruments trade now, by REST."""
+
+    rest: str = "rest"
+    path: Callable[[Sequence[str]], str]
+    """Their symbols, at most `batch` → path and query. The answer may tell of others, too."""
+    parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
+    """(body, their symbols that were asked for) → symbol → why it does not trade; empty: it does.
+
+    A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
+    """
+    unknown: Callable[[str], bool] = lambda error: False
+    """Whether an error says that one of the symbols is not listed. Not needed where the answer lists all."""
+    batch: int = 1_000
+    """Symbols in one request at most."""
+    per_minute: int
+
+
+NOT_LISTED: Final = "not listed any more"
+"""Why an instrument that was traded here does not trade."""
+
+
+class Venue(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the machinery knows of a venue."""
+
+    id: str
+    endpoints: tuple[Endpoint, ...]
+    rest_urls: Mapping[str, str]
+    instruments: InstrumentSource
+    book: BookRule
+    snapshots: SnapshotSource | None = None
+    trades: TradeSource | None = None
+    quotes: QuoteSource | None = None
+    trading: TradingSource | None = None
+    trade_ids: Literal["contiguous", "increasing", "none"] = "none"
+    """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
+    quote_from_book: bool = False
+    """The venue's quote feed is the top of its book, proven with it."""
+    connects: ConnectLimit | None = None
+    """Of all its endpoints together, as the venue states it: a part of that is used, see `connects`. None: it states nothing."""
+    aliases: tuple[str, ...] = ()
+    """Other names that recordings have this venue under."""
+    rest_error: Callable[[bytes], str | None] | None = None
+    """The error in an answer that came with HTTP 200, if any."""
+
+
+def subscribed_depth(venue: Venue, book_depth: int) -> int:
+    """The depth to ask a venue for: the smallest it offers that is not below ours, or its largest; ours where it has no choice."""
+    return next((depth for depth in venue.book.depths if depth >= book_depth), max(venue.book.depths, default=book_depth))

@@ -1,0 +1,163 @@
+"""What REST answers are made of: the trades that a venue remembers of each symbol, and its best prices.
+
+The venues' REST modules write them in their own format; the synthetic market or a recording supplies them. Of each symbol the newest
+`market.PAST` trades are remembered, each new one drops the oldest: a page that would begin before begins there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from crosstape_simulator.formats import NS
+from crosstape_simulator.market.market import Fill, Pair
+
+R = TypeVar("R")
+Best = tuple[str, str] | None
+"""Price and size of one side's best level; None: the side is empty."""
+
+
+class Traded(NamedTuple):
+    """One execution, as the venue writes its numbers."""
+
+    trade_id: int
+    ts: int
+    price: str
+    size: str
+    buyer_takes: bool
+
+
+class Candle(NamedTuple):
+    """The trades of one interval: prices as the venue writes them."""
+
+    timestamp: int
+    """Start of the interval, s since the epoch."""
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+def candles(trades: Iterable[Traded], step: int) -> list[Candle]:
+    """Candles of `step` seconds, oldest first; none where there was no trade. The first may lack trades that are forgotten."""
+    made: dict[int, list[Traded]] = {}
+    for one in trades:
+        made.setdefault(one.ts // NS // step * step, []).append(one)
+    return [_candle(start, rows) for start, rows in made.items()]
+
+
+def _candle(start: int, trades: Sequence[Traded]) -> Candle:
+    prices = [one.price for one in trades]
+    volume = sum(Decimal(one.size) for one in trades)
+    return Candle(start, prices[0], max(prices, key=Decimal), min(prices, key=Decimal), prices[-1], f"{volume:f}")
+
+
+class Top(NamedTuple):
+    """The best prices as they are now."""
+
+    bid: Best
+    ask: Best
+    number: int = 0
+    """The venue's number of the last change, where its answer has one."""
+
+
+class TradeHistory(Generic[R]):
+    """The trades of one symbol that are remembered. All answers are oldest first; only what is asked for is written out."""
+
+    def __init__(self, rows: Sequence[R], number: Callable[[R], int], moment: Callable[[R], int], write: Callable[[R], Traded]) -> None:
+        """`rows`: ascending by id (`number`) and time (`moment`)."""
+        self._rows = rows
+        self._number = number
+        self._moment = moment
+        self._write = write
+
+    def all(self) -> list[Traded]:
+        """All trades."""
+        return self._written(0, len(self._rows))
+
+    def newest(self, limit: int) -> list[Traded]:
+        """The last `limit` trades."""
+        return self._written(max(0, len(self._rows) - limit), len(self._rows))
+
+    def since(self, first: int, limit: int) -> list[Traded]:
+        """The first `limit` trades with an id of `first` or above."""
+        begin = bisect_left(self._rows, first, key=self._number)
+        return self._written(begin, begin + limit)
+
+    def below(self, before: int, limit: int) -> list[Traded]:
+        """The last `limit` trades with an id below `before`."""
+        end = bisect_left(self._rows, before, key=self._number)
+        return self._written(max(0, end - limit), end)
+
+    def after(self, ts: int, limit: int) -> list[Traded]:
+        """The first `limit` trades that were made later than `ts` (ns)."""
+        begin = bisect_right(self._rows, ts, key=self._moment)
+        return self._written(begin, begin + limit)
+
+    def _written(self, begin: int, end: int) -> list[Traded]:
+        return [self._write(row) for row in self._rows[begin:end]]
+
+
+class MarketData(Protocol):
+    """Supplies trades and best prices."""
+
+    def symbols(self) -> Sequence[str]:
+        """All symbols."""
+        ...
+
+    def history(self, symbol: str) -> TradeHistory[tuple[int, Fill]] | TradeHistory[Traded] | None:
+        """The trades of a symbol; None: the symbol is unknown."""
+        ...
+
+    def top(self, symbol: str) -> Top | None:
+        """The best prices of a symbol; None: the symbol is unknown, or it has none yet."""
+        ...
+
+
+class PairFormat(Protocol):
+    """A pair and how its venue writes numbers."""
+
+    @property
+    def pair(self) -> Pair:
+        """The pair of the synthetic market."""
+        ...
+
+    def price(self, ticks: int) -> str:
+        """Write a price."""
+        ...
+
+    def size(self, lots: int) -> str:
+        """Write a size."""
+        ...
+
+
+def history_of(written: PairFormat) -> TradeHistory[tuple[int, Fill]]:
+    """The trades of a pair of the synthetic market."""
+
+    def write(row: tuple[int, Fill]) -> Traded:
+        ts, fill = row
+        return Traded(fill.trade_id, ts, written.price(fill.price), written.size(fill.size), fill.buyer_takes)
+
+    return TradeHistory(list(written.pair.past), lambda row: row[1].trade_id, lambda row: row[0], write)
+
+
+def top_of(written: PairFormat) -> Top:
+    """The best prices of its book now."""
+    bids, asks = written.pair.bids.levels(1), written.pair.asks.levels(1)
+    bid, ask = ([(written.price(price), written.size(size)) for price, size in levels] for levels in (bids, asks))
+    return Top(bid[0] if bid else None, ask[0] if ask else None)
+
+
+def level(price: str, size: str) -> Best:
+    """A side's best level; None if its size is zero."""
+    return (price, size) if size.strip("0.") else None
+
+
+def integer(text: str | None, usual: int) -> int | None:
+    """A number in a query; `usual` where there is none, None for what is no integer of 1 to 20 digits."""
+    if text is None:
+        return usual
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= 20 else None

@@ -1,0 +1,1 @@
+"""Recordings (capture files) that are played instead of a synthetic market."""

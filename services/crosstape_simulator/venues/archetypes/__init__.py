@@ -1,0 +1,31 @@
+"""What venues have in common: how books are sent, numbered and checked, and how requests are answered.
+
+A venue's own file writes its frames; sequencing, gathering, snapshots, checksums and acknowledgements are here, once:
+
+- numbered deltas after a REST snapshot: `DeltaChannel` and `KeptSnapshots`
+- numbered deltas after a snapshot on the stream: `DeltaChannel` with `first`
+- numbers of a connection: `NumberedFeed`
+- a checksum over a window of best levels: `WindowChannel`
+- complete snapshots only: `BookChannel`
+"""
+
+from crosstape_simulator.venues.archetypes.channels import (
+    BookChannel,
+    Channel,
+    Delta,
+    DeltaChannel,
+    QuoteChannel,
+    TickerChannel,
+    TradeChannel,
+    Trades,
+)
+from crosstape_simulator.venues.archetypes.market import ChannelMarket, StreamMarket, SymbolSource
+from crosstape_simulator.venues.archetypes.numbered import NumberedFeed
+from crosstape_simulator.venues.archetypes.requests import RequestFeed, encoded, split
+from crosstape_simulator.venues.archetypes.symbols import Best, Symbol
+from crosstape_simulator.venues.archetypes.windows import Rows, WindowChannel
+
+__all__ = [
+    "Best", "BookChannel", "Channel", "ChannelMarket", "Delta", "DeltaChannel", "NumberedFeed", "QuoteChannel", "RequestFeed", "Rows",
+    "StreamMarket", "Symbol", "SymbolSource", "TickerChannel", "TradeChannel", "Trades", "WindowChannel", "encoded", "split",
+]  # fmt: skip

@@ -1,0 +1,238 @@
+"""A venue's view of the synthetic market, made of channels: who is sent what, and when; and what REST answers are made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from crosstape_simulator.formats import NS
+from crosstape_simulator.market.history import Top, TradeHistory, history_of, top_of
+from crosstape_simulator.market.market import Fill, Move, Pair
+from crosstape_simulator.server.connection import Connection, Topic
+from crosstape_simulator.server.feed import Feed, Source
+from crosstape_simulator.server.rate_limit import Bucket
+from crosstape_simulator.server.rest import Answer
+from crosstape_simulator.venues.archetypes.channels import Channel
+from crosstape_simulator.venues.archetypes.symbols import Symbol
+
+NEVER: Final = 1 << 62
+
+MakeFeed = Callable[[Source, Mapping[str, float]], Feed]
+"""(source, options) → the feed of an endpoint."""
+
+
+class SymbolSource:
+    """The source of a feed whose data are the synthetic market's."""
+
+    any_symbol = False
+    """Whether symbols that the venue does not list can be subscribed: they stay silent."""
+
+    def __init__(self, symbols: Mapping[str, Symbol], start_ts: int) -> None:
+        self.now = start_ts
+        """Time of the last move of this venue."""
+        self.by_topic: dict[Topic, Channel] = {}
+        self._symbols = symbols
+
+    def lists(self, symbol: str) -> bool:
+        """Whether the symbol can be subscribed."""
+        return self.any_symbol or symbol in self._symbols
+
+    def depth(self, symbol: str) -> int | None:
+        """The only depth of the symbol's book; None: any that the venue offers."""
+        return None
+
+    def holds_acks(self) -> bool:
+        """Acknowledgements never wait."""
+        return False
+
+    def greeting(self) -> bytes | None:
+        """The feed knows what to say first."""
+        return None
+
+    def beats(self) -> bool:
+        """Heartbeats are always wanted."""
+        return True
+
+    def subscribed(self, connection: Connection, topic: Topic) -> None:
+        """Send what the venue sends first."""
+        if (channel := self.by_topic.get(topic)) is not None:
+            channel.joined(topic)
+            channel.first(connection, topic, self.now)
+
+
+class Timer:
+    """Flushes its channels at a steady pace."""
+
+    def __init__(self, every_ns: int, channels: Iterable[Channel], due: int) -> None:
+        """`due`: the first time (ns)."""
+        self.due = due
+        self.channels = tuple(channels)
+        self._every_ns = every_ns
+
+    def flush(self, ts: int) -> None:
+        """Flush, and wait for the next time."""
+        self.due = ts + self._every_ns
+        for channel in self.channels:
+            channel.flush(ts)
+
+
+class ChannelMarket:
+    """Symbols, their channels and timers.
+
+    `Symbol.number` says how far a book has come. It grows by `step` with each change; or, where the venue dates its books instead
+    (`dated`), it is the time of the newest change or flush in µs.
+    """
+
+    step = 1
+    dated = False
+
+    def __init__(self, symbols: Iterable[Symbol], start_ts: int) -> None:
+        self.due = NEVER
+        self.feeds: dict[str, Feed] = {}
+        self.listed = {symbol.name: symbol for symbol in symbols}
+        self._clocks: list[SymbolSource | Feed] = []
+        self._channels: dict[str, list[Channel]] = {name: [] for name in self.listed}
+        self._without_trades: dict[str, list[Channel]] = {name: [] for name in self.listed}
+        """Those of the channels that moves without trades concern: most moves have none."""
+        self._timers: list[Timer] = []
+
+    def add_feed(self, name: str, make: Callable[[SymbolSource], Feed], source: SymbolSource) -> Feed:
+        """The feed of an endpoint, with its source of data."""
+        feed = self.feeds[name] = make(source)
+        feed.now = source.now
+        self._clocks += [source, feed]
+        return feed
+
+    def add_channel(self, source: SymbolSource, channel: Channel) -> Channel:
+        """A symbol's channel. Moves are shown to channels in the order in which they were added."""
+        source.by_topic.update(dict.fromkeys(channel.topics, channel))
+        if type(channel).apply is not Channel.apply:
+            self._channels[channel.symbol.name].append(channel)
+            if not channel.trades_only:
+                self._without_trades[channel.symbol.name].append(channel)
+        return channel
+
+    def add_timer(self, every_ns: int, channels: Iterable[Channel], due: int) -> None:
+        """Flush these channels at a steady pace."""
+        self._timers.append(Timer(every_ns, channels, due))
+        self.due = min(self.due, due)
+
+    def apply(self, move: Move) -> None:
+        """Show the move to the symbol's channels."""
+        name = move.pair.listing.symbol
+        symbol = self.listed[name]
+        symbol.number = move.ts // 1_000 if self.dated else symbol.number + self.step * len(move.changes)
+        for one in self._clocks:
+            one.now = move.ts
+        for channel in (self._channels if move.fills else self._without_trades)[name]:
+            channel.apply(move)
+
+    def flush(self, ts: int) -> None:
+        """Flush what is due."""
+        for symbol in self.listed.values() if self.dated else ():
+            symbol.number = ts // 1_000
+        for timer in self._timers:
+            if timer.due <= ts:
+                timer.flush(ts)
+        self.due = min((timer.due for timer in self._timers), default=NEVER)
+
+    def second(self, now: int) -> None:
+        """Nothing happens by the second."""
+
+    def number(self, symbol: str) -> int | None:
+        """Changes of books have no numbers."""
+        return None
+
+    def symbols(self) -> Sequence[str]:
+        """All that the venue lists."""
+        return tuple(self.listed)
+
+    def history(self, symbol: str) -> TradeHistory[tuple[int, Fill]] | None:
+        """The trades of a symbol; None: it is not listed."""
+        return history_of(self.listed[symbol]) if symbol in self.listed else None
+
+    def top(self, symbol: str) -> Top | None:
+        """The best prices of a symbol; None: it is not listed."""
+        return top_of(self.listed[symbol]) if symbol in self.listed else None
+
+
+class StreamMarket(ChannelMarket, ABC):
+    """A venue with one WebSocket endpoint: `streams` or `channels` says what it sends, `rest` answers requests."""
+
+    feed: ClassVar[Any]
+    """A `MakeFeed` (which mypy would take for a method)."""
+    streams: ClassVar[Sequence[tuple[str, Callable[[Feed, Symbol, Topic, Any], Channel], Any]]] = ()
+    """(channel, its class, what writes its frames); topics are (channel, symbol)."""
+    every_ns = 100_000_000
+    """How often channels that gather are flushed; at multiples of it."""
+    old_snapshot_every = 0
+    """Which snapshot by REST of a symbol is up to a second old, unless the option of this name says otherwise; 0: none."""
+    requests_per_s = 0.0
+    """By REST, unless the option of this name says otherwise; 0: no limit. `burst_s` seconds' worth may come at once."""
+    burst_s = 1.0
+    busy = Answer(b"{}", 429)
+    """The answer beyond the limit."""
+
+    def __init__(self, pairs: Iterable[Pair], start_ts: int, options: Mapping[str, float]) -> None:
+        super().__init__([self.symbol(pair, start_ts) for pair in pairs], start_ts)
+        self.source = SymbolSource(self.listed, start_ts)
+        made = self.add_feed("", lambda source: type(self).feed(source, options), self.source)
+        channels = [self.add_channel(self.source, channel) for symbol in self.listed.values() for channel in self.channels(made, symbol)]
+        self.add_timer(self.every_ns, channels, (start_ts // self.every_ns + 1) * self.every_ns)
+        self.snapshots = KeptSnapshots(self.listed, int(options.get("old_snapshot_every", self.old_snapshot_every)))
+        rate = options.get("requests_per_s", self.requests_per_s)
+        self._bucket = Bucket(rate, rate * self.burst_s)
+
+    @abstractmethod
+    def rest(self, path: str, query: Mapping[str, str], now: int) -> Answer:
+        """The answer to a REST request."""
+
+    def symbol(self, pair: Pair, start_ts: int) -> Symbol:
+        """How the venue writes a pair's numbers."""
+        return Symbol(pair, number=start_ts // 1_000 if self.dated else 0)
+
+    def channels(self, feed: Feed, symbol: Symbol) -> Iterable[Channel]:
+        """All that the venue sends of one symbol."""
+        return [make(feed, symbol, (name, symbol.name), write) for name, make, write in self.streams]
+
+    def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
+        """The REST side, as often as may be asked."""
+        return self.rest(path, query, now) if self._bucket.allows(now) else self.busy
+
+    def flush(self, ts: int) -> None:
+        """Flush what is due; once a second keep the books for old snapshots."""
+        super().flush(ts)
+        if ts % NS == 0:
+            self.snapshots.keep()
+
+
+class KeptSnapshots:
+    """Snapshots of books by REST. Every `old_every`-th of a symbol is up to a second old."""
+
+    def __init__(self, symbols: Mapping[str, Symbol], old_every: int) -> None:
+        """`old_every`: which request of a symbol gets an old one; 0: none."""
+        self._symbols = symbols
+        self._old_every = old_every
+        self._asked = dict.fromkeys(symbols, 0)
+        self._kept = {name: self._now(symbol) for name, symbol in symbols.items()}
+
+    def keep(self) -> None:
+        """Remember the books as they are."""
+        self._kept = {name: self._now(symbol) for name, symbol in self._symbols.items()}
+
+    def answer(self, name: str, limit: int | None) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
+        """(number, bids, asks) of the best `limit` levels, or all."""
+        self._asked[name] += 1
+        is_old = self._old_every and self._asked[name] % self._old_every == 0
+        number, bids, asks = self._kept[name] if is_old else self._now(self._symbols[name], limit)
+        return number, bids[:limit], asks[:limit]
+
+    @staticmethod
+    def _now(symbol: Symbol, limit: int | None = None) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
+        return symbol.number, symbol.pair.bids.levels(limit), symbol.pair.asks.levels(limit)
+
+
+def pairs_of(pairs: Sequence[Pair]) -> list[Symbol]:
+    """Symbols with the decimals of their listings, without numbers."""
+    return [Symbol(pair) for pair in pairs]

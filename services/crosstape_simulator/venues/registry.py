@@ -1,0 +1,32 @@
+"""All simulated venues. A new venue is one line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crosstape_simulator.errors import SimulatorError
+from crosstape_simulator.market.listings import Listing
+from crosstape_simulator.venues import bitstamp
+from crosstape_simulator.venues.binance import venue as binance
+from crosstape_simulator.venues.coinbase import venue as coinbase
+from crosstape_simulator.venues.kraken import venue as kraken
+from crosstape_simulator.venues.spec import SimulatedVenue
+
+VENUES: Final[dict[str, SimulatedVenue]] = {made.id: made for made in (binance.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)}
+"""By id."""
+
+DEFAULT: Final = ("binance", "coinbase", "kraken")
+"""The venues that are simulated unless others are named."""
+
+
+def find(venue: str) -> SimulatedVenue:
+    """The venue of this id. Raises `SimulatorError` if it is not simulated."""
+    try:
+        return VENUES[venue]
+    except KeyError:
+        raise SimulatorError(f"no such venue: {venue}") from None
+
+
+def default_listings(venue: str) -> tuple[Listing, ...]:
+    """All pairs that a venue lists by default; none for an unknown venue."""
+    return VENUES[venue].listings if venue in VENUES else ()

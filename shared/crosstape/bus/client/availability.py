@@ -1,0 +1,115 @@
+"""Whether the server answers: says so once when that changes, not at every attempt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+from redis.exceptions import ReadOnlyError
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from crosstape.bus.client.call import UNAVAILABLE, Client, drop_idle_connections
+from crosstape.bus.client.reasons import is_hopeless, place, reason, suspicion
+from crosstape.errors import BusError
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S: Final = 0.05
+TEXTS: Final = 20
+"""So many different reasons are logged in one outage."""
+
+REPEAT_S: Final = 60.0
+"""A reason that lasts is logged again after so long: who looks for why nothing comes need not find the first line of an outage."""
+
+SUSPECT_S: Final = 10.0
+"""How long one that begins puts up with a server that answers as if one side spoke TLS and the other did not: it may be just starting."""
+
+log = structlog.get_logger()
+
+
+class Availability:
+    """One for all connections of a publisher or reader; `who` names it in the log."""
+
+    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None], begins: bool = False) -> None:
+        """`begins`: until the caller sets it to False, what waiting cannot help is raised."""
+        self._client = client
+        self._who = who
+        self._wait = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=backoff_s)
+        self._reconnected = reconnected
+        self._lost: set[object] = set()
+        self._answered = False
+        self._since = 0.0
+        self.begins = begins
+        self._suspected_at = 0.0
+        self._texts: dict[str, float] = {}
+
+    @property
+    def answering(self) -> bool:
+        """Whether all that was asked last was answered."""
+        return not self._lost
+
+    async def until_answered(self, call: Callable[[], Awaitable[T]], asker: object) -> T:
+        """What `call` answers, repeated for ever while it raises one of `UNAVAILABLE`: with jittered, growing, capped pauses.
+
+        `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it. Raises
+        `BusError` while `begins`, where waiting cannot help.
+        """
+        try:
+            answer = await call()
+        except UNAVAILABLE as exc:
+            await self._bad(exc, asker)
+        else:
+            self._answered = True
+            if self._lost:
+                self._good(asker)
+            return answer
+        try:
+            async for attempt in AsyncRetrying(wait=self._wait, retry=retry_if_exception_type(UNAVAILABLE)):
+                with attempt:
+                    try:
+                        answer = await call()
+                    except UNAVAILABLE as exc:
+                        await self._bad(exc, asker)
+                        raise
+                    self._good(asker)
+                    return answer
+        finally:
+            self._lost.discard(asker)  # it asks no more
+        raise AssertionError("unreachable: it is repeated for ever")
+
+    async def _bad(self, exc: Exception, asker: object) -> None:
+        if not self._lost:
+            self._since = time.monotonic()
+        self._lost.add(asker)
+        now = time.monotonic()
+        text, suspected = f"{type(exc).__name__}: {exc}", ""
+        if not self._answered:
+            suspected = suspicion(self._client, exc)
+            text += suspected
+        if self.begins:
+            self._give_up(exc, suspected, now)
+        said_at = self._texts.get(text)
+        if (said_at is None and len(self._texts) < TEXTS) or (said_at is not None and now >= said_at + REPEAT_S):
+            self._texts[text] = now
+            log.warning("bus.unavailable", who=self._who, reason=text)
+        if isinstance(exc, ReadOnlyError):
+            await drop_idle_connections(self._client)
+
+    def _give_up(self, exc: Exception, suspected: str, now: float) -> None:
+        """Raise `BusError` if waiting cannot help."""
+        self._suspected_at = (self._suspected_at or now) if suspected else 0.0
+        if is_hopeless(exc) or (suspected and now >= self._suspected_at + SUSPECT_S):
+            raise BusError(f"the bus {place(self._client)} cannot be used: {reason(exc)}{suspected}") from exc
+
+    def _good(self, asker: object) -> None:
+        self._answered = True
+        if asker in self._lost:
+            self._lost.remove(asker)
+            if self._lost:
+                return
+            away_s = time.monotonic() - self._since
+            self._texts.clear()
+            self._reconnected(away_s)
+            log.info("bus.available", who=self._who, away_s=round(away_s, 3))

@@ -1,0 +1,51 @@
+"""Whether the server throws keys away when its memory is used up: a stream is a key, so it would throw away the tape."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+from redis.asyncio import RedisCluster
+
+from crosstape.bus.client.call import UNAVAILABLE, Client, execute, translated_errors
+
+KEEPS: Final = "noeviction"
+
+log = structlog.get_logger(__name__)
+
+
+def harmful(memory: Iterable[Mapping[str, Any]]) -> str:
+    """The policy by which one of these servers evicts keys of the tape, from their `INFO memory`; empty: none does, or none says so.
+
+    `allkeys-*` evicts streams; `volatile-*` what expires: leases and checkpoints. A server without a limit evicts nothing.
+    """
+    for one in memory:
+        policy = str(one.get("maxmemory_policy", ""))
+        if one.get("maxmemory") and policy.startswith(("allkeys-", "volatile-")):
+            return policy
+    return ""
+
+
+async def warn(client: Client, *, lost: bool = False) -> None:
+    """Log if the server evicts; `lost`: it has lost data, of which that may be the cause. Nothing where it does not say, or may not."""
+    try:
+        if isinstance(client, RedisCluster):
+            with translated_errors():
+                await client.initialize()
+            nodes = client.get_primaries()
+            memory = await asyncio.gather(*(execute(client, "INFO", "memory", target_nodes=node) for node in nodes))
+        else:
+            memory = [await execute(client, "INFO", "memory")]
+    except UNAVAILABLE:
+        return  # a managed server may not tell; one that is away is for others to report
+    if policy := harmful(memory):
+        log.warning(
+            "bus.evicts",
+            policy=policy,
+            maxmemory=max(int(one.get("maxmemory", 0)) for one in memory),
+            what="the tape's streams" if policy.startswith("allkeys-") else "leases and checkpoints",
+            cause_of_loss=lost,
+            hint=f"CONFIG SET maxmemory-policy {KEEPS}, and in the server's configuration",
+        )

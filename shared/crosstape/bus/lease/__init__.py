@@ -1,0 +1,1 @@
+"""Who may write: fencing of older producers, and the table of leases."""

@@ -1,0 +1,116 @@
+"""The table of a service's leases on the server: one script, so that all that an instance asks for is done and seen at one moment.
+
+What to ask for, and what follows from the answer, is the service's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from crosstape.bus.client.call import Client
+from crosstape.bus.client.raw_connection import wire
+from crosstape_schemas import Keys
+
+
+class Want(StrEnum):
+    """What to do about one lease."""
+
+    HOLD = "+"  # renew it, or take it, unless another holds it
+    RELEASE = "-"  # release it, if it is ours
+    OBSERVE = "."
+
+
+class LeaseSnapshot(NamedTuple):
+    """How it stood on the server at one moment."""
+
+    instances: tuple[str, ...]
+    """Those that live, the asking one included."""
+    holders: tuple[str | None, ...]
+    """By lease."""
+    next_expiry_s: float
+    """How long the first of the leases of others lasts if it is not renewed; infinity if there are none."""
+
+
+EXCHANGE: Final = """
+-- KEYS: instances, then the leases
+-- ARGV: this instance, how many leases, life in ms (0: this instance leaves), then per lease: '+' have it, '-' release it, '.' look
+-- answers {instances, per lease its holder or '', per lease ms that it lasts}, or how many leases others say there are
+local call, me, count, life = redis.call, ARGV[1], ARGV[2], tonumber(ARGV[3])
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+for _, member in ipairs(call('ZRANGE', KEYS[1], 0, -1)) do
+  local theirs = string.match(member, '^%d+')
+  if theirs ~= count then return tonumber(theirs) or 0 end
+end
+local member = count .. ' ' .. me
+if life > 0 then call('ZADD', KEYS[1], now + life, member) else call('ZREM', KEYS[1], member) end
+local holders, lasts = {}, {}
+for i = 2, #KEYS do
+  local holder, want = call('GET', KEYS[i]) or '', ARGV[i + 2]
+  if want == '+' and (holder == '' or holder == me) then
+    call('SET', KEYS[i], me, 'PX', life)
+    holder = me
+  elseif want == '-' and holder == me then
+    call('DEL', KEYS[i])
+    holder = ''
+  end
+  holders[i - 1] = holder
+  lasts[i - 1] = call('PTTL', KEYS[i])
+end
+return {call('ZRANGE', KEYS[1], 0, -1), holders, lasts}
+"""
+
+_SHA: Final = hashlib.sha1(EXCHANGE.encode(), usedforsecurity=False).hexdigest()
+
+
+class LeaseCountMismatch(Exception):
+    """Instances that live say that there are another number of leases; nothing was done."""
+
+    def __init__(self, theirs: int) -> None:
+        super().__init__(theirs)
+        self.theirs = theirs
+
+
+class LeaseTable:
+    """A service's table, as one instance asks for it. One caller; a call that is cancelled may or may not have been done."""
+
+    def __init__(self, client: Client, keys: Keys, me: str, service: str, producers: Sequence[str]) -> None:
+        """A lease for each of `producers`; all instances of `service` have as many."""
+        self._wire = wire(client)
+        self._me = me
+        self._keys = [name.encode() for name in (keys.instances(service), *map(keys.lease, producers))]
+
+    async def exchange(self, wants: Sequence[Want], life_s: float) -> LeaseSnapshot:
+        """Say that we live (with `life_s` 0: that we leave), and what we want of each lease.
+
+        Raises `LeaseCountMismatch`, and one of `call.UNAVAILABLE` when the server does not answer.
+        """
+        life_ms = round(life_s * 1000)
+        words = (len(self._keys), *self._keys, self._me, len(self._keys) - 1, life_ms, *(want.value for want in wants))
+        try:
+            reply = await self._wire.call("EVALSHA", _SHA, *words, key=self._keys[0])
+        except NoScriptError:  # a new server, or it forgot its scripts; this teaches it
+            reply = await self._wire.call("EVAL", EXCHANGE, *words, key=self._keys[0])
+        return parse(reply, self._me)
+
+    async def close(self) -> None:
+        """Give the connection up."""
+        await self._wire.close()
+
+
+def parse(reply: Any, me: str) -> LeaseSnapshot:
+    """The meaning of what `EXCHANGE` answered. Raises `LeaseCountMismatch`."""
+    if isinstance(reply, int):
+        raise LeaseCountMismatch(reply)
+    members, owners, lasts = reply
+    holders = tuple(owner.decode(errors="replace") or None for owner in owners)
+    instances = tuple(member.decode(errors="replace").partition(" ")[2] for member in members)
+    others = [last for holder, last in zip(holders, lasts, strict=True) if holder not in {None, me} and last >= 0]
+    return LeaseSnapshot(instances, holders, min(others) / 1000 if others else math.inf)

@@ -1,0 +1,181 @@
+"""The bus's metrics for Prometheus. Needs `crosstape[services]`; the rest of the bus does not import it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from crosstape.bus.client.server_memory import ServerMemory
+from crosstape.bus.metrics.hooks import PublisherMetrics, ReaderMetrics
+from crosstape_schemas import KINDS, GapCause
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+LOSSES = (GapCause.OVERFLOW.value, GapCause.BUS.value)
+"""Why a publisher drops entries."""
+SIZES = (1, 4, 16, 64, 128, 256, 512, 1024, 4096)
+
+
+class _PublisherNumbers:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.written = Counter("crosstape_bus_written", "Entries acknowledged by the server, those sent again included", registry=registry)
+        self.size = Histogram("crosstape_bus_batch_entries", "Entries in one script call", buckets=SIZES, registry=registry)
+        self.seconds = Histogram("crosstape_bus_batch_seconds", "From sending a batch to its answer", buckets=SECONDS, registry=registry)
+        self.pending = Gauge("crosstape_bus_pending", "Entries waiting or in flight", registry=registry)
+        self.conflated = Counter("crosstape_bus_conflated", "Entries replaced by a newer one", ["kind"], registry=registry)
+        self.dropped = Counter("crosstape_bus_dropped", "Entries that will not be on the tape", ["kind", "cause"], registry=registry)
+        for kind in KINDS:
+            for cause in LOSSES:
+                self.dropped.labels(kind, cause)  # there with 0: of a series that appears with its first count, no rate shows that count
+        self.spooled = Counter("crosstape_bus_spooled", "Entries written to the spool file", registry=registry)
+        self.spool_bytes = Gauge("crosstape_bus_spool_bytes", "Size of the spool file", registry=registry)
+        self.spool_entries = Gauge(
+            "crosstape_bus_spool_entries", "Entries in the spool file that are not on the tape yet", registry=registry
+        )
+        self.spool_errors = Counter(
+            "crosstape_bus_spool_errors", "Times that the spool file could not be written or read, or was found damaged", registry=registry
+        )
+        self.spools_kept = Counter(
+            "crosstape_bus_spools_kept_aside",
+            "Times that the spool found at the start was for another tape, and was kept aside instead of published",
+            registry=registry,
+        )
+        self.retransmitted = Counter("crosstape_bus_retransmitted", "Entries sent again to a server that lost them", registry=registry)
+        self.reconnects = Counter("crosstape_bus_publisher_reconnects", "Times the server answered again", registry=registry)
+        self.away = Counter("crosstape_bus_publisher_away_seconds", "Time without an answer", registry=registry)
+
+
+class _ReaderNumbers:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.read = Counter("crosstape_bus_read", "Entries read", registry=registry)
+        self.foreign = Counter("crosstape_bus_foreign", "Entries skipped that are none of ours", registry=registry)
+        self.missed = Counter("crosstape_bus_missed", "Entries that the numbering says were missed", registry=registry)
+        self.holes = Counter("crosstape_bus_holes", "Times that entries were missed", registry=registry)
+        self.repeated = Counter("crosstape_bus_repeated", "Entries dropped that were read before", registry=registry)
+        self.reconnects = Counter("crosstape_bus_reader_reconnects", "Times the server answered again", registry=registry)
+        self.away = Counter("crosstape_bus_reader_away_seconds", "Time without an answer", registry=registry)
+
+
+_publisher_numbers = functools.cache(_PublisherNumbers)
+_reader_numbers = functools.cache(_ReaderNumbers)
+# A registry takes each name once: all publishers of a process share its numbers, and so do all readers.
+
+
+class PrometheusPublisherMetrics(PublisherMetrics):
+    """What a process's publishers count, together; `registry` keeps them apart."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._numbers = _publisher_numbers(registry)
+        self._pending = 0
+
+    def written(self, entries: int, seconds: float) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.written.inc(entries)
+        self._numbers.size.observe(entries)
+        self._numbers.seconds.observe(seconds)
+
+    def pending(self, entries: int) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.pending.inc(entries - self._pending)  # several publishers add up
+        self._pending = entries
+
+    def conflated(self, kind: str, entries: int) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.conflated.labels(kind).inc(entries)
+
+    def dropped(self, kind: str, entries: int, cause: str) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.dropped.labels(kind, cause).inc(entries)
+
+    def spooled(self, entries: int) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spooled.inc(entries)
+
+    def spool(self, size: int, entries: int) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spool_bytes.set(size)
+        self._numbers.spool_entries.set(entries)
+
+    def spool_error(self) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spool_errors.inc()
+
+    def spool_kept_aside(self) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.spools_kept.inc()
+
+    def retransmitted(self, entries: int) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.retransmitted.inc(entries)
+
+    def reconnected(self, seconds: float) -> None:
+        """See `PublisherMetrics`."""
+        self._numbers.reconnects.inc()
+        self._numbers.away.inc(seconds)
+
+
+class PrometheusReaderMetrics(ReaderMetrics):
+    """What a process's readers count, as `PrometheusPublisherMetrics`."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._numbers = _reader_numbers(registry)
+
+    def read(self, entries: int) -> None:
+        """See `ReaderMetrics`."""
+        self._numbers.read.inc(entries)
+
+    def foreign(self) -> None:
+        """See `ReaderMetrics`."""
+        self._numbers.foreign.inc()
+
+    def missed(self, entries: int) -> None:
+        """See `ReaderMetrics`."""
+        self._numbers.holes.inc()
+        self._numbers.missed.inc(entries)
+
+    def repeated(self, entries: int) -> None:
+        """See `ReaderMetrics`."""
+        self._numbers.repeated.inc(entries)
+
+    def reconnected(self, seconds: float) -> None:
+        """See `ReaderMetrics`."""
+        self._numbers.reconnects.inc()
+        self._numbers.away.inc(seconds)
+
+
+class ServerMemoryCollector(Collector):
+    """The server's memory, as last told; nothing while it is not known. One for a registry: see `server_memory`."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._memory: ServerMemory | None = None
+        registry.register(self)
+
+    def tell(self, memory: ServerMemory | None) -> None:
+        """What the server says now; None: nothing."""
+        self._memory = memory
+
+    def describe(self) -> tuple[GaugeMetricFamily, ...]:
+        """The metrics, without values."""
+        return (
+            GaugeMetricFamily("crosstape_bus_server_memory_bytes", "Memory that the server uses; of a cluster, its primaries together"),
+            GaugeMetricFamily("crosstape_bus_server_memory_limit_bytes", "The most that it may use (maxmemory); 0: it has no limit"),
+            GaugeMetricFamily(
+                "crosstape_bus_server_evicts",
+                "1: it evicts keys of the tape at that limit (maxmemory-policy is not noeviction); 0: it does not",
+            ),
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """As last told."""
+        if self._memory is not None:
+            for family, value in zip(self.describe(), self._memory, strict=True):
+                family.add_metric((), value)
+                yield family
+
+
+server_memory = functools.cache(ServerMemoryCollector)
+"""The one of a registry, which all who ask the server tell."""

@@ -1,0 +1,1 @@
+"""The writing side: events in, without waiting, and each on the tape exactly once."""

@@ -1,0 +1,62 @@
+"""What a publisher does before its first batch: it learns which tape it writes to, and claims its name for a new epoch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from crosstape.bus.lease.fencing import claim_alone
+from crosstape.bus.publish.producer import Producer
+from crosstape.bus.spool.spool import Spool
+from crosstape.bus.spool.tape_identity import Identity
+from crosstape.errors import BusError
+
+log = structlog.get_logger()
+
+
+class Enrolment:
+    """Of one publisher, for all its lanes together."""
+
+    def __init__(self, producer: Producer, spools: Sequence[Spool], *, claims: bool, yields: bool) -> None:
+        """`claims`: the epoch is to be found here, and not given by the caller. `yields`: see `claim_alone`."""
+        self.done = False
+        self._producer = producer
+        self._spools = spools
+        self._claims = claims
+        self._yields = yields
+        self._lock = asyncio.Lock()
+
+    async def ensure(self) -> None:
+        """Return when it is done, as soon as the server answers. Raises `Superseded`, and `BusError` for a bad cursor."""
+        async with self._lock:
+            if self.done:
+                return
+            await self._identify()
+            if self._claims:
+                producer = self._producer
+                producer.epoch = await producer.availability.until_answered(
+                    lambda: claim_alone(producer.client, producer.keys, producer.name, yields=self._yields), self
+                )
+            self.done = True
+
+    async def restore(self) -> None:
+        """The server lost data: give it its identity again. Raises `BusError` if it has become another tape."""
+        async with self._lock:
+            await self._identify()
+
+    async def _identify(self) -> None:
+        producer = self._producer
+        tape, client, keys = producer.tape, producer.client, producer.keys
+        own = next((left for spool in self._spools if (left := spool.left_for()).id), Identity())
+        found = await producer.availability.until_answered(lambda: tape.identify(client, keys, presumed=own), self)
+        known = tape.identity
+        if known.id and found.id != known.id:
+            raise BusError(
+                f"{producer.name}: the server holds tape {found.id or '?'} ({found.origin or 'of unknown origin'}) now, not {known.id}"
+                f" ({known.origin or 'of unknown origin'}), which this process has been writing; a new start goes on with what is there"
+            )
+        tape.identity = found
+        if not known.id:
+            log.info("bus.tape", producer=producer.name, tape=found.id, origin=found.origin)

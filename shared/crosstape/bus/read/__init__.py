@@ -1,0 +1,1 @@
+"""The reading side: typed events of many streams, each once, in each stream's order."""

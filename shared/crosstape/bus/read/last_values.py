@@ -1,0 +1,62 @@
+"""Reading the last values of many streams at once: what a producer's predecessor left of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+import structlog
+
+from crosstape.bus.client.call import UNAVAILABLE, Client, execute
+from crosstape.errors import BusError
+from crosstape_schemas import Event, Keys, decode
+
+AT_ONCE: Final = 250
+"""Keys in one call: the server does nothing else meanwhile, about a millisecond."""
+
+LOOK: Final = """
+-- KEYS: hashes of last values. ARGV: the field. Answers the field of each, false where there is none
+local values = {}
+for i = 1, #KEYS do
+  local value = redis.pcall('HGET', KEYS[i], ARGV[1])
+  values[i] = type(value) == 'string' and value or false
+end
+return values
+"""
+
+LastValues: TypeAlias = Mapping[tuple[str, str], Event]
+"""(kind, instrument) → the newest event of one venue."""
+
+log = structlog.get_logger()
+
+
+async def last_values(client: Client, keys: Keys, wanted: Iterable[tuple[str, str]], venue: str) -> dict[tuple[str, str], Event]:
+    """(kind, instrument) → the newest event of this venue, of those that have one; a status is that of the instrument as a whole.
+
+    What is no event of ours is left out, and logged. Raises `BusError` when the server does not answer.
+    """
+    found: dict[tuple[str, str], Event] = {}
+    for part in _parts(keys, wanted):
+        names = [keys.last(kind, instrument) for kind, instrument in part]
+        try:
+            values = await execute(client, "EVAL", LOOK, len(names), *names, venue)
+        except UNAVAILABLE as exc:
+            raise BusError(f"last values: {exc}") from exc
+        for name, one, value in zip(names, part, values, strict=True):
+            if value is not None:
+                try:
+                    found[one] = decode(value)
+                except msgspec.MsgspecError:
+                    log.warning("bus.foreign", key=name, field=venue)
+    return found
+
+
+def _parts(keys: Keys, wanted: Iterable[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
+    """At most `AT_ONCE` in a part, all of one partition: a script may touch no other."""
+    by_partition: dict[int, list[tuple[str, str]]] = {}
+    for one in wanted:
+        by_partition.setdefault(keys.partition(one[1]), []).append(one)
+    for part in by_partition.values():
+        for start in range(0, len(part), AT_ONCE):
+            yield part[start : start + AT_ONCE]

@@ -1,0 +1,55 @@
+"""The two scripts by which a reader asks the server: what there is on many streams, and their entries."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LOOK: Final = """
+-- KEYS: per stream: stream, hash of last values. ARGV: 1 if values are wanted, else 0
+-- answers per stream: {its last id (also of an entry that is gone), or '' if there is no such key, or '!' if it is no stream;
+--   id of its first entry or ''; its length; how many were ever added, or -1 where the server does not say; last values; its last entry}
+local answers = {}
+for k = 1, #KEYS, 2 do
+  local info = redis.pcall('XINFO', 'STREAM', KEYS[k])
+  local answer = {'', '', 0, 0, {}, {}}
+  if info.err then
+    if string.match(info.err, 'WRONGTYPE') then answer[1] = '!'
+    elseif not string.match(info.err, 'no such key') then return info end
+  else
+    answer[4] = -1
+    for i = 1, #info, 2 do
+      local name, value = info[i], info[i + 1]
+      if name == 'last-generated-id' then answer[1] = value
+      elseif name == 'first-entry' then answer[2] = value and value[1] or ''
+      elseif name == 'length' then answer[3] = value
+      elseif name == 'entries-added' then answer[4] = value end
+    end
+    if ARGV[1] == '1' then answer[6] = redis.call('XREVRANGE', KEYS[k], '+', '-', 'COUNT', 1) end
+  end
+  local last = ARGV[1] == '1' and redis.pcall('HVALS', KEYS[k + 1]) or {}
+  if not last.err then answer[5] = last
+  elseif not string.match(last.err, 'WRONGTYPE') then return last end
+  answers[#answers + 1] = answer
+end
+return answers
+"""
+
+
+CATCH_UP: Final = """
+-- KEYS: streams, first those that catch up. ARGV: how many do, count, then per stream the id that was read last
+-- answers {per stream that catches up {id of its first entry or '', its last id, how many were ever added or -1}, what XREAD answers}:
+-- of one moment
+local places, read = {}, {'XREAD', 'COUNT', ARGV[2], 'STREAMS'}
+for k = 1, tonumber(ARGV[1]) do
+  local place, info = {'', '', -1}, redis.pcall('XINFO', 'STREAM', KEYS[k])
+  for i = 1, info.err and 0 or #info, 2 do
+    local name, value = info[i], info[i + 1]
+    if name == 'first-entry' then place[1] = value and value[1] or ''
+    elseif name == 'last-generated-id' then place[2] = value
+    elseif name == 'entries-added' then place[3] = value end
+  end
+  places[k] = place
+end
+for k = 1, #KEYS do read[4 + k], read[4 + #KEYS + k] = KEYS[k], ARGV[2 + k] end
+return {places, redis.call(unpack(read)) or {}}
+"""

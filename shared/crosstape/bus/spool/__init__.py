@@ -1,0 +1,1 @@
+"""Events on disk while the server is away."""

@@ -1,0 +1,92 @@
+"""Which tape this is: a random id and an origin, `live` or `simulated`, in the hash `Keys.identity`. The first producer makes it.
+
+What belongs to one tape must not get onto another: a spool that was written while one server was away, events of simulated venues. So
+producers compare. A server that lost all it had gets the same identity again from whoever knows it: a producer that runs, or the spool that
+a former one left.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from crosstape.bus.client.call import Client, execute
+from crosstape.bus.spool.segments import LABEL, SUFFIX
+from crosstape_schemas import Keys
+
+IDENTIFY: Final = """
+-- KEYS: identity, registry of its partition. ARGV: id for a tape that has none, and its origin or '' (unknown);
+-- '1': these are known to be this tape's; origin to set if the tape has none, or ''. Answers {id, origin or ''}
+local found = redis.call('HMGET', KEYS[1], 'id', 'origin')
+local id, origin = found[1], found[2] or ''
+if not id then
+  if origin == '' and ARGV[2] ~= '' and ARGV[4] ~= '' and ARGV[2] ~= ARGV[4] then return {ARGV[1], ARGV[2]} end -- refused: nothing is made
+  id = ARGV[1]
+  redis.call('HSET', KEYS[1], 'id', id)
+  local presumed = ARGV[2]
+  if ARGV[3] ~= '1' and redis.call('SCARD', KEYS[2]) > 0 then presumed = 'live' end -- made by a version that knew no identity
+  if origin == '' and presumed ~= '' then
+    origin = presumed
+    redis.call('HSET', KEYS[1], 'origin', origin)
+  end
+end
+if origin == '' and ARGV[4] ~= '' then
+  origin = ARGV[4]
+  redis.call('HSET', KEYS[1], 'origin', origin)
+end
+return {id, origin}
+"""
+
+
+class Identity(NamedTuple):
+    """Of a tape, as far as it is known."""
+
+    id: str = ""
+    """Empty: unknown."""
+    origin: str = ""
+    """Empty: no venue has been heard of yet."""
+
+    @property
+    def label(self) -> str:
+        """As it stands in a spool's `LABEL`."""
+        return f"{self.id} {self.origin}\n"
+
+    @classmethod
+    def parse(cls, label: str) -> Identity:
+        """What a label says; of anything else, that nothing is known."""
+        parts = label.split()
+        return cls(*parts) if len(parts) in {1, 2} else cls()
+
+
+class Tape:
+    """The tape that a process writes to: all its publishers share what is known of it."""
+
+    def __init__(self, presumed: Identity | None = None) -> None:
+        """`presumed`: what a server that is empty is taken for, as a spool that was left says."""
+        self.identity = Identity()
+        """As it was last found on the server."""
+        self._presumed = presumed or Identity()
+
+    async def identify(self, client: Client, keys: Keys, *, origin: str = "", presumed: Identity | None = None) -> Identity:
+        """What the server says, after it was given what it lacks; `origin`: where a venue's answers come from.
+
+        Does not say whether that is the tape it was before: compare with `identity`, which stays. Raises one of `call.UNAVAILABLE`.
+        """
+        known = next((one for one in (self.identity, presumed, self._presumed) if one is not None and one.id), None)
+        given = known or Identity(secrets.token_hex(8))
+        words = (given.id, given.origin, int(known is not None), origin)
+        found = await execute(client, "EVAL", IDENTIFY, 2, keys.identity(), keys.registry(), *words)
+        return Identity(*(part.decode(errors="replace") for part in found))
+
+
+def identity_in_spools(spools: Path) -> Identity:
+    """The tape of which something is left in a spool below this directory (`RUN_DIR/spool`): of several, of the newest."""
+    newest: tuple[float, Identity] = (0.0, Identity())
+    for path in spools.glob(f"*/*-of-*/{LABEL}"):
+        try:
+            if next(path.parent.glob(f"*{SUFFIX}"), None) is not None:
+                newest = max(newest, (path.stat().st_mtime, Identity.parse(path.read_text())))
+        except (OSError, ValueError):
+            continue  # it is being used up
+    return newest[1]

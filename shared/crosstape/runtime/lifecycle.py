@@ -1,0 +1,147 @@
+"""From a coroutine to an exit code: the event loop, signals, the garbage collector and last words of a process. Nothing of a service's own.
+
+raise SystemExit(main(lambda: run(settings)))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from crosstape.errors import CrosstapeError
+from crosstape.runtime.exit_codes import Exit, code_of, leaves
+
+__all__ = ["ORPHAN_S", "SUPERVISED", "Exit", "code_of", "main", "on_hangup", "tune_gc"]
+
+SUPERVISED: Final = "CROSSTAPE_SUPERVISED"
+"""Set by a supervisor that holds the other end of our standard input: its end is the supervisor's end, and ours."""
+
+ORPHAN_S: Final = 30.0
+"""How long a process may take to stop after its supervisor died; nobody is left to kill it."""
+
+log = structlog.get_logger(__name__)
+
+
+def main(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
+    """Run the coroutine on uvloop until it is done; the first SIGTERM or SIGINT cancels it once, a second ends the process at once.
+
+    The coroutine cleans up in `finally`. Errors are logged here, once: in one line those we raise on purpose, with a traceback the others.
+    If it returns an `Exit`, that is the code.
+    """
+    tune_gc()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_root(factory))
+
+
+async def _root(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
+    task = asyncio.current_task()
+    assert task is not None
+    stop = _Stop(task)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.by_signal, number)
+    if os.environ.get(SUPERVISED):
+        loop.add_reader(sys.stdin.fileno(), stop.by_orphaning)
+    try:
+        done = await factory()
+    except asyncio.CancelledError:
+        if not stop.asked:
+            raise
+        return Exit.OK
+    except Exception as exc:
+        return _report(exc)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        if os.environ.get(SUPERVISED):
+            loop.remove_reader(sys.stdin.fileno())
+    return done if isinstance(done, Exit) else Exit.OK
+
+
+class _Stop:
+    """Turns the first reason to stop into one cancellation of the root task."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.asked = False
+        self._task = task
+
+    def by_signal(self, number: signal.Signals) -> None:
+        if self.asked:
+            os._exit(128 + number)  # said twice: no cleaning up; a supervised child sees our pipe close
+        self._stop(number.name)
+
+    def by_orphaning(self) -> None:
+        """Standard input is readable: its end, since a supervisor writes nothing to it."""
+        if os.read(sys.stdin.fileno(), 4096):
+            return
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        killer = threading.Timer(ORPHAN_S, os._exit, [Exit.FAILED])  # a thread: it must work even when the loop is stuck
+        killer.daemon = True
+        killer.start()
+        if not self.asked:
+            self._stop("supervisor gone")
+
+    def _stop(self, reason: str) -> None:
+        self.asked = True
+        log.info("process.stopping", reason=reason)
+        self._task.cancel()
+
+
+@contextmanager
+def on_hangup(callback: Callable[[], object]) -> Iterator[None]:
+    """While open, SIGHUP calls this in the running loop, and ends the process only where it means that our terminal was closed."""
+    loop = asyncio.get_running_loop()
+    had_terminal = _has_terminal()
+
+    def hung_up() -> None:
+        if had_terminal and not _has_terminal():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            callback()
+
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal that controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _report(exc: Exception) -> Exit:
+    code = code_of(exc)
+    if code is Exit.FAILED and not all(isinstance(leaf, CrosstapeError) for leaf in leaves(exc)):
+        log.error("process.failed", code=int(code), exc_info=exc)
+    else:
+        for leaf in leaves(exc):
+            log.error("process.failed", code=int(code), error=str(leaf) or type(leaf).__name__)
+    return code
+
+
+def tune_gc() -> None:
+    """Collect seldom, and never what is there at the start.
+
+    Events are structs that the collector does not track and that form no cycles: reference counts free them. What remains for it
+    is rare, so that its default of a pass every 700 containers only costs time, and a full pass over all imported modules costs the
+    5 to 20 ms that a tick should wait for nobody. Modules are frozen out of it; thresholds rise.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,0 +1,52 @@
+"""Whether what was read has been taken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from crosstape_aggregator.recovery.barrier import Barrier
+
+
+async def test_hands_are_empty_when_the_last_part_is_taken() -> None:
+    """Of all who have something in them; whoever waits for it then has its turn before more is taken up."""
+    barrier, taken, go = Barrier(), list[int](), asyncio.Event()
+
+    async def pause(part: int) -> None:
+        await go.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for parts in ([1, 2], [3]):
+            tasks.create_task(barrier.apply(parts, taken.append, pause))
+        waiting = tasks.create_task(barrier.empty())
+        await asyncio.sleep(0)
+        assert (taken, barrier.full, waiting.done()) == ([1, 3], True, False)
+        go.set()
+    assert (taken, barrier.full) == ([1, 3, 2], False)
+    await barrier.empty()
+
+
+async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
+    """What was read is not read again: it must be in what is kept."""
+    barrier, taken = Barrier(), list[int]()
+    task = asyncio.create_task(barrier.apply([1, 2, 3], taken.append, lambda _: asyncio.sleep(3_600)))
+    await asyncio.sleep(0)
+    assert (taken, barrier.full) == ([1], True)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert (taken, barrier.full) == ([1, 2, 3], False)
+
+
+async def test_after_a_fault_they_are_never_empty() -> None:
+    """Half a part may have been taken: nothing of it may be kept."""
+    barrier = Barrier()
+
+    def fail(part: int) -> None:
+        raise ValueError(part)
+
+    with pytest.raises(ValueError, match="1"):
+        await barrier.apply([1], fail, lambda _: asyncio.sleep(0))
+    assert barrier.full

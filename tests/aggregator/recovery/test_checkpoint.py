@@ -1,0 +1,280 @@
+"""What has been counted, as bytes and back; and that a crash at any moment counts nothing twice and nothing less."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.consolidation.counts import Counts
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, InstrumentState, Rules
+from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.recovery.checkpoint import (
+    CHUNK_S,
+    VERSION,
+    BadCheckpoint,
+    Fields,
+    InstrumentCheckpoint,
+    InstrumentEncoder,
+    by_instrument,
+    chunk_field,
+    decode,
+    head_field,
+)
+from crosstape_aggregator.windows.window import DAY_S
+from crosstape_schemas import Gap, Trade, Vwap
+from tests.aggregator.builders import T0, S, X, gap, trade
+
+START_S = T0 // S
+
+
+class Run:
+    """One instrument in one process, and how much of its stream it has taken."""
+
+    def __init__(self, windows: tuple[str, ...], now: int) -> None:
+        self.rules = Rules.of(AggregatorSettings(windows=windows))
+        self.venues = Liveness(self.rules.stale_ns)
+        self.instrument = ConsolidatedInstrument(X, self.rules, self.venues, Counts(), now)
+        self.applied = 0
+        self._encoder = InstrumentEncoder(X, {})
+        self._server: dict[str, bytes] = {}
+
+    def apply(self, tape: list[Trade | Gap], now: int) -> None:
+        """All that it has not taken."""
+        for event in tape[self.applied :]:
+            self.instrument.apply(event, now)
+        self.applied = len(tape)
+
+    def save(self) -> Fields | None:
+        """Its checkpoint as the server has it; None: not while it catches up."""
+        counted = self.instrument.state()
+        if counted is None:
+            return None
+        self._server |= self._encoder.changed(InstrumentCheckpoint({"trade": f"{self.applied}-0"}, counted))
+        for name in self._encoder.gone():
+            del self._server[name]
+        self._encoder.written()
+        assert {name: len(field) for name, field in self._server.items()} == self._encoder.stored
+        return dict(self._server)
+
+    def vwap(self, now: int) -> dict[str, Vwap]:
+        """As it would be published."""
+        return dict(self.instrument.windows.read(now // S))
+
+
+def restarted(windows: tuple[str, ...], state: Fields | None, tape: list[Trade | Gap], now: int) -> Run:
+    """A new process that has taken up a checkpoint, and the rest of the tape; without one, all of the tape."""
+    run = Run(windows, now)
+    known_from_s = START_S
+    if state is not None:
+        ids, counted = decode(X, state)
+        run.instrument.restore(counted, now)
+        run.applied = int(ids["trade"].partition("-")[0])
+        known_from_s = counted.coverage.from_s
+        assert not any(one.complete for one in run.vwap(now).values())
+    run.apply(tape, now)
+    run.instrument.known_from(known_from_s)
+    return run
+
+
+prices = st.decimals(Decimal("0.00000001"), Decimal("99999.99"), places=8)
+sizes = st.one_of(prices, st.just(Decimal(0)))  # a size of zero cannot be computed with: a hole
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("trade"), st.sampled_from(["kraken", "binance"]), st.integers(-4_000, 60), prices, sizes),
+        st.tuples(st.just("trade"), st.sampled_from(["kraken", "binance"]), st.integers(-3, 2), prices, sizes),
+        st.tuples(st.sampled_from(["gap", "repair"]), st.just("kraken"), st.integers(-100, 0), prices, prices),
+        st.tuples(st.just("wait"), st.just(""), st.sampled_from([1, 5, 61, 3_000, 50_000]), prices, prices),
+        st.tuples(st.sampled_from(["save", "take", "crash"]), st.just(""), st.just(0), prices, prices),
+    ),
+    max_size=80,
+)
+
+
+@given(steps, st.sampled_from([("10s", "1m", "1h", "1d"), ("1m",), ("1d",), ()]))
+@settings(max_examples=300, deadline=None)
+def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int, Decimal, Decimal]], windows: tuple[str, ...]) -> None:
+    """Checkpoints and crashes wherever they fall, again and again: windows are those of one uninterrupted run, to the digit."""
+    now = T0
+    tape: list[Trade | Gap] = []
+    whole, broken = Run(windows, now), Run(windows, now)
+    whole.instrument.known_from(START_S)
+    broken.instrument.known_from(START_S)
+    state: Fields | None = None
+    for what, venue, amount, price, size in steps:
+        match what:
+            case "trade":
+                tape.append(trade(venue, str(price), str(size), now + amount * S, received_ts=now))
+                whole.apply(tape, now)
+            case "gap" | "repair":
+                tape.append(gap(venue, T0 + amount * S, T0 + (amount + 1) * S, repaired=what == "repair"))
+                whole.apply(tape, now)
+            case "wait":
+                now += amount * S
+                whole.vwap(now)
+            case "save":
+                state = broken.save() or state
+            case "take":
+                broken.apply(tape, now)
+            case _:
+                broken = restarted(windows, state, tape, now)
+                assert broken.vwap(now) == whole.vwap(now)
+    broken = restarted(windows, state, tape, now)
+    for later_s in (0, 1, 30, 3_600, DAY_S):
+        assert broken.vwap(now + later_s * S) == whole.vwap(now + later_s * S)
+
+
+def counted(*seconds: int) -> InstrumentState:
+    """Of a trade in each of these seconds."""
+    one = Run(("1h", "1d"), T0)
+    for at in seconds:
+        one.instrument.apply(trade("kraken", "100.10", "1E-18", T0 + at * S), T0)
+    one.instrument.known_from(START_S - 7)
+    one.instrument.open_gap("binance", T0, T0 + S)
+    found = one.instrument.state()
+    assert found is not None
+    return found
+
+
+def fields_of(found: InstrumentState) -> dict[str, bytes]:
+    """Its fields, written for the first time."""
+    return dict(InstrumentEncoder(X, {}).changed(InstrumentCheckpoint({"trade": "5-1", "gap": "7-0"}, found)))
+
+
+def test_all_of_it_comes_back() -> None:
+    """Every digit, every id."""
+    found = counted(-3_000, -500, 0, 1)
+    ids, again = decode(X, fields_of(found))
+
+    assert (ids, again) == ({"trade": "5-1", "gap": "7-0"}, found)
+    assert [str(volume) for _, volume, _ in again.windows.buckets] == ["1E-18"] * 4
+    assert again.numbers == {"kraken": (1, 0)}
+    assert again.coverage == (START_S - 7, 0, (("binance", T0, T0 + S),))
+
+
+def test_only_what_has_changed_is_encoded() -> None:
+    """The head and the chunk of a trade, late or not; a chunk that no window reaches any more is gone; after a doubt, all of it."""
+    one, encoder = Run(("1h",), T0), InstrumentEncoder(X, {})
+    one.instrument.known_from(0)
+
+    def changed(at: int, now: int = T0) -> set[str]:
+        one.instrument.apply(trade("kraken", "1", "1", T0 + at * S, received_ts=now), now)
+        found = one.instrument.state()
+        assert found is not None
+        fields = dict(encoder.changed(InstrumentCheckpoint({}, found)))
+        assert list(fields)[-1] == head_field(X)
+        return fields.keys() - {head_field(X)}
+
+    def chunk(at: int) -> str:
+        return chunk_field(X, (START_S + at) // CHUNK_S)
+
+    for at in range(-3_500, 0, 100):
+        assert changed(at) == {chunk(at)}
+    assert changed(0) == {chunk(0)}
+    assert changed(-3_000) == {chunk(-3_000)}
+    assert encoder.gone() == []
+    assert len(encoder.stored) > 10
+    assert changed(1_800, T0 + 1_800 * S) == {chunk(1_800)}
+    assert chunk(-3_500) in encoder.gone()
+    encoder.written()
+    assert encoder.gone() == []
+    assert chunk(-3_500) not in encoder.stored
+    before = encoder.stored.keys() - {head_field(X)}
+    encoder.forget()
+    assert changed(1_801, T0 + 1_801 * S) == before | {chunk(1_801)}
+
+
+def test_fields_that_a_predecessor_wrote_are_gone_when_they_have_no_use() -> None:
+    """And counted among what is stored until then."""
+    leftover = chunk_field(X, 1)
+    encoder = InstrumentEncoder(X, {leftover: 7, head_field(X): 9})
+    fields = dict(encoder.changed(InstrumentCheckpoint({}, counted(0))))
+
+    assert encoder.gone() == [leftover]
+    assert encoder.stored == {leftover: 7, **{name: len(field) for name, field in fields.items()}}
+
+
+def test_names_of_fields_are_told_apart_by_instrument() -> None:
+    """Whatever an instrument is called; what is none of ours belongs to none."""
+    names = [head_field(X), chunk_field(X, 12), head_field("A:B"), chunk_field("A:B", 3), "junk"]
+    assert by_instrument(names) == {X: names[:2], "A:B": names[2:4], "": ["junk"]}
+
+
+def head_of(content: object) -> dict[str, bytes]:
+    """A head that says this."""
+    return {head_field(X): zstandard.ZstdCompressor(write_checksum=True).compress(msgspec.msgpack.encode(content))}
+
+
+def test_another_version_is_none_of_ours() -> None:
+    """Whatever it holds."""
+    with pytest.raises(BadCheckpoint, match=f"of version {VERSION + 1}"):
+        decode(X, head_of([VERSION + 1, "who knows"]))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {head_field(X): b""},
+        {head_field(X): b"{}"},
+        {head_field(X): b"\x00" * 20},
+        head_of(5),
+        head_of([VERSION, 5]),
+        head_of([VERSION, {}]),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(fields: dict[str, bytes]) -> None:
+    """With an error of its own."""
+    with pytest.raises(BadCheckpoint, match="damaged"):
+        decode(X, fields)
+
+
+STORED = fields_of(counted(-3_000, -500, 0, 1))
+SAVED = decode(X, STORED)
+PLACES = [(name, at) for name, field in STORED.items() for at in range(len(field))]
+
+
+@given(st.sampled_from(PLACES), st.integers(1, 255))
+@settings(max_examples=1_000, deadline=None)
+def test_damage_is_found_wherever_it_is(place: tuple[str, int], flip: int) -> None:
+    """A checkpoint is what it was, or of no use; never another number."""
+    name, at = place
+    field = bytearray(STORED[name])
+    field[at] ^= flip
+    try:
+        found = decode(X, STORED | {name: bytes(field)})
+    except BadCheckpoint:
+        return
+    assert found == SAVED
+
+
+@given(st.sampled_from(PLACES))
+def test_a_torn_field_is_refused(place: tuple[str, int]) -> None:
+    """However much of it there is."""
+    name, length = place
+    with pytest.raises(BadCheckpoint):
+        decode(X, STORED | {name: STORED[name][:length]})
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_field_that_is_missing_or_of_another_moment_is_found(name: str) -> None:
+    """The head says which chunks belong to it."""
+    with pytest.raises(BadCheckpoint, match="damaged"):
+        decode(X, {other: field for other, field in STORED.items() if other != name})
+    if name == head_field(X):
+        return
+    later = fields_of(counted(-3_000, -3_000, -500, -500, 0, 0, 1, 1))
+    with pytest.raises(BadCheckpoint, match="is not the one that its head means"):
+        decode(X, STORED | {name: later[name]})
+
+
+def test_the_fields_of_another_instrument_are_refused() -> None:
+    """Though they are in order by themselves."""
+    other = {name.replace(X, "ETH-USDT"): field for name, field in STORED.items()}
+    with pytest.raises(BadCheckpoint, match=f"the head of ETH-USDT says it is of {X}"):
+        decode("ETH-USDT", other)

@@ -1,0 +1,70 @@
+"""Exact arithmetic and its bounds."""
+
+from __future__ import annotations
+
+from decimal import Decimal, Inexact
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crosstape_aggregator.decimals import add, average, basis_points, mid, plain, product, subtract, usable
+
+usable_numbers = st.decimals(min_value=Decimal("1E-24"), max_value=Decimal("9E+23"), allow_nan=False, allow_infinity=False).filter(
+    lambda number: usable(number, None)
+)
+
+
+@given(st.lists(st.tuples(usable_numbers, usable_numbers), min_size=1, max_size=20))
+def test_sums_of_products_are_exact(levels: list[tuple[Decimal, Decimal]]) -> None:
+    """No digit is lost however far apart the numbers lie, and what was added can be taken away again."""
+    total, expected = Decimal(0), Fraction(0)
+    for price, size in levels:
+        try:
+            value = product(price, size)
+        except Inexact:
+            continue
+        total = add(total, value)
+        expected += Fraction(price) * Fraction(size)
+
+    assert Fraction(total) == expected
+    assert subtract(total, total) == 0
+
+
+@given(usable_numbers, usable_numbers)
+def test_the_mid_is_exact(bid: Decimal, ask: Decimal) -> None:
+    """Half of an odd last digit needs one digit more, and has it."""
+    assert Fraction(mid(bid, ask)) == (Fraction(bid) + Fraction(ask)) / 2
+
+
+@pytest.mark.parametrize(("number", "text"), [("1E+3", "1000"), ("0E-8", "0"), ("1.500", "1.5"), ("100", "100"), ("0.00000001", "1E-8")])
+def test_equal_numbers_read_alike(number: str, text: str) -> None:
+    """Whatever history left of trailing zeros and exponents."""
+    assert str(plain(Decimal(number))) == text
+
+
+def test_basis_points_have_four_decimals_rounded_half_even() -> None:
+    """2 / 3 of a basis point and ties."""
+    assert str(basis_points(Decimal(2), Decimal(30_000))) == "0.6667"
+    assert str(basis_points(Decimal("0.00005"), Decimal(10_000))) == "0.0000"
+    assert str(basis_points(Decimal("0.00015"), Decimal(10_000))) == "0.0002"
+    assert str(basis_points(Decimal("-0.5"), Decimal(100))) == "-50.0000"
+
+
+def test_an_average_has_sixteen_digits() -> None:
+    """And no trailing zeros."""
+    assert str(average(Decimal(200), Decimal(3))) == "66.66666666666667"
+    assert str(average(Decimal(300), Decimal(3))) == "100"
+
+
+@pytest.mark.parametrize("price", ["NaN", "sNaN", "Infinity", "-Infinity", "0", "-1", "1E+24", "1E-25", "1." + "1" * 100])
+def test_what_is_no_price_is_not_usable(price: str) -> None:
+    """A decimal on the wire may be anything."""
+    assert not usable(Decimal(price), Decimal(1))
+    assert not usable(Decimal(1), Decimal(price))
+
+
+def test_a_size_may_be_unknown() -> None:
+    """Some venues quote prices only."""
+    assert usable(Decimal("0.00000123"), None)

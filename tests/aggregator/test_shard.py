@@ -1,0 +1,380 @@
+"""The aggregator as a process, between real publishers and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from decimal import Decimal
+
+import msgspec
+import pytest
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+
+from crosstape.bus import Publisher, connect
+from crosstape.errors import SettingsError
+from crosstape_aggregator import shard
+from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.recovery import catch_up
+from crosstape_aggregator.service import run
+from crosstape_aggregator.shard import ShardAggregator
+from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Market, decode, encode
+from tests.aggregator.builders import S, X, book, gap, quote, status, trade
+from tests.aggregator.running import KEYS, aggregator, newest, published, settings_for, venue, wait_for_legs
+from tests.proxy import proxy
+from tests.waiting import wait_until
+
+ETH = "ETH-USDT"
+
+
+async def test_three_venues_become_one_quote_on_the_bus(client: Redis, valkey: str) -> None:
+    """On the stream, on the channel and as a last value, numbered by its own producer."""
+    async with (
+        client.pubsub() as pubsub,
+        venue(valkey, "binance") as binance,
+        venue(valkey, "kraken") as kraken,
+        venue(valkey, "coinbase") as coinbase,
+    ):
+        await pubsub.subscribe(KEYS.stream("cbbo", X))
+        assert await pubsub.get_message(timeout=5)
+        for one in (binance, kraken, coinbase):
+            await one.live_on()
+        await binance.quote("100.1", "100.3", sizes=("2", "1"))
+        async with aggregator(valkey):
+            await wait_for_legs(client, {"binance": None})
+            await kraken.quote("100.1", "100.2", sizes=("0.5", "3"))
+            await coinbase.quote("100.0", "100.4")
+            await binance.say(trade("binance", "100.2", "4", time.time_ns()))
+            await wait_for_legs(client, {"binance": None, "coinbase": None, "kraken": None})
+
+            async def traded() -> bool:
+                found = await newest(client)
+                return found is not None and found.vwap["1m"].trades == 1
+
+            await wait_until(traded, what="the trade in the window")
+        message = await pubsub.get_message(timeout=5)
+
+    found = await newest(client)
+    assert found is not None
+    assert (found.venue, found.instrument, found.market, found.venues) == (CONSOLIDATED, X, Market.NORMAL, 3)
+    assert (found.bid_price, found.bid_size, found.bid_venues) == (Decimal("100.1"), Decimal("2.5"), ("binance", "kraken"))
+    assert (found.ask_price, found.ask_size, found.ask_venues) == (Decimal("100.2"), Decimal(3), ("kraken",))
+    assert found.vwap["1h"].volume == 4
+    assert [leg.epoch for leg in found.legs] == [one.publisher.epoch for one in (binance, coinbase, kraken)]
+    every = await published(client)
+    assert [one.seq for one in every] == list(range(1, len(every) + 1))
+    assert len({one.epoch for one in every}) == 1
+    assert message is not None
+    assert decode(message["data"]) == every[0]
+    assert decode(await client.hget(KEYS.last("cbbo", X), CONSOLIDATED) or b"") == found
+
+
+async def test_a_venue_whose_connector_dies_is_excluded_and_settles_when_it_is_back(client: Redis, valkey: str) -> None:
+    """Its quotes grow old and it gives no sign of life; the other's quiet market counts on."""
+    async with venue(valkey, "binance") as binance, aggregator(valkey, stale_s=0.3, settle_s=0.2):
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await wait_for_legs(client, {"binance": None})
+        async with venue(valkey, "kraken") as kraken:
+            await kraken.quote("100", "102")
+            await wait_for_legs(client, {"binance": None, "kraken": None})
+        found = await wait_for_legs(client, {"binance": None, "kraken": Exclusion.STALE})
+        assert (found.bid_size, found.bid_venues) == (Decimal(1), ("binance",))
+
+        async with venue(valkey, "kraken") as kraken:
+            await kraken.live_on()
+            await kraken.quote("100", "103")
+            found = await wait_for_legs(client, {"binance": None, "kraken": None})
+            assert found.legs[1].epoch == kraken.publisher.epoch
+    reasons = [leg.excluded for one in await published(client) for leg in one.legs if leg.venue == "kraken"]
+    assert Exclusion.SETTLING in reasons
+
+
+async def test_a_connector_counts_whose_epoch_is_smaller_since_the_server_lost_its_data(client: Redis, valkey: str) -> None:
+    """Its clock was ahead at its start before. A pair that is quoted once, while the former epoch may still live, counts as well."""
+    ahead = time.time_ns() + 7_200 * S
+    async with aggregator(valkey, stale_s=1.0, settle_s=0.1):
+        async with venue(valkey, "kraken", epoch=ahead) as kraken:
+            await kraken.live_on()
+            await kraken.quote("100", "101")
+            assert (await wait_for_legs(client, {"kraken": None})).legs[0].epoch == ahead
+        await client.flushall()
+        await wait_until(lambda: client.exists(KEYS.identity()), what="the same tape again, by the aggregator")
+        async with venue(valkey, "kraken") as kraken:
+            await kraken.quote("200", "201")
+            await kraken.quote("300", "301", instrument=ETH)
+            await kraken.live_on()
+
+            async def counts() -> bool:
+                legs = [found.legs[0] for name in (X, ETH) if (found := await newest(client, name)) is not None]
+                return [leg.excluded for leg in legs if leg.epoch < ahead] == [None, None]
+
+            await wait_until(counts, what="both legs of the smaller epoch")
+
+
+async def test_a_leg_whose_feed_is_down_never_counts_after_a_start(client: Redis, valkey: str) -> None:
+    """The last quote is young and says live; what the last status says is known before the first quote is published."""
+    async with venue(valkey, "binance") as binance, venue(valkey, "kraken") as kraken:
+        for one in (binance, kraken):
+            await one.live_on()
+            await one.quote("100", "101")
+        await kraken.say(status("kraken", FeedState.DOWN, time.time_ns(), reason="maintenance"))
+        async with aggregator(valkey):
+            await wait_for_legs(client, {"binance": None, "kraken": Exclusion.STATE})
+    assert len(await published(client)) == 1
+
+
+async def test_windows_are_right_after_a_restart(client: Redis, valkey: str) -> None:
+    """Every trade counts once: those seen before, those that came meanwhile, and late ones where they belong."""
+    async with venue(valkey, "binance") as binance:
+        now = time.time_ns()
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await binance.say(*(trade("binance", "100", "1", now - age * S, received_ts=now) for age in (0, 10, 200, 4_000)))
+
+        async def counted(trades: list[int]) -> None:
+            async def there() -> bool:
+                found = await newest(client)
+                return found is not None and [found.vwap[name].trades for name in ("1m", "5m", "1h")] == trades
+
+            await wait_until(there, what=f"{trades} trades in the windows")
+
+        async with aggregator(valkey, windows=("1m", "5m", "1h")):
+            await counted([2, 3, 3])
+        await binance.say(trade("binance", "103", "1", time.time_ns()), trade("binance", "104", "0.5", time.time_ns() - 100 * S))
+        async with aggregator(valkey, windows=("1m", "5m", "1h")):
+            await counted([3, 5, 5])
+
+    found = await newest(client)
+    assert found is not None
+    assert (found.vwap["1m"].price, found.vwap["1m"].volume) == (Decimal(101), Decimal(3))
+    assert found.vwap["5m"].volume == Decimal("4.5")
+    assert not found.vwap["1h"].complete
+
+
+async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(client: Redis, valkey: str) -> None:
+    """And no gap says otherwise; one that is repaired does not."""
+    ms = time.time_ns() // 1_000_000
+    for kind, event in (("trade", trade("binance", "1", "1", time.time_ns() - 4_000 * S)), ("quote", quote("binance", "1", "2"))):
+        await client.xadd(KEYS.stream(kind, X), {"d": encode(event)}, id=f"{ms - 4_000_000}-0")
+        await client.sadd(KEYS.registry(), KEYS.stream(kind, X))
+    async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m", "5m", "1d")):
+        await binance.live_on()
+        await binance.quote("100", "101")
+
+        async def complete(expected: list[bool]) -> None:
+            async def there() -> bool:
+                found = await newest(client)
+                return found is not None and [found.vwap[name].complete for name in ("1m", "5m")] == expected
+
+            await wait_until(there, what=f"complete {expected}")
+
+        await complete([True, True])
+        now = time.time_ns()
+        await binance.say(gap("binance", now - 200 * S, now - 100 * S))
+        await complete([True, False])
+        await binance.say(gap("binance", now - 200 * S, now - 100 * S, repaired=True))
+        await complete([True, True])
+
+
+async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading it is not enough. What ends it may be no event of ours."""
+    monkeypatch.setattr(catch_up, "SLICE", 4)
+    monkeypatch.setattr(shard, "REFRESH_S", 0.0)
+    now, stream = time.time_ns(), KEYS.stream("trade", X)
+    await client.xadd(stream, {"d": encode(trade("binance", "1", "1", now - 4_000 * S))}, id=f"{now // 1_000_000 - 4_000_000}-0")
+    for seq in range(500):
+        await client.xadd(stream, {"d": encode(trade("binance", "1", "1", now - S, trade_id=str(seq)))}, id=f"{now // 1_000_000 - 1}-{seq}")
+    await client.xadd(stream, {"d": b"{]"}, id=f"{now // 1_000_000}-0")
+    await client.sadd(KEYS.registry(), stream)
+    async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("5m",), min_interval_s=0):
+        await binance.live_on()
+        await binance.quote("100", "101")
+
+        async def complete() -> bool:
+            found = await newest(client)
+            return found is not None and found.vwap["5m"].complete
+
+        await wait_until(complete, what="complete windows")
+    assert {found.vwap["5m"].trades for found in await published(client) if found.vwap["5m"].complete} == {500}
+
+
+async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, valkey: str) -> None:
+    """The numbering of a stream skipped: what was missed is not known, but that it was."""
+    old = time.time_ns() - 100 * S
+    stream = KEYS.stream("trade", X)
+    for seq, entry_id in ((1, f"{old // 1_000_000}-0"), (2, "*")):
+        event = msgspec.structs.replace(trade("binance", "100", "1", old), epoch=7, seq=seq)
+        await client.xadd(stream, {"d": encode(event)}, id=entry_id)
+    await client.sadd(KEYS.registry(), stream)
+    async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m",)):
+        await binance.live_on()
+
+        async def complete(expected: bool) -> None:
+            async def there() -> bool:
+                found = await newest(client)
+                return found is not None and found.vwap["1m"].complete is expected
+
+            await wait_until(there, what=f"complete: {expected}")
+
+        await complete(expected=True)
+        for seq in (3, 6):
+            event = msgspec.structs.replace(trade("binance", "100", "1", time.time_ns()), epoch=7, seq=seq)
+            await client.xadd(stream, {"d": encode(event)})
+        await complete(expected=False)
+
+
+async def test_an_outage_of_the_bus_is_waited_out(client: Redis, valkey: str) -> None:
+    """At the start and later; quotes are right again when it is back."""
+    async with proxy(valkey) as between, venue(valkey, "binance") as binance:
+        between.refusing = True
+        async with aggregator(between.url):
+            await wait_until(lambda: between.connections > 1, what="a second attempt")
+            await binance.live_on()
+            await binance.quote("100", "101")
+            between.refusing = False
+            await wait_for_legs(client, {"binance": None})
+            between.refusing = True
+            between.cut()
+            attempts = between.connections
+            await wait_until(lambda: between.connections > attempts + 5, what="attempts to come back")
+            await binance.quote("200", "201")
+            between.refusing = False
+
+            async def moved() -> bool:
+                found = await newest(client)
+                return found is not None and found.bid_price == 200
+
+            await wait_until(moved, what="the quote after the outage")
+
+
+async def test_entries_that_are_none_of_ours_are_survived(client: Redis, valkey: str) -> None:
+    """Garbage on a stream, a key of another type, a foreign name in the registry, a last value that is no event."""
+    await client.xadd(KEYS.stream("quote", X), {"d": b"{]"})
+    await client.xadd(KEYS.stream("quote", X), {"other": b"field"})
+    await client.set(KEYS.stream("trade", X), b"no stream")
+    await client.sadd(KEYS.registry(), KEYS.stream("quote", X), KEYS.stream("trade", X), "tape:nonsense", b"\xff\xfe", "tape:a:b:c")
+    await client.hset(KEYS.last("status", "*"), "kraken", b"no event")
+    async with venue(valkey, "binance") as binance, aggregator(valkey):
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await wait_for_legs(client, {"binance": None})
+        await client.xadd(KEYS.stream("quote", X), {"d": b"nonsense"})
+        await binance.quote("NaN", "101")
+        found = await wait_for_legs(client, {"binance": None})
+        await binance.quote("100.5", "101")
+
+        async def moved() -> bool:
+            found = await newest(client)
+            return found is not None and found.bid_price == Decimal("100.5")
+
+        await wait_until(moved, what="the quote after the nonsense")
+    assert found.market in {Market.NORMAL, Market.ONE_SIDED}
+
+
+async def test_new_instruments_are_picked_up(client: Redis, valkey: str) -> None:
+    """Also those that have a book only."""
+    async with venue(valkey, "binance") as binance, aggregator(valkey):
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await wait_for_legs(client, {"binance": None})
+        await binance.quote("3000", "3001", instrument=ETH)
+        await wait_for_legs(client, {"binance": None}, ETH)
+        async with venue(valkey, "kraken") as kraken:
+            await kraken.live_on()
+            await kraken.say(book("kraken", [("100.5", "2"), ("100.4", "9")], [("100.6", "1")], time.time_ns()))
+            found = await wait_for_legs(client, {"binance": None, "kraken": None})
+    assert (found.bid_price, found.bid_venues) == (Decimal("100.5"), ("kraken",))
+
+
+async def test_named_instruments_are_the_only_ones(client: Redis, valkey: str) -> None:
+    """`aggregator.instruments`."""
+    async with venue(valkey, "binance") as binance, aggregator(valkey, instruments=(ETH,)):
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await binance.quote("3000", "3001", instrument=ETH)
+        await wait_for_legs(client, {"binance": None}, ETH)
+    assert await published(client) == []
+
+
+async def test_every_change_is_published_when_no_interval_is_set(client: Redis, valkey: str) -> None:
+    """One quote per event, in order, also when events come together."""
+    async with venue(valkey, "binance") as binance, aggregator(valkey, min_interval_s=0, windows=()):
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await wait_for_legs(client, {"binance": None})
+        await binance.say(*(quote("binance", str(90 + step), "101", time.time_ns()) for step in range(5)))
+
+        async def all_of_them() -> bool:
+            return len(await published(client)) == 6
+
+        await wait_until(all_of_them, what="six quotes")
+    assert [int(one.bid_price or 0) for one in await published(client)] == [100, 90, 91, 92, 93, 94]
+
+
+async def test_under_load_the_newest_state_of_every_instrument_arrives(client: Redis, valkey: str) -> None:
+    """Far fewer quotes than events, and none of the instruments is forgotten."""
+    names = [f"C{number}-USDT" for number in range(100)]
+    async with venue(valkey, "binance") as binance, aggregator(valkey, windows=("1m",)):
+        await binance.live_on()
+        await binance.say(*(quote("binance", "0.5", "1000", time.time_ns(), instrument=name) for name in names))
+        await wait_for_legs(client, {"binance": None}, names[0])
+        await wait_for_legs(client, {"binance": None}, names[-1])
+        for seq in range(1, 101):
+            binance.publisher.publish_all(quote("binance", str(seq), "1000", time.time_ns(), instrument=name) for name in names)
+        assert await binance.publisher.drain(20)
+
+        async def newest_everywhere() -> bool:
+            values = [await client.hget(KEYS.last("cbbo", name), CONSOLIDATED) for name in names]
+            quotes = [decode(value) for value in values if value is not None]
+            return len(quotes) == 100 and all(isinstance(one, Cbbo) and one.bid_price == 100 for one in quotes)
+
+        await wait_until(newest_everywhere, what="the last quote of each")
+        lengths = [await client.xlen(KEYS.stream("cbbo", name)) for name in names]
+    assert sum(lengths) < 10_000
+
+
+async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is computed while the publisher is full; the newest state goes out when it is not."""
+    monkeypatch.setattr(shard, "QUEUE", 0)
+    async with venue(valkey, "binance") as binance, aggregator(valkey):
+        await binance.live_on()
+        await binance.quote("100", "101")
+        before = REGISTRY.get_sample_value("crosstape_aggregator_events_total", {"kind": "quote"}) or 0
+        await wait_until(
+            lambda: (REGISTRY.get_sample_value("crosstape_aggregator_events_total", {"kind": "quote"}) or 0) > before, what="it taken"
+        )
+        assert await published(client) == []
+        monkeypatch.setattr(shard, "QUEUE", 10)
+        await wait_for_legs(client, {"binance": None})
+
+
+async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reachable alone is not enough."""
+    settings = settings_for(valkey)
+    engine = Engine(settings.aggregator)
+    async with connect(settings.bus) as bus, venue(valkey, "binance") as binance:
+        publisher = Publisher(bus, KEYS, settings.bus, producer="aggregator")
+        one = ShardAggregator(settings, bus, KEYS, engine, publisher)
+        none = dict.fromkeys(("instruments", "instruments_with_a_counting_leg", "catching_up"), 0)
+        assert one.ready() == (False, {"bus": False, "works": False, **none})
+        tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(one.run())]
+        await wait_until(lambda: one.ready()[1]["bus"], what="the bus")
+        assert not one.ready()[0]
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await wait_until(lambda: one.ready()[0], what="ready")
+        assert one.ready()[1]["instruments"] == 1
+        monkeypatch.setattr("crosstape_aggregator.sharding.sign_of_life.OUTAGE_S", -10.0)
+        assert not one.ready()[0]  # its loops hang, as far as one can tell
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_a_wrong_window_stops_the_start() -> None:
+    """Before anything is connected."""
+    with pytest.raises(SettingsError, match="windows"):
+        await run(settings_for("redis://127.0.0.1:1", windows=("1y",)))

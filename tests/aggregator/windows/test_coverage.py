@@ -1,0 +1,69 @@
+"""What is known to be whole."""
+
+from __future__ import annotations
+
+from crosstape_aggregator.windows.coverage import MAX_GAPS, SECOND, Coverage
+
+
+def test_nothing_is_whole_before_the_beginning_is_known() -> None:
+    """Holes or not."""
+    coverage = Coverage()
+    coverage.open_gap("kraken", 5 * SECOND, 6 * SECOND)
+    assert coverage.complete_since_s is None
+
+
+def test_all_is_whole_after_the_last_hole() -> None:
+    """The end of a hole is part of it; the newest end decides."""
+    coverage = Coverage()
+    coverage.known_from(100)
+    assert coverage.complete_since_s == 100
+    coverage.open_gap("kraken", 150 * SECOND, 160 * SECOND)
+    coverage.open_gap("binance", 120 * SECOND, 130 * SECOND)
+    assert coverage.complete_since_s == 161
+
+
+def test_a_repair_is_of_one_venue_and_of_just_that_gap() -> None:
+    """The part of a hole is told with other times, be they in the same second; and a gap within another is not repaired with it."""
+    coverage = Coverage()
+    coverage.known_from(100)
+    coverage.open_gap("kraken", 150 * SECOND, 160 * SECOND)
+    coverage.close_gap("binance", 150 * SECOND, 160 * SECOND)
+    coverage.close_gap("kraken", 150 * SECOND, 160 * SECOND - 1)
+    coverage.close_gap("kraken", 140 * SECOND, 170 * SECOND)
+    assert coverage.complete_since_s == 161
+    coverage.close_gap("kraken", 150 * SECOND, 160 * SECOND)
+    assert coverage.complete_since_s == 100
+
+
+def test_holes_that_no_window_reaches_are_forgotten() -> None:
+    """They no longer matter."""
+    coverage = Coverage()
+    coverage.known_from(100)
+    coverage.open_gap("kraken", 150 * SECOND, 160 * SECOND)
+    coverage.forget(160)
+    assert len(coverage._gaps) == 1
+    coverage.forget(161)
+    assert len(coverage._gaps) == 0
+
+
+def test_the_number_of_holes_is_bounded() -> None:
+    """The oldest then counts as never to be repaired: never more is called whole than is."""
+    coverage = Coverage()
+    coverage.known_from(0)
+    for second in range(MAX_GAPS + 1):
+        coverage.open_gap("kraken", second * 10 * SECOND, (second * 10 + 5) * SECOND)
+    for second in range(MAX_GAPS + 1):
+        coverage.close_gap("kraken", second * 10 * SECOND, (second * 10 + 5) * SECOND)
+    assert coverage.complete_since_s == 6
+
+
+def test_the_bound_holds_before_the_beginning_is_known() -> None:
+    """The oldest hole that is let go moves the beginning once there is one."""
+    coverage = Coverage()
+    for second in range(MAX_GAPS + 3):
+        coverage.open_gap("kraken", second * 10 * SECOND, (second * 10 + 5) * SECOND)
+    assert len(coverage._gaps) <= MAX_GAPS
+    coverage.known_from(0)
+    for second in range(MAX_GAPS + 3):
+        coverage.close_gap("kraken", second * 10 * SECOND, (second * 10 + 5) * SECOND)
+    assert coverage.complete_since_s == 26

@@ -1,0 +1,211 @@
+"""The how-to "Secure the bus", followed to the letter: its commands, its users' rights, its server's and our settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import ssl
+import subprocess
+import tomllib
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
+from structlog.testing import capture_logs
+
+from crosstape.bus import Reader, Start, connect
+from crosstape.bus.client.startup_check import wait_until_usable
+from crosstape.bus.lease.table import LeaseTable, Want
+from crosstape.bus.spool.tape_identity import Tape
+from crosstape.origin import Origin
+from crosstape.settings import BusSettings
+from crosstape.settings.load import load
+from crosstape_aggregator.service import run
+from crosstape_cli.follow import reachable, streams
+from crosstape_connector.failover.election import PeerStatus
+from crosstape_connector.failover.peers import Peers
+from crosstape_schemas import Cbbo, Quote, Trade
+from tests.aggregator.running import FakeVenue, newest, settings_for
+from tests.bus.tape import BTC, GAPS, KEYS, QUOTES, TRADES, command, fast, on_tape, publishing, quote, read_until, trade
+from tests.engines import IMAGES, Container, StartServer, running
+from tests.proxy import proxy
+from tests.waiting import wait_until
+
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "secure-the-bus.md").read_text()
+CBBO = KEYS.stream("cbbo", BTC)
+
+pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="the how-to's commands need openssl")
+
+
+def blocks(language: str) -> list[str]:
+    """What stands in the how-to in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory in which its commands were run: certificates, passwords, users."""
+    directory = tmp_path_factory.mktemp("how-to")
+    certificates, users, _ = blocks("sh")
+    for commands in (certificates, users):
+        subprocess.run(["sh", "-eu", "-c", commands], cwd=directory, check=True, capture_output=True, timeout=60)
+    return directory
+
+
+class Users(NamedTuple):
+    """Those of the how-to, on the server of the run."""
+
+    url: str
+    admin: Redis
+    passwords: Path
+
+    def bus(self, user: str) -> BusSettings:
+        """Settings of one of them."""
+        return fast(self.url, username=user, password=(self.passwords / f"{user}.password").read_text().strip())
+
+    async def denied(self) -> list[str]:
+        """What the server has refused to anybody, newest first."""
+        return [f"{entry['username']}: {entry['reason']} {entry['object']}" for entry in await self.admin.acl_log()]
+
+
+@pytest.fixture
+async def users(client: Redis, valkey: str, made: Path) -> AsyncIterator[Users]:
+    """All but `default off`, which would shut the other tests out."""
+    lines = [line.split() for line in (made / "users.acl").read_text().splitlines()]
+    names = [name for _, name, *_ in lines if name != "default"]
+    await client.acl_log_reset()
+    for _, name, *rules in lines:
+        if name in names:
+            await command(client, "ACL", "SETUSER", name, "reset", *rules)
+    try:
+        yield Users(valkey, client, made)
+    finally:
+        await client.acl_deluser(*names)
+        await client.acl_log_reset()
+
+
+@contextlib.asynccontextmanager
+async def aggregating(bus: BusSettings) -> AsyncIterator[None]:
+    """An aggregator with these settings."""
+    settings = msgspec.structs.replace(settings_for(""), bus=bus)
+    task = asyncio.create_task(run(settings))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+
+
+async def test_each_service_can_do_its_work(users: Users) -> None:
+    """A connector, an aggregator and a strategy with the rights of the how-to: nothing of it is refused, recovery from a loss included."""
+    async with publishing(users.bus("connector")) as publisher, aggregating(users.bus("aggregator")), connect(users.bus("strategy")) as own:
+        assert isinstance(own, Redis)
+        venue = FakeVenue("binance", publisher)
+        assert await publisher.last("trade", [BTC], "binance") == {}
+        await venue.live_on()
+        await venue.say(trade(1))
+        await venue.quote("1", "2")
+        await wait_until(partial(bid, users, 1), what="a consolidated quote")
+
+        async with connect(users.bus("connector")) as client:
+            await wait_until_usable(client, KEYS, users.bus("connector"), producer="connector.binance")
+            assert (await Tape().identify(client, KEYS, origin=Origin.LIVE)).origin == Origin.LIVE
+            table = LeaseTable(client, KEYS, "a@here", "connector.binance", ["connector.binance"])
+            await table.exchange([Want.HOLD], 60.0)
+            words = Peers(client, KEYS, "connector.binance", 1.0)
+            await words.say(PeerStatus(line="a", active=True, well=True, covered=False, live=1, feeds=1, connections=1, held=0, ts=1))
+            assert [word.line for word in await words.heard(["a"])] == ["a"]
+            await words.take_back("a")
+            await table.exchange([Want.RELEASE], 0)
+
+        await users.admin.delete(KEYS.cursor("connector.binance"), KEYS.cursor("aggregator"))
+        await venue.say(trade(2))
+        await venue.quote("2", "3")
+        await wait_until(partial(bid, users, 2), what="the next one")
+
+        await reachable(own)
+        assert CBBO in await streams(own, KEYS, "cbbo")
+        starts = {CBBO: Start.LAST_THEN_NOW, TRADES: Start.BEGINNING, QUOTES: "0-1"}
+        async with Reader(own, KEYS, streams=starts, signs_of_life=True) as reader:
+            assert {type(event) for event in await read_until(reader, 5)} == {Cbbo, Trade, Quote}
+        assert await own.hgetall(KEYS.last("cbbo", BTC))
+        async with own.pubsub() as pubsub:
+            await pubsub.subscribe(CBBO)
+            await pubsub.psubscribe("tape:*")
+            assert await pubsub.get_message(timeout=5)
+            assert await pubsub.get_message(timeout=5)
+    assert not await on_tape(users.admin, GAPS)
+    assert await users.denied() == []
+
+
+async def bid(users: Users, price: int) -> bool:
+    """The newest consolidated quote has this bid."""
+    found = await newest(users.admin)
+    return found is not None and found.bid_price == price
+
+
+async def test_who_may_only_read_cannot_write(users: Users) -> None:
+    """Neither by a script nor outright, and the log says why; a connector can touch nothing but the tape."""
+    with capture_logs() as logs:
+        async with publishing(users.bus("strategy")) as publisher:
+            publisher.publish(trade(1))
+            await wait_until(lambda: "NOPERM" in str(logs) or "ermission" in str(logs), what="it is told")
+    assert "strategy.password" not in str(logs)
+    async with connect(users.bus("strategy")) as own:
+        assert isinstance(own, Redis)
+        with pytest.raises(NoPermissionError):
+            await own.xadd(TRADES, {"d": "{}"})
+        with pytest.raises(Exception, match=r"(?i)permission|can't run this command"):
+            await own.eval("return redis.call('XADD', KEYS[1], '*', 'd', '{}')", 1, TRADES)
+        async with own.pubsub() as pubsub:
+            await pubsub.psubscribe("tape:trade:*")
+            with pytest.raises(NoPermissionError):
+                await pubsub.get_message(timeout=5)
+    async with connect(users.bus("connector")) as own:
+        assert isinstance(own, Redis)
+        for words in (("HGET", "other", "field"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("XREAD", "STREAMS", TRADES, "0")):
+            with pytest.raises(NoPermissionError):
+                await command(own, *words)
+    assert await users.admin.keys() == []
+
+
+async def test_the_server_and_the_settings_of_the_how_to(engine: str, made: Path, tmp_path: Path, start_server: StartServer) -> None:
+    """TLS, a password from a file, no way in without: as they stand there, but for paths, host and port."""
+    (conf,), (toml,) = blocks("conf"), blocks("toml")
+    options = dict(line.split(" ", 1) for line in conf.splitlines())
+    async with contextlib.AsyncExitStack() as stack:
+        if engine in IMAGES:
+            probe = ssl.create_default_context(cafile=str(made / "ca.pem"))
+            paths = [*(path for path in options.values() if path.startswith("/")), "/data/ca.pem", "/data/strategy.password"]
+            files = {path: (made / Path(path).name).read_bytes() for path in paths}
+            del options["tls-port"]
+            container = Container(engine, tls=probe, options=options, files=files)
+            url = (await stack.enter_async_context(running(container))).url
+        else:
+            server = await start_server(options={"aclfile": str(made / "users.acl")})
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(made / "server.pem", made / "server.key")
+            url = (await stack.enter_async_context(proxy(server.url, context))).url
+        file = tmp_path / "crosstape.toml"
+        file.write_text(toml.replace("rediss://redis:6379", url).replace("/etc/crosstape", str(made)))
+        bus = load(file, {}).bus
+        assert tomllib.loads(toml)["bus"]["username"] == bus.username == "connector"
+
+        async with publishing(bus) as publisher:
+            publisher.publish_all([trade(1), quote(1)])
+            assert await publisher.drain(20)
+        async with connect(msgspec.structs.replace(bus, username="", password="")) as nobody:
+            with pytest.raises(Exception, match=r"(?i)auth"):
+                await nobody.ping()
+        if engine in IMAGES:
+            look = blocks("sh")[2].replace("redis-cli", f"{engine}-cli -p {container.port}").replace("cbbo", "trade")
+            assert '"trade_id":"1"' in container.run(["sh", "-c", f"cd /data && {look}"])

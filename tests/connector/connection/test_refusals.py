@@ -1,0 +1,192 @@
+"""What a venue says when it refuses is in the log, the status and the error: of REST and of the handshake."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from crosstape_connector.connection import websocket
+from crosstape_connector.connection.websocket import connect, read_refusal
+from crosstape_connector.errors import ConnectFailed, RestFailed
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.rest import instruments
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.sources import RestSources
+from crosstape_connector.venues.parsing.refusals import REASON, public, reason, refusal
+from crosstape_connector.venues.registry import VENUES
+from crosstape_schemas import Status
+from tests.connector.fake_venue import endpoint, fake, serving
+from tests.connector.rig import QUICK, rigged
+from tests.connector.world import World
+from tests.waiting import wait_until
+
+RESTRICTED = "Service unavailable from a restricted location according to 'b. Eligibility'"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"code":0,"msg":"Service unavailable from a restricted location"}', "0 Service unavailable from a restricted location"),
+        (b'{"message":"NotFound"}', "NotFound"),
+        (b'{"error":["EGeneral:Permission denied","EGeneral:Locked"]}', "EGeneral:Permission denied, EGeneral:Locked"),
+        (b'{"error":{"code":"GEO","message":"not here"}}', "GEO not here"),
+        (b'{"success":false,"errors":[{"detail":"one"},{"detail":"two"}]}', "one, two"),
+        (b'"just text"', "just text"),
+        (b"Forbidden\r\n", "Forbidden"),
+        (b"<html><head><title>403 Forbidden &amp; gone</title></head><body><h1>x</h1></body></html>", "403 Forbidden & gone"),
+        (b"<html><style>a{}</style><body><p>Access denied.</p> Ray ID: 7</body></html>", "Access denied. Ray ID: 7"),
+        (b"two\nlines\x1b[31m and a bell\x07", "two lines [31m and a bell"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"", ""),
+        (b"{}", "{}"),
+        (b'{"error":true}', '{"error":true}'),
+        (b'{"msg":' + 200_000 * b"[", '{"msg":' + (REASON - 8) * "[" + "…"),
+        (500 * b"long ", (500 * "long ")[: REASON - 1] + "…"),
+    ],
+)
+def test_the_venues_words_are_one_short_line(body: bytes, said: str) -> None:
+    """Of JSON the message, of a page the title, else the text; without what a terminal would obey."""
+    assert reason(body) == said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"GET /ws?apiKey=hunter2&x=1 is not allowed",
+        b'{"msg":"bad token: hunter2"}',
+        b"<title>Authorization: Bearer hunter2</title>",
+        b'{"message":"/x?signature=hunter2"}',
+        b'{"unexpected":{"secret":"hunter2"}}',
+    ],
+)
+def test_a_secret_is_not_repeated(body: bytes) -> None:
+    """A venue or a proxy may quote the request."""
+    assert "hunter2" not in reason(body)
+    assert reason(body)
+
+
+@given(st.binary(max_size=300))
+def test_any_body_is_a_line_that_can_be_printed(body: bytes) -> None:
+    """Whatever the bytes."""
+    for text in (reason(body), refusal(451, body), refusal(451, body, body.decode(errors="replace"))):
+        assert len(text) <= REASON + len("HTTP 451: ")
+        assert text == "" or text.isprintable()
+
+
+def test_an_address_is_shown_without_what_may_be_secret() -> None:
+    """User, password and query are left out."""
+    assert public("wss://user:hunter2@example.com:9443/stream?token=hunter2#x") == "wss://example.com:9443/stream"
+    assert public("http://[::1]:80/x") == "http://[::1]:80/x"
+    assert public("http://[::1") == "an address that cannot be read"
+
+
+PATHS: dict[str, Any] = {
+    "instruments": lambda rig: instruments.fetch(rig.rest, rig.feeds.venue, None),
+    "snapshot": lambda rig: rig.rest.get("api", "/depth?symbol=AAAUSD"),
+    "trades": lambda rig: RestSources(rig.feeds.venue, rig.rest).fetch_trades(rig.feeds.trades.sequences["AAA-USD"], None),
+    "quotes": lambda rig: RestSources(rig.feeds.venue, rig.rest).fetch_quotes({"AAAUSD": "AAA-USD"}),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_rest_path_says_why_it_was_refused(path: str) -> None:
+    """By one place that all calls pass."""
+    async with serving() as server, rigged(server, fake(past=True)) as rig:
+        server.answers.append(web.json_response({"code": 0, "msg": RESTRICTED}, status=451))
+        with pytest.raises(RestFailed) as caught:
+            await PATHS[path](rig)
+
+    assert str(caught.value).endswith(f"HTTP 451: 0 {RESTRICTED}")
+
+
+async def test_an_address_with_a_token_is_not_in_the_error() -> None:
+    """Nor a password of the base."""
+    async with serving() as server, aiohttp.ClientSession() as http:
+        base = server.url.replace("http://", "http://user:hunter2@")
+        rest = RestClient(http, fake(), {"api": base}, timeout_s=5.0, capture=None, counters=Counters())
+        server.answers.append(web.Response(status=403, text=f"no access to {base}?token=hunter2"))
+        with pytest.raises(RestFailed, match="HTTP 403") as caught:
+            await rest.get("api", "/instruments")
+
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_krakens_list_of_errors_comes_with_200() -> None:
+    """It is a refusal all the same, in its words."""
+    venue = msgspec.structs.replace(VENUES["kraken"], rest_urls={"api": ""})
+    async with serving() as server, aiohttp.ClientSession() as http:
+        rest = RestClient(http, venue, {"api": server.url}, timeout_s=5.0, capture=None, counters=Counters())
+        server.answers += [
+            web.json_response({"error": ["EService:Unavailable", "EGeneral:\x1b[1mLocked"]}),
+            web.json_response({"error": ["EGeneral:Permission denied"]}, status=403),
+        ]
+        for said in ("EService:Unavailable, EGeneral: [1mLocked", "HTTP 403: EGeneral:Permission denied"):
+            with pytest.raises(RestFailed) as caught:
+                await rest.get("api", "/0/public/Trades")
+            assert str(caught.value).endswith(said)
+
+
+@pytest.mark.parametrize("status", [403, 418, 429, 451, 503])
+async def test_a_refused_handshake_says_why(status: int) -> None:
+    """The answer to an upgrade has a body, which aiohttp leaves unread; what the venue asks for is heeded."""
+    async with serving() as server, aiohttp.ClientSession(raise_for_status=read_refusal) as http:
+        server.refuse_connections.append(web.json_response({"msg": RESTRICTED}, status=status, headers={"Retry-After": "7"}))
+        with pytest.raises(ConnectFailed) as caught:
+            await connect(http, f"{server.url}/ws/main".replace("http", "ws"), timeout_s=5.0, max_bytes=1000)
+        assert str(caught.value) == f"HTTP {status}: {RESTRICTED}"
+        assert caught.value.retry_after_s == 7.0
+        socket = await connect(http, f"{server.url}/ws/main".replace("http", "ws"), timeout_s=5.0, max_bytes=1000)
+        await socket.close()
+
+
+async def test_a_reason_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status is enough."""
+    monkeypatch.setattr(websocket, "REFUSAL_S", 0.05)
+
+    over = asyncio.Event()
+
+    async def half(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nyou may")
+        await writer.drain()
+        await over.wait()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(half, "127.0.0.1", 0) as listener,
+        aiohttp.ClientSession(raise_for_status=read_refusal) as http,
+    ):
+        port = listener.sockets[0].getsockname()[1]
+        with pytest.raises(ConnectFailed, match="HTTP 403: you may"):
+            await connect(http, f"ws://127.0.0.1:{port}/", timeout_s=5.0, max_bytes=1000)
+        over.set()
+
+
+async def test_the_supervisor_logs_the_reason() -> None:
+    """`session.lost` names it, and it is the reason that the venue's status gives."""
+    async with serving() as server, rigged(server, fake(endpoint()), QUICK) as rig:
+        server.refuse_connections += [web.json_response({"msg": RESTRICTED}, status=451) for _ in range(2)]
+        with capture_logs() as logs:
+            async with rig.supervised():
+                await wait_until(lambda: bool(server.peers), what="a connection")
+    assert {log["reason"] for log in logs if log["event"] == "session.lost"} >= {f"HTTP 451: {RESTRICTED}"}
+
+
+async def test_the_tape_says_why_a_venue_has_no_instruments(world: World) -> None:
+    """The venue-wide status carries the venue's own words."""
+    world.server.answers += [web.json_response({"msg": RESTRICTED}, status=451) for _ in range(3)]
+    with capture_logs() as logs:
+        async with world.running():
+
+            async def told() -> bool:
+                return any(isinstance(one, Status) and RESTRICTED in one.reason for one in await world.stream("venue:fake"))
+
+            await wait_until(told, what="the reason on the tape")
+    assert any(RESTRICTED in log["error"] for log in logs if log["event"] == "instruments.failed")

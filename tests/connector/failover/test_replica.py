@@ -1,0 +1,300 @@
+"""Two lines on a real server: who has the lease, who can write, and what each says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from crosstape.bus import connect
+from crosstape.bus.lease.fencing import claim
+from crosstape.bus.metrics.hooks import PublisherMetrics
+from crosstape.settings import BusSettings, ConnectorSettings, Settings
+from crosstape_connector.failover.replica import Replica
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.publishing.writer import Standing
+from crosstape_schemas import VENUE_WIDE, AnyEvent, FeedState, Gap, GapCause, Keys, Side, Status, Trade, decode
+from tests.connector.fake_venue import fake
+from tests.connector.rig import instrument
+from tests.waiting import wait_until
+
+KEYS = Keys()
+NAME = "AAA-USD"
+TOPIC = Topic("main", "trades", "AAAUSD")
+LEASE_S = 0.6
+
+
+class Line:
+    """One line without sessions: a test reads for it."""
+
+    def __init__(self, writer: Replica) -> None:
+        self.writer = writer
+        self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+        self.counters = Counters()
+        self.sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
+        self.well = True
+        writer.attach(self.feeds, self.sink, Standing(lambda: self.well, lambda: 1, self._states))
+        self.sink.publish(self.feeds.open_topics([TOPIC], 1))
+        self.task: asyncio.Task[None] | None = None
+
+    def _states(self) -> Iterator[Status]:
+        yield Status("fake", VENUE_WIDE, None, time.time_ns(), VENUE_WIDE, FeedState.LIVE, "")
+
+    def read(self, *numbers: int) -> None:
+        """Trades from the venue."""
+        for number in numbers:
+            now = time.time_ns()
+            self.sink.publish(self.feeds.apply(Trade("fake", NAME, now, now, Decimal(1), Decimal(1), Side.BUY, str(number))))
+
+    def start(self) -> None:
+        """Go for the lease."""
+        self.task = asyncio.create_task(self.writer.run())
+
+    async def kill(self) -> None:
+        """As a process that is gone: nothing is given back."""
+        assert self.task is not None
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    @property
+    def active(self) -> bool:
+        """Whether it publishes."""
+        reading = self.writer.reading()
+        assert reading is not None
+        return reading.active
+
+    async def publishes(self) -> None:
+        """Wait until it does."""
+        await wait_until(lambda: self.active, what="it publishes")
+
+
+@asynccontextmanager
+async def two(valkey: str, path: Path, keys: Keys = KEYS) -> AsyncIterator[tuple[Line, Line]]:
+    """The first publishes, the other stands by; each knows that the other is well."""
+    bus = BusSettings(url=valkey, partitions=keys.partitions)
+    async with connect(bus) as client:
+        lines = []
+        for name in "ab":
+            settings = Settings(bus=bus, connector=ConnectorSettings(replica=name, lease_s=LEASE_S))
+            made = Replica(client, keys, settings, venue=fake(), producer="connector.fake", spool=path / name, metrics=PublisherMetrics())
+            lines.append(Line(made))
+        first, second = lines
+        try:
+            first.start()
+            await first.publishes()
+            second.start()
+            await wait_until(lambda: all(line.writer.details()["covered"] for line in lines), what="both are well")
+            yield first, second
+        finally:
+            for line in lines:
+                if line.task is not None and not line.task.done():
+                    await line.kill()
+            for line in lines:
+                if line.task is not None and not line.task.cancelled():
+                    line.task.result()
+
+
+async def stream(client: Redis, kind: str, keys: Keys = KEYS) -> list[AnyEvent]:
+    """What is on it."""
+    entries: Any = await client.xrange(keys.stream(kind, NAME))
+    return [decode(fields[b"d"]) for _, fields in entries]
+
+
+async def ids(client: Redis, keys: Keys = KEYS) -> list[int]:
+    """Of the trades on the tape."""
+    return [int(event.trade_id) for event in await stream(client, "trade", keys) if isinstance(event, Trade)]
+
+
+async def has(client: Redis, *numbers: int, keys: Keys = KEYS) -> None:
+    """Wait until exactly these are on the tape."""
+
+    async def so() -> bool:
+        return await ids(client, keys) == list(numbers)
+
+    await wait_until(so, what=f"trades {numbers} on the tape")
+
+
+async def test_one_publishes_and_when_it_is_gone_the_other_goes_on(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """With what it has held, behind what is on the tape; all states are said anew; nothing is told as missing."""
+    async with two(valkey, tmp_path) as (first, second):
+        for line in (first, second):
+            line.read(1, 2, 3)
+        await has(client, 1, 2, 3)
+        await first.kill()
+        second.read(4, 5)
+        await second.publishes()
+        second.read(6)
+        await has(client, 1, 2, 3, 4, 5, 6)
+    trades = await stream(client, "trade")
+    epochs = sorted({event.epoch for event in trades})
+    assert [[event.seq for event in trades if event.epoch == epoch] for epoch in epochs] == [[1, 2, 3], [1, 2, 3]]
+    assert await stream(client, "gap") == []
+    said = [event.state for event in await stream(client, "status") if isinstance(event, Status) and event.epoch == epochs[1]]
+    assert said == [FeedState.LIVE]
+    assert await client.xlen(KEYS.venue("fake")) == 3, "the state, by each, and between them the gap in the venue's sign of life"
+
+
+async def test_what_neither_has_is_a_gap_with_the_count(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """The one that is gone had read it, but not published; the other had missed it."""
+    async with two(valkey, tmp_path) as (first, second):
+        first.read(1)
+        second.read(1)
+        await has(client, 1)
+        await first.kill()
+        second.read(5, 6)
+        await second.publishes()
+        await has(client, 1, 5, 6)
+    (gap,) = await stream(client, "gap")
+    assert isinstance(gap, Gap)
+    assert (gap.missed, gap.cause.value) == (3, "disconnect")
+
+
+async def test_one_that_ends_in_order_is_replaced_at_once(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """What was pending is on the tape, the lease is free, its word is taken back."""
+    async with two(valkey, tmp_path) as (first, second):
+        for line in (first, second):
+            line.read(*range(1, 500))
+        assert await first.writer.finish(10)
+        assert not first.active
+        await first.kill()
+        await second.publishes()
+        second.read(500)
+        await has(client, *range(1, 501))
+        assert await client.exists(KEYS.line("connector.fake", "a")) == 0
+    assert await stream(client, "gap") == []
+
+
+async def test_lost_connections_are_handed_over_before_they_are_told(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """No `down` on the tape, and none of what was missed: the other has it."""
+    async with two(valkey, tmp_path) as (first, second):
+        first.read(1)
+        second.read(1)
+        await has(client, 1)
+        first.sink.publish(first.feeds.close_topics([TOPIC], time.time_ns(), "cut"))
+        assert not first.active
+        second.read(2, 3)
+        first.sink.publish(first.feeds.open_topics([TOPIC], time.time_ns()))
+        first.read(4)
+        second.read(4)
+        await second.publishes()
+        await has(client, 1, 2, 3, 4)
+        assert (first.counters.gaps["disconnect"], second.counters.gaps["disconnect"]) == (0, 1), "that of the venue's sign of life"
+    assert await stream(client, "gap") == []
+    assert {event.state for event in await stream(client, "status") if isinstance(event, Status)} <= {FeedState.CONNECTING, FeedState.LIVE}
+
+
+async def test_lost_connections_are_told_where_nobody_could_do_better(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """The other is not well either: who publishes says how it is, and goes on."""
+    async with two(valkey, tmp_path) as (first, second):
+        first.read(1)
+        await has(client, 1)
+        second.well = False
+        await wait_until(lambda: not first.writer.details()["covered"], what="the other is not well")
+        first.sink.publish(first.feeds.close_topics([TOPIC], time.time_ns(), "cut"))
+        assert first.active
+        first.sink.publish(first.feeds.open_topics([TOPIC], time.time_ns()))
+        first.read(4)
+        await has(client, 1, 4)
+    states = [event.state for event in await stream(client, "status") if isinstance(event, Status)]
+    assert FeedState.DOWN in states
+    (gap,) = await stream(client, "gap")
+    assert isinstance(gap, Gap)
+    assert gap.missed == 2
+
+
+async def test_one_that_another_has_superseded_publishes_nothing_more(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Whatever it has in its hands is refused by the server, counted and forgotten, on the disk too; the process goes on and stands by."""
+    async with two(valkey, tmp_path) as (first, second):
+        first.read(1)
+        second.read(1)
+        await has(client, 1)
+        await first.kill()  # its publisher, to have something pending that cannot be written
+        await second.publishes()
+        second.read(2)
+        await has(client, 1, 2)
+        async with connect(BusSettings(url=valkey)) as bus:
+            await claim(bus, KEYS, "connector.fake", "c")
+        second.read(3, 4)
+        await wait_until(lambda: not second.active, what="it has stepped back")
+        reading = second.writer.reading()
+        assert reading is not None
+        await wait_until(lambda: (second.writer.reading() or reading).discarded >= 2, what="they are discarded")
+        assert await ids(client) == [1, 2]
+        await second.publishes()  # nobody else wanted to
+        second.read(5)
+        await wait_until(lambda: client.exists(KEYS.stream("gap", NAME)), what="the gap")
+    assert await ids(client) == [1, 2, 5]
+    (gap,) = await stream(client, "gap")
+    assert isinstance(gap, Gap)
+    assert gap.missed == 2
+
+
+async def test_a_spool_that_another_line_has_gone_past_is_removed(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Before anything of it is published."""
+    (tmp_path / "b" / "0-of-1").mkdir(parents=True)
+    left = tmp_path / "b" / "0-of-1" / "0000000000000000.spool"
+    left.write_bytes(b"whatever")
+    async with two(valkey, tmp_path) as (first, second):
+        first.read(1)
+        await has(client, 1)
+        assert left.exists()
+        await first.kill()
+        await second.publishes()
+        second.read(2)
+        await has(client, 1, 2)
+        assert not left.exists()
+    said: Any = await client.xrange(KEYS.venue("fake"))
+    gaps = [event for _, fields in said if isinstance(event := decode(fields[b"d"]), Gap)]
+    assert [(gap.kind, gap.cause) for gap in gaps] == [("status", GapCause.DISCONNECT)], "it was looked at, and found damaged"
+
+
+async def test_each_says_how_it_is(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """On the server, as JSON, for as long as it lives; and to whoever asks the process."""
+    async with two(valkey, tmp_path) as (first, second):
+        second.read(1, 2)
+        word = json.loads(await client.get(KEYS.line("connector.fake", "b")) or "null")
+        assert (word["line"], word["active"], word["well"], word["covered"], word["feeds"]) == ("b", False, True, True, 1)
+        assert 0 < await client.pttl(KEYS.line("connector.fake", "b")) <= 3_000 * LEASE_S
+        details = second.writer.details()
+        assert (details["line"], details["role"], details["held"]) == ("b", "standby", 2)
+        assert details["other_lines"] == {"a": "active, well"}
+        assert second.writer.healthy
+        assert first.writer.details()["role"] == "active"
+        await second.kill()
+        await wait_until(lambda: not first.writer.details()["covered"], what="nobody stands by")
+
+
+async def test_what_is_on_the_tape_is_held_no_more(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Looked up again and again; what is not there stays."""
+    async with two(valkey, tmp_path) as (first, second):
+        second.read(1, 2, 3, 4)
+        first.read(1, 2, 3)
+        await wait_until(lambda: second.writer.details()["held"] == 1, what="it has followed the tape")
+
+
+async def test_with_partitions_each_of_them_is_claimed(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Also that of an instrument which does not lie where the lease does, so that what the former still has for it is refused."""
+    keys = Keys(partitions=3)
+    assert keys.partition(NAME) != 0
+    async with two(valkey, tmp_path, keys) as (first, second):
+        for line in (first, second):
+            line.read(1, 2)
+        await has(client, 1, 2, keys=keys)
+        await first.kill()
+        second.read(3)
+        await second.publishes()
+        await has(client, 1, 2, 3, keys=keys)
+        epochs = {await client.hget(keys.cursor("connector.fake", partition), "epoch") for partition in range(3)}
+        assert epochs == {b"%d" % max(event.epoch for event in await stream(client, "trade", keys))}
+    keys_of_lines: Any = await client.keys("*:l[ei]*:connector.fake*")
+    assert all(key.startswith(b"tape:{0}:") for key in keys_of_lines)

@@ -1,0 +1,253 @@
+"""A clock that is set, a process that is stopped: noticed, and what becomes of times and gaps."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from crosstape_connector.connection.timekeeping import Timekeeping
+from crosstape_connector.connection.watchdog import Watchdog
+from crosstape_connector.feeds.agreement import Agreement
+from crosstape_connector.feeds.books.order_book import PATIENCE_NS, OrderBook
+from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.clock_watch import ClockWatch, Stop
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.messages import BookUpdate
+from crosstape_connector.venues.spec import BookRule
+from crosstape_schemas import Event, Gap, Quote, Side, Trade
+from tests.connector.fake_venue import ID, fake
+from tests.connector.feeds.split import SplitFeeds
+from tests.connector.rig import instrument
+
+NAME: Final = "AAA-USD"
+SECOND: Final = 1_000_000_000
+START: Final = 1_700_000_000 * SECOND
+TOPICS: Final = [Topic("main", channel, "AAAUSD") for channel in ("trades", "quotes")]
+
+
+class World:
+    """A venue's feeds, with clocks that a test moves."""
+
+    def __init__(self, kinds: tuple[str, ...] = ("trade", "quote")) -> None:
+        self.now = START
+        self.steady = 5 * SECOND
+        self.feeds = SplitFeeds(fake(), {NAME: instrument("AAAUSD")}, kinds, book_depth=10, book_interval_ns=0)
+        self.watchdog = Watchdog(stale_s=30.0, stale_min_s=10.0)
+        self.time = Timekeeping(self.feeds, self.watchdog, warn_s=2.0, clock=lambda: self.now, steady=lambda: self.steady)
+        self.number = 0
+        self.open()
+
+    def open(self) -> None:
+        """A connection."""
+        self.feeds.open_topics(TOPICS, self.now)
+        self.feeds.confirm_topics(TOPICS, self.now)
+
+    def passes(self, seconds: float) -> None:
+        """So much time, with a beat every tenth of a second."""
+        for _ in range(round(seconds * 10)):
+            self.sleeps(0.1)
+            self.time.check()
+
+    def sleeps(self, seconds: float) -> None:
+        """So much time, in which nothing of ours runs."""
+        self.now += round(seconds * SECOND)
+        self.steady += round(seconds * SECOND)
+
+    def data(self, *, made_ts: int | None = None) -> list[Event]:
+        """A trade and a quote."""
+        self.number += 1
+        venue_ts = self.now if made_ts is None else made_ts
+        trade = Trade(ID, NAME, venue_ts, self.now, Decimal(1), Decimal(1), Side.BUY, str(self.number))
+        quote = Quote(ID, NAME, venue_ts, self.now, Decimal(self.number), Decimal(1), Decimal(10**6), Decimal(1))
+        return [*self.feeds.apply(trade), *self.feeds.apply(quote)]
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.time.check()
+        self.feeds.close_topics(TOPICS, self.now, "lost")
+
+    def stale(self) -> list[str]:
+        """The kinds that the watchdog calls stale, if the connection has just spoken."""
+        return [
+            stall.feed.kind for stall in self.watchdog.find_stalls(list(self.feeds.records.values()), self.now, self.now) if stall.attempt
+        ]
+
+    def lively(self, seconds: int) -> None:
+        """Data every second, looked at by the watchdog."""
+        for _ in range(seconds):
+            self.data()
+            self.passes(1.0)
+            assert self.stale() == []
+
+
+def gaps(events: list[Event]) -> list[tuple[str, int, int, int | None]]:
+    """Kind, from, to, missed."""
+    return [(event.kind, event.from_ts, event.to_ts, event.missed) for event in events if isinstance(event, Gap)]
+
+
+def test_a_beat_in_time_says_nothing() -> None:
+    """Nor does one that other work delays, nor a clock that is slewed."""
+    beat = ClockWatch(START, 0)
+    assert beat.check(START + SECOND // 10, SECOND // 10) == (None, None)
+    assert beat.check(START + 2 * SECOND, 2 * SECOND) == (None, None)
+    assert beat.check(START + 2 * SECOND + 400_000_000, 2 * SECOND + 100_000_000) == (None, None)
+
+
+def test_a_stop_and_a_step_at_once() -> None:
+    """A machine that slept for a minute while its clock was set an hour back: both, by the clock as it is now."""
+    beat = ClockWatch(START, 0)
+    now = START + 60 * SECOND - 3_600 * SECOND
+    step, stop = beat.check(now, 60 * SECOND)
+    assert step is not None
+    assert step.step_ns == -3_600 * SECOND
+    assert stop == Stop(START - 3_600 * SECOND, now)
+
+
+@given(st.integers(-(10**13), 10**13), st.integers(1, 10**8), st.integers(0, 10**13))
+def test_times_are_shifted_once(step_ns: int, passed_ns: int, age_ns: int) -> None:
+    """What was read before the step keeps its age; what was read after it stays; no time stays none."""
+    now = START + step_ns + passed_ns
+    step = ClockStep(step_ns, START + step_ns, now)
+    before = START - age_ns
+    assert step.shifted(0) == 0
+    assert step.shifted(now) == now
+    if not step.from_ts <= before <= step.to_ts:
+        assert START + passed_ns - before == now - step.shifted(before)
+
+
+@pytest.mark.parametrize("step_s", [7_200.0, -7_200.0, 60.0, -60.0])
+def test_a_clock_that_is_set_makes_nothing_stale_and_blinds_nobody(step_s: float) -> None:
+    """Feeds that live stay live; one that dies afterwards is found out as soon as ever."""
+    world = World()
+    world.lively(60)
+    world.now += round(step_s * SECOND)
+    world.passes(0.1)
+    assert world.stale() == []
+    world.lively(60)
+    found_after_s = 0
+    while not world.stale():
+        world.passes(1.0)
+        found_after_s += 1
+        assert found_after_s < 15
+    assert found_after_s >= 10
+
+
+@pytest.mark.parametrize("step_s", [7_200.0, -7_200.0])
+def test_a_gap_over_a_step_lasts_as_long_as_it_did(step_s: float) -> None:
+    """It is told in times of the clock as it is now."""
+    world = World()
+    world.data()
+    world.passes(1.0)
+    world.lost()
+    world.now += round(step_s * SECOND)
+    world.passes(2.0)
+    world.open()
+    world.number += 4
+    told = gaps(world.data())
+    assert [(kind, missed) for kind, _, _, missed in told] == [("trade", 4), ("quote", None)]
+    assert all(to_ts - from_ts == 3 * SECOND for _, from_ts, to_ts, _ in told)
+
+
+def test_data_read_between_the_step_and_the_beat_are_left_as_they_are() -> None:
+    """They have the new time already."""
+    for step_s in (7_200, -7_200):
+        world = World()
+        world.data()
+        world.passes(1.0)
+        world.now += step_s * SECOND
+        world.data()
+        received_ts = world.now
+        world.time.check()
+        assert {record.received_ts for record in world.feeds.records.values()} == {received_ts}
+
+
+def test_a_connection_that_broke_while_we_were_stopped_has_missed_data_since_then() -> None:
+    """What its socket still held is read when we go on, but is from before: the gap begins with the stop."""
+    world = World()
+    world.data()
+    world.passes(1.0)
+    before = world.now
+    world.sleeps(60.0)
+    world.data(made_ts=before + SECOND)
+    world.lost()
+    world.passes(1.0)
+    world.open()
+    world.number += 9
+    assert gaps(world.data()) == [("trade", before, world.now, 9), ("quote", before, world.now, None)]
+
+
+def test_a_connection_that_survived_a_stop_has_missed_nothing() -> None:
+    """All that the venue sent was waiting. When it breaks much later, the gap begins there."""
+    world = World()
+    world.data()
+    world.sleeps(60.0)
+    world.time.check()
+    for _ in range(30):
+        assert gaps(world.data()) == []
+        world.passes(1.0)
+    last = world.now - SECOND
+    world.lost()
+    world.open()
+    world.number += 1
+    assert gaps(world.data()) == [("trade", last, world.now, 1), ("quote", last, world.now, None)]
+
+
+def test_what_happened_is_logged() -> None:
+    """Once each: operators look there first."""
+    world = World()
+    world.passes(1.0)
+    with capture_logs() as logs:
+        world.sleeps(60.0)
+        world.time.check()
+        world.now -= 90 * SECOND
+        world.passes(1.0)
+    assert [(entry["event"], entry.get("for_s"), entry.get("by_s")) for entry in logs] == [
+        ("process.stopped", 60.0, None),
+        ("clock.set", None, -90.0),
+    ]
+
+
+def test_an_offset_that_is_too_large_is_logged_once_and_once_when_it_is_right() -> None:
+    """Not once a second."""
+    world = World()
+    with capture_logs() as logs:
+        for ahead_s in (0, 90, 0):
+            for _ in range(20):
+                world.data(made_ts=world.now - ahead_s * SECOND)
+                world.passes(1.0)
+                world.time.measure_offset()
+    assert [(entry["event"], entry["offset_s"]) for entry in logs] == [("clock.differs", 90.0), ("clock.agrees", 0.0)]
+
+
+@pytest.mark.parametrize("step_s", [7_200, -7_200])
+def test_a_book_that_waits_for_a_snapshot_goes_on_waiting_for_as_long(step_s: int) -> None:
+    """One is asked for again when it is due, neither at once nor two hours late."""
+    rule = BookRule(snapshot="stream", bridges=None, follows=None)
+    book = OrderBook(rule, 10)
+    level = ((Decimal(1), Decimal(1)),)
+    book.apply_update(BookUpdate(NAME, None, START, level, (), 1, 1))
+    assert book.wanted is None
+    book.clock_set(ClockStep(step_s * SECOND, START + step_s * SECOND + 1, START + step_s * SECOND + 2))
+    now = START + step_s * SECOND
+    book.apply_update(BookUpdate(NAME, None, now + PATIENCE_NS - SECOND, level, (), 2, 2))
+    assert book.wanted is None
+    book.apply_update(BookUpdate(NAME, None, now + PATIENCE_NS + SECOND, level, (), 3, 3))
+    assert book.wanted is not None
+
+
+@pytest.mark.parametrize("step_s", [7_200, -7_200])
+def test_two_readings_that_contradict_each_other_go_on_doing_so(step_s: int) -> None:
+    """For as long as they did before the step, and since."""
+    agreement = Agreement()
+    one, other = (Decimal(1), Decimal(2)), (Decimal(3), Decimal(4))
+    for tenth in range(11):
+        differ_ns = agreement.compare(one, other, START + tenth * SECOND // 10)
+    assert differ_ns == SECOND
+    now = START + (step_s + 1) * SECOND
+    agreement.clock_set(ClockStep(step_s * SECOND, now + 1, now + 2))
+    assert agreement.compare(one, other, now + SECOND // 2) == SECOND * 3 // 2

@@ -1,0 +1,113 @@
+"""What the counters of trades say, on every way that a trade can take: compared with the tape itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from crosstape_connector import backoff
+from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rest import backfill_schedule, polling_rules
+from crosstape_connector.venues.messages import TradeSnapshot
+from crosstape_schemas import Event, Gap, Side, Trade
+from tests.connector.fake_venue import ID, fake, serving
+from tests.connector.rest.test_backfill import outage, trades
+from tests.connector.rig import QUICK, Rig, instrument, rigged
+from tests.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that a test need not sit through."""
+    monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
+    monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
+    monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
+
+
+def backfilled(rig: Rig) -> list[int]:
+    """The ids of trades on the tape that say so."""
+    return [int(trade.trade_id) for trade in rig.of(Trade) if trade.backfilled]
+
+
+async def test_polled_late_and_fetched_trades_are_all_counted() -> None:
+    """The counter is the number of trades on the tape that say `backfilled`, whoever brought them."""
+    settings = msgspec.structs.replace(QUICK, fallback_s=0.2)
+    async with serving() as server, rigged(server, fake(past=True), settings, ["AAAUSD"]) as rig, rig.supervised():
+        server.past["AAAUSD"] = [1, 2, 3]
+        await outage(server, rig, last=3, first=4)
+        await server.peer.send(*trades(6, 5))
+        await wait_until(lambda: backfilled(rig) == [5], what="a late trade")
+        assert rig.counters.backfilled == 1
+
+        server.past["AAAUSD"] = list(range(1, 30))
+        server.closed = True
+        server.peer.cut()
+        await wait_until(lambda: len(backfilled(rig)) == 24, what="polled trades")
+        assert rig.counters.backfilled == 24
+
+        server.past["AAAUSD"] = list(range(1, 41))
+        server.closed = False
+        await wait_until(lambda: not server.peers[-1].socket.closed and server.peer.requests, what="connected again")
+        await server.peer.send(*trades(40))
+        await wait_until(lambda: len(rig.of(Trade)) == 40, what="fetched trades")
+        assert rig.counters.backfilled == len(backfilled(rig)) > 24
+
+
+async def test_a_gap_that_another_page_or_the_stream_filled_is_counted_as_filled() -> None:
+    """There are as many repaired gaps on the tape as the counter says."""
+    async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
+        server.past["AAAUSD"] = list(range(1, 9))
+        await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
+        await server.peer.send(*trades(1, 3, 5, 7, 8))
+        await wait_until(lambda: sum(gap.repaired for gap in rig.of(Gap)) == 3, what="all three repaired")
+        await wait_until(lambda: not rig.backfill.queued, what="nothing left to do")
+        assert rig.counters.backfills["whole"] == 3
+        assert rig.counters.backfilled == 3
+
+
+def trade(number: int, *, late: bool = False) -> Trade:
+    """One of `AAA-USD`."""
+    return Trade(ID, "AAA-USD", number, number, Decimal(1), Decimal(1), Side.BUY, str(number), late)
+
+
+def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
+    """What was there before is a duplicate; the rest says `backfilled`."""
+    tape: list[Event] = []
+    counters = Counters()
+    feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
+    sink = Sink(tape.append, counters)
+    sink.publish(feeds.apply(trade(1)))
+    sink.publish(feeds.apply(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
+    assert (counters.backfilled, feeds.duplicate_trades()) == (2, 1)
+
+
+def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None:
+    """What it only held, and the other had published, it never counts."""
+    tape: list[Event] = []
+    counters = Counters()
+    feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
+    hold = StandbyTradeBuffer("contiguous")
+    sink = Sink(hold.take, counters)
+    sink.divert(hold.take, holding=True)
+    for number, late in ((1, False), (2, True), (3, False), (4, True)):
+        sink.publish([trade(number, late=late)])
+    feeds.seed([trade(4)])
+    assert counters.backfilled == 0
+
+    sink.divert(tape.append, holding=False)
+    sink.publish(go_on(feeds, hold, [trade(2)], 9))
+    assert ([event.trade_id for event in tape if isinstance(event, Trade)], counters.backfilled) == (["3", "4"], 1)
+
+
+def test_duplicates_are_not_forgotten_with_an_instrument() -> None:
+    """A counter never goes down: that would be taken for a restart."""
+    feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
+    for number in (1, 1, 1):
+        feeds.apply(trade(number))
+    feeds.remove_instrument("AAA-USD", 9)
+    assert feeds.duplicate_trades() == 2

@@ -1,0 +1,127 @@
+"""Golden frames and answers of each venue, read from the files in its test folder; and a command that writes what is expected of them.
+
+frames.jsonl    {"endpoint": …, "name": …, "frame": …}: frames in the documented format, of our own making, as they stand on the wire
+rest.jsonl      {"name": …, "body": …}: answers; `instruments`, `trades`, `quotes`, `snapshot`, `trading` are those of the venue's sources
+expected.jsonl  {"endpoint": …, "name": …, "outputs": […]}: what each becomes; the endpoint of an answer is `rest`
+
+python -m tests.connector.venues.golden VENUE     writes expected.jsonl: read the difference before you commit it
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import Endpoint, Venue
+from crosstape_schemas import Instrument
+
+HERE: Final = Path(__file__).parent
+RECEIVED_TS: Final = 7
+L = TypeVar("L")
+
+
+class FrameLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One frame. `endpoint`: the name in the venue's table; `name`: unique within the endpoint."""
+
+    endpoint: str
+    name: str
+    frame: msgspec.Raw
+
+
+class RestLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One answer."""
+
+    name: str
+    body: msgspec.Raw
+
+
+class ExpectedLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a parser returns for a frame or an answer."""
+
+    endpoint: str
+    name: str
+    outputs: Any
+
+
+def folder(venue_id: str) -> Path:
+    """The test folder of a venue."""
+    return HERE / venue_id
+
+
+def frames_of(venue_id: str, endpoint: str | None = None) -> dict[str, bytes]:
+    """Name → frame, in the file's order; of one endpoint, or of the venue's first."""
+    wanted = VENUES[venue_id].endpoints[0].name if endpoint is None else endpoint
+    return {line.name: bytes(line.frame) for line in _lines(folder(venue_id) / "frames.jsonl", FrameLine) if line.endpoint == wanted}
+
+
+def answers_of(venue_id: str) -> dict[str, bytes]:
+    """Name → body of a REST answer."""
+    return {line.name: bytes(line.body) for line in _lines(folder(venue_id) / "rest.jsonl", RestLine)}
+
+
+@cache
+def expected_of(venue_id: str) -> dict[tuple[str, str], Any]:
+    """(endpoint, name) → the outputs as JSON."""
+    return {(line.endpoint, line.name): line.outputs for line in _lines(folder(venue_id) / "expected.jsonl", ExpectedLine)}
+
+
+@cache
+def symbols_of(venue_id: str) -> dict[str, str]:
+    """Their symbol → our instrument, of the list in `rest.jsonl`: what the frames are about."""
+    body = answers_of(venue_id).get("instruments")
+    rows = VENUES[venue_id].instruments.parse(body) if body is not None else ()
+    return {row.symbol: row.name for row in rows if isinstance(row, Instrument)}
+
+
+def outputs(venue: Venue) -> Iterator[ExpectedLine]:
+    """What the venue's parsers return now: for all frames of an endpoint as one connection, then for each answer."""
+    for endpoint in venue.endpoints:
+        yield from _of_frames(venue, endpoint)
+    bodies = answers_of(venue.id)
+    names, first = symbols_of(venue.id), next(iter(symbols_of(venue.id).values()), "")
+    if "instruments" in bodies:
+        yield ExpectedLine("rest", "instruments", plain(venue.instruments.parse(bodies["instruments"])))
+    if venue.snapshots is not None and "snapshot" in bodies:
+        yield ExpectedLine("rest", "snapshot", plain([venue.snapshots.parse(bodies["snapshot"], first, RECEIVED_TS)]))
+    if venue.trades is not None and "trades" in bodies:
+        yield ExpectedLine("rest", "trades", plain([venue.trades.parse(bodies["trades"], first, RECEIVED_TS)]))
+    if venue.quotes is not None and "quotes" in bodies:
+        asked = dict(list(names.items())[: venue.quotes.batch])
+        yield ExpectedLine("rest", "quotes", plain(venue.quotes.parse(bodies["quotes"], asked, RECEIVED_TS)))
+    if venue.trading is not None and "trading" in bodies:
+        yield ExpectedLine("rest", "trading", dict(venue.trading.parse(bodies["trading"], list(names))))
+
+
+def plain(found: Iterable[Any]) -> list[Any]:
+    """Outputs as JSON holds them, each with the name of its class."""
+    return [msgspec.json.decode(msgspec.json.encode({"is": type(one).__name__} | msgspec.to_builtins(one))) for one in found]
+
+
+def _of_frames(venue: Venue, endpoint: Endpoint) -> Iterator[ExpectedLine]:
+    parser = endpoint.parser(symbols_of(venue.id))
+    for name, frame in frames_of(venue.id, endpoint.name).items():
+        yield ExpectedLine(endpoint.name, name, plain(parser(frame, RECEIVED_TS)))
+
+
+@cache
+def _lines(path: Path, line: type[L]) -> list[L]:
+    """The lines of a file; none if it is not there. Raises `ValueError` with the place of one that cannot be read."""
+    found: list[L] = []
+    for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
+        try:
+            found.append(msgspec.json.decode(text, type=line))
+        except msgspec.MsgspecError as exc:
+            raise ValueError(f"{path.parent.name}/{path.name}:{number}: {exc}") from exc
+    return found
+
+
+if __name__ == "__main__":
+    chosen = VENUES[sys.argv[1]]
+    made = b"".join(msgspec.json.encode(line) + b"\n" for line in outputs(chosen))
+    (folder(chosen.id) / "expected.jsonl").write_bytes(made)

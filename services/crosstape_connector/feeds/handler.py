@@ -249,7 +249,7 @@ class FeedHandler:
     def new_book(self, instrument: str) -> OrderBook | None:
         """Return an empty book that can be built beside an instrument's own, for `adopt_book`; None if it has none."""
         book = self._books.books.get(instrument)
-        return None if book is None else OrderBook(self.venue.book, book.order_book.depth)
+        return None if book is None else OrderBook(self.venue.book, book.order_book.levels.depth)
 
     def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
         """Go on with a book that another connection built; see `BookFeeds.adopt_book`."""

@@ -275,7 +275,7 @@ class FeedHandler:
         return self._status.halts
 
     def set_halt(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
-        """Apply REST's word on whether an instrument trades (empty `reason`) or not. It overrules what the stream said before."""
+        """Note that an instrument does not trade for this reason, or (empty) that it does, by REST. It overrules what the stream said."""
         if instrument not in self._instruments:
             return _NOTHING
         events = self._status.set_halt(instrument, reason, now)

@@ -18,7 +18,8 @@ from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Connec
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import FeedState, GapCause, Instrument
 
-LIVE: Final = FeedState.LIVE
+LIVE: Final = FeedState.LIVE  # a global is found sooner than a member of its class
+APPLIED: Final = Outcome.APPLIED
 NOT_FOLLOWED: Final = "the venue's book had changed while the stream was silent"
 _NOTHING: Final[tuple[Effect, ...]] = ()
 
@@ -95,7 +96,7 @@ class BookFeeds:
             record.count += 1
         good_ts = book.order_book.applied_ts
         outcome = book.order_book.apply_update(update)
-        if outcome is Outcome.APPLIED:
+        if outcome is APPLIED:
             effects: list[Effect] = []
             for record in book.records:
                 if record.state is not LIVE:  # it was stale

@@ -48,6 +48,7 @@ PROBE: Final = "silent"
 WAITING, LIVE = BookState.WAITING, BookState.LIVE  # a global is found sooner than a member of its class
 APPLY, SKIP = Verdict.APPLY, Verdict.SKIP
 IDLE: Final = Request.NONE
+APPLIED: Final = Outcome.APPLIED
 
 
 class OrderBook:
@@ -190,7 +191,7 @@ class OrderBook:
         if self._state is not LIVE:
             if self._state is WAITING:
                 return self._keep(update)
-            if (outcome := self._bridge(update)) is not Outcome.APPLIED:
+            if (outcome := self._bridge(update)) is not APPLIED:
                 return outcome
         if self._request is not IDLE and self._is_awaiting and self._keep(update) is Outcome.BROKEN:
             self._request = IDLE  # the book itself is good: only its renewal must begin again
@@ -226,7 +227,7 @@ class OrderBook:
             return Outcome.BROKEN
         self._state = LIVE
         self.checks.bridged += 1
-        return Outcome.APPLIED
+        return APPLIED
 
     def apply_snapshot(self, snapshot: BookSnapshot) -> Outcome:
         """Begin the book from a snapshot and the updates that were buffered since it was requested; or judge the answer to a probe."""
@@ -393,7 +394,7 @@ class OrderBook:
         if fault is not None:
             return self._break(fault.cause, fault.reason)
         self.applied_ts = update.received_ts
-        return Outcome.APPLIED
+        return APPLIED
 
     def _break(self, cause: GapCause, reason: str, missed: int | None = None) -> Outcome:
         """Forget the book, and want a snapshot. The stream's numbers go on."""

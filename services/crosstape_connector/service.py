@@ -45,12 +45,10 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink, bus_metrics
 from crosstape_connector.publishing.writer import SoleWriter, Standing, Writer
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.backfill import Backfill
 from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.instruments import InstrumentCache
-from crosstape_connector.rest.polling import Polling
-from crosstape_connector.rest.probes import Probes
-from crosstape_connector.rest.snapshots import SnapshotRecovery
+from crosstape_connector.rest.requests import RestRequests
 from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.universe import Universe
 from crosstape_connector.venues.registry import find
@@ -214,43 +212,15 @@ class Connector:
         self._writer = writer
         self._capture = capture
         self._sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
-        self._rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
-        sources = RestSources(venue, self._rest)
-        self._snapshots = SnapshotRecovery(
-            sources,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
-            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
-        )
-        self._sink.route_requests(self._snapshots.request)
-        self._backfill = Backfill(
-            sources,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
+        rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
+        self._rest = RestRequests(
+            RestContext(RestSources(venue, rest), self.feeds, self._sink, self.counters, active=lambda: writer.active),
+            own,
             flow=writer.flow,
-            active=lambda: writer.active,
-            longest_s=own.backfill_s,
-        )
-        self._polling = Polling(
-            sources,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
             answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
-            active=lambda: writer.active,
-            after_s=own.fallback_s,
-            catch_up_s=own.backfill_s,
         )
-        self._probes = Probes(
-            sources,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
-            active=lambda: writer.active,
-            silent_s=own.stale_min_s,
-        )
+        self._sink.route_requests(self._rest.snapshots.request)
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         context = ConnectionContext(
@@ -266,7 +236,7 @@ class Connector:
             capture=capture,
             rate_limits=shared_rate_limits(venue),
             check_clock=self._time.check,
-            probe=self._probes.request,
+            probe=self._rest.probes.request,
         )
         self.supervisor = Supervisor(context, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -277,14 +247,12 @@ class Connector:
             feeds=self.feeds,
             sink=self._sink,
             writer=writer,
-            rest=self._rest,
+            rest=rest,
             cache=cache,
             supervisor=self.supervisor,
             watchdog=watchdog,
             refresh_s=settings.connector.instruments_refresh_s,
         )
-        self._sink.listen(lambda _: self._backfill.wake())
-        self._sink.listen(lambda _: self._polling.wake())
         writer.attach(self.feeds, self._sink, Standing(self._is_well, self._connections, self._standing))
 
     async def run(self) -> None:
@@ -296,11 +264,8 @@ class Connector:
                     inner.create_task(self._say_alive(), name="status")
                     inner.create_task(self._tick(), name="tick")
                     inner.create_task(self.supervisor.run(), name="supervisor")
-                    inner.create_task(self._snapshots.run(), name="resyncs")
+                    inner.create_task(self._rest.run(), name="rest")
                     inner.create_task(self._universe.run(), name="instruments")
-                    inner.create_task(self._backfill.run(), name="backfill")
-                    inner.create_task(self._polling.run(), name="fallback")
-                    inner.create_task(self._probes.run(), name="questions")
             finally:
                 if not writing.done() and not self._contact.refused:
                     await self._finish()
@@ -345,8 +310,8 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
-                backfilling=lambda: self._backfill.queued,
-                polled_feeds=self._polling.polled_feeds,
+                backfilling=lambda: self._rest.backfill.queued,
+                polled_feeds=self._rest.polling.polled_feeds,
                 instruments=lambda: instruments.counts(self._universe.selection),
                 instruments_age_s=lambda: None if self._universe.listing is None else self._universe.listing.age_s(time.time_ns()),
                 clock_offset_s=lambda: self._time.offset_s,
@@ -381,7 +346,7 @@ class Connector:
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
             "feeds": Counter(record.state.value for record in self.feeds.records.values()),
-            "polled": self._polling.polled_feeds(),
+            "polled": self._rest.polling.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._universe.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),

@@ -10,12 +10,9 @@ from functools import partial
 import structlog
 
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.trades.gaps import OpenGap
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest.backfill_schedule import BackfillJob, BackfillSchedule
-from crosstape_connector.rest.sources import RestSources
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.worker import RequestWorker, RestRequest
 
 log = structlog.get_logger(__name__)
@@ -24,28 +21,11 @@ log = structlog.get_logger(__name__)
 class Backfill:
     """Fills the gaps in one venue's trades. One request at a time: one that hangs delays the other gaps, and no feed."""
 
-    def __init__(
-        self,
-        sources: RestSources,
-        *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
-        flow: Callable[[], Awaitable[None]],
-        active: Callable[[], bool],
-        longest_s: float,
-    ) -> None:
-        """`flow`: returns when the bus is not far behind. `active`: whether this process publishes.
-
-        `longest_s`: the setting `backfill_s` of the venue; see `BackfillSchedule`.
-        """
-        self._sources = sources
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
+    def __init__(self, context: RestContext, *, flow: Callable[[], Awaitable[None]], longest_s: float) -> None:
+        """`flow`: returns when the bus is not far behind. `longest_s`: see `BackfillSchedule`."""
+        self._context = context
         self._flow = flow
-        self._active = active
-        self._schedule = BackfillSchedule(longest_s=longest_s, page=sources.page_size)
+        self._schedule = BackfillSchedule(longest_s=longest_s, page=context.sources.page_size)
         self._worker = RequestWorker(self._next_request)
         self.wake = self._worker.wake
         """Look for new gaps now."""
@@ -57,16 +37,16 @@ class Backfill:
 
     async def run(self) -> None:
         """Fill gaps until cancelled. Returns at once where the venue has no source of past trades."""
-        if self._sources.trades is not None:
+        if self._context.sources.trades is not None:
             await self._worker.run()
 
     def _next_request(self) -> RestRequest | float:
-        if not self._active():
+        if not self._context.active():
             return math.inf
         now = time.monotonic()
         for gap in self._schedule.remove_filled():  # by the stream, or by a page that was fetched for another gap
             self._close(gap, "whole")
-        for gap in self._schedule.update(self._feeds.trades.sequences.values(), now):
+        for gap in self._schedule.update(self._context.feeds.trades.sequences.values(), now):
             self._close(gap, "skipped")
         job = self._schedule.next_job(now)
         return self._schedule.due_in(now) if job is None else partial(self._fill, job)
@@ -76,33 +56,33 @@ class Backfill:
         await self._flow()
         sequence, gap = job.sequence, job.open_gap
         try:
-            page = await self._sources.fetch_trades(sequence, job.next_id, job.at_ts)
+            page = await self._context.sources.fetch_trades(sequence, job.next_id, job.at_ts)
         except RestFailed as exc:
             log.warning("trades.backfill_failed", venue=sequence.venue, instrument=sequence.instrument, error=str(exc))
             job.request_failed(exc.retry_after_s or 0.0, time.monotonic())
         else:
             if gap not in sequence.open_gaps:
                 return  # the stream brought the rest meanwhile, or the venue started its numbering again
-            self._sink.publish(self._feeds.trades.fill_gaps(page))
+            self._context.sink.publish(self._context.feeds.trades.fill_gaps(page))
             if gap in sequence.open_gaps:
-                self._sink.publish(self._feeds.trades.check_nonexistent(gap, page, time.monotonic()))
+                self._context.sink.publish(self._context.feeds.trades.check_nonexistent(gap, page, time.monotonic()))
             ids = [int(trade.trade_id) for trade in page.trades]
             span = range(min(ids), max(ids) + 1) if ids else range(0)
             newest_ts = page.trades[-1].venue_ts if ids else None
-            job.page_received(span, newest_ts, last=page.rows < self._sources.page_size, now=time.monotonic())
+            job.page_received(span, newest_ts, last=page.rows < self._context.sources.page_size, now=time.monotonic())
         if not gap.missing:
             self._schedule.remove(job)
             self._close(gap, "whole")
         elif job.is_hopeless(time.monotonic()):
             self._schedule.remove(job)
-            self._sink.publish(gap.report(time.time_ns()))
+            self._context.sink.publish(gap.report(time.time_ns()))
             self._close(gap, "part" if gap.missing < gap.end - gap.first else "nothing")
 
     def _close(self, open_gap: OpenGap, outcome: str) -> None:
         """Count and log what became of a gap."""
         gap = open_gap.gap
-        self._counters.backfills[outcome] += 1
-        self._counters.nonexistent += open_gap.nonexistent
+        self._context.counters.backfills[outcome] += 1
+        self._context.counters.nonexistent += open_gap.nonexistent
         log.info(
             "trades.backfill",
             venue=gap.venue,

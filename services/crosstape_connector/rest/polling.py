@@ -11,13 +11,10 @@ from typing import Final
 import structlog
 
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import polling_rules
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.polling_rules import Absence, PollSchedule
-from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.rest.worker import RequestWorker, RestRequest
 
 LOOK_S: Final = 0.1
@@ -51,32 +48,17 @@ class PolledKind:
 class Polling:
     """Polls one venue. One request of a kind at a time."""
 
-    def __init__(
-        self,
-        sources: RestSources,
-        *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
-        answered: Callable[[str], bool],
-        active: Callable[[], bool],
-        after_s: float,
-        catch_up_s: float,
-    ) -> None:
+    def __init__(self, context: RestContext, *, answered: Callable[[str], bool], after_s: float, catch_up_s: float) -> None:
         """`answered`: whether the venue has answered on an open connection to this endpoint; one on which it says nothing is of no use.
 
-        `active`: whether this process publishes. `after_s`: how long a WebSocket may be away before its feeds are polled; 0: they never
-        are. `catch_up_s`: replaces `CATCH_UP_S` if it is more.
+        `after_s`: how long a WebSocket may be away before its feeds are polled; 0: they never are. `catch_up_s`: replaces `CATCH_UP_S`
+        if it is more.
         """
-        self._sources = sources
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
+        self._context = context
         self._answered = answered
-        self._active = active
         self._after_s = after_s
         self._catch_up_ns = round(max(catch_up_s, CATCH_UP_S) * 1e9)
-        trades, quotes = sources.trades, sources.quotes
+        trades, quotes = context.sources.trades, context.sources.quotes
         self._kinds: dict[str, PolledKind] = {}
         if trades is not None and after_s:
             self._add("trade", PollSchedule(per_minute=trades.per_minute, batch=1), self._poll_trades)
@@ -85,8 +67,8 @@ class Polling:
         self._workers = {name: RequestWorker(partial(self._next_request, kind)) for name, kind in self._kinds.items()}
 
     def _add(self, kind: str, schedule: PollSchedule, poll: Poll) -> None:
-        if kind in self._feeds.kinds:
-            endpoint = next((one.name for one in self._feeds.venue.endpoints if kind in one.channels), "")
+        if kind in self._context.feeds.kinds:
+            endpoint = next((one.name for one in self._context.feeds.venue.endpoints if kind in one.channels), "")
             self._kinds[kind] = PolledKind(kind, endpoint, absence=Absence(self._after_s), schedule=schedule, poll=poll)
 
     def polled_feeds(self) -> dict[str, int]:
@@ -110,11 +92,11 @@ class Polling:
 
     def _next_request(self, kind: PolledKind) -> RestRequest | float:
         now = time.monotonic()
-        names = [feed.instrument for feed in self._feeds.records if feed.kind == kind.kind]
+        names = [feed.instrument for feed in self._context.feeds.records if feed.kind == kind.kind]
         is_away = kind.absence.is_too_long(now, connected=not names or self._answered(kind.endpoint))
-        is_polling = is_away and self._active()
+        is_polling = is_away and self._context.active()
         if not is_polling and kind.polled:
-            log.info("feeds.polling_ended", venue=self._feeds.venue.id, kind=kind.kind)
+            log.info("feeds.polling_ended", venue=self._context.feeds.venue.id, kind=kind.kind)
             self._end(kind, kind.polled, "no connection")
         kind.polled.intersection_update(names)
         turn = kind.schedule.next_names(names if is_polling else (), now)
@@ -126,12 +108,12 @@ class Polling:
         """Poll the instruments of this turn, out of `count`."""
         failures = self._workers[kind.kind].failures
         if not kind.polled and not failures:
-            log.warning("feeds.polling", venue=self._feeds.venue.id, kind=kind.kind, feeds=count)
-        self._counters.polls[kind.kind] += 1
+            log.warning("feeds.polling", venue=self._context.feeds.venue.id, kind=kind.kind, feeds=count)
+        self._context.counters.polls[kind.kind] += 1
         try:
             await kind.poll(turn, polling_rules.reason(kind.schedule.interval_s(count)))
         except RestFailed as exc:
-            log.warning("feeds.poll_failed", venue=self._feeds.venue.id, kind=kind.kind, error=str(exc), failures=failures + 1)
+            log.warning("feeds.poll_failed", venue=self._context.feeds.venue.id, kind=kind.kind, error=str(exc), failures=failures + 1)
             self._end(kind, turn, "no connection, and REST fails")
             raise
 
@@ -139,24 +121,25 @@ class Polling:
         """Say of these feeds, as far as they are polled, that they are not any more."""
         now = time.time_ns()
         for name in kind.polled.intersection(names):
-            self._sink.publish(self._feeds.end_polling(FeedKey(kind.kind, name), now, why))
+            self._context.sink.publish(self._context.feeds.end_polling(FeedKey(kind.kind, name), now, why))
         kind.polled.difference_update(list(names))
 
     async def _poll_trades(self, names: Sequence[str], why: str) -> None:
-        for sequence in [self._feeds.trades.sequences[name] for name in names]:
+        for sequence in [self._context.feeds.trades.sequences[name] for name in names]:
             is_known = sequence.next_id >= 0 and time.time_ns() - (sequence.gap_from or sequence.received_ts) <= self._catch_up_ns
             first_id = sequence.next_id if is_known else None
             asked_ts = time.time_ns()
-            page = await self._sources.fetch_trades(sequence, first_id, sequence.venue_ts or sequence.gap_from)
-            is_all = page.rows < self._sources.page_size
+            page = await self._context.sources.fetch_trades(sequence, first_id, sequence.venue_ts or sequence.gap_from)
+            is_all = page.rows < self._context.sources.page_size
             self._kinds["trade"].polled.add(sequence.instrument)
-            self._sink.publish(self._feeds.trades.apply_poll(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
+            self._context.sink.publish(self._context.feeds.trades.apply_poll(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
 
     async def _poll_quotes(self, names: Sequence[str], why: str) -> None:
-        records = {name: self._feeds.records[FeedKey("quote", name)] for name in names}
+        feeds = self._context.feeds.records
+        records = {name: feeds[FeedKey("quote", name)] for name in names}
         asked_ts = time.time_ns()
-        for quote in await self._sources.fetch_quotes({record.symbol: name for name, record in records.items()}):
+        for quote in await self._context.sources.fetch_quotes({record.symbol: name for name, record in records.items()}):
             record = records.get(quote.instrument)
-            if record is not None and self._feeds.records.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
+            if record is not None and feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
                 self._kinds["quote"].polled.add(quote.instrument)
-                self._sink.publish(self._feeds.apply_polled_quote(quote, asked_ts, why))
+                self._context.sink.publish(self._context.feeds.apply_polled_quote(quote, asked_ts, why))

@@ -17,12 +17,9 @@ from typing import Final
 import structlog
 
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import worker
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.probe_schedule import ProbeSchedule
-from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.rest.worker import RequestWorker, RestRequest
 from crosstape_connector.venues.spec import NOT_LISTED
 
@@ -59,22 +56,9 @@ log = structlog.get_logger(__name__)
 class Probes:
     """Probes one venue. One request of a kind at a time."""
 
-    def __init__(
-        self,
-        sources: RestSources,
-        *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
-        active: Callable[[], bool],
-        silent_s: float,
-    ) -> None:
-        """`active`: whether this process publishes. `silent_s`: a shorter silence leads to no probe."""
-        self._sources = sources
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
-        self._active = active
+    def __init__(self, context: RestContext, *, silent_s: float) -> None:
+        """`silent_s`: a shorter silence leads to no probe."""
+        self._context = context
         self._silent_s = silent_s
         self._trading = ProbeSchedule(urgent_s=URGENT_S, silent_s=SILENT_S, routine_s=ROUTINE_S)
         self._prices = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S)
@@ -93,7 +77,7 @@ class Probes:
 
     async def run(self) -> None:
         """Work until cancelled. Returns at once where there is nothing to ask."""
-        sources, kinds = self._sources, self._feeds.kinds
+        sources, kinds = self._context.sources, self._context.feeds.kinds
         async with asyncio.TaskGroup() as group:
             if sources.trading is not None:
                 group.create_task(self._trading_worker.run(), name="probe.trading")
@@ -103,14 +87,14 @@ class Probes:
                 group.create_task(self._trades_worker.run(), name="probe.trades")
 
     def _next_trading(self) -> RestRequest | float:
-        source = self._sources.trading
-        if source is None or not self._active():
+        source = self._context.sources.trading
+        if source is None or not self._context.active():
             return math.inf
         now, wait_s = time.monotonic(), math.inf
         if not self._groups:
-            names = list(dict.fromkeys(feed.instrument for feed in self._feeds.records))
-            silent, wait_s = _silent(self._feeds.silent_prices, self._silent_s)
-            turn = self._trading.next_names(names, now=now, urgent=self._feeds.halts, silent=silent, count=source.batch)
+            names = list(dict.fromkeys(feed.instrument for feed in self._context.feeds.records))
+            silent, wait_s = _silent(self._context.feeds.silent_prices, self._silent_s)
+            turn = self._trading.next_names(names, now=now, urgent=self._context.feeds.halts, silent=silent, count=source.batch)
             listed = [name for name in turn if name not in self._unlisted]
             self._groups += ([listed] if listed else []) + [[name] for name in turn if name in self._unlisted]
         if not self._groups:
@@ -118,12 +102,12 @@ class Probes:
         return partial(self._ask_trading, self._groups.popleft())
 
     async def _ask_trading(self, names: Sequence[str]) -> None:
-        source, symbols = self._sources.trading, self._symbols(names)
+        source, symbols = self._context.sources.trading, self._symbols(names)
         if source is None or not symbols:
             return  # they were removed meanwhile
-        self._counters.questions["trading"] += 1
+        self._context.counters.questions["trading"] += 1
         try:
-            reasons = await self._sources.fetch_trading(list(symbols))
+            reasons = await self._context.sources.fetch_trading(list(symbols))
         except RestFailed as exc:
             if not source.unknown(str(exc)):
                 self._failed("trading.not_known", self._trading_worker, exc, instruments=len(names))
@@ -140,65 +124,64 @@ class Probes:
 
     def _apply_trading(self, instrument: str, reason: str) -> None:
         (self._unlisted.add if reason == NOT_LISTED else self._unlisted.discard)(instrument)
-        events = self._feeds.set_halt(instrument, reason, time.time_ns())
+        events = self._context.feeds.set_halt(instrument, reason, time.time_ns())
         if events:
-            log.warning(
-                "instrument.halted" if reason else "instrument.trades", venue=self._feeds.venue.id, instrument=instrument, reason=reason
-            )
-        self._sink.publish(events)
+            event = "instrument.halted" if reason else "instrument.trades"
+            log.warning(event, venue=self._context.feeds.venue.id, instrument=instrument, reason=reason)
+        self._context.sink.publish(events)
 
     def _next_prices(self) -> RestRequest | float:
-        source = self._sources.quotes
-        if source is None or not self._active():
+        source = self._context.sources.quotes
+        if source is None or not self._context.active():
             return math.inf
         now = time.monotonic()
-        silent, wait_s = _silent(self._feeds.silent_prices, self._silent_s)
-        names = self._prices.next_names(silent, now=now, urgent=self._feeds.suspects(), silent=silent, count=source.batch)
+        silent, wait_s = _silent(self._context.feeds.silent_prices, self._silent_s)
+        names = self._prices.next_names(silent, now=now, urgent=self._context.feeds.suspects(), silent=silent, count=source.batch)
         return partial(self._ask_prices, names) if names else min(wait_s, self._prices.due_in(now))
 
     async def _ask_prices(self, names: Sequence[str]) -> None:
-        self._counters.questions["best"] += 1
+        self._context.counters.questions["best"] += 1
         asked_ts = time.time_ns()
         try:
-            quotes = await self._sources.fetch_quotes(self._symbols(names))
+            quotes = await self._context.sources.fetch_quotes(self._symbols(names))
         except RestFailed as exc:
             self._failed("quotes.not_compared", self._prices_worker, exc, instruments=len(names))
             raise
         for quote in quotes:
-            self._sink.publish(self._feeds.compare_best_prices(quote, asked_ts, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.compare_best_prices(quote, asked_ts, time.time_ns()))
 
     def _next_trades(self) -> RestRequest | float:
-        if not self._active():
+        if not self._context.active():
             return math.inf
         now = time.monotonic()
         if now < self._trades_from:
             return self._trades_from - now
-        silent, wait_s = _silent(self._feeds.silent_trades, max(self._silent_s, TRADES_SILENT_S))
+        silent, wait_s = _silent(self._context.feeds.silent_trades, max(self._silent_s, TRADES_SILENT_S))
         names = self._trades.next_names(silent, now=now, urgent=(), silent=silent, count=1)
         return partial(self._ask_trades, names[0]) if names else min(wait_s, self._trades.due_in(now))
 
     async def _ask_trades(self, instrument: str) -> None:
-        source, sequence = self._sources.trades, self._feeds.trades.sequences[instrument]
+        source, sequence = self._context.sources.trades, self._context.feeds.trades.sequences[instrument]
         assert source is not None  # else its worker does not run
-        self._counters.questions["trades"] += 1
+        self._context.counters.questions["trades"] += 1
         try:
-            page = await self._sources.fetch_trades(sequence, None)
+            page = await self._context.sources.fetch_trades(sequence, None)
         except RestFailed as exc:
             self._failed("trades.not_compared", self._trades_worker, exc, instrument=instrument)
             raise
-        self._sink.publish(self._feeds.check_newest_trades(page))
+        self._context.sink.publish(self._context.feeds.check_newest_trades(page))
         if page.trades and int(page.trades[-1].trade_id) >= sequence.next_id >= 0:
             self._trades.request(instrument)  # the stream may only be late
         self._trades_from = time.monotonic() + 60.0 / (SHARE * source.per_minute)
 
     def _symbols(self, names: Sequence[str]) -> dict[str, str]:
         """Return the venue's symbol → our instrument."""
-        return {record.symbol: record.instrument for record in self._feeds.records.values() if record.instrument in names}
+        return {record.symbol: record.instrument for record in self._context.feeds.records.values() if record.instrument in names}
 
     def _failed(self, event: str, asking: RequestWorker, exc: RestFailed, **fields: object) -> None:
         """Log the first failure in a row."""
         if not asking.failures:
-            log.warning(event, venue=self._feeds.venue.id, error=str(exc), **fields)
+            log.warning(event, venue=self._context.feeds.venue.id, error=str(exc), **fields)
 
 
 def _silent(silent_since: Callable[[int], list[str]], silent_s: float) -> tuple[list[str], float]:

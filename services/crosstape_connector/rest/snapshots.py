@@ -12,12 +12,9 @@ import structlog
 
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds.effects import SnapshotRequest
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.snapshot_queue import SnapshotJob, SnapshotQueue
-from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.rest.worker import RequestWorker, RestRequest
 
 AT_ONCE: Final = 2
@@ -29,20 +26,9 @@ log = structlog.get_logger(__name__)
 class SnapshotRecovery:
     """Gets new snapshots for one venue's books: those that are broken, and healthy ones that are silent (a probe)."""
 
-    def __init__(
-        self,
-        sources: RestSources,
-        *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
-        resubscribe: Callable[[Topic], object],
-    ) -> None:
+    def __init__(self, context: RestContext, *, resubscribe: Callable[[Topic], object]) -> None:
         """`resubscribe`: unsubscribes a topic and subscribes it again, if a connection has it."""
-        self._sources = sources
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
+        self._context = context
         self._resubscribe = resubscribe
         self._queue = SnapshotQueue()
         self._workers = [RequestWorker(self._next_request) for _ in range(AT_ONCE)]
@@ -62,8 +48,8 @@ class SnapshotRecovery:
         """Queue one request. Never waits."""
         job = self._queue.add(request, time.monotonic())
         if job is not None:
-            self._counters.resyncs["question" if job.is_probe else request.how] += 1
-            log.info("book.resync", venue=self._feeds.venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
+            self._context.counters.resyncs["question" if job.is_probe else request.how] += 1
+            log.info("book.resync", venue=self._context.feeds.venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
         self._wake()
 
     def _wake(self) -> None:
@@ -78,10 +64,10 @@ class SnapshotRecovery:
     async def _attempt(self, job: SnapshotJob) -> None:
         """Do what the job requests. After a failure the job waits in the queue, and this worker goes on with others."""
         request, snapshot = job.request, None
-        if request.how == "rest" and self._sources.snapshots is not None:
+        if request.how == "rest" and self._context.sources.snapshots is not None:
             try:
                 if self._is_followed(request):
-                    snapshot = await self._sources.fetch_snapshot(request.symbol, request.instrument)
+                    snapshot = await self._context.sources.fetch_snapshot(request.symbol, request.instrument)
             except RestFailed as exc:
                 self._retry(job, exc)
                 return
@@ -90,18 +76,18 @@ class SnapshotRecovery:
             self._resubscribe(request.topic)
         self._queue.remove(job, time.monotonic())
         if snapshot is not None and self._is_followed(request):
-            self._sink.publish(self._feeds.apply(snapshot))
+            self._context.sink.publish(self._context.feeds.apply(snapshot))
         self._wake()  # the other worker may take up a probe now
 
     def _retry(self, job: SnapshotJob, exc: RestFailed) -> None:
         wait_s = self._queue.retry(job, exc.retry_after_s or 0.0, time.monotonic())
         log.warning(
-            "book.snapshot_failed", venue=self._feeds.venue.id, instrument=job.request.instrument, error=str(exc), retry_in_s=wait_s
+            "book.snapshot_failed", venue=self._context.feeds.venue.id, instrument=job.request.instrument, error=str(exc), retry_in_s=wait_s
         )
         self._wake()
 
     def _is_followed(self, request: SnapshotRequest) -> bool:
         """Return whether a connection has the book: one that nothing follows must not be called live; the next connection asks again."""
-        kinds = ("book", "delta", "quote") if self._feeds.venue.quote_from_book else ("book", "delta")
-        records = (self._feeds.records.get(FeedKey(kind, request.instrument)) for kind in kinds)
+        kinds = ("book", "delta", "quote") if self._context.feeds.venue.quote_from_book else ("book", "delta")
+        records = (self._context.feeds.records.get(FeedKey(kind, request.instrument)) for kind in kinds)
         return any(record is not None and record.sessions for record in records)

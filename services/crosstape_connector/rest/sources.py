@@ -23,7 +23,7 @@ class RestSources:
     def __init__(self, venue: Venue, rest: RestClient) -> None:
         self.snapshots: SnapshotSource | None = venue.snapshots
         self.trades: TradeSource | None = venue.trades if venue.trade_ids != "none" else None
-        """None: trades without ids cannot be told from those that are on the tape."""
+        """None also for a venue whose trades have no ids: they cannot be matched with those on the tape."""
         self.quotes: QuoteSource | None = venue.quotes
         self.trading: TradingSource | None = venue.trading
         self.page_size = 0 if self.trades is None else self.trades.page

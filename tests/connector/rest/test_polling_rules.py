@@ -1,4 +1,4 @@
-"""When to poll over REST, whom next, and what becomes of an answer."""
+"""When to poll by REST, which feeds next, and what an answer puts on the tape."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_an_absence_counts_from_when_it_began() -> None:
     assert absence.is_too_long(25.0, connected=False)
 
 
-def test_an_absence_tells_when_it_will_be_too_long() -> None:
-    """There is nothing to wait for where there is none, or where it is too long already."""
+def test_an_absence_has_a_time_when_it_becomes_too_long() -> None:
+    """There is nothing to wait for without an absence, or once it is too long."""
     absence = Absence(5.0)
     assert absence.due_in(9.0) == math.inf
     absence.is_too_long(10.0, connected=False)
@@ -29,15 +29,15 @@ def test_an_absence_tells_when_it_will_be_too_long() -> None:
     assert absence.due_in(17.0) == math.inf
 
 
-def test_the_interval_follows_from_the_budget_and_the_number() -> None:
+def test_the_interval_follows_from_the_limit_and_the_number_of_feeds() -> None:
     """Never below `POLL_S`."""
     turns = PollSchedule(per_minute=60, batch=2)
     assert (turns.interval_s(1), turns.interval_s(2), turns.interval_s(5)) == (POLL_S, POLL_S, 3.0)
 
 
 @given(count=st.integers(1, 30), batch=st.integers(1, 5), per_minute=st.integers(1, 600))
-def test_all_are_polled_in_turn_within_the_budget(count: int, batch: int, per_minute: int) -> None:
-    """In each interval each once, in as few requests as there can be."""
+def test_all_feeds_are_polled_in_turn_within_the_limit(count: int, batch: int, per_minute: int) -> None:
+    """Each once in each interval, in as few requests as possible."""
     turns = PollSchedule(per_minute=per_minute, batch=batch)
     assert turns.due_in(0.0) == math.inf
     names = [str(number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""Whom to ask about next."""
+"""Which instruments are probed next."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NAMES = ("a", "b", "c", "d")
 
 
 def ask(due: ProbeSchedule, now: float, *, urgent: tuple[str, ...] = (), silent: tuple[str, ...] = (), count: int = 10) -> list[str]:
-    """At that time."""
+    """Return the next of `NAMES` at that time."""
     return due.next_names(NAMES, now=now, urgent=urgent, silent=silent, count=count)
 
 
-def test_all_are_asked_about_at_once_and_then_as_often_as_they_need() -> None:
-    """What speaks once a minute, what is silent every ten seconds, what is questioned every five."""
+def test_all_are_probed_at_once_and_then_as_often_as_they_need() -> None:
+    """An active one once a minute, a silent one every ten seconds, an urgent one every five."""
     due = ProbeSchedule(urgent_s=5, silent_s=10, routine_s=60)
     assert ask(due, 0) == [*NAMES]
     asked: dict[str, int] = dict.fromkeys(NAMES, 0)
@@ -28,8 +28,8 @@ def test_all_are_asked_about_at_once_and_then_as_often_as_they_need() -> None:
     assert asked == {"a": 12, "b": 6, "c": 1, "d": 1}
 
 
-def test_what_is_wanted_goes_first_and_not_sooner_than_the_urgent() -> None:
-    """A burst of questions about one is one."""
+def test_requested_ones_go_first_and_not_sooner_than_urgent_ones() -> None:
+    """Many requests for one instrument are one probe."""
     due = ProbeSchedule(urgent_s=5, silent_s=10, routine_s=60)
     ask(due, 0)
     due.request("c")
@@ -42,8 +42,8 @@ def test_what_is_wanted_goes_first_and_not_sooner_than_the_urgent() -> None:
     assert ask(due, 10, silent=("a", "b"), count=2) == ["b"]
 
 
-def test_what_is_not_there_any_more_is_forgotten() -> None:
-    """And is new when it comes back."""
+def test_an_instrument_that_is_removed_is_forgotten() -> None:
+    """It is new when it comes back."""
     due = ProbeSchedule(urgent_s=5, silent_s=5)
     due.request("x")
     assert ask(due, 0) == [*NAMES]
@@ -51,13 +51,13 @@ def test_what_is_not_there_any_more_is_forgotten() -> None:
     assert ask(due, 2) == ["b", "c", "d"]
 
 
-def test_it_tells_when_the_next_is_due() -> None:
-    """By the periods of the last look: who is requested later makes it sooner, and asks for another look."""
+def test_the_next_probe_has_a_time() -> None:
+    """By the periods of the last look: a request makes it sooner, at the next look."""
     due = ProbeSchedule(urgent_s=5, silent_s=10)
     assert due.due_in(0) == math.inf
     assert ask(due, 0) == [*NAMES]
     assert ask(due, 1) == []
-    assert due.due_in(1) == math.inf, "what speaks is never probed without a number"
+    assert due.due_in(1) == math.inf, "an active one is never probed without a `routine_s`"
     assert ask(due, 2, silent=("a", "b"), urgent=("b",)) == []
     assert due.due_in(2) == 3
     due.request("c")
@@ -69,8 +69,8 @@ def test_it_tells_when_the_next_is_due() -> None:
     steps=st.lists(st.tuples(st.floats(0, 3), st.sets(st.sampled_from(NAMES)), st.sampled_from([*NAMES, ""])), max_size=60),
     count=st.integers(1, 4),
 )
-def test_none_is_asked_about_more_often_than_is_urgent_and_none_twice_at_once(steps: list[tuple[float, set[str], str]], count: int) -> None:
-    """Whatever is wanted, and however often."""
+def test_none_is_probed_more_often_than_an_urgent_one_and_none_twice_at_once(steps: list[tuple[float, set[str], str]], count: int) -> None:
+    """Whatever is requested, and however often."""
     due, now = ProbeSchedule(urgent_s=5, silent_s=7, routine_s=20), 0.0
     last: dict[str, float] = {}
     for passed, silent, wanted in steps:

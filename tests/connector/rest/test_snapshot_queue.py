@@ -1,4 +1,4 @@
-"""Which book gets its snapshot next."""
+"""Which request for a snapshot is next."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from crosstape_connector.rest.snapshot_queue import SnapshotJob, SnapshotQueue
 
 
 def request(name: str, cause: str = "sequence", attempt: int = 1) -> SnapshotRequest:
-    """Of one book."""
+    """A request for this book."""
     return SnapshotRequest(name, name, "rest", cause, attempt)
 
 
 def next_jobs(queue: SnapshotQueue, now: float, count: int) -> list[SnapshotJob]:
-    """The next ones, all under way then."""
+    """Return the next jobs, at most `count`; all are under way then."""
     jobs = [queue.next_job(now) for _ in range(count)]
     return [job for job in jobs if job is not None]
 
 
 def names(jobs: Iterable[SnapshotJob]) -> str:
-    """Of their books."""
+    """Return the instruments of these jobs."""
     return " ".join(job.request.instrument for job in jobs)
 
 
@@ -56,7 +56,7 @@ def test_after_a_failure_others_go_on() -> None:
 
 
 def test_a_broken_book_waits_for_one_probe_at_most() -> None:
-    """One probe is under way at a time; the next takes its place behind what broke meanwhile."""
+    """One probe is under way at a time; the next one comes after what broke meanwhile."""
     queue = SnapshotQueue()
     for number in range(3):
         queue.add(request(f"quiet{number}", PROBE, attempt=0), 0.0)

@@ -1,4 +1,4 @@
-"""One kind's requests: when one is due it is made, after a failure there is a pause, and nothing is asked meanwhile."""
+"""A worker makes the requests of its kind when they are due, and pauses after a failure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.waiting import wait_until
 
 
 class Kind:
-    """Has requests, or how long to wait for one, as a test says."""
+    """Has the requests, and the waits between them, that a test puts in."""
 
     def __init__(self) -> None:
         self.worker = RequestWorker(self.next_request)
         self.requests: list[float | Exception | None] = []
-        """What comes of the next requests: an error, or (None) an answer; or a number: how long to wait for the next one."""
+        """How the next requests end: with this error, or (None) an answer. A number is a wait before the next one, in seconds."""
         self.looks = 0
         self.made = 0
         self.failures: list[int] = []
 
     def next_request(self) -> RestRequest | float:
-        """The next; without any, wait to be woken."""
+        """Return the next request; without any, wait to be woken."""
         self.looks += 1
         if not self.requests:
             return math.inf
@@ -38,7 +38,7 @@ class Kind:
         return self.make
 
     async def make(self) -> None:
-        """One request."""
+        """Make one request."""
         self.made += 1
         self.failures.append(self.worker.failures)
         outcome = self.requests.pop(0)
@@ -48,7 +48,7 @@ class Kind:
 
 @asynccontextmanager
 async def working(monkeypatch: pytest.MonkeyPatch, look_s: float = 3600.0) -> AsyncIterator[Kind]:
-    """A worker at work."""
+    """Run a worker; it must not end."""
     monkeypatch.setattr(worker, "LOOK_S", look_s)
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     kind = Kind()
@@ -61,8 +61,8 @@ async def working(monkeypatch: pytest.MonkeyPatch, look_s: float = 3600.0) -> As
         await asyncio.wait([task])
 
 
-async def test_who_has_nothing_to_do_sleeps_until_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It looks once, and once more for each call; what is due in a moment is made in a moment."""
+async def test_a_worker_without_requests_sleeps_until_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks once, and once more for each `wake`; a request that is due in a moment is made then."""
     async with working(monkeypatch) as kind:
         await wait_until(lambda: kind.looks == 1, what="the first look")
         kind.worker.wake()
@@ -73,8 +73,8 @@ async def test_who_has_nothing_to_do_sleeps_until_woken(monkeypatch: pytest.Monk
         assert kind.looks == 6, "woken, 0.01 s later, after each request"
 
 
-async def test_nobody_need_wake_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not said is noticed by and by."""
+async def test_a_request_that_nobody_announced_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within `LOOK_S`."""
     async with working(monkeypatch, look_s=0.01) as kind:
         await wait_until(lambda: kind.looks > 3, what="looks")
         kind.requests.append(None)
@@ -82,7 +82,7 @@ async def test_nobody_need_wake_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_pause_after_a_failure_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failures in a row are counted until a request is answered; the venue's own word for how long to wait is heeded."""
+    """Failures in a row are counted until a request is answered; a wait that the venue asks for is kept."""
     async with working(monkeypatch) as kind:
         kind.requests += [RestFailed("one"), 0.0, RestFailed("two"), None, RestFailed("three", retry_after_s=3600.0), None]
         kind.worker.wake()

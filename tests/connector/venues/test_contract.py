@@ -59,7 +59,7 @@ def test_a_venue_is_found_by_its_name() -> None:
     assert find("kraken") is VENUES["kraken"]
     assert recorded("kraken") is VENUES["kraken"]
     assert recorded("coinbase_exchange") is VENUES["coinbase"]
-    with pytest.raises(UnknownVenue, match="binance, coinbase, kraken"):
+    with pytest.raises(UnknownVenue, match=", ".join(VENUES)):
         find("krakn")
 
 
@@ -80,7 +80,7 @@ def test_a_bad_frame_is_counted_by_a_word() -> None:
 def test_an_endpoint_can_subscribe_and_unsubscribe_all_its_channels(venue: Venue, endpoint: Endpoint) -> None:
     """Requests are JSON that names each symbol, in its own spelling or in lower case."""
     for channel in endpoint.channels.values():
-        request = Request(channel, tuple(symbols_of(venue.id)), 42, 10)
+        request = Request(channel, tuple(symbols_of(venue.id))[: endpoint.symbols_per_request], 42, 10)
         for encoded in (endpoint.subscribe(request), endpoint.unsubscribe(request)):
             assert msgspec.json.decode(encoded)
             assert all(symbol.lower() in encoded.decode().lower() for symbol in request.symbols)

@@ -32,8 +32,8 @@ log = structlog.get_logger()
 class Availability:
     """One for all connections of a publisher or reader; `who` names it in the log."""
 
-    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None], begins: bool = False) -> None:
-        """`begins`: until the caller sets it to False, what waiting cannot help is raised."""
+    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None], starting: bool = False) -> None:
+        """`starting`: until the caller sets it to False, what waiting cannot help is raised."""
         self._client = client
         self._who = who
         self._wait = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=backoff_s)
@@ -41,7 +41,7 @@ class Availability:
         self._lost: set[object] = set()
         self._answered = False
         self._since = 0.0
-        self.begins = begins
+        self.starting = starting
         self._suspected_at = 0.0
         self._texts: dict[str, float] = {}
 
@@ -54,7 +54,7 @@ class Availability:
         """What `call` answers, repeated for ever while it raises one of `UNAVAILABLE`: with jittered, growing, capped pauses.
 
         `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it. Raises
-        `BusError` while `begins`, where waiting cannot help.
+        `BusError` while `starting`, where waiting cannot help.
         """
         try:
             answer = await call()
@@ -88,7 +88,7 @@ class Availability:
         if not self._answered:
             suspected = suspicion(self._client, exc)
             text += suspected
-        if self.begins:
+        if self.starting:
             self._give_up(exc, suspected, now)
         said_at = self._texts.get(text)
         if (said_at is None and len(self._texts) < TEXTS) or (said_at is not None and now >= said_at + REPEAT_S):

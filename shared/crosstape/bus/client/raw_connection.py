@@ -123,6 +123,6 @@ class RawClusterConnection:
         """Nothing is held."""
 
 
-def wire(client: Client) -> RawConnection | RawClusterConnection:
+def raw_connection(client: Client) -> RawConnection | RawClusterConnection:
     """A wire to this client's server, not connected yet."""
     return RawClusterConnection(client) if isinstance(client, RedisCluster) else RawConnection(client)

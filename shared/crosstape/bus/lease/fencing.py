@@ -54,7 +54,9 @@ async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> Fe
     (With several partitions: on the first at once, on each other one when the publisher writes.) Raises one of `call.UNAVAILABLE`,
     and `BusError` when the cursor is none of ours.
     """
-    found = [number(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(await _cursors(client, keys, producer))]
+    found = [
+        parse_epoch(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(await _cursors(client, keys, producer))
+    ]
     while True:
         epoch = max(time.time_ns(), *(one + 1 for one in found))
         newer, before, whose = await execute(client, "EVAL", CLAIM, 1, keys.cursor(producer), epoch, line)
@@ -62,7 +64,7 @@ async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> Fe
             claimed, _, name = whose.decode(errors="replace").partition(":")
             same = claimed == before.decode(errors="replace")  # else somebody has begun to write since, without a line
             return FencingToken(epoch, (name if same else "") if before else None)
-        found.append(number(keys.cursor(producer), newer))
+        found.append(parse_epoch(keys.cursor(producer), newer))
 
 
 async def claim_alone(client: Client, keys: Keys, producer: str, *, yields: bool) -> int:
@@ -71,7 +73,7 @@ async def claim_alone(client: Client, keys: Keys, producer: str, *, yields: bool
     Raises `Superseded` if the present owner of the name is to keep it, which takes up to `ALIVE_S` to find out.
     """
     before = await _cursors(client, keys, producer)
-    epochs = [number(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(before)]
+    epochs = [parse_epoch(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(before)]
     if any(epochs) and (yields or max(epochs) >= time.time_ns()):
         deadline = time.monotonic() + ALIVE_S
         while time.monotonic() < deadline:
@@ -84,7 +86,7 @@ async def claim_alone(client: Client, keys: Keys, producer: str, *, yields: bool
     return (await claim(client, keys, producer)).epoch
 
 
-def number(cursor: str, epoch: bytes | None) -> int:
+def parse_epoch(cursor: str, epoch: bytes | None) -> int:
     """An epoch as a number; 0: there is none. Raises `BusError` for what is no epoch, naming where it stands.
 
     Leading zeros are none of ours, and the scripts compare epochs by their lengths.

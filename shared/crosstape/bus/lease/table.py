@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import NoScriptError
 
 from crosstape.bus.client.call import Client
-from crosstape.bus.client.raw_connection import wire
+from crosstape.bus.client.raw_connection import raw_connection
 from crosstape_schemas import Keys
 
 
@@ -83,7 +83,7 @@ class LeaseTable:
 
     def __init__(self, client: Client, keys: Keys, me: str, service: str, producers: Sequence[str]) -> None:
         """A lease for each of `producers`; all instances of `service` have as many."""
-        self._wire = wire(client)
+        self._connection = raw_connection(client)
         self._me = me
         self._keys = [name.encode() for name in (keys.instances(service), *map(keys.lease, producers))]
 
@@ -95,14 +95,14 @@ class LeaseTable:
         life_ms = round(life_s * 1000)
         words = (len(self._keys), *self._keys, self._me, len(self._keys) - 1, life_ms, *(want.value for want in wants))
         try:
-            reply = await self._wire.call("EVALSHA", _SHA, *words, key=self._keys[0])
+            reply = await self._connection.call("EVALSHA", _SHA, *words, key=self._keys[0])
         except NoScriptError:  # a new server, or it forgot its scripts; this teaches it
-            reply = await self._wire.call("EVAL", EXCHANGE, *words, key=self._keys[0])
+            reply = await self._connection.call("EVAL", EXCHANGE, *words, key=self._keys[0])
         return parse(reply, self._me)
 
     async def close(self) -> None:
         """Give the connection up."""
-        await self._wire.close()
+        await self._connection.close()
 
 
 def parse(reply: Any, me: str) -> LeaseSnapshot:

@@ -72,9 +72,9 @@ def main() -> None:
     best_s, published = float("inf"), 0
     for _ in range(options.runs):
         feeds = FeedHandler(find("coinbase"), {"BTC-USD": instrument}, ("quote", "book"), book_depth=10, book_interval_ns=100_000_000)
-        feeds.take(snapshot)
+        feeds.apply(snapshot)
         start = time.perf_counter()
-        published = sum(len(feeds.take(update)) for update in made)
+        published = sum(len(feeds.apply(update)) for update in made)
         best_s = min(best_s, time.perf_counter() - start)
     harness.report(
         benchmark="book",

@@ -1,11 +1,13 @@
 """What is proven of each venue, by which rule, and which recording and test shows it: for docs/reference/venues.md.
 
-The rules are read off the venues' tables; only the evidence stands here.
+The rules are read off the venues' tables. The evidence is beside each venue's tests: `EVIDENCE` and `LIMITS` in
+`tests/connector/venues/VENUE/evidence.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Final, NamedTuple
 
 from crosstape_connector.venues.registry import VENUES
@@ -15,11 +17,27 @@ HEADING: Final = ["kind", "from", "proven by", "rule", "what is not proven", "a 
 
 
 class Evidence(NamedTuple):
-    """Of one kind of one venue. Recordings by name, tests as `file::name` under `tests`."""
+    """The evidence for one kind of feed of one venue."""
 
     recordings: tuple[str, ...] = ()
+    """Names of recordings that show it."""
     tests: tuple[str, ...] = ()
+    """Tests that show it, as `file::name` under `tests`."""
     limits: str = ""
+    """What is not proven."""
+
+
+class Limit(NamedTuple):
+    """What a venue lets one address do on an endpoint, from its documents; None: the venue states no limit."""
+
+    topics: int | None
+    """Topics on one connection."""
+    messages_per_s: float | None
+    shared: bool
+    """The messages are counted over all connections of an address."""
+    connects_per_s: float | None
+    lifetime_s: float
+    """A connection that is so old is cut by the venue; 0: it states none."""
 
 
 HOLD: Final = "end_to_end/test_books_hold.py::test_a_book_that_is_called_live_is_the_true_one"
@@ -28,74 +46,19 @@ BROKEN: Final = "end_to_end/test_faults.py::test_a_broken_book_is_told_and_mende
 SILENT: Final = "end_to_end/test_faults.py::test_a_subscription_that_is_acknowledged_and_silent_is_found_out"
 KEPT: Final = "end_to_end/test_recordings.py::test_the_tape_of_a_recording_is_what_normalize_makes_of_it"
 RECORDED: Final = "connector/venues/test_recordings.py::"
-SPOT, FOUR = "binance_spot_btcusdt_20240808", "cryptofeed_binance"
-EXCHANGE, ADVANCED = "cryptofeed_coinbase", "tickvault_coinbase_advanced_btcusd_20260824"
-TEN, DEEP = "kraken_v2_btcusd_d10_20260801", "kraken_v2_btcusd_d25_20260802"
+ITSELF: Final = "each message is sent once, and replaces the one before"
 
-_ITSELF: Final = "each is told once, and replaces the one before"
 
-EVIDENCE: Final[dict[tuple[str, str], Evidence]] = {
-    ("binance", "book"): Evidence(
-        (SPOT, FOUR),
-        (
-            f"{RECORDED}test_binance_books_are_linked_from_their_snapshot_on",
-            f"{RECORDED}test_binance_books_have_the_venues_own_best_bid_and_ask",
-            "connector/feeds/books/test_order_book.py::test_numbers_that_begin_again_are_a_break",
-            HOLD,
-            REPLAYED,
-            BROKEN,
-            SILENT,
-        ),
-        "levels beyond the snapshot's 1,000 a side, until they change; what an update says; that the newest was not lost, until the next",
-    ),
-    ("binance", "trade"): Evidence((SPOT,), (f"{RECORDED}test_binance_trades_are_all_there_to_the_digit",)),
-    ("binance", "quote"): Evidence((SPOT, FOUR), (f"{RECORDED}test_binance_quotes_are_those_of_the_venue", KEPT), _ITSELF),
-    ("binance", "ticker"): Evidence((), ("connector/venues/test_binance.py::test_the_day_is_told_as_the_venue_counts_it",), _ITSELF),
-    ("coinbase", "book"): Evidence(
-        (ADVANCED, EXCHANGE),
-        (
-            f"{RECORDED}test_coinbase_advanced_frames_follow_each_other",
-            f"{RECORDED}test_coinbase_exchange_books_are_those_of_a_plain_replay",
-            "connector/venues/coinbase/test_advanced.py::test_a_hole_in_the_sequence_is_told_with_the_books_it_spoils",
-            "connector/venues/coinbase/test_advanced.py::test_a_book_frame_that_cannot_be_read_is_a_hole",
-            HOLD,
-            REPLAYED,
-            BROKEN,
-            SILENT,
-        ),
-        "what an update says; that the newest frame was not lost, until the next",
-    ),
-    ("coinbase", "trade"): Evidence(
-        (EXCHANGE,),
-        (
-            f"{RECORDED}test_coinbase_matches_are_all_there_to_the_digit",
-            "connector/feeds/trades/test_sequence.py::test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed",
-            "connector/feeds/trades/test_sequence.py::test_the_venues_word_proves_a_quiet_line",
-        ),
-    ),
-    ("coinbase", "ticker"): Evidence((EXCHANGE,), (f"{RECORDED}test_coinbase_tickers_agree_with_the_takers_side",), _ITSELF),
-    ("coinbase", "status"): Evidence(
-        (), ("connector/venues/coinbase/test_advanced.py::test_a_product_that_is_not_online_is_down",), _ITSELF
-    ),
-    ("kraken", "book"): Evidence(
-        (TEN, DEEP),
-        (
-            f"{RECORDED}test_kraken_books_have_the_venues_checksum_after_each_frame",
-            f"{RECORDED}test_kraken_resyncs_are_told",
-            "connector/venues/test_kraken.py::test_the_checksum_is_that_of_the_documents",
-            "connector/feeds/books/test_order_book.py::test_an_update_that_was_overtaken_is_a_break",
-            HOLD,
-            REPLAYED,
-            BROKEN,
-            SILENT,
-        ),
-        "levels below the tenth (`book_depth` above 10), until they rise; that the newest frame was not lost, until the next",
-    ),
-    ("kraken", "trade"): Evidence((), ("connector/venues/test_kraken.py::test_replayed_trades_come_as_one_snapshot", BROKEN)),
-    ("kraken", "quote"): Evidence((), ("connector/venues/test_kraken.py::test_a_ticker_holds_a_quote_and_the_day",), _ITSELF),
-    ("kraken", "ticker"): Evidence((), ("connector/venues/test_kraken.py::test_a_ticker_holds_a_quote_and_the_day",), _ITSELF),
-}
-"""`book` is also the evidence of `delta`, and of `quote` where that is the top of the book."""
+def evidence_of(venue_id: str) -> Mapping[str, Evidence]:
+    """Kind → evidence. `book` is also the evidence of `delta`, and of `quote` where that is the top of the book."""
+    found: Mapping[str, Evidence] = import_module(f"tests.connector.venues.{venue_id}.evidence").EVIDENCE
+    return found
+
+
+def limits_of(venue_id: str) -> Mapping[str, Limit]:
+    """Endpoint → the venue's limits."""
+    found: Mapping[str, Limit] = import_module(f"tests.connector.venues.{venue_id}.evidence").LIMITS
+    return found
 
 
 def venues() -> Iterator[str]:
@@ -128,8 +91,8 @@ def row(venue: Venue, kind: str) -> list[str]:
 
 
 def evidence(venue: Venue, kind: str) -> Evidence:
-    """Raises `KeyError` for a kind that nobody has shown to be right."""
-    return EVIDENCE[venue.id, "book" if from_book(venue, kind) else kind]
+    """The evidence for a kind of feed. Raises `KeyError` where there is none."""
+    return evidence_of(venue.id)["book" if from_book(venue, kind) else kind]
 
 
 def from_book(venue: Venue, kind: str) -> bool:
@@ -151,11 +114,14 @@ def proof(venue: Venue, endpoint: Endpoint, kind: str) -> tuple[str, str, str]:
             if has
         ]
         every = "every book of the connection" if endpoint.numbered else "that instrument alone"
-        how = "a snapshot by REST" if venue.book.snapshot == "rest" else "subscribed anew"
+        how = "a snapshot by REST" if venue.book.snapshot == "rest" else "subscribed again"
         return ", ".join([*names, "never crossed"]), venue.book.proof, f"`recovering` at once, a `gap`, {how}: {every}"
     if kind == "trade" and venue.trade_ids == "contiguous":
-        rule = "ids count by one: no trade twice, a hole is told with its size"
-        found = "a `gap` with `missed`; a trade that comes late is `backfilled`, and a gap that is whole again `repaired`"
+        rule = "ids count by one: no trade twice, and a gap has its size"
+        found = "a `gap` with `missed`; a trade that comes late is `backfilled`, and a gap that is complete again `repaired`"
         return "id continuity", rule, found
-    silence = "" if kind == "status" else "silence is found by the watchdog"  # a state is told when it changes
+    if kind == "trade" and venue.trade_ids == "increasing":
+        rule = "ids increase: no trade twice; how many are missing cannot be known"
+        return "id order", rule, "a `gap` without `missed` after a lost connection"
+    silence = "" if kind == "status" else "silence is found by the watchdog"  # a state is sent when it changes
     return "none", "the venue gives nothing to prove it by", silence

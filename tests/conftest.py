@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+import os
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from functools import partial
+from typing import Final
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from tests import engines
 from tests.engines import NOTHING, Server, StartServer
+
+settings.register_profile("crosstape", deadline=None)  # how long one example takes depends on what runs beside it
+settings.load_profile("crosstape")
+
+FIRST_LINES: Final = 10
+LAST_LINES: Final = 50
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,10 +29,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine", choices=engines.ENGINES, default="embedded", help="the server under test: redis, valkey by Docker")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """An engine that was asked for and cannot be had fails the run: nothing is skipped for it."""
     if trouble := engines.trouble(config.getoption("engine")):
         raise pytest.UsageError(trouble)
+    # Tests start some six hundred processes of ours. Each would compile the source again where the environment forbids to keep the result.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):  # a worker has none
+        config.pluginmanager.register(AtOnce(reporter))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of what a failed test printed, above all the log events of services, keep the first and the newest lines."""
+    report = yield
+    report.sections = [(name, shortened(text)) for name, text in report.sections]
+    return report
+
+
+def shortened(text: str) -> str:
+    """Return at most `FIRST_LINES + LAST_LINES` lines of it, and between them how many are left out."""
+    lines = text.splitlines()
+    left_out = len(lines) - FIRST_LINES - LAST_LINES
+    if left_out <= 1:
+        return text
+    return "\n".join([*lines[:FIRST_LINES], f"… {left_out} lines are left out; all are shown by pytest -s", *lines[-LAST_LINES:]])
+
+
+class AtOnce:
+    """Prints which test has failed, and why in one line, as soon as it has: the whole report comes at the end of the run."""
+
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called for each phase of each test, whichever worker ran it."""
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            reason = (crash.message if crash else report.longreprtext).strip().partition("\n")[0]
+            self._reporter.write_line(f"\nFAIL {report.nodeid}: {reason}", red=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,7 +18,7 @@ from rich.console import Console
 from crosstape.bus import Client, connect
 from crosstape.bus.client.call import execute
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
-from crosstape.runtime.embedded_server import EmbeddedServer
+from crosstape.runtime.embedded_server import EmbeddedServer, free_ports
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
@@ -169,8 +168,9 @@ def _services(directory: Path, logs: Path, url: str, simulated: Sequence[str]) -
     environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
     environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in VENUES}  # they are on this machine
     file = directory / "venues.toml"
-    ports = [option for venue, port in _free_ports().items() for option in ("--port", f"{venue}={port}")]  # the same after a restart
-    simulator = ("simulate", "--write", str(file), *simulated, *ports)
+    ports = zip(VENUES, free_ports(len(VENUES)), strict=True)  # chosen here, so that they are the same after a restart
+    options = [option for venue, port in ports for option in ("--port", f"{venue}={port}")]
+    simulator = ("simulate", "--write", str(file), *simulated, *options)
     option = ("--settings", str(file))
     runs: Mapping[str, tuple[str, ...]] = {
         "simulator": simulator,
@@ -229,10 +229,3 @@ def _directories(logs: Path | None) -> Iterator[tuple[Path, Path]]:
         except OSError as exc:
             raise SettingsError(f"--logs {logs}: cannot be made: {exc.strerror}") from exc
         yield directory, logs
-
-
-def _free_ports() -> dict[str, int]:
-    """A port for each venue that is free now; all are held until all are found, so that they differ."""
-    with ExitStack() as stack:
-        sockets = {venue: stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for venue in VENUES}
-        return {venue: int(held.getsockname()[1]) for venue, held in sockets.items()}

@@ -45,12 +45,10 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink, bus_metrics
 from crosstape_connector.publishing.writer import SoleWriter, Standing, Writer
 from crosstape_connector.rest import instruments
-from crosstape_connector.rest.backfill import Backfill
 from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.instruments import InstrumentCache
-from crosstape_connector.rest.polling import Polling
-from crosstape_connector.rest.probes import Probes
-from crosstape_connector.rest.snapshots import SnapshotRecovery
+from crosstape_connector.rest.requests import RestRequests
 from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.universe import Universe
 from crosstape_connector.venues.registry import find
@@ -214,43 +212,13 @@ class Connector:
         self._writer = writer
         self._capture = capture
         self._sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
-        self._rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
-        self._resyncs = SnapshotRecovery(
-            venue,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
-            rest=self._rest,
-            sessions=lambda: self.supervisor.sessions,
-        )
-        sources = RestSources(venue, self._rest)
-        self._backfill = Backfill(
-            sources,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
+        rest = RestClient(http, venue, rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=self.counters)
+        self._rest = RestRequests(
+            RestContext(RestSources(venue, rest), self.feeds, self._sink, self.counters, active=lambda: writer.active),
+            own,
             flow=writer.flow,
-            active=lambda: writer.active,
-            longest_s=own.backfill_s,
-        )
-        self._fallback = Polling(
-            sources,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
-            active=lambda: writer.active,
-            after_s=own.fallback_s,
-            catch_up_s=own.backfill_s,
-        )
-        self._questions = Probes(
-            self._rest,
-            sources,
-            feeds=self.feeds,
-            sink=self._sink,
-            counters=self.counters,
-            active=lambda: writer.active,
-            silent_s=own.stale_min_s,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
         )
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
@@ -263,12 +231,12 @@ class Connector:
             http=http,
             urls=ws_urls,
             watchdog=watchdog,
-            resync=self._resyncs.dispatch,
+            request_snapshots=self._rest.snapshots.dispatch,
             flow=writer.flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
-            beat=self._time.beat,
-            question=self._questions.request,
+            check_clock=self._time.check,
+            probe=self._rest.probes.request,
         )
         self.supervisor = Supervisor(context, ())
         self.counters.begin(plan.channels(venue, own.kinds))
@@ -279,7 +247,7 @@ class Connector:
             feeds=self.feeds,
             sink=self._sink,
             writer=writer,
-            rest=self._rest,
+            rest=rest,
             cache=cache,
             supervisor=self.supervisor,
             watchdog=watchdog,
@@ -296,11 +264,8 @@ class Connector:
                     inner.create_task(self._say_alive(), name="status")
                     inner.create_task(self._tick(), name="tick")
                     inner.create_task(self.supervisor.run(), name="supervisor")
-                    inner.create_task(self._resyncs.run(), name="resyncs")
+                    inner.create_task(self._rest.run(), name="rest")
                     inner.create_task(self._universe.run(), name="instruments")
-                    inner.create_task(self._backfill.run(), name="backfill")
-                    inner.create_task(self._fallback.run(), name="fallback")
-                    inner.create_task(self._questions.run(), name="questions")
             finally:
                 if not writing.done() and not self._contact.refused:
                     await self._finish()
@@ -345,8 +310,8 @@ class Connector:
                 waiting_s=self._waiting_s,
                 subscriptions=self._subscriptions,
                 ignored=self._ignored,
-                backfilling=lambda: self._backfill.queued,
-                polled_feeds=self._fallback.polled_feeds,
+                backfilling=lambda: self._rest.backfill.queued,
+                polled_feeds=self._rest.polling.polled_feeds,
                 instruments=lambda: instruments.counts(self._universe.selection),
                 instruments_age_s=lambda: None if self._universe.listing is None else self._universe.listing.age_s(time.time_ns()),
                 clock_offset_s=lambda: self._time.offset_s,
@@ -380,8 +345,8 @@ class Connector:
             "pending": self._writer.pending,
             "connections": self._connections(),
             "clock_offset_s": self._time.offset_s,
-            "feeds": Counter(record.state.value for record in self.feeds.feeds.values()),
-            "polled": self._fallback.polled_feeds(),
+            "feeds": Counter(record.state.value for record in self.feeds.records.values()),
+            "polled": self._rest.polling.polled_feeds(),
             "waiting": [f"{record.kind} {record.instrument}: {record.state.value} {record.reason}".rstrip() for record in waiting[:SHOWN]],
             "refused": {**self._universe.selection.refused, **self.feeds.halts, **refused},
             **self._writer.details(),
@@ -389,7 +354,7 @@ class Connector:
         return bus and self._is_well(waiting), details
 
     def _is_well(self, waiting: Sequence[FeedRecord] | None = None) -> bool:
-        return bool(self.feeds.feeds) and self.supervisor.up and not (self._waiting() if waiting is None else waiting)
+        return bool(self.feeds.records) and self.supervisor.up and not (self._waiting() if waiting is None else waiting)
 
     def _connections(self) -> int:
         return sum(session.open for session in self.supervisor.sessions)
@@ -405,10 +370,10 @@ class Connector:
         channels = {kind: name for endpoint in reversed(self._venue.endpoints) for kind, name in endpoint.channels.items()}
         return [
             record
-            for record in self.feeds.feeds.values()
+            for record in self.feeds.records.values()
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused
-            and not self.feeds.halted(record.instrument)
+            and not self.feeds.is_halted(record.instrument)
             and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
         ]
 
@@ -424,7 +389,7 @@ class Connector:
     def _states(self) -> Mapping[tuple[str, str], int]:
         """(kind, state) → feeds, also where there is none: a series that is not there cannot be compared with 0."""
         none = dict.fromkeys(((kind, state.value) for kind in self.feeds.kinds - STATELESS for state in FeedState), 0)
-        return {**none, **Counter((record.kind, record.state.value) for record in self.feeds.feeds.values())}
+        return {**none, **Counter((record.kind, record.state.value) for record in self.feeds.records.values())}
 
     def _state(self) -> tuple[FeedState, str]:
         """What the venue-wide status says: never better than the venue itself does."""
@@ -448,12 +413,12 @@ class Connector:
         return total
 
     def _ignored(self) -> Mapping[str, int]:
-        return {**self.feeds.counts, "duplicate": self.feeds.duplicates()}
+        return {**self.feeds.counts, "duplicate": self.feeds.duplicate_trades()}
 
     async def _say_alive(self) -> None:
         await self._universe.silence()
         while True:
-            self._time.look()
+            self._time.measure_offset()
             self._sink.publish([self._status(*self._state())])
             await asyncio.sleep(self._settings.connector.status_interval_s)
 
@@ -461,10 +426,10 @@ class Connector:
         """Books are due by the clock too: the last change of a burst must not wait for the next."""
         pause_s = max(0.01, self._own.book_interval_s / 2) if self._own.book_interval_s else TICK_S
         while True:
-            self._time.beat()
-            self._sink.publish(self.feeds.tick(time.time_ns()))
+            self._time.check()
+            self._sink.publish(self.feeds.due_books(time.time_ns()))
             if self.feeds.requests:
-                self._resyncs.dispatch()
+                self._rest.snapshots.dispatch()
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:

@@ -144,19 +144,19 @@ class Universe:
             return
         left = await self._left(wanted(self._kinds, new))
         for instrument in new.values():
-            self._feeds.add(instrument)
+            self._feeds.add_instrument(instrument)
         self._feeds.seed(left.values())
         self.taken |= new
         for name in self._removed.intersection(new):
             self._removed.remove(name)
             self._say(name, FeedState.LIVE)
         for connection in plan.connections(self._venue, new, self._kinds):
-            self._supervisor.add(connection)
+            self._supervisor.subscribe(connection)
 
     def _let_go(self, name: str) -> None:
         """It is not wanted any more."""
-        self._supervisor.remove(plan.topics(self._venue, self.taken.pop(name), self._kinds))
-        self._sink.publish(self._feeds.remove(name, time.time_ns()))
+        self._supervisor.unsubscribe(plan.topics(self._venue, self.taken.pop(name), self._kinds))
+        self._sink.publish(self._feeds.remove_instrument(name, time.time_ns()))
         self._say(name, FeedState.DOWN, REMOVED)
         self._watchdog.forget(name)
         self._removed.add(name)

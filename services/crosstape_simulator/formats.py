@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +19,11 @@ def fixed(units: int, decimals: int) -> str:
         return str(units)
     digits = str(units).zfill(decimals + 1)
     return f"{digits[:-decimals]}.{digits[-decimals:]}"
+
+
+def plain(text: str) -> str:
+    """A number without an exponent: `plain("1E-8")` is `0.00000001`."""
+    return f"{Decimal(text):f}"
 
 
 def short(units: int, decimals: int) -> str:

@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
 from crosstape_simulator.spec import VENUES
@@ -28,6 +28,13 @@ KNOWN: Final = 40
 
 POLL_S: Final = 0.05
 FEEDS: Final = tuple((kind, name) for kind in ("trade", "quote", "book") for name in INSTRUMENTS)
+
+
+class Found(NamedTuple):
+    """What a rehearsal found: all that is wrong, in words, by venue; and the newest lines that each service logged."""
+
+    wrong: dict[str, list[str]]
+    logged: str
 
 
 class Watch:
@@ -148,7 +155,7 @@ class Audience:
 
         def untold(venue: str) -> str:
             found = self._watch.told(venue, since)
-            return "" if found & states else f"never told as {' or '.join(sorted(states))}, but as {sorted(found)}"
+            return "" if found & states else f"never told as {' or '.join(sorted(states))}, but as {', '.join(sorted(found)) or 'nothing'}"
 
         await self._patiently(untold, TOLD_S)
 
@@ -202,8 +209,8 @@ class Audience:
             await asyncio.sleep(POLL_S)
 
 
-async def rehearse(case: Case) -> dict[str, list[str]]:
-    """All that is wrong, in words, by venue."""
+async def rehearse(case: Case) -> Found:
+    """Hold the rehearsal of a case."""
     with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp") as directory:
         async with served(Path(directory)) as (_, place), standing(Path(directory), place, venues=case.venues) as stand:
             audience = Audience(stand)
@@ -247,4 +254,4 @@ async def rehearse(case: Case) -> dict[str, list[str]]:
                 known = {text for wrong in audience.wrong.values() for text in wrong}
                 for wrong in audience.wrong.values():
                     wrong += [text for text in found if text not in known]
-            return audience.wrong
+            return Found(audience.wrong, stand.newest_logged())

@@ -32,6 +32,7 @@ RATE: Final = 120.0
 """Orders a second, over all venues."""
 
 STOP_S: Final = 30.0
+LOG_LINES: Final = 15
 SETTINGS: Final = """\
 [bus]
 url = "{url}"
@@ -104,6 +105,13 @@ class Stand:
         """What each service has logged, by its name: `connector.kraken`."""
         return {name: path.read_text(errors="replace") for name, path in self._logs.items()}
 
+    def newest_logged(self) -> str:
+        """Return the last `LOG_LINES` lines of each service's log, each log under its service's name."""
+        return "\n".join(
+            f"── {name} logged, at last:\n" + "\n".join(text.splitlines()[-LOG_LINES:] or ["nothing"])
+            for name, text in self.logged().items()
+        )
+
     async def stop(self) -> None:
         """All that still run."""
         running = [process for process in self._processes if process.returncode is None]
@@ -148,7 +156,11 @@ async def standing(directory: Path, place: Place, *, venues: Sequence[str] = VEN
         _write_settings(directory, place, made)
         stand = Stand(place, made, http, directory)
         stack.push_async_callback(stand.stop)
-        yield stand
+        try:
+            yield stand
+        except BaseException:
+            sys.stderr.write(f"{stand.newest_logged()}\n")  # pytest shows it with the failure
+            raise
 
 
 def _write_settings(directory: Path, place: Place, made: Simulator) -> None:

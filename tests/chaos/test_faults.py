@@ -12,7 +12,7 @@ from crosstape_simulator.faults.table import FAULTS, missing
 from crosstape_simulator.spec import VENUES
 from crosstape_simulator.venues.registry import find
 from tests.chaos.cases import CASES, KNOWN, Case
-from tests.chaos.rehearse import rehearse
+from tests.chaos.rehearse import Found, rehearse
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -25,10 +25,10 @@ class Rehearsals:
     """Each is held once, when it is first asked for; on the loop that the simulator runs on as a process."""
 
     def __init__(self) -> None:
-        self._held: dict[str, dict[str, list[str]]] = {}
+        self._held: dict[str, Found] = {}
 
-    def of(self, case: Case) -> dict[str, list[str]]:
-        """What is wrong, by venue."""
+    def of(self, case: Case) -> Found:
+        """Return what the rehearsal of a case found."""
         if case.name not in self._held:
             self._held[case.name] = uvloop.run(rehearse(case))
         return self._held[case.name]
@@ -46,7 +46,14 @@ def _parts() -> list[object]:
             case,
             venue,
             id=f"{case.name.replace(' ', '-')}-{venue}",
-            marks=pytest.mark.xfail(strict=True, raises=WrongError, reason=KNOWN[case.name, venue]) if (case.name, venue) in KNOWN else (),
+            marks=[
+                pytest.mark.xdist_group(case.name),  # they look at one rehearsal
+                *(
+                    [pytest.mark.xfail(strict=True, raises=WrongError, reason=KNOWN[case.name, venue])]
+                    if (case.name, venue) in KNOWN
+                    else ()
+                ),
+            ],
         )
         for case in CASES
         for venue in case.venues
@@ -56,9 +63,9 @@ def _parts() -> list[object]:
 @pytest.mark.parametrize(("case", "venue"), _parts())
 def test_the_tape_is_right_whatever_a_venue_does(case: Case, venue: str, rehearsals: Rehearsals) -> None:
     """What is wrong is told while it is, everything is live again afterwards, and the checker finds nothing."""
-    wrong = rehearsals.of(case)[venue]
-    if wrong:
-        raise WrongError("\n".join([f"{len(wrong)} things are wrong", *wrong[:20]]))
+    found = rehearsals.of(case)
+    if wrong := found.wrong[venue]:
+        raise WrongError("\n".join([f"{len(wrong)} things are wrong: {wrong[0]}", *wrong[1:20], found.logged]))
 
 
 def test_every_fault_is_rehearsed_on_every_venue_that_has_it() -> None:

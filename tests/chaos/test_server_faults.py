@@ -18,7 +18,7 @@ from tests.chaos.server_faults import FAULTS, OPTIONS, PASSWORD, Fault, noticing
 from tests.chaos.stand import Stand, standing
 from tests.chaos.test_server import BOUNDS, lost
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300), pytest.mark.xdist_group("server faults")]  # they look at one rehearsal
 
 
 async def _again(stand: Stand, since: int) -> list[str]:

@@ -69,16 +69,23 @@ def failure(done: Done) -> str:
     return line.removeprefix("crosstape: ") if line.startswith("crosstape: ") else str(json.loads(line)["error"])
 
 
-@pytest.mark.parametrize("home", [None, "/", "/nowhere"])
+RUN_DIRS = {
+    "fsGroup": (0, GROUP, 0o2775),
+    "the image's own": (STRANGER, 0, 0o770),
+    "of the user alone": (USER, USER, 0o700),
+    "emptyDir": (0, 0, 0o777),
+}
+HOMES = (None, "/", "/nowhere")
+
+
 @pytest.mark.parametrize(
-    ("owner", "group", "mode"),
+    ("owner", "group", "mode", "home"),
     [
-        pytest.param(0, GROUP, 0o2775, id="fsGroup"),
-        pytest.param(STRANGER, 0, 0o770, id="the image's own"),
-        pytest.param(USER, USER, 0o700, id="of the user alone"),
-        pytest.param(0, 0, 0o777, id="emptyDir"),
+        pytest.param(*run_dir, home, id=f"{name}-{home}", marks=() if name == "fsGroup" or home is None else pytest.mark.slow)
+        for name, run_dir in RUN_DIRS.items()
+        for home in HOMES
     ],
-)
+)  # quick: each directory, and each home; slow: all the other pairs
 async def test_up_works_where_it_may_write(tmp_path: Path, owner: int, group: int, mode: int, home: str | None) -> None:
     """With its server and its services; `watch` of the same user finds it."""
     path = volume(tmp_path / "run", owner, group, mode)
@@ -117,7 +124,7 @@ VOLUMES = [
 ]
 
 
-@pytest.mark.parametrize("umask", ["022", "077"])
+@pytest.mark.parametrize("umask", ["022", pytest.param("077", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("group", "mode"), VOLUMES)
 async def test_another_user_of_the_group_goes_on_with_the_volume(tmp_path: Path, group: int, mode: int, umask: str) -> None:
     """Each start may be of another user: the tape goes on, also after a kill, which leaves everything as it was."""

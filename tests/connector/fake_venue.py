@@ -30,6 +30,7 @@ from crosstape_connector.venues.spec import (
     Symbols,
     TradeSource,
     Venue,
+    Verb,
     Verdict,
 )
 from crosstape_schemas import Instrument, Level, Quote, Side, Trade
@@ -102,9 +103,9 @@ def parser(symbols: Symbols) -> Parser:
     return parse
 
 
-def request(op: str) -> Callable[[Request], bytes]:
-    """Subscribe or unsubscribe."""
-    return lambda wanted: json.dumps({"op": op, "channel": wanted.channel, "symbols": wanted.symbols, "id": wanted.request_id}).encode()
+def request(verb: Verb, wanted: Request) -> bytes:
+    """A message that subscribes or unsubscribes."""
+    return json.dumps({"op": verb, "channel": wanted.channel, "symbols": wanted.symbols, "id": wanted.request_id}).encode()
 
 
 def endpoint(name: str = "main", channels: dict[str, str] | None = None, **options: Any) -> Endpoint:
@@ -115,8 +116,7 @@ def endpoint(name: str = "main", channels: dict[str, str] | None = None, **optio
         url=f"ws://192.0.2.1/{name}",
         channels=channels or {"trade": "trades", "quote": "quotes", "book": "book"},
         parser=parser,
-        subscribe=request("subscribe"),
-        unsubscribe=request("unsubscribe"),
+        request=request,
         **defaults | options,
     )
 
@@ -178,7 +178,7 @@ def fake(*endpoints: Endpoint, rest_books: bool = False, past: bool = False) -> 
         id=ID,
         endpoints=endpoints or (endpoint(),),
         rest_urls={"api": "http://192.0.2.1"},
-        instruments=InstrumentSource(rest="api", path="/instruments", parse=parse_instruments, match=lambda url: "/instruments" in url),
+        instruments=InstrumentSource(rest="api", path="/instruments", parse=parse_instruments),
         book=BookRule(snapshot="rest" if rest_books else "stream", bridges=_follows if rest_books else None, follows=_follows),
         snapshots=SnapshotSource(
             rest="api", path=lambda symbol: f"/depth?symbol={symbol}", parse=parse_snapshot,

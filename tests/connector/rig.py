@@ -21,11 +21,9 @@ from crosstape_connector.connection.websocket import read_refusal
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
-from crosstape_connector.rest.backfill import Backfill
 from crosstape_connector.rest.client import RestClient
-from crosstape_connector.rest.polling import Polling
-from crosstape_connector.rest.probes import Probes
-from crosstape_connector.rest.snapshots import SnapshotRecovery
+from crosstape_connector.rest.context import RestContext
+from crosstape_connector.rest.requests import RestRequests
 from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, Instrument, Status
@@ -61,41 +59,19 @@ class Rig:
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
         sink = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
-        self.snapshots = SnapshotRecovery(
-            venue, feeds=self.feeds, sink=sink, counters=self.counters, rest=self.rest, sessions=lambda: self.supervisor.sessions
-        )
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        sources = RestSources(venue, self.rest)
-        self.backfill = Backfill(
-            sources,
-            feeds=self.feeds,
-            sink=sink,
-            counters=self.counters,
+        self.rest_context = RestContext(RestSources(venue, self.rest), self.feeds, sink, self.counters, active=self._may_fetch)
+        self.requests = RestRequests(
+            self.rest_context,
+            settings,
             flow=self._flow,
-            active=self._may_fetch,
-            longest_s=settings.backfill_s,
+            resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
+            answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
         )
-        self.polling = Polling(
-            sources,
-            feeds=self.feeds,
-            sink=sink,
-            counters=self.counters,
-            sessions=lambda: self.supervisor.sessions,
-            active=self._may_fetch,
-            after_s=settings.fallback_s,
-            catch_up_s=settings.backfill_s,
-        )
-        self.probes = Probes(
-            self.rest,
-            sources,
-            feeds=self.feeds,
-            sink=sink,
-            counters=self.counters,
-            active=self._may_fetch,
-            silent_s=settings.stale_min_s,
-        )
+        self.snapshots, self.backfill = self.requests.snapshots, self.requests.backfill
+        self.polling, self.probes = self.requests.polling, self.requests.probes
         self.context = ConnectionContext(
             venue=venue,
             settings=settings,
@@ -105,11 +81,11 @@ class Rig:
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            resync=self.snapshots.dispatch,
+            request_snapshots=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
-            question=self.probes.request,
+            probe=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
         self.supervisor = Supervisor(self.context, self.connections)
@@ -140,7 +116,7 @@ class Rig:
 
     def state(self, name: str, kind: str) -> FeedState:
         """The state it is in."""
-        return next(record.state for record in self.feeds.feeds.values() if (record.instrument, record.kind) == (name, kind))
+        return next(record.state for record in self.feeds.records.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
     async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:

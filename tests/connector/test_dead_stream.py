@@ -79,7 +79,7 @@ async def living(settings: VenueSettings = SETTINGS, **options: Any) -> AsyncIte
             await wait_until(lambda: server.peers and ("quotes", "BBBUSD") in server.peer.asked("subscribe"), what="subscribed")
             telling = asyncio.create_task(market.run())
             try:
-                await wait_until(lambda: rig.feeds.feeds["book", NAME].count > 60, what="a pace that is known")  # type: ignore[index]
+                await wait_until(lambda: rig.feeds.records["book", NAME].count > 60, what="a pace that is known")  # type: ignore[index]
                 yield rig, market
             finally:
                 telling.cancel()
@@ -165,7 +165,7 @@ async def test_a_market_that_is_quiet_is_live_for_as_long_as_rest_has_what_the_s
             assert live(rig, "quote")
             await asyncio.sleep(0.01)
         assert {channel for channel, _ in peer.asked("unsubscribe")} <= {"trades"}, "nobody trades here"
-        assert rig.feeds.proofs()[NAME].quiet >= 2
+        assert rig.feeds.book_checks()[NAME].quiet >= 2
 
 
 async def test_a_stream_that_brings_what_rest_knew_first_is_not_stale() -> None:

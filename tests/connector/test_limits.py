@@ -1,46 +1,29 @@
-"""The venues' tables stay within what the venues allow: figures from their documents, as of 2026-11."""
+"""The venues' tables stay within what the venues allow, as `evidence.py` in each venue's test folder states it."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import pytest
 
 from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import Endpoint
+from docs.conformance import limits_of
+
+ENDPOINTS = [(venue.id, endpoint) for venue in VENUES.values() for endpoint in venue.endpoints]
 
 
-class Limit(NamedTuple):
-    """Of one endpoint; None: the venue states none."""
-
-    topics: int | None
-    messages_per_s: float
-    shared: bool
-    """The messages are counted over all connections of an address."""
-    connects_per_s: float
-    lifetime_s: float
-
-
-LIMITS = {
-    ("binance", "stream"): Limit(1024, 5, shared=False, connects_per_s=300 / 300, lifetime_s=86_400),
-    ("coinbase", "advanced"): Limit(None, 8, shared=True, connects_per_s=8, lifetime_s=0),
-    ("coinbase", "exchange"): Limit(None, 8, shared=True, connects_per_s=8, lifetime_s=0),
-    ("kraken", "v2"): Limit(None, 20, shared=False, connects_per_s=150 / 600, lifetime_s=0),
-}
-
-
-@pytest.mark.parametrize(("venue", "name"), LIMITS)
-def test_an_endpoint_keeps_to_its_venues_limits(venue: str, name: str) -> None:
+@pytest.mark.parametrize(("venue", "endpoint"), ENDPOINTS, ids=[f"{venue}-{endpoint.name}" for venue, endpoint in ENDPOINTS])
+def test_an_endpoint_keeps_to_its_venues_limits(venue: str, endpoint: Endpoint) -> None:
     """With room for a pong and a ping in each second, where these count."""
-    (endpoint,) = [one for one in VENUES[venue].endpoints if one.name == name]
-    limit = LIMITS[venue, name]
+    limit = limits_of(venue)[endpoint.name]
 
     assert limit.topics is None or endpoint.topics <= limit.topics
-    assert endpoint.requests_per_s + 2 <= limit.messages_per_s
+    assert limit.messages_per_s is None or endpoint.requests_per_s + 2 <= limit.messages_per_s
     assert endpoint.requests_shared is limit.shared
-    assert endpoint.connects_per_s <= limit.connects_per_s
+    assert limit.connects_per_s is None or endpoint.connects_per_s <= limit.connects_per_s
     assert endpoint.lifetime_s == limit.lifetime_s
 
 
-def test_every_endpoint_is_in_the_table() -> None:
-    """A new one must be looked up."""
-    assert {(venue.id, endpoint.name) for venue in VENUES.values() for endpoint in venue.endpoints} == set(LIMITS)
+@pytest.mark.parametrize("venue", VENUES)
+def test_no_limit_is_of_an_endpoint_that_is_not_there(venue: str) -> None:
+    """Nor does an endpoint lack one."""
+    assert set(limits_of(venue)) == {endpoint.name for endpoint in VENUES[venue].endpoints}

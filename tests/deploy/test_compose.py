@@ -17,7 +17,7 @@ from tests.deploy import engine
 from tests.deploy.composed import Project, demo, implementations
 from tests.deploy.engine import until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900), pytest.mark.xdist_group("image")]
 
 KEYS = Keys()
 NAME = "BTC-USDT"

@@ -11,7 +11,7 @@ import pytest
 from tests.deploy import engine
 from tests.deploy.engine import IMAGE, done, run, until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.xdist_group("image")]
 
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
 

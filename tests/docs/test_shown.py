@@ -190,6 +190,7 @@ def check(name: str, outcome: Outcome) -> None:
     assert after == list(range(after[0], outcome.last + 1)), outcome.output[-2000:]
 
 
+@pytest.mark.xdist_group("quick followers")  # all of them run at once
 @pytest.mark.parametrize("name", [name for name in FOLLOWERS if not is_node(name)])
 def test_it_survives_quiet_and_a_restart(name: str, request: pytest.FixtureRequest) -> None:
     """With clocks of clients that are shorter than the quiet."""
@@ -199,6 +200,7 @@ def test_it_survives_quiet_and_a_restart(name: str, request: pytest.FixtureReque
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("real followers")  # all of them run at once
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", FOLLOWERS)
 def test_it_survives_a_minute_of_quiet_and_a_restart(name: str, request: pytest.FixtureRequest) -> None:

@@ -127,7 +127,7 @@ class Network(RuleBasedStateMachine):
         self.connection.tap = Wire(self.market, self.venue, self.frames)
         feed.open(self.connection, PATHS[self.venue], {})
         self.parser: Parser = self.endpoint.parser(self.names)
-        self.say(self.feeds.opened(self.topics, self.market.now))
+        self.say(self.feeds.open_topics(self.topics, self.market.now))
         for greeting in self.endpoint.greeting:
             feed.receive(self.connection, greeting.decode())
         self.ask(self.topics)
@@ -154,8 +154,8 @@ class Network(RuleBasedStateMachine):
             return
         for output in outputs:
             if isinstance(output, Ack):
-                self.feeds.confirmed(self.topics, self.market.now)
-            self.say(self.feeds.take(output))
+                self.feeds.confirm_topics(self.topics, self.market.now)
+            self.say(self.feeds.apply(output))
         if payload is None:
             for output in outputs:
                 if (name := getattr(output, "instrument", "")) in self.instruments:
@@ -170,7 +170,7 @@ class Network(RuleBasedStateMachine):
 
     def check(self, name: str) -> None:
         """The book is the true one, or said not to be."""
-        record = self.feeds.feeds[FeedKey("book", name)]
+        record = self.feeds.records[FeedKey("book", name)]
         if record.state is not FeedState.LIVE:
             return
         book, newest = self.books[name], self.newest[name]
@@ -246,7 +246,7 @@ class Network(RuleBasedStateMachine):
                     snapshot = self.table.snapshots.parse(answer.body, request.instrument, self.market.now)
                 except FrameError as exc:
                     raise AssertionError(answer.body) from exc
-                self.say(self.feeds.take(snapshot))
+                self.say(self.feeds.apply(snapshot))
             elif request.topic is not None:
                 self.ask([request.topic], anew=True)
 
@@ -261,13 +261,13 @@ class Network(RuleBasedStateMachine):
     @rule(which=st.sampled_from(ASSETS))
     def doubt(self, which: str) -> None:
         """A watchdog wonders whether a book is quiet."""
-        self.feeds.doubted(FeedKey("book", f"{which}-USDT"))
+        self.feeds.probe(FeedKey("book", f"{which}-USDT"))
 
     @precondition(lambda self: len(self.books) == len(ASSETS))
     @rule()
     def reconnect(self) -> None:
         """The connection is lost, and another is made."""
-        self.say(self.feeds.lost(self.topics, self.market.now, "lost"))
+        self.say(self.feeds.close_topics(self.topics, self.market.now, "lost"))
         self.connect()
 
 

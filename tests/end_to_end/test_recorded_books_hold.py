@@ -97,7 +97,7 @@ class Connector:
         except FRAME_ERRORS:
             return False
         for output in outputs:
-            for event in self.feeds.take(output):
+            for event in self.feeds.apply(output):
                 if isinstance(event, Book):
                     self.book = event
         return any(isinstance(output, BookSnapshot | BookUpdate) for output in outputs)
@@ -105,7 +105,7 @@ class Connector:
     @property
     def live(self) -> Book | None:
         """The book, if it is said to be true."""
-        return self.book if self.feeds.feeds[FeedKey("book", "X")].state is FeedState.LIVE else None
+        return self.book if self.feeds.records[FeedKey("book", "X")].state is FeedState.LIVE else None
 
 
 @cache

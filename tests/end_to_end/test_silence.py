@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ SILENT_S, ASKED_S, CONFIRMED_S = 3.0, 5.0, 1.0
 DETECTED_S = SILENT_S + ASKED_S + CONFIRMED_S + 2.0
 """… and two for looks, answers and a slow machine."""
 HALTED_S = 10.0
+LOOK_S = 0.02
+"""Between two looks at the tape for what must not be there."""
 
 
 async def live(venue: Venue, instrument: str = BTC) -> set[str]:
@@ -41,6 +44,7 @@ async def stays_out(venue: Venue, seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert not await live(venue)
+        await asyncio.sleep(LOOK_S)
 
 
 @pytest.mark.slow
@@ -86,6 +90,7 @@ async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, val
             assert isinstance(quote, Quote)
             if name == "binance":
                 assert quote.state is FeedState.LIVE
+            await asyncio.sleep(LOOK_S)
         venue.made.faults.remove(rest.id)
         for kind in ("quote", "book"):
             await venue.until(kind, FeedState.LIVE)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from crosstape.runtime.embedded_server import embedded
+from crosstape.runtime.embedded_server import embedded, free_ports
 from crosstape_simulator.spec import VENUES
 from tests.cli.running import started
 from tests.waiting import wait_until
@@ -47,13 +46,6 @@ async def demo(directory: Path) -> AsyncIterator[Mapping[str, str]]:
         for service, target in targets.items():
             await wait_until(functools.partial(ready, target), what=f"{service} is ready", timeout_s=START_S)
         yield targets
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held until all are found, so that they differ."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
-        return [one.getsockname()[1] for one in held]
 
 
 async def ready(target: str) -> bool:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.demo import fetch, free_ports
+from crosstape.runtime.embedded_server import free_port
+from tests.monitoring.demo import fetch
 from tests.waiting import wait_until
 
 MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"
@@ -64,7 +65,7 @@ class Prometheus:
 @asynccontextmanager
 async def prometheus(directory: Path, targets: Mapping[str, str]) -> AsyncIterator[Prometheus]:
     """Scrapes these; ended with the block."""
-    (port,) = free_ports(1)
+    port = free_port()
     file = directory / "prometheus.yml"
     file.write_text(configuration(targets))
     process = await asyncio.create_subprocess_exec(

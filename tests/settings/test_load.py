@@ -409,9 +409,12 @@ def test_a_proxy_is_as_hidden_as_an_address_of_the_bus(tmp_path: Path, file: Pat
     ],
 )
 @pytest.mark.parametrize("key", ["password", "url"])
-def test_a_file_that_holds_no_secret_is_an_error(tmp_path: Path, key: str, content: bytes | None, expected: str) -> None:
+def test_a_file_that_holds_no_secret_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, content: bytes | None, expected: str
+) -> None:
     """Not an empty password: the variable and the path are named, nothing of the content is shown."""
-    secret = tmp_path / "secret"
+    monkeypatch.chdir(tmp_path)
+    secret = Path("secret")  # the message shows no more than 80 characters of a path
     if content is not None:
         secret.write_bytes(content)
     variable = f"CROSSTAPE_BUS__{key.upper()}_FILE"

@@ -20,8 +20,8 @@ from crosstape_simulator.faults import parse
 from crosstape_simulator.faults.spec import Close, Drop, RestStatus, Stall
 from crosstape_simulator.faults.table import FAULTS, rows, sentence
 from crosstape_simulator.service import Simulator, simulator
-from crosstape_simulator.spec import VENUES
 from crosstape_simulator.truth import HISTORY
+from crosstape_simulator.venues.registry import VENUES
 from crosstape_simulator.venues.rewriting import Checksum, iso_times, unix_times
 from tests.simulator.client import START_TS, still
 from tests.simulator.test_playing import BINANCE as BINANCE_URL

@@ -20,7 +20,7 @@ def test_no_more_is_answered_in_any_time_than_fits_the_bucket(per_s: float, burs
     answered: list[int] = []
     for pause in pauses:
         now += pause
-        if bucket.take(now):
+        if bucket.allows(now):
             answered.append(now)
     for first in range(len(answered)):
         for last in range(first, len(answered)):
@@ -31,13 +31,13 @@ def test_no_more_is_answered_in_any_time_than_fits_the_bucket(per_s: float, burs
 def test_who_keeps_to_the_rate_is_never_refused(per_s: float, count: int) -> None:
     """However long it goes on."""
     bucket, step = Bucket(per_s, 1.0), int(NS / per_s) + 1
-    assert all(bucket.take(number * step) for number in range(count))
+    assert all(bucket.allows(number * step) for number in range(count))
 
 
 def test_without_a_rate_there_is_no_limit() -> None:
     """Zero is not "never"."""
     bucket = Bucket(0.0, 0.0)
-    assert all(bucket.take(0) for _ in range(100))
+    assert all(bucket.allows(0) for _ in range(100))
 
 
 async def test_coinbase_refuses_what_comes_too_often() -> None:

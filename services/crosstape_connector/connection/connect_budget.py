@@ -1,4 +1,4 @@
-"""When a venue may be connected to once more: all attempts of a connector, for whatever reason, come here first."""
+"""Limits how often a connector connects to its venue. Every attempt to connect, for whatever reason, waits here first."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.spec import Venue
 
 SHARE: Final = 0.5
-"""Of what a venue allows an address. The rest is for what we do not know of: attempts before a restart, others who share
-the address."""
+"""The part of a venue's limit that we use. The rest is for attempts we cannot count: those before a restart, and those of others who share
+our address."""
 
 NOTED_S: Final = 0.001
-"""Waits below this are none."""
+"""Shorter waits are not counted."""
 
 
 class ConnectBudget:
-    """The budget of one venue. Any number wait at a time; each gets its turn in the order of asking, within its endpoint's pace."""
+    """The connect budget of one venue. Attempts are served in order; any number of them may wait."""
 
     def __init__(self, venue: Venue, counters: Counters) -> None:
         self._counters = counters
@@ -28,8 +28,8 @@ class ConnectBudget:
         self._budget = None if limit is None else RateLimit(max(1, int(limit.attempts * SHARE)), limit.window_s)
         self._not_before = 0.0
 
-    async def turn(self, endpoint: str) -> None:
-        """Wait until an attempt may be made, however long: the endpoint's pace, the venue's budget, what the venue asked for."""
+    async def wait_turn(self, endpoint: str) -> None:
+        """Wait, however long, until the endpoint's rate limit, the venue's budget and any `hold_off` allow an attempt."""
         started = time.monotonic()
         while True:
             await _pause(self._rate_limits[endpoint].reserve(time.monotonic()))
@@ -38,15 +38,15 @@ class ConnectBudget:
             held_s = self._not_before - time.monotonic()
             if held_s <= 0:
                 break
-            await _pause(held_s)  # and in line again: those who waited for the same must not go all at once
+            await _pause(held_s)  # then reserve again: attempts that waited for the same moment must not all go at once
         waited_s = time.monotonic() - started
         if waited_s > NOTED_S:
             counters = self._counters.endpoints[endpoint]
             counters.connect_waits += 1
             counters.connect_wait_seconds += waited_s
 
-    def hold(self, seconds: float) -> None:
-        """The venue wants to be left alone for so long: by all connections, not only by the one that it told."""
+    def hold_off(self, seconds: float) -> None:
+        """Let no connection attempt anything for this long: the venue asked one of them to wait, and means the address."""
         self._not_before = max(self._not_before, time.monotonic() + seconds)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -10,9 +10,7 @@ import aiohttp
 from crosstape.settings import VenueSettings
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection.watchdog import Watchdog
-from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rate_limit import RateLimit
@@ -32,29 +30,17 @@ class ConnectionContext:
     urls: Mapping[str, str]
     """Endpoint → its address."""
     watchdog: Watchdog
-    resync: Callable[[], None]
+    request_snapshots: Callable[[], None]
     """Called when `feeds.requests` has something."""
     flow: Callable[[], Awaitable[None]]
-    """Awaited now and then: gives others a turn, and waits while the bus is far behind."""
+    """Awaited now and then: gives other tasks a turn, and waits while the bus is far behind."""
     capture: Capture | None
     rate_limits: Mapping[str, RateLimit]
-    """Of messages to endpoints that count those of all connections together; see `shared_rate_limits`."""
-    beat: Callable[[], None] = lambda: None
-    """Notices a step of our clock, or a stop of this process: called before anything is judged by our times."""
-    question: Callable[[str], None] = lambda instrument: None
-    """Called with an instrument whose silence is questioned."""
-
-    def records(self, topics: Sequence[Topic]) -> dict[Topic, list[FeedRecord]]:
-        """Topic → the feeds that it brings."""
-        place: dict[str, tuple[str, str]] = {}
-        for endpoint in self.venue.endpoints:
-            for kind, channel in endpoint.channels.items():
-                place.setdefault(kind, (endpoint.name, channel))
-        records = {(record.kind, record.symbol): record for record in self.feeds.feeds.values()}
-        return {
-            topic: [records[kind, topic.symbol] for kind, at in place.items() if at == topic[:2] and (kind, topic.symbol) in records]
-            for topic in topics
-        }
+    """Of messages, for endpoints that limit all their connections together; see `shared_rate_limits`."""
+    check_clock: Callable[[], None] = lambda: None
+    """Notices a step of our clock, or a stop of this process. Called before anything is judged by our times."""
+    probe: Callable[[str], None] = lambda instrument: None
+    """Called with a silent instrument: REST is asked whether it trades."""
 
 
 def shared_rate_limits(venue: Venue) -> dict[str, RateLimit]:

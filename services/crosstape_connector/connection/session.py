@@ -1,4 +1,4 @@
-"""One connection: connect, subscribe, keep alive, read until it ends. Retries are the supervisor's, what frames mean is the parser's."""
+"""One connection: connect, subscribe, keep alive, read until it ends. The supervisor retries; the parser knows what frames mean."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ import structlog
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType
 from aiohttp.http import WSMessageNoDecodeText
 
-from crosstape_connector.connection import upkeep
+from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
-from crosstape_connector.connection.subscriptions import ATTEMPTS, Subscriptions, TopicState
-from crosstape_connector.connection.websocket import Sender, Silence, Socket, connect
-from crosstape_connector.errors import (
-    FRAME_ERRORS,
-    BinaryFrame,
-    ConnectionLost,
-    FeedError,
-    OversizedFrame,
-    frame_error_kind,
-)
+from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
+from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
+from crosstape_connector.connection.upkeep import Upkeep
+from crosstape_connector.connection.websocket import Sender, Socket, connect
+from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame
 from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import SAMPLE
@@ -35,26 +30,16 @@ from crosstape_connector.venues.spec import subscribed_depth
 from crosstape_schemas import Event
 
 HARD_LIMIT: Final = 4
-"""A frame so many times as large as its endpoint allows is not read to its end: the session ends instead."""
+"""A frame this many times larger than its endpoint allows is not read to its end: the session ends instead."""
 
 FAIR: Final = 256
-"""After so many frames in a row others get a turn: reading what is there already never waits by itself."""
-
-POLL_S: Final = 0.25
-HEAD: Final = 200
-"""Bytes of a bad frame in the log."""
-
-COMPLAINTS: Final = 20
-"""So many different reasons of refusals that name nothing are logged, per session."""
-
-INTERNAL: Final = "internal"
-"""The kind of a frame that met a fault of ours."""
+"""After this many frames in a row other tasks get a turn: reading frames that have already arrived never waits by itself."""
 
 log = structlog.get_logger(__name__)
 
 
 class Session:
-    """One connection, for one `run`. `number` names it in the capture; `standby`: read and hold, until `take_over`."""
+    """One connection, for one `run`. `number` names it in the capture; `standby`: it collects what it reads until `take_over`."""
 
     def __init__(self, context: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
         self.number = number
@@ -67,9 +52,9 @@ class Session:
         )
         loop = asyncio.get_running_loop()
         self.rotate: asyncio.Future[None] = loop.create_future()
-        """Done when the venue says that it will close this connection soon."""
+        """Done when this connection is to be replaced: the venue will close it soon, or a new one may help its feeds."""
         self.settled: asyncio.Future[None] = loop.create_future()
-        """Done when every topic was answered."""
+        """Done when the venue has answered every topic."""
         self.open = False
         self._context = context
         self._endpoint = connection.endpoint
@@ -77,32 +62,23 @@ class Session:
         self._counters = context.counters.endpoints[self._endpoint.name]
         self._rate_limit = context.rate_limits.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
         self._wake = asyncio.Event()
-        self._standby = Handover(context.feeds) if standby else None
+        self._handover = Handover(context.feeds) if standby else None
         self._opened_ts = 0
-        self._long_stops = 0
-        self._entered = False  # `feeds.opened` was said, so `feeds.lost` must be
+        self._entered = False  # `feeds.open_topics` was called, so `feeds.close_topics` must be
         self._heard_ts = 0
-        self._holding_back = False  # it is us who do not read: no silence of the venue or of a feed
-        self._records = context.records(connection.topics)
-        self._symbols = {record.symbol: record.instrument for of in self._records.values() for record in of}
-        self._names = set(self._symbols.values())
-        self._bad_kinds: set[str] = set()
-        self._odd_kinds: set[str] = set()
-        self._complaints: set[str] = set()
+        self._holding_back = False  # we do not read just now: no silence of the venue or of a feed
+        self._feeds = SubscribedFeeds(context.feeds, connection.topics)
+        self._bad = BadFrames(context.counters, context.capture, number, self._log)
 
     async def run(self) -> None:
-        """Until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
+        """Connect and read until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
         url = self._context.urls[self._endpoint.name]
         self._counters.connects += 1
-        socket = await connect(
-            self._context.http,
-            url,
-            timeout_s=self._context.settings.connect_timeout_s,
-            max_bytes=HARD_LIMIT * self._endpoint.max_frame_bytes,
-        )
+        max_bytes = HARD_LIMIT * self._endpoint.max_frame_bytes
+        socket = await connect(self._context.http, url, timeout_s=self._context.settings.connect_timeout_s, max_bytes=max_bytes)
         reason = "stopped"
         try:
-            self._begin(public(url))
+            self._opened(public(url))
             await self._converse(socket)
         except FeedError as exc:
             reason = str(exc)
@@ -113,91 +89,82 @@ class Session:
             if self._context.capture is not None:
                 self._context.capture.closed(time.time_ns(), self.number, reason)
             if self._entered:
-                self._context.beat()
-                self._context.sink.publish(self._context.feeds.lost(self.subscriptions.states, time.time_ns(), reason))
+                self._context.check_clock()
+                self._context.sink.publish(self._context.feeds.close_topics(self.subscriptions.states, time.time_ns(), reason))
             await socket.close()  # bounded by CLOSE_S
 
     def resubscribe(self, topic: Topic) -> bool:
-        """Ask for this topic anew, alone. False: it is not here, refused, or being asked for already; or this is not yet the one to ask."""
-        if self._standby is not None or not self.subscriptions.resubscribe(topic):
+        """Unsubscribe and subscribe this topic alone.
+
+        False: it is not here, rejected, or under way already; or this session is on standby, and the one before it is to be asked.
+        """
+        if self._handover is not None or not self.subscriptions.resubscribe(topic):
             return False
         self._wake.set()
         return True
 
-    def add(self, topics: Sequence[Topic]) -> None:
-        """Subscribe these too, whose feeds there are."""
-        self._records.update(self._context.records(topics))
-        self._symbols.update({record.symbol: record.instrument for topic in topics for record in self._records[topic]})
-        self._names.update(self._symbols.values())
-        self.subscriptions.add(topics)
+    def subscribe(self, topics: Sequence[Topic]) -> None:
+        """Subscribe these topics too. Their feeds must exist in `FeedHandler`."""
+        self._feeds.add(topics)
+        self.subscriptions.subscribe(topics)
         if self._entered:
-            self._context.sink.publish(self._context.feeds.opened(topics, time.time_ns()))
+            self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
         self._wake.set()
 
-    def remove(self, topics: Sequence[Topic]) -> None:
-        """Unsubscribe these. What still comes of them is not wanted, and counted as that."""
-        self.subscriptions.remove(topics)
-        for topic in topics:
-            self._records.pop(topic, None)
+    def unsubscribe(self, topics: Sequence[Topic]) -> None:
+        """Unsubscribe these topics. What still comes for them is counted as unwanted."""
+        self.subscriptions.unsubscribe(topics)
+        self._feeds.remove(topics)
         self._wake.set()
         self._check_settled()
 
-    def missing(self) -> str:
-        """Why a session on standby cannot take over without a hole; empty: it can."""
+    def not_ready(self) -> str:
+        """Return why a session on standby cannot take over without a gap; empty when it can."""
         if not self.open:
             return "not connected"
         if not self.subscriptions.settled:
             return "not all subscriptions are answered"
-        return "" if self._standby is None else self._standby.missing(self._books())
+        return "" if self._handover is None else self._handover.not_ready(self._feeds.books(self.subscriptions.states))
 
     def take_over(self) -> None:
-        """What was held goes on the tape, and from now on all that comes: whom it replaces must have stopped reading."""
-        standby, self._standby = self._standby, None
+        """Publish what was collected on standby, and from now on all that comes. The session it replaces must have stopped reading."""
+        handover, self._handover = self._handover, None
         if not self.open:
-            return  # whom it was to replace is gone: it is an ordinary session, which enters when it opens
+            return  # the one to be replaced is gone: this is an ordinary session, which enters when it opens
         self._enter()
-        if standby is not None:
-            for event in standby.hand_over(self._books(), time.time_ns()):
+        if handover is not None:
+            for event in handover.hand_over(self._feeds.books(self.subscriptions.states), time.time_ns()):
                 self._context.sink.publish((event,))
-        if self._context.feeds.requests:
-            self._context.resync()
+        self._request_snapshots()
 
-    def _books(self) -> list[str]:
-        """The instruments whose books this connection has subscribed."""
-        states = self.subscriptions.states
-        return [
-            record.instrument
-            for topic, records in self._records.items()
-            if states[topic] is not TopicState.REJECTED and any(record.kind in ("book", "delta") for record in records)
-            for record in records[:1]
-        ]
-
-    def _begin(self, url: str) -> None:
+    def _opened(self, url: str) -> None:
         self.open = True
         self._counters.connections += 1
         self._heard_ts = self._opened_ts = time.time_ns()
-        self._long_stops = self._context.feeds.long_stops
         self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._context.capture is not None:
             self._context.capture.opened(self._heard_ts, self.number, url)
-        if self._standby is None:
+        if self._handover is None:
             self._enter()
 
     def _enter(self) -> None:
+        """From here on this session's topics count as connected."""
         now = time.time_ns()
-        feeds, states = self._context.feeds, self.subscriptions.states
+        feeds, states, sink = self._context.feeds, self.subscriptions.states, self._context.sink
         self._entered = True
-        self._context.sink.publish(feeds.opened(states, now, self._opened_ts))
-        self._context.sink.publish(feeds.confirmed([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
+        sink.publish(feeds.open_topics(states, now, self._opened_ts))
+        sink.publish(feeds.confirm_topics([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
         for topic, reason in self.subscriptions.reasons.items():
-            self._context.sink.publish(feeds.rejected(topic, reason, now))
+            sink.publish(feeds.reject_topic(topic, reason, now))
 
     async def _converse(self, socket: Socket) -> None:
         sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
+        now = time.monotonic()
+        upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._heard_ts)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(sender), name=f"write.{self.number}")
-                tasks.create_task(self._watch(sender), name=f"watch.{self.number}")
+                tasks.create_task(self._keep_up(upkeep, sender), name=f"watch.{self.number}")
                 await self._read(socket, sender)
         except BaseExceptionGroup as group:
             lost, rest = group.split(FeedError)
@@ -206,10 +173,10 @@ class Session:
             raise _leaf(lost) from None
 
     async def _read(self, socket: Socket, sender: Sender) -> None:
-        """The hot path. Per frame: one clock reading, the parser, `Feeds`, the publisher; nothing that waits, logs or looks up a label."""
+        """The hot path. Per frame: one clock reading, the parser, the feeds, the sink; nothing that waits, logs or looks up a label."""
         context, counters, capture = self._context, self._counters, self._context.capture
-        parse = self._endpoint.parser(self._symbols)
-        takers, requests, publish = context.feeds.takers, context.feeds.requests, context.sink.publish
+        parse = self._endpoint.parser(self._feeds.symbols)
+        handlers, requests, publish = context.feeds.handlers, context.feeds.requests, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
         events: Sequence[Event] = ()
@@ -218,33 +185,33 @@ class Session:
             message = await receive()
             received_ts = self._heard_ts = now_ns()
             if message.type is not text:
-                await self._other(sender, message, received_ts)
+                await self._read_other(sender, message, received_ts)
                 continue
             data: bytes = message.data
             counters.frames += 1
             counters.bytes += len(data)
             if len(data) > limit:
-                self._bad(data, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
+                self._skip(data, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
                 continue
             try:
                 for output in parse(data, received_ts):
-                    take = takers.get(output.__class__)
-                    if take is None:
-                        await self._control(sender, output)
-                    elif self._standby is None:
-                        events = take(output)
+                    handle = handlers.get(output.__class__)
+                    if handle is None:
+                        await self._read_control(sender, output)
+                    elif self._handover is None:
+                        events = handle(output)
                         publish(events)
                     else:
-                        self._standby.take(output)
+                        self._handover.hold(output)
             except FeedError:
                 raise
             except Exception as exc:  # what nobody thought of in one frame must not end the others
-                self._bad(data, received_ts, exc)
+                self._skip(data, received_ts, exc)
                 continue
             if capture is not None:
                 capture.frame_in(received_ts, self.number, data)
             if requests:
-                context.resync()
+                context.request_snapshots()
             count += 1
             if not count % SAMPLE:
                 if events:
@@ -255,8 +222,8 @@ class Session:
                     await context.flow()
                     self._holding_back = False
 
-    async def _other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> None:
-        """All that is not a text frame. Raises `ConnectionLost` where it is the end."""
+    async def _read_other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> None:
+        """Handle a message that is not a text frame. Raises `ConnectionLost` where it is the end."""
         match message.type:
             case WSMsgType.PING:
                 await sender.pong(message.data)
@@ -265,7 +232,7 @@ class Session:
             case WSMsgType.BINARY:
                 self._counters.frames += 1
                 self._counters.bytes += len(message.data)
-                self._bad(message.data, received_ts, BinaryFrame("a binary frame from a venue that speaks text"), binary=True)
+                self._skip(message.data, received_ts, BinaryFrame("a binary frame from a venue that speaks text"), binary=True)
             case WSMsgType.CLOSE:
                 raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
             case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
@@ -276,13 +243,13 @@ class Session:
             case _:
                 raise ConnectionLost("the connection broke")
 
-    async def _control(self, sender: Sender, output: Output) -> None:
-        """Word about the session itself."""
+    async def _read_control(self, sender: Sender, output: Output) -> None:
+        """Handle a message about the connection itself."""
         match output:
             case Ack():
-                self._confirmed(self.subscriptions.acked(output))
+                self._confirm(self.subscriptions.acknowledge(output))
             case Rejected():
-                self._rejected(output)
+                self._reject(output)
             case Heartbeat():
                 self._counters.heartbeats += 1
             case Reply(data=data):
@@ -292,25 +259,23 @@ class Session:
                     self._log.info("session.rotating", reason=reason)
                     self.rotate.set_result(None)
             case Odd():
-                self._odd(output)
+                self._bad.report_odd(output)
 
-    def _confirmed(self, topics: Sequence[Topic]) -> None:
-        if topics and self._standby is None:
-            self._context.sink.publish(self._context.feeds.confirmed(topics, time.time_ns()))
-            if self._context.feeds.requests:
-                self._context.resync()
+    def _confirm(self, topics: Sequence[Topic]) -> None:
+        if topics and self._handover is None:
+            self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
+            self._request_snapshots()
         self._check_settled()
 
-    def _rejected(self, word: Rejected) -> None:
-        topics = self.subscriptions.rejected(word)
+    def _reject(self, refusal: Rejected) -> None:
+        topics = self.subscriptions.reject(refusal)
         self._wake.set()  # part of what was refused may be asked for again
-        if not topics and word.reason not in self._complaints and len(self._complaints) < COMPLAINTS:
-            self._complaints.add(word.reason)
-            self._log.warning("session.complaint", reason=word.reason)
+        if not topics:
+            self._bad.report_complaint(refusal.reason)
         for topic in topics:
-            self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=word.reason)
-            if self._standby is None:
-                self._context.sink.publish(self._context.feeds.rejected(topic, word.reason, time.time_ns()))
+            self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=refusal.reason)
+            if self._handover is None:
+                self._context.sink.publish(self._context.feeds.reject_topic(topic, refusal.reason, time.time_ns()))
         self._check_settled()
 
     def _check_settled(self) -> None:
@@ -318,102 +283,60 @@ class Session:
             self.settled.set_result(None)
             self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
 
-    def _odd(self, odd: Odd) -> None:
-        """Count, and say once a kind what was left out and why."""
-        self._context.counters.odd[odd.kind] += 1
-        if odd.kind not in self._odd_kinds:
-            self._odd_kinds.add(odd.kind)
-            self._log.warning("value.odd", kind=odd.kind, reason=odd.reason[:HEAD])
+    def _request_snapshots(self) -> None:
+        if self._context.feeds.requests:
+            self._context.request_snapshots()
 
-    def _bad(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
-        """Count, quarantine, and say once a kind what it looked like: public data, nothing in it is secret."""
-        kind = frame_error_kind(exc) if isinstance(exc, FRAME_ERRORS) else INTERNAL
-        self._context.counters.bad_frames[kind] += 1
-        if self._context.capture is not None:
-            self._context.capture.frame_bad(received_ts, self.number, data, kind, binary=binary)
-        for output in () if kind in unreadable.NOT_OURS else unreadable.feeds_of(self._endpoint, self._symbols, data, received_ts):
-            if self._standby is None:
-                self._context.sink.publish(self._context.feeds.take(output))
+    def _skip(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
+        """Report a frame that cannot be used; the quotes and tickers that it may have held are not the newest any more."""
+        kind = self._bad.report(data, received_ts, exc, binary=binary)
+        if kind in unreadable.NOT_OURS:
+            return
+        for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, data, received_ts):
+            if self._handover is None:
+                self._context.sink.publish(self._context.feeds.apply(output))
             else:
-                self._standby.take(output)
-        if kind not in self._bad_kinds:
-            self._bad_kinds.add(kind)
-            trace = exc if kind == INTERNAL else None
-            self._log.warning("frame.bad", kind=kind, error=str(exc), size=len(data), head=repr(data[:HEAD]), exc_info=trace)
+                self._handover.hold(output)
 
     async def _write(self, sender: Sender) -> None:
-        """The greeting, then subscriptions as they are due, all within the endpoint's limit."""
+        """Send the greeting, then subscriptions as they are due, all within the endpoint's rate limit."""
         for data in self._endpoint.greeting:
-            await sender.turn()
+            await sender.wait_turn()
             await sender.send(data)
         while True:
-            ask = self.subscriptions.take()
-            if ask is None:
+            pending = self.subscriptions.next_request()
+            if pending is None:
                 self._wake.clear()
-                await self._wake.wait()  # until something is to be asked; the connection's end cancels this
+                await self._wake.wait()  # until something is to be sent; the connection's end cancels this
                 continue
-            await sender.turn()
-            self.subscriptions.sent(ask, time.monotonic(), time.time_ns())  # before it is: the answer may be here when `send` returns
-            form = self._endpoint.unsubscribe if ask.unsubscribe else self._endpoint.subscribe
-            await sender.send(form(ask.request))
+            await sender.wait_turn()
+            self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # before it is: the answer may be here when it is
+            form = self._endpoint.unsubscribe if pending.unsubscribe else self._endpoint.subscribe
+            await sender.send(form(pending.request))
 
-    async def _watch(self, sender: Sender) -> None:
-        """Silence, unanswered requests, stopped feeds, our pings: what is due by the clock and not by a frame."""
-        settings, endpoint = self._context.settings, self._endpoint
-        silence_s = settings.silence_s or endpoint.silence_s
-        poll_s = min(POLL_S, silence_s / 4, settings.ack_timeout_s / 4, settings.stale_min_s / 4)
-        looked_at = pinged_at = time.monotonic()
-        silence = Silence(poll_s, looked_at, self._heard_ts)
+    async def _keep_up(self, upkeep: Upkeep, sender: Sender) -> None:
+        """Do what is due by the clock and not by a frame. On standby, feeds are judged by the connection that is to be replaced."""
         while True:
-            await asyncio.sleep(poll_s)
-            self._context.beat()
-            if self._context.feeds.long_stops != self._long_stops:
-                raise ConnectionLost("this process was stopped for too long")
+            await asyncio.sleep(upkeep.poll_s)
             now = time.monotonic()
-            if silence.look(now, self._heard_ts, reading=not self._holding_back) > silence_s:
-                raise ConnectionLost(f"no frame for {silence_s:g} s")
-            self._chase(now)
-            self._check_streams()
-            if now - looked_at >= min(1.0, settings.stale_min_s / 4):
-                looked_at = now
-                self._look_after_feeds()
-            if endpoint.ping is not None and now - pinged_at >= endpoint.ping_s:
-                pinged_at = now
-                await sender.send_now(endpoint.ping(self.subscriptions.next_id()))
+            upkeep.check_connection(now, self._heard_ts, reading=not self._holding_back)
+            confirmed, again = upkeep.check_answers(now, self._has_received)
+            self._confirm(confirmed)
+            if again:
+                self._wake.set()
+            judging = self._handover is None and not self._holding_back
+            if judging:
+                upkeep.check_streams()
+            if upkeep.feeds_due(now) and judging:
+                upkeep.check_feeds(self._heard_ts, self.resubscribe)
+                if not self.rotate.done() and upkeep.wants_replacement():
+                    self.rotate.set_result(None)
+            if (ping := upkeep.due_ping(now)) is not None:
+                await sender.send_now(ping)
 
-    def _chase(self, now: float) -> None:
-        """Ask again what was not answered. Raises `ConnectionLost` when that was the last time."""
-        spoken, again, given_up = self.subscriptions.overdue(now, self._spoke)
-        self._confirmed(spoken)
-        if given_up:
-            topic = given_up[0]
-            others = f" and {len(given_up) - 1} more" if len(given_up) > 1 else ""
-            raise ConnectionLost(f"no acknowledgement of {topic.channel} {topic.symbol}{others}, asked {ATTEMPTS} times")
-        if again:
-            self._log.warning("subscription.unanswered", topics=len(again), first=" ".join(again[0][1:]))
-            self._wake.set()
-
-    def _spoke(self, topic: Topic, since_ts: int) -> bool:
-        if self._standby is not None:
-            return False  # who spoke is the connection that is to be replaced
-        return any(record.received_ts > since_ts for record in self._records[topic])
-
-    def _check_streams(self) -> None:
-        """What the clock shows of streams that do not bring what happens."""
-        if self._standby is None and not self._holding_back:
-            self._context.sink.publish(self._context.feeds.check(self._names, time.time_ns()))
-
-    def _look_after_feeds(self) -> None:
-        """What has stopped is subscribed anew; when that has not helped, the next connection is opened beside this one, or in its place.
-
-        Raises `ConnectionLost`.
-        """
-        if self._standby is not None or self._holding_back:
-            return
-        upkeep.treat(self._context, self._records, self.resubscribe, heard_ts=self._heard_ts, now=time.time_ns())
-        if not self.rotate.done() and (feeds := upkeep.futile(self._context, self._records)):
-            self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))
-            self.rotate.set_result(None)
+    def _has_received(self, topic: Topic, since_ts: int) -> bool:
+        """Whether this connection brought data of the topic since then. On standby, the data may be of the connection to be replaced."""
+        return self._handover is None and self._feeds.has_received(topic, since_ts)
 
 
 def _leaf(group: BaseExceptionGroup[FeedError]) -> FeedError:

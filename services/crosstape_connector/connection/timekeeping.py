@@ -56,23 +56,23 @@ class Timekeeping:
         """The same in seconds."""
         return None if self.offset_ns is None else self.offset_ns / 1e9
 
-    def beat(self) -> None:
+    def check(self) -> None:
         """Notice what has happened to our clock and to this process, before anything is judged by our times."""
-        step, stop = self._beat.beat(self._clock(), self._steady())
+        step, stop = self._beat.check(self._clock(), self._steady())
         if step is not None:
             log.warning("clock.set", venue=self._feeds.venue.id, by_s=round(step.step_ns / 1e9, 3))
             self._feeds.clock_set(step)
             self._watchdog.clock_set(step)
         if stop is not None:
             log.warning("process.stopped", venue=self._feeds.venue.id, for_s=round((stop.to_ts - stop.from_ts) / 1e9, 3))
-            self._feeds.stopped(stop)
+            self._feeds.note_stop(stop)
         if step is not None or stop is not None:
-            self._offset.restart(self._feeds.feeds.values())
+            self._offset.restart(self._feeds.records.values())
 
-    def look(self) -> None:
+    def measure_offset(self) -> None:
         """Measure the offset again, and log it once when it is too large, and once when it is right again."""
-        self.beat()
-        self._offset.look(self._feeds.feeds.values(), self._steady() / 1e9)
+        self.check()
+        self._offset.measure(self._feeds.records.values(), self._steady() / 1e9)
         offset_ns = self.offset_ns
         if offset_ns is None or not self._warn_ns:
             return

@@ -1,57 +1,135 @@
-"""What is done about the feeds of one connection that have stopped: what the watchdog finds, carried out."""
+"""Looks after one connection by the clock: silence, unanswered subscriptions, stopped feeds, our pings. The session reads meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable
+from typing import Final
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from crosstape_connector.connection.context import ConnectionContext
+from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
+from crosstape_connector.connection.subscriptions import ATTEMPTS, Subscriptions
 from crosstape_connector.errors import ConnectionLost
-from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey, Topic
+from crosstape_connector.venues.spec import Endpoint
 
-log = structlog.get_logger(__name__)
-
-
-def treat(
-    context: ConnectionContext,
-    feeds: Mapping[Topic, Sequence[FeedRecord]],
-    resubscribe: Callable[[Topic], bool],
-    *,
-    heard_ts: int,
-    now: int,
-) -> None:
-    """Call stale what has stopped, and subscribe it anew. Raises `ConnectionLost` when that has not helped and no other feed speaks."""
-    topics = {FeedKey(record.kind, record.instrument): topic for topic, records in feeds.items() for record in records}
-    records = _trading(context, feeds)
-    for stall in context.watchdog.look(records, heard_ts, now):
-        context.feeds.doubted(stall.feed)
-        context.question(stall.feed.instrument)
-        if not stall.attempt:
-            continue
-        context.counters.stalls[stall.feed.kind] += 1
-        log.warning(
-            "feed.stale",
-            venue=context.venue.id,
-            kind=stall.feed.kind,
-            instrument=stall.feed.instrument,
-            reason=stall.reason,
-            attempt=stall.attempt,
-        )
-        context.sink.publish(context.feeds.stalled(stall.feed, now, stall.reason))
-        resubscribe(topics[stall.feed])
-    if context.feeds.requests:
-        context.resync()
-    if context.watchdog.hopeless(records):
-        raise ConnectionLost("acknowledged, but none of its feeds speaks")
+POLL_S: Final = 0.25
+"""How often a connection is looked at, unless a limit is so short that it must be more often."""
 
 
-def futile(context: ConnectionContext, feeds: Mapping[Topic, Sequence[FeedRecord]]) -> Sequence[FeedKey]:
-    """Those for which the connection is to be replaced, others living on it."""
-    return context.watchdog.futile(_trading(context, feeds))
+class Silence:
+    """Measures for how long no frame came, at steps of about `poll_s`.
+
+    It counts its own steps, not only the clock: a process that was stopped for a minute finds its frames waiting, and must read them first.
+    """
+
+    def __init__(self, poll_s: float, now: float, heard_ts: int) -> None:
+        self._poll_s = poll_s
+        self._before = now
+        self._heard_ts = heard_ts
+        self._silent_s = 0.0
+
+    def measure(self, now: float, heard_ts: int, *, reading: bool) -> float:
+        """Return the seconds without a frame. `heard_ts`: time of the newest frame; `reading`: we do read, so silence is the venue's."""
+        is_silent = heard_ts == self._heard_ts and reading
+        self._silent_s = self._silent_s + min(now - self._before, 2 * self._poll_s) if is_silent else 0.0
+        self._before, self._heard_ts = now, heard_ts
+        return self._silent_s
 
 
-def _trading(context: ConnectionContext, feeds: Mapping[Topic, Sequence[FeedRecord]]) -> list[FeedRecord]:
-    """The feeds of instruments that trade: a halt explains any silence."""
-    return [record for of in feeds.values() for record in of if not context.feeds.halted(record.instrument)]
+class Upkeep:
+    """The checks of one connection, each called once per `poll_s`. Times are seconds of the monotonic clock unless they end in `_ts`."""
+
+    def __init__(
+        self,
+        context: ConnectionContext,
+        endpoint: Endpoint,
+        subscriptions: Subscriptions,
+        feeds: SubscribedFeeds,
+        log: FilteringBoundLogger,
+        *,
+        now: float,
+        heard_ts: int,
+    ) -> None:
+        settings = context.settings
+        self._context = context
+        self._endpoint = endpoint
+        self._subscriptions = subscriptions
+        self._feeds = feeds
+        self._log = log
+        self._silence_s = settings.silence_s or endpoint.silence_s
+        self.poll_s = min(POLL_S, self._silence_s / 4, settings.ack_timeout_s / 4, settings.stale_min_s / 4)
+        self._feeds_every_s = min(1.0, settings.stale_min_s / 4)
+        self._silence = Silence(self.poll_s, now, heard_ts)
+        self._feeds_checked_at = self._pinged_at = now
+        self._long_stops = context.feeds.long_stops
+
+    def check_connection(self, now: float, heard_ts: int, *, reading: bool) -> None:
+        """Raise `ConnectionLost` when this process was stopped for too long, or no frame came for too long."""
+        self._context.check_clock()
+        if self._context.feeds.long_stops != self._long_stops:
+            raise ConnectionLost("this process was stopped for too long")
+        if self._silence.measure(now, heard_ts, reading=reading) > self._silence_s:
+            raise ConnectionLost(f"no frame for {self._silence_s:g} s")
+
+    def check_answers(self, now: float, has_received: Callable[[Topic, int], bool]) -> tuple[list[Topic], bool]:
+        """Queue again what the venue did not answer in time.
+
+        `has_received(topic, since_ts)` says whether data of the topic came since then: data confirm a topic, too. Returns the topics that
+        are confirmed so, and whether requests are queued again. Raises `ConnectionLost` when a topic was asked for `ATTEMPTS` times.
+        """
+        confirmed, again, given_up = self._subscriptions.retry_overdue(now, has_received)
+        if given_up:
+            topic = given_up[0]
+            others = f" and {len(given_up) - 1} more" if len(given_up) > 1 else ""
+            raise ConnectionLost(f"no acknowledgement of {topic.channel} {topic.symbol}{others}, asked {ATTEMPTS} times")
+        if again:
+            self._log.warning("subscription.unanswered", topics=len(again), first=" ".join(again[0][1:]))
+        return confirmed, bool(again)
+
+    def check_streams(self) -> None:
+        """Publish what the clock shows of streams that do not bring what happens."""
+        self._context.sink.publish(self._context.feeds.check_streams(self._feeds.instruments, time.time_ns()))
+
+    def feeds_due(self, now: float) -> bool:
+        """Whether stopped feeds are to be looked for now. Counts as done."""
+        if now - self._feeds_checked_at < self._feeds_every_s:
+            return False
+        self._feeds_checked_at = now
+        return True
+
+    def check_feeds(self, heard_ts: int, resubscribe: Callable[[Topic], bool]) -> None:
+        """Mark stopped feeds stale and subscribe them again. Raises `ConnectionLost` when that has not helped and no other feed speaks."""
+        context, now = self._context, time.time_ns()
+        topics = {FeedKey(record.kind, record.instrument): topic for topic, records in self._feeds.by_topic.items() for record in records}
+        records = self._feeds.trading()
+        for stall in context.watchdog.find_stalls(records, heard_ts, now):
+            context.feeds.probe(stall.feed)
+            context.probe(stall.feed.instrument)
+            if not stall.attempt:
+                continue
+            kind, instrument = stall.feed
+            context.counters.stalls[kind] += 1
+            self._log.warning("feed.stale", kind=kind, instrument=instrument, reason=stall.reason, attempt=stall.attempt)
+            context.sink.publish(context.feeds.mark_stale(stall.feed, now, stall.reason))
+            resubscribe(topics[stall.feed])
+        if context.feeds.requests:
+            context.request_snapshots()
+        if context.watchdog.is_hopeless(records):
+            raise ConnectionLost("acknowledged, but none of its feeds speaks")
+
+    def wants_replacement(self) -> bool:
+        """Whether subscribing feeds again did not help though others live on this connection: a new one may."""
+        feeds = self._context.watchdog.find_futile(self._feeds.trading())
+        if feeds:
+            self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))
+        return bool(feeds)
+
+    def due_ping(self, now: float) -> bytes | None:
+        """Return the ping to send now, if one is due."""
+        if self._endpoint.ping is None or now - self._pinged_at < self._endpoint.ping_s:
+            return None
+        self._pinged_at = now
+        return self._endpoint.ping(self._subscriptions.next_id())

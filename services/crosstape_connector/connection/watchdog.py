@@ -95,7 +95,7 @@ class Watchdog:
         self._stale_min_s = stale_min_s
         self._known: dict[FeedKey, _Watch] = {}
 
-    def look(self, records: Collection[FeedRecord], heard_ts: int, now: int) -> list[Stall]:
+    def find_stalls(self, records: Collection[FeedRecord], heard_ts: int, now: int) -> list[Stall]:
         """The feeds to be asked about, or called stale and subscribed anew, of a connection's records. `heard_ts`: of its newest frame."""
         spoken = any(record.received_ts > record.opened_ts for record in records)
         alive = (now - heard_ts) / 1e9 <= self._stale_min_s
@@ -124,12 +124,12 @@ class Watchdog:
         for feed in [feed for feed in self._known if feed.instrument == instrument]:
             del self._known[feed]
 
-    def hopeless(self, records: Collection[FeedRecord]) -> bool:
+    def is_hopeless(self, records: Collection[FeedRecord]) -> bool:
         """Whether all feeds of a connection are stale, each after an attempt that did not help."""
         judged = [record for record in records if record.confirmed and record.state is not FeedState.DOWN]
         return bool(judged) and all(self._attempts(record) >= ATTEMPTS for record in judged)
 
-    def futile(self, records: Collection[FeedRecord]) -> list[FeedKey]:
+    def find_futile(self, records: Collection[FeedRecord]) -> list[FeedKey]:
         """The feeds for which the connection is to be replaced, others living on it: told once, until another has been tried."""
         found: list[FeedKey] = []
         for record in records:
@@ -162,7 +162,7 @@ class Watchdog:
                 watch.question_s = silent_s
                 return stall
         patience_s = (self._stale_s if limit is None else limit) * trust
-        if record.askable and silent_s > (watch.question_s + patience_s if watch.question_s else patience_s / 2):
+        if record.can_probe and silent_s > (watch.question_s + patience_s if watch.question_s else patience_s / 2):
             watch.question_s = silent_s
             return Stall(feed, reason, 0)
         return None

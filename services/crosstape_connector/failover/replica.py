@@ -186,7 +186,7 @@ class Replica:
 
     def _wanted(self) -> list[tuple[str, str]]:
         """What must be known of the tape to go on behind it."""
-        names = dict.fromkeys(feed.instrument for feed in self._feeds.feeds)
+        names = dict.fromkeys(feed.instrument for feed in self._feeds.records)
         return [predecessor.WHOLE_VENUE, *predecessor.wanted(self._feeds.kinds, names)]
 
     def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
@@ -222,7 +222,7 @@ class Replica:
     async def _follow(self) -> None:
         """What is on the tape need not be held."""
         while True:
-            names = list(self._feeds.trades.ends())
+            names = list(self._feeds.trades.next_ids())
             await asyncio.sleep(min(FOLLOW_S, self._life_s) + FOLLOW_EACH_S * len(names))
             if self._active:
                 continue
@@ -238,20 +238,20 @@ class Replica:
     def _heed(self, event: Status | Gap) -> None:
         """A feed's connection is lost: before that is told, another line may take its place."""
         if self._active and isinstance(event, Status) and event.state is FeedState.DOWN:
-            record = self._feeds.feeds.get(FeedKey(event.kind, event.instrument))
+            record = self._feeds.records.get(FeedKey(event.kind, event.instrument))
             if record is not None and not record.sessions and self._replaceable():
                 self._step_back()
 
     def _replaceable(self) -> bool:
-        return self._standby.replaceable(len(self._feeds.feeds))
+        return self._standby.replaceable(len(self._feeds.records))
 
     def _lost(self) -> bool:
         """Whether a feed has no connection though it once had one."""
-        return not self._standing.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.feeds.values())
+        return not self._standing.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.records.values())
 
     def status(self) -> PeerStatus:
         """See `Candidate`."""
-        feeds = self._feeds.feeds.values()
+        feeds = self._feeds.records.values()
         return PeerStatus(
             line=self._name,
             active=self._active,
@@ -266,4 +266,4 @@ class Replica:
 
     def _is_whole(self) -> bool:
         """Whether nothing is missing between the tape, as it was last seen, and what is held."""
-        return self._followed and all(self.hold.whole(name, end) for name, end in self._feeds.trades.ends().items())
+        return self._followed and all(self.hold.whole(name, end) for name, end in self._feeds.trades.next_ids().items())

@@ -25,10 +25,10 @@ def go_on(feeds: FeedHandler, hold: StandbyTradeBuffer, tape: Sequence[Trade], n
     hold.seen(tape)
     newest = {trade.instrument: trade for trade in tape}
     events: list[Event] = []
-    for name, end in feeds.trades.ends().items():
+    for name, end in feeds.trades.next_ids().items():
         released = hold.release(name, end, now)
         events += released
-        feeds.trades.miss(name, holes(newest.get(name), released), now)
+        feeds.trades.set_missing(name, holes(newest.get(name), released), now)
     feeds.seed(tape)
     hold.forget()
     return events

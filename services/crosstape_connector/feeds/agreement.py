@@ -29,7 +29,7 @@ class Agreement:
         self._ones_ts, self._others_ts = step.shifted(self._ones_ts), step.shifted(self._others_ts)
         self._differ_ts, self._looked_ts = step.shifted(self._differ_ts), step.shifted(self._looked_ts)
 
-    def look(self, one: Top, other: Top, now: int) -> int:
+    def compare(self, one: Top, other: Top, now: int) -> int:
         """How long (ns) one of them has stood still while the other was different at every look; 0 where they agree."""
         if one != self._ones:
             self._ones, self._ones_ts = one, now

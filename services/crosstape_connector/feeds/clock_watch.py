@@ -33,7 +33,7 @@ class ClockWatch:
         self._beat_ts = now
         self._steady_ns = steady_ns
 
-    def beat(self, now: int, steady_ns: int) -> tuple[ClockStep | None, Stop | None]:
+    def check(self, now: int, steady_ns: int) -> tuple[ClockStep | None, Stop | None]:
         """What has happened since the last beat, if anything."""
         passed_ns = steady_ns - self._steady_ns
         step_ns = now - self._beat_ts - passed_ns

@@ -54,49 +54,49 @@ class CrossChecks:
         """Our clock was set; see `FeedRecord.clock_set`."""
         self._suspects = {feed: step.shifted(asked_ts) for feed, asked_ts in self._suspects.items()}
 
-    def check(self, instruments: Iterable[str], now: int) -> list[Event]:
+    def check_streams(self, instruments: Iterable[str], now: int) -> list[Event]:
         """What the clock says of these: changes that the stream has not brought in time, quotes and books that contradict each other."""
         events: list[Event] = []
         for name in instruments:
             book = self._books.get(name)
             if book is None:
                 continue
-            if book.sync.newer is not None and (newer := book.sync.overdue(now)) is not None:
+            if book.order_book.newer is not None and (newer := book.order_book.overdue(now)) is not None:
                 events += self._behind(book, newer, now)
             if book.rival is not None:
                 events += self._compare(book, book.rival, now)
         return events
 
-    def spoke(self, book: BookFeed, now: int) -> list[Event]:
+    def stream_resumed(self, book: BookFeed, now: int) -> list[Event]:
         """An update of the book's stream was applied: whatever was said against the stream is over."""
-        book.sync.refuted = False
+        book.order_book.refuted = False
         events: list[Event] = []
         for record in book.records:
             if record.state is not LIVE:
-                events += [*record.live(now), *record.resumed(now)]
+                events += [*record.set_live(now), *record.end_gap(now)]
         for record in book.shared:
             if record.refuted_ts and record.state is FeedState.STALE and not record.unread_ts:
-                events += record.live(now)
+                events += record.set_live(now)
         book.shared.clear()
         return events
 
-    def quiet(self, book: BookFeed, now: int) -> list[Event]:
+    def confirm_quiet(self, book: BookFeed, now: int) -> list[Event]:
         """REST has the book that the stream brought: nothing was missed. A quote with another best price has missed something."""
         events: list[Event] = []
         for record in (*book.records, *book.others):
             if not book.silent_with(record):
                 continue
-            if record is book.rival and isinstance(record.last, Quote) and top_of(record.last) != book.top():
+            if record is book.rival and isinstance(record.last, Quote) and top_of(record.last) != book.best_prices():
                 if record.state is LIVE:
-                    reason = f"the quote is {_text(top_of(record.last))}, the book, which REST confirms, has {_text(book.top())}"
+                    reason = f"the quote is {_text(top_of(record.last))}, the book, which REST confirms, has {_text(book.best_prices())}"
                     events += record.refute(reason, now, record.received_ts)
                 continue
             record.proven_ts = now
             if record.state is FeedState.STALE and not record.refuted_ts and not record.unread_ts:
-                events += record.live(now)
+                events += record.set_live(now)
         return events
 
-    def best(self, quote: Quote, asked_ts: int, now: int) -> list[Event]:
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> list[Event]:
         """Compare best prices that REST was asked for at `asked_ts` with those of the streams. One answer alone may be late."""
         instrument, events = quote.instrument, list[Event]()
         book = self._books.get(instrument)
@@ -104,10 +104,10 @@ class CrossChecks:
         if separate is not None and isinstance(separate.last, Quote) and self._differs(separate, top_of(separate.last), quote, asked_ts):
             reason = f"REST has {_text(top_of(quote))}, the stream still has {_text(top_of(separate.last))}"
             events += separate.refute(reason, now, separate.received_ts)
-        if book is not None and book.sync.live and self._differs(book.records[0], book.top(), quote, asked_ts):
-            reason = f"REST has {_text(top_of(quote))}, the stream still has {_text(book.top())}"
-            good_ts = book.sync.applied_ts
-            book.sync.refute()
+        if book is not None and book.order_book.live and self._differs(book.records[0], book.best_prices(), quote, asked_ts):
+            reason = f"REST has {_text(top_of(quote))}, the stream still has {_text(book.best_prices())}"
+            good_ts = book.order_book.applied_ts
+            book.order_book.refute()
             for record in book.records:
                 events += record.refute(reason, now, good_ts)
             events += self._share(book, reason, now)
@@ -131,17 +131,17 @@ class CrossChecks:
 
     def _behind(self, book: BookFeed, newer: BookSnapshot, now: int) -> list[Event]:
         """REST knows more than the stream brought: its book is shown, as stale, until the stream speaks."""
-        sync = book.sync
+        sync = book.order_book
         good_ts, reached = sync.applied_ts, sync.reached
         missed = newer.sequence - reached if newer.sequence is not None and reached is not None else 0
         if sync.refute(newer) is Outcome.BROKEN:
-            return book.broken(good_ts, None, now)
+            return book.break_events(good_ts, None, now)
         events: list[Event] = []
         for record in book.records:
             events += record.refute(BEHIND, now)
-            events.append(record.gap(now, missed or None, GapCause.SEQUENCE, from_ts=good_ts or now))
+            events.append(record.gap_event(now, missed or None, GapCause.SEQUENCE, from_ts=good_ts or now))
         events += self._share(book, BEHIND, now)
-        return book.changed(newer, now, events)
+        return book.change_events(newer, now, events)
 
     def _share(self, book: BookFeed, reason: str, now: int) -> list[Event]:
         """The book's stream is refuted: feeds beside it that have not spoken since are in doubt, too. A quote can be compared."""
@@ -153,33 +153,37 @@ class CrossChecks:
             if record is not book.rival:
                 book.shared.append(record)
                 events += record.refute(reason, now)
-            elif isinstance(record.last, Quote) and top_of(record.last) != book.top():
+            elif isinstance(record.last, Quote) and top_of(record.last) != book.best_prices():
                 events += record.refute(reason, now, record.received_ts)
         return events
 
     def _compare(self, book: BookFeed, quote: FeedRecord, now: int) -> list[Event]:
         both = (*book.records, quote)
-        if not book.sync.live or not isinstance(quote.last, Quote) or not (quote.held or all(record.state is LIVE for record in both)):
+        if (
+            not book.order_book.live
+            or not isinstance(quote.last, Quote)
+            or not (quote.contradiction or all(record.state is LIVE for record in both))
+        ):
             return []
-        ours, theirs = top_of(quote.last), book.top()
-        differ_ns = book.agreement.look(ours, theirs, now)
-        if quote.held:
+        ours, theirs = top_of(quote.last), book.best_prices()
+        differ_ns = book.agreement.compare(ours, theirs, now)
+        if quote.contradiction:
             spoke_ts = min(quote.received_ts, max(record.received_ts for record in book.records))
-            return self._release(both, now) if ours == theirs and not book.sync.refuted and spoke_ts > book.held_ts else []
+            return self._release(both, now) if ours == theirs and not book.order_book.refuted and spoke_ts > book.contradicted_ts else []
         if differ_ns < self._longest_ns:
             return []
         reason = f"quote {_text(ours)} and book {_text(theirs)} contradict each other"
-        book.held_ts = now
+        book.contradicted_ts = now
         events: list[Event] = []
         for record in both:
-            record.held = reason
+            record.contradiction = reason
             events += record.refute(reason, now, max(1, now - differ_ns))
         return events
 
     def _release(self, both: Iterable[FeedRecord], now: int) -> list[Event]:
         events: list[Event] = []
         for record in both:
-            record.held = ""
+            record.contradiction = ""
             if record.state is FeedState.STALE:
-                events += [*record.live(now), *record.resumed(now)]
+                events += [*record.set_live(now), *record.end_gap(now)]
         return events

@@ -12,9 +12,31 @@ class FeedRecord:
     """One feed's state. Read by the watchdog and the metrics, written by `Feeds` only."""
 
     __slots__ = (
-        "_answer_ts", "answered", "askable", "confirmed", "count", "fetched_ts", "gap_from", "held", "instrument", "kind", "last",
-        "opened_ts", "proven_ts", "reason", "received_ts", "refuted_ts", "replayed_ts", "sessions", "stalled_ts", "state", "symbol",
-        "unread_ts", "venue", "venue_ts", "waiting_ts",
+        "_answer_ts",
+        "answers_subscribe",
+        "can_probe",
+        "confirmed",
+        "contradiction",
+        "count",
+        "fetched_ts",
+        "gap_from",
+        "instrument",
+        "kind",
+        "last",
+        "opened_ts",
+        "proven_ts",
+        "reason",
+        "received_ts",
+        "refuted_ts",
+        "replayed_ts",
+        "sessions",
+        "stalled_ts",
+        "state",
+        "symbol",
+        "unread_ts",
+        "venue",
+        "venue_ts",
+        "waiting_ts",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, kind: str) -> None:
@@ -40,12 +62,12 @@ class FeedRecord:
         """When it was found that the stream does not bring what happens at the venue; 0: never, or it has spoken since."""
         self.unread_ts = 0
         """When data came that cannot be read, and none since that can; 0: they did not."""
-        self.held = ""
+        self.contradiction = ""
         """Why it is not live whatever comes: it and another feed of its instrument contradict each other. Empty: they do not."""
-        self.answered = False
+        self.answers_subscribe = False
         """The venue answers a subscription of this feed with data, so that the first data after it do not show that the stream lives."""
         self._answer_ts = 0  # the stall after which such data came
-        self.askable = False
+        self.can_probe = False
         """The venue can be asked whether anything has happened (`Feeds.doubted`)."""
         self.venue_ts: int | None = None
         self.count = 0
@@ -61,7 +83,7 @@ class FeedRecord:
         self.last: Quote | Book | Ticker | None = None
         """What was published last, where only the newest matters."""
 
-    def turn(self, state: FeedState, reason: str, now: int) -> list[Event]:
+    def set_state(self, state: FeedState, reason: str, now: int) -> list[Event]:
         """Change the state: a `Status`, and the last quote or book anew with that state; nothing if it is so already."""
         if state is self.state and reason == self.reason:
             return []
@@ -78,67 +100,67 @@ class FeedRecord:
         """It was called stale, and its stream has said nothing since."""
         return self.stalled_ts > self.received_ts
 
-    def live(self, now: int) -> list[Event]:
+    def set_live(self, now: int) -> list[Event]:
         """The stream brings data: live, unless it is held."""
         self.refuted_ts = 0
-        return self.turn(FeedState.STALE, self.held, now) if self.held else self.turn(FeedState.LIVE, "", now)
+        return self.set_state(FeedState.STALE, self.contradiction, now) if self.contradiction else self.set_state(FeedState.LIVE, "", now)
 
     def refute(self, reason: str, now: int, missed_from: int = 0) -> list[Event]:
         """The stream does not bring what happens: stale, until it speaks. `missed_from`: since when data are missing; 0: none are."""
         self.refuted_ts = self.refuted_ts or now
         self.stalled_ts = self.stalled_ts if self.silent else now
-        events = self.turn(FeedState.STALE, reason, now)
+        events = self.set_state(FeedState.STALE, reason, now)
         if missed_from:
-            events.append(self.gap(now, None, GapCause.UNKNOWN, from_ts=missed_from))
+            events.append(self.gap_event(now, None, GapCause.UNKNOWN, from_ts=missed_from))
             self.gap_from = now
         return events
 
-    def is_answer(self) -> bool:
+    def check_answer(self) -> bool:
         """Whether data that come now may be no more than the answer to a subscription that was made because the feed is stale."""
-        is_first = self.answered and self.silent and self._answer_ts != self.stalled_ts
+        is_first = self.answers_subscribe and self.silent and self._answer_ts != self.stalled_ts
         self._answer_ts = self.stalled_ts
         return is_first
 
-    def arrived(self, event: Event) -> list[Event]:
+    def receive(self, event: Event) -> list[Event]:
         """Data are here: what must be said before them."""
         events: list[Event] = []
         if self.state is not FeedState.LIVE:
-            events = [*self.live(event.received_ts), *self.resumed(event.received_ts)]
+            events = [*self.set_live(event.received_ts), *self.end_gap(event.received_ts)]
             self.replayed_ts = event.received_ts  # on subscribing, many venues send what was last
         self.received_ts = event.received_ts
         self.venue_ts = event.venue_ts
         self.count += 1
         return events
 
-    def gap(self, to_ts: int, missed: int | None, cause: GapCause, *, from_ts: int | None = None, venue_ts: int | None = None) -> Gap:
+    def gap_event(self, to_ts: int, missed: int | None, cause: GapCause, *, from_ts: int | None = None, venue_ts: int | None = None) -> Gap:
         """Something is missing, since the newest data if not told otherwise; since `to_ts` at most, if a clock was ahead before."""
         start = min(to_ts, from_ts if from_ts is not None else self.gap_from or self.received_ts or to_ts)
         return Gap(self.venue, self.instrument, venue_ts, to_ts, self.kind, start, to_ts, missed, cause)
 
-    def resumed(self, now: int) -> list[Event]:
+    def end_gap(self, now: int) -> list[Event]:
         """The gap that a lost connection left, now that data are here again, if it did."""
-        if not self.gap_from or self.held:
+        if not self.gap_from or self.contradiction:
             return []
-        gap = self.gap(now, None, GapCause.UNKNOWN if self.unread_ts else GapCause.DISCONNECT)
+        gap = self.gap_event(now, None, GapCause.UNKNOWN if self.unread_ts else GapCause.DISCONNECT)
         self.gap_from = self.unread_ts = 0
         return [gap]
 
-    def unreadable(self, now: int) -> list[Event]:
+    def mark_unreadable(self, now: int) -> list[Event]:
         """Data of the stream cannot be read: `recovering` until the next that can be, which also ends the gap."""
         if not self.received_ts and not self.fetched_ts:
             return []
         self.unread_ts = self.unread_ts or now
         self.gap_from = self.gap_from or self.received_ts or self.fetched_ts
-        if self.state is FeedState.LIVE or (self.state is FeedState.STALE and not self.held and not self.refuted_ts):
-            return self.turn(FeedState.RECOVERING, f"a {self.kind} cannot be read", now)
+        if self.state is FeedState.LIVE or (self.state is FeedState.STALE and not self.contradiction and not self.refuted_ts):
+            return self.set_state(FeedState.RECOVERING, f"a {self.kind} cannot be read", now)
         return []
 
-    def seeded(self, received_ts: int) -> None:
+    def resume_after(self, received_ts: int) -> None:
         """The newest event on the tape was received then: if the feed has brought nothing yet, data are missing since."""
         if not self.count and not self.fetched_ts:
             self.gap_from = received_ts
 
-    def interrupted(self, since_ts: int) -> None:
+    def interrupt(self, since_ts: int) -> None:
         """A connection is gone: data are missing since then, if there ever were any."""
         self.confirmed = False
         self.unread_ts = 0

@@ -47,7 +47,7 @@ class FeedHandler:
         """`instruments` by our name."""
         self.venue = venue
         self.kinds = frozenset(kinds)
-        self.feeds: dict[FeedKey, FeedRecord] = {}
+        self.records: dict[FeedKey, FeedRecord] = {}
         self.venue_state = FeedState.LIVE
         """What the venue says of itself (`live` where it says nothing): the shell's venue-wide `Status` must not say better."""
         self.venue_reason = ""
@@ -55,7 +55,7 @@ class FeedHandler:
         """`unwanted`: outputs of an instrument or kind that is not taken."""
         self.trades = TradeFeeds(venue, self.counts)
         """The lines of trades, and what is missing of them."""
-        self._books = BookFeeds(venue, self.feeds, self.counts, depth=book_depth, interval_ns=book_interval_ns)
+        self._books = BookFeeds(venue, self.records, self.counts, depth=book_depth, interval_ns=book_interval_ns)
         self.requests = self._books.requests
         """What the shell must do; it empties this after `take`, `confirmed` and `tick`. At most a few per book."""
         self._quotes: dict[str, FeedRecord] = {}
@@ -73,25 +73,25 @@ class FeedHandler:
         for endpoint in venue.endpoints:
             for kind, channel in endpoint.channels.items():
                 self._channels[endpoint.name, channel] = (*self._channels.get((endpoint.name, channel), ()), kind)
-        self.takers: Mapping[type[Any], Callable[[Any], Sequence[Event]]] = {
-            Trade: self.trades.taker,
-            TradeSnapshot: self.trades.snapshot,
-            LastTrade: self.trades.last_trade,
+        self.handlers: Mapping[type[Any], Callable[[Any], Sequence[Event]]] = {
+            Trade: self.trades.handle_trade,
+            TradeSnapshot: self.trades.apply_snapshot,
+            LastTrade: self.trades.apply_last_trade,
             Quote: self._quote,
             Ticker: self._ticker,
             Status: self._status,
-            BookSnapshot: self._books.snapshot,
-            BookUpdate: self._books.update,
-            ConnectionBreak: self._books.connection_break,
+            BookSnapshot: self._books.apply_snapshot,
+            BookUpdate: self._books.apply_update,
+            ConnectionBreak: self._books.apply_break,
             Unreadable: self._unreadable,
         }
         """What takes an output, by its class; a session looks here itself, to save a call. What is not here is the session's."""
         for instrument in instruments.values():
-            self.add(instrument)
+            self.add_instrument(instrument)
 
     # ---- what is taken
 
-    def add(self, instrument: Instrument) -> None:
+    def add_instrument(self, instrument: Instrument) -> None:
         """One more instrument, while running. One that is there already stays as it is."""
         name = instrument.name
         if name in self._instruments:
@@ -103,31 +103,31 @@ class FeedHandler:
             kind: FeedRecord(instrument, kind) for kind in ("quote", "ticker", "book", "delta") if kind in self.kinds
         }
         if "trade" in self.kinds:
-            records["trade"] = self.trades.add(instrument)
+            records["trade"] = self.trades.add_instrument(instrument)
         if "quote" in records and not self.venue.quote_from_book:
             self._quotes[name] = records["quote"]
         if "ticker" in records:
             self._tickers[name] = records["ticker"]
         of_book = {kind: records[kind] for kind in from_book if kind in records}
         for record in records.values():
-            record.answered = record.kind in self._answered
-            record.askable = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
+            record.answers_subscribe = record.kind in self._answered
+            record.can_probe = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
         if of_book:
-            self._books.add(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
-        self.feeds.update({FeedKey(kind, name): record for kind, record in records.items()})
+            self._books.add_instrument(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
+        self.records.update({FeedKey(kind, name): record for kind, record in records.items()})
 
-    def remove(self, instrument: str, now: int) -> Sequence[Event]:
+    def remove_instrument(self, instrument: str, now: int) -> Sequence[Event]:
         """One less: its feeds go `down`. Its line of trades is kept: if it is added again, what was missed is a gap."""
         events: list[Event] = []
         self._instruments.discard(instrument)
-        for feed in [feed for feed in self.feeds if feed.instrument == instrument]:
-            record = self.feeds.pop(feed)
+        for feed in [feed for feed in self.records if feed.instrument == instrument]:
+            record = self.records.pop(feed)
             self._names.pop(record.symbol, None)
-            events += record.turn(FeedState.DOWN, REMOVED, now)
-            record.interrupted(record.received_ts)
+            events += record.set_state(FeedState.DOWN, REMOVED, now)
+            record.interrupt(record.received_ts)
             record.sessions = 0
         for part in (self.trades, self._books):
-            part.remove(instrument)
+            part.remove_instrument(instrument)
         self.halts.pop(instrument, None)
         for table in (self._quotes, self._tickers):
             table.pop(instrument, None)
@@ -140,9 +140,9 @@ class FeedHandler:
         """
         self.trades.seed(event for event in events if isinstance(event, Trade))
         for event in events:
-            record = self.feeds.get(FeedKey(KIND_OF[type(event)], event.instrument))
+            record = self.records.get(FeedKey(KIND_OF[type(event)], event.instrument))
             if record is not None and record.kind != "trade":
-                record.seeded(event.received_ts)
+                record.resume_after(event.received_ts)
 
     # ---- another line has published until now (see `redundancy`)
 
@@ -152,16 +152,16 @@ class FeedHandler:
             yield Status(self.venue.id, instrument, None, now, kind, state, reason)
         for instrument in self.halts:
             yield self._trading(instrument, now)
-        for record in self.feeds.values():
+        for record in self.records.values():
             yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
             if record.last is not None:
                 yield record.last
         for book in self._books.books.values():
-            yield from book.whole(now)
+            yield from book.full_delta(now)
 
     # ---- connections come and go
 
-    def opened(self, topics: Iterable[Topic], now: int, since: int | None = None) -> Sequence[Event]:
+    def open_topics(self, topics: Iterable[Topic], now: int, since: int | None = None) -> Sequence[Event]:
         """A connection subscribes these: `connecting`, or `recovering` if there were data before. Once per connection; `lost` ends it.
 
         A feed that another connection still has keeps its state, and does not notice when the older one is lost. `since`: when it
@@ -176,29 +176,29 @@ class FeedHandler:
                 if record.sessions == 1:
                     known = record.count or record.fetched_ts
                     state, reason = (FeedState.RECOVERING, "reconnected") if known else (FeedState.CONNECTING, "subscribing")
-                    events += record.turn(state, reason, now)
-                book = self._books.of(record)
+                    events += record.set_state(state, reason, now)
+                book = self._books.book_of(record)
                 if book is not None:
                     book.topic = topic
-                    book.sync.reopened()
+                    book.order_book.connection_changed()
         return events
 
-    def confirmed(self, topics: Iterable[Topic], now: int) -> Sequence[Event]:
+    def confirm_topics(self, topics: Iterable[Topic], now: int) -> Sequence[Event]:
         """The venue acknowledged these: a book that needs a REST snapshot asks for it now, if no update did so before."""
         for topic in topics:
             for record in self._of(topic):
                 record.confirmed = True
-                book = self._books.of(record)
+                book = self._books.book_of(record)
                 if book is not None:
-                    book.sync.start()
+                    book.order_book.start()
                     book.ask()
         return _NOTHING
 
-    def rejected(self, topic: Topic, reason: str, now: int) -> Sequence[Event]:
+    def reject_topic(self, topic: Topic, reason: str, now: int) -> Sequence[Event]:
         """The venue refused: `down`, with its reason. If there were data before, what is missed is a gap, as after `lost`."""
-        return self.interrupted([FeedKey(record.kind, record.instrument) for record in self._of(topic)], now, reason)
+        return self.interrupt([FeedKey(record.kind, record.instrument) for record in self._of(topic)], now, reason)
 
-    def lost(self, topics: Iterable[Topic], now: int, reason: str) -> Sequence[Event]:
+    def close_topics(self, topics: Iterable[Topic], now: int, reason: str) -> Sequence[Event]:
         """A connection is gone: `down`, books forgotten; a `Gap(disconnect)` follows when data resume, if anything can have been missed."""
         records = [record for topic in topics for record in self._of(topic)]
         gone: list[FeedKey] = []
@@ -206,34 +206,34 @@ class FeedHandler:
             record.sessions = max(0, record.sessions - 1)
             if record.sessions == 0:
                 gone.append(FeedKey(record.kind, record.instrument))
-        return self.interrupted(gone, now, reason)
+        return self.interrupt(gone, now, reason)
 
-    def interrupted(self, feeds: Iterable[FeedKey], now: int, reason: str) -> Sequence[Event]:
+    def interrupt(self, feeds: Iterable[FeedKey], now: int, reason: str) -> Sequence[Event]:
         """As `lost`, by feed: nothing more comes for these until a new subscription."""
         events: list[Event] = []
         for feed in feeds:
-            record = self.feeds.get(feed)
+            record = self.records.get(feed)
             if record is None:
                 continue
-            book = self._books.of(record)
+            book = self._books.book_of(record)
             if book is None:
-                record.interrupted(self._seen_until(record.received_ts))
+                record.interrupt(self._seen_until(record.received_ts))
             else:
-                record.interrupted(self._seen_until(book.sync.applied_ts))
-                book.forget()
-            events += record.turn(FeedState.DOWN, reason, now)
+                record.interrupt(self._seen_until(book.order_book.applied_ts))
+                book.reset()
+            events += record.set_state(FeedState.DOWN, reason, now)
         return events
 
     # ---- this process, and its clock
 
-    def stopped(self, stop: Stop) -> None:
+    def note_stop(self, stop: Stop) -> None:
         """The process was stopped. What it read since may be old, so a feed whose connection broke meanwhile has a gap from the stop on."""
         self._stop = stop
         self.long_stops += stop.to_ts - stop.from_ts > DISTRUST_NS
 
     def clock_set(self, step: ClockStep) -> None:
         """Our clock was set: what is known of each feed is put as the clock shows it now, so that no silence is too long or negative."""
-        for record in (*self.feeds.values(), *self.trades.left()):
+        for record in (*self.records.values(), *self.trades.removed()):
             record.clock_set(step)
         self._books.clock_set(step)
         if self._stop is not None:
@@ -246,50 +246,50 @@ class FeedHandler:
             return stop.from_ts
         return received_ts
 
-    def stalled(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
+    def mark_stale(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
         """The watchdog's word: `stale`; live again with the next data of its stream."""
-        record = self.feeds.get(feed)
+        record = self.records.get(feed)
         if record is None:
             return _NOTHING
         record.stalled_ts = now
-        return record.turn(FeedState.STALE, reason, now)
+        return record.set_state(FeedState.STALE, reason, now)
 
-    def check(self, instruments: Iterable[str], now: int) -> Sequence[Event]:
+    def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Event]:
         """What the clock says of these instruments' streams; call a few times a second. See `doubts`."""
-        return self._books.doubts.check(instruments, now)
+        return self._books.cross_checks.check_streams(instruments, now)
 
-    def compared(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Event]:
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Event]:
         """Best prices that REST was asked for at `asked_ts`. See `doubts`."""
-        return self._books.doubts.best(quote, asked_ts, now)
+        return self._books.cross_checks.compare_best_prices(quote, asked_ts, now)
 
-    def silent_lines(self, before_ts: int) -> list[str]:
+    def silent_trades(self, before_ts: int) -> list[str]:
         """The instruments whose trades are called live, and of which nothing was heard or proven since then."""
-        lines = self.trades.lines.items()
+        lines = self.trades.sequences.items()
         return [name for name, one in lines if one.state is LIVE and max(one.received_ts, one.proven_ts, one.opened_ts) < before_ts]
 
-    def newest_trades(self, page: TradeSnapshot) -> Sequence[Event]:
+    def check_newest_trades(self, page: TradeSnapshot) -> Sequence[Event]:
         """The newest trades by REST, of an instrument whose trades are silent: they prove that none was missed or, twice, that some were.
 
         Those are a gap, and published as far as they are here; the feed is stale until its stream speaks.
         """
-        line = self.trades.lines.get(page.instrument)
+        line = self.trades.sequences.get(page.instrument)
         if line is None or line.state is not LIVE or not page.trades:
             return _NOTHING
         last = page.trades[-1]
-        missed = line.told(LastTrade(page.instrument, last.venue_ts, page.received_ts, int(last.trade_id)))
+        missed = line.apply_last_trade(LastTrade(page.instrument, last.venue_ts, page.received_ts, int(last.trade_id)))
         if not missed:
             return _NOTHING
-        return [*line.refute(NO_TRADES, page.received_ts), *missed, *line.repair(page.trades)]
+        return [*line.refute(NO_TRADES, page.received_ts), *missed, *line.fill_gaps(page.trades)]
 
     def suspects(self) -> set[str]:
         """The instruments whose best prices differed from REST's when last compared."""
-        return self._books.doubts.suspects()
+        return self._books.cross_checks.suspects()
 
-    def doubted(self, feed: FeedKey) -> None:
+    def probe(self, feed: FeedKey) -> None:
         """The watchdog's question: is it quiet? Where books come by REST one can answer, if it is as silent: nothing happens without it."""
-        record, book = self.feeds.get(feed), self._books.books.get(feed.instrument)
+        record, book = self.records.get(feed), self._books.books.get(feed.instrument)
         if record is not None and book is not None and book.silent_with(record):
-            book.sync.doubt()
+            book.order_book.start_probe()
             book.ask()
 
     # ---- one connection takes over from another (see `standby`)
@@ -298,23 +298,23 @@ class FeedHandler:
         """Whether what begins with this leaves no hole after what is on the tape. A book that is not true has nothing to link to."""
         if isinstance(output, BookUpdate):
             book = self._books.books.get(output.instrument)
-            return book is None or book.sync.links(output)
+            return book is None or book.order_book.links(output)
         return self.trades.links(output)
 
-    def has_book(self, instrument: str) -> bool:
+    def has_live_book(self, instrument: str) -> bool:
         """Whether its book is true now."""
         book = self._books.books.get(instrument)
-        return book is not None and book.sync.live
+        return book is not None and book.order_book.live
 
-    def book_at(self, instrument: str) -> tuple[int | None, int | None]:
+    def book_position(self, instrument: str) -> tuple[int | None, int | None]:
         """The venue's number and time of the newest change in its book, where it has them."""
         book = self._books.books.get(instrument)
-        return (None, None) if book is None else (book.sync.sequence, book.venue_ts)
+        return (None, None) if book is None else (book.order_book.sequence, book.venue_ts)
 
-    def another_book(self, instrument: str) -> OrderBook | None:
+    def new_book(self, instrument: str) -> OrderBook | None:
         """One that can be kept beside this instrument's, and `adopt`ed; None if it has none."""
         book = self._books.books.get(instrument)
-        return None if book is None else OrderBook(self.venue.book, book.sync.depth)
+        return None if book is None else OrderBook(self.venue.book, book.order_book.depth)
 
     def newest_ts(self, event: Quote | Ticker | Unreadable) -> int:
         """When the newest of this event's kind and instrument that is on the tape was received; 0: there is none."""
@@ -322,21 +322,21 @@ class FeedHandler:
         record = (self._quotes if kind == "quote" else self._tickers).get(event.instrument)
         return 0 if record is None or record.last is None else record.last.received_ts
 
-    def adopt(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
+    def adopt_book(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
         """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
-        return self._books.adopt(instrument, sync, venue_ts, now)
+        return self._books.adopt_book(instrument, sync, venue_ts, now)
 
     def _of(self, topic: Topic) -> list[FeedRecord]:
         """The feeds that a topic serves."""
         name = self._names.get(topic.symbol, "")
         kinds = self._channels.get((topic.endpoint, topic.channel), ())
-        return [self.feeds[feed] for feed in (FeedKey(kind, name) for kind in kinds) if feed in self.feeds]
+        return [self.records[feed] for feed in (FeedKey(kind, name) for kind in kinds) if feed in self.records]
 
     # ---- data
 
-    def take(self, output: Output) -> Sequence[Event]:
+    def apply(self, output: Output) -> Sequence[Event]:
         """What one output puts on the tape, in order. What belongs to the session (`Ack`, `Reply` …) gives nothing."""
-        take = self.takers.get(type(output))
+        take = self.handlers.get(type(output))
         return take(output) if take is not None else _NOTHING
 
     def _unwanted(self) -> Sequence[Event]:
@@ -359,8 +359,8 @@ class FeedHandler:
         """A quote of a feed that is not live."""
         before, events = record.last, list[Event]()
         same = isinstance(before, Quote) and top_of(before) == top_of(quote)
-        if not record.is_answer() or (same and not record.refuted_ts):
-            events = record.arrived(quote)
+        if not record.check_answer() or (same and not record.refuted_ts):
+            events = record.receive(quote)
         else:
             record.fetched_ts = quote.received_ts
             if not same and before is not None:
@@ -376,10 +376,10 @@ class FeedHandler:
         if record is None:
             return self._unwanted()
         last = record.last
-        if record.state is not LIVE and record.is_answer() and isinstance(last, Ticker) and _figures(last) != _figures(ticker):
+        if record.state is not LIVE and record.check_answer() and isinstance(last, Ticker) and _figures(last) != _figures(ticker):
             record.last, record.fetched_ts = ticker, ticker.received_ts
             return [*record.refute(ANSWERED, ticker.received_ts, record.received_ts), ticker]
-        events = record.arrived(ticker)
+        events = record.receive(ticker)
         if not events and isinstance(last, Ticker) and _figures(last) == _figures(ticker):
             return _NOTHING
         record.last = ticker
@@ -388,7 +388,7 @@ class FeedHandler:
     def _unreadable(self, output: Unreadable) -> Sequence[Event]:
         """The feed is `recovering` at once; its next readable data end that, and the gap. Nothing where the kind is not taken."""
         record = (self._quotes if output.kind == "quote" else self._tickers).get(output.instrument)
-        return record.unreadable(output.received_ts) if record is not None else _NOTHING
+        return record.mark_unreadable(output.received_ts) if record is not None else _NOTHING
 
     def _status(self, status: Status) -> Sequence[Event]:
         """The venue's own word, when it changes. An instrument is presumed well until it is said not to be."""
@@ -405,7 +405,7 @@ class FeedHandler:
             self.venue_state, self.venue_reason = status.state, status.reason
         return (status,)
 
-    def traded(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
+    def set_halt(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
         """REST says why this instrument does not trade, or (empty) that it does. It overrules what the stream said before."""
         if instrument not in self._instruments or self.halts.get(instrument, "") == reason:
             return _NOTHING
@@ -414,12 +414,12 @@ class FeedHandler:
         else:
             del self.halts[instrument]
             for kind in self.kinds:
-                record = self.feeds.get(FeedKey(kind, instrument))
+                record = self.records.get(FeedKey(kind, instrument))
                 if record is not None:
                     record.proven_ts = now  # it was silent because of the halt
         return (self._trading(instrument, now),)
 
-    def halted(self, instrument: str) -> bool:
+    def is_halted(self, instrument: str) -> bool:
         """Whether it does not trade, as the venue's stream or REST says."""
         said = self._said.get((VENUE_WIDE, instrument))
         return instrument in self.halts or (said is not None and said[0] is not LIVE)
@@ -430,24 +430,24 @@ class FeedHandler:
             state, reason = FeedState.DOWN, f"does not trade: {self.halts[instrument]}"
         return Status(self.venue.id, instrument, None, now, VENUE_WIDE, state, reason)
 
-    def silent(self, before_ts: int) -> list[str]:
+    def silent_prices(self, before_ts: int) -> list[str]:
         """The instruments of which a quote or a book is called live, and has said nothing since then."""
-        names = (feed.instrument for feed, record in self.feeds.items() if _is_silent(record, before_ts))
+        names = (feed.instrument for feed, record in self.records.items() if _is_silent(record, before_ts))
         return list(dict.fromkeys(names))
 
     # ---- what is asked of them
 
-    def proofs(self) -> dict[str, BookChecks]:
+    def book_checks(self) -> dict[str, BookChecks]:
         """What was checked of each book, by instrument."""
-        return {name: book.sync.proofs for name, book in self._books.books.items()}
+        return {name: book.order_book.checks for name, book in self._books.books.items()}
 
-    def duplicates(self) -> int:
+    def duplicate_trades(self) -> int:
         """Trades that were on the tape already, and were dropped."""
         return self.trades.duplicates()
 
-    def tick(self, now: int) -> Sequence[Event]:
+    def due_books(self, now: int) -> Sequence[Event]:
         """Conflated books that are due; call about every book interval."""
-        return self._books.tick(now)
+        return self._books.due_books(now)
 
 
 def _is_silent(record: FeedRecord, before_ts: int) -> bool:

@@ -40,7 +40,7 @@ class Handover:
         self._venue_ts: dict[str, int | None] = {}
         self._full = False
 
-    def take(self, output: Output) -> None:
+    def hold(self, output: Output) -> None:
         """One output of the waiting connection."""
         match output:
             case Trade() if self._feeds.venue.trade_ids == "none":
@@ -54,7 +54,7 @@ class Handover:
             case ConnectionBreak():
                 for name in output.instruments:
                     if name in self._books:
-                        self._books[name].fail(output.cause, output.reason or "the connection's sequence skipped")
+                        self._books[name].invalidate(output.cause, output.reason or "the connection's sequence skipped")
             case Quote() | Ticker():
                 self._newest[KIND_OF[type(output)], output.instrument, ""] = output
             case Unreadable():
@@ -64,7 +64,7 @@ class Handover:
             case _:
                 pass  # word of the newest trade: the other connection hears it too
 
-    def missing(self, books: Iterable[str]) -> str:
+    def not_ready(self, books: Iterable[str]) -> str:
         """Why it may not take over yet; empty: it may. `books`: the instruments whose books it has subscribed."""
         if self._full:
             return f"more than {HELD} trades and updates wait"
@@ -75,7 +75,7 @@ class Handover:
                 self._first[kind, name] = None  # the tape only goes on from there; a book may break meanwhile
         for name in books if self._in_stream else ():
             book = self._books.get(name)
-            if self._feeds.has_book(name) and (book is None or not book.live):
+            if self._feeds.has_live_book(name) and (book is None or not book.live):
                 return f"book of {name}: not proven"
         return ""
 
@@ -84,13 +84,13 @@ class Handover:
         feeds = self._feeds
         for word in self._newest.values():
             if isinstance(word, Status) or word.received_ts > feeds.newest_ts(word):
-                yield from feeds.take(word)
+                yield from feeds.apply(word)
         for output in self._held:
-            yield from feeds.take(output)
+            yield from feeds.apply(output)
         for name in books if self._in_stream else ():
             book = self._books.get(name)
             if book is not None:
-                yield from feeds.adopt(name, book, self._venue_ts.get(name), now)
+                yield from feeds.adopt_book(name, book, self._venue_ts.get(name), now)
 
     def _hold(self, kind: str, output: Trade | TradeSnapshot | BookUpdate) -> None:
         if len(self._held) >= HELD:
@@ -102,10 +102,10 @@ class Handover:
     def _keep(self, change: BookUpdate | BookSnapshot) -> None:
         book = self._books.get(change.instrument)
         if book is None:
-            made = self._feeds.another_book(change.instrument)
+            made = self._feeds.new_book(change.instrument)
             if made is None:
                 return
             book = self._books[change.instrument] = made
-        outcome = book.update(change) if isinstance(change, BookUpdate) else book.snapshot(change)
+        outcome = book.apply_update(change) if isinstance(change, BookUpdate) else book.apply_snapshot(change)
         if outcome is not Outcome.NOTHING:
             self._venue_ts[change.instrument] = change.venue_ts

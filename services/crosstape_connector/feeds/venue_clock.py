@@ -49,7 +49,7 @@ class ClockOffset:
         self._doubted: Sample | None = None
         self._seen: dict[FeedRecord, tuple[int, int | None]] = {}  # count and venue time at the look before
 
-    def look(self, records: Collection[FeedRecord], now_s: float) -> None:
+    def measure(self, records: Collection[FeedRecord], now_s: float) -> None:
         """Measure again. `now_s`: of a steady clock."""
         offsets = self._offsets(records)
         samples = self._samples

@@ -54,7 +54,7 @@ def unpublished(feeds: FeedHandler, left: LastEvents, now: int) -> Iterator[Gap]
 
     Of a feed that is not live the gap is reported when data resume, as after any loss.
     """
-    for record in feeds.feeds.values():
+    for record in feeds.records.values():
         last = left.get((record.kind, record.instrument))
         if last is None or record.kind == "trade":
             continue
@@ -79,7 +79,7 @@ def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
         case Ticker():
             return isinstance(ours, Ticker) and _figures(ours) == _figures(last)
         case Book() | Delta():
-            sequence, venue_ts = feeds.book_at(record.instrument)
+            sequence, venue_ts = feeds.book_position(record.instrument)
             is_known = None not in (sequence, last.sequence) or None not in (venue_ts, last.venue_ts)
             return is_known and _agree(sequence, last.sequence) and _agree(venue_ts, last.venue_ts)
         case _:

@@ -15,7 +15,7 @@ from crosstape_schemas import Event, Gap, Status, Trade
 class Sink:
     """The way to the tape: what passes is counted and published, or held while another line publishes. Never waits."""
 
-    __slots__ = ("_acknowledged", "_counters", "_events", "_holding", "_listener", "_pending", "_publish", "_since_ts", "_target")
+    __slots__ = ("_acknowledged", "_counters", "_events", "_holding", "_listeners", "_pending", "_publish", "_since_ts", "_target")
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Sink:
         self._target = 0
         self._since_ts = 0
         self._holding = False
-        self._listener: Callable[[Status | Gap], None] = lambda _: None
+        self._listeners: list[Callable[[Status | Gap], None]] = []
 
     def publish(self, events: Iterable[Event]) -> None:
         """Publish these, in order."""
@@ -49,8 +49,8 @@ class Sink:
             self._publish(event)
 
     def listen(self, listener: Callable[[Status | Gap], None]) -> None:
-        """Tell of each status and gap before it is published: it may have been held instead, then."""
-        self._listener = listener
+        """Call `listener`, too, with each status and gap before it is published: it may have been held instead, then."""
+        self._listeners.append(listener)
 
     def divert(self, publish: Callable[[Event], None], *, holding: bool) -> None:
         """From the next event on, publish by this; or `holding`, let it take what is not for the tape, and is not counted as such."""
@@ -60,7 +60,8 @@ class Sink:
         self._since_ts = 0
 
     def _word(self, event: Status | Gap) -> None:
-        self._listener(event)
+        for listener in self._listeners:
+            listener(event)
         if not self._holding or isinstance(event, Status):
             self._counters.note(event)
 

@@ -38,9 +38,9 @@ class RecordedConnection:
         self.endpoint: Endpoint | None = None
         self.feeds: dict[FeedKey, None] = {}
         self.heard_ts = 0
-        self.elder: RecordedConnection | None = None
+        self.older: RecordedConnection | None = None
         """Whom it waits for, …"""
-        self.standby: Handover | None = None
+        self.handover: Handover | None = None
         """… and what it has found meanwhile."""
         self.waiting = 0
 
@@ -67,46 +67,46 @@ class RecordedConnections:
     def close(self, number: int, now: int, reason: str) -> list[Event]:
         """It is gone: who waited for it takes over, and what nobody else has is interrupted."""
         gone = self._open.pop(number, None)
-        if gone is None or gone.elder is not None:
+        if gone is None or gone.older is not None:
             return []
         events: list[Event] = []
-        for other in [other for other in self._open.values() if other.elder is gone]:
-            other.elder = self._elder(other, other.feeds)  # of several that waited the first takes over, and the others wait for that
-            if other.elder is None:
+        for other in [other for other in self._open.values() if other.older is gone]:
+            other.older = self._elder(other, other.feeds)  # of several that waited the first takes over, and the others wait for that
+            if other.older is None:
                 events += self._take_over(other, now)
         left = [feed for feed in gone.feeds if not any(feed in other.feeds for other in self._open.values())]
-        return events + list(self._feeds.interrupted(left, now, reason))
+        return events + list(self._feeds.interrupt(left, now, reason))
 
-    def take(self, connection: RecordedConnection, output: Output, now: int) -> list[Event]:
+    def apply(self, connection: RecordedConnection, output: Output, now: int) -> list[Event]:
         """What one output of a connection puts on the tape."""
         instrument = getattr(output, "instrument", "")
         feeds = [FeedKey(kind, instrument) for kind in _KINDS.get(type(output), ())]
         connection.feeds.update(dict.fromkeys(feeds))
         connection.heard_ts = now
         events: list[Event] = []
-        if connection.elder is None and feeds:
-            connection.elder = self._elder(connection, feeds)
-        if connection.elder is not None:
-            if connection.waiting < HELD and now - connection.elder.heard_ts < SILENT_NS:
-                connection.standby = connection.standby or Handover(self._feeds)
-                connection.standby.take(output)
+        if connection.older is None and feeds:
+            connection.older = self._elder(connection, feeds)
+        if connection.older is not None:
+            if connection.waiting < HELD and now - connection.older.heard_ts < SILENT_NS:
+                connection.handover = connection.handover or Handover(self._feeds)
+                connection.handover.hold(output)
                 connection.waiting += 1
                 return []
             events = self._take_over(connection, now)
-        return events + list(self._feeds.take(output))
+        return events + list(self._feeds.apply(output))
 
     def _elder(self, connection: RecordedConnection, feeds: Iterable[FeedKey]) -> RecordedConnection | None:
         """Who has spoken for one of these before, and still may."""
         for other in self._open.values():
-            if other is not connection and other.elder is None and any(feed in other.feeds for feed in feeds):
+            if other is not connection and other.older is None and any(feed in other.feeds for feed in feeds):
                 return other
         return None
 
     def _take_over(self, connection: RecordedConnection, now: int) -> list[Event]:
-        if connection.elder is not None:
+        if connection.older is not None:
             for feed in connection.feeds:
-                connection.elder.feeds.pop(feed, None)
-        standby, connection.elder, connection.standby, connection.waiting = connection.standby, None, None, 0
+                connection.older.feeds.pop(feed, None)
+        standby, connection.older, connection.handover, connection.waiting = connection.handover, None, None, 0
         if standby is None:
             return []
         books = [feed.instrument for feed in connection.feeds if feed.kind == "book"]

@@ -125,7 +125,7 @@ class _Run:
         for line in lines:
             if line.t is not None:
                 self.now = max(self.now, line.t)
-                yield from self._stamped(self.feeds.tick(self.now))
+                yield from self._stamped(self.feeds.due_books(self.now))
             match line.d:
                 case "in":
                     yield from self._stamped(self._frame(line))
@@ -140,7 +140,7 @@ class _Run:
                     yield from self._stamped(self.connections.close(line.c, self.now, line.f or "closed"))
                 case _:
                     pass
-        yield from self._stamped(self.feeds.tick(self.now + self.interval))
+        yield from self._stamped(self.feeds.due_books(self.now + self.interval))
         self._sum_up()
 
     def _stamped(self, events: Iterable[Event]) -> Iterator[Event]:
@@ -191,11 +191,11 @@ class _Run:
         """Time goes on to the newest that a frame without a receive time tells of."""
         told = [getattr(output, "venue_ts", None) for output in outputs]
         self.now = max(self.now, *(moment for moment in told if moment is not None), 0)
-        return list(self.feeds.tick(self.now))
+        return list(self.feeds.due_books(self.now))
 
     def _take(self, connection: RecordedConnection, output: Output) -> list[Event]:
         summary = self.summary
-        events = self.connections.take(connection, output, self.now)
+        events = self.connections.apply(connection, output, self.now)
         if isinstance(output, Odd):
             summary.odd[output.kind] += 1
         elif isinstance(output, Rejected):
@@ -215,7 +215,7 @@ class _Run:
         kinds = [kind for kind, channel in endpoint.channels.items() if channel == ack.channel] if endpoint is not None else []
         names = [self.symbols[symbol] for symbol in ack.symbols if symbol in self.symbols]
         feeds = [FeedKey(kind, name) for name in names for kind in kinds if FeedKey(kind, name) in connection.feeds]
-        return list(self.feeds.interrupted(feeds, self.now, "unsubscribed"))
+        return list(self.feeds.interrupt(feeds, self.now, "unsubscribed"))
 
     def _answer(self, line: CaptureLine) -> list[Event]:
         venue, summary = self.venue, self.summary
@@ -238,7 +238,7 @@ class _Run:
             self._unhandled(frame_error_kind(exc), str(exc), data)
             return []
         summary.rest["snapshot"] += 1
-        events = list(self.feeds.take(snapshot))
+        events = list(self.feeds.apply(snapshot))
         self._requests()
         return events
 
@@ -247,7 +247,7 @@ class _Run:
             if isinstance(row, OddRow):
                 self.summary.odd[row.kind] += 1
             else:
-                self.feeds.add(row)
+                self.feeds.add_instrument(row)
                 self.symbols[row.symbol] = row.name
 
     def _parser(self, connection: RecordedConnection, data: bytes) -> Parser:
@@ -273,11 +273,11 @@ class _Run:
 
     def _sum_up(self) -> None:
         summary = self.summary
-        proofs: Iterable[BookChecks] = self.feeds.proofs().values()
+        proofs: Iterable[BookChecks] = self.feeds.book_checks().values()
         for proof in proofs:
             summary.proofs.update(proof.counts())
         summary.unwanted = self.feeds.counts["unwanted"]
-        summary.duplicates = self.feeds.duplicates()
+        summary.duplicates = self.feeds.duplicate_trades()
 
 
 def _received(output: Output, now: int) -> Output:

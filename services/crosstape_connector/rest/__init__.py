@@ -1,1 +1,1 @@
-"""All that is asked by REST: instruments, snapshots, backfill of trades, polling, and probes of silent feeds."""
+"""Everything that a connector requests by REST: instruments, snapshots, missed trades, polling, and probes of silent feeds."""

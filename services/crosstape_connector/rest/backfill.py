@@ -1,109 +1,100 @@
-"""Fetches missed trades by REST as `BackfillSchedule` plans: page by page, within the venue's limits; and publishes them."""
+"""Fetches missed trades by REST, page by page, as `BackfillSchedule` plans, and publishes them."""
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from functools import partial
 
 import structlog
 
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.trades.gaps import OpenGap
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest.backfill_schedule import BackfillJob, BackfillSchedule
-from crosstape_connector.rest.sources import RestSources
-
-LOOK_S: Final = 0.25
-"""How often it is looked for new holes."""
+from crosstape_connector.rest.context import RestContext
+from crosstape_connector.rest.worker import RequestWorker, RestRequest
 
 log = structlog.get_logger(__name__)
 
 
 class Backfill:
-    """Of one venue. One request at a time: one that hangs holds up the others for `rest_timeout_s`, and no feed."""
+    """Fills the gaps in one venue's trades. One request at a time: one that hangs delays the other gaps, and no feed."""
 
     def __init__(
         self,
-        sources: RestSources,
+        context: RestContext,
         *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
         flow: Callable[[], Awaitable[None]],
-        active: Callable[[], bool],
         longest_s: float,
     ) -> None:
-        """`flow`: waits while the bus is far behind. `active`: whether it is we who publish. `longest_s`: see `venues.VENUE.backfill_s`."""
-        self._sources = sources
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
+        """`flow`: returns when the bus is not far behind. `longest_s`: see `BackfillSchedule`."""
+        self._context = context
         self._flow = flow
-        self._active = active
-        self._schedule = BackfillSchedule(longest_s=longest_s, page=sources.page_size)
+        self._schedule = BackfillSchedule(longest_s=longest_s, page=context.sources.page_size)
+        self._worker = RequestWorker(self._next_request)
+        self.wake = self._worker.wake
+        """Look for new gaps now."""
 
     @property
     def queued(self) -> int:
-        """How many holes are under repair."""
+        """How many gaps are being filled, or wait for their turn."""
         return len(self._schedule)
 
     async def run(self) -> None:
-        """Until cancelled; at once where the venue has no source of past trades."""
-        while self._sources.trade_source is not None:
-            job = self._next() if self._active() else None
-            if job is None:
-                await asyncio.sleep(LOOK_S)
-            else:
-                await self._flow()
-                await self._page(job)
+        """Fill gaps until cancelled. Returns at once where the venue has no source of past trades."""
+        if self._context.sources.trades is not None:
+            await self._worker.run()
 
-    def _next(self) -> BackfillJob | None:
-        for hole in self._schedule.remove_filled():  # the stream brought the rest, or a page that was asked for another hole
-            self._done(hole, "whole")
-        for hole in self._schedule.update(self._feeds.trades.lines.values(), time.monotonic()):
-            self._done(hole, "skipped")
-        return self._schedule.next_job(time.monotonic())
+    def _next_request(self) -> RestRequest | float:
+        if not self._context.active():
+            return math.inf
+        now = time.monotonic()
+        for gap in self._schedule.remove_filled():  # by the stream, or by a page that was fetched for another gap
+            self._close(gap, "whole")
+        for gap in self._schedule.update(self._context.feeds.trades.sequences.values(), now):
+            self._close(gap, "skipped")
+        job = self._schedule.next_job(now)
+        return self._schedule.due_in(now) if job is None else partial(self._fill, job)
 
-    async def _page(self, job: BackfillJob) -> None:
-        line, hole = job.sequence, job.open_gap
+    async def _fill(self, job: BackfillJob) -> None:
+        """Fetch the job's next page and publish what it brings. The job itself waits after a failure, the other gaps go on."""
+        await self._flow()
+        sequence, gap = job.sequence, job.open_gap
         try:
-            page = await self._sources.fetch_trades(line, job.next_id, job.at_ts)
+            page = await self._context.sources.fetch_trades(sequence, job.next_id, job.at_ts)
         except RestFailed as exc:
-            log.warning("trades.backfill_failed", venue=line.venue, instrument=line.instrument, error=str(exc))
+            log.warning("trades.backfill_failed", venue=sequence.venue, instrument=sequence.instrument, error=str(exc))
             job.request_failed(exc.retry_after_s or 0.0, time.monotonic())
         else:
-            if hole not in line.holes:
-                return  # the stream brought the rest meanwhile, or the venue began its numbering anew
-            self._sink.publish(self._feeds.trades.repair(page))
-            if hole in line.holes:
-                self._sink.publish(self._feeds.trades.prove(hole, page, time.monotonic()))
-            numbers = [int(trade.trade_id) for trade in page.trades]
-            spanned = range(min(numbers), max(numbers) + 1) if numbers else range(0)
-            newest_ts = page.trades[-1].venue_ts if numbers else None
-            job.page_received(spanned, newest_ts, last=page.rows < self._sources.page_size, now=time.monotonic())
-        if not hole.missing:
+            if gap not in sequence.open_gaps:
+                return  # the stream brought the rest meanwhile, or the venue started its numbering again
+            self._context.sink.publish(self._context.feeds.trades.fill_gaps(page))
+            if gap in sequence.open_gaps:
+                self._context.sink.publish(self._context.feeds.trades.check_nonexistent(gap, page, time.monotonic()))
+            ids = [int(trade.trade_id) for trade in page.trades]
+            span = range(min(ids), max(ids) + 1) if ids else range(0)
+            newest_ts = page.trades[-1].venue_ts if ids else None
+            job.page_received(span, newest_ts, last=page.rows < self._context.sources.page_size, now=time.monotonic())
+        if not gap.missing:
             self._schedule.remove(job)
-            self._done(hole, "whole")
+            self._close(gap, "whole")
         elif job.is_hopeless(time.monotonic()):
             self._schedule.remove(job)
-            part = hole.tell(time.time_ns())
-            self._sink.publish(part)
-            self._done(hole, "part" if hole.missing < hole.end - hole.first else "nothing")
+            self._context.sink.publish(gap.report(time.time_ns()))
+            self._close(gap, "part" if gap.missing < gap.end - gap.first else "nothing")
 
-    def _done(self, hole: OpenGap, outcome: str) -> None:
-        gap = hole.gap
-        self._counters.backfills[outcome] += 1
-        self._counters.nonexistent += hole.void
+    def _close(self, open_gap: OpenGap, outcome: str) -> None:
+        """Count and log what became of a gap."""
+        gap = open_gap.gap
+        self._context.counters.backfills[outcome] += 1
+        self._context.counters.nonexistent += open_gap.nonexistent
         log.info(
             "trades.backfill",
             venue=gap.venue,
             instrument=gap.instrument,
             missed=gap.missed,
-            left=hole.missing,
-            nonexistent=hole.void,
+            left=open_gap.missing,
+            nonexistent=open_gap.nonexistent,
             outcome=outcome,
         )

@@ -1,4 +1,4 @@
-"""REST, as far as a connector needs it: GETs within the venue's budget, and what went wrong said in one way. No venue's facts."""
+"""Makes GET requests within a venue's limits, and turns everything that can go wrong into `RestFailed`. No venue's facts."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from crosstape_connector.venues.parsing.refusals import line, public, refusal
 from crosstape_connector.venues.spec import MEBIBYTE, Venue
 
 MAX_BODY: Final = 64 * MEBIBYTE
-"""The largest answer known, Binance's instruments, is 15 MiB."""
+"""Bytes. The largest answer known, Binance's instruments, has 15 MiB."""
 
 BUSY: Final = frozenset({418, 429, 503})
-"""Answers that ask us to hold back: Binance bans with 418 who goes on after a 429."""
+"""HTTP statuses that ask us to wait. Binance bans an address (418) that goes on after a 429."""
 
 BACK_OFF_S: Final = 5.0
-"""How long to hold back where the venue does not say."""
+"""How long to wait where the venue does not say."""
 
 
 class RestClient:
-    """One venue's REST: every call waits its turn in the budget, and for as long as the venue asked of any call before.
+    """Makes the requests of one venue. Each waits for its rate limit, and for as long as the venue asked after any request before.
 
-    Without `capture` answers go nowhere but to the caller.
+    With a `capture`, answers are recorded, too.
     """
 
     def __init__(
@@ -52,14 +52,15 @@ class RestClient:
         self._counters = counters
         self._not_before = 0.0
         self.odd_rows = OddRows(venue.id, counters)
-        """Takes what was left out of answers."""
+        """Counts and logs the rows of answers that were left out."""
 
     async def get(
         self, rest: str, path: str, *, rate_limit: RateLimit | None = None, instruments: bool = False, captured: bool = True
     ) -> tuple[bytes, int]:
-        """The body of `path` at the base `rest` of the venue, and when it had been read (ns). `captured`: a capture has it, too.
+        """Return the body of `path`, and when it had been read (ns since the epoch). Raises `RestFailed`.
 
-        Waits for the budget without limit (the queue of those who ask is bounded), for the venue `timeout_s`. Raises `RestFailed`.
+        `rest`: which of the venue's base URLs. `instruments`: the answer is the list that a capture begins with. `captured`: whether a
+        capture records the answer. Waits for the rate limit as long as it takes (callers are few), for the venue `timeout_s`.
         """
         url = self._url(rest, path)
         shown = self._shown(rest, path)
@@ -89,7 +90,7 @@ class RestClient:
         return body, received_ts
 
     def record_cached(self, rest: str, path: str, body: bytes) -> None:
-        """An answer of `path` from an earlier time is used as the instruments: a capture cannot be read without."""
+        """Record an old answer of `path` that is used as the list of instruments: a capture cannot be read without one."""
         if self._capture is not None:
             self._capture.answered(time.time_ns(), self._url(rest, path), body, instruments=True)
 
@@ -97,12 +98,12 @@ class RestClient:
         return self._urls[rest].rstrip("/") + path
 
     def _shown(self, rest: str, path: str) -> str:
-        """The same for errors: of the base nothing that could be a secret, of a venue's own path there is none."""
+        """Return the URL as errors show it, without what may be secret in the base; the path is a venue's own and has nothing secret."""
         base = urlsplit(public(self._urls[rest]))
         return f"{base.scheme}://{base.netloc}{path}"
 
     def _refusal(self, status: int, body: bytes) -> str | None:
-        """What the venue says instead of an answer, if it does."""
+        """Return the venue's error text; None: the body is an answer."""
         known = None if self._venue.rest_error is None else self._venue.rest_error(body)
         if status != 200:
             return refusal(status, body, known)

@@ -1,4 +1,4 @@
-"""What a venue lists: by REST, or from the last time that this worked. And which of the instruments asked for are in it."""
+"""Gets a venue's list of instruments, by REST or from a cache, and finds the wanted instruments in it."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ log = structlog.get_logger(__name__)
 
 
 class ListedInstruments(msgspec.Struct, frozen=True):
-    """A venue's instruments, and when they were true."""
+    """A venue's instruments, as listed at `received_ts` (ns since the epoch)."""
 
     venue: str
     received_ts: int
     instruments: list[Instrument]
     odd: list[OddRow] = []
-    """Rows of the list that cannot be used, or not as they stand."""
+    """Rows of the list that cannot be used, or not unchanged."""
     ours: Callable[[str], str] = asset
-    """The venue's name of an asset → ours."""
+    """The venue's name of an asset → our name."""
 
     def age_s(self, now: int) -> float:
-        """Seconds since it was fetched."""
+        """Return the seconds since the list was fetched. `now`: ns since the epoch."""
         return (now - self.received_ts) / 1e9
 
 
 class CachedAnswer(msgspec.Struct, frozen=True):
-    """The cache: the venue's answer as it came, so that it means the same as a fresh one to whoever reads it, a capture included."""
+    """The content of the cache: the venue's answer unchanged, so that it is parsed, and captured, as a fresh one is."""
 
     venue: str
     received_ts: int
@@ -49,19 +49,19 @@ class CachedAnswer(msgspec.Struct, frozen=True):
 
 
 class InstrumentCache:
-    """The file for that. A disk that does not take it is no obstacle: it is logged once, and again only after it had worked meanwhile."""
+    """The cache file. If it cannot be written, the connector goes on; that is logged once, and again only after a write succeeded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fails = False
 
     def bind(self, origin: Origin) -> None:
-        """Keep what a simulated venue lists in a file of its own: for a live connector, only the venue's own list is of use."""
+        """Use a separate file for a simulated venue's list: a live connector must use the real venue's list only."""
         suffix = ".simulated.json" if origin is Origin.SIMULATED else ".json"
         self.path = self.path.with_name(self.path.name.removesuffix(".json").removesuffix(".simulated") + suffix)
 
     async def store(self, answer: CachedAnswer) -> None:
-        """Write it whole or not at all."""
+        """Replace the file by this answer; after an error the old file remains."""
         try:
             await asyncio.to_thread(self._write, msgspec.json.encode(answer))
             self._fails = False
@@ -74,22 +74,22 @@ class InstrumentCache:
         part = self.path.with_suffix(".part")
         try:
             make_directory(self.path.parent)
-            part.unlink(missing_ok=True)  # of a process that was killed, maybe another user's
+            part.unlink(missing_ok=True)  # left by a process that was killed, maybe another user's
             part.write_bytes(content)
             share_with_group(part)
             part.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)  # of a full disk, it would hold the rest
+                part.unlink(missing_ok=True)  # on a full disk, it would take the last space
             raise
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What becomes of the names that were asked for."""
+    """The wanted names: those that the venue lists, and those that it does not."""
 
     listed: dict[str, Instrument]
     refused: dict[str, str]
-    """Name → why not, with the nearest names that there are."""
+    """Name → why it cannot be had, with the nearest names that are listed."""
 
 
 def select(listing: ListedInstruments, wanted: Iterable[str]) -> Selection:
@@ -110,7 +110,7 @@ def select(listing: ListedInstruments, wanted: Iterable[str]) -> Selection:
 
 
 def _refusal(name: str, found: Instrument | None, listing: ListedInstruments, by_name: Mapping[str, Instrument]) -> str:
-    """Why this name cannot be had."""
+    """Return why this name cannot be had."""
     venue = listing.venue
     row = next((one for one in listing.odd if one.instrument == name or (one.symbol and _squashed(one.symbol) == _squashed(name))), None)
     if found is not None:
@@ -119,31 +119,31 @@ def _refusal(name: str, found: Instrument | None, listing: ListedInstruments, by
         return f"its row in the list of {venue} cannot be used: {row.reason}"
     theirs = next((one for one in by_name.values() if _squashed(one.symbol) == _squashed(name)), None)
     if theirs is not None:
-        return f"not a name of ours: what {venue} lists as {theirs.symbol} is {theirs.name} here"
+        return f"not our name: {venue} lists it as {theirs.symbol}, we call it {theirs.name}"
     near = nearest(_spellings(name, listing.ours), [one.name for one in by_name.values() if one.active])
     unnamed = sum(not one.symbol and not one.instrument for one in listing.odd)
     return "; ".join(
         (
             f"not listed on {venue}",
             *([f"near: {', '.join(near)}"] if near else []),
-            *([f"{unnamed} rows of the list tell no name, see the log"] if unnamed else []),
+            *([f"{unnamed} rows of the list have no name, see the log"] if unnamed else []),
         )
     )
 
 
 def _squashed(name: str) -> str:
-    """A name or symbol without what separates its parts: `BTC-USD`, `BTC/USD` and `BTCUSD` are one."""
+    """Return a name or symbol without separators, to compare them: `BTC-USD`, `BTC/USD` and `BTCUSD` are the same."""
     return "".join(filter(str.isalnum, name)).upper()
 
 
 def _spellings(name: str, ours: Callable[[str], str]) -> list[str]:
-    """The name as it stands, and if its assets are the venue's, as we would write it."""
+    """Return the name itself and, if its assets are written the venue's way, as we would write it."""
     parts = re.split(r"[^A-Z0-9]+", name.upper())
     return list(dict.fromkeys([name.upper(), "-".join(ours(part) for part in parts)]))
 
 
 def nearest(spellings: Sequence[str], known: Collection[str], count: int = 3) -> list[str]:
-    """The listed names that look most like one of these: the same base in another quote, or a typing error."""
+    """Return the listed names that look most like one of these: the same base with another quote asset, or a typing error."""
     found: list[str] = []
     for name in spellings:
         base, dash, _ = name.partition("-")
@@ -154,7 +154,7 @@ def nearest(spellings: Sequence[str], known: Collection[str], count: int = 3) ->
 
 
 async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -> ListedInstruments:
-    """The listing by REST, also written to `cache`. Raises `RestFailed`, also for an answer that holds none of ours to map."""
+    """Fetch the list by REST and write it to `cache`. Raises `RestFailed`, also for an answer without any instrument that can be used."""
     source = venue.instruments
     body, received_ts = await rest.get(source.rest, source.path, instruments=True)
     try:
@@ -172,7 +172,7 @@ async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -
 
 
 def parse(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
-    """The listing that an answer is. Raises one of `FRAME_ERRORS`."""
+    """Parse an answer. Raises one of `FRAME_ERRORS`."""
     rows = venue.instruments.parse(body)
     return ListedInstruments(
         venue.id,
@@ -184,7 +184,7 @@ def parse(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
 
 
 def load_cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInstruments, bytes] | None:
-    """What was stored, and the answer it is from; None where there is nothing that can be read, or it is another venue's."""
+    """Return the cached list and the answer that it is from; None: no cache, one that cannot be read, or another venue's."""
     if cache is None:
         return None
     try:
@@ -202,9 +202,9 @@ def load_cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInst
 
 
 async def load(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -> ListedInstruments:
-    """By REST, else from the cache, however old: an old list beats none, and a wrong symbol in it is refused by the venue or found silent.
+    """Fetch the list by REST, or else load it from the cache, however old that is. Raises `RestFailed` where there is neither.
 
-    Raises `RestFailed` where there is neither.
+    An old list is better than none: a wrong symbol in it is refused by the venue, or found to be silent.
     """
     try:
         listing = await fetch(rest, venue, cache)
@@ -222,12 +222,12 @@ async def load(rest: RestClient, venue: Venue, cache: InstrumentCache | None) ->
 
 
 def counts(selection: Selection) -> Mapping[str, int]:
-    """How many of each, for the metrics."""
+    """Return how many wanted names are listed and refused, for the metrics."""
     return {"listed": len(selection.listed), "refused": len(selection.refused)}
 
 
 def log_refused(venue: str, refused: Mapping[str, str], logged: set[str]) -> None:
-    """Log each refused name once a process, with its reason; `logged` remembers."""
+    """Log each refused name once, with its reason. `logged`: the names that were logged before; it is updated."""
     for name, reason in refused.items():
         if name not in logged:
             log.error("instrument.refused", venue=venue, instrument=name, reason=reason)

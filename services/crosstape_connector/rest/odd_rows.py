@@ -1,4 +1,4 @@
-"""What was left out of a venue's answers: counted, and logged once for each kind of answer and of oddness."""
+"""Counts the rows of REST answers that cannot be used, and logs the first of each kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class OddRows:
-    """Of one venue's REST."""
+    """Counts and logs for one venue."""
 
     def __init__(self, venue: str, counters: Counters) -> None:
         self._venue = venue
@@ -22,7 +22,7 @@ class OddRows:
         self._logged: set[tuple[str, str]] = set()
 
     def report(self, answer: str, odd: Iterable[Odd]) -> None:
-        """Count what was odd in one answer, which is of this kind. The log names the first of a kind, and how many there were."""
+        """Count the odd rows of one answer. `answer`: its kind, `trades`. The log has the first row of a kind, and how many there were."""
         found = list(odd)
         if not found:
             return

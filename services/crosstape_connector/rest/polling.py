@@ -1,150 +1,154 @@
-"""Polling over REST while a venue's WebSocket cannot be had: trades and quotes, as often as the venue's budget has it."""
+"""Polls trades and quotes by REST while a venue's WebSocket is away, as often as the venue's limits allow."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 
-from crosstape_connector.backoff import pause_s
-from crosstape_connector.connection.session import Session
-from crosstape_connector.connection.subscriptions import TopicState
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import polling_rules
-from crosstape_connector.rest.polling_rules import Absence, Turns
-from crosstape_connector.rest.sources import RestSources
+from crosstape_connector.rest.context import RestContext
+from crosstape_connector.rest.polling_rules import Absence, PollSchedule
+from crosstape_connector.rest.worker import RequestWorker, RestRequest
 
 LOOK_S: Final = 0.1
-"""How often it is looked whether the WebSocket is there, and who is due."""
+"""How often to look, while polling, whether the WebSocket is back."""
 
 CATCH_UP_S: Final = 60.0
-"""Trades that were missed for so long are fetched by polling; after a longer absence it begins with the newest, and a gap is told."""
+"""Trades missed for at most this time are fetched by polling; after a longer absence polling starts with the newest, and a gap remains."""
 
 LAG_NS: Final = 1_000_000_000
-"""So far an answer of REST may be behind the stream."""
-
-ANSWERED: Final = (TopicState.CONFIRMED, TopicState.REJECTED)
+"""How far an answer of REST may be behind the stream."""
 
 log = structlog.get_logger(__name__)
 
 Poll = Callable[[Sequence[str], str], Awaitable[None]]
-"""Asks for these instruments; the reason is what to say of their feeds."""
+"""Polls these instruments; the text becomes the reason in their feeds' status."""
+
+
+class PolledKind:
+    """The feeds of one kind, which are polled while their endpoint is away."""
+
+    def __init__(self, kind: str, endpoint: str, *, absence: Absence, schedule: PollSchedule, poll: Poll) -> None:
+        self.kind = kind
+        self.endpoint = endpoint
+        self.absence = absence
+        self.schedule = schedule
+        self.poll = poll
+        self.polled: set[str] = set()
+        """The instruments whose feeds are polled now."""
 
 
 class Polling:
-    """Of one venue. One request of a kind at a time."""
+    """Polls one venue. One request of a kind at a time."""
 
     def __init__(
         self,
-        sources: RestSources,
+        context: RestContext,
         *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
-        sessions: Callable[[], Iterable[Session]],
-        active: Callable[[], bool],
+        answered: Callable[[str], bool],
         after_s: float,
         catch_up_s: float,
     ) -> None:
-        """`active`: whether it is we who publish.
+        """`answered`: whether the venue has answered on an open connection to this endpoint; one on which it says nothing is of no use.
 
-        `after_s`: so long the WebSocket may be away; 0: for ever. `catch_up_s`: see `CATCH_UP_S`, if it is more.
+        `after_s`: how long a WebSocket may be away before its feeds are polled; 0: they never are. `catch_up_s`: replaces `CATCH_UP_S`
+        if it is more.
         """
-        self._sources = sources
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
-        self._sessions = sessions
-        self._active = active
+        self._context = context
+        self._answered = answered
         self._after_s = after_s
         self._catch_up_ns = round(max(catch_up_s, CATCH_UP_S) * 1e9)
-        self._polled: dict[str, set[str]] = {"trade": set(), "quote": set()}
+        trades, quotes = context.sources.trades, context.sources.quotes
+        self._kinds: dict[str, PolledKind] = {}
+        if trades is not None and after_s:
+            self._add("trade", PollSchedule(per_minute=trades.per_minute, batch=1), self._poll_trades)
+        if quotes is not None and after_s:
+            self._add("quote", PollSchedule(per_minute=quotes.per_minute, batch=quotes.batch), self._poll_quotes)
+        self._workers = {name: RequestWorker(partial(self._next_request, kind)) for name, kind in self._kinds.items()}
+
+    def _add(self, kind: str, schedule: PollSchedule, poll: Poll) -> None:
+        if kind in self._context.feeds.kinds:
+            endpoint = next((one.name for one in self._context.feeds.venue.endpoints if kind in one.channels), "")
+            self._kinds[kind] = PolledKind(kind, endpoint, absence=Absence(self._after_s), schedule=schedule, poll=poll)
 
     def polled_feeds(self) -> dict[str, int]:
-        """Kind → how many feeds are polled now."""
-        return {kind: len(names) for kind, names in self._polled.items()}
+        """Return how many feeds are polled now, by kind."""
+        return {kind: len(self._kinds[kind].polled) if kind in self._kinds else 0 for kind in ("trade", "quote")}
+
+    def wake(self) -> None:
+        """Look now whether a connection is away."""
+        for worker in self._workers.values():
+            worker.wake()
 
     async def run(self) -> None:
-        """Until cancelled; at once where there is nothing to poll."""
-        if not self._after_s:
-            return
-        trades, quotes = self._sources.trade_source, self._sources.quote_source
+        """Work until cancelled. Returns at once where there is nothing to poll."""
         try:
             async with asyncio.TaskGroup() as group:
-                if trades is not None and "trade" in self._feeds.kinds:
-                    turns = Turns(per_minute=trades.per_minute, batch=1)
-                    group.create_task(self._follow("trade", turns, self._poll_trades), name="poll.trade")
-                if quotes is not None and "quote" in self._feeds.kinds:
-                    turns = Turns(per_minute=quotes.per_minute, batch=quotes.batch)
-                    group.create_task(self._follow("quote", turns, self._poll_quotes), name="poll.quote")
+                for name, worker in self._workers.items():
+                    group.create_task(worker.run(), name=f"poll.{name}")
         finally:
-            for kind, names in self._polled.items():
-                self._end(kind, names, "stopped")
+            for kind in self._kinds.values():
+                self._end(kind, kind.polled, "stopped")
 
-    async def _follow(self, kind: str, turns: Turns, poll: Poll) -> None:
-        endpoint = next((one.name for one in self._feeds.venue.endpoints if kind in one.channels), "")
-        absence = Absence(self._after_s, time.monotonic())
-        failures = 0
-        while True:
-            names = [feed.instrument for feed in self._feeds.feeds if feed.kind == kind]
-            away = absence.look(time.monotonic(), there=not names or self._is_there(endpoint)) and self._active()
-            if not away and self._polled[kind]:
-                log.info("feeds.polling_ended", venue=self._feeds.venue.id, kind=kind)
-                self._end(kind, self._polled[kind], "no connection")
-            self._polled[kind].intersection_update(names)
-            turn = turns.next(names if away else (), time.monotonic())
-            if not turn:
-                await asyncio.sleep(LOOK_S)
-                continue
-            if not self._polled[kind] and not failures:
-                log.warning("feeds.polling", venue=self._feeds.venue.id, kind=kind, feeds=len(names))
-            self._counters.polls[kind] += 1
-            try:
-                await poll(turn, polling_rules.reason(turns.interval_s(len(names))))
-                failures = 0
-            except RestFailed as exc:
-                failures += 1
-                log.warning("feeds.poll_failed", venue=self._feeds.venue.id, kind=kind, error=str(exc), failures=failures)
-                self._end(kind, turn, "no connection, and REST fails")
-                await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
+    def _next_request(self, kind: PolledKind) -> RestRequest | float:
+        now = time.monotonic()
+        names = [feed.instrument for feed in self._context.feeds.records if feed.kind == kind.kind]
+        is_away = kind.absence.is_too_long(now, connected=not names or self._answered(kind.endpoint))
+        is_polling = is_away and self._context.active()
+        if not is_polling and kind.polled:
+            log.info("feeds.polling_ended", venue=self._context.feeds.venue.id, kind=kind.kind)
+            self._end(kind, kind.polled, "no connection")
+        kind.polled.intersection_update(names)
+        turn = kind.schedule.next_names(names if is_polling else (), now)
+        if turn:
+            return partial(self._request, kind, turn, len(names))
+        return min(kind.schedule.due_in(now), LOOK_S) if is_polling else kind.absence.due_in(now)
 
-    def _is_there(self, endpoint: str) -> bool:
-        """Whether a connection of it is open, and the venue has answered on it: one that says nothing is of no use."""
-        return any(
-            session.open and any(state in ANSWERED for state in session.subscriptions.states.values())
-            for session in self._sessions()
-            if session.connection.endpoint.name == endpoint
-        )
+    async def _request(self, kind: PolledKind, turn: Sequence[str], count: int) -> None:
+        """Poll the instruments of this turn, out of `count`."""
+        failures = self._workers[kind.kind].failures
+        if not kind.polled and not failures:
+            log.warning("feeds.polling", venue=self._context.feeds.venue.id, kind=kind.kind, feeds=count)
+        self._context.counters.polls[kind.kind] += 1
+        try:
+            await kind.poll(turn, polling_rules.reason(kind.schedule.interval_s(count)))
+        except RestFailed as exc:
+            log.warning("feeds.poll_failed", venue=self._context.feeds.venue.id, kind=kind.kind, error=str(exc), failures=failures + 1)
+            self._end(kind, turn, "no connection, and REST fails")
+            raise
 
-    def _end(self, kind: str, names: Collection[str], why: str) -> None:
+    def _end(self, kind: PolledKind, names: Collection[str], why: str) -> None:
+        """Say of these feeds, as far as they are polled, that they are not any more."""
         now = time.time_ns()
-        for name in list(names):
-            record = self._feeds.feeds.get(FeedKey(kind, name))
-            if name in self._polled[kind] and record is not None:
-                self._sink.publish(polling_rules.end(record, now, why))
-            self._polled[kind].discard(name)
+        for name in kind.polled.intersection(names):
+            record = self._context.feeds.records.get(FeedKey(kind.kind, name))
+            if record is not None:
+                self._context.sink.publish(polling_rules.end(record, now, why))
+        kind.polled.difference_update(list(names))
 
     async def _poll_trades(self, names: Sequence[str], why: str) -> None:
-        for line in [self._feeds.trades.lines[name] for name in names]:
-            is_known = line.next >= 0 and time.time_ns() - (line.gap_from or line.received_ts) <= self._catch_up_ns
+        for sequence in [self._context.feeds.trades.sequences[name] for name in names]:
+            is_known = sequence.next_id >= 0 and time.time_ns() - (sequence.gap_from or sequence.received_ts) <= self._catch_up_ns
+            first_id = sequence.next_id if is_known else None
             asked_ts = time.time_ns()
-            page = await self._sources.fetch_trades(line, line.next if is_known else None, line.venue_ts or line.gap_from)
-            is_all = page.rows < self._sources.page_size
-            self._polled["trade"].add(line.instrument)
-            self._sink.publish(self._feeds.trades.polled(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
+            page = await self._context.sources.fetch_trades(sequence, first_id, sequence.venue_ts or sequence.gap_from)
+            is_all = page.rows < self._context.sources.page_size
+            self._kinds["trade"].polled.add(sequence.instrument)
+            self._context.sink.publish(self._context.feeds.trades.apply_poll(page, why, asked_ts - LAG_NS if is_all or not is_known else 0))
 
     async def _poll_quotes(self, names: Sequence[str], why: str) -> None:
-        records = {name: self._feeds.feeds[FeedKey("quote", name)] for name in names}
+        feeds = self._context.feeds.records
+        records = {name: feeds[FeedKey("quote", name)] for name in names}
         asked_ts = time.time_ns()
-        for quote in await self._sources.fetch_quotes({record.symbol: name for name, record in records.items()}):
+        for quote in await self._context.sources.fetch_quotes({record.symbol: name for name, record in records.items()}):
             record = records.get(quote.instrument)
-            if record is not None and self._feeds.feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
-                self._polled["quote"].add(quote.instrument)
-                self._sink.publish(polling_rules.take_quote(record, quote, asked_ts, why))
+            if record is not None and feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
+                self._kinds["quote"].polled.add(quote.instrument)
+                self._context.sink.publish(polling_rules.apply_quote(record, quote, asked_ts, why))

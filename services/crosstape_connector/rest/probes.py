@@ -1,195 +1,200 @@
-"""What a venue is asked by REST while its streams live: do its instruments trade, has it our best prices, and what was its last trade?
+"""Asks a venue by REST while its streams are connected: does an instrument trade, what are its best prices, what was its last trade?
 
-A stream can stop without a word, and a pair can be halted without one. Both look like a quiet market, so silence raises these questions,
-whatever the pace that the watchdog has learned; it is no load for a venue whose streams speak.
+A stream can stop without a message, and a pair can be halted without one. Both look like a quiet market, so silence leads to these probes,
+whatever pace the watchdog has learned. They are no load for a venue whose streams bring data.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 
-from crosstape_connector.backoff import pause_s
-from crosstape_connector.errors import FRAME_ERRORS, RestFailed
-from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
-from crosstape_connector.rate_limit import RateLimit
-from crosstape_connector.rest.client import RestClient
+from crosstape_connector.errors import RestFailed
+from crosstape_connector.rest import worker
+from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.probe_schedule import ProbeSchedule
-from crosstape_connector.rest.sources import RestSources
-from crosstape_connector.venues.spec import NOT_LISTED, TradingSource
+from crosstape_connector.rest.worker import RequestWorker, RestRequest
+from crosstape_connector.venues.spec import NOT_LISTED
 
 LOOK_S: Final = 0.25
-"""How often it is looked whom to ask about."""
+"""How often to look who is silent, while an instrument will soon have been silent for long enough."""
+
 URGENT_S: Final = 5.0
-"""So often it is asked whether an instrument trades that the watchdog questions, or that did not trade when last asked about."""
+"""How often to ask whether an instrument trades that the watchdog doubts, or that did not trade at the last answer."""
+
 SILENT_S: Final = 10.0
-"""So often, one that has been silent for a while."""
+"""How often to ask whether an instrument trades that has been silent for a while."""
+
 ROUTINE_S: Final = 60.0
-"""So often, all others: in some halts orders are still cancelled, so that the stream goes on."""
+"""How often to ask whether any other instrument trades: in some halts orders are still cancelled, so that the stream goes on."""
+
 BEST_S: Final = 5.0
-"""So often a silent instrument's best prices are asked for."""
+"""How often to ask for the best prices of a silent instrument."""
+
 TRADES_S: Final = 30.0
-"""So often the newest trades of an instrument are asked for whose trades are silent."""
+"""How often to ask for the newest trades of an instrument whose trades are silent."""
+
 TRADES_SILENT_S: Final = 10.0
-"""A shorter silence of trades raises no question: nobody need trade."""
+"""A shorter silence of trades leads to no probe: nobody need trade."""
+
 SHARE: Final = 0.25
-"""Of the requests for trades that the venue allows, so many at most are questions: the others repair gaps."""
+"""The share of the requests for trades that probes may use: the others fill gaps."""
+
 CONFIRM_S: Final = 1.0
-"""An answer that differs from the stream is asked for again after so long: the stream may only be late."""
+"""When to ask again after an answer that differs from the stream: the stream may only be late."""
 
 log = structlog.get_logger(__name__)
 
 
 class Probes:
-    """Of one venue. One request of a kind at a time."""
+    """Probes one venue. One request of a kind at a time."""
 
     def __init__(
         self,
-        rest: RestClient,
-        sources: RestSources,
+        context: RestContext,
         *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
-        active: Callable[[], bool],
         silent_s: float,
     ) -> None:
-        """`active`: whether it is we who publish. `silent_s`: a shorter silence raises no question."""
-        self._rest = rest
-        self._sources = sources
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
-        self._active = active
-        self._silent_ns = round(silent_s * 1e9)
+        """`silent_s`: a shorter silence leads to no probe."""
+        self._context = context
+        self._silent_s = silent_s
         self._trading = ProbeSchedule(urgent_s=URGENT_S, silent_s=SILENT_S, routine_s=ROUTINE_S)
-        self._groups: deque[list[str]] = deque()  # parts of a request that was refused because of one of them
-        self._gone: set[str] = set()  # instruments that are not listed any more: asked about alone
+        self._prices = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S)
+        self._trades = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S)
+        self._trades_from = -math.inf  # no probe of trades before this time
+        self._groups: deque[Sequence[str]] = deque()  # instruments to ask about in one request, before any other
+        self._unlisted: set[str] = set()  # instruments that are not listed any more: asked about alone
+        self._trading_worker = RequestWorker(self._next_trading)
+        self._prices_worker = RequestWorker(self._next_prices)
+        self._trades_worker = RequestWorker(self._next_trades)
 
     def request(self, instrument: str) -> None:
-        """Its silence is questioned: does it trade?"""
-        self._trading.want(instrument)
+        """Ask soon whether this instrument trades: its silence is in doubt."""
+        self._trading.request(instrument)
+        self._trading_worker.wake()
 
     async def run(self) -> None:
-        """Until cancelled; at once where there is nothing to ask."""
+        """Work until cancelled. Returns at once where there is nothing to ask."""
+        sources, kinds = self._context.sources, self._context.feeds.kinds
         async with asyncio.TaskGroup() as group:
-            source = self._feeds.venue.trading
-            if source is not None:
-                group.create_task(self._follow_trading(source), name="ask.trading")
-            if self._sources.quote_source is not None and self._feeds.kinds & {"quote", "book", "delta"}:
-                group.create_task(self._follow_best(self._sources.quote_source.batch), name="ask.best")
-            if self._sources.trade_source is not None and "trade" in self._feeds.kinds:
-                group.create_task(self._follow_trades(60.0 / (SHARE * self._sources.trade_source.per_minute)), name="ask.trades")
+            if sources.trading is not None:
+                group.create_task(self._trading_worker.run(), name="probe.trading")
+            if sources.quotes is not None and kinds & {"quote", "book", "delta"}:
+                group.create_task(self._prices_worker.run(), name="probe.prices")
+            if sources.trades is not None and "trade" in kinds:
+                group.create_task(self._trades_worker.run(), name="probe.trades")
 
-    async def _follow_trading(self, source: TradingSource) -> None:
-        limit, failures = RateLimit.per_minute(source.per_minute), 0
-        while True:
-            names = self._next_trading(source.batch) if self._active() else []
-            if not names:
-                await asyncio.sleep(LOOK_S)
-                continue
-            try:
-                await self._ask_trading(source, names, limit)
-                failures = 0
-            except RestFailed as exc:
-                failures += 1
-                if failures == 1:
-                    log.warning("trading.not_known", venue=self._feeds.venue.id, error=str(exc), instruments=len(names))
-                for name in names:
-                    self._trading.want(name)
-                await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
+    def _next_trading(self) -> RestRequest | float:
+        source = self._context.sources.trading
+        if source is None or not self._context.active():
+            return math.inf
+        now, wait_s = time.monotonic(), math.inf
+        if not self._groups:
+            names = list(dict.fromkeys(feed.instrument for feed in self._context.feeds.records))
+            silent, wait_s = _silent(self._context.feeds.silent_prices, self._silent_s)
+            turn = self._trading.next_names(names, now=now, urgent=self._context.feeds.halts, silent=silent, count=source.batch)
+            listed = [name for name in turn if name not in self._unlisted]
+            self._groups += ([listed] if listed else []) + [[name] for name in turn if name in self._unlisted]
+        if not self._groups:
+            return min(wait_s, self._trading.due_in(now))
+        return partial(self._ask_trading, self._groups.popleft())
 
-    def _next_trading(self, batch: int) -> list[str]:
-        if self._groups:
-            return self._groups.popleft()
-        silent = self._feeds.silent(time.time_ns() - self._silent_ns)
-        names = list(dict.fromkeys(feed.instrument for feed in self._feeds.feeds))
-        turn = self._trading.next(names, now=time.monotonic(), often=self._feeds.halts, silent=silent, count=batch)
-        self._groups.extend([name] for name in turn if name in self._gone)
-        return [name for name in turn if name not in self._gone]
-
-    async def _ask_trading(self, source: TradingSource, names: Sequence[str], limit: RateLimit) -> None:
-        symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
-        if not symbols:
-            return  # removed meanwhile
-        self._counters.questions["trading"] += 1
+    async def _ask_trading(self, names: Sequence[str]) -> None:
+        source, symbols = self._context.sources.trading, self._symbols(names)
+        if source is None or not symbols:
+            return  # they were removed meanwhile
+        self._context.counters.questions["trading"] += 1
         try:
-            body, _ = await self._rest.get(source.rest, source.path(list(symbols)), rate_limit=limit, captured=False)
-            reasons = source.parse(body, list(symbols))
-        except FRAME_ERRORS as exc:
-            raise RestFailed(f"not a list of instruments: {exc}") from exc
+            reasons = await self._context.sources.fetch_trading(list(symbols))
         except RestFailed as exc:
             if not source.unknown(str(exc)):
+                self._failed("trading.not_known", self._trading_worker, exc, instruments=len(names))
+                for name in names:
+                    self._trading.request(name)
                 raise
-            if len(symbols) > 1:
+            if len(symbols) > 1:  # one of them is not listed any more: halve until it stands alone
                 half, listed = len(symbols) // 2, list(symbols.values())
                 self._groups += listed[:half], listed[half:]
                 return
             reasons = dict.fromkeys(symbols, NOT_LISTED)
         for symbol, reason in reasons.items():
-            self._tell(symbols[symbol], reason)
+            self._apply_trading(symbols[symbol], reason)
 
-    def _tell(self, instrument: str, reason: str) -> None:
-        (self._gone.add if reason == NOT_LISTED else self._gone.discard)(instrument)
-        events = self._feeds.traded(instrument, reason, time.time_ns())
+    def _apply_trading(self, instrument: str, reason: str) -> None:
+        (self._unlisted.add if reason == NOT_LISTED else self._unlisted.discard)(instrument)
+        events = self._context.feeds.set_halt(instrument, reason, time.time_ns())
         if events:
-            log.warning(
-                "instrument.halted" if reason else "instrument.trades", venue=self._feeds.venue.id, instrument=instrument, reason=reason
-            )
-        self._sink.publish(events)
+            event = "instrument.halted" if reason else "instrument.trades"
+            log.warning(event, venue=self._context.feeds.venue.id, instrument=instrument, reason=reason)
+        self._context.sink.publish(events)
 
-    async def _follow_best(self, batch: int) -> None:
-        due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S), 0
-        while True:
-            silent = self._feeds.silent(time.time_ns() - self._silent_ns) if self._active() else []
-            names = due.next(silent, now=time.monotonic(), often=self._feeds.suspects(), silent=silent, count=batch)
-            if not names:
-                await asyncio.sleep(LOOK_S)
-                continue
-            try:
-                await self._ask_best(names)
-                failures = 0
-            except RestFailed as exc:
-                failures += 1
-                if failures == 1:
-                    log.warning("quotes.not_compared", venue=self._feeds.venue.id, error=str(exc), instruments=len(names))
-                await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
+    def _next_prices(self) -> RestRequest | float:
+        source = self._context.sources.quotes
+        if source is None or not self._context.active():
+            return math.inf
+        now = time.monotonic()
+        silent, wait_s = _silent(self._context.feeds.silent_prices, self._silent_s)
+        names = self._prices.next_names(silent, now=now, urgent=self._context.feeds.suspects(), silent=silent, count=source.batch)
+        return partial(self._ask_prices, names) if names else min(wait_s, self._prices.due_in(now))
 
-    async def _ask_best(self, names: Sequence[str]) -> None:
-        symbols = {record.symbol: record.instrument for record in self._feeds.feeds.values() if record.instrument in names}
-        self._counters.questions["best"] += 1
+    async def _ask_prices(self, names: Sequence[str]) -> None:
+        self._context.counters.questions["best"] += 1
         asked_ts = time.time_ns()
-        for quote in await self._sources.fetch_quotes(symbols):
-            self._sink.publish(self._feeds.compared(quote, asked_ts, time.time_ns()))
+        try:
+            quotes = await self._context.sources.fetch_quotes(self._symbols(names))
+        except RestFailed as exc:
+            self._failed("quotes.not_compared", self._prices_worker, exc, instruments=len(names))
+            raise
+        for quote in quotes:
+            self._context.sink.publish(self._context.feeds.compare_best_prices(quote, asked_ts, time.time_ns()))
 
-    async def _follow_trades(self, spacing_s: float) -> None:
-        due, failures = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S), 0
-        while True:
-            before_ts = time.time_ns() - max(self._silent_ns, round(TRADES_SILENT_S * 1e9))
-            silent = self._feeds.silent_lines(before_ts) if self._active() else []
-            names = due.next(silent, now=time.monotonic(), often=(), silent=silent, count=1)
-            if not names:
-                await asyncio.sleep(LOOK_S)
-                continue
-            line = self._feeds.trades.lines[names[0]]
-            self._counters.questions["trades"] += 1
-            try:
-                page = await self._sources.fetch_trades(line, None)
-                failures = 0
-            except RestFailed as exc:
-                failures += 1
-                if failures == 1:
-                    log.warning("trades.not_compared", venue=self._feeds.venue.id, error=str(exc), instrument=line.instrument)
-                await asyncio.sleep(max(pause_s(failures), exc.retry_after_s or 0.0))
-                continue
-            self._sink.publish(self._feeds.newest_trades(page))
-            if page.trades and int(page.trades[-1].trade_id) >= line.next >= 0:
-                due.want(line.instrument)  # the stream may only be late
-            await asyncio.sleep(spacing_s)
+    def _next_trades(self) -> RestRequest | float:
+        if not self._context.active():
+            return math.inf
+        now = time.monotonic()
+        if now < self._trades_from:
+            return self._trades_from - now
+        silent, wait_s = _silent(self._context.feeds.silent_trades, max(self._silent_s, TRADES_SILENT_S))
+        names = self._trades.next_names(silent, now=now, urgent=(), silent=silent, count=1)
+        return partial(self._ask_trades, names[0]) if names else min(wait_s, self._trades.due_in(now))
+
+    async def _ask_trades(self, instrument: str) -> None:
+        source, sequence = self._context.sources.trades, self._context.feeds.trades.sequences[instrument]
+        assert source is not None  # else its worker does not run
+        self._context.counters.questions["trades"] += 1
+        try:
+            page = await self._context.sources.fetch_trades(sequence, None)
+        except RestFailed as exc:
+            self._failed("trades.not_compared", self._trades_worker, exc, instrument=instrument)
+            raise
+        self._context.sink.publish(self._context.feeds.check_newest_trades(page))
+        if page.trades and int(page.trades[-1].trade_id) >= sequence.next_id >= 0:
+            self._trades.request(instrument)  # the stream may only be late
+        self._trades_from = time.monotonic() + 60.0 / (SHARE * source.per_minute)
+
+    def _symbols(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the venue's symbol → our instrument."""
+        return {record.symbol: record.instrument for record in self._context.feeds.records.values() if record.instrument in names}
+
+    def _failed(self, event: str, asking: RequestWorker, exc: RestFailed, **fields: object) -> None:
+        """Log the first failure in a row."""
+        if not asking.failures:
+            log.warning(event, venue=self._context.feeds.venue.id, error=str(exc), **fields)
+
+
+def _silent(silent_since: Callable[[int], list[str]], silent_s: float) -> tuple[list[str], float]:
+    """Return the instruments that have been silent for `silent_s`, and the seconds until it is worth looking for more.
+
+    `silent_since`: returns the instruments that have been silent since a time (ns since the epoch).
+    """
+    before_ts = time.time_ns() - round(silent_s * 1e9)
+    silent = silent_since(before_ts)
+    is_growing = len(silent_since(before_ts + round(worker.LOOK_S * 1e9))) > len(silent)
+    return silent, LOOK_S if is_growing else math.inf

@@ -1,124 +1,100 @@
-"""Doing what `FeedHandler` asks for: a book's snapshot by REST, or its topic subscribed anew, each within the venue's limits."""
+"""Does what `FeedHandler` requests for a book: fetches its snapshot by REST, or subscribes its topic again, within the venue's limits."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
-from crosstape_connector.backoff import pause_s
-from crosstape_connector.connection.session import Session
-from crosstape_connector.errors import FRAME_ERRORS, RestFailed
+from crosstape_connector.errors import RestFailed
 from crosstape_connector.feeds.books.book_feed import SnapshotRequest
-from crosstape_connector.feeds.books.order_book import PROBE
-from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.feeds.keys import FeedKey
-from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
-from crosstape_connector.rate_limit import RateLimit
-from crosstape_connector.rest.client import RestClient
-from crosstape_connector.venues.messages import BookSnapshot
-from crosstape_connector.venues.spec import SnapshotSource, Venue
+from crosstape_connector.feeds.keys import FeedKey, Topic
+from crosstape_connector.rest.context import RestContext
+from crosstape_connector.rest.snapshot_queue import SnapshotJob, SnapshotQueue
+from crosstape_connector.rest.worker import RequestWorker, RestRequest
 
 AT_ONCE: Final = 2
-"""Snapshots in flight: one that hangs must not hold up all others."""
+"""Snapshots in flight: one that hangs must not delay all others."""
 
 log = structlog.get_logger(__name__)
 
 
 class SnapshotRecovery:
-    """A venue's queue of books to begin anew: ordered by when they are due, one per book, so bounded by their number."""
+    """Gets new snapshots for one venue's books: those that are broken, and healthy ones that are silent (a probe)."""
 
     def __init__(
         self,
-        venue: Venue,
+        context: RestContext,
         *,
-        feeds: FeedHandler,
-        sink: Sink,
-        counters: Counters,
-        rest: RestClient,
-        sessions: Callable[[], Iterable[Session]],
+        resubscribe: Callable[[Topic], object],
     ) -> None:
-        self._venue = venue
-        self._feeds = feeds
-        self._sink = sink
-        self._counters = counters
-        self._rest = rest
-        self._sessions = sessions
-        self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._group: asyncio.TaskGroup | None = None
-        self._seats = asyncio.Semaphore(AT_ONCE)
-        self._questions = asyncio.Semaphore(1)  # one doubt at a time is in the queue for a seat: a broken book waits for no more
-        source = venue.snapshots
-        self._rate_limit = None if source is None else RateLimit.per_minute(source.per_minute)
+        """`resubscribe`: unsubscribes a topic and subscribes it again, if a connection has it."""
+        self._context = context
+        self._resubscribe = resubscribe
+        self._queue = SnapshotQueue()
+        self._workers = [RequestWorker(self._next_request) for _ in range(AT_ONCE)]
+
+    @property
+    def queued(self) -> int:
+        """How many books have a request that waits or is under way."""
+        return len(self._queue)
 
     async def run(self) -> None:
-        """Own the tasks, until cancelled."""
+        """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            self._group = group
-            try:
-                self.dispatch()  # what was asked before
-                await asyncio.Event().wait()  # for ever: tasks come and go
-            finally:
-                self._group = None  # a session that is still reading may ask, and an ending group takes no more
+            for number, worker in enumerate(self._workers):
+                group.create_task(worker.run(), name=f"snapshots.{number}")
 
     def dispatch(self) -> None:
-        """Take up all that `feeds.requests` holds. Never waits."""
-        if self._group is None:
-            return
-        requests = self._feeds.requests
+        """Queue all that is in `feeds.requests`. Never waits."""
+        requests = self._context.feeds.requests
         while requests:
             request = requests.popleft()
-            if request.instrument in self._under_way:
-                continue  # it will be answered by what is under way, or asked for again after it
-            self._counters.resyncs["question" if request.cause == PROBE else request.how] += 1
-            log.info("book.resync", venue=self._venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
-            task = self._group.create_task(self._do(request), name=f"resync.{request.instrument}")
-            self._under_way[request.instrument] = task
+            job = self._queue.add(request, time.monotonic())
+            if job is not None:
+                self._context.counters.resyncs["question" if job.is_probe else request.how] += 1
+                log.info(
+                    "book.resync", venue=self._context.feeds.venue.id, instrument=request.instrument, how=request.how, cause=request.cause
+                )
+        for worker in self._workers:
+            worker.wake()
 
-    async def _do(self, request: SnapshotRequest) -> None:
-        snapshot = None
-        try:
-            if (pause := pause_s(request.attempt - 1)) > 0:
-                await asyncio.sleep(pause)
-            if request.how == "rest" and self._venue.snapshots is not None:
-                snapshot = await self._fetch(request, self._venue.snapshots)
-            elif request.topic is not None:
-                # None of them does it if the connection is going, or is subscribing it right now: then a snapshot comes by itself.
-                any(session.resubscribe(request.topic) for session in self._sessions())
-        finally:
-            del self._under_way[request.instrument]
-        if snapshot is not None:
-            self._sink.publish(self._feeds.take(snapshot))
-            self.dispatch()
+    def _next_request(self) -> RestRequest | float:
+        now = time.monotonic()
+        job = self._queue.next_job(now)
+        return self._queue.due_in(now) if job is None else partial(self._attempt, job)
 
-    async def _fetch(self, request: SnapshotRequest, source: SnapshotSource) -> BookSnapshot | None:
-        """Tried until there is one; None if no connection has the book any more: the next one asks anew."""
-        for failures in itertools.count(1):
-            if not self._wanted(request):
-                return None
+    async def _attempt(self, job: SnapshotJob) -> None:
+        """Do what the job requests. After a failure the job waits in the queue, and this worker goes on with others."""
+        request, snapshot = job.request, None
+        if request.how == "rest" and self._context.sources.snapshots is not None:
             try:
-                async with self._turn(request), self._seats:
-                    body, received_ts = await self._rest.get(source.rest, source.path(request.symbol), rate_limit=self._rate_limit)
-                snapshot = source.parse(body, request.instrument, received_ts)
-                return snapshot if self._wanted(request) else None  # a book that nothing can follow must not be called live
+                if self._is_followed(request):
+                    snapshot = await self._context.sources.fetch_snapshot(request.symbol, request.instrument)
             except RestFailed as exc:
-                error, wait_s = str(exc), max(pause_s(failures), exc.retry_after_s or 0.0)
-            except FRAME_ERRORS as exc:
-                error, wait_s = f"not a snapshot: {exc}", pause_s(failures)
-            log.warning("book.snapshot_failed", venue=self._venue.id, instrument=request.instrument, error=error, retry_in_s=wait_s)
-            await asyncio.sleep(wait_s)
-        return None
+                self._retry(job, exc)
+                return
+        elif request.topic is not None:
+            # No connection does it if the one that has the topic is closing, or is subscribing it now: then a snapshot comes by itself.
+            self._resubscribe(request.topic)
+        self._queue.remove(job, time.monotonic())
+        if snapshot is not None and self._is_followed(request):
+            self._context.sink.publish(self._context.feeds.apply(snapshot))
+        self.dispatch()  # the book may need another one; and the other worker may take up a probe now
 
-    def _turn(self, request: SnapshotRequest) -> AbstractAsyncContextManager[None]:
-        """What has to be waited for before a seat."""
-        return self._questions if request.cause == PROBE else nullcontext()
+    def _retry(self, job: SnapshotJob, exc: RestFailed) -> None:
+        wait_s = self._queue.retry(job, exc.retry_after_s or 0.0, time.monotonic())
+        log.warning(
+            "book.snapshot_failed", venue=self._context.feeds.venue.id, instrument=job.request.instrument, error=str(exc), retry_in_s=wait_s
+        )
+        self.dispatch()
 
-    def _wanted(self, request: SnapshotRequest) -> bool:
-        kinds = ("book", "delta", "quote") if self._venue.quote_from_book else ("book", "delta")
-        records = (self._feeds.feeds.get(FeedKey(kind, request.instrument)) for kind in kinds)
+    def _is_followed(self, request: SnapshotRequest) -> bool:
+        """Return whether a connection has the book: one that nothing follows must not be called live; the next connection asks again."""
+        kinds = ("book", "delta", "quote") if self._context.feeds.venue.quote_from_book else ("book", "delta")
+        records = (self._context.feeds.records.get(FeedKey(kind, request.instrument)) for kind in kinds)
         return any(record is not None and record.sessions for record in records)

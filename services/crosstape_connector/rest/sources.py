@@ -1,53 +1,93 @@
-"""Trades and quotes by REST: one request of a venue's source, within the budget of that source, and its answer read."""
+"""Makes the requests of one venue's REST sources, each within its source's rate limit, and parses the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.rest.client import RestClient
-from crosstape_connector.venues.messages import Odd, TradeSnapshot
-from crosstape_connector.venues.spec import QuoteSource, TradeSource, Venue
+from crosstape_connector.venues.messages import BookSnapshot, Odd, TradeSnapshot
+from crosstape_connector.venues.spec import QuoteSource, SnapshotSource, TradeSource, TradingSource, Venue
 from crosstape_schemas import Quote
 
 
 class RestSources:
-    """Of one venue. Whoever asks, the budget of a source is one."""
+    """The sources of one venue. Each has one rate limit, whoever requests. Every method raises `RestFailed`.
+
+    A method must not be called where the venue has no such source.
+    """
 
     def __init__(self, venue: Venue, rest: RestClient) -> None:
-        self.trade_source: TradeSource | None = venue.trades if venue.trade_ids != "none" else None
-        """None: trades without ids cannot be told from those that are on the tape."""
-        self.quote_source: QuoteSource | None = venue.quotes
-        self.page_size = 0 if venue.trades is None else venue.trades.page
+        self.snapshots: SnapshotSource | None = venue.snapshots
+        self.trades: TradeSource | None = venue.trades if venue.trade_ids != "none" else None
+        """None also for a venue whose trades have no ids: they cannot be matched with those on the tape."""
+        self.quotes: QuoteSource | None = venue.quotes
+        self.trading: TradingSource | None = venue.trading
+        self.page_size = 0 if self.trades is None else self.trades.page
         """Trades in one answer at most."""
         self._rest = rest
-        self._trade_limit = None if venue.trades is None else RateLimit.per_minute(venue.trades.per_minute)
-        self._quote_limit = None if venue.quotes is None else RateLimit.per_minute(venue.quotes.per_minute)
+        self._limits = {
+            source.__class__: RateLimit.per_minute(source.per_minute)
+            for source in (self.snapshots, self.trades, self.quotes, self.trading)
+            if source is not None
+        }
 
-    async def fetch_trades(self, line: TradeSequence, number: int | None, made_ts: int = 0) -> TradeSnapshot:
-        """The page that begins with this id, made then at the earliest; None: the newest trades. Raises `RestFailed`."""
-        source = self.trade_source
-        assert source is not None  # else nobody asks
-        path = source.newest(line.symbol) if number is None else source.path(line.symbol, number, made_ts)
-        body, received_ts = await self._rest.get(source.rest, path, rate_limit=self._trade_limit)
-        try:
-            page = source.parse(body, line.instrument, received_ts)
-        except FRAME_ERRORS as exc:
-            raise RestFailed(f"{path}: not trades: {exc}") from exc
+    async def fetch_snapshot(self, symbol: str, instrument: str) -> BookSnapshot:
+        """Fetch a book. `symbol`: the venue's name of `instrument`."""
+        source = self.snapshots
+        assert source is not None
+        path = source.path(symbol)
+        body, received_ts = await self._get(source, path)
+        with _parsing(path, "a snapshot"):
+            return source.parse(body, instrument, received_ts)
+
+    async def fetch_trades(self, sequence: TradeSequence, first_id: int | None, made_ts: int = 0) -> TradeSnapshot:
+        """Fetch the page of past trades that begins with `first_id`; None: the newest trades.
+
+        `made_ts`: the trade `first_id` was made at this time or later (ns, the venue's clock); some venues find it by that.
+        """
+        source = self.trades
+        assert source is not None
+        path = source.newest(sequence.symbol) if first_id is None else source.path(sequence.symbol, first_id, made_ts)
+        body, received_ts = await self._get(source, path)
+        with _parsing(path, "trades"):
+            page = source.parse(body, sequence.instrument, received_ts)
         self._rest.odd_rows.report("trades", page.odd)
         return page
 
     async def fetch_quotes(self, symbols: Mapping[str, str]) -> list[Quote]:
-        """Of these: their symbol → our instrument. Raises `RestFailed`."""
-        source = self.quote_source
-        assert source is not None  # else nobody asks
+        """Fetch the best prices of these; `symbols`: the venue's symbol → our instrument, at most `quotes.batch`."""
+        source = self.quotes
+        assert source is not None
         path = source.path(list(symbols))
-        body, received_ts = await self._rest.get(source.rest, path, rate_limit=self._quote_limit)
-        try:
+        body, received_ts = await self._get(source, path)
+        with _parsing(path, "quotes"):
             rows = source.parse(body, symbols, received_ts)
-        except FRAME_ERRORS as exc:
-            raise RestFailed(f"{path}: not quotes: {exc}") from exc
         self._rest.odd_rows.report("quotes", [row for row in rows if isinstance(row, Odd)])
         return [row for row in rows if isinstance(row, Quote)]
+
+    async def fetch_trading(self, symbols: Sequence[str]) -> Mapping[str, str]:
+        """Fetch whether these symbols trade: symbol → why it does not; empty: it does. At most `trading.batch`. Not captured."""
+        source = self.trading
+        assert source is not None
+        path = source.path(symbols)
+        body, _ = await self._get(source, path, captured=False)
+        with _parsing(path, "a list of instruments"):
+            return source.parse(body, symbols)
+
+    async def _get(
+        self, source: SnapshotSource | TradeSource | QuoteSource | TradingSource, path: str, *, captured: bool = True
+    ) -> tuple[bytes, int]:
+        return await self._rest.get(source.rest, path, rate_limit=self._limits[source.__class__], captured=captured)
+
+
+@contextlib.contextmanager
+def _parsing(path: str, what: str) -> Iterator[None]:
+    """Raise `RestFailed` in place of a parser's errors."""
+    try:
+        yield
+    except FRAME_ERRORS as exc:
+        raise RestFailed(f"{path}: not {what}: {exc}") from exc

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, Literal, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
+from crosstape_connector.errors import UnknownSymbol
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, OddRow, Output, TradeSnapshot
 from crosstape_schemas import Instrument, Level, Quote, asset
 
@@ -27,11 +29,22 @@ class Parser(Protocol):
 
 
 Symbols = Mapping[str, str]
-"""Their symbol → our instrument. Parsers look it up anew, so that it may grow while they run."""
+"""Their symbol → our instrument. It may grow while parsers run, so that they look a symbol up each time that they need it."""
+
+
+def lookup(symbols: Symbols, symbol: str, what: str = "symbol") -> str:
+    """Our instrument of their symbol. Raises `UnknownSymbol`, whose text names `what` the symbol stood for."""
+    instrument = symbols.get(symbol)
+    if instrument is None:
+        raise UnknownSymbol(f"{what} {symbol!r}")
+    return instrument
+
+
+Verb = Literal["subscribe", "unsubscribe"]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a subscribe or unsubscribe message asks for: one channel, some symbols."""
+    """One channel and some symbols, to subscribe or to unsubscribe with one message."""
 
     channel: str
     symbols: tuple[str, ...]
@@ -48,14 +61,16 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     channels: Mapping[str, str]
     """Kind of feed → their channel. Several kinds may share one; a kind on two endpoints is taken from the first."""
     parser: Callable[[Symbols], Parser]
-    subscribe: Callable[[Request], bytes]
-    unsubscribe: Callable[[Request], bytes]
+    request: Callable[[Verb, Request], bytes]
+    """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with data of before: these do not show that the stream goes on."""
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
     """An application ping with that request id, sent every `ping_s`; None: protocol pings only."""
+    ping_id: str | None = None
+    """The ping's field that holds the request id; None: it has none."""
     ping_s: float = 30.0
     silence_s: float = 30.0
     """No frame of any kind for so long: the session is dead."""
@@ -75,6 +90,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Parts of a URL by which a recording of this endpoint is known …"""
     speaks: Callable[[bytes], bool] | None = None
     """… or else whether a frame is in its dialect. Not needed where a venue has one endpoint."""
+
+    def subscribe(self, request: Request) -> bytes:
+        """The message that subscribes what `request` names."""
+        return self.request("subscribe", request)
+
+    def unsubscribe(self, request: Request) -> bytes:
+        """The message that unsubscribes it."""
+        return self.request("unsubscribe", request)
 
 
 class ConnectLimit(msgspec.Struct, frozen=True):
@@ -116,7 +139,7 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
 class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
     """A book by REST."""
 
-    rest: str
+    rest: str = "rest"
     """Which of `Venue.rest_urls`."""
     path: Callable[[str], str]
     """Their symbol → path and query."""
@@ -131,7 +154,7 @@ class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
 class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
     """Past trades by REST, a page at a time, oldest first."""
 
-    rest: str
+    rest: str = "rest"
     """Which of `Venue.rest_urls`."""
     path: Callable[[str, int, int], str]
     """(their symbol, first id wanted, when that trade was made at the earliest, ns) → path and query of the page that begins there.
@@ -151,33 +174,37 @@ class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
 class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
     """Best bid and ask by REST."""
 
-    rest: str
+    rest: str = "rest"
     path: Callable[[Sequence[str]], str]
     """Their symbols, at most `batch` → path and query."""
     parse: Callable[[bytes, Symbols, int], Sequence[Quote | Odd]]
     """(body, their symbol → our instrument of those asked for, received_ts) → quotes, and what else was among them. Raises `FrameError` or
     `msgspec.MsgspecError`."""
-    batch: int
+    batch: int = 1
+    """Symbols in one request at most."""
     per_minute: int
 
 
 class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     """A venue's instruments by REST."""
 
-    rest: str
+    rest: str = "rest"
     path: str
     parse: Callable[[bytes], Sequence[Instrument | OddRow]]
     """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
-    match: Callable[[str], bool]
     ours: Callable[[str], str] = asset
     """The venue's name of an asset → ours."""
+
+    def match(self, url: str) -> bool:
+        """Whether a captured request is one for this list."""
+        return urlsplit(url).path.endswith(self.path.partition("?")[0])
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
     """Whether instruments trade now, by REST."""
 
-    rest: str
+    rest: str = "rest"
     path: Callable[[Sequence[str]], str]
     """Their symbols, at most `batch` → path and query. The answer may tell of others, too."""
     parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
@@ -185,9 +212,10 @@ class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
 
     A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
     """
-    unknown: Callable[[str], bool]
-    """Whether an error is the venue's word that one of the symbols is not listed."""
-    batch: int
+    unknown: Callable[[str], bool] = lambda error: False
+    """Whether an error says that one of the symbols is not listed. Not needed where the answer lists all."""
+    batch: int = 1_000
+    """Symbols in one request at most."""
     per_minute: int
 
 

@@ -1,4 +1,4 @@
-"""A fault that was set: since when, until when, how often it acted, and whom it chooses."""
+"""A fault that was set: its state, how often it has acted, and which frames it acts on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crosstape_simulator.venues.spec import SimulatedVenue
 
 
 class State(StrEnum):
-    """Where a fault stands."""
+    """The state of a fault."""
 
     WAITING = "waiting"
     ACTIVE = "active"
@@ -22,7 +22,7 @@ class State(StrEnum):
 
 
 class ActiveFault:
-    """One fault, on all venues where it acts. Its state changes in `FaultRegistry` alone."""
+    """One fault, on all venues where it acts. Only `FaultRegistry` changes its state."""
 
     def __init__(self, number: int, fault: AnyFault, venues: tuple[str, ...], names: Mapping[str, Mapping[str, str]]) -> None:
         """`names`: venue → symbol → our name."""
@@ -33,10 +33,10 @@ class ActiveFault:
         self.acted = 0
         """How often: frames, connections, requests."""
         self.lost = 0
-        """Messages that were held and had to be given up, because too many were."""
+        """Messages that were held back and then dropped, because too many were."""
         self.set_ts = time.time_ns()
         self.due = time.monotonic() + fault.after_s
-        """When the next change of state is; once active without an end: never."""
+        """When its state changes next (monotonic seconds); infinity for an active fault without an end."""
         self.begun = float("inf")
         """When it became active (monotonic seconds)."""
         self._names = names
@@ -44,25 +44,25 @@ class ActiveFault:
 
     @property
     def over(self) -> float | None:
-        """Seconds that it lasts, None: until it is removed."""
+        """How long the fault lasts (s); None: until it is removed."""
         return (self.fault.for_s or None) if isinstance(self.fault, Lasting) else None
 
     @property
     def spent(self) -> bool:
-        """Whether it has acted as often as it may."""
+        """Whether the fault has acted as often as it may."""
         count = getattr(self.fault, "count", 0)
         return bool(count) and self.acted >= count
 
     def concerns(self, venue: SimulatedVenue, topics: tuple[tuple[str, ...], ...]) -> bool:
-        """Whether it is about one of these topics."""
+        """Whether the fault is about one of these topics."""
         return isinstance(self.fault, Selected) and concerns(self.fault, venue, topics, self.names(venue.id))
 
     def names(self, venue: str) -> Mapping[str, str]:
-        """Symbol → our name."""
+        """The symbols of a venue → our names."""
         return self._names.get(venue, {})
 
-    def takes(self, venue: SimulatedVenue, message: Message) -> bool:
-        """Whether it acts on this frame. A draw for each that it could act on; what it takes is counted."""
+    def acts_on(self, venue: SimulatedVenue, message: Message) -> bool:
+        """Whether the fault acts on this frame: drawn by its probability, counted if it does."""
         fault = self.fault
         if self.state is not State.ACTIVE or self.spent or not self.concerns(venue, message.seen.topics):
             return False
@@ -72,7 +72,7 @@ class ActiveFault:
         return True
 
     def shown(self) -> dict[str, Any]:
-        """For people and programs."""
+        """The fault as the control API shows it."""
         return {
             "id": self.id,
             "state": self.state,

@@ -14,12 +14,12 @@ from crosstape_simulator.venues.spec import Asked, Role
 
 
 class Skewed(Stage):
-    """The venue's clock is wrong."""
+    """Shifts all times in frames."""
 
     rank = 0
 
     def send(self, message: Message) -> None:
-        """With other times."""
+        """Shift the frame's times."""
         fault = self.fault
         assert isinstance(fault, Skew)
         everything = fault.kind == "all" and fault.instrument == "all"
@@ -31,12 +31,12 @@ class Skewed(Stage):
 
 
 class Offline(Stage):
-    """Coinbase's products are said to be offline."""
+    """Says in frames of the channel `status` that instruments are not traded."""
 
     rank = 1
 
     def send(self, message: Message) -> None:
-        """Words of a product's state."""
+        """Replace the words that say an instrument is traded."""
         words = self.pipeline.venue.maintenance_words
         assert words is not None
         if any(topic[0] == "status" for topic in message.seen.topics) and words[0] in message.payload:
@@ -46,51 +46,51 @@ class Offline(Stage):
 
 
 class WrongChecksum(Stage):
-    """A book's checksum does not match."""
+    """Makes a book frame's checksum, or one of its levels, wrong."""
 
     rank = 2
 
     def send(self, message: Message) -> None:
-        """Book frames, snapshots too."""
+        """Change book frames, snapshots too."""
         fault = self.fault
         assert isinstance(fault, Checksum)
         checksum = self.pipeline.venue.checksum
         assert checksum is not None
-        if fault.what == "checksum" and self.takes(message):
+        if fault.what == "checksum" and self.acts_on(message):
             message = message._replace(payload=checksum.wrong(message.payload))
-        elif fault.what == "missing" and message.snapshot and self.takes(message):
+        elif fault.what == "missing" and message.snapshot and self.acts_on(message):
             message = message._replace(payload=checksum.without(message.payload))
-        elif fault.what == "level" and (changed := checksum.wrong_level(message.payload)) is not None and self.takes(message):
+        elif fault.what == "level" and (changed := checksum.wrong_level(message.payload)) is not None and self.acts_on(message):
             message = message._replace(payload=changed)
         self.on(message)
 
 
 class Spoiled(Stage):
-    """A row cannot be read."""
+    """Makes one row of a frame unreadable."""
 
     rank = 4
 
     def send(self, message: Message) -> None:
-        """If the frame has such a row."""
+        """Change the frame if it has such a row."""
         fault = self.fault
         assert isinstance(fault, OddRow)
         venue = self.pipeline.venue
         for kind in sorted({kind for topic in message.seen.topics for kind in kinds(venue, topic)}):
             if fault.kind in ("all", kind):
                 payload = rows.with_an_odd_row(message.payload, venue, kind, fault.what, fault.how)
-                if payload is not None and self.takes(message):
+                if payload is not None and self.acts_on(message):
                     message = message._replace(payload=payload)
                     break
         self.on(message)
 
 
 class LowerIds(Stage):
-    """Binance's update ids begin again."""
+    """Lets the update ids of books begin again at 1."""
 
     rank = 3
 
     def send(self, message: Message) -> None:
-        """Book and best price frames."""
+        """Lower the ids of book and best price frames."""
         fault = self.fault
         assert isinstance(fault, Reset)
         venue = self.pipeline.venue
@@ -104,12 +104,12 @@ class LowerIds(Stage):
 
 
 class Refused(Stage):
-    """Subscriptions are refused."""
+    """Refuses subscriptions."""
 
     rank = 10
 
     def receive(self, asked: Asked) -> Asked | None:
-        """Answers in the feed's place; what may go on does."""
+        """Answer in the feed's place; pass on what is not refused."""
         fault = self.fault
         assert isinstance(fault, Refuse)
         venue = self.pipeline.venue
@@ -124,7 +124,7 @@ class Refused(Stage):
 
 
 class Silenced(Stage):
-    """Subscriptions are acknowledged, and that is all."""
+    """Lets subscriptions be acknowledged, and drops their data."""
 
     rank = 11
 
@@ -134,7 +134,7 @@ class Silenced(Stage):
         self._over = False
 
     def receive(self, asked: Asked) -> Asked | None:
-        """From a subscription on, until it is ended or made anew."""
+        """Silence what is subscribed from now on, until it is subscribed again after the fault."""
         self._topics.difference_update(asked.topics)
         if asked.subscribe:
             self.joined(asked.topics)
@@ -142,24 +142,24 @@ class Silenced(Stage):
         return asked
 
     def joined(self, topics: Collection[Topic]) -> None:
-        """The same for those in the address."""
+        """Silence topics that were subscribed in the address."""
         new = () if self._over else tuple(topic for topic in topics if self.running.concerns(self.pipeline.venue, (topic,)))
         self.running.acted += len(new)
         self._topics.update(new)
         self.done = not self._topics
 
     def send(self, message: Message) -> None:
-        """What a silent subscription would have got is never sent, nor numbered."""
+        """Drop data of silent subscriptions before they get a number."""
         if message.seen.role is not Role.DATA or self._topics.isdisjoint(message.seen.topics):
             self.on(message)
 
-    def end(self) -> None:
-        """New subscriptions are heard; those that are silent stay so."""
+    def release(self) -> None:
+        """Silence no new subscription; those that are silent stay so."""
         self._over = True
 
 
 class Restarted(Stage):
-    """Coinbase Advanced's numbers begin again, once on a connection."""
+    """Lets the numbers of a connection begin again, once on each."""
 
     rank = 20
 
@@ -168,7 +168,7 @@ class Restarted(Stage):
         self._acted = False
 
     def send(self, message: Message) -> None:
-        """From the next frame on; a connection's first has number 0 anyway."""
+        """Restart with the next frame; the first frame of a connection has number 0 anyway."""
         if not self._acted and message.seen.number is not None:
             self._acted = True
             if message.seen.number > 0:

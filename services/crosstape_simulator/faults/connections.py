@@ -1,4 +1,4 @@
-"""What faults do to connections as such, whatever is said on them: one object for each fault and venue while it is active."""
+"""What faults do to connections, whatever is sent on them: one object for each fault and venue while it is active."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from crosstape_simulator.server.connection import DEAD, Connection
 from crosstape_simulator.server.server import Endpoint, VenueServer
 
 MUTED_MAX: Final = 1_000
-"""Half-open connections kept of one venue; beyond, the oldest is cut."""
+"""Half-open connections that are kept of one venue; beyond, the oldest is cut."""
 
 POLL_S: Final = 0.02
 
 
 class ConnectionFault:
-    """Does nothing."""
+    """A fault of connections. This one does nothing."""
 
     def __init__(self, running: ActiveFault, server: VenueServer) -> None:
         self.running = running
         self.server = server
 
-    def begin(self) -> None:
-        """The fault begins: act on the connections that there are."""
+    def activate(self) -> None:
+        """Act on the connections that exist when the fault becomes active."""
 
     async def admit(self, request: web.Request) -> bool:
-        """A client wants to connect; False: it was cut instead."""
+        """Decide about a client that wants to connect; False: it was cut instead."""
         return True
 
     def joined(self, connection: Connection, endpoint: Endpoint) -> None:
-        """A client has connected."""
+        """Act on a client that has connected."""
 
     def tick(self, elapsed_s: float) -> None:
-        """Time has passed."""
+        """Act as time passes."""
 
-    def end(self) -> None:
-        """The fault is over."""
+    def deactivate(self) -> None:
+        """Undo what can be undone when the fault is over."""
 
     @property
     def pairs(self) -> list[tuple[Connection, Endpoint]]:
@@ -50,34 +50,34 @@ class ConnectionFault:
 
 
 class Cutting(ConnectionFault):
-    """Without a word."""
+    """Cuts connections without a close frame."""
 
-    def begin(self) -> None:
-        """All that there are."""
+    def activate(self) -> None:
+        """Cut all connections."""
         self.running.acted += self.server.each(Connection.cut)
 
     async def admit(self, request: web.Request) -> bool:
-        """And none that comes."""
+        """Cut each client that connects."""
         self.running.acted += 1
         abort(request)
         return False
 
 
 class Closing(ConnectionFault):
-    """With a close frame."""
+    """Closes connections with a close frame."""
 
-    def begin(self) -> None:
-        """All that there are."""
+    def activate(self) -> None:
+        """Close all connections."""
         fault = self.running.fault
         assert isinstance(fault, Close)
         self.running.acted += self.server.each(lambda connection: connection.close(fault.code, fault.reason))
 
 
 class Aged(ConnectionFault):
-    """Closed when old enough."""
+    """Closes connections that are old enough."""
 
     def tick(self, elapsed_s: float) -> None:
-        """Whose time is up."""
+        """Close each connection whose time is up."""
         fault = self.running.fault
         assert isinstance(fault, Lifetime)
         now = time.monotonic()
@@ -88,19 +88,19 @@ class Aged(ConnectionFault):
 
 
 class Muted(ConnectionFault):
-    """Open, and nothing else. The feed does not know them: they are neither pinged nor timed out."""
+    """Keeps connections open and silent. The feed forgets them: they are neither pinged nor timed out."""
 
     def __init__(self, running: ActiveFault, server: VenueServer) -> None:
         super().__init__(running, server)
         self._muted: list[Connection] = []
 
-    def begin(self) -> None:
-        """All that there are."""
+    def activate(self) -> None:
+        """Silence all connections."""
         for connection, endpoint in self.pairs:
             self.joined(connection, endpoint)
 
     async def admit(self, request: web.Request) -> bool:
-        """With `at=handshake` a client waits until the fault ends, or until it goes."""
+        """With `at=handshake` let a client wait until the fault ends, or until it goes."""
         fault = self.running.fault
         assert isinstance(fault, HalfOpen)
         if fault.at == "frames":
@@ -112,7 +112,7 @@ class Muted(ConnectionFault):
         return False
 
     def joined(self, connection: Connection, endpoint: Endpoint) -> None:
-        """It hears nothing from now on."""
+        """Silence a client that has connected."""
         self.running.acted += 1
         endpoint.feed.close(connection)
         connection.deafen()
@@ -120,48 +120,48 @@ class Muted(ConnectionFault):
         if len(self._muted) > MUTED_MAX:
             self._muted.pop(0).cut()
 
-    def end(self) -> None:
-        """Cut them."""
+    def deactivate(self) -> None:
+        """Cut the silent connections."""
         for connection in self._muted:
             connection.cut()
 
 
 class Crawling(ConnectionFault):
-    """Byte by byte."""
+    """Sends byte by byte."""
 
     def __init__(self, running: ActiveFault, server: VenueServer) -> None:
         super().__init__(running, server)
         self._trickles: dict[Connection, Trickle] = {}
 
-    def begin(self) -> None:
-        """All that there are."""
+    def activate(self) -> None:
+        """Slow down all connections."""
         for connection, endpoint in self.pairs:
             self.joined(connection, endpoint)
 
     def joined(self, connection: Connection, endpoint: Endpoint) -> None:
-        """And all that come."""
+        """Slow down a client that has connected."""
         self.running.acted += 1
         self._trickles[connection] = Trickle(connection)
 
     def tick(self, elapsed_s: float) -> None:
-        """A few bytes each."""
+        """Send each client a few bytes."""
         fault = self.running.fault
         assert isinstance(fault, SlowLoris)
         known = {connection for connection, _ in self.pairs}
         for connection, trickle in tuple(self._trickles.items()):
             if connection in known:
-                trickle.let(elapsed_s * fault.rate)
+                trickle.send(elapsed_s * fault.rate)
             else:
                 del self._trickles[connection]
 
-    def end(self) -> None:
-        """The rest at once."""
+    def deactivate(self) -> None:
+        """Send the rest at once."""
         for trickle in self._trickles.values():
-            trickle.end()
+            trickle.release()
 
 
 class Trickle:
-    """What one client has still to get. Bounded as its buffer is: beyond, it is cut."""
+    """The bytes that one client has still to get. Bounded like its buffer: a client with more is cut."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -171,29 +171,29 @@ class Trickle:
         connection.out = self.write
 
     def write(self, data: bytes) -> None:
-        """In place of the transport."""
+        """Store bytes in place of the transport."""
         self._waiting += data
         if len(self._waiting) > self._connection.buffer_bytes:
             self._waiting.clear()
             self._connection.spill()
 
-    def let(self, count: float) -> None:
-        """Let so many bytes go, of which fractions are kept for the next time."""
+    def send(self, count: float) -> None:
+        """Send `count` bytes; fractions are kept for the next time."""
         self._credit = min(self._credit + count, len(self._waiting))
         if whole := int(self._credit):
             self._credit -= whole
             self._to(bytes(self._waiting[:whole]))
             del self._waiting[:whole]
 
-    def end(self) -> None:
-        """Let all go, and get out of the way."""
+    def release(self) -> None:
+        """Send all that is left, and let the connection write to its transport again."""
         if self._waiting:
             self._to(bytes(self._waiting))
         self._connection.restore()
 
 
 def abort(request: web.Request) -> None:
-    """Cut an HTTP connection without a word."""
+    """Cut an HTTP connection without an answer."""
     if request.transport is not None:
         with suppress(*DEAD):
             request.transport.abort()

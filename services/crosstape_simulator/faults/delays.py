@@ -1,4 +1,4 @@
-"""What comes later than it should, or not while the fault lasts: in order, and bounded."""
+"""Messages that come later than they should, or not while a fault lasts: in order, and bounded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.venues.spec import Asked, Role
 
 HELD_MAX: Final = 50_000
-"""Messages that one fault holds back of one client; beyond, the oldest are lost and counted."""
+"""Messages that one fault holds back of one client; beyond, the oldest are dropped and counted."""
 
 
 class Holding(Stage):
-    """Keeps messages back, in order. The oldest are lost beyond a bound."""
+    """Holds messages back, in order. Beyond a bound the oldest are dropped."""
 
     def __init__(self, running: ActiveFault, pipeline: Pipeline) -> None:
         super().__init__(running, pipeline)
@@ -26,7 +26,7 @@ class Holding(Stage):
         self._lost = 0
 
     def hold(self, message: Message, until: float) -> None:
-        """Until then (monotonic seconds)."""
+        """Hold a message back until then (monotonic seconds)."""
         self.running.acted += 1
         self._held.append((until, message))
         if len(self._held) > HELD_MAX:
@@ -35,24 +35,24 @@ class Holding(Stage):
             self.running.lost += 1
 
     def receive(self, asked: Asked) -> Asked | None:
-        """A feed that is subscribed anew, or no more, begins anew: what was held of it is forgotten."""
+        """Drop what is held of a topic that is subscribed or unsubscribed: it begins again."""
         self._held = deque(kept for kept in self._held if set(asked.topics).isdisjoint(kept[1].seen.topics))
         return asked
 
     def tick(self, now: float) -> None:
-        """Let go of what is due."""
+        """Send what is due."""
         while self._held and self._held[0][0] <= now:
             _, message = self._held.popleft()
             lost, self._lost = self._lost, 0
             self.on(message._replace(lost=message.lost + lost))
 
-    def end(self) -> None:
-        """Let go of all."""
+    def release(self) -> None:
+        """Send everything."""
         self.tick(float("inf"))
 
 
 class Lateness(Holding):
-    """Acknowledgements come late."""
+    """Delays acknowledgements."""
 
     rank = 12
 
@@ -61,7 +61,7 @@ class Lateness(Holding):
         self._expected: list[frozenset[Topic]] = []
 
     def receive(self, asked: Asked) -> Asked | None:
-        """Note the answers to come: one a topic or one a request, as the venue does."""
+        """Note the acknowledgements to come: one a topic or one a request, as the venue does."""
         late = [topic for topic in asked.topics if self.running.concerns(self.pipeline.venue, (topic,))]
         if asked.subscribe and late:
             each = self.pipeline.venue.dialect(self.pipeline.endpoint.name).acknowledges_each
@@ -69,7 +69,7 @@ class Lateness(Holding):
         return asked
 
     def send(self, message: Message) -> None:
-        """An answer that is expected."""
+        """Hold back an acknowledgement that is expected."""
         fault, seen = self.fault, message.seen
         assert isinstance(fault, Late)
         if seen.role is Role.REPLY:
@@ -82,7 +82,7 @@ class Lateness(Holding):
 
 
 class Stalled(Holding):
-    """Feeds say nothing until it ends, or until they are healed."""
+    """Holds data of feeds back until the fault ends, or until a subscription heals them."""
 
     rank = 13
 
@@ -95,13 +95,13 @@ class Stalled(Holding):
         self._healed: set[Topic] = set()
 
     def receive(self, asked: Asked) -> Asked | None:
-        """What is subscribed again may be healed by that."""
+        """Note what is subscribed again: that may heal it."""
         if asked.subscribe and self._heals == "resubscribe":
             self._healed.update(asked.topics)
         return super().receive(asked)
 
     def send(self, message: Message) -> None:
-        """Data, not heartbeats."""
+        """Hold back data; heartbeats pass."""
         seen = message.seen
         is_alive = self._is_new or not self._healed.isdisjoint(seen.topics)
         if not is_alive and seen.role is Role.DATA and self.running.concerns(self.pipeline.venue, seen.topics):
@@ -111,12 +111,12 @@ class Stalled(Holding):
 
 
 class Delayed(Holding):
-    """Data come later."""
+    """Delays data."""
 
     rank = 14
 
     def send(self, message: Message) -> None:
-        """By always the same."""
+        """Hold back each message for the same time."""
         fault = self.fault
         assert isinstance(fault, Delay)
         if message.seen.role is Role.DATA and self.running.concerns(self.pipeline.venue, message.seen.topics):

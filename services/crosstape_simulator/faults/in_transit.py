@@ -1,4 +1,4 @@
-"""What happens to frames after the venue has numbered them: lost, doubled, in the wrong order, spoiled."""
+"""What happens to frames after the venue has numbered them: they are lost, doubled, swapped, broken."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _NO_TEXT: Final = b"\xff\xfe"
 
 
 class Dropped(Stage):
-    """Updates are lost."""
+    """Loses updates."""
 
     rank = 30
 
     def send(self, message: Message) -> None:
-        """Or not."""
-        if not self.takes(message, updates=True):
+        """Drop the update, or let it pass."""
+        if not self.acts_on(message, updates=True):
             self.on(message)
 
 
 class Duplicated(Stage):
-    """Updates come twice."""
+    """Doubles updates."""
 
     rank = 31
 
     def send(self, message: Message) -> None:
-        """The same again, with the same number."""
-        again = self.takes(message, updates=True)
+        """Send the update, and again with the same number."""
+        again = self.acts_on(message, updates=True)
         self.on(message)
         if again:
             self.on(message)
 
 
 class Swapped(Stage):
-    """Updates change places."""
+    """Swaps updates."""
 
     rank = 32
 
@@ -49,20 +49,20 @@ class Swapped(Stage):
         self._waiting: Message | None = None
 
     def send(self, message: Message) -> None:
-        """One waits for the next of its feed, and goes after it."""
+        """Hold one update back until the next of its topic has gone."""
         waiting = self._waiting
         if waiting is not None and message.seen.topics == waiting.seen.topics:
             self._waiting = None
             self.on(message)
             self.on(waiting)
-        elif waiting is None and self.takes(message, updates=True):
+        elif waiting is None and self.acts_on(message, updates=True):
             self._waiting = message
         else:
             self.on(message)
         self.done = self._waiting is None
 
     def receive(self, asked: Asked) -> Asked | None:
-        """A feed that begins anew forgets it."""
+        """Forget an update of a topic that is subscribed or unsubscribed: it begins again."""
         if self._waiting is not None and not set(asked.topics).isdisjoint(self._waiting.seen.topics):
             self._waiting = None
             self.done = True
@@ -70,15 +70,15 @@ class Swapped(Stage):
 
 
 class Broken(Stage):
-    """Frames that cannot be read."""
+    """Breaks frames."""
 
     rank = 40
 
     def send(self, message: Message) -> None:
-        """In one of some ways."""
+        """Break the frame as the fault says."""
         fault = self.fault
         assert isinstance(fault, Malformed)
-        if not self.takes(message):
+        if not self.acts_on(message):
             self.on(message)
             return
         half = len(message.payload) // 2
@@ -95,15 +95,15 @@ class Broken(Stage):
 
 
 class Padded(Stage):
-    """Frames that are too large."""
+    """Makes frames too large."""
 
     rank = 41
 
     def send(self, message: Message) -> None:
-        """White space after JSON is JSON."""
+        """Append white space, which JSON allows."""
         fault = self.fault
         assert isinstance(fault, Oversized)
-        if self.takes(message):
+        if self.acts_on(message):
             self.pipeline.connection.allow(fault.size)
             message = message._replace(payload=message.payload.ljust(fault.size))
         self.on(message)

@@ -1,4 +1,4 @@
-"""What faults do to a venue's list of instruments by REST: a pair is said not to be traded, or a row is odd. Pure."""
+"""What faults do to a venue's list of instruments by REST: a pair is not traded, or a row is odd. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from crosstape_simulator.venues.spec import InstrumentList, SimulatedVenue
 
 UNKNOWN_STATUS: Final = "mystery"
 NOBODYS: Final = "ODD"
-"""How the base asset of a row that is added begins."""
+"""How the base asset of an added row begins."""
 
 
 def is_list(venue: SimulatedVenue, path: str) -> bool:
-    """Whether the answer to this path is a venue's list of instruments, or a row of it."""
+    """Whether the answer to this path is a venue's list of instruments, or one row of it."""
     return _where(venue, path) is not None
 
 
@@ -60,7 +60,7 @@ _Rows = list[tuple[str, Any]]
 def _changed_row(
     venue: SimulatedVenue, where: InstrumentList, made: Answer, fault: Halt | OddList, names: Mapping[str, str]
 ) -> tuple[Answer, int]:
-    """The one row that was asked for."""
+    """One row that was asked for, as the fault leaves it."""
     row: Any = msgspec.json.decode(made.body)
     if isinstance(fault, OddList) and not fault.instrument:
         return made, 0
@@ -115,7 +115,7 @@ def _spoil(row: dict[str, Any], where: InstrumentList, how: str) -> None:
 
 
 def _set(row: dict[str, Any], where: InstrumentList, field: str, value: object) -> None:
-    """Ticks and lots may be in a list of their own."""
+    """Set a field, in the row or in the list that holds ticks and lots."""
     places: Sequence[dict[str, Any]] = row.get(where.nested, [row]) if where.nested else [row]
     for place in places:
         if field in place or place is row:
@@ -123,12 +123,12 @@ def _set(row: dict[str, Any], where: InstrumentList, field: str, value: object) 
 
 
 def _nobodys(where: InstrumentList, like: Mapping[str, Any], base: str) -> tuple[str, dict[str, Any]]:
-    """Key and row of a pair that is like another but for its names."""
+    """Key and row of a pair that nobody lists: like another row, with other names."""
     return f"{base}USDT", {**copy.deepcopy(dict(like)), **where.unlisted(base)}
 
 
 def _is_meant(instrument: str, row: Any, where: InstrumentList, names: Mapping[str, str]) -> bool:
-    """Whether a fault of `instrument` is about this row."""
+    """Whether the row is the fault's instrument."""
     symbol = row.get(where.symbol) if isinstance(row, dict) else None
     if not isinstance(symbol, str):
         return False

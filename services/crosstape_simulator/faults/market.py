@@ -23,16 +23,16 @@ class FaultyMarket(Protocol):
 
     @property
     def venues(self) -> Mapping[str, object]:
-        """By id, those that are synthetic."""
+        """The synthetic venues, by id."""
         ...
 
     def shift(self, pair: Pair, percent: float) -> None:
-        """Move a pair's book, now."""
+        """Move a pair's book now."""
         ...
 
 
 class MarketFaults:
-    """Those that are active. `begin`, `tick` and `end` are called for every fault; of others nothing is done."""
+    """The faults of the market that are active. Called for every fault; does nothing for others."""
 
     def __init__(self, market: FaultyMarket) -> None:
         self._market = market
@@ -41,11 +41,11 @@ class MarketFaults:
 
     @property
     def venues(self) -> Mapping[str, object]:
-        """The synthetic ones."""
+        """The synthetic venues, by id."""
         return self._market.venues
 
-    def begin(self, running: ActiveFault, now: float) -> None:
-        """A fault begins. `now`: monotonic seconds."""
+    def activate(self, running: ActiveFault, now: float) -> None:
+        """Let a fault change the market. `now`: monotonic seconds."""
         match running.fault:
             case Burst(factor=factor):
                 self._market.market.hasten(factor)
@@ -64,7 +64,7 @@ class MarketFaults:
                     running.acted += 1
 
     def tick(self, running: ActiveFault, now: float) -> None:
-        """Time has passed: make the steps that are due. Those that a slow machine missed are made one at a time."""
+        """Make the steps that are due. Those that a slow machine missed are made one at a time."""
         due = self._steps.get(running.id)
         fault = running.fault
         if due is None or now < due or not isinstance(fault, Market):
@@ -74,8 +74,8 @@ class MarketFaults:
             running.acted += 1
         self._steps[running.id] = due + fault.every if fault.every else float("inf")
 
-    def end(self, running: ActiveFault) -> None:
-        """A fault is over."""
+    def deactivate(self, running: ActiveFault) -> None:
+        """Let the market be as it was without the fault."""
         if isinstance(running.fault, Burst):
             self._market.market.hasten(1.0)
         for pair in self._resting.pop(running.id, []):
@@ -89,7 +89,7 @@ class MarketFaults:
 
 
 def only_of_a_synthetic_market(fault: Fault) -> bool:
-    """Whether it acts on the market, and not on what is sent."""
+    """Whether the fault acts on the market, and not on what is sent."""
     return isinstance(fault, ON_THE_MARKET)
 
 

@@ -14,19 +14,19 @@ from crosstape_simulator.venues.spec import Asked, Seen, SimulatedVenue
 
 
 class Message(NamedTuple):
-    """One frame on its way out."""
+    """One frame on its way to a client."""
 
     payload: bytes
     seen: Seen
     opcode: int = TEXT
     lost: int = 0
-    """Messages missing before it in the connection's numbers."""
+    """How many messages are missing before it in the connection's numbers."""
     numbered: bool = False
-    """It has the number that the client will see."""
+    """Whether it has the number that the client will see."""
 
     @property
     def snapshot(self) -> bool:
-        """Whether it is a snapshot, not a change."""
+        """Whether it is a snapshot, not an update."""
         return b'"type":"snapshot"' in self.payload[:200]
 
 
@@ -37,7 +37,7 @@ def opened(frame: bytes) -> tuple[int, bytes]:
 
 
 def recognised(venue: SimulatedVenue, endpoint: str, frame: bytes) -> Message:
-    """The frame, and what it is."""
+    """The frame's payload, and what it is."""
     opcode, payload = opened(frame)
     return Message(payload, venue.classify_sent(endpoint, payload), opcode)
 
@@ -58,11 +58,11 @@ def named(instrument: str, of: str, names: Mapping[str, str]) -> bool:
 
 
 def asked(venue: SimulatedVenue, endpoint: str, text: str) -> Asked | None:
-    """What a client's message asks for; None if it is not about subscriptions, or not well formed (the feed will say so)."""
+    """What a client's message asks for; None if it is not about subscriptions, or malformed (the feed will say so)."""
     request = decode_object(text)
     return None if request is None else venue.dialect(endpoint).asked(request)
 
 
 def encoded(request: Mapping[str, Any]) -> str:
-    """A request as text."""
+    """The request as text."""
     return msgspec.json.encode(request).decode()

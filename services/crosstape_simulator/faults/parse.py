@@ -1,4 +1,4 @@
-"""From what a person writes, or a program sends, to a fault.
+"""Reads faults from what a person writes or a program sends:
 
 `stall venue=kraken instrument=BTC-USDT for=10`, or JSON with the same names.
 """
@@ -18,7 +18,7 @@ from crosstape_simulator.faults.table import FAULTS
 
 
 def from_text(text: str) -> AnyFault:
-    """A name, then parameters as `name=value`. Raises `FaultError`."""
+    """Read a name, then parameters as `name=value`. Raises `FaultError`."""
     try:
         words = shlex.split(text)
     except ValueError as exc:
@@ -34,7 +34,7 @@ def from_text(text: str) -> AnyFault:
 
 
 def from_json(body: bytes) -> AnyFault:
-    """`{"fault": "stall", "venue": "kraken", "for": 10}`. Raises `FaultError`."""
+    """Read `{"fault": "stall", "venue": "kraken", "for": 10}`. Raises `FaultError`."""
     try:
         values = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
@@ -59,7 +59,7 @@ def _made(name: object, values: Mapping[str, Any], *, strict: bool) -> AnyFault:
 
 
 def _literal(value: Any, hint: Any) -> Any:
-    """One of a few numbers, written as text: msgspec would compare the text."""
+    """A number for one of a few numbers that is written as text: msgspec would compare the text."""
     info = msgspec.inspect.type_info(hint)
     numbers = isinstance(info, msgspec.inspect.LiteralType) and isinstance(info.values[0], int)
     return int(value) if numbers and isinstance(value, str) and value.isdecimal() else value

@@ -1,4 +1,4 @@
-"""The way of one connection's messages through the stages of all faults that are active for it."""
+"""The fault pipeline of one connection: its messages pass the stages of all faults that are active for it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from crosstape_simulator.server.server import Endpoint
 from crosstape_simulator.venues.spec import Role, Seen, SimulatedVenue
 
 NUMBERING: Final = 25
-"""Rank: stages below it come before a frame of Coinbase Advanced has its number for good."""
+"""Rank of the numbering: stages below it come before a frame of a numbered connection gets its number."""
 
 
 class FaultPipeline:
-    """A `Tap`, and the `Pipeline` of stages. Messages go through these in order of rank, then to the connection."""
+    """A `Tap`, and the `Pipeline` of its stages. Messages pass these in order of rank, then go to the connection."""
 
     def __init__(self, venue: SimulatedVenue, connection: Connection, endpoint: Endpoint, *, base: Callable[[str, int], int]) -> None:
-        """`base`: see `Pipeline`; all connections of a venue have it in common."""
+        """`base`: see `Pipeline`; shared by all connections of a venue."""
         self.venue = venue
         self.connection = connection
         self.endpoint = endpoint
@@ -34,7 +34,7 @@ class FaultPipeline:
         """… and the last that the feed gave."""
 
     def send(self, frame: bytes) -> None:
-        """See `Tap`."""
+        """Send a frame of the feed through all stages."""
         message = recognised(self.venue, self.endpoint.name, frame)
         number = message.seen.number
         if self._numbers is not None and number is not None:
@@ -46,7 +46,7 @@ class FaultPipeline:
         self._from(0, message)
 
     def receive(self, text: str) -> str | None:
-        """See `Tap`."""
+        """Send a client's message through all stages to the feed; None: it does not arrive."""
         found = asked(self.venue, self.endpoint.name, text)
         if found is None:
             return text
@@ -59,15 +59,15 @@ class FaultPipeline:
         return text if heard is found else encoded(heard.request)
 
     def reply(self, payload: bytes) -> None:
-        """A fault's own answer to a request. It has no number: Coinbase's refusals have none."""
+        """Send a fault's own answer to a request. It has no number: the refusals of venues that number have none."""
         self._from(0, Message(payload, Seen(Role.REPLY)))
 
     def forward(self, stage: Stage, message: Message) -> None:
-        """From a stage to the next."""
+        """Pass a message from one stage to the next."""
         self._from(self._stages.index(stage) + 1, message)
 
     def restart_numbers(self) -> None:
-        """The next number is 0."""
+        """Give the next frame number 0."""
         self._last = -1
 
     def base(self, symbol: str, first: int) -> int:
@@ -75,24 +75,24 @@ class FaultPipeline:
         return self._base(symbol, first)
 
     def add(self, stage: Stage) -> None:
-        """A fault begins."""
+        """Add a stage of a fault that becomes active."""
         self._stages.append(stage)
         self._stages.sort(key=lambda one: (one.rank, one.running.id))
 
     def joined(self) -> None:
-        """What the client's address subscribed is known."""
+        """Show the stages what the client's address subscribed."""
         for stage in self._stages:
             stage.joined(self.connection.topics)
 
-    def end(self, running: ActiveFault) -> None:
-        """A fault is over; what its stages hold goes on."""
+    def release(self, running: ActiveFault) -> None:
+        """Let the stages of a fault release what they hold: it is over."""
         for stage in tuple(self._stages):
             if stage.running is running:
-                stage.end()
+                stage.release()
         self._sweep()
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Let time pass in all stages."""
         now = time.monotonic()
         for stage in tuple(self._stages):
             stage.tick(now)
@@ -116,7 +116,7 @@ class FaultPipeline:
             self._stages[index].send(message)
 
     def _numbered(self, message: Message) -> Message:
-        """With the next number of the connection, whatever was withheld before it."""
+        """The message with the connection's next number, however many were withheld before it."""
         given, payload = message.seen.number, message.payload
         if self._numbers is not None and given is not None and self._last is not None:
             self._last += 1 + message.lost

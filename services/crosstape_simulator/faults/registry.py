@@ -1,4 +1,4 @@
-"""The faults that are set, all venues together: they begin and end here, by the clock or by hand."""
+"""The registry of faults, of all venues: it sets them, and activates and ends them by the clock or on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosstape_simulator.server.server import VenueServer
 from crosstape_simulator.venues.registry import VENUES, find
 
 KEPT: Final = 100
-"""Faults that are over and still shown."""
+"""Faults that are over and still listed."""
 
 SET_MAX: Final = 100
 """Faults that are not over, at most."""
@@ -32,7 +32,7 @@ class FaultRegistry:
     """Sets, ends and lists faults. `tick` must be called often while `any`."""
 
     def __init__(self, servers: Mapping[str, VenueServer], market: FaultyMarket | None, names: Mapping[str, Mapping[str, str]]) -> None:
-        """`names`: venue → symbol → our name, of synthetic venues: a venue that is not in it may have any."""
+        """`names`: venue → symbol → our name, of synthetic venues; a venue that is not in it may list anything."""
         self._market = None if market is None else MarketFaults(market)
         self._names = names
         self._venues = {name: VenueFaults(server, find(name), tuple(names.get(name, {}))) for name, server in servers.items()}
@@ -43,11 +43,11 @@ class FaultRegistry:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether a fault is set or still has an effect."""
         return bool(self._set) or not all(venue.idle for venue in self._venues.values())
 
     def add(self, fault: AnyFault) -> ActiveFault:
-        """Set a fault; it begins at once, or after its `after`. Raises `FaultError` where it cannot be."""
+        """Set a fault; it becomes active at once, or after its `after`. Raises `FaultError` if it cannot exist."""
         if len(self._set) >= SET_MAX:
             raise FaultError(f"there are {SET_MAX} faults already: remove some")
         venues = self._where(fault)
@@ -60,23 +60,23 @@ class FaultRegistry:
         return running
 
     def remove(self, number: int) -> ActiveFault | None:
-        """End a fault now; None: there is none of this number that is not over."""
+        """End a fault now; None: no fault of this number is set."""
         running = self._set.get(number)
         if running is not None:
             self._end(running)
         return running
 
     def listed(self) -> list[ActiveFault]:
-        """All, oldest first, those that are over too (the last hundred)."""
+        """All faults, oldest first; of those that are over the last hundred."""
         return sorted((*self._over, *self._set.values()), key=lambda running: running.id)
 
     def tick(self) -> None:
-        """Begin and end what is due."""
+        """Activate and end what is due."""
         now = time.monotonic()
         elapsed, self._ticked = now - self._ticked, now
         for running in tuple(self._set.values()):
             if running.state is State.WAITING and now >= running.due:
-                self._begin(running, now)
+                self._activate(running, now)
             elif running.state is State.ACTIVE and (now >= running.due or running.spent):
                 self._end(running)
             elif running.state is State.ACTIVE and self._market is not None:
@@ -85,14 +85,14 @@ class FaultRegistry:
             if not venue.idle:
                 venue.tick(elapsed)
 
-    def _begin(self, running: ActiveFault, now: float) -> None:
+    def _activate(self, running: ActiveFault, now: float) -> None:
         running.state, running.begun = State.ACTIVE, now
         running.due = float("inf") if running.over is None else now + running.over
         log.info("simulator.fault_begun", id=running.id)
         if self._market is not None:
-            self._market.begin(running, now)
+            self._market.activate(running, now)
         for name in running.venues:
-            self._venues[name].begin(running)
+            self._venues[name].activate(running)
         if once(running.fault, running.venues):
             self._end(running)
 
@@ -103,13 +103,13 @@ class FaultRegistry:
         self._over.append(running)
         if begun:
             for name in running.venues:
-                self._venues[name].end(running)
+                self._venues[name].deactivate(running)
             if self._market is not None:
-                self._market.end(running)
+                self._market.deactivate(running)
         log.info("simulator.fault_ended", id=running.id, acted=running.acted)
 
     def _where(self, fault: AnyFault) -> tuple[str, ...]:
-        """The venues that it acts on. Raises `FaultError` with the reason if there is none."""
+        """The venues that the fault acts on. Raises `FaultError` with the reason if there is none."""
         name = str(type(fault).__struct_config__.tag)
         synthetic = () if self._market is None else self._market.venues
         if only_of_a_synthetic_market(fault) and not synthetic:
@@ -135,7 +135,7 @@ class FaultRegistry:
             raise FaultError(f"{name}: {titles or able[0].title} is not synthetic here: a recording's snapshots are what they are")
 
     def _check_instrument(self, fault: AnyFault, venues: tuple[str, ...]) -> None:
-        """Raises `FaultError` for an instrument that none of the venues lists, if that is known of all."""
+        """Raises `FaultError` for an instrument that none of the venues lists, if all of them are synthetic."""
         instrument = getattr(fault, "instrument", "all")
         if instrument in ("", "all") or any(venue not in self._names for venue in venues):
             return

@@ -59,12 +59,12 @@ async def answered(
             made, count = lists.changed(venue, request.path, made, one.fault, one.names(venue.id))
             one.acted += count
     if by_ns:
-        made = Answer(venue.shift_answer(made.body, by_ns), made.status, made.headers)
+        made = Answer((venue.shift_answer or venue.shift)(made.body, by_ns), made.status, made.headers)
     return response(made)
 
 
 def _is_of_all(fault: Skew) -> bool:
-    """Whether a venue's clock is wrong as such."""
+    """Whether the fault shifts the venue's clock for all data, REST included."""
     return fault.kind == "all" and fault.instrument == "all"
 
 
@@ -80,7 +80,7 @@ def _with_lower_ids(venue: SimulatedVenue, running: ActiveFault, symbol: str, ma
 
 
 def refusal(venue: SimulatedVenue, fault: RestStatus) -> Answer:
-    """In the venue's words, or in others in its form."""
+    """A refusal as the venue words it, or a page or nothing in its place."""
     status = fault.status
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after and status in WITH_RETRY_AFTER else {}
     match fault.body:
@@ -92,7 +92,7 @@ def refusal(venue: SimulatedVenue, fault: RestStatus) -> Answer:
 
 
 async def _truncated(request: web.Request, made: Answer) -> web.StreamResponse:
-    """Half of the body under the whole one's length, then the end of the connection."""
+    """Send half of the body under the length of all of it, then end the connection."""
     cut = web.StreamResponse(status=made.status, headers=made.headers)
     cut.content_type = "application/json"
     cut.content_length = len(made.body)
@@ -104,14 +104,14 @@ async def _truncated(request: web.Request, made: Answer) -> web.StreamResponse:
 
 
 class OldSnapshots:
-    """Snapshots of books as they were when a fault began, by symbol."""
+    """Snapshots of books by REST as they were when a fault became active, by symbol."""
 
     def __init__(self, venue: SimulatedVenue) -> None:
         self._venue = venue
         self._kept: dict[tuple[int, str], bytes] = {}
 
-    def begin(self, running: ActiveFault, rest: Rest, now: int, symbols: Sequence[str]) -> None:
-        """Ask for them now."""
+    def keep(self, running: ActiveFault, rest: Rest, now: int, symbols: Sequence[str]) -> None:
+        """Ask for the snapshots and keep them."""
         fault, book = running.fault, self._venue.rest.book
         assert isinstance(fault, RestOld)
         assert book is not None
@@ -121,12 +121,12 @@ class OldSnapshots:
                 if made.status == 200:
                     self._kept[running.id, symbol] = made.body
 
-    def end(self, running: ActiveFault) -> None:
-        """Forget them."""
+    def forget(self, running: ActiveFault) -> None:
+        """Forget the snapshots of a fault."""
         self._kept = {key: body for key, body in self._kept.items() if key[0] != running.id}
 
     def found(self, request: web.Request, running: Sequence[ActiveFault]) -> Answer | None:
-        """The kept one, with as many levels as are asked for."""
+        """The kept snapshot with as many levels as are asked for; None: the request is for something else."""
         book = self._venue.rest.book
         symbol = book.symbol(request.path, request.query) if book is not None else None
         if book is None or symbol is None:

@@ -18,7 +18,7 @@ VALUES: Final[Mapping[str, bytes]] = {
     "huge": b'"1e400"',
     "type": b'{"a":1}',
 }
-"""What is in a number's place, as JSON."""
+"""What replaces a number, as JSON."""
 
 _LEVEL: Final = rb'\[(?:"(?:buy|sell)",)?(?P<price>"[0-9.]+"),(?P<size>"[0-9.]+")\]'
 _NUMBER: Final = rb'("[0-9.]+"|[0-9.]+)'

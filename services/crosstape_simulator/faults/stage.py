@@ -1,7 +1,7 @@
-"""What faults do to the messages of one connection: each a stage that a message passes, may be held in, changed by, or lost in.
+"""A stage of the fault pipeline: a message passes it, is held in it, changed by it, or lost in it.
 
-A stage has a rank. What a venue does wrong (`at_the_venue`, `held_back`) comes before the numbers of a connection are given (Coinbase
-Advanced), what is lost or mixed up `on_the_way` comes after: so a stalled feed leaves no hole in the numbers and a lost frame does.
+A stage has a rank. What a venue does wrong (`at_venue`, `delays`) comes before a numbered connection gives frames their numbers, what is
+lost or mixed up `in_transit` comes after: so a stalled feed leaves no gap in the numbers and a lost frame does.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from crosstape_simulator.venues.spec import Asked, Role, SimulatedVenue
 
 
 class Pipeline(Protocol):
-    """What a stage stands in: see `pipeline`."""
+    """What a stage is part of: see `pipeline`."""
 
     venue: SimulatedVenue
     connection: Connection
     endpoint: Endpoint
 
     def forward(self, stage: Stage, message: Message) -> None:
-        """From a stage to the next."""
+        """Pass a message to the next stage."""
         ...
 
     def reply(self, payload: bytes) -> None:
-        """A fault's own answer to a request."""
+        """Send a fault's own answer to a request."""
         ...
 
     def restart_numbers(self) -> None:
-        """The next number is 0."""
+        """Give the next frame number 0."""
         ...
 
     def base(self, symbol: str, first: int) -> int:
-        """What is taken from Binance's update ids of a symbol so that `first`, the first that is seen, becomes 1."""
+        """The offset of a symbol's update ids, so that `first`, the first that is seen, becomes 1."""
         ...
 
 
 class Stage:
-    """Lets everything pass."""
+    """Lets everything pass. Faults override what they change."""
 
     rank: ClassVar[int] = 0
 
@@ -50,36 +50,36 @@ class Stage:
         self.running = running
         self.pipeline = pipeline
         self.done = True
-        """Whether nothing of it remains to be done once the fault has ended."""
+        """Whether nothing is left to be done once the fault has ended."""
 
     def send(self, message: Message) -> None:
-        """A message comes by."""
+        """Handle a message on its way to the client."""
         self.on(message)
 
     def on(self, message: Message) -> None:
-        """To the next stage."""
+        """Pass a message to the next stage."""
         self.pipeline.forward(self, message)
 
     def receive(self, asked: Asked) -> Asked | None:
-        """A request comes by, the other way; None: the feed does not hear of it."""
+        """Handle a client's request; None: the feed does not get it."""
         return asked
 
     def joined(self, topics: Collection[Topic]) -> None:
-        """Topics that were subscribed without a request."""
+        """Handle topics that were subscribed without a request."""
 
     def tick(self, now: float) -> None:
-        """Time has passed (monotonic seconds)."""
+        """Let time pass (`now`: monotonic seconds)."""
 
-    def end(self) -> None:
-        """The fault is over."""
+    def release(self) -> None:
+        """Release what is held: the fault is over."""
 
     @property
     def fault(self) -> AnyFault:
-        """What was asked for."""
+        """The fault as it was asked for."""
         return self.running.fault
 
-    def takes(self, message: Message, *, updates: bool = False) -> bool:
-        """Whether the fault acts on this one, which it then has done. `updates`: not on snapshots."""
+    def acts_on(self, message: Message, *, updates: bool = False) -> bool:
+        """Whether the fault acts on this message, which is then counted. `updates`: not on snapshots."""
         if message.seen.role is not Role.DATA or (updates and message.snapshot):
             return False
-        return self.running.takes(self.pipeline.venue, message)
+        return self.running.acts_on(self.pipeline.venue, message)

@@ -1,4 +1,4 @@
-"""The table of all faults: name, sentence, and on which venue each exists."""
+"""The table of all faults: name, description, and how each looks on each venue."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from crosstape_simulator.venues.registry import VENUES, find
 from crosstape_simulator.venues.spec import SimulatedVenue
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyFault)}
-"""By name, in the order of the documentation."""
+"""Faults by name, in the order of the documentation."""
 
 SOME_REFUSE_WITH: Final = {200: "answers errors with 200", 418: "answers 418"}
 """HTTP statuses of refusals that only some venues have."""
 
 
 def sentence(cls: type[Fault]) -> str:
-    """What a fault is, in a sentence or two."""
+    """The description of a fault, in a sentence or two."""
     return " ".join((cls.__doc__ or "").split())
 
 
@@ -78,7 +78,7 @@ def _numbered(venue: SimulatedVenue) -> list[str]:
 
 
 def once(fault: Fault, venues: tuple[str, ...]) -> bool:
-    """Whether it is over as soon as it has happened."""
+    """Whether the fault is over as soon as it has happened."""
     match fault:
         case Close() | SkipIds():
             return True

@@ -1,4 +1,4 @@
-"""All faults of one venue: they stand between its server and its clients while there are any, and are gone when there are none."""
+"""All faults of one venue. They stand between its server and its clients while any is active, and are removed afterwards."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ STAGES: Final[Mapping[type, type[Stage]]] = {
 
 
 class VenueFaults:
-    """An `Interference`."""
+    """The `Interference` of a venue's server."""
 
     def __init__(self, server: VenueServer, venue: SimulatedVenue, symbols: tuple[str, ...]) -> None:
         """`symbols`: what the venue lists, if it is synthetic."""
@@ -66,13 +66,13 @@ class VenueFaults:
         self._old = rest.OldSnapshots(venue)
         self._bases: dict[str, int] = {}
 
-    def begin(self, running: ActiveFault) -> None:
-        """A fault begins here."""
+    def activate(self, running: ActiveFault) -> None:
+        """Activate a fault on this venue."""
         self._running.append(running)
         self._server.interference = self
         match running.fault:
             case RestOld():
-                self._old.begin(running, self._server.rest, time.time_ns(), self._symbols)
+                self._old.keep(running, self._server.rest, time.time_ns(), self._symbols)
             case Reset():
                 self._bases.clear()
         for endpoint in self._server.endpoints:
@@ -82,23 +82,23 @@ class VenueFaults:
             self._say(running, running.fault.system)
         if (made := CONNECTION_FAULTS.get(type(running.fault))) is not None:
             self._connection_faults.append(made(running, self._server))
-            self._connection_faults[-1].begin()
+            self._connection_faults[-1].activate()
 
-    def end(self, running: ActiveFault) -> None:
-        """A fault is over here; its state says so already."""
+    def deactivate(self, running: ActiveFault) -> None:
+        """End a fault on this venue; its state says so already."""
         self._running.remove(running)
         for pipeline in tuple(self._pipelines.values()):
-            pipeline.end(running)
+            pipeline.release(running)
         for fault in tuple(self._connection_faults):
             if fault.running is running:
-                fault.end()
+                fault.deactivate()
                 self._connection_faults.remove(fault)
-        self._old.end(running)
+        self._old.forget(running)
         if isinstance(running.fault, Maintenance):
             self._say(running, "online")
 
     def tick(self, elapsed_s: float) -> None:
-        """Time has passed."""
+        """Let time pass for all faults of this venue."""
         for fault in self._connection_faults:
             fault.tick(elapsed_s)
         for connection, pipeline in tuple(self._pipelines.items()):
@@ -112,11 +112,11 @@ class VenueFaults:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do, now and later."""
+        """Whether no fault has an effect here any more."""
         return self._server.interference is None
 
     def base(self, symbol: str, first: int) -> int:
-        """What is taken from Binance's update ids of a symbol so that `first`, the first that is seen, becomes 1."""
+        """See `Pipeline`."""
         return self._bases.setdefault(symbol.upper(), first - 1)
 
     async def admit(self, request: web.Request) -> bool:
@@ -161,7 +161,7 @@ class VenueFaults:
             pipeline.add(made(running, pipeline))
 
     def _say(self, running: ActiveFault, system: str) -> None:
-        """Let the venue say its state, as far as it does."""
+        """Let the venue announce its state, as far as it does."""
         for endpoint in self._server.endpoints:
             reached = endpoint.feed.announce(system, time.time_ns())  # frames that it sends may count, too
             running.acted += reached

@@ -7,9 +7,11 @@ the newest `market.PAST` trades are remembered, the oldest is forgotten for each
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from crosstape_simulator.formats import NS
 from crosstape_simulator.market.market import Fill, Pair
 
 R = TypeVar("R")
@@ -25,6 +27,32 @@ class Traded(NamedTuple):
     price: str
     size: str
     buyer_takes: bool
+
+
+class Candle(NamedTuple):
+    """The trades of one interval: prices as the venue writes them."""
+
+    timestamp: int
+    """Its start, s since the epoch."""
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+def candles(trades: Iterable[Traded], step: int) -> list[Candle]:
+    """Candles of `step` seconds, oldest first; none where there was no trade. The first may lack trades that are forgotten."""
+    made: dict[int, list[Traded]] = {}
+    for one in trades:
+        made.setdefault(one.ts // NS // step * step, []).append(one)
+    return [_candle(start, rows) for start, rows in made.items()]
+
+
+def _candle(start: int, trades: Sequence[Traded]) -> Candle:
+    prices = [one.price for one in trades]
+    volume = sum(Decimal(one.size) for one in trades)
+    return Candle(start, prices[0], max(prices, key=Decimal), min(prices, key=Decimal), prices[-1], f"{volume:f}")
 
 
 class Top(NamedTuple):
@@ -45,6 +73,10 @@ class TradeHistory(Generic[R]):
         self._number = number
         self._moment = moment
         self._write = write
+
+    def all(self) -> list[Traded]:
+        """All that are remembered."""
+        return self._written(0, len(self._rows))
 
     def newest(self, limit: int) -> list[Traded]:
         """The last so many."""

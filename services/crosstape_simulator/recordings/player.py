@@ -183,10 +183,16 @@ class Player:
     def _pass_answer(self, key: RestKey) -> None:
         """A REST answer stands here in the recording: those who need it may ask now, or have asked already."""
         passed = self._rest.passed[key] = self._rest.passed.get(key, 0) + 1
-        topics = self.recording.venue.recorded.needs_answer(*key)
+        topics = self._needing(*key)
         needed = any(topic in feed.subscribers for feed in self._feeds.values() for topic in topics)
         if not self._speed and needed and self._rest.asked.get(key, 0) < passed and self._owed is None:
             self._owed = (key, passed, self.played + AHEAD)
+
+    def _needing(self, path: str, symbol: str) -> tuple[Topic, ...]:
+        """Topics whose clients need the REST answer to `path`."""
+        book = self.recording.venue.rest.book
+        found = None if book is None else book.symbol(path, {book.parameter: symbol})
+        return () if book is None or found is None else book.topics(found)
 
     def _frame(self, line: Line, endpoint: str) -> None:
         payload = line.payload()
@@ -294,7 +300,7 @@ class RecordedRest:
         if (answer := self._venue.rest.history(self.past, path, query, now)) is not None:
             return answer
         symbol = rest_key(f"?{'&'.join(f'{name}={value}' for name, value in query.items())}")[1]
-        key = next((key for key in ((path, symbol), (path, "")) if key in self._answers), None)
+        key = next((key for key in ((path.rstrip("/"), symbol), (path.rstrip("/"), "")) if key in self._answers), None)
         if key is None:
             return self._venue.rest.unknown
         bodies = self._answers[key]

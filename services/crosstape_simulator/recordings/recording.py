@@ -139,7 +139,7 @@ def rest_key(url: str) -> RestKey:
     """What a REST request is recognised by: limits and the like do not count."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
-    return parts.path, next((query[name] for name in _SYMBOL_PARAMETERS if name in query), "")
+    return parts.path.rstrip("/"), next((query[name] for name in _SYMBOL_PARAMETERS if name in query), "")
 
 
 def venue_of(name: str) -> SimulatedVenue:

@@ -14,7 +14,7 @@ class Bucket:
         self._burst = self._held = max(1.0, burst)
         self._ts: int | None = None
 
-    def take(self, now: int) -> bool:
+    def allows(self, now: int) -> bool:
         """Whether there was one left for a request at `now` (ns)."""
         if not self._per_s:
             return True

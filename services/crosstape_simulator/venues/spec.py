@@ -5,6 +5,7 @@ The server, the market, recordings and faults know no venue by name: they ask th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum, auto
@@ -148,12 +149,28 @@ class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
 class RestBook(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot of a book by REST."""
 
-    request: Callable[[str], tuple[str, Mapping[str, str]]]
-    """Symbol → path and query of the complete book."""
-    symbol: Callable[[str, Mapping[str, str]], str | None]
-    """(path, query) → the symbol whose book is asked for; None: it is another request."""
-    cut: Callable[[bytes, Mapping[str, str]], bytes]
+    path: str
+    """`{symbol}` in it is the symbol."""
+    query: Mapping[str, str] = {}
+    """Of the complete book, besides the symbol."""
+    parameter: str = ""
+    """The query's name of the symbol, where the path does not have it."""
+    topics: Callable[[str], tuple[Topic, ...]]
+    """Symbol → topics whose clients need the snapshot to begin."""
+    cut: Callable[[bytes, Mapping[str, str]], bytes] = lambda body, query: body
     """(complete book, query) → with as many levels as the query asks for."""
+
+    def request(self, symbol: str) -> tuple[str, Mapping[str, str]]:
+        """Path and query of a symbol's complete book."""
+        return self.path.format(symbol=symbol), {self.parameter: symbol, **self.query} if self.parameter else self.query
+
+    def symbol(self, path: str, query: Mapping[str, str]) -> str | None:
+        """The symbol whose book is asked for; None: it is another request."""
+        if self.parameter:
+            return query.get(self.parameter, "") if path == self.path else None
+        before, _, after = self.path.partition("{symbol}")
+        found = re.fullmatch(re.escape(before) + "([^/]+)" + re.escape(after.rstrip("/")) + "/?", path)
+        return found[1] if found else None
 
 
 def _same_query(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
@@ -202,8 +219,6 @@ class RecordedRules(msgspec.Struct, frozen=True, kw_only=True):
     """Books, where the stream sends their snapshots."""
     tops: Mapping[str, Callable[[bytes], Top]] = {}
     """Best prices, of a frame's newest row."""
-    needs_answer: Callable[[str, str], tuple[Topic, ...]] = lambda path, symbol: ()
-    """(path, symbol) of a REST answer → topics whose clients need it to begin."""
 
 
 class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,8 +241,8 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     """Kind → names of price and size, where a row is a JSON object; as regular expressions."""
     shift: Callable[[bytes, int], bytes]
     """(frame, ns) → the frame with all its times so much later."""
-    shift_answer: Callable[[bytes, int], bytes]
-    """The same for REST answers."""
+    shift_answer: Callable[[bytes, int], bytes] | None = None
+    """The same for REST answers, where these have other times; None: `shift`."""
     checksum: Checksum | None = None
     """None: books have none."""
     ids: UpdateIds | None = None

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -35,6 +36,9 @@ SHORT_DIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a new dire
 """Where the socket goes if its path would be too long in the run directory; the first that can be written."""
 
 POLL_S: Final = 0.02
+
+PORTS: Final = range(10_240, 20_240)
+"""Below the ephemeral ports of Linux (32,768), and so is the port 10,000 higher, on which the nodes of a cluster talk to one another."""
 
 DATA: Final = "appendonlydir"
 """In the run directory: where the server keeps what is to outlive it."""
@@ -272,12 +276,23 @@ def _answers(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """One of loopback that nobody has now. Below 55,536: the servers of a cluster talk to one another on a port 10,000 higher."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            if (port := int(probe.getsockname()[1])) < 55_536:
-                return port
+    """Return a loopback port that nobody listens on now. See `free_ports`."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return `count` different loopback ports that nobody listens on now.
+
+    They are drawn at random from `PORTS`, which the system does not give out by itself: another process cannot get one by chance before
+    its server listens there, or while that server restarts.
+    """
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 def _quoted(value: str) -> str:

@@ -32,10 +32,10 @@ async def test_all_endpoints_share_the_budget_and_waits_are_counted() -> None:
     counters = Counters()
     connects = ConnectBudget(venue, counters)
     started = time.monotonic()
-    await connects.turn("a")
-    await connects.turn("b")
+    await connects.wait_turn("a")
+    await connects.wait_turn("b")
     assert counters.endpoints["b"].connect_waits == 0
-    await connects.turn("b")
+    await connects.wait_turn("b")
     assert time.monotonic() - started >= 0.49
     assert counters.endpoints["b"].connect_waits == 1
     assert counters.endpoints["b"].connect_wait_seconds > 0
@@ -48,7 +48,7 @@ async def test_no_window_ever_holds_more_than_the_budget() -> None:
     at: list[float] = []
 
     async def attempt() -> None:
-        await connects.turn("main")
+        await connects.wait_turn("main")
         at.append(time.monotonic())
 
     async with asyncio.TaskGroup() as tasks:

@@ -91,7 +91,7 @@ def test_an_address_is_shown_without_what_may_be_secret() -> None:
 PATHS: dict[str, Any] = {
     "instruments": lambda rig: instruments.fetch(rig.rest, rig.feeds.venue, None),
     "snapshot": lambda rig: rig.rest.get("api", "/depth?symbol=AAAUSD"),
-    "trades": lambda rig: RestSources(rig.feeds.venue, rig.rest).fetch_trades(rig.feeds.trades.lines["AAA-USD"], None),
+    "trades": lambda rig: RestSources(rig.feeds.venue, rig.rest).fetch_trades(rig.feeds.trades.sequences["AAA-USD"], None),
     "quotes": lambda rig: RestSources(rig.feeds.venue, rig.rest).fetch_quotes({"AAAUSD": "AAA-USD"}),
 }
 

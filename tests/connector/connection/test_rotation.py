@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.connection.rotation import due_s
+from crosstape_connector.connection.supervisor import rotation_due_s
 from crosstape_schemas import Book, FeedState, Gap, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, serving, trade
 from tests.connector.rig import QUICK, Rig, rigged
@@ -27,14 +27,14 @@ def rotations(rig: Rig) -> int:
 @given(st.floats(1, 1e6), st.floats(0, 1))
 def test_a_connection_is_replaced_before_it_is_cut_and_not_with_the_others(lifetime_s: float, draw: float) -> None:
     """Within the last tenth of its life, somewhere, with time left for a second attempt."""
-    due = due_s(lifetime_s, draw)
+    due = rotation_due_s(lifetime_s, draw)
     assert due is not None
     assert 0.9 * lifetime_s <= due <= 0.97 * lifetime_s
 
 
 def test_what_is_never_cut_is_never_replaced() -> None:
     """A venue without such a limit."""
-    assert due_s(0.0, 0.5) is None
+    assert rotation_due_s(0.0, 0.5) is None
 
 
 async def test_a_venue_that_cuts_at_an_age_finds_nobody_there() -> None:

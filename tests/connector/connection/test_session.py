@@ -170,7 +170,7 @@ async def test_a_bad_frame_of_quotes_is_a_gap_of_those_that_it_names() -> None:
     """Nothing else would show that one is missing. A frame that is good, though not ours, is none; nor is one of trades."""
     async with serving() as server, rigged(server, settings=having(kinds=("trade", "quote"))) as rig:
         session = rig.session()
-        states = {record.instrument: record for record in rig.feeds.feeds.values() if record.kind == "quote"}
+        states = {record.instrument: record for record in rig.feeds.records.values() if record.kind == "quote"}
         assert len(states) > 1
         async with running(session):
             await wait_until(session.settled.done, what="subscribed")
@@ -391,12 +391,12 @@ async def test_after_a_long_stop_of_the_process_no_connection_is_trusted() -> No
         await server.peer.send(trade("AAAUSD", 1))
         await wait_until(lambda: rig.state("AAA-USD", "trade") is FeedState.LIVE, what="live")
         now = time.time_ns()
-        rig.feeds.stopped(Stop(now - 3 * 10**9, now))
+        rig.feeds.note_stop(Stop(now - 3 * 10**9, now))
         await server.peer.send(trade("AAAUSD", 2))
         await wait_until(lambda: len(rig.of(Trade)) == 2, what="it goes on")
         assert len(server.peers) == 1
 
-        rig.feeds.stopped(Stop(now - 6 * 10**9, now))
+        rig.feeds.note_stop(Stop(now - 6 * 10**9, now))
         await wait_until(lambda: len(server.peers) == 2 and server.peer.requests, what="connected again")
         reasons = [status.reason for status in rig.of_status("AAA-USD") if status.state is FeedState.DOWN]
         assert reasons == ["this process was stopped for too long"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crosstape_connector.connection.subscriptions import Ask, Subscriptions, TopicState
+from crosstape_connector.connection.subscriptions import PendingRequest, Subscriptions, TopicState
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack, Rejected
 from tests.connector.fake_venue import endpoint
@@ -16,11 +16,11 @@ def table(*topics: Topic) -> Subscriptions:
     return Subscriptions(endpoint(), topics, depth=10, ack_timeout_s=10.0)
 
 
-def send(subscriptions: Subscriptions, at: float = 0.0) -> list[Ask]:
+def send(subscriptions: Subscriptions, at: float = 0.0) -> list[PendingRequest]:
     """All that is due."""
     asks = []
-    while (ask := subscriptions.take()) is not None:
-        subscriptions.sent(ask, at, int(at * 1e9))
+    while (ask := subscriptions.next_request()) is not None:
+        subscriptions.mark_sent(ask, at, int(at * 1e9))
         asks.append(ask)
     return asks
 
@@ -34,7 +34,7 @@ def test_an_acknowledged_id_confirms_all_of_its_request() -> None:
     """Venues that say no more than the id."""
     subscriptions = table(A, B, QUOTE)
     first, _ = send(subscriptions)
-    assert subscriptions.acked(Ack(request_id=first.request.request_id)) == [A, B]
+    assert subscriptions.acknowledge(Ack(request_id=first.request.request_id)) == [A, B]
     assert subscriptions.states == {A: TopicState.CONFIRMED, B: TopicState.CONFIRMED, QUOTE: TopicState.PENDING}
 
 
@@ -42,10 +42,10 @@ def test_one_acknowledgement_per_symbol_confirms_that_symbol() -> None:
     """Venues that answer a request of many symbols one by one, under one id."""
     subscriptions = table(A, B)
     (ask,) = send(subscriptions)
-    assert subscriptions.acked(Ack(ask.request.request_id, "trades", ("BBBUSD",))) == [B]
-    assert subscriptions.acked(Ack(ask.request.request_id, "trades", ("BBBUSD",))) == []
+    assert subscriptions.acknowledge(Ack(ask.request.request_id, "trades", ("BBBUSD",))) == [B]
+    assert subscriptions.acknowledge(Ack(ask.request.request_id, "trades", ("BBBUSD",))) == []
     assert not subscriptions.settled
-    assert subscriptions.acked(Ack(ask.request.request_id, "trades", ("AAAUSD",))) == [A]
+    assert subscriptions.acknowledge(Ack(ask.request.request_id, "trades", ("AAAUSD",))) == [A]
     assert subscriptions.settled
 
 
@@ -53,33 +53,33 @@ def test_a_list_without_an_id_confirms_what_it_names() -> None:
     """Venues that list all that is subscribed now, ours or not."""
     subscriptions = table(A, B)
     send(subscriptions)
-    assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "ZZZUSD"))) == [A]
+    assert subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD", "ZZZUSD"))) == [A]
 
 
 def test_a_list_does_not_answer_what_was_not_asked_yet() -> None:
     """Two topics are subscribed anew one after the other: the answer to the first still names the second, which is yet to be sent."""
     subscriptions = table(A, B)
     send(subscriptions)
-    subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD")))
+    subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD")))
     for topic in (A, B):
         assert subscriptions.resubscribe(topic)
     for _ in range(2):  # A's unsubscribe and subscribe
-        ask = subscriptions.take()
+        ask = subscriptions.next_request()
         assert ask is not None
-        subscriptions.sent(ask, 1.0, 10**9)
+        subscriptions.mark_sent(ask, 1.0, 10**9)
 
-    assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD"))) == [A]
+    assert subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD"))) == [A]
 
     leave, come = send(subscriptions, 2.0)
     assert (leave.unsubscribe, come.unsubscribe, [*come.topics]) == (True, False, [B])
-    assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD"))) == [B]
+    assert subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD"))) == [B]
 
 
 def test_a_refusal_without_any_name_means_the_oldest_that_waits() -> None:
     """In the order in which requests were sent."""
     subscriptions = table(A, QUOTE)
     send(subscriptions)
-    assert subscriptions.rejected(Rejected("no")) == [A]
+    assert subscriptions.reject(Rejected("no")) == [A]
     assert subscriptions.reasons == {A: "no"}
     assert subscriptions.states[QUOTE] is TopicState.PENDING
 
@@ -88,7 +88,7 @@ def test_a_refused_request_of_many_is_asked_again_in_halves() -> None:
     """Until the one at fault is alone; nothing is refused that was not asked for alone."""
     subscriptions = table(A, B, C)
     (ask,) = send(subscriptions)
-    assert subscriptions.rejected(Rejected("no", ask.request.request_id)) == []
+    assert subscriptions.reject(Rejected("no", ask.request.request_id)) == []
     assert [one.request.symbols for one in send(subscriptions)] == [("AAAUSD", "BBBUSD"), ("CCCUSD",)]
 
 
@@ -96,7 +96,7 @@ def test_a_refusal_of_an_unknown_id_means_nothing_of_ours() -> None:
     """It must not be laid on the oldest."""
     subscriptions = table(A)
     send(subscriptions)
-    assert subscriptions.rejected(Rejected("no", request_id=99)) == []
+    assert subscriptions.reject(Rejected("no", request_id=99)) == []
     assert subscriptions.states[A] is TopicState.PENDING
 
 
@@ -104,8 +104,8 @@ def test_a_refusal_of_what_is_confirmed_is_no_news() -> None:
     """`Already subscribed`, after a request that was sent twice."""
     subscriptions = table(A)
     send(subscriptions)
-    subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD",)))
-    assert subscriptions.rejected(Rejected("already", channel="trades", symbols=("AAAUSD",))) == []
+    subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD",)))
+    assert subscriptions.reject(Rejected("already", channel="trades", symbols=("AAAUSD",))) == []
     assert subscriptions.states[A] is TopicState.CONFIRMED
 
 
@@ -113,8 +113,8 @@ def test_an_acknowledgement_after_a_refusal_counts() -> None:
     """A refusal that named nothing may have been laid on the wrong topic."""
     subscriptions = table(A)
     send(subscriptions)
-    subscriptions.rejected(Rejected("no"))
-    assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD",))) == [A]
+    subscriptions.reject(Rejected("no"))
+    assert subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD",))) == [A]
     assert subscriptions.reasons == {}
 
 
@@ -122,15 +122,15 @@ def test_what_is_not_answered_is_asked_again_and_the_third_time_given_up() -> No
     """Only what has no answer, each time; ids are never used twice."""
     subscriptions = table(A, B)
     (first,) = send(subscriptions)
-    subscriptions.acked(Ack(channel="trades", symbols=("BBBUSD",)))
-    assert subscriptions.overdue(10.0, never) == ([], [], [])
-    assert subscriptions.overdue(10.1, never) == ([], [A], [])
+    subscriptions.acknowledge(Ack(channel="trades", symbols=("BBBUSD",)))
+    assert subscriptions.retry_overdue(10.0, never) == ([], [], [])
+    assert subscriptions.retry_overdue(10.1, never) == ([], [A], [])
     (second,) = send(subscriptions, 11.0)
     assert second.request.symbols == ("AAAUSD",)
     assert second.request.request_id != first.request.request_id
-    assert subscriptions.overdue(21.5, never) == ([], [A], [])
+    assert subscriptions.retry_overdue(21.5, never) == ([], [A], [])
     send(subscriptions, 22.0)
-    assert subscriptions.overdue(32.5, never) == ([], [], [A])
+    assert subscriptions.retry_overdue(32.5, never) == ([], [], [A])
 
 
 def test_data_since_the_request_are_an_acknowledgement() -> None:
@@ -138,7 +138,7 @@ def test_data_since_the_request_are_an_acknowledgement() -> None:
     subscriptions = table(A, B)
     send(subscriptions, 5.0)
     spoke = {A: 6_000_000_000, B: 4_000_000_000}
-    confirmed, again, _ = subscriptions.overdue(15.1, lambda topic, since_ts: spoke[topic] > since_ts)
+    confirmed, again, _ = subscriptions.retry_overdue(15.1, lambda topic, since_ts: spoke[topic] > since_ts)
     assert (confirmed, again) == ([A], [B])
 
 
@@ -147,7 +147,7 @@ def test_to_subscribe_anew_is_an_unsubscribe_and_a_subscribe_of_one_topic() -> N
     subscriptions = table(A, B)
     assert not subscriptions.resubscribe(A)
     send(subscriptions)
-    subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD")))
+    subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD")))
     assert subscriptions.resubscribe(A)
     assert not subscriptions.resubscribe(A)
     assert [(ask.unsubscribe, ask.request.symbols) for ask in send(subscriptions)] == [(True, ("AAAUSD",)), (False, ("AAAUSD",))]
@@ -158,37 +158,37 @@ def test_the_answer_to_an_unsubscribe_confirms_nothing() -> None:
     """Though it names the same symbol."""
     subscriptions = table(A)
     send(subscriptions)
-    subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD",)))
+    subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD",)))
     subscriptions.resubscribe(A)
     first, second = send(subscriptions)
-    assert subscriptions.acked(Ack(first.request.request_id)) == []
-    assert subscriptions.acked(Ack(channel="trades", symbols=("AAAUSD",), unsubscribed=True)) == []
-    assert subscriptions.acked(Ack(second.request.request_id)) == [A]
+    assert subscriptions.acknowledge(Ack(first.request.request_id)) == []
+    assert subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD",), unsubscribed=True)) == []
+    assert subscriptions.acknowledge(Ack(second.request.request_id)) == [A]
 
 
 def test_topics_come_and_go() -> None:
     """New ones are asked for; those that leave are unsubscribed, if the venue knows of them, and what is said of them is no news."""
     subscriptions = table(A, B)
     (first,) = send(subscriptions)
-    subscriptions.acked(Ack(request_id=first.request.request_id, channel="trades", symbols=("AAAUSD",)))
-    subscriptions.add([A, C])
-    subscriptions.remove([A, B, C, QUOTE])
+    subscriptions.acknowledge(Ack(request_id=first.request.request_id, channel="trades", symbols=("AAAUSD",)))
+    subscriptions.subscribe([A, C])
+    subscriptions.unsubscribe([A, B, C, QUOTE])
     assert subscriptions.states == {}
     assert subscriptions.settled
     (leave,) = send(subscriptions)  # the third was never sent
     assert (leave.unsubscribe, leave.request.symbols) == (True, ("AAAUSD", "BBBUSD"))
-    assert subscriptions.acked(Ack(first.request.request_id, "trades", ("BBBUSD",))) == []
-    assert subscriptions.rejected(Rejected("unknown", leave.request.request_id)) == []
-    subscriptions.add([B])
+    assert subscriptions.acknowledge(Ack(first.request.request_id, "trades", ("BBBUSD",))) == []
+    assert subscriptions.reject(Rejected("unknown", leave.request.request_id)) == []
+    subscriptions.subscribe([B])
     (again,) = send(subscriptions)
-    assert subscriptions.acked(Ack(request_id=again.request.request_id)) == [B]
+    assert subscriptions.acknowledge(Ack(request_id=again.request.request_id)) == [B]
 
 
 def test_one_that_was_refused_is_not_unsubscribed() -> None:
     """There is nothing to leave."""
     subscriptions = table(A)
     (ask,) = send(subscriptions)
-    subscriptions.rejected(Rejected("no such symbol", ask.request.request_id))
-    subscriptions.remove([A])
+    subscriptions.reject(Rejected("no such symbol", ask.request.request_id))
+    subscriptions.unsubscribe([A])
     assert send(subscriptions) == []
     assert subscriptions.reasons == {}

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from crosstape_connector.feeds.keys import Topic
 from crosstape_schemas import Book, FeedState, Gap, GapCause, Quote, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, quote, serving, trade
 from tests.connector.rig import QUICK, rigged
@@ -172,3 +173,31 @@ async def test_connections_that_share_a_limit_send_at_one_pace() -> None:
             await wait_until(lambda: sum(len(peer.requests) for peer in server.peers) == 4, what="all is subscribed")
             assert len(server.peers) == 2
             assert time.monotonic() - started >= 0.95
+
+
+async def test_an_open_socket_is_no_answer() -> None:
+    """`answered` needs an open connection on which the venue has confirmed or rejected a subscription, and looks at one endpoint only."""
+    async with serving() as server, rigged(server, fake(*TWO), BOTH, ["AAAUSD"]) as rig:
+        server.acks = False
+        async with rig.supervised():
+            await wait_until(lambda: len(server.peers) == 2 and all(peer.requests for peer in server.peers), what="two connections")
+            assert rig.supervisor.up
+            assert not rig.supervisor.answered("trading")
+            (trading,) = at(server.peers, "trading")
+            await trading.send(b'{"ack": 1, "channel": "trades", "symbols": ["AAAUSD"]}')
+            await wait_until(lambda: rig.supervisor.answered("trading"), what="the answer")
+            assert not rig.supervisor.answered("market")
+        assert not rig.supervisor.answered("trading")
+
+
+async def test_a_topic_is_subscribed_again_where_it_is() -> None:
+    """On the connection that has it, once at a time; an unknown topic is subscribed nowhere."""
+    async with serving() as server, rigged(server, fake(*TWO), BOTH, ["AAAUSD"]) as rig, rig.supervised():
+        await wait_until(lambda: rig.supervisor.answered("market") and rig.supervisor.answered("trading"), what="two answers")
+        topic = Topic("market", "quotes", "AAAUSD")
+        assert rig.supervisor.resubscribe(topic)
+        assert not rig.supervisor.resubscribe(topic)
+        assert not rig.supervisor.resubscribe(Topic("market", "quotes", "BBBUSD"))
+        (trading,), (market,) = at(server.peers, "trading"), at(server.peers, "market")
+        await wait_until(lambda: len(market.asked("subscribe")) == 2, what="another subscribe")
+        assert trading.asked("unsubscribe") == []

@@ -51,7 +51,7 @@ class Market:
             each(self.now)
             if tenth % 10 == 9:
                 heard = self.ns if alive else START * 1_000_000_000
-                found += [(self.now, stall) for stall in self.watchdog.look(self.records, heard, self.ns)]
+                found += [(self.now, stall) for stall in self.watchdog.find_stalls(self.records, heard, self.ns)]
         return found
 
 
@@ -135,13 +135,13 @@ def test_a_connection_of_whose_feeds_none_speaks_is_hopeless() -> None:
     """Acknowledged, heartbeats flow, all feeds stopped, each subscribed anew in vain."""
     market = Market("quote", "trade")
     market.pass_time(60, lambda _: market.speak(*market.records))
-    assert not market.watchdog.hopeless(market.records)
+    assert not market.watchdog.is_hopeless(market.records)
     market.pass_time(6)
-    assert not market.watchdog.hopeless(market.records)
+    assert not market.watchdog.is_hopeless(market.records)
     market.pass_time(60)
-    assert market.watchdog.hopeless(market.records)
+    assert market.watchdog.is_hopeless(market.records)
     market.speak(market.records[0])
-    assert not market.watchdog.hopeless(market.records)
+    assert not market.watchdog.is_hopeless(market.records)
 
 
 def test_a_feed_that_was_removed_is_unknown_when_it_comes_back() -> None:
@@ -214,7 +214,7 @@ def test_a_venue_that_can_be_asked_is_asked_before_a_feed_is_called_stale() -> N
     """When half of its time is over, and if it is quiet after twice as long each time: a few questions an hour."""
     market = Market("book", "quote")
     book, quote = market.records
-    book.askable = True
+    book.can_probe = True
     asked: list[float] = []
     while market.now < 3_600:
         for when, stall in market.pass_time(1, lambda _: market.speak(quote)):
@@ -230,7 +230,7 @@ def test_a_venue_that_does_not_answer_proves_nothing() -> None:
     """Asked once, then stale."""
     market = Market("book", "quote")
     book, quote = market.records
-    book.askable = True
+    book.can_probe = True
 
     found = market.pass_time(40, lambda _: market.speak(quote))
 
@@ -246,7 +246,7 @@ def test_a_connection_is_replaced_for_one_feed_only_after_subscribing_it_anew_in
     attempts: list[int] = []
     while market.now < 4_000:
         attempts += [stall.attempt for _, stall in market.pass_time(1, lambda _: market.speak(quote))]
-        for feed in market.watchdog.futile(market.records):
+        for feed in market.watchdog.find_futile(market.records):
             assert feed == FeedKey("ticker", "AAA-USD")
             assert attempts[-1] >= 2, "subscribed anew first"
             replaced.append(market.now)
@@ -283,13 +283,13 @@ def test_a_feed_of_bounded_jitter_is_never_called_stale_and_found_out_when_it_st
     for factor in factors:
         now += int(base * factor * SECOND)
         while looked < now:
-            assert watchdog.look([record], looked, looked) == []
+            assert watchdog.find_stalls([record], looked, looked) == []
             looked += SECOND
         record.count, record.received_ts, record.state = record.count + 1, now, FeedState.LIVE
     longest = base * max(factors)
     young = 30.0 if base * sum(factors[1:]) < 30 else 0.0
 
-    while not watchdog.look([record], looked, looked):
+    while not watchdog.find_stalls([record], looked, looked):
         looked += SECOND
         assert looked - now <= (max(5.0, 3 * longest, young) + 2) * SECOND
 

@@ -44,7 +44,7 @@ class Line:
         self.sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
         self.well = True
         writer.attach(self.feeds, self.sink, Standing(lambda: self.well, lambda: 1, self._states))
-        self.sink.publish(self.feeds.opened([TOPIC], 1))
+        self.sink.publish(self.feeds.open_topics([TOPIC], 1))
         self.task: asyncio.Task[None] | None = None
 
     def _states(self) -> Iterator[Status]:
@@ -54,7 +54,7 @@ class Line:
         """Trades from the venue."""
         for number in numbers:
             now = time.time_ns()
-            self.sink.publish(self.feeds.take(Trade("fake", NAME, now, now, Decimal(1), Decimal(1), Side.BUY, str(number))))
+            self.sink.publish(self.feeds.apply(Trade("fake", NAME, now, now, Decimal(1), Decimal(1), Side.BUY, str(number))))
 
     def start(self) -> None:
         """Go for the lease."""
@@ -180,10 +180,10 @@ async def test_lost_connections_are_handed_over_before_they_are_told(client: Red
         first.read(1)
         second.read(1)
         await has(client, 1)
-        first.sink.publish(first.feeds.lost([TOPIC], time.time_ns(), "cut"))
+        first.sink.publish(first.feeds.close_topics([TOPIC], time.time_ns(), "cut"))
         assert not first.active
         second.read(2, 3)
-        first.sink.publish(first.feeds.opened([TOPIC], time.time_ns()))
+        first.sink.publish(first.feeds.open_topics([TOPIC], time.time_ns()))
         first.read(4)
         second.read(4)
         await second.publishes()
@@ -200,9 +200,9 @@ async def test_lost_connections_are_told_where_nobody_could_do_better(client: Re
         await has(client, 1)
         second.well = False
         await wait_until(lambda: not first.writer.details()["covered"], what="the other is not well")
-        first.sink.publish(first.feeds.lost([TOPIC], time.time_ns(), "cut"))
+        first.sink.publish(first.feeds.close_topics([TOPIC], time.time_ns(), "cut"))
         assert first.active
-        first.sink.publish(first.feeds.opened([TOPIC], time.time_ns()))
+        first.sink.publish(first.feeds.open_topics([TOPIC], time.time_ns()))
         first.read(4)
         await has(client, 1, 4)
     states = [event.state for event in await stream(client, "status") if isinstance(event, Status)]

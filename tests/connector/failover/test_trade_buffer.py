@@ -160,18 +160,18 @@ class Line:
 
     def __init__(self, reads: list[int]) -> None:
         self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
-        self.feeds.opened([TOPIC], 1)
+        self.feeds.open_topics([TOPIC], 1)
         self.hold = StandbyTradeBuffer("contiguous")
         self.reads = iter(reads)
 
     def read(self) -> Sequence[Event]:
         """What the next frame is good for."""
         number = next(self.reads, None)
-        return () if number is None else self.feeds.take(trade(number))
+        return () if number is None else self.feeds.apply(trade(number))
 
     def cut(self) -> Sequence[Event]:
         """Its connection is lost, and there is another."""
-        return [*self.feeds.lost([TOPIC], NOW, "cut"), *self.feeds.opened([TOPIC], NOW)]
+        return [*self.feeds.close_topics([TOPIC], NOW, "cut"), *self.feeds.open_topics([TOPIC], NOW)]
 
 
 @st.composite
@@ -250,7 +250,7 @@ def test_what_is_told_on_takeover_can_be_repaired() -> None:
             line.hold.take(event)
     told = [event for event in go_on(line.feeds, line.hold, [trade(5)], NOW) if isinstance(event, Gap)]
 
-    events = line.feeds.trades.repair(TradeSnapshot(NAME, NOW, tuple(trade(number) for number in range(1, 10))))
+    events = line.feeds.trades.fill_gaps(TradeSnapshot(NAME, NOW, tuple(trade(number) for number in range(1, 10))))
 
     assert told == [gap(2, 5, 8)]
     assert [event.trade_id for event in events if isinstance(event, Trade) and event.backfilled] == ["6", "7"]

@@ -44,14 +44,14 @@ class World:
 
     def open(self) -> None:
         """A connection."""
-        self.feeds.opened(TOPICS, self.now)
-        self.feeds.confirmed(TOPICS, self.now)
+        self.feeds.open_topics(TOPICS, self.now)
+        self.feeds.confirm_topics(TOPICS, self.now)
 
     def passes(self, seconds: float) -> None:
         """So much time, with a beat every tenth of a second."""
         for _ in range(round(seconds * 10)):
             self.sleeps(0.1)
-            self.time.beat()
+            self.time.check()
 
     def sleeps(self, seconds: float) -> None:
         """So much time, in which nothing of ours runs."""
@@ -64,16 +64,18 @@ class World:
         venue_ts = self.now if made_ts is None else made_ts
         trade = Trade(ID, NAME, venue_ts, self.now, Decimal(1), Decimal(1), Side.BUY, str(self.number))
         quote = Quote(ID, NAME, venue_ts, self.now, Decimal(self.number), Decimal(1), Decimal(10**6), Decimal(1))
-        return [*self.feeds.take(trade), *self.feeds.take(quote)]
+        return [*self.feeds.apply(trade), *self.feeds.apply(quote)]
 
     def lost(self) -> None:
         """The connection is gone."""
-        self.time.beat()
-        self.feeds.lost(TOPICS, self.now, "lost")
+        self.time.check()
+        self.feeds.close_topics(TOPICS, self.now, "lost")
 
     def stale(self) -> list[str]:
         """The kinds that the watchdog calls stale, if the connection has just spoken."""
-        return [stall.feed.kind for stall in self.watchdog.look(list(self.feeds.feeds.values()), self.now, self.now) if stall.attempt]
+        return [
+            stall.feed.kind for stall in self.watchdog.find_stalls(list(self.feeds.records.values()), self.now, self.now) if stall.attempt
+        ]
 
     def lively(self, seconds: int) -> None:
         """Data every second, looked at by the watchdog."""
@@ -91,16 +93,16 @@ def gaps(events: list[Event]) -> list[tuple[str, int, int, int | None]]:
 def test_a_beat_in_time_says_nothing() -> None:
     """Nor does one that other work delays, nor a clock that is slewed."""
     beat = ClockWatch(START, 0)
-    assert beat.beat(START + SECOND // 10, SECOND // 10) == (None, None)
-    assert beat.beat(START + 2 * SECOND, 2 * SECOND) == (None, None)
-    assert beat.beat(START + 2 * SECOND + 400_000_000, 2 * SECOND + 100_000_000) == (None, None)
+    assert beat.check(START + SECOND // 10, SECOND // 10) == (None, None)
+    assert beat.check(START + 2 * SECOND, 2 * SECOND) == (None, None)
+    assert beat.check(START + 2 * SECOND + 400_000_000, 2 * SECOND + 100_000_000) == (None, None)
 
 
 def test_a_stop_and_a_step_at_once() -> None:
     """A machine that slept for a minute while its clock was set an hour back: both, by the clock as it is now."""
     beat = ClockWatch(START, 0)
     now = START + 60 * SECOND - 3_600 * SECOND
-    step, stop = beat.beat(now, 60 * SECOND)
+    step, stop = beat.check(now, 60 * SECOND)
     assert step is not None
     assert step.step_ns == -3_600 * SECOND
     assert stop == Stop(START - 3_600 * SECOND, now)
@@ -160,8 +162,8 @@ def test_data_read_between_the_step_and_the_beat_are_left_as_they_are() -> None:
         world.now += step_s * SECOND
         world.data()
         received_ts = world.now
-        world.time.beat()
-        assert {record.received_ts for record in world.feeds.feeds.values()} == {received_ts}
+        world.time.check()
+        assert {record.received_ts for record in world.feeds.records.values()} == {received_ts}
 
 
 def test_a_connection_that_broke_while_we_were_stopped_has_missed_data_since_then() -> None:
@@ -184,7 +186,7 @@ def test_a_connection_that_survived_a_stop_has_missed_nothing() -> None:
     world = World()
     world.data()
     world.sleeps(60.0)
-    world.time.beat()
+    world.time.check()
     for _ in range(30):
         assert gaps(world.data()) == []
         world.passes(1.0)
@@ -201,7 +203,7 @@ def test_what_happened_is_logged() -> None:
     world.passes(1.0)
     with capture_logs() as logs:
         world.sleeps(60.0)
-        world.time.beat()
+        world.time.check()
         world.now -= 90 * SECOND
         world.passes(1.0)
     assert [(entry["event"], entry.get("for_s"), entry.get("by_s")) for entry in logs] == [
@@ -218,7 +220,7 @@ def test_an_offset_that_is_too_large_is_logged_once_and_once_when_it_is_right() 
             for _ in range(20):
                 world.data(made_ts=world.now - ahead_s * SECOND)
                 world.passes(1.0)
-                world.time.look()
+                world.time.measure_offset()
     assert [(entry["event"], entry["offset_s"]) for entry in logs] == [("clock.differs", 90.0), ("clock.agrees", 0.0)]
 
 
@@ -228,13 +230,13 @@ def test_a_book_that_waits_for_a_snapshot_goes_on_waiting_for_as_long(step_s: in
     rule = BookRule(snapshot="stream", bridges=None, follows=None)
     book = OrderBook(rule, 10)
     level = ((Decimal(1), Decimal(1)),)
-    book.update(BookUpdate(NAME, None, START, level, (), 1, 1))
+    book.apply_update(BookUpdate(NAME, None, START, level, (), 1, 1))
     assert book.wanted is None
     book.clock_set(ClockStep(step_s * SECOND, START + step_s * SECOND + 1, START + step_s * SECOND + 2))
     now = START + step_s * SECOND
-    book.update(BookUpdate(NAME, None, now + PATIENCE_NS - SECOND, level, (), 2, 2))
+    book.apply_update(BookUpdate(NAME, None, now + PATIENCE_NS - SECOND, level, (), 2, 2))
     assert book.wanted is None
-    book.update(BookUpdate(NAME, None, now + PATIENCE_NS + SECOND, level, (), 3, 3))
+    book.apply_update(BookUpdate(NAME, None, now + PATIENCE_NS + SECOND, level, (), 3, 3))
     assert book.wanted is not None
 
 
@@ -244,8 +246,8 @@ def test_two_readings_that_contradict_each_other_go_on_doing_so(step_s: int) -> 
     agreement = Agreement()
     one, other = (Decimal(1), Decimal(2)), (Decimal(3), Decimal(4))
     for tenth in range(11):
-        differ_ns = agreement.look(one, other, START + tenth * SECOND // 10)
+        differ_ns = agreement.compare(one, other, START + tenth * SECOND // 10)
     assert differ_ns == SECOND
     now = START + (step_s + 1) * SECOND
     agreement.clock_set(ClockStep(step_s * SECOND, now + 1, now + 2))
-    assert agreement.look(one, other, now + SECOND // 2) == SECOND * 3 // 2
+    assert agreement.compare(one, other, now + SECOND // 2) == SECOND * 3 // 2

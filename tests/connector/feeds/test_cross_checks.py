@@ -35,7 +35,7 @@ def change(bids: str, asks: str, at: int, number: int) -> BookUpdate:
 
 def state(found: FeedHandler, kind: str) -> FeedState:
     """That of a feed."""
-    return found.feeds[FeedKey(kind, NAME)].state
+    return found.records[FeedKey(kind, NAME)].state
 
 
 class Binance:
@@ -44,39 +44,39 @@ class Binance:
     def __init__(self) -> None:
         self.found = feeds("binance", ("trade", "quote", "book", "delta", "ticker"))
         self.topics = [Topic("stream", name, "B") for name in ("trade", "bookTicker", "depth@100ms", "ticker")]
-        self.found.opened(self.topics, T0 - 2 * S)
-        self.found.confirmed(self.topics, T0 - 2 * S)
+        self.found.open_topics(self.topics, T0 - 2 * S)
+        self.found.confirm_topics(self.topics, T0 - 2 * S)
         drained(self.found)
-        self.found.take(snapshot(at=T0 - S, sequence=10))
+        self.found.apply(snapshot(at=T0 - S, sequence=10))
         self.number = 10
         self.now = T0
         self.book("10:2", "")
         self.quote("10", "11")
-        self.found.take(Ticker("binance", NAME, None, T0, Decimal(10)))
+        self.found.apply(Ticker("binance", NAME, None, T0, Decimal(10)))
         assert {state(self.found, kind) for kind in ("quote", "book", "delta", "ticker")} == {LIVE}
 
     def book(self, bids: str, asks: str) -> Sequence[Event]:
         """A change of the book."""
         self.number += 1
-        return self.found.take(change(bids, asks, self.now, self.number))
+        return self.found.apply(change(bids, asks, self.now, self.number))
 
     def quote(self, bid: str, ask: str) -> Sequence[Event]:
         """A quote."""
-        return self.found.take(quote(bid, ask, self.now))
+        return self.found.apply(quote(bid, ask, self.now))
 
     def pass_time(self, seconds: float) -> list[Event]:
         """Looks, four times a second."""
         events: list[Event] = []
         for _ in range(round(seconds * 4)):
             self.now += LOOK
-            events += self.found.check([NAME], self.now)
+            events += self.found.check_streams([NAME], self.now)
         return events
 
     def answer(self, **fields: Any) -> Sequence[Event]:
         """REST's book, asked for because of silence."""
-        self.found.doubted(FeedKey("book", NAME))
+        self.found.probe(FeedKey("book", NAME))
         assert [one.cause for one in drained(self.found)] == ["silent"]
-        return self.found.take(snapshot(at=self.now, **fields))
+        return self.found.apply(snapshot(at=self.now, **fields))
 
     def states(self) -> dict[str, FeedState]:
         """All that are known."""
@@ -112,9 +112,9 @@ def test_what_rest_says_later_makes_nothing_live_but_the_streams_do() -> None:
     venue.now += 20 * S
     venue.answer(bids="8:1", asks="9:1", sequence=15)
     venue.pass_time(1.5)
-    venue.found.doubted(FeedKey("book", NAME))
+    venue.found.probe(FeedKey("book", NAME))
     assert drained(venue.found) == []
-    venue.found.take(snapshot("8:1", "9:1", venue.now, sequence=15))
+    venue.found.apply(snapshot("8:1", "9:1", venue.now, sequence=15))
     assert set(venue.states().values()) == {STALE}
 
     venue.number = 15
@@ -152,7 +152,7 @@ def test_a_book_that_rest_confirms_shows_a_quote_that_is_wrong() -> None:
 
 def best(venue: Binance, bid: str, ask: str) -> Sequence[Event]:
     """REST's best prices, asked for and answered now."""
-    return venue.found.compared(quote(bid, ask, venue.now), venue.now, venue.now)
+    return venue.found.compare_best_prices(quote(bid, ask, venue.now), venue.now, venue.now)
 
 
 def test_best_prices_that_differ_twice_refute_what_has_been_silent() -> None:
@@ -182,7 +182,7 @@ def test_best_prices_say_nothing_of_a_stream_that_has_spoken_since() -> None:
     venue.book("10:0 9:0 8:1", "9:1")
     asked = venue.now
     venue.now += S
-    assert venue.found.compared(quote("7", "9", venue.now), asked, venue.now) == []
+    assert venue.found.compare_best_prices(quote("7", "9", venue.now), asked, venue.now) == []
     assert set(venue.states().values()) == {LIVE}
 
 
@@ -190,21 +190,21 @@ def test_a_refuted_book_in_the_stream_is_live_with_an_update_only() -> None:
     """A snapshot that a new subscription brings shows that REST was right, not that the stream goes on."""
     found = feeds("coinbase", ("quote", "book", "delta"))
     topic = Topic("advanced", "level2", "B")
-    found.opened([topic], T0 - S)
-    found.confirmed([topic], T0 - S)
-    found.take(snapshot(at=T0))
+    found.open_topics([topic], T0 - S)
+    found.confirm_topics([topic], T0 - S)
+    found.apply(snapshot(at=T0))
     for second in (6, 7):
         at = T0 + second * S
-        found.compared(quote("8", "9", at, "coinbase"), at, at)
+        found.compare_best_prices(quote("8", "9", at, "coinbase"), at, at)
     assert state(found, "quote") is state(found, "book") is STALE
 
-    events = found.take(snapshot("8:1", "9:1", T0 + 8 * S))
+    events = found.apply(snapshot("8:1", "9:1", T0 + 8 * S))
     assert state(found, "quote") is state(found, "book") is STALE
     assert [one.state for one in only(Quote, events)] == [STALE]
-    assert found.take(snapshot("8:1", "9:1", T0 + 9 * S)) != ()
+    assert found.apply(snapshot("8:1", "9:1", T0 + 9 * S)) != ()
     assert state(found, "quote") is STALE, "nor one that is equal"
 
-    events = found.take(BookUpdate(NAME, None, T0 + 10 * S, levels("8:2"), ()))
+    events = found.apply(BookUpdate(NAME, None, T0 + 10 * S, levels("8:2"), ()))
     assert states(events) == dict.fromkeys(("quote", "book", "delta"), "live")
 
 
@@ -215,17 +215,17 @@ def coinbase() -> FeedHandler:
     """A book in the stream, called stale because it was silent."""
     found = feeds("coinbase", ("quote", "book", "delta"))
     topic = Topic("advanced", "level2", "B")
-    found.opened([topic], T0 - S)
-    found.confirmed([topic], T0 - S)
-    found.take(snapshot(at=T0))
+    found.open_topics([topic], T0 - S)
+    found.confirm_topics([topic], T0 - S)
+    found.apply(snapshot(at=T0))
     for kind in ("quote", "book", "delta"):
-        found.stalled(FeedKey(kind, NAME), T0 + 10 * S, "silent")
+        found.mark_stale(FeedKey(kind, NAME), T0 + 10 * S, "silent")
     return found
 
 
 def test_a_subscription_that_is_answered_with_the_same_book_shows_a_quiet_market() -> None:
     """Nothing was missed."""
-    events = coinbase().take(snapshot(at=T0 + 11 * S))
+    events = coinbase().apply(snapshot(at=T0 + 11 * S))
     assert states(events) == dict.fromkeys(("quote", "book", "delta"), "live")
     assert only(Gap, events) == []
 
@@ -234,23 +234,23 @@ def test_a_subscription_that_is_answered_with_another_book_shows_a_dead_one() ->
     """What it had missed is told, and however often it is answered, only a change that follows makes it live."""
     found = coinbase()
     for second in (11, 12, 13):
-        events = found.take(snapshot(f"8:{second}", "9:1", T0 + second * S))
+        events = found.apply(snapshot(f"8:{second}", "9:1", T0 + second * S))
         assert "live" not in states(events).values()
         assert {gap.kind for gap in only(Gap, events)} == {"quote", "book", "delta"}
         for kind in ("quote", "book", "delta"):
-            found.stalled(FeedKey(kind, NAME), T0 + second * S + 1, "silent")
+            found.mark_stale(FeedKey(kind, NAME), T0 + second * S + 1, "silent")
 
-    assert "live" in states(found.take(BookUpdate(NAME, None, T0 + 14 * S, levels("8:2"), ()))).values()
+    assert "live" in states(found.apply(BookUpdate(NAME, None, T0 + 14 * S, levels("8:2"), ()))).values()
 
 
 def test_a_live_book_that_is_replaced_by_another_has_missed_something() -> None:
     """A snapshot that comes unasked is good, and a gap for those who build the book from changes."""
     found = feeds("coinbase", ("book", "delta"))
     topic = Topic("advanced", "level2", "B")
-    found.opened([topic], T0 - S)
-    found.take(snapshot(at=T0))
-    assert only(Gap, found.take(snapshot(at=T0 + S))) == []
-    events = found.take(snapshot("10:1 9:1 8:2", at=T0 + 2 * S))
+    found.open_topics([topic], T0 - S)
+    found.apply(snapshot(at=T0))
+    assert only(Gap, found.apply(snapshot(at=T0 + S))) == []
+    events = found.apply(snapshot("10:1 9:1 8:2", at=T0 + 2 * S))
     assert {(gap.kind, gap.from_ts, gap.to_ts) for gap in only(Gap, events)} == {(kind, T0 + S, T0 + 2 * S) for kind in ("book", "delta")}
     assert state(found, "book") is LIVE
 
@@ -259,25 +259,25 @@ def test_a_quote_that_only_answers_is_not_live_until_another_comes() -> None:
     """Kraken answers a subscription of its ticker with one."""
     found = feeds("kraken", ("quote", "ticker"))
     topic = Topic("v2", "ticker", "B")
-    found.opened([topic], T0 - S)
-    found.take(quote("10", "11", T0, "kraken"))
+    found.open_topics([topic], T0 - S)
+    found.apply(quote("10", "11", T0, "kraken"))
     for second in (10, 20):
-        found.stalled(FeedKey("quote", NAME), T0 + second * S, "silent")
-        events = found.take(quote(str(second), "91", T0 + (second + 1) * S, "kraken"))
+        found.mark_stale(FeedKey("quote", NAME), T0 + second * S, "silent")
+        events = found.apply(quote(str(second), "91", T0 + (second + 1) * S, "kraken"))
         assert state(found, "quote") is STALE
         assert [one.state for one in only(Quote, events)][-1:] == [STALE]
     assert {gap.kind for gap in only(Gap, events)} == {"quote"}
 
-    assert states(found.take(quote("20", "92", T0 + 22 * S, "kraken"))) == {"quote": "live"}
+    assert states(found.apply(quote("20", "92", T0 + 22 * S, "kraken"))) == {"quote": "live"}
 
 
 def test_a_quote_that_answers_with_what_was_known_shows_a_quiet_market() -> None:
     """Nothing was missed."""
     found = feeds("kraken", ("quote",))
-    found.opened([Topic("v2", "ticker", "B")], T0 - S)
-    found.take(quote("10", "11", T0, "kraken"))
-    found.stalled(FeedKey("quote", NAME), T0 + 10 * S, "silent")
-    assert states(found.take(quote("10", "11", T0 + 11 * S, "kraken"))) == {"quote": "live"}
+    found.open_topics([Topic("v2", "ticker", "B")], T0 - S)
+    found.apply(quote("10", "11", T0, "kraken"))
+    found.mark_stale(FeedKey("quote", NAME), T0 + 10 * S, "silent")
+    assert states(found.apply(quote("10", "11", T0 + 11 * S, "kraken"))) == {"quote": "live"}
 
 
 # ---- quote and book
@@ -334,29 +334,29 @@ def test_looks_that_are_far_apart_say_nothing_of_the_time_between() -> None:
     """We did not read: what waits in the socket may make them agree."""
     venue = Binance()
     venue.quote("9.5", "11")
-    assert venue.found.check([NAME], venue.now) == []
+    assert venue.found.check_streams([NAME], venue.now) == []
     venue.now += 30 * S
-    assert venue.found.check([NAME], venue.now) == []
+    assert venue.found.check_streams([NAME], venue.now) == []
     assert venue.pass_time(0.5) == []
 
 
 def test_where_the_quote_is_the_books_top_there_is_nothing_to_compare() -> None:
     """They are one."""
     found = feeds("coinbase", ("quote", "book"))
-    found.opened([Topic("advanced", "level2", "B")], T0 - S)
-    found.take(snapshot(at=T0))
-    assert [found.check([NAME], T0 + step * LOOK) for step in range(40)] == [[]] * 40
+    found.open_topics([Topic("advanced", "level2", "B")], T0 - S)
+    found.apply(snapshot(at=T0))
+    assert [found.check_streams([NAME], T0 + step * LOOK) for step in range(40)] == [[]] * 40
 
 
 def test_agreement_is_counted_from_where_one_stood_still_and_the_other_differed() -> None:
     """The later of the two."""
     agreement = Agreement()
     one, two, three = (Decimal(1), Decimal(4)), (Decimal(2), Decimal(4)), (Decimal(3), Decimal(4))
-    assert agreement.look(one, one, 0) == 0
-    assert agreement.look(one, two, LOOK_NS) == 0
-    assert agreement.look(one, three, 2 * LOOK_NS) == LOOK_NS
-    assert agreement.look(two, three, 3 * LOOK_NS) == LOOK_NS
-    assert agreement.look(two, two, 4 * LOOK_NS) == 0
+    assert agreement.compare(one, one, 0) == 0
+    assert agreement.compare(one, two, LOOK_NS) == 0
+    assert agreement.compare(one, three, 2 * LOOK_NS) == LOOK_NS
+    assert agreement.compare(two, three, 3 * LOOK_NS) == LOOK_NS
+    assert agreement.compare(two, two, 4 * LOOK_NS) == 0
 
 
 # ---- changes that cannot be read
@@ -369,29 +369,29 @@ def test_a_change_that_cannot_be_read_breaks_its_book(venue: str, name: str, cha
     """At once, with a gap of all that the book gives, and it is begun again."""
     found = feeds(venue, ("book", "delta"))
     topic = Topic(name, channel, "B")
-    found.opened([topic], T0 - S)
-    found.confirmed([topic], T0 - S)
+    found.open_topics([topic], T0 - S)
+    found.confirm_topics([topic], T0 - S)
     drained(found)
-    found.take(snapshot(at=T0, sequence=10))
+    found.apply(snapshot(at=T0, sequence=10))
 
-    events = found.take(unread(NAME, T0 + S))
+    events = found.apply(unread(NAME, T0 + S))
 
     assert states(events) == {"book": "recovering", "delta": "recovering"}
     assert {(gap.kind, gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, events)} == {
         (kind, T0, T0 + S, GapCause.UNKNOWN) for kind in ("book", "delta")
     }
     assert [one.cause for one in drained(found)] == ["a change of the book cannot be read"]
-    assert found.take(unread(NAME, T0 + 2 * S)) == []
+    assert found.apply(unread(NAME, T0 + 2 * S)) == []
 
 
 def test_a_ticker_that_cannot_be_read_is_not_live_by_what_the_book_proves() -> None:
     """Neither REST's book nor the next change of it shows what the ticker was; the next ticker does, and ends the gap."""
     one = Binance()
     one.now += 2 * S
-    events = list(one.found.take(Unreadable("ticker", NAME, one.now)))
+    events = list(one.found.apply(Unreadable("ticker", NAME, one.now)))
     assert states(events) == {"ticker": "recovering"}
-    one.found.stalled(FeedKey("ticker", NAME), one.now, "silent")
-    one.found.stalled(FeedKey("book", NAME), one.now, "silent")
+    one.found.mark_stale(FeedKey("ticker", NAME), one.now, "silent")
+    one.found.mark_stale(FeedKey("book", NAME), one.now, "silent")
     events = list(one.answer(bids="10:2 9:1 8:1", sequence=one.number))
     assert state(one.found, "book") is LIVE, "REST confirms it"
     assert "ticker" not in states(events)
@@ -400,7 +400,7 @@ def test_a_ticker_that_cannot_be_read_is_not_live_by_what_the_book_proves() -> N
     assert state(one.found, "ticker") is STALE
 
     one.now += S
-    events = list(one.found.take(Ticker("binance", NAME, None, one.now, Decimal(10))))
+    events = list(one.found.apply(Ticker("binance", NAME, None, one.now, Decimal(10))))
     assert states(events) == {"ticker": "live"}
     assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, events)] == [(T0, one.now, GapCause.UNKNOWN)]
 
@@ -412,7 +412,7 @@ def test_a_refuted_ticker_that_cannot_be_read_is_not_live_with_the_book() -> Non
     one.answer(sequence=one.number + 3)
     events = one.pass_time(6)
     assert states(events).get("ticker") == "stale"
-    assert not one.found.take(Unreadable("ticker", NAME, one.now))
+    assert not one.found.apply(Unreadable("ticker", NAME, one.now))
     one.number += 3
     one.book("10:3", "")
     assert state(one.found, "book") is LIVE
@@ -426,7 +426,7 @@ def test_a_quote_that_cannot_be_read_while_it_is_held_stays_held() -> None:
         one.quote("10.5", "11")
         one.pass_time(1.5)
     assert state(one.found, "quote") is STALE
-    assert not one.found.take(Unreadable("quote", NAME, one.now))
+    assert not one.found.apply(Unreadable("quote", NAME, one.now))
     assert state(one.found, "quote") is STALE
     one.now += S
     one.book("10:3", "")

@@ -105,11 +105,11 @@ QUOTES = Topic("stream", "bookTicker", "B")
 def test_the_next_trade_goes_on_the_tape_as_it_is() -> None:
     """Without anything beside it."""
     found = feeds()
-    found.take(trade(1))
+    found.apply(trade(1))
     second = trade(2)
 
-    assert found.take(second) == (second,)
-    assert found.feeds[FeedKey("trade", "BTC-USD")].count == 2
+    assert found.apply(second) == (second,)
+    assert found.records[FeedKey("trade", "BTC-USD")].count == 2
 
 
 def test_trades_are_counted_by_the_venues_numbers() -> None:
@@ -117,37 +117,37 @@ def test_trades_are_counted_by_the_venues_numbers() -> None:
     found = feeds()
     found.seed([trade(1), msgspec.structs.replace(trade(9), instrument="NOT-OURS")])
 
-    assert only(Gap, found.take(trade(3)))[0].missed == 1
-    assert found.take(trade(3)) == []
-    assert found.duplicates() == 1
-    assert only(Trade, found.take(TradeSnapshot("BTC-USD", 1_001, (trade(3), trade(4)))))[0].trade_id == "4"
-    found.take(LastTrade("BTC-USD", None, 1_002, 5))
-    assert only(Gap, found.take(LastTrade("BTC-USD", None, 1_003, 5)))[0].missed == 1
+    assert only(Gap, found.apply(trade(3)))[0].missed == 1
+    assert found.apply(trade(3)) == []
+    assert found.duplicate_trades() == 1
+    assert only(Trade, found.apply(TradeSnapshot("BTC-USD", 1_001, (trade(3), trade(4)))))[0].trade_id == "4"
+    found.apply(LastTrade("BTC-USD", None, 1_002, 5))
+    assert only(Gap, found.apply(LastTrade("BTC-USD", None, 1_003, 5)))[0].missed == 1
 
 
 def test_a_replay_of_what_was_there_leaves_no_gap_open() -> None:
     """The next trade proves that nothing was missed: a hole long after is not the lost connection's."""
     found = feeds(kinds=("trade",))
-    found.opened([TRADES], 1_000)
-    found.take(trade(1))
-    found.lost([TRADES], 1_010, "cut")
-    found.opened([TRADES], 1_020)
-    found.take(TradeSnapshot("BTC-USD", 1_030, (trade(1),)))
-    found.take(trade(2, at=1_040))
+    found.open_topics([TRADES], 1_000)
+    found.apply(trade(1))
+    found.close_topics([TRADES], 1_010, "cut")
+    found.open_topics([TRADES], 1_020)
+    found.apply(TradeSnapshot("BTC-USD", 1_030, (trade(1),)))
+    found.apply(trade(2, at=1_040))
 
-    (gap,) = only(Gap, found.take(trade(4, at=1_050)))
+    (gap,) = only(Gap, found.apply(trade(4, at=1_050)))
     assert (gap.cause, gap.from_ts, gap.missed) == (GapCause.SEQUENCE, 1_040, 1)
 
 
 def test_trades_without_numbers_are_published_as_they_come() -> None:
     """After a lost connection there is a gap of unknown size."""
     found = feeds(msgspec.structs.replace(VENUES["coinbase"], trade_ids="none"))
-    found.opened([TRADES], 900)
-    assert only(Trade, found.take(trade(1))) == [trade(1)]
-    assert only(Trade, found.take(trade(1))) == [trade(1)]
-    found.lost([TRADES], 1_100, "closed")
+    found.open_topics([TRADES], 900)
+    assert only(Trade, found.apply(trade(1))) == [trade(1)]
+    assert only(Trade, found.apply(trade(1))) == [trade(1)]
+    found.close_topics([TRADES], 1_100, "closed")
 
-    assert only(Gap, found.take(trade(9, at=1_200))) == [
+    assert only(Gap, found.apply(trade(9, at=1_200))) == [
         Gap("coinbase", "BTC-USD", None, 1_200, "trade", 1_000, 1_200, None, GapCause.DISCONNECT)
     ]
 
@@ -160,16 +160,16 @@ def test_what_is_not_taken_is_counted() -> None:
         Status("coinbase", "ETH-USD", None, 1, VENUE_WIDE, FeedState.DOWN),
     ]  # fmt: skip
 
-    assert [found.take(output) for output in outputs] == [()] * len(outputs)
+    assert [found.apply(output) for output in outputs] == [()] * len(outputs)
     assert found.counts["unwanted"] == len(outputs)
     nameless = feeds(msgspec.structs.replace(VENUES["coinbase"], trade_ids="none"), kinds=())
-    assert nameless.take(trade(1)) == ()
+    assert nameless.apply(trade(1)) == ()
     assert nameless.counts["unwanted"] == 1
 
 
 def test_what_belongs_to_the_session_is_nothing_here() -> None:
     """Acknowledgements and the like."""
-    assert feeds().take(Ack(1)) == ()
+    assert feeds().apply(Ack(1)) == ()
 
 
 # ---- quotes and tickers
@@ -179,31 +179,31 @@ def test_a_quote_goes_on_the_tape_as_it_is() -> None:
     """The first makes the feed live."""
     found = feeds("binance")
 
-    assert states(found.take(quote())) == {"quote": "live"}
-    assert found.take(quote(9)) == (quote(9),)
+    assert states(found.apply(quote())) == {"quote": "live"}
+    assert found.apply(quote(9)) == (quote(9),)
 
 
 def test_a_ticker_is_published_when_its_own_figures_change() -> None:
     """Some venues send it with every change of the quote."""
     found = feeds()
-    found.take(ticker(1))
+    found.apply(ticker(1))
 
-    assert found.take(ticker(1, at=1_001)) == ()
-    assert found.take(ticker(2, at=1_002)) == [ticker(2, at=1_002)]
-    assert found.feeds[FeedKey("ticker", "BTC-USD")].count == 3
+    assert found.apply(ticker(1, at=1_001)) == ()
+    assert found.apply(ticker(2, at=1_002)) == [ticker(2, at=1_002)]
+    assert found.records[FeedKey("ticker", "BTC-USD")].count == 3
 
 
 def test_after_a_lost_connection_quotes_and_tickers_are_missing_in_unknown_number() -> None:
     """From the last before to the first after; the same figures are published again."""
     found = feeds("binance")
     topics = [QUOTES, Topic("stream", "ticker", "B")]
-    found.opened(topics, 900)
-    found.take(quote())
-    found.take(ticker(1))
-    found.lost(topics, 1_500, "closed")
-    found.opened(topics, 1_600)
+    found.open_topics(topics, 900)
+    found.apply(quote())
+    found.apply(ticker(1))
+    found.close_topics(topics, 1_500, "closed")
+    found.open_topics(topics, 1_600)
 
-    quotes, tickers = found.take(quote(at=2_000)), found.take(ticker(1, at=2_001))
+    quotes, tickers = found.apply(quote(at=2_000)), found.apply(ticker(1, at=2_001))
 
     assert only(Gap, quotes) == [Gap("binance", "BTC-USD", None, 2_000, "quote", 1_000, 2_000, None, GapCause.DISCONNECT)]
     assert only(Gap, tickers)[0].kind == "ticker"
@@ -217,12 +217,12 @@ def test_a_state_is_said_when_it_changes() -> None:
     """Connecting, live, down, recovering, live."""
     found = feeds("binance")
     said = [
-        states(found.opened([QUOTES], 900)),
-        states(found.take(quote())),
-        states(found.take(quote())),
-        states(found.lost([QUOTES], 1_100, "closed")),
-        states(found.opened([QUOTES], 1_200)),
-        states(found.take(quote(at=1_300))),
+        states(found.open_topics([QUOTES], 900)),
+        states(found.apply(quote())),
+        states(found.apply(quote())),
+        states(found.close_topics([QUOTES], 1_100, "closed")),
+        states(found.open_topics([QUOTES], 1_200)),
+        states(found.apply(quote(at=1_300))),
     ]
 
     assert said == [{"quote": "connecting"}, {"quote": "live"}, {}, {"quote": "down"}, {"quote": "recovering"}, {"quote": "live"}]
@@ -231,11 +231,11 @@ def test_a_state_is_said_when_it_changes() -> None:
 def test_state_travels_with_the_data() -> None:
     """The last quote is published again with its state when that changes: who reads last values sees it too. Its times stay its own."""
     found = feeds("binance")
-    found.opened([QUOTES], 900)
-    found.take(quote())
+    found.open_topics([QUOTES], 900)
+    found.apply(quote())
 
-    stale = found.stalled(FeedKey("quote", "BTC-USD"), 5_000, "silent")
-    down = found.lost([QUOTES], 6_000, "closed")
+    stale = found.mark_stale(FeedKey("quote", "BTC-USD"), 5_000, "silent")
+    down = found.close_topics([QUOTES], 6_000, "closed")
 
     assert only(Quote, stale) == [msgspec.structs.replace(quote(), state=FeedState.STALE)]
     assert only(Status, stale) == [Status("binance", "BTC-USD", None, 5_000, "quote", FeedState.STALE, "silent")]
@@ -245,59 +245,59 @@ def test_state_travels_with_the_data() -> None:
 def test_a_stale_feed_is_live_again_with_the_next_data() -> None:
     """Its session never went away: no gap."""
     found = feeds("binance")
-    found.take(quote())
-    found.stalled(FeedKey("quote", "BTC-USD"), 5_000, "silent")
+    found.apply(quote())
+    found.mark_stale(FeedKey("quote", "BTC-USD"), 5_000, "silent")
 
-    events = found.take(quote(at=6_000))
+    events = found.apply(quote(at=6_000))
 
     assert states(events) == {"quote": "live"}
     assert only(Gap, events) == []
-    assert found.stalled(FeedKey("quote", "ETH-USD"), 5_000, "silent") == ()
+    assert found.mark_stale(FeedKey("quote", "ETH-USD"), 5_000, "silent") == ()
 
 
 def test_a_refused_topic_is_down_with_the_venues_reason() -> None:
     """For every kind that it serves; what it does not know is nothing."""
     found = feeds()
 
-    events = found.rejected(LEVEL2, "no such product", 7)
+    events = found.reject_topic(LEVEL2, "no such product", 7)
 
     assert states(events) == {"book": "down", "delta": "down", "quote": "down"}
     assert {event.reason for event in only(Status, events)} == {"no such product"}
-    assert found.rejected(Topic("advanced", "level2", "ZZZ"), "", 7) == []
-    assert found.rejected(Topic("advanced", "heartbeats", "B"), "", 7) == []
+    assert found.reject_topic(Topic("advanced", "level2", "ZZZ"), "", 7) == []
+    assert found.reject_topic(Topic("advanced", "heartbeats", "B"), "", 7) == []
 
 
 def test_a_feed_that_was_refused_after_it_spoke_has_a_gap() -> None:
     """It may have been asked for anew, and be accepted later."""
     found = feeds("binance")
-    found.opened([QUOTES], 900)
-    found.take(quote())
-    found.rejected(QUOTES, "busy", 1_100)
+    found.open_topics([QUOTES], 900)
+    found.apply(quote())
+    found.reject_topic(QUOTES, "busy", 1_100)
 
-    assert only(Gap, found.take(quote(at=1_200)))[0].from_ts == 1_000
+    assert only(Gap, found.apply(quote(at=1_200)))[0].from_ts == 1_000
 
 
 def test_a_connection_that_is_replaced_is_not_missed() -> None:
     """Two have the feed for a moment; the older one's end changes nothing."""
     found = feeds("binance")
-    found.opened([QUOTES, DEPTH], 900)
-    found.take(quote())
+    found.open_topics([QUOTES, DEPTH], 900)
+    found.apply(quote())
 
-    assert found.opened([QUOTES, DEPTH], 1_000) == []
-    assert found.lost([QUOTES, DEPTH], 1_100, "rotated") == []
-    assert found.feeds[FeedKey("quote", "BTC-USD")].state is FeedState.LIVE
-    assert "down" in states(found.lost([QUOTES, DEPTH], 1_200, "closed")).values()
+    assert found.open_topics([QUOTES, DEPTH], 1_000) == []
+    assert found.close_topics([QUOTES, DEPTH], 1_100, "rotated") == []
+    assert found.records[FeedKey("quote", "BTC-USD")].state is FeedState.LIVE
+    assert "down" in states(found.close_topics([QUOTES, DEPTH], 1_200, "closed")).values()
 
 
 def test_an_acknowledgement_confirms_a_feed() -> None:
     """Until the connection is lost."""
     found = feeds("binance")
-    record = found.feeds[FeedKey("quote", "BTC-USD")]
-    found.opened([QUOTES], 900)
-    found.confirmed([QUOTES], 950)
+    record = found.records[FeedKey("quote", "BTC-USD")]
+    found.open_topics([QUOTES], 900)
+    found.confirm_topics([QUOTES], 950)
     assert (record.confirmed, record.opened_ts, record.sessions) == (True, 900, 1)
 
-    found.lost([QUOTES], 1_000, "closed")
+    found.close_topics([QUOTES], 1_000, "closed")
 
     assert (record.confirmed, record.sessions) == (False, 0)
 
@@ -309,66 +309,66 @@ def test_the_venues_own_word_is_passed_on_when_it_changes() -> None:
     closed = Status("kraken", VENUE_WIDE, None, 2, VENUE_WIDE, FeedState.DOWN, "maintenance")
     halted = Status("kraken", "BTC-USD", None, 3, VENUE_WIDE, FeedState.DOWN, "delisted")
 
-    assert [len(found.take(status)) for status in (online, online, closed, closed)] == [1, 0, 1, 0]
+    assert [len(found.apply(status)) for status in (online, online, closed, closed)] == [1, 0, 1, 0]
     assert (found.venue_state, found.venue_reason) == (FeedState.DOWN, "maintenance")
     well = msgspec.structs.replace(halted, state=FeedState.LIVE, reason="")
-    assert [len(found.take(status)) for status in (well, halted, halted, well)] == [0, 1, 0, 1]
+    assert [len(found.apply(status)) for status in (well, halted, halted, well)] == [0, 1, 0, 1]
 
 
 def test_a_halt_that_rest_tells_of_is_said_once_and_ends_with_rests_word_or_the_streams() -> None:
     """It overrules what the stream said before, and nothing else; whoever takes over says it again."""
     found = feeds("coinbase")
     online = Status("coinbase", "BTC-USD", None, 1, VENUE_WIDE, FeedState.LIVE)
-    assert found.take(online) == ()
+    assert found.apply(online) == ()
 
-    assert states(found.traded("BTC-USD", "cancel only", 5)) == {VENUE_WIDE: "down"}
-    assert found.traded("BTC-USD", "cancel only", 6) == ()
-    assert found.halted("BTC-USD")
-    assert found.take(online) == (), "said again, this is no news"
+    assert states(found.set_halt("BTC-USD", "cancel only", 5)) == {VENUE_WIDE: "down"}
+    assert found.set_halt("BTC-USD", "cancel only", 6) == ()
+    assert found.is_halted("BTC-USD")
+    assert found.apply(online) == (), "said again, this is no news"
     assert [event.reason for event in only(Status, list(found.restate(7))) if event.kind == VENUE_WIDE] == ["does not trade: cancel only"]
 
-    assert states(found.traded("BTC-USD", "", 8)) == {VENUE_WIDE: "live"}
-    assert not found.halted("BTC-USD")
-    assert {record.proven_ts for record in found.feeds.values()} == {8}, "its silence is explained"
+    assert states(found.set_halt("BTC-USD", "", 8)) == {VENUE_WIDE: "live"}
+    assert not found.is_halted("BTC-USD")
+    assert {record.proven_ts for record in found.records.values()} == {8}, "its silence is explained"
 
-    found.traded("BTC-USD", "trading disabled", 9)
-    found.take(Status("coinbase", "BTC-USD", None, 10, VENUE_WIDE, FeedState.DOWN, "offline"))
-    assert states(found.take(online)) == {VENUE_WIDE: "live"}
-    assert not found.halted("BTC-USD")
-    assert found.traded("ETH-USD", "delisted", 11) == (), "not taken"
+    found.set_halt("BTC-USD", "trading disabled", 9)
+    found.apply(Status("coinbase", "BTC-USD", None, 10, VENUE_WIDE, FeedState.DOWN, "offline"))
+    assert states(found.apply(online)) == {VENUE_WIDE: "live"}
+    assert not found.is_halted("BTC-USD")
+    assert found.set_halt("ETH-USD", "delisted", 11) == (), "not taken"
 
-    found.traded("BTC-USD", "delisted", 12)
-    found.remove("BTC-USD", 13)
+    found.set_halt("BTC-USD", "delisted", 12)
+    found.remove_instrument("BTC-USD", 13)
     assert found.halts == {}
 
 
 def test_instruments_come_and_go() -> None:
     """One that is there already stays; one that is removed is down and gone."""
     found = feeds("binance")
-    found.take(quote())
-    found.add(Instrument("BTC-USD", "binance", "B", "BTC", "USD"))
-    found.add(Instrument("ETH-USD", "binance", "E", "ETH", "USD"))
-    assert found.feeds[FeedKey("quote", "BTC-USD")].count == 1
+    found.apply(quote())
+    found.add_instrument(Instrument("BTC-USD", "binance", "B", "BTC", "USD"))
+    found.add_instrument(Instrument("ETH-USD", "binance", "E", "ETH", "USD"))
+    assert found.records[FeedKey("quote", "BTC-USD")].count == 1
 
-    events = found.remove("BTC-USD", 2_000)
+    events = found.remove_instrument("BTC-USD", 2_000)
 
     assert set(states(events).values()) == {"down"}
-    assert {feed.instrument for feed in found.feeds} == {"ETH-USD"}
-    assert found.take(quote()) == ()
-    assert found.opened([QUOTES], 2_100) == []
+    assert {feed.instrument for feed in found.records} == {"ETH-USD"}
+    assert found.apply(quote()) == ()
+    assert found.open_topics([QUOTES], 2_100) == []
 
 
 def test_a_line_of_trades_outlives_its_removal() -> None:
     """Added again, it goes on with a gap, and drops what is on the tape."""
     found = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
     one = Trade("fake", "AAA-USD", 1, 1, Decimal(1), Decimal(1), Side.BUY, "1")
-    found.take(one)
-    found.remove("AAA-USD", 2)
-    found.add(instrument("AAAUSD"))
-    found.opened([Topic("main", "trades", "AAAUSD")], 3)
+    found.apply(one)
+    found.remove_instrument("AAA-USD", 2)
+    found.add_instrument(instrument("AAAUSD"))
+    found.open_topics([Topic("main", "trades", "AAAUSD")], 3)
 
-    assert [type(event) for event in found.take(one)] == [Status]
-    gap, trade = found.take(msgspec.structs.replace(one, trade_id="4", received_ts=5))
+    assert [type(event) for event in found.apply(one)] == [Status]
+    gap, trade = found.apply(msgspec.structs.replace(one, trade_id="4", received_ts=5))
     assert isinstance(gap, Gap)
     assert (gap.missed, gap.cause, gap.from_ts, gap.to_ts) == (2, "disconnect", 1, 5)
     assert isinstance(trade, Trade)
@@ -381,7 +381,7 @@ def test_a_book_gives_its_snapshot_its_top_and_its_changes() -> None:
     """All live, and each says only what is new."""
     found = feeds()
 
-    first = found.take(snapshot())
+    first = found.apply(snapshot())
 
     assert states(first) == {"book": "live", "delta": "live", "quote": "live"}
     assert only(Delta, first) == [
@@ -390,7 +390,7 @@ def test_a_book_gives_its_snapshot_its_top_and_its_changes() -> None:
     assert only(Quote, first) == [Quote("coinbase", "BTC-USD", 995, 1_000, Decimal(10), Decimal(1), Decimal(11), Decimal(1))]
     assert only(Book, first) == [Book("coinbase", "BTC-USD", 995, 1_000, levels("10:1 9:1"), levels("11:1 12:1"), 2, FeedState.LIVE)]
 
-    deep, top = found.take(update("8:7")), found.take(update("10:2 9:0", at=1_002))
+    deep, top = found.apply(update("8:7")), found.apply(update("10:2 9:0", at=1_002))
 
     assert [type(event) for event in deep] == [Delta]
     assert [type(event) for event in top] == [Delta, Quote]
@@ -402,49 +402,49 @@ def test_an_empty_side_has_no_best_level() -> None:
     """Null, not zero."""
     found = feeds(kinds=("quote",))
 
-    assert only(Quote, found.take(snapshot(asks=""))) == [Quote("coinbase", "BTC-USD", 995, 1_000, Decimal(10), Decimal(1), None, None)]
+    assert only(Quote, found.apply(snapshot(asks=""))) == [Quote("coinbase", "BTC-USD", 995, 1_000, Decimal(10), Decimal(1), None, None)]
 
 
 def test_books_are_conflated_to_one_an_interval() -> None:
     """The first change after a quiet time at once, then the newest state when it is due."""
     found = feeds(kinds=("book",))
-    assert len(only(Book, found.take(snapshot(at=1_000)))) == 1
-    assert found.take(update("10:2", at=1_010)) == []
-    assert found.take(update("10:3", at=1_090)) == []
-    assert found.tick(1_099) == []
+    assert len(only(Book, found.apply(snapshot(at=1_000)))) == 1
+    assert found.apply(update("10:2", at=1_010)) == []
+    assert found.apply(update("10:3", at=1_090)) == []
+    assert found.due_books(1_099) == []
 
-    (book,) = only(Book, found.tick(1_100))
+    (book,) = only(Book, found.due_books(1_100))
 
     assert (book.bids[0], book.received_ts, book.venue_ts) == ((Decimal(10), Decimal(3)), 1_090, 1_085)
-    assert found.tick(1_300) == ()
-    assert len(only(Book, found.take(update("10:4", at=1_300)))) == 1
+    assert found.due_books(1_300) == ()
+    assert len(only(Book, found.apply(update("10:4", at=1_300)))) == 1
 
 
 def test_without_an_interval_every_change_is_a_book() -> None:
     """As the settings say."""
     found = feeds(kinds=("book",), interval=0)
-    found.take(snapshot())
+    found.apply(snapshot())
 
-    assert [len(only(Book, found.take(update(f"10:{size}", at=1_001)))) for size in (2, 3)] == [1, 1]
+    assert [len(only(Book, found.apply(update(f"10:{size}", at=1_001)))) for size in (2, 3)] == [1, 1]
 
 
 def test_a_clock_that_was_set_back_does_not_silence_books() -> None:
     """A time further ahead than an interval cannot be when the next is due."""
     found = feeds(kinds=("book",))
-    found.take(snapshot(at=50_000))
+    found.apply(snapshot(at=50_000))
 
-    assert len(only(Book, found.take(update("10:2", at=1_000)))) == 1
-    found.take(update("10:3", at=1_010))
-    assert found.tick(1_050) == []
-    assert len(only(Book, found.tick(1))) == 1
+    assert len(only(Book, found.apply(update("10:2", at=1_000)))) == 1
+    found.apply(update("10:3", at=1_010))
+    assert found.due_books(1_050) == []
+    assert len(only(Book, found.due_books(1))) == 1
 
 
 def broken(found: FeedHandler) -> Sequence[Event]:
     """What a crossed book at 1,050 puts on the tape."""
-    found.opened([LEVEL2], 900)
-    found.take(snapshot())
+    found.open_topics([LEVEL2], 900)
+    found.apply(snapshot())
     drained(found)
-    return found.take(update("11:1", at=1_050))
+    return found.apply(update("11:1", at=1_050))
 
 
 def test_a_break_is_said_at_once_in_all_that_the_book_gives() -> None:
@@ -466,10 +466,10 @@ def test_nothing_unproven_is_published_while_a_book_recovers() -> None:
     """Until the snapshot makes it true again; then all that is new comes at once."""
     found = feeds()
     broken(found)
-    assert found.take(update("10:5", at=1_060)) == ()
-    assert found.tick(9_999) == ()
+    assert found.apply(update("10:5", at=1_060)) == ()
+    assert found.due_books(9_999) == ()
 
-    events = found.take(snapshot("10:4", "11:1", at=1_070))
+    events = found.apply(snapshot("10:4", "11:1", at=1_070))
 
     assert states(events) == {"book": "live", "delta": "live", "quote": "live"}
     assert only(Gap, events) == []
@@ -480,15 +480,15 @@ def test_nothing_unproven_is_published_while_a_book_recovers() -> None:
 def test_a_book_that_was_lost_with_its_connection_has_a_gap_until_it_is_back() -> None:
     """From the last that was proven; the same top is published anew."""
     found = feeds()
-    found.opened([LEVEL2], 900)
-    found.take(snapshot())
-    found.take(update("10:2", at=1_010))
-    lost = found.lost([LEVEL2], 1_050, "closed")
+    found.open_topics([LEVEL2], 900)
+    found.apply(snapshot())
+    found.apply(update("10:2", at=1_010))
+    lost = found.close_topics([LEVEL2], 1_050, "closed")
     assert [quote.state for quote in only(Quote, lost)] == [book.state for book in only(Book, lost)] == [FeedState.DOWN]
-    assert found.tick(9_999) == ()
-    found.opened([LEVEL2], 1_060)
+    assert found.due_books(9_999) == ()
+    found.open_topics([LEVEL2], 1_060)
 
-    events = found.take(snapshot("10:2 9:1", at=1_070))
+    events = found.apply(snapshot("10:2 9:1", at=1_070))
 
     assert [(gap.kind, gap.cause, gap.from_ts, gap.to_ts) for gap in only(Gap, events)] == [
         (kind, GapCause.DISCONNECT, 1_010, 1_070) for kind in ("book", "delta", "quote")
@@ -500,26 +500,26 @@ def test_a_book_lost_while_it_recovered_has_a_gap_from_the_last_that_was_proven(
     """Not from the last that came: that was of no use."""
     found = feeds(kinds=("book",))
     broken(found)
-    found.take(update("10:5", at=1_060))
-    found.lost([LEVEL2], 1_070, "closed")
+    found.apply(update("10:5", at=1_060))
+    found.close_topics([LEVEL2], 1_070, "closed")
 
-    assert [(gap.from_ts, gap.to_ts) for gap in only(Gap, found.take(snapshot(at=1_100)))] == [(1_000, 1_100)]
+    assert [(gap.from_ts, gap.to_ts) for gap in only(Gap, found.apply(snapshot(at=1_100)))] == [(1_000, 1_100)]
 
 
 def test_a_hole_in_the_connections_numbers_breaks_every_book_on_it() -> None:
     """And no other; a book that is broken already is not broken again."""
     found = feeds()
-    found.take(snapshot())
+    found.apply(snapshot())
     hole = ConnectionBreak(1_050, 3, instruments=("BTC-USD", "ETH-USD"))
 
-    events = found.take(hole)
+    events = found.apply(hole)
 
     assert {(gap.cause, gap.missed) for gap in only(Gap, events)} == {(GapCause.SEQUENCE, None)}
     assert {status.reason for status in only(Status, events)} == {"the connection's sequence skipped 3"}
-    assert found.take(hole) == []
+    assert found.apply(hole) == []
     assert len(drained(found)) == 1
-    assert states(found.take(snapshot(at=1_060)))["book"] == "live"
-    assert {status.reason for status in only(Status, found.take(ConnectionBreak(1_070, None, instruments=("BTC-USD",))))} == {
+    assert states(found.apply(snapshot(at=1_060)))["book"] == "live"
+    assert {status.reason for status in only(Status, found.apply(ConnectionBreak(1_070, None, instruments=("BTC-USD",))))} == {
         "the connection's sequence skipped"
     }
 
@@ -529,7 +529,7 @@ def test_a_snapshot_that_is_no_good_is_asked_for_again() -> None:
     found = feeds(kinds=("book",))
     broken(found)
 
-    events = found.take(snapshot("11:1", "10:1", at=1_060))
+    events = found.apply(snapshot("11:1", "10:1", at=1_060))
 
     assert only(Gap, events)[0].cause is GapCause.UNKNOWN
     assert [request.attempt for request in drained(found)] == [1, 2]
@@ -538,11 +538,11 @@ def test_a_snapshot_that_is_no_good_is_asked_for_again() -> None:
 def test_a_stale_book_is_live_again_with_the_next_change() -> None:
     """Whatever it changed: its quote is published with the new state."""
     found = feeds()
-    found.take(snapshot())
+    found.apply(snapshot())
     for kind in ("book", "quote", "delta"):
-        found.stalled(FeedKey(kind, "BTC-USD"), 5_000, "silent")
+        found.mark_stale(FeedKey(kind, "BTC-USD"), 5_000, "silent")
 
-    events = found.take(update("8:9", at=6_000))
+    events = found.apply(update("8:9", at=6_000))
 
     assert states(events) == {"book": "live", "delta": "live", "quote": "live"}
     assert only(Quote, events)[0].state is FeedState.LIVE
@@ -560,39 +560,39 @@ def numbered(size: int, number: int, at: int = 1_001) -> BookUpdate:
 def test_the_first_update_asks_for_the_snapshot() -> None:
     """Once; what comes before it is held, and published with it."""
     found = feeds("binance", ("book", "delta"))
-    found.opened([DEPTH], 900)
-    assert found.take(numbered(2, 101)) == ()
-    assert found.take(numbered(3, 102)) == ()
+    found.open_topics([DEPTH], 900)
+    assert found.apply(numbered(2, 101)) == ()
+    assert found.apply(numbered(3, 102)) == ()
     assert drained(found) == [SnapshotRequest("BTC-USD", "B", "rest", "start", 1, DEPTH)]
 
-    events = found.take(snapshot(at=1_100, sequence=100))
+    events = found.apply(snapshot(at=1_100, sequence=100))
 
     (delta,) = only(Delta, events)
     assert (delta.bids[0], delta.sequence, delta.snapshot, delta.received_ts) == ((Decimal(10), Decimal(3)), 102, True, 1_100)
     assert only(Book, events)[0].sequence == 102
-    assert only(Delta, found.take(numbered(4, 103, at=1_200)))[0].sequence == 103
+    assert only(Delta, found.apply(numbered(4, 103, at=1_200)))[0].sequence == 103
 
 
 def test_a_silent_market_asks_for_its_snapshot_when_it_is_confirmed() -> None:
     """A thin pair may not speak for a minute."""
     found = feeds("binance", ("book", "quote"))
-    found.opened([DEPTH, QUOTES], 900)
-    found.confirmed([DEPTH, QUOTES], 950)
-    found.confirmed([DEPTH], 960)
+    found.open_topics([DEPTH, QUOTES], 900)
+    found.confirm_topics([DEPTH, QUOTES], 950)
+    found.confirm_topics([DEPTH], 960)
     assert [request.cause for request in drained(found)] == ["start"]
 
-    assert states(found.take(snapshot(sequence=100))) == {"book": "live"}
-    assert found.take(snapshot(sequence=100)) == ()
+    assert states(found.apply(snapshot(sequence=100))) == {"book": "live"}
+    assert found.apply(snapshot(sequence=100)) == ()
 
 
 def test_a_hole_asks_for_a_new_snapshot() -> None:
     """How many changes are missing is known."""
     found = feeds("binance", ("book",))
-    found.take(numbered(2, 101))
-    found.take(snapshot(sequence=100))
+    found.apply(numbered(2, 101))
+    found.apply(snapshot(sequence=100))
     drained(found)
 
-    events = found.take(numbered(5, 105))
+    events = found.apply(numbered(5, 105))
 
     assert [(gap.cause, gap.missed) for gap in only(Gap, events)] == [(GapCause.SEQUENCE, 3)]
     assert [(request.how, request.cause) for request in drained(found)] == [("rest", "sequence")]
@@ -601,15 +601,15 @@ def test_a_hole_asks_for_a_new_snapshot() -> None:
 def test_a_market_that_leaves_the_range_of_its_snapshot_asks_for_another() -> None:
     """The book stays live, and the renewed one tells what was out of sight."""
     found = feeds("binance", ("book",), interval=0)
-    found.take(numbered(2, 101))
-    found.take(snapshot("10:1 9:1", "11:1 12:1", sequence=100, partial=True))
+    found.apply(numbered(2, 101))
+    found.apply(snapshot("10:1 9:1", "11:1 12:1", sequence=100, partial=True))
     drained(found)
 
-    events = found.take(update("10:0 8:1", at=1_010, first=102, last=102))
+    events = found.apply(update("10:0 8:1", at=1_010, first=102, last=102))
 
     assert only(Book, events)[0].bids == levels("9:1 8:1")
     assert [request.cause for request in drained(found)] == ["the market has left the range of the snapshot"]
-    renewed = found.take(snapshot("9:1 8.5:1 8:1", "11:1 12:1", at=1_020, sequence=102))
+    renewed = found.apply(snapshot("9:1 8.5:1 8:1", "11:1 12:1", at=1_020, sequence=102))
     assert states(renewed) == {}
     assert only(Book, renewed)[0].bids == levels("9:1 8.5:1")
 
@@ -618,9 +618,9 @@ def test_what_falls_out_of_a_truncated_book_is_removed_in_its_changes() -> None:
     """So that who follows them needs not know the depth."""
     venue = msgspec.structs.replace(VENUES["kraken"], book=BookRule(snapshot="stream", truncates=True, depths=(2,)))
     found = feeds(venue, ("delta",))
-    found.take(snapshot("10:1 9:1", "11:1 12:1"))
+    found.apply(snapshot("10:1 9:1", "11:1 12:1"))
 
-    (delta,) = only(Delta, found.take(update("9.5:4", "11.5:4")))
+    (delta,) = only(Delta, found.apply(update("9.5:4", "11.5:4")))
 
     assert (delta.bids, delta.asks) == (levels("9.5:4 9:0"), levels("11.5:4 12:0"))
 
@@ -628,45 +628,45 @@ def test_what_falls_out_of_a_truncated_book_is_removed_in_its_changes() -> None:
 def test_what_was_proven_is_told_by_instrument() -> None:
     """For the metrics."""
     found = feeds()
-    found.take(snapshot())
+    found.apply(snapshot())
 
-    assert found.proofs()["BTC-USD"].snapshots == 1
+    assert found.book_checks()["BTC-USD"].snapshots == 1
 
 
 def by_rest(*kinds: str) -> FeedHandler:
     """Binance, subscribed and confirmed, its book fetched at 1,000 with the number 10."""
     found = feeds("binance", kinds or ("book", "delta"))
-    found.opened([DEPTH, QUOTES], 900)
-    found.confirmed([DEPTH, QUOTES], 910)
+    found.open_topics([DEPTH, QUOTES], 900)
+    found.confirm_topics([DEPTH, QUOTES], 910)
     drained(found)
-    assert states(found.take(snapshot(sequence=10)))["book"] == "live"
+    assert states(found.apply(snapshot(sequence=10)))["book"] == "live"
     return found
 
 
 def test_a_book_that_was_fetched_has_not_spoken() -> None:
     """It is live, and nothing is known of its stream: whoever looks for silence must not be misled. What is lost with it is a gap."""
     found = by_rest()
-    record = found.feeds[FeedKey("book", "BTC-USD")]
+    record = found.records[FeedKey("book", "BTC-USD")]
     assert (record.received_ts, record.count, record.fetched_ts) == (0, 0, 1_000)
 
-    found.lost([DEPTH], 1_050, "closed")
-    found.opened([DEPTH], 1_060)
+    found.close_topics([DEPTH], 1_050, "closed")
+    found.open_topics([DEPTH], 1_060)
 
-    assert {gap.kind for gap in only(Gap, found.take(snapshot(at=1_070, sequence=20)))} == {"book", "delta"}
+    assert {gap.kind for gap in only(Gap, found.apply(snapshot(at=1_070, sequence=20)))} == {"book", "delta"}
 
 
 def test_a_stale_book_is_not_live_by_a_snapshot_alone() -> None:
     """It would be called live and stale in turns, for as long as its stream is silent. Its next update shows that it is followed."""
     found = by_rest()
-    found.stalled(FeedKey("book", "BTC-USD"), 1_040, "silent")
-    found.lost([DEPTH], 1_050, "none of its feeds speaks")
-    found.opened([DEPTH], 1_060)
+    found.mark_stale(FeedKey("book", "BTC-USD"), 1_040, "silent")
+    found.close_topics([DEPTH], 1_050, "none of its feeds speaks")
+    found.open_topics([DEPTH], 1_060)
 
-    events = found.take(snapshot(at=1_070, sequence=20))
+    events = found.apply(snapshot(at=1_070, sequence=20))
     assert "book" not in states(events)
     assert [book.state for book in only(Book, events)] == [FeedState.RECOVERING]
 
-    events = found.take(update("10:3", at=1_080, first=21, last=21))
+    events = found.apply(update("10:3", at=1_080, first=21, last=21))
     assert states(events) == {"book": "live"}
     assert [gap.kind for gap in only(Gap, events)] == ["book"]
 
@@ -674,23 +674,23 @@ def test_a_stale_book_is_not_live_by_a_snapshot_alone() -> None:
 def test_a_silent_book_that_has_not_changed_is_proven() -> None:
     """And with it the quote, which cannot have changed without it. One that was called stale is live again."""
     found = by_rest("book", "quote")
-    found.stalled(FeedKey("quote", "BTC-USD"), 1_050, "silent")
-    found.doubted(FeedKey("quote", "BTC-USD"))
+    found.mark_stale(FeedKey("quote", "BTC-USD"), 1_050, "silent")
+    found.probe(FeedKey("quote", "BTC-USD"))
     assert drained(found) == [SnapshotRequest("BTC-USD", "B", "rest", "silent", 1, DEPTH)]
 
-    events = found.take(snapshot(at=1_100, sequence=10))
+    events = found.apply(snapshot(at=1_100, sequence=10))
 
     assert states(events) == {"quote": "live"}
     assert only(Book, events) == []
-    assert {record.proven_ts for record in found.feeds.values()} == {1_100}
+    assert {record.proven_ts for record in found.records.values()} == {1_100}
 
 
 def test_a_book_that_moves_does_not_answer_for_a_quote_that_is_silent() -> None:
     """There is no telling whether the best of it was concerned."""
     found = by_rest("book", "quote")
-    found.take(update("10:3", at=3_000_000_000, first=11, last=11))
+    found.apply(update("10:3", at=3_000_000_000, first=11, last=11))
 
-    found.doubted(FeedKey("quote", "BTC-USD"))
+    found.probe(FeedKey("quote", "BTC-USD"))
 
     assert drained(found) == []
 
@@ -706,9 +706,9 @@ def best(price: int, at: int) -> Quote:
 def quoting() -> FeedHandler:
     """The quotes of Binance, live since 1000."""
     found = feeds("binance", ("quote",))
-    found.opened([QUOTE_TOPIC], 900)
-    found.confirmed([QUOTE_TOPIC], 950)
-    found.take(best(10, 1_000))
+    found.open_topics([QUOTE_TOPIC], 900)
+    found.confirm_topics([QUOTE_TOPIC], 950)
+    found.apply(best(10, 1_000))
     return found
 
 
@@ -718,32 +718,32 @@ UNREAD = Unreadable("quote", "BTC-USD", 1_050)
 def test_an_unreadable_quote_before_any_other_is_no_gap() -> None:
     """There is nothing on the tape that could be out of date; nor of a kind or an instrument that is not taken."""
     found = feeds("binance", ("quote",))
-    found.opened([QUOTE_TOPIC], 900)
+    found.open_topics([QUOTE_TOPIC], 900)
     for unread in (UNREAD, Unreadable("ticker", "BTC-USD", 950), Unreadable("quote", "ETH-USD", 950)):
-        assert not found.take(unread)
-    assert not only(Gap, found.take(best(10, 1_000)))
+        assert not found.apply(unread)
+    assert not only(Gap, found.apply(best(10, 1_000)))
     assert found.counts["unwanted"] == 0
 
 
 def test_a_stale_quote_that_cannot_be_read_is_recovering() -> None:
     """Its stream speaks, and is not read."""
     found = quoting()
-    found.stalled(FeedKey("quote", "BTC-USD"), 1_040, "silent")
+    found.mark_stale(FeedKey("quote", "BTC-USD"), 1_040, "silent")
 
-    assert states(found.take(UNREAD)) == {"quote": "recovering"}
-    assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, found.take(best(10, 1_060)))] == [(1_000, 1_060, GapCause.UNKNOWN)]
+    assert states(found.apply(UNREAD)) == {"quote": "recovering"}
+    assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, found.apply(best(10, 1_060)))] == [(1_000, 1_060, GapCause.UNKNOWN)]
 
 
 def test_a_connection_lost_after_an_unreadable_quote_leaves_one_gap() -> None:
     """From the last quote that could be read; a gap of later has its own cause."""
     found = quoting()
-    found.take(UNREAD)
-    found.lost([QUOTE_TOPIC], 1_060, "closed")
-    found.opened([QUOTE_TOPIC], 1_070)
+    found.apply(UNREAD)
+    found.close_topics([QUOTE_TOPIC], 1_060, "closed")
+    found.open_topics([QUOTE_TOPIC], 1_070)
 
-    assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, found.take(best(11, 1_100)))] == [(1_000, 1_100, GapCause.DISCONNECT)]
-    found.take(msgspec.structs.replace(UNREAD, received_ts=1_110))
-    assert [gap.cause for gap in only(Gap, found.take(best(11, 1_120)))] == [GapCause.UNKNOWN]
-    found.lost([QUOTE_TOPIC], 1_130, "closed")
-    found.opened([QUOTE_TOPIC], 1_140)
-    assert [gap.cause for gap in only(Gap, found.take(best(11, 1_150)))] == [GapCause.DISCONNECT]
+    assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, found.apply(best(11, 1_100)))] == [(1_000, 1_100, GapCause.DISCONNECT)]
+    found.apply(msgspec.structs.replace(UNREAD, received_ts=1_110))
+    assert [gap.cause for gap in only(Gap, found.apply(best(11, 1_120)))] == [GapCause.UNKNOWN]
+    found.close_topics([QUOTE_TOPIC], 1_130, "closed")
+    found.open_topics([QUOTE_TOPIC], 1_140)
+    assert [gap.cause for gap in only(Gap, found.apply(best(11, 1_150)))] == [GapCause.DISCONNECT]

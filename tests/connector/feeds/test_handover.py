@@ -32,8 +32,8 @@ def feeds(*, rest: bool = False) -> FeedHandler:
         book_depth=5,
         book_interval_ns=0,
     )
-    made.opened(TOPICS, 1)
-    made.confirmed(TOPICS, 1)
+    made.open_topics(TOPICS, 1)
+    made.confirm_topics(TOPICS, 1)
     return made
 
 
@@ -54,12 +54,12 @@ def update(number: int, bid: str = "9", ts: int = 0) -> BookUpdate:
 
 def taken(into: FeedHandler, *outputs: Output) -> list[Event]:
     """What the old connection's outputs put on the tape."""
-    return [event for output in outputs for event in into.take(output)]
+    return [event for output in outputs for event in into.apply(output)]
 
 
 def over(waiting: Handover, into: FeedHandler, now: int = 1000) -> list[Event]:
     """Hand over."""
-    into.opened(TOPICS, now)
+    into.open_topics(TOPICS, now)
     return list(waiting.hand_over([NAME], now))
 
 
@@ -70,8 +70,8 @@ def test_wherever_the_two_connections_are_each_trade_is_once_on_the_tape(start: 
     waiting = Handover(one)
     before = taken(one, *(trade(number) for number in range(1, old + 1)))
     for number in range(start, start + new):
-        waiting.take(trade(number))
-    assert (waiting.missing([NAME]) == "") == (start <= old + 1)
+        waiting.hold(trade(number))
+    assert (waiting.not_ready([NAME]) == "") == (start <= old + 1)
     if start <= old + 1:
         events = before + over(waiting, one)
         ids = [int(event.trade_id) for event in events if isinstance(event, Trade)]
@@ -84,9 +84,9 @@ def test_a_replay_reaches_back() -> None:
     one = feeds()
     taken(one, trade(1), trade(2))
     waiting = Handover(one)
-    waiting.take(TradeSnapshot(NAME, 5, (trade(3), trade(4))))
-    waiting.take(trade(5))
-    assert waiting.missing([]) == ""
+    waiting.hold(TradeSnapshot(NAME, 5, (trade(3), trade(4))))
+    waiting.hold(trade(5))
+    assert waiting.not_ready([]) == ""
     assert [event.trade_id for event in over(waiting, one) if isinstance(event, Trade)] == ["3", "4", "5"]
 
 
@@ -95,14 +95,14 @@ def test_a_book_of_the_stream_replaces_the_one_on_the_tape() -> None:
     one = feeds()
     taken(one, snapshot(10), update(11))
     waiting = Handover(one)
-    waiting.take(snapshot(10))
-    waiting.take(update(11))
-    waiting.take(update(12, bid="9.5"))
-    assert waiting.missing([NAME]) == ""
+    waiting.hold(snapshot(10))
+    waiting.hold(update(11))
+    waiting.hold(update(12, bid="9.5"))
+    assert waiting.not_ready([NAME]) == ""
     events = over(waiting, one)
     assert [event.sequence for event in events if isinstance(event, Delta) and event.snapshot] == [12]
     assert not [event for event in events if isinstance(event, Status | Gap)]
-    assert one.proofs()[NAME].snapshots == 2
+    assert one.book_checks()[NAME].snapshots == 2
     (delta,) = [event for event in taken(one, update(13, bid="9.6")) if isinstance(event, Delta)]
     assert delta.sequence == 13
 
@@ -111,13 +111,13 @@ def test_a_book_that_is_not_proven_is_waited_for() -> None:
     """No snapshot yet, or a break of its connection; none is needed where the tape has no true book either."""
     one = feeds()
     waiting = Handover(one)
-    assert waiting.missing([NAME]) == ""
+    assert waiting.not_ready([NAME]) == ""
     taken(one, snapshot(10))
-    assert waiting.missing([NAME]) == f"book of {NAME}: not proven"
-    waiting.take(snapshot(10))
-    assert waiting.missing([NAME]) == ""
-    waiting.take(ConnectionBreak(11, None, instruments=(NAME, "no such")))
-    assert waiting.missing([NAME]) == f"book of {NAME}: not proven"
+    assert waiting.not_ready([NAME]) == f"book of {NAME}: not proven"
+    waiting.hold(snapshot(10))
+    assert waiting.not_ready([NAME]) == ""
+    waiting.hold(ConnectionBreak(11, None, instruments=(NAME, "no such")))
+    assert waiting.not_ready([NAME]) == f"book of {NAME}: not proven"
 
 
 def test_a_forced_take_over_without_a_proven_book_is_a_break() -> None:
@@ -125,9 +125,9 @@ def test_a_forced_take_over_without_a_proven_book_is_a_break() -> None:
     one = feeds()
     taken(one, snapshot(10))
     waiting = Handover(one)
-    waiting.take(snapshot(10))
-    waiting.take(update(11))
-    waiting.take(update(15))
+    waiting.hold(snapshot(10))
+    waiting.hold(update(11))
+    waiting.hold(update(15))
     events = over(waiting, one)
     assert [event.kind for event in events if isinstance(event, Gap)] == ["book", "delta"]
     assert FeedState.RECOVERING in [event.state for event in events if isinstance(event, Status)]
@@ -139,8 +139,8 @@ def test_a_book_that_was_lost_with_the_old_connection_is_back_with_the_new() -> 
     one = feeds()
     taken(one, snapshot(10))
     waiting = Handover(one)
-    waiting.take(snapshot(12))
-    one.lost(TOPICS, 11, "cut")
+    waiting.hold(snapshot(12))
+    one.close_topics(TOPICS, 11, "cut")
     events = over(waiting, one)
     assert [event.kind for event in events if isinstance(event, Gap)] == ["book", "delta"]
     assert [event.state for event in events if isinstance(event, Status)] == [FeedState.LIVE, FeedState.LIVE]
@@ -151,11 +151,11 @@ def test_updates_of_a_book_by_rest_go_on_where_the_old_connection_stopped() -> N
     one = feeds(rest=True)
     taken(one, update(10), snapshot(10), update(11))
     waiting = Handover(one)
-    waiting.take(update(13))
-    assert waiting.missing([NAME]) == f"book of {NAME}: the connection before is behind"
+    waiting.hold(update(13))
+    assert waiting.not_ready([NAME]) == f"book of {NAME}: the connection before is behind"
     taken(one, update(12))
-    assert waiting.missing([NAME]) == ""
-    waiting.take(update(14))
+    assert waiting.not_ready([NAME]) == ""
+    waiting.hold(update(14))
     events = over(waiting, one)
     assert [event.sequence for event in events if isinstance(event, Delta)] == [13, 14]
     assert not [event for event in events if isinstance(event, Status | Gap)]
@@ -166,10 +166,10 @@ def test_only_what_is_newer_than_the_tape_is_said() -> None:
     one = feeds()
     quote = Quote("fake", NAME, None, 5, Decimal(1), Decimal(1), Decimal(2), Decimal(1))
     waiting = Handover(one)
-    waiting.take(quote)
+    waiting.hold(quote)
     taken(one, msgspec.structs.replace(quote, received_ts=6, bid_size=Decimal(3)))
     assert over(waiting, one) == []
-    waiting.take(msgspec.structs.replace(quote, received_ts=7))
+    waiting.hold(msgspec.structs.replace(quote, received_ts=7))
     assert [event.received_ts for event in over(waiting, one)] == [7]
 
 
@@ -178,7 +178,7 @@ def test_trades_without_ids_are_left_to_the_old_connection() -> None:
     venue = msgspec.structs.replace(fake(), trade_ids="none")
     one = FeedHandler(venue, {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
     waiting = Handover(one)
-    waiting.take(trade(1))
+    waiting.hold(trade(1))
     assert over(waiting, one)[1:] == []
     assert one.counts["unwanted"] == 0
 
@@ -188,18 +188,18 @@ def test_the_hold_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handover, "HELD", 2)
     waiting = Handover(feeds())
     for number in (1, 2):
-        waiting.take(trade(number))
-    assert waiting.missing([]) == ""
-    waiting.take(trade(3))
-    assert waiting.missing([]) == "more than 2 trades and updates wait"
+        waiting.hold(trade(number))
+    assert waiting.not_ready([]) == ""
+    waiting.hold(trade(3))
+    assert waiting.not_ready([]) == "more than 2 trades and updates wait"
 
 
 def test_what_is_not_taken_is_not_kept() -> None:
     """A book of an instrument that is not ours."""
     one = feeds()
     waiting = Handover(one)
-    waiting.take(msgspec.structs.replace(snapshot(1), instrument="ZZZ-USD"))
-    assert waiting.missing(["ZZZ-USD"]) == ""
+    waiting.hold(msgspec.structs.replace(snapshot(1), instrument="ZZZ-USD"))
+    assert waiting.not_ready(["ZZZ-USD"]) == ""
     assert list(waiting.hand_over(["ZZZ-USD"], 2)) == []
 
 
@@ -213,11 +213,11 @@ def test_an_unreadable_quote_counts_where_it_is_the_newest() -> None:
     for on_tape, state in ((5, FeedState.RECOVERING), (9, FeedState.LIVE)):
         one = feeds()
         waiting = Handover(one)
-        waiting.take(quoted(6))
-        waiting.take(Unreadable("quote", NAME, 8))
+        waiting.hold(quoted(6))
+        waiting.hold(Unreadable("quote", NAME, 8))
         taken(one, quoted(on_tape))
 
         events = [*waiting.hand_over([], 10)]
 
         assert [event.bid_price for event in events if isinstance(event, Quote)] == [5] * (state is FeedState.RECOVERING)
-        assert one.feeds[FeedKey("quote", NAME)].state is state
+        assert one.records[FeedKey("quote", NAME)].state is state

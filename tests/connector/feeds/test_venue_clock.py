@@ -27,7 +27,7 @@ class Play:
     def __init__(self, ahead_s: float = 0.0) -> None:
         self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade", "quote", "book"), book_depth=10, book_interval_ns=0)
         topics = [Topic("main", channel, "AAAUSD") for channel in ("trades", "quotes", "book")]
-        self.feeds.opened(topics, 1)
+        self.feeds.open_topics(topics, 1)
         self.clock = ClockOffset()
         self.ahead_s = ahead_s
         self.venue_now = 1_700_000_000 * SECOND
@@ -44,15 +44,15 @@ class Play:
         self.number += 1
         received_ts = self.now + round(way_ms * MS)
         venue_ts = self.venue_now - round(old_s * SECOND)
-        self.feeds.take(Trade(ID, NAME, venue_ts, received_ts, Decimal(1), Decimal(1), Side.BUY, str(self.number)))
+        self.feeds.apply(Trade(ID, NAME, venue_ts, received_ts, Decimal(1), Decimal(1), Side.BUY, str(self.number)))
 
     def quote(self, venue_ts: int | None) -> None:
         """A quote of that time."""
-        self.feeds.take(Quote(ID, NAME, venue_ts, self.now, Decimal(1), Decimal(1), Decimal(2), Decimal(1)))
+        self.feeds.apply(Quote(ID, NAME, venue_ts, self.now, Decimal(1), Decimal(1), Decimal(2), Decimal(1)))
 
     def look(self) -> float | None:
         """A second passes; what is known then."""
-        self.clock.look(self.feeds.feeds.values(), self.steady_s)
+        self.clock.measure(self.feeds.records.values(), self.steady_s)
         self.venue_now += SECOND
         self.steady_s += 1.0
         offset_ns = self.clock.offset_ns
@@ -111,15 +111,15 @@ def test_old_data_say_nothing() -> None:
     def trade(number: int) -> Trade:
         return Trade(ID, NAME, old + number, play.now, Decimal(1), Decimal(1), Side.BUY, str(number), True)
 
-    play.feeds.lost([Topic("main", "trades", "AAAUSD")], play.now, "lost")
-    play.feeds.opened([Topic("main", "trades", "AAAUSD")], play.now)
+    play.feeds.close_topics([Topic("main", "trades", "AAAUSD")], play.now, "lost")
+    play.feeds.open_topics([Topic("main", "trades", "AAAUSD")], play.now)
     for number in range(2, 9):
-        play.feeds.take(TradeSnapshot(NAME, play.now, (trade(number), trade(number + 1))))
-        play.feeds.take(BookSnapshot(NAME, old + number, play.now, ((Decimal(1), Decimal(1)),), ((Decimal(2), Decimal(1)),), number))
+        play.feeds.apply(TradeSnapshot(NAME, play.now, (trade(number), trade(number + 1))))
+        play.feeds.apply(BookSnapshot(NAME, old + number, play.now, ((Decimal(1), Decimal(1)),), ((Decimal(2), Decimal(1)),), number))
         play.quote(old)
         assert play.look() is None
 
-    play.feeds.take(BookUpdate(NAME, play.venue_now, play.now + 7 * MS, ((Decimal(1), Decimal(3)),), (), 9, 9))
+    play.feeds.apply(BookUpdate(NAME, play.venue_now, play.now + 7 * MS, ((Decimal(1), Decimal(3)),), (), 9, 9))
     assert play.look() == 0.007
 
 
@@ -128,12 +128,12 @@ def test_a_late_trade_with_a_newer_time_is_not_taken_for_a_clock_that_is_ahead()
     play = Play()
     play.trades(3)
     play.number += 1  # a trade that comes late …
-    line = play.feeds.trades.lines[NAME]
+    line = play.feeds.trades.sequences[NAME]
     late = Trade(ID, NAME, play.venue_now + 9 * SECOND, play.now + 9 * SECOND, Decimal(1), Decimal(1), Side.BUY, str(play.number))
     play.trade()
     play.look()
     line.venue_ts = play.venue_now  # … as it is after the venue's word of it
-    play.feeds.take(late)
+    play.feeds.apply(late)
     assert play.look() == 0.005
 
 
@@ -165,7 +165,7 @@ def test_our_clock_is_set() -> None:
     play.trades(30)
     play.trade()
     play.ahead_s = 7_200.0
-    play.clock.restart(play.feeds.feeds.values())
+    play.clock.restart(play.feeds.records.values())
     assert play.look() is None, "what was received before is not compared with the clock as it is now"
     assert play.trades(1) == 7_200.005
 
@@ -174,10 +174,10 @@ def test_a_feed_that_is_removed_is_forgotten() -> None:
     """Nothing grows with instruments that come and go."""
     play = Play()
     play.trades(3)
-    play.feeds.remove(NAME, play.now)
+    play.feeds.remove_instrument(NAME, play.now)
     play.look()
     assert play.clock._seen == {}
-    assert FeedKey("trade", NAME) not in play.feeds.feeds
+    assert FeedKey("trade", NAME) not in play.feeds.records
 
 
 @given(

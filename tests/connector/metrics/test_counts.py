@@ -81,9 +81,9 @@ def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     sink = Sink(tape.append, counters)
-    sink.publish(feeds.take(trade(1)))
-    sink.publish(feeds.take(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
-    assert (counters.backfilled, feeds.duplicates()) == (2, 1)
+    sink.publish(feeds.apply(trade(1)))
+    sink.publish(feeds.apply(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
+    assert (counters.backfilled, feeds.duplicate_trades()) == (2, 1)
 
 
 def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None:
@@ -108,6 +108,6 @@ def test_duplicates_are_not_forgotten_with_an_instrument() -> None:
     """A counter never goes down: that would be taken for a restart."""
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     for number in (1, 1, 1):
-        feeds.take(trade(number))
-    feeds.remove("AAA-USD", 9)
-    assert feeds.duplicates() == 2
+        feeds.apply(trade(number))
+    feeds.remove_instrument("AAA-USD", 9)
+    assert feeds.duplicate_trades() == 2

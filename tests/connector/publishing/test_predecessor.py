@@ -45,10 +45,10 @@ def book(received_ts: int, *, sequence: int | None = 3, venue_ts: int | None = N
 def standby(*, at: int, venue_ts: int | None = None) -> FeedHandler:
     """A replica whose four feeds are live, their newest data received then: the book is at number 3."""
     feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
-    feeds.take(quote(at, venue_ts=venue_ts))
-    feeds.take(ticker(at))
-    feeds.take(BookSnapshot(NAME, venue_ts, at - 1, ((ONE, ONE),), ((Decimal(9), ONE),), 2))
-    feeds.take(BookUpdate(NAME, venue_ts, at, ((ONE, ONE),), (), 3, 3))
+    feeds.apply(quote(at, venue_ts=venue_ts))
+    feeds.apply(ticker(at))
+    feeds.apply(BookSnapshot(NAME, venue_ts, at - 1, ((ONE, ONE),), ((Decimal(9), ONE),), 2))
+    feeds.apply(BookUpdate(NAME, venue_ts, at, ((ONE, ONE),), (), 3, 3))
     return feeds
 
 
@@ -109,10 +109,10 @@ def test_a_tape_without_a_last_event_has_no_gap() -> None:
 def test_a_feed_that_is_not_live_reports_its_gap_when_data_resume() -> None:
     """Until then nobody knows how long it lasts."""
     feeds, last = standby(at=5 * SECOND), 3 * SECOND
-    feeds.interrupted([FeedKey("quote", NAME), FeedKey("ticker", NAME)], 6 * SECOND, "lost")
+    feeds.interrupt([FeedKey("quote", NAME), FeedKey("ticker", NAME)], 6 * SECOND, "lost")
     assert reported(feeds, quote(last, bid=2), ticker(last, last=2)) == {}
 
-    events = [*feeds.take(quote(9 * SECOND)), *feeds.take(ticker(9 * SECOND, last=3))]
+    events = [*feeds.apply(quote(9 * SECOND)), *feeds.apply(ticker(9 * SECOND, last=3))]
     gaps = [(event.kind, event.from_ts, event.to_ts) for event in events if isinstance(event, Gap)]
     assert gaps == [("quote", last, 9 * SECOND), ("ticker", last, 9 * SECOND)]
 
@@ -134,16 +134,16 @@ def test_a_new_process_goes_on_from_the_tape() -> None:
     elsewhere = msgspec.structs.replace(quote(1), instrument="NOT-OURS")
     feeds.seed([trade, quote(2 * SECOND), delta(3 * SECOND), book(4 * SECOND), elsewhere])
 
-    events = list(feeds.take(msgspec.structs.replace(trade, received_ts=9 * SECOND, trade_id="10")))
-    events += [*feeds.take(quote(9 * SECOND)), *feeds.take(ticker(9 * SECOND))]
-    events += feeds.take(BookSnapshot(NAME, None, 9 * SECOND, ((ONE, ONE),), ((Decimal(9), ONE),), 2))
+    events = list(feeds.apply(msgspec.structs.replace(trade, received_ts=9 * SECOND, trade_id="10")))
+    events += [*feeds.apply(quote(9 * SECOND)), *feeds.apply(ticker(9 * SECOND))]
+    events += feeds.apply(BookSnapshot(NAME, None, 9 * SECOND, ((ONE, ONE),), ((Decimal(9), ONE),), 2))
     assert {event.kind: (event.from_ts, event.to_ts, event.missed) for event in events if isinstance(event, Gap)} == {
         "trade": (3 * SECOND, 9 * SECOND, 2),
         "quote": (2 * SECOND, 9 * SECOND, None),
         "delta": (3 * SECOND, 9 * SECOND, None),
         "book": (4 * SECOND, 9 * SECOND, None),
     }
-    assert [event.kind for event in [*feeds.take(quote(11 * SECOND)), *feeds.take(delta_update(11))] if isinstance(event, Gap)] == []
+    assert [event.kind for event in [*feeds.apply(quote(11 * SECOND)), *feeds.apply(delta_update(11))] if isinstance(event, Gap)] == []
 
 
 def delta_update(second: int) -> BookUpdate:
@@ -166,7 +166,7 @@ def test_trades_without_ids_have_a_gap_without_a_count() -> None:
     feeds = FeedHandler(venue, {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     trade = Trade(ID, NAME, 3, 3 * SECOND, ONE, ONE, Side.BUY, "")
     feeds.seed([trade])
-    events = feeds.take(msgspec.structs.replace(trade, received_ts=9 * SECOND))
+    events = feeds.apply(msgspec.structs.replace(trade, received_ts=9 * SECOND))
     assert [(gap.from_ts, gap.to_ts, gap.missed) for gap in events if isinstance(gap, Gap)] == [(3 * SECOND, 9 * SECOND, None)]
 
 
@@ -176,8 +176,8 @@ def test_a_predecessor_whose_clock_was_ahead_makes_no_gap_that_ends_before_it_be
     ahead = 7_200 * SECOND
     trade = Trade(ID, NAME, 3, ahead, ONE, ONE, Side.BUY, "7")
     feeds.seed([trade, quote(ahead), delta(ahead), book(ahead), ticker(ahead)])
-    events = [*feeds.take(msgspec.structs.replace(trade, received_ts=9 * SECOND, trade_id="9")), *feeds.take(quote(9 * SECOND))]
-    events += [*feeds.take(ticker(9 * SECOND)), *feeds.take(BookSnapshot(NAME, None, 9 * SECOND, ((ONE, ONE),), (), 2))]
+    events = [*feeds.apply(msgspec.structs.replace(trade, received_ts=9 * SECOND, trade_id="9")), *feeds.apply(quote(9 * SECOND))]
+    events += [*feeds.apply(ticker(9 * SECOND)), *feeds.apply(BookSnapshot(NAME, None, 9 * SECOND, ((ONE, ONE),), (), 2))]
     gaps = {event.kind: (event.from_ts, event.to_ts) for event in events if isinstance(event, Gap)}
     assert gaps == dict.fromkeys(FEEDS, (9 * SECOND, 9 * SECOND))
     assert set(reported(standby(at=5 * SECOND), quote(ahead, bid=2)).values()) == {(NOW, NOW)}

@@ -14,8 +14,12 @@ from crosstape_connector.capture.reader import NotACaptureError
 from crosstape_connector.replay.normalize import Normalized, normalize
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker, Trade, encode
-from tests.connector.venues.golden import ADVANCED, BINANCE, BINANCE_DEPTH, EXCHANGE, INSTRUMENTS, KRAKEN
-from tests.connector.venues.rest_bodies import QUOTES, TRADES
+from tests.connector.venues.golden import answers_of, frames_of
+
+BINANCE = frames_of("binance")
+ADVANCED = frames_of("coinbase", "advanced")
+EXCHANGE = frames_of("coinbase", "exchange")
+KRAKEN = frames_of("kraken")
 
 INSTRUMENTS_URL = {
     "binance": "https://api.binance.com/api/v3/exchangeInfo",
@@ -32,7 +36,7 @@ def line(kind: str, at: int | None, body: bytes = b"", *, connection: int = 0, u
 def capture(venue: str, *lines: bytes, url: str = "", name: str = "") -> list[bytes]:
     """Header, instruments, lines."""
     header = msgspec.json.encode({"capture": 1, "venue": name or venue, "url": url})
-    return [header, line("rest", 1, INSTRUMENTS[venue], url=INSTRUMENTS_URL[venue]), *lines]
+    return [header, line("rest", 1, answers_of(venue)["instruments"], url=INSTRUMENTS_URL[venue]), *lines]
 
 
 def frames(names: Iterable[bytes], start: int = 10, connection: int = 0) -> list[bytes]:
@@ -74,7 +78,7 @@ def test_a_rest_snapshot_is_used_at_its_place() -> None:
     lines = capture(
         "binance",
         *frames([BINANCE["depth"]]),
-        line("rest", 20, BINANCE_DEPTH, url="https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000"),
+        line("rest", 20, answers_of("binance")["snapshot"], url="https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000"),
         *frames([BINANCE["raw_depth"]], 30),
     )
 
@@ -109,7 +113,7 @@ def test_answers_with_trades_and_quotes_are_left_out(venue: str) -> None:
     assert found.quotes is not None
     frame, symbol = PAST[venue]
     paths = (found.trades.path(symbol, 1, 10**18), found.trades.newest(symbol), found.quotes.path([symbol]))
-    bodies = (TRADES[venue], TRADES[venue], QUOTES[venue])
+    bodies = (answers_of(venue)["trades"], answers_of(venue)["trades"], answers_of(venue)["quotes"])
     base = found.rest_urls[found.trades.rest]
     answers = [line("rest", 20 + at, body, url=base + path) for at, (path, body) in enumerate(zip(paths, bodies, strict=True))]
 
@@ -246,7 +250,7 @@ def test_what_cannot_be_used_is_counted_and_the_first_is_shown() -> None:
         msgspec.json.encode({"t": 20, "d": "in", "b": "?"}),
         line("rest", 21, b"garbage", url=INSTRUMENTS_URL["binance"]),
         line("rest", 22, b"[]", url="https://api.binance.com/api/v3/trades?symbol=BTCUSDT"),
-        line("rest", 23, BINANCE_DEPTH, url="https://api.binance.com/api/v3/depth?symbol=XRPUSDT"),
+        line("rest", 23, answers_of("binance")["snapshot"], url="https://api.binance.com/api/v3/depth?symbol=XRPUSDT"),
         line("out", 24, b"{}"),
         line("what", 25),
     )

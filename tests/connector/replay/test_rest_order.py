@@ -15,7 +15,9 @@ from crosstape_connector.replay.normalize import normalize
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Book, Gap, encode
 from tests.connector.replay.test_normalize import INSTRUMENTS_URL, line
-from tests.connector.venues.golden import INSTRUMENTS, KRAKEN
+from tests.connector.venues.golden import answers_of, frames_of
+
+KRAKEN = frames_of("kraken")
 
 SECOND = 1_000_000_000
 DEPTH_URL = "https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000"
@@ -43,7 +45,7 @@ def snapshot(number: int) -> bytes:
 
 FRAMES = [line("open", SECOND // 2, connection=1), *(line("in", number * SECOND, update(number), connection=1) for number in range(1, 9))]
 REST = [
-    line("rest", SECOND // 4, INSTRUMENTS["binance"], url=INSTRUMENTS_URL["binance"]),
+    line("rest", SECOND // 4, answers_of("binance")["instruments"], url=INSTRUMENTS_URL["binance"]),
     line("rest", 3 * SECOND + 1, snapshot(3), url=DEPTH_URL),
 ]
 ORDERLY = [HEADER, REST[0], *FRAMES[:4], REST[1], *FRAMES[4:]]
@@ -81,7 +83,7 @@ LATER = [
     REST[0],
     REST[1],
     line("rest", 8 * SECOND + 1, snapshot(8), url=DEPTH_URL),
-    line("rest", 11 * SECOND + 2, INSTRUMENTS["binance"], url=INSTRUMENTS_URL["binance"]),
+    line("rest", 11 * SECOND + 2, answers_of("binance")["instruments"], url=INSTRUMENTS_URL["binance"]),
     line("rest", 9 * SECOND + 1, b"[]", url="https://api.binance.com/api/v3/historicalTrades?symbol=BTCUSDT"),
     line("rest", 10 * SECOND, b"{}", url="https://elsewhere.example/"),
 ]
@@ -162,7 +164,7 @@ def test_a_venue_whose_snapshots_are_in_the_stream_needs_its_instruments_only() 
     """Kraken's frames before the list of pairs are read once it is known."""
     header = msgspec.json.encode({"capture": 1, "venue": "kraken", "url": ""})
     frames = [line("in", number * SECOND, frame) for number, frame in enumerate(KRAKEN.values(), 1)]
-    pairs = line("rest", SECOND, INSTRUMENTS["kraken"], url=INSTRUMENTS_URL["kraken"])
+    pairs = line("rest", SECOND, answers_of("kraken")["instruments"], url=INSTRUMENTS_URL["kraken"])
 
     first = [encode(event) for event in normalize(VENUES["kraken"], [header, pairs, *frames])]
     last = [encode(event) for event in normalize(VENUES["kraken"], [header, *frames, pairs])]

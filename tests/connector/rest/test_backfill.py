@@ -10,7 +10,7 @@ from aiohttp import web
 
 from crosstape_connector import backoff
 from crosstape_connector.feeds.trades import gaps
-from crosstape_connector.rest import backfill_schedule
+from crosstape_connector.rest import backfill_schedule, worker
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import AnyEvent, Event, Gap, GapCause, Trade
 from tests.connector.fake_venue import T0, FakeVenue, fake, serving, trade
@@ -21,28 +21,29 @@ from tests.waiting import wait_until
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that a test need not sit through."""
+    """Shorten the pauses."""
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "LOOK_S", 0.05)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 
 def trades(*numbers: int) -> list[bytes]:
-    """Frames with these, each made as many ms after `T0` as its id says, as REST has them."""
+    """Frames of trades with these ids. Each was made as many ms after `T0` as its id says, as the answers of REST have it."""
     return [trade("AAAUSD", number, t=T0 + number) for number in numbers]
 
 
 def ids(events: Iterable[Event | AnyEvent]) -> list[tuple[int, bool]]:
-    """Id, and whether it says `backfilled`."""
+    """Return the id of each trade, and whether it is `backfilled`."""
     return [(int(event.trade_id), event.backfilled) for event in events if isinstance(event, Trade)]
 
 
-def told(events: Iterable[Event | AnyEvent]) -> list[tuple[bool, int | None]]:
-    """Whether a gap is repaired, and how many it counts."""
+def gaps_of(events: Iterable[Event | AnyEvent]) -> list[tuple[bool, int | None]]:
+    """Return whether each gap is repaired, and how many trades it counts."""
     return [(event.repaired, event.missed) for event in events if isinstance(event, Gap)]
 
 
 async def outage(server: FakeVenue, rig: Rig, *, last: int, first: int) -> None:
-    """Trades 1 to `last` are seen, then the connection is lost, and `first` is the first of the next."""
+    """Trades 1 to `last` come, then the connection is lost; `first` is the first trade of the next connection."""
     await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
     await server.peer.send(*trades(*range(1, last + 1)))
     await wait_until(lambda: len(rig.of(Trade)) == last, what="trades")
@@ -51,8 +52,8 @@ async def outage(server: FakeVenue, rig: Rig, *, last: int, first: int) -> None:
     await server.peer.send(*trades(first))
 
 
-async def test_what_an_outage_cost_is_fetched_and_the_gap_repaired() -> None:
-    """Page by page, in order, each once; the gap is told at once, and told again when all of it is there, with the same times."""
+async def test_trades_missed_in_an_outage_are_fetched_and_the_gap_is_repaired() -> None:
+    """Page by page, in order, each once. The gap is published at once, and again as repaired, with the same times."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = list(range(1, 40))
         await outage(server, rig, last=3, first=17)
@@ -69,15 +70,15 @@ async def test_what_an_outage_cost_is_fetched_and_the_gap_repaired() -> None:
         assert [call for call in server.calls if "/trades" in call] == [f"/trades?symbol=AAAUSD&from={number}" for number in (4, 9, 14)]
 
 
-async def test_a_line_that_stands_by_fetches_nothing_until_it_publishes() -> None:
-    """Another has what it missed, or fetches it: two that do would spend the venue's budget twice."""
+async def test_a_standby_replica_fetches_nothing_until_it_publishes() -> None:
+    """Another replica has what it missed, or fetches it: two that do would use the venue's limits twice."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = list(range(1, 10))
         rig.active = False
         await outage(server, rig, last=3, first=7)
         await wait_until(lambda: rig.of(Gap), what="the gap")
         asked = rig.asked
-        await wait_until(lambda: rig.asked >= asked + 5, what="it has asked, and waited for longer than a hole is left alone")
+        await wait_until(lambda: rig.asked >= asked + 5, what="it has looked, and waited for longer than a gap may settle")
         assert not [call for call in server.calls if "/trades" in call]
 
         rig.active = True
@@ -86,7 +87,7 @@ async def test_a_line_that_stands_by_fetches_nothing_until_it_publishes() -> Non
 
 
 async def test_a_skipped_trade_is_fetched_too() -> None:
-    """The venue's numbering tells which: a gap of cause `sequence` is repaired as one of a lost connection is."""
+    """The venue's ids show which: a gap of cause `sequence` is repaired like one of a lost connection."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = list(range(1, 9))
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
@@ -100,14 +101,14 @@ async def test_a_skipped_trade_is_fetched_too() -> None:
         ]
 
 
-async def test_a_rest_that_fails_is_asked_again() -> None:
-    """Refusals and nonsense cost time, and nothing else; a venue that asks to wait is not asked sooner."""
+async def test_a_failed_request_is_made_again() -> None:
+    """Refusals and unreadable answers cost time, and nothing else; if the venue asks to wait, nothing is requested sooner."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = list(range(1, 9))
         server.answers = [web.Response(status=500), web.Response(body=b"<html>"), web.Response(status=429, headers={"Retry-After": "1"})]
         await outage(server, rig, last=1, first=4)
         await wait_until(lambda: not server.answers, what="all refusals")
-        assert told(rig.tape) == [(False, 2)]
+        assert gaps_of(rig.tape) == [(False, 2)]
         await wait_until(lambda: len(rig.of(Gap)) == 2, what="repaired")
 
         assert ids(rig.tape) == [(1, False), (4, False), (2, True), (3, True)]
@@ -115,21 +116,21 @@ async def test_a_rest_that_fails_is_asked_again() -> None:
 
 
 async def test_what_the_venue_does_not_have_any_more_stays_missing() -> None:
-    """Of the gap, the part that came is told; the rest is what its count less that of the part says."""
+    """The part that came is published as repaired; what remains missing is the gap's count less that of the part."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = list(range(8, 30))
         await outage(server, rig, last=2, first=12)
         await wait_until(lambda: rig.counters.backfills["part"], what="given up")
 
         assert ids(rig.tape) == [(number, False) for number in (1, 2, 12)] + [(number, True) for number in range(8, 12)]
-        assert told(rig.tape) == [(False, 9), (True, 4)]
+        assert gaps_of(rig.tape) == [(False, 9), (True, 4)]
         gap, part = rig.of(Gap)
         assert gap.from_ts <= part.from_ts <= part.to_ts < gap.to_ts
         assert rig.backfill.queued == 0
 
 
-async def test_a_gap_that_lasted_too_long_is_left_unless_one_request_brings_it() -> None:
-    """The setting bounds what is asked of the venue; 0 asks nothing."""
+async def test_a_gap_that_lasted_too_long_is_skipped_unless_one_request_fills_it() -> None:
+    """The setting bounds what is requested of the venue; with 0 nothing is."""
     for longest_s, first, outcome in ((0.001, 5, "whole"), (0.001, 12, "skipped"), (0.0, 5, "skipped")):
         settings = msgspec.structs.replace(QUICK, backfill_s=longest_s)
         async with serving() as server, rigged(server, fake(past=True), settings, ["AAAUSD"]) as rig, rig.supervised():
@@ -141,19 +142,19 @@ async def test_a_gap_that_lasted_too_long_is_left_unless_one_request_brings_it()
 
 
 async def test_an_instrument_that_is_removed_is_not_repaired() -> None:
-    """Nor is anything of it published."""
+    """Nothing more is published for it."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = list(range(1, 9))
         server.answers = [web.Response(status=500)] * 3
         await outage(server, rig, last=1, first=4)
         await wait_until(lambda: len(server.answers) < 3, what="the first attempt")
-        rig.feeds.remove("AAA-USD", 1)
+        rig.feeds.remove_instrument("AAA-USD", 1)
         await wait_until(lambda: not rig.backfill.queued, what="let go")
-        assert told(rig.tape) == [(False, 2)]
+        assert gaps_of(rig.tape) == [(False, 2)]
 
 
 async def test_what_was_missed_between_two_starts_is_fetched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tape says where it ended, also after trades that were fetched late: a third start finds nothing missing, and doubles nothing."""
+    """The tape shows where it ended, also after trades that were fetched late: a third start finds nothing missing, and repeats nothing."""
     monkeypatch.setitem(VENUES, "fake", fake(past=True))
     world.server.past["AAAUSD"] = list(range(1, 40))
     async with world.running():
@@ -171,11 +172,11 @@ async def test_what_was_missed_between_two_starts_is_fetched(world: World, monke
 
     late = [(number, True) for number in range(3, 9)]
     assert ids(await world.stream("trade:AAA-USD")) == [(1, False), (2, False), (9, False), *late, (10, False)]
-    assert told(await world.stream("gap:AAA-USD")) == [(False, 6), (True, 6)]
+    assert gaps_of(await world.stream("gap:AAA-USD")) == [(False, 6), (True, 6)]
 
 
 async def test_ids_that_never_existed_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The venue has the trades on both sides and none between: the gap is closed, with its own times, and what is not there is said."""
+    """The venue has the trades on both sides and none between: the gap is repaired, with its own times and the count of nonexistent ids."""
     monkeypatch.setattr(gaps, "CONFIRM_S", 0.1)
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = [1, 2, 6, 8, 9]
@@ -190,12 +191,12 @@ async def test_ids_that_never_existed_are_found_out(monkeypatch: pytest.MonkeyPa
         assert (rig.counters.backfills["whole"], rig.counters.nonexistent) == (1, 4)
         await wait_until(lambda: not rig.backfill.queued, what="nothing left to do")
         await server.peer.send(*trades(4, 9))
-        await wait_until(lambda: ids(rig.tape)[-2:] == [(4, True), (9, False)], what="one that came after all")
+        await wait_until(lambda: ids(rig.tape)[-2:] == [(4, True), (9, False)], what="a trade with one of these ids")
         assert rig.of(Gap)[-1].nonexistent == -1
 
 
-async def test_a_venue_that_is_behind_is_believed_only_when_it_says_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its answers lack a trade for a while, between two that they have: that trade is published when it is there."""
+async def test_ids_are_nonexistent_only_after_a_second_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer may be behind and lack a trade between two others: the trade is published when an answer has it."""
     monkeypatch.setattr(gaps, "CONFIRM_S", 1.0)
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = [1, 2, 4]

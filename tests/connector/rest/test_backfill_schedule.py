@@ -1,7 +1,8 @@
-"""Which hole is worked at next, and when it is given up."""
+"""Which gap is filled next, and when it is given up."""
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from hypothesis import given
@@ -9,20 +10,20 @@ from hypothesis import strategies as st
 
 from crosstape_connector import backoff
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.rest.backfill_schedule import PAGES, PATIENCE_S, PATIENT, SETTLE_S, VAIN, BackfillJob, BackfillSchedule
+from crosstape_connector.rest.backfill_schedule import MAX_AGE_S, MAX_PAGES, MAX_VAIN, OLDEST_EVERY, SETTLE_S, BackfillJob, BackfillSchedule
 from crosstape_schemas import Instrument, Trade
 
 PAGE = 4
 
 
 def trade(number: int) -> Trade:
-    """Made and received at that second."""
+    """A trade with this id, made and received at that second."""
     ts = number * 1_000_000_000
     return Trade("v", "A-B", ts, ts, Decimal(1), Decimal(1), None, str(number))
 
 
 def line(*numbers: int) -> TradeSequence:
-    """One that has seen these."""
+    """A sequence that has accepted these trades."""
     found = TradeSequence(Instrument("A-B", "v", "AB", "A", "B"), contiguous=True)
     for number in numbers:
         found.accept(trade(number), number)
@@ -30,34 +31,34 @@ def line(*numbers: int) -> TradeSequence:
 
 
 def planned(*lines: TradeSequence, longest_s: float = 1_000.0) -> BackfillSchedule:
-    """At 0; all are due at `SETTLE_S`."""
+    """The schedule of these sequences' gaps, known since 0; all are due at `SETTLE_S`."""
     found = BackfillSchedule(longest_s=longest_s, page=PAGE)
     assert list(found.update(lines, 0.0)) == []
     return found
 
 
 def answer(job: BackfillJob, has: range, now: float) -> None:
-    """What a venue answers that has these trades."""
+    """Answer the job's request as a venue does that has these trades."""
     first = max(job.next_id, has.start)
     got = range(first, min(first + PAGE, has.stop)) if first < has.stop else range(0)
-    job.sequence.repair([trade(number) for number in got])
+    job.sequence.fill_gaps([trade(number) for number in got])
     job.page_received(got, trade(got[-1]).venue_ts if got else None, last=len(got) < PAGE, now=now)
 
 
-def test_a_hole_is_left_alone_for_a_moment() -> None:
-    """The stream may bring it by itself; then nothing is asked."""
+def test_a_gap_may_settle_for_a_moment() -> None:
+    """The stream may bring the trade by itself; then nothing is requested."""
     found = line(1, 3)
     plan = planned(found)
-    assert plan.next_job(0.0) is None
+    assert (plan.next_job(0.0), plan.due_in(0.0), plan.due_in(2 * SETTLE_S)) == (None, SETTLE_S, 0.0)
 
     found.accept(trade(2), 2)
 
     list(plan.update([found], SETTLE_S))
-    assert (plan.next_job(SETTLE_S), len(plan)) == (None, 0)
+    assert (plan.next_job(SETTLE_S), len(plan), plan.due_in(SETTLE_S)) == (None, 0, math.inf)
 
 
 def test_a_page_begins_where_the_one_before_ended() -> None:
-    """By id, and by the time of the newest trade in it; the first by that of the trade before the hole."""
+    """By id, and by the time of the newest trade in it; the first by the time of the trade before the gap."""
     plan = planned(line(1, 10))
     job = plan.next_job(SETTLE_S)
     assert job is not None
@@ -68,8 +69,8 @@ def test_a_page_begins_where_the_one_before_ended() -> None:
     assert asked == [(2, 1), (6, 5)]
 
 
-def test_what_is_there_already_is_not_asked_for() -> None:
-    """The stream brought the middle of it."""
+def test_trades_that_came_by_the_stream_are_not_requested() -> None:
+    """The stream brought the middle of the gap."""
     found = line(1, 12)
     job = planned(found).next_job(SETTLE_S)
     assert job is not None
@@ -80,67 +81,67 @@ def test_what_is_there_already_is_not_asked_for() -> None:
     assert job.next_id == 9
 
 
-def test_a_venue_that_does_not_have_it_yet_is_asked_again_with_pauses() -> None:
-    """And given up after so many times that brought nothing; what it brings begins the count anew."""
+def test_passes_that_bring_nothing_are_repeated_with_pauses() -> None:
+    """After `MAX_VAIN` of them the gap is given up; a trade that comes resets the count."""
     job = planned(line(1, 8)).next_job(SETTLE_S)
     assert job is not None
     answer(job, range(1, 4), 10.0)
     assert (job.next_id, job.due) == (3, 10.0 + backoff.PAUSE_S), "with the trade before: it may show that there is none"
-    for _ in range(VAIN - 1):
+    for _ in range(MAX_VAIN - 1):
         assert not job.is_hopeless(20.0)
         answer(job, range(1, 4), 20.0)
     assert job.is_hopeless(20.0)
-    assert job.due == 20.0 + backoff.pause_s(VAIN)
+    assert job.due == 20.0 + backoff.pause_s(MAX_VAIN)
 
 
-def test_a_venue_that_answers_with_the_same_again_is_given_up() -> None:
-    """A page that does not get further is as good as none."""
+def test_a_page_that_gets_no_further_counts_as_none() -> None:
+    """A venue may answer with the same page again and again."""
     job = planned(line(1, 30)).next_job(SETTLE_S)
     assert job is not None
-    for _ in range(2 * VAIN):
+    for _ in range(2 * MAX_VAIN):
         job.page_received(range(2, 6), None, last=False, now=1.0)
     assert job.is_hopeless(1.0)
 
 
-def test_nothing_is_tried_for_ever() -> None:
-    """Neither a hole of very many pages nor one whose venue never answers."""
-    long = planned(line(1, 10 * PAGES * PAGE), longest_s=1e6).next_job(SETTLE_S)
+def test_every_gap_is_given_up_in_the_end() -> None:
+    """Also one of very many pages, and one whose venue never answers."""
+    long = planned(line(1, 10 * MAX_PAGES * PAGE), longest_s=1e6).next_job(SETTLE_S)
     assert long is not None
-    for _ in range(PAGES):
+    for _ in range(MAX_PAGES):
         assert not long.is_hopeless(1.0)
-        answer(long, range(1, 10 * PAGES * PAGE), 1.0)
+        answer(long, range(1, 10 * MAX_PAGES * PAGE), 1.0)
     assert long.is_hopeless(1.0)
     unanswered = planned(line(1, 3)).next_job(SETTLE_S)
     assert unanswered is not None
     unanswered.request_failed(60.0, 1.0)
-    assert (unanswered.due, unanswered.is_hopeless(PATIENCE_S), unanswered.is_hopeless(PATIENCE_S + 1)) == (61.0, False, True)
+    assert (unanswered.due, unanswered.is_hopeless(MAX_AGE_S), unanswered.is_hopeless(MAX_AGE_S + 1)) == (61.0, False, True)
 
 
-def test_a_hole_that_lasted_too_long_is_left_unless_a_page_brings_it() -> None:
-    """Told once as left; with 0, all are."""
+def test_a_gap_that_lasted_too_long_is_skipped_unless_a_page_fills_it() -> None:
+    """It is returned once as skipped; with 0, all are."""
     few, many = line(1, 2, 1_000), line(1, 1_000)
     few.accept(trade(1_004), 1_004)
     plan = BackfillSchedule(longest_s=10.0, page=PAGE)
 
-    assert [hole.first for hole in plan.update([few, many], 0.0)] == [3, 2]
+    assert [gap.first for gap in plan.update([few, many], 0.0)] == [3, 2]
     assert list(plan.update([few, many], 1.0)) == []
     assert len(plan) == 1
     assert len(list(BackfillSchedule(longest_s=0.0, page=PAGE).update([few, many], 0.0))) == 3
 
 
-def test_a_small_hole_does_not_wait_for_a_large_one_nor_the_large_one_for_ever() -> None:
+def test_a_small_gap_does_not_wait_for_a_large_one_nor_the_large_one_for_ever() -> None:
     """The smallest of those with the fewest pages goes first, and now and then the oldest."""
     large = line(1, 1_000)
     plan = planned(large)
     turns = []
-    for number in range(4 * PATIENT):
+    for number in range(4 * OLDEST_EVERY):
         small = line(1, 3)
         list(plan.update([large, small], float(number)))
         job = plan.next_job(number + SETTLE_S)
         assert job is not None
         answer(job, range(1, 2_000), number + SETTLE_S)
         turns.append("large" if job.sequence is large else "small")
-    assert turns == (["small"] * (PATIENT - 1) + ["large"]) * 4
+    assert turns == (["small"] * (OLDEST_EVERY - 1) + ["large"]) * 4
 
 
 @given(
@@ -148,14 +149,14 @@ def test_a_small_hole_does_not_wait_for_a_large_one_nor_the_large_one_for_ever()
     late=st.lists(st.integers(2, 40), max_size=10),
 )
 def test_all_that_a_venue_has_comes(has: set[int], late: list[int]) -> None:
-    """Whatever it lacks, and whatever the stream brings meanwhile: each once, and then the hole is whole or given up."""
+    """Whatever the venue lacks, and whatever the stream brings meanwhile: each trade once; then the gap is filled or given up."""
     found = line(1, 41)
     plan = planned(found)
     published: list[int] = []
     now = SETTLE_S
     while (job := plan.next_job(now)) is not None and job.open_gap.missing and not job.is_hopeless(now):
         got = sorted(number for number in has if number >= job.next_id)[:PAGE]
-        published += [int(event.trade_id) for event in found.repair([trade(number) for number in got]) if isinstance(event, Trade)]
+        published += [int(event.trade_id) for event in found.fill_gaps([trade(number) for number in got]) if isinstance(event, Trade)]
         spans = range(got[0], got[-1] + 1) if got else range(0)
         job.page_received(spans, None, last=len(got) < PAGE, now=now)
         if late:

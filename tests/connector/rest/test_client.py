@@ -1,4 +1,4 @@
-"""REST: what went wrong, said in one way; budgets and the venue's wish to be left alone are kept."""
+"""Requests by REST: all that can go wrong is one error; limits, and the waits that a venue asks for, are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOOKS = msgspec.structs.replace(QUICK, kinds=("book",), rest_timeout_s=0.5)
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
-    """Both forms of RFC 9110; anything else is nothing."""
+    """Both forms of RFC 9110; anything else is ignored."""
     assert retry_after({"Retry-After": "7"}, 0.0) == 7.0
     assert retry_after({"Retry-After": "Tue, 14 Nov 2023 22:13:30 GMT"}, 1_700_000_000.0) == 10.0
     assert retry_after({"Retry-After": "Tue, 14 Nov 2023 22:13:10 GMT"}, 1_700_000_000.0) == 0.0
@@ -69,7 +69,7 @@ async def test_a_truncated_answer_is_a_failure() -> None:
 
 
 async def test_an_error_in_an_answer_of_200_is_a_failure() -> None:
-    """Where the venue's table can tell."""
+    """Where the venue's table has a `rest_error`."""
     venue = msgspec.structs.replace(fake(), rest_error=lambda body: "too many" if b"error" in body else None)
     async with serving() as server, rigged(server, venue) as rig:
         server.answers.append(web.json_response({"error": 1}))
@@ -79,7 +79,7 @@ async def test_an_error_in_an_answer_of_200_is_a_failure() -> None:
 
 
 async def test_a_refusal_does_not_take_the_place_of_the_instruments(tmp_path: Path) -> None:
-    """In a capture it is marked; a later file still begins with the newest instruments that there were."""
+    """A capture marks it; a later file still begins with the newest list of instruments."""
     capture = Capture(tmp_path, ID, "", max_bytes=1, max_s=3600.0)
     capture.start()
     async with serving() as server, rigged(server, capture=capture) as rig:
@@ -97,8 +97,8 @@ async def test_a_refusal_does_not_take_the_place_of_the_instruments(tmp_path: Pa
     assert last[1] == {**first[1], "repeated": True}
 
 
-async def test_who_is_asked_to_wait_waits_with_every_call() -> None:
-    """A 429 is about us and not about one path."""
+async def test_a_wait_that_the_venue_asks_for_concerns_every_request() -> None:
+    """A 429 is about this client and not about one path."""
     async with serving() as server, rigged(server) as rig:
         server.answers.append(web.Response(status=429, headers={"Retry-After": "1"}))
         with pytest.raises(RestFailed) as failed:
@@ -110,7 +110,7 @@ async def test_who_is_asked_to_wait_waits_with_every_call() -> None:
 
 
 async def test_a_book_gets_its_snapshot_after_a_429(tmp_path: Path) -> None:
-    """Asked again when the venue said so; nothing else stops, and the book is live then."""
+    """It is requested again when the venue allows; nothing else stops, and then the book is live."""
     async with serving() as server, rigged(server, fake(rest_books=True), BOOKS, ["AAAUSD"]) as rig:
         server.answers += [web.Response(status=429, headers={"Retry-After": "1"}), web.Response(body=b"nonsense"), web.Response(status=500)]
         async with rig.supervised():
@@ -121,7 +121,7 @@ async def test_a_book_gets_its_snapshot_after_a_429(tmp_path: Path) -> None:
 
 
 async def test_one_broken_book_fetches_one_snapshot() -> None:
-    """The other keeps its own."""
+    """The other book stays live."""
     async with serving() as server, rigged(server, fake(rest_books=True), BOOKS) as rig, rig.supervised():
         await wait_until(lambda: {rig.state(name, "book") for name in ("AAA-USD", "BBB-USD")} == {FeedState.LIVE}, what="both books")
         server.snapshots = lambda symbol: book(symbol, 200, snap=True)
@@ -133,21 +133,21 @@ async def test_one_broken_book_fetches_one_snapshot() -> None:
 
 
 class SlowRest(FakeVenue):
-    """One whose REST answers wait for `gate`."""
+    """A venue whose REST answers wait for `gate`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.gate = asyncio.Event()
 
     async def rest(self, http: web.Request) -> web.StreamResponse:
-        """As ever, later."""
+        """Answer as usual, once `gate` is set."""
         self.calls.append("begun")
         await self.gate.wait()
         return await super().rest(http)
 
 
 async def test_a_snapshot_that_comes_after_its_connection_was_lost_makes_no_book_live() -> None:
-    """Nothing would follow it: the book stays down until there is a connection, and a snapshot for that."""
+    """No update would follow: the book stays down until there is a connection, and a snapshot for it."""
     settings = msgspec.structs.replace(BOOKS, rest_timeout_s=10.0, backoff_min_s=0.5)
     server = SlowRest()
     async with serving(server), rigged(server, fake(rest_books=True), settings, ["AAAUSD"]) as rig, rig.supervised():
@@ -161,7 +161,7 @@ async def test_a_snapshot_that_comes_after_its_connection_was_lost_makes_no_book
 
 
 async def test_a_book_that_breaks_while_all_ends_is_no_error() -> None:
-    """A session may still read a frame when those who fetch snapshots have stopped already."""
+    """A session may still read a frame when the fetching of snapshots has stopped already."""
     async with serving() as server, rigged(server, fake(rest_books=True), BOOKS, ["AAAUSD"]) as rig, asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(rig.supervisor.run())
         fetching = tasks.create_task(rig.snapshots.run())
@@ -170,5 +170,5 @@ async def test_a_book_that_breaks_while_all_ends_is_no_error() -> None:
         await asyncio.wait([fetching])
         await server.peer.send(book("AAAUSD", 101), book("AAAUSD", 150))
         await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.RECOVERING, what="the break")
+        await wait_until(lambda: rig.snapshots.queued, what="the request is queued")
         reading.cancel()
-    assert rig.feeds.requests

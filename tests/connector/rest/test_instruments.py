@@ -1,4 +1,4 @@
-"""What a venue lists, from REST or from the last time that worked, and which names are in it."""
+"""A venue's list of instruments, by REST or from the cache, and which names are in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.disks import fill, small_disk
 
 
 def listing(**listed: bool) -> ListedInstruments:
-    """Of the fake venue."""
+    """A list of the fake venue: symbol → whether it trades."""
     return ListedInstruments(ID, 0, parse_instruments(msgspec.json.encode(listed)))
 
 
@@ -31,7 +31,7 @@ def test_wanted_names_are_found_by_our_names() -> None:
 
 
 def test_a_name_that_is_not_listed_is_refused_with_the_nearest_that_are() -> None:
-    """A typing error, or the wrong quote, is what it usually is."""
+    """Usually it is a typing error, or the wrong quote asset."""
     selection = instruments.select(listing(BTCUSD=True, ETHEUR=True), ["BTC-USDT", "ETH-USDT"])
     assert selection.refused["BTC-USDT"] == "not listed on fake; near: BTC-USD"
     assert selection.refused["ETH-USDT"].startswith("not listed on fake")
@@ -43,8 +43,8 @@ def test_a_name_that_does_not_trade_is_refused() -> None:
     assert selection.refused == {"AAA-USD": "listed on fake as AAAUSD, but not trading"}
 
 
-async def test_what_was_fetched_is_there_when_rest_is_down(tmp_path: Path) -> None:
-    """From the cache, its age logged; with neither it fails."""
+async def test_the_cached_list_is_used_when_rest_is_down(tmp_path: Path) -> None:
+    """Its age is logged; without a cache, too, it is an error."""
     cache = InstrumentCache(tmp_path / "instruments" / "fake.json")
     async with serving() as server, rigged(server) as rig:
         first = await instruments.load(rig.rest, fake(), cache)
@@ -62,15 +62,15 @@ async def test_what_was_fetched_is_there_when_rest_is_down(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "content", [b"", b"{", b'{"venue":"other","received_ts":1,"body":"{}"}', b'{"venue":"fake","received_ts":1,"body":"?"}', b"\xff"]
 )
-async def test_a_cache_that_is_no_good_is_as_none(tmp_path: Path, content: bytes) -> None:
+async def test_a_cache_that_cannot_be_used_is_ignored(tmp_path: Path, content: bytes) -> None:
     """Damaged, or another venue's."""
     cache = tmp_path / "fake.json"
     cache.write_bytes(content)
     assert instruments.load_cached(InstrumentCache(cache), fake()) is None
 
 
-async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
-    """It is logged, once, and the listing used."""
+async def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    """It is logged, once, and the list is used."""
     (tmp_path / "file").write_text("")
     async with serving() as server, rigged(server) as rig:
         with capture_logs() as logs:
@@ -81,8 +81,8 @@ async def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> 
         assert [log["event"] for log in logs].count("instruments.not_cached") == 1
 
 
-async def test_a_full_disk_keeps_the_listing_that_was_there(tmp_path: Path) -> None:
-    """A half-written one takes its place never; nothing of it is left to take up room; told again after it had worked."""
+async def test_a_full_disk_keeps_the_old_list(tmp_path: Path) -> None:
+    """A half-written file never replaces it, and is removed; the next failure is logged only after a write succeeded."""
     with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
         cache = InstrumentCache(disk / "instruments" / "fake.json")
         await cache.store(instruments.CachedAnswer(ID, 1, "first"))

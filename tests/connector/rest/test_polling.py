@@ -1,4 +1,4 @@
-"""Polling over REST while the WebSocket cannot be had: from a fake venue onto the tape."""
+"""Polling by REST while the WebSocket is away: from a fake venue onto the tape."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from structlog.testing import capture_logs
 
 from crosstape.settings import TelemetrySettings
 from crosstape_connector import backoff
-from crosstape_connector.rest import backfill_schedule, polling_rules
+from crosstape_connector.rest import backfill_schedule, polling_rules, worker
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import FeedState, Gap, Quote, Status, Trade
 from tests.connector.fake_venue import T0, FakeVenue, fake, quote, serving, trade
-from tests.connector.rest.test_backfill import ids, told, trades
+from tests.connector.rest.test_backfill import gaps_of, ids, trades
 from tests.connector.rig import QUICK, Rig, rigged
 from tests.connector.world import World, changed
 from tests.waiting import wait_until
@@ -31,21 +31,22 @@ POLLED = "polled over REST, every 0.02 s at best"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that a test need not sit through."""
+    """Shorten the pauses."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker, "LOOK_S", 0.05)
     monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
 
 
 async def live(server: FakeVenue, rig: Rig) -> None:
-    """Trades 1 and 2, and a quote, are seen."""
+    """Trades 1 and 2, and a quote, have come."""
     await wait_until(lambda: server.peers and len(server.peer.requests) == 2, what="subscribed")
     await server.peer.send(*trades(1, 2), quote("AAAUSD", "10.4", "10.6"))
     await wait_until(lambda: len(rig.of(Trade)) == 2 and rig.of(Quote), what="data")
 
 
-async def test_trades_and_quotes_are_polled_until_the_stream_is_there_again() -> None:
-    """Each trade once, in order, none missing; quotes never pass for live meanwhile; then all is as before."""
+async def test_trades_and_quotes_are_polled_until_the_stream_is_back() -> None:
+    """Each trade comes once, in order, none is missing; quotes are never live meanwhile; then all is as before."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
         await live(server, rig)
         server.past["AAAUSD"], server.quotes["AAAUSD"] = [1, 2, 3, 4], ("11.4", "11.6")
@@ -81,7 +82,7 @@ async def test_trades_and_quotes_are_polled_until_the_stream_is_there_again() ->
         assert rig.counters.polls["trade"] + rig.counters.polls["quote"] == sum(rig.counters.rest_calls.values())
 
 
-async def test_a_line_that_stands_by_polls_nothing_until_it_publishes() -> None:
+async def test_a_standby_replica_polls_nothing_until_it_publishes() -> None:
     """However long its connection is away."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
         await live(server, rig)
@@ -89,7 +90,7 @@ async def test_a_line_that_stands_by_polls_nothing_until_it_publishes() -> None:
         rig.active, server.closed = False, True
         server.peer.cut()
         asked = rig.asked
-        await wait_until(lambda: rig.asked >= asked + 40, what="it has been away for long, and asked")
+        await wait_until(lambda: rig.asked >= asked + 40, what="the connection has been away for long, and it has looked")
         assert rig.polling.polled_feeds() == {"trade": 0, "quote": 0}
         assert not rig.counters.polls
 
@@ -98,7 +99,7 @@ async def test_a_line_that_stands_by_polls_nothing_until_it_publishes() -> None:
 
 
 async def test_what_the_stream_missed_after_the_last_answer_is_a_gap_and_fetched() -> None:
-    """Polling has proven all up to there, so that only what came after it is told."""
+    """Polling has proven all trades up to there, so the gap has only later ones."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
         await live(server, rig)
         server.past["AAAUSD"], server.quotes["AAAUSD"] = [1, 2, 3], ("1", "2")
@@ -112,11 +113,11 @@ async def test_what_the_stream_missed_after_the_last_answer_is_a_gap_and_fetched
         await wait_until(lambda: len(rig.of(Trade)) == 6, what="fetched")
 
         assert ids(rig.tape) == [(1, False), (2, False), (3, True), (6, False), (4, True), (5, True)]
-        assert told(gap for gap in rig.tape if isinstance(gap, Gap) and gap.kind == "trade") == [(False, 2), (True, 2)]
+        assert gaps_of(gap for gap in rig.tape if isinstance(gap, Gap) and gap.kind == "trade") == [(False, 2), (True, 2)]
 
 
-async def test_a_connection_that_says_nothing_is_none() -> None:
-    """It was accepted, and nothing was ever answered on it: half-open sockets are like that."""
+async def test_a_connection_without_an_answer_counts_as_away() -> None:
+    """It was accepted, and the venue never answered on it, as with a half-open socket."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig:
         server.acks = False
         server.past["AAAUSD"], server.quotes["AAAUSD"] = [1, 2], ("1", "2")
@@ -124,14 +125,14 @@ async def test_a_connection_that_says_nothing_is_none() -> None:
             await wait_until(lambda: rig.of(Quote), what="a quote, polled")
             server.past["AAAUSD"] += [3]
             await wait_until(lambda: rig.of(Trade), what="a trade, polled")
-            assert ids(rig.tape) == [(3, True)], "where the line begins is the newest, as with what a venue repeats"
+            assert ids(rig.tape) == [(3, True)], "the sequence starts with the newest, as with trades that a venue replays"
             assert [peer.close_code for peer in server.peers] == [None]
 
 
-async def test_nothing_is_polled_while_a_connection_is_there() -> None:
-    """However quiet it is; nor, ever, if the setting says so."""
+async def test_nothing_is_polled_while_there_is_a_connection() -> None:
+    """However quiet it is; with `fallback_s` 0 nothing is ever polled."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
-        await wait_until(lambda: rig.feeds.feeds and server.peers and len(server.peer.requests) == 2, what="subscribed")
+        await wait_until(lambda: rig.feeds.records and server.peers and len(server.peer.requests) == 2, what="subscribed")
         await server.peer.send(*trades(1))
         await wait_until(lambda: rig.of(Trade), what="a trade")
         calls = list(server.calls)
@@ -147,7 +148,7 @@ async def test_nothing_is_polled_while_a_connection_is_there() -> None:
 
 
 async def test_a_rest_that_fails_too_leaves_the_feeds_down() -> None:
-    """And it is asked again, less often, until it answers."""
+    """Requests go on, less often, until one is answered."""
     async with serving() as server, rigged(server, fake(past=True), SOON, ["AAAUSD"]) as rig, rig.supervised():
         await live(server, rig)
         server.past["AAAUSD"], server.quotes["AAAUSD"] = [1, 2, 3], ("1", "2")
@@ -163,7 +164,7 @@ async def test_a_rest_that_fails_too_leaves_the_feeds_down() -> None:
 
 
 async def test_a_polled_feed_is_not_ready_and_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On `/readyz` and in the metrics; at the end the tape says that it is down."""
+    """On `/readyz` and in the metrics; at the end its status on the tape is down."""
     monkeypatch.setitem(VENUES, "fake", fake(past=True))
     world.settings = changed(msgspec.structs.replace(world.settings, telemetry=TelemetrySettings()), fallback_s=0.2)
     world.server.past["AAAUSD"] = [1, 2]

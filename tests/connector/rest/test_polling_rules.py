@@ -1,69 +1,82 @@
-"""When to poll over REST, whom next, and what becomes of an answer."""
+"""When to poll by REST, which feeds next, and what an answer puts on the tape."""
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.rest import polling_rules
-from crosstape_connector.rest.polling_rules import POLL_S, Absence, Turns
+from crosstape_connector.rest.polling_rules import POLL_S, Absence, PollSchedule
 from crosstape_schemas import FeedState, Instrument, Quote, Status
 
 WHY = polling_rules.reason(1.0)
 
 
 def record() -> FeedRecord:
-    """A feed of quotes that is down, and never had a connection since."""
+    """A feed of quotes that is down and has no connection."""
     found = FeedRecord(Instrument("A-B", "v", "AB", "A", "B"), "quote")
-    found.turn(FeedState.DOWN, "lost", 0)
+    found.set_state(FeedState.DOWN, "lost", 0)
     return found
 
 
 def quote(bid: int, at: int) -> Quote:
-    """Received then."""
+    """A quote that was received `at` this time."""
     return Quote("v", "A-B", None, at, Decimal(bid), Decimal(1), Decimal(bid + 1), Decimal(1))
 
 
 def test_an_absence_counts_from_when_it_began() -> None:
-    """A connection in between begins it anew; from the start there is none."""
-    absence = Absence(5.0, 0.0)
-    assert [absence.look(now, there=there) for now, there in ((4.9, False), (5.0, False), (6.0, True), (10.0, False), (14.9, False))] == [
-        False, True, False, False, False,
-    ]  # fmt: skip
-    assert absence.look(15.0, there=False)
+    """A connection in between ends it; before the first look there is none."""
+    absence = Absence(5.0)
+    looks = ((10.0, False), (14.9, False), (15.0, False), (16.0, True), (20.0, False), (24.9, False))
+    assert [absence.is_too_long(now, connected=connected) for now, connected in looks] == [False, False, True, False, False, False]
+    assert absence.is_too_long(25.0, connected=False)
 
 
-def test_the_interval_follows_from_the_budget_and_the_number() -> None:
+def test_an_absence_has_a_time_when_it_becomes_too_long() -> None:
+    """There is nothing to wait for without an absence, or once it is too long."""
+    absence = Absence(5.0)
+    assert absence.due_in(9.0) == math.inf
+    absence.is_too_long(10.0, connected=False)
+    assert (absence.due_in(12.0), absence.due_in(15.0)) == (3.0, math.inf)
+    absence.is_too_long(16.0, connected=True)
+    assert absence.due_in(17.0) == math.inf
+
+
+def test_the_interval_follows_from_the_limit_and_the_number_of_feeds() -> None:
     """Never below `POLL_S`."""
-    turns = Turns(per_minute=60, batch=2)
+    turns = PollSchedule(per_minute=60, batch=2)
     assert (turns.interval_s(1), turns.interval_s(2), turns.interval_s(5)) == (POLL_S, POLL_S, 3.0)
 
 
 @given(count=st.integers(1, 30), batch=st.integers(1, 5), per_minute=st.integers(1, 600))
-def test_all_are_polled_in_turn_within_the_budget(count: int, batch: int, per_minute: int) -> None:
-    """In each interval each once, in as few requests as there can be."""
-    turns = Turns(per_minute=per_minute, batch=batch)
+def test_all_feeds_are_polled_in_turn_within_the_limit(count: int, batch: int, per_minute: int) -> None:
+    """Each once in each interval, in as few requests as possible."""
+    turns = PollSchedule(per_minute=per_minute, batch=batch)
+    assert turns.due_in(0.0) == math.inf
     names = [str(number) for number in range(count)]
     interval_s = turns.interval_s(count)
     for round_ in range(3):
         asked = []
-        while turn := turns.next(names, round_ * interval_s):
+        while turn := turns.next_names(names, round_ * interval_s):
             asked.append(turn)
         assert sorted(name for turn in asked for name in turn) == sorted(names)
         assert len(asked) == -(-count // batch)
-        assert turns.next(names, round_ * interval_s + interval_s / 2) == []
+        assert turns.next_names(names, round_ * interval_s + interval_s / 2) == []
+        assert turns.due_in(round_ * interval_s + interval_s / 2) == pytest.approx(interval_s / 2)
 
 
 def test_a_polled_quote_is_never_live() -> None:
-    """Its feed says where it comes from; what says nothing new is not repeated."""
+    """The reason of its feed names REST; a quote that brings nothing new is not repeated."""
     found = record()
 
-    first = polling_rules.take_quote(found, quote(10, 5), 4, WHY)
-    again = polling_rules.take_quote(found, quote(10, 6), 5, WHY)
-    changed = polling_rules.take_quote(found, quote(11, 7), 6, WHY)
+    first = polling_rules.apply_quote(found, quote(10, 5), 4, WHY)
+    again = polling_rules.apply_quote(found, quote(10, 6), 5, WHY)
+    changed = polling_rules.apply_quote(found, quote(11, 7), 6, WHY)
 
     assert [(type(event), event.state) for event in first if isinstance(event, Status | Quote)] == [
         (Status, FeedState.RECOVERING),
@@ -74,24 +87,24 @@ def test_a_polled_quote_is_never_live() -> None:
 
 
 def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
-    """It is live, subscribed, or has spoken since the answer was asked for."""
+    """The feed is live, subscribed, or the stream brought data after the request."""
     alive, subscribed, spoke = record(), record(), record()
-    alive.live(5)
+    alive.set_live(5)
     subscribed.confirmed = True
     spoke.received_ts = 5
 
     for one in (alive, subscribed, spoke):
-        assert polling_rules.take_quote(one, quote(10, 6), 4, WHY) == []
+        assert polling_rules.apply_quote(one, quote(10, 6), 4, WHY) == []
 
 
-def test_the_end_of_polling_leaves_the_last_word_to_the_connection() -> None:
+def test_after_polling_the_connection_decides_the_state() -> None:
     """Without one the feed is down."""
     down, opened, broken, alive = record(), record(), record(), record()
     for one in (down, opened, broken, alive):
-        polling_rules.take_quote(one, quote(10, 6), 4, WHY)
+        polling_rules.apply_quote(one, quote(10, 6), 4, WHY)
     opened.sessions = broken.sessions = alive.sessions = 1
-    broken.turn(FeedState.RECOVERING, "its book broke", 7)
-    alive.live(7)
+    broken.set_state(FeedState.RECOVERING, "its book broke", 7)
+    alive.set_live(7)
 
     ends = [polling_rules.end(one, 8, "no connection")[:1] for one in (down, opened, broken, alive)]
 

@@ -1,4 +1,4 @@
-"""What a venue is asked by REST about instruments that are silent: over sockets, of a venue that answers as it is told."""
+"""Probes by REST of instruments that are silent: over sockets, with a venue that answers as a test says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from crosstape.settings import VenueSettings
-from crosstape_connector.rest import probes
+from crosstape_connector.rest import probes, worker
 from crosstape_connector.venues.spec import NOT_LISTED, TradingSource, Venue
 from crosstape_schemas import FeedState, Gap, Status, Trade
 from tests.connector.fake_venue import FakeVenue, book, endpoint, fake, quote, serving, trade
@@ -59,12 +59,12 @@ class Asked(FakeVenue):
 
     @property
     def questions(self) -> list[tuple[str, ...]]:
-        """The symbols of each question whether they trade."""
+        """The symbols of each request whether they trade."""
         urls = [urlsplit(call) for call in self.calls]
         return [tuple(parse_qs(url.query)["symbols"][0].split(",")) for url in urls if url.path == "/trading"]
 
     async def rest(self, http: web.Request) -> web.StreamResponse:
-        """As the fake's, and whether instruments trade."""
+        """Answer as the fake venue does, and whether instruments trade."""
         if http.path != "/trading":
             return await super().rest(http)
         self.calls.append(http.path_qs)
@@ -77,7 +77,7 @@ class Asked(FakeVenue):
 
 
 def venue(**fields: object) -> Venue:
-    """The fake with all that it can be asked."""
+    """The fake venue with all sources of REST."""
     return msgspec.structs.replace(
         fake(endpoint(channels={"trade": "trades", "quote": "quotes", "book": "book"}), past=True), trading=TRADING, **fields
     )
@@ -85,7 +85,7 @@ def venue(**fields: object) -> Venue:
 
 @asynccontextmanager
 async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, Asked]]:
-    """Three instruments that have spoken once; the pauses between questions are short."""
+    """Three instruments whose streams brought data once; the pauses between probes are short."""
     for name, seconds in (
         ("TRADES_S", 0.2),
         ("TRADES_SILENT_S", 0.5),
@@ -97,12 +97,10 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
         ("LOOK_S", 0.02),
     ):
         monkeypatch.setattr(probes, name, seconds)
+    monkeypatch.setattr(worker, "LOOK_S", 0.02)
     server = Asked()
     async with serving(server), rigged(server, venue(), SETTINGS, SYMBOLS) as rig:
-        rig.probes = probes.Probes(
-            rig.rest, rig.probes._sources, feeds=rig.feeds, sink=rig.context.sink, counters=rig.counters,
-            active=rig._may_fetch, silent_s=SETTINGS.stale_min_s,
-        )  # fmt: skip
+        rig.probes = probes.Probes(rig.rest_context, silent_s=SETTINGS.stale_min_s)
         async with rig.supervised(probes=True):
             await wait_until(lambda: all(rig.state(name, "quote") is FeedState.LIVE for name in (A, B, C)), what="live")
             beating = asyncio.create_task(_beat(server))
@@ -113,7 +111,7 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
 
 
 async def _beat(server: Asked) -> None:
-    """Heartbeats of every connection: it lives, whatever its feeds do."""
+    """Send heartbeats on every connection: it is alive, whatever its feeds do."""
     while True:
         for peer in list(server.peers):
             if not peer.socket.closed:
@@ -122,13 +120,13 @@ async def _beat(server: Asked) -> None:
 
 
 def state(rig: Rig, name: str) -> tuple[FeedState, str]:
-    """What was last said of an instrument as a whole."""
+    """Return the newest status of the instrument itself, not of a feed."""
     said = [event for event in rig.of(Status, name) if event.kind == "*"]
     return (said[-1].state, said[-1].reason) if said else (FeedState.LIVE, "")
 
 
-async def test_a_halted_instrument_is_down_with_the_venues_word_until_it_trades_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is said once, however often it is asked; the others are as they were."""
+async def test_a_halted_instrument_is_down_with_the_venues_reason_until_it_trades_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each status is published once, however many probes there are; the others stay as they were."""
     async with silent(monkeypatch) as (rig, server):
         server.halted["AAAUSD"] = "cancel only"
         await wait_until(lambda: state(rig, A) == (FeedState.DOWN, "does not trade: cancel only"), what="halted")
@@ -144,7 +142,7 @@ async def test_a_halted_instrument_is_down_with_the_venues_word_until_it_trades_
 
 
 async def test_an_instrument_that_is_not_listed_any_more_is_found_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One symbol that the venue does not know refuses a request for all of them; the others are known all the same."""
+    """One unknown symbol makes the venue refuse the request for all; the others are found out all the same."""
     async with silent(monkeypatch) as (rig, server):
         server.gone.add("BBBUSD")
         await wait_until(lambda: state(rig, B) == (FeedState.DOWN, f"does not trade: {NOT_LISTED}"), what="gone")
@@ -160,7 +158,7 @@ async def test_an_instrument_that_is_not_listed_any_more_is_found_among_others(m
 
 
 async def test_a_venue_that_does_not_answer_halts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked again, further apart; what is known stays."""
+    """Requests are repeated, further apart; what is known stays."""
     async with silent(monkeypatch) as (rig, server):
         server.halted["AAAUSD"] = "halted"
         await wait_until(lambda: state(rig, A)[0] is FeedState.DOWN, what="halted")
@@ -175,11 +173,11 @@ async def test_a_venue_that_does_not_answer_halts_nothing(monkeypatch: pytest.Mo
 
 
 async def test_a_halted_instrument_is_not_subscribed_again_for_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The halt explains it; and after it the instrument has time to speak."""
+    """The halt explains the silence; after it the stream has time to bring data."""
     async with silent(monkeypatch) as (rig, server):
         server.halted["AAAUSD"] = "halted"
-        await wait_until(lambda: rig.feeds.halted(A), what="halted")
-        record = rig.feeds.feeds["quote", A]  # type: ignore[index]
+        await wait_until(lambda: rig.feeds.is_halted(A), what="halted")
+        record = rig.feeds.records["quote", A]  # type: ignore[index]
         record.refuted_ts = record.received_ts + 1
         asked = len(server.questions)
         await wait_until(lambda: len(server.questions) > asked + 10, what="time passes")
@@ -188,7 +186,7 @@ async def test_a_halted_instrument_is_not_subscribed_again_for_its_silence(monke
 
 
 async def test_silent_prices_are_compared_with_those_of_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a venue whose book is in its stream: stale when REST has others twice, and live again with what the stream brings."""
+    """On a venue whose stream has the books: stale when REST has other prices twice, live again with the stream's next data."""
     async with silent(monkeypatch) as (rig, server):
         await wait_until(lambda: rig.counters.questions["best"] > 2, what="compared")
         assert rig.state(A, "quote") is rig.state(A, "book") is FeedState.LIVE
@@ -202,13 +200,13 @@ async def test_silent_prices_are_compared_with_those_of_rest(monkeypatch: pytest
         await wait_until(lambda: {rig.state(A, "quote"), rig.state(A, "book")} == {FeedState.LIVE}, what="live")
 
 
-async def test_trades_that_only_rest_has_are_told_and_the_stream_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever trades or not: the number of REST's newest trade is compared with the stream's. What was missed is fetched."""
+async def test_trades_that_only_rest_has_show_a_dead_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id of the newest trade by REST is compared with the stream's. What was missed is a gap, and fetched."""
     async with silent(monkeypatch) as (rig, server):
         for symbol in SYMBOLS:
             await server.peer.send(trade(symbol, 7))
             server.past[symbol] = [5, 6, 7]
-        await wait_until(lambda: all(line.proven_ts for line in rig.feeds.trades.lines.values()), what="proven to be quiet")
+        await wait_until(lambda: all(line.proven_ts for line in rig.feeds.trades.sequences.values()), what="proven to be quiet")
         assert all(rig.state(name, "trade") is FeedState.LIVE for name in (A, B, C))
         server.past["AAAUSD"] = [5, 6, 7, 8, 9]
 
@@ -222,8 +220,8 @@ async def test_trades_that_only_rest_has_are_told_and_the_stream_is_dead(monkeyp
         await wait_until(lambda: rig.state(A, "trade") is FeedState.LIVE, what="live")
 
 
-async def test_who_does_not_publish_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another does, and says so."""
+async def test_a_standby_replica_probes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The active one does, and publishes what it finds."""
     async with silent(monkeypatch) as (rig, server):
         await wait_until(lambda: len(server.questions) > 2 and rig.counters.questions["best"] > 2, what="asked")
         rig.active = False

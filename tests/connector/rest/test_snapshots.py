@@ -1,4 +1,4 @@
-"""Many books by REST at once: they queue within the venue's budget, none is forgotten, and how long it took is measured."""
+"""Many snapshots by REST at once: they keep the venue's limits, none is forgotten, and each recovery is measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELD_BACK_S = 2
 
 
 class Weighing(FakeVenue):
-    """Notes when each snapshot was asked for; refuses one of them, for `HELD_BACK_S`, when told to."""
+    """Notes when each snapshot was requested; refuses request number `refuse_at`, for `HELD_BACK_S`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Weighing(FakeVenue):
         self.refused_at = 0.0
         self.busy = self.busiest = 0
         self.gate = asyncio.Event()
-        """Cleared: it takes its time."""
+        """While cleared, answers wait."""
         self.gate.set()
 
     async def rest(self, http: web.Request) -> web.StreamResponse:
@@ -51,13 +51,13 @@ class Weighing(FakeVenue):
 
 
 def live(rig: Rig) -> bool:
-    """All books are."""
-    return all(record.state is FeedState.LIVE for record in rig.feeds.feeds.values())
+    """Return whether all books are live."""
+    return all(record.state is FeedState.LIVE for record in rig.feeds.records.values())
 
 
 @pytest.mark.slow
-async def test_two_hundred_books_are_begun_anew_without_a_ban_and_without_starving() -> None:
-    """One that is refused is asked for again; while the venue wants to be left alone nothing is asked; each recovery is measured."""
+async def test_two_hundred_books_recover_without_a_ban_and_without_starving() -> None:
+    """A refused one is requested again; while the venue asks to wait nothing is requested; each recovery is measured."""
     async with serving(Weighing()) as server, rigged(server, fake(rest_books=True), BOOKS, MANY) as rig:
         assert isinstance(server, Weighing)
         async with rig.supervised():
@@ -81,8 +81,8 @@ async def test_two_hundred_books_are_begun_anew_without_a_ban_and_without_starvi
     assert recoveries == len(MANY)
 
 
-async def test_a_broken_book_does_not_wait_behind_questions() -> None:
-    """Of many silent books one at a time is asked for once more; one that broke comes next."""
+async def test_a_broken_book_does_not_wait_behind_probes() -> None:
+    """Of many silent books one at a time is requested; a book that breaks comes next."""
     async with serving(Weighing()) as server, rigged(server, fake(rest_books=True), BOOKS, MANY[:20]) as rig:
         assert isinstance(server, Weighing)
         async with rig.supervised():
@@ -91,7 +91,7 @@ async def test_a_broken_book_does_not_wait_behind_questions() -> None:
             server.gate.clear()
             server.snapshots = lambda symbol: book(symbol, 109 if symbol == MANY[19] else 100, snap=True)
             for symbol in MANY[:19]:
-                rig.feeds.doubted(FeedKey("book", f"{symbol[:3]}-USD"))
+                rig.feeds.probe(FeedKey("book", f"{symbol[:3]}-USD"))
             rig.snapshots.dispatch()
             await server.peer.send(book(MANY[19], 101), book(MANY[19], 109))
 

@@ -16,7 +16,7 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.rest import instruments
 from crosstape_connector.rest.instruments import ListedInstruments
 from crosstape_connector.venues.coinbase import values as coinbase
-from crosstape_connector.venues.kraken import values as kraken
+from crosstape_connector.venues.kraken import rest as kraken
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Instrument
 from tests.connector.venues.test_contract import warp
@@ -174,7 +174,7 @@ def test_rows_that_name_nothing_are_told_with_a_refusal(name: str) -> None:
     """The wanted one may be among them."""
     selection = instruments.select(parsed(name, [None, [], LISTS[name][1]("ETH")]), ["BTC-USDT"])
 
-    assert "2 rows of the list tell no name" in selection.refused["BTC-USDT"]
+    assert "2 rows of the list have no name" in selection.refused["BTC-USDT"]
 
 
 @each
@@ -260,9 +260,9 @@ def test_an_asset_that_is_listed_by_both_names_is_not_mixed(order: int) -> None:
 @pytest.mark.parametrize(
     ("venue", "wanted", "said"),
     [
-        ("exchange", "CGLD-USD", "what coinbase lists as CGLD-USD is CELO-USD here"),
+        ("exchange", "CGLD-USD", "coinbase lists it as CGLD-USD, we call it CELO-USD"),
         ("exchange", "CELO-USDT", "near: CELO-USD"),
-        ("kraken", "LUNA2-USD", "what kraken lists as LUNA2/USD is LUNA-USD here"),
+        ("kraken", "LUNA2-USD", "kraken lists it as LUNA2/USD, we call it LUNA-USD"),
         ("kraken", "LUNC-USDT", "near: LUNC-USD"),
         ("exchange", "CGLD-GBP", "near: CELO-USD"),
         ("exchange", "cgld/gbp", "near: CELO-USD"),
@@ -282,7 +282,7 @@ def test_the_names_offered_for_a_refused_one_are_ours(venue: str, wanted: str, s
     reason = instruments.select(listing, [wanted]).refused[wanted]
 
     assert said in reason
-    offered = reason.partition("near: ")[2].split(", ") if "near" in reason else [reason.split()[-2]]
+    offered = reason.partition("near: ")[2].split(", ") if "near" in reason else [reason.split()[-1]]
     assert instruments.select(listing, offered).refused == {}
 
 

@@ -18,8 +18,13 @@ from crosstape_connector.venues.parsing.numbers import FLOOR, LIMIT, LONGEST, ch
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Venue
 from crosstape_schemas import Event, FeedState, Gap, Quote, Status, Ticker, Trade, encode
-from tests.connector.venues.golden import ADVANCED, BINANCE, EXCHANGE, KRAKEN, SYMBOLS
+from tests.connector.venues.golden import frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds, warp
+
+BINANCE = frames_of("binance")
+ADVANCED = frames_of("coinbase", "advanced")
+EXCHANGE = frames_of("coinbase", "exchange")
+KRAKEN = frames_of("kraken")
 
 NO_NUMBERS = [
     "1_000", "_1", "1_", " 1", "1 ", "\t1", "1\n", "١", "１", "1٫5", "NaN", "sNaN", "-NaN", "Infinity", "-Infinity", "inf", "", "x", "--1",
@@ -56,7 +61,7 @@ def endpoint(venue: str, name: str) -> tuple[Venue, Endpoint]:
 def outputs(place: tuple[str, str], frame: bytes) -> list[Output]:
     """What a fresh connection makes of one frame; nothing, if it cannot be used."""
     try:
-        return list(endpoint(*place)[1].parser(SYMBOLS[place[0]])(frame, 7))
+        return list(endpoint(*place)[1].parser(symbols_of(place[0]))(frame, 7))
     except FRAME_ERRORS:
         return []
 
@@ -155,7 +160,7 @@ def test_a_kraken_book_whose_row_cannot_be_read_is_suspect_and_its_neighbour_is_
         assert made[1].instruments == ("BTC-USD",)  # type: ignore[union-attr]
     nameless = outputs(("kraken", "v2"), msgspec.json.encode({**frame, "data": [{**row, "symbol": None}]}))
     suspects = {name for output in nameless if isinstance(output, ConnectionBreak) for name in output.instruments}
-    assert suspects == set(SYMBOLS["kraken"].values())
+    assert suspects == set(symbols_of("kraken").values())
 
 
 def rows_of(place: tuple[str, str], frame: dict[str, Any]) -> list[Any]:
@@ -208,8 +213,8 @@ def test_a_lost_trade_leaves_a_gap() -> None:
     venue, found = endpoint("kraken", "v2")
     tape = feeds(venue)
     events: list[Event] = []
-    for output in found.parser(SYMBOLS["kraken"])(msgspec.json.encode(raw), 7):
-        events += tape.take(output)
+    for output in found.parser(symbols_of("kraken"))(msgspec.json.encode(raw), 7):
+        events += tape.apply(output)
 
     assert [event.trade_id for event in events if isinstance(event, Trade)] == ["801", "803"]
     (gap,) = [event for event in events if isinstance(event, Gap)]

@@ -25,8 +25,7 @@ from crosstape_connector.venues.parsing.rows import DEEPEST, mended
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint
 from crosstape_schemas import Quote, Status, Ticker, Trade
-from tests.connector.venues.golden import SYMBOLS
-from tests.connector.venues.rest_bodies import QUOTES, TRADES
+from tests.connector.venues.golden import answers_of, symbols_of
 from tests.connector.venues.test_odd_rows import LISTS
 
 TEXTS: dict[str, bytes] = {
@@ -103,12 +102,12 @@ def test_a_status_that_is_no_json_says_nothing_of_others(name: str, text: str) -
 
 
 @each_text
-@pytest.mark.parametrize("venue", TRADES)
+@pytest.mark.parametrize("venue", VENUES)
 def test_a_past_trade_that_is_no_json_is_left_out(venue: str, text: str) -> None:
     """Of a page by REST."""
     source = VENUES[venue].trades
     assert source is not None
-    page = source.parse(TRADES[venue].replace(b'"0.02000000"', TEXTS[text], 1), "BTC-USD", 7)
+    page = source.parse(answers_of(venue)["trades"].replace(b'"0.02000000"', TEXTS[text], 1), "BTC-USD", 7)
     assert [trade.trade_id for trade in page.trades] == ["4000001"]
     assert page.left_out == 1
     assert len(page.odd) == 1
@@ -119,7 +118,9 @@ def test_a_quote_that_is_no_json_is_left_out(text: str) -> None:
     """Of a list by REST: the only venue that has one is Binance."""
     source = VENUES["binance"].quotes
     assert source is not None
-    found = source.parse(QUOTES["binance"].replace(b'"3000.50000000"', TEXTS[text], 1), {"BTCUSDT": "BTC-USDT", "ETHUSDT": "ETH-USDT"}, 7)
+    found = source.parse(
+        answers_of("binance")["quotes"].replace(b'"3000.50000000"', TEXTS[text], 1), {"BTCUSDT": "BTC-USDT", "ETHUSDT": "ETH-USDT"}, 7
+    )
     assert [one.instrument for one in found if isinstance(one, Quote)] == ["BTC-USDT"]
     assert sum(isinstance(one, Odd) for one in found) == 1
 
@@ -194,7 +195,7 @@ WORTH = {"kraken trades": 2, "kraken tickers": 2, "advanced trades": 2, "advance
 
 def outputs(venue: str, name: str, frame: bytes) -> list[Output]:
     """What a fresh connection makes of one frame."""
-    symbols = {**SYMBOLS[venue], "ETH/USD": "ETH-USD", "ETH-USD": "ETH-USD"}
+    symbols = {**symbols_of(venue), "ETH/USD": "ETH-USD", "ETH-USD": "ETH-USD"}
     return list(_endpoint(venue, name).parser(symbols)(frame, 7))
 
 
@@ -252,7 +253,7 @@ def test_a_change_that_is_no_json_makes_its_book_suspect(dialect: str, text: str
 
 def test_a_change_of_a_book_that_is_not_named_spoils_all() -> None:
     """Coinbase Exchange: it may be any book's."""
-    parser = _endpoint("coinbase", "exchange").parser(SYMBOLS["coinbase"])
+    parser = _endpoint("coinbase", "exchange").parser(symbols_of("coinbase"))
     snapshot = b'{"type":"snapshot","product_id":"BTC-USD","bids":[["1","1"]],"asks":[["2","1"]]}'
     assert [one for one in parser(snapshot, 6) if isinstance(one, BookSnapshot)]
     with pytest.raises(FRAME_ERRORS):

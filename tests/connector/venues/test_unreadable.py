@@ -15,9 +15,14 @@ from crosstape_connector.venues.spec import Endpoint, Parser, Symbols
 from crosstape_schemas import FeedState, Gap, GapCause, Quote, Status, Ticker
 from crosstape_simulator.faults.rows import VALUES, with_an_odd_row
 from crosstape_simulator.venues.registry import find
-from tests.connector.venues.golden import ADVANCED, BINANCE, EXCHANGE, KRAKEN, SYMBOLS
+from tests.connector.venues.golden import frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds
 from tests.connector.venues.test_rows_and_numbers import endpoint, outputs
+
+BINANCE = frames_of("binance")
+ADVANCED = frames_of("coinbase", "advanced")
+EXCHANGE = frames_of("coinbase", "exchange")
+KRAKEN = frames_of("kraken")
 
 BOOK_TICKER, TICKER = BINANCE["book_ticker"], KRAKEN["ticker"]
 STREAM, V2 = ("binance", "stream"), ("kraken", "v2")
@@ -59,13 +64,13 @@ def unread(found: Sequence[Output]) -> set[tuple[str, str]]:
 def test_a_quote_that_cannot_be_read_is_recovering_until_the_next(place: tuple[str, str], what: str, how: str) -> None:
     """At once, with the quote before in that state; the gap is from the last good one to the next. Counted as odd, with its reason."""
     venue, found = endpoint(*place)
-    tape, parser = feeds(venue), found.parser(SYMBOLS[venue.id])
+    tape, parser = feeds(venue), found.parser(symbols_of(venue.id))
     good, bad = QUOTES[place], odd(place, QUOTES[place], "quote", what, how)
     for output in parser(good, 10):
-        tape.take(output)
+        tape.apply(output)
 
     made = parser(bad, 20)
-    events = [event for output in made for event in tape.take(output)]
+    events = [event for output in made for event in tape.apply(output)]
 
     name = NAMES[venue.id]
     assert ("quote", name) in unread(made)
@@ -74,9 +79,9 @@ def test_a_quote_that_cannot_be_read_is_recovering_until_the_next(place: tuple[s
         (FeedState.RECOVERING, 20)
     ]
     assert [one.state for one in events if isinstance(one, Quote)] == [FeedState.RECOVERING]
-    assert [event for output in parser(bad, 30) for event in tape.take(output)] == []
+    assert [event for output in parser(bad, 30) for event in tape.apply(output)] == []
 
-    after = [event for output in parser(good, 40) for event in tape.take(output)]
+    after = [event for output in parser(good, 40) for event in tape.apply(output)]
     assert [one.state for one in after if isinstance(one, Status) and one.kind == "quote"] == [FeedState.LIVE]
     assert [one.state for one in after if isinstance(one, Quote)] == [FeedState.LIVE]
     assert [(one.from_ts, one.to_ts, one.missed, one.cause) for one in after if isinstance(one, Gap) and one.kind == "quote"] == [
@@ -88,14 +93,14 @@ def test_a_quote_that_cannot_be_read_is_recovering_until_the_next(place: tuple[s
 def test_a_ticker_that_cannot_be_read_is_recovering_until_the_next(place: tuple[str, str]) -> None:
     """As a quote."""
     venue, found = endpoint(*place)
-    tape, parser = feeds(venue), found.parser(SYMBOLS[venue.id])
+    tape, parser = feeds(venue), found.parser(symbols_of(venue.id))
     good, bad = TICKERS[place], odd(place, TICKERS[place], "ticker", how="type")
     for output in parser(good, 10):
-        tape.take(output)
+        tape.apply(output)
 
-    made = read(found, parser, SYMBOLS[venue.id], bad, 20)
-    events = [event for output in made for event in tape.take(output)]
-    after = [event for output in parser(good, 40) for event in tape.take(output)]
+    made = read(found, parser, symbols_of(venue.id), bad, 20)
+    events = [event for output in made for event in tape.apply(output)]
+    after = [event for output in parser(good, 40) for event in tape.apply(output)]
 
     assert unread(made) == {("ticker", NAMES[venue.id])}
     assert [one.state for one in events if isinstance(one, Status)] == [FeedState.RECOVERING]
@@ -130,7 +135,7 @@ def test_kraken_uses_the_neighbours_of_a_row_in_their_order() -> None:
     one = made(other, {**row, "bid": "x"})
     assert [type(output).__name__ for output in one] == ["Quote", "Ticker", "Odd", "Unreadable", "Unreadable"]
     assert unread(one) == {("quote", "BTC-USD"), ("ticker", "BTC-USD")}
-    every = {(kind, name) for kind in ("quote", "ticker") for name in SYMBOLS["kraken"].values()}
+    every = {(kind, name) for kind in ("quote", "ticker") for name in symbols_of("kraken").values()}
     nameless: object
     for nameless in ({**row, "symbol": 5}, None, []):
         assert unread(made(other, nameless)) == every
@@ -144,7 +149,7 @@ def test_kraken_uses_the_neighbours_of_a_row_in_their_order() -> None:
 def test_a_frame_that_is_cut_or_no_text_is_of_the_feeds_that_it_names(place: tuple[str, str]) -> None:
     """Nothing else would show that a quote or a ticker is missing. Whose text is gone may be anybody's."""
     venue, found = endpoint(*place)
-    symbols = {**SYMBOLS[venue.id], "BTCUSDTX": "BTC-USDTX", "XBTCUSDT": "XBTC-USDT", "XBTC-USD": "XBTC-USD", "XBTC/USD": "XBTC-USDC"}
+    symbols = {**symbols_of(venue.id), "BTCUSDTX": "BTC-USDTX", "XBTCUSDT": "XBTC-USDT", "XBTC-USD": "XBTC-USD", "XBTC/USD": "XBTC-USDC"}
     for frame in {TICKERS[place], QUOTES.get(place, TICKERS[place])}:
         cut = frame[: len(frame) // 2]
         with pytest.raises(FRAME_ERRORS):
@@ -162,5 +167,5 @@ def test_a_frame_without_sense_that_names_no_quote_is_nobodys(venue: str) -> Non
     """Half a trade is missed by its id, half a change of a book by its number or checksum."""
     frames = {"binance": BINANCE["trade"], "coinbase": EXCHANGE["match"], "kraken": KRAKEN["trade"]}
     for one in VENUES[venue].endpoints:
-        assert not feeds_of(one, SYMBOLS[venue], frames[venue][:60], 7)
-        assert not feeds_of(one, SYMBOLS[venue], b"\x00garbage", 7)
+        assert not feeds_of(one, symbols_of(venue), frames[venue][:60], 7)
+        assert not feeds_of(one, symbols_of(venue), b"\x00garbage", 7)

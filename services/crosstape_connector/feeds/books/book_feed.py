@@ -39,8 +39,26 @@ class BookFeed:
     """The feeds that one book gives: book, delta, and quote where that is the top of it."""
 
     __slots__ = (
-        "_depth", "_interval", "_requests", "_rest", "_waiting", "agreement", "book", "delta", "due", "held_ts", "instrument", "others",
-        "quote", "records", "rival", "shared", "symbol", "sync", "topic", "venue_ts",
+        "_depth",
+        "_interval",
+        "_requests",
+        "_rest",
+        "_waiting",
+        "agreement",
+        "book",
+        "contradicted_ts",
+        "delta",
+        "due",
+        "instrument",
+        "order_book",
+        "others",
+        "quote",
+        "records",
+        "rival",
+        "shared",
+        "symbol",
+        "topic",
+        "venue_ts",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +79,7 @@ class BookFeed:
         """
         self.instrument = instrument.name
         self.symbol = instrument.symbol
-        self.sync = OrderBook(venue.book, subscribed_depth(venue, depth))
+        self.order_book = OrderBook(venue.book, subscribed_depth(venue, depth))
         self.records = tuple(records.values())
         self.book = records.get("book")
         self.delta = records.get("delta")
@@ -70,7 +88,7 @@ class BookFeed:
         self.rival = others.get("quote")
         """The quote where it is a stream of its own: it and the book must agree."""
         self.agreement = Agreement()
-        self.held_ts = 0
+        self.contradicted_ts = 0
         """When they were last found to contradict each other."""
         self.shared: list[FeedRecord] = []
         """Others that are stale because the book's stream is refuted: until it, or their own, speaks."""
@@ -88,37 +106,37 @@ class BookFeed:
         """Whether nothing has been heard of the book since that feed of its instrument fell silent."""
         return max(one.received_ts for one in self.records) <= record.received_ts + TOGETHER_NS
 
-    def top(self) -> Top:
+    def best_prices(self) -> Top:
         """Its best prices."""
-        bid, ask = self.sync.bids.best(), self.sync.asks.best()
+        bid, ask = self.order_book.bids.best(), self.order_book.asks.best()
         return bid and bid[0], ask and ask[0]
 
     def clock_set(self, step: ClockStep) -> None:
         """Our clock was set; see `FeedRecord.clock_set`."""
-        self.due, self.held_ts = step.shifted(self.due), step.shifted(self.held_ts)
+        self.due, self.contradicted_ts = step.shifted(self.due), step.shifted(self.contradicted_ts)
         self.agreement.clock_set(step)
-        self.sync.clock_set(step)
+        self.order_book.clock_set(step)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Its connection is gone."""
-        self.sync.forget()
+        self.order_book.reset()
         self.due = 0
         self._waiting.pop(self.instrument, None)
 
     def ask(self) -> None:
         """Ask the shell for what the book wants, if it wants anything."""
-        sync = self.sync
+        sync = self.order_book
         cause = sync.wanted
         if cause is None:
             return
-        sync.asked()
+        sync.mark_requested()
         how: Literal["rest", "resubscribe"] = "rest" if self._rest else "resubscribe"
         attempt = 1 if cause == PROBE else sync.attempt
         self._requests.append(SnapshotRequest(self.instrument, self.symbol, how, cause, attempt, self.topic))
 
-    def changed(self, change: BookUpdate | BookSnapshot, now: int, events: list[Event]) -> list[Event]:
+    def change_events(self, change: BookUpdate | BookSnapshot, now: int, events: list[Event]) -> list[Event]:
         """It moved on and is true: `events`, and what follows from that."""
-        sync = self.sync
+        sync = self.order_book
         self.venue_ts = change.venue_ts
         if self.delta is not None:
             events.append(self._delta(self.delta, change, now))
@@ -139,17 +157,17 @@ class BookFeed:
         if self.book is not None:
             if now >= self.due or self.due - now > self._interval:
                 self._waiting.pop(self.instrument, None)
-                events.append(self.event(now))
+                events.append(self.book_event(now))
             else:
                 self._waiting[self.instrument] = self
         return events
 
-    def event(self, now: int) -> Book:
+    def book_event(self, now: int) -> Book:
         """The book as it is published."""
-        record, sync = self.book, self.sync
+        record, sync = self.book, self.order_book
         assert record is not None  # else it is never due
         bids, asks = sync.bids.top(self._depth), sync.asks.top(self._depth)
-        sync.reaches(bids, asks)
+        sync.check_range(bids, asks)
         self.ask()
         self.due = now + self._interval
         record.last = Book(
@@ -165,29 +183,29 @@ class BookFeed:
         )
         return record.last
 
-    def broken(self, good_ts: int, venue_ts: int | None, now: int) -> list[Event]:
+    def break_events(self, good_ts: int, venue_ts: int | None, now: int) -> list[Event]:
         """Say at once that what was published is not true any more, and ask for a resync."""
         self._waiting.pop(self.instrument, None)
         self.due = 0
-        fault = self.sync.fault
+        fault = self.order_book.fault
         events: list[Event] = []
         for record in self.records:
-            events += record.turn(FeedState.RECOVERING, fault.reason, now)
+            events += record.set_state(FeedState.RECOVERING, fault.reason, now)
             events.append(Gap(record.venue, record.instrument, venue_ts, now, record.kind, good_ts or now, now, fault.missed, fault.cause))
         self.ask()
         return events
 
-    def whole(self, now: int) -> Iterator[Delta]:
+    def full_delta(self, now: int) -> Iterator[Delta]:
         """All of it, for those who build it from changes and know nothing yet; nothing if it is not true, or changes are not taken."""
-        if self.delta is not None and self.sync.live:
-            yield self._delta(self.delta, BookSnapshot(self.instrument, self.venue_ts, now, (), (), self.sync.sequence), now)
+        if self.delta is not None and self.order_book.live:
+            yield self._delta(self.delta, BookSnapshot(self.instrument, self.venue_ts, now, (), (), self.order_book.sequence), now)
 
     def _delta(self, record: FeedRecord, change: BookUpdate | BookSnapshot, now: int) -> Delta:
-        sync = self.sync
+        sync = self.order_book
         if isinstance(change, BookSnapshot):  # and whatever was held until it came
             bids, asks = sync.bids.top(len(sync.bids.prices)), sync.asks.top(len(sync.asks.prices))
             return Delta(record.venue, self.instrument, change.venue_ts, now, tuple(bids), tuple(asks), sync.sequence, snapshot=True)
-        cut_bids, cut_asks = sync.cut
+        cut_bids, cut_asks = sync.removed
         return Delta(
             record.venue, self.instrument, change.venue_ts, now, (*change.bids, *cut_bids), (*change.asks, *cut_asks), sync.sequence
         )

@@ -30,14 +30,14 @@ class BookFeeds:
         self.requests: deque[SnapshotRequest] = deque()
         self.books: dict[str, BookFeed] = {}
         """By instrument."""
-        self.doubts = CrossChecks(feeds, self.books, interval_ns=interval_ns)
+        self.cross_checks = CrossChecks(feeds, self.books, interval_ns=interval_ns)
         self._venue = venue
         self._counts = counts
         self._depth = depth
         self._interval = interval_ns
         self._waiting: dict[str, BookFeed] = {}  # with changes that are not published yet
 
-    def add(self, instrument: Instrument, records: Mapping[str, FeedRecord], others: Mapping[str, FeedRecord]) -> None:
+    def add_instrument(self, instrument: Instrument, records: Mapping[str, FeedRecord], others: Mapping[str, FeedRecord]) -> None:
         """One more, the feeds that it gives, and the others of its instrument, by kind."""
         self.books[instrument.name] = BookFeed(
             self._venue,
@@ -50,17 +50,17 @@ class BookFeeds:
             requests=self.requests,
         )
 
-    def remove(self, instrument: str) -> None:
+    def remove_instrument(self, instrument: str) -> None:
         """One less."""
         self.books.pop(instrument, None)
         self._waiting.pop(instrument, None)
 
-    def of(self, record: FeedRecord) -> BookFeed | None:
+    def book_of(self, record: FeedRecord) -> BookFeed | None:
         """The book that gives this feed; None if none does."""
         book = self.books.get(record.instrument)
         return book if book is not None and record in book.records else None
 
-    def tick(self, now: int) -> Sequence[Event]:
+    def due_books(self, now: int) -> Sequence[Event]:
         """Conflated books that are due."""
         waiting = self._waiting
         if not waiting:
@@ -68,16 +68,16 @@ class BookFeeds:
         events: list[Event] = []
         for name, book in [(name, book) for name, book in waiting.items() if now >= book.due or book.due - now > self._interval]:
             del waiting[name]
-            events.append(book.event(now))
+            events.append(book.book_event(now))
         return events
 
     def clock_set(self, step: ClockStep) -> None:
         """Our clock was set; see `FeedRecord.clock_set`."""
         for book in self.books.values():
             book.clock_set(step)
-        self.doubts.clock_set(step)
+        self.cross_checks.clock_set(step)
 
-    def update(self, update: BookUpdate) -> Sequence[Event]:
+    def apply_update(self, update: BookUpdate) -> Sequence[Event]:
         """Changed levels."""
         book = self.books.get(update.instrument)
         if book is None:
@@ -86,61 +86,61 @@ class BookFeeds:
             record.received_ts = update.received_ts
             record.venue_ts = update.venue_ts
             record.count += 1
-        good_ts = book.sync.applied_ts
-        outcome = book.sync.update(update)
+        good_ts = book.order_book.applied_ts
+        outcome = book.order_book.apply_update(update)
         if outcome is Outcome.APPLIED:
             events: list[Event] = []
             for record in book.records:
                 if record.state is not LIVE:  # it was called stale
-                    events = self.doubts.spoke(book, update.received_ts)
+                    events = self.cross_checks.stream_resumed(book, update.received_ts)
                     break
-            return book.changed(update, update.received_ts, events)
+            return book.change_events(update, update.received_ts, events)
         if outcome is Outcome.BROKEN:
-            book.sync.refuted = False  # the stream has spoken, if not well
-            return book.broken(good_ts, update.venue_ts, update.received_ts)
+            book.order_book.refuted = False  # the stream has spoken, if not well
+            return book.break_events(good_ts, update.venue_ts, update.received_ts)
         book.ask()
         return _NOTHING
 
-    def snapshot(self, snapshot: BookSnapshot) -> Sequence[Event]:
+    def apply_snapshot(self, snapshot: BookSnapshot) -> Sequence[Event]:
         """A whole book."""
         book = self.books.get(snapshot.instrument)
         if book is None:
             return self._unwanted()
-        good_ts, was_live = book.sync.applied_ts, book.sync.live
-        outcome = book.sync.snapshot(snapshot)
+        good_ts, was_live = book.order_book.applied_ts, book.order_book.live
+        outcome = book.order_book.apply_snapshot(snapshot)
         if outcome is Outcome.SYNCED:
             return self._synced(book, snapshot, good_ts if was_live else 0)
         if outcome is Outcome.QUIET:
-            return self.doubts.quiet(book, snapshot.received_ts)
+            return self.cross_checks.confirm_quiet(book, snapshot.received_ts)
         if outcome is Outcome.BROKEN:
-            return book.broken(good_ts, snapshot.venue_ts, snapshot.received_ts)
+            return book.break_events(good_ts, snapshot.venue_ts, snapshot.received_ts)
         book.ask()
         return _NOTHING
 
-    def connection_break(self, broken: ConnectionBreak) -> Sequence[Event]:
+    def apply_break(self, broken: ConnectionBreak) -> Sequence[Event]:
         """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
         events: list[Event] = []
         reason = broken.reason or "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
         for name in broken.instruments:
             book = self.books.get(name)
             if book is not None:
-                good_ts = book.sync.applied_ts
-                if book.sync.fail(broken.cause, reason):
-                    events += book.broken(good_ts, None, broken.received_ts)
+                good_ts = book.order_book.applied_ts
+                if book.order_book.invalidate(broken.cause, reason):
+                    events += book.break_events(good_ts, None, broken.received_ts)
         return events
 
-    def adopt(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
+    def adopt_book(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
         """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
         book = self.books.get(instrument)
         if book is None:
             return _NOTHING
-        before, book.sync = book.sync, sync
-        sync.proofs.add(before.proofs)
+        before, book.order_book = book.order_book, sync
+        sync.checks.add(before.checks)
         sync.refuted = before.refuted and not sync.followed
         if not sync.live:
             if before.live:
                 sync.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
-                return book.broken(before.applied_ts, None, now)
+                return book.break_events(before.applied_ts, None, now)
             book.ask()
             return _NOTHING
         events: list[Event] = []
@@ -151,10 +151,10 @@ class BookFeeds:
             if sync.refuted:
                 events += record.refute(NOT_FOLLOWED, now, before.applied_ts if before.live else 0)
                 continue
-            events += [*record.live(now), *record.resumed(now)]
+            events += [*record.set_live(now), *record.end_gap(now)]
             record.received_ts = record.replayed_ts = max(record.received_ts, sync.applied_ts)
             record.count += 1
-        return book.changed(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
+        return book.change_events(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
 
     def _synced(self, book: BookFeed, snapshot: BookSnapshot, good_ts: int) -> list[Event]:
         """The book is true again. `good_ts`: until when the book was live that the snapshot replaced; 0: it was not.
@@ -162,8 +162,8 @@ class BookFeeds:
         A snapshot in the stream shows that the subscription answers. If it was subscribed again because it was silent, and the snapshot
         differs from our book, then the stream had missed changes, and only an update shows that it brings them now.
         """
-        now = max(snapshot.received_ts, book.sync.applied_ts)
-        sync = book.sync
+        now = max(snapshot.received_ts, book.order_book.applied_ts)
+        sync = book.order_book
         in_stream = self._venue.book.snapshot == "stream"
         if in_stream and sync.differs and any(record.silent for record in book.records):
             sync.refute()
@@ -178,13 +178,13 @@ class BookFeeds:
                 record.fetched_ts = snapshot.received_ts
             record.venue_ts = snapshot.venue_ts
             if may_live and (in_stream or not record.silent):  # else it is not followed: only its stream can show that it lives
-                events += record.live(now)
-                events += record.resumed(now)
+                events += record.set_live(now)
+                events += record.end_gap(now)
                 if missed_ts:
-                    events.append(record.gap(now, None, GapCause.UNKNOWN, from_ts=missed_ts))
-            elif not may_live and not record.held:
+                    events.append(record.gap_event(now, None, GapCause.UNKNOWN, from_ts=missed_ts))
+            elif not may_live and not record.contradiction:
                 events += record.refute(NOT_FOLLOWED if in_stream else BEHIND, now, missed_ts)
-        return book.changed(snapshot, now, events)
+        return book.change_events(snapshot, now, events)
 
     def _unwanted(self) -> Sequence[Event]:
         self._counts["unwanted"] += 1

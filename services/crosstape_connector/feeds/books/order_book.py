@@ -51,15 +51,43 @@ class OrderBook:
     """
 
     __slots__ = (
-        "_ahead_ts", "_asked", "_base", "_before", "_bounds", "_bridging", "_buffer", "_doubted", "_held", "_past", "_past_ts", "_rule",
-        "_since", "_skipping_ts", "_tail", "_tail_ts", "_unproven_ts", "applied_ts", "asks", "attempt", "bids", "cut", "depth", "differs",
-        "fault", "live", "newer", "proofs", "refuted", "sequence", "wanted",
+        "_ahead_ts",
+        "_asked",
+        "_base",
+        "_before",
+        "_bounds",
+        "_bridging",
+        "_buffer",
+        "_doubted",
+        "_held",
+        "_past",
+        "_past_ts",
+        "_rule",
+        "_since",
+        "_skipping_ts",
+        "_tail",
+        "_tail_ts",
+        "_unproven_ts",
+        "applied_ts",
+        "asks",
+        "attempt",
+        "bids",
+        "checks",
+        "depth",
+        "differs",
+        "fault",
+        "live",
+        "newer",
+        "refuted",
+        "removed",
+        "sequence",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, rule: BookRule, depth: int) -> None:
         """`depth`: levels a side that were subscribed, for a venue that truncates."""
         self._rule = rule
-        self.proofs = BookChecks()
+        self.checks = BookChecks()
         self.depth = depth
         self.fault = Fault(GapCause.UNKNOWN, "")
         """Of the last `BROKEN`."""
@@ -82,9 +110,9 @@ class OrderBook:
         self.bids = Ladder(best_last=True)
         self.asks = Ladder(best_last=False)
         self._tail_ts: int | None = None
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """The connection is gone, and with it all that was held."""
         if self.sequence is not None:
             self._past, self._past_ts = self.sequence, self._tail_ts
@@ -94,7 +122,7 @@ class OrderBook:
         self.bids = Ladder(best_last=True)
         self.asks = Ladder(best_last=False)
         self.sequence = None
-        self.cut: tuple[tuple[Level, ...], tuple[Level, ...]] = ((), ())
+        self.removed: tuple[tuple[Level, ...], tuple[Level, ...]] = ((), ())
         """Removals, bids and asks, of what fell out of the depth with the last update (zero sizes, as in an update)."""
         self._tail: int | None = None  # number of the newest update of the stream, in the book or not, …
         self._tail_ts = None  # … and the venue's time of it
@@ -115,7 +143,7 @@ class OrderBook:
         self._buffer: list[BookUpdate] = []
         self._held = 0
 
-    def asked(self) -> None:
+    def mark_requested(self) -> None:
         """The snapshot that was `wanted` has been asked for."""
         if self.wanted != PROBE:
             self.attempt = 1 if self._since >= SETTLED else self.attempt + 1
@@ -124,7 +152,7 @@ class OrderBook:
         self._asked = True
         self.wanted = None
 
-    def reopened(self) -> None:
+    def connection_changed(self) -> None:
         """Another connection takes over: its frames may be older than those of the one before."""
         if self._rule.ordered:
             self._tail_ts = None
@@ -151,16 +179,16 @@ class OrderBook:
         """Whether any update was applied since the snapshot was asked for."""
         return self._since > 0
 
-    def doubt(self) -> None:
+    def start_probe(self) -> None:
         """Nothing is heard: let a REST snapshot show whether anything has happened. A stream that is refuted must answer itself."""
         may_ask = not self._asked and self.wanted is None and self.newer is None
         if self._rule.snapshot == "rest" and self.live and may_ask and not self.refuted:
             self._doubted = True
             self.wanted = PROBE
 
-    def update(self, update: BookUpdate) -> Outcome:
+    def apply_update(self, update: BookUpdate) -> Outcome:
         """Apply one update, or say why not."""
-        proofs = self.proofs
+        proofs = self.checks
         proofs.updates += 1
         rule = self._rule
         follows = rule.follows
@@ -216,17 +244,17 @@ class OrderBook:
             self._asked = False  # the book itself is good: only its renewal must be begun anew
         return self._apply(update)
 
-    def snapshot(self, snapshot: BookSnapshot) -> Outcome:
+    def apply_snapshot(self, snapshot: BookSnapshot) -> Outcome:
         """Begin anew from a snapshot and what was held since it was asked for."""
         by_rest = self._rule.snapshot == "rest"
         if by_rest and self.live and not self._asked:
-            self.proofs.unused += 1
+            self.checks.unused += 1
             return Outcome.NOTHING
         if self._doubted and self.live:
             return self._answer(snapshot)
         tail_ts, venue_ts = self._tail_ts, snapshot.venue_ts
         if self._rule.ordered and tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
-            self.proofs.overtaken += 1
+            self.checks.overtaken += 1
             self._tail_ts = None  # asked for once more, and not again and again because a clock was set back
             return self._break(GapCause.SEQUENCE, "a snapshot came after a later update")
         held: list[BookUpdate] = []
@@ -236,7 +264,7 @@ class OrderBook:
             reaches = self._bridges(held[0]) is not Verdict.BREAK if held else not self._is_before(snapshot, before)
             if not reaches:
                 self.sequence = before
-                self.proofs.refused += 1
+                self.checks.refused += 1
                 self._asked = False
                 self.wanted = OLDER
                 return Outcome.NOTHING
@@ -250,13 +278,13 @@ class OrderBook:
             return Outcome.NOTHING
         number, reached = snapshot.sequence, self.reached
         if number is not None and reached is not None and number < reached:
-            self.proofs.refused += 1
+            self.checks.refused += 1
             self._asked = False
             self.wanted = OLDER
             return Outcome.NOTHING
         self._doubted = self._asked = False
         if number == reached and self._is_like(snapshot):
-            self.proofs.quiet += 1
+            self.checks.quiet += 1
             return Outcome.QUIET
         self.newer = snapshot
         return Outcome.NOTHING
@@ -286,7 +314,7 @@ class OrderBook:
     def refute(self, snapshot: BookSnapshot | None = None) -> Outcome:
         """The stream does not bring what happens: with a newer snapshot the book is that, but nothing that follows is proven by it."""
         self.refuted = True
-        self.proofs.refuted += 1
+        self.checks.refuted += 1
         if snapshot is None:
             return Outcome.NOTHING
         self._tail = None  # what the stream left out has been told: it is to go on from the snapshot
@@ -313,9 +341,9 @@ class OrderBook:
             self.bids = Ladder(snapshot.bids, best_last=True)
             self.asks = Ladder(snapshot.asks, best_last=False)
         except (ImpossibleLevelError, ArithmeticError):
-            self.proofs.impossible += 1
+            self.checks.impossible += 1
             return self._break(GapCause.UNKNOWN, "impossible level in the snapshot")
-        self.proofs.snapshots += 1
+        self.checks.snapshots += 1
         self.depth = snapshot.depth or self.depth
         self.sequence = snapshot.sequence
         self._bounds = (self.bids.prices[0], self.asks.prices[-1]) if snapshot.partial and self.bids.prices and self.asks.prices else None
@@ -330,12 +358,12 @@ class OrderBook:
         if self._base is None:
             self._base = snapshot.sequence
         if held:
-            self.proofs.bridged += 1
+            self.checks.bridged += 1
             self.refuted = False
         if self._settle(snapshot.checksum, snapshot.received_ts) is Outcome.BROKEN:
             return Outcome.BROKEN
         if self._rule.checksum is not None and snapshot.checksum is None:
-            self.proofs.unchecked += 1
+            self.checks.unchecked += 1
         if was_live:
             self.differs = old_bids.sizes != self.bids.sizes or old_asks.sizes != self.asks.sizes
         else:
@@ -345,7 +373,7 @@ class OrderBook:
                 return Outcome.BROKEN
         return Outcome.SYNCED
 
-    def fail(self, cause: GapCause, reason: str, missed: int | None = None) -> bool:
+    def invalidate(self, cause: GapCause, reason: str, missed: int | None = None) -> bool:
         """Something outside says that the book is not true; whether it was held to be until now."""
         was = self.live
         if was:
@@ -357,7 +385,7 @@ class OrderBook:
         follows, newest = self._rule.follows, self._tail if self._tail is not None else self.sequence
         return not self.live or follows is None or newest is None or follows(update, newest) is not Verdict.BREAK
 
-    def reaches(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
+    def check_range(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Ask for a new snapshot if these, the levels that are published, go beyond the range of the last one, which is cut somewhere."""
         if self._bounds is None or self._asked or self.wanted is not None:
             return
@@ -378,7 +406,7 @@ class OrderBook:
 
     def _hold(self, update: BookUpdate) -> Outcome:
         if self._rule.snapshot == "stream":
-            self.proofs.unproven += 1
+            self.checks.unproven += 1
             self._unproven_ts = self._unproven_ts or update.received_ts
             if update.received_ts - self._unproven_ts > PATIENCE_NS:
                 self._unproven_ts = update.received_ts
@@ -387,7 +415,7 @@ class OrderBook:
         self._held += 1 + len(update.bids) + len(update.asks)
         if self._held > BUFFER:
             self._drop_held()
-            self.proofs.overflows += 1
+            self.checks.overflows += 1
             if not self.live:
                 return self._break(GapCause.OVERFLOW, "no snapshot came before the buffer was full")
             return Outcome.BROKEN
@@ -401,7 +429,7 @@ class OrderBook:
             self.bids.apply(update.bids)
             self.asks.apply(update.asks)
         except (ImpossibleLevelError, ArithmeticError):
-            self.proofs.impossible += 1
+            self.checks.impossible += 1
             return self._break(GapCause.UNKNOWN, "impossible level")
         self.sequence = update.last
         self._since += 1
@@ -413,14 +441,14 @@ class OrderBook:
         bids, asks = self.bids, self.asks
         if rule.truncates:
             gone = bids.cut(self.depth), asks.cut(self.depth)
-            self.cut = tuple((price, ZERO) for price in gone[0]), tuple((price, ZERO) for price in gone[1])
+            self.removed = tuple((price, ZERO) for price in gone[0]), tuple((price, ZERO) for price in gone[1])
         if rule.checksum is not None and checksum is not None:
             if rule.checksum(bids.top(PROVEN), asks.top(PROVEN)) != checksum:
-                self.proofs.checksums_bad += 1
+                self.checks.checksums_bad += 1
                 return self._break(GapCause.CHECKSUM, "checksum")
-            self.proofs.checksums_ok += 1
+            self.checks.checksums_ok += 1
         if bids.prices and asks.prices and bids.prices[-1] >= asks.prices[0]:
-            self.proofs.crossed += 1
+            self.checks.crossed += 1
             return self._break(GapCause.UNKNOWN, "crossed")
         self.applied_ts = received_ts
         return Outcome.APPLIED
@@ -428,7 +456,7 @@ class OrderBook:
     def _break(self, cause: GapCause, reason: str, missed: int | None = None) -> Outcome:
         """Nothing is known any more but the stream's own numbering, which goes on."""
         tail, tail_ts = self._tail, self._tail_ts
-        self.forget()
+        self.reset()
         self._tail, self._tail_ts = tail, tail_ts
         self.wanted = reason
         self.fault = Fault(cause, reason, missed)

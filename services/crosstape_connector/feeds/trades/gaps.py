@@ -34,7 +34,7 @@ IdRange: TypeAlias = tuple[int, int]
 class OpenGap:
     """One: what a gap told, and what is still missing of it."""
 
-    __slots__ = ("_high_ts", "_low_ts", "_pieces", "_shown", "_void", "back", "end", "first", "gap", "made_ts", "untold_void")
+    __slots__ = ("_high_ts", "_low_ts", "_pieces", "_shown", "_void", "end", "first", "gap", "made_ts", "new_nonexistent", "recovered")
 
     def __init__(self, gap: Gap, first: int, end: int, made_ts: int) -> None:
         """Ids from `first` on, before `end`. `made_ts`: none of them was made before, by the venue's clock."""
@@ -42,9 +42,9 @@ class OpenGap:
         self.first = first
         self.end = end
         self.made_ts = made_ts
-        self.back = 0
+        self.recovered = 0
         """So many came, and were not told back yet."""
-        self.untold_void = 0
+        self.new_nonexistent = 0
         """How many ids were found to have never existed since the last `repaired` event; negative: trades came for more than that."""
         self._pieces: list[IdRange] = [(first, end)]  # what is missing, ascending
         self._void: list[IdRange] = []  # ids that never existed, ascending
@@ -58,7 +58,7 @@ class OpenGap:
         return sum(end - first for first, end in self._pieces)
 
     @property
-    def void(self) -> int:
+    def nonexistent(self) -> int:
         """How many ids of the gap never existed."""
         return sum(end - first for first, end in self._void)
 
@@ -70,18 +70,18 @@ class OpenGap:
         """The first id above `after` that is missing; None: all above have come."""
         return next((max(first, after + 1) for first, end in self._pieces if end > after + 1), None)
 
-    def take(self, number: int, trade: Trade) -> bool:
+    def fill(self, number: int, trade: Trade) -> bool:
         """Whether this trade was missing, or thought to have never existed, and from now on is not."""
         was_void = _remove(self._void, number)
         if not was_void and not _remove(self._pieces, number):
             return False
-        self.untold_void -= was_void
-        self.back += 1
+        self.new_nonexistent -= was_void
+        self.recovered += 1
         made_ts = trade.received_ts if trade.venue_ts is None else trade.venue_ts
         self._low_ts, self._high_ts = min(self._low_ts, made_ts), max(self._high_ts, made_ts)
         return True
 
-    def prove(self, page: Sequence[int], now: float) -> None:
+    def check_nonexistent(self, page: Sequence[int], now: float) -> None:
         """Learn from an answer of the venue which ids never existed. `page`: all its ids, ascending, between which it has no others.
 
         A run of missing ids never existed if the id before it and the id after it, both of which are known to exist, follow each other in
@@ -95,7 +95,7 @@ class OpenGap:
                 since = now if since is None else since
                 if now - since >= CONFIRM_S:
                     self._void.append(run)
-                    self.untold_void += run[1] - run[0]
+                    self.new_nonexistent += run[1] - run[0]
                     continue
             if since is not None:
                 shown[run] = since
@@ -103,10 +103,10 @@ class OpenGap:
         self._pieces, self._shown = kept, shown
         self._void.sort()
 
-    def tell(self, now: int) -> list[Gap]:
+    def report(self, now: int) -> list[Gap]:
         """What came is told back: the whole gap as repaired, or the part that came within times that do not span all of it."""
         gap = self.gap
-        if not self.back and not self.untold_void:
+        if not self.recovered and not self.new_nonexistent:
             return []
         from_ts, to_ts = gap.from_ts, gap.to_ts
         if self._pieces:
@@ -115,8 +115,8 @@ class OpenGap:
             # never a single moment, as a gap within one frame has: another of this line may have just these times
             from_ts = min(max(self._low_ts, from_ts), to_ts - 2)
             to_ts = min(max(self._high_ts, from_ts + 1), to_ts - 1)
-        void, self.untold_void = self.untold_void, 0
-        missed, self.back = self.back + void, 0
+        void, self.new_nonexistent = self.new_nonexistent, 0
+        missed, self.recovered = self.recovered + void, 0
         where = gap.venue, gap.instrument, None, now, gap.kind
         return [Gap(*where, from_ts, to_ts, missed, gap.cause, repaired=True, nonexistent=void)]
 
@@ -142,19 +142,19 @@ class OpenGaps:
     def add(self, hole: OpenGap, now: int) -> list[Gap]:
         """One more, above all others; what is to be told of the oldest, if that is forgotten for it."""
         self._holes.append(hole)
-        return self._holes.pop(0).tell(now) if len(self._holes) > OPEN_GAPS else []
+        return self._holes.pop(0).report(now) if len(self._holes) > OPEN_GAPS else []
 
-    def take(self, number: int, trade: Trade) -> list[Gap] | None:
+    def fill(self, number: int, trade: Trade) -> list[Gap] | None:
         """None if this trade is not missing; else it is not any more, and with it a hole may be whole."""
         for holes in (self._holes, self._closed):
             at = bisect_right(holes, number, key=_first_of) - 1
-            if at >= 0 and (hole := holes[at]).take(number, trade):
+            if at >= 0 and (hole := holes[at]).fill(number, trade):
                 return self._settle(hole, trade.received_ts)
         return None
 
-    def prove(self, hole: OpenGap, page: Sequence[int], *, now_s: float, now: int) -> list[Gap]:
+    def check_nonexistent(self, hole: OpenGap, page: Sequence[int], *, now_s: float, now: int) -> list[Gap]:
         """See `OpenGap.prove`; what is to be said if nothing of it is missing any more."""
-        hole.prove(page, now_s)
+        hole.check_nonexistent(page, now_s)
         return self._settle(hole, now)
 
     def _settle(self, hole: OpenGap, now: int) -> list[Gap]:
@@ -163,16 +163,16 @@ class OpenGaps:
             return []
         if hole in self._holes:
             self._holes.remove(hole)
-            if hole.void:
+            if hole.nonexistent:
                 self._closed.append(hole)
                 self._closed.sort(key=_first_of)
                 del self._closed[:-OPEN_GAPS]
-        return hole.tell(now)
+        return hole.report(now)
 
-    def clear(self, now: int) -> list[Gap]:
+    def close_all(self, now: int) -> list[Gap]:
         """No id that is missing will come."""
         holes, self._holes, self._closed = self._holes, [], []
-        return [gap for hole in holes for gap in hole.tell(now)]
+        return [gap for hole in holes for gap in hole.report(now)]
 
 
 def _remove(runs: list[IdRange], number: int) -> bool:

@@ -22,93 +22,93 @@ class TradeFeeds:
 
     def __init__(self, venue: Venue, counts: Counter[str]) -> None:
         """`counts`: where to count what is not wanted."""
-        self.lines: dict[str, TradeSequence] = {}
+        self.sequences: dict[str, TradeSequence] = {}
         """By instrument."""
-        self.taker: Callable[[Trade], Sequence[Event]] = self._trade if venue.trade_ids != "none" else self._trade_without_id
+        self.handle_trade: Callable[[Trade], Sequence[Event]] = self._trade if venue.trade_ids != "none" else self._trade_without_id
         self._venue = venue
         self._counts = counts
         self._left: dict[str, TradeSequence] = {}  # of instruments that were removed
         self._plain: dict[str, FeedRecord] = {}  # of a venue without ids
 
-    def add(self, instrument: Instrument) -> FeedRecord:
+    def add_instrument(self, instrument: Instrument) -> FeedRecord:
         """One more. If it was there before, its line goes on."""
         name = instrument.name
         if self._venue.trade_ids == "none":
             record = self._plain[name] = FeedRecord(instrument, "trade")
             return record
         line = self._left.pop(name, None) or TradeSequence(instrument, contiguous=self._venue.trade_ids == "contiguous")
-        self.lines[name] = line
+        self.sequences[name] = line
         return line
 
-    def remove(self, instrument: str) -> None:
+    def remove_instrument(self, instrument: str) -> None:
         """One less. Its line is kept: if it is added again, what was missed is a gap."""
-        if instrument in self.lines:
-            self._left[instrument] = self.lines.pop(instrument)
+        if instrument in self.sequences:
+            self._left[instrument] = self.sequences.pop(instrument)
         self._plain.pop(instrument, None)
 
-    def left(self) -> Iterable[TradeSequence]:
+    def removed(self) -> Iterable[TradeSequence]:
         """The lines of instruments that were removed."""
         return self._left.values()
 
     def seed(self, trades: Iterable[Trade]) -> None:
         """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
         for trade in trades:
-            if trade.instrument in self.lines:
-                self.lines[trade.instrument].seed(trade)
+            if trade.instrument in self.sequences:
+                self.sequences[trade.instrument].seed(trade)
             elif trade.instrument in self._plain:
-                self._plain[trade.instrument].seeded(trade.received_ts)
+                self._plain[trade.instrument].resume_after(trade.received_ts)
 
-    def miss(self, instrument: str, holes: Iterable[OpenGap], now: int) -> None:
+    def set_missing(self, instrument: str, holes: Iterable[OpenGap], now: int) -> None:
         """Of this instrument these are missing, and no others; see `TradeSequence.miss`."""
-        if instrument in self.lines:
-            self.lines[instrument].miss(holes, now)
+        if instrument in self.sequences:
+            self.sequences[instrument].set_missing(holes, now)
 
-    def ends(self) -> dict[str, int]:
+    def next_ids(self) -> dict[str, int]:
         """Instrument → the trade id that is expected next, for each that has trades; -1: none is known, or there are none."""
-        return {**dict.fromkeys(self._plain, -1), **{name: line.next for name, line in self.lines.items()}}
+        return {**dict.fromkeys(self._plain, -1), **{name: line.next_id for name, line in self.sequences.items()}}
 
     def duplicates(self) -> int:
         """Trades that were on the tape already, and were dropped."""
-        return sum(line.duplicates for lines in (self.lines, self._left) for line in lines.values())
+        return sum(line.duplicates for lines in (self.sequences, self._left) for line in lines.values())
 
     def links(self, output: Trade | TradeSnapshot) -> bool:
         """Whether what begins with this leaves no hole after what is on the tape."""
-        line = self.lines.get(output.instrument)
+        line = self.sequences.get(output.instrument)
         trades = output.trades if isinstance(output, TradeSnapshot) else (output,)
-        return line is None or line.next < 0 or not trades or min(int(trade.trade_id) for trade in trades) <= line.next
+        return line is None or line.next_id < 0 or not trades or min(int(trade.trade_id) for trade in trades) <= line.next_id
 
-    def snapshot(self, snapshot: TradeSnapshot) -> Sequence[Event]:
+    def apply_snapshot(self, snapshot: TradeSnapshot) -> Sequence[Event]:
         """The venue's newest trades."""
-        line = self.lines.get(snapshot.instrument)
-        return line.snapshot(snapshot) if line is not None else self._unwanted()
+        line = self.sequences.get(snapshot.instrument)
+        return line.apply_snapshot(snapshot) if line is not None else self._unwanted()
 
-    def repair(self, page: TradeSnapshot) -> Sequence[Event]:
+    def fill_gaps(self, page: TradeSnapshot) -> Sequence[Event]:
         """Past trades by REST: those that are missing."""
-        line = self.lines.get(page.instrument)
-        return line.repair(page.trades) if line is not None else _NOTHING
+        line = self.sequences.get(page.instrument)
+        return line.fill_gaps(page.trades) if line is not None else _NOTHING
 
-    def prove(self, hole: OpenGap, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
+    def check_nonexistent(self, hole: OpenGap, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
         """The same page, after `repair`: it may show that ids of this hole never existed."""
-        line = self.lines.get(page.instrument)
-        return line.prove(hole, page, now_s) if line is not None else _NOTHING
+        line = self.sequences.get(page.instrument)
+        return line.check_nonexistent(hole, page, now_s) if line is not None else _NOTHING
 
-    def polled(self, page: TradeSnapshot, reason: str, whole_ts: int) -> Sequence[Event]:
+    def apply_poll(self, page: TradeSnapshot, reason: str, whole_ts: int) -> Sequence[Event]:
         """Trades by REST in place of the stream; see `TradeSequence.polled`."""
-        line = self.lines.get(page.instrument)
-        return line.polled(page, reason, whole_ts) if line is not None else _NOTHING
+        line = self.sequences.get(page.instrument)
+        return line.apply_poll(page, reason, whole_ts) if line is not None else _NOTHING
 
-    def last_trade(self, last: LastTrade) -> Sequence[Event]:
+    def apply_last_trade(self, last: LastTrade) -> Sequence[Event]:
         """Word of the venue's newest trade."""
-        line = self.lines.get(last.instrument)
-        return line.told(last) if line is not None else self._unwanted()
+        line = self.sequences.get(last.instrument)
+        return line.apply_last_trade(last) if line is not None else self._unwanted()
 
     def _trade(self, trade: Trade) -> Sequence[Event]:
-        line = self.lines.get(trade.instrument)
+        line = self.sequences.get(trade.instrument)
         if line is None:
             return self._unwanted()
         number = int(trade.trade_id)
-        if number == line.next and line.state is LIVE:
-            line.next = number + 1
+        if number == line.next_id and line.state is LIVE:
+            line.next_id = number + 1
             line.gap_from = 0  # a replay of what was there makes a line live and leaves its gap open: nothing is missing now
             line.venue_ts = trade.venue_ts
             line.received_ts = trade.received_ts
@@ -118,7 +118,7 @@ class TradeFeeds:
 
     def _trade_without_id(self, trade: Trade) -> Sequence[Event]:
         record = self._plain.get(trade.instrument)
-        return [*record.arrived(trade), trade] if record is not None else self._unwanted()
+        return [*record.receive(trade), trade] if record is not None else self._unwanted()
 
     def _unwanted(self) -> Sequence[Event]:
         self._counts["unwanted"] += 1

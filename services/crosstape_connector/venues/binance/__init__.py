@@ -11,10 +11,9 @@ Book    updates are numbered `U` … `u`; the snapshot comes by REST. It is cut 
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from crosstape_connector.venues.binance import rest, stream
-from crosstape_connector.venues.binance.values import ID
+from crosstape_connector.venues.binance.stream import ID
 from crosstape_connector.venues.spec import (
     BookRule,
     ConnectLimit,
@@ -35,9 +34,9 @@ VENUE: Final = Venue(
             url="wss://stream.binance.com:9443/stream",
             channels={"trade": "trade", "quote": "bookTicker", "book": "depth@100ms", "delta": "depth@100ms", "ticker": "ticker"},
             parser=stream.Parser,
-            subscribe=stream.subscribe,
-            unsubscribe=stream.unsubscribe,
+            request=stream.request,
             ping=stream.ping,
+            ping_id="id",
             ping_s=20.0,
             silence_s=60.0,
             topics=1_000,  # the venue's limit is 1,024 streams
@@ -52,7 +51,6 @@ VENUE: Final = Venue(
         rest="spot",
         path="/api/v3/exchangeInfo?showPermissionSets=false",
         parse=rest.parse_instruments,
-        match=lambda url: urlsplit(url).path.endswith("/api/v3/exchangeInfo"),
     ),
     book=BookRule(
         snapshot="rest",

@@ -14,21 +14,20 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, NotANumber, UnknownSymbol
-from crosstape_connector.venues.binance.values import BUY, ID, SELL
-from crosstape_connector.venues.messages import BookSnapshot, Odd, OddRow, TradeSnapshot, page
+from crosstape_connector.errors import NotANumber
+from crosstape_connector.venues.binance.stream import BUY, ID, SELL
+from crosstape_connector.venues.messages import BookSnapshot, Odd, OddRow, TradeSnapshot
+from crosstape_connector.venues.parsing.answers import fault_message, list_reader, rest_trade, trade_page, trading_states
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
 from crosstape_connector.venues.parsing.numbers import is_plain, number
-from crosstape_connector.venues.parsing.rows import readable, rows_decoder
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, side_of, trade_numbers
-from crosstape_connector.venues.spec import NOT_LISTED, Symbols
+from crosstape_connector.venues.parsing.rows import rows_decoder
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, side_of
+from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import Instrument, Quote, Trade, spot
 
 LEVELS: Final = 1_000
 PAGE: Final = 1_000
 """Trades in an answer: the venue's most."""
-
-
 STATUSES: Final = frozenset(
     {"TRADING", "END_OF_DAY", "HALT", "BREAK", "CANCEL_ONLY", "PRE_TRADING", "POST_TRADING", "AUCTION_MATCH", "PENDING_TRADING"}
 )
@@ -92,17 +91,13 @@ class RestFault(msgspec.Struct, frozen=True):
     msg: str = ""
 
 
-_rest_depth = msgspec.json.Decoder(RestDepth).decode
-_rest_trades = msgspec.json.Decoder(list[RestTrade]).decode
-_rest_trade = msgspec.json.Decoder(RestTrade).decode
-_rest_rows = rows_decoder(list[msgspec.Raw], 1)
-_rest_quotes = msgspec.json.Decoder(list[RestBookTicker]).decode
-_rest_quote = msgspec.json.Decoder(RestBookTicker).decode
-_rest_symbol = msgspec.json.Decoder(RestSymbol).decode
-_rest_info = rows_decoder(RestExchangeInfo, 2)
-_rest_trading = msgspec.json.Decoder(RestTrading).decode
-_rest_tradings = rows_decoder(RestTradings, 2)
-_rest_fault = msgspec.json.Decoder(RestFault).decode
+_depth = msgspec.json.Decoder(RestDepth).decode
+_trades = list_reader(RestTrade)
+_quotes = list_reader(RestBookTicker)
+_symbol = msgspec.json.Decoder(RestSymbol).decode
+_info = rows_decoder(RestExchangeInfo, 2)
+_trading = msgspec.json.Decoder(RestTrading).decode
+_tradings = rows_decoder(RestTradings, 2)
 
 
 def depth_path(symbol: str) -> str:
@@ -117,8 +112,8 @@ def depth_symbol(url: str) -> str | None:
 
 
 def parse_depth(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
-    """A snapshot; a side with as many levels as were asked for has more."""
-    d = _rest_depth(body)
+    """A snapshot. A side with as many levels as were asked for has more."""
+    d = _depth(body)
     try:
         bids, asks = [(number(p), number(s)) for p, s in d.bids], [(number(p), number(s)) for p, s in d.asks]
     except ArithmeticError as exc:
@@ -142,19 +137,13 @@ def newest_path(symbol: str) -> str:
 def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
     """Either answer. `isBuyerMaker` true: the taker sold."""
 
-    def trade(raw: RestTrade) -> Trade:
-        price, size = trade_numbers(raw.price, raw.qty, f"trade {raw.id}")
+    def read(raw: RestTrade) -> Trade:
         taker = SELL if raw.buyer_makes else BUY
-        return Trade(ID, instrument, epoch_ns(raw.time), received_ts, price, size, taker, str(raw.id), True)
+        return rest_trade(
+            ID, instrument, received_ts, trade_id=raw.id, price=raw.price, size=raw.qty, taker=taker, venue_ts=epoch_ns(raw.time)
+        )
 
-    odd: list[Odd] = []
-    try:
-        trades = [trade(raw) for raw in _rest_trades(body)]
-    except FRAME_ERRORS:
-        trades = readable(_rest_rows(body), lambda raw: trade(_rest_trade(raw)), f"trades of {instrument}", odd)
-        if not trades:
-            raise
-    return page(instrument, trades, received_ts, len(odd), odd)
+    return trade_page(instrument, received_ts, _trades(body, read, f"trades of {instrument}"))
 
 
 def quotes_path(symbols: Sequence[str]) -> str:
@@ -165,29 +154,21 @@ def quotes_path(symbols: Sequence[str]) -> str:
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Quote | Odd]:
     """`bookTicker` has no time; a side that is empty is zeros."""
 
-    def top(raw: RestBookTicker) -> Quote:
-        instrument = symbols.get(raw.symbol)
-        if instrument is None:
-            raise UnknownSymbol(f"symbol {raw.symbol!r}")
+    def read(raw: RestBookTicker) -> Quote:
+        instrument = lookup(symbols, raw.symbol)
         return Quote(ID, instrument, None, received_ts, *side_of(raw.bid_price, raw.bid_qty), *side_of(raw.ask_price, raw.ask_qty))
 
-    try:
-        return [top(raw) for raw in _rest_quotes(body)]
-    except FRAME_ERRORS:
-        odd: list[Odd] = []
-        quotes = readable(_rest_rows(body), lambda raw: top(_rest_quote(raw)), "quotes", odd)
-        if not quotes:
-            raise
-        return [*quotes, *odd]
+    quotes, odd = _quotes(body, read, "quotes")
+    return [*quotes, *odd]
 
 
 def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:
     """`exchangeInfo`: what may be traded spot."""
-    return listed(_rest_info(body).symbols, _instrument, _named)
+    return listed(_info(body).symbols, _instrument, _named)
 
 
 def _instrument(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
-    row = _rest_symbol(raw)
+    row = _symbol(raw)
     if not row.is_spot:
         return None
     base, quoted = asset_of(row.base, "baseAsset"), asset_of(row.quote, "quoteAsset")
@@ -211,23 +192,14 @@ def trading_path(symbols: Sequence[str]) -> str:
 
 def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
     """Anything but `TRADING` (`BREAK`, `HALT`, `CANCEL_ONLY` …) is no trading."""
-    found: dict[str, str] = {}
-    unread = False
-    for raw in _rest_tradings(body).symbols:
-        try:
-            row = _rest_trading(raw)
-        except FRAME_ERRORS:
-            unread = True
-            continue
+
+    def read(raw: msgspec.Raw) -> tuple[str, str]:
+        row = _trading(raw)
         status = row.status if row.is_spot else "not traded spot"
-        found[row.symbol] = "" if status == "TRADING" else status
-    return {symbol: found.get(symbol, NOT_LISTED) for symbol in symbols if symbol in found or not unread}
+        return row.symbol, "" if status == "TRADING" else status
+
+    return trading_states(_tradings(body).symbols, read, dict(zip(symbols, symbols, strict=True)))
 
 
-def rest_error(body: bytes) -> str | None:
-    """`{"code": -1121, "msg": "Invalid symbol."}`; Binance sends it with a 4xx status, proxies do not always."""
-    try:
-        fault = _rest_fault(body)
-    except FRAME_ERRORS:
-        return None
-    return f"{fault.code} {fault.msg}"
+rest_error = fault_message(msgspec.json.Decoder(RestFault).decode, lambda fault: f"{fault.code} {fault.msg}")
+"""`{"code": -1121, "msg": "Invalid symbol."}`; Binance sends it with a 4xx status, proxies do not always."""

@@ -13,7 +13,6 @@ Book    Advanced: `sequence_num` counts all frames of the connection, so a hole 
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from crosstape_connector.venues.coinbase import advanced, exchange, products, rest
 from crosstape_connector.venues.coinbase.values import ID, ours
@@ -38,8 +37,7 @@ VENUE: Final = Venue(
             channels={"book": "level2", "delta": "level2", "quote": "level2", "ticker": "ticker", "status": "status"},
             answers=frozenset({"level2", "ticker"}),
             parser=advanced.Parser,
-            subscribe=advanced.subscribe,
-            unsubscribe=advanced.unsubscribe,
+            request=advanced.request,
             greeting=(advanced.GREETING,),
             numbered=True,
             silence_s=10.0,  # heartbeats every second
@@ -58,8 +56,7 @@ VENUE: Final = Venue(
             channels={"trade": "matches", "book": "level2_batch", "delta": "level2_batch", "quote": "level2_batch", "ticker": "ticker"},
             answers=frozenset({"matches", "level2_batch", "ticker"}),
             parser=exchange.Parser,
-            subscribe=exchange.subscribe,
-            unsubscribe=exchange.unsubscribe,
+            request=exchange.request,
             silence_s=10.0,  # heartbeats every second
             max_frame_bytes=32 * MEBIBYTE,  # whole books in one frame
             topics=200,
@@ -76,7 +73,6 @@ VENUE: Final = Venue(
         rest="exchange",
         path="/products",
         parse=products.parse_instruments,
-        match=lambda url: urlsplit(url).path.endswith("/products"),
         ours=ours,
     ),
     book=BookRule(
@@ -91,13 +87,11 @@ VENUE: Final = Venue(
         page=rest.PAGE,
         per_minute=48,  # with quotes seven in five seconds, at once maybe: of the fifteen that an address has in a burst
     ),
-    quotes=QuoteSource(rest="exchange", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=36),
+    quotes=QuoteSource(rest="exchange", path=rest.quotes_path, parse=rest.parse_quotes, per_minute=36),
     trading=TradingSource(
         rest="exchange",
         path=lambda products: "/products",
         parse=products.parse_trading,
-        unknown=lambda error: False,  # all products are told
-        batch=1_000,
         per_minute=12,  # one in five seconds: eight at once at most, with the others
     ),
     trade_ids="contiguous",

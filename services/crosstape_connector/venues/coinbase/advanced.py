@@ -22,7 +22,7 @@ from crosstape_connector.venues.parsing.numbers import BACKSLASH, short
 from crosstape_connector.venues.parsing.numbers import number as exact
 from crosstape_connector.venues.parsing.rows import UNREADABLE, mended, readable
 from crosstape_connector.venues.parsing.wire import trade_numbers
-from crosstape_connector.venues.spec import Request, Symbols
+from crosstape_connector.venues.spec import Request, Symbols, Verb
 from crosstape_schemas import Level, Ticker, Trade
 
 ASK_WORDS: Final = ("offer", "ask")
@@ -346,18 +346,9 @@ def _texts(book: RawBook) -> Sequence[tuple[str, str, str]]:
     return [(change.side, change.price_level, change.new_quantity) for change in book.updates]
 
 
-def _request(kind: str, request: Request) -> bytes:
-    return _encode({"type": kind, "product_ids": request.symbols, "channel": request.channel})
-
-
-def subscribe(request: Request) -> bytes:
+def request(verb: Verb, request: Request) -> bytes:
     """One channel a message."""
-    return _request("subscribe", request)
-
-
-def unsubscribe(request: Request) -> bytes:
-    """As `subscribe`."""
-    return _request("unsubscribe", request)
+    return _encode({"type": verb, "product_ids": request.symbols, "channel": request.channel})
 
 
 GREETING: Final = _encode({"type": "subscribe", "channel": "heartbeats"})

@@ -21,7 +21,7 @@ from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, LastTrade, Odd, Output, unread, unreadable
 from crosstape_connector.venues.parsing.rows import mended, rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial, known_ns, trade_numbers
-from crosstape_connector.venues.spec import Request, Symbols
+from crosstape_connector.venues.spec import Request, Symbols, Verb
 from crosstape_schemas import Ticker, Trade
 
 SIDES: Final = ("buy", ("sell",))
@@ -235,16 +235,7 @@ class Parser:
         return found
 
 
-def _request(kind: str, request: Request) -> bytes:
-    names = ["matches", "heartbeat"] if request.channel == "matches" else [request.channel]
-    return _encode({"type": kind, "product_ids": request.symbols, "channels": names})
-
-
-def subscribe(request: Request) -> bytes:
+def request(verb: Verb, request: Request) -> bytes:
     """With the trades come heartbeats of each product, which name its newest trade."""
-    return _request("subscribe", request)
-
-
-def unsubscribe(request: Request) -> bytes:
-    """As `subscribe`. Without products it would drop the whole channel."""
-    return _request("unsubscribe", request)
+    names = ["matches", "heartbeat"] if request.channel == "matches" else [request.channel]
+    return _encode({"type": verb, "product_ids": request.symbols, "channels": names})

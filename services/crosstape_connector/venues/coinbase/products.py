@@ -11,9 +11,10 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownSymbol
 from crosstape_connector.venues.coinbase.values import ID, ours
 from crosstape_connector.venues.messages import Odd, OddRow, Output
+from crosstape_connector.venues.parsing.answers import fault_message, trading_states
 from crosstape_connector.venues.parsing.listing import NAME, asset_of, listed, step_of
 from crosstape_connector.venues.parsing.rows import cause, rows_decoder
-from crosstape_connector.venues.spec import NOT_LISTED, Symbols
+from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status, spot
 
 STATUSES: Final = frozenset({"online", "offline", "internal", "delisted"})
@@ -123,7 +124,6 @@ _advanced_product = msgspec.json.Decoder(AdvancedProduct).decode
 _advanced_products = rows_decoder(AdvancedProducts, 2)
 _raw_products = rows_decoder(list[msgspec.Raw], 1)
 _product_trading = msgspec.json.Decoder(ProductTrading).decode
-_fault = msgspec.json.Decoder(RestFault).decode
 
 
 def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:
@@ -171,16 +171,12 @@ def _named(row: Any) -> tuple[str, str]:
 
 def parse_trading(body: bytes, products: Sequence[str]) -> dict[str, str]:
     """Of Exchange's list. With limit orders only a product can still be traded; in an auction nothing can be had at the book's prices."""
-    found: dict[str, str] = {}
-    unread = False
-    for raw in _raw_products(body):
-        try:
-            row = _product_trading(raw)
-        except FRAME_ERRORS:
-            unread = True
-            continue
-        found[row.id] = _no_trading(row)
-    return {product: found.get(product, NOT_LISTED) for product in products if product in found or not unread}
+
+    def read(raw: msgspec.Raw) -> tuple[str, str]:
+        row = _product_trading(raw)
+        return row.id, _no_trading(row)
+
+    return trading_states(_raw_products(body), read, dict(zip(products, products, strict=True)))
 
 
 def _no_trading(row: ProductTrading) -> str:
@@ -190,9 +186,5 @@ def _no_trading(row: ProductTrading) -> str:
     return ", ".join(flag for flag in flags if getattr(row, flag)).replace("_", " ")
 
 
-def rest_error(body: bytes) -> str | None:
-    """`{"message": "NotFound"}`."""
-    try:
-        return _fault(body).message
-    except FRAME_ERRORS:
-        return None
+rest_error = fault_message(msgspec.json.Decoder(RestFault).decode, lambda fault: fault.message)
+"""`{"message": "NotFound"}`."""

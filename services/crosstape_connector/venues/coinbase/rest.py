@@ -14,11 +14,10 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.coinbase.values import ID, TAKER
-from crosstape_connector.venues.messages import Odd, TradeSnapshot, page
-from crosstape_connector.venues.parsing.rows import readable, rows_decoder
-from crosstape_connector.venues.parsing.wire import Serial, known_ns, side_of, trade_numbers
+from crosstape_connector.venues.messages import TradeSnapshot
+from crosstape_connector.venues.parsing.answers import RestLevel, best_quote, list_reader, rest_trade, trade_page
+from crosstape_connector.venues.parsing.wire import Serial, known_ns
 from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Quote, Trade
 
@@ -34,11 +33,6 @@ class RestTrade(msgspec.Struct, frozen=True):
     time: str
 
 
-class RestLevel(msgspec.Struct, frozen=True, array_like=True):
-    price: str
-    size: str
-
-
 class RestBook(msgspec.Struct, frozen=True):
     bids: list[RestLevel]
     asks: list[RestLevel]
@@ -46,9 +40,7 @@ class RestBook(msgspec.Struct, frozen=True):
     auction_mode: bool = False
 
 
-_trades = msgspec.json.Decoder(list[RestTrade]).decode
-_trade = msgspec.json.Decoder(RestTrade).decode
-_rows = rows_decoder(list[msgspec.Raw], 1)
+_trades = list_reader(RestTrade)
 _book = msgspec.json.Decoder(RestBook).decode
 
 
@@ -65,24 +57,17 @@ def newest_path(product: str) -> str:
 def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
     """Oldest first, as they were made, with the taker's side."""
 
-    def trade(raw: RestTrade) -> Trade:
-        price, size = trade_numbers(raw.price, raw.size, f"trade {raw.trade_id}")
-        if raw.side not in TAKER:
-            raise FrameError(f"trade {raw.trade_id}: side {raw.side!r}")
-        return Trade(ID, instrument, known_ns(raw.time), received_ts, price, size, TAKER[raw.side], str(raw.trade_id), True)
+    def read(raw: RestTrade) -> Trade:
+        return rest_trade(
+            ID, instrument, received_ts,
+            trade_id=raw.trade_id, price=raw.price, size=raw.size, taker=TAKER.get(raw.side), venue_ts=known_ns(raw.time),
+        )  # fmt: skip
 
-    odd: list[Odd] = []
-    try:
-        trades = [trade(raw) for raw in _trades(body)]
-    except FRAME_ERRORS:
-        trades = readable(_rows(body), lambda raw: trade(_trade(raw)), f"trades of {instrument}", odd)
-        if not trades:
-            raise
-    return page(instrument, trades, received_ts, len(odd), odd)
+    return trade_page(instrument, received_ts, _trades(body, read, f"trades of {instrument}"))
 
 
 def quotes_path(products: Sequence[str]) -> str:
-    """Level 1 of one product's book: `ticker` would tell the prices without their sizes."""
+    """Level 1 of one product's book: `ticker` has the prices without their sizes."""
     (product,) = products
     return f"/products/{quoted(product)}/book?level=1"
 
@@ -93,6 +78,4 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]
     book = _book(body)
     if book.auction_mode:
         return []
-    bid = side_of(book.bids[0].price, book.bids[0].size) if book.bids else (None, None)
-    ask = side_of(book.asks[0].price, book.asks[0].size) if book.asks else (None, None)
-    return [Quote(ID, instrument, known_ns(book.time), received_ts, *bid, *ask)]
+    return best_quote(ID, instrument, book.bids, book.asks, venue_ts=known_ns(book.time), received_ts=received_ts)

@@ -10,10 +10,10 @@ Book    no numbers: a CRC-32 over the digits of the best ten levels. What falls 
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from crosstape_connector.venues.kraken import rest, stream
-from crosstape_connector.venues.kraken.values import ID, ours
+from crosstape_connector.venues.kraken.rest import ours
+from crosstape_connector.venues.kraken.stream import ID
 from crosstape_connector.venues.spec import (
     BookRule,
     ConnectLimit,
@@ -34,9 +34,9 @@ VENUE: Final = Venue(
             channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
             answers=frozenset({"trade", "ticker", "book"}),
             parser=stream.Parser,
-            subscribe=stream.subscribe,
-            unsubscribe=stream.unsubscribe,
+            request=stream.request,
             ping=stream.ping,
+            ping_id="req_id",
             ping_s=30.0,
             silence_s=10.0,  # a heartbeat a second once anything is subscribed
             topics=300,
@@ -50,7 +50,6 @@ VENUE: Final = Venue(
         rest="spot",
         path="/0/public/AssetPairs",
         parse=rest.parse_instruments,
-        match=lambda url: urlsplit(url).path.endswith("/0/public/AssetPairs"),
         ours=ours,
     ),
     book=BookRule(
@@ -69,13 +68,11 @@ VENUE: Final = Venue(
         page=rest.PAGE,
         per_minute=24,  # with quotes 44 of the 60 that an address has
     ),
-    quotes=QuoteSource(rest="spot", path=rest.quotes_path, parse=rest.parse_quotes, batch=1, per_minute=20),
+    quotes=QuoteSource(rest="spot", path=rest.quotes_path, parse=rest.parse_quotes, per_minute=20),
     trading=TradingSource(
         rest="spot",
         path=lambda symbols: "/0/public/AssetPairs",
         parse=rest.parse_trading,
-        unknown=lambda error: False,  # all pairs are told
-        batch=1_000,
         per_minute=12,  # 56 of 60 with the others
     ),
     trade_ids="contiguous",

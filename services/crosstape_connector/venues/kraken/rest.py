@@ -17,13 +17,22 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.venues.kraken.values import ID, ours
-from crosstape_connector.venues.messages import Odd, OddRow, TradeSnapshot, page
+from crosstape_connector.errors import FrameError
+from crosstape_connector.venues.kraken.stream import ID
+from crosstape_connector.venues.messages import OddRow, TradeSnapshot
+from crosstape_connector.venues.parsing.answers import (
+    RestLevel,
+    best_quote,
+    fault_message,
+    read_rows,
+    rest_trade,
+    trade_page,
+    trading_states,
+)
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
-from crosstape_connector.venues.parsing.rows import UNREADABLE, readable, rows_decoder
-from crosstape_connector.venues.parsing.wire import Serial, seconds_ns, side_of, trade_numbers
-from crosstape_connector.venues.spec import NOT_LISTED, Symbols
+from crosstape_connector.venues.parsing.rows import UNREADABLE, rows_decoder
+from crosstape_connector.venues.parsing.wire import Serial, seconds_ns
+from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Instrument, Quote, Side, Trade, asset, spot
 
 PAGE: Final = 1_000
@@ -32,10 +41,13 @@ MARGIN_NS: Final = 1_000
 """The WebSocket's times are of µs, and what is exactly of the time asked for is left out of an answer: ask from so much before."""
 SIDES: Final = {"b": Side.BUY, "s": Side.SELL}
 """The taker's."""
-EMPTY: Final = (None, None)
 STATUSES: Final = frozenset({"online", "cancel_only", "post_only", "limit_only", "reduce_only", "maintenance", "delisted"})
 """What a pair's status may be."""
 T = TypeVar("T")
+ASSETS: Final = {"XBT": "BTC", "XDG": "DOGE", "LUNA": "LUNC", "LUNA2": "LUNA", "UST": "USTC", "REP": "REPV1", "REPV2": "REP"}
+"""Their name of an asset → ours. Terra Classic stayed LUNA here, its dollar UST, and the new Terra is LUNA2:
+https://support.kraken.com/hc/en-us/articles/6548163943956-LUNA-and-UST-updates-on-Kraken. Augur's second token, REP everywhere else, is
+REPV2. The WebSocket says BTC and DOGE, and all others as REST does."""
 OLD_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
 """The WebSocket's names → those of REST."""
 
@@ -59,11 +71,6 @@ class RestRows(msgspec.Struct, frozen=True):
     """Trades of which one cannot be read: each is read for itself."""
 
     result: dict[str, list[msgspec.Raw] | str]
-
-
-class RestLevel(msgspec.Struct, frozen=True, array_like=True):
-    price: str
-    volume: str
 
 
 class RestBook(msgspec.Struct, frozen=True):
@@ -113,6 +120,11 @@ _tradings = rows_decoder(RestTradings, 2)
 _fault = rows_decoder(RestFault, 3)
 
 
+def ours(name: str) -> str:
+    """Our name of their asset."""
+    return ASSETS.get(name) or asset(name)
+
+
 def rest_name(symbol: str) -> str:
     """`BTC/USD` → `XBTUSD`: the pair's `altname`, which is that of `wsname` without the slash."""
     base, _, quote = symbol.partition("/")
@@ -132,22 +144,21 @@ def newest_path(symbol: str) -> str:
 def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
     """Rows of the one pair in the answer; `last` beside them is the time to go on from."""
 
-    def trade(raw: RestTrade) -> Trade:
-        price, size = trade_numbers(raw.price, raw.volume, f"trade {raw.trade_id}")
-        if raw.side not in SIDES:
-            raise FrameError(f"trade {raw.trade_id}: side {raw.side!r}")
-        return Trade(ID, instrument, seconds_ns(raw.time), received_ts, price, size, SIDES[raw.side], str(raw.trade_id), True)
+    def read(raw: RestTrade) -> Trade:
+        return rest_trade(
+            ID, instrument, received_ts,
+            trade_id=raw.trade_id, price=raw.price, size=raw.volume, taker=SIDES.get(raw.side), venue_ts=seconds_ns(raw.time),
+        )  # fmt: skip
 
     _refused("Trades", _fault(body).error)
-    odd: list[Odd] = []
-    try:
-        trades = [trade(raw) for raw in _only_pair(_trades(body).result, instrument)]
-    except FRAME_ERRORS:
-        rows = _only_pair(_trade_rows(body).result, instrument)
-        trades = readable(rows, lambda raw: trade(_trade(raw)), f"trades of {instrument}", odd)
-        if not trades:
-            raise
-    return page(instrument, trades, received_ts, len(odd), odd)
+    found = read_rows(
+        lambda: _only_pair(_trades(body).result, instrument),
+        lambda: _only_pair(_trade_rows(body).result, instrument),
+        _trade,
+        read,
+        f"trades of {instrument}",
+    )
+    return trade_page(instrument, received_ts, found)
 
 
 def _only_pair(result: Mapping[str, list[T] | str], instrument: str) -> list[T]:
@@ -171,14 +182,7 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]
     if len(answer.result) != 1:
         raise FrameError(f"Depth of {instrument}: not one pair but {', '.join(answer.result) or 'none'}")
     (book,) = answer.result.values()
-    bid, ask = _best(book.bids), _best(book.asks)
-    if (book.bids and bid == EMPTY) or (book.asks and ask == EMPTY):
-        return []
-    return [Quote(ID, instrument, None, received_ts, *bid, *ask)]
-
-
-def _best(levels: Sequence[RestLevel]) -> tuple[Decimal, Decimal] | tuple[None, None]:
-    return side_of(levels[0].price, levels[0].volume) if levels else EMPTY
+    return best_quote(ID, instrument, book.bids, book.asks, venue_ts=None, received_ts=received_ts)
 
 
 def _refused(what: str, error: Sequence[str]) -> None:
@@ -222,22 +226,13 @@ def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
     """Of `AssetPairs`. With limit orders only a pair can still be traded; with `cancel_only`, `post_only`, `delisted` … it cannot."""
     answer = _tradings(body)
     _refused("AssetPairs", answer.error)
-    found: dict[str, str] = {}
-    unread = False
-    for raw in answer.result.values():
-        try:
-            row = _trading(raw)
-        except FRAME_ERRORS:
-            unread = True
-            continue
-        found[row.altname] = "" if row.status in ("online", "limit_only") else row.status
-    names = {symbol: rest_name(symbol) for symbol in symbols}
-    return {symbol: found.get(name, NOT_LISTED) for symbol, name in names.items() if name in found or not unread}
+
+    def read(raw: msgspec.Raw) -> tuple[str, str]:
+        row = _trading(raw)
+        return row.altname, "" if row.status in ("online", "limit_only") else row.status
+
+    return trading_states(answer.result.values(), read, {symbol: rest_name(symbol) for symbol in symbols})
 
 
-def rest_error(body: bytes) -> str | None:
-    """Errors come with HTTP 200: `{"error": ["EAPI:Rate limit exceeded"]}`."""
-    try:
-        return ", ".join(_fault(body).error) or None
-    except FRAME_ERRORS:
-        return None
+rest_error = fault_message(_fault, lambda fault: ", ".join(fault.error))
+"""Errors come with HTTP 200: `{"error": ["EAPI:Rate limit exceeded"]}`."""

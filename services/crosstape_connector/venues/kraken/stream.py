@@ -18,7 +18,6 @@ from typing import Any, Final, Literal
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venues.kraken.values import ID
 from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
@@ -35,9 +34,10 @@ from crosstape_connector.venues.messages import (
 from crosstape_connector.venues.parsing.numbers import LONGEST, PER_LEVEL, check, doubtful
 from crosstape_connector.venues.parsing.rows import cause, mended, rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial, finite, known_ns, positive, shown, side
-from crosstape_connector.venues.spec import Request, Symbols
+from crosstape_connector.venues.spec import Request, Symbols, Verb, lookup
 from crosstape_schemas import VENUE_WIDE, FeedState, Level, Quote, Side, Status, Ticker, Trade
 
+ID: Final = "kraken"
 STATES: Final = {"online": FeedState.LIVE, "maintenance": FeedState.DOWN}
 """In any other (`cancel_only`, `post_only`, `limit_only`) quotes cannot be traded on: stale."""
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
@@ -238,10 +238,7 @@ class Parser:
             return self._row_by_row(data, received_ts, exc)
 
     def _instrument(self, symbol: str) -> str:
-        instrument = self._symbols.get(symbol)
-        if instrument is None:
-            raise UnknownSymbol(f"symbol {symbol!r}")
-        return instrument
+        return lookup(self._symbols, symbol)
 
     def _books(self, frame: BookFrame, received_ts: int) -> Sequence[Output]:
         outputs: list[Output] = []
@@ -431,25 +428,19 @@ def _status(raw: RawStatus, received_ts: int) -> Status:
     return Status(ID, VENUE_WIDE, None, received_ts, VENUE_WIDE, state, "" if state is FeedState.LIVE else raw.system)
 
 
-def _request(method: str, request: Request) -> bytes:
+def request(verb: Verb, request: Request) -> bytes:
+    """One message for all symbols, one acknowledgement each. Unsubscribing repeats the depth.
+
+    Trades are subscribed with a snapshot: its 50 trades repair a lost connection.
+    """
     params: dict[str, Any] = {"channel": request.channel, "symbol": request.symbols}
     if request.channel == "book":
         params["depth"] = request.depth
     if request.channel == "ticker":
         params["event_trigger"] = "bbo"
-    if method == "subscribe":
+    if verb == "subscribe":
         params["snapshot"] = True
-    return _encode({"method": method, "params": params, "req_id": request.request_id})
-
-
-def subscribe(request: Request) -> bytes:
-    """One message for all symbols; one acknowledgement each. Trades with a snapshot: the last 50 repair a lost connection."""
-    return _request("subscribe", request)
-
-
-def unsubscribe(request: Request) -> bytes:
-    """Must repeat the depth."""
-    return _request("unsubscribe", request)
+    return _encode({"method": verb, "params": params, "req_id": request.request_id})
 
 
 def ping(request_id: int) -> bytes:

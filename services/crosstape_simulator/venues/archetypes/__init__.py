@@ -8,3 +8,24 @@ A venue's own file writes its frames; sequencing, gathering, snapshots, checksum
 - a checksum over a window of best levels: `WindowChannel`
 - complete snapshots only: `BookChannel`
 """
+
+from crosstape_simulator.venues.archetypes.channels import (
+    BookChannel,
+    Channel,
+    Delta,
+    DeltaChannel,
+    QuoteChannel,
+    TickerChannel,
+    TradeChannel,
+    Trades,
+)
+from crosstape_simulator.venues.archetypes.market import ChannelMarket, StreamMarket, SymbolSource
+from crosstape_simulator.venues.archetypes.numbered import NumberedFeed
+from crosstape_simulator.venues.archetypes.requests import RequestFeed, encoded, split
+from crosstape_simulator.venues.archetypes.symbols import Best, Symbol
+from crosstape_simulator.venues.archetypes.windows import Rows, WindowChannel
+
+__all__ = [
+    "Best", "BookChannel", "Channel", "ChannelMarket", "Delta", "DeltaChannel", "NumberedFeed", "QuoteChannel", "RequestFeed", "Rows",
+    "StreamMarket", "Symbol", "SymbolSource", "TickerChannel", "TradeChannel", "Trades", "WindowChannel", "encoded", "split",
+]  # fmt: skip

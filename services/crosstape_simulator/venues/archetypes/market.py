@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
+from crosstape_simulator.formats import NS
 from crosstape_simulator.market.history import Top, TradeHistory, history_of, top_of
 from crosstape_simulator.market.market import Fill, Move, Pair
 from crosstape_simulator.server.connection import Connection, Topic
-from crosstape_simulator.server.feed import Feed
+from crosstape_simulator.server.feed import Feed, Source
+from crosstape_simulator.server.rate_limit import Bucket
+from crosstape_simulator.server.rest import Answer
 from crosstape_simulator.venues.archetypes.channels import Channel
 from crosstape_simulator.venues.archetypes.symbols import Symbol
 
-NEVER: int = 1 << 62
+NEVER: Final = 1 << 62
+
+MakeFeed = Callable[[Source, Mapping[str, float]], Feed]
+"""(source, options) → the feed of an endpoint."""
 
 
 class SymbolSource:
@@ -143,6 +151,56 @@ class ChannelMarket:
     def top(self, symbol: str) -> Top | None:
         """The best prices of a symbol; None: it is not listed."""
         return top_of(self.listed[symbol]) if symbol in self.listed else None
+
+
+class StreamMarket(ChannelMarket, ABC):
+    """A venue with one WebSocket endpoint: `streams` or `channels` says what it sends, `rest` answers requests."""
+
+    feed: ClassVar[Any]
+    """A `MakeFeed` (which mypy would take for a method)."""
+    streams: ClassVar[Sequence[tuple[str, Callable[[Feed, Symbol, Topic, Any], Channel], Any]]] = ()
+    """(channel, its class, what writes its frames); topics are (channel, symbol)."""
+    every_ns = 100_000_000
+    """How often channels that gather are flushed; at multiples of it."""
+    old_snapshot_every = 0
+    """Which snapshot by REST of a symbol is up to a second old, unless the option of this name says otherwise; 0: none."""
+    requests_per_s = 0.0
+    """By REST, unless the option of this name says otherwise; 0: no limit. `burst_s` seconds' worth may come at once."""
+    burst_s = 1.0
+    busy = Answer(b"{}", 429)
+    """The answer beyond the limit."""
+
+    def __init__(self, pairs: Iterable[Pair], start_ts: int, options: Mapping[str, float]) -> None:
+        super().__init__([self.symbol(pair, start_ts) for pair in pairs], start_ts)
+        self.source = SymbolSource(self.listed, start_ts)
+        made = self.add_feed("", lambda source: type(self).feed(source, options), self.source)
+        channels = [self.add_channel(self.source, channel) for symbol in self.listed.values() for channel in self.channels(made, symbol)]
+        self.add_timer(self.every_ns, channels, (start_ts // self.every_ns + 1) * self.every_ns)
+        self.snapshots = KeptSnapshots(self.listed, int(options.get("old_snapshot_every", self.old_snapshot_every)))
+        rate = options.get("requests_per_s", self.requests_per_s)
+        self._bucket = Bucket(rate, rate * self.burst_s)
+
+    @abstractmethod
+    def rest(self, path: str, query: Mapping[str, str], now: int) -> Answer:
+        """The answer to a REST request."""
+
+    def symbol(self, pair: Pair, start_ts: int) -> Symbol:
+        """How the venue writes a pair's numbers."""
+        return Symbol(pair, number=start_ts // 1_000 if self.dated else 0)
+
+    def channels(self, feed: Feed, symbol: Symbol) -> Iterable[Channel]:
+        """All that the venue sends of one symbol."""
+        return [make(feed, symbol, (name, symbol.name), write) for name, make, write in self.streams]
+
+    def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
+        """The REST side, as often as may be asked."""
+        return self.rest(path, query, now) if self._bucket.allows(now) else self.busy
+
+    def flush(self, ts: int) -> None:
+        """Flush what is due; once a second keep the books for old snapshots."""
+        super().flush(ts)
+        if ts % NS == 0:
+            self.snapshots.keep()
 
 
 class KeptSnapshots:

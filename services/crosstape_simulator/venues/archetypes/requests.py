@@ -71,6 +71,12 @@ class RequestFeed(Feed):
             connection.send(reply)
 
 
+def split(channel: object) -> tuple[str, str]:
+    """(channel, symbol) of `channel_symbol`: the symbol is what follows the last underscore."""
+    name, _, symbol = str(channel).rpartition("_")
+    return name, symbol
+
+
 def encoded(reply: object) -> bytes:
     """A reply as JSON."""
     return msgspec.json.encode(reply)

@@ -54,6 +54,13 @@ class Symbol:
         return ",".join([f'["{self.price(price)}","{self.size(size)}"]' for price, size in levels])
 
     @property
+    def day(self) -> dict[str, str]:
+        """Prices of the day and the best prices, by the names that most venues give them."""
+        pair, best = self.pair, self.best
+        prices = {"last": pair.last.price, "open": pair.open, "high": pair.high, "low": pair.low, "vwap": pair.turnover // pair.volume}
+        return {name: self.price(price) for name, price in {**prices, "bid": best.bid, "ask": best.ask}.items()}
+
+    @property
     def best(self) -> Best:
         """The best bid and ask of the book now."""
         bids, asks = self.pair.bids, self.pair.asks

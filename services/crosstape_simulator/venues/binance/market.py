@@ -6,7 +6,7 @@ Quirks  `m` says that the buyer was the maker; bookTicker has no time; a REST bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ from crosstape_simulator.market.market import Fill, Move, Pair
 from crosstape_simulator.server.feed import Feed
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues.archetypes.channels import Channel, Delta, DeltaChannel, QuoteChannel, TickerChannel, TradeChannel, Trades
-from crosstape_simulator.venues.archetypes.market import ChannelMarket, KeptSnapshots, SymbolSource
+from crosstape_simulator.venues.archetypes.market import StreamMarket
 from crosstape_simulator.venues.archetypes.symbols import Symbol
 from crosstape_simulator.venues.binance import rest
 from crosstape_simulator.venues.binance.protocol import BinanceFeed
@@ -25,17 +25,9 @@ from crosstape_simulator.venues.spec import Options
 DECIMALS: Final = 8
 """All prices and sizes are written with so many."""
 
-OLD_SNAPSHOT_EVERY: Final = 3
-"""Every so many depth answers of a symbol, one is up to a second old."""
-
-FLUSH_NS: Final = 100_000_000
 WEIGHT_MAX: Final = 6000
 _DAY_MS: Final = 86_400_000
 _DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
-
-
-class _Source(SymbolSource):
-    any_symbol = True
 
 
 class _Aggregates(Channel):
@@ -53,45 +45,39 @@ class _Aggregates(Channel):
                 self.publish(_aggregate(self.symbol, self._id, fill, move.ts // 1_000_000), move.ts)
 
 
-class BinanceMarket(ChannelMarket):
+class BinanceMarket(StreamMarket):
     """Binance's streams and REST side."""
+
+    feed = BinanceFeed
+    old_snapshot_every = 3
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
         """`options`: `old_snapshot_every` (0: no snapshot is old), and those of the feed."""
-        super().__init__([Symbol(pair, decimals=DECIMALS, number=start_ts // 1_000_000 * 8) for pair in pairs], start_ts)
-        source = _Source(self.listed, start_ts)
-        feed = self.add_feed("", lambda made: BinanceFeed(made, options), source)
-        timed: list[Channel] = []
-        for symbol in self.listed.values():
-            low = symbol.name.lower()
-            for channel in (
-                TradeChannel(feed, symbol, (f"{low}@trade",), _trades),
-                _Aggregates(feed, symbol),
-                QuoteChannel(feed, symbol, (f"{low}@bookTicker",), _quote),
-            ):
-                self.add_channel(source, channel)
-            timed += [
-                self.add_channel(source, DeltaChannel(feed, symbol, (f"{low}@depth@100ms",), _delta)),
-                self.add_channel(source, DeltaChannel(feed, symbol, (f"{low}@depth",), _delta, every_ns=NS)),
-                self.add_channel(
-                    source, TickerChannel(feed, symbol, (f"{low}@ticker",), _ticker, gathers=True, trades_only=False, every_ns=NS)
-                ),
-            ]
-        self.add_timer(FLUSH_NS, timed, (start_ts // FLUSH_NS + 1) * FLUSH_NS)
-        self._snapshots = KeptSnapshots(self.listed, int(options.get("old_snapshot_every", OLD_SNAPSHOT_EVERY)))
+        super().__init__(pairs, start_ts, options)
+        self.source.any_symbol = True
         self._minute, self._weight = 0, 0
 
-    def flush(self, ts: int) -> None:
-        """Send what goes out every 100 ms, every second."""
-        super().flush(ts)
-        if ts % NS == 0:
-            self._snapshots.keep()
+    def symbol(self, pair: Pair, start_ts: int) -> Symbol:
+        """With the usual number of decimals; update ids go on over restarts."""
+        return Symbol(pair, decimals=DECIMALS, number=start_ts // 1_000_000 * 8)
+
+    def channels(self, feed: Feed, symbol: Symbol) -> Iterable[Channel]:
+        """All streams of a symbol."""
+        low = symbol.name.lower()
+        return (
+            TradeChannel(feed, symbol, (f"{low}@trade",), _trades),
+            _Aggregates(feed, symbol),
+            QuoteChannel(feed, symbol, (f"{low}@bookTicker",), _quote),
+            DeltaChannel(feed, symbol, (f"{low}@depth@100ms",), _delta),
+            DeltaChannel(feed, symbol, (f"{low}@depth",), _delta, every_ns=NS),
+            TickerChannel(feed, symbol, (f"{low}@ticker",), _ticker, gathers=True, trades_only=False, every_ns=NS),
+        )
 
     def number(self, symbol: str) -> int | None:
         """The newest update id of a symbol's book: `u` of the frame that shows it."""
         return self.listed[symbol].number
 
-    def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
+    def rest(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: ping, time, exchangeInfo, depth, trades, best prices."""
         if now // NS // 60 != self._minute:
             self._minute, self._weight = now // NS // 60, 0
@@ -122,7 +108,7 @@ class BinanceMarket(ChannelMarket):
         symbol = self.listed.get(name)
         if symbol is None:
             return rest.refused(-1121, "Invalid symbol.")
-        update_id, bids, asks = self._snapshots.answer(name, limit)
+        update_id, bids, asks = self.snapshots.answer(name, limit)
         return Answer(f'{{"lastUpdateId":{update_id},"bids":[{symbol.rows(bids)}],"asks":[{symbol.rows(asks)}]}}'.encode())
 
     def _exchange_info(self, query: Mapping[str, str], now: int) -> Answer:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.venues.binance import frames, protocol, rest
 from crosstape_simulator.venues.binance.market import BinanceMarket
 from crosstape_simulator.venues.rewriting import UpdateIds, unix_times
@@ -17,20 +16,11 @@ DECIMALS: Final = {"BTC": (2, 5), "ETH": (2, 4), "SOL": (2, 3), "XRP": (4, 1), "
 
 _TIMES: Final = unix_times("E", "T", "O", "C")
 _ANSWER_TIMES: Final = unix_times("E", "T", "O", "C", "time", "serverTime")
-_ALL_LEVELS: Final = "5000"
-
-
-def _snapshot_symbol(path: str, query: Mapping[str, str]) -> str | None:
-    return query.get("symbol", "") if path == rest.DEPTH else None
 
 
 def _cut(body: bytes, query: Mapping[str, str]) -> bytes:
     limit = query.get("limit", "100")
     return frames.cut(body, int(limit) if limit.isdecimal() else 100)
-
-
-def _needs_answer(path: str, symbol: str) -> tuple[Topic, ...]:
-    return tuple((f"{symbol.lower()}@depth{suffix}",) for suffix in ("", "@100ms")) if path.endswith("/depth") else ()
 
 
 VENUE: Final = SimulatedVenue(
@@ -73,12 +63,14 @@ VENUE: Final = SimulatedVenue(
             "delisted": {"status": "BREAK"},  # until its row is gone
         },
         book=RestBook(
-            request=lambda symbol: (rest.DEPTH, {"symbol": symbol, "limit": _ALL_LEVELS}),
-            symbol=_snapshot_symbol,
+            path=rest.DEPTH,
+            query={"limit": "5000"},
+            parameter="symbol",
+            topics=lambda symbol: tuple((f"{symbol.lower()}@depth{suffix}",) for suffix in ("", "@100ms")),
             cut=_cut,
         ),
     ),
-    recorded=RecordedRules(trades={"trade": frames.trades}, tops={"bookTicker": frames.top}, needs_answer=_needs_answer),
+    recorded=RecordedRules(trades={"trade": frames.trades}, tops={"bookTicker": frames.top}),
     named=frames.named,
     kinds={
         "trade": frozenset({"trade"}),

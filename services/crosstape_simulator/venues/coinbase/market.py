@@ -154,7 +154,7 @@ class CoinbaseMarket(ChannelMarket):
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: the products of Exchange and of Advanced, all or one, the time; trades and best prices of Exchange."""
-        if not self._bucket.take(now):
+        if not self._bucket.allows(now):
             return answer(refusal(429, ""), 429)
         if (found := product_answer(self, path, query, self._exchange.now)) is not None:
             return found

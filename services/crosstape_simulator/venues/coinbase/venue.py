@@ -93,7 +93,6 @@ VENUE: Final = SimulatedVenue(
     },
     fields={"trade": ("price", "size"), "ticker": ("price", "volume_24_?h"), "book": ("price_level", "new_quantity")},
     shift=iso_times,
-    shift_answer=iso_times,
     maintenance="`status` frames say `offline`",
     maintenance_words=(b'"status":"online"', b'"status":"offline"'),
 )

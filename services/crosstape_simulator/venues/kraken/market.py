@@ -92,7 +92,7 @@ class KrakenMarket(ChannelMarket):
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: AssetPairs, SystemStatus, Time, Trades, Depth. Errors come with HTTP 200."""
         counted = symbol_of(self, query) if path == TRADES else None
-        if not self._buckets[counted or ""].take(now):
+        if not self._buckets[counted or ""].allows(now):
             return answer({"error": ["EGeneral:Too many requests"]}, 429)
         if (found := pair_answer(self, path, query, self._feed.now)) is not None:
             return found

@@ -50,7 +50,7 @@ CHECKED = BookRule(snapshot="stream", checksum=sum_of_sizes, truncates=True)
 def synced(rule: BookRule = BY_REST, *, at: int = 100) -> OrderBook:
     """A book that is live at that number: bids 10, 9, asks 11, 12, of size 1 each."""
     sync = OrderBook(rule, 2)
-    assert sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", at)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", at)) is Outcome.SYNCED
     return sync
 
 
@@ -112,17 +112,17 @@ def test_an_impossible_level_is_an_error(row: str) -> None:
 def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
     """What it holds already is left out; the first that goes on from it bridges."""
     sync = OrderBook(BY_REST, 10)
-    assert sync.update(update("10:5", first=98, last=99)) is Outcome.NOTHING
+    assert sync.apply_update(update("10:5", first=98, last=99)) is Outcome.NOTHING
     assert sync.wanted == "start"
-    sync.asked()
-    assert sync.update(update("10:7", first=100, last=101)) is Outcome.NOTHING
+    sync.mark_requested()
+    assert sync.apply_update(update("10:7", first=100, last=101)) is Outcome.NOTHING
     assert sync.wanted is None
 
-    assert sync.snapshot(snapshot("10:6", "11:1", 100)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:6", "11:1", 100)) is Outcome.SYNCED
 
     assert (sync.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 101)
-    assert (sync.proofs.links, sync.proofs.bridged, sync.proofs.snapshots) == (1, 1, 1)
-    assert sync.update(update("10:8", first=102, last=102)) is Outcome.APPLIED
+    assert (sync.checks.links, sync.checks.bridged, sync.checks.snapshots) == (1, 1, 1)
+    assert sync.apply_update(update("10:8", first=102, last=102)) is Outcome.APPLIED
 
 
 def test_a_snapshot_may_come_before_any_update() -> None:
@@ -130,135 +130,135 @@ def test_a_snapshot_may_come_before_any_update() -> None:
     sync = OrderBook(BY_REST, 10)
     sync.start()
     assert sync.wanted == "start"
-    sync.asked()
-    assert sync.snapshot(snapshot("10:1", "11:1", 100)) is Outcome.SYNCED
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 100)) is Outcome.SYNCED
     sync.start()
     assert sync.wanted is None
 
-    assert sync.update(update("10:9", first=99, last=100)) is Outcome.NOTHING
-    assert sync.update(update("10:2", first=101, last=103)) is Outcome.APPLIED
-    assert (sync.proofs.bridged, sync.proofs.skipped) == (1, 1)
+    assert sync.apply_update(update("10:9", first=99, last=100)) is Outcome.NOTHING
+    assert sync.apply_update(update("10:2", first=101, last=103)) is Outcome.APPLIED
+    assert (sync.checks.bridged, sync.checks.skipped) == (1, 1)
 
 
 def test_a_stream_that_begins_after_the_snapshot_is_a_break() -> None:
     """Something lies between them that nobody saw."""
     sync = synced()
 
-    assert sync.update(update("10:2", first=102, last=103)) is Outcome.BROKEN
+    assert sync.apply_update(update("10:2", first=102, last=103)) is Outcome.BROKEN
 
     assert sync.fault.cause is GapCause.SEQUENCE
     assert not sync.live
-    assert sync.snapshot(snapshot("10:3", "11:1", 102)) is Outcome.SYNCED, "the update that broke it is the first of the new run"
+    assert sync.apply_snapshot(snapshot("10:3", "11:1", 102)) is Outcome.SYNCED, "the update that broke it is the first of the new run"
     assert sync.bids.best() == (Decimal(10), Decimal(2))
 
 
 def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
     """It may come from a cache."""
     sync = OrderBook(BY_REST, 10)
-    sync.update(update("10:5", first=200, last=201))
-    sync.asked()
+    sync.apply_update(update("10:5", first=200, last=201))
+    sync.mark_requested()
 
-    assert sync.snapshot(snapshot("10:1", "11:1", 100)) is Outcome.NOTHING
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 100)) is Outcome.NOTHING
 
     assert sync.wanted == "the snapshot is older than the stream"
-    sync.asked()
+    sync.mark_requested()
     assert sync.attempt == 2
-    assert sync.snapshot(snapshot("10:1", "11:1", 199)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 199)) is Outcome.SYNCED
 
 
 def test_a_snapshot_after_a_lost_connection_does_not_go_back_in_time() -> None:
     """It was asked for before, or comes from a cache: what has been told is newer. One that is as new is taken."""
     sync = synced()
-    sync.update(update("10:2", first=101, last=105))
-    sync.forget()
+    sync.apply_update(update("10:2", first=101, last=105))
+    sync.reset()
     sync.start()
-    sync.asked()
+    sync.mark_requested()
 
-    assert sync.snapshot(snapshot("10:1", "11:1", 104)) is Outcome.NOTHING
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 104)) is Outcome.NOTHING
     assert sync.wanted == "the snapshot is older than the stream"
-    sync.asked()
-    assert sync.snapshot(snapshot("10:2", "11:1", 105)) is Outcome.SYNCED
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:2", "11:1", 105)) is Outcome.SYNCED
 
 
 def test_numbers_that_have_begun_again_on_another_connection_are_shown_by_its_stream() -> None:
     """A lower snapshot that an update of the new connection links to is the venue's book."""
     sync = synced()
-    sync.forget()
+    sync.reset()
     sync.start()
-    sync.asked()
-    assert sync.snapshot(snapshot("10:1", "11:1", 4)) is Outcome.NOTHING
-    sync.update(update("10:5", first=5, last=5))
-    sync.asked()
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 4)) is Outcome.NOTHING
+    sync.apply_update(update("10:5", first=5, last=5))
+    sync.mark_requested()
 
-    assert sync.snapshot(snapshot("10:1", "11:1", 4)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 4)) is Outcome.SYNCED
     assert sync.bids.best() == (Decimal(10), Decimal(5))
 
 
 def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
     """Then the snapshot was no beginning either."""
     sync = OrderBook(BY_REST, 10)
-    sync.update(update("12:5", first=101, last=101))
-    sync.asked()
+    sync.apply_update(update("12:5", first=101, last=101))
+    sync.mark_requested()
 
-    assert sync.snapshot(snapshot("10:1", "11:1", 100)) is Outcome.BROKEN
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 100)) is Outcome.BROKEN
     assert sync.fault.reason == "crossed"
 
 
 def test_without_numbers_all_that_was_held_follows_the_snapshot() -> None:
     """A venue may give none: nothing is proven then, and nothing lost."""
     sync = OrderBook(BookRule(snapshot="rest"), 10)
-    sync.update(update("10:5"))
-    sync.asked()
+    sync.apply_update(update("10:5"))
+    sync.mark_requested()
 
-    assert sync.snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
     assert sync.bids.best() == (Decimal(10), Decimal(5))
 
 
 def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
     """The book is not true from here; what comes is held for the next snapshot."""
     sync = synced()
-    sync.update(update("10:2", first=101, last=101))
+    sync.apply_update(update("10:2", first=101, last=101))
 
-    assert sync.update(update("10:3", first=105, last=106)) is Outcome.BROKEN
+    assert sync.apply_update(update("10:3", first=105, last=106)) is Outcome.BROKEN
 
     assert (sync.fault.cause, sync.fault.missed, sync.wanted) == (GapCause.SEQUENCE, 3, "sequence")
-    assert sync.update(update("10:4", first=107, last=107)) is Outcome.NOTHING
-    assert sync.snapshot(snapshot("10:9", "11:1", 106)) is Outcome.SYNCED
+    assert sync.apply_update(update("10:4", first=107, last=107)) is Outcome.NOTHING
+    assert sync.apply_snapshot(snapshot("10:9", "11:1", 106)) is Outcome.SYNCED
     assert sync.bids.best() == (Decimal(10), Decimal(4))
 
 
 def test_a_second_hole_after_a_break_is_seen_too() -> None:
     """The stream's numbering goes on while the book is gone."""
     sync = synced()
-    sync.update(update("10:2", first=101, last=101))
-    sync.update(update("10:3", first=105, last=106))
-    sync.update(update("10:4", first=110, last=111))
+    sync.apply_update(update("10:2", first=101, last=101))
+    sync.apply_update(update("10:3", first=105, last=106))
+    sync.apply_update(update("10:4", first=110, last=111))
 
-    assert sync.snapshot(snapshot("10:9", "11:1", 105)) is Outcome.NOTHING
-    assert sync.snapshot(snapshot("10:9", "11:1", 109)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:9", "11:1", 105)) is Outcome.NOTHING
+    assert sync.apply_snapshot(snapshot("10:9", "11:1", 109)) is Outcome.SYNCED
 
 
 def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
     """A snapshot from before the hole is then older than the stream."""
     sync = OrderBook(BY_REST, 10)
-    sync.update(update("10:1", first=100, last=101))
-    sync.asked()
-    assert sync.update(update("10:2", first=110, last=111)) is Outcome.NOTHING
+    sync.apply_update(update("10:1", first=100, last=101))
+    sync.mark_requested()
+    assert sync.apply_update(update("10:2", first=110, last=111)) is Outcome.NOTHING
 
-    assert sync.snapshot(snapshot("10:9", "11:1", 99)) is Outcome.NOTHING, "what lies before the hole would follow it"
-    assert sync.snapshot(snapshot("10:9", "11:1", 101)) is Outcome.NOTHING
-    assert sync.snapshot(snapshot("10:9", "11:1", 110)) is Outcome.SYNCED
-    assert (sync.proofs.holes, sync.proofs.refused) == (1, 2)
+    assert sync.apply_snapshot(snapshot("10:9", "11:1", 99)) is Outcome.NOTHING, "what lies before the hole would follow it"
+    assert sync.apply_snapshot(snapshot("10:9", "11:1", 101)) is Outcome.NOTHING
+    assert sync.apply_snapshot(snapshot("10:9", "11:1", 110)) is Outcome.SYNCED
+    assert (sync.checks.holes, sync.checks.refused) == (1, 2)
 
 
 def test_an_update_that_the_book_holds_already_is_skipped() -> None:
     """As the second of two connections would send it."""
     sync = synced()
-    sync.update(update("10:2", first=101, last=105))
+    sync.apply_update(update("10:2", first=101, last=105))
 
-    assert sync.update(update("10:7", first=103, last=104)) is Outcome.NOTHING
-    assert sync.update(update("10:3", first=106, last=106)) is Outcome.APPLIED
-    assert sync.proofs.skipped == 1
+    assert sync.apply_update(update("10:7", first=103, last=104)) is Outcome.NOTHING
+    assert sync.apply_update(update("10:3", first=106, last=106)) is Outcome.APPLIED
+    assert sync.checks.skipped == 1
 
 
 SECOND = 1_000_000_000
@@ -273,28 +273,28 @@ def at(seconds: float, number: int, *, clock: bool = True, size: int = 1) -> Boo
 def test_numbers_that_begin_again_are_a_break() -> None:
     """An update cannot be older by its number and newer by the venue's clock. From then on the new numbers count, by REST too."""
     sync = synced()
-    sync.update(at(0, 101))
+    sync.apply_update(at(0, 101))
 
-    assert sync.update(at(2, 1)) is Outcome.BROKEN
+    assert sync.apply_update(at(2, 1)) is Outcome.BROKEN
 
     assert (sync.fault.cause, sync.fault.missed, sync.fault.reason) == (GapCause.SEQUENCE, None, "the venue's numbers began again")
-    assert sync.update(at(2.1, 2, size=7)) is Outcome.NOTHING
-    sync.asked()
-    assert sync.snapshot(snapshot("10:1", "11:1", 1)) is Outcome.SYNCED
+    assert sync.apply_update(at(2.1, 2, size=7)) is Outcome.NOTHING
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 1)) is Outcome.SYNCED
     assert (sync.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 2)
-    assert sync.update(at(2.2, 3)) is Outcome.APPLIED
+    assert sync.apply_update(at(2.2, 3)) is Outcome.APPLIED
 
 
 def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there() -> None:
     """What was held before them leads nowhere."""
     sync = OrderBook(BY_REST, 10)
-    sync.update(at(0, 101))
-    sync.asked()
+    sync.apply_update(at(0, 101))
+    sync.mark_requested()
 
-    assert sync.update(at(2, 1)) is Outcome.NOTHING
-    assert sync.update(at(2.1, 2)) is Outcome.NOTHING
+    assert sync.apply_update(at(2, 1)) is Outcome.NOTHING
+    assert sync.apply_update(at(2.1, 2)) is Outcome.NOTHING
 
-    assert sync.snapshot(snapshot("10:5", "11:1", 1)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:5", "11:1", 1)) is Outcome.SYNCED
     assert sync.sequence == 2
 
 
@@ -302,23 +302,23 @@ def test_old_updates_are_skipped_however_many() -> None:
     """A connection that takes over, or a feed that is subscribed anew, may begin with what is known: half a minute of it, at once."""
     sync = synced()
     for number in range(101, 401):
-        sync.update(at(number / 10, number))
+        sync.apply_update(at(number / 10, number))
 
     for number in range(101, 401):
-        assert sync.update(at(number / 10, number)) is Outcome.NOTHING
+        assert sync.apply_update(at(number / 10, number)) is Outcome.NOTHING
 
-    assert sync.update(at(41, 401)) is Outcome.APPLIED
-    assert sync.proofs.skipped == 300
+    assert sync.apply_update(at(41, 401)) is Outcome.APPLIED
+    assert sync.checks.skipped == 300
 
 
 @pytest.mark.parametrize("clock", [True, False], ids=["a clock that goes back too", "no clock"])
 def test_nothing_but_old_numbers_for_a_minute_is_a_break(*, clock: bool) -> None:
     """Whatever the venue's clock says or does not say: a book must not freeze and be called live."""
     sync = synced()
-    sync.update(at(0, 101, clock=clock))
+    sync.apply_update(at(0, 101, clock=clock))
 
     late = [msgspec.structs.replace(at(number, number, clock=clock), venue_ts=number if clock else None) for number in range(1, 63)]
-    outcomes = [sync.update(one) for one in late]
+    outcomes = [sync.apply_update(one) for one in late]
 
     assert outcomes == [Outcome.NOTHING] * 61 + [Outcome.BROKEN]
 
@@ -327,15 +327,15 @@ def test_an_old_update_between_good_ones_does_no_harm_however_long_it_goes_on() 
     """As two connections side by side would send them."""
     sync = synced()
     for number in range(101, 301):
-        assert sync.update(at(number, number, clock=False)) is Outcome.APPLIED
-        assert sync.update(at(number, number, clock=False)) is Outcome.NOTHING
+        assert sync.apply_update(at(number, number, clock=False)) is Outcome.APPLIED
+        assert sync.apply_update(at(number, number, clock=False)) is Outcome.NOTHING
 
 
 def test_a_stream_that_does_not_reach_its_snapshot_is_a_break() -> None:
     """A snapshot is ahead by moments, not for ever: its number was of another count."""
     sync = synced(at=1_000_000)
 
-    outcomes = [sync.update(at(second, 101 + second)) for second in range(12)]
+    outcomes = [sync.apply_update(at(second, 101 + second)) for second in range(12)]
 
     assert outcomes == [Outcome.NOTHING] * 11 + [Outcome.BROKEN]
     assert sync.wanted == sync.fault.reason == "the stream does not reach the snapshot"
@@ -345,24 +345,24 @@ def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
     """It stays as it is, and the question counts as no attempt."""
     sync = synced()
     before = sync.attempt
-    sync.doubt()
+    sync.start_probe()
     assert sync.wanted == order_book.PROBE
-    sync.asked()
+    sync.mark_requested()
 
-    assert sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", 100)) is Outcome.QUIET
+    assert sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", 100)) is Outcome.QUIET
 
-    assert (sync.attempt, sync.proofs.quiet, sync.proofs.snapshots) == (before, 1, 1)
-    sync.doubt()
+    assert (sync.attempt, sync.checks.quiet, sync.checks.snapshots) == (before, 1, 1)
+    sync.start_probe()
     assert sync.wanted == order_book.PROBE, "it can be asked again"
 
 
 def doubted(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderBook, Outcome]:
     """A book of which REST said this, when asked about its silence."""
     sync = sync or synced()
-    sync.doubt()
+    sync.start_probe()
     assert sync.wanted == order_book.PROBE
-    sync.asked()
-    return sync, sync.snapshot(answer)
+    sync.mark_requested()
+    return sync, sync.apply_snapshot(answer)
 
 
 def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
@@ -377,15 +377,15 @@ def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
 
     assert sync.refuted
     assert sync.bids.best() == (Decimal(10), Decimal(4))
-    sync.doubt()
+    sync.start_probe()
     assert sync.wanted is None, "nothing that REST says would be a proof"
-    assert sync.update(at(0, 106)) is Outcome.APPLIED
+    assert sync.apply_update(at(0, 106)) is Outcome.APPLIED
 
 
 def test_a_stream_that_brings_what_rest_knew_is_not_refuted() -> None:
     """REST may be ahead by the stream's delay."""
     sync, _ = doubted(snapshot("10:4", "11:1", 105))
-    sync.update(update("10:4", first=101, last=105))
+    sync.apply_update(update("10:4", first=101, last=105))
 
     assert sync.overdue(10 * order_book.GRACE_NS) is None
     _, outcome = doubted(snapshot("10:4 9:1", "11:1 12:1", 105), sync)
@@ -395,17 +395,17 @@ def test_a_stream_that_brings_what_rest_knew_is_not_refuted() -> None:
 def test_a_snapshot_is_compared_with_what_the_stream_said_not_with_the_snapshot_before() -> None:
     """A book that was fetched again is newer than its stream: that it has not changed since says nothing of the stream."""
     sync = synced()
-    sync.update(update("10:2", first=101, last=101))
-    sync.reaches(levels("10:1"), ())
+    sync.apply_update(update("10:2", first=101, last=101))
+    sync.check_range(levels("10:1"), ())
     sync.wanted = "the market has left the range of the snapshot"
-    sync.asked()
-    assert sync.snapshot(snapshot("10:3", "11:1", 110)) is Outcome.SYNCED
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:3", "11:1", 110)) is Outcome.SYNCED
 
     sync, outcome = doubted(snapshot("10:3", "11:1", 110), sync)
 
     assert outcome is Outcome.NOTHING
     assert sync.overdue(1 + order_book.GRACE_NS) is not None
-    assert sync.proofs.quiet == 0
+    assert sync.checks.quiet == 0
 
 
 @pytest.mark.parametrize(("bids", "asks"), [("", ""), ("10:1 9:1", ""), ("10:1 9:2", "11:1 12:1"), ("10:1", "11:1 12:1")])
@@ -420,13 +420,13 @@ def test_a_book_of_the_same_number_with_other_levels_refutes_the_stream_at_once(
 def test_an_older_book_by_rest_is_asked_for_again() -> None:
     """It comes from a cache, and shows nothing."""
     sync = synced()
-    sync.update(update("10:2", first=101, last=101))
+    sync.apply_update(update("10:2", first=101, last=101))
 
     sync, outcome = doubted(snapshot("10:1 9:1", "11:1 12:1", 100), sync)
 
     assert outcome is Outcome.NOTHING
     assert sync.wanted == "the snapshot is older than the stream"
-    assert sync.proofs.quiet == 0
+    assert sync.checks.quiet == 0
     assert sync.overdue(10 * order_book.GRACE_NS) is None
 
 
@@ -436,35 +436,35 @@ def test_a_stream_stays_refuted_on_another_connection_until_it_speaks() -> None:
     newer = sync.overdue(1 + order_book.GRACE_NS)
     assert newer is not None
     sync.refute(newer)
-    sync.forget()
+    sync.reset()
     sync.start()
-    sync.asked()
-    assert sync.snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
     assert sync.refuted
 
-    sync.forget()
-    sync.update(update("10:6", first=107, last=107))
-    sync.asked()
-    assert sync.snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
+    sync.reset()
+    sync.apply_update(update("10:6", first=107, last=107))
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
     assert not sync.refuted
 
 
 def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_only() -> None:
     """The stream stood at 101, REST had brought the book to 163: an answer with 160 is of the past."""
     sync = synced()
-    sync.update(at(0, 101))
+    sync.apply_update(at(0, 101))
     sync.wanted = "the market has left the range of the snapshot"
-    sync.asked()
-    sync.snapshot(snapshot("10:3", "11:1", 163))
+    sync.mark_requested()
+    sync.apply_snapshot(snapshot("10:3", "11:1", 163))
     for lost in (False, True):
         if lost:
-            sync.forget()
-            sync.update(at(0, 158))
+            sync.reset()
+            sync.apply_update(at(0, 158))
         else:
             sync.wanted = "once more"
-        sync.asked()
+        sync.mark_requested()
 
-        assert sync.snapshot(snapshot("10:9", "11:1", 160)) is Outcome.NOTHING
+        assert sync.apply_snapshot(snapshot("10:9", "11:1", 160)) is Outcome.NOTHING
         assert sync.wanted == "the snapshot is older than the stream"
         sync.wanted = None
 
@@ -472,27 +472,27 @@ def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_onl
 def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() -> None:
     """It is counted, and the next change that carries one proves it or breaks it."""
     sync = OrderBook(CHECKED, 2)
-    assert sync.snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
-    assert (sync.proofs.unchecked, sync.proofs.checksums_ok) == (1, 0)
+    assert sync.apply_snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
+    assert (sync.checks.unchecked, sync.checks.checksums_ok) == (1, 0)
 
-    assert sync.update(update("10:2", checksum=3)) is Outcome.APPLIED
-    assert sync.proofs.checksums_ok == 1
-    assert sync.update(update("10:2", checksum=9)) is Outcome.BROKEN
+    assert sync.apply_update(update("10:2", checksum=3)) is Outcome.APPLIED
+    assert sync.checks.checksums_ok == 1
+    assert sync.apply_update(update("10:2", checksum=9)) is Outcome.BROKEN
 
 
 def test_only_a_live_book_by_rest_can_be_doubted() -> None:
     """Any other is being made already, or comes with its stream."""
     for sync in (OrderBook(BY_REST, 10), synced(IN_STREAM)):
-        sync.doubt()
+        sync.start_probe()
         assert sync.wanted is None
 
 
 def test_updates_without_numbers_cannot_be_linked() -> None:
     """A rule by numbers breaks on them."""
     sync = synced()
-    sync.update(update(first=101, last=101))
+    sync.apply_update(update(first=101, last=101))
 
-    assert sync.update(update("10:7")) is Outcome.BROKEN
+    assert sync.apply_update(update("10:7")) is Outcome.BROKEN
     assert sync.fault.missed is None
 
 
@@ -500,25 +500,25 @@ def test_the_buffer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond it all is dropped and the snapshot asked for again."""
     monkeypatch.setattr(order_book, "BUFFER", 10)
     sync = OrderBook(BY_REST, 10)
-    sync.update(update("10:1 9:1 8:1", first=1, last=1))
-    sync.asked()
-    sync.update(update("10:1 9:1 8:1", first=2, last=2))
+    sync.apply_update(update("10:1 9:1 8:1", first=1, last=1))
+    sync.mark_requested()
+    sync.apply_update(update("10:1 9:1 8:1", first=2, last=2))
 
-    assert sync.update(update("10:1 9:1 8:1", first=3, last=3)) is Outcome.BROKEN
+    assert sync.apply_update(update("10:1 9:1 8:1", first=3, last=3)) is Outcome.BROKEN
 
     assert sync.fault.cause is GapCause.OVERFLOW
     assert sync.wanted is not None
-    sync.asked()
-    sync.update(update("10:4", first=4, last=4))
-    assert sync.snapshot(snapshot("10:1", "11:1", 3)) is Outcome.SYNCED
+    sync.mark_requested()
+    sync.apply_update(update("10:4", first=4, last=4))
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 3)) is Outcome.SYNCED
 
 
 def test_a_snapshot_nobody_asked_for_changes_nothing() -> None:
     """A recording may hold more of them than were needed."""
     sync = synced()
 
-    assert sync.snapshot(snapshot("10:5", "11:5", 100)) is Outcome.NOTHING
-    assert sync.proofs.unused == 1
+    assert sync.apply_snapshot(snapshot("10:5", "11:5", 100)) is Outcome.NOTHING
+    assert sync.checks.unused == 1
 
 
 # ---- a snapshot that does not tell all
@@ -527,40 +527,40 @@ def test_a_snapshot_nobody_asked_for_changes_nothing() -> None:
 def renewing() -> OrderBook:
     """A live book whose market has left the range of its snapshot, which was asked for anew."""
     sync = OrderBook(BY_REST, 10)
-    sync.snapshot(snapshot("10:1 9:1", "11:1 12:1", 100, partial=True))
-    sync.reaches(levels("10:1 9:1"), levels("11:1 12:1"))
+    sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", 100, partial=True))
+    sync.check_range(levels("10:1 9:1"), levels("11:1 12:1"))
     assert sync.wanted is None
-    sync.update(update("8:1", first=101, last=101))
-    sync.reaches(levels("10:1 9:1 8:1"), levels("11:1 12:1"))
+    sync.apply_update(update("8:1", first=101, last=101))
+    sync.check_range(levels("10:1 9:1 8:1"), levels("11:1 12:1"))
     assert sync.wanted is not None
-    sync.asked()
+    sync.mark_requested()
     return sync
 
 
 def test_beyond_the_range_of_a_snapshot_it_is_renewed_while_the_book_lives() -> None:
     """Levels out there are unknown until they change. The renewed book is that of the stream, with all levels."""
     sync = renewing()
-    sync.reaches(levels("8:1"), levels("11:1"))
+    sync.check_range(levels("8:1"), levels("11:1"))
     assert sync.wanted is None, "asked once"
-    assert sync.update(update("10:3", first=102, last=102)) is Outcome.APPLIED
+    assert sync.apply_update(update("10:3", first=102, last=102)) is Outcome.APPLIED
 
-    assert sync.snapshot(snapshot("10:1 9:1 8:1 7:4", "11:1 12:1", 101)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:1 9:1 8:1 7:4", "11:1 12:1", 101)) is Outcome.SYNCED
 
     assert sync.live
     assert sync.bids.top(9) == list(levels("10:3 9:1 8:1 7:4"))
-    assert sync.update(update("10:4", first=103, last=103)) is Outcome.APPLIED
+    assert sync.apply_update(update("10:4", first=103, last=103)) is Outcome.APPLIED
 
 
 def test_a_renewal_that_is_too_old_leaves_the_book_as_it_is() -> None:
     """It is asked for again."""
     sync = renewing()
-    sync.update(update("10:3", first=102, last=102))
+    sync.apply_update(update("10:3", first=102, last=102))
 
-    assert sync.snapshot(snapshot("10:1", "11:1", 90)) is Outcome.NOTHING
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", 90)) is Outcome.NOTHING
 
     assert sync.live
     assert sync.wanted == "the snapshot is older than the stream"
-    assert sync.update(update("10:4", first=103, last=103)) is Outcome.APPLIED
+    assert sync.apply_update(update("10:4", first=103, last=103)) is Outcome.APPLIED
 
 
 def test_a_renewal_does_not_take_a_quiet_book_back_in_time() -> None:
@@ -569,7 +569,7 @@ def test_a_renewal_does_not_take_a_quiet_book_back_in_time() -> None:
     before = sync.sequence, sync.bids.top(5), sync.asks.top(5)
     assert sync.sequence is not None
 
-    assert sync.snapshot(snapshot("1:1", "99:1", sync.sequence - 1)) is Outcome.NOTHING
+    assert sync.apply_snapshot(snapshot("1:1", "99:1", sync.sequence - 1)) is Outcome.NOTHING
     assert sync.live
     assert (sync.sequence, sync.bids.top(5), sync.asks.top(5)) == before
     assert sync.wanted == "the snapshot is older than the stream"
@@ -579,21 +579,21 @@ def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyP
     """The buffer's bound costs the renewal, not the book."""
     sync = renewing()
     monkeypatch.setattr(order_book, "BUFFER", 3)
-    sync.update(update("10:3", first=102, last=102))
+    sync.apply_update(update("10:3", first=102, last=102))
 
-    assert sync.update(update("10:4", first=103, last=103)) is Outcome.APPLIED
+    assert sync.apply_update(update("10:4", first=103, last=103)) is Outcome.APPLIED
 
     assert sync.live
-    sync.reaches(levels("8:1"), levels("11:1"))
+    sync.check_range(levels("8:1"), levels("11:1"))
     assert sync.wanted is not None
 
 
 def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
     """The levels that the market has moved to are not known."""
     sync = OrderBook(BY_REST, 10)
-    sync.snapshot(snapshot("10:1", "11:1", 100, partial=True))
+    sync.apply_snapshot(snapshot("10:1", "11:1", 100, partial=True))
 
-    sync.reaches((), levels("11:1"))
+    sync.check_range((), levels("11:1"))
 
     assert sync.wanted is not None
 
@@ -606,8 +606,8 @@ def test_updates_without_a_snapshot_are_dropped() -> None:
     sync = OrderBook(IN_STREAM, 10)
     sync.start()
 
-    assert sync.update(update("10:1")) is Outcome.NOTHING
-    assert (sync.proofs.unproven, sync.wanted) == (1, None)
+    assert sync.apply_update(update("10:1")) is Outcome.NOTHING
+    assert (sync.checks.unproven, sync.wanted) == (1, None)
 
 
 def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
@@ -615,23 +615,23 @@ def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
     sync = OrderBook(IN_STREAM, 10)
     later = order_book.PATIENCE_NS + 1
 
-    sync.update(update("10:1", last=1))
-    sync.update(update("10:1", last=later))
+    sync.apply_update(update("10:1", last=1))
+    sync.apply_update(update("10:1", last=later))
     assert sync.wanted is None
 
-    sync.update(update("10:1", last=later + 1))
+    sync.apply_update(update("10:1", last=later + 1))
     assert sync.wanted == "no snapshot came"
-    sync.asked()
-    sync.update(update("10:1", last=later + 2))
+    sync.mark_requested()
+    sync.apply_update(update("10:1", last=later + 2))
     assert sync.wanted is None
-    assert sync.snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
 
 
 def test_a_second_snapshot_replaces_the_first() -> None:
     """It may come at any time."""
     sync = synced(IN_STREAM)
 
-    assert sync.snapshot(snapshot("5:1", "6:1")) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("5:1", "6:1")) is Outcome.SYNCED
     assert sync.bids.top(9) == list(levels("5:1"))
 
 
@@ -639,10 +639,10 @@ def test_a_crossed_book_is_broken() -> None:
     """Best bid at or above best ask: something was missed, whatever the numbers say."""
     sync = synced(IN_STREAM)
 
-    assert sync.update(update("11:1")) is Outcome.BROKEN
+    assert sync.apply_update(update("11:1")) is Outcome.BROKEN
 
-    assert (sync.fault.reason, sync.wanted, sync.proofs.crossed) == ("crossed", "crossed", 1)
-    assert sync.snapshot(snapshot("7:1", "6:1")) is Outcome.BROKEN
+    assert (sync.fault.reason, sync.wanted, sync.checks.crossed) == ("crossed", "crossed", 1)
+    assert sync.apply_snapshot(snapshot("7:1", "6:1")) is Outcome.BROKEN
     assert not sync.live
 
 
@@ -650,32 +650,32 @@ def test_an_impossible_level_breaks_the_book() -> None:
     """Part of the frame may have been applied: nothing in the book can be trusted."""
     sync = synced(IN_STREAM)
 
-    assert sync.update(update("9:5", "12:NaN")) is Outcome.BROKEN
-    assert sync.snapshot(snapshot("9:-1", "12:1")) is Outcome.BROKEN
-    assert sync.proofs.impossible == 2
+    assert sync.apply_update(update("9:5", "12:NaN")) is Outcome.BROKEN
+    assert sync.apply_snapshot(snapshot("9:-1", "12:1")) is Outcome.BROKEN
+    assert sync.checks.impossible == 2
 
 
 def test_a_checksum_proves_each_frame_after_the_cut() -> None:
     """What falls out of the depth is told as removals."""
     sync = OrderBook(CHECKED, 2)
-    assert sync.snapshot(snapshot("10:1 9:2 8:50", "11:1", checksum=4)) is Outcome.SYNCED
+    assert sync.apply_snapshot(snapshot("10:1 9:2 8:50", "11:1", checksum=4)) is Outcome.SYNCED
 
-    assert sync.update(update("9.5:5", checksum=7)) is Outcome.APPLIED
+    assert sync.apply_update(update("9.5:5", checksum=7)) is Outcome.APPLIED
 
     assert sync.bids.top(9) == list(levels("10:1 9.5:5"))
-    assert sync.cut == (levels("9:0"), ())
-    assert sync.proofs.checksums_ok == 2
-    assert sync.update(update("9.5:6", checksum=7)) is Outcome.BROKEN
-    assert (sync.fault.cause, sync.proofs.checksums_bad) == (GapCause.CHECKSUM, 1)
+    assert sync.removed == (levels("9:0"), ())
+    assert sync.checks.checksums_ok == 2
+    assert sync.apply_update(update("9.5:6", checksum=7)) is Outcome.BROKEN
+    assert (sync.fault.cause, sync.checks.checksums_bad) == (GapCause.CHECKSUM, 1)
 
 
 def test_a_snapshot_that_fails_its_checksum_is_none() -> None:
     """It is asked for again, as the second attempt."""
     sync = OrderBook(CHECKED, 2)
-    assert sync.snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
-    sync.asked()
-    assert sync.snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
-    sync.asked()
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
+    sync.mark_requested()
+    assert sync.apply_snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
+    sync.mark_requested()
     assert sync.attempt == 2
 
 
@@ -683,7 +683,7 @@ def test_the_acknowledged_depth_is_the_one_that_is_cut_at() -> None:
     """A recording may have been made with another than ours."""
     sync = OrderBook(CHECKED, 2)
 
-    sync.snapshot(BookSnapshot("X", None, 1, levels("10:1 9:1 8:1 7:1"), (), depth=3))
+    sync.apply_snapshot(BookSnapshot("X", None, 1, levels("10:1 9:1 8:1 7:1"), (), depth=3))
 
     assert len(sync.bids.prices) == 3
 
@@ -692,22 +692,22 @@ def test_a_book_that_lived_for_a_while_begins_its_attempts_anew() -> None:
     """One that breaks at once again does not: the pauses must grow."""
     sync = synced(IN_STREAM)
     for attempt in (1, 2, 3):
-        assert sync.fail(GapCause.SEQUENCE, "elsewhere")
-        sync.asked()
+        assert sync.invalidate(GapCause.SEQUENCE, "elsewhere")
+        sync.mark_requested()
         assert sync.attempt == attempt
-        sync.snapshot(snapshot("10:1", "11:1"))
+        sync.apply_snapshot(snapshot("10:1", "11:1"))
     for _ in range(order_book.SETTLED):
-        sync.update(update("10:2"))
-    sync.fail(GapCause.SEQUENCE, "elsewhere")
-    sync.asked()
+        sync.apply_update(update("10:2"))
+    sync.invalidate(GapCause.SEQUENCE, "elsewhere")
+    sync.mark_requested()
 
     assert sync.attempt == 1
-    assert not sync.fail(GapCause.SEQUENCE, "broken already")
+    assert not sync.invalidate(GapCause.SEQUENCE, "broken already")
 
 
 def test_counts_have_names() -> None:
     """As the summary and the metrics show them."""
-    counts = synced().proofs.counts()
+    counts = synced().checks.counts()
 
     assert counts["snapshots"] == 1
     assert set(counts) >= {"links", "bridged", "checksums_ok", "checksums_bad", "crossed"}
@@ -724,35 +724,35 @@ IN_ORDER = msgspec.structs.replace(CHECKED, ordered=True)
 def test_an_update_that_was_overtaken_is_a_break() -> None:
     """The later one may have hidden it, and then even the checksum of the earlier one is right: the book would go back in time."""
     sync = synced(IN_ORDER)
-    assert sync.update(timed(5, "10:3", 6)) is Outcome.APPLIED
-    assert sync.update(timed(7, "10:7", 10)) is Outcome.APPLIED
-    assert sync.update(timed(7, "10:7", 10)) is Outcome.APPLIED, "a repetition does no harm"
+    assert sync.apply_update(timed(5, "10:3", 6)) is Outcome.APPLIED
+    assert sync.apply_update(timed(7, "10:7", 10)) is Outcome.APPLIED
+    assert sync.apply_update(timed(7, "10:7", 10)) is Outcome.APPLIED, "a repetition does no harm"
 
-    assert sync.update(timed(6, "10:4", 7)) is Outcome.BROKEN
+    assert sync.apply_update(timed(6, "10:4", 7)) is Outcome.BROKEN
 
-    assert (sync.fault.cause, sync.proofs.overtaken) == (GapCause.SEQUENCE, 1)
+    assert (sync.fault.cause, sync.checks.overtaken) == (GapCause.SEQUENCE, 1)
 
 
 def test_a_snapshot_that_was_overtaken_is_asked_for_once_more() -> None:
     """Not again and again: a venue's clock may have been set back."""
     sync = synced(IN_ORDER)
-    sync.update(timed(7, "10:7", 10))
+    sync.apply_update(timed(7, "10:7", 10))
     old = msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)
 
-    assert sync.snapshot(old) is Outcome.BROKEN
+    assert sync.apply_snapshot(old) is Outcome.BROKEN
     assert sync.wanted == "a snapshot came after a later update"
-    sync.asked()
-    assert sync.snapshot(old) is Outcome.SYNCED
+    sync.mark_requested()
+    assert sync.apply_snapshot(old) is Outcome.SYNCED
 
 
 def test_a_connection_that_takes_over_may_begin_with_older_frames() -> None:
     """It has held them back."""
     sync = synced(IN_ORDER)
-    sync.update(timed(7, "10:7", 10))
+    sync.apply_update(timed(7, "10:7", 10))
 
-    sync.reopened()
+    sync.connection_changed()
 
-    assert sync.snapshot(msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)) is Outcome.SYNCED
+    assert sync.apply_snapshot(msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)) is Outcome.SYNCED
 
 
 # ---- whatever happens
@@ -780,14 +780,14 @@ def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -
             number = len(truth) - 1
             last = BookUpdate("X", None, number, ((Decimal(price), Decimal(size)),), (), number, number)
             if what == "update":
-                sync.update(last)
+                sync.apply_update(last)
         elif what == "repeat" and last is not None:
-            sync.update(last)
+            sync.apply_update(last)
         elif what != "repeat":
             number = max(0, len(truth) - 1 - (5 if what == "old snapshot" else size))
             if sync.wanted is not None:
-                sync.asked()
-            sync.snapshot(BookSnapshot("X", None, number, tuple(truth[number].items()), (), number))
+                sync.mark_requested()
+            sync.apply_snapshot(BookSnapshot("X", None, number, tuple(truth[number].items()), (), number))
         if sync.live and sync.sequence is not None:
             assert dict(sync.bids.sizes) == truth[sync.sequence]
 
@@ -806,11 +806,11 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
 
     def begin() -> None:
         nonlocal heard
-        sync.forget()
+        sync.reset()
         sync.start()
         while sync.wanted is not None:
-            sync.asked()
-            sync.snapshot(BookSnapshot("X", None, now, levels(f"10:{number}"), levels("99:1"), number))
+            sync.mark_requested()
+            sync.apply_snapshot(BookSnapshot("X", None, now, levels(f"10:{number}"), levels("99:1"), number))
         heard = number
 
     begin()
@@ -819,7 +819,7 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
         if what == "move":
             number += 1
             if alive:
-                outcome = sync.update(BookUpdate("X", None, now, levels(f"10:{number}"), (), number, number))
+                outcome = sync.apply_update(BookUpdate("X", None, now, levels(f"10:{number}"), (), number, number))
                 heard = number
                 refuted = refuted and outcome is Outcome.NOTHING
                 sync.refuted = sync.refuted and outcome is Outcome.NOTHING  # as `book_feeds` does, which sees what the stream says
@@ -830,12 +830,12 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
         elif what == "lose":
             begin()
         elif sync.live:
-            sync.doubt()
+            sync.start_probe()
             asked = sync.wanted in (order_book.PROBE, order_book.OLDER)  # the question, or once more after an answer of the past
             if sync.wanted is not None:
-                sync.asked()
+                sync.mark_requested()
             told = max(100, number - late)
-            outcome = sync.snapshot(BookSnapshot("X", None, now, levels(f"10:{told}"), levels("99:1"), told))
+            outcome = sync.apply_snapshot(BookSnapshot("X", None, now, levels(f"10:{told}"), levels("99:1"), told))
             if outcome is Outcome.QUIET:
                 assert asked
                 assert told == heard

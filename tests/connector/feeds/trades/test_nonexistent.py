@@ -33,10 +33,10 @@ def line(*numbers: int) -> TradeSequence:
 
 def answer(found: TradeSequence, *numbers: int, at: float, left_out: int = 0) -> list[Event]:
     """What an answer of REST with these trades puts on the tape, at that second."""
-    (hole,) = found.holes
+    (hole,) = found.open_gaps
     page = TradeSnapshot("BTC-USD", 9_000, tuple(map(trade, numbers)), left_out)
-    events = found.repair(page.trades)
-    return events + (found.prove(hole, page, at) if hole in found.holes else [])
+    events = found.fill_gaps(page.trades)
+    return events + (found.check_nonexistent(hole, page, at) if hole in found.open_gaps else [])
 
 
 def said(events: list[Event]) -> list[tuple[bool, int | None, int]]:
@@ -55,7 +55,7 @@ def test_two_answers_with_both_neighbours_and_none_between_close_the_gap() -> No
     assert said(events) == [(True, 3, 3)]
     assert isinstance(events[0], Gap)
     assert (events[0].from_ts, events[0].to_ts, events[0].cause) == (gap.from_ts, gap.to_ts, gap.cause)
-    assert len(found.holes) == 0
+    assert len(found.open_gaps) == 0
 
 
 def test_one_answer_is_not_enough_nor_are_two_in_a_row() -> None:
@@ -92,8 +92,8 @@ def test_a_part_that_never_existed_is_said_when_the_rest_is_given_up() -> None:
     found = line(4, 12)
     for at in (0.0, CONFIRM_S):
         assert said(answer(found, 4, 8, at=at)) == []  # the venue does not have what follows
-    (hole,) = found.holes
-    (part,) = hole.tell(9_000)
+    (hole,) = found.open_gaps
+    (part,) = hole.report(9_000)
 
     assert (part.missed, part.nonexistent, hole.missing) == (4, 3, 3)
     assert part.to_ts < hole.gap.to_ts
@@ -152,19 +152,19 @@ def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], 
     plan = BackfillSchedule(longest_s=1_000.0, page=PAGE)
     list(plan.update([found], 0.0))
     now, tape = 0.0, list[Event]()
-    (hole,) = found.holes
-    while hole in found.holes:
+    (hole,) = found.open_gaps
+    while hole in found.open_gaps:
         now += 0.25
         job = plan.next_job(now)
         if job is None:
             continue
         numbers = venue.page(job)
         page = TradeSnapshot("BTC-USD", 9_000, tuple(map(trade, numbers)))
-        tape += found.repair(page.trades)
-        if hole in found.holes:
-            tape += found.prove(hole, page, now)
+        tape += found.fill_gaps(page.trades)
+        if hole in found.open_gaps:
+            tape += found.check_nonexistent(hole, page, now)
         span = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
         job.page_received(span, numbers[-1] if numbers else None, last=len(numbers) < PAGE, now=now)
-        assert hole not in found.holes or not job.is_hopeless(now), "given up"
+        assert hole not in found.open_gaps or not job.is_hopeless(now), "given up"
     assert sorted(int(event.trade_id) for event in tape if isinstance(event, Trade)) == sorted(ids)
     assert said(tape) == [(True, 39, 39 - len(ids))]

@@ -37,8 +37,8 @@ def accept(found: TradeSequence, *numbers: int) -> list[Event]:
 
 def lose(found: TradeSequence) -> None:
     """Its connection is gone."""
-    found.interrupted(found.received_ts)
-    found.turn(FeedState.DOWN, "lost", 0)
+    found.interrupt(found.received_ts)
+    found.set_state(FeedState.DOWN, "lost", 0)
 
 
 def ids(events: list[Event]) -> list[str]:
@@ -141,10 +141,10 @@ def test_a_line_does_not_begin_with_what_is_older_than_the_tape() -> None:
     """The replayed trades tell where it begins: the next one, or a hole before it."""
     found = line()
 
-    assert [type(event) for event in found.snapshot(replay(8, 7, 9))] == [Status]
+    assert [type(event) for event in found.apply_snapshot(replay(8, 7, 9))] == [Status]
     assert ids(accept(found, 9, 10)) == ["10"]
     other = line()
-    other.snapshot(replay(7, 8))
+    other.apply_snapshot(replay(7, 8))
     assert gaps(accept(other, 12)) == [(GapCause.SEQUENCE, 3, 1_012, 1_012)]
 
 
@@ -153,7 +153,7 @@ def test_a_replay_repairs_a_line() -> None:
     found = line(1, 2)
     lose(found)
 
-    events = found.snapshot(replay(1, 2, 3, 4))
+    events = found.apply_snapshot(replay(1, 2, 3, 4))
 
     assert ids(events) == ["3", "4"]
     assert all(event.backfilled for event in events if isinstance(event, Trade))
@@ -165,15 +165,15 @@ def test_a_replay_that_does_not_reach_back_far_enough_leaves_a_gap() -> None:
     found = line(1, 2)
     lose(found)
 
-    assert gaps(found.snapshot(replay(6, 7)))[0][:2] == (GapCause.DISCONNECT, 3)
+    assert gaps(found.apply_snapshot(replay(6, 7)))[0][:2] == (GapCause.DISCONNECT, 3)
 
 
 def test_an_empty_replay_is_a_sign_of_life() -> None:
     """A product that never traded."""
     found = line()
 
-    assert [type(event) for event in found.snapshot(replay())] == [Status]
-    assert found.next == -1
+    assert [type(event) for event in found.apply_snapshot(replay())] == [Status]
+    assert found.next_id == -1
 
 
 def test_a_line_goes_on_from_the_tape() -> None:
@@ -206,17 +206,17 @@ def test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed() -> None:
     """Once may be an overtaking."""
     found = line(1, 2)
 
-    assert found.told(told(4, 2_000)) == []
+    assert found.apply_last_trade(told(4, 2_000)) == []
     assert ids(accept(found, 3)) == ["3"]
-    assert gaps(found.told(told(4, 3_000))) == [(GapCause.SEQUENCE, 1, 1_003, 3_000)]
-    assert found.told(told(4, 4_000)) == []
+    assert gaps(found.apply_last_trade(told(4, 3_000))) == [(GapCause.SEQUENCE, 1, 1_003, 3_000)]
+    assert found.apply_last_trade(told(4, 4_000)) == []
     assert ids(accept(found, 5)) == ["5"]
 
 
 def test_a_hole_told_in_parts_may_still_be_filled() -> None:
     """A venue whose trades stall speaks of each newest one all the same: when they come after all, they are late, not a new numbering."""
     found = line(1)
-    parts = [gap for number in (3, 5, 7) for at in (2_000, 3_000) for gap in gaps(found.told(told(number, at + number)))]
+    parts = [gap for number in (3, 5, 7) for at in (2_000, 3_000) for gap in gaps(found.apply_last_trade(told(number, at + number)))]
 
     assert [missed for _, missed, _, _ in parts] == [2, 2, 2]
     late = accept(found, *range(2, 9))
@@ -231,30 +231,30 @@ def test_a_lost_connection_is_the_cause_of_one_gap_only() -> None:
     """Told by the venue's word; what is missed after it has a cause of its own."""
     found = line(1, 2)
     lose(found)
-    found.told(told(4, 2_000))
+    found.apply_last_trade(told(4, 2_000))
 
-    assert gaps(found.told(told(4, 3_000))) == [(GapCause.DISCONNECT, 2, 1_002, 3_000)]
+    assert gaps(found.apply_last_trade(told(4, 3_000))) == [(GapCause.DISCONNECT, 2, 1_002, 3_000)]
     assert gaps(accept(found, 7)) == [(GapCause.SEQUENCE, 2, 1_002, 1_007)]
 
 
 def test_the_venues_word_proves_a_quiet_line() -> None:
     """Nothing is missing: that is as good as a trade for whoever looks for silence. Trades that never came prove nothing."""
     found = line(1, 2, 3)
-    found.told(told(3, 2_000))
+    found.apply_last_trade(told(3, 2_000))
     assert found.proven_ts == 2_000
 
     for at in (3_000, 4_000, 5_000):
-        found.told(told(4, at))
+        found.apply_last_trade(told(4, at))
     assert found.proven_ts == 2_000
 
     accept(found, 5)
-    found.told(told(5, 6_000))
+    found.apply_last_trade(told(5, 6_000))
     assert found.proven_ts == 6_000
 
 
 def test_the_venues_word_is_no_beginning() -> None:
     """Nothing is known, so nothing is missed."""
-    assert line().told(told(9, 1)) == []
+    assert line().apply_last_trade(told(9, 1)) == []
 
 
 def page(*numbers: int, at: int = 9_000) -> TradeSnapshot:
@@ -267,7 +267,7 @@ def test_what_was_fetched_fills_the_hole_and_nothing_else() -> None:
     found = line(1, 2, 6)
     before = found.count
 
-    events = found.repair(page(1, 2, 3, 4, 5, 6, 7).trades)
+    events = found.fill_gaps(page(1, 2, 3, 4, 5, 6, 7).trades)
 
     assert ids(events) == ["3", "4", "5"]
     assert all(event.backfilled for event in events if isinstance(event, Trade))
@@ -280,7 +280,7 @@ def test_a_hole_that_fills_from_both_sides_is_whole_once() -> None:
     """The stream brings late what REST brings too."""
     found = line(1, 6)
 
-    events = [*found.repair(page(2, 3).trades), *accept(found, 3, 4), *found.repair(page(3, 4, 5).trades), *accept(found, 5)]
+    events = [*found.fill_gaps(page(2, 3).trades), *accept(found, 3, 4), *found.fill_gaps(page(3, 4, 5).trades), *accept(found, 5)]
 
     assert ids(events) == ["2", "3", "4", "5"]
     assert repairs(events) == [(GapCause.SEQUENCE, 4, 1_001, 1_006)]
@@ -290,19 +290,19 @@ def test_a_hole_before_another_may_still_be_filled() -> None:
     """Each gap is repaired by itself."""
     found = line(1, 4, 6, 8)
 
-    assert repairs(found.repair(page(5, 7).trades)) == [(GapCause.SEQUENCE, 1, 1_004, 1_006), (GapCause.SEQUENCE, 1, 1_006, 1_008)]
-    assert repairs(found.repair(page(2, 3).trades)) == [(GapCause.SEQUENCE, 2, 1_001, 1_004)]
+    assert repairs(found.fill_gaps(page(5, 7).trades)) == [(GapCause.SEQUENCE, 1, 1_004, 1_006), (GapCause.SEQUENCE, 1, 1_006, 1_008)]
+    assert repairs(found.fill_gaps(page(2, 3).trades)) == [(GapCause.SEQUENCE, 2, 1_001, 1_004)]
 
 
 def test_the_part_that_came_is_told_within_narrower_times_and_the_rest_when_it_comes() -> None:
     """So whoever adds up is right, and whoever looks for the gap itself sees that it is not whole yet."""
     found = line(1_500, 1_506)
-    (hole,) = found.holes
-    assert hole.tell(0) == []
-    found.repair(page(1_503, 1_504).trades)
+    (hole,) = found.open_gaps
+    assert hole.report(0) == []
+    found.fill_gaps(page(1_503, 1_504).trades)
 
-    part = repairs(list(hole.tell(9_000)))
-    rest = found.repair(page(1_501, 1_502, 1_505).trades)
+    part = repairs(list(hole.report(9_000)))
+    rest = found.fill_gaps(page(1_501, 1_502, 1_505).trades)
 
     gap = (GapCause.SEQUENCE, 5, 2_500, 2_506)
     assert [(missed, gap[2] <= from_ts <= to_ts < gap[3]) for _, missed, from_ts, to_ts in part] == [(2, True)]
@@ -319,15 +319,15 @@ def test_the_part_of_a_gap_that_came_is_not_taken_for_another_gap() -> None:
 
     accept(found, 5)
 
-    assert [gap for hole in found.holes for gap in repairs(list(hole.tell(9_000)))] == [(GapCause.SEQUENCE, 1, 1_005, 1_006)]
+    assert [gap for hole in found.open_gaps for gap in repairs(list(hole.report(9_000)))] == [(GapCause.SEQUENCE, 1, 1_005, 1_006)]
 
 
 def test_a_gap_that_follows_the_venues_word_after_a_restart_begins_early_enough() -> None:
     """A trade that came neither before the word nor since may have been made at any time after the last one that was received."""
     found = line()
     found.seed(trade(1))
-    found.told(told(4, 2_000))
-    found.told(told(4, 3_000))
+    found.apply_last_trade(told(4, 2_000))
+    found.apply_last_trade(told(4, 3_000))
 
     assert gaps(accept(found, 3_500)) == [(GapCause.SEQUENCE, 3_495, 1_001, 4_500)]
 
@@ -335,10 +335,10 @@ def test_a_gap_that_follows_the_venues_word_after_a_restart_begins_early_enough(
 def test_what_was_fetched_may_come_by_the_stream_after_all() -> None:
     """Also where only the venue's word told of it: it is there already, and no new numbering."""
     found = line(1, 2)
-    found.told(told(5, 2_000))
-    found.told(told(5, 3_000))
+    found.apply_last_trade(told(5, 2_000))
+    found.apply_last_trade(told(5, 3_000))
 
-    assert ids(found.repair(page(3, 4, 5).trades)) == ["3", "4", "5"]
+    assert ids(found.fill_gaps(page(3, 4, 5).trades)) == ["3", "4", "5"]
     assert accept(found, 4, 5) == []
 
 
@@ -346,13 +346,13 @@ def test_a_line_remembers_so_many_holes() -> None:
     """Of the oldest, what came is told then; what comes later is as good as there already."""
     found = line(0)
     accept(found, *range(3, 3 * OPEN_GAPS + 1, 3))
-    assert repairs(found.repair(page(1).trades)) == []
+    assert repairs(found.fill_gaps(page(1).trades)) == []
 
     events = accept(found, 3 * OPEN_GAPS + 3)
 
     assert [missed for _, missed, _, _ in repairs(events)] == [1]
-    assert found.repair(page(2).trades) == []
-    assert len(found.holes) == OPEN_GAPS
+    assert found.fill_gaps(page(2).trades) == []
+    assert len(found.open_gaps) == OPEN_GAPS
 
 
 def test_a_hole_falls_into_so_many_pieces() -> None:
@@ -361,10 +361,10 @@ def test_a_hole_falls_into_so_many_pieces() -> None:
     end = 2 * PIECES + 10
     accept(found, end)
 
-    late = ids(found.repair(page(*range(2, end, 2)).trades))
+    late = ids(found.fill_gaps(page(*range(2, end, 2)).trades))
 
     assert len(late) == PIECES - 1
-    assert len(ids(found.repair(page(*range(1, end)).trades))) == end - 1 - len(late)
+    assert len(ids(found.fill_gaps(page(*range(1, end)).trades))) == end - 1 - len(late)
 
 
 def test_a_polled_line_goes_on_without_a_stream() -> None:
@@ -372,22 +372,22 @@ def test_a_polled_line_goes_on_without_a_stream() -> None:
     found = line(1, 2)
     lose(found)
 
-    events = found.polled(page(1, 2, 3, 4), "polled", 2_000)
+    events = found.apply_poll(page(1, 2, 3, 4), "polled", 2_000)
 
     assert ids(events) == ["3", "4"]
     assert all(event.backfilled for event in events if isinstance(event, Trade))
     assert (found.state, found.reason, gaps(events)) == (FeedState.RECOVERING, "polled", [])
-    assert found.polled(page(4, at=9_500), "polled", 2_000) == []
+    assert found.apply_poll(page(4, at=9_500), "polled", 2_000) == []
 
 
 def test_the_stream_goes_on_after_a_polled_line() -> None:
     """With nothing doubled; what was made between the last answer and its first trade is a gap, since that answer."""
     found = line(1, 2)
     lose(found)
-    found.polled(page(3, 4), "polled", 1_003)
+    found.apply_poll(page(3, 4), "polled", 1_003)
     again = line(1, 2)
     lose(again)
-    again.polled(page(3, 4), "polled", 1_003)
+    again.apply_poll(page(3, 4), "polled", 1_003)
 
     assert (ids(accept(found, 3, 4, 5)), found.state) == (["5"], FeedState.LIVE)
     assert gaps(accept(again, 7)) == [(GapCause.DISCONNECT, 2, 1_003, 1_007)]
@@ -397,8 +397,8 @@ def test_a_polled_line_that_had_no_beginning_begins_with_the_newest() -> None:
     """As with the trades that a venue repeats on subscribing: the next one is the first on the tape."""
     found = line()
 
-    assert ids(found.polled(page(7, 8), "polled", 2_000)) == []
-    assert ids(found.polled(page(8, 9), "polled", 2_000)) == ["9"]
+    assert ids(found.apply_poll(page(7, 8), "polled", 2_000)) == []
+    assert ids(found.apply_poll(page(8, 9), "polled", 2_000)) == ["9"]
     assert gaps(accept(found, 12))[0][:2] == (GapCause.DISCONNECT, 2)
 
 
@@ -407,7 +407,7 @@ def test_an_answer_that_does_not_reach_back_far_enough_tells_a_gap() -> None:
     found = line(1, 2)
     lose(found)
 
-    events = found.polled(page(6, 7), "polled", 2_000)
+    events = found.apply_poll(page(6, 7), "polled", 2_000)
 
     assert gaps(events) == [(GapCause.DISCONNECT, 3, 1_002, 9_000)]
     assert ids(events) == ["6", "7"]
@@ -419,7 +419,7 @@ def test_an_answer_that_comes_after_the_stream_fills_holes_only() -> None:
     lose(found)
     accept(found, 5)
 
-    assert ids(found.polled(page(2, 3, 4, 5, 6), "polled", 2_000)) == ["3", "4"]
+    assert ids(found.apply_poll(page(2, 3, 4, 5, 6), "polled", 2_000)) == ["3", "4"]
     assert found.state is FeedState.LIVE
 
 
@@ -428,8 +428,8 @@ def test_polled_trades_whose_ids_only_grow_prove_themselves_by_reaching_back() -
     found = line(1, 5, contiguous=False)
     lose(found)
 
-    assert gaps(found.polled(page(5, 9), "polled", 2_000)) == []
-    assert gaps(found.polled(page(15, 17), "polled", 2_000))[0][:2] == (GapCause.DISCONNECT, None)
+    assert gaps(found.apply_poll(page(5, 9), "polled", 2_000)) == []
+    assert gaps(found.apply_poll(page(15, 17), "polled", 2_000))[0][:2] == (GapCause.DISCONNECT, None)
 
 
 STEPS = st.one_of(
@@ -454,7 +454,7 @@ class Play:
 
     def step(self, step: Step) -> None:
         """One thing happens."""
-        at = self.line.next
+        at = self.line.next_id
         for event in self._events(step):
             if isinstance(event, Trade):
                 self.published.append(int(event.trade_id))
@@ -482,14 +482,14 @@ class Play:
                 return []
             case "told":
                 self.newest += 3  # trades that the stream does not bring yet
-                return [*found.told(told(self.newest, 10_000)), *found.told(told(self.newest, 10_000))]
+                return [*found.apply_last_trade(told(self.newest, 10_000)), *found.apply_last_trade(told(self.newest, 10_000))]
             case "give up":
-                return [gap for hole in found.holes for gap in hole.tell(10_000)]
+                return [gap for hole in found.open_gaps for gap in hole.report(10_000)]
             case "restart":
-                if not self.published or max(self.published) + 1 != found.next:
+                if not self.published or max(self.published) + 1 != found.next_id:
                     return []  # the venue's word moved it on: that is on the tape, but not read back from there
                 told_back = self._events("give up")
-                self.untold += sum(hole.back for hole in found.holes)
+                self.untold += sum(hole.recovered for hole in found.open_gaps)
                 self.line = line()
                 self.line.seed(trade(max(self.published)))
                 return told_back
@@ -499,8 +499,8 @@ class Play:
             case (how, first, count):
                 snapshot = replay(*range(first, min(first + count, self.newest + 1)))
                 if how == "repair":
-                    return found.repair(snapshot.trades)
-                return found.polled(snapshot, "polled", 0) if how == "poll" else found.snapshot(snapshot)
+                    return found.fill_gaps(snapshot.trades)
+                return found.apply_poll(snapshot, "polled", 0) if how == "poll" else found.apply_snapshot(snapshot)
         raise AssertionError(step)
 
 
@@ -518,10 +518,10 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
 
     assert len(play.published) == len(set(play.published))
     if play.published:
-        untold = play.untold + sum(hole.back for hole in play.line.holes)
+        untold = play.untold + sum(hole.recovered for hole in play.line.open_gaps)
         missed = sum(gap.missed or 0 for gap, _ in play.gaps) - sum(gap.missed or 0 for gap in play.repaired) - untold
         first = min([play.published[0], *(missing.start for _, missing in play.gaps)])
-        assert missed == max(play.line.next, max(play.published) + 1) - first - len(play.published)
+        assert missed == max(play.line.next_id, max(play.published) + 1) - first - len(play.published)
 
 
 # ---- a line that was silent
@@ -530,9 +530,9 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
 def silent() -> TradeSequence:
     """Called stale after its trade 5, on a venue that answers a subscription with the newest trades."""
     found = line(4, 5)
-    found.answered = True
+    found.answers_subscribe = True
     found.stalled_ts = 5_000
-    found.turn(FeedState.STALE, "silent", 5_000)
+    found.set_state(FeedState.STALE, "silent", 5_000)
     return found
 
 
@@ -541,7 +541,7 @@ def test_new_trades_with_which_a_subscription_is_answered_do_not_make_a_silent_l
     found = silent()
     newest = tuple(trade(number, backfilled=True) for number in (4, 5, 6, 7))
 
-    assert ids(found.snapshot(TradeSnapshot("BTC-USD", 6_000, newest))) == ["6", "7"]
+    assert ids(found.apply_snapshot(TradeSnapshot("BTC-USD", 6_000, newest))) == ["6", "7"]
     assert found.state.value == "stale"
     found.accept(trade(8), 8)
     assert found.state.value == "live"
@@ -554,5 +554,5 @@ def test_new_trades_with_which_a_subscription_is_answered_do_not_make_a_silent_l
 def test_a_subscription_that_is_answered_with_what_is_known_shows_that_nobody_has_traded() -> None:
     """Nothing was missed."""
     found = silent()
-    assert ids(found.snapshot(TradeSnapshot("BTC-USD", 6_000, (trade(5, backfilled=True),)))) == []
+    assert ids(found.apply_snapshot(TradeSnapshot("BTC-USD", 6_000, (trade(5, backfilled=True),)))) == []
     assert found.state is FeedState.LIVE

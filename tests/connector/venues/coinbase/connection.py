@@ -8,7 +8,7 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.coinbase import advanced, exchange
 from crosstape_connector.venues.messages import Output
 from crosstape_connector.venues.spec import Parser
-from tests.connector.venues.golden import SYMBOLS
+from tests.connector.venues.golden import symbols_of
 
 NEW_YEAR: Final = 1_767_225_600_000_000_000
 """Of the golden frames, in ns."""
@@ -16,12 +16,12 @@ NEW_YEAR: Final = 1_767_225_600_000_000_000
 
 def from_advanced(*frames: bytes, symbols: dict[str, str] | None = None) -> list[Output]:
     """All that one Advanced Trade connection finds in these, received at 7."""
-    return feed(advanced.Parser(symbols or SYMBOLS["coinbase"]), *frames)
+    return feed(advanced.Parser(symbols or symbols_of("coinbase")), *frames)
 
 
 def from_exchange(*frames: bytes, symbols: dict[str, str] | None = None) -> list[Output]:
     """All that one Exchange connection finds in these, received at 7."""
-    return feed(exchange.Parser(symbols or SYMBOLS["coinbase"]), *frames)
+    return feed(exchange.Parser(symbols or symbols_of("coinbase")), *frames)
 
 
 def feed(parser: Parser, *frames: bytes) -> list[Output]:

@@ -13,7 +13,9 @@ from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, C
 from crosstape_connector.venues.spec import Request
 from crosstape_schemas import FeedState, GapCause, Side, Status, Ticker, Trade
 from tests.connector.venues.coinbase.connection import NEW_YEAR, from_advanced, numbered
-from tests.connector.venues.golden import ADVANCED, SYMBOLS
+from tests.connector.venues.golden import frames_of, symbols_of
+
+ADVANCED = frames_of("coinbase", "advanced")
 
 
 def test_a_book_snapshot_may_have_the_senders_time_only() -> None:
@@ -200,12 +202,16 @@ def test_one_strange_product_does_not_cost_the_others() -> None:
 def test_what_cannot_be_used_says_why(frame: bytes, error: type[Exception]) -> None:
     """By the error's type it is counted."""
     with pytest.raises(error):
-        advanced.Parser(SYMBOLS["coinbase"])(frame, 7)
+        advanced.Parser(symbols_of("coinbase"))(frame, 7)
 
 
 def test_a_request_is_one_channel_a_message() -> None:
     """With its products."""
     request = Request("level2", ("BTC-USD",), 5, 10)
 
-    assert msgspec.json.decode(advanced.subscribe(request)) == {"type": "subscribe", "product_ids": ["BTC-USD"], "channel": "level2"}
-    assert msgspec.json.decode(advanced.unsubscribe(request))["type"] == "unsubscribe"
+    assert msgspec.json.decode(advanced.request("subscribe", request)) == {
+        "type": "subscribe",
+        "product_ids": ["BTC-USD"],
+        "channel": "level2",
+    }
+    assert msgspec.json.decode(advanced.request("unsubscribe", request))["type"] == "unsubscribe"

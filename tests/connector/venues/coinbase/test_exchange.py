@@ -13,7 +13,9 @@ from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, C
 from crosstape_connector.venues.spec import Request
 from crosstape_schemas import FeedState, GapCause, Side, Status, Ticker, Trade
 from tests.connector.venues.coinbase.connection import NEW_YEAR, from_exchange
-from tests.connector.venues.golden import EXCHANGE, SYMBOLS
+from tests.connector.venues.golden import frames_of, symbols_of
+
+EXCHANGE = frames_of("coinbase", "exchange")
 
 
 def test_a_match_has_the_makers_side() -> None:
@@ -141,7 +143,7 @@ def test_an_exchange_change_of_no_known_book_spoils_all_of_the_connection() -> N
 def test_what_cannot_be_used_says_why(frame: bytes, error: type[Exception]) -> None:
     """By the error's type it is counted."""
     with pytest.raises(error):
-        exchange.Parser(SYMBOLS["coinbase"])(frame, 7)
+        exchange.Parser(symbols_of("coinbase"))(frame, 7)
 
 
 def test_matches_are_asked_for_with_the_heartbeats_that_prove_them() -> None:
@@ -149,9 +151,13 @@ def test_matches_are_asked_for_with_the_heartbeats_that_prove_them() -> None:
     matches = Request("matches", ("BTC-USD", "ETH-USD"), 5, 10)
     ticker = Request("ticker", ("BTC-USD",), 5, 10)
 
-    assert msgspec.json.decode(exchange.subscribe(matches)) == {
+    assert msgspec.json.decode(exchange.request("subscribe", matches)) == {
         "type": "subscribe",
         "product_ids": ["BTC-USD", "ETH-USD"],
         "channels": ["matches", "heartbeat"],
     }
-    assert msgspec.json.decode(exchange.unsubscribe(ticker)) == {"type": "unsubscribe", "product_ids": ["BTC-USD"], "channels": ["ticker"]}
+    assert msgspec.json.decode(exchange.request("unsubscribe", ticker)) == {
+        "type": "unsubscribe",
+        "product_ids": ["BTC-USD"],
+        "channels": ["ticker"],
+    }

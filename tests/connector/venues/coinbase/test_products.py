@@ -7,11 +7,14 @@ from decimal import Decimal
 import pytest
 
 from crosstape_connector.errors import UnknownSymbol
-from crosstape_connector.venues.coinbase import exchange, products
+from crosstape_connector.venues.coinbase import exchange, products, rest
 from crosstape_connector.venues.messages import Ack, BookSnapshot
 from crosstape_schemas import Instrument, Trade
 from tests.connector.venues.coinbase.connection import from_advanced, from_exchange
-from tests.connector.venues.golden import ADVANCED, COINBASE_MARKET, EXCHANGE, INSTRUMENTS
+from tests.connector.venues.golden import answers_of, frames_of
+
+ADVANCED = frames_of("coinbase", "advanced")
+EXCHANGE = frames_of("coinbase", "exchange")
 
 
 def test_a_usdc_product_answered_with_the_name_of_its_usd_one_is_not_lost() -> None:
@@ -42,14 +45,21 @@ def test_instruments_come_in_two_dialects() -> None:
     """A list of Exchange, an object of Advanced Trade; what cannot be traded now is not active."""
     bitcoin = Instrument("BTC-USD", "coinbase", "BTC-USD", "BTC", "USD", Decimal("0.01"), Decimal("1E-8"))
 
-    assert products.parse_instruments(INSTRUMENTS["coinbase"]) == [
+    assert products.parse_instruments(answers_of("coinbase")["instruments"]) == [
         bitcoin,
         Instrument("ETH-USD", "coinbase", "ETH-USD", "ETH", "USD", Decimal("0.01"), Decimal("1E-8"), active=False),
     ]
-    assert products.parse_instruments(COINBASE_MARKET) == [bitcoin]
+    assert products.parse_instruments(answers_of("coinbase")["instruments_advanced"]) == [bitcoin]
 
 
 def test_an_error_in_a_rest_answer_is_found() -> None:
     """An answer without one has none."""
     assert products.rest_error(b'{"message":"NotFound"}') == "NotFound"
     assert products.rest_error(b"[]") is None
+
+
+def test_prices_of_an_auction_are_no_quote() -> None:
+    """Nothing can be had at them."""
+    body = answers_of("coinbase")["quotes"].replace(b'"auction_mode":false', b'"auction_mode":true')
+
+    assert rest.parse_quotes(body, {"BTC-USD": "BTC-USD"}, 7) == []

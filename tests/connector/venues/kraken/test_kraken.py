@@ -8,9 +8,11 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venues.kraken import rest, stream
+from crosstape_connector.venues.kraken import VENUE, rest, stream
 from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
@@ -24,13 +26,15 @@ from crosstape_connector.venues.messages import (
     unread,
 )
 from crosstape_connector.venues.spec import Request
-from crosstape_schemas import FeedState, Instrument, Quote, Side, Status, Ticker, Trade
-from tests.connector.venues.golden import INSTRUMENTS, KRAKEN, SYMBOLS
+from crosstape_schemas import FeedState, Instrument, Quote, Side, Status, Ticker, Trade, asset
+from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+
+KRAKEN = frames_of("kraken")
 
 
 def parse(*frames: bytes) -> list[Output]:
     """All that one connection finds in these, received at 7."""
-    parser = stream.Parser(SYMBOLS["kraken"])
+    parser = stream.Parser(symbols_of("kraken"))
     return [output for frame in frames for output in parser(frame, 7)]
 
 
@@ -205,19 +209,19 @@ def test_requests_ask_for_snapshots_and_repeat_the_depth() -> None:
     """Best bid and ask come with the ticker if it is asked to speak at each change of them."""
     book, ticker = Request("book", ("BTC/USD",), 5, 25), Request("ticker", ("BTC/USD", "DOGE/USD"), 6, 25)
 
-    assert msgspec.json.decode(stream.subscribe(book)) == {
+    assert msgspec.json.decode(stream.request("subscribe", book)) == {
         "method": "subscribe",
         "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 25, "snapshot": True},
         "req_id": 5,
     }
-    assert msgspec.json.decode(stream.unsubscribe(book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
-    assert msgspec.json.decode(stream.subscribe(ticker))["params"]["event_trigger"] == "bbo"
+    assert msgspec.json.decode(stream.request("unsubscribe", book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
+    assert msgspec.json.decode(stream.request("subscribe", ticker))["params"]["event_trigger"] == "bbo"
     assert msgspec.json.decode(stream.ping(7)) == {"method": "ping", "req_id": 7}
 
 
 def test_instruments_have_our_names() -> None:
     """XBT is BTC, XDG is DOGE; dark pools and pairs without a name of their own are left out."""
-    assert rest.parse_instruments(INSTRUMENTS["kraken"]) == [
+    assert rest.parse_instruments(answers_of("kraken")["instruments"]) == [
         Instrument("BTC-USD", "kraken", "BTC/USD", "BTC", "USD", Decimal("0.1"), Decimal("1E-8")),
         Instrument("DOGE-USD", "kraken", "DOGE/USD", "DOGE", "USD", Decimal("1E-7"), Decimal("1E-8"), active=False),
     ]
@@ -226,7 +230,35 @@ def test_instruments_have_our_names() -> None:
 def test_errors_come_with_a_good_status() -> None:
     """They are found, and never taken for an empty list."""
     assert rest.rest_error(b'{"error":["EAPI:Rate limit exceeded"]}') == "EAPI:Rate limit exceeded"
-    assert rest.rest_error(INSTRUMENTS["kraken"]) is None
+    assert rest.rest_error(answers_of("kraken")["instruments"]) is None
     assert rest.rest_error(b"<html>") is None
     with pytest.raises(FrameError, match="Busy"):
         rest.parse_instruments(b'{"error":["EService:Busy"]}')
+
+
+@given(st.sampled_from(["BTC", "DOGE", "ETH", "XTZ", "ZEC", "USD", "USDT", "X", "1INCH"]), st.sampled_from(["USD", "BTC", "EUR", "DOGE"]))
+def test_old_names_are_those_that_the_list_was_read_with(base: str, quote: str) -> None:
+    """The list names `XBT/USD`; what was made of that for the WebSocket is undone for REST."""
+    name = rest.rest_name(f"{base}/{quote}")
+    theirs = [part for part in (base, quote, "XBT", "XDG") if asset(part) != part or part not in ("BTC", "DOGE")]
+
+    assert name in {left + right for left in theirs for right in theirs if (asset(left), asset(right)) == (base, quote)}
+
+
+def quotes(body: bytes) -> list[Quote | Odd]:
+    """The quote of an answer that was received at 7."""
+    assert VENUE.quotes is not None
+    return list(VENUE.quotes.parse(body, {"BTC/USD": "BTC-USD"}, 7))
+
+
+def test_a_size_below_what_rest_shows_is_no_quote() -> None:
+    """A null side would say that there is none, and the price is there."""
+    assert quotes(answers_of("kraken")["quotes"].replace(b'"3.100"', b'"0.000"')) == []
+
+
+def test_a_quote_of_more_than_the_one_pair_is_refused() -> None:
+    """It would be another market's."""
+    with pytest.raises(FrameError, match="not one pair"):
+        quotes(b'{"error":[],"result":{"XXBTZUSD":{"bids":[],"asks":[]},"XETHZUSD":{"bids":[],"asks":[]}}}')
+    with pytest.raises(FrameError, match="EQuery:Unknown asset pair"):
+        quotes(b'{"error":["EQuery:Unknown asset pair"]}')

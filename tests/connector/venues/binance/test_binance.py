@@ -13,12 +13,14 @@ from crosstape_connector.venues.binance import VENUE, rest, stream
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate, unread
 from crosstape_connector.venues.spec import Request, Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
-from tests.connector.venues.golden import BINANCE, BINANCE_DEPTH, INSTRUMENTS, SYMBOLS
+from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+
+BINANCE = frames_of("binance")
 
 
 def parse(*frames: bytes) -> list[Output]:
     """All that one connection finds in these, received at 7."""
-    parser = stream.Parser(SYMBOLS["binance"])
+    parser = stream.Parser(symbols_of("binance"))
     return [output for frame in frames for output in parser(frame, 7)]
 
 
@@ -182,12 +184,12 @@ def test_requests_name_streams_in_lower_case() -> None:
     """One message for all symbols of a channel."""
     request = Request("depth@100ms", ("BTCUSDT", "ETHUSDT"), 5, 10)
 
-    assert msgspec.json.decode(stream.subscribe(request)) == {
+    assert msgspec.json.decode(stream.request("subscribe", request)) == {
         "method": "SUBSCRIBE",
         "params": ["btcusdt@depth@100ms", "ethusdt@depth@100ms"],
         "id": 5,
     }
-    assert msgspec.json.decode(stream.unsubscribe(request))["method"] == "UNSUBSCRIBE"
+    assert msgspec.json.decode(stream.request("unsubscribe", request))["method"] == "UNSUBSCRIBE"
     assert msgspec.json.decode(stream.ping(9)) == {"method": "GET_PROPERTY", "params": ["combined"], "id": 9}
 
 
@@ -207,7 +209,7 @@ def test_a_snapshot_is_asked_for_by_rest_and_read() -> None:
     assert rest.depth_symbol("https://api.binance.com/api/v3/depth") is None
     assert rest.depth_symbol("https://api.binance.com/api/v3/trades?symbol=BTCUSDT") is None
 
-    snapshot = rest.parse_depth(BINANCE_DEPTH, "BTC-USDT", 7)
+    snapshot = rest.parse_depth(answers_of("binance")["snapshot"], "BTC-USDT", 7)
 
     assert isinstance(snapshot, BookSnapshot)
     assert (snapshot.sequence, len(snapshot.bids), len(snapshot.asks), snapshot.partial) == (102, 2, 1, False)
@@ -224,7 +226,7 @@ def test_snapshots_take_half_of_what_the_venue_allows() -> None:
 
 def test_instruments_are_what_may_be_traded_spot() -> None:
     """A halted one is listed, and not active."""
-    assert rest.parse_instruments(INSTRUMENTS["binance"]) == [
+    assert rest.parse_instruments(answers_of("binance")["instruments"]) == [
         Instrument("BTC-USDT", "binance", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001")),
         Instrument("ETH-USDT", "binance", "ETHUSDT", "ETH", "USDT", active=False),
     ]
@@ -233,4 +235,54 @@ def test_instruments_are_what_may_be_traded_spot() -> None:
 def test_an_error_in_a_rest_answer_is_found() -> None:
     """An answer without one has none."""
     assert rest.rest_error(b'{"code":-1121,"msg":"Invalid symbol."}') == "-1121 Invalid symbol."
-    assert rest.rest_error(BINANCE_DEPTH) is None
+    assert rest.rest_error(answers_of("binance")["snapshot"]) is None
+
+
+def test_requests_together_leave_a_quarter_of_the_weight() -> None:
+    """Snapshots of 1,000 levels weigh 50, trades 25, quotes of several symbols 4."""
+    assert VENUE.snapshots is not None
+    assert VENUE.trades is not None
+    assert VENUE.quotes is not None
+
+    assert VENUE.snapshots.per_minute * 50 + VENUE.trades.per_minute * 25 + VENUE.quotes.per_minute * 4 <= 6_000 * 3 / 4
+
+
+def quotes(body: bytes) -> list[Quote | Odd]:
+    """The quotes of an answer that was received at 7."""
+    assert VENUE.quotes is not None
+    return list(VENUE.quotes.parse(body, symbols_of("binance"), 7))
+
+
+def test_several_quotes_come_in_one_answer_and_zeros_are_an_empty_side() -> None:
+    """One request for all symbols."""
+    assert quotes(answers_of("binance")["quotes"])[1] == Quote("binance", "ETH-USDT", None, 7, None, None, Decimal("3000.5"), Decimal(1))
+
+
+def test_a_quote_of_what_was_not_asked_for_is_refused() -> None:
+    """It would be another market's."""
+    with pytest.raises(UnknownSymbol, match="XRPUSDT"):
+        quotes(answers_of("binance")["quotes"].replace(b"ETHUSDT", b"XRPUSDT").replace(b"BTCUSDT", b"XRPUSDT"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"ETHUSDT", b"XRPUSDT"), (b'"3000.50000000"', b'"1_000"'), (b'"askQty":"1.00000000"', b'"askQty":5')]
+)
+def test_a_quote_that_cannot_be_used_takes_no_other_with_it(old: bytes, new: bytes) -> None:
+    """It is reported apart, with the reason."""
+    bitcoin, odd = quotes(answers_of("binance")["quotes"].replace(old, new))
+
+    assert isinstance(bitcoin, Quote)
+    assert bitcoin.instrument == "BTC-USDT"
+    assert isinstance(odd, Odd)
+    assert odd.kind == "row"
+    assert odd.reason.startswith("quotes: ")
+
+
+def test_symbols_that_are_not_listed_are_refused_with_all_that_were_asked_for() -> None:
+    """By an error of the venue's, or a bare 400."""
+    source = VENUE.trading
+    assert source is not None
+    assert source.unknown("https://x/y: -1121 Invalid symbol.")
+    assert source.unknown("https://x/y: HTTP 400")
+    assert not source.unknown("https://x/y: HTTP 418")
+    assert source.path(["BTCUSDT"]) == "/api/v3/exchangeInfo?symbols=%5B%22BTCUSDT%22%5D&showPermissionSets=false"

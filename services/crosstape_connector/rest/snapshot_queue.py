@@ -1,0 +1,85 @@
+"""Holds the requests for new snapshots of one venue's books, and decides which is next. Pure: times are seconds of one steady clock."""
+
+from __future__ import annotations
+
+import math
+
+from crosstape_connector.backoff import pause_s
+from crosstape_connector.feeds.books.book_feed import SnapshotRequest
+from crosstape_connector.feeds.books.order_book import PROBE
+
+
+class SnapshotJob:
+    """One request, from when it is queued until it is answered."""
+
+    __slots__ = ("due", "failures", "is_under_way", "request")
+
+    def __init__(self, request: SnapshotRequest, due: float) -> None:
+        self.request = request
+        self.due = due
+        self.failures = 0
+        self.is_under_way = False
+
+    @property
+    def is_probe(self) -> bool:
+        """The book is healthy but silent: the snapshot is to show whether the market is quiet."""
+        return self.request.cause == PROBE
+
+
+class SnapshotQueue:
+    """At most one job per book, which bounds it. The job that has been due for longest is next.
+
+    One probe at a time takes part in that, due when the probe before it ended: a broken book waits for one probe, not for all of them.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, SnapshotJob] = {}
+        self._probe_ended = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, request: SnapshotRequest, now: float) -> SnapshotJob | None:
+        """Queue a request, due after the pause that its attempt asks for. None: the book has a job already, which answers this one too."""
+        if request.instrument in self._jobs:
+            return None
+        job = self._jobs[request.instrument] = SnapshotJob(request, now + pause_s(request.attempt - 1))
+        return job
+
+    def next_job(self, now: float) -> SnapshotJob | None:
+        """Return the job that is next, and mark it as under way; None: none is due."""
+        job = min((job for job in self._waiting() if job.due <= now), key=self._due_since, default=None)
+        if job is not None:
+            job.is_under_way = True
+        return job
+
+    def due_in(self, now: float) -> float:
+        """Return the seconds until the next job is due; `math.inf`: none waits."""
+        return min((max(0.0, job.due - now) for job in self._waiting()), default=math.inf)
+
+    def retry(self, job: SnapshotJob, retry_after_s: float, now: float) -> float:
+        """Let a job wait after a failure; returns the seconds. `retry_after_s`: what the venue asked for (0: nothing)."""
+        self._end_attempt(job, now)
+        job.failures += 1
+        wait_s = max(pause_s(job.failures), retry_after_s)
+        job.due = now + wait_s
+        return wait_s
+
+    def remove(self, job: SnapshotJob, now: float) -> None:
+        """Drop a job that is done."""
+        self._end_attempt(job, now)
+        del self._jobs[job.request.instrument]
+
+    def _end_attempt(self, job: SnapshotJob, now: float) -> None:
+        job.is_under_way = False
+        if job.is_probe:
+            self._probe_ended = now
+
+    def _waiting(self) -> list[SnapshotJob]:
+        """Return the jobs that may be next: no probe while one is under way."""
+        jobs = self._jobs.values()
+        is_probing = any(job.is_under_way and job.is_probe for job in jobs)
+        return [job for job in jobs if not job.is_under_way and not (is_probing and job.is_probe)]
+
+    def _due_since(self, job: SnapshotJob) -> float:
+        return max(job.due, self._probe_ended) if job.is_probe else job.due

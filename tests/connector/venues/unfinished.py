@@ -1,0 +1,52 @@
+"""Sentences that say what a venue still lacks, from its table and the files in its test folder: for who adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from crosstape_connector.venues.spec import Venue
+from tests.connector.venues.golden import answers_of, expected_of, folder, frames_of, outputs
+
+KINDS: Final = ("trade", "quote", "book", "delta", "ticker", "status")
+CLASSES: Final = {
+    "trade": ("Trade", "TradeSnapshot"),
+    "quote": ("Quote",),
+    "book": ("BookSnapshot", "BookUpdate"),
+    "delta": ("BookUpdate",),
+    "ticker": ("Ticker",),
+    "status": ("Status",),
+}
+"""Kind of feed → what its frames become."""
+ANSWERS: Final = ("instruments", "snapshots", "trades", "quotes", "trading")
+"""Sources by REST, as the venue's table names them."""
+
+
+def unfinished(venue: Venue) -> list[str]:
+    """What is missing, in the order in which it is best done; empty: nothing."""
+    return [f"{venue.id}: {sentence}" for sentence in _sentences(venue)]
+
+
+def _sentences(venue: Venue) -> Iterator[str]:
+    bodies = answers_of(venue.id)
+    for source in ANSWERS:
+        name = "snapshot" if source == "snapshots" else source
+        if getattr(venue, source) is not None and name not in bodies:
+            yield f"rest.jsonl has no answer `{name}` yet: add one from the venue's documentation of its REST, or set `{source}` to None"
+    made = list(outputs(venue))
+    for endpoint in venue.endpoints:
+        if not frames_of(venue.id, endpoint.name):
+            yield f"frames.jsonl has no frame of the endpoint `{endpoint.name}` yet: add those that the venue's documentation shows"
+        found = {output["is"] for line in made if line.endpoint == endpoint.name for output in line.outputs}
+        for kind, channel in endpoint.channels.items():
+            from_book = kind == "quote" and venue.quote_from_book
+            if not found.intersection(CLASSES["book" if from_book else kind]):
+                yield f"frames.jsonl has no {kind} frame of `{channel}` yet: add one from the venue's documentation, and parse it"
+        for needed, why in (("Ack", "accepted"), ("Rejected", "refused")):
+            if needed not in found:
+                yield f"frames.jsonl has no reply to a subscription that is {why} yet (endpoint `{endpoint.name}`)"
+    places = {(line.endpoint, line.name) for line in made}
+    lacking = sorted("/".join(place) for place in places - expected_of(venue.id).keys())
+    if lacking or not (folder(venue.id) / "expected.jsonl").exists():
+        command = f"python -m tests.connector.venues.golden {venue.id}"
+        yield f"expected.jsonl lacks {', '.join(lacking) or 'everything'}: run `{command}`, and check what it writes by the documentation"

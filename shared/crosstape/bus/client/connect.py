@@ -52,9 +52,9 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
     try:
         url = urlsplit(settings.url)
     except ValueError:  # its text may show the password
-        raise SettingsError("bus.url is wrong: it is not an address") from None
+        raise SettingsError("bus.url is not right: it is not an address") from None
     if url.scheme != "unix" and "@" in url.path + url.query + url.fragment:  # then a part of the password would be taken for the host
-        raise SettingsError("bus.url is wrong: in a user name or password, write / as %2F, ? as %3F and # as %23")
+        raise SettingsError("bus.url is not right: in a user name or password, write / as %2F, ? as %3F and # as %23")
     options: dict[str, Any] = {
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
@@ -90,7 +90,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
                     cluster.set_response_callback(command, _as_it_came)  # see `execute_raw`
                 return cluster, []
     except ValueError as exc:
-        raise SettingsError(f"bus.url is wrong: {_hidden(url)}: {exc}") from None
+        raise SettingsError(f"bus.url is not right: {_hidden(url)}: {exc}") from None
     raise SettingsError(f"bus.url: {url.scheme or 'no scheme'}: not one of redis, rediss, unix, redis+sentinel, redis+cluster")
 
 

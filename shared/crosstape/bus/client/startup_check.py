@@ -39,9 +39,9 @@ async def wait_until_usable(client: Client, keys: Keys, settings: BusSettings, *
     """Return once the server answers this producer and allows it to write. Logs if the server evicts keys of the tape.
 
     Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, the server is loading, is a
-    replica, or has no memory. Raises it at once where waiting cannot help: refused credentials or commands, a certificate that is not trusted, a key
-    of ours that holds something else. A person has to mend that and starts us again anyway, and more attempts would fill the server's log
-    of refusals and may lock us out.
+    replica, or has no memory. Raises it at once where waiting cannot help: refused credentials or commands, a certificate that is not
+    trusted, a key of ours that holds something else. A person has to mend that and starts us again anyway, and more attempts would fill
+    the server's log of refusals and may lock us out.
     """
     where = shown(settings.url)
     availability = Availability(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)

@@ -3,7 +3,7 @@ book.
 
     python benchmarks/book.py --updates 20000
 
-What is measured is `FeedHandler.take`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding
+What is measured is `FeedHandler.apply`: sequence rule, levels, best bid and ask, the quote where it changed, the conflated book. Decoding
 and encoding are not.
 """
 

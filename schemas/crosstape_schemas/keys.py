@@ -67,8 +67,9 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(0)}:line:{producer}:{line}"
 
     def checkpoint(self, producer: str) -> str:
-        """Hash `epoch`, `at`, `state`: what an aggregator has counted, for whoever takes its share: `tape:checkpoint:aggregator.3`. All
-        checkpoints lie in partition 0, as the cursor does that they are compared with.
+        """Hash: the windows of an aggregator's instruments, for the share's next owner: `tape:checkpoint:aggregator.3`. Fields `epoch`,
+        `tape`, `at`, and of each instrument `head:BTC-USDT` and some `6976562:BTC-USDT`. All checkpoints lie in partition 0, as the cursor
+        does that they are compared with.
         """
         return f"{self._root(0)}:checkpoint:{producer}"
 

@@ -146,8 +146,8 @@ class ShardAggregator:
                     tasks.create_task(self._keep_time(), name="aggregator.time")
                     tasks.create_task(self._keep_up(), name="aggregator.discover")
                     tasks.create_task(self.sign.run(), name="aggregator.status")
-                    if self._past.checkpoints is not None:
-                        tasks.create_task(self._past.checkpoints.run(), name="aggregator.checkpoint")
+                    if self._past.checkpointer is not None:
+                        tasks.create_task(self._past.checkpointer.run(), name="aggregator.checkpoint")
             finally:
                 self._alarm.close()
                 self._exporter.export(len(self._past.catch_up))
@@ -155,8 +155,8 @@ class ShardAggregator:
 
     async def save(self, timeout_s: float) -> None:
         """Leave a last checkpoint, when `run` has ended; within this time, or not at all."""
-        if self._past.checkpoints is not None:
-            await self._past.checkpoints.save_last(timeout_s)
+        if self._past.checkpointer is not None:
+            await self._past.checkpointer.save_last(timeout_s)
 
     async def _start(self) -> None:
         """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
@@ -182,8 +182,8 @@ class ShardAggregator:
             async with asyncio.timeout(LOST_S):
                 values: list[bytes] = await execute(self._client, "HVALS", self._keys.last("status", VENUE_WIDE))
                 await self._predecessor.look_up_sign()
-            if self._past.checkpoints is not None:
-                await self._past.checkpoints.load()
+            if self._past.checkpointer is not None:
+                await self._past.checkpointer.restorer.load()
         except (*UNAVAILABLE, BusError) as exc:
             return str(exc) or type(exc).__name__
         for value in values:

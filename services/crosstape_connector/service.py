@@ -220,6 +220,7 @@ class Connector:
             resubscribe=lambda topic: self.supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
             answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
         )
+        self._sink.route_requests(self._rest.snapshots.request)
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(self.feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         context = ConnectionContext(
@@ -231,7 +232,6 @@ class Connector:
             http=http,
             urls=ws_urls,
             watchdog=watchdog,
-            request_snapshots=self._rest.snapshots.dispatch,
             flow=writer.flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
@@ -428,8 +428,6 @@ class Connector:
         while True:
             self._time.check()
             self._sink.publish(self.feeds.due_books(time.time_ns()))
-            if self.feeds.requests:
-                self._rest.snapshots.dispatch()
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The simulator's own HTTP side, apart from the venues': set and end faults, and ask for the truth. JSON throughout."""
+"""The simulator's control API over HTTP, apart from the venues': set and end faults, and read the true market. JSON throughout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crosstape_simulator.truth import HISTORY, Truth, Unknown
 BODY_MAX: Final = 16 * 1024
 LEVELS: Final = 10
 LIMIT: Final = 1_000
-"""Rows of an answer, unless more are asked for."""
+"""Rows of an answer, unless `limit` says otherwise."""
 
 PATHS: Final = {
     "GET /": "this page: paths and faults",
@@ -31,12 +31,12 @@ PATHS: Final = {
 
 
 class Control:
-    """`listening` serves."""
+    """The control API; `listening` serves it."""
 
     def __init__(self, faults: FaultRegistry, truth: Truth | None, *, host: str, port: int) -> None:
         """`truth`: None where only recordings are played. Port 0: any free one."""
         self.url = ""
-        """Once it listens."""
+        """Address of the API, once it listens."""
         self._faults = faults
         self._truth = truth
         self._host = host
@@ -124,7 +124,7 @@ class Control:
 
 
 def example(name: str) -> str:
-    """A fault with all its parameters as they are if nothing is said."""
+    """A fault's text with all parameters at their defaults."""
     cls = table.FAULTS[name]
     made = msgspec.to_builtins(cls())
     return " ".join([name, *(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in _plain(made).items())])

@@ -4,7 +4,7 @@ from crosstape.errors import CrosstapeError, SettingsError
 
 
 class SimulatorError(CrosstapeError):
-    """The simulator cannot be run as asked."""
+    """The simulator cannot run as asked."""
 
 
 class RecordingError(SimulatorError):

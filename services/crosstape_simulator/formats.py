@@ -1,4 +1,4 @@
-"""Numbers and times as the venues write them: from integers, digit by digit."""
+"""Numbers and times as the venues write them, from integers, digit by digit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def fixed(units: int, decimals: int) -> str:
-    """`units` of 10^-decimals with exactly so many decimals: `fixed(5, 2)` is `0.05`."""
+    """`units` of 10^-decimals with exactly `decimals` decimals: `fixed(5, 2)` is `0.05`."""
     if units < 0:
         return "-" + fixed(-units, decimals)
     if not decimals:
@@ -27,7 +27,7 @@ def plain(text: str) -> str:
 
 
 def short(units: int, decimals: int) -> str:
-    """The same without trailing zeros: `short(50, 2)` is `0.5`, `short(0, 8)` is `0`."""
+    """`fixed` without trailing zeros: `short(50, 2)` is `0.5`, `short(0, 8)` is `0`."""
     text = fixed(units, decimals)
     return text.rstrip("0").rstrip(".") if decimals else text
 
@@ -47,13 +47,13 @@ def _second(seconds: int) -> str:
 
 
 def iso_us(ts: int) -> str:
-    """Six decimals: `2024-05-27T12:43:11.798009Z`. `ts` in ns."""
+    """A time with six decimals: `2024-05-27T12:43:11.798009Z`. `ts` in ns."""
     seconds, rest = divmod(ts, NS)
     return f"{_second(seconds)}.{rest // 1000:06d}Z"
 
 
 def iso_ns(ts: int) -> str:
-    """Nine decimals, zeros at the end dropped: `2023-02-09T20:19:35.39625135Z`."""
+    """A time with nine decimals without zeros at the end: `2023-02-09T20:19:35.39625135Z`. `ts` in ns."""
     seconds, rest = divmod(ts, NS)
     if not rest:
         return f"{_second(seconds)}Z"
@@ -61,7 +61,7 @@ def iso_ns(ts: int) -> str:
 
 
 def go_time(ts: int, uptime_ns: int) -> str:
-    """As Go prints a time with its monotonic clock: what Coinbase's heartbeats carry and nobody should parse."""
+    """A time as Go prints it with its monotonic clock: some heartbeats carry it, and clients should not parse it."""
     seconds, rest = divmod(ts, NS)
     up, up_rest = divmod(uptime_ns, NS)
     return f"{_second(seconds).replace('T', ' ')}.{rest:09d} +0000 UTC m=+{up}.{up_rest:09d}"

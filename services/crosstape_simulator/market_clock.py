@@ -1,4 +1,4 @@
-"""The synthetic venues under one market and one clock."""
+"""The market's clock: it drives the synthetic market and shows each move to its venue."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from crosstape_simulator.venues.registry import find
 from crosstape_simulator.venues.spec import VenueMarket
 
 BUDGET_S: Final = 0.05
-"""The market lets go of the event loop after so long, even when it is late."""
+"""The market returns to the event loop after so long, even when it is late."""
 
 LATE_NS: Final = 1_000_000_000
-"""A market that is later than this skips time: the machine cannot keep up."""
+"""A market that is later than this skips time: the machine is too slow."""
 
 
 class SyntheticMarket:
-    """The market's clock, and the venues that hear of its moves."""
+    """The synthetic market with its clock and its venues."""
 
     def __init__(self, spec: SimulatorSpec, venues: tuple[str, ...]) -> None:
         self.now = spec.start_ts if spec.start_ts is not None else time.time_ns()
-        """The market's time."""
+        """The market's time, ns."""
         self.paused = spec.paused
         self.moves = 0
         self.watch: Callable[[Move], None] | None = None
-        """Is shown each move once its venue has dealt with it; None: nobody."""
+        """Called with each move after its venue has shown it; None: not called."""
         self.skipped_ns = 0
-        """How much time was skipped because the machine could not keep up."""
+        """How much time was skipped because the machine was too slow."""
         listings = {venue: spec.listings.get(venue) or find(venue).listings for venue in venues}
         flat = [listing for listed in listings.values() for listing in listed]
         self.market = Market(flat, seed=spec.seed, start_ts=self.now, rate=spec.rate, levels=spec.levels)
@@ -59,18 +59,18 @@ class SyntheticMarket:
         self._go_on(self.now, None)
 
     def shift(self, pair: Pair, percent: float) -> None:
-        """Move a pair's book, now."""
+        """Move a pair's book now, by `percent` of its price."""
         ts = self.shown_ts
         self._flush(ts)  # before the move is made: what is flushed must not show it
         self._show(self.market.shift(pair, percent, ts))
 
     @property
     def shown_ts(self) -> int:
-        """Up to when all moves have been made: now, unless the market is late. What is dated so must show no less."""
+        """The time up to which all moves have been made: now, unless the market is late. Frames of this time must show these moves."""
         return min(self.now, self.market.next_ts - 1)
 
     def wait_ns(self) -> int:
-        """How long until there is something to do."""
+        """How long until there is something to do (ns)."""
         return min([self.market.next_ts, *(venue.due for venue in self.venues.values())]) - self.now
 
     def second(self, now: int) -> None:
@@ -102,7 +102,7 @@ class SyntheticMarket:
             self.watch(move)
 
     def _flush(self, until: int) -> int:
-        """Flush what is due by then; when the next is due."""
+        """Flush what is due by `until`; returns when the next flush is due."""
         for venue in self.venues.values():
             while venue.due <= until:
                 venue.flush(venue.due)

@@ -1,4 +1,4 @@
-"""The simulator as a whole: its servers, its clock, and the hand of whoever tests with it."""
+"""The simulator: its servers, its clock, and what a test or a person can ask of it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from crosstape_simulator.venues.spec import SimulatedVenue
 TICK_MIN_S: Final = 0.002
 TICK_MAX_S: Final = 0.05
 FAULT_TICK_S: Final = 0.005
-"""While there are faults."""
+"""How often faults are looked at while there are any."""
 
 
 log = structlog.get_logger(__name__)
 
 
 class Simulator:
-    """Venues that listen. Made by `simulator`."""
+    """Simulated venues, and the market or recordings that drive them. Made by `simulator`."""
 
     def __init__(self, spec: SimulatorSpec) -> None:
-        """Reads the recordings whole. Raises `SimulatorError`."""
+        """Reads all recordings. Raises `SimulatorError`."""
         self.spec = spec
         self.players: dict[str, tuple[Player, ...]] = {}
         self.servers: dict[str, VenueServer] = {}
@@ -61,7 +61,7 @@ class Simulator:
         """Drives the market and the players while the venues listen."""
 
     def check(self) -> None:
-        """Raises `SimulatorError` if what drives the market or the players has ended by a mistake."""
+        """Raises `SimulatorError` if what drives the market or the players has ended by an error."""
         if self.running is None or not self.running.done() or self.running.cancelled():
             return
         if (failure := self.running.exception()) is not None:
@@ -70,45 +70,45 @@ class Simulator:
 
     @property
     def ws_url(self) -> dict[str, str | dict[str, str]]:
-        """By venue: what the connector's `ws_url` is to be."""
+        """The connector's `ws_url`, by venue."""
         return {venue: server.ws_url for venue, server in self.servers.items()}
 
     @property
     def rest_url(self) -> dict[str, str | dict[str, str]]:
-        """By venue: what the connector's `rest_url` is to be."""
+        """The connector's `rest_url`, by venue."""
         return {venue: server.rest_url for venue, server in self.servers.items()}
 
     def announce(self) -> str:
-        """One line of JSON: `{"venues": {"kraken": {"ws_url": …, "rest_url": …}, …}, "control": …}`, the last if there is one."""
+        """One line of JSON: `{"venues": {"kraken": {"ws_url": …, "rest_url": …}, …}, "control": …}`; `control` only if it is served."""
         venues = {venue: {"ws_url": server.ws_url, "rest_url": server.rest_url} for venue, server in self.servers.items()}
         control = {} if self.control is None else {"control": self.control.url}
         return msgspec.json.encode({"venues": venues} | control).decode()
 
     def counters(self, venue: str) -> Counters:
-        """What a venue's server has done so far."""
+        """The counters of a venue's server."""
         return self.servers[venue].counters
 
     def pause(self) -> None:
-        """Stop the market's clock. Connections live on, heartbeats too."""
+        """Stop the market's clock. Connections and heartbeats go on."""
         if self.market is not None:
             self.market.tick()
             self.market.paused = True
 
     def resume(self) -> None:
-        """Let the market's clock run on from where it stopped."""
+        """Let the market's clock go on from where it stopped."""
         if self.market is not None:
             self.market.tick()
             self.market.paused = False
 
     def advance(self, seconds: float) -> None:
-        """Let so much of the market's time pass at once; what it leads to has been given to the sockets on return."""
+        """Let `seconds` of the market's time pass at once. On return all frames of that time have been written to the sockets."""
         if self.market is None:
             raise SimulatorError("there is no synthetic market")
         self.market.advance(round(seconds * 1e9))
         self._flush()
 
     def start(self, venue: str | None = None) -> None:
-        """Begin to play the recordings of a venue, or all, without waiting for subscriptions."""
+        """Play the recordings of a venue, or all, without waiting for subscriptions."""
         for name, players in self.players.items():
             if venue in (None, name):
                 for player in players:
@@ -119,18 +119,18 @@ class Simulator:
         return all(player.finished for name, players in self.players.items() if venue in (None, name) for player in players)
 
     def drop_connections(self, venue: str, code: int | None = None, *, endpoint: str | None = None) -> int:
-        """Cut all connections of a venue, or of one of its endpoints: without a word, or with a close frame. How many there were."""
+        """Cut all connections of a venue or of one endpoint, or with a `code` close them; returns how many there were."""
         server = self.servers[venue]
         count = server.each(Connection.cut if code is None else lambda connection: connection.close(code), endpoint)
         server.flush()
         return count
 
     def limit_frames(self, venue: str, frames: int | None) -> None:
-        """Connections made from now on are cut after so many frames; None: no longer."""
+        """Cut new connections after `frames` frames; None: no longer."""
         self.servers[venue].frame_limit = frames
 
     def announce_state(self, venue: str, system: str) -> None:
-        """Let a venue say its state, as far as it does: `online`, `maintenance`, `cancel_only`, `post_only`."""
+        """Let a venue announce its state, as far as it does: `online`, `maintenance`, `cancel_only`, `post_only`."""
         server = self.servers[venue]
         for endpoint in server.endpoints:
             endpoint.feed.announce(system, time.time_ns())
@@ -221,14 +221,14 @@ class Simulator:
 
 
 def listed_names(spec: SimulatorSpec, venue: str) -> dict[str, str]:
-    """Of a synthetic venue: its symbols → our names."""
+    """The symbols of a synthetic venue → our names."""
     listings = spec.listings.get(venue) or find(venue).listings
     return {listing.symbol: spot(listing.base, listing.quote) for listing in listings}
 
 
 @asynccontextmanager
 async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulator]:
-    """Venues that listen while the context is open. Raises `SimulatorError` if they cannot, or at its end if the market ended before."""
+    """Serve venues while the context is open. Raises `SimulatorError` if they cannot listen, or at its end if the market ended before."""
     made = Simulator(spec or SimulatorSpec())
     async with AsyncExitStack() as stack:
         for server in made.servers.values():
@@ -247,13 +247,13 @@ async def simulator(spec: SimulatorSpec | None = None) -> AsyncIterator[Simulato
 
 
 async def run(spec: SimulatorSpec, announce: Callable[[str], None] | None = None) -> None:
-    """Serve until cancelled. `announce` is given `Simulator.announce()` once everything listens. Raises `SimulatorError`, too if the market
-    ends.
+    """Serve until cancelled. `announce` is called with `Simulator.announce()` once everything listens. Raises `SimulatorError`, also if the
+    market ends.
     """
     async with simulator(spec) as made:
         log.info("simulator.listening", venues={venue: server.base for venue, server in made.servers.items()})
         if announce is not None:
             announce(made.announce())
         assert made.running is not None
-        await asyncio.wait({made.running})  # for ever: whoever started it ends it by cancelling, unless the market ends by a mistake
+        await asyncio.wait({made.running})  # until it is cancelled, or the market ends by an error
         made.check()

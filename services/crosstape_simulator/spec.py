@@ -1,4 +1,4 @@
-"""What a simulator is to be. All durations in seconds."""
+"""The settings of a simulator. All durations in seconds."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.venues.registry import DEFAULT
 
 VENUES: Final = DEFAULT
-"""Those that are simulated unless others are named."""
+"""The venues that are simulated unless others are named."""
 
 
 class SimulatorSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything has a default: three synthetic venues at a pace for demos."""
+    """The settings; by default three synthetic venues at a pace for demos."""
 
     venues: tuple[str, ...] = VENUES
     recordings: tuple[str, ...] = ()
     """Capture files. A venue with one is played; the others of `venues` are synthetic, or left out if `venues` does not name them."""
     host: str = "127.0.0.1"
     ports: Mapping[str, int] = {}
-    """By venue; one that is not named takes a free port."""
+    """Port of each venue; a venue that is not named listens on a free one."""
 
     seed: int = 1
     rate: float = 200.0
-    """Orders a second over all synthetic venues; each makes one to a few frames."""
+    """Orders a second over all synthetic venues; each leads to one or a few frames."""
     levels: int = 200
-    """Of a book, a side, about."""
+    """Levels a side of each book, about."""
     start_ts: int | None = None
-    """Where the market's clock starts, ns; None: now. With the same seed and start the market is the same."""
+    """Start of the market's clock, ns; None: now. With the same seed and start the market is the same."""
     paused: bool = False
-    """Start with the market's clock standing still: `Simulator.resume` or `advance` move it."""
+    """Start with the market's clock stopped: `Simulator.resume` or `advance` move it."""
     listings: Mapping[str, tuple[Listing, ...]] = {}
-    """What each venue lists; one that is not named lists the usual."""
+    """Listings of each venue; a venue that is not named lists its usual pairs."""
 
     speed: float = 1.0
-    """Of recordings: 1 as recorded, N times as fast, 0 as fast as the clients take them."""
+    """Pace of recordings: 1 as recorded, N times as fast, 0 as fast as the clients read."""
     start: Literal["subscribed", "manual"] = "subscribed"
-    """A recording starts once clients have subscribed to what is in it, or only with `Simulator.start`."""
+    """A recording starts once clients have subscribed to its topics, or only with `Simulator.start`."""
     settle_s: float = 0.5
-    """It starts so long after the last subscription if all that is in it is subscribed; four times as long after if only a part is."""
+    """Pause between the last subscription and the start if all topics are subscribed; four times as long if only some are."""
     repeat: bool = False
     """Play a recording again for clients that come after its end."""
 
     options: Mapping[str, Mapping[str, float]] = {}
-    """By venue: settings that only it has, such as `messages_per_s` of a client or `requests_per_s` by REST (0: no limit)."""
+    """Settings of single venues, by venue: `messages_per_s` of a client, `requests_per_s` by REST (0: no limit), and others."""
     buffer_bytes: int = 16 * 1024 * 1024
-    """A client that has not taken so much is cut."""
+    """A client for which more than this waits is cut."""
 
     faults: tuple[AnyFault, ...] = ()
-    """Set once everything listens."""
+    """Faults that are set once everything listens."""
     control_host: str = "127.0.0.1"
     control_port: int | None = None
-    """Where faults can be set and the truth be asked for while it runs; None: nowhere, 0: a free port."""
+    """Port of the control API; None: it is not served, 0: a free port."""

@@ -1,6 +1,6 @@
-"""What truly happened in the synthetic market, whatever faults made of it on the way: for whoever checks a tape against it.
+"""What truly happened in the synthetic market, whatever faults did to the frames: to check a tape against it.
 
-Kept only while it is wanted (`SimulatorSpec.control_port`), and so much of each instrument: the newest `PAST` trades, and `HISTORY` best
+Kept only while it is wanted (`SimulatorSpec.control_port`), and of each instrument only the newest `PAST` trades and `HISTORY` best
 prices and moves of the book.
 """
 
@@ -18,7 +18,7 @@ from crosstape_simulator.market.market import PAST, Change, Fill, Move, Pair
 from crosstape_simulator.market_clock import SyntheticMarket
 
 HISTORY: Final = 10_000
-"""Best prices, and moves of the book, that are remembered of each instrument of each venue."""
+"""Best prices, and moves of the book, that are kept of each instrument of each venue."""
 
 
 class Top(NamedTuple):
@@ -33,7 +33,7 @@ class Top(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one move changed in the book."""
+    """The changes that one move made in the book."""
 
     ts: int
     number: int | None
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 
 class Unknown(SimulatorError):
-    """There is no such instrument on that venue, or its venue plays a recording."""
+    """The instrument does not exist on that venue, or the venue plays a recording."""
 
 
 class _Memory:
@@ -51,13 +51,13 @@ class _Memory:
         self.tops: deque[Top] = deque(maxlen=HISTORY)
         self.steps: deque[Step] = deque()
         self.before = 0
-        """Moves that are forgotten: they are in `bids` and `asks`, the book that `steps` go on from."""
+        """Moves that were dropped: `bids` and `asks` hold the book after them, `steps` go on from it."""
         self.start = Step(0, None, [])
-        """The last of those."""
+        """The last move that was dropped."""
         self.bids, self.asks = BookSide(), BookSide()
 
     def step(self, step: Step) -> None:
-        """Remember a move, and if need be forget the oldest."""
+        """Add a move; drop the oldest beyond `HISTORY`."""
         self.steps.append(step)
         if len(self.steps) > HISTORY:
             self.start = self.steps.popleft()
@@ -73,7 +73,7 @@ class _Memory:
 
 
 class Truth:
-    """Watches the market from now on."""
+    """Records the market from now on."""
 
     def __init__(self, market: SyntheticMarket) -> None:
         self._market = market
@@ -92,7 +92,7 @@ class Truth:
         market.watch = self._moved
 
     def trades(self, venue: str, instrument: str, after: int, limit: int) -> dict[str, Any]:
-        """Trades with ids above `after`, oldest first, at most `limit`; `first` is the oldest id that is still known. Raises `Unknown`."""
+        """Trades with ids above `after`, oldest first, at most `limit`; `first` is the oldest id that is still kept. Raises `Unknown`."""
         memory = self._memory(venue, instrument)
         known = list(memory.trades)
         start = bisect_right(known, after, key=lambda traded: traded[1].trade_id)
@@ -111,7 +111,7 @@ class Truth:
 
     def book(self, venue: str, instrument: str, levels: int, after: int | None, limit: int) -> dict[str, Any]:
         """The book now, `levels` a side; with `after` also the best prices since that time (ns), oldest first, and the oldest time that
-        is still known. `number`: the venue's own of the newest change, where it has one. Raises `Unknown`.
+        is still kept. `number`: the venue's own number of the newest change, where it has one. Raises `Unknown`.
         """
         memory = self._memory(venue, instrument)
         pair = memory.pair
@@ -125,10 +125,10 @@ class Truth:
         return found
 
     def moves(self, venue: str, instrument: str, after: int | None, limit: int) -> dict[str, Any]:
-        """What changed in the book, move by move, oldest first, at most `limit`: those after the first `after` of all moves.
+        """The changes of the book, move by move, oldest first, at most `limit`: those after the first `after` of all moves.
 
-        Without `after` all that are known, with `start`, the whole book before them: so the book of any moment since can be put together.
-        `first`: how many moves are forgotten. Raises `Unknown`.
+        Without `after` all that are kept, and `start`, the complete book before them: so the book of any moment since can be rebuilt.
+        `first`: how many moves were dropped. Raises `Unknown`.
         """
         memory = self._memory(venue, instrument)
         found: dict[str, Any] = {"venue": venue, "instrument": instrument, "first": memory.before}

@@ -20,6 +20,7 @@ from crosstape.version import __version__
 from crosstape_cli.main import COMMANDS, main
 from crosstape_cli.probe import url_of
 from crosstape_cli.server import announced, check_embedded, located, redis_cli, with_url
+from crosstape_connector.venues.registry import VENUES
 from tests.cli.running import crosstape, environ, line, started, stopped
 
 
@@ -61,7 +62,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["connector"], "--venue"),
         (["connector", "--venue", "kraaken"], "venues.kraaken: not in the settings; they have binance, coinbase, kraken"),
         (["normalize", "kraken", "--book-interval-s", "nan"], "--book-interval-s at least 0"),
-        (["normalize", "kraaken"], "no venue 'kraaken'; there are binance, coinbase, kraken"),
+        (["normalize", "kraaken"], f"no venue 'kraaken'; there are {', '.join(VENUES)}"),
         (["normalize", "kraken", "/nothing"], "/nothing: cannot be read: No such file"),
         (["normalize", "kraken", "--book-depth", "0"], "--book-depth must be at least 1"),
         (["simulate", "--venue", "kraaken"], "--venue kraaken: there are binance, coinbase, kraken"),

@@ -57,7 +57,7 @@ class Rig:
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        sink = Sink(self.tape.append, self.counters)
+        sink = self.sink = Sink(self.tape.append, self.counters)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
@@ -71,6 +71,7 @@ class Rig:
             answered=lambda endpoint: self.supervisor.answered(endpoint),  # noqa: PLW0108
         )
         self.snapshots, self.backfill = self.requests.snapshots, self.requests.backfill
+        sink.route_requests(self.snapshots.request)
         self.polling, self.probes = self.requests.polling, self.requests.probes
         self.context = ConnectionContext(
             venue=venue,
@@ -81,7 +82,6 @@ class Rig:
             http=http,
             urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
-            request_snapshots=self.snapshots.dispatch,
             flow=self._flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),

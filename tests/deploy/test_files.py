@@ -11,12 +11,14 @@ import pytest
 import yaml
 
 from crosstape.settings.load import load
+from crosstape.settings.model import default_venues
 from crosstape.settings.secrets import secret_in
-from crosstape_connector.venues.registry import VENUES
 from tests.deploy.composed import implementations
 from tests.deploy.engine import ROOT, done, run
 
 DOCKER = ROOT / "docker"
+VENUES = default_venues()
+"""Those that are deployed: others are added by who wants them."""
 COMPOSE = (ROOT / "compose.yaml").read_text()
 PROFILES = ("live", "demo", "monitoring", "scale", "cluster")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -16,12 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import Ack
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, Request, subscribed_depth
-from crosstape_schemas import Book, Event, FeedState, Instrument, Level, spot
+from crosstape_schemas import Book, FeedState, Instrument, Level, spot
 from crosstape_simulator.faults.messages import opened
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.server.connection import Connection, Counters
@@ -111,6 +113,7 @@ class Network(RuleBasedStateMachine):
         self.newest: dict[str, Frame] = {}
         self.by_id: dict[tuple[str, int | None], tuple[list[Level], list[Level]]] = {}
         self.requests = 0
+        self.snapshot_requests: deque[SnapshotRequest] = deque()
         self.market.watch = self.note
         self.note()
         self.connect()
@@ -140,10 +143,13 @@ class Network(RuleBasedStateMachine):
             request = Request(topics[0].channel, tuple(topic.symbol for topic in topics), self.requests, depth)
             self.feed.receive(self.connection, message(request).decode())
 
-    def say(self, events: Any) -> None:
-        """What is published."""
-        found: list[Event] = list(events)
-        self.books.update({event.instrument: event for event in found if isinstance(event, Book)})
+    def say(self, effects: Iterable[Effect]) -> None:
+        """What is published, and what is to be done."""
+        for effect in effects:
+            if isinstance(effect, Book):
+                self.books[effect.instrument] = effect
+            elif isinstance(effect, SnapshotRequest):
+                self.snapshot_requests.append(effect)
 
     def hear(self, frame: Frame, payload: bytes | None = None) -> None:
         """A frame arrives, perhaps with another content than it was sent with."""
@@ -154,7 +160,7 @@ class Network(RuleBasedStateMachine):
             return
         for output in outputs:
             if isinstance(output, Ack):
-                self.feeds.confirm_topics(self.topics, self.market.now)
+                self.say(self.feeds.confirm_topics(self.topics, self.market.now))
             self.say(self.feeds.apply(output))
         if payload is None:
             for output in outputs:
@@ -236,8 +242,8 @@ class Network(RuleBasedStateMachine):
     @rule()
     def resync(self) -> None:
         """What our books ask for is done."""
-        while self.feeds.requests:
-            request = self.feeds.requests.popleft()
+        while self.snapshot_requests:
+            request = self.snapshot_requests.popleft()
             if request.how == "rest":
                 assert self.table.snapshots is not None
                 path, _, query = self.table.snapshots.path(request.symbol).partition("?")
@@ -261,7 +267,7 @@ class Network(RuleBasedStateMachine):
     @rule(which=st.sampled_from(ASSETS))
     def doubt(self, which: str) -> None:
         """A watchdog wonders whether a book is quiet."""
-        self.feeds.probe(FeedKey("book", f"{which}-USDT"))
+        self.say(self.feeds.probe(FeedKey("book", f"{which}-USDT")))
 
     @precondition(lambda self: len(self.books) == len(ASSETS))
     @rule()

@@ -9,11 +9,10 @@ from typing import Final
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.consolidation.conflate import Conflation
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, Rules
 from crosstape_aggregator.consolidation.liveness import Liveness
-from crosstape_aggregator.consolidation.timers import Timers
+from crosstape_aggregator.consolidation.schedule import Schedule
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
 SAMPLE_NS: Final = 900_000_000
@@ -35,15 +34,15 @@ class Engine:
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True
         self._quiet: set[str] = set()  # what changed without having been published
-        self._conflation = Conflation(round(settings.min_interval_s * SECOND))
-        self._timers = Timers()
+        self._schedule = Schedule(round(settings.min_interval_s * SECOND))
 
     def apply(self, events: Sequence[Event], now: int, *, quiet: bool = False) -> None:
         """Take events of any venue and instrument, or of a venue as a whole. O(1) each; nothing is computed before it is due.
 
         `quiet`: history that is being caught up with. It makes no quote due by itself; call `changed` when all of it has been taken.
         """
-        instruments, mark, dirty = self.instruments, self._conflation.mark, self._venues.dirty
+        instruments, schedule, dirty = self.instruments, self._schedule, self._venues.dirty
+        changed = schedule.changed
         for event in events:
             name = event.instrument
             if name == VENUE_WIDE:
@@ -51,8 +50,10 @@ class Engine:
             elif (instruments.get(name) or self.instrument(name, now)).apply(event, now):
                 if quiet:
                     self._quiet.add(name)
+                elif name in changed:
+                    schedule.merged += 1  # as `mark` would, per event
                 else:
-                    mark(name, now)
+                    schedule.mark(name, now)
             if dirty:
                 self._apply_dirty(event.received_ts, now)
         for kind, count in Counter(map(type, events)).items():
@@ -82,7 +83,7 @@ class Engine:
             instrument = self.instruments[name]
             instrument.read = unread is not None and name not in unread
             if instrument.look(now) or (name in self._quiet and instrument.read):
-                self._conflation.mark(name, now)
+                self._schedule.mark(name, now)
                 self._quiet.discard(name)
         self._venues.unlooked.clear()
 
@@ -115,41 +116,40 @@ class Engine:
 
     def due(self, now: int, limit: int | None = None) -> list[Cbbo]:
         """The consolidated quotes that are due and say something new, from `limit` instruments at most, longest due first."""
-        for name in self._timers.due(now):
+        for name in self._schedule.advance(now):
             self._look(self.instruments[name], now)
-        return [quote for name in self._conflation.due(now, limit) if (quote := self._quote(self.instruments[name], now)) is not None]
+        return [quote for name in self._schedule.due(limit) if (quote := self._quote(self.instruments[name], now)) is not None]
 
     def next_ts(self) -> int | None:
         """When `due` should be called next though no event comes; 0 at once, None: not before an event."""
-        conflation, timers = self._conflation.next_ts(), self._timers.next_ts()
-        return timers if conflation is None else conflation if timers is None else min(conflation, timers)
+        return self._schedule.next_ts()
 
     def changed(self, names: Iterable[str], now: int) -> None:
         """Look at these again: something about them has changed other than by an event."""
         for name in names:
-            self._conflation.mark(name, now)
+            self._schedule.mark(name, now)
 
     def _quote(self, instrument: ConsolidatedInstrument, now: int) -> Cbbo | None:
         quote = instrument.consolidate(now)
         self._wake(instrument)
         if quote is not None:
-            self._conflation.published(instrument.name, now)
+            self._schedule.published(instrument.name, now)
             self.counts.published += 1
-            self.counts.merged = self._conflation.merged
+            self.counts.merged = self._schedule.merged
         return quote
 
     def _look(self, instrument: ConsolidatedInstrument, now: int) -> None:
         """A moment has come that was the instrument's next one when it was set; since then it may have moved on."""
         ts = instrument.next_ts()
         if ts is not None and ts <= now:
-            self._conflation.mark(instrument.name, now)
+            self._schedule.mark(instrument.name, now)
         else:
             self._wake(instrument)
 
     def _wake(self, instrument: ConsolidatedInstrument) -> None:
         ts = instrument.next_ts()
         if ts is not None:
-            self._timers.set(instrument.name, ts)
+            self._schedule.look_at(instrument.name, ts)
 
     def _venue_wide(self, event: Event, now: int) -> None:
         if event.venue == CONSOLIDATED:
@@ -160,7 +160,7 @@ class Engine:
         elif isinstance(event, Gap):
             for name in self._venues.venue(event.venue).instruments:
                 if self.instruments[name].apply(event, now):
-                    self._conflation.mark(name, now)
+                    self._schedule.mark(name, now)
 
     def _apply_dirty(self, received_ts: int, now: int) -> None:
         """A venue as a whole has changed: each of its instruments must be judged anew, with what was refused before."""
@@ -171,5 +171,5 @@ class Engine:
             for name in self._venues.venue(venue).instruments:
                 self.instruments[name].touch(received_ts)
                 self.instruments[name].look(now)
-                self._conflation.mark(name, now)
+                self._schedule.mark(name, now)
         self._venues.dirty.clear()

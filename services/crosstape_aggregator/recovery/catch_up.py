@@ -50,7 +50,7 @@ class PastReader:
         checkpoint_s: float,
     ) -> None:
         self.catch_up = CatchUp()
-        self.checkpoints = Checkpointer(store, engine, barrier, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
+        self.checkpointer = Checkpointer(store, engine, barrier, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
         self._client = client
         self._keys = keys
         self._engine = engine
@@ -72,7 +72,7 @@ class PastReader:
         live: dict[str, Position] = {}
         past: dict[str, Position] = {}
         for one, extent in zip(self._unplanned, ends, strict=True):
-            how = self.checkpoints.resume(one, extent, start_s, now) if self.checkpoints is not None else None
+            how = self.checkpointer.restorer.resume(one, extent, start_s, now) if self.checkpointer is not None else None
             if one.kind == "venue":
                 self._engine.unheard(one.name, silent_until_s(extent) * SECOND)
             if how is None:
@@ -83,8 +83,8 @@ class PastReader:
                 await asyncio.sleep(0)  # it takes some ms to take up an instrument
             (past if self.catch_up.begin(one, how) else live)[one.stream] = how.position
         self._unplanned = []
-        if self.checkpoints is not None:
-            self.checkpoints.begun()
+        if self.checkpointer is not None:
+            self.checkpointer.restorer.all_planned()
         self._past.add(past)
         self._live.add(live)  # but for a venue's own: those it has already
         self._handed |= {stream: at.id if isinstance(at, Mark) else at for stream, at in live.items() if not isinstance(at, Start)}
@@ -118,7 +118,7 @@ class PastReader:
         """Trades of a stream will not come."""
         if not missed.venue:
             return  # it was trimmed: that its past is not known is known already
-        resumed = self.checkpoints is not None and missed.stream in self.checkpoints.resumed
+        resumed = self.checkpointer is not None and missed.stream in self.checkpointer.restorer.resumed
         if missed.first_missing > 1 or resumed or not self.catch_up.is_behind(missed.stream):
             now = time.time_ns()
             self._engine.instrument(instrument, now).open_gap(missed.venue, 0, now)

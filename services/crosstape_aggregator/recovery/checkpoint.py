@@ -1,18 +1,23 @@
-"""What a share's instruments have counted, as bytes and back. Where it is kept is for `checkpoint_store`, when for `checkpoint_keeper`.
+"""Encodes what an instrument's trades have come to as fields of a hash, and decodes it. Knows neither server nor clock.
 
-Kept is only what cannot be had again cheaply: the windows' sums, what is known to be whole, and for each instrument the ids of its own
-streams that belong to them, so that each is consistent by itself. Quotes and states are not: the last values say them.
+Each instrument is independent of all others. It has a head, and one chunk for every 256 s in which it traded:
 
-A document is a version and a part per instrument; a part is a head and the buckets, some at a time, so that no step of making or reading it
-takes long. Each piece is msgpack within a zstd frame that bears a checksum; decimals are their own text. Of 100 busy instruments (trades
-in every second of the last hour) a document has 6 to 8 MB where it would have 13.
+    head:BTC-USDT       version, ids of its streams, sums of its windows, coverage, which chunks belong to it
+    6976562:BTC-USDT    the sums of the trades of each second of this chunk
+
+A chunk is numbered by its time, so a chunk whose seconds are over stays as it is: only the head and the newest chunk are written again.
+Sums that are kept are those that cannot be had again cheaply. Quotes and states are not kept: the last values have them.
+
+Each field is msgpack within a zstd frame that bears a checksum; decimals are their own text. The head has the CRC-32 of each chunk, so
+a chunk that is missing, damaged or of another moment is found.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 import zstandard
@@ -21,15 +26,15 @@ from crosstape_aggregator.consolidation.instrument import InstrumentState
 from crosstape_aggregator.windows.coverage import CoverageState, MissingRange
 from crosstape_aggregator.windows.vwap import Sum, WindowsState
 
-VERSION: Final = 2
+VERSION: Final = 3
+FORMER: Final = "state"
+"""The field in which versions 1 and 2 kept all instruments together."""
 CHUNK_S: Final = 256
-"""Seconds whose buckets are one piece: the same ones every time, so that most pieces need not be made again."""
-
 LARGEST: Final = 1 << 24
-"""Bytes: no piece is near it, unless what it says of its own size is damaged."""
+"""Bytes: no field is near it, unless what it says of its own size is damaged."""
 
-Part = Sequence[bytes]
-"""The pieces of one instrument, the head first."""
+Fields = Mapping[str, bytes]
+"""Fields of the hash."""
 
 
 class BadCheckpoint(ValueError):
@@ -37,16 +42,11 @@ class BadCheckpoint(ValueError):
 
 
 class InstrumentCheckpoint(NamedTuple):
-    """One instrument, as it was."""
+    """One instrument, as it was at one moment."""
 
     ids: dict[str, str]
-    """By kind of stream: up to which id it is in what was counted."""
+    """By kind of stream: the last id whose event is in the state."""
     state: InstrumentState
-
-
-class _Document(msgspec.Struct, array_like=True):
-    version: int
-    parts: dict[str, list[bytes]]
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -60,94 +60,129 @@ class _Head(msgspec.Struct, array_like=True):
     second: int
     total: Sum
     windows: list[tuple[str, int, int, Sum]]
+    oldest_s: int
+    """The first second whose sum is needed: the first chunk may have some before it."""
+    chunks: dict[int, int]
+    """Number → CRC-32 of the field."""
 
 
 _Chunk = tuple[list[int], list[Sum]]
+"""Seconds, ascending, and the sum of each."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_version: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw])
-_document: Final = msgspec.msgpack.Decoder(_Document)
+_versioned: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw])
 _head: Final = msgspec.msgpack.Decoder(_Head)
 _chunk: Final = msgspec.msgpack.Decoder(_Chunk)
 _compress: Final = zstandard.ZstdCompressor(level=1, write_checksum=True).compress
 _decompress: Final = zstandard.ZstdDecompressor(max_window_size=LARGEST).decompress
 
 
-class Writer:
-    """Makes the part of one instrument, again and again; buckets that have not changed are not written anew."""
+def head_field(instrument: str) -> str:
+    """The name of an instrument's head."""
+    return f"head:{instrument}"
 
-    def __init__(self, instrument: str) -> None:
+
+def chunk_field(instrument: str, number: int) -> str:
+    """The name of the chunk of the seconds from `number` × 256 on."""
+    return f"{number}:{instrument}"
+
+
+def by_instrument(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names of fields by the instrument that they belong to; "" has those that belong to none."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.partition(":")[2], []).append(name)
+    return found
+
+
+class InstrumentEncoder:
+    """Encodes one instrument again and again: only what has changed since the checkpoint before."""
+
+    def __init__(self, instrument: str, stored: Mapping[str, int]) -> None:
+        self.stored = dict(stored)
+        """The bytes of each field of this instrument that is on the server, or may be."""
         self._instrument = instrument
-        self._chunks: dict[int, tuple[_Chunk, bytes]] = {}
+        self._chunks: dict[int, tuple[_Chunk, int]] = {}  # of the checkpoint before, with their CRC-32
 
-    def pieces(self, saved: InstrumentCheckpoint) -> Iterator[bytes]:
-        """The part as it is now, a piece at a time. What `saved` refers to is never altered, so others may run between two."""
-        windows, coverage, numbers, received_ts = saved.state
-        gaps = list(coverage.gaps)
-        head = _Head(
-            self._instrument,
-            saved.ids,
-            numbers,
-            received_ts,
-            coverage.from_s,
-            coverage.floor_s,
-            gaps,
-            windows.second,
-            windows.total,
-            windows.windows,
-        )
-        yield _compress(_encode(head))
+    def changed(self, checkpoint: InstrumentCheckpoint) -> Iterator[tuple[str, bytes]]:
+        """Yield each field that has changed, the head last. Nothing in `checkpoint` is ever altered, so other tasks may run in between."""
+        windows, coverage, numbers, received_ts = checkpoint.state
         before, self._chunks = self._chunks, {}
-        at = 0
-        while at < len(windows.seconds):
-            number = windows.seconds[at] // CHUNK_S
-            end = bisect_left(windows.seconds, (number + 1) * CHUNK_S, at)
-            chunk = windows.seconds[at:end], windows.buckets[at:end]
-            then, piece = before.get(number, (None, b""))
-            if chunk != then:  # quickly told: sums that are the same are the same objects
-                piece = _compress(_encode(chunk))
-            self._chunks[number] = chunk, piece
-            yield piece
-            at = end
+        for number, chunk in _chunks(windows):
+            then = before.get(number)
+            if then is None or not _holds(then[0], chunk):
+                field = _compress(_encode(chunk))
+                then = chunk, crc32(field)
+                yield self._stored(chunk_field(self._instrument, number), field)
+            self._chunks[number] = then
+        checksums = {number: checksum for number, (_, checksum) in self._chunks.items()}
+        head = _Head(
+            self._instrument, checkpoint.ids, numbers, received_ts, coverage.from_s, coverage.floor_s, list(coverage.gaps),
+            windows.second, windows.total, windows.windows, windows.seconds[0] if windows.seconds else 0, checksums,
+        )  # fmt: skip
+        yield self._stored(head_field(self._instrument), _compress(_encode((VERSION, head))))
+
+    def _stored(self, name: str, field: bytes) -> tuple[str, bytes]:
+        self.stored[name] = len(field)
+        return name, field
+
+    def gone(self) -> list[str]:
+        """The names of fields that the last checkpoint has no longer."""
+        present = {head_field(self._instrument), *(chunk_field(self._instrument, number) for number in self._chunks)}
+        return [name for name in self.stored if name not in present]
+
+    def written(self) -> None:
+        """The server has all that changed, and has deleted what is gone."""
+        for name in self.gone():
+            del self.stored[name]
+
+    def forget(self) -> None:
+        """It is not certain what the server has: encode all chunks next time."""
+        self._chunks.clear()
 
 
-def pack(parts: Mapping[str, Part]) -> bytes:
-    """The document of these parts."""
-    return _encode(_Document(VERSION, {name: list(part) for name, part in parts.items()}))
+def _chunks(windows: WindowsState) -> Iterator[tuple[int, _Chunk]]:
+    start = 0
+    while start < len(windows.seconds):
+        number = windows.seconds[start] // CHUNK_S
+        end = bisect_left(windows.seconds, (number + 1) * CHUNK_S, start)
+        yield number, (windows.seconds[start:end], windows.buckets[start:end])
+        start = end
 
 
-def unpack(state: bytes) -> dict[str, Part]:
-    """The parts of a document, which may be damaged each. Raises `BadCheckpoint`."""
+def _holds(chunk: _Chunk, newer: _Chunk) -> bool:
+    """Whether nothing has changed but that the first seconds have left all windows. Sums that have not changed are the same objects."""
+    count = len(newer[0])
+    return chunk[0][-count:] == newer[0] and chunk[1][-count:] == newer[1]
+
+
+def decode(instrument: str, fields: Fields) -> InstrumentCheckpoint:
+    """The checkpoint in the fields of one instrument. Raises `BadCheckpoint` when it is damaged or of another version."""
     try:
-        version, _ = _version.decode(state)
+        version, rest = _versioned.decode(_unpacked(fields.get(head_field(instrument), b"")))
         if version != VERSION:
-            raise BadCheckpoint(f"of version {version}, not {VERSION}")
-        return dict(_document.decode(state).parts)
-    except (ValueError, msgspec.MsgspecError) as exc:  # a name that is no text is a ValueError
-        raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {exc}") from exc
-
-
-def read(instrument: str, part: Part) -> InstrumentCheckpoint:
-    """What a part says. Raises `BadCheckpoint`."""
-    try:
-        first, *rest = part
-        head = _head.decode(_unpacked(first))
+            raise BadCheckpoint(f"{instrument} is of version {version}, not {VERSION}")
+        head = _head.decode(rest)
         if head.instrument != instrument:
-            raise BadCheckpoint(f"damaged: the part of {instrument} says it is of {head.instrument}")
+            raise BadCheckpoint(f"damaged: the head of {instrument} says it is of {head.instrument}")
         seconds: list[int] = []
         buckets: list[Sum] = []
-        for piece in rest:
-            some_seconds, some_buckets = _chunk.decode(_unpacked(piece))
+        for number, checksum in head.chunks.items():
+            field = fields.get(chunk_field(instrument, number), b"")
+            if crc32(field) != checksum:
+                raise BadCheckpoint(f"damaged: chunk {number} of {instrument} is not the one that its head means")
+            some_seconds, some_buckets = _chunk.decode(_unpacked(field))
             seconds += some_seconds
             buckets += some_buckets
     except (ValueError, msgspec.MsgspecError, zstandard.ZstdError) as exc:
-        raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {exc}") from exc
-    windows = WindowsState(head.second, head.total, head.windows, seconds, buckets)
+        raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {instrument}: {exc}") from exc
+    spent = bisect_left(seconds, head.oldest_s)
+    windows = WindowsState(head.second, head.total, head.windows, seconds[spent:], buckets[spent:])
     coverage = CoverageState(head.from_s, head.floor_s, tuple(head.gaps))
     return InstrumentCheckpoint(head.ids, InstrumentState(windows, coverage, head.numbers, head.received_ts))
 
 
-def _unpacked(piece: bytes) -> bytes:
-    if zstandard.frame_content_size(piece) not in range(LARGEST):
-        raise BadCheckpoint("damaged: a piece says that it is of an impossible size")
-    return _decompress(piece)
+def _unpacked(field: bytes) -> bytes:
+    if zstandard.frame_content_size(field) not in range(LARGEST):
+        raise BadCheckpoint("damaged: a field says that it is of an impossible size")
+    return _decompress(field)

@@ -1,31 +1,48 @@
-"""Where a share's checkpoint is: on the server, so that whichever instance takes the share finds it."""
+"""Keeps a shard's checkpoint on the server, so that whichever instance serves the shard next finds it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 import structlog
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import execute
+from crosstape_aggregator.recovery.checkpoint import Fields
 from crosstape_schemas import Keys
 
 KEPT_S: Final = 2 * 86_400
-"""A checkpoint that nobody renews is gone after so long: no window reaches back to it any more."""
+"""The server deletes a checkpoint that nobody has renewed for so long: no window reaches back to it any more."""
+FIELDS: Final = 256
+"""Fields asked for in one call; a chunk of a busy instrument has 5 kB."""
 
 SAVE: Final = """
--- KEYS: checkpoint, cursor of the share's producer, the tape's identity. ARGV: epoch, moment (ns), state, life in s
--- answers '' if it is written, else the newer epoch that has claimed the share, or written before
+-- KEYS: checkpoint, cursor of the shard's producer, the tape's identity.
+-- ARGV: epoch, life in s, how many fields to delete ('*': all that there are), these, then field and value by turns.
+-- Answers '' if it is written, else the newer epoch that has claimed the shard, or written before.
 local call = redis.call
-for _, key in ipairs({KEYS[2], KEYS[1]}) do
+local checkpoint, cursor, identity = KEYS[1], KEYS[2], KEYS[3]
+local epoch, life_s, deleted = ARGV[1], ARGV[2], ARGV[3]
+for _, key in ipairs({cursor, checkpoint}) do
   local found = call('HGET', key, 'epoch') or ''
-  if #found > #ARGV[1] or (#found == #ARGV[1] and found > ARGV[1]) then return found end -- as numbers: too large for Lua's
+  if #found > #epoch or (#found == #epoch and found > epoch) then return found end -- as numbers: too large for Lua's
 end
-call('HSET', KEYS[1], 'epoch', ARGV[1], 'at', ARGV[2], 'state', ARGV[3], 'tape', call('HGET', KEYS[3], 'id') or '')
-call('EXPIRE', KEYS[1], ARGV[4])
+local first = 4
+if deleted == '*' then
+  call('DEL', checkpoint)
+else
+  first = first + deleted
+  for at = 4, first - 1 do call('HDEL', checkpoint, ARGV[at]) end
+end
+for at = first, #ARGV, 2 do call('HSET', checkpoint, ARGV[at], ARGV[at + 1]) end
+call('HSET', checkpoint, 'epoch', epoch, 'tape', call('HGET', identity, 'id') or '')
+call('EXPIRE', checkpoint, life_s)
 return ''
 """
 
+OWN: Final = frozenset({"epoch", "tape", "at"})
+"""Fields that are of the checkpoint as a unit, not of an instrument."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,12 +51,12 @@ class StoredCheckpoint(NamedTuple):
     """A checkpoint as it was found."""
 
     at: int
-    """When it was made: ns, by its maker's clock."""
-    state: bytes
+    """The moment (ns, by its maker's clock) up to which every instrument in it had been read."""
+    fields: dict[str, bytes]
 
 
 class CheckpointStore:
-    """The checkpoint of one share, for the instance that has claimed its producer's name under this epoch."""
+    """The checkpoint of one shard, for the instance that has claimed its producer's name under this epoch."""
 
     def __init__(self, client: Client, keys: Keys, producer: str, epoch: int) -> None:
         self._client = client
@@ -49,18 +66,35 @@ class CheckpointStore:
         self._epoch = epoch
 
     async def load(self) -> StoredCheckpoint | None:
-        """What is there, unless it was made for another tape. Raises one of `call.UNAVAILABLE`."""
-        at, state, tape = await execute(self._client, "HMGET", self._key, "at", "state", "tape")
-        if state is None:
+        """Read what is there; None if nothing is, or if it was made for another tape. Raises one of `call.UNAVAILABLE`."""
+        names: list[bytes] = await execute(self._client, "HKEYS", self._key)
+        if not names:
             return None
+        at, tape = await execute(self._client, "HMGET", self._key, "at", "tape")
         if tape and tape != await execute(self._client, "HGET", self._identity, "id"):
             log.warning("checkpoint.of_another_tape", key=self._key, of_tape=tape.decode(errors="replace"))
             return None
-        return StoredCheckpoint(int(at) if at is not None and at.isdigit() else 0, state)
+        fields: dict[str, bytes] = {}
+        for start in range(0, len(names), FIELDS):
+            some = names[start : start + FIELDS]
+            values = await execute(self._client, "HMGET", self._key, *some)
+            fields |= {name.decode(errors="replace"): value for name, value in zip(some, values, strict=True) if value is not None}
+        return StoredCheckpoint(int(at) if at is not None and at.isdigit() else 0, {k: v for k, v in fields.items() if k not in OWN})
 
-    async def save(self, at: int, state: bytes) -> bool:
-        """Put it there, in place of the one before; False, and nothing is done, if another has claimed the share since we did.
+    async def save(self, changed: Fields, gone: Collection[str] = (), *, at: int | None = None, replace: bool = False) -> bool:
+        """Write the changed fields and delete those that are gone, in one step; `replace`: delete all that is there. `at` is given with the
+        last call of a checkpoint.
 
-        Raises one of `call.UNAVAILABLE`.
+        False, and nothing is done, if another instance has claimed the shard since. Raises one of `call.UNAVAILABLE`.
         """
-        return not await execute(self._client, "EVAL", SAVE, 3, self._key, self._cursor, self._identity, self._epoch, at, state, KEPT_S)
+        arguments: list[str | int | bytes] = ["*"] if replace else [len(gone), *gone]
+        arguments += _by_turns(changed)
+        if at is not None:
+            arguments += "at", at
+        return not await execute(self._client, "EVAL", SAVE, 3, self._key, self._cursor, self._identity, self._epoch, KEPT_S, *arguments)
+
+
+def _by_turns(fields: Fields) -> Iterator[str | bytes]:
+    for name, value in fields.items():
+        yield name
+        yield value

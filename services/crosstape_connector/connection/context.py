@@ -30,8 +30,6 @@ class ConnectionContext:
     urls: Mapping[str, str]
     """Endpoint → its address."""
     watchdog: Watchdog
-    request_snapshots: Callable[[], None]
-    """Called when `feeds.requests` has something."""
     flow: Callable[[], Awaitable[None]]
     """Awaited now and then: gives other tasks a turn, and waits while the bus is far behind."""
     capture: Capture | None

@@ -19,6 +19,7 @@ from crosstape_connector.connection.subscriptions import Subscriptions, TopicSta
 from crosstape_connector.connection.upkeep import Upkeep
 from crosstape_connector.connection.websocket import Sender, Socket, connect
 from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame
+from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import SAMPLE
@@ -27,7 +28,6 @@ from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rej
 from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.parsing.refusals import public
 from crosstape_connector.venues.spec import subscribed_depth
-from crosstape_schemas import Event
 
 HARD_LIMIT: Final = 4
 """A frame this many times larger than its endpoint allows is not read to its end: the session ends instead."""
@@ -133,9 +133,8 @@ class Session:
             return  # the one to be replaced is gone: this is an ordinary session, which enters when it opens
         self._enter()
         if handover is not None:
-            for event in handover.hand_over(self._feeds.books(self.subscriptions.states), time.time_ns()):
-                self._context.sink.publish((event,))
-        self._request_snapshots()
+            for effect in handover.hand_over(self._feeds.books(self.subscriptions.states), time.time_ns()):
+                self._context.sink.publish((effect,))
 
     def _opened(self, url: str) -> None:
         self.open = True
@@ -176,10 +175,10 @@ class Session:
         """The hot path. Per frame: one clock reading, the parser, the feeds, the sink; nothing that waits, logs or looks up a label."""
         context, counters, capture = self._context, self._counters, self._context.capture
         parse = self._endpoint.parser(self._feeds.symbols)
-        handlers, requests, publish = context.feeds.handlers, context.feeds.requests, context.sink.publish
+        handlers, publish = context.feeds.handlers, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
         limit = self._endpoint.max_frame_bytes
-        events: Sequence[Event] = ()
+        effects: Sequence[Effect] = ()
         count = 0
         while True:
             message = await receive()
@@ -199,8 +198,8 @@ class Session:
                     if handle is None:
                         await self._read_control(sender, output)
                     elif self._handover is None:
-                        events = handle(output)
-                        publish(events)
+                        effects = handle(output)
+                        publish(effects)
                     else:
                         self._handover.hold(output)
             except FeedError:
@@ -210,13 +209,11 @@ class Session:
                 continue
             if capture is not None:
                 capture.frame_in(received_ts, self.number, data)
-            if requests:
-                context.request_snapshots()
             count += 1
             if not count % SAMPLE:
-                if events:
-                    context.sink.sample(events[-1])
-                    events = ()
+                if effects:
+                    context.sink.sample(effects[-1])
+                    effects = ()
                 if not count % FAIR:
                     self._holding_back = True
                     await context.flow()
@@ -264,7 +261,6 @@ class Session:
     def _confirm(self, topics: Sequence[Topic]) -> None:
         if topics and self._handover is None:
             self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
-            self._request_snapshots()
         self._check_settled()
 
     def _reject(self, refusal: Rejected) -> None:
@@ -282,10 +278,6 @@ class Session:
         if not self.settled.done() and self.subscriptions.settled:
             self.settled.set_result(None)
             self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
-
-    def _request_snapshots(self) -> None:
-        if self._context.feeds.requests:
-            self._context.request_snapshots()
 
     def _skip(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Report a frame that cannot be used; the quotes and tickers that it may have held are not the newest any more."""

@@ -106,7 +106,7 @@ class Upkeep:
         topics = {FeedKey(record.kind, record.instrument): topic for topic, records in self._feeds.by_topic.items() for record in records}
         records = self._feeds.trading()
         for stall in context.watchdog.find_stalls(records, heard_ts, now):
-            context.feeds.probe(stall.feed)
+            context.sink.publish(context.feeds.probe(stall.feed))
             context.probe(stall.feed.instrument)
             if not stall.attempt:
                 continue
@@ -115,8 +115,6 @@ class Upkeep:
             self._log.warning("feed.stale", kind=kind, instrument=instrument, reason=stall.reason, attempt=stall.attempt)
             context.sink.publish(context.feeds.mark_stale(stall.feed, now, stall.reason))
             resubscribe(topics[stall.feed])
-        if context.feeds.requests:
-            context.request_snapshots()
         if context.watchdog.is_hopeless(records):
             raise ConnectionLost("acknowledged, but none of its feeds speaks")
 

@@ -20,10 +20,11 @@ from crosstape_connector.feeds.agreement import Top
 from crosstape_connector.feeds.books.book_feed import TOGETHER_NS, BookFeed
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot
-from crosstape_schemas import Event, FeedState, GapCause, Quote
+from crosstape_schemas import FeedState, GapCause, Quote
 
 LIVE: Final = FeedState.LIVE
 AGREE_NS: Final = 1_000_000_000
@@ -54,9 +55,9 @@ class CrossChecks:
         """Our clock was set; see `FeedRecord.clock_set`."""
         self._suspects = {feed: step.shifted(asked_ts) for feed, asked_ts in self._suspects.items()}
 
-    def check_streams(self, instruments: Iterable[str], now: int) -> list[Event]:
+    def check_streams(self, instruments: Iterable[str], now: int) -> list[Effect]:
         """What the clock says of these: changes that the stream has not brought in time, quotes and books that contradict each other."""
-        events: list[Event] = []
+        events: list[Effect] = []
         for name in instruments:
             book = self._books.get(name)
             if book is None:
@@ -67,10 +68,10 @@ class CrossChecks:
                 events += self._compare(book, book.rival, now)
         return events
 
-    def stream_resumed(self, book: BookFeed, now: int) -> list[Event]:
+    def stream_resumed(self, book: BookFeed, now: int) -> list[Effect]:
         """An update of the book's stream was applied: whatever was said against the stream is over."""
         book.order_book.refuted = False
-        events: list[Event] = []
+        events: list[Effect] = []
         for record in book.records:
             if record.state is not LIVE:
                 events += [*record.set_live(now), *record.end_gap(now)]
@@ -80,9 +81,9 @@ class CrossChecks:
         book.shared.clear()
         return events
 
-    def confirm_quiet(self, book: BookFeed, now: int) -> list[Event]:
+    def confirm_quiet(self, book: BookFeed, now: int) -> list[Effect]:
         """REST has the book that the stream brought: nothing was missed. A quote with another best price has missed something."""
-        events: list[Event] = []
+        events: list[Effect] = []
         for record in (*book.records, *book.others):
             if not book.silent_with(record):
                 continue
@@ -96,9 +97,9 @@ class CrossChecks:
                 events += record.set_live(now)
         return events
 
-    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> list[Event]:
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> list[Effect]:
         """Compare best prices that REST was asked for at `asked_ts` with those of the streams. One answer alone may be late."""
-        instrument, events = quote.instrument, list[Event]()
+        instrument, events = quote.instrument, list[Effect]()
         book = self._books.get(instrument)
         separate = book.rival if book is not None else self._feeds.get(FeedKey("quote", instrument))
         if separate is not None and isinstance(separate.last, Quote) and self._differs(separate, top_of(separate.last), quote, asked_ts):
@@ -129,24 +130,24 @@ class CrossChecks:
         """The instruments whose best prices must be asked for once more."""
         return {feed.instrument for feed in self._suspects}
 
-    def _behind(self, book: BookFeed, newer: BookSnapshot, now: int) -> list[Event]:
+    def _behind(self, book: BookFeed, newer: BookSnapshot, now: int) -> list[Effect]:
         """REST knows more than the stream brought: its book is shown, as stale, until the stream speaks."""
         sync = book.order_book
         good_ts, reached = sync.applied_ts, sync.reached
         missed = newer.sequence - reached if newer.sequence is not None and reached is not None else 0
         if sync.refute(newer) is Outcome.BROKEN:
             return book.break_events(good_ts, None, now)
-        events: list[Event] = []
+        events: list[Effect] = []
         for record in book.records:
             events += record.refute(BEHIND, now)
             events.append(record.gap_event(now, missed or None, GapCause.SEQUENCE, from_ts=good_ts or now))
         events += self._share(book, BEHIND, now)
         return book.change_events(newer, now, events)
 
-    def _share(self, book: BookFeed, reason: str, now: int) -> list[Event]:
+    def _share(self, book: BookFeed, reason: str, now: int) -> list[Effect]:
         """The book's stream is refuted: feeds beside it that have not spoken since are in doubt, too. A quote can be compared."""
         last_ts = max(record.received_ts for record in book.records)
-        events: list[Event] = []
+        events: list[Effect] = []
         for record in book.others:
             if record.state is not LIVE or record.received_ts > last_ts + TOGETHER_NS:
                 continue
@@ -157,7 +158,7 @@ class CrossChecks:
                 events += record.refute(reason, now, record.received_ts)
         return events
 
-    def _compare(self, book: BookFeed, quote: FeedRecord, now: int) -> list[Event]:
+    def _compare(self, book: BookFeed, quote: FeedRecord, now: int) -> list[Effect]:
         both = (*book.records, quote)
         if (
             not book.order_book.live
@@ -174,14 +175,14 @@ class CrossChecks:
             return []
         reason = f"quote {_text(ours)} and book {_text(theirs)} contradict each other"
         book.contradicted_ts = now
-        events: list[Event] = []
+        events: list[Effect] = []
         for record in both:
             record.contradiction = reason
             events += record.refute(reason, now, max(1, now - differ_ns))
         return events
 
-    def _release(self, both: Iterable[FeedRecord], now: int) -> list[Event]:
-        events: list[Event] = []
+    def _release(self, both: Iterable[FeedRecord], now: int) -> list[Effect]:
+        events: list[Effect] = []
         for record in both:
             record.contradiction = ""
             if record.state is FeedState.STALE:

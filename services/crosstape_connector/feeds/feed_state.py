@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Instrument, Quote, Status, Ticker
+
+POLLED: Final = "polled over REST"
+"""How the reason of a feed begins that is polled by REST for want of a stream."""
 
 
 class FeedRecord:
@@ -114,6 +119,14 @@ class FeedRecord:
             events.append(self.gap_event(now, None, GapCause.UNKNOWN, from_ts=missed_from))
             self.gap_from = now
         return events
+
+    def end_polling(self, now: int, reason: str) -> list[Event]:
+        """Note that the feed is no longer polled by REST: `recovering` if it has a connection, else `down` for this reason."""
+        if self.state is not FeedState.RECOVERING or not self.reason.startswith(POLLED):
+            return []
+        if self.sessions:
+            return self.set_state(FeedState.RECOVERING, "reconnected", now)
+        return self.set_state(FeedState.DOWN, reason, now)
 
     def check_answer(self) -> bool:
         """Whether data that come now may be no more than the answer to a subscription that was made because the feed is stale."""

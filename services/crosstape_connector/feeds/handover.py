@@ -19,9 +19,10 @@ from typing import Final
 
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.order_book import OrderBook
+from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
-from crosstape_schemas import KIND_OF, Event, Quote, Status, Ticker, Trade
+from crosstape_schemas import KIND_OF, Quote, Status, Ticker, Trade
 
 HELD: Final = 100_000
 """Trades and updates held at most: a connection that has waited for so many does not take over any more."""
@@ -79,7 +80,7 @@ class Handover:
                 return f"book of {name}: not proven"
         return ""
 
-    def hand_over(self, books: Iterable[str], now: int) -> Iterator[Event]:
+    def hand_over(self, books: Iterable[str], now: int) -> Iterator[Effect]:
         """What goes on the tape, lazily and in order: publish each before the next. Nothing of what is there already is said again."""
         feeds = self._feeds
         for word in self._newest.values():

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.handover import HELD, Handover
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, LastTrade, Output, TradeSnapshot
 from crosstape_connector.venues.spec import Endpoint, Parser
-from crosstape_schemas import Event, Quote, Ticker, Trade
+from crosstape_schemas import Quote, Ticker, Trade
 
 SILENT_NS: Final = 10_000_000_000
 
@@ -64,12 +65,12 @@ class RecordedConnections:
         """The one of that number; as if opened here, if the capture has not said so."""
         return self._open.setdefault(number, RecordedConnection(url))
 
-    def close(self, number: int, now: int, reason: str) -> list[Event]:
+    def close(self, number: int, now: int, reason: str) -> list[Effect]:
         """It is gone: who waited for it takes over, and what nobody else has is interrupted."""
         gone = self._open.pop(number, None)
         if gone is None or gone.older is not None:
             return []
-        events: list[Event] = []
+        events: list[Effect] = []
         for other in [other for other in self._open.values() if other.older is gone]:
             other.older = self._elder(other, other.feeds)  # of several that waited the first takes over, and the others wait for that
             if other.older is None:
@@ -77,13 +78,13 @@ class RecordedConnections:
         left = [feed for feed in gone.feeds if not any(feed in other.feeds for other in self._open.values())]
         return events + list(self._feeds.interrupt(left, now, reason))
 
-    def apply(self, connection: RecordedConnection, output: Output, now: int) -> list[Event]:
+    def apply(self, connection: RecordedConnection, output: Output, now: int) -> list[Effect]:
         """What one output of a connection puts on the tape."""
         instrument = getattr(output, "instrument", "")
         feeds = [FeedKey(kind, instrument) for kind in _KINDS.get(type(output), ())]
         connection.feeds.update(dict.fromkeys(feeds))
         connection.heard_ts = now
-        events: list[Event] = []
+        events: list[Effect] = []
         if connection.older is None and feeds:
             connection.older = self._elder(connection, feeds)
         if connection.older is not None:
@@ -102,7 +103,7 @@ class RecordedConnections:
                 return other
         return None
 
-    def _take_over(self, connection: RecordedConnection, now: int) -> list[Event]:
+    def _take_over(self, connection: RecordedConnection, now: int) -> list[Effect]:
         if connection.older is not None:
             for feed in connection.feeds:
                 connection.older.feeds.pop(feed, None)

@@ -15,8 +15,8 @@ import msgspec
 
 from crosstape_connector.capture.reader import CaptureLine, NotACaptureError, read
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
-from crosstape_connector.feeds.books.book_feed import SnapshotRequest
 from crosstape_connector.feeds.books.checks import BookChecks
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.replay.connections import RecordedConnection, RecordedConnections
@@ -143,8 +143,11 @@ class _Run:
         yield from self._stamped(self.feeds.due_books(self.now + self.interval))
         self._sum_up()
 
-    def _stamped(self, events: Iterable[Event]) -> Iterator[Event]:
-        for made in events:
+    def _stamped(self, effects: Iterable[Effect]) -> Iterator[Event]:
+        for made in effects:
+            if isinstance(made, SnapshotRequest):
+                self.summary.resyncs[made.cause] += 1
+                continue
             event = _forward(made) if isinstance(made, Gap) else made
             kind = KIND_OF[type(event)]
             self.seqs[kind, event.instrument] += 1
@@ -155,7 +158,7 @@ class _Run:
                 self.summary.gaps[f"{event.kind} {event.cause}"] += 1
             yield msgspec.structs.replace(event, seq=self.seqs[kind, event.instrument])
 
-    def _frame(self, line: CaptureLine) -> list[Event]:
+    def _frame(self, line: CaptureLine) -> list[Effect]:
         self.summary.frames += 1
         data = b""
         try:
@@ -169,7 +172,7 @@ class _Run:
             kind = frame_error_kind(exc)
             self._unhandled(kind, str(exc), data)
             return self._unread(line, kind, data)
-        events: list[Event] = []
+        events: list[Effect] = []
         if line.t is None:
             events += self._clock(outputs)
             outputs = [_received(output, self.now) for output in outputs]
@@ -177,7 +180,7 @@ class _Run:
             events += self._take(connection, output)
         return events
 
-    def _unread(self, line: CaptureLine, kind: str, data: bytes) -> list[Event]:
+    def _unread(self, line: CaptureLine, kind: str, data: bytes) -> list[Effect]:
         """What a bad frame of that kind means for the quotes and tickers that it may have held."""
         if kind in unreadable.NOT_OURS or line.c not in self.connections:
             return []
@@ -187,13 +190,13 @@ class _Run:
         found = unreadable.feeds_of(endpoint, self.symbols, data, received_ts) if endpoint is not None else ()
         return [event for output in found for event in self._take(connection, output)]
 
-    def _clock(self, outputs: Iterable[Output]) -> list[Event]:
+    def _clock(self, outputs: Iterable[Output]) -> list[Effect]:
         """Time goes on to the newest that a frame without a receive time tells of."""
         told = [getattr(output, "venue_ts", None) for output in outputs]
         self.now = max(self.now, *(moment for moment in told if moment is not None), 0)
         return list(self.feeds.due_books(self.now))
 
-    def _take(self, connection: RecordedConnection, output: Output) -> list[Event]:
+    def _take(self, connection: RecordedConnection, output: Output) -> list[Effect]:
         summary = self.summary
         events = self.connections.apply(connection, output, self.now)
         if isinstance(output, Odd):
@@ -206,10 +209,9 @@ class _Run:
             summary.session["unsubscribed" if output.unsubscribed else "acknowledged"] += 1
             if output.unsubscribed:
                 events += self._unsubscribed(connection, output)
-        self._requests()
         return events
 
-    def _unsubscribed(self, connection: RecordedConnection, ack: Ack) -> list[Event]:
+    def _unsubscribed(self, connection: RecordedConnection, ack: Ack) -> list[Effect]:
         """The recorder let go of these feeds: what it did not record until it took them up again is a gap."""
         endpoint = connection.endpoint
         kinds = [kind for kind, channel in endpoint.channels.items() if channel == ack.channel] if endpoint is not None else []
@@ -217,7 +219,7 @@ class _Run:
         feeds = [FeedKey(kind, name) for name in names for kind in kinds if FeedKey(kind, name) in connection.feeds]
         return list(self.feeds.interrupt(feeds, self.now, "unsubscribed"))
 
-    def _answer(self, line: CaptureLine) -> list[Event]:
+    def _answer(self, line: CaptureLine) -> list[Effect]:
         venue, summary = self.venue, self.summary
         if line.bad:
             summary.rest["failed"] += 1
@@ -238,9 +240,7 @@ class _Run:
             self._unhandled(frame_error_kind(exc), str(exc), data)
             return []
         summary.rest["snapshot"] += 1
-        events = list(self.feeds.apply(snapshot))
-        self._requests()
-        return events
+        return list(self.feeds.apply(snapshot))
 
     def _instruments(self, found: Iterable[Instrument | OddRow]) -> None:
         for row in found:
@@ -264,12 +264,6 @@ class _Run:
         if kind not in self.summary.unhandled:
             self.summary.first_unhandled.append(Unhandled(kind, error, data))
         self.summary.unhandled[kind] += 1
-
-    def _requests(self) -> None:
-        requests = self.feeds.requests
-        while requests:
-            request: SnapshotRequest = requests.popleft()
-            self.summary.resyncs[request.cause] += 1
 
     def _sum_up(self) -> None:
         summary = self.summary

@@ -21,13 +21,7 @@ log = structlog.get_logger(__name__)
 class Backfill:
     """Fills the gaps in one venue's trades. One request at a time: one that hangs delays the other gaps, and no feed."""
 
-    def __init__(
-        self,
-        context: RestContext,
-        *,
-        flow: Callable[[], Awaitable[None]],
-        longest_s: float,
-    ) -> None:
+    def __init__(self, context: RestContext, *, flow: Callable[[], Awaitable[None]], longest_s: float) -> None:
         """`flow`: returns when the bus is not far behind. `longest_s`: see `BackfillSchedule`."""
         self._context = context
         self._flow = flow

@@ -48,14 +48,7 @@ class PolledKind:
 class Polling:
     """Polls one venue. One request of a kind at a time."""
 
-    def __init__(
-        self,
-        context: RestContext,
-        *,
-        answered: Callable[[str], bool],
-        after_s: float,
-        catch_up_s: float,
-    ) -> None:
+    def __init__(self, context: RestContext, *, answered: Callable[[str], bool], after_s: float, catch_up_s: float) -> None:
         """`answered`: whether the venue has answered on an open connection to this endpoint; one on which it says nothing is of no use.
 
         `after_s`: how long a WebSocket may be away before its feeds are polled; 0: they never are. `catch_up_s`: replaces `CATCH_UP_S`
@@ -128,9 +121,7 @@ class Polling:
         """Say of these feeds, as far as they are polled, that they are not any more."""
         now = time.time_ns()
         for name in kind.polled.intersection(names):
-            record = self._context.feeds.records.get(FeedKey(kind.kind, name))
-            if record is not None:
-                self._context.sink.publish(polling_rules.end(record, now, why))
+            self._context.sink.publish(self._context.feeds.end_polling(FeedKey(kind.kind, name), now, why))
         kind.polled.difference_update(list(names))
 
     async def _poll_trades(self, names: Sequence[str], why: str) -> None:
@@ -151,4 +142,4 @@ class Polling:
             record = records.get(quote.instrument)
             if record is not None and feeds.get(FeedKey("quote", quote.instrument)) is record:  # it was not removed meanwhile
                 self._kinds["quote"].polled.add(quote.instrument)
-                self._context.sink.publish(polling_rules.apply_quote(record, quote, asked_ts, why))
+                self._context.sink.publish(self._context.feeds.apply_polled_quote(quote, asked_ts, why))

@@ -1,4 +1,4 @@
-"""Decides when to poll by REST, which feeds next, and what an answer puts on the tape. Pure: `polling` makes the requests."""
+"""Decides when to poll by REST, and which feeds next. Pure: `polling` makes the requests, `FeedHandler` applies the answers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Final
 
-import msgspec
-
-from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_schemas import Event, FeedState, Quote
+from crosstape_connector.feeds.feed_state import POLLED
 
 POLL_S: Final = 1.0
 """No feed is polled more often, whatever the limit."""
-
-POLLED: Final = "polled over REST"
 
 
 class Absence:
@@ -71,32 +66,3 @@ class PollSchedule:
 def reason(interval_s: float) -> str:
     """Return the reason in the status of a polled feed."""
     return f"{POLLED}, every {interval_s:.3g} s at best"
-
-
-def apply_quote(record: FeedRecord, quote: Quote, asked_ts: int, why: str) -> list[Event]:
-    """Return what a polled quote puts on the tape: it is never `live`.
-
-    Nothing if the stream was there first (since `asked_ts`, when it was requested), or if the quote brings nothing new.
-    """
-    if record.state is FeedState.LIVE or record.confirmed or record.received_ts > asked_ts:
-        return []
-    last, now = record.last, quote.received_ts
-    record.last = polled = msgspec.structs.replace(quote, state=FeedState.RECOVERING)
-    record.fetched_ts = now
-    events = record.set_state(FeedState.RECOVERING, why, now)
-    if not isinstance(last, Quote) or last.state is not FeedState.RECOVERING or _figures(last) != _figures(polled):
-        events.append(polled)
-    return events
-
-
-def end(record: FeedRecord, now: int, why: str) -> list[Event]:
-    """Return the events for a feed that is not polled any more. If it has a connection, that decides its state."""
-    if record.state is not FeedState.RECOVERING or not record.reason.startswith(POLLED):
-        return []
-    if record.sessions:
-        return record.set_state(FeedState.RECOVERING, "reconnected", now)
-    return record.set_state(FeedState.DOWN, why, now)
-
-
-def _figures(quote: Quote) -> tuple[object, ...]:
-    return quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size

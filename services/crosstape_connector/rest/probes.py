@@ -56,12 +56,7 @@ log = structlog.get_logger(__name__)
 class Probes:
     """Probes one venue. One request of a kind at a time."""
 
-    def __init__(
-        self,
-        context: RestContext,
-        *,
-        silent_s: float,
-    ) -> None:
+    def __init__(self, context: RestContext, *, silent_s: float) -> None:
         """`silent_s`: a shorter silence leads to no probe."""
         self._context = context
         self._silent_s = silent_s

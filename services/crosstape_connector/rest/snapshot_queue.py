@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from crosstape_connector.backoff import pause_s
-from crosstape_connector.feeds.books.book_feed import SnapshotRequest
 from crosstape_connector.feeds.books.order_book import PROBE
+from crosstape_connector.feeds.effects import SnapshotRequest
 
 
 class SnapshotJob:

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.books.book_feed import SnapshotRequest
+from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.snapshot_queue import SnapshotJob, SnapshotQueue
@@ -26,12 +26,7 @@ log = structlog.get_logger(__name__)
 class SnapshotRecovery:
     """Gets new snapshots for one venue's books: those that are broken, and healthy ones that are silent (a probe)."""
 
-    def __init__(
-        self,
-        context: RestContext,
-        *,
-        resubscribe: Callable[[Topic], object],
-    ) -> None:
+    def __init__(self, context: RestContext, *, resubscribe: Callable[[Topic], object]) -> None:
         """`resubscribe`: unsubscribes a topic and subscribes it again, if a connection has it."""
         self._context = context
         self._resubscribe = resubscribe
@@ -49,17 +44,15 @@ class SnapshotRecovery:
             for number, worker in enumerate(self._workers):
                 group.create_task(worker.run(), name=f"snapshots.{number}")
 
-    def dispatch(self) -> None:
-        """Queue all that is in `feeds.requests`. Never waits."""
-        requests = self._context.feeds.requests
-        while requests:
-            request = requests.popleft()
-            job = self._queue.add(request, time.monotonic())
-            if job is not None:
-                self._context.counters.resyncs["question" if job.is_probe else request.how] += 1
-                log.info(
-                    "book.resync", venue=self._context.feeds.venue.id, instrument=request.instrument, how=request.how, cause=request.cause
-                )
+    def request(self, request: SnapshotRequest) -> None:
+        """Queue one request. Never waits."""
+        job = self._queue.add(request, time.monotonic())
+        if job is not None:
+            self._context.counters.resyncs["question" if job.is_probe else request.how] += 1
+            log.info("book.resync", venue=self._context.feeds.venue.id, instrument=request.instrument, how=request.how, cause=request.cause)
+        self._wake()
+
+    def _wake(self) -> None:
         for worker in self._workers:
             worker.wake()
 
@@ -84,14 +77,14 @@ class SnapshotRecovery:
         self._queue.remove(job, time.monotonic())
         if snapshot is not None and self._is_followed(request):
             self._context.sink.publish(self._context.feeds.apply(snapshot))
-        self.dispatch()  # the book may need another one; and the other worker may take up a probe now
+        self._wake()  # the other worker may take up a probe now
 
     def _retry(self, job: SnapshotJob, exc: RestFailed) -> None:
         wait_s = self._queue.retry(job, exc.retry_after_s or 0.0, time.monotonic())
         log.warning(
             "book.snapshot_failed", venue=self._context.feeds.venue.id, instrument=job.request.instrument, error=str(exc), retry_in_s=wait_s
         )
-        self.dispatch()
+        self._wake()
 
     def _is_followed(self, request: SnapshotRequest) -> bool:
         """Return whether a connection has the book: one that nothing follows must not be called live; the next connection asks again."""

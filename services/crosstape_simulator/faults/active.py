@@ -64,7 +64,7 @@ class ActiveFault:
     def acts_on(self, venue: SimulatedVenue, message: Message) -> bool:
         """Whether the fault acts on this frame: drawn by its probability, counted if it does."""
         fault = self.fault
-        if self.state is not State.ACTIVE or self.spent or not self.concerns(venue, message.seen.topics):
+        if self.state is not State.ACTIVE or self.spent or not self.concerns(venue, message.info.topics):
             return False
         if isinstance(fault, Counted) and fault.probability < 1 and self._random.random() >= fault.probability:
             return False

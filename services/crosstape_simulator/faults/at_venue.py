@@ -10,7 +10,7 @@ from crosstape_simulator.faults.messages import Message, concerns, kinds, named
 from crosstape_simulator.faults.spec import Checksum, OddRow, Refuse, Reset, Skew
 from crosstape_simulator.faults.stage import Pipeline, Stage
 from crosstape_simulator.server.connection import Topic
-from crosstape_simulator.venues.spec import Asked, Role
+from crosstape_simulator.venues.spec import Request, Role
 
 
 class Skewed(Stage):
@@ -23,7 +23,7 @@ class Skewed(Stage):
         fault = self.fault
         assert isinstance(fault, Skew)
         everything = fault.kind == "all" and fault.instrument == "all"
-        if everything or self.running.concerns(self.pipeline.venue, message.seen.topics):
+        if everything or self.running.concerns(self.pipeline.venue, message.info.topics):
             changed = self.pipeline.venue.shift(message.payload, round(fault.by * 1e9))
             self.running.acted += changed != message.payload
             message = message._replace(payload=changed)
@@ -36,10 +36,10 @@ class Offline(Stage):
     rank = 1
 
     def send(self, message: Message) -> None:
-        """Replace the words that say an instrument is traded."""
+        """Replace the text that says an instrument is traded."""
         words = self.pipeline.venue.maintenance_words
         assert words is not None
-        if any(topic[0] == "status" for topic in message.seen.topics) and words[0] in message.payload:
+        if any(topic[0] == "status" for topic in message.info.topics) and words[0] in message.payload:
             self.running.acted += 1
             message = message._replace(payload=message.payload.replace(*words))
         self.on(message)
@@ -75,7 +75,7 @@ class Spoiled(Stage):
         fault = self.fault
         assert isinstance(fault, OddRow)
         venue = self.pipeline.venue
-        for kind in sorted({kind for topic in message.seen.topics for kind in kinds(venue, topic)}):
+        for kind in sorted({kind for topic in message.info.topics for kind in kinds(venue, topic)}):
             if fault.kind in ("all", kind):
                 payload = rows.with_an_odd_row(message.payload, venue, kind, fault.what, fault.how)
                 if payload is not None and self.acts_on(message):
@@ -95,8 +95,8 @@ class LowerIds(Stage):
         assert isinstance(fault, Reset)
         venue = self.pipeline.venue
         assert venue.ids is not None
-        of = venue.named(message.seen.topics[0])[1] if message.seen.topics else ""
-        first = venue.ids.first(message.payload) if message.seen.role is Role.DATA else None
+        of = venue.named(message.info.topics[0])[1] if message.info.topics else ""
+        first = venue.ids.first(message.payload) if message.info.role is Role.DATA else None
         if first is not None and named(fault.instrument, of, self.running.names(venue.id)):
             self.running.acted += 1
             message = message._replace(payload=venue.ids.lowered(message.payload, self.pipeline.base(of, first)))
@@ -108,7 +108,7 @@ class Refused(Stage):
 
     rank = 10
 
-    def receive(self, asked: Asked) -> Asked | None:
+    def receive(self, asked: Request) -> Request | None:
         """Answer in the feed's place; pass on what is not refused."""
         fault = self.fault
         assert isinstance(fault, Refuse)
@@ -133,7 +133,7 @@ class Silenced(Stage):
         self._topics: set[Topic] = set()
         self._over = False
 
-    def receive(self, asked: Asked) -> Asked | None:
+    def receive(self, asked: Request) -> Request | None:
         """Silence what is subscribed from now on, until it is subscribed again after the fault."""
         self._topics.difference_update(asked.topics)
         if asked.subscribe:
@@ -150,7 +150,7 @@ class Silenced(Stage):
 
     def send(self, message: Message) -> None:
         """Drop data of silent subscriptions before they get a number."""
-        if message.seen.role is not Role.DATA or self._topics.isdisjoint(message.seen.topics):
+        if message.info.role is not Role.DATA or self._topics.isdisjoint(message.info.topics):
             self.on(message)
 
     def release(self) -> None:
@@ -169,9 +169,9 @@ class Restarted(Stage):
 
     def send(self, message: Message) -> None:
         """Restart with the next frame; the first frame of a connection has number 0 anyway."""
-        if not self._acted and message.seen.number is not None:
+        if not self._acted and message.info.number is not None:
             self._acted = True
-            if message.seen.number > 0:
+            if message.info.number > 0:
                 self.running.acted += 1
                 self.pipeline.restart_numbers()
         self.on(message)

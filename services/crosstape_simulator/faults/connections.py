@@ -180,10 +180,10 @@ class Trickle:
     def send(self, count: float) -> None:
         """Send `count` bytes; fractions are kept for the next time."""
         self._credit = min(self._credit + count, len(self._waiting))
-        if whole := int(self._credit):
-            self._credit -= whole
-            self._to(bytes(self._waiting[:whole]))
-            del self._waiting[:whole]
+        if size := int(self._credit):
+            self._credit -= size
+            self._to(bytes(self._waiting[:size]))
+            del self._waiting[:size]
 
     def release(self) -> None:
         """Send all that is left, and let the connection write to its transport again."""

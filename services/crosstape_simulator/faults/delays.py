@@ -11,7 +11,7 @@ from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import Delay, Late, Stall
 from crosstape_simulator.faults.stage import Pipeline, Stage
 from crosstape_simulator.server.connection import Topic
-from crosstape_simulator.venues.spec import Asked, Role
+from crosstape_simulator.venues.spec import Request, Role
 
 HELD_MAX: Final = 50_000
 """Messages that one fault holds back of one client; beyond, the oldest are dropped and counted."""
@@ -34,9 +34,9 @@ class Holding(Stage):
             self._lost += 1
             self.running.lost += 1
 
-    def receive(self, asked: Asked) -> Asked | None:
+    def receive(self, asked: Request) -> Request | None:
         """Drop what is held of a topic that is subscribed or unsubscribed: it begins again."""
-        self._held = deque(kept for kept in self._held if set(asked.topics).isdisjoint(kept[1].seen.topics))
+        self._held = deque(kept for kept in self._held if set(asked.topics).isdisjoint(kept[1].info.topics))
         return asked
 
     def tick(self, now: float) -> None:
@@ -60,7 +60,7 @@ class Lateness(Holding):
         super().__init__(running, pipeline)
         self._expected: list[frozenset[Topic]] = []
 
-    def receive(self, asked: Asked) -> Asked | None:
+    def receive(self, asked: Request) -> Request | None:
         """Note the acknowledgements to come: one a topic or one a request, as the venue does."""
         late = [topic for topic in asked.topics if self.running.concerns(self.pipeline.venue, (topic,))]
         if asked.subscribe and late:
@@ -70,7 +70,7 @@ class Lateness(Holding):
 
     def send(self, message: Message) -> None:
         """Hold back an acknowledgement that is expected."""
-        fault, seen = self.fault, message.seen
+        fault, seen = self.fault, message.info
         assert isinstance(fault, Late)
         if seen.role is Role.REPLY:
             for index, topics in enumerate(self._expected):
@@ -94,7 +94,7 @@ class Stalled(Holding):
         self._is_new = fault.heals != "never" and pipeline.connection.opened > running.begun
         self._healed: set[Topic] = set()
 
-    def receive(self, asked: Asked) -> Asked | None:
+    def receive(self, asked: Request) -> Request | None:
         """Note what is subscribed again: that may heal it."""
         if asked.subscribe and self._heals == "resubscribe":
             self._healed.update(asked.topics)
@@ -102,7 +102,7 @@ class Stalled(Holding):
 
     def send(self, message: Message) -> None:
         """Hold back data; heartbeats pass."""
-        seen = message.seen
+        seen = message.info
         is_alive = self._is_new or not self._healed.isdisjoint(seen.topics)
         if not is_alive and seen.role is Role.DATA and self.running.concerns(self.pipeline.venue, seen.topics):
             self.hold(message, float("inf"))
@@ -119,7 +119,7 @@ class Delayed(Holding):
         """Hold back each message for the same time."""
         fault = self.fault
         assert isinstance(fault, Delay)
-        if message.seen.role is Role.DATA and self.running.concerns(self.pipeline.venue, message.seen.topics):
+        if message.info.role is Role.DATA and self.running.concerns(self.pipeline.venue, message.info.topics):
             self.hold(message, time.monotonic() + fault.by)
         else:
             self.on(message)

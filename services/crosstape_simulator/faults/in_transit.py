@@ -8,7 +8,7 @@ from crosstape_simulator.faults.active import ActiveFault
 from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import Malformed, Oversized
 from crosstape_simulator.faults.stage import Pipeline, Stage
-from crosstape_simulator.venues.spec import Asked
+from crosstape_simulator.venues.spec import Request
 
 RESERVED_OPCODE: Final = 0x83
 UNKNOWN: Final = b'{"event":"mystery","data":[1,2,3]}'
@@ -51,7 +51,7 @@ class Swapped(Stage):
     def send(self, message: Message) -> None:
         """Hold one update back until the next of its topic has gone."""
         waiting = self._waiting
-        if waiting is not None and message.seen.topics == waiting.seen.topics:
+        if waiting is not None and message.info.topics == waiting.info.topics:
             self._waiting = None
             self.on(message)
             self.on(waiting)
@@ -61,9 +61,9 @@ class Swapped(Stage):
             self.on(message)
         self.done = self._waiting is None
 
-    def receive(self, asked: Asked) -> Asked | None:
+    def receive(self, asked: Request) -> Request | None:
         """Forget an update of a topic that is subscribed or unsubscribed: it begins again."""
-        if self._waiting is not None and not set(asked.topics).isdisjoint(self._waiting.seen.topics):
+        if self._waiting is not None and not set(asked.topics).isdisjoint(self._waiting.info.topics):
             self._waiting = None
             self.done = True
         return asked

@@ -10,14 +10,14 @@ import msgspec
 from crosstape_simulator.faults.spec import Selected
 from crosstape_simulator.server.connection import TEXT, Topic
 from crosstape_simulator.server.feed import decode_object
-from crosstape_simulator.venues.spec import Asked, Seen, SimulatedVenue
+from crosstape_simulator.venues.spec import FrameInfo, Request, SimulatedVenue
 
 
 class Message(NamedTuple):
     """One frame on its way to a client."""
 
     payload: bytes
-    seen: Seen
+    info: FrameInfo
     opcode: int = TEXT
     lost: int = 0
     """How many messages are missing before it in the connection's numbers."""
@@ -57,7 +57,7 @@ def named(instrument: str, of: str, names: Mapping[str, str]) -> bool:
     return instrument in ("all", names.get(of)) or instrument.upper() == of.upper()
 
 
-def asked(venue: SimulatedVenue, endpoint: str, text: str) -> Asked | None:
+def asked(venue: SimulatedVenue, endpoint: str, text: str) -> Request | None:
     """What a client's message asks for; None if it is not about subscriptions, or malformed (the feed will say so)."""
     request = decode_object(text)
     return None if request is None else venue.dialect(endpoint).asked(request)

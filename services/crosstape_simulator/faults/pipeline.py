@@ -11,7 +11,7 @@ from crosstape_simulator.faults.messages import Message, asked, encoded, recogni
 from crosstape_simulator.faults.stage import Stage
 from crosstape_simulator.server.connection import Connection, encode_frame
 from crosstape_simulator.server.server import Endpoint
-from crosstape_simulator.venues.spec import Role, Seen, SimulatedVenue
+from crosstape_simulator.venues.spec import FrameInfo, Role, SimulatedVenue
 
 NUMBERING: Final = 25
 """Rank of the numbering: stages below it come before a frame of a numbered connection gets its number."""
@@ -36,12 +36,12 @@ class FaultPipeline:
     def send(self, frame: bytes) -> None:
         """Send a frame of the feed through all stages."""
         message = recognised(self.venue, self.endpoint.name, frame)
-        number = message.seen.number
+        number = message.info.number
         if self._numbers is not None and number is not None:
             if self._given is None:
                 self._last = number - 1
             else:
-                message = message._replace(lost=number - self._given - 1)  # a hole in a recording stays one
+                message = message._replace(lost=number - self._given - 1)  # a gap in a recording stays a gap
             self._given = number
         self._from(0, message)
 
@@ -50,17 +50,17 @@ class FaultPipeline:
         found = asked(self.venue, self.endpoint.name, text)
         if found is None:
             return text
-        heard = found
+        request = found
         for stage in tuple(self._stages):
-            left = stage.receive(heard)
+            left = stage.receive(request)
             if left is None:
                 return None
-            heard = left
-        return text if heard is found else encoded(heard.request)
+            request = left
+        return text if request is found else encoded(request.body)
 
     def reply(self, payload: bytes) -> None:
         """Send a fault's own answer to a request. It has no number: the refusals of venues that number have none."""
-        self._from(0, Message(payload, Seen(Role.REPLY)))
+        self._from(0, Message(payload, FrameInfo(Role.REPLY)))
 
     def forward(self, stage: Stage, message: Message) -> None:
         """Pass a message from one stage to the next."""
@@ -117,7 +117,7 @@ class FaultPipeline:
 
     def _numbered(self, message: Message) -> Message:
         """The message with the connection's next number, however many were withheld before it."""
-        given, payload = message.seen.number, message.payload
+        given, payload = message.info.number, message.payload
         if self._numbers is not None and given is not None and self._last is not None:
             self._last += 1 + message.lost
             if self._last != given:

@@ -80,7 +80,7 @@ def _with_lower_ids(venue: SimulatedVenue, running: ActiveFault, symbol: str, ma
 
 
 def refusal(venue: SimulatedVenue, fault: RestStatus) -> Answer:
-    """A refusal as the venue words it, or a page or nothing in its place."""
+    """A refusal as the venue writes it, or a page or nothing in its place."""
     status = fault.status
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after and status in WITH_RETRY_AFTER else {}
     match fault.body:

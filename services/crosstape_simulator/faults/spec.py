@@ -61,10 +61,10 @@ class Counted(Selected, frozen=True):
 
 
 class Cut(Lasting, frozen=True, tag="cut"):
-    """Cut all connections without a word. With `for`, new ones too."""
+    """Cut all connections without a close frame. With `for`, new ones too."""
 
     for_s: Seconds = msgspec.field(name="for", default=0.0)
-    """Seconds that new connections are cut as well; 0: only those that are there now."""
+    """Seconds that new connections are cut, too; 0: only those that exist now."""
 
 
 class HalfOpen(Lasting, frozen=True, tag="half-open"):
@@ -115,7 +115,7 @@ class Malformed(Counted, frozen=True, tag="malformed"):
     """Which data."""
     how: Literal["json", "utf8", "opcode", "unknown"] = "json"
     """`json`: cut in half; `utf8`: with bytes that are no text; `opcode`: of a reserved kind; `unknown`: a message of no known kind
-    comes before it, which itself is whole."""
+    comes before it, which itself is not broken."""
 
 
 class OddRow(Counted, frozen=True, tag="odd-row"):
@@ -186,7 +186,7 @@ class Reset(Lasting, frozen=True, tag="reset"):
 
 
 class Burst(Lasting, frozen=True, tag="burst"):
-    """The market runs so many times as fast: of all synthetic venues, for they share it."""
+    """The market of all synthetic venues, which they share, runs faster."""
 
     factor: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
     """Of orders a second."""
@@ -208,8 +208,8 @@ class Market(Lasting, frozen=True, tag="market"):
 
 
 class Halt(Lasting, frozen=True, tag="halt"):
-    """Trading in an instrument is halted without a word on the stream: its market rests, its book stays, and only the venue's list of
-    instruments by REST says so, in the venue's words.
+    """Trading in an instrument is halted and the stream does not say so: its market rests, its book stays, and only the venue's list of
+    instruments by REST says it, as the venue writes it.
     """
 
     instrument: str = "all"
@@ -235,11 +235,11 @@ class Skew(Selected, frozen=True, tag="skew"):
 
 
 class Refuse(Selected, frozen=True, tag="refuse"):
-    """Subscriptions are refused, in the venue's own words."""
+    """Subscriptions are refused, as the venue refuses them."""
 
 
 class Silent(Selected, frozen=True, tag="silent"):
-    """Subscriptions are acknowledged and nothing ever comes of them, until they are made anew after its end."""
+    """Subscriptions are acknowledged, but no data come, until they are made again after the fault's end."""
 
 
 class Late(Selected, frozen=True, tag="late"):
@@ -253,7 +253,7 @@ class Maintenance(Lasting, frozen=True, tag="maintenance"):
     """The venue says that it is under maintenance, or about to restart, as it says so; data go on."""
 
     system: Literal["maintenance", "cancel_only", "post_only", "limit_only"] = "maintenance"
-    """Kraken's word for its state."""
+    """The state, as Kraken names it."""
 
 
 class RestFault(Lasting, frozen=True):
@@ -266,7 +266,7 @@ class RestFault(Lasting, frozen=True):
 
 
 class RestStatus(RestFault, frozen=True, tag="rest-status"):
-    """REST refuses: with an HTTP error, 429 and 418 with Retry-After, and the reason in the venue's own words; or as Kraken does, with 200
+    """REST refuses: with an HTTP error, 429 and 418 with Retry-After, and the reason as the venue writes it; or as Kraken does, with 200
     and a list of errors.
     """
 
@@ -275,7 +275,7 @@ class RestStatus(RestFault, frozen=True, tag="rest-status"):
     retry_after: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 5
     """Seconds in the header of 429, 418 and 503; 0: no such header."""
     reason: Annotated[str, msgspec.Meta(max_length=400)] = ""
-    """In place of the venue's usual words."""
+    """The reason in place of the venue's usual one."""
     body: Literal["json", "html", "empty"] = "json"
     """`json`: as the venue's API answers; `html`: a page, as a proxy before it answers; `empty`: nothing."""
 

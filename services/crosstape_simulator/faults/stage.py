@@ -14,7 +14,7 @@ from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.server import Endpoint
-from crosstape_simulator.venues.spec import Asked, Role, SimulatedVenue
+from crosstape_simulator.venues.spec import Request, Role, SimulatedVenue
 
 
 class Pipeline(Protocol):
@@ -60,7 +60,7 @@ class Stage:
         """Pass a message to the next stage."""
         self.pipeline.forward(self, message)
 
-    def receive(self, asked: Asked) -> Asked | None:
+    def receive(self, asked: Request) -> Request | None:
         """Handle a client's request; None: the feed does not get it."""
         return asked
 
@@ -80,6 +80,6 @@ class Stage:
 
     def acts_on(self, message: Message, *, updates: bool = False) -> bool:
         """Whether the fault acts on this message, which is then counted. `updates`: not on snapshots."""
-        if message.seen.role is not Role.DATA or (updates and message.snapshot):
+        if message.info.role is not Role.DATA or (updates and message.snapshot):
             return False
         return self.running.acts_on(self.pipeline.venue, message)

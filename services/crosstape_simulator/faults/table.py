@@ -58,7 +58,7 @@ def missing(cls: type[Fault], venue: SimulatedVenue) -> str | None:
 
 
 def _how(cls: type[Fault], venue: SimulatedVenue) -> str:
-    """How the fault looks on the venue; `yes` where that needs no words, empty where there is no such fault."""
+    """How the fault looks on the venue; `yes` where there is nothing to explain, empty where there is no such fault."""
     if missing(cls, venue) is not None:
         return ""
     if cls is Maintenance:

@@ -12,11 +12,11 @@ class BookSide:
 
     def __init__(self) -> None:
         self.keys: list[int] = []
-        """Ascending."""
+        """Keys of all levels, ascending."""
         self.sizes: dict[int, int] = {}
 
     def set(self, key: int, size: int) -> None:
-        """Make the level's size so; zero removes it."""
+        """Set the size of a level; zero removes it."""
         if size:
             if key not in self.sizes:
                 insort(self.keys, key)

@@ -1,7 +1,7 @@
-"""What a venue's REST can tell of the past and of now: the trades that it remembers of each symbol, and its best prices.
+"""What REST answers are made of: the trades that a venue remembers of each symbol, and its best prices.
 
-The venues' REST modules say it in their own words; where it comes from is the synthetic market's business or the player's. Of each symbol
-the newest `market.PAST` trades are remembered, the oldest is forgotten for each one more: a page that would begin before begins there.
+The venues' REST modules write them in their own format; the synthetic market or a recording supplies them. Of each symbol the newest
+`market.PAST` trades are remembered, each new one drops the oldest: a page that would begin before begins there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Candle(NamedTuple):
     """The trades of one interval: prices as the venue writes them."""
 
     timestamp: int
-    """Its start, s since the epoch."""
+    """Start of the interval, s since the epoch."""
     open: str
     high: str
     low: str
@@ -61,7 +61,7 @@ class Top(NamedTuple):
     bid: Best
     ask: Best
     number: int = 0
-    """The venue's own of the last change, where its answer has one."""
+    """The venue's number of the last change, where its answer has one."""
 
 
 class TradeHistory(Generic[R]):
@@ -75,25 +75,25 @@ class TradeHistory(Generic[R]):
         self._write = write
 
     def all(self) -> list[Traded]:
-        """All that are remembered."""
+        """All trades."""
         return self._written(0, len(self._rows))
 
     def newest(self, limit: int) -> list[Traded]:
-        """The last so many."""
+        """The last `limit` trades."""
         return self._written(max(0, len(self._rows) - limit), len(self._rows))
 
     def since(self, first: int, limit: int) -> list[Traded]:
-        """The first so many with an id of `first` or above."""
+        """The first `limit` trades with an id of `first` or above."""
         begin = bisect_left(self._rows, first, key=self._number)
         return self._written(begin, begin + limit)
 
     def below(self, before: int, limit: int) -> list[Traded]:
-        """The last so many with an id below `before`."""
+        """The last `limit` trades with an id below `before`."""
         end = bisect_left(self._rows, before, key=self._number)
         return self._written(max(0, end - limit), end)
 
     def after(self, ts: int, limit: int) -> list[Traded]:
-        """The first so many that were made later than `ts` (ns)."""
+        """The first `limit` trades that were made later than `ts` (ns)."""
         begin = bisect_right(self._rows, ts, key=self._moment)
         return self._written(begin, begin + limit)
 
@@ -102,39 +102,39 @@ class TradeHistory(Generic[R]):
 
 
 class MarketData(Protocol):
-    """Where it comes from."""
+    """Supplies trades and best prices."""
 
     def symbols(self) -> Sequence[str]:
-        """All that there are."""
+        """All symbols."""
         ...
 
     def history(self, symbol: str) -> TradeHistory[tuple[int, Fill]] | TradeHistory[Traded] | None:
-        """Its trades; None: there is no such symbol."""
+        """The trades of a symbol; None: the symbol is unknown."""
         ...
 
     def top(self, symbol: str) -> Top | None:
-        """Its best prices; None: there is no such symbol, or nothing is known."""
+        """The best prices of a symbol; None: the symbol is unknown, or it has none yet."""
         ...
 
 
-class Written(Protocol):
+class PairFormat(Protocol):
     """A pair and how its venue writes numbers."""
 
     @property
     def pair(self) -> Pair:
-        """It."""
+        """The pair of the synthetic market."""
         ...
 
     def price(self, ticks: int) -> str:
-        """A price."""
+        """Write a price."""
         ...
 
     def size(self, lots: int) -> str:
-        """A size."""
+        """Write a size."""
         ...
 
 
-def history_of(written: Written) -> TradeHistory[tuple[int, Fill]]:
+def history_of(written: PairFormat) -> TradeHistory[tuple[int, Fill]]:
     """The trades of a pair of the synthetic market."""
 
     def write(row: tuple[int, Fill]) -> Traded:
@@ -144,8 +144,8 @@ def history_of(written: Written) -> TradeHistory[tuple[int, Fill]]:
     return TradeHistory(list(written.pair.past), lambda row: row[1].trade_id, lambda row: row[0], write)
 
 
-def top_of(written: Written) -> Top:
-    """The best prices of its book."""
+def top_of(written: PairFormat) -> Top:
+    """The best prices of its book now."""
     bids, asks = written.pair.bids.levels(1), written.pair.asks.levels(1)
     bid, ask = ([(written.price(price), written.size(size)) for price, size in levels] for levels in (bids, asks))
     return Top(bid[0] if bid else None, ask[0] if ask else None)
@@ -156,8 +156,8 @@ def level(price: str, size: str) -> Best:
     return (price, size) if size.strip("0.") else None
 
 
-def whole(text: str | None, usual: int) -> int | None:
-    """A number in a query; `usual` where there is none, None for what is no whole number from 0 to 20 digits."""
+def integer(text: str | None, usual: int) -> int | None:
+    """A number in a query; `usual` where there is none, None for what is no integer of 1 to 20 digits."""
     if text is None:
         return usual
     return int(text) if text.isdecimal() and text.isascii() and len(text) <= 20 else None

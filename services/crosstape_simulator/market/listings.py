@@ -18,7 +18,7 @@ class Listing(msgspec.Struct, frozen=True):
 
     venue: str
     symbol: str
-    """Theirs, as their WebSocket writes it."""
+    """The venue's name of the pair, as its WebSocket writes it."""
     base: str
     quote: str
     price_decimals: int
@@ -33,10 +33,10 @@ PRICES: Final = {
     "DOGE": 12_345 * 10 ** (SCALE - 5),
     "ADA": 4_321 * 10 ** (SCALE - 4),
 }
-"""Where each asset's fair price starts and what it is drawn back to, in USDT."""
+"""Start of each asset's fair price, to which it is drawn back, in USDT."""
 
 USD_PER_USDT_PPM: Final = 999_700
 """USD pairs have books of their own, around a price that differs a little."""
 
 WEIGHTS: Final = {"BTC": 6, "ETH": 4, "SOL": 2}
-"""How busy an asset is, next to 1 for the others."""
+"""How busy an asset is, compared to 1 for the others."""

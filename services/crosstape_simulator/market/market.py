@@ -17,10 +17,10 @@ from crosstape_simulator.market.book_side import BookSide
 from crosstape_simulator.market.listings import PRICES, SCALE, USD_PER_USDT_PPM, WEIGHTS, Listing
 
 RECENT: Final = 50
-"""Trades of a pair that a new subscriber is told."""
+"""Trades of a pair that a new subscriber gets."""
 
 PAST: Final = 5_000
-"""Trades of a pair that are remembered, for REST; beyond them the oldest is forgotten."""
+"""Trades of a pair that are remembered for REST; beyond, the oldest is dropped."""
 
 _VOLATILITY: Final = 2_400_000_000  # the larger, the calmer: about half a basis point per square root of a second
 _PULL_US: Final = 3_600_000_000  # the fair price is drawn back to where it began within about an hour
@@ -29,7 +29,7 @@ _HALF_SPREAD: Final = 2_000  # of 10^8: 0.2 basis points
 _REACH_PPM: Final = 4_000  # the book reaches 0.4 % from its best price
 _LEVEL_NOTIONAL: Final = 400  # quote units in the unit that sizes are drawn in
 _SWEEP: Final = 16  # levels that one order takes at most
-_THIN: Final = 12  # a side is never taken or cancelled below so many levels
+_THIN: Final = 12  # levels that a side keeps: below, nothing is taken or cancelled
 
 
 class Fill(NamedTuple):
@@ -42,7 +42,7 @@ class Fill(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A level's new size; zero: gone."""
+    """The new size of a level; zero: the level is gone."""
 
     bid: bool
     price: int
@@ -50,7 +50,7 @@ class Change(NamedTuple):
 
 
 class Move(NamedTuple):
-    """What one order, or a step, did to one pair's book, which already shows it. A pair that rests makes empty ones."""
+    """What one order, or one shift, did to a pair's book, which already shows it. A pair that rests makes empty moves."""
 
     ts: int
     pair: Pair
@@ -59,7 +59,7 @@ class Move(NamedTuple):
 
 
 class Pair:
-    """One pair on one venue: its book, its trades, its day."""
+    """One pair on one venue: its book, its trades, its day so far."""
 
     def __init__(self, listing: Listing, start_ts: int) -> None:
         self.listing = listing
@@ -70,16 +70,16 @@ class Pair:
         self.lot = max(1, _LEVEL_NOTIONAL * 10 ** (SCALE + listing.size_decimals) // price)
         self.skew = 0
         self.rests = 0
-        """By how many faults its market rests: no order is made while it is not 0."""
+        """How many faults make its market rest: no order is made while it is not 0."""
         self.trade_id = start_ts // 1_000_000  # grows over restarts too, if less than a thousand trades a second
         self.recent: deque[tuple[int, Fill]] = deque(maxlen=RECENT)
-        """(ts, fill), oldest first."""
+        """(ts, fill) of the newest trades, oldest first."""
         self.past: deque[tuple[int, Fill]] = deque(maxlen=PAST)
-        """The same, further back."""
+        """(ts, fill) of the trades that are remembered, oldest first."""
         self.open = self.high = self.low = price // self.tick
         self.first_id = self.trade_id + 1
         self.volume = self.lot * 40_000
-        """Lots since the start, on top of what looks like a day's."""
+        """Lots traded since the start, on top of a usual day's volume."""
         self.turnover = self.volume * self.open
         """The same in ticks × lots."""
 
@@ -89,7 +89,7 @@ class Pair:
         return self.recent[-1][1]
 
     def traded(self, ts: int, fill: Fill) -> None:
-        """Note a trade."""
+        """Add a trade."""
         self.recent.append((ts, fill))
         self.past.append(self.recent[-1])
         self.high, self.low = max(self.high, fill.price), min(self.low, fill.price)
@@ -107,7 +107,7 @@ class Market:
     """All pairs of all venues."""
 
     def __init__(self, listings: Sequence[Listing], *, seed: int, start_ts: int, rate: float, levels: int) -> None:
-        """`rate`: orders a second in all; `levels`: a side, about."""
+        """`rate`: orders a second in all; `levels`: of each side, about."""
         self._random = random.Random(seed)  # noqa: S311 - a market, not a secret
         self._bits = self._random.getrandbits
         self._levels = levels
@@ -127,7 +127,7 @@ class Market:
         return Move(due, pair, [], []) if pair.rests else self._order(pair, due)
 
     def until(self, ts: int) -> Iterator[Move]:
-        """The moves due up to and including `ts`, each made when it is asked for."""
+        """The moves due up to and including `ts`, each made when it is iterated."""
         while self._next_ts <= ts:
             yield self.step()
 
@@ -137,15 +137,15 @@ class Market:
         return self._next_ts
 
     def hasten(self, factor: float) -> None:
-        """From the move after the next on, so many times as many orders a second as `rate` says."""
+        """From the move after the next on, make `factor` times as many orders a second as `rate`."""
         self._interval = max(1, int(self._usual / factor))
 
     def skip_to(self, ts: int) -> None:
-        """Let nothing happen until `ts`: for a machine that cannot keep up."""
+        """Make no move before `ts`: for a machine that is too slow."""
         self._next_ts = max(self._next_ts, ts)
 
     def shift(self, pair: Pair, percent: float, ts: int) -> Move:
-        """Move all levels of a pair's book by so many percent of its price, by a tick at least; nothing is traded."""
+        """Move all levels of a pair's book by `percent` of its price, at least by a tick; nothing is traded."""
         move = Move(ts, pair, [], [])
         ticks = round(pair.asks.keys[0] * percent / 100) or (1 if percent > 0 else -1)
         for side, bid in ((pair.bids, True), (pair.asks, False)):
@@ -158,7 +158,7 @@ class Market:
         return move
 
     def _target(self, pair: Pair, ts: int) -> tuple[int, int]:
-        """Where the pair's best bid and ask belong now, in ticks."""
+        """Where the pair's best bid and ask should be now, in ticks."""
         asset = self._assets[pair.listing.base]
         elapsed = min((ts - asset.ts) // 1000, 1_000_000)
         asset.ts = ts
@@ -172,7 +172,7 @@ class Market:
         return bid, max(bid + 1, -(-(middle + half) // pair.tick))
 
     def _order(self, pair: Pair, ts: int) -> Move:
-        """One order: a marketable one if the price has moved past the book, else now and then; most are placed or cancelled."""
+        """Make one order: marketable if the price has moved past the book, else now and then; most orders are placed or cancelled."""
         move = Move(ts, pair, [], [])
         bid, ask = self._target(pair, ts)
         draw = self._bits(8)
@@ -215,7 +215,7 @@ class Market:
         move.changes.append(Change(bid, abs(key), left))
 
     def _place(self, move: Move, *, bid: bool, near: int) -> None:
-        """A limit order near the best price, never through the other side. A full side loses its worst level for it."""
+        """Place a limit order near the best price, never through the other side. A full side loses its worst level for it."""
         pair = move.pair
         shape = self._bits(17)  # half of the orders join the best price or nearly, the others spread over the book
         distance = (shape >> 1 & 7) * pair.gap >> 3 if shape & 1 else (shape >> 1 & 255) * (shape >> 9) * pair.gap >> 8
@@ -231,7 +231,7 @@ class Market:
             move.changes.append(Change(bid, abs(worst), 0))
 
     def _furnish(self, pair: Pair, ts: int) -> None:
-        """The book and the last trades as they stand when the doors open."""
+        """Make the book and the last trades that exist at the start."""
         bid, ask = self._target(pair, ts)
         for index in range(self._levels):
             for near, is_bid in ((bid, True), (ask, False)):

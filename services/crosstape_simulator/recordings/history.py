@@ -1,7 +1,7 @@
-"""What has been played of a recording, for REST to tell: its trades, and the best prices as the last frame left them.
+"""The trades that have been played of a recording, and the best prices that the last frame left, for REST answers.
 
-Frames are kept as they are and read when someone asks, but those of books, which have to be applied. Best prices are those of Binance's
-`bookTicker`, of Kraken's `ticker`, or of a book that is whole on the stream; a symbol that was recorded without has none to tell.
+Frames are kept and parsed when a request needs them, except those of books, which are applied at once. Best prices are those of frames
+that carry them, or of a book whose snapshots are on the stream; a symbol that was recorded without either has none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from crosstape_simulator.market.history import Best, Top, Traded, TradeHistory
 from crosstape_simulator.market.market import PAST
 from crosstape_simulator.recordings.recording import Recording
-from crosstape_simulator.venues.spec import Levels, Seen, SimulatedVenue
+from crosstape_simulator.venues.spec import FrameInfo, Levels, SimulatedVenue
 
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, IndexError)
 
@@ -28,15 +28,15 @@ class _Symbol:
     def __init__(self, depth: int | None) -> None:
         self.trades: dict[int, Traded] = {}
         self.unread: deque[tuple[str, bytes]] = deque(maxlen=PAST)
-        """(channel, frame) with trades; the oldest is forgotten, and each holds one at least."""
+        """(channel, frame) of frames with trades, not parsed yet; each has a trade at least, beyond `PAST` the oldest is dropped."""
         self.ticker: tuple[Callable[[bytes], Top], bytes] | None = None
-        """The newest."""
+        """The newest frame with best prices, and its parser."""
         self.bids: dict[Decimal, str] = {}
         self.asks: dict[Decimal, str] = {}
         self.depth = depth
 
     def apply(self, levels: Levels) -> None:
-        """A book's frame. What falls out of the depth is cut: it may not be there any more."""
+        """Apply a book's frame. Levels beyond the recorded depth are dropped: the venue says no more of them."""
         for side, changes, bid in ((self.bids, levels.bids, True), (self.asks, levels.asks, False)):
             if levels.snapshot:
                 side.clear()
@@ -50,7 +50,7 @@ class _Symbol:
                     del side[price]
 
     def top(self) -> Top | None:
-        """What the last frame left."""
+        """The best prices after the last frame."""
         if self.ticker is not None:
             read, payload = self.ticker
             with contextlib.suppress(*_UNREADABLE):
@@ -68,7 +68,7 @@ def _best(side: dict[Decimal, str], choose: Callable[[Iterable[Decimal]], Decima
 
 
 class RecordedMarketData:
-    """A `MarketData`. Its symbols are those that the recordings hold anything of, played or not."""
+    """The `MarketData` of recordings: all symbols that they hold data of, played or not."""
 
     def __init__(self, venue: SimulatedVenue, recordings: Sequence[Recording]) -> None:
         self._venue = venue
@@ -80,8 +80,8 @@ class RecordedMarketData:
                     symbol = self._venue.named(topic)[1]
                     self._symbols.setdefault(symbol, _Symbol(recording.depths.get(symbol)))
 
-    def note(self, seen: Seen, payload: bytes) -> None:
-        """A data frame has been played."""
+    def note(self, seen: FrameInfo, payload: bytes) -> None:
+        """Add a data frame that has been played."""
         if not seen.topics:
             return
         channel, name = self._venue.named(seen.topics[0])

@@ -1,10 +1,9 @@
-"""Playing recordings: REST answers from the capture, replies in the venue's style, data frames byte for byte.
+"""Plays recordings: REST answers from the capture, replies as the venue writes them, data frames byte for byte.
 
-A recording starts once clients have subscribed to what is in it. Each data frame then goes to whoever subscribed to its topic, at the
-pace of the recording or of the slowest client, once; after the end the sockets stay open and heartbeats go on. Replies are made for the
-clients at hand, so their ids are right. Where a connection's frames are numbered (Coinbase Advanced), the recorded acknowledgements are
-played in their places with the clients' own subscriptions in them; a number is changed only if frames had to be put in or left out for
-this client.
+A recording starts once clients have subscribed to its topics. Each data frame then goes to whoever subscribed to its topic, at the pace
+of the recording or of the slowest client, once; after the end the sockets stay open and heartbeats go on. Replies are made for the
+clients that are connected, so their ids are right. Where the frames of a connection are numbered, the recorded acknowledgements are played
+in their places with the clients' own subscriptions in them; a number is changed only if frames were added or left out for this client.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from crosstape_simulator.server.connection import BINARY, TEXT, Connection, Topi
 from crosstape_simulator.server.feed import Feed
 from crosstape_simulator.server.rest import Answer
 from crosstape_simulator.venues.archetypes.numbered import NumberedFeed
-from crosstape_simulator.venues.spec import Role, Seen, SimulatedVenue
+from crosstape_simulator.venues.spec import FrameInfo, Role, SimulatedVenue
 
 POLL_S: Final = 0.02
 FLUSH_BYTES: Final = 64 * 1024
-"""So much is gathered before it is written …"""
+"""Bytes that are gathered before they are written …"""
 
 UNSENT_BYTES: Final = 256 * 1024
-"""… and at most so much may wait for a client when there is no other pace."""
+"""… and bytes that may wait for a client when there is no other pace."""
 
 HOLD_ACKS_S: Final = 5.0
-"""Acknowledgements that wait for the start wait no longer."""
+"""The longest wait of acknowledgements for the start."""
 
 AHEAD: Final = 200
-"""Without a pace, so many frames may follow a REST snapshot that nobody has asked for yet: clients must buffer them, within bounds."""
+"""Without a pace, how many frames may follow a REST snapshot that no client has asked for yet: clients must buffer them, within bounds."""
 
 SNAPSHOT_S: Final = 10.0
-"""The longest wait for such a request; it is not waited for twice."""
+"""The longest wait for such a request; there is no second wait."""
 
 
 class Player:
@@ -47,7 +46,7 @@ class Player:
         self.started = False
         self.finished = False
         self.played = 0
-        """Data frames played, whoever got them."""
+        """Data frames played, whether or not a client got them."""
         self._rest = rest
         self._speed = speed
         self._settle_s = settle_s
@@ -64,15 +63,15 @@ class Player:
         self._snapshot_s = SNAPSHOT_S
 
     def attach(self, endpoint: str, feed: Feed) -> None:
-        """The feed that the recording's frames of `endpoint` go to."""
+        """Set the feed that gets the recording's frames of `endpoint`."""
         self._feeds[endpoint] = feed
 
     def start(self) -> None:
-        """Begin now, whoever has subscribed to what."""
+        """Start now, without waiting for subscriptions."""
         self._told = True
 
     def touch(self) -> None:
-        """Someone has subscribed to something."""
+        """Note that a client has subscribed to something."""
         self._touched = time.monotonic()
         if self._hold_until is None:
             self._hold_until = self._touched + HOLD_ACKS_S
@@ -85,7 +84,7 @@ class Player:
 
     @property
     def playing(self) -> bool:
-        """Begun and not at its end."""
+        """Whether it has started and is not at its end."""
         return self.started and not self.finished
 
     async def play(self) -> None:
@@ -109,7 +108,7 @@ class Player:
         self.finished = True
 
     def again(self) -> None:
-        """Forget that it was played."""
+        """Be ready to be played again."""
         self.started = self.finished = self._told = False
         self._hold_until = None
         self._numbers.clear()
@@ -131,7 +130,7 @@ class Player:
         return any(topic in subscribers for topic in topics)
 
     def _acknowledge_held(self) -> None:
-        """Before the first frame, if the recording holds no acknowledgements: one, with the number before the first."""
+        """If the recording holds no acknowledgements, send one before the first frame, with the number before the first."""
         for endpoint, number in self.recording.first_number.items():
             feed = self._feeds[endpoint]
             if isinstance(feed, NumberedFeed) and endpoint not in self.recording.acknowledges:
@@ -141,7 +140,7 @@ class Player:
                         feed.acknowledge(connection, feed.now)
 
     def _release_acks(self) -> None:
-        """Nothing has started for too long: clients must not wait for ever. Their numbering is no longer the recording's."""
+        """Send acknowledgements that have waited too long. Their numbers are no longer the recording's."""
         for feed in self._feeds.values():
             if isinstance(feed, NumberedFeed):
                 for connection in feed.connections:
@@ -155,7 +154,7 @@ class Player:
             await asyncio.sleep(wait)
 
     async def _take_up(self) -> None:
-        """Write, and if there is no other pace wait until the clients have taken most of it and the snapshot they need."""
+        """Write; without a pace, wait until the clients have read most of it and have asked for the snapshot they need."""
         self._flush()
         await asyncio.sleep(0)
         if self._speed:
@@ -181,7 +180,7 @@ class Player:
         return (connection for feed in self._feeds.values() for connection in feed.connections)
 
     def _pass_answer(self, key: RestKey) -> None:
-        """A REST answer stands here in the recording: those who need it may ask now, or have asked already."""
+        """Note a recorded REST answer: clients that need it may ask for it now, or have asked already."""
         passed = self._rest.passed[key] = self._rest.passed.get(key, 0) + 1
         topics = self._needing(*key)
         needed = any(topic in feed.subscribers for feed in self._feeds.values() for topic in topics)
@@ -223,7 +222,7 @@ class Player:
             connection.send(text, opcode)
             self._pending += len(text)
 
-    def _is_kept(self, line: Line, seen: Seen, payload: bytes) -> bool:
+    def _is_kept(self, line: Line, seen: FrameInfo, payload: bytes) -> bool:
         """Whether a frame that is not data is played. Greetings and first acknowledgements are not: clients have had their own."""
         if seen.role is Role.REPLY:
             if seen.number is not None:
@@ -235,7 +234,7 @@ class Player:
         self._greeted.add(line.c)
         return not greeting
 
-    def _recipients(self, feed: Feed, seen: Seen) -> Mapping[Connection, None]:
+    def _recipients(self, feed: Feed, seen: FrameInfo) -> Mapping[Connection, None]:
         if not seen.topics:
             return {connection: None for connection in feed.connections if connection.topics}
         if seen.role is Role.REPLY or len(seen.topics) > 1:
@@ -253,35 +252,35 @@ class PlayedSource:
         self._players = players
 
     def lists(self, symbol: str) -> bool:
-        """Any symbol may be subscribed; those not in the recording stay silent."""
+        """Any symbol may be subscribed; those that are not in the recording stay silent."""
         return True
 
     def depth(self, symbol: str) -> int | None:
-        """The one that was recorded."""
+        """The recorded depth."""
         return next((player.recording.depths[symbol] for player in self._players if symbol in player.recording.depths), None)
 
     def subscribed(self, connection: Connection, topic: Topic) -> None:
-        """Snapshots are in the recording."""
+        """Nothing is sent: snapshots are in the recording."""
         for player in self._players:
             player.touch()
 
     def holds_acks(self) -> bool:
-        """Until the start, if the recording's numbers count them."""
+        """Acknowledgements wait for the start, if the recording's numbers count them."""
         return any(player.holds_acks() for player in self._players)
 
     def greeting(self) -> bytes | None:
-        """The one that was recorded."""
+        """The recorded greeting."""
         return next((player.recording.greeting for player in self._players if player.recording.greeting is not None), None)
 
     def beats(self) -> bool:
-        """Not while a recording is being played, nor while its first number waits to be sent."""
+        """Heartbeats stop while a recording is being played, and while its first number waits to be sent."""
         return not any(player.playing or player.holds_acks() for player in self._players)
 
 
 class RecordedRest:
     """The REST side of a venue that is played: the first request gets the first recorded answer, the next the next, then the last again.
 
-    Trades and best prices are told from what has been played, also where answers were recorded: those are of other moments.
+    Answers about trades and best prices are made from what has been played, even where answers were recorded: those are of other moments.
     """
 
     def __init__(self, venue: SimulatedVenue, recordings: tuple[Recording, ...]) -> None:
@@ -296,7 +295,7 @@ class RecordedRest:
         venue.rest.complete(self._answers)
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """What was played, the recorded body, or the venue's error for what it does not know."""
+        """An answer made from what was played, the recorded body, or the venue's error for what it does not know."""
         if (answer := self._venue.rest.history(self.past, path, query, now)) is not None:
             return answer
         symbol = rest_key(f"?{'&'.join(f'{name}={value}' for name, value in query.items())}")[1]

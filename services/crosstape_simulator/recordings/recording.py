@@ -1,4 +1,4 @@
-"""Captures: reading them, and what is in them. Nothing here plays.
+"""Captures: reads them, and says what is in them. Nothing here plays.
 
 A capture is JSON lines, plain or zstd: a header, then frames and REST answers in order of time (`docs` describe the format). It is read
 line by line, once to learn what it holds and once more to play it, so that its size does not matter.
@@ -58,26 +58,26 @@ class Recording:
     """What one file holds."""
 
     def __init__(self, path: Path) -> None:
-        """Reads the whole file. Raises `RecordingError` if it is not a capture of a venue that can be played."""
+        """Reads the complete file. Raises `RecordingError` if it is not a capture of a venue that can be played."""
         self.path = path
         self.header = self._header()
         self.venue = venue_of(self.header.venue)
-        """That plays it."""
+        """The venue that plays it."""
         self.needs: set[tuple[str, tuple[Topic, ...]]] = set()
         """(endpoint, alternatives) of all data frames: one of the alternatives has to be subscribed."""
         self.endpoints: set[str] = set()
         self.rest: dict[RestKey, list[bytes]] = {}
-        """Answers in order, by request."""
+        """Bodies of answers in order, by request."""
         self.first_number: dict[str, int] = {}
-        """Of the first numbered frame, by endpoint."""
+        """The first number of each endpoint whose frames are numbered."""
         self.acknowledges: set[str] = set()
         """Endpoints whose acknowledgements are in the recording and carry numbers."""
         self.depths: dict[str, int] = {}
-        """Of a symbol's book, where the frames do not say."""
+        """Depth of a symbol's book, where data frames do not say it."""
         self.greeting: bytes | None = None
-        """What the venue said first."""
+        """The frame that greeted the client."""
         self.frames = 0
-        """Data frames."""
+        """How many data frames it holds."""
         for line, endpoint in self.lines():
             self._note(line, endpoint)
 
@@ -136,7 +136,7 @@ class Recording:
 
 
 def rest_key(url: str) -> RestKey:
-    """What a REST request is recognised by: limits and the like do not count."""
+    """What identifies a REST request: its path and symbol; limits and the like do not count."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     return parts.path.rstrip("/"), next((query[name] for name in _SYMBOL_PARAMETERS if name in query), "")

@@ -1,6 +1,6 @@
 """One client's socket, as a queue of frames that never waits.
 
-Frames are put together here and written to the transport in one piece, because a market that moves thousands of times a second would
+Frames are gathered here and written to the transport in one piece, because a market that moves thousands of times a second would
 otherwise spend its time in system calls. Reading, the handshake and the answer to a client's close are aiohttp's.
 """
 
@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import msgspec
 
 Topic = tuple[str, ...]
-"""What one subscription is for: a channel and what it is narrowed to; each feed says in what form."""
+"""One subscription: a channel and what it is narrowed to, as each feed says."""
 
 TEXT: Final = 0x81
 BINARY: Final = 0x82
@@ -40,10 +40,10 @@ def encode_frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 class Counters(msgspec.Struct):
-    """What one venue's server has done."""
+    """Counters of one venue's server."""
 
     clients: int = 0
-    """Connected now."""
+    """Clients that are connected now."""
     connects: int = 0
     frames: int = 0
     """Text and binary frames sent."""
@@ -58,14 +58,14 @@ class Counters(msgspec.Struct):
 
 
 class Tap(Protocol):
-    """What may stand between a connection and its feed: see `faults`."""
+    """Stands between a connection and its feed: see `faults`."""
 
     def send(self, frame: bytes) -> None:
-        """A message on its way to the client; `Connection.emit` is its end."""
+        """Handle a frame on its way to the client; it ends with `Connection.emit`."""
         ...
 
     def receive(self, text: str) -> str | None:
-        """A client's message, as the feed is to see it; None: not at all."""
+        """Handle a client's message; returns it as the feed gets it, None: the feed does not get it."""
         ...
 
 
@@ -78,19 +78,19 @@ class Connection:
 
     def __init__(self, transport: asyncio.Transport, counters: Counters, dirty: list[Connection], *, buffer_bytes: int) -> None:
         self.topics: dict[Topic, None] = {}
-        """What the client is subscribed to, in order."""
+        """The client's subscriptions, in order."""
         self.opened = time.monotonic()
         self.last_ping = self.opened
         self.last_pong = self.opened
         self.closing_since: float | None = None
         self.sent = 0
-        """Frames so far."""
+        """Frames sent so far."""
         self.frames_left: int | None = None
-        """After so many more frames the connection is cut."""
+        """Frames until the connection is cut; None: no limit."""
         self.tap: Tap | None = None
-        """None unless there are faults."""
+        """Stands between connection and feed while there are faults."""
         self.out: Callable[[bytes], object] = self._to_transport
-        """Where bytes go: the transport, unless there are faults."""
+        """Writes bytes: to the transport, unless a fault replaces it."""
         self._transport = transport
         self._counters = counters
         self._dirty = dirty
@@ -103,7 +103,7 @@ class Connection:
         self.send_frame(encode_frame(payload, opcode))
 
     def send_frame(self, frame: bytes) -> None:
-        """Queue one message that is already a frame: the same for many clients is built once."""
+        """Queue one frame: the same for many clients is built once."""
         if self.closing_since is not None or self.frames_left == 0:
             return
         if self.tap is None:
@@ -112,7 +112,7 @@ class Connection:
             self.tap.send(frame)
 
     def emit(self, frame: bytes) -> None:
-        """Queue one message for good: nothing stands in between any more."""
+        """Queue one frame after all faults."""
         if self.closing_since is not None or self.frames_left == 0:
             return
         self._write(frame)
@@ -133,31 +133,31 @@ class Connection:
             self._write(encode_frame(payload, PONG))
 
     def close(self, code: int, reason: str = "") -> None:
-        """Say goodbye after what is queued; the client is expected to answer and hang up."""
+        """Queue a close frame; the client is expected to answer and hang up."""
         if self.closing_since is None:
             self._write(encode_frame(struct.pack(">H", code) + reason.encode(), CLOSE))
             self.closing_since = time.monotonic()
 
     def cut(self) -> None:
-        """Drop the connection at once, without a word; what is queued is lost."""
+        """Drop the connection at once, without a close frame; what is queued is lost."""
         self.closing_since = time.monotonic()
         self._queue.clear()
         with suppress(*DEAD):
             self._transport.abort()
 
     def deafen(self) -> None:
-        """Say nothing more and read nothing more, with the connection open: only `cut` ends it."""
+        """Neither send nor read any more, with the connection open: only `cut` ends it."""
         self.out = len  # takes the bytes, and that is all
         with suppress(*DEAD):
             self._transport.pause_reading()
 
     def spill(self) -> None:
-        """Cut a client for which too much waits."""
+        """Cut a client that reads too slowly."""
         self._counters.slow += 1
         self.cut()
 
     def allow(self, size: int) -> None:
-        """Let so much more wait for the client than otherwise."""
+        """Let `size` more bytes wait for the client."""
         self._buffer_bytes += size
 
     def restore(self) -> None:
@@ -165,7 +165,7 @@ class Connection:
         self.out = self._to_transport
 
     def flush(self) -> None:
-        """Give what is queued to the transport."""
+        """Write what is queued to the transport."""
         if self._queue:
             queue, self._queue = self._queue, []
             self.out(b"".join(queue))
@@ -178,7 +178,7 @@ class Connection:
 
     @property
     def buffer_bytes(self) -> int:
-        """How much may wait for the client."""
+        """How many bytes may wait for the client."""
         return self._buffer_bytes
 
     @property
@@ -192,7 +192,7 @@ class Connection:
             return 0
 
     def exceeds(self, messages: int, window_s: float) -> bool:
-        """Note one more message of the client; True if the last `window_s` seconds then hold more than `messages`."""
+        """Count one more message of the client; True if the last `window_s` seconds then hold more than `messages`."""
         now = time.monotonic()
         while self._received and self._received[0] <= now - window_s:
             self._received.popleft()
@@ -208,7 +208,7 @@ class Connection:
         self._queue.append(frame)
 
     def _to_transport(self, data: bytes) -> None:
-        """Write, unless the client has died: its feed learns of that when its socket has been read to the end."""
+        """Write, unless the client has died: its feed learns it when its socket has been read to the end."""
         if self._transport.is_closing():
             return
         try:

@@ -15,26 +15,26 @@ from crosstape_simulator.server.connection import Connection, Topic, encode_fram
 
 
 class Source(Protocol):
-    """Where a feed's data come from."""
+    """Sends a feed's data."""
 
     def lists(self, symbol: str) -> bool:
         """Whether the symbol can be subscribed."""
         ...
 
     def depth(self, symbol: str) -> int | None:
-        """The only depth there is of the symbol's book; None: any."""
+        """The only depth of the symbol's book; None: any."""
         ...
 
     def subscribed(self, connection: Connection, topic: Topic) -> None:
-        """A client has subscribed: send it what the venue sends first."""
+        """Send a client that has subscribed what the venue sends first."""
         ...
 
     def holds_acks(self) -> bool:
-        """True while acknowledgements have to wait for the source, which then sends them (a recording's numbers include them)."""
+        """Whether acknowledgements wait for the source, which then sends them (a recording's numbers include them)."""
         ...
 
     def greeting(self) -> bytes | None:
-        """What a client gets first, if the source knows better than the feed."""
+        """The frame that a client gets first, if the source knows better than the feed."""
         ...
 
     def beats(self) -> bool:
@@ -43,7 +43,7 @@ class Source(Protocol):
 
 
 class Feed(ABC):
-    """The part that all endpoints share. Time-outs, limits and close codes are the venue's own."""
+    """What all endpoints share. Time-outs, limits and close codes are the venue's own."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -9,7 +9,7 @@ import msgspec
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Status, JSON body, headers."""
+    """An answer: JSON body, status, headers."""
 
     body: bytes
     status: int = 200
@@ -20,7 +20,7 @@ class Rest(Protocol):
     """The REST side of a venue."""
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """What the venue says to `GET path?query` at `now` (ns)."""
+        """The venue's answer to `GET path?query` at `now` (ns)."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""One venue's server: HTTP and WebSockets on one loopback port, thin. What is said is the feeds' and the REST side's business."""
+"""One venue's server: HTTP and WebSockets on one loopback port. Feeds and the REST side decide what is said."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MESSAGE_MAX: Final = 1024 * 1024
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where a feed is found."""
+    """One WebSocket endpoint and its feed."""
 
     name: str
-    """As the connector's settings call it; empty for a venue that has one."""
+    """As the connector's settings call it; empty for a venue that has one endpoint."""
     path: str
     """Clients connect to it."""
     feed: Feed
@@ -40,22 +40,22 @@ Make = Callable[[Mapping[str, str]], Answer]
 
 
 class Interference(Protocol):
-    """What may stand between a venue and its clients: see `faults`."""
+    """Stands between a venue and its clients: see `faults`."""
 
     async def admit(self, request: web.Request) -> bool:
-        """Before a client's handshake is answered; False: the connection was cut instead."""
+        """Decide about a client before its handshake is answered; False: the connection was cut instead."""
         ...
 
     def opened(self, connection: Connection, endpoint: Endpoint) -> None:
-        """Before the feed learns of a client."""
+        """Handle a client before the feed knows it."""
         ...
 
     def joined(self, connection: Connection, endpoint: Endpoint) -> None:
-        """After that: what its address subscribed is known."""
+        """Handle a client after the feed has read its address: what that subscribed is known."""
         ...
 
     async def answer(self, request: web.Request, make: Make) -> web.StreamResponse:
-        """A REST answer; `make` gives the true one to a query."""
+        """The REST answer; `make` gives the true one to a query."""
         ...
 
 
@@ -68,11 +68,11 @@ class VenueServer:
         self.base = ""
         """host:port, once it listens."""
         self.frame_limit: int | None = None
-        """A new connection is cut after so many frames; None: no limit."""
+        """Frames after which a new connection is cut; None: it is not cut."""
         self.endpoints = endpoints
         self.rest = rest
         self.interference: Interference | None = None
-        """None unless there are faults."""
+        """Stands between the venue and its clients while there are faults."""
         self._host = host
         self._port = port
         self._buffer_bytes = buffer_bytes
@@ -80,13 +80,13 @@ class VenueServer:
 
     @property
     def ws_url(self) -> str | dict[str, str]:
-        """One address, or a table by endpoint's name."""
+        """The WebSocket address, or addresses by endpoint."""
         urls = {endpoint.name: f"ws://{self.base}{endpoint.path}" for endpoint in self.endpoints}
         return urls.get("", urls)
 
     @property
     def rest_url(self) -> str | dict[str, str]:
-        """The same for REST."""
+        """The REST address, or addresses by endpoint."""
         names = [endpoint.name for endpoint in self.endpoints]
         return f"http://{self.base}" if "" in names else dict.fromkeys(names, f"http://{self.base}")
 
@@ -112,7 +112,7 @@ class VenueServer:
             await runner.cleanup()
 
     def each(self, do: Callable[[Connection], None], endpoint: str | None = None) -> int:
-        """Do something with every connection, or with those of one endpoint; how many there were."""
+        """Do something with every connection, or with those of one endpoint; returns how many there were."""
         chosen = [c for e in self.endpoints if endpoint in (None, e.name) for c in e.feed.connections]
         for connection in chosen:
             do(connection)
@@ -126,7 +126,7 @@ class VenueServer:
             connection.flush()
 
     def second(self, now: int) -> None:
-        """Once a second: heartbeats, deadlines."""
+        """Send heartbeats and enforce deadlines; called once a second."""
         moment = time.monotonic()
         for endpoint in self.endpoints:
             endpoint.feed.second(now)
@@ -183,9 +183,9 @@ class VenueServer:
             case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
                 given = message.data
                 text = given if isinstance(given, str) else given.decode(errors="replace")
-                heard = text if connection.tap is None else connection.tap.receive(text)
-                if heard is not None:
-                    feed.receive(connection, heard)
+                asked = text if connection.tap is None else connection.tap.receive(text)
+                if asked is not None:
+                    feed.receive(connection, asked)
             case aiohttp.WSMsgType.PING:
                 connection.pong(message.data)
                 feed.control(connection, pong=False)
@@ -196,7 +196,7 @@ class VenueServer:
 
 
 async def _say_simulated(_request: web.Request, answered: web.StreamResponse) -> None:
-    """In every answer: a connector does not put simulated data on a live tape."""
+    """Mark every answer as simulated: a connector does not put simulated data on a live tape."""
     answered.headers[SIMULATED_HEADER] = "1"
 
 

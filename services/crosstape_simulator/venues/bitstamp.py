@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_simulator.formats import NS, fixed, plain
-from crosstape_simulator.market.history import MarketData, Traded, candles, whole
+from crosstape_simulator.market.history import MarketData, Traded, candles, integer
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.server.feed import Feed, Source
 from crosstape_simulator.server.rest import Answer, answer
@@ -53,12 +53,12 @@ LEAVE: Final = _event("request_reconnect", "", "")
 UNAUTHORIZED: Final = _event("error", "", {"code": 4009, "message": "Connection is unauthorized."})
 
 
-def _classify(payload: bytes) -> spec.Seen:
+def _classify(payload: bytes) -> spec.FrameInfo:
     frame = msgspec.json.decode(payload, type=dict[str, Any])
     event, channel = str(frame.get("event")), frame.get("channel")
     if event in ("bts:heartbeat", "bts:request_reconnect"):
-        return spec.Seen(spec.Role.FREE)
-    return spec.Seen(spec.Role.REPLY if event.startswith("bts:") else spec.Role.DATA, (kit.split(channel),) if channel else ())
+        return spec.FrameInfo(spec.Role.FREE)
+    return spec.FrameInfo(spec.Role.REPLY if event.startswith("bts:") else spec.Role.DATA, (kit.split(channel),) if channel else ())
 
 
 def _recorded_trade(payload: bytes) -> Iterator[tuple[str, Traded]]:
@@ -67,18 +67,18 @@ def _recorded_trade(payload: bytes) -> Iterator[tuple[str, Traded]]:
     yield kit.split(frame["channel"])[1], Traded(raw["id"], int(raw["microtimestamp"]) * 1_000, price, size, raw["type"] == 0)
 
 
-def _asked(request: dict[str, Any]) -> spec.Asked | None:
+def _asked(request: dict[str, Any]) -> spec.Request | None:
     match request:
         case {"event": "bts:subscribe" | "bts:unsubscribe" as event, "data": {"channel": str(channel)}}:
-            return spec.Asked(event == "bts:subscribe", (kit.split(channel),), request)
+            return spec.Request(event == "bts:subscribe", (kit.split(channel),), request)
     return None
 
 
-def _refuse(request: spec.Asked, bad: object) -> tuple[list[bytes], spec.Asked | None]:
+def _refuse(request: spec.Request, bad: object) -> tuple[list[bytes], spec.Request | None]:
     return [UNAUTHORIZED if request.topics[0][0].startswith("private") else BAD], None
 
 
-def _acknowledge(request: spec.Asked) -> list[bytes]:
+def _acknowledge(request: spec.Request) -> list[bytes]:
     return [_event(f"{'' if request.subscribe else 'un'}subscription_succeeded", "_".join(topic), {}) for topic in request.topics]
 
 
@@ -169,7 +169,7 @@ def _history(data: MarketData, path: str, query: Mapping[str, str], now: int) ->
             if ts > after
         ]
         return answer(rows)
-    step, limit, start, end = (whole(query.get(name), usual) for name, usual in (("step", 0), ("limit", 0), ("start", 0), ("end", until)))
+    step, limit, start, end = (integer(query.get(name), usual) for name, usual in (("step", 0), ("limit", 0), ("start", 0), ("end", until)))
     if step not in STEPS or not limit or limit > 1_000 or start is None or end is None:
         return answer(_refusal(400, ""), 400)
     end = min(end, until // step * step - 1) if query.get("exclude_current_candle") == "true" else end

@@ -16,7 +16,7 @@ VENUES: Final[dict[str, SimulatedVenue]] = {made.id: made for made in (binance.V
 """By id."""
 
 DEFAULT: Final = ("binance", "coinbase", "kraken")
-"""Those that are simulated unless others are named."""
+"""The venues that are simulated unless others are named."""
 
 
 def find(venue: str) -> SimulatedVenue:
@@ -28,5 +28,5 @@ def find(venue: str) -> SimulatedVenue:
 
 
 def default_listings(venue: str) -> tuple[Listing, ...]:
-    """All pairs that a venue lists unless told otherwise; none for an unknown venue."""
+    """All pairs that a venue lists by default; none for an unknown venue."""
     return VENUES[venue].listings if venue in VENUES else ()

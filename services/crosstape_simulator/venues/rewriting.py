@@ -12,7 +12,7 @@ from crosstape_simulator.formats import NS
 _ISO: Final = re.compile(rb'"(2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z"')
 
 Shift = Callable[[bytes, int], bytes]
-"""(payload, ns) → with its times so much later."""
+"""(payload, ns) → the payload with all its times later by `ns`."""
 
 
 class Numbers:
@@ -91,8 +91,8 @@ def unix_times(*fields: str) -> Shift:
 
 def _iso(found: re.Match[bytes], ns: int) -> bytes:
     digits = found.group(2) or b""
-    whole = int(datetime.fromisoformat(found.group(1).decode()).replace(tzinfo=UTC).timestamp())
-    seconds, rest = divmod(whole * NS + int(digits.ljust(9, b"0") or 0) + ns, NS)
+    second = int(datetime.fromisoformat(found.group(1).decode()).replace(tzinfo=UTC).timestamp())
+    seconds, rest = divmod(second * NS + int(digits.ljust(9, b"0") or 0) + ns, NS)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     fraction = f"{rest:09d}"
     fraction = fraction[: max(len(digits), len(fraction.rstrip("0")))]

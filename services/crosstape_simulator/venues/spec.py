@@ -33,7 +33,7 @@ class Role(Enum):
     FREE = auto()  # every client
 
 
-class Seen(NamedTuple):
+class FrameInfo(NamedTuple):
     """What a frame is."""
 
     role: Role
@@ -45,12 +45,12 @@ class Seen(NamedTuple):
     """(symbol, depth) of a reply that says it."""
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """A request to subscribe or unsubscribe."""
 
     subscribe: bool
     topics: tuple[Topic, ...]
-    request: dict[str, Any]
+    body: dict[str, Any]
 
 
 Level = tuple[Decimal, str]
@@ -109,13 +109,13 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Every path that leads here."""
     feed: Callable[[Source, Options], Feed]
     """Makes the feed that speaks the venue's protocol."""
-    classify: Callable[[bytes], Seen]
+    classify: Callable[[bytes], FrameInfo]
     """What a recorded frame is. May raise `msgspec.MsgspecError` or `UnicodeDecodeError`."""
-    classify_sent: Callable[[bytes], Seen] | None = None
+    classify_sent: Callable[[bytes], FrameInfo] | None = None
     """The same for frames of the simulator, where these have more forms; None: `classify`."""
-    asked: Callable[[dict[str, Any]], Asked | None]
+    asked: Callable[[dict[str, Any]], Request | None]
     """What a client's JSON object asks for; None: it is not a request about subscriptions."""
-    refuse: Callable[[Asked, Collection[Topic]], tuple[list[bytes], Asked | None]]
+    refuse: Callable[[Request, Collection[Topic]], tuple[list[bytes], Request | None]]
     """(request, refused topics) → the venue's replies, and what is left of the request; None: nothing."""
     acknowledges_each: bool = False
     """One acknowledgement a topic, not one a request."""
@@ -185,7 +185,7 @@ class RestRules(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Answer
     """The answer to an unknown symbol or path."""
     refusal: Callable[[int, str], object]
-    """(HTTP status, reason) → the JSON of a refusal; with an empty reason in the venue's usual words."""
+    """(HTTP status, reason) → the JSON of a refusal; an empty reason: the venue's usual text."""
     statuses: frozenset[int] = frozenset()
     """Which of 200 and 418 the venue refuses with; others are every venue's."""
     lists: tuple[InstrumentList, ...]
@@ -194,7 +194,7 @@ class RestRules(msgspec.Struct, frozen=True, kw_only=True):
     book: RestBook | None = None
     """None: snapshots come on the stream."""
     shift_query: Callable[[Mapping[str, str], int], Mapping[str, str]] = _same_query
-    """(query, ns) → the query with its times so much earlier."""
+    """(query, ns) → the query with all its times earlier by `ns`."""
     complete: Callable[[dict[tuple[str, str], list[bytes]]], None] = lambda answers: None
     """Adds to recorded answers ((path, symbol) → bodies) those that can be made from them."""
 
@@ -240,7 +240,7 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     fields: Mapping[str, tuple[str, str]]
     """Kind → names of price and size, where a row is a JSON object; as regular expressions."""
     shift: Callable[[bytes, int], bytes]
-    """(frame, ns) → the frame with all its times so much later."""
+    """(frame, ns) → the frame with all its times later by `ns`."""
     shift_answer: Callable[[bytes, int], bytes] | None = None
     """The same for REST answers, where these have other times; None: `shift`."""
     checksum: Checksum | None = None
@@ -258,18 +258,18 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
         """The endpoint of this name."""
         return next(dialect for dialect in self.dialects if dialect.name == name)
 
-    def classify(self, endpoint: str, payload: bytes) -> Seen:
+    def classify(self, endpoint: str, payload: bytes) -> FrameInfo:
         """What a recorded frame is. One that cannot be read is for every client: it is played as it is."""
         return _classified(self.dialect(endpoint).classify, payload)
 
-    def classify_sent(self, endpoint: str, payload: bytes) -> Seen:
+    def classify_sent(self, endpoint: str, payload: bytes) -> FrameInfo:
         """What a frame of the simulator is."""
         dialect = self.dialect(endpoint)
         return _classified(dialect.classify_sent or dialect.classify, payload)
 
 
-def _classified(classify: Callable[[bytes], Seen], payload: bytes) -> Seen:
+def _classified(classify: Callable[[bytes], FrameInfo], payload: bytes) -> FrameInfo:
     try:
         return classify(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Seen(Role.FREE)
+        return FrameInfo(Role.FREE)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+import zstandard
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, InstrumentState, Rules
 from crosstape_aggregator.consolidation.liveness import Liveness
-from crosstape_aggregator.recovery import checkpoint
-from crosstape_aggregator.recovery.checkpoint import VERSION, BadCheckpoint, InstrumentCheckpoint, Part, Writer, pack, read, unpack
+from crosstape_aggregator.recovery.checkpoint import (
+    CHUNK_S,
+    VERSION,
+    BadCheckpoint,
+    Fields,
+    InstrumentCheckpoint,
+    InstrumentEncoder,
+    by_instrument,
+    chunk_field,
+    decode,
+    head_field,
+)
 from crosstape_aggregator.windows.window import DAY_S
 from crosstape_schemas import Gap, Trade, Vwap
 from tests.aggregator.builders import T0, S, X, gap, trade
@@ -31,7 +41,8 @@ class Run:
         self.venues = Liveness(self.rules.stale_ns)
         self.instrument = ConsolidatedInstrument(X, self.rules, self.venues, Counts(), now)
         self.applied = 0
-        self._writer = Writer(X)
+        self._encoder = InstrumentEncoder(X, {})
+        self._server: dict[str, bytes] = {}
 
     def apply(self, tape: list[Trade | Gap], now: int) -> None:
         """All that it has not taken."""
@@ -39,24 +50,29 @@ class Run:
             self.instrument.apply(event, now)
         self.applied = len(tape)
 
-    def save(self) -> bytes | None:
-        """Its checkpoint; None: not while it catches up."""
+    def save(self) -> Fields | None:
+        """Its checkpoint as the server has it; None: not while it catches up."""
         counted = self.instrument.state()
         if counted is None:
             return None
-        return pack({X: list(self._writer.pieces(InstrumentCheckpoint({"trade": f"{self.applied}-0"}, counted)))})
+        self._server |= self._encoder.changed(InstrumentCheckpoint({"trade": f"{self.applied}-0"}, counted))
+        for name in self._encoder.gone():
+            del self._server[name]
+        self._encoder.written()
+        assert {name: len(field) for name, field in self._server.items()} == self._encoder.stored
+        return dict(self._server)
 
     def vwap(self, now: int) -> dict[str, Vwap]:
         """As it would be published."""
         return dict(self.instrument.windows.read(now // S))
 
 
-def restarted(windows: tuple[str, ...], state: bytes | None, tape: list[Trade | Gap], now: int) -> Run:
+def restarted(windows: tuple[str, ...], state: Fields | None, tape: list[Trade | Gap], now: int) -> Run:
     """A new process that has taken up a checkpoint, and the rest of the tape; without one, all of the tape."""
     run = Run(windows, now)
     known_from_s = START_S
     if state is not None:
-        ids, counted = read(X, unpack(state)[X])
+        ids, counted = decode(X, state)
         run.instrument.restore(counted, now)
         run.applied = int(ids["trade"].partition("-")[0])
         known_from_s = counted.coverage.from_s
@@ -89,7 +105,7 @@ def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int
     whole, broken = Run(windows, now), Run(windows, now)
     whole.instrument.known_from(START_S)
     broken.instrument.known_from(START_S)
-    state: bytes | None = None
+    state: Fields | None = None
     for what, venue, amount, price, size in steps:
         match what:
             case "trade":
@@ -125,15 +141,15 @@ def counted(*seconds: int) -> InstrumentState:
     return found
 
 
-def part_of(found: InstrumentState) -> Part:
-    """Its bytes."""
-    return list(Writer(X).pieces(InstrumentCheckpoint({"trade": "5-1", "gap": "7-0"}, found)))
+def fields_of(found: InstrumentState) -> dict[str, bytes]:
+    """Its fields, written for the first time."""
+    return dict(InstrumentEncoder(X, {}).changed(InstrumentCheckpoint({"trade": "5-1", "gap": "7-0"}, found)))
 
 
 def test_all_of_it_comes_back() -> None:
     """Every digit, every id."""
     found = counted(-3_000, -500, 0, 1)
-    ids, again = read(X, unpack(pack({X: part_of(found)}))[X])
+    ids, again = decode(X, fields_of(found))
 
     assert (ids, again) == ({"trade": "5-1", "gap": "7-0"}, found)
     assert [str(volume) for _, volume, _ in again.windows.buckets] == ["1E-18"] * 4
@@ -141,73 +157,124 @@ def test_all_of_it_comes_back() -> None:
     assert again.coverage == (START_S - 7, 0, (("binance", T0, T0 + S),))
 
 
-def test_what_has_not_changed_is_not_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for the head and the seconds of now; a late trade has its piece written, too."""
-    one, writer = Run(("1h",), T0), Writer(X)
+def test_only_what_has_changed_is_encoded() -> None:
+    """The head and the chunk of a trade, late or not; a chunk that no window reaches any more is gone; after a doubt, all of it."""
+    one, encoder = Run(("1h",), T0), InstrumentEncoder(X, {})
     one.instrument.known_from(0)
-    made: list[bytes] = []
-    compress = checkpoint._compress
 
-    def counting(data: bytes) -> bytes:
-        made.append(data)
-        return compress(data)
-
-    monkeypatch.setattr(checkpoint, "_compress", counting)
-
-    def written(at: int) -> tuple[int, int]:
-        one.instrument.apply(trade("kraken", "1", "1", T0 + at * S, received_ts=T0), T0)
+    def changed(at: int, now: int = T0) -> set[str]:
+        one.instrument.apply(trade("kraken", "1", "1", T0 + at * S, received_ts=now), now)
         found = one.instrument.state()
         assert found is not None
-        made.clear()
-        part = list(writer.pieces(InstrumentCheckpoint({}, found)))
-        assert read(X, part).state == found
-        return len(made), len(part)
+        fields = dict(encoder.changed(InstrumentCheckpoint({}, found)))
+        assert list(fields)[-1] == head_field(X)
+        return fields.keys() - {head_field(X)}
+
+    def chunk(at: int) -> str:
+        return chunk_field(X, (START_S + at) // CHUNK_S)
 
     for at in range(-3_500, 0, 100):
-        written(at)
-    pieces = written(0)[1]
-    assert pieces > 10
-    assert written(0) == (2, pieces)
-    assert written(-3_000) == (2, pieces)
+        assert changed(at) == {chunk(at)}
+    assert changed(0) == {chunk(0)}
+    assert changed(-3_000) == {chunk(-3_000)}
+    assert encoder.gone() == []
+    assert len(encoder.stored) > 10
+    assert changed(1_800, T0 + 1_800 * S) == {chunk(1_800)}
+    assert chunk(-3_500) in encoder.gone()
+    encoder.written()
+    assert encoder.gone() == []
+    assert chunk(-3_500) not in encoder.stored
+    before = encoder.stored.keys() - {head_field(X)}
+    encoder.forget()
+    assert changed(1_801, T0 + 1_801 * S) == before | {chunk(1_801)}
+
+
+def test_fields_that_a_predecessor_wrote_are_gone_when_they_have_no_use() -> None:
+    """And counted among what is stored until then."""
+    leftover = chunk_field(X, 1)
+    encoder = InstrumentEncoder(X, {leftover: 7, head_field(X): 9})
+    fields = dict(encoder.changed(InstrumentCheckpoint({}, counted(0))))
+
+    assert encoder.gone() == [leftover]
+    assert encoder.stored == {leftover: 7, **{name: len(field) for name, field in fields.items()}}
+
+
+def test_names_of_fields_are_told_apart_by_instrument() -> None:
+    """Whatever an instrument is called; what is none of ours belongs to none."""
+    names = [head_field(X), chunk_field(X, 12), head_field("A:B"), chunk_field("A:B", 3), "junk"]
+    assert by_instrument(names) == {X: names[:2], "A:B": names[2:4], "": ["junk"]}
+
+
+def head_of(content: object) -> dict[str, bytes]:
+    """A head that says this."""
+    return {head_field(X): zstandard.ZstdCompressor(write_checksum=True).compress(msgspec.msgpack.encode(content))}
 
 
 def test_another_version_is_none_of_ours() -> None:
     """Whatever it holds."""
     with pytest.raises(BadCheckpoint, match=f"of version {VERSION + 1}"):
-        unpack(msgspec.msgpack.encode([VERSION + 1, "who knows"]))
+        decode(X, head_of([VERSION + 1, "who knows"]))
 
 
 @pytest.mark.parametrize(
-    "state", [b"", b"{}", b"\x00" * 20, msgspec.msgpack.encode([VERSION, 5]), msgspec.msgpack.encode([VERSION, {X: [b""]}])]
+    "fields",
+    [
+        {},
+        {head_field(X): b""},
+        {head_field(X): b"{}"},
+        {head_field(X): b"\x00" * 20},
+        head_of(5),
+        head_of([VERSION, 5]),
+        head_of([VERSION, {}]),
+    ],
 )
-def test_what_is_no_checkpoint_is_refused(state: bytes) -> None:
+def test_what_is_no_checkpoint_is_refused(fields: dict[str, bytes]) -> None:
     """With an error of its own."""
     with pytest.raises(BadCheckpoint, match="damaged"):
-        read(X, unpack(state)[X])
+        decode(X, fields)
 
 
-STATE = pack({X: part_of(counted(-3_000, -500, 0, 1))})
-WHOLE = read(X, unpack(STATE)[X])
+STORED = fields_of(counted(-3_000, -500, 0, 1))
+SAVED = decode(X, STORED)
+PLACES = [(name, at) for name, field in STORED.items() for at in range(len(field))]
 
 
-@given(st.integers(0, len(STATE) - 1), st.integers(1, 255))
-@example(4, 128)
-@example(250, 245)
-@settings(max_examples=500, deadline=None)
-def test_damage_is_found_wherever_it_is(at: int, flip: int) -> None:
-    """A part is what it was, or of no use; never another number."""
-    state = bytearray(STATE)
-    state[at] ^= flip
+@given(st.sampled_from(PLACES), st.integers(1, 255))
+@settings(max_examples=1_000, deadline=None)
+def test_damage_is_found_wherever_it_is(place: tuple[str, int], flip: int) -> None:
+    """A checkpoint is what it was, or of no use; never another number."""
+    name, at = place
+    field = bytearray(STORED[name])
+    field[at] ^= flip
     try:
-        parts: Mapping[str, Part] = unpack(bytes(state))
-        found = {name: read(name, part) for name, part in parts.items()}
+        found = decode(X, STORED | {name: bytes(field)})
     except BadCheckpoint:
         return
-    assert found == {X: WHOLE}
+    assert found == SAVED
 
 
-@given(st.integers(0, len(STATE) - 1))
-def test_a_torn_document_is_refused(length: int) -> None:
+@given(st.sampled_from(PLACES))
+def test_a_torn_field_is_refused(place: tuple[str, int]) -> None:
     """However much of it there is."""
+    name, length = place
     with pytest.raises(BadCheckpoint):
-        unpack(STATE[:length])
+        decode(X, STORED | {name: STORED[name][:length]})
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_field_that_is_missing_or_of_another_moment_is_found(name: str) -> None:
+    """The head says which chunks belong to it."""
+    with pytest.raises(BadCheckpoint, match="damaged"):
+        decode(X, {other: field for other, field in STORED.items() if other != name})
+    if name == head_field(X):
+        return
+    later = fields_of(counted(-3_000, -3_000, -500, -500, 0, 0, 1, 1))
+    with pytest.raises(BadCheckpoint, match="is not the one that its head means"):
+        decode(X, STORED | {name: later[name]})
+
+
+def test_the_fields_of_another_instrument_are_refused() -> None:
+    """Though they are in order by themselves."""
+    other = {name.replace(X, "ETH-USDT"): field for name, field in STORED.items()}
+    with pytest.raises(BadCheckpoint, match=f"the head of ETH-USDT says it is of {X}"):
+        decode("ETH-USDT", other)

@@ -6,13 +6,17 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
+import zstandard
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape_aggregator import shard
-from crosstape_aggregator.recovery.checkpoint import read, unpack
+from crosstape_aggregator.recovery import checkpointer
+from crosstape_aggregator.recovery.checkpoint import InstrumentCheckpoint, by_instrument, chunk_field, decode, head_field
+from crosstape_aggregator.recovery.checkpoint_store import OWN, CheckpointStore
 from crosstape_aggregator.recovery.plan import SETTLED_S
 from crosstape_schemas import encode
 from tests.aggregator.builders import S, X, gap, quote, trade
@@ -28,6 +32,11 @@ OFTEN_S = 0.05
 def failed(step: str) -> float:
     """How many checkpoints came to nothing so far."""
     return REGISTRY.get_sample_value("crosstape_aggregator_checkpoints_failed_total", {"step": step}) or 0.0
+
+
+def compressed(content: object) -> bytes:
+    """A field that says this."""
+    return zstandard.ZstdCompressor(write_checksum=True).compress(msgspec.msgpack.encode(content))
 
 
 async def long_ago(client: Redis) -> None:
@@ -54,7 +63,7 @@ async def wait_for(client: Redis, count: int, *complete: bool) -> None:
     await wait_until(so, what=f"{count} trades, complete {complete}")
 
 
-async def kept(client: Redis, end: bytes) -> dict[bytes, bytes]:
+async def kept(client: Redis, end: bytes) -> dict[Any, Any]:
     """The first checkpoint that is made after now; all trades up to this id must have been published."""
     before = await client.hget(KEY, "at")
 
@@ -172,7 +181,8 @@ async def test_what_came_after_the_checkpoint_is_read_from_the_streams(client: R
             await wait_for(client, 20, True, True)
         await trades(kraken, 5)
         await kraken.say(gap("kraken", time.time_ns() - 400 * S, time.time_ns() - 350 * S))
-        await client.hset(KEY, mapping={"state": checkpoint[b"state"]})
+        await client.delete(KEY)
+        await client.hset(KEY, mapping=checkpoint)
         await client.delete(KEYS.stream("cbbo", X))
         await client.xtrim(TRADES, maxlen=16, approximate=False)  # the last that was counted, and what followed it
         async with aggregator(valkey, windows=WINDOWS):
@@ -192,18 +202,22 @@ async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkey
         loading = asyncio.create_task(in_bursts(client, kraken))
 
         async def collected() -> bool:
-            at, state = await client.hmget(KEY, "at", "state")
-            if at and state:
-                found[at] = state
+            fields: Any = await client.hgetall(KEY)
+            if fields:
+                found[fields[b"at"]] = saved(fields)
             return loading.done()
 
         await wait_until(collected, what="all trades on the tape", timeout_s=60)
         await loading
     entries: Any = await client.xrange(TRADES)
     places = {entry_id.decode(): place for place, (entry_id, _) in enumerate(entries)}  # the first is before the windows
-    saved = [read(X, unpack(state)[X]) for state in found.values()]
-    assert [one.state.windows.total[2] for one in saved] == [places[one.ids["trade"]] for one in saved]
-    assert len({one.ids["trade"] for one in saved}) > 2
+    assert [one.state.windows.total[2] for one in found.values()] == [places[one.ids["trade"]] for one in found.values()]
+    assert len({one.ids["trade"] for one in found.values()}) > 2
+
+
+def saved(fields: dict[Any, Any], instrument: str = X) -> InstrumentCheckpoint:
+    """What the server has of an instrument."""
+    return decode(instrument, {name.decode(): field for name, field in fields.items()})
 
 
 async def in_bursts(client: Redis, kraken: FakeVenue) -> None:
@@ -279,11 +293,23 @@ async def test_trades_that_the_server_lost_and_got_again_are_known(client: Redis
             await wait_for(client, 11, False, False)
 
 
-@pytest.mark.parametrize("state", [b"\x92\x03\x80", b"junk", b""])
-async def test_a_checkpoint_of_no_use_is_ignored(client: Redis, valkey: str, state: bytes) -> None:
-    """Told once and counted; the windows are read from the streams, and the next checkpoint is as it should be."""
+FORMER = msgspec.msgpack.encode([2, {X: [b"whatever it said"]}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"state": FORMER}, "it is of a version before 3"),
+        ({"state": FORMER, head_field(X): b"left from before it"}, "it is of a version before 3"),
+        ({head_field(X): compressed([4, "who knows"])}, f"{X} is of version 4, not 3"),
+        ({head_field(X): b"junk"}, f"damaged: {X}: "),
+        ({chunk_field(X, 1): b"junk", "junk": "junk"}, "damaged"),
+    ],
+)
+async def test_a_checkpoint_of_no_use_is_ignored(client: Redis, valkey: str, fields: dict[Any, Any], reason: str) -> None:
+    """Logged once and counted; the windows are read from the streams, and the next checkpoint is as it should be."""
     await long_ago(client)
-    await client.hset(KEY, mapping={"epoch": "1", "at": "x", "state": state})
+    await client.hset(KEY, mapping={"epoch": "1", "at": "x", **fields})
     before = failed("read")
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -292,8 +318,12 @@ async def test_a_checkpoint_of_no_use_is_ignored(client: Redis, valkey: str, sta
         with capture_logs() as logs:
             async with aggregator(valkey, windows=WINDOWS, checkpoint_s=OFTEN_S):
                 await wait_for(client, 7, True, True)
-        assert len([one for one in logs if one["event"] == "aggregator.checkpoint_ignored"]) == 1
+        (ignored,) = [one["reason"] for one in logs if one["event"] == "aggregator.checkpoint_ignored"]
+        assert ignored.startswith(reason)
         assert failed("read") == before + 1
+        names: Any = await client.hkeys(KEY)
+        assert set(by_instrument(name.decode() for name in names)) == {X, ""}
+        assert saved(await client.hgetall(KEY)).state.windows.total[2] == 7
         await client.xtrim(TRADES, maxlen=1, approximate=False)
         async with aggregator(valkey, windows=WINDOWS):
             await wait_for(client, 7, True, True)
@@ -353,3 +383,144 @@ async def test_none_is_made_where_none_is_wanted(client: Redis, valkey: str) -> 
         async with aggregator(valkey, windows=WINDOWS, checkpoint_s=0.0):
             await wait_for(client, 2, False, False)
     assert await client.hgetall(KEY) == found
+
+
+ETH = "ETH-USDT"
+
+
+async def two_instruments(client: Redis, kraken: FakeVenue, valkey: str) -> None:
+    """A checkpoint of two, of three trades each, that the streams have no longer."""
+    await long_ago(client)
+    async with aggregator(valkey, windows=WINDOWS, checkpoint_s=OFTEN_S):
+        for name in (X, ETH):
+            await kraken.quote("100", "101", instrument=name)
+            await kraken.say(*(trade("kraken", "100", "1", time.time_ns(), instrument=name, trade_id=str(number)) for number in range(3)))
+        await wait_for_trades(client, {X: 3, ETH: 3})
+
+        async def written() -> bool:
+            fields: Any = await client.hgetall(KEY)
+            heads = {head_field(X).encode(), head_field(ETH).encode()}
+            return fields.keys() >= heads and [saved(fields, name).state.windows.total[2] for name in (X, ETH)] == [3, 3]
+
+        await wait_until(written, what="a checkpoint of both")
+    for name in (X, ETH):
+        await client.xtrim(KEYS.stream("trade", name), maxlen=0, approximate=False)
+        await client.delete(KEYS.stream("cbbo", name))
+
+
+async def wait_for_trades(client: Redis, expected: dict[str, int]) -> None:
+    """Until the newest quotes' windows hold so many."""
+
+    async def so() -> bool:
+        found = {name: await newest(client, name) for name in expected}
+        return {name: one.vwap["1h"].trades for name, one in found.items() if one is not None} == expected
+
+    await wait_until(so, what=f"trades {expected}")
+
+
+@pytest.mark.parametrize("field", ["head", "chunk"])
+async def test_damage_of_one_field_costs_that_instrument_alone(client: Redis, valkey: str, field: str) -> None:
+    """The other goes on from the checkpoint; the damaged one is counted and written again."""
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await two_instruments(client, kraken, valkey)
+        names: Any = await client.hkeys(KEY)
+        (damaged,) = [name for name in by_instrument(one.decode() for one in names)[X] if name.startswith("head") is (field == "head")]
+        await client.hset(KEY, damaged, b"junk")
+        head = await client.hget(KEY, head_field(X))
+        before = failed("read")
+        async with aggregator(valkey, windows=WINDOWS, checkpoint_s=OFTEN_S):
+            await wait_for_trades(client, {X: 0, ETH: 3})
+
+            async def written_again() -> bool:
+                return await client.hget(KEY, head_field(X)) not in {None, head}
+
+            await wait_until(written_again, what="a new head")
+        assert failed("read") == before + 1
+        fields: Any = await client.hgetall(KEY)
+        assert [saved(fields, name).state.windows.total[2] for name in (X, ETH)] == [0, 3]
+
+
+async def test_an_instrument_that_has_disappeared_is_removed(client: Redis, valkey: str) -> None:
+    """As where an operator has deleted its streams, or it is not asked for any more."""
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await two_instruments(client, kraken, valkey)
+        await client.hset(KEY, "junk", b"junk")
+        async with aggregator(valkey, windows=WINDOWS, instruments=(ETH,), checkpoint_s=OFTEN_S):
+            await wait_for_trades(client, {ETH: 3})
+
+            async def only_one_left() -> bool:
+                names: Any = await client.hkeys(KEY)
+                return {name.decode() for name in names} - OWN == {head_field(ETH), *await chunks_of(client, ETH)}
+
+            await wait_until(only_one_left, what="one instrument")
+
+
+async def chunks_of(client: Redis, name: str) -> set[str]:
+    """The names of its chunks."""
+    fields: Any = await client.hgetall(KEY)
+    return {field for field in by_instrument(one.decode() for one in fields).get(name, []) if field != head_field(name)}
+
+
+async def test_only_what_has_changed_is_written(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the moment up to which all was read, so that it is renewed. A call that failed is written again, in full."""
+    calls: list[tuple[set[str], int | None]] = []
+    save = CheckpointStore.save
+    failing = False
+
+    async def noting(self: CheckpointStore, changed: dict[str, bytes], gone: list[str], *, at: int | None, replace: bool) -> bool:
+        calls.append((set(changed), at))
+        if failing:
+            raise ConnectionError("the server is away")
+        return await save(self, changed, gone, at=at, replace=replace)
+
+    monkeypatch.setattr(CheckpointStore, "save", noting)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await two_instruments(client, kraken, valkey)
+        assert {name for changed, _ in calls for name in by_instrument(changed)} == {X, ETH}
+        calls.clear()
+        async with aggregator(valkey, windows=WINDOWS, checkpoint_s=OFTEN_S):
+            await wait_for_trades(client, {X: 3, ETH: 3})
+            await settled(calls, X, ETH)
+            calls.clear()
+            await kraken.say(trade("kraken", "100", "1", time.time_ns(), instrument=ETH, trade_id="4"))
+            await settled(calls, ETH)
+            assert {name for changed, _ in calls for name in by_instrument(changed)} == {ETH}
+            assert all(at for _, at in calls)
+            failing = True
+            calls.clear()
+            await kraken.say(trade("kraken", "100", "1", time.time_ns(), instrument=ETH, trade_id="5"))
+            await wait_until(lambda: len(calls) > 3, what="calls that failed")
+            failing = False
+            await wait_until(lambda: calls[-1][0] == set(), what="calls that did not")
+            assert {head_field(ETH), *await chunks_of(client, ETH)} in [changed for changed, _ in calls]
+
+
+async def settled(calls: list[tuple[set[str], int | None]], *names: str) -> None:
+    """Until these instruments were written, and then nothing any more."""
+
+    def so() -> bool:
+        written = {name for changed, _ in calls for name in by_instrument(changed)}
+        return written >= set(names) and not any(changed for changed, _ in calls[-3:])
+
+    await wait_until(so, what="nothing to write")
+
+
+async def test_a_call_is_bounded(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One instrument a call when each is as large as the bound; the moment comes with the last."""
+    calls: list[tuple[set[str], int | None]] = []
+    save = CheckpointStore.save
+
+    async def noting(self: CheckpointStore, changed: dict[str, bytes], gone: list[str], *, at: int | None, replace: bool) -> bool:
+        calls.append((set(by_instrument(changed)), at))
+        return await save(self, changed, gone, at=at, replace=replace)
+
+    monkeypatch.setattr(CheckpointStore, "save", noting)
+    monkeypatch.setattr(checkpointer, "CALL_BYTES", 10)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        await two_instruments(client, kraken, valkey)
+    assert {name for names, _ in calls for name in names} == {X, ETH}
+    assert all(len(names) == (at is None) for names, at in calls)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Side, Status, Trade
 from tests.connector.fake_venue import fake
+from tests.connector.feeds.split import SplitFeeds
 from tests.connector.rig import instrument
 
 NAME, OTHER = "AAA-USD", "BBB-USD"
@@ -159,7 +159,7 @@ class Line:
     """One of two connectors of a venue, as far as it is pure."""
 
     def __init__(self, reads: list[int]) -> None:
-        self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+        self.feeds = SplitFeeds(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
         self.feeds.open_topics([TOPIC], 1)
         self.hold = StandbyTradeBuffer("contiguous")
         self.reads = iter(reads)

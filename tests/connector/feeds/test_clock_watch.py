@@ -16,12 +16,12 @@ from crosstape_connector.feeds.agreement import Agreement
 from crosstape_connector.feeds.books.order_book import PATIENCE_NS, OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.clock_watch import ClockWatch, Stop
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import BookUpdate
 from crosstape_connector.venues.spec import BookRule
 from crosstape_schemas import Event, Gap, Quote, Side, Trade
 from tests.connector.fake_venue import ID, fake
+from tests.connector.feeds.split import SplitFeeds
 from tests.connector.rig import instrument
 
 NAME: Final = "AAA-USD"
@@ -36,7 +36,7 @@ class World:
     def __init__(self, kinds: tuple[str, ...] = ("trade", "quote")) -> None:
         self.now = START
         self.steady = 5 * SECOND
-        self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, kinds, book_depth=10, book_interval_ns=0)
+        self.feeds = SplitFeeds(fake(), {NAME: instrument("AAAUSD")}, kinds, book_depth=10, book_interval_ns=0)
         self.watchdog = Watchdog(stale_s=30.0, stale_min_s=10.0)
         self.time = Timekeeping(self.feeds, self.watchdog, warn_s=2.0, clock=lambda: self.now, steady=lambda: self.steady)
         self.number = 0

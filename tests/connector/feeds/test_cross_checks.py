@@ -14,6 +14,7 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookUpdate, Unreadable, unread
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker
+from tests.connector.feeds.split import SplitFeeds
 from tests.connector.feeds.test_handler import drained, feeds, levels, only, snapshot, states
 
 S = 1_000_000_000
@@ -211,7 +212,7 @@ def test_a_refuted_book_in_the_stream_is_live_with_an_update_only() -> None:
 # ---- subscriptions that are answered with data
 
 
-def coinbase() -> FeedHandler:
+def coinbase() -> SplitFeeds:
     """A book in the stream, called stale because it was silent."""
     found = feeds("coinbase", ("quote", "book", "delta"))
     topic = Topic("advanced", "level2", "B")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from crosstape_connector.feeds.books.book_feed import SnapshotRequest
+from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable
@@ -31,6 +31,7 @@ from crosstape_schemas import (
     Trade,
 )
 from tests.connector.fake_venue import fake
+from tests.connector.feeds.split import SplitFeeds
 from tests.connector.rig import instrument
 
 E = TypeVar("E", bound=Event)
@@ -38,11 +39,11 @@ ALL = ("trade", "quote", "book", "delta", "ticker", "status")
 INTERVAL = 100
 
 
-def feeds(venue: str | Venue = "coinbase", kinds: Iterable[str] = ALL, *, interval: int = INTERVAL) -> FeedHandler:
+def feeds(venue: str | Venue = "coinbase", kinds: Iterable[str] = ALL, *, interval: int = INTERVAL) -> SplitFeeds:
     """Of one instrument, BTC-USD, which the venue calls B; books of two levels."""
     found = VENUES[venue] if isinstance(venue, str) else venue
     bitcoin = Instrument("BTC-USD", found.id, "B", "BTC", "USD")
-    return FeedHandler(found, {"BTC-USD": bitcoin}, tuple(kinds), book_depth=2, book_interval_ns=interval)
+    return SplitFeeds(found, {"BTC-USD": bitcoin}, tuple(kinds), book_depth=2, book_interval_ns=interval)
 
 
 def only(kind: type[E], events: Sequence[Event]) -> list[E]:
@@ -85,10 +86,10 @@ def ticker(last: int, at: int = 1_000) -> Ticker:
     return Ticker("v", "BTC-USD", at, at, Decimal(last))
 
 
-def drained(found: FeedHandler) -> list[SnapshotRequest]:
+def drained(found: SplitFeeds) -> list[SnapshotRequest]:
     """What the shell is asked to do."""
-    requests = list(found.requests)
-    found.requests.clear()
+    requests = list(found.requested)
+    found.requested.clear()
     return requests
 
 
@@ -439,7 +440,7 @@ def test_a_clock_that_was_set_back_does_not_silence_books() -> None:
     assert len(only(Book, found.due_books(1))) == 1
 
 
-def broken(found: FeedHandler) -> Sequence[Event]:
+def broken(found: SplitFeeds) -> Sequence[Event]:
     """What a crossed book at 1,050 puts on the tape."""
     found.open_topics([LEVEL2], 900)
     found.apply(snapshot())
@@ -522,6 +523,22 @@ def test_a_hole_in_the_connections_numbers_breaks_every_book_on_it() -> None:
     assert {status.reason for status in only(Status, found.apply(ConnectionBreak(1_070, None, instruments=("BTC-USD",))))} == {
         "the connection's sequence skipped"
     }
+
+
+def test_a_break_is_published_before_its_snapshot_is_requested() -> None:
+    """Both come back from the same call: status and gap first, the request last."""
+    venue, bitcoin = VENUES["binance"], Instrument("BTC-USD", "binance", "B", "BTC", "USD")
+    found = FeedHandler(venue, {"BTC-USD": bitcoin}, ("book",), book_depth=2, book_interval_ns=0)
+    found.open_topics([DEPTH], 900)
+    (request,) = found.confirm_topics([DEPTH], 901)
+    found.apply(snapshot(sequence=10))
+
+    *said, asked = found.apply(numbered(11, 13))
+
+    assert [type(event) for event in said] == [Status, Book, Gap]
+    assert (request.cause, request.how, request.topic) == ("start", "rest", DEPTH)
+    assert isinstance(asked, SnapshotRequest)
+    assert asked.cause == "the stream begins after the snapshot"
 
 
 def test_a_snapshot_that_is_no_good_is_asked_for_again() -> None:
@@ -633,7 +650,7 @@ def test_what_was_proven_is_told_by_instrument() -> None:
     assert found.book_checks()["BTC-USD"].snapshots == 1
 
 
-def by_rest(*kinds: str) -> FeedHandler:
+def by_rest(*kinds: str) -> SplitFeeds:
     """Binance, subscribed and confirmed, its book fetched at 1,000 with the number 10."""
     found = feeds("binance", kinds or ("book", "delta"))
     found.open_topics([DEPTH, QUOTES], 900)
@@ -703,7 +720,7 @@ def best(price: int, at: int) -> Quote:
     return Quote("binance", "BTC-USD", None, at, Decimal(price), Decimal(1), Decimal(price + 1), Decimal(1))
 
 
-def quoting() -> FeedHandler:
+def quoting() -> SplitFeeds:
     """The quotes of Binance, live since 1000."""
     found = feeds("binance", ("quote",))
     found.open_topics([QUOTE_TOPIC], 900)

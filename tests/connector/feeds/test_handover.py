@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector.feeds import handover
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
 from crosstape_schemas import Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
 from tests.connector.fake_venue import endpoint, fake
+from tests.connector.feeds.split import SplitFeeds
 from tests.connector.rig import instrument
 
 NAME = "AAA-USD"
@@ -23,9 +23,9 @@ CHANNELS = {"trade": "trades", "quote": "quotes", "book": "book", "delta": "book
 TOPICS = [Topic("main", channel, "AAAUSD") for channel in ("trades", "quotes", "book")]
 
 
-def feeds(*, rest: bool = False) -> FeedHandler:
+def feeds(*, rest: bool = False) -> SplitFeeds:
     """One instrument, whose old connection is open."""
-    made = FeedHandler(
+    made = SplitFeeds(
         fake(endpoint(channels=CHANNELS), rest_books=rest),
         {NAME: instrument("AAAUSD")},
         ("trade", "quote", "book", "delta"),
@@ -52,15 +52,15 @@ def update(number: int, bid: str = "9", ts: int = 0) -> BookUpdate:
     return BookUpdate(NAME, ts or number, number, ((Decimal(bid), Decimal(2)),), (), number, number)
 
 
-def taken(into: FeedHandler, *outputs: Output) -> list[Event]:
+def taken(into: SplitFeeds, *outputs: Output) -> list[Event]:
     """What the old connection's outputs put on the tape."""
     return [event for output in outputs for event in into.apply(output)]
 
 
-def over(waiting: Handover, into: FeedHandler, now: int = 1000) -> list[Event]:
+def over(waiting: Handover, into: SplitFeeds, now: int = 1000) -> list[Event]:
     """Hand over."""
     into.open_topics(TOPICS, now)
-    return list(waiting.hand_over([NAME], now))
+    return list(into.split(list(waiting.hand_over([NAME], now))))
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8))
@@ -131,7 +131,7 @@ def test_a_forced_take_over_without_a_proven_book_is_a_break() -> None:
     events = over(waiting, one)
     assert [event.kind for event in events if isinstance(event, Gap)] == ["book", "delta"]
     assert FeedState.RECOVERING in [event.state for event in events if isinstance(event, Status)]
-    assert [request.instrument for request in one.requests] == [NAME]
+    assert [request.instrument for request in one.requested] == [NAME]
 
 
 def test_a_book_that_was_lost_with_the_old_connection_is_back_with_the_new() -> None:
@@ -176,7 +176,7 @@ def test_only_what_is_newer_than_the_tape_is_said() -> None:
 def test_trades_without_ids_are_left_to_the_old_connection() -> None:
     """Held, they would be on the tape twice."""
     venue = msgspec.structs.replace(fake(), trade_ids="none")
-    one = FeedHandler(venue, {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+    one = SplitFeeds(venue, {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
     waiting = Handover(one)
     waiting.hold(trade(1))
     assert over(waiting, one)[1:] == []

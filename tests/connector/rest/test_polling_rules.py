@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.rest import polling_rules
 from crosstape_connector.rest.polling_rules import POLL_S, Absence, PollSchedule
-from crosstape_schemas import FeedState, Instrument, Quote, Status
-
-WHY = polling_rules.reason(1.0)
-
-
-def record() -> FeedRecord:
-    """A feed of quotes that is down and has no connection."""
-    found = FeedRecord(Instrument("A-B", "v", "AB", "A", "B"), "quote")
-    found.set_state(FeedState.DOWN, "lost", 0)
-    return found
-
-
-def quote(bid: int, at: int) -> Quote:
-    """A quote that was received `at` this time."""
-    return Quote("v", "A-B", None, at, Decimal(bid), Decimal(1), Decimal(bid + 1), Decimal(1))
 
 
 def test_an_absence_counts_from_when_it_began() -> None:
@@ -68,49 +50,3 @@ def test_all_feeds_are_polled_in_turn_within_the_limit(count: int, batch: int, p
         assert len(asked) == -(-count // batch)
         assert turns.next_names(names, round_ * interval_s + interval_s / 2) == []
         assert turns.due_in(round_ * interval_s + interval_s / 2) == pytest.approx(interval_s / 2)
-
-
-def test_a_polled_quote_is_never_live() -> None:
-    """The reason of its feed names REST; a quote that brings nothing new is not repeated."""
-    found = record()
-
-    first = polling_rules.apply_quote(found, quote(10, 5), 4, WHY)
-    again = polling_rules.apply_quote(found, quote(10, 6), 5, WHY)
-    changed = polling_rules.apply_quote(found, quote(11, 7), 6, WHY)
-
-    assert [(type(event), event.state) for event in first if isinstance(event, Status | Quote)] == [
-        (Status, FeedState.RECOVERING),
-        (Quote, FeedState.RECOVERING),
-    ]
-    assert (again, [event.bid_price for event in changed if isinstance(event, Quote)]) == ([], [Decimal(11)])
-    assert found.reason == WHY
-
-
-def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
-    """The feed is live, subscribed, or the stream brought data after the request."""
-    alive, subscribed, spoke = record(), record(), record()
-    alive.set_live(5)
-    subscribed.confirmed = True
-    spoke.received_ts = 5
-
-    for one in (alive, subscribed, spoke):
-        assert polling_rules.apply_quote(one, quote(10, 6), 4, WHY) == []
-
-
-def test_after_polling_the_connection_decides_the_state() -> None:
-    """Without one the feed is down."""
-    down, opened, broken, alive = record(), record(), record(), record()
-    for one in (down, opened, broken, alive):
-        polling_rules.apply_quote(one, quote(10, 6), 4, WHY)
-    opened.sessions = broken.sessions = alive.sessions = 1
-    broken.set_state(FeedState.RECOVERING, "its book broke", 7)
-    alive.set_live(7)
-
-    ends = [polling_rules.end(one, 8, "no connection")[:1] for one in (down, opened, broken, alive)]
-
-    assert [[(event.state.value, event.reason) for event in end if isinstance(event, Status)] for end in ends] == [
-        [("down", "no connection")],
-        [("recovering", "reconnected")],
-        [],
-        [],
-    ]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 
 from crosstape_connector.backoff import pause_s
-from crosstape_connector.feeds.books.book_feed import SnapshotRequest
 from crosstape_connector.feeds.books.order_book import PROBE
+from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.rest.snapshot_queue import SnapshotJob, SnapshotQueue
 
 

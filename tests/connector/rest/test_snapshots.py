@@ -91,8 +91,7 @@ async def test_a_broken_book_does_not_wait_behind_probes() -> None:
             server.gate.clear()
             server.snapshots = lambda symbol: book(symbol, 109 if symbol == MANY[19] else 100, snap=True)
             for symbol in MANY[:19]:
-                rig.feeds.probe(FeedKey("book", f"{symbol[:3]}-USD"))
-            rig.snapshots.dispatch()
+                rig.sink.publish(rig.feeds.probe(FeedKey("book", f"{symbol[:3]}-USD")))
             await server.peer.send(book(MANY[19], 101), book(MANY[19], 109))
 
             await wait_until(lambda: MANY[19] in [symbol for _, symbol in server.asked], what="the broken one is asked for")

@@ -117,7 +117,7 @@ def test_an_answer_without_any_good_trade_is_refused(venue: str, old: bytes, new
 def test_a_row_that_is_there_twice_counts_once(venue: str) -> None:
     """If both say the same."""
     body = trade_cases()[venue].body
-    row = (4_000_001, 9_100_010, 5, True)
+    row = (4_000_001, 9_100_010, 10**15, True)
     page = source(venue).parse(body([row, row]), "BTC-X", 7)
 
     assert page.trades == parse(venue, body([row]))

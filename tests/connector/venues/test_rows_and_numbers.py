@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from crosstape_connector.errors import FRAME_ERRORS, NotANumber
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError, Ladder
+from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.venues.messages import BookUpdate, ConnectionBreak, Odd, Output, TradeSnapshot
 from crosstape_connector.venues.parsing.numbers import FLOOR, LIMIT, LONGEST, check, decimal, figure, is_plain, number
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Venue
-from crosstape_schemas import Event, FeedState, Gap, Quote, Status, Ticker, Trade, encode
+from crosstape_schemas import FeedState, Gap, Quote, Status, Ticker, Trade, encode
 from tests.connector.venues.golden import frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds, warp
 
@@ -212,7 +213,7 @@ def test_a_lost_trade_leaves_a_gap() -> None:
     raw["data"] = [row | {"trade_id": 801}, row | {"trade_id": 802, "price": "1_000"}, row | {"trade_id": 803}]
     venue, found = endpoint("kraken", "v2")
     tape = feeds(venue)
-    events: list[Event] = []
+    events: list[Effect] = []
     for output in found.parser(symbols_of("kraken"))(msgspec.json.encode(raw), 7):
         events += tape.apply(output)
 

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
-
-import msgspec
 
 from crosstape_connector.feeds.agreement import Agreement, Top
 from crosstape_connector.feeds.books.order_book import PROBE, OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_connector.venues.spec import Venue, subscribed_depth
-from crosstape_schemas import Book, Delta, Event, FeedState, Gap, Instrument, Quote
+from crosstape_schemas import Book, Delta, FeedState, Gap, Instrument, Quote
 
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 TOGETHER_NS: Final = 1_000_000_000
 """What one order does to book, quote and trades is told within so long."""
-
-
-class SnapshotRequest(msgspec.Struct, frozen=True):
-    """What the shell must do for one book: fetch its snapshot by REST and `take` it, or unsubscribe and subscribe its topic."""
-
-    instrument: str
-    symbol: str
-    how: Literal["rest", "resubscribe"]
-    cause: str
-    attempt: int = 1
-    """1, 2 … since the book was last true for a while: what to take the pause between attempts from."""
-    topic: Topic | None = None
-    """What was last `opened` for this book; None if nothing was."""
 
 
 class BookFeed:
@@ -40,9 +25,8 @@ class BookFeed:
 
     __slots__ = (
         "_depth",
+        "_how",
         "_interval",
-        "_requests",
-        "_rest",
         "_waiting",
         "agreement",
         "book",
@@ -71,7 +55,6 @@ class BookFeed:
         depth: int,
         interval_ns: int,
         waiting: dict[str, BookFeed],
-        requests: deque[SnapshotRequest],
     ) -> None:
         """`records`: those that the book gives, and `others` of the instrument, by kind.
 
@@ -99,8 +82,7 @@ class BookFeed:
         self._depth = depth
         self._interval = interval_ns
         self._waiting = waiting
-        self._requests = requests
-        self._rest = venue.book.snapshot == "rest"
+        self._how: Literal["rest", "resubscribe"] = "rest" if venue.book.snapshot == "rest" else "resubscribe"
 
     def silent_with(self, record: FeedRecord) -> bool:
         """Whether nothing has been heard of the book since that feed of its instrument fell silent."""
@@ -123,18 +105,17 @@ class BookFeed:
         self.due = 0
         self._waiting.pop(self.instrument, None)
 
-    def ask(self) -> None:
-        """Ask the shell for what the book wants, if it wants anything."""
-        sync = self.order_book
-        cause = sync.wanted
+    def request_snapshot(self) -> tuple[SnapshotRequest, ...]:
+        """Return the request for a new snapshot, if the book wants one that was not requested yet; else nothing."""
+        order_book = self.order_book
+        cause = order_book.wanted
         if cause is None:
-            return
-        sync.mark_requested()
-        how: Literal["rest", "resubscribe"] = "rest" if self._rest else "resubscribe"
-        attempt = 1 if cause == PROBE else sync.attempt
-        self._requests.append(SnapshotRequest(self.instrument, self.symbol, how, cause, attempt, self.topic))
+            return ()
+        order_book.mark_requested()
+        attempt = 1 if cause == PROBE else order_book.attempt
+        return (SnapshotRequest(self.instrument, self.symbol, self._how, cause, attempt, self.topic),)
 
-    def change_events(self, change: BookUpdate | BookSnapshot, now: int, events: list[Event]) -> list[Event]:
+    def change_events(self, change: BookUpdate | BookSnapshot, now: int, events: list[Effect]) -> list[Effect]:
         """It moved on and is true: `events`, and what follows from that."""
         sync = self.order_book
         self.venue_ts = change.venue_ts
@@ -157,18 +138,17 @@ class BookFeed:
         if self.book is not None:
             if now >= self.due or self.due - now > self._interval:
                 self._waiting.pop(self.instrument, None)
-                events.append(self.book_event(now))
+                events += self.book_event(now)
             else:
                 self._waiting[self.instrument] = self
         return events
 
-    def book_event(self, now: int) -> Book:
-        """The book as it is published."""
+    def book_event(self, now: int) -> Sequence[Effect]:
+        """Return the book as it is published; and a snapshot request, if the published levels leave the range of the last snapshot."""
         record, sync = self.book, self.order_book
         assert record is not None  # else it is never due
         bids, asks = sync.bids.top(self._depth), sync.asks.top(self._depth)
         sync.check_range(bids, asks)
-        self.ask()
         self.due = now + self._interval
         record.last = Book(
             record.venue,
@@ -181,18 +161,18 @@ class BookFeed:
             record.state,
             sync.sequence,
         )
-        return record.last
+        return record.last, *self.request_snapshot()
 
-    def break_events(self, good_ts: int, venue_ts: int | None, now: int) -> list[Event]:
+    def break_events(self, good_ts: int, venue_ts: int | None, now: int) -> list[Effect]:
         """Say at once that what was published is not true any more, and ask for a resync."""
         self._waiting.pop(self.instrument, None)
         self.due = 0
         fault = self.order_book.fault
-        events: list[Event] = []
+        events: list[Effect] = []
         for record in self.records:
             events += record.set_state(FeedState.RECOVERING, fault.reason, now)
             events.append(Gap(record.venue, record.instrument, venue_ts, now, record.kind, good_ts or now, now, fault.missed, fault.cause))
-        self.ask()
+        events += self.request_snapshot()
         return events
 
     def full_delta(self, now: int) -> Iterator[Delta]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from crosstape_connector.feeds.books.book_feed import BookFeed, SnapshotRequest
+from crosstape_connector.feeds.books.book_feed import BookFeed
 from crosstape_connector.feeds.books.checks import Fault, Outcome
 from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.cross_checks import BEHIND, CrossChecks
+from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import Event, FeedState, GapCause, Instrument
+from crosstape_schemas import FeedState, GapCause, Instrument
 
 LIVE: Final = FeedState.LIVE
 NOT_FOLLOWED: Final = "the venue's book had changed while the stream was silent"
-_NOTHING: Final[tuple[Event, ...]] = ()
+_NOTHING: Final[tuple[Effect, ...]] = ()
 
 
 class BookFeeds:
@@ -27,7 +28,6 @@ class BookFeeds:
 
     def __init__(self, venue: Venue, feeds: Mapping[FeedKey, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
         """`feeds`: of all kinds, as they are taken; `counts`: where to count what is not wanted."""
-        self.requests: deque[SnapshotRequest] = deque()
         self.books: dict[str, BookFeed] = {}
         """By instrument."""
         self.cross_checks = CrossChecks(feeds, self.books, interval_ns=interval_ns)
@@ -47,7 +47,6 @@ class BookFeeds:
             depth=self._depth,
             interval_ns=self._interval,
             waiting=self._waiting,
-            requests=self.requests,
         )
 
     def remove_instrument(self, instrument: str) -> None:
@@ -60,15 +59,23 @@ class BookFeeds:
         book = self.books.get(record.instrument)
         return book if book is not None and record in book.records else None
 
-    def due_books(self, now: int) -> Sequence[Event]:
+    def probe(self, record: FeedRecord) -> Sequence[SnapshotRequest]:
+        """Request the book of a silent feed's instrument, if its stream is as silent: no trade and no quote changes without the book."""
+        book = self.books.get(record.instrument)
+        if book is None or not book.silent_with(record):
+            return ()
+        book.order_book.start_probe()
+        return book.request_snapshot()
+
+    def due_books(self, now: int) -> Sequence[Effect]:
         """Conflated books that are due."""
         waiting = self._waiting
         if not waiting:
             return _NOTHING
-        events: list[Event] = []
+        events: list[Effect] = []
         for name, book in [(name, book) for name, book in waiting.items() if now >= book.due or book.due - now > self._interval]:
             del waiting[name]
-            events.append(book.book_event(now))
+            events += book.book_event(now)
         return events
 
     def clock_set(self, step: ClockStep) -> None:
@@ -77,7 +84,7 @@ class BookFeeds:
             book.clock_set(step)
         self.cross_checks.clock_set(step)
 
-    def apply_update(self, update: BookUpdate) -> Sequence[Event]:
+    def apply_update(self, update: BookUpdate) -> Sequence[Effect]:
         """Changed levels."""
         book = self.books.get(update.instrument)
         if book is None:
@@ -89,7 +96,7 @@ class BookFeeds:
         good_ts = book.order_book.applied_ts
         outcome = book.order_book.apply_update(update)
         if outcome is Outcome.APPLIED:
-            events: list[Event] = []
+            events: list[Effect] = []
             for record in book.records:
                 if record.state is not LIVE:  # it was called stale
                     events = self.cross_checks.stream_resumed(book, update.received_ts)
@@ -98,10 +105,9 @@ class BookFeeds:
         if outcome is Outcome.BROKEN:
             book.order_book.refuted = False  # the stream has spoken, if not well
             return book.break_events(good_ts, update.venue_ts, update.received_ts)
-        book.ask()
-        return _NOTHING
+        return book.request_snapshot()
 
-    def apply_snapshot(self, snapshot: BookSnapshot) -> Sequence[Event]:
+    def apply_snapshot(self, snapshot: BookSnapshot) -> Sequence[Effect]:
         """A whole book."""
         book = self.books.get(snapshot.instrument)
         if book is None:
@@ -114,12 +120,11 @@ class BookFeeds:
             return self.cross_checks.confirm_quiet(book, snapshot.received_ts)
         if outcome is Outcome.BROKEN:
             return book.break_events(good_ts, snapshot.venue_ts, snapshot.received_ts)
-        book.ask()
-        return _NOTHING
+        return book.request_snapshot()
 
-    def apply_break(self, broken: ConnectionBreak) -> Sequence[Event]:
+    def apply_break(self, broken: ConnectionBreak) -> Sequence[Effect]:
         """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
-        events: list[Event] = []
+        events: list[Effect] = []
         reason = broken.reason or "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
         for name in broken.instruments:
             book = self.books.get(name)
@@ -129,7 +134,7 @@ class BookFeeds:
                     events += book.break_events(good_ts, None, broken.received_ts)
         return events
 
-    def adopt_book(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Event]:
+    def adopt_book(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
         """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
         book = self.books.get(instrument)
         if book is None:
@@ -141,9 +146,8 @@ class BookFeeds:
             if before.live:
                 sync.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
                 return book.break_events(before.applied_ts, None, now)
-            book.ask()
-            return _NOTHING
-        events: list[Event] = []
+            return book.request_snapshot()
+        events: list[Effect] = []
         same = sync.followed or (before.live and (before.bids.sizes, before.asks.sizes) == (sync.bids.sizes, sync.asks.sizes))
         if not same and any(record.silent for record in book.records):
             sync.refute()
@@ -156,7 +160,7 @@ class BookFeeds:
             record.count += 1
         return book.change_events(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
 
-    def _synced(self, book: BookFeed, snapshot: BookSnapshot, good_ts: int) -> list[Event]:
+    def _synced(self, book: BookFeed, snapshot: BookSnapshot, good_ts: int) -> list[Effect]:
         """The book is true again. `good_ts`: until when the book was live that the snapshot replaced; 0: it was not.
 
         A snapshot in the stream shows that the subscription answers. If it was subscribed again because it was silent, and the snapshot
@@ -168,7 +172,7 @@ class BookFeeds:
         if in_stream and sync.differs and any(record.silent for record in book.records):
             sync.refute()
         may_live = not sync.refuted
-        events: list[Event] = []
+        events: list[Effect] = []
         for record in book.records:
             missed_ts = good_ts if in_stream and sync.differs else 0
             if in_stream and may_live:
@@ -186,6 +190,6 @@ class BookFeeds:
                 events += record.refute(NOT_FOLLOWED if in_stream else BEHIND, now, missed_ts)
         return book.change_events(snapshot, now, events)
 
-    def _unwanted(self) -> Sequence[Event]:
+    def _unwanted(self) -> Sequence[Effect]:
         self._counts["unwanted"] += 1
         return _NOTHING

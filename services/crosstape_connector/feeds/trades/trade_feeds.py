@@ -14,6 +14,7 @@ from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, Instrument, Trade
 
 LIVE: Final = FeedState.LIVE
+NO_TRADES: Final = "REST has trades that the stream did not bring"
 _NOTHING: Final[tuple[Event, ...]] = ()
 
 
@@ -101,6 +102,25 @@ class TradeFeeds:
         """Word of the venue's newest trade."""
         line = self.sequences.get(last.instrument)
         return line.apply_last_trade(last) if line is not None else self._unwanted()
+
+    def silent(self, before_ts: int) -> list[str]:
+        """Return the instruments whose trades are live, but brought or confirmed nothing since `before_ts`."""
+        sequences = self.sequences.items()
+        return [name for name, one in sequences if one.state is LIVE and max(one.received_ts, one.proven_ts, one.opened_ts) < before_ts]
+
+    def check_newest(self, page: TradeSnapshot) -> Sequence[Event]:
+        """Compare an instrument's silent trades with the newest that REST has: they prove that none was missed or, twice, that some were.
+
+        Those are a gap, and published as far as the page has them; the feed is stale until its stream brings a trade.
+        """
+        sequence = self.sequences.get(page.instrument)
+        if sequence is None or sequence.state is not LIVE or not page.trades:
+            return _NOTHING
+        last = page.trades[-1]
+        missed = sequence.apply_last_trade(LastTrade(page.instrument, last.venue_ts, page.received_ts, int(last.trade_id)))
+        if not missed:
+            return _NOTHING
+        return [*sequence.refute(NO_TRADES, page.received_ts), *missed, *sequence.fill_gaps(page.trades)]
 
     def _trade(self, trade: Trade) -> Sequence[Event]:
         line = self.sequences.get(trade.instrument)

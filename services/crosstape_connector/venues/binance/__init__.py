@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from crosstape_connector.venues.binance import rest, stream
+from crosstape_connector.venues.binance import recorded, rest, stream
 from crosstape_connector.venues.binance.stream import ID
 from crosstape_connector.venues.spec import (
     BookRule,
@@ -33,7 +33,7 @@ VENUE: Final = Venue(
             name="stream",
             url="wss://stream.binance.com:9443/stream",
             channels={"trade": "trade", "quote": "bookTicker", "book": "depth@100ms", "delta": "depth@100ms", "ticker": "ticker"},
-            parser=stream.Parser,
+            parser=recorded.Parser,
             request=stream.request,
             ping=stream.ping,
             ping_id="id",

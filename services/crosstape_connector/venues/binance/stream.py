@@ -8,15 +8,15 @@ Quirks  `bookTicker` has neither a type nor a time, and `b` is a number's text i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame
 from crosstape_connector.venues.messages import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate, unread, unreadable
 from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, figure, number
-from crosstape_connector.venues.parsing.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of, trade_numbers
+from crosstape_connector.venues.parsing.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of
 from crosstape_connector.venues.spec import Request, Symbols, Verb, Verdict, lookup
 from crosstape_schemas import Quote, Side, Ticker, Trade
 
@@ -28,13 +28,12 @@ KNOWN: Final = re.compile(
     r"kline_\w+(@[+]\d\d:\d\d)?|miniTicker|avgPrice|referencePrice|blockTrade|ticker_\w+|depth(5|10|20)(@100ms|@1000ms)?|arr"
 )
 """Streams that the documents name and that hold nothing for the tape (a partial depth frame does not even name its symbol)."""
-KNOWN_TYPES: Final = frozenset({"kline", "24hrMiniTicker", "avgPrice", "referencePrice", "blockTrade", "1hTicker", "4hTicker", "1dTicker"})
 
 Route = Callable[[msgspec.Raw, int], Sequence[Output]]
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """What every frame of a combined stream is in; both are empty in anything else."""
+    """The wrapper of every frame of a combined stream; both fields are empty in any other frame."""
 
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw(b"")
@@ -42,14 +41,6 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     t: Serial
-    p: str
-    q: str
-    T: Stamp
-    m: bool
-
-
-class RawAggTrade(msgspec.Struct, frozen=True, gc=False):
-    a: Serial
     p: str
     q: str
     T: Stamp
@@ -86,27 +77,23 @@ class RawError(msgspec.Struct, frozen=True):
     msg: str = ""
 
 
-class Plain(msgspec.Struct, frozen=True):
-    """A frame outside a stream's wrapper: a reply, or data of a raw stream."""
+class Reply(msgspec.Struct, frozen=True):
+    """A frame outside a stream's wrapper."""
 
-    e: str | msgspec.UnsetType = msgspec.UNSET
-    s: str = ""
+    e: str = ""
     id: int | str | msgspec.UnsetType | None = msgspec.UNSET
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: RawError | None = None
     code: int | None = None
     msg: str = ""
-    u: int | None = None
-    last_update_id: int | None = msgspec.field(default=None, name="lastUpdateId")
 
 
 _envelope = msgspec.json.Decoder(Envelope).decode
 _trade = msgspec.json.Decoder(RawTrade).decode
-_agg_trade = msgspec.json.Decoder(RawAggTrade).decode
 _book_ticker = msgspec.json.Decoder(RawBookTicker).decode
 _depth = msgspec.json.Decoder(RawDepth).decode
 _ticker = msgspec.json.Decoder(RawTicker).decode
-_plain = msgspec.json.Decoder(Plain).decode
+_reply = msgspec.json.Decoder(Reply).decode
 _encode = msgspec.json.encode
 
 
@@ -124,17 +111,6 @@ def trade_route(instrument: str) -> Route:
         except ArithmeticError:
             pass
         raise FrameError(f"trade {t.t} of {instrument}: {shown(q)} at {shown(p)}")
-
-    return route
-
-
-def agg_trade_route(instrument: str) -> Route:
-    """`aggTrade`: the executions of one taker order at one price, with a numbering of their own."""
-
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        t = _agg_trade(raw)
-        price, size = trade_numbers(t.p, t.q, "an aggregate trade")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, price, size, SELL if t.m else BUY, str(t.a)),)
 
     return route
 
@@ -187,90 +163,62 @@ def ticker_route(instrument: str) -> Route:
     return route
 
 
-def ignored(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-    """A stream that holds nothing that is not taken from another."""
-    return ()
-
-
 ROUTES: Final[dict[str, Callable[[str], Route]]] = {
     "trade": trade_route,
-    "aggTrade": agg_trade_route,
     "bookTicker": quote_route,
     "depth": depth_route,
     "depth@100ms": depth_route,
     "ticker": ticker_route,
 }
-TYPES: Final = {"trade": "trade", "aggTrade": "aggTrade", "depthUpdate": "depth", "24hrTicker": "ticker"}
-"""Event type of a frame without wrapper → channel."""
+SHUTDOWN: Final = Rotate("the venue announced a shutdown")
 
 
 class Parser:
     """Frames of one connection. It learns each stream's route with its first frame: the rest are one look-up away from their decoder."""
 
-    __slots__ = ("_routes", "_symbols", "_trades")
+    __slots__ = ("_routes", "_symbols")
+    channels: ClassVar[Mapping[str, Callable[[str], Route]]] = ROUTES
+    """Channel → what makes the route of one of its streams, from our instrument."""
 
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
         self._routes: dict[str, Route] = {}
-        self._trades: dict[str, str] = {}  # symbol → the first of trade and aggTrade that was seen: both would count each trade twice
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `venue.Parser`."""
+        """See `spec.Parser`."""
         frame = _envelope(data)
         route = self._routes.get(frame.stream)
         if route is not None:
             return route(frame.data, received_ts)
         if not frame.stream:
-            return self._unwrapped(data, received_ts)
+            return self.unwrapped(data, received_ts)
         if frame.stream == "!serverShutdown":
-            return (Rotate("the venue announced a shutdown"),)
+            return (SHUTDOWN,)
         symbol, _, channel = frame.stream.partition("@")
-        if channel not in ROUTES:
+        if channel not in self.channels:
             if KNOWN.fullmatch(channel):
                 return ()
             raise UnknownFrame(f"stream {frame.stream!r}")
-        return self._route(frame.stream, symbol.upper(), channel)(frame.data, received_ts)
+        return self.route(frame.stream, symbol.upper(), channel)(frame.data, received_ts)
 
-    def _route(self, stream: str, symbol: str, channel: str) -> Route:
-        instrument = lookup(self._symbols, symbol)
-        if channel in ("trade", "aggTrade") and self._trades.setdefault(symbol, channel) != channel:
-            route: Route = ignored
-        else:
-            route = ROUTES[channel](instrument)
-        self._routes[stream] = route
+    def route(self, stream: str, symbol: str, channel: str) -> Route:
+        """The route of a stream that is met for the first time. Raises `UnknownSymbol`."""
+        route = self._routes[stream] = self.channels[channel](lookup(self._symbols, symbol))
         return route
 
-    def _unwrapped(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """A reply to a request, or a frame of a raw stream, whose type stands in it (or is told by its fields)."""
-        frame = _plain(data)
-        if frame.e is not msgspec.UNSET:
-            if frame.e == "serverShutdown":
-                return (Rotate("the venue announced a shutdown"),)
-            channel = TYPES.get(frame.e)
-            if channel is None:
-                if frame.e in KNOWN_TYPES:
-                    return ()
-                raise UnknownFrame(f"type {frame.e!r}")
-            return self._raw(frame.s, channel, data, received_ts)
-        if frame.u is not None and frame.s:
-            return self._raw(frame.s, "bookTicker", data, received_ts)
-        if frame.last_update_id is not None:
-            return ()
-        return self._reply(frame)
-
-    def _raw(self, symbol: str, channel: str, data: bytes, received_ts: int) -> Sequence[Output]:
-        stream = f"{symbol.lower()}@{channel}"
-        return (self._routes.get(stream) or self._route(stream, symbol, channel))(msgspec.Raw(data), received_ts)
-
-    def _reply(self, frame: Plain) -> Sequence[Output]:
-        request_id = frame.id if isinstance(frame.id, int) else None
-        if frame.error is not None:
-            return (Rejected(frame.error.msg, request_id),)
-        if frame.code is not None:
-            return (Rejected(frame.msg, request_id),)
-        if frame.result is msgspec.UNSET:
+    def unwrapped(self, data: bytes, received_ts: int) -> Sequence[Output]:
+        """A reply to a request. Any result but null answers our ping."""
+        reply = _reply(data)
+        request_id = reply.id if isinstance(reply.id, int) else None
+        if reply.e == "serverShutdown":
+            return (SHUTDOWN,)
+        if reply.error is not None:
+            return (Rejected(reply.error.msg, request_id),)
+        if reply.code is not None:
+            return (Rejected(reply.msg, request_id),)
+        if reply.result is msgspec.UNSET:
             raise UnknownFrame("neither data nor a reply")
-        return (Ack(request_id),) if bytes(frame.result) == b"null" else (Heartbeat(),)  # any other result answers our ping
+        return (Ack(request_id),) if bytes(reply.result) == b"null" else (Heartbeat(),)
 
 
 def request(verb: Verb, request: Request) -> bytes:
@@ -285,7 +233,7 @@ def ping(request_id: int) -> bytes:
 
 
 def chain(update: BookUpdate, sequence: int) -> Verdict:
-    """Whether an update goes on from that number: the same rule for the first after a snapshot and for all later ones."""
+    """Whether an update follows that number: the same rule for the first after a snapshot and for all later ones."""
     if update.first is None or update.last is None or update.first > sequence + 1:
         return Verdict.BREAK
     return Verdict.APPLY if update.last > sequence else Verdict.SKIP

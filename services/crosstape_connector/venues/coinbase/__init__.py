@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from crosstape_connector.venues.coinbase import advanced, exchange, products, rest
+from crosstape_connector.venues.coinbase import advanced, exchange, products, recorded, rest
 from crosstape_connector.venues.coinbase.values import ID, ours
 from crosstape_connector.venues.spec import (
     MEBIBYTE,
@@ -36,7 +36,7 @@ VENUE: Final = Venue(
             url="wss://advanced-trade-ws.coinbase.com",
             channels={"book": "level2", "delta": "level2", "quote": "level2", "ticker": "ticker", "status": "status"},
             answers=frozenset({"level2", "ticker"}),
-            parser=advanced.Parser,
+            parser=recorded.AdvancedParser,
             request=advanced.request,
             greeting=(advanced.GREETING,),
             numbered=True,
@@ -55,7 +55,7 @@ VENUE: Final = Venue(
             url="wss://ws-feed.exchange.coinbase.com",
             channels={"trade": "matches", "book": "level2_batch", "delta": "level2_batch", "quote": "level2_batch", "ticker": "ticker"},
             answers=frozenset({"matches", "level2_batch", "ticker"}),
-            parser=exchange.Parser,
+            parser=recorded.ExchangeParser,
             request=exchange.request,
             silence_s=10.0,  # heartbeats every second
             max_frame_bytes=32 * MEBIBYTE,  # whole books in one frame

@@ -1,14 +1,13 @@
 """Coinbase's Advanced Trade dialect: a head with `channel` and `sequence_num`, and `events` whose form depends on the channel.
 
-Quirks  `level2` is delivered as `l2_data`, with `offer` for the asks; a batch of `market_trades` is newest first; an
-        engine's time may be 1970; an error has no `channel`
+Quirks  `level2` is delivered as `l2_data`, with `offer` for the asks; an engine's time may be 1970; an error has no `channel`
 Book    `sequence_num` counts all frames of the connection: a hole, or a book frame that cannot be read, spoils every book on it
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -16,14 +15,13 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.coinbase.products import Products
 from crosstape_connector.venues.coinbase.sequence_break import Breaks
-from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment, number, refused
-from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, replay, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, short
+from crosstape_connector.venues.coinbase.values import ID, by_side, hides_best, level, moment, number, refused
+from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, unread, unreadable
+from crosstape_connector.venues.parsing.numbers import BACKSLASH
 from crosstape_connector.venues.parsing.numbers import number as exact
-from crosstape_connector.venues.parsing.rows import UNREADABLE, mended, readable
-from crosstape_connector.venues.parsing.wire import trade_numbers
+from crosstape_connector.venues.parsing.rows import UNREADABLE, mended
 from crosstape_connector.venues.spec import Request, Symbols, Verb
-from crosstape_schemas import Level, Ticker, Trade
+from crosstape_schemas import Level, Ticker
 
 ASK_WORDS: Final = ("offer", "ask")
 SIDES: Final = ("bid", ASK_WORDS)
@@ -62,27 +60,6 @@ class NamedBook(msgspec.Struct, frozen=True, gc=False):
     product_id: str
 
 
-class RawTrade(msgspec.Struct, frozen=True, gc=False):
-    product_id: str
-    trade_id: str
-    price: str
-    size: str
-    time: str
-    side: str
-
-
-class RawTrades(msgspec.Struct, frozen=True):
-    type: str
-    trades: list[RawTrade]
-
-
-class TradeRows(msgspec.Struct, frozen=True):
-    """Trades of which one cannot be read: each is read for itself."""
-
-    type: str
-    trades: list[msgspec.Raw]
-
-
 class RawTicker(msgspec.Struct, frozen=True, gc=False):
     product_id: str
     price: str | None = None
@@ -112,9 +89,6 @@ _books = msgspec.json.Decoder(list[RawBook]).decode
 _raw_books = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _book = msgspec.json.Decoder(RawBook).decode
 _named_book = msgspec.json.Decoder(NamedBook).decode
-_trades = msgspec.json.Decoder(list[RawTrades]).decode
-_trade = msgspec.json.Decoder(RawTrade).decode
-_trade_rows = msgspec.json.Decoder(list[TradeRows]).decode
 _ticker = msgspec.json.Decoder(RawTicker).decode
 _ticker_rows = msgspec.json.Decoder(list[TickerRows]).decode
 _tickers = msgspec.json.Decoder(list[RawTickers]).decode
@@ -134,7 +108,6 @@ class Parser:
         self._expected: int | None = None
         self._channels: dict[str, Callable[[Head, int], list[Output]]] = {
             "l2_data": self._l2,
-            "market_trades": self._market_trades,
             "ticker": self._ticker,
             "ticker_batch": self._ticker,
             "heartbeats": lambda head, received_ts: [Heartbeat()],
@@ -225,48 +198,6 @@ class Parser:
         """The engine's time; where it is missing (1970 in snapshots) the sender's."""
         found = moment(text, outputs, epoch_is_odd=False)
         return found if found is not None else moment(head.timestamp, outputs)
-
-    def _market_trades(self, head: Head, received_ts: int) -> list[Output]:
-        try:
-            return self._batches(_trades(head.events), received_ts)
-        except UnknownFrame:
-            raise
-        except FRAME_ERRORS:
-            odd: list[Odd] = []
-            batches = [RawTrades(rows.type, self._good_trades(rows, received_ts, odd)) for rows in _trade_rows(head.events)]
-            if not any(batch.trades for batch in batches):
-                raise
-            return [*odd, *self._batches(batches, received_ts)]
-
-    def _batches(self, batches: Iterable[RawTrades], received_ts: int) -> list[Output]:
-        outputs: list[Output] = []
-        for batch in batches:
-            replayed = batch.type == "snapshot"
-            if not replayed and batch.type != "update":
-                raise UnknownFrame(f"market_trades of type {batch.type!r}")
-            found: list[tuple[int, Trade]] = []
-            for raw in batch.trades:
-                if not (raw.trade_id.isdecimal() and raw.trade_id.isascii() and len(raw.trade_id) < 20):
-                    raise FrameError(f"trade {short(raw.trade_id)} of {raw.product_id}")
-                price, size = trade_numbers(raw.price, raw.size, "a trade")
-                trade_id = int(raw.trade_id)
-                trade = Trade(
-                    ID, self._products[raw.product_id], moment(raw.time, outputs), received_ts,
-                    price, size, TAKER.get(raw.side), str(trade_id), replayed,
-                )  # fmt: skip
-                found.append((trade_id, trade))
-            found.sort(key=lambda pair: pair[0])
-            trades = [trade for _, trade in found]
-            outputs.extend(replay(trades, received_ts) if replayed else trades)
-        return outputs
-
-    def _good_trades(self, rows: TradeRows, received_ts: int, odd: list[Odd]) -> list[RawTrade]:
-        def read(raw: msgspec.Raw) -> RawTrade:
-            row = _trade(raw)
-            self._batches([RawTrades(rows.type, [row])], received_ts)
-            return row
-
-        return readable(rows.trades, read, "trade", odd)
 
     def _ticker(self, head: Head, received_ts: int) -> list[Output]:
         try:

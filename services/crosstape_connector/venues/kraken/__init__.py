@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from crosstape_connector.venues.kraken import rest, stream
+from crosstape_connector.venues.kraken import requests, rest, stream
+from crosstape_connector.venues.kraken.checksum import checksum
 from crosstape_connector.venues.kraken.rest import ours
 from crosstape_connector.venues.kraken.stream import ID
 from crosstape_connector.venues.spec import (
@@ -34,8 +35,8 @@ VENUE: Final = Venue(
             channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
             answers=frozenset({"trade", "ticker", "book"}),
             parser=stream.Parser,
-            request=stream.request,
-            ping=stream.ping,
+            request=requests.request,
+            ping=requests.ping,
             ping_id="req_id",
             ping_s=30.0,
             silence_s=10.0,  # a heartbeat a second once anything is subscribed
@@ -54,7 +55,7 @@ VENUE: Final = Venue(
     ),
     book=BookRule(
         snapshot="stream",
-        checksum=stream.checksum,
+        checksum=checksum,
         ordered=True,  # 2,353 of 2,353 frames of the recordings, four resyncs among them
         truncates=True,
         depths=(10, 25, 100, 500, 1000),

@@ -1,23 +1,39 @@
-"""Kraken's WebSocket v2: frames and requests of a connection, and a book's checksum.
+"""Kraken's WebSocket v2: what its frames become.
 
 Quirks  numbers are JSON numbers whose digits matter; `connection_id` can exceed 2^63 (not read); a refused subscription leaves a socket
         that looks alive; `Error` with a capital E for too many messages; a market without quotes sends zeros and the year 1970; `side` is
         the taker's
 """
 
-# ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Callable, Sequence
-from decimal import Decimal
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.venues.kraken.frames import (
+    CHANNELS,
+    DECODE_ROW,
+    ROW_DEPTH,
+    BookFrame,
+    HeartbeatFrame,
+    RawResult,
+    RawStatus,
+    RawTicker,
+    RowsFrame,
+    StatusFrame,
+    TickerFrame,
+    TradeFrame,
+    decode_frame,
+    decode_named,
+    decode_number,
+    decode_quote_row,
+    decode_reply,
+    decode_rows,
+)
 from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
@@ -32,161 +48,20 @@ from crosstape_connector.venues.messages import (
     unreadable,
 )
 from crosstape_connector.venues.parsing.numbers import LONGEST, PER_LEVEL, check, doubtful
-from crosstape_connector.venues.parsing.rows import cause, mended, rows_decoder
-from crosstape_connector.venues.parsing.wire import Serial, finite, known_ns, positive, shown, side
-from crosstape_connector.venues.spec import Request, Symbols, Verb, lookup
-from crosstape_schemas import VENUE_WIDE, FeedState, Level, Quote, Side, Status, Ticker, Trade
+from crosstape_connector.venues.parsing.rows import cause, mended
+from crosstape_connector.venues.parsing.wire import finite, known_ns, positive, shown, side
+from crosstape_connector.venues.spec import Symbols, lookup
+from crosstape_schemas import VENUE_WIDE, FeedState, Quote, Side, Status, Ticker, Trade
 
 ID: Final = "kraken"
 STATES: Final = {"online": FeedState.LIVE, "maintenance": FeedState.DOWN}
 """In any other (`cancel_only`, `post_only`, `limit_only`) quotes cannot be traded on: stale."""
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
-CHECKED: Final = 10
 _PER_ROW: Final = 208
 """Bytes of a row, on the average, and of a frame's head: a frame that is longer is looked through for numbers that are too long."""
-_ROW_DEPTH: Final = 2
-"""Brackets around a row."""
 _SYMBOL: Final = re.compile(r'"symbol":\s*"([ !#-\[\]-~]+)"')
 _SHORT: Final = 1_024
 """A book frame that is no longer is not looked at for numbers that are too long: the checksum proves the digits of the best levels."""
-
-
-class RawTrade(msgspec.Struct, frozen=True, gc=False):
-    symbol: str
-    side: str
-    price: Decimal
-    qty: Decimal
-    trade_id: Serial
-    timestamp: str
-
-
-class RawTicker(msgspec.Struct, frozen=True, gc=False):
-    symbol: str
-    bid: Decimal
-    bid_qty: Decimal
-    ask: Decimal
-    ask_qty: Decimal
-    last: Decimal | None = None
-    high: Decimal | None = None
-    low: Decimal | None = None
-    volume: Decimal | None = None
-    change: Decimal | None = None
-    timestamp: str | None = None
-
-
-class QuoteRow(msgspec.Struct, frozen=True):
-    """The quote of a ticker whose other figures cannot be read."""
-
-    symbol: str
-    bid: msgspec.Raw
-    bid_qty: msgspec.Raw
-    ask: msgspec.Raw
-    ask_qty: msgspec.Raw
-    timestamp: str | None = None
-
-
-class RawLevel(msgspec.Struct, frozen=True, gc=False):
-    price: Decimal
-    qty: Decimal
-
-
-class RawBook(msgspec.Struct, frozen=True, gc=False):
-    symbol: str
-    bids: list[RawLevel]
-    asks: list[RawLevel]
-    checksum: int | None = None
-    timestamp: str | None = None
-
-
-class Named(msgspec.Struct, frozen=True):
-    """A row of which nothing can be read but whose it is."""
-
-    symbol: str
-
-
-class RawStatus(msgspec.Struct, frozen=True):
-    system: str
-
-
-class TradeFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="trade"):
-    type: str
-    data: list[RawTrade]
-
-
-class TickerFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="ticker"):
-    type: str
-    data: list[RawTicker]
-
-
-class BookFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="book"):
-    type: str
-    data: list[RawBook]
-
-
-class StatusFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="status"):
-    data: list[RawStatus]
-
-
-class HeartbeatFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="heartbeat"):
-    pass
-
-
-class OhlcFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="ohlc"):
-    pass
-
-
-class InstrumentFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="instrument"):
-    pass
-
-
-class Level3Frame(msgspec.Struct, frozen=True, tag_field="channel", tag="level3"):
-    pass
-
-
-Frame = TradeFrame | TickerFrame | BookFrame | StatusFrame | HeartbeatFrame | OhlcFrame | InstrumentFrame | Level3Frame
-
-
-class RowsFrame(msgspec.Struct, frozen=True):
-    """A frame of which a row cannot be read: each is read for itself."""
-
-    channel: str
-    data: list[msgspec.Raw]
-    type: str = ""
-
-
-class RawResult(msgspec.Struct, frozen=True):
-    channel: str | None = None
-    symbol: str | None = None
-    depth: int | None = None
-
-
-class ReplyFrame(msgspec.Struct, frozen=True):
-    """A reply, or a complaint."""
-
-    channel: str | None = None
-    method: str | None = None
-    req_id: int | None = None
-    success: bool | None = None
-    result: RawResult | None = None
-    symbol: str | None = None
-    error: str | None = None
-    complaint: str | None = msgspec.field(default=None, name="Error")
-
-
-CHANNELS: Final = frozenset({"trade", "ticker", "book", "status", "heartbeat", "ohlc", "instrument", "level3"})
-_frame = msgspec.json.Decoder(Frame).decode
-_reply = rows_decoder(ReplyFrame, _ROW_DEPTH)
-_rows = rows_decoder(RowsFrame, _ROW_DEPTH)
-_quote_row = msgspec.json.Decoder(QuoteRow).decode
-_number = msgspec.json.Decoder(Decimal).decode
-_named = msgspec.json.Decoder(Named).decode
-_row: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
-    "trade": msgspec.json.Decoder(RawTrade).decode,
-    "ticker": msgspec.json.Decoder(RawTicker).decode,
-    "book": msgspec.json.Decoder(RawBook).decode,
-    "status": msgspec.json.Decoder(RawStatus).decode,
-}
-_encode = msgspec.json.encode
 _TICKER_KINDS: Final[tuple[Literal["quote", "ticker"], ...]] = ("quote", "ticker")
 
 
@@ -202,11 +77,11 @@ class Parser:
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """See `venue.Parser`. Where a row cannot be used, the others of the frame are: each is read for itself then."""
         try:
-            frame = _frame(data)
+            frame = decode_frame(data)
         except msgspec.ValidationError as exc:
             return self._other(data, exc, received_ts)
         except JSON_ERRORS:
-            return self(mended(data, _ROW_DEPTH), received_ts)
+            return self(mended(data, ROW_DEPTH), received_ts)
         try:
             match frame:
                 case BookFrame():
@@ -296,13 +171,13 @@ class Parser:
 
         Raises `error`, why the frame cannot be read at once, where no row is good.
         """
-        frame = _rows(data)
+        frame = decode_rows(data)
         good: list[Any] = []
         odd: list[Output] = []
         for raw in frame.data:
             try:
                 check(raw)
-                row = _row[frame.channel](raw)
+                row = DECODE_ROW[frame.channel](raw)
                 self._converted(frame, [row], received_ts)
             except FRAME_ERRORS as exc:
                 is_book = frame.channel == "book"
@@ -321,7 +196,7 @@ class Parser:
         Raises `error` where all rows are of symbols that were not asked for.
         """
         try:
-            rows = _rows(data).data
+            rows = decode_rows(data).data
         except FRAME_ERRORS as exc:
             return self._unread_ticker(None, received_ts, exc)
         outputs: list[Output] = []
@@ -329,7 +204,7 @@ class Parser:
         for raw in rows:
             try:
                 check(raw)
-                outputs += self._ticker(_row["ticker"](raw), received_ts)
+                outputs += self._ticker(DECODE_ROW["ticker"](raw), received_ts)
             except UnknownSymbol as exc:
                 strange += 1
                 outputs.append(Odd("row", f"ticker: {exc}"))
@@ -345,7 +220,7 @@ class Parser:
         Where it does not name its symbol, it may be of any of the connection's.
         """
         try:
-            symbol = _named(raw or msgspec.Raw(b"null")).symbol
+            symbol = decode_named(raw or msgspec.Raw(b"null")).symbol
         except FRAME_ERRORS:
             names = self._symbols.values()
             odd = Odd("quote", f"ticker of an unknown symbol: {error}")
@@ -371,7 +246,7 @@ class Parser:
     def _suspects(self, raw: msgspec.Raw, received_ts: int) -> list[Output]:
         """The book that a row is of; all of the connection, where it names none."""
         try:
-            symbol = _named(raw).symbol
+            symbol = decode_named(raw).symbol
         except FRAME_ERRORS as exc:
             found = _SYMBOL.search(str(cause(raw, exc)))  # in what is shown of one that is no JSON
             if found is None:
@@ -382,11 +257,11 @@ class Parser:
 
     def _other(self, data: bytes, refused: msgspec.ValidationError, received_ts: int) -> Sequence[Output]:
         """What has no channel that we know: a reply, a complaint, or a frame that is no good."""
-        frame = _reply(data)
+        frame = decode_reply(data)
         if frame.channel is not None:
             if frame.channel == "ticker":
                 return self._ticker_rows(data, received_ts, refused)
-            if frame.channel in _row:
+            if frame.channel in DECODE_ROW:
                 return self._row_by_row(data, received_ts, refused)
             if frame.channel in CHANNELS:
                 raise refused
@@ -411,11 +286,11 @@ class Parser:
 
 def _quote_of(raw: msgspec.Raw) -> RawTicker:
     """The quote in this row, without the figures of the day. Raises one of `FRAME_ERRORS`."""
-    row = _quote_row(raw)
+    row = decode_quote_row(raw)
     parts = row.bid, row.bid_qty, row.ask, row.ask_qty
     for part in parts:
         check(part)
-    bid, bid_qty, ask, ask_qty = map(_number, parts)
+    bid, bid_qty, ask, ask_qty = map(decode_number, parts)
     return RawTicker(row.symbol, bid, bid_qty, ask, ask_qty, timestamp=row.timestamp)
 
 
@@ -426,38 +301,3 @@ def _statuses(frame: StatusFrame, received_ts: int) -> Sequence[Output]:
 def _status(raw: RawStatus, received_ts: int) -> Status:
     state = STATES.get(raw.system, FeedState.STALE)
     return Status(ID, VENUE_WIDE, None, received_ts, VENUE_WIDE, state, "" if state is FeedState.LIVE else raw.system)
-
-
-def request(verb: Verb, request: Request) -> bytes:
-    """One message for all symbols, one acknowledgement each. Unsubscribing repeats the depth.
-
-    Trades are subscribed with a snapshot: its 50 trades repair a lost connection.
-    """
-    params: dict[str, Any] = {"channel": request.channel, "symbol": request.symbols}
-    if request.channel == "book":
-        params["depth"] = request.depth
-    if request.channel == "ticker":
-        params["event_trigger"] = "bbo"
-    if verb == "subscribe":
-        params["snapshot"] = True
-    return _encode({"method": verb, "params": params, "req_id": request.request_id})
-
-
-def ping(request_id: int) -> bytes:
-    """`params` in a ping would be an error."""
-    return _encode({"method": "ping", "req_id": request_id})
-
-
-_zeros = re.compile(r" 0*").sub
-
-
-def checksum(bids: Sequence[Level], asks: Sequence[Level]) -> int:
-    """CRC-32 of the best ten asks, then bids: each number's digits as sent, without the point and without leading zeros.
-
-    https://docs.kraken.com/api/docs/guides/spot-ws-book-v2
-    """
-    numbers = list(chain.from_iterable((*asks[:CHECKED], *bids[:CHECKED])))
-    text = " ".join(map(str, numbers))
-    if "E" in text:  # str writes what is below 1E-6 with an exponent
-        text = " ".join([format(number, "f") for number in numbers])
-    return zlib.crc32(_zeros("", f" {text}".replace(".", "")).encode())

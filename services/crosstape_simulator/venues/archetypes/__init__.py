@@ -4,7 +4,7 @@ A venue's own file writes its frames; sequencing, gathering, snapshots, checksum
 
 - numbered deltas after a REST snapshot: `DeltaChannel` and `KeptSnapshots`
 - numbered deltas after a snapshot on the stream: `DeltaChannel` with `first`
-- numbers over the complete connection: `NumberedFeed`
+- numbers of a connection: `NumberedFeed`
 - a checksum over a window of best levels: `WindowChannel`
 - complete snapshots only: `BookChannel`
 """

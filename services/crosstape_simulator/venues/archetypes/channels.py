@@ -8,7 +8,7 @@ from typing import NamedTuple
 from crosstape_simulator.market.market import Fill, Move
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed
-from crosstape_simulator.venues.archetypes.symbols import Best, Symbol
+from crosstape_simulator.venues.archetypes.symbols import Symbol
 
 Trades = Sequence[tuple[int, Fill]]
 """(ts, fill), oldest first."""
@@ -18,6 +18,9 @@ Write = Callable[[Symbol, int], str]
 
 class Channel:
     """One channel of one symbol. It sends nothing."""
+
+    trades_only = False
+    """Moves without trades do not concern it."""
 
     def __init__(self, feed: Feed, symbol: Symbol, *topics: Topic, first: Write | None = None) -> None:
         """`topics`: what clients subscribe to. `first`: writes what a new client gets at once; None: nothing."""
@@ -53,6 +56,8 @@ class Channel:
 class TradeChannel(Channel):
     """Trades: at once, or gathered until `flush`."""
 
+    trades_only = True
+
     def __init__(
         self,
         feed: Feed,
@@ -71,8 +76,6 @@ class TradeChannel(Channel):
 
     def apply(self, move: Move) -> None:
         """Send or gather the move's trades."""
-        if not move.fills:
-            return
         trades = [(move.ts, fill) for fill in move.fills]
         if self._gathers:
             self._gathered += trades
@@ -96,11 +99,14 @@ class QuoteChannel(Channel):
     def __init__(self, feed: Feed, symbol: Symbol, topic: Topic, write: Write, *, first: Write | None = None) -> None:
         super().__init__(feed, symbol, topic, first=first)
         self._write = write
-        self._best = Best(0, 0, 0, 0)
+        self._best = (0, 0, 0, 0)
 
     def apply(self, move: Move) -> None:
         """Send the best prices if they are new."""
-        if (best := self.symbol.best) != self._best:
+        bids, asks = self.symbol.pair.bids, self.symbol.pair.asks
+        bid, ask = bids.keys[0], asks.keys[0]
+        best = (bid, bids.sizes[bid], ask, asks.sizes[ask])
+        if best != self._best:
             self._best = best
             if self.wanted:
                 self.publish(self._write(self.symbol, move.ts), move.ts)
@@ -125,14 +131,12 @@ class TickerChannel(Channel):
         super().__init__(feed, symbol, topic, first=first)
         self._write = write
         self._gathers = gathers
-        self._trades_only = trades_only
+        self.trades_only = trades_only
         self._every_ns = every_ns
         self._moved = not trades_only
 
     def apply(self, move: Move) -> None:
         """Send the ticker, or note that there is something new."""
-        if self._trades_only and not move.fills:
-            return
         if self._gathers:
             self._moved = True
         else:

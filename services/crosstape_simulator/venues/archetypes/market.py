@@ -91,21 +91,26 @@ class ChannelMarket:
         self.due = NEVER
         self.feeds: dict[str, Feed] = {}
         self.listed = {symbol.name: symbol for symbol in symbols}
-        self._sources: list[SymbolSource] = []
+        self._clocks: list[SymbolSource | Feed] = []
         self._channels: dict[str, list[Channel]] = {name: [] for name in self.listed}
+        self._without_trades: dict[str, list[Channel]] = {name: [] for name in self.listed}
+        """Those of the channels that moves without trades concern: most moves have none."""
         self._timers: list[Timer] = []
 
     def add_feed(self, name: str, make: Callable[[SymbolSource], Feed], source: SymbolSource) -> Feed:
         """The feed of an endpoint, with its source of data."""
         feed = self.feeds[name] = make(source)
         feed.now = source.now
-        self._sources.append(source)
+        self._clocks += [source, feed]
         return feed
 
     def add_channel(self, source: SymbolSource, channel: Channel) -> Channel:
         """A symbol's channel. Moves are shown to channels in the order in which they were added."""
         source.by_topic.update(dict.fromkeys(channel.topics, channel))
-        self._channels[channel.symbol.name].append(channel)
+        if type(channel).apply is not Channel.apply:
+            self._channels[channel.symbol.name].append(channel)
+            if not channel.trades_only:
+                self._without_trades[channel.symbol.name].append(channel)
         return channel
 
     def add_timer(self, every_ns: int, channels: Iterable[Channel], due: int) -> None:
@@ -115,13 +120,12 @@ class ChannelMarket:
 
     def apply(self, move: Move) -> None:
         """Show the move to the symbol's channels."""
-        symbol = self.listed[move.pair.listing.symbol]
+        name = move.pair.listing.symbol
+        symbol = self.listed[name]
         symbol.number = move.ts // 1_000 if self.dated else symbol.number + self.step * len(move.changes)
-        for source in self._sources:
-            source.now = move.ts
-        for feed in self.feeds.values():
-            feed.now = move.ts
-        for channel in self._channels[symbol.name]:
+        for one in self._clocks:
+            one.now = move.ts
+        for channel in (self._channels if move.fills else self._without_trades)[name]:
             channel.apply(move)
 
     def flush(self, ts: int) -> None:
@@ -204,7 +208,7 @@ class StreamMarket(ChannelMarket, ABC):
 
 
 class KeptSnapshots:
-    """REST snapshots of books, of which every so many of a symbol is up to a second old."""
+    """Snapshots of books by REST. Every `old_every`-th of a symbol is up to a second old."""
 
     def __init__(self, symbols: Mapping[str, Symbol], old_every: int) -> None:
         """`old_every`: which request of a symbol gets an old one; 0: none."""

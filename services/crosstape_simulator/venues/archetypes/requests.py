@@ -9,7 +9,7 @@ import msgspec
 
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source, decode_object
-from crosstape_simulator.venues.spec import Asked
+from crosstape_simulator.venues.spec import Request
 
 
 class RequestFeed(Feed):
@@ -20,9 +20,9 @@ class RequestFeed(Feed):
         source: Source,
         channels: Collection[str],
         *,
-        asked: Callable[[dict[str, Any]], Asked | None],
-        acknowledge: Callable[[Asked], list[bytes]],
-        refuse: Callable[[Asked, Collection[Topic]], tuple[list[bytes], Asked | None]],
+        asked: Callable[[dict[str, Any]], Request | None],
+        acknowledge: Callable[[Request], list[bytes]],
+        refuse: Callable[[Request, Collection[Topic]], tuple[list[bytes], Request | None]],
         other: Callable[[dict[str, Any] | None], bytes],
         announcement: bytes | None = None,
     ) -> None:
@@ -45,7 +45,7 @@ class RequestFeed(Feed):
             connection.send(self._other(request))
             return
         bad = [topic for topic in asked.topics if topic[0] not in self._channels or not self.source.lists(topic[-1])]
-        left: Asked | None = asked
+        left: Request | None = asked
         if bad or not asked.topics:
             refusals, left = self._refuse(asked, bad)
             self._send(connection, refusals)

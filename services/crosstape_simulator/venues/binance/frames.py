@@ -11,7 +11,7 @@ import msgspec
 from crosstape_simulator.market.history import Top, Traded, level
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.server.feed import strings
-from crosstape_simulator.venues.spec import Asked, Role, Seen
+from crosstape_simulator.venues.spec import FrameInfo, Request, Role
 
 MICROSECONDS: Final = 10**14
 """Times above are µs, others ms."""
@@ -67,38 +67,38 @@ def named(topic: Topic) -> tuple[str, str]:
     return channel.partition("@")[0], symbol.upper()
 
 
-def classify(payload: bytes) -> Seen:
+def classify(payload: bytes) -> FrameInfo:
     """What a frame is whose stream is named."""
     if found := _STREAM.match(payload):
         stream = found.group(1).decode()
-        return Seen(Role.FREE) if stream.startswith("!") else Seen(Role.DATA, ((stream,),))
-    return Seen(Role.REPLY)
+        return FrameInfo(Role.FREE) if stream.startswith("!") else FrameInfo(Role.DATA, ((stream,),))
+    return FrameInfo(Role.REPLY)
 
 
-def classify_sent(payload: bytes) -> Seen:
+def classify_sent(payload: bytes) -> FrameInfo:
     """The same, also for a frame of `/ws`, which does not name its stream."""
     if (seen := classify(payload)).role is not Role.REPLY:
         return seen
     if found := _BARE.match(payload):
         channels = _BARE_CHANNELS.get(found.group(1), ())
         low = found.group(2).decode().lower()
-        return Seen(Role.DATA, tuple((f"{low}@{channel}",) for channel in channels)) if channels else seen
+        return FrameInfo(Role.DATA, tuple((f"{low}@{channel}",) for channel in channels)) if channels else seen
     if found := _BARE_TOP.match(payload):
-        return Seen(Role.DATA, ((f"{found.group(1).decode().lower()}@bookTicker",),))
+        return FrameInfo(Role.DATA, ((f"{found.group(1).decode().lower()}@bookTicker",),))
     return seen
 
 
-def asked(request: dict[str, Any]) -> Asked | None:
+def asked(request: dict[str, Any]) -> Request | None:
     """What a request asks for."""
     streams, method = strings(request.get("params")), request.get("method")
     if streams is None or method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
         return None
-    return Asked(method == "SUBSCRIBE", tuple((stream,) for stream in streams), request)
+    return Request(method == "SUBSCRIBE", tuple((stream,) for stream in streams), request)
 
 
-def refuse(request: Asked, bad: Collection[Topic]) -> tuple[list[bytes], Asked | None]:
+def refuse(request: Request, bad: Collection[Topic]) -> tuple[list[bytes], Request | None]:
     """All of it. Binance acknowledges even what it does not know: the refusal that it has is for too many subscriptions."""
-    error = {"error": {"code": 4, "msg": "Too many subscriptions"}, "id": request.request.get("id")}
+    error = {"error": {"code": 4, "msg": "Too many subscriptions"}, "id": request.body.get("id")}
     return [msgspec.json.encode(error)], None
 
 

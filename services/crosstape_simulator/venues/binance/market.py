@@ -23,7 +23,7 @@ from crosstape_simulator.venues.binance.protocol import BinanceFeed
 from crosstape_simulator.venues.spec import Options
 
 DECIMALS: Final = 8
-"""All prices and sizes are written with so many."""
+"""Decimals of all prices and sizes."""
 
 WEIGHT_MAX: Final = 6000
 _DAY_MS: Final = 86_400_000
@@ -32,6 +32,8 @@ _DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 
 class _Aggregates(Channel):
     """`aggTrade`: one order takes each price once, so that each fill is an aggregate of its own."""
+
+    trades_only = True
 
     def __init__(self, feed: Feed, symbol: Symbol) -> None:
         super().__init__(feed, symbol, (f"{symbol.name.lower()}@aggTrade",))

@@ -37,7 +37,7 @@ class BinanceFeed(Feed):
         self._bare: set[Connection] = set()
 
     def open(self, connection: Connection, path: str, query: Mapping[str, str]) -> None:
-        """Streams named in the URL are subscribed at once, without an acknowledgement."""
+        """Subscribe the streams named in the URL, without an acknowledgement."""
         super().open(connection, path, query)
         if path.startswith("/ws"):
             self._bare.add(connection)
@@ -45,12 +45,12 @@ class BinanceFeed(Feed):
         self._subscribe(connection, [stream for stream in named.split("/") if stream])
 
     def close(self, connection: Connection) -> None:
-        """Forget the client."""
+        """Remove a client that has gone."""
         super().close(connection)
         self._bare.discard(connection)
 
     def receive(self, connection: Connection, text: str) -> None:
-        """A request; beyond the limit the connection is closed instead of answered."""
+        """Answer a request; beyond the limit close the connection instead."""
         if self._limited(connection):
             return
         request = decode_object(text)
@@ -64,13 +64,13 @@ class BinanceFeed(Feed):
             self._request(connection, str(request["method"]), request.get("params"), request.get("id"))
 
     def control(self, connection: Connection, *, pong: bool) -> None:
-        """Pings and pongs count as messages."""
+        """Count pings and pongs as messages."""
         if pong:
             connection.last_pong = time.monotonic()
         self._limited(connection)
 
     def second(self, now: int) -> None:
-        """Ping whom it is time to ping; hang up on those who have not answered for a minute."""
+        """Ping clients that are due; cut those that have not answered for a minute."""
         super().second(now)
         moment = time.monotonic()
         for connection in self.connections:

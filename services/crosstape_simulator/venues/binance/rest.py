@@ -1,7 +1,7 @@
-"""Binance spot, the part of REST that tells of trades and best prices: `trades`, `historicalTrades`, `ticker/bookTicker`.
+"""Binance spot, REST answers about trades and best prices: `trades`, `historicalTrades`, `ticker/bookTicker`.
 
 Docs    https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
-Quirks  `isBuyerMaker` true: the taker sold; one unknown symbol refuses the whole `bookTicker`
+Quirks  `isBuyerMaker` true: the taker sold; one unknown symbol refuses the complete `bookTicker`
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_simulator.market.history import MarketData, Top, Traded, whole
+from crosstape_simulator.market.history import MarketData, Top, Traded, integer
 from crosstape_simulator.server.rest import Answer
 
 DEPTH: Final = "/api/v3/depth"
@@ -42,7 +42,7 @@ def answer(past: MarketData, path: str, query: Mapping[str, str]) -> Answer | No
 
 
 def weight(path: str, query: Mapping[str, str]) -> int | None:
-    """What the request counts for; None if it is none of these."""
+    """The request's weight; None if it is none of these."""
     match path:
         case "/api/v3/trades" | "/api/v3/historicalTrades":
             return 25
@@ -53,7 +53,7 @@ def weight(path: str, query: Mapping[str, str]) -> int | None:
 
 
 def refused(code: int, message: str) -> Answer:
-    """An error in Binance's words."""
+    """An error as Binance writes it."""
     return Answer(msgspec.json.encode({"code": code, "msg": message}), 400)
 
 
@@ -71,7 +71,7 @@ def _trades(past: MarketData, query: Mapping[str, str], from_id: str | None) -> 
     symbol = query.get("symbol", "")
     if not symbol:
         return refused(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
-    limit, first = whole(query.get("limit"), LIMIT), whole(from_id, -1)
+    limit, first = integer(query.get("limit"), LIMIT), integer(from_id, -1)
     if not limit or first is None:
         name = "fromId" if limit else "limit"
         return refused(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")

@@ -1,4 +1,4 @@
-"""Coinbase Advanced Trade, the WebSocket's rules: one channel a message, one number over the whole connection.
+"""Coinbase Advanced Trade, the WebSocket's rules: one channel a message, one sequence over all channels of a connection.
 
 Docs    https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
 Quirks  `sequence_num` counts acknowledgements and heartbeats too; errors have no number and do not name the product; level2 comes as
@@ -40,7 +40,7 @@ class AdvancedFeed(NumberedFeed):
         self._beats = 0
 
     def receive(self, connection: Connection, text: str) -> None:
-        """A subscribe or unsubscribe request."""
+        """Answer a subscribe or unsubscribe request."""
         request = decode_object(text)
         if request is None:
             _error(connection, "json: malformed message")
@@ -61,7 +61,7 @@ class AdvancedFeed(NumberedFeed):
             self._subscribe(connection, channel, [""] if channel in WITHOUT_PRODUCTS else products)
 
     def second(self, now: int) -> None:
-        """Heartbeats; and whoever has not subscribed to anything in time is cut."""
+        """Send heartbeats; close clients that have not subscribed in time."""
         super().second(now)
         self._beats += 1
         if self.source.beats():
@@ -76,13 +76,13 @@ class AdvancedFeed(NumberedFeed):
         self.send_data(connection, HEARTBEATS, f'{{"current_time":"{current}","heartbeat_counter":{self._beats}}}', self.now)
 
     def framed(self, topic: Topic, text: str, ts: int, number: int) -> bytes:
-        """`text`: JSON objects, comma-separated."""
+        """A frame around `text`, comma-separated JSON objects."""
         channel = SENT_AS.get(topic[0], topic[0])
         head = f'{{"channel":"{channel}","client_id":"","timestamp":"{iso_ns(ts)}","sequence_num":{number}'
         return f'{head},"events":[{text}]}}'.encode()
 
     def acknowledge(self, connection: Connection, ts: int) -> None:
-        """Everything the client is subscribed to."""
+        """Send a client everything that it is subscribed to."""
         self.send_data(connection, SUBSCRIPTIONS, f'{{"subscriptions":{self._subscriptions(connection)}}}', ts)
 
     def with_own_subscriptions(self, payload: bytes, connection: Connection) -> bytes:

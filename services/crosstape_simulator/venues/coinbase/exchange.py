@@ -1,7 +1,7 @@
 """Coinbase Exchange, the WebSocket's rules: several channels a message, acknowledgements that list everything, no numbers on book updates.
 
 Docs    https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
-Quirks  `level2` and `full` want a key since 2023; `level2_batch` is echoed as `level2_50`; one bad product fails the whole message
+Quirks  `level2` and `full` want a key since 2023; `level2_batch` is echoed as `level2_50`; one bad product fails the complete message
 Topics  (channel, product), status: ("status", "")
 """
 
@@ -42,7 +42,7 @@ class ExchangeFeed(Feed):
         self._subscribe_within_s = options.get("subscribe_within_s", SUBSCRIBE_WITHIN_S)
 
     def receive(self, connection: Connection, text: str) -> None:
-        """A subscribe or unsubscribe request."""
+        """Answer a subscribe or unsubscribe request."""
         request = decode_object(text)
         if request is None:
             _error(connection, "Malformed JSON", "")
@@ -59,14 +59,14 @@ class ExchangeFeed(Feed):
             _error(connection, "Failed to subscribe", str(refused))
 
     def second(self, now: int) -> None:
-        """Whoever has not subscribed to anything in time is cut. Heartbeats are the source's: they carry its numbers."""
+        """Close clients that have not subscribed in time. Heartbeats are the source's: they carry its numbers."""
         super().second(now)
         for connection in self.connections:
             if not connection.topics and time.monotonic() - connection.opened > self._subscribe_within_s:
                 connection.close(NORMAL, "subscribe within 5 seconds")
 
     def beat(self, now: int) -> None:
-        """Heartbeats before and after a recording, which say nothing of its trades."""
+        """Send heartbeats before and after a recording, without numbers of its trades."""
         if self.source.beats():
             for topic in tuple(self.subscribers):
                 if topic[0] == "heartbeat":

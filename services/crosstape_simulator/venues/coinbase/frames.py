@@ -12,7 +12,7 @@ from crosstape_simulator.formats import ns_of
 from crosstape_simulator.market.history import Traded
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.server.feed import strings
-from crosstape_simulator.venues.spec import Asked, Levels, Role, Seen
+from crosstape_simulator.venues.spec import FrameInfo, Levels, Request, Role
 
 _EXCHANGE_CHANNELS: Final = {
     "snapshot": ("level2_batch",),
@@ -88,16 +88,16 @@ _match = msgspec.json.Decoder(_Match).decode
 _exchange_book = msgspec.json.Decoder(_ExchangeBook).decode
 
 
-def classify_advanced(payload: bytes) -> Seen:
+def classify_advanced(payload: bytes) -> FrameInfo:
     """What a frame of Advanced is. It may be about several products."""
     frame = _frame(payload)
     match frame.channel:
         case "":
-            return Seen(Role.REPLY)
+            return FrameInfo(Role.REPLY)
         case "subscriptions":
-            return Seen(Role.REPLY, (), frame.sequence_num)
+            return FrameInfo(Role.REPLY, (), frame.sequence_num)
         case "heartbeats":
-            return Seen(Role.FREE, (("heartbeats", ""),), frame.sequence_num)
+            return FrameInfo(Role.FREE, (("heartbeats", ""),), frame.sequence_num)
         case "l2_data":
             channel = "level2"
         case other:
@@ -108,21 +108,21 @@ def classify_advanced(payload: bytes) -> Seen:
         for name in (event.product_id, *(row.product_id or row.id for row in (*event.trades, *event.tickers, *event.products))):
             if name:
                 products[name] = None
-    return Seen(Role.DATA, tuple((channel, product) for product in products), frame.sequence_num)
+    return FrameInfo(Role.DATA, tuple((channel, product) for product in products), frame.sequence_num)
 
 
-def classify_exchange(payload: bytes) -> Seen:
+def classify_exchange(payload: bytes) -> FrameInfo:
     """What a frame of Exchange is."""
     frame = _exchange_frame(payload)
     if channels := _EXCHANGE_CHANNELS.get(frame.type):
-        return Seen(Role.DATA, tuple((channel, frame.product_id) for channel in channels))
+        return FrameInfo(Role.DATA, tuple((channel, frame.product_id) for channel in channels))
     match frame.type:
         case "heartbeat":
-            return Seen(Role.FREE, (("heartbeat", frame.product_id),))
+            return FrameInfo(Role.FREE, (("heartbeat", frame.product_id),))
         case "status":
-            return Seen(Role.FREE, (("status", ""),))
+            return FrameInfo(Role.FREE, (("status", ""),))
         case _:
-            return Seen(Role.REPLY)
+            return FrameInfo(Role.REPLY)
 
 
 def endpoint(name: str, url: str) -> str:
@@ -130,13 +130,13 @@ def endpoint(name: str, url: str) -> str:
     return "exchange" if name == "coinbase_exchange" or "/exchange" in url or "ws-feed" in url else "advanced"
 
 
-def asked_advanced(request: dict[str, Any]) -> Asked | None:
+def asked_advanced(request: dict[str, Any]) -> Request | None:
     """What a request to Advanced asks for: one channel."""
     products = strings(request.get("product_ids", [])) or [""]
     return _asked(request, [(str(request.get("channel")), product) for product in products])
 
 
-def asked_exchange(request: dict[str, Any]) -> Asked | None:
+def asked_exchange(request: dict[str, Any]) -> Request | None:
     """What a request to Exchange asks for: several channels, with products of their own or shared ones."""
     shared = strings(request.get("product_ids", [])) or []
     channels = request.get("channels")
@@ -148,17 +148,17 @@ def asked_exchange(request: dict[str, Any]) -> Asked | None:
     return _asked(request, topics)
 
 
-def _asked(request: dict[str, Any], topics: list[Topic]) -> Asked | None:
+def _asked(request: dict[str, Any], topics: list[Topic]) -> Request | None:
     kind = request.get("type")
-    return Asked(kind == "subscribe", tuple(topics), request) if kind in ("subscribe", "unsubscribe") else None
+    return Request(kind == "subscribe", tuple(topics), request) if kind in ("subscribe", "unsubscribe") else None
 
 
-def refuse_advanced(request: Asked, bad: Collection[Topic]) -> tuple[list[bytes], Asked | None]:
+def refuse_advanced(request: Request, bad: Collection[Topic]) -> tuple[list[bytes], Request | None]:
     """All of it: one bad product fails the request."""
     return [msgspec.json.encode({"type": "error", "message": "failure to subscribe: invalid product ids"})], None
 
 
-def refuse_exchange(request: Asked, bad: Collection[Topic]) -> tuple[list[bytes], Asked | None]:
+def refuse_exchange(request: Request, bad: Collection[Topic]) -> tuple[list[bytes], Request | None]:
     """All of it: one bad product fails the request."""
     reason = f"{next(iter(bad))[1]} is not a valid product"
     return [msgspec.json.encode({"type": "error", "message": "Failed to subscribe", "reason": reason})], None

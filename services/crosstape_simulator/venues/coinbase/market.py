@@ -41,7 +41,7 @@ BURST: Final = 1.5
 SLOW_EVERY: Final = 5
 """Seconds between two tickers of the slow channels."""
 
-_EMPTY_EVERY: Final = 16  # so many book updates of a product are followed by an empty one
+_EMPTY_EVERY: Final = 16  # how many book updates of a product are followed by an empty one
 
 
 class _Level2(DeltaChannel):

@@ -1,4 +1,4 @@
-"""Coinbase Exchange, the part of REST that tells of trades and best prices: `/products/ID/trades`, `/products/ID/book?level=1`.
+"""Coinbase Exchange, REST answers about trades and best prices: `/products/ID/trades`, `/products/ID/book?level=1`.
 
 Docs    https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/get-product-trades, …/exchange/rest-api/pagination
 Quirks  trades are newest first, with the maker's side; `after` asks for older ones than an id, `before` leaves out those that are not newer
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from crosstape_simulator.formats import iso_us
-from crosstape_simulator.market.history import MarketData, Traded, whole
+from crosstape_simulator.market.history import MarketData, Traded, integer
 from crosstape_simulator.server.rest import Answer, answer
 
 LIMIT: Final = 1_000
@@ -36,7 +36,7 @@ def _trades(past: MarketData, product: str, query: Mapping[str, str]) -> Answer:
     history = past.history(product)
     if history is None:
         return answer({"message": "NotFound"}, 404)
-    limit, after, before = whole(query.get("limit"), LIMIT), whole(query.get("after"), NEVER), whole(query.get("before"), -1)
+    limit, after, before = integer(query.get("limit"), LIMIT), integer(query.get("after"), NEVER), integer(query.get("before"), -1)
     if not limit or after is None or before is None:
         return answer({"message": f"Invalid {'limit' if not limit else 'after' if after is None else 'before'}"}, 400)
     found = [traded for traded in history.below(after, min(limit, LIMIT)) if traded.trade_id > before]

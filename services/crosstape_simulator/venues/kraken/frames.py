@@ -14,7 +14,7 @@ from crosstape_simulator.market.history import Top, Traded, level
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.server.feed import strings
 from crosstape_simulator.venues.kraken.protocol import DEPTHS, TRIGGERS
-from crosstape_simulator.venues.spec import Asked, Levels, Role, Seen
+from crosstape_simulator.venues.spec import FrameInfo, Levels, Request, Role
 
 
 class _Row(msgspec.Struct):
@@ -82,7 +82,7 @@ _tickers = msgspec.json.Decoder(_Tickers).decode
 _books = msgspec.json.Decoder(_Books).decode
 
 
-def classify(payload: bytes) -> Seen:
+def classify(payload: bytes) -> FrameInfo:
     """What a frame is. A book's depth and a ticker's trigger are not in it: all that they may be are named."""
     frame = _frame(payload)
     match frame.channel:
@@ -90,14 +90,14 @@ def classify(payload: bytes) -> Seen:
             if frame.method == "subscribe" and frame.success and frame.result and frame.result.channel:
                 result = frame.result
                 depth = (result.symbol, result.depth) if result.channel == "book" else None
-                return Seen(Role.REPLY, _topics(result.channel, result.symbol), None, depth)
-            return Seen(Role.REPLY)
+                return FrameInfo(Role.REPLY, _topics(result.channel, result.symbol), None, depth)
+            return FrameInfo(Role.REPLY)
         case "book" | "trade" | "ticker" as channel:
-            return Seen(Role.DATA, tuple(topic for row in _rows(frame.data) for topic in _topics(channel, row.symbol)))
+            return FrameInfo(Role.DATA, tuple(topic for row in _rows(frame.data) for topic in _topics(channel, row.symbol)))
         case "instrument":
-            return Seen(Role.FREE, (("instrument",),))
+            return FrameInfo(Role.FREE, (("instrument",),))
         case _:
-            return Seen(Role.FREE)
+            return FrameInfo(Role.FREE)
 
 
 def _topics(channel: str, symbol: str) -> tuple[Topic, ...]:
@@ -126,7 +126,7 @@ def repeat(payload: bytes) -> bytes | None:
     return msgspec.json.encode({name: value for name, value in msgspec.json.decode(payload).items() if name != "req_id"})
 
 
-def asked(request: dict[str, Any]) -> Asked | None:
+def asked(request: dict[str, Any]) -> Request | None:
     """What a request asks for."""
     params, method = request.get("params"), request.get("method")
     if method not in ("subscribe", "unsubscribe") or not isinstance(params, dict):
@@ -134,27 +134,27 @@ def asked(request: dict[str, Any]) -> Asked | None:
     channel = str(params.get("channel"))
     suffix = {"book": (str(params.get("depth", 10)),), "ticker": (str(params.get("event_trigger", "trades")),)}.get(channel, ())
     topics = [(channel, name, *suffix) for name in strings(params.get("symbol", [])) or []] or [(channel,)]
-    return Asked(method == "subscribe", tuple(topics), request)
+    return Request(method == "subscribe", tuple(topics), request)
 
 
-def refuse(request: Asked, bad: Collection[Topic]) -> tuple[list[bytes], Asked | None]:
+def refuse(request: Request, bad: Collection[Topic]) -> tuple[list[bytes], Request | None]:
     """One answer a symbol; the other symbols are left."""
     left = tuple(topic for topic in request.topics if topic not in bad)
     replies = [_refusal(request, topic) for topic in bad]
     if not left:
         return replies, None
-    params = request.request["params"] | {"symbol": [topic[1] for topic in left]}
-    return replies, Asked(request.subscribe, left, request.request | {"params": params})
+    params = request.body["params"] | {"symbol": [topic[1] for topic in left]}
+    return replies, Request(request.subscribe, left, request.body | {"params": params})
 
 
-def _refusal(request: Asked, topic: Topic) -> bytes:
+def _refusal(request: Request, topic: Topic) -> bytes:
     known = len(topic) > 1
     reply: dict[str, object] = {"error": f"Currency pair not supported {topic[1]}" if known else "Unsupported channel"}
     reply |= {"method": "subscribe", "success": False}
     if known:
         reply["symbol"] = topic[1]
-    if request.request.get("req_id") is not None:
-        reply["req_id"] = request.request["req_id"]
+    if request.body.get("req_id") is not None:
+        reply["req_id"] = request.body["req_id"]
     now = time.time_ns()
     return msgspec.json.encode(reply | {"time_in": iso_us(now), "time_out": iso_us(now + 35_000)})
 

@@ -38,19 +38,19 @@ class KrakenFeed(Feed):
         self._snapshots: dict[tuple[Connection, Topic], bool] = {}
 
     def open(self, connection: Connection, path: str, query: Mapping[str, str]) -> None:
-        """The first word is the venue's: its state."""
+        """Greet the client with the venue's state."""
         super().open(connection, path, query)
         self._connects += 1
         connection.send(self.source.greeting() or self._status())
 
     def close(self, connection: Connection) -> None:
-        """Forget the client."""
+        """Remove a client that has gone."""
         for topic in connection.topics:
             self._snapshots.pop((connection, topic), None)
         super().close(connection)
 
     def receive(self, connection: Connection, text: str) -> None:
-        """A subscribe, unsubscribe or ping."""
+        """Answer a subscribe, unsubscribe or ping request."""
         if connection.exceeds(self._messages_per_s, 1.0):
             connection.send(b'{"Error":"Exceeded msg rate"}')
             return
@@ -74,7 +74,7 @@ class KrakenFeed(Feed):
                 self._refuse(connection, "Unsupported event", method, request_id)
 
     def second(self, now: int) -> None:
-        """A heartbeat to whoever has subscribed to something."""
+        """Send a heartbeat to each client that has subscribed to something."""
         super().second(now)
         for connection in self.connections:
             if connection.topics and self.source.beats():
@@ -85,7 +85,7 @@ class KrakenFeed(Feed):
         return self._snapshots.get((connection, topic), False)
 
     def announce(self, system: str, now: int) -> int:
-        """The engine's state changes: `online`, `cancel_only`, `post_only`, `maintenance`."""
+        """Change the engine's state and send it: `online`, `cancel_only`, `post_only`, `maintenance`."""
         self.system = system
         for connection in self.connections:
             connection.send(self._status())
@@ -119,7 +119,7 @@ class KrakenFeed(Feed):
                 self._one(connection, method, (channel, symbol, *suffix), params, request_id)
 
     def _one(self, connection: Connection, method: str, topic: Topic, params: dict[str, object], request_id: int | None) -> None:
-        """One symbol of a request."""
+        """Answer for one symbol of a request."""
         symbol = topic[1] if len(topic) > 1 else None
         taken = next((held for held in connection.topics if held[:2] == topic[:2]), None)
         if symbol is not None and not self.source.lists(symbol):

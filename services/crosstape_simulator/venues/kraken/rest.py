@@ -1,4 +1,4 @@
-"""Kraken spot, the part of REST that tells of trades and best prices: `Trades`, `Depth`; and REST's names of a pair.
+"""Kraken spot, REST answers about trades and best prices: `Trades`, `Depth`; and REST's names of a pair.
 
 Docs    https://docs.kraken.com/api/docs/rest-api/get-recent-trades, …/get-order-book
 Quirks  a pair has several names, and an answer's need not be the one asked by; trades are asked for by the time after which they were made,
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from crosstape_simulator.formats import NS, short
-from crosstape_simulator.market.history import Best, MarketData, Traded, whole
+from crosstape_simulator.market.history import Best, MarketData, Traded, integer
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues.rewriting import iso_times, unix_times
 
@@ -21,9 +21,9 @@ DEPTH: Final = "/0/public/Depth"
 LIMIT: Final = 1_000
 """The usual number of trades, and the most."""
 PRICE_DECIMALS: Final = 5
-"""A price is written with at least so many."""
+"""Decimals of a price, at least."""
 SIZE_DECIMALS: Final = 3
-"""A size in a book is cut to so many."""
+"""Decimals to which a size in a book is cut."""
 _SECONDS_BELOW: Final = 10**10
 _LAST: Final = unix_times("last")
 _TRADE_TIME: Final = re.compile(rb',(\d{10})(?:\.(\d{1,9}))?,"([bs])"')
@@ -43,10 +43,10 @@ _REFUSED: Final = {
 
 
 class Names(NamedTuple):
-    """A pair in REST's words."""
+    """A pair's names by REST."""
 
     key: str
-    """That of an answer: `XXBTZUSD`; for most pairs the same as `altname`."""
+    """Key in an answer: `XXBTZUSD`; for most pairs the same as `altname`."""
     altname: str
     wsname: str
     base: str
@@ -54,7 +54,7 @@ class Names(NamedTuple):
 
 
 def names(symbol: str) -> Names:
-    """Of the WebSocket's `BTC/USD`."""
+    """The names of a pair that the WebSocket calls `BTC/USD`."""
     base, _, quote = symbol.partition("/")
     old_base, old_quote = OLD_NAMES.get(base, base), OLD_NAMES.get(quote, quote)
     codes = CODES.get(base, base), CODES.get(quote, quote)
@@ -82,7 +82,7 @@ def symbol_of(past: MarketData, query: Mapping[str, str]) -> str | None:
 
 def _trades(past: MarketData, symbol: str, query: Mapping[str, str]) -> Answer:
     history = past.history(symbol)
-    limit, since = whole(query.get("count"), LIMIT), whole(query.get("since"), -1)
+    limit, since = integer(query.get("count"), LIMIT), integer(query.get("since"), -1)
     if not limit or limit > LIMIT or since is None:
         return answer({"error": ["EGeneral:Invalid arguments"]})
     since *= NS if 0 <= since < _SECONDS_BELOW else 1
@@ -128,7 +128,7 @@ def refusal(status: int, reason: str) -> object:
 
 
 def shift_query(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
-    """The query with its `since` (ns or seconds) so much earlier."""
+    """The query with its `since` (ns or seconds) earlier by `ns`."""
     since = query.get("since", "")
     if not since.isdecimal():
         return query
@@ -137,7 +137,7 @@ def shift_query(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
 
 
 def shift_answer(payload: bytes, ns: int) -> bytes:
-    """An answer with all its times so much later: `last` in ns, and those of trades in seconds."""
+    """An answer with all its times later by `ns`: `last` in ns, and those of trades in seconds."""
     return _TRADE_TIME.sub(lambda found: _later(found, ns), _LAST(iso_times(payload, ns), ns))
 
 

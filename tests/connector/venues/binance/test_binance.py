@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venues.binance import VENUE, rest, stream
+from crosstape_connector.venues.binance import VENUE, recorded, rest, stream
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate, unread
 from crosstape_connector.venues.spec import Request, Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
@@ -20,7 +20,7 @@ BINANCE = frames_of("binance")
 
 def parse(*frames: bytes) -> list[Output]:
     """All that one connection finds in these, received at 7."""
-    parser = stream.Parser(symbols_of("binance"))
+    parser = recorded.Parser(symbols_of("binance"))
     return [output for frame in frames for output in parser(frame, 7)]
 
 

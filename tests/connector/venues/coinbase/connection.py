@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.errors import FRAME_ERRORS
-from crosstape_connector.venues.coinbase import advanced, exchange
+from crosstape_connector.venues.coinbase import recorded
 from crosstape_connector.venues.messages import Output
 from crosstape_connector.venues.spec import Parser
 from tests.connector.venues.golden import symbols_of
@@ -16,12 +16,12 @@ NEW_YEAR: Final = 1_767_225_600_000_000_000
 
 def from_advanced(*frames: bytes, symbols: dict[str, str] | None = None) -> list[Output]:
     """All that one Advanced Trade connection finds in these, received at 7."""
-    return feed(advanced.Parser(symbols or symbols_of("coinbase")), *frames)
+    return feed(recorded.AdvancedParser(symbols or symbols_of("coinbase")), *frames)
 
 
 def from_exchange(*frames: bytes, symbols: dict[str, str] | None = None) -> list[Output]:
     """All that one Exchange connection finds in these, received at 7."""
-    return feed(exchange.Parser(symbols or symbols_of("coinbase")), *frames)
+    return feed(recorded.ExchangeParser(symbols or symbols_of("coinbase")), *frames)
 
 
 def feed(parser: Parser, *frames: bytes) -> list[Output]:

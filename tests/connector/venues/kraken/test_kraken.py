@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venues.kraken import VENUE, rest, stream
+from crosstape_connector.venues.kraken import VENUE, requests, rest, stream
+from crosstape_connector.venues.kraken.checksum import checksum
 from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
@@ -142,15 +143,15 @@ def test_the_checksum_is_that_of_the_documents() -> None:
     """https://docs.kraken.com/api/docs/guides/spot-ws-book-v2; what lies below the best ten does not matter."""
     bids, asks = levels(DOCS_BIDS), levels(DOCS_ASKS)
 
-    assert stream.checksum(bids, asks) == 3_310_070_434
-    assert stream.checksum([*bids, (Decimal(1), Decimal(1))], [*asks, (Decimal(99999), Decimal(1))]) == 3_310_070_434
+    assert checksum(bids, asks) == 3_310_070_434
+    assert checksum([*bids, (Decimal(1), Decimal(1))], [*asks, (Decimal(99999), Decimal(1))]) == 3_310_070_434
 
 
 def test_the_checksum_of_tiny_numbers_is_of_their_plain_digits() -> None:
     """A thin book has fewer than ten levels; `0.00000010` is `10`, never `1E-7`."""
     bids = levels("0.00000010/1740.00000000")
 
-    assert stream.checksum(bids, []) == zlib.crc32(b"10" + b"174000000000")
+    assert checksum(bids, []) == zlib.crc32(b"10" + b"174000000000")
 
 
 @pytest.mark.parametrize(
@@ -209,14 +210,14 @@ def test_requests_ask_for_snapshots_and_repeat_the_depth() -> None:
     """Best bid and ask come with the ticker if it is asked to speak at each change of them."""
     book, ticker = Request("book", ("BTC/USD",), 5, 25), Request("ticker", ("BTC/USD", "DOGE/USD"), 6, 25)
 
-    assert msgspec.json.decode(stream.request("subscribe", book)) == {
+    assert msgspec.json.decode(requests.request("subscribe", book)) == {
         "method": "subscribe",
         "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 25, "snapshot": True},
         "req_id": 5,
     }
-    assert msgspec.json.decode(stream.request("unsubscribe", book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
-    assert msgspec.json.decode(stream.request("subscribe", ticker))["params"]["event_trigger"] == "bbo"
-    assert msgspec.json.decode(stream.ping(7)) == {"method": "ping", "req_id": 7}
+    assert msgspec.json.decode(requests.request("unsubscribe", book))["params"] == {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
+    assert msgspec.json.decode(requests.request("subscribe", ticker))["params"]["event_trigger"] == "bbo"
+    assert msgspec.json.decode(requests.ping(7)) == {"method": "ping", "req_id": 7}
 
 
 def test_instruments_have_our_names() -> None:

@@ -14,7 +14,7 @@ from crosstape_simulator.recordings.history import RecordedMarketData
 from crosstape_simulator.recordings.recording import Recording
 from crosstape_simulator.service import Simulator
 from crosstape_simulator.venues.registry import find
-from crosstape_simulator.venues.spec import Role, Seen
+from crosstape_simulator.venues.spec import FrameInfo, Role
 from tests.simulator.client import connect, get, ws
 from tests.simulator.test_playing import ADVANCED, BINANCE, EXCHANGE, KRAKEN, capture, inward, played
 from tests.waiting import wait_until
@@ -235,7 +235,7 @@ def test_what_is_remembered_is_bounded_and_broken_frames_are_left_out(tmp_path: 
     recording = Recording(Path(capture(tmp_path / "x.jsonl", "binance", BINANCE, map(inward, [binance_trade(1)]))))
     ((_, topics),) = recording.needs
     past = RecordedMarketData(find("binance"), [recording])
-    seen = Seen(Role.DATA, topics)
+    seen = FrameInfo(Role.DATA, topics)
     past.note(seen, b'{"stream":"btcusdt@trade","data":{}}')
     for number in range(1, PAST + 5):
         past.note(seen, binance_trade(number).encode())

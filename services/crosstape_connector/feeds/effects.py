@@ -1,0 +1,26 @@
+"""What the feeds return for one output, a topic or a step of time: events for the tape, and requests for the shell."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from crosstape_connector.feeds.keys import Topic
+from crosstape_schemas import Event
+
+
+class SnapshotRequest(msgspec.Struct, frozen=True):
+    """Asks the shell for a new snapshot of one book: fetch it by REST and apply it, or unsubscribe its topic and subscribe it again."""
+
+    instrument: str
+    symbol: str
+    how: Literal["rest", "resubscribe"]
+    cause: str
+    attempt: int = 1
+    """1, 2 … since the book was last healthy for a while: the pause before an attempt depends on it."""
+    topic: Topic | None = None
+    """The topic that brings the book; None if none was opened."""
+
+
+Effect: TypeAlias = Event | SnapshotRequest

@@ -1,0 +1,128 @@
+"""The quotes and tickers of one venue: each is complete in itself, so only the newest counts. Pure: no I/O, no clock, no log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from crosstape_connector.feeds.cross_checks import top_of
+from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.venues.messages import Unreadable
+from crosstape_schemas import KIND_OF, Event, FeedState, Quote, Ticker
+
+LIVE: Final = FeedState.LIVE  # a global is found sooner than a member of its class
+ANSWERED: Final = "the venue answers the subscription with other data, and sends none after that"
+_NOTHING: Final[tuple[Event, ...]] = ()
+
+
+class QuoteFeeds:
+    """Applies quotes and tickers to their feeds. Quotes that are the top of a book are not here (see `BookFeed`)."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        """`counts`: counts, as `unwanted`, outputs of instruments without such a feed."""
+        self._counts = counts
+        self._quotes: dict[str, FeedRecord] = {}
+        self._tickers: dict[str, FeedRecord] = {}
+
+    def add_feed(self, record: FeedRecord) -> None:
+        """Apply from now on what comes for this feed of kind `quote` or `ticker`."""
+        self._feeds(record.kind)[record.instrument] = record
+
+    def remove_instrument(self, instrument: str) -> None:
+        """Apply nothing more to its feeds."""
+        self._quotes.pop(instrument, None)
+        self._tickers.pop(instrument, None)
+
+    def newest_ts(self, event: Quote | Ticker | Unreadable) -> int:
+        """Return `received_ts` of the newest published event of this one's kind and instrument; 0 = none yet."""
+        kind = event.kind if isinstance(event, Unreadable) else KIND_OF[type(event)]
+        record = self._feeds(kind).get(event.instrument)
+        return 0 if record is None or record.last is None else record.last.received_ts
+
+    def apply_quote(self, quote: Quote) -> Sequence[Event]:
+        """Publish a quote of the stream."""
+        record = self._quotes.get(quote.instrument)
+        if record is None:
+            return self._unwanted()
+        if record.state is LIVE:
+            record.last = quote
+            record.received_ts = quote.received_ts
+            record.venue_ts = quote.venue_ts
+            record.count += 1
+            return (quote,)
+        return self._apply_to_silent(record, quote)
+
+    def _apply_to_silent(self, record: FeedRecord, quote: Quote) -> Sequence[Event]:
+        """Apply a quote to a feed that is not live.
+
+        The first quote after subscribing again may be no more than the venue's answer. If it has the prices that we have, nothing was
+        missed; if it has others, the stream had missed a change, and only the next quote shows that it brings them now.
+        """
+        before, events = record.last, list[Event]()
+        same = isinstance(before, Quote) and top_of(before) == top_of(quote)
+        if not record.check_answer() or (same and not record.refuted_ts):
+            events = record.receive(quote)
+        else:
+            record.fetched_ts = quote.received_ts
+            if not same and before is not None:
+                events = record.refute(ANSWERED, quote.received_ts, record.received_ts)
+        if record.state is not LIVE:
+            quote = msgspec.structs.replace(quote, state=record.state)
+        record.last = quote
+        return [*events, quote]
+
+    def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
+        """Publish a quote that REST was asked for at `asked_ts`, for want of a stream: `recovering`, never `live`.
+
+        Nothing if the stream was there first, or if neither prices nor sizes have changed. `reason`: of the feed's state meanwhile.
+        """
+        record = self._quotes.get(quote.instrument)
+        if record is None:
+            return self._unwanted()
+        if record.state is LIVE or record.confirmed or record.received_ts > asked_ts:
+            return _NOTHING
+        last, now = record.last, quote.received_ts
+        record.last = polled = msgspec.structs.replace(quote, state=FeedState.RECOVERING)
+        record.fetched_ts = now
+        events = record.set_state(FeedState.RECOVERING, reason, now)
+        if not isinstance(last, Quote) or last.state is not FeedState.RECOVERING or _sides(last) != _sides(polled):
+            events.append(polled)
+        return events
+
+    def apply_ticker(self, ticker: Ticker) -> Sequence[Event]:
+        """Publish a ticker when a figure of its own has changed: some venues send it with every change of the quote."""
+        record = self._tickers.get(ticker.instrument)
+        if record is None:
+            return self._unwanted()
+        last = record.last
+        if record.state is not LIVE and record.check_answer() and isinstance(last, Ticker) and _figures(last) != _figures(ticker):
+            record.last, record.fetched_ts = ticker, ticker.received_ts
+            return [*record.refute(ANSWERED, ticker.received_ts, record.received_ts), ticker]
+        events = record.receive(ticker)
+        if not events and isinstance(last, Ticker) and _figures(last) == _figures(ticker):
+            return _NOTHING
+        record.last = ticker
+        return [*events, ticker]
+
+    def apply_unreadable(self, output: Unreadable) -> Sequence[Event]:
+        """Set the feed to `recovering` at once; its next readable data end that, and the gap. Nothing without such a feed."""
+        record = self._feeds(output.kind).get(output.instrument)
+        return record.mark_unreadable(output.received_ts) if record is not None else _NOTHING
+
+    def _feeds(self, kind: str) -> dict[str, FeedRecord]:
+        return self._quotes if kind == "quote" else self._tickers
+
+    def _unwanted(self) -> Sequence[Event]:
+        self._counts["unwanted"] += 1
+        return _NOTHING
+
+
+def _figures(ticker: Ticker) -> tuple[object, ...]:
+    return ticker.last, ticker.open, ticker.high, ticker.low, ticker.base_volume, ticker.quote_volume, ticker.change
+
+
+def _sides(quote: Quote) -> tuple[object, ...]:
+    return quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size

@@ -1,0 +1,89 @@
+"""Quotes that come from REST for want of a stream. How those of a stream are applied is in `test_handler`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from crosstape_connector.feeds.feed_state import POLLED, FeedRecord
+from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.keys import FeedKey
+from crosstape_schemas import FeedState, Instrument, Quote, Status
+from tests.connector.fake_venue import endpoint, fake
+
+NAME = "A-B"
+QUOTES = FeedKey("quote", NAME)
+WHY = f"{POLLED}, every 1 s at best"
+
+
+def feeds() -> FeedHandler:
+    """Quotes of one instrument, whose connection was lost before any came."""
+    known = {NAME: Instrument(NAME, "fake", "AB", "A", "B")}
+    found = FeedHandler(fake(endpoint(channels={"quote": "quotes"})), known, ("quote",), book_depth=5, book_interval_ns=0)
+    found.interrupt([QUOTES], 0, "lost")
+    return found
+
+
+def record(found: FeedHandler) -> FeedRecord:
+    """Its state."""
+    return found.records[QUOTES]
+
+
+def quote(bid: int, at: int) -> Quote:
+    """Received then."""
+    return Quote("fake", NAME, None, at, Decimal(bid), Decimal(1), Decimal(bid + 1), Decimal(1))
+
+
+def test_a_polled_quote_is_never_live() -> None:
+    """Its feed says where it comes from; what says nothing new is not repeated."""
+    found = feeds()
+
+    first = found.apply_polled_quote(quote(10, 5), 4, WHY)
+    again = found.apply_polled_quote(quote(10, 6), 5, WHY)
+    changed = found.apply_polled_quote(quote(11, 7), 6, WHY)
+
+    assert [(type(event), event.state) for event in first if isinstance(event, Status | Quote)] == [
+        (Status, FeedState.RECOVERING),
+        (Quote, FeedState.RECOVERING),
+    ]
+    assert (list(again), [event.bid_price for event in changed if isinstance(event, Quote)]) == ([], [Decimal(11)])
+    assert record(found).reason == WHY
+
+
+def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
+    """It is live, subscribed, or has spoken since the answer was asked for."""
+    alive, subscribed, spoke = feeds(), feeds(), feeds()
+    record(alive).set_live(5)
+    record(subscribed).confirmed = True
+    record(spoke).received_ts = 5
+
+    for one in (alive, subscribed, spoke):
+        assert list(one.apply_polled_quote(quote(10, 6), 4, WHY)) == []
+
+
+def test_a_quote_of_an_instrument_that_is_not_here_is_counted() -> None:
+    """It may have been removed while REST was asked."""
+    found = feeds()
+    found.remove_instrument(NAME, 1)
+
+    assert list(found.apply_polled_quote(quote(10, 6), 4, WHY)) == []
+    assert list(found.end_polling(QUOTES, 7, "no connection")) == []
+    assert found.counts["unwanted"] == 1
+
+
+def test_the_end_of_polling_leaves_the_last_word_to_the_connection() -> None:
+    """Without one the feed is down."""
+    down, opened, broken, alive = feeds(), feeds(), feeds(), feeds()
+    for one in (down, opened, broken, alive):
+        one.apply_polled_quote(quote(10, 6), 4, WHY)
+    record(opened).sessions = record(broken).sessions = record(alive).sessions = 1
+    record(broken).set_state(FeedState.RECOVERING, "its book broke", 7)
+    record(alive).set_live(7)
+
+    ends = [one.end_polling(QUOTES, 8, "no connection")[:1] for one in (down, opened, broken, alive)]
+
+    assert [[(event.state.value, event.reason) for event in end if isinstance(event, Status)] for end in ends] == [
+        [("down", "no connection")],
+        [("recovering", "reconnected")],
+        [],
+        [],
+    ]

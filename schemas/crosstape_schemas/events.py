@@ -15,7 +15,7 @@ import msgspec
 from crosstape_schemas import plain
 
 VENUE_WIDE: Final = "*"
-"""The instrument of a `Status` or `Gap` that concerns a venue as a whole, and the kind of one that concerns every feed."""
+"""The instrument of a `Status` or `Gap` of a whole venue, and the kind of one that is about every feed."""
 
 CONSOLIDATED: Final = "consolidated"
 """The venue of events computed across venues."""
@@ -44,7 +44,7 @@ class GapCause(StrEnum):
     DISCONNECT = "disconnect"  # the venue's connection was lost
     SEQUENCE = "sequence"  # the venue's numbering skipped
     CHECKSUM = "checksum"  # the book does not match the venue's checksum
-    OVERFLOW = "overflow"  # a bound of ours was reached
+    OVERFLOW = "overflow"  # a limit of crosstape was reached
     BUS = "bus"  # the bus's server lost entries that it had acknowledged
     UNKNOWN = "unknown"
 

@@ -36,7 +36,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "crosstape events",
-        "description": "What stands in field `d` of a stream entry, and on the channel of the same name.",
+        "description": "The JSON in field `d` of a stream's entry, and on the channel with the same name.",
         "oneOf": [{"$ref": _REF.format(name=cls.__name__)} for cls in KINDS.values()],
         "$defs": _definitions(_REF),
     }
@@ -49,7 +49,7 @@ def asyncapi() -> dict[str, Any]:
     channels["venue"] = {
         "address": keys.venue("{venue}"),
         "title": "A venue's own status and gaps",
-        "description": "What concerns a venue as a whole; its status is repeated at a steady pace, as its sign of life.",
+        "description": "Status and gaps of the whole venue; its status is repeated at a steady pace, as its sign of life.",
         "parameters": {"venue": _parameter("A venue's id.", ["binance", "coinbase", "kraken"])},
         "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in ("status", "gap")},
     }

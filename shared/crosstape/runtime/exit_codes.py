@@ -23,7 +23,7 @@ class Exit(IntEnum):
     SUPERSEDED = 4
     """Another process with the same producer name has started since and goes on. This process has stopped publishing."""
     UNPROVEN = 5
-    """It ran, but what it should show did not happen (`demo`)."""
+    """It ran, but did not show what it should show (`demo`)."""
     STORAGE = 6
     """The run directory or the capture directory cannot be used: no space, read-only, no permission, or another user or run has it."""
     WRONG_TAPE = 7

@@ -181,7 +181,7 @@ class ConnectorSettings(Section, frozen=True):
     """The name of this connector among several that publish one venue's tape: `a`, `b`. One of them is active, the others are standbys.
     Empty: it is the only one. (Its old name, `connector.line`, is read until the next release.)"""
     lease_s: Positive = 1.0
-    """With `replica`: another replica takes over when the one that publishes has not been heard of for so long."""
+    """With `replica`: a standby takes over when the active replica has not renewed its lease for this time."""
     any_origin: bool = False
     """Whether a simulated venue may write to a live tape, and a live venue to a simulated one: `--i-mean-it`."""
     capture_dir: str = ""

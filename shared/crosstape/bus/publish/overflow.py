@@ -2,7 +2,7 @@
 
 States (quote, book, ticker, cbbo) are conflated: the newest of their stream replaces the one before. Lossless events (trade, delta, status,
 gap) go to the spool, if there is one. Beyond that, or without a spool, the newest event is dropped. The newest, not the oldest: then there
-is one gap per stream, which begins where the memory ends; dropping costs nothing while the machine is already late; and what was accepted
+is one gap per stream, which starts where the memory ends; dropping costs nothing while the machine is already late; and what was accepted
 stays accepted.
 """
 

@@ -76,7 +76,7 @@ class SpoolReader:
         return True
 
     async def adopt(self) -> None:
-        """Open what a predecessor, which cannot write any more, left in the spool, and continue behind what is on the tape of it."""
+        """Open the spool that a predecessor left, which cannot write any more, and continue behind the entries that are on the tape."""
         spool = self.spool
         deadline = time.monotonic() + LOCK_S
         while not spool.disk.opened and spool.exists() and not spool.open():

@@ -61,7 +61,7 @@ class Stream:
         """`received_ts` of the event with number `seq`."""
         self.registered = False
         self.reported = 0
-        """The last number of which it was reported whether the server has lost it."""
+        """Losses of the server up to this number were reported."""
         self.newest: dict[bytes, Event] = {}
         """Field in the hash of last values → newest event, of a state: what to write again on a server that lost it."""
         self._last_trade: Event | None = None

@@ -37,7 +37,7 @@ BLOCK_S: Final = 2.0
 RECHECK_S: Final = 5.0
 """How often to look whether a key that was no stream is one now, and whether a stream was made again without our noticing.
 
-A lost connection is reason enough to look, but a pool may replace a connection that broke while nobody read, without a word."""
+A lost connection is reason enough to look, but a pool may silently replace a connection that broke while nobody read."""
 
 log = structlog.get_logger()
 

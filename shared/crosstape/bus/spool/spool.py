@@ -5,7 +5,7 @@ was spooled comes before what came later. States (quotes, books, tickers) do not
 
 **Exactly once.** Each batch carries the spool's position as it will be once the batch is written, and the script writes it into the cursor
 together with the batch. A successor reads the cursor and continues behind it: there is no moment between "acknowledged" and "noted". A
-position in a file of ours would have such a moment, whatever the order of the two. One batch may be in flight when a spool is started, made
+position in a file would have such a moment, whatever the order of the two. One batch may be in flight when a spool is started, made
 of what was in memory. Its entries are the first of the spool, and its number is in the header: the cursor says whether it was written.
 
 **What can be lost.** When the process is killed: the events published in the turn of the event loop in which it was killed, as if it had

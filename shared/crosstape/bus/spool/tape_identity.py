@@ -75,8 +75,8 @@ class Tape:
         """
         known = next((one for one in (self.identity, presumed, self._presumed) if one is not None and one.id), None)
         given = known or Identity(secrets.token_hex(8))
-        words = (given.id, given.origin, int(known is not None), origin)
-        found = await execute(client, "EVAL", IDENTIFY, 2, keys.identity(), keys.registry(), *words)
+        args = (given.id, given.origin, int(known is not None), origin)
+        found = await execute(client, "EVAL", IDENTIFY, 2, keys.identity(), keys.registry(), *args)
         return Identity(*(part.decode(errors="replace") for part in found))
 
 

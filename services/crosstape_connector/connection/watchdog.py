@@ -5,18 +5,18 @@ A market may be quiet, so silence alone proves nothing. The feed's history does,
 - A feed that received at least `KNOWN` events has a usual interval (see `cadence`). It is stale when it is silent for longer than `USUAL` ×
   that interval and than `stale_min_s`; in its first `stale_s`, also than `stale_s`, since a busy minute is not typical of a thin pair.
 - A feed that received nothing since its connection subscribed it is stale after `stale_s`, or after its usual limit if that is longer.
-  Trades come only when someone trades, so without a usual interval they get `PATIENCE` times as long; so does every feed while no feed at
-  all received data on the connection. A snapshot by REST does not count as received data.
+  Trades come only when someone trades, so without a usual interval they get `PATIENCE` times as long; so does every feed while none at all
+  received data on the connection. A snapshot by REST does not count as received data.
 - A feed that received fewer than `KNOWN` events is never stale by silence: a thin pair begins with one snapshot and silence. The venue is
   asked about it all the same, as if its limit were `stale_s`.
-- A feed is not silent if the venue confirms that nothing happened. Coinbase's heartbeats name the newest trade; otherwise the venue is asked
+- A feed is not silent if the venue confirms that nothing happened. Coinbase's heartbeats name the newest trade; other venues are asked
   by REST halfway to the limit (a `Stall` of attempt 0), and again after each further limit. If REST has the same book as the stream, the
   market is quiet. Each such answer doubles the time until the next question, up to `TRUST` times.
 - A feed that REST, or another feed, has refuted is stale at once. Earlier confirmations no longer count, and the data that follow a new
   subscription are no proof: its limit is `stale_min_s` until its stream brings data.
 - No feed is judged while the connection itself is silent (that ends with `ConnectionLost`), or while it is refused or not yet confirmed.
 
-A stale feed is subscribed again, alone: at once, then after twice the limit, four times, and so on while it stays silent. When that does not
+A stale feed is subscribed again, alone: at once, then after twice the limit, four times, and so on while it is silent. When that does not
 help, a new connection may. A connection whose feeds are all stale is hopeless, and ends. Where other feeds live, going on is futile for the
 stale one: the connection is replaced without a gap, at most once per attempt, and after more attempts each time.
 """

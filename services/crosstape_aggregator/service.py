@@ -49,7 +49,7 @@ async def run(settings: Settings) -> None:
             async with serve(settings.telemetry, process.ready):
                 await wait_until_usable(client, process.keys, settings.bus, producer=SERVICE)
                 async with asyncio.TaskGroup() as tasks:
-                    watching = tasks.create_task(watch_memory(client, server_memory().tell), name="aggregator.memory")
+                    watching = tasks.create_task(watch_memory(client, server_memory().update), name="aggregator.memory")
                     try:
                         await process.coordinator.run()
                     finally:

@@ -25,7 +25,7 @@ from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, READ_LAG, Exporter
 from crosstape_aggregator.publishing.quote_publisher import QuotePublisher
-from crosstape_aggregator.publishing.read_progress import ReadProgress
+from crosstape_aggregator.publishing.stream_progress import StreamProgress
 from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.catch_up import KINDS, PastReader
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
@@ -77,8 +77,8 @@ class ShardAggregator:
         self._barrier = Barrier()
         readers = (self._live, self._past_reader)
         self._past = PastReader(client, keys, engine, readers, self._barrier, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
-        self._read_progress = ReadProgress(engine, keys, self._live, self._past)
-        self._quotes = QuotePublisher(engine, publisher, self._predecessor, self._read_progress)
+        self._stream_progress = StreamProgress(engine, keys, self._live, self._past)
+        self._quotes = QuotePublisher(engine, publisher, self._predecessor, self._stream_progress)
         self._exporter = Exporter(engine)
         self._logged_wait = False
         self._rounds = 0  # of the live reader
@@ -97,7 +97,7 @@ class ShardAggregator:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: the bus answered within the last seconds, the loops go on, and at least one instrument has a leg that counts."""
-        reachable = time.monotonic() - self._read_progress.answered_at < LOST_S
+        reachable = time.monotonic() - self._stream_progress.answered_at < LOST_S
         counting = self._exporter.counting
         works = self.sign.given_lately(time.monotonic())
         return reachable and works and counting > 0, {
@@ -171,8 +171,8 @@ class ShardAggregator:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
             learned = self._past.learn(now := time.time_ns())
-            if learned or self._read_progress.is_due():
-                self._read_progress.look(now)
+            if learned or self._stream_progress.is_due():
+                self._stream_progress.look(now)
                 self._quotes.publish_soon(now)
             if time.monotonic() - exported_at >= EXPORT_S:
                 exported_at = time.monotonic()
@@ -183,7 +183,7 @@ class ShardAggregator:
         try:
             async with asyncio.timeout(LOST_S):
                 self._found += await self._discovery.refresh()
-                self._read_progress.answered_at = time.monotonic()
+                self._stream_progress.answered_at = time.monotonic()
                 await self._predecessor.look_up(one.name for one in self._found if one.kind != "venue")
             found, self._found = self._found, []
             if found:

@@ -180,7 +180,7 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
 
 
 async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading it is not enough. What ends it may be no event of ours."""
+    """Reading the past is not enough, it must be applied; and its last entry may be a foreign one."""
     monkeypatch.setattr(catch_up, "SLICE", 4)
     monkeypatch.setattr(shard, "REFRESH_S", 0.0)
     now, stream = time.time_ns(), KEYS.stream("trade", X)
@@ -300,7 +300,7 @@ async def test_named_instruments_are_the_only_ones(client: Redis, valkey: str) -
 
 
 async def test_every_change_is_published_when_no_interval_is_set(client: Redis, valkey: str) -> None:
-    """One quote per event, in order, also when events come together."""
+    """Each event has a quote, in order, also when events arrive together."""
     async with venue(valkey, "binance") as binance, aggregator(valkey, min_interval_s=0, windows=()):
         await binance.live_on()
         await binance.quote("100", "101")

@@ -1,4 +1,4 @@
-"""Whether what was read has been taken."""
+"""Whether events that were read have been applied."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosstape_aggregator.recovery.barrier import Barrier
 
 
 async def test_the_barrier_is_free_when_the_last_part_is_applied() -> None:
-    """Of all who have something in them; whoever waits for it then has its turn before more is taken up."""
+    """Of all who hold it; a waiter then has its turn before more is applied."""
     barrier, taken, go = Barrier(), list[int](), asyncio.Event()
 
     async def pause(part: int) -> None:
@@ -29,7 +29,7 @@ async def test_the_barrier_is_free_when_the_last_part_is_applied() -> None:
 
 
 async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
-    """What was read is not read again: it must be in what is kept."""
+    """Events that were read are not read again: they must be in the checkpoint."""
     barrier, taken = Barrier(), list[int]()
     task = asyncio.create_task(barrier.apply([1, 2, 3], taken.append, lambda _: asyncio.sleep(3_600)))
     await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
 
 
 async def test_after_a_fault_they_are_never_empty() -> None:
-    """Half a part may have been taken: nothing of it may be kept."""
+    """Half a part may have been applied: it must not get into a checkpoint."""
     barrier = Barrier()
 
     def fail(part: int) -> None:

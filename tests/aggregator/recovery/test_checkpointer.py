@@ -48,7 +48,7 @@ async def long_ago(client: Redis) -> None:
 
 
 async def trades(kraken: FakeVenue, count: int) -> None:
-    """So many, of size 1, at this moment."""
+    """Publish `count` trades of size 1, now."""
     await kraken.say(*(trade("kraken", "100", "1", time.time_ns(), trade_id=str(number)) for number in range(count)))
 
 
@@ -77,13 +77,13 @@ async def kept(client: Redis, end: bytes) -> dict[Any, Any]:
 
 
 async def last_id(client: Redis) -> bytes:
-    """Of the trades."""
+    """The last id of the stream of trades."""
     entries: Any = await client.xrevrange(TRADES, count=1)
     return bytes(entries[0][0])
 
 
 async def test_windows_outlive_what_the_stream_holds(client: Redis, valkey: str) -> None:
-    """One that is stopped in order leaves a checkpoint; its successor's windows are as full and as complete as they were."""
+    """An aggregator that is stopped in order leaves a checkpoint; its successor's windows hold as much and are as complete."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -168,7 +168,7 @@ async def test_gaps_of_an_instrument_that_nobody_read_are_reckoned_with(client: 
 
 
 async def test_what_came_after_the_checkpoint_is_read_from_the_streams(client: Redis, valkey: str) -> None:
-    """As after a crash: gaps too, each trade once."""
+    """After a crash, gaps are read too, and each trade counts once."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -190,7 +190,7 @@ async def test_what_came_after_the_checkpoint_is_read_from_the_streams(client: R
 
 
 async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whenever a checkpoint is made, also while much of what was read has not been taken: what it counts is what lies up to its id."""
+    """Also while many events are read but not applied: a checkpoint has exactly the trades up to its id."""
     monkeypatch.setattr(shard, "SLICE", 1)
     await long_ago(client)
     found: dict[Any, Any] = {}
@@ -216,7 +216,7 @@ async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkey
 
 
 def saved(fields: dict[Any, Any], instrument: str = X) -> InstrumentCheckpoint:
-    """What the server has of an instrument."""
+    """The checkpoint of an instrument on the server."""
     return decode(instrument, {name.decode(): field for name, field in fields.items()})
 
 
@@ -245,7 +245,7 @@ async def test_what_was_trimmed_beyond_the_checkpoint_is_a_hole(client: Redis, v
 
 
 async def test_a_stream_that_was_trimmed_to_nothing_behind_the_checkpoint_is_a_hole(client: Redis, valkey: str) -> None:
-    """No first entry tells it, only the last id that the stream gave out; trades that come later count."""
+    """There is no first entry, only the last id that the stream gave; trades that come later count."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -276,7 +276,7 @@ async def test_a_stream_that_was_trimmed_to_nothing_is_not_known_before(client: 
 
 
 async def test_trades_that_the_server_lost_and_got_again_are_known(client: Redis, valkey: str) -> None:
-    """Under other ids than those that the checkpoint ends at: the numbers of the venue tell."""
+    """They have other ids than those in the checkpoint: the venue's numbers identify them."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -343,7 +343,7 @@ async def test_other_windows_are_read_from_the_streams(client: Redis, valkey: st
 
 
 async def test_a_server_that_takes_no_checkpoint_does_no_harm(client: Redis, valkey: str) -> None:
-    """It is told once and counted, quotes go on; when it takes them again, all is as before."""
+    """It is logged once and counted, quotes go on; when the server writes them again, all is as before."""
     await client.set(KEY, b"none of ours")
     before = failed("write")
     async with venue(valkey, "kraken") as kraken:
@@ -442,7 +442,7 @@ async def test_damage_of_one_field_costs_that_instrument_alone(client: Redis, va
 
 
 async def test_an_instrument_that_has_disappeared_is_removed(client: Redis, valkey: str) -> None:
-    """As where an operator has deleted its streams, or it is not asked for any more."""
+    """An operator may have deleted its streams, or changed the settings."""
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         await two_instruments(client, kraken, valkey)
@@ -509,7 +509,7 @@ async def settled(calls: list[tuple[set[str], int | None]], *names: str) -> None
 
 
 async def test_a_call_is_bounded(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One instrument a call when each is as large as the bound; the moment comes with the last."""
+    """If each instrument is as large as the bound, each has a call of its own; the moment comes with the last call."""
     calls: list[tuple[set[str], int | None]] = []
     save = CheckpointStore.save
 

@@ -166,7 +166,7 @@ async def gaps(client: Redis, name: str) -> list[tuple[int, int, int]]:
 
 
 async def check(client: Redis, *, longest_s: float = GAP_S) -> int:
-    """Of all instruments: no epoch comes back, none has a hole, no time without a quote is too long, and each time in which nobody computed
+    """Of all instruments: no epoch comes back, none has a gap, no time without a quote is too long, and each time in which nobody computed
     is a gap. How many epochs there were at most.
     """
     pauses, epochs = [], []
@@ -224,10 +224,10 @@ async def test_one_that_was_stopped_and_goes_on_says_so(client: Redis, valkey: s
         continued_ts = time.time_ns()
         await quoted_since(client, market)
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return all([await client.exists(KEYS.stream("gap", name)) for name in NAMES])
 
-        await wait_until(told, what="gaps")
+        await wait_until(reported, what="gaps")
         for stream in (*(KEYS.stream("gap", name) for name in NAMES), KEYS.venue("consolidated")):
             entries: Any = await client.xrange(stream)
             found = [one for _, fields in entries if isinstance(one := decode(fields[b"d"]), Gap)]

@@ -21,7 +21,7 @@ import crosstape_aggregator
 import crosstape_connector
 from crosstape.runtime.exit_codes import RESTART_ADVICE, Exit
 from crosstape.settings import Section, Settings
-from crosstape.settings.load import describe
+from crosstape.settings.words import describe
 from crosstape_cli.main import build
 from crosstape_schemas import KINDS, Event, Exclusion, FeedState, GapCause, Leg, Market, Side, Vwap, events
 from crosstape_schemas.export import field_docs

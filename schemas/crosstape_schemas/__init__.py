@@ -1,4 +1,4 @@
-"""The contract of the tape: events, instruments, names of keys and channels. Needs msgspec only."""
+"""The contract of the tape: events, instruments, names of keys and channels. It needs only msgspec."""
 
 from crosstape_schemas.events import (
     CONSOLIDATED,

@@ -1,8 +1,7 @@
-"""The events of the tape: what every producer writes and every consumer reads.
+"""Defines the events of the tape: every producer writes them, every consumer reads them.
 
-Frozen, tagged msgspec structs; JSON on the wire with the tag in `type` and decimals as strings, so that no digit is lost in any
-language. Schemas evolve by adding fields with defaults. What an event means is said here and nowhere else; where it travels is
-said in `keys`.
+They are frozen, tagged msgspec structs; on the wire JSON with the tag in `type` and decimals as strings, so that no digit is lost in any
+language. Schemas evolve by adding fields with defaults. Only this module says what an event means; `keys` says where it is written.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import msgspec
 from crosstape_schemas import plain
 
 VENUE_WIDE: Final = "*"
-"""The instrument of a `Status` or `Gap` that concerns a venue as a whole, and the kind of one that concerns every feed."""
+"""The instrument of a `Status` or `Gap` of a whole venue, and the kind of one that is about every feed."""
 
 CONSOLIDATED: Final = "consolidated"
 """The venue of events computed across venues."""
@@ -30,13 +29,13 @@ class Side(StrEnum):
 
 
 class FeedState(StrEnum):
-    """What a consumer may think of a feed's data right now."""
+    """How far a consumer may rely on a feed's data now."""
 
-    CONNECTING = "connecting"  # never had data, or not yet since the start
+    CONNECTING = "connecting"  # no data yet, or none since the start
     LIVE = "live"
-    RECOVERING = "recovering"  # a break was seen; a resync is under way
-    STALE = "stale"  # the session lives, this feed has stopped
-    DOWN = "down"  # no session
+    RECOVERING = "recovering"  # a break was seen; a new snapshot is being fetched
+    STALE = "stale"  # the connection is open, but this feed has stopped
+    DOWN = "down"  # no connection
 
 
 class GapCause(StrEnum):
@@ -45,13 +44,13 @@ class GapCause(StrEnum):
     DISCONNECT = "disconnect"  # the venue's connection was lost
     SEQUENCE = "sequence"  # the venue's numbering skipped
     CHECKSUM = "checksum"  # the book does not match the venue's checksum
-    OVERFLOW = "overflow"  # a bound of ours was reached
-    BUS = "bus"  # the server lost what it had acknowledged
+    OVERFLOW = "overflow"  # a limit of crosstape was reached
+    BUS = "bus"  # the bus's server lost entries that it had acknowledged
     UNKNOWN = "unknown"
 
     @classmethod
     def _missing_(cls, value: object) -> GapCause:
-        """A cause that only a newer producer knows: a reader must not lose the gap for it."""
+        """Read a cause that only a newer producer knows as `UNKNOWN`: a reader must not lose the gap because of it."""
         return cls.UNKNOWN
 
 
@@ -74,12 +73,12 @@ class Exclusion(StrEnum):
     CROSSED = "crossed"  # its own bid is not below its own ask
     OUTLIER = "outlier"  # its mid is too far from the median of the legs
     SETTLING = "settling"  # good again, but not yet for long enough
-    SUSPECT = "suspect"  # it crossed other legs while its own feed had been silent for longer than usual, and has not spoken since
-    OTHER = "other"  # never published: what a reader makes of a reason that only a newer aggregator knows
+    SUSPECT = "suspect"  # it crossed other legs while its own feed was silent for longer than usual, and has been silent since
+    OTHER = "other"  # never published: a reader reads a reason like this that only a newer aggregator knows
 
     @classmethod
     def _missing_(cls, value: object) -> Exclusion:
-        """An unknown reason still excludes the leg: a reader must not lose the quote for it."""
+        """Read an unknown reason as `OTHER`, which still excludes the leg: a reader must not lose the quote because of it."""
         return cls.OTHER
 
 
@@ -89,22 +88,22 @@ Level = tuple[Decimal, Decimal]
 
 
 class _Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Set by the publisher, see `stamp`; never by a parser. Keyword-only, so that both stand last."""
+    """The fields that the publisher sets (see `stamp`), never a parser. Keyword-only, so that both are last."""
 
     epoch: int = 0
-    """Numbers the starts of the publishing process: the time of the start in ns, or more where a former one had a clock that was ahead.
-    Compare epochs of one producer; do not take one for a time."""
+    """Number of the start of the publishing process: its time in ns, or more where the clock at an earlier start was ahead. Compare epochs
+    of one producer; do not use an epoch as a time."""
     seq: int = 0
-    """1, 2, 3 … without a hole per (stream, venue, epoch)."""
+    """1, 2, 3 … without a gap per (stream, venue, epoch)."""
 
 
 class Event(_Stamp, frozen=True, gc=False):
-    """What all events carry. Times are ns since the epoch UTC."""
+    """The fields of all events. Times are ns since the epoch UTC."""
 
     venue: str
     instrument: str
     venue_ts: int | None
-    """The venue's own time, or null if it gives none."""
+    """The venue's own time; null if it gives none."""
     received_ts: int
     """When the frame (or the newest input) was read from the socket, by our clock."""
 
@@ -117,8 +116,8 @@ class Trade(Event, frozen=True, gc=False, tag_field=type_tag, tag="trade"):
     taker: Side | None
     trade_id: str
     backfilled: bool = False
-    """Not seen live: replayed by the venue, fetched by REST, or come after it was told as missing. Its place on the stream may be behind
-    trades that were made later; it is there once, as all are."""
+    """The trade was not seen live: the venue replayed it, it was fetched by REST, or it came after it was reported as missing. It may be
+    behind trades on the stream that were made later. It is there once, as all trades are."""
 
 
 class Quote(Event, frozen=True, gc=False, tag_field=type_tag, tag="quote"):
@@ -132,14 +131,14 @@ class Quote(Event, frozen=True, gc=False, tag_field=type_tag, tag="quote"):
 
 
 class Book(Event, frozen=True, gc=False, tag_field=type_tag, tag="book"):
-    """The top `depth` levels of a venue's proven book, best first; conflated."""
+    """The top `depth` levels of a venue's checked book, best first; conflated."""
 
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
     depth: int
     state: FeedState
     sequence: int | None = None
-    """The venue's own number of the last change it contains, where it has one."""
+    """The venue's own number of the last change in the book, where it has one."""
 
 
 class Delta(Event, frozen=True, gc=False, tag_field=type_tag, tag="delta"):
@@ -149,11 +148,11 @@ class Delta(Event, frozen=True, gc=False, tag_field=type_tag, tag="delta"):
     asks: tuple[Level, ...]
     sequence: int | None = None
     snapshot: bool = False
-    """True: forget all levels, these are the book."""
+    """True: drop all levels; these are the whole book."""
 
 
 class Ticker(Event, frozen=True, gc=False, tag_field=type_tag, tag="ticker"):
-    """Rolling 24 hours, as the venue counts them; null where it does not say."""
+    """Rolling 24 hours, as the venue counts them; null where it gives no value."""
 
     last: Decimal | None
     open: Decimal | None = None
@@ -166,10 +165,10 @@ class Ticker(Event, frozen=True, gc=False, tag_field=type_tag, tag="ticker"):
 
 
 class Status(Event, frozen=True, gc=False, tag_field=type_tag, tag="status"):
-    """The state of one feed, or with `VENUE_WIDE` of every feed of an instrument or of a venue.
+    """The state of one feed or, with `VENUE_WIDE`, of all feeds of an instrument or of a venue.
 
-    A connector repeats the venue-wide one at a steady pace: it is the venue's sign of life while its market is quiet. An aggregator does
-    the same with the venue `consolidated`: a consolidated quote is current only while the aggregator that published it, known by its
+    A connector repeats the venue-wide status at a steady pace: it is the venue's sign of life while its market is quiet. An aggregator
+    does the same with the venue `consolidated`. A consolidated quote is current only while the aggregator that published it, known by its
     `epoch`, gives this sign of life.
     """
 
@@ -177,26 +176,26 @@ class Status(Event, frozen=True, gc=False, tag_field=type_tag, tag="status"):
     state: FeedState
     reason: str = ""
     clock_offset_ns: int | None = None
-    """Of a venue-wide one: our clock less the venue's, ns, as the smallest `received_ts` less `venue_ts` of the last minute. The shortest
-    way of a frame is in it. Negative: the venue's clock is ahead of ours. Null where it is not known."""
+    """Of a venue-wide status: our clock minus the venue's, ns, as the smallest `received_ts` - `venue_ts` of the last minute. It includes
+    the shortest transit time of a frame. Negative: the venue's clock is ahead of ours. Null where it is not known."""
 
 
 class Gap(Event, frozen=True, gc=False, tag_field=type_tag, tag="gap"):
-    """Something is missing from the tape: what, from when to when, how many if known, and why; or, `repaired`, has come after all."""
+    """Events are missing from the tape: which, from when to when, how many if known, and why. With `repaired`: they have come after all."""
 
     kind: str
     from_ts: int
     to_ts: int
     missed: int | None
-    """How many; null where that is not known."""
+    """How many events are missing; null where that is not known."""
     cause: GapCause
     repaired: bool = False
-    """True: of a gap that was told before, so many as `missed` says are on the tape now; those trades say `backfilled`. With that gap's own
-    `from_ts`, `to_ts` and `cause`, nothing of it is missing any more; with narrower times a part came, and no more is being fetched. The
-    sum of `missed`, less that of repaired gaps, is at least what is missing, and just that when nothing is being fetched."""
+    """True: `missed` trades of a gap that was reported before are on the tape now, with `backfilled` set. If `from_ts`, `to_ts` and `cause`
+    are those of that gap, nothing of it is missing any more; if the times are narrower, a part came and no more is being fetched. The sum
+    of `missed` minus that of repaired gaps is at least what is missing, and exactly that when nothing is being fetched."""
     nonexistent: int = 0
-    """Of a repaired gap: how many of the `missed` ids never existed. The venue, asked by REST, has the trades on both sides and none
-    between: no trade comes for these. Negative, with `missed` 0: a trade came after all for so many that were counted before."""
+    """Of a repaired gap: how many of the `missed` ids never existed. By REST, the venue has the trades on both sides and none between, so
+    no trade comes for these ids. Negative, with `missed` 0: trades came after all for this many ids that were counted before."""
 
 
 class Vwap(msgspec.Struct, frozen=True, gc=False):
@@ -207,8 +206,8 @@ class Vwap(msgspec.Struct, frozen=True, gc=False):
     volume: Decimal
     trades: int
     complete: bool = True
-    """True only while it is known that no trade is missing in the window and none is in it that does not belong there: all that there is
-    has been read, back to the window's start, no gap is unrepaired, every venue that trades here is connected, and clocks agree."""
+    """True only while it is known that the window holds all its trades and no others: everything back to the window's start was read, no
+    gap is unrepaired, every venue that trades the instrument is connected, and the clocks agree."""
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):
@@ -220,20 +219,20 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     ask_price: Decimal | None
     ask_size: Decimal | None
     quote_ts: int | None
-    """`received_ts` of the input; the leg's age is the quote's `ts` less this."""
+    """`received_ts` of the input; the leg's age is the quote's `ts` minus this."""
     state: FeedState
     excluded: Exclusion | None
     epoch: int
     seq: int
     kind: str = "quote"
-    """Of the input: `quote` or `book`. With it `epoch` and `seq` name one event of one stream, `tape:KIND:INSTRUMENT`."""
+    """Kind of the input, `quote` or `book`. Together with it, `epoch` and `seq` identify one event of the stream `tape:KIND:INSTRUMENT`."""
 
 
 class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):
     """The consolidated quote: the best price over the legs that count, and why each leg counts or not."""
 
     ts: int
-    """The moment it is true for."""
+    """The time at which the quote is valid."""
     bid_price: Decimal | None
     bid_size: Decimal | None
     bid_venues: tuple[str, ...]
@@ -273,11 +272,11 @@ _set = msgspec.structs.force_setattr
 
 _E: Final = ord("E")
 _HEAD: Final = 42
-"""Length of the JSON up to the instrument's end, at most, less the venue and the instrument; no decimal begins within 20 bytes of it."""
+"""Greatest length of the JSON up to the instrument's end, without venue and instrument; no decimal starts within 20 bytes of it."""
 
 
 def encode(event: Event) -> bytes:
-    """The event's JSON, as it stands in a stream's field `d` and on a channel. Decimals are in plain notation, see `plain`."""
+    """Returns the event's JSON, as it is in field `d` of a stream's entry and on a channel. Decimals are in plain notation, see `plain`."""
     data = _encode(event)
     if _E in data and _E in data[len(event.venue) + len(event.instrument) + _HEAD :]:
         return plain.encode(event, data)
@@ -285,17 +284,17 @@ def encode(event: Event) -> bytes:
 
 
 def stamp(event: Event, epoch: int, seq: int) -> bytes:
-    """The event's JSON with this stamp, which the event then bears: for its publisher, the one place where an event is altered.
+    """Sets the epoch and the number of an event and returns its JSON. Only a publisher calls this: nothing else changes an event.
 
-    A second struct that differs in the stamp would cost more than all the rest of publishing.
+    A copy of the event that differs in these two fields would cost more than all the rest of publishing.
     """
     _set(event, "epoch", epoch)
     _set(event, "seq", seq)
     data = _encode(event)
-    if _E in data and _E in data[len(event.venue) + len(event.instrument) + _HEAD :]:  # as `encode`, without its call
+    if _E in data and _E in data[len(event.venue) + len(event.instrument) + _HEAD :]:  # the same as `encode`, without the call
         return plain.encode(event, data)
     return data
 
 
 decode = msgspec.json.Decoder(AnyEvent).decode
-"""Bytes to the event they hold. Raises `msgspec.DecodeError` (malformed) or `msgspec.ValidationError` (not one of ours)."""
+"""Returns the event of these bytes. Raises `msgspec.DecodeError` (malformed) or `msgspec.ValidationError` (no event of ours)."""

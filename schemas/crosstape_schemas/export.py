@@ -1,6 +1,6 @@
-"""The contract for other languages: JSON Schema of every event, AsyncAPI 3 of every stream and channel.
+"""Exports the contract for other languages: JSON Schema of every event, AsyncAPI 3 of every stream and channel.
 
-Made from the structs and their docstrings, never by hand.
+Both are made from the structs and their docstrings, never by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crosstape_schemas.events import KINDS, Event, Leg, Vwap
 from crosstape_schemas.keys import Keys
 
 CONTRACT_VERSION: Final = "1.0.0"
-"""Of the contract, not of the program: the first number changes when a field changes its meaning or goes away."""
+"""Version of the contract, not of the program. The first number changes when a field changes its meaning or is removed."""
 
 DECIMAL: Final = {
     "type": "string",
@@ -25,31 +25,31 @@ DECIMAL: Final = {
     "pattern": r"^-?[0-9]+(\.[0-9]+)?$",
     "description": "A number in plain notation with the venue's own digits: `12700.00`, `0.00000061`, `0.00000000`; never an exponent.",
 }
-"""How a price or size stands in JSON: never as a JSON number, which most readers would round."""
+"""Schema of a price or size: never a JSON number, which most readers would round."""
 
 _REF: Final = "#/$defs/{name}"
 _ASYNC_REF: Final = "#/components/schemas/{name}"
 
 
 def json_schema() -> dict[str, Any]:
-    """One JSON Schema (draft 2020-12) that every event on the tape satisfies, with a definition per kind."""
+    """Returns one JSON Schema (draft 2020-12) that every event on the tape satisfies, with a definition for each kind."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "crosstape events",
-        "description": "What stands in field `d` of a stream entry, and on the channel of the same name.",
+        "description": "The JSON in field `d` of a stream's entry, and on the channel with the same name.",
         "oneOf": [{"$ref": _REF.format(name=cls.__name__)} for cls in KINDS.values()],
         "$defs": _definitions(_REF),
     }
 
 
 def asyncapi() -> dict[str, Any]:
-    """An AsyncAPI 3.0 document of what crosstape sends. Each address is a stream and a channel of one name."""
+    """Returns an AsyncAPI 3.0 document of what crosstape sends. Each address is a stream and a channel with the same name."""
     keys = Keys()
     channels = {kind: _channel(keys, kind) for kind in KINDS}
     channels["venue"] = {
         "address": keys.venue("{venue}"),
         "title": "A venue's own status and gaps",
-        "description": "What concerns a venue as a whole; its status is repeated at a steady pace, as its sign of life.",
+        "description": "Status and gaps of the whole venue; its status is repeated at a steady pace, as its sign of life.",
         "parameters": {"venue": _parameter("A venue's id.", ["binance", "coinbase", "kraken"])},
         "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in ("status", "gap")},
     }
@@ -101,13 +101,13 @@ def asyncapi() -> dict[str, Any]:
 
 
 def summary(cls: type) -> str:
-    """The first sentence of a class's docstring."""
+    """Returns the first paragraph of a class's docstring."""
     return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
 @cache
 def field_docs(cls: type) -> dict[str, str]:
-    """What the docstrings under the fields of a class of ours say, its bases' too; fields without one are left out."""
+    """Returns field → its docstring, for a class of ours and its bases; fields without a docstring are left out."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not base.__module__.startswith("crosstape"):
@@ -155,7 +155,7 @@ def _definitions(ref: str) -> dict[str, Any]:
 
 
 def _with_decimals(schema: Any, ref: str) -> Any:
-    """The same, with each decimal as a reference to `DECIMAL`, whose pattern msgspec does not give."""
+    """Returns the schema with each decimal as a reference to `DECIMAL`: msgspec gives no pattern."""
     if isinstance(schema, list):
         return [_with_decimals(item, ref) for item in schema]
     if not isinstance(schema, dict):

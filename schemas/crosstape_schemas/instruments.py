@@ -1,7 +1,7 @@
-"""Instruments: our names for what is traded, the same on every venue.
+"""Names instruments: one name of ours for what is traded, the same for every venue.
 
-Spot `BTC-USDT`, perpetual `BTC-USDT-PERP`, dated future `BTC-USDT-20261225`. The name is the key that data are consolidated by, so market
-kinds and quote assets never mix.
+Spot `BTC-USDT`, perpetual `BTC-USDT-PERP`, dated future `BTC-USDT-20261225`. Data are consolidated by this name, so market kinds and quote
+assets never mix.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Final
 import msgspec
 
 ALIASES: Final = {"XBT": "BTC", "XDG": "DOGE"}
-"""Venue-independent other names of assets; a venue's own (Bitfinex `UST`) live in its module."""
+"""Other name of an asset → our name. Names that only one venue uses (Bitfinex `UST`) are in its module."""
 
 
 class Instrument(msgspec.Struct, frozen=True):
-    """What one venue says of one instrument."""
+    """One instrument of one venue, as the venue describes it."""
 
     name: str
-    """Ours: `BTC-USDT`."""
+    """Our name: `BTC-USDT`."""
     venue: str
     symbol: str
-    """Theirs, as their WebSocket wants it: `BTCUSDT`, `BTC/USDT`."""
+    """The venue's name, as its WebSocket expects it: `BTCUSDT`, `BTC/USDT`."""
     base: str
     quote: str
     price_tick: Decimal | None = None
@@ -34,10 +34,10 @@ class Instrument(msgspec.Struct, frozen=True):
 
 
 def asset(name: str) -> str:
-    """The one name an asset has here: `XBT` → `BTC`."""
+    """Returns our name of an asset: `XBT` → `BTC`."""
     return ALIASES.get(name, name)
 
 
 def spot(base: str, quote: str) -> str:
-    """The name of a spot instrument: `spot("XBT", "USDT")` is `BTC-USDT`."""
+    """Returns the name of a spot instrument: `spot("XBT", "USDT")` is `BTC-USDT`."""
     return f"{asset(base)}-{asset(quote)}"

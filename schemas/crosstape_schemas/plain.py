@@ -1,7 +1,7 @@
-"""Decimals in plain notation: `0.00000061`, where Python writes `6.1E-7`; `0.00000000`, where it writes `0E-8`.
+"""Writes decimals in plain notation: `0.00000061`, where Python writes `6.1E-7`; `0.00000000`, where it writes `0E-8`.
 
-msgspec writes a decimal as `str` does, with an exponent below 1E-6, for a zero of more than six decimals, and where the exponent is
-positive. Few events hold such a number, so `events.encode` looks for an `E` behind the instrument's name first and comes here only then.
+msgspec writes a decimal as `str` does: with an exponent below 1E-6, for a zero with more than six decimals, and for a positive exponent.
+Few events hold such a number, so `events.encode` first looks for an `E` behind the instrument's name and calls this module only then.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, Final
 import msgspec
 
 DECIMALS: Final = 64
-"""A zero keeps its decimals, but no more than so many: of any other number a bound on its size bounds its digits."""
+"""Most decimals that a zero keeps. (The digits of any other number are bounded by a bound on its size.)"""
 
 _TEXT_FREE: Final = frozenset({"quote", "book", "delta", "ticker"})
-"""Kinds of events that hold no text behind the instrument's name but fixed words."""
+"""Kinds of events that have only fixed words as text behind the instrument's name."""
 _REMOVED: Final = b'"0E-8"'
-"""A removed level, as most venues write it: the one exponent in nearly all deltas."""
+"""A removed level, as most venues write it: in nearly all deltas the only exponent."""
 _REMOVED_PLAIN: Final = b'"0.00000000"'
 _ZERO: Final = f"0.{'0' * DECIMALS}"
 _E: Final = ord("E")
@@ -28,12 +28,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def text(number: Decimal) -> str:
-    """The number without an exponent, with its own digits: `6.1E-7` is `0.00000061`, `1E+3` is `1000`."""
+    """Returns the number without an exponent, with its own digits: `6.1E-7` is `0.00000061`, `1E+3` is `1000`."""
     return format(number, "f") if number or number.adjusted() >= -DECIMALS else _ZERO
 
 
 def encode(event: Any, data: bytes) -> bytes:
-    """The JSON of an event in plain notation. `data`: as msgspec writes it. Text that looks like a number stays as it is."""
+    """Returns an event's JSON in plain notation. `data`: its JSON as msgspec writes it. Text that looks like a number stays as it is."""
     if event.__struct_config__.tag in _TEXT_FREE and _REMOVED in data:
         head = data.index(b',"venue_ts":')
         rest = data[head:].replace(_REMOVED, _REMOVED_PLAIN)
@@ -43,7 +43,7 @@ def encode(event: Any, data: bytes) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """The same value with each decimal as text: nothing but the type of a value decides, and what holds no decimal is the same object."""
+    """Returns the value with each decimal as text. Only the type of a value decides; a value without decimals is returned as it is."""
     cls = value.__class__
     if cls is Decimal:
         return text(value)

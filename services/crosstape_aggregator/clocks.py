@@ -61,7 +61,7 @@ class VenueClock:
         self._trades = Least()
         self._reported: int | None = None
 
-    def begin(self) -> None:
+    def restart(self) -> None:
         """The venue's connector was started again, perhaps on another host: nothing is known of its clock."""
         self.clear()
 
@@ -85,7 +85,7 @@ class VenueClock:
         self._trades.add(now, received_ts - venue_ts)
 
     @property
-    def says(self) -> bool:
+    def reports(self) -> bool:
         """Whether the connector has ever said how far its clock is from the venue's."""
         return self._reported is not None
 

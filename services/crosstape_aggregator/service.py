@@ -21,11 +21,11 @@ from crosstape.runtime.run_dir import run_dir
 from crosstape.runtime.telemetry import exposed, serve
 from crosstape.settings import Settings
 from crosstape_aggregator.consolidation.engine import Engine
-from crosstape_aggregator.consolidation.instrument import Rules
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.metrics.per_instrument import InstrumentText
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.shard import LOST_S, REFRESH_S, ShardAggregator
-from crosstape_aggregator.sharding.assignment import SERVICE, Share
+from crosstape_aggregator.sharding.assignment import SERVICE, Shard
 from crosstape_aggregator.sharding.coordinator import Coordinator
 from crosstape_aggregator.sharding.sign_of_life import STOPPED
 from crosstape_schemas import FeedState, Keys
@@ -49,9 +49,9 @@ async def run(settings: Settings) -> None:
             async with serve(settings.telemetry, process.ready):
                 await wait_until_usable(client, process.keys, settings.bus, producer=SERVICE)
                 async with asyncio.TaskGroup() as tasks:
-                    watching = tasks.create_task(watch_memory(client, server_memory().tell), name="aggregator.memory")
+                    watching = tasks.create_task(watch_memory(client, server_memory().update), name="aggregator.memory")
                     try:
-                        await process.keeper.run()
+                        await process.coordinator.run()
                     finally:
                         watching.cancel()
 
@@ -64,10 +64,10 @@ class AggregatorProcess:
         self.keys = Keys(settings.bus.prefix, settings.bus.partitions)
         self._tape = Tape(identity_in_spools(run_dir(settings.run) / "spool"))
         self._served: set[ShardService] = set()
-        self.keeper = Coordinator(client, self.keys, settings.aggregator, self._serve)
+        self.coordinator = Coordinator(client, self.keys, settings.aggregator, self._serve)
 
-    def _serve(self, share: Share) -> ShardService:
-        return ShardService(share, self._settings, self.keys, self._tape, left_s=self.keeper.left_s, served=self._served)
+    def _serve(self, shard: Shard) -> ShardService:
+        return ShardService(shard, self._settings, self.keys, self._tape, left_s=self.coordinator.left_s, served=self._served)
 
     def engines(self) -> list[Engine]:
         """Of the shares that are served now."""
@@ -75,16 +75,16 @@ class AggregatorProcess:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: the bus answers, and each share held works; one that stands by, because others hold all, is ready for that."""
-        bus = time.monotonic() - self.keeper.answered_at < LOST_S
+        bus = time.monotonic() - self.coordinator.answered_at < LOST_S
         served = list(self._served)
-        stands_by = not served and self.keeper.leases.stands_by
+        is_standby = not served and self.coordinator.leases.is_standby
         total: Counter[str] = Counter()
         for one in served:
             total.update(one.ready()[1])
-        return bus and (all(one.works() for one in served) if served else stands_by), {
+        return bus and (all(one.works() for one in served) if served else is_standby), {
             "bus": bus,
-            "standby": stands_by,
-            "shares_held": len(self.keeper.leases.held),
+            "standby": is_standby,
+            "shares_held": len(self.coordinator.leases.held),
             "shares": self._settings.aggregator.shares,
             **{name: total[name] for name in ("instruments", "instruments_with_a_counting_leg", "catching_up")},
         }
@@ -94,9 +94,9 @@ class ShardService:
     """One share: its own connections, publisher, board and readers. It is in `served` while it runs."""
 
     def __init__(
-        self, share: Share, settings: Settings, keys: Keys, tape: Tape, *, left_s: Callable[[], float], served: set[ShardService]
+        self, shard: Shard, settings: Settings, keys: Keys, tape: Tape, *, left_s: Callable[[], float], served: set[ShardService]
     ) -> None:
-        self._share = share
+        self._shard = shard
         self._settings = settings
         self._keys = keys
         self._tape = tape
@@ -118,11 +118,11 @@ class ShardService:
             async with connect(settings.bus) as client:
                 epoch = await self._claim(client)
                 publisher = Publisher(
-                    client, self._keys, settings.bus, producer=self._share.producer, metrics=metrics, epoch=epoch, tape=self._tape
+                    client, self._keys, settings.bus, producer=self._shard.producer, metrics=metrics, epoch=epoch, tape=self._tape
                 )
-                store = CheckpointStore(client, self._keys, self._share.producer, epoch)
+                store = CheckpointStore(client, self._keys, self._shard.producer, epoch)
                 aggregator = self._aggregator = ShardAggregator(
-                    settings, client, self._keys, self.engine, publisher, share=self._share, store=store
+                    settings, client, self._keys, self.engine, publisher, shard=self._shard, store=store
                 )
                 try:
                     async with asyncio.TaskGroup() as tasks:
@@ -131,7 +131,7 @@ class ShardService:
                 finally:
                     end = time.monotonic() + min(self._left_s(), settings.run.drain_s)
                     if self._may_until(end):
-                        aggregator.sign.say(FeedState.DOWN, STOPPED)
+                        aggregator.sign.publish(FeedState.DOWN, STOPPED)
                         await publisher.drain(end - time.monotonic())
                     if self._may_until(end):
                         await aggregator.save(end - time.monotonic())
@@ -157,10 +157,10 @@ class ShardService:
         told = False
         while True:
             try:
-                return (await claim(client, self._keys, self._share.producer)).epoch
+                return (await claim(client, self._keys, self._shard.producer)).epoch
             except UNAVAILABLE as exc:
                 if not told:
-                    log.warning("aggregator.waits_for_bus", share=self._share.number, reason=str(exc) or type(exc).__name__)
+                    log.warning("aggregator.waits_for_bus", share=self._shard.number, reason=str(exc) or type(exc).__name__)
                 told = True
             await asyncio.sleep(REFRESH_S)
 
@@ -180,4 +180,4 @@ class ShardService:
     def works(self) -> bool:
         """Whether it is ready, or has nothing to do: one of several shares may have no instrument."""
         ready, found = self.ready()
-        return self._go.is_set() and (ready or (self._share.of > 1 and found["bus"] and found["works"] and not found["instruments"]))
+        return self._go.is_set() and (ready or (self._shard.of > 1 and found["bus"] and found["works"] and not found["instruments"]))

@@ -23,7 +23,7 @@ from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
-from crosstape.settings.load import PREFIX
+from crosstape.settings.environment import PREFIX
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
 from crosstape_cli.server import redis_cli

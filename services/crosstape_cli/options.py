@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings
 from crosstape.settings import load as settings_file
+from crosstape.settings.environment import ignored_variables
+from crosstape.settings.words import nearest
 
 SettingsFile = Annotated[
     Path | None,
@@ -35,7 +37,7 @@ def load(path: Path | None) -> Settings:
         f"venues.{name}: no such venue; " + (f"did you mean venues.{guess}?" if guess else f"there are {', '.join(VENUES)}")
         for name in settings.venues
         if name not in VENUES
-        for guess in [settings_file.nearest(name, VENUES)]
+        for guess in [nearest(name, VENUES)]
     ]
     if mistakes:
         raise SettingsError("\n".join(mistakes))
@@ -49,7 +51,7 @@ def begin_logging(settings: Settings, *, service: str) -> None:
     from crosstape.runtime.telemetry import configure_logging  # noqa: PLC0415
 
     configure_logging(settings.telemetry, service=service)
-    if names := settings_file.ignored_variables():
+    if names := ignored_variables():
         structlog.get_logger(__name__).info(
             "settings.service_variables_ignored", names=names, reason="the platform describes services by them"
         )

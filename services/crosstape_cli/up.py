@@ -21,7 +21,7 @@ from crosstape.runtime.lifecycle import Exit, main, on_hangup
 from crosstape.runtime.ports import check_free
 from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, shown
-from crosstape.settings.load import ignored_variables
+from crosstape.settings.environment import ignored_variables
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise

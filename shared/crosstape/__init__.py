@@ -1,6 +1,6 @@
-"""crosstape for those who read the tape: the bus, the events, the names of keys. Needs nothing of the `services` extra.
+"""The library for programs that read the tape: the bus, the events, the names of keys. It needs nothing of the `services` extra.
 
-Each name is imported when it is first asked for: who asks a service for its health every few seconds does not load a Redis client for it.
+Each name is imported at its first use: a command that checks a service's health every few seconds does not load a Redis client.
 """
 
 from importlib import import_module
@@ -85,7 +85,7 @@ __all__ = [
 ]
 
 _PLACES = ("crosstape.version", "crosstape.errors", "crosstape.settings", "crosstape_schemas", "crosstape.liveness", "crosstape.bus")
-"""Where the names come from; what costs most to load last."""
+"""Modules that have the names; those that take longest to load are last."""
 
 
 def __getattr__(name: str) -> Any:

@@ -2,19 +2,19 @@
 
 
 class CrosstapeError(Exception):
-    """Everything we raise on purpose."""
+    """The base of all errors that are raised on purpose."""
 
 
 class SettingsError(CrosstapeError):
-    """A setting is unknown or wrong: names its path, the value and, where there is one, the nearest valid name."""
+    """A setting is unknown or wrong. The text names its path, the value and, if there is one, the nearest valid name."""
 
 
 class StorageError(CrosstapeError):
-    """A directory that we need cannot be written: names the setting, the path and what the system says."""
+    """A directory that is needed cannot be written. The text names the setting, the path and the system's error."""
 
 
 class DirectoryInUse(StorageError):
-    """Another process uses a directory that we need for ourselves: names it, and who has it since when."""
+    """Another process uses a directory that only one may use. The text names the directory, that process and its start."""
 
 
 class BusError(CrosstapeError):
@@ -22,8 +22,8 @@ class BusError(CrosstapeError):
 
 
 class WrongTape(BusError):
-    """What is to be published does not belong on this tape: a simulated venue on a live one, or a live venue on a simulated."""
+    """The events do not belong on this tape: those of a simulated venue on a live tape, or of a live venue on a simulated one."""
 
 
 class Superseded(BusError):
-    """Another process with the same producer name has started since: this one must stop publishing."""
+    """Another process with the same producer name has started since. This one must stop publishing."""

@@ -1,11 +1,11 @@
-"""Which producers give a sign of life, so that a last value of a dead one is not taken for a quiet market. Pure: no clock, no I/O.
+"""Tells which producers are alive, so that the last value of a dead one is not taken for a quiet market. Pure: no clock, no I/O.
 
-Connectors and aggregators repeat a venue-wide status about every second. A producer counts as alive for `ALIVE_S` after its newest one;
+Connectors and aggregators repeat a venue-wide status about every second. A producer counts as alive for `ALIVE_S` after its newest status;
 a status that says `down` ends that at once.
 
-**Clocks.** Hosts' clocks differ, so what counts is when a status arrives here. But statuses that an outage or a slow reader held back
-arrive together, late. So each status is dated back by how much longer it was under way than those that arrived at their normal pace. The
-first one of a producer has nothing to be compared with: it is dated by its own `received_ts`.
+**Clocks.** The clocks of hosts differ, so a status counts from when it arrives here. But statuses that an outage or a slow reader held back
+arrive together, late. So each status is dated back by how much longer it was in transit than those that arrived at their normal pace. The
+first status of a producer has nothing to compare with: it is dated by its own `received_ts`.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Final, NamedTuple
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, FeedState, Quote, Status, Ticker
 
 ALIVE_S: Final = 3.0
-"""How long a status counts: three times the usual `connector.status_interval_s`."""
+"""How long a producer counts as alive after a status: three times the usual `connector.status_interval_s`."""
 
 PRODUCERS: Final = 4_096
-"""Producers remembered at most; beyond, the one that has been silent for longest is forgotten."""
+"""Most producers that are remembered; beyond that, the one that has been silent for longest is forgotten."""
 
 _STATES: Final = (Quote, Book, Ticker, Cbbo)
 
 
 class Life(NamedTuple):
-    """A producer that has begun to give signs of life, or has ended."""
+    """A change: a producer has started or stopped giving signs of life."""
 
     venue: str
-    """`consolidated`: an aggregator."""
+    """The producer's venue; `consolidated`: an aggregator."""
     kind: str
-    """`*`: the whole venue; of an aggregator that holds one of several shares, that share: `share.3`."""
+    """`*`: the whole venue. For an aggregator that holds one of several shares, the share: `share.3`."""
     epoch: int
     alive: bool
 
 
 class SignsOfLife:
-    """Takes venue-wide statuses, and answers whether the producer of an event is alive.
+    """Follows venue-wide statuses, and says whether the producer of an event is alive.
 
     `now_s` is the monotonic clock in seconds, `now_ts` the wall clock in ns; both are the caller's, so that tests need no waiting.
     """
@@ -46,10 +46,10 @@ class SignsOfLife:
         self._alive_s = alive_s
         self._signs: dict[tuple[str, str], _Sign] = {}
         self._reported: dict[tuple[str, str], int] = {}
-        """Producers that were last reported alive, with the epoch of then."""
+        """Producers that were last reported alive, with their epoch at that time."""
 
     def apply(self, status: Status, now_s: float, now_ts: int) -> None:
-        """Take a status that arrived now. One that is not venue-wide, or is of an older start of a living producer, changes nothing."""
+        """Apply a status that arrived now. It changes nothing if it is not venue-wide, or is of an older start of a living producer."""
         if status.instrument != VENUE_WIDE or (status.kind != VENUE_WIDE and status.venue != CONSOLIDATED):
             return
         key = (status.venue, status.kind)
@@ -63,11 +63,11 @@ class SignsOfLife:
             del self._signs[oldest]
 
     def is_current(self, event: Event, now_s: float) -> bool:
-        """Whether the producer of `event` is alive. The state of one feed, which its own statuses tell, is not looked at.
+        """Whether the producer of `event` is alive. The state of a single feed is not considered: its own statuses show that.
 
-        A consolidated quote needs a sign of life of the aggregator that published it, known by its `epoch`. So does a quote, book or
-        ticker of its connector: after a restart the values of the start before are not confirmed by anybody. Any other event needs one of
-        its connector, as of that start or a later one.
+        A consolidated quote needs a sign of life of the aggregator that published it, known by its `epoch`. A quote, book or ticker needs
+        one of its connector with the same epoch: after a restart, nothing confirms the values of the start before. Any other event needs
+        one of its connector with that epoch or a later one.
         """
         if event.venue == CONSOLIDATED:
             return any(sign.epoch == event.epoch and self._lives(sign, now_s) for sign in self._of(CONSOLIDATED))
@@ -77,15 +77,15 @@ class SignsOfLife:
         return sign.epoch == event.epoch if isinstance(event, _STATES) else sign.epoch >= event.epoch
 
     def is_alive(self, venue: str, now_s: float) -> bool:
-        """Whether this venue's connector is alive; of `consolidated`, whether any aggregator is."""
+        """Whether this venue's connector is alive; for `consolidated`, whether any aggregator is."""
         return any(self._lives(sign, now_s) for sign in self._of(venue))
 
     def is_heard(self, venue: str, now_s: float) -> bool:
-        """Whether a producer of this venue has lately sent a status, `down` included: it runs, or has just ended."""
+        """Whether a producer of this venue has sent a status lately, also `down`: it runs, or has just ended."""
         return any(now_s < sign.given_s + self._alive_s for sign in self._of(venue))
 
     def turned(self, now_s: float) -> list[Life]:
-        """The producers that have begun or ended to give signs of life since this was last asked; also those that were restarted."""
+        """Returns the producers that have started or stopped giving signs of life since the last call, also those that were restarted."""
         found = []
         for key, sign in self._signs.items():
             if self._lives(sign, now_s):
@@ -98,7 +98,7 @@ class SignsOfLife:
         return found + [Life(*key, self._reported.pop(key), alive=False) for key in forgotten]
 
     def next_silence_s(self, now_s: float) -> float:
-        """Seconds until the next producer counts as dead if nothing more arrives; infinite while none is alive."""
+        """Returns the seconds until the next producer counts as dead if nothing more arrives; infinite while none is alive."""
         lasts = (sign.given_s + self._alive_s - now_s for sign in self._signs.values() if self._lives(sign, now_s))
         return min(lasts, default=math.inf)
 
@@ -110,26 +110,26 @@ class SignsOfLife:
 
 
 class _Sign(NamedTuple):
-    """The newest status of one producer."""
+    """The newest sign of life of one producer."""
 
     epoch: int
     down: bool
     given_s: float
-    """When it was given, on our monotonic clock."""
+    """When it was given, by our monotonic clock."""
     arrived_s: float
     seq: int
     received_ts: int
     delay_ns: int
-    """The wall clock at arrival less `received_ts`, of the last status that arrived at the normal pace; 0: there was none."""
+    """Wall clock at arrival minus `received_ts`, of the last status that arrived at the normal pace; 0: there was none."""
 
 
 def _next(before: _Sign | None, status: Status, now_s: float, now_ts: int) -> _Sign:
-    """The sign of life that a status gives after the one before of the same start."""
+    """Returns the sign of life that a status gives, after the sign before it of the same start."""
     delay_ns = now_ts - status.received_ts
     usual_ns, paced = 0, False
     if before is not None:
         if (status.seq, status.received_ts) == (before.seq, before.received_ts) or status.seq < before.seq:
-            return before  # the same one again, or an older one, as a second look finds them
+            return before  # the same one again, or an older one: a second look finds such
         usual_ns = before.delay_ns
         given_ns = status.received_ts - before.received_ts
         paced = abs((now_s - before.arrived_s) * 1e9 - given_ns) <= given_ns / 2

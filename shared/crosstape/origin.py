@@ -1,4 +1,4 @@
-"""Where the events of a tape come from, and how a simulated venue says that it is one."""
+"""Says where the events of a tape come from, and how a simulated venue is recognised."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Final
 
 SIMULATED_HEADER: Final = "X-Crosstape-Simulated"
-"""A simulated venue has it in each HTTP answer, handshakes of WebSockets included."""
+"""Header that a simulated venue sends with each HTTP answer, WebSocket handshakes included."""
 
 
 class Origin(StrEnum):
-    """Of a tape, set by the first venue that was heard of."""
+    """The origin of a tape. The first venue that writes to it sets it."""
 
     LIVE = "live"
     SIMULATED = "simulated"

@@ -1,4 +1,4 @@
-"""Names of files as people give them: `~` is the home directory, where there is one."""
+"""Expands names of files as people write them: `~` is the home directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with its `~` replaced. Raises `ValueError` where nobody has that home: no HOME, and no entry in the user database."""
+    """Returns the path with its `~` replaced. Raises `ValueError` if there is no such home: no HOME, and no entry in the user database."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Text that people write into files: UTF-8, with or without the byte order mark that some editors put first."""
+"""Reads text that people write into files: UTF-8, with or without the byte order mark that some editors put first."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _OTHERS: Final = (  # UTF-32's little-endian mark begins with that of UTF-16
 
 
 def decode_utf8(content: bytes) -> str:
-    """The text of a file that should be UTF-8, without a byte order mark.
+    """Returns the text of a file that should be UTF-8, without a byte order mark.
 
-    Raises `ValueError`, whose text names the encoding or the place and shows nothing of the content.
+    Raises `ValueError`, whose text names the encoding or the line and shows nothing of the content.
     """
     for mark, name in _OTHERS:
         if content.startswith(mark):

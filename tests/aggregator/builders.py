@@ -7,8 +7,9 @@ from decimal import Decimal
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.engine import Engine
-from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, Rules
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_schemas import Book, Cbbo, Event, Exclusion, FeedState, Gap, GapCause, Quote, Status, Trade
 
 S = 1_000_000_000

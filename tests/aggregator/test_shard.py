@@ -16,6 +16,7 @@ from crosstape.bus import Publisher, connect
 from crosstape.errors import SettingsError
 from crosstape_aggregator import shard
 from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.publishing import quote_publisher
 from crosstape_aggregator.recovery import catch_up
 from crosstape_aggregator.service import run
 from crosstape_aggregator.shard import ShardAggregator
@@ -337,7 +338,7 @@ async def test_under_load_the_newest_state_of_every_instrument_arrives(client: R
 
 async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is computed while the publisher is full; the newest state goes out when it is not."""
-    monkeypatch.setattr(shard, "QUEUE", 0)
+    monkeypatch.setattr(quote_publisher, "QUEUE", 0)
     async with venue(valkey, "binance") as binance, aggregator(valkey):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -346,7 +347,7 @@ async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, mon
             lambda: (REGISTRY.get_sample_value("crosstape_aggregator_events_total", {"kind": "quote"}) or 0) > before, what="it taken"
         )
         assert await published(client) == []
-        monkeypatch.setattr(shard, "QUEUE", 10)
+        monkeypatch.setattr(quote_publisher, "QUEUE", 10)
         await wait_for_legs(client, {"binance": None})
 
 

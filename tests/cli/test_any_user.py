@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from crosstape.bus.spool.directory import SUFFIX
 from crosstape.bus.spool.format import HEADER_BYTES, parse_frames
-from crosstape.bus.spool.segments import SUFFIX
 from crosstape.runtime.lifecycle import Exit
 from crosstape.runtime.run_dir import REMEDY
 from crosstape_schemas import Event, Trade, decode

@@ -77,6 +77,6 @@ def test_documents_take_their_words_from_the_code() -> None:
     """A field's docstring is its description, its base's too."""
     trade = KINDS["trade"]
 
-    assert field_docs(trade)["backfilled"].startswith("Not seen live")
+    assert field_docs(trade)["backfilled"].startswith("The trade was not seen live")
     assert field_docs(trade)["seq"].startswith("1, 2, 3")
     assert summary(trade) == "One execution. Price: quote per base; size: base units."

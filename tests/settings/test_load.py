@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings, VenueSettings
-from crosstape.settings.load import describe, load
+from crosstape.settings.load import load
+from crosstape.settings.words import describe
 
 SECRET = "hunter2"
 NULS = "it holds NUL bytes, as UTF-16 without a byte order mark does: save it as UTF-8"

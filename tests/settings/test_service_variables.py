@@ -6,7 +6,8 @@ import pytest
 
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings
-from crosstape.settings.load import ignored_variables, load
+from crosstape.settings.environment import ignored_variables
+from crosstape.settings.load import load
 from crosstape.settings.service_variables import is_service_variable
 
 

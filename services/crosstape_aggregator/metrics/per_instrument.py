@@ -52,8 +52,8 @@ class InstrumentText:
     def _spreads(self) -> Iterator[str]:
         for engine in self._engines():
             for name, instrument in engine.instruments.items():
-                if instrument.spread_bps is not None:
-                    yield f'{SPREAD}{{instrument="{_quoted(name)}"}} {instrument.spread_bps}\n'
+                if instrument.quote.spread_bps is not None:
+                    yield f'{SPREAD}{{instrument="{_quoted(name)}"}} {instrument.quote.spread_bps}\n'
 
     def _legs(self) -> Iterator[str]:
         for engine in self._engines():

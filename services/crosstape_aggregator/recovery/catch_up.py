@@ -60,7 +60,7 @@ class PastReader:
         self._taken: dict[str, str] = {}  # up to which id of each stream the board has its past
         self._handed: dict[str, str] = {}  # of the streams of the present: up to which id they were past
 
-    async def begin(self, found: Iterable[FoundStream]) -> None:
+    async def start(self, found: Iterable[FoundStream]) -> None:
         """Read these, too, from where their events matter. Raises one of `call.UNAVAILABLE`; the next call will see to them then."""
         self._unplanned += sorted((one for one in found if one.kind in KINDS), key=lambda one: one.kind != "trade")
         if not self._unplanned:
@@ -81,7 +81,7 @@ class PastReader:
                     self._engine.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
             else:
                 await asyncio.sleep(0)  # it takes some ms to take up an instrument
-            (past if self.catch_up.begin(one, how) else live)[one.stream] = how.position
+            (past if self.catch_up.start(one, how) else live)[one.stream] = how.position
         self._unplanned = []
         if self.checkpointer is not None:
             self.checkpointer.restorer.all_planned()

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import execute
-from crosstape_aggregator.sharding.assignment import WHOLE, Share
+from crosstape_aggregator.sharding.assignment import ALL_INSTRUMENTS, Shard
 from crosstape_schemas import CONSOLIDATED, Keys
 
-WHOLE_EVERY: Final = 120
+FULL_EVERY: Final = 120
 """The registry's size is asked every time; its content when that changed, and every so many times in any case."""
 
 
@@ -25,19 +25,21 @@ class FoundStream(NamedTuple):
 class Discovery:
     """The streams of these kinds, of this share's instruments, and of these instruments if any are named; each is found once."""
 
-    def __init__(self, client: Client, keys: Keys, kinds: Collection[str], instruments: Collection[str], *, share: Share = WHOLE) -> None:
+    def __init__(
+        self, client: Client, keys: Keys, kinds: Collection[str], instruments: Collection[str], *, shard: Shard = ALL_INSTRUMENTS
+    ) -> None:
         self._client = client
         self._keys = keys
         self._kinds = frozenset(kinds)
         self._instruments = frozenset(instruments)
-        self._share = share
+        self._shard = shard
         self._known: set[str] = set()
         self._sizes: dict[int, int] = {}
         self._turn = 0
 
     async def refresh(self) -> list[FoundStream]:
         """What was not there before. Raises what the client raises when the server does not answer."""
-        whole = self._turn % WHOLE_EVERY == 0
+        whole = self._turn % FULL_EVERY == 0
         names: set[str] = set()
         sizes: dict[int, int] = {}
         for partition in range(self._keys.partitions):
@@ -59,6 +61,6 @@ class Discovery:
         kind, name = parsed
         if kind == "venue" and name == CONSOLIDATED:
             return None  # what aggregators say of themselves
-        if kind != "venue" and not ((not self._instruments or name in self._instruments) and self._share.has(name)):
+        if kind != "venue" and not ((not self._instruments or name in self._instruments) and self._shard.has(name)):
             return None
         return FoundStream(kind, name, stream)

@@ -131,7 +131,7 @@ class CatchUp:
         self.unbegun: dict[str, str] = {}
         """Streams of trades that have no entry yet → instrument."""
 
-    def begin(self, one: FoundStream, how: ReadPlan) -> bool:
+    def start(self, one: FoundStream, how: ReadPlan) -> bool:
         """A stream is read from now on, as planned. Whether there is history on it."""
         if one.kind == "trade":
             if how.known_from_s is None:

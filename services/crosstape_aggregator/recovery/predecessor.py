@@ -14,7 +14,7 @@ import structlog
 
 from crosstape.bus import Client
 from crosstape.bus.read.last_values import last_values
-from crosstape_aggregator.sharding.assignment import Share
+from crosstape_aggregator.sharding.assignment import Shard
 from crosstape_aggregator.sharding.sign_of_life import kind_of
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, Gap, GapCause, Keys, Status
 
@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 class Predecessor:
     """Of one share. Ask only once nobody else can publish for it any more."""
 
-    def __init__(self, client: Client, keys: Keys, share: Share) -> None:
+    def __init__(self, client: Client, keys: Keys, shard: Shard) -> None:
         self._client = client
         self._keys = keys
-        self._kind = kind_of(share)
+        self._kind = kind_of(shard)
         self._known: set[str] = set()
         self._sign_ts: int | None = None
         self.left: dict[str, int] = {}

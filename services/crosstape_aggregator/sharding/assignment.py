@@ -21,7 +21,7 @@ from crosstape_schemas.keys import partition_of
 SERVICE: Final = "aggregator"
 
 
-class Share(msgspec.Struct, frozen=True):
+class Shard(msgspec.Struct, frozen=True):
     """One of `of` parts of the instruments, numbered from 0."""
 
     number: int = 0
@@ -37,21 +37,21 @@ class Share(msgspec.Struct, frozen=True):
         return self.of == 1 or partition_of(instrument, self.of) == self.number
 
 
-WHOLE: Final = Share()
+ALL_INSTRUMENTS: Final = Shard()
 
 
 class Moves(NamedTuple):
     """What one instance should do about a table."""
 
-    take: tuple[int, ...] = ()
-    give: int | None = None
+    acquire: tuple[int, ...] = ()
+    release: int | None = None
 
 
 class Changes(NamedTuple):
     """What an answer means for the shares that are served."""
 
-    begin: tuple[int, ...]
-    give: int | None
+    start: tuple[int, ...]
+    release: int | None
     """Stop this one in order, then say `ended`."""
     lost: tuple[int, ...]
     """Another has them: stop at once."""
@@ -65,16 +65,16 @@ def moves(table: LeaseSnapshot, me: str) -> Moves:
     for holder in table.holders:
         if holder in counts:
             counts[holder] += 1
-    take = []
+    acquire = []
     for number, holder in enumerate(table.holders):
         if holder is None:
             poorest = min(counts, key=lambda name: (counts[name], name))
             counts[poorest] += 1
             if poorest == me:
-                take.append(number)
+                acquire.append(number)
     if None in table.holders or counts[me] - min(counts.values()) < 2 or me != max(counts, key=lambda name: (counts[name], name)):
-        return Moves(tuple(take))
-    return Moves(give=max(number for number, holder in enumerate(table.holders) if holder == me))
+        return Moves(tuple(acquire))
+    return Moves(release=max(number for number, holder in enumerate(table.holders) if holder == me))
 
 
 class Assignment:
@@ -89,17 +89,17 @@ class Assignment:
         self.shares = shares
         self.held: set[int] = set()
         """Served, those included that are being stopped."""
-        self.taking: frozenset[int] = frozenset()
+        self.acquiring: frozenset[int] = frozenset()
         """To be had with the next call, which should come at once."""
         self.sure_until = -math.inf
         self._life_s = life_s
         self._patient_until = -math.inf
-        self._leaving: set[int] = set()
-        self._back: set[int] = set()
+        self._stopping: set[int] = set()
+        self._releasing: set[int] = set()
         self._table: LeaseSnapshot | None = None
 
     @property
-    def stands_by(self) -> bool:
+    def is_standby(self) -> bool:
         """Whether others held all there is when it was last asked."""
         return self._table is not None and all(holder is not None and holder != self.me for holder in self._table.holders)
 
@@ -108,11 +108,11 @@ class Assignment:
         return [self._want(number) for number in range(self.shares)]
 
     def _want(self, number: int) -> Want:
-        if number in self._back:
+        if number in self._releasing:
             return Want.RELEASE
-        return Want.HOLD if number in self.held or number in self.taking else Want.OBSERVE
+        return Want.HOLD if number in self.held or number in self.acquiring else Want.OBSERVE
 
-    def answered(self, table: LeaseSnapshot, sent_at: float) -> Changes:
+    def apply(self, table: LeaseSnapshot, sent_at: float) -> Changes:
         """The server's answer to what `wants` said at `sent_at`."""
         if self._table is not None and sent_at >= self.sure_until:  # the server was away, it seems: let the others speak up first
             self._patient_until = sent_at + self._life_s
@@ -120,24 +120,24 @@ class Assignment:
         self.sure_until = sent_at + self._life_s
         mine = {number for number, holder in enumerate(table.holders) if holder == self.me}
         lost = self.held - mine
-        begin = (self.taking & mine) - self.held - self._back
-        self.held = (self.held - lost) | begin
-        self._leaving -= lost
-        self._back &= mine  # what became one of these meanwhile was not released by this call
-        take, give = moves(table, self.me)
-        self.taking = frozenset(take) if sent_at >= self._patient_until else frozenset()
-        if give is not None and (self._leaving or give not in self.held or give in begin):
-            give = None  # what begins only now is to have run before it is stopped
-        if give is not None:
-            self._leaving.add(give)
-        return Changes(tuple(sorted(begin)), give, tuple(sorted(lost)))
+        start = (self.acquiring & mine) - self.held - self._releasing
+        self.held = (self.held - lost) | start
+        self._stopping -= lost
+        self._releasing &= mine  # what became one of these meanwhile was not released by this call
+        acquire, release = moves(table, self.me)
+        self.acquiring = frozenset(acquire) if sent_at >= self._patient_until else frozenset()
+        if release is not None and (self._stopping or release not in self.held or release in start):
+            release = None  # what begins only now is to have run before it is stopped
+        if release is not None:
+            self._stopping.add(release)
+        return Changes(tuple(sorted(start)), release, tuple(sorted(lost)))
 
-    def ended(self, number: int) -> bool:
+    def stopped(self, number: int) -> bool:
         """A share is no longer served, for whatever reason: give its lease back if we have it. Whether that had not been asked for."""
         if number not in self.held:
             return False
-        unasked = number not in self._leaving
+        unasked = number not in self._stopping
         self.held.discard(number)
-        self._leaving.discard(number)
-        self._back.add(number)
+        self._stopping.discard(number)
+        self._releasing.add(number)
         return unasked

@@ -24,7 +24,7 @@ from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTa
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.metrics.exporter import LEASES, LEASES_LOST, SHARES
-from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Changes, Share
+from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Changes, Shard
 from crosstape_schemas import Keys
 
 CALL_S: Final = 1.0
@@ -35,7 +35,7 @@ PATIENCE: Final = 2
 log = structlog.get_logger(__name__)
 
 
-class ShareServer(Protocol):
+class ShardServer(Protocol):
     """Serves one share until it is cancelled; then it publishes what is pending, if it may."""
 
     async def run(self) -> None:
@@ -51,16 +51,16 @@ class ShareServer(Protocol):
 class Coordinator:
     """One instance's leases, and the services that run by them."""
 
-    def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Share], ShareServer]) -> None:
+    def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Shard], ShardServer]) -> None:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.leases = Assignment(self.instance, settings.shares, settings.lease_s)
         self._table = LeaseTable(
-            client, keys, self.instance, SERVICE, [Share(number, settings.shares).producer for number in range(settings.shares)]
+            client, keys, self.instance, SERVICE, [Shard(number, settings.shares).producer for number in range(settings.shares)]
         )
         self._life_s = settings.lease_s
         self._elector = Elector(self, settings.lease_s, longest_s=CALL_S)
         self._serve = serve
-        self._services: dict[int, tuple[ShareServer, asyncio.Task[None]]] = {}
+        self._services: dict[int, tuple[ShardServer, asyncio.Task[None]]] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._sure = True
         self._stood_by = False
@@ -99,8 +99,8 @@ class Coordinator:
     async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:
         """See `Policy`."""
         self._disagrees_since = None
-        self._follow(self.leases.answered(leases, sent_at))
-        return bool(self.leases.taking)
+        self._follow(self.leases.apply(leases, sent_at))
+        return bool(self.leases.acquiring)
 
     def unanswered(self, reason: str) -> None:
         """See `Policy`."""
@@ -125,23 +125,23 @@ class Coordinator:
             service.pause()
             task.cancel()
         self._watch_expiry()
-        for number in changes.begin:
+        for number in changes.start:
             log.info("leases.taken", share=number, shares=self.leases.shares)
-            service = self._serve(Share(number, self.leases.shares))
+            service = self._serve(Shard(number, self.leases.shares))
             task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.share.{number}")
             self._services[number] = service, task
-        if changes.give is not None:
-            log.info("leases.giving_back", share=changes.give)
-            self._services[changes.give][1].cancel()
-        if self.leases.stands_by and not self._stood_by:
+        if changes.release is not None:
+            log.info("leases.giving_back", share=changes.release)
+            self._services[changes.release][1].cancel()
+        if self.leases.is_standby and not self._stood_by:
             log.info("leases.standing_by", shares=self.leases.shares)
-        self._stood_by = self.leases.stands_by
+        self._stood_by = self.leases.is_standby
         self._show()
 
     def _show(self) -> None:
         LEASES.set(len(self.leases.held) if self._sure else 0)
 
-    async def _watch(self, number: int, service: ShareServer) -> None:
+    async def _watch(self, number: int, service: ShardServer) -> None:
         """Serve a share, until it is given back or lost."""
         superseded = False
         try:
@@ -152,7 +152,7 @@ class Coordinator:
         finally:
             if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been taken anew
                 del self._services[number]
-                if self.leases.ended(number) and superseded:
+                if self.leases.stopped(number) and superseded:
                     LEASES_LOST.inc()
                 self._show()
                 self._elector.wake()

@@ -22,7 +22,7 @@ from crosstape.bus import Publisher
 from crosstape.liveness import ALIVE_S
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.metrics.exporter import SIGNS_OF_LIFE
-from crosstape_aggregator.sharding.assignment import Share
+from crosstape_aggregator.sharding.assignment import Shard
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState, Status
 
 STOPPED: Final = "stopped"
@@ -50,9 +50,9 @@ class LoopProgress(NamedTuple):
     """There is something to publish."""
 
 
-def kind_of(share: Share) -> str:
+def kind_of(shard: Shard) -> str:
     """The `kind` of the status: of several shares each has its own, so that none hides another among the last values."""
-    return VENUE_WIDE if share.of == 1 else f"share.{share.number}"
+    return VENUE_WIDE if shard.of == 1 else f"share.{shard.number}"
 
 
 class SignOfLife:
@@ -61,13 +61,13 @@ class SignOfLife:
     def __init__(
         self,
         publisher: Publisher,
-        share: Share,
+        shard: Shard,
         interval_s: float,
         progress: Callable[[int], LoopProgress],
         on_stop: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         self._publisher = publisher
-        self._kind = kind_of(share)
+        self._kind = kind_of(shard)
         self._interval_s = interval_s
         self._progress = progress
         self._on_stop = on_stop
@@ -90,10 +90,10 @@ class SignOfLife:
                 now = time.time_ns()
                 self._on_stop(now - passed_ns, now)
             if self.works():
-                self.say()
+                self.publish()
                 SIGNS_OF_LIFE.inc()
 
-    def say(self, state: FeedState = FeedState.LIVE, reason: str = "") -> None:
+    def publish(self, state: FeedState = FeedState.LIVE, reason: str = "") -> None:
         """Publish the status."""
         self._given_s = time.monotonic()
         self._publisher.publish(Status(CONSOLIDATED, VENUE_WIDE, None, time.time_ns(), self._kind, state, reason))

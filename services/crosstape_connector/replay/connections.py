@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.feeds.handover import HELD, Handover
+from crosstape_connector.feeds.handover import CAPACITY, Handover
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, LastTrade, Output, TradeSnapshot
 from crosstape_connector.venues.spec import Endpoint, Parser
@@ -88,7 +88,7 @@ class RecordedConnections:
         if connection.older is None and feeds:
             connection.older = self._elder(connection, feeds)
         if connection.older is not None:
-            if connection.waiting < HELD and now - connection.older.heard_ts < SILENT_NS:
+            if connection.waiting < CAPACITY and now - connection.older.heard_ts < SILENT_NS:
                 connection.handover = connection.handover or Handover(self._feeds)
                 connection.handover.hold(output)
                 connection.waiting += 1

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from crosstape.settings.load import describe, nearest
+from crosstape.settings.words import describe, nearest
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.faults.table import FAULTS

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from crosstape.settings.load import nearest
+from crosstape.settings.words import nearest
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults.active import ActiveFault, State
 from crosstape_simulator.faults.market import FaultyMarket, MarketFaults, only_of_a_synthetic_market

@@ -1,4 +1,4 @@
-"""The bus: events onto the tape and off it, each exactly once, over any server that speaks the Redis protocol."""
+"""The bus: writes events to the tape and reads them, each exactly once, over any server that speaks the Redis protocol."""
 
 import sys
 
@@ -12,7 +12,7 @@ from crosstape.bus.read.continuity import Missed
 from crosstape.bus.read.entry import Entry, Foreign, Mark, Position, Start
 from crosstape.bus.read.reader import Reader
 
-if not structlog.is_configured():  # structlog's default is standard output, where it would mix with a strategy's own
+if not structlog.is_configured():  # structlog's default is standard output, where logs would mix with a strategy's own output
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 __all__ = [

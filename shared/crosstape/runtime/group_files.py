@@ -1,7 +1,7 @@
-"""The files of a run directory that a group may write to: the group may use them as the user may who made them.
+"""Shares the files of a run directory with a group: the group may use them as the user may who made them.
 
-Container platforms start us as any user of that group, and as another one the next time: a spool, a lock, or a server's data that only its
-maker can open would be of no use then. In a directory that is the user's own, nothing here changes anything.
+Container platforms start us as some user of a group, and the next time as another one. A spool, a lock, or a server's data that only its
+maker can open would then be of no use. In a directory that only its user may write to, nothing here changes anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from crosstape.errors import StorageError
 
 SERVER_UMASK: Final = 0o027
-"""Of the embedded server in such a directory: its group reads what it writes, and nobody else does."""
+"""umask of the embedded server in such a directory: the group can read what it writes, and nobody else can."""
 
 
 def is_shared(directory: os.stat_result) -> bool:
@@ -26,9 +26,9 @@ def is_shared(directory: os.stat_result) -> bool:
 
 
 def share_with_group(path: Path) -> None:
-    """Let the group that may write to the directory of this file use the file as we may; nothing is changed if the file is not ours.
+    """Give the group that may write to the file's directory the same rights to the file as we have. A file that is not ours stays as it is.
 
-    Where the file system refuses that, the file stays ours alone.
+    Where the file system refuses that, only we can use the file.
     """
     with contextlib.suppress(OSError):
         parent, found = path.parent.stat(), path.lstat()
@@ -44,7 +44,7 @@ def share_with_group(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make the directory, and those above it, each with mode 0700 or for the group as well; leave alone what exists. Raises `OSError`."""
+    """Make the directory, and those above it, with mode 0700 or for the group as well. What exists is not changed. Raises `OSError`."""
     if not path.parent.is_dir():
         make_directory(path.parent)
     if not path.is_dir():
@@ -55,7 +55,7 @@ def make_directory(path: Path) -> None:
 def check_leftovers(run_dir: Path, name: str) -> None:
     """Raise `StorageError` if an earlier run of another user left something in this sub-directory that we cannot use.
 
-    What we left ourselves, as an earlier release did, the group may use from now on.
+    Files that we left ourselves, as an earlier release did, are given to the group.
     """
     for path in _found(run_dir, run_dir / name):
         share_with_group(path)
@@ -63,7 +63,7 @@ def check_leftovers(run_dir: Path, name: str) -> None:
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK if is_directory else os.R_OK, effective_ids=True):
             try:
                 found = path.stat()
-            except FileNotFoundError:  # whoever has it still has removed it
+            except FileNotFoundError:  # a process that still uses it has removed it
                 continue
             verb = "write to" if is_directory else "read"
             raise StorageError(
@@ -73,7 +73,7 @@ def check_leftovers(run_dir: Path, name: str) -> None:
 
 
 def remedy(run_dir: Path) -> str:
-    """What helps where files of another user cannot be used."""
+    """Says what to do where files of another user cannot be used."""
     found = run_dir.stat()
     if is_shared(found):
         what = f"let its group use what is in it (chgrp -R {found.st_gid} and chmod -R g+rwX)"
@@ -83,7 +83,7 @@ def remedy(run_dir: Path) -> str:
 
 
 def _found(run_dir: Path, path: Path) -> Iterator[Path]:
-    """The directories from the run directory's entry down to this one, and all that is in it, each after what it is in."""
+    """Yields the directories from the run directory down to this one, and all that is in it; each one after the directory it is in."""
     for above in reversed(path.relative_to(run_dir).parents[:-1]):
         if not (run_dir / above).exists():
             return
@@ -92,7 +92,7 @@ def _found(run_dir: Path, path: Path) -> Iterator[Path]:
 
 
 def _tree(path: Path) -> Iterator[Path]:
-    with contextlib.suppress(FileNotFoundError):  # another process of ours may remove it meanwhile
+    with contextlib.suppress(FileNotFoundError):  # another of our processes may remove it meanwhile
         if path.exists():
             yield path
             if path.is_dir() and not path.is_symlink():

@@ -1,4 +1,4 @@
-"""From a coroutine to an exit code: the event loop, signals, the garbage collector and last words of a process. Nothing of a service's own.
+"""Turns a coroutine into a process: event loop, signals, garbage collector, exit code. Nothing here is special to one service.
 
 raise SystemExit(main(lambda: run(settings)))
 """
@@ -24,19 +24,19 @@ from crosstape.runtime.exit_codes import Exit, code_of, leaves
 __all__ = ["ORPHAN_S", "SUPERVISED", "Exit", "code_of", "main", "on_hangup", "tune_gc"]
 
 SUPERVISED: Final = "CROSSTAPE_SUPERVISED"
-"""Set by a supervisor that holds the other end of our standard input: its end is the supervisor's end, and ours."""
+"""Set by a supervisor that holds the other end of our standard input. When the input ends, the supervisor has ended, and we stop."""
 
 ORPHAN_S: Final = 30.0
-"""How long a process may take to stop after its supervisor died; nobody is left to kill it."""
+"""How long a process may take to stop after its supervisor has died, when nobody is left to kill it."""
 
 log = structlog.get_logger(__name__)
 
 
 def main(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
-    """Run the coroutine on uvloop until it is done; the first SIGTERM or SIGINT cancels it once, a second ends the process at once.
+    """Run the coroutine on uvloop until it is done. The first SIGTERM or SIGINT cancels it, a second one ends the process at once.
 
-    The coroutine cleans up in `finally`. Errors are logged here, once: in one line those we raise on purpose, with a traceback the others.
-    If it returns an `Exit`, that is the code.
+    The coroutine cleans up in `finally`. Errors are logged here, once: those that we raise on purpose in one line, others with a traceback.
+    If the coroutine returns an `Exit`, that is the exit code.
     """
     tune_gc()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -77,15 +77,15 @@ class _Stop:
 
     def by_signal(self, number: signal.Signals) -> None:
         if self.asked:
-            os._exit(128 + number)  # said twice: no cleaning up; a supervised child sees our pipe close
+            os._exit(128 + number)  # the second signal: no cleanup; a supervised child sees our pipe close
         self._stop(number.name)
 
     def by_orphaning(self) -> None:
-        """Standard input is readable: its end, since a supervisor writes nothing to it."""
+        """Stop if standard input has ended. A supervisor writes nothing to it, so readable means ended."""
         if os.read(sys.stdin.fileno(), 4096):
             return
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        killer = threading.Timer(ORPHAN_S, os._exit, [Exit.FAILED])  # a thread: it must work even when the loop is stuck
+        killer = threading.Timer(ORPHAN_S, os._exit, [Exit.FAILED])  # a thread, which works even when the event loop is stuck
         killer.daemon = True
         killer.start()
         if not self.asked:
@@ -99,7 +99,7 @@ class _Stop:
 
 @contextmanager
 def on_hangup(callback: Callable[[], object]) -> Iterator[None]:
-    """While open, SIGHUP calls this in the running loop, and ends the process only where it means that our terminal was closed."""
+    """Call this in the running loop at SIGHUP, for the length of the block. SIGHUP ends the process only if our terminal was closed."""
     loop = asyncio.get_running_loop()
     had_terminal = _has_terminal()
 
@@ -136,11 +136,11 @@ def _report(exc: Exception) -> Exit:
 
 
 def tune_gc() -> None:
-    """Collect seldom, and never what is there at the start.
+    """Make the garbage collector run rarely, and never on what exists at the start.
 
-    Events are structs that the collector does not track and that form no cycles: reference counts free them. What remains for it
-    is rare, so that its default of a pass every 700 containers only costs time, and a full pass over all imported modules costs the
-    5 to 20 ms that a tick should wait for nobody. Modules are frozen out of it; thresholds rise.
+    Events are structs that the collector does not track and that form no cycles: reference counts free them. Little remains for the
+    collector, so its default of a pass for every 700 containers only costs time, and a full pass over all imported modules takes 5 to
+    20 ms, for which no event should wait. Modules are excluded from it, and its thresholds are raised.
     """
     gc.collect()
     gc.freeze()

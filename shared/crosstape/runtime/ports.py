@@ -1,4 +1,4 @@
-"""TCP ports that we are about to listen on."""
+"""Checks TCP ports before a service listens on them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from crosstape.errors import SettingsError
 
 
 def check_free(host: str, port: int, where: str) -> None:
-    """Raise `SettingsError` if nobody can listen there now; `where` is the option or the setting that asks for it. 0 is always free.
+    """Raise `SettingsError` if the port is not free now. `where` is the option or the setting that asks for it. 0 is always free.
 
-    For a clear error before anything starts. Whoever listens must still expect that the port was taken meanwhile.
+    This gives a clear error before anything starts. The port may still be taken by the time of listening.
     """
     if not port:
         return

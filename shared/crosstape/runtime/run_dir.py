@@ -1,4 +1,4 @@
-"""Where a run keeps its files: sockets, the embedded server's data, caches. Private to the user or to a group, and really to be written."""
+"""Finds the directory of a run's files: sockets, the embedded server's data, caches. It is private to the user or to a group."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from crosstape.runtime.group_files import is_shared, make_directory
 from crosstape.settings import RunSettings
 
 PROBE: Final = bytes(4096)
-"""What is written to see whether anything can be: a block, as file systems count."""
+"""Bytes that are written to see whether writing works: one block of a file system."""
 
 REMEDY: Final = "set run.dir (CROSSTAPE_RUN__DIR) to a directory that this user may write to"
 
 
 def run_dir(settings: RunSettings, environ: Mapping[str, str] | None = None, *, written: bool = True) -> Path:
-    """The run directory, an absolute path. It takes a file, unless none will be `written`.
+    """Returns the run directory, an absolute path. Checks that files can be written there, unless none will be `written`.
 
-    If it is not there it is made, with mode 0700, or in a directory that a group may write to for that group as well.
+    A directory that does not exist is made, with mode 0700; within a directory that a group may write to, that group may use it as well.
 
-    It must be ours, or writable for a group that we are in, as volumes of container platforms are. Of one that everyone may write to, as
-    `/tmp` or a Kubernetes `emptyDir`, we use a directory of our own within it. What exists is never changed.
+    It must be ours, or writable for a group that we are in, as volumes of container platforms are. Within one that everyone may write to,
+    as `/tmp` or a Kubernetes `emptyDir`, we use a directory of our own. What exists is never changed.
 
-    Raises `SettingsError` where none is set and there is no home directory; `StorageError` if the directory cannot be made or written, is
-    another user's, or others may write to it: whoever can plant a socket or a cache there speaks to our services.
+    Raises `SettingsError` if none is set and there is no home directory; `StorageError` if the directory cannot be made or written, is
+    another user's, or if others may write to it: they could put a socket or a cache there, and so talk to our services.
     """
     path = _chosen(settings, os.environ if environ is None else environ)
     found = _made(path)
@@ -53,9 +53,9 @@ def run_dir(settings: RunSettings, environ: Mapping[str, str] | None = None, *, 
 
 
 def try_to_write(directory: Path) -> None:
-    """Write a small file there, to the disk itself, and remove it. Raises `OSError`.
+    """Write a small file there, force it to the disk, and remove it. Raises `OSError`.
 
-    Permissions do not tell whether that works: a disk may be full, a quota used up, a mount read-only.
+    Permissions do not show whether that works: a disk may be full, a quota used up, a mount read-only.
     """
     number, name = tempfile.mkstemp(dir=directory, prefix=".probe-")  # containers that share a directory may share process ids
     try:
@@ -68,7 +68,7 @@ def try_to_write(directory: Path) -> None:
 
 
 def _chosen(settings: RunSettings, environ: Mapping[str, str]) -> Path:
-    """`run.dir`, or `crosstape` in `$XDG_STATE_HOME`, which counts only if absolute, or in `~/.local/state`."""
+    """Returns `run.dir`, or `crosstape` in `$XDG_STATE_HOME` (if that is absolute) or in `~/.local/state`."""
     state = Path(environ.get("XDG_STATE_HOME", ""))
     try:
         if settings.dir:
@@ -90,5 +90,5 @@ def _made(path: Path) -> os.stat_result:
 
 
 def _remedy(exc: OSError) -> str:
-    """What to do about it, but for a disk that is full or broken: there, another directory is not the first thing to think of."""
+    """Says what to do about the error. Nothing for a disk that is full or broken: another directory is not the first remedy there."""
     return "" if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO} else f"; {REMEDY}"

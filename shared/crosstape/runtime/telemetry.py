@@ -1,4 +1,4 @@
-"""Logs, metrics, health of a service: what it says to those who run it. What it measures is in each package's `metrics`."""
+"""Sets up logs, metrics and health of a service. What it measures is in each package's `metrics`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from crosstape.settings import HIDDEN, TelemetrySettings, shown
 from crosstape.version import __version__
 
 Ready = Callable[[], tuple[bool, dict[str, Any]]]
-"""Whether a service does its work right now, and what `/readyz` says of it. Called for each request: must not wait."""
+"""Returns whether a service does its work now, and what `/readyz` shows. It is called for each request and must not wait."""
 
 BUILD_INFO: Final = prometheus_client.Gauge(
-    "crosstape_build_info", "Always 1; which version of which service this is", ["version", "service"]
+    "crosstape_build_info", "Always 1; its labels are the version and the service", ["version", "service"]
 )
 
 _texts: Final[list[Callable[[], str]]] = []
-"""What `/metrics` has beside the registry."""
+"""Texts that `/metrics` has in addition to the registry."""
 _OPEN_METRICS_END: Final = b"# EOF\n"
 
 _SECRET_KEYS: Final = frozenset({"password", "passwd", "secret", "token", "authorization"})
@@ -36,9 +36,9 @@ log = structlog.get_logger(__name__)
 
 
 def configure_logging(settings: TelemetrySettings, *, service: str) -> None:
-    """Send all logs, also those of libraries, to standard error: one event a line, with its fields and `service`.
+    """Send all logs, those of libraries included, to standard error: one event on a line, with its fields and `service`.
 
-    Standard output is left to data. Call once, at the start of a process.
+    Standard output is for data. Call this once, at the start of a process.
     """
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -52,12 +52,12 @@ def configure_logging(settings: TelemetrySettings, *, service: str) -> None:
     if as_json:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
     else:
-        plain = structlog.dev.plain_traceback  # the others print the locals of every frame: secrets
+        plain = structlog.dev.plain_traceback  # the other formatters print the locals of every frame, with secrets in them
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain, pad_event_to=24)]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write a line: several processes may share a terminal
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write for each line: several processes may share a terminal
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -73,7 +73,7 @@ def configure_logging(settings: TelemetrySettings, *, service: str) -> None:
 
 
 def without_secrets(_logger: Any, _method: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """A structlog processor: hides fields named like a secret, and credentials in addresses."""
+    """Hides fields that are named like a secret, and credentials in addresses. A structlog processor."""
     for name, value in fields.items():
         if name.lower() in _SECRET_KEYS:
             fields[name] = HIDDEN
@@ -84,9 +84,9 @@ def without_secrets(_logger: Any, _method: str, fields: structlog.typing.EventDi
 
 @contextmanager
 def exposed(text: Callable[[], str]) -> Iterator[None]:
-    """For the length of the block, `/metrics` has what `text` gives too: for gauges that are too many for the metrics library.
+    """Add the text that `text` returns to `/metrics` for the length of the block: for gauges that are too many for the metrics library.
 
-    Lines of Prometheus's text form, with HELP and TYPE, of names that are nobody else's.
+    It must be in Prometheus's text format, with HELP and TYPE, and with metric names that nothing else has.
     """
     _texts.append(text)
     try:
@@ -97,9 +97,9 @@ def exposed(text: Callable[[], str]) -> Iterator[None]:
 
 @asynccontextmanager
 async def serve(settings: TelemetrySettings, ready: Ready) -> AsyncIterator[str | None]:
-    """Serve `/healthz` (the process turns), `/readyz` (503 until `ready`), `/metrics` while the context is open.
+    """Serve `/healthz` (200 while the process runs), `/readyz` (503 until `ready`) and `/metrics` for the length of the block.
 
-    Yields the base URL, which is also logged; None if switched off. Raises `SettingsError` if the address cannot be had.
+    Yields the base URL, which is also logged; None if switched off. Raises `SettingsError` if it cannot listen on the address.
     """
     if not settings.http_enabled:
         yield None

@@ -1,4 +1,4 @@
-"""Settings: what can be set (`model`), how it is read (`load`), and what changes between two readings (`diff`)."""
+"""The settings: what can be set (`model`), how it is read (`load`), and what has changed between two readings (`diff`)."""
 
 from crosstape.settings.model import (
     FROM_ENVIRONMENT,

@@ -1,4 +1,4 @@
-"""What differs between two settings, for services that are told to read theirs again. Values are not shown: some are secret."""
+"""Finds what differs between two settings, for services that read theirs again. Values are not shown: some are secret."""
 
 from __future__ import annotations
 

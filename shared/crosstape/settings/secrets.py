@@ -1,4 +1,4 @@
-"""A secret out of a file of its own, as container platforms mount them (`/run/secrets/…`)."""
+"""Reads a secret from a file of its own, as container platforms mount them (`/run/secrets/…`)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 from crosstape.text_file import decode_utf8
 
 SUFFIX: Final = "_file"
-"""Of the key that names the file, where a secret may stand: `password_file` for `password`."""
+"""End of the key that names the file of a secret: `password_file` for `password`."""
 
 MAX_BYTES: Final = 65_536
 """Longer than any secret; a file like `/dev/zero` has no end."""
 
 
 def secret_in(path: Path) -> str:
-    """The text of the file, without a byte order mark and white space around it. Empty where the file is, as `/dev/null` is: no secret.
+    """Returns the text of the file, without a byte order mark and without white space around it. Empty (as of `/dev/null`): no secret.
 
     Raises `ValueError`, whose text shows nothing of the content, for a file that cannot be read or holds more than one line.
     """

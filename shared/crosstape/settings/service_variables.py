@@ -1,8 +1,8 @@
-"""Variables that a container platform adds for services of its own, under names that begin as our settings do.
+"""Recognises variables that a container platform adds for its services, under names that start as our settings do.
 
 Kubernetes describes every service of a namespace to every pod in it: a service named `crosstape-aggregator` becomes
 `CROSSTAPE_AGGREGATOR_SERVICE_HOST`, `CROSSTAPE_AGGREGATOR_PORT=tcp://10.0.0.11:9100` and more. Docker's links do the same. Nobody set these
-for us, so they are no mistakes in the settings. A variable counts as one of them only if both its name and its value have the platform's
+for us, so they are no mistakes in the settings. A variable counts as the platform's only if both its name and its value have the platform's
 form: `CROSSTAPE_TELEMETRY_HTTP_PORT=9100` is a misspelt setting.
 
 Kubernetes  https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables

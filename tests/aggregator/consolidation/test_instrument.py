@@ -74,7 +74,7 @@ def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, in
         elif what == "alive":
             one._venues.apply(alive(venue, now), now)
         else:
-            due = one.next_ts()
+            due = one.quote.next_ts()
             if due is not None and due > now + 1:  # before the foretold moment nothing changes by itself
                 assert one.consolidate(min(due - 1, now + bid * S // 100)) is None
             now += bid * S // 100
@@ -155,13 +155,13 @@ def test_windows_roll_within_a_second() -> None:
     one = instrument(windows=("1m",))
     one.apply(trade("kraken", "100", "2", T0), T0)
     assert one.consolidate(T0) is not None
-    due = one.next_ts()
+    due = one.quote.next_ts()
     assert due is not None
     assert T0 + 61 * S <= due < T0 + 62 * S
     found = one.consolidate(due)
     assert found is not None
     assert found.vwap["1m"].trades == 0
-    assert one.next_ts() is None
+    assert one.quote.next_ts() is None
 
 
 def test_other_kinds_are_let_pass() -> None:

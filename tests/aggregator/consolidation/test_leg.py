@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, Rules
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_schemas import Event, Exclusion, FeedState, Leg
 from tests.aggregator.builders import MS, T0, S, X, alive, book, consolidated, d, instrument, quote, reasons, status
 
@@ -36,7 +37,7 @@ class Desk:
         """A venue's leg in the quote as of `at`."""
         self.now = self.now if at is None else at
         found = self.one.consolidate(self.now)
-        legs = found.legs if found is not None else self.one._legs_shown
+        legs = found.legs if found is not None else self.one.quote._legs_shown
         return next(leg for leg in legs if leg.venue == venue)
 
     def why(self, venue: str, *, at: int | None = None) -> Exclusion | None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, InstrumentState, Rules
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, InstrumentState
 from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.recovery.checkpoint import (
     CHUNK_S,
     VERSION,

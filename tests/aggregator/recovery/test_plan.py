@@ -43,7 +43,7 @@ def begun(**extent: StreamExtent) -> CatchUp:
     catch_up = CatchUp()
     for one in (FoundStream("trade", "X", TRADES), FoundStream("gap", "X", GAPS), FoundStream("venue", "kraken", VENUE)):
         how = plan(extent.get(one.kind, StreamExtent(None, None)), START_S)
-        assert catch_up.begin(one, how) == catch_up.is_behind(one.stream)
+        assert catch_up.start(one, how) == catch_up.is_behind(one.stream)
     return catch_up
 
 
@@ -171,7 +171,7 @@ async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(cl
 
 async def test_a_registry_that_changed_without_growing_is_noticed_in_time(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its content is asked every so many times."""
-    monkeypatch.setattr("crosstape_aggregator.recovery.discovery.WHOLE_EVERY", 2)
+    monkeypatch.setattr("crosstape_aggregator.recovery.discovery.FULL_EVERY", 2)
     discovery = Discovery(client, Keys(), {"quote"}, ())
     await client.sadd(Keys().registry(), "tape:quote:A")
     assert len(await discovery.refresh()) == 1

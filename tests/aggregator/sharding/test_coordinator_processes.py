@@ -18,7 +18,7 @@ import structlog
 from redis.asyncio import Redis
 
 from crosstape.runtime.embedded_server import EmbeddedServer
-from crosstape_aggregator.sharding.assignment import Share
+from crosstape_aggregator.sharding.assignment import Shard
 from crosstape_schemas import Cbbo, Gap, decode
 from tests.aggregator.builders import quote, trade
 from tests.aggregator.running import KEYS, FakeVenue, newest, venue
@@ -62,7 +62,7 @@ class Instances:
     async def held(self, client: Redis) -> dict[int, int]:
         """How many shares each process holds, of those that live as far as the server knows."""
         members: Any = await client.zrange(KEYS.instances("aggregator"), 0, -1)
-        holders: Any = await client.mget([KEYS.lease(Share(number, self.shares).producer) for number in range(self.shares)])
+        holders: Any = await client.mget([KEYS.lease(Shard(number, self.shares).producer) for number in range(self.shares)])
         counts = {int(member.split(b":")[1]): 0 for member in members}
         for holder in filter(None, holders):
             pid = int(holder.split(b":")[1])
@@ -208,7 +208,7 @@ async def test_a_stalled_one_that_comes_back_publishes_nothing_more(client: Redi
         await quoted_since(client, market)
         assert stalled.returncode is None
     await check(client)
-    of_each = [next(name for name in NAMES if Share(number, 2).has(name)) for number in range(2)]
+    of_each = [next(name for name in NAMES if Shard(number, 2).has(name)) for number in range(2)]
     epochs = [len({one.epoch for _, one in await tape(client, name)}) for name in of_each]
     assert sum(epochs) >= 4, "two to begin with, one that was taken over, one that was given back"
 
@@ -268,4 +268,4 @@ async def test_a_server_that_was_away_is_waited_for(tmp_path: Path) -> None:
 def test_names_are_spread_over_all_shares() -> None:
     """Otherwise these tests would not show much."""
     for of in (2, 4, 6):
-        assert all(any(Share(number, of).has(name) for name in NAMES) for number in range(of))
+        assert all(any(Shard(number, of).has(name) for name in NAMES) for number in range(of))

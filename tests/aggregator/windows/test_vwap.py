@@ -163,14 +163,14 @@ def test_a_window_is_complete_once_it_starts_after_what_is_known() -> None:
     assert not windows.read(NOON)["1m"].complete
 
     windows.coverage.known_from(NOON - 10)
-    windows.learned()
+    windows.coverage_changed()
     assert [windows.read(NOON + second)["1m"].complete for second in (49, 50)] == [False, True]
 
     windows.coverage.open_gap("kraken", (NOON + 50) * S, (NOON + 55) * S)
-    windows.learned()
+    windows.coverage_changed()
     assert not windows.read(NOON + 60)["1m"].complete
     windows.coverage.close_gap("kraken", (NOON + 50) * S, (NOON + 55) * S)
-    windows.learned()
+    windows.coverage_changed()
     assert windows.read(NOON + 60)["1m"].complete
     assert not windows.read(NOON + 60)["1d"].complete
     assert windows.read(NOON + DAY_S)["1d"].complete

@@ -118,9 +118,9 @@ def test_nothing_is_exported_while_nothing_is_known() -> None:
     assert server_memory(registry) is collector
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") is None
 
-    collector.tell(ServerMemory(5, 10))
+    collector.update(ServerMemory(5, 10))
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") == 5
     assert registry.get_sample_value("crosstape_bus_server_memory_limit_bytes") == 10
 
-    collector.tell(None)
+    collector.update(None)
     assert registry.get_sample_value("crosstape_bus_server_memory_bytes") is None

@@ -143,10 +143,10 @@ async def test_what_its_user_may_not_is_told_at_once(client: Redis, valkey: str,
 async def test_a_name_that_holds_something_else_is_told_at_once(client: Redis, valkey: str, name: str, kind: str) -> None:
     """Another program's; it stays as it is."""
     await client.set(name, "mine")
-    assert f"{name} is there and is no {kind}" in await refusal(valkey)
+    assert f"{name} exists and is no {kind}" in await refusal(valkey)
     await client.delete(name)
     await client.xadd(name, {"d": "mine"})
-    assert f"{name} is there and is no {kind}" in await refusal(valkey)
+    assert f"{name} exists and is no {kind}" in await refusal(valkey)
     assert await client.xlen(name) == 1
 
 

@@ -36,9 +36,9 @@ def test_losses_are_joined_by_stream_and_cause(noted: list[tuple[int, GapCause, 
     losses = Losses(counts)
     for which, cause, from_ts, length, missed in noted:
         losses.note(known[which], cause, from_ts, from_ts + length, missed)
-    assert losses.untold("")
+    assert losses.unreported("")
     gaps = told(losses)
-    assert not losses.untold("binance")
+    assert not losses.unreported("binance")
     by = {(gap.instrument, gap.cause): (gap.from_ts, gap.to_ts, gap.missed) for gap in gaps}
     assert len(by) == len(gaps)
     assert by == {
@@ -61,7 +61,7 @@ def test_streams_are_told_one_after_another() -> None:
     losses.note(first, GapCause.OVERFLOW, 2, 2, 1)
     losses.note(second, GapCause.OVERFLOW, 3, 3, 1)
     assert [gap.instrument for gap in losses.stream_gaps(9)] == [ETH]
-    assert losses.untold("binance")
+    assert losses.unreported("binance")
     assert [gap.instrument for gap in losses.stream_gaps(9)] == [BTC]
 
 
@@ -71,11 +71,11 @@ def test_what_only_the_venue_is_known_of_waits_for_its_name() -> None:
     losses = Losses(counts)
     losses.note_venue_wide(3, 5)
     losses.note_venue_wide(None, 6)
-    assert not losses.untold("")
+    assert not losses.unreported("")
     assert losses.venue_gaps("", 0.0, 9) == []
-    assert losses.untold("binance")
+    assert losses.unreported("binance")
     gaps = losses.venue_gaps("binance", 0.0, 9)
-    assert not losses.untold("binance")
+    assert not losses.unreported("binance")
     assert [(gap.instrument, gap.kind, gap.cause, gap.from_ts, gap.to_ts, gap.missed) for gap in gaps] == [
         (VENUE_WIDE, VENUE_WIDE, GapCause.BUS, 5, 9, 3),
         (VENUE_WIDE, VENUE_WIDE, GapCause.BUS, 6, 9, None),

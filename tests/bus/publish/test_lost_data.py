@@ -115,7 +115,7 @@ async def test_the_ring_is_bounded_in_bytes(start_server: StartServer) -> None:
 
 async def test_a_cursor_that_never_agrees_is_asked_at_a_pace(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server may refuse by an epoch that is not newer, and again when there is nothing that it lacks: that is no reason to hurry."""
-    monkeypatch.setattr(delivery, "number", lambda cursor, epoch: int(epoch))
+    monkeypatch.setattr(delivery, "parse_epoch", lambda cursor, epoch: int(epoch))
     cursor = KEYS.cursor("connector.binance")
     async with publishing(fast(valkey)) as publisher:
         publisher.publish(trade(1))

@@ -22,7 +22,7 @@ def batches(stream: Stream, count: int) -> list[Batch]:
 
 def kept(ring: RetransmitBuffer, stream: Stream, *, found: int = 0, seq: int = 0) -> list[int]:
     """The numbers that a server lacks which has so many batches, by its cursor, and so many entries of the stream."""
-    return [batch.number for batch in ring.lacking(found, {stream: (seq, 0)})]
+    return [batch.number for batch in ring.missing(found, {stream: (seq, 0)})]
 
 
 def stream() -> Stream:
@@ -34,10 +34,10 @@ def test_batches_go_when_they_are_too_old() -> None:
     """Exactly at their age, and in order."""
     ring, one = RetransmitBuffer(10.0, 1 << 20), stream()
     for batch in batches(one, 4):
-        ring.keep(batch, float(batch.number))
+        ring.append(batch, float(batch.number))
     assert kept(ring, one) == whole(4)
     last = batches(one, 5)[-1]
-    ring.keep(last, 12.0)
+    ring.append(last, 12.0)
     assert kept(ring, one) == [3, 4, 5]
 
 
@@ -47,7 +47,7 @@ def test_the_newest_stay_when_there_are_too_many_bytes() -> None:
     made = batches(one, 9)
     ring = RetransmitBuffer(10.0, sum(batch.size for batch in made[-3:]))
     for batch in made:
-        ring.keep(batch, 1.0)
+        ring.append(batch, 1.0)
     assert kept(ring, one) == [7, 8, 9]
 
 
@@ -55,7 +55,7 @@ def test_one_that_is_larger_than_all_is_not_kept() -> None:
     """A bound is a bound."""
     ring, one = RetransmitBuffer(10.0, 1), stream()
     for batch in batches(one, 2):
-        ring.keep(batch, 1.0)
+        ring.append(batch, 1.0)
     assert kept(ring, one) == []
 
 
@@ -63,7 +63,7 @@ def test_a_server_lacks_what_neither_its_cursor_nor_its_streams_show() -> None:
     """A lost cursor alone doubles nothing."""
     ring, one = RetransmitBuffer(10.0, 1 << 20), stream()
     for batch in batches(one, 5):
-        ring.keep(batch, 1.0)
+        ring.append(batch, 1.0)
     assert kept(ring, one, found=3) == [4, 5]
     assert kept(ring, one, found=0, seq=4) == [5]
     assert kept(ring, one, found=5) == []

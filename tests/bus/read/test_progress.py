@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Missed, Reader, Start, connect
 from crosstape.bus.read.continuity import Continuity
-from crosstape.bus.read.progress import LIMIT_S, Progress
+from crosstape.bus.read.progress import LIMIT_S, ReadProgress
 from crosstape.settings import BusSettings
 from crosstape_schemas import CONSOLIDATED, FeedState, Status, encode
 from tests.bus.tape import KEYS, trade
@@ -27,27 +27,27 @@ class Watched:
 
     def __init__(self) -> None:
         self.turns = 0
-        self.one = Progress[str](self._turned)
+        self.one = ReadProgress[str](self._turned)
 
     def _turned(self) -> None:
         self.turns += 1
 
     def read(self, at_s: float, *, complete: bool = True) -> None:
         """One call, its answer, and the answer given out."""
-        self.one.asks(begun)
+        self.one.asking(begun)
         if complete:
             self.one.answered(at_s)
-        self.one.given_out()
+        self.one.passed_on()
 
 
 def test_a_connection_is_behind_until_an_answer_was_given_out() -> None:
     """The answer alone is not enough: what it brought has not been taken yet."""
     watched = Watched()
     assert watched.one.behind(0.0, {"a", "b"}) == {"a", "b"}
-    watched.one.asks(begun)
+    watched.one.asking(begun)
     watched.one.answered(1.0)
     assert watched.one.behind(1.0, {"a"}) == {"a"}
-    watched.one.given_out()
+    watched.one.passed_on()
     assert not watched.one.behind(1.0, {"a"})
     assert watched.turns == 1
 
@@ -68,10 +68,10 @@ def test_a_connection_that_is_lost_is_behind_at_once() -> None:
 def test_an_answer_that_was_under_way_when_the_connection_was_lost_does_not_count() -> None:
     """It was of before."""
     watched = Watched()
-    watched.one.asks(begun)
+    watched.one.asking(begun)
     watched.one.answered(1.0)
     watched.one.lost()
-    watched.one.given_out()
+    watched.one.passed_on()
     assert watched.one.behind(1.0, {"a"}) == {"a"}
 
 
@@ -88,10 +88,10 @@ def test_a_stream_that_was_added_is_behind_until_an_answer_covers_it() -> None:
     """The others are not."""
     watched = Watched()
     watched.read(1.0)
-    watched.one.asks(begun)
+    watched.one.asking(begun)
     watched.one.added("new")
     watched.one.answered(2.0)
-    watched.one.given_out()
+    watched.one.passed_on()
     assert watched.one.behind(2.0, {"old", "new"}) == {"new"}
     watched.one.added("not begun")
     watched.read(3.0)

@@ -13,7 +13,8 @@ from crosstape.bus import Mark, Missed, Position, Reader, Start, connect
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read import poller
-from crosstape.bus.read.poller import Followed, Poller, Tell
+from crosstape.bus.read.followed import FollowedStream
+from crosstape.bus.read.poller import Poller, ReaderCallbacks
 from crosstape_schemas import Event
 from tests.bus.tape import KEYS, TRADES, Gaps, fast, numbers, read_until, stamped, trade
 from tests.waiting import wait_until
@@ -219,8 +220,8 @@ async def catching_up(client: Redis, stored: str, gaps: Gaps, monkeypatch: pytes
     """What a reader reads by, three entries at a time from a stored id on: each `fetch` is one read."""
     monkeypatch.setattr(poller, "READ_ENTRIES", 3)
     availability = Availability(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
-    made = Poller(client, availability, Tell(gaps, lambda _foreign: None, ReaderMetrics()))
-    made.add(Followed(TRADES, stored, KEYS))
+    made = Poller(client, availability, ReaderCallbacks(gaps, lambda _foreign: None, ReaderMetrics()))
+    made.add(FollowedStream(TRADES, stored, KEYS))
     await made.fetch()  # finds its place
     try:
         yield made

@@ -35,7 +35,7 @@ async def main(url: str, directory: str, *instruments: str, count: int, **change
         found = await publisher.last("trade", instruments, "binance")
         last = {name: int(event.trade_id) if isinstance(event := found.get(name), Trade) else 0 for name in instruments}
         say(f"from {min(last.values())}")
-        (lane,) = publisher._lanes
+        (lane,) = publisher._writers
         assert lane.spool is not None
         for start in range(min(last.values()) + 1, count + 1, AT_ONCE):
             for number in range(start, min(start + AT_ONCE, count + 1)):

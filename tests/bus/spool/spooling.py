@@ -31,7 +31,7 @@ def away(net: Proxy) -> None:
 
 async def spooled(publisher: Publisher) -> None:
     """Until what happened is in the file, but for what is in flight."""
-    await wait_until(lambda: all(lane.spool and not lane.spool.backlog for lane in publisher._lanes), what="it is written")
+    await wait_until(lambda: all(lane.spool and not lane.spool.backlog for lane in publisher._writers), what="it is written")
 
 
 async def left_behind(net: Proxy, path: Path, count: int) -> int:

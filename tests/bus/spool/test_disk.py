@@ -28,8 +28,8 @@ async def test_a_full_disk_ends_nothing(client: Redis, valkey: str, tmp_path: Pa
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(fd, data)
 
-    monkeypatch.setattr("crosstape.bus.spool.segments.os.write", write)
-    monkeypatch.setattr("crosstape.bus.spool.spool.RETRY_S", 0.0)
+    monkeypatch.setattr("crosstape.bus.spool.directory.os.write", write)
+    monkeypatch.setattr("crosstape.bus.spool.disk_health.RETRY_S", 0.0)
     with structlog.testing.capture_logs() as logs:
         async with proxy(valkey) as net, publishing(fast(net.url, pending=PENDING), spool=tmp_path, metrics=counts) as publisher:
             away(net)
@@ -72,7 +72,7 @@ async def test_a_disk_that_cannot_be_read_is_asked_again(
     client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it gives at last is published; nothing was lost."""
-    monkeypatch.setattr("crosstape.bus.spool.spool.RETRY_S", 0.0)
+    monkeypatch.setattr("crosstape.bus.spool.disk_health.RETRY_S", 0.0)
     counts = Counts()
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 100)
@@ -152,9 +152,9 @@ async def test_foreign_entries_are_left_out_and_told(client: Redis, valkey: str,
         away(net)
         publisher.publish_all(trade(number) for number in range(1, 101))
         await spooled(publisher)
-        (lane,) = publisher._lanes
+        (lane,) = publisher._writers
         assert lane.spool is not None
-        lane.spool.file.append([b'{"type":"nothing"}', b"\xff"])
+        lane.spool.disk.append([b'{"type":"nothing"}', b"\xff"])
         publisher.publish_all(trade(number) for number in range(101, 201))
         net.refusing = False
         assert await publisher.drain(10)
@@ -174,7 +174,7 @@ async def test_it_is_forced_to_the_disk_as_set(
         threads.append(threading.current_thread())
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("crosstape.bus.spool.segments.os.fsync", fsync)
+    monkeypatch.setattr("crosstape.bus.spool.directory.os.fsync", fsync)
     monkeypatch.setattr("crosstape.bus.spool.spool.SYNC_S", 0.01)
     counts = Counts()
     options = {"pending": 10, "spool_sync": policy}

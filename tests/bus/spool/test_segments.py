@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape.bus.spool.format import HEADER_BYTES, Header, frame, header, parse_frames, parse_header
-from crosstape.bus.spool.segments import SpoolFile
+from crosstape.bus.spool.directory import SpoolDirectory
+from crosstape.bus.spool.format import HEADER_BYTES, SegmentHeader, frame, header, parse_frames, parse_header
 
 PAYLOADS = st.lists(st.binary(min_size=1, max_size=40), max_size=12)
 BLOCKS = st.lists(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=20), max_size=30)
@@ -20,19 +20,19 @@ SMALL = 64 << 10
 """Segments of 4 KiB."""
 
 
-def spool(path: Path, bound: int = SMALL) -> SpoolFile:
+def spool(path: Path, bound: int = SMALL) -> SpoolDirectory:
     """Opened: it is ours."""
-    file = SpoolFile(path / "spool", bound)
+    file = SpoolDirectory(path / "spool", bound)
     file.open()
     return file
 
 
-def rest(file: SpoolFile, most: int = 7) -> tuple[list[bytes], int]:
+def rest(file: SpoolDirectory, most: int = 7) -> tuple[list[bytes], int]:
     """All that can be read from where the reading stands, and how many were lost."""
     payloads, lost = [], 0
-    while (place := file.place()) is not None:
+    while (place := file.next_stretch()) is not None:
         chunk = place.read(most, 100)
-        file.take(chunk)
+        file.advance(chunk)
         payloads += chunk.payloads
         lost += chunk.lost
     return payloads, lost
@@ -69,7 +69,7 @@ def test_zeros_are_no_entries() -> None:
 @given(at=st.integers(0, HEADER_BYTES - 1), flip=st.integers(1, 255))
 def test_a_header_is_believed_only_whole(at: int, flip: int) -> None:
     """Of another version, cut or altered, it is none."""
-    value = Header(1_700_000_000_000_000_000, 5, 7, 8, 9)
+    value = SegmentHeader(1_700_000_000_000_000_000, 5, 7, 8, 9)
     data = bytearray(header(value))
     assert parse_header(bytes(data)) == value
     assert parse_header(bytes(data[:at])) is None
@@ -90,9 +90,9 @@ def test_what_is_appended_is_read_in_order_over_segments(tmp_path: Path) -> None
     wanted = [b"%d" % number * 40 for number in range(1, 501)]
     for start in range(0, 250, 5):
         assert file.append(wanted[start : start + 5])
-    place = file.place()
+    place = file.next_stretch()
     assert place is not None
-    file.take(first := place.read(10, 10_000))
+    file.advance(first := place.read(10, 10_000))
     for start in range(250, 500, 5):
         assert file.append(wanted[start : start + 5])
     assert (first.payloads, file.unread) == (wanted[:10], 490)
@@ -101,9 +101,9 @@ def test_what_is_appended_is_read_in_order_over_segments(tmp_path: Path) -> None
     assert len(paths) > 5
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
     assert file.size == sum(path.stat().st_size for path in paths)
-    file.use(250)
+    file.discard_to(250)
     assert 0 < len(sorted((tmp_path / "spool").iterdir())) < len(paths)
-    file.use(500)
+    file.discard_to(500)
     assert not file.exists()
     assert file.size == 0
     file.append([b"again"])
@@ -130,14 +130,14 @@ def test_the_bound_holds(tmp_path: Path) -> None:
     payloads, lost = rest(file)
     assert (len(payloads), lost) == (written, 0)
     assert not file.append([b"z" * 500] * 3)
-    file.use(10)
+    file.discard_to(10)
     assert file.append([b"z" * 500] * 3)
     file.close()
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     """Another is told that it is taken, until it is let go of; then it finds what was left."""
-    first, second = spool(tmp_path), SpoolFile(tmp_path / "spool", SMALL)
+    first, second = spool(tmp_path), SpoolDirectory(tmp_path / "spool", SMALL)
     first.append([b"one"])
     with pytest.raises(BlockingIOError):
         second.open()

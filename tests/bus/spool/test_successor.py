@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
-from crosstape.bus.spool.segments import SpoolFile
+from crosstape.bus.spool.directory import SpoolDirectory
 from crosstape.errors import Superseded
 from crosstape_schemas import Gap, GapCause, Trade
 from tests.bus.spool.spooling import PENDING, away, files, left_behind, spooled, trade_ids
@@ -149,7 +149,7 @@ async def test_the_batch_in_flight_is_not_lost_with_its_process(client: Redis, v
         for _ in range(2):  # killed after it has claimed the cursor, before it has written anything
             async with connect(fast(net.url)) as shared:
                 claiming = Publisher(shared, KEYS, fast(net.url), producer="connector.binance")
-                await claiming._lanes[0].write_next()
+                await claiming._writers[0].write_next()
         async with publishing(fast(net.url), spool=tmp_path) as publisher:
             async with asyncio.timeout(20):
                 await publisher.claimed()
@@ -233,11 +233,11 @@ async def test_one_that_was_superseded_lets_its_successor_have_it(client: Redis,
 async def test_a_spool_that_nobody_lets_go_of_is_left(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the service goes on without it, and says so; the next start finds it."""
     monkeypatch.setattr("crosstape.bus.publish.spool_reader.LOCK_S", 0.1)
-    monkeypatch.setattr("crosstape.bus.spool.spool.RETRY_S", 0.0)
+    monkeypatch.setattr("crosstape.bus.spool.disk_health.RETRY_S", 0.0)
     counts = Counts()
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 100)
-        held = SpoolFile(tmp_path / "0-of-1", 1 << 20)
+        held = SpoolDirectory(tmp_path / "0-of-1", 1 << 20)
         assert held.open()
         with structlog.testing.capture_logs() as logs:
             async with publishing(fast(net.url, pending=10), spool=tmp_path, metrics=counts) as publisher:

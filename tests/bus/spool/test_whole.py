@@ -59,7 +59,7 @@ async def test_whatever_happens_each_stream_is_whole(client: Redis, valkey: str,
                             case "turn":
                                 await asyncio.sleep(0)
                             case "kill":
-                                publisher._overflow.put_by()  # else what is in memory is lost, as it is with any process
+                                publisher._overflow.spool_pending()  # else what is in memory is lost, as it is with any process
                                 again = True
                                 break
                             case _:

@@ -1,4 +1,4 @@
-"""Whether the server answers: says so once when that changes, not at every attempt."""
+"""Waits until the server answers, and logs when that changes, not at every attempt."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S: Final = 0.05
 TEXTS: Final = 20
-"""So many different reasons are logged in one outage."""
+"""How many different reasons are logged in one outage at most."""
 
 REPEAT_S: Final = 60.0
-"""A reason that lasts is logged again after so long: who looks for why nothing comes need not find the first line of an outage."""
+"""A reason that lasts is logged again after this time: an operator need not find the first line of an outage."""
 
 SUSPECT_S: Final = 10.0
-"""How long one that begins puts up with a server that answers as if one side spoke TLS and the other did not: it may be just starting."""
+"""How long to wait at the start for a server that answers as if only one side spoke TLS: the server may be just starting."""
 
 log = structlog.get_logger()
 
 
 class Availability:
-    """One for all connections of a publisher or reader; `who` names it in the log."""
+    """The availability of the server for all connections of one publisher or reader; `who` names that in the log."""
 
-    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None], begins: bool = False) -> None:
-        """`begins`: until the caller sets it to False, what waiting cannot help is raised."""
+    def __init__(self, client: Client, who: str, *, backoff_s: float, reconnected: Callable[[float], None], starting: bool = False) -> None:
+        """`starting`: until the caller sets it to False, an error that waiting cannot help is raised.
+
+        `reconnected` is called with the seconds of an outage when it is over.
+        """
         self._client = client
         self._who = who
         self._wait = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=backoff_s)
@@ -41,29 +44,29 @@ class Availability:
         self._lost: set[object] = set()
         self._answered = False
         self._since = 0.0
-        self.begins = begins
+        self.starting = starting
         self._suspected_at = 0.0
         self._texts: dict[str, float] = {}
 
     @property
     def answering(self) -> bool:
-        """Whether all that was asked last was answered."""
+        """Whether the last call of each caller was answered."""
         return not self._lost
 
-    async def until_answered(self, call: Callable[[], Awaitable[T]], asker: object) -> T:
-        """What `call` answers, repeated for ever while it raises one of `UNAVAILABLE`: with jittered, growing, capped pauses.
+    async def until_answered(self, call: Callable[[], Awaitable[T]], caller: object) -> T:
+        """Await `call()`, and repeat it while it raises one of `UNAVAILABLE`, with jittered, growing, capped pauses. Returns its answer.
 
         `call` must be safe to repeat. There is no deadline: nothing can be done without the server, and cancellation ends it. Raises
-        `BusError` while `begins`, where waiting cannot help.
+        `BusError` while `starting`, where waiting cannot help.
         """
         try:
             answer = await call()
         except UNAVAILABLE as exc:
-            await self._bad(exc, asker)
+            await self._note_failure(exc, caller)
         else:
             self._answered = True
             if self._lost:
-                self._good(asker)
+                self._note_answer(caller)
             return answer
         try:
             async for attempt in AsyncRetrying(wait=self._wait, retry=retry_if_exception_type(UNAVAILABLE)):
@@ -71,27 +74,27 @@ class Availability:
                     try:
                         answer = await call()
                     except UNAVAILABLE as exc:
-                        await self._bad(exc, asker)
+                        await self._note_failure(exc, caller)
                         raise
-                    self._good(asker)
+                    self._note_answer(caller)
                     return answer
         finally:
-            self._lost.discard(asker)  # it asks no more
+            self._lost.discard(caller)  # it has stopped calling
         raise AssertionError("unreachable: it is repeated for ever")
 
-    async def _bad(self, exc: Exception, asker: object) -> None:
+    async def _note_failure(self, exc: Exception, caller: object) -> None:
         if not self._lost:
             self._since = time.monotonic()
-        self._lost.add(asker)
+        self._lost.add(caller)
         now = time.monotonic()
         text, suspected = f"{type(exc).__name__}: {exc}", ""
         if not self._answered:
             suspected = suspicion(self._client, exc)
             text += suspected
-        if self.begins:
+        if self.starting:
             self._give_up(exc, suspected, now)
-        said_at = self._texts.get(text)
-        if (said_at is None and len(self._texts) < TEXTS) or (said_at is not None and now >= said_at + REPEAT_S):
+        logged_at = self._texts.get(text)
+        if (logged_at is None and len(self._texts) < TEXTS) or (logged_at is not None and now >= logged_at + REPEAT_S):
             self._texts[text] = now
             log.warning("bus.unavailable", who=self._who, reason=text)
         if isinstance(exc, ReadOnlyError):
@@ -103,10 +106,10 @@ class Availability:
         if is_hopeless(exc) or (suspected and now >= self._suspected_at + SUSPECT_S):
             raise BusError(f"the bus {place(self._client)} cannot be used: {reason(exc)}{suspected}") from exc
 
-    def _good(self, asker: object) -> None:
+    def _note_answer(self, caller: object) -> None:
         self._answered = True
-        if asker in self._lost:
-            self._lost.remove(asker)
+        if caller in self._lost:
+            self._lost.remove(caller)
             if self._lost:
                 return
             away_s = time.monotonic() - self._since

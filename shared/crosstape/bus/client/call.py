@@ -1,4 +1,4 @@
-"""One call to the server, by redis-py: an answer, or one of `UNAVAILABLE`. What to do when the server is away is for `availability`."""
+"""Makes one call to the server by redis-py: an answer, or one of `UNAVAILABLE`. What to do while the server is away: see `availability`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from redis.exceptions import RedisClusterException, RedisError
 Client: TypeAlias = Redis | RedisCluster
 
 UNAVAILABLE: Final = (RedisError, RedisClusterException, OSError)
-"""What a call raises when the server cannot be reached, does not answer in time, or answers that it cannot do this now."""
+"""The errors of a call when the server cannot be reached, does not answer in time, or answers that it cannot do this now."""
 
 
 async def drop_idle_connections(client: Client) -> None:
-    """Have the next call connect anew: after READONLY, a name may lead to another server now. A cluster client does so itself."""
+    """Make the next call connect again: after READONLY, a name may lead to another server. A cluster client does so by itself."""
     if isinstance(client, Redis):
         with contextlib.suppress(*UNAVAILABLE):
             await client.connection_pool.disconnect(inuse_connections=False)
@@ -25,10 +25,10 @@ async def drop_idle_connections(client: Client) -> None:
 
 @contextlib.contextmanager
 def translated_errors() -> Iterator[None]:
-    """Around every call of redis-py: a lost connection and a cancellation are told as such.
+    """Surrounds a call of redis-py: a lost connection and a cancellation are raised as what they are.
 
-    A connection that the server closes while it is written to is a `RuntimeError` of uvloop's. And on Python 3.11 the `wait_for` that it is
-    written to with swallows a cancellation that comes just as it is done: whoever calls again and again would never end.
+    When the server closes a connection that is being written to, uvloop raises a `RuntimeError`. And on Python 3.11 the `wait_for` around
+    the write swallows a cancellation that comes just when it is done: a task that calls again and again would never end.
     """
     task = asyncio.current_task()
     already = task.cancelling() if task is not None else 0  # a service drains while it is being cancelled
@@ -44,7 +44,7 @@ def translated_errors() -> Iterator[None]:
 
 
 async def execute(client: Client, *args: Any, **options: Any) -> Any:
-    """What the server answers to a command, or one of `UNAVAILABLE`."""
+    """Execute a command. Returns the server's answer; raises one of `UNAVAILABLE`."""
     execute: Any = client.execute_command
     try:
         with translated_errors():
@@ -57,15 +57,15 @@ async def execute(client: Client, *args: Any, **options: Any) -> Any:
 
 
 async def execute_raw(client: Client, command: str, *args: Any, key: bytes) -> Any:
-    """`ask`, and the answer as it came: redis-py's own forms of streams cost more than all the rest of reading them."""
+    """`execute`, with the answer as it came: redis-py's own forms of streams cost more than all the rest of reading them."""
     if isinstance(client, RedisCluster):
         with translated_errors():
             await client.initialize()
         return await execute(client, command, *args, target_nodes=client.get_node_from_key(key.decode()))
-    return await execute(client, command.encode(), *args)  # its table of forms is by str
+    return await execute(client, command.encode(), *args)  # redis-py finds a form by the command as str
 
 
 def socket_timeout_s(client: Client) -> float | None:
-    """How long one call may take."""
+    """How long one call may take, in seconds; None: without limit."""
     timeout = client.get_connection_kwargs().get("socket_timeout")
     return None if timeout is None else float(timeout)

@@ -1,4 +1,4 @@
-"""A client of the server that the tape lives on, from its settings: how it is called is in `call`."""
+"""Makes a client of the server that the tape is on, from the settings. How it is called: see `call`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from crosstape.text_file import byte_order_mark_note
 
 READ_BYTES: Final = 1 << 17
 CLUSTER_ATTEMPTS: Final = 2
-"""Of a cluster client within one call: it learns where a slot is from the failure of the first."""
+"""Attempts of a cluster client within one call: it learns from the failure of the first where a slot is."""
 
 SENTINEL_PORT: Final = 26379
 PORT: Final = 6379
@@ -31,10 +31,10 @@ PORT: Final = 6379
 
 @contextlib.asynccontextmanager
 async def connect(settings: BusSettings) -> AsyncIterator[Client]:
-    """A client for the length of the block, connected when first used: the server need not be up yet.
+    """Opens a client for the length of the block. It connects when it is first used: the server need not be up yet.
 
-    Replies are bytes; every call ends within `timeout_s`, in an answer or in one of `UNAVAILABLE`. Raises `SettingsError` for a url that it
-    does not understand and a file that TLS cannot use; no error and no repr shows the password.
+    Replies are bytes. Every call ends within `timeout_s`, in an answer or in one of `UNAVAILABLE`. Raises `SettingsError` for a wrong url
+    and for a file that TLS cannot use; no error and no repr shows the password.
     """
     client, close = _client(settings)
     try:
@@ -46,14 +46,14 @@ async def connect(settings: BusSettings) -> AsyncIterator[Client]:
 
 
 def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
-    """The client, and what else is to be closed."""
+    """Returns the client, and other clients that are to be closed with it."""
     if not settings.url:
         raise SettingsError("bus.url is empty: start an embedded server and use its url")
     try:
         url = urlsplit(settings.url)
     except ValueError:  # its text may show the password
-        raise SettingsError("bus.url is not right: it is no address") from None
-    if url.scheme != "unix" and "@" in url.path + url.query + url.fragment:  # then part of the password passes for the host
+        raise SettingsError("bus.url is not right: it is not an address") from None
+    if url.scheme != "unix" and "@" in url.path + url.query + url.fragment:  # then a part of the password would be taken for the host
         raise SettingsError("bus.url is not right: in a user name or password, write / as %2F, ? as %3F and # as %23")
     options: dict[str, Any] = {
         "socket_timeout": settings.timeout_s,
@@ -71,7 +71,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
     secure = url.scheme.startswith("rediss")
     if secure:
         options |= _tls_files(settings)
-    elif url.scheme.startswith("redis") and (settings.ca_file or settings.cert_file):  # they would not be used, and nobody would notice
+    elif url.scheme.startswith("redis") and (settings.ca_file or settings.cert_file):  # they would be ignored, and nobody would notice
         raise SettingsError(f"bus.ca_file and bus.cert_file are for TLS, and bus.url is {url.scheme}://: write rediss in place of redis")
     try:
         _check_address(url)
@@ -81,7 +81,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
             case "redis+sentinel" | "rediss+sentinel":
                 return _sentinel(url, settings, options | {"retry": once, "ssl": secure})
             case "redis+cluster" | "rediss+cluster":
-                if settings.partitions == 1:  # then names have no hash tag, and no two of a script's keys lie in one slot
+                if settings.partitions == 1:  # then names have no hash tag, and the keys of a script lie in several slots
                     raise SettingsError("bus.partitions = 1 does not work on a cluster: set it to more, the same for every service")
                 options |= _credentials(url, options) | {"ssl": secure}
                 nodes = [ClusterNode(host, port) for host, port in _hosts(url, PORT)]
@@ -95,18 +95,18 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
 
 
 def _redis(url: str, options: dict[str, Any]) -> Redis:
-    """Raises `ValueError` for an option in the url's query that there is not, which redis-py would only find when it connects."""
+    """Raises `ValueError` for an unknown option in the url's query, which redis-py would find only when it connects."""
     client: Redis = Redis.from_url(url, **options)
     try:
         pool: Any = client.connection_pool
         pool.make_connection()
     except TypeError:
-        raise ValueError("what stands behind the ? is not an option of a connection") from None
+        raise ValueError("the part behind the ? is not an option of a connection") from None
     return client
 
 
 def _check_address(url: SplitResult) -> None:
-    """Raise `ValueError` for what redis-py would take for its defaults: another server or database than was meant."""
+    """Raise `ValueError` where redis-py would use its defaults: another server or database than was meant."""
     match url.scheme:
         case "redis" | "rediss":
             if not url.hostname:
@@ -116,7 +116,7 @@ def _check_address(url: SplitResult) -> None:
                 raise ValueError("the database is a number: redis://host:port/0")
         case "unix":
             if not url.path.startswith("/") or url.netloc.rpartition("@")[2]:
-                raise ValueError("a socket is named by its whole path: unix:///run/redis.sock")
+                raise ValueError("a socket is named by its full path: unix:///run/redis.sock")
 
 
 def _as_it_came(response: Any, **_: Any) -> Any:
@@ -124,7 +124,7 @@ def _as_it_came(response: Any, **_: Any) -> Any:
 
 
 def _sentinel(url: SplitResult, settings: BusSettings, options: dict[str, Any]) -> tuple[Redis, list[Redis]]:
-    """`redis+sentinel://host:port,host:port/service/db`; the credentials are the server's, the sentinels are asked without."""
+    """Client of `redis+sentinel://host:port,host:port/service/db`. The credentials are the server's; sentinels get none."""
     service, _, db = url.path.strip("/").partition("/")
     if not service:
         raise ValueError("no service name: redis+sentinel://host:port,host:port/service/db")
@@ -149,7 +149,7 @@ def _hosts(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
 
 
 def _port(url: SplitResult) -> int | None:
-    """Raise `ValueError` for one that is none. What stands there may be a password, whose @ was forgotten: it is not shown."""
+    """Raise `ValueError` for a text that is no port. It is not shown: it may be a password whose @ was forgotten."""
     try:
         port = url.port
     except ValueError:
@@ -167,7 +167,7 @@ def _credentials(url: SplitResult, options: dict[str, Any]) -> dict[str, str]:
 
 
 def _tls_files(settings: BusSettings) -> dict[str, str]:
-    """What redis-py is told of them. Raises `SettingsError` where one is of no use: redis-py says so at each attempt, and not which."""
+    """Options of redis-py for the files of TLS. Raises `SettingsError` for a file that cannot be used: redis-py would not say which."""
     try:
         ca, cert, key = (str(expanded(path)) if path else "" for path in (settings.ca_file, settings.cert_file, settings.key_file))
     except ValueError as exc:
@@ -180,7 +180,7 @@ def _tls_files(settings: BusSettings) -> dict[str, str]:
         raise SettingsError(f"bus.ca_file = {ca!r} cannot be used: {exc}{byte_order_mark_note(ca)}") from exc
     try:
         if cert or key:
-            context.load_cert_chain(cert, key or None, password="")  # without one, OpenSSL would ask at the terminal
+            context.load_cert_chain(cert, key or None, password="")  # without a password, OpenSSL would ask at the terminal
     except OSError as exc:
         marks = byte_order_mark_note(cert) or byte_order_mark_note(key or cert)
         raise SettingsError(f"bus.cert_file = {cert!r} and bus.key_file = {key!r} cannot be used: {exc}{marks}") from exc
@@ -188,6 +188,6 @@ def _tls_files(settings: BusSettings) -> dict[str, str]:
 
 
 def _hidden(url: SplitResult) -> str:
-    """The url without what may be secret in it: credentials and query."""
-    hosts = re.sub(r":(?!\d*(?:,|$))[^,\]]*(?=,|$)", ":***", url.netloc.rpartition("@")[2])  # what is no port may be a password
+    """The url without its parts that may be secret: credentials and query."""
+    hosts = re.sub(r":(?!\d*(?:,|$))[^,\]]*(?=,|$)", ":***", url.netloc.rpartition("@")[2])  # a text that is no port may be a password
     return f"{url.scheme}://{hosts}{url.path}"

@@ -1,4 +1,4 @@
-"""Whether the server throws keys away when its memory is used up: a stream is a key, so it would throw away the tape."""
+"""Warns if the server evicts keys when its memory is used up: a stream is a key, so it would remove the tape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 def harmful(memory: Iterable[Mapping[str, Any]]) -> str:
-    """The policy by which one of these servers evicts keys of the tape, from their `INFO memory`; empty: none does, or none says so.
+    """Returns the policy by which one of these servers evicts keys of the tape, from its `INFO memory`; empty: none does, or says so.
 
     `allkeys-*` evicts streams; `volatile-*` what expires: leases and checkpoints. A server without a limit evicts nothing.
     """
@@ -29,7 +29,7 @@ def harmful(memory: Iterable[Mapping[str, Any]]) -> str:
 
 
 async def warn(client: Client, *, lost: bool = False) -> None:
-    """Log if the server evicts; `lost`: it has lost data, of which that may be the cause. Nothing where it does not say, or may not."""
+    """Log if the server evicts keys. `lost`: it has lost data, and eviction may be the cause. Silent if the server does not say."""
     try:
         if isinstance(client, RedisCluster):
             with translated_errors():
@@ -39,7 +39,7 @@ async def warn(client: Client, *, lost: bool = False) -> None:
         else:
             memory = [await execute(client, "INFO", "memory")]
     except UNAVAILABLE:
-        return  # a managed server may not tell; one that is away is for others to report
+        return  # a managed server may refuse; a server that is away is reported elsewhere
     if policy := harmful(memory):
         log.warning(
             "bus.evicts",

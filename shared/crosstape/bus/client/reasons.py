@@ -1,4 +1,4 @@
-"""Why a server cannot be used, in words; and whether waiting can help."""
+"""Says in words why a server cannot be used, and whether waiting can help."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from crosstape.bus.client.call import Client
 
 
-class Foreign(ResponseError):
-    """A name of ours holds something else."""
+class WrongKeyType(ResponseError):
+    """A key of ours holds something else."""
 
 
-_HOPELESS: Final = (AuthenticationError, NoPermissionError, ssl.SSLCertVerificationError, Foreign)
+_HOPELESS: Final = (AuthenticationError, NoPermissionError, ssl.SSLCertVerificationError, WrongKeyType)
 
 _WORDS: Final = {
     AuthenticationError: "it refuses bus.username and bus.password",
@@ -27,7 +27,7 @@ _WORDS: Final = {
     ssl.SSLCertVerificationError: "its certificate is not trusted (bus.ca_file)",
     ConnectionRefusedError: "connection refused",
 }
-"""Before the error's own, which alone would not always be clear."""
+"""Words that are put before the error's own text, which alone is not always clear."""
 
 
 _NO_DATABASE: Final = "it has no database of this number (the end of bus.url)"
@@ -38,12 +38,12 @@ _NO_DATABASE_TEXTS: Final = (
     "SELECT is not allowed in cluster mode",
     "Invalid Database",
 )
-"""What servers answer to SELECT; and the last, redis-py for them."""
+"""Answers of servers to SELECT; the last one is redis-py's."""
 
 
 def is_hopeless(exc: Exception) -> bool:
-    """Whether asking again cannot help: refused credentials or commands, a certificate that is not trusted, a name that is taken,
-    a database that is not there.
+    """Whether another attempt cannot help: refused credentials or commands, a certificate that is not trusted, a key of another type,
+    a database that does not exist.
     """
     return any(isinstance(one, _HOPELESS) for one in _causes(exc)) or denied(str(exc)) or _lacks_database(exc)
 
@@ -57,7 +57,7 @@ def reason(exc: Exception) -> str:
 
 
 def suspicion(client: Client, exc: Exception) -> str:
-    """What may be wrong when a server has never answered and the error itself does not tell: one side speaks TLS, the other does not."""
+    """What may be wrong when a server has never answered and the error itself does not say: only one side speaks TLS."""
     options = client.get_connection_kwargs()
     if isinstance(client, RedisCluster) or "path" in options:
         return ""
@@ -70,7 +70,7 @@ def suspicion(client: Client, exc: Exception) -> str:
 
 
 def place(client: Client) -> str:
-    """Where the client's server is, fit to be shown."""
+    """The address of the client's server, without secrets."""
     if isinstance(client, RedisCluster):
         return "cluster"
     pool: Any = client.connection_pool
@@ -79,17 +79,17 @@ def place(client: Client) -> str:
 
 
 def denied(text: str) -> bool:
-    """Whether a server's answer refuses its user, also out of a script. (The first of the two texts is Valkey's, the other Redis 7.0's.)"""
+    """Whether a server's answer refuses its user, also within a script. (The first text is Valkey's, the second Redis 7.0's.)"""
     return text.startswith(("NOPERM", "NOAUTH")) or any(words in text for words in ("ACL failure", "The user executing the script can't"))
 
 
 def _lacks_database(exc: Exception) -> bool:
-    """Whether the server refuses the database of a new connection: redis-py passes its answer on, or words of its own in its place."""
+    """Whether the server refuses the database of a new connection: redis-py passes its answer on, or its own words instead."""
     return isinstance(exc, RedisConnectionError | ResponseError) and any(text in str(exc) for text in _NO_DATABASE_TEXTS)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what led to it."""
+    """Yields the error, and the errors that caused it."""
     while exc is not None:
         yield exc
         exc = exc.__cause__ or exc.__context__

@@ -1,4 +1,4 @@
-"""How much memory the bus's server uses, and how much it may: asked of the server itself, so that no exporter has to run beside it."""
+"""Asks the bus's server how much memory it uses and may use, so that no exporter has to run beside it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ log = structlog.get_logger(__name__)
 
 
 class ServerMemory(NamedTuple):
-    """Bytes; of a cluster, of its primaries together."""
+    """Memory in bytes; of a cluster, the sum over its primaries."""
 
     used: int
     limit: int
-    """0: there is none; so too when one primary of several has none."""
+    """0: no limit, or one primary of several has none."""
     evicts: bool = False
-    """When it is used up, the server throws keys of the tape away."""
+    """Whether the server evicts keys of the tape when the memory is used up."""
 
 
-async def read(client: Client) -> ServerMemory | None:
-    """What the server says; None when its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` when it refuses."""
+async def read_memory(client: Client) -> ServerMemory | None:
+    """Ask the server. Returns None if its answer has no such numbers. Raises one of `UNAVAILABLE`; `ResponseError` if it refuses."""
     if isinstance(client, RedisCluster):
         with translated_errors():
             await client.initialize()
@@ -39,7 +39,7 @@ async def read(client: Client) -> ServerMemory | None:
 
 
 def combined(answers: list[Mapping[str, Any]]) -> ServerMemory | None:
-    """Of all servers' answers, one number each."""
+    """Combines the answers of all servers."""
     try:
         used = [int(answer["used_memory"]) for answer in answers]
         limits = [int(answer["maxmemory"]) for answer in answers]
@@ -48,21 +48,24 @@ def combined(answers: list[Mapping[str, Any]]) -> ServerMemory | None:
     return ServerMemory(sum(used), sum(limits) if all(limits) else 0, bool(harmful(answers))) if used else None
 
 
-async def watch_memory(client: Client, tell: Callable[[ServerMemory | None], None], *, every_s: float = EVERY_S) -> None:
-    """Tell what the server says, again and again until cancelled; None while it does not, and at the end. A refusal is logged once."""
+async def watch_memory(client: Client, update: Callable[[ServerMemory | None], None], *, every_s: float = EVERY_S) -> None:
+    """Call `update` with the server's memory again and again, until cancelled; with None while it is not known, and at the end.
+
+    A refusal is logged once.
+    """
     refused = False
     try:
         while True:
             memory = None
             try:
-                memory = await read(client)
+                memory = await read_memory(client)
             except ResponseError as exc:
                 if not refused:
                     log.warning("bus.memory_unknown", reason=str(exc))
                 refused = True
             except UNAVAILABLE:
-                pass  # whoever publishes says so
-            tell(memory)
+                pass  # the publisher logs that
+            update(memory)
             await asyncio.sleep(every_s)
     finally:
-        tell(None)
+        update(None)

@@ -1,4 +1,4 @@
-"""Whether the server can be used at all: found out once, at the start, so that a service that cannot work ends and says why.
+"""Checks at the start whether the server can be used, so that a service that cannot work ends and says why.
 
 Once the server has been used, an outage is waited out for ever (see `availability`): then there are events to keep. Before, there are
 none, and the cause is more often a wrong setting than an outage.
@@ -14,20 +14,20 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 from crosstape.bus.client import eviction
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import UNAVAILABLE, Client, execute
-from crosstape.bus.client.reasons import Foreign, denied, is_hopeless, reason
+from crosstape.bus.client.reasons import WrongKeyType, denied, is_hopeless, reason
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings, shown
 from crosstape_schemas import Keys
 
 TRY: Final = """
--- KEYS: registry, cursor, identity (or, of a partition that has none, the cursor again). Answers what would go wrong, or '': with reading
--- each, and with writing
+-- KEYS: registry, cursor, identity (or, of a partition that has none, the cursor again). Answers the error of reading each, and of
+-- writing; '' where there is none
 local function wrong(...)
   local answer = redis.pcall(...)
   return type(answer) == 'table' and answer.err or ''
 end
 local registry, cursor, identity, write = wrong('SCARD', KEYS[1]), wrong('HMGET', KEYS[2], 'epoch'), wrong('HMGET', KEYS[3], 'id'), ''
--- A cursor is no stream: this adds nothing, but is refused first where writing is
+-- A cursor is no stream, so this adds nothing; but where writing is refused, it is refused first
 if cursor == '' then write = wrong('XADD', KEYS[2], 'NOMKSTREAM', '*', 'd', '') end
 return {registry, cursor, identity, write}
 """
@@ -36,12 +36,12 @@ _WRONG_TYPE: Final = "WRONGTYPE"
 
 
 async def wait_until_usable(client: Client, keys: Keys, settings: BusSettings, *, producer: str) -> None:
-    """Return once the server answers this producer and takes what it writes. Whether it evicts what is on the tape is logged.
+    """Return once the server answers this producer and allows it to write. Logs if the server evicts keys of the tape.
 
-    Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, it is loading, it is a replica, it
-    has no memory. At once where waiting cannot help: refused credentials or commands, a certificate that is not trusted, a name of ours
-    that holds something else. Whoever mends that by hand starts us again anyway, and asking on would fill the server's log of refusals and
-    may have us locked out.
+    Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, the server is loading, is a
+    replica, or has no memory. Raises it at once where waiting cannot help: refused credentials or commands, a certificate that is not
+    trusted, a key of ours that holds something else. A person has to mend that and starts us again anyway, and more attempts would fill
+    the server's log of refusals and may lock us out.
     """
     where = shown(settings.url)
     availability = Availability(client, producer, backoff_s=min(settings.backoff_s, settings.start_s / 2), reconnected=lambda _away_s: None)
@@ -73,12 +73,12 @@ async def _try(client: Client, registry: str, cursor: str, identity: str) -> Non
     *reading, writing = (answer.decode(errors="replace") for answer in answers)
     for name, kind, fault in zip((registry, cursor, identity), ("set", "hash", "hash"), reading, strict=True):
         if fault.startswith(_WRONG_TYPE):
-            raise Foreign(f"{name} is there and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
+            raise WrongKeyType(f"{name} exists and is no {kind}: something else uses this name; remove it, or choose another bus.prefix")
     for fault in (*reading, writing):
-        if fault and not fault.startswith(_WRONG_TYPE):  # of the last: the cursor is a hash, as it should be
+        if fault and not fault.startswith(_WRONG_TYPE):  # WRONGTYPE of writing is right: the cursor is a hash
             error = ResponseError
             if denied(fault):
                 error = NoPermissionError
-            elif fault.startswith("READONLY"):  # `Availability` has the next attempt connect anew
+            elif fault.startswith("READONLY"):  # then `Availability` connects again for the next attempt
                 error = ReadOnlyError
             raise error(fault)

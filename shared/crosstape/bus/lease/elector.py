@@ -1,7 +1,7 @@
 """Keeps an instance's leases: asks the server again and again, and lets a policy start and stop what is served by them.
 
-A third of a lease's life lies between two calls. One more call is made when a lease of another instance would expire, and the next call
-follows at once while there is a lease to take. Which leases to want, and what to serve, is the policy's decision.
+The time between two calls is a third of a lease's life. One more call is made when a lease of another instance would expire, and the next
+call follows at once while there is a lease to take. Which leases to want, and what to serve, is the policy's decision.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Elector:
 
     @contextlib.asynccontextmanager
     async def stopped(self) -> AsyncIterator[None]:
-        """Make no more calls from now on. The block begins when the last one, with what follows from it, is done."""
+        """Make no more calls from now on. The block is entered when the last call, with what follows from it, is done."""
         self._stopped = True
         async with self._turn_lock:
             yield

@@ -1,13 +1,13 @@
-"""Claiming a producer's name for a new epoch, which is greater than all before it, whatever the clocks said.
+"""Claims a producer's name for a new epoch. The epoch is a fencing token: the server refuses every writer with an older one.
 
-The epoch is the time in ns, or one more than the greatest that is found, if that is not older: a clock may have been ahead at an earlier
-start, or be set back since, or belong to another machine. Whoever claims last publishes; all that claimed before are refused.
+The epoch is the time in ns, or the greatest epoch that is found plus one where that is not older: a clock may have been ahead at an earlier
+start, or have been set back since, or belong to another machine. The last to claim publishes; all that claimed before are refused.
 
-Where a producer has several lines, of which one publishes at a time, the cursor also says whose the epoch is.
+Where a producer has several replicas, of which one publishes at a time, the cursor also says which replica has the epoch.
 
 **Rivals.** A lone producer has no lease. Two of one name, each started again by a supervisor when it was superseded, would take the name
-from one another for ever. So `claim_alone` looks first whether the present owner is alive, that is, whether it goes on writing batches,
-where there is a cause: its epoch is not older than our clock, or we were superseded before.
+from each other for ever. So `claim_alone` first looks whether the present owner is alive, that is, goes on writing batches, if there is a
+reason to: the owner's epoch is not older than our clock, or we were superseded before.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from crosstape.liveness import ALIVE_S
 from crosstape_schemas import Keys
 
 POLL_S: Final = 0.1
-"""How often it is looked whether another goes on writing."""
+"""How often to look whether another producer goes on writing."""
 
 EPOCH_MAX: Final = (1 << 63) - 1
-"""Of what every reader can hold. As a time it is in the year 2262."""
+"""The greatest epoch: every reader can hold it. As a time it is in the year 2262."""
 
 CLAIM: Final = """
--- KEYS: cursor. ARGV: epoch, line. Answers {'' if it is claimed, else the epoch that has it, which is not older; the epoch and line before}
+-- KEYS: cursor. ARGV: epoch, replica. Answers {'' if it is claimed, else the epoch that has it, which is not older; the epoch and
+-- `EPOCH:REPLICA` before}
 local found = redis.call('HMGET', KEYS[1], 'epoch', 'batch', 'line')
 local epoch, batch, line = found[1] or '', tonumber(found[2]) or 0, found[3] or ''
-if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch >= ARGV[1]) then return {epoch, epoch, line} end -- as numbers: too large for Lua's
-if batch > 1 then -- as in the script that writes: what of the spool was in flight then, only this tells
+if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch >= ARGV[1]) then return {epoch, epoch, line} end -- too large for Lua's numbers
+if batch > 1 then -- as in the script that writes: only this shows which entries of the spool were in flight then
   redis.call('HSET', KEYS[1], 'prior_epoch', epoch, 'prior_batch', batch)
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'batch', '0', 'line', ARGV[2] == '' and '' or ARGV[1] .. ':' .. ARGV[2])
@@ -41,37 +42,39 @@ return {'', epoch, line}
 
 
 class FencingToken(NamedTuple):
-    """What was claimed, and from whom."""
+    """A claim: the epoch that shuts out all writers with an older one, and who had the name before."""
 
     epoch: int
     previous: str | None
-    """The line that had claimed before; empty: it was one of none; None: nobody had."""
+    """The replica that had claimed the name before; empty: a producer without replicas; None: nobody."""
 
 
-async def claim(client: Client, keys: Keys, producer: str, line: str = "") -> FencingToken:
-    """An epoch for a `Publisher` of this name: newer than all before, and nobody else's. Predecessors are refused from here on.
+async def claim(client: Client, keys: Keys, producer: str, replica: str = "") -> FencingToken:
+    """Claim the name for a new epoch, greater than all before. The server refuses all predecessors from now on.
 
-    (With several partitions: on the first at once, on each other one when the publisher writes.) Raises one of `call.UNAVAILABLE`,
-    and `BusError` when the cursor is none of ours.
+    (With several partitions: on the first one at once, on each other one when the publisher first writes there.) Raises one of
+    `call.UNAVAILABLE`, and `BusError` when the cursor is not ours.
     """
-    found = [number(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(await _cursors(client, keys, producer))]
+    found = [
+        parse_epoch(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(await _cursors(client, keys, producer))
+    ]
     while True:
         epoch = max(time.time_ns(), *(one + 1 for one in found))
-        newer, before, whose = await execute(client, "EVAL", CLAIM, 1, keys.cursor(producer), epoch, line)
+        newer, before, whose = await execute(client, "EVAL", CLAIM, 1, keys.cursor(producer), epoch, replica)
         if not newer:
             claimed, _, name = whose.decode(errors="replace").partition(":")
-            same = claimed == before.decode(errors="replace")  # else somebody has begun to write since, without a line
+            same = claimed == before.decode(errors="replace")  # else a producer without replicas has started to write since
             return FencingToken(epoch, (name if same else "") if before else None)
-        found.append(number(keys.cursor(producer), newer))
+        found.append(parse_epoch(keys.cursor(producer), newer))
 
 
 async def claim_alone(client: Client, keys: Keys, producer: str, *, yields: bool) -> int:
-    """`claim` for a producer that has no lease, and the epoch. `yields`: it was superseded before.
+    """Claim the name for a producer that has no lease. Returns the epoch. `yields`: the producer was superseded before.
 
-    Raises `Superseded` if the present owner of the name is to keep it, which takes up to `ALIVE_S` to find out.
+    Raises `Superseded` if the present owner keeps the name; finding that out takes up to `ALIVE_S`.
     """
     before = await _cursors(client, keys, producer)
-    epochs = [number(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(before)]
+    epochs = [parse_epoch(keys.cursor(producer, partition), epoch) for partition, (epoch, _) in enumerate(before)]
     if any(epochs) and (yields or max(epochs) >= time.time_ns()):
         deadline = time.monotonic() + ALIVE_S
         while time.monotonic() < deadline:
@@ -84,10 +87,10 @@ async def claim_alone(client: Client, keys: Keys, producer: str, *, yields: bool
     return (await claim(client, keys, producer)).epoch
 
 
-def number(cursor: str, epoch: bytes | None) -> int:
-    """An epoch as a number; 0: there is none. Raises `BusError` for what is no epoch, naming where it stands.
+def parse_epoch(cursor: str, epoch: bytes | None) -> int:
+    """Returns the epoch as a number; 0: there is none. Raises `BusError` for a text that is no epoch, naming the key.
 
-    Leading zeros are none of ours, and the scripts compare epochs by their lengths.
+    A leading zero is an error, because the scripts compare epochs by their lengths.
     """
     if not epoch:
         return 0
@@ -97,5 +100,5 @@ def number(cursor: str, epoch: bytes | None) -> int:
 
 
 async def _cursors(client: Client, keys: Keys, producer: str) -> list[list[bytes | None]]:
-    """Epoch and batch, by partition."""
+    """Returns epoch and batch of the cursor of each partition."""
     return [await execute(client, "HMGET", keys.cursor(producer, partition), "epoch", "batch") for partition in range(keys.partitions)]

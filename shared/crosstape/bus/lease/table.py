@@ -1,6 +1,6 @@
-"""The table of a service's leases on the server: one script, so that all that an instance asks for is done and seen at one moment.
+"""The lease table of a service on the server: one script does all that an instance asks for, and shows all leases at one moment.
 
-What to ask for, and what follows from the answer, is the service's own.
+What to ask for, and what follows from the answer, is the service's decision.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import NoScriptError
 
 from crosstape.bus.client.call import Client
-from crosstape.bus.client.raw_connection import wire
+from crosstape.bus.client.raw_connection import raw_connection
 from crosstape_schemas import Keys
 
 
 class Want(StrEnum):
-    """What to do about one lease."""
+    """What an instance wants of one lease."""
 
-    HOLD = "+"  # renew it, or take it, unless another holds it
+    HOLD = "+"  # renew it, or take it, unless another instance holds it
     RELEASE = "-"  # release it, if it is ours
-    OBSERVE = "."
+    OBSERVE = "."  # change nothing
 
 
 class LeaseSnapshot(NamedTuple):
-    """How it stood on the server at one moment."""
+    """The leases of a service at one moment."""
 
     instances: tuple[str, ...]
-    """Those that live, the asking one included."""
+    """The instances that live, ours included."""
     holders: tuple[str | None, ...]
-    """By lease."""
+    """The instance that holds each lease; None: it is free."""
     next_expiry_s: float
-    """How long the first of the leases of others lasts if it is not renewed; infinity if there are none."""
+    """Seconds until the first lease of another instance expires if it is not renewed; infinite if there is none."""
 
 
 EXCHANGE: Final = """
 -- KEYS: instances, then the leases
--- ARGV: this instance, how many leases, life in ms (0: this instance leaves), then per lease: '+' have it, '-' release it, '.' look
--- answers {instances, per lease its holder or '', per lease ms that it lasts}, or how many leases others say there are
+-- ARGV: this instance, count of leases, life in ms (0: this instance leaves), then per lease: '+' hold it, '-' release it, '.' observe
+-- answers {instances, per lease its holder or '', per lease ms until it expires}, or the count of leases that other instances have
 local call, me, count, life = redis.call, ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -71,7 +71,7 @@ _SHA: Final = hashlib.sha1(EXCHANGE.encode(), usedforsecurity=False).hexdigest()
 
 
 class LeaseCountMismatch(Exception):
-    """Instances that live say that there are another number of leases; nothing was done."""
+    """Living instances of the service have another number of leases; nothing was changed."""
 
     def __init__(self, theirs: int) -> None:
         super().__init__(theirs)
@@ -79,34 +79,34 @@ class LeaseCountMismatch(Exception):
 
 
 class LeaseTable:
-    """A service's table, as one instance asks for it. One caller; a call that is cancelled may or may not have been done."""
+    """The lease table of a service, for one instance. One caller; a cancelled call may or may not have been executed."""
 
     def __init__(self, client: Client, keys: Keys, me: str, service: str, producers: Sequence[str]) -> None:
-        """A lease for each of `producers`; all instances of `service` have as many."""
-        self._wire = wire(client)
+        """`me` names this instance. There is a lease for each of `producers`; all instances of `service` have the same number."""
+        self._connection = raw_connection(client)
         self._me = me
         self._keys = [name.encode() for name in (keys.instances(service), *map(keys.lease, producers))]
 
     async def exchange(self, wants: Sequence[Want], life_s: float) -> LeaseSnapshot:
-        """Say that we live (with `life_s` 0: that we leave), and what we want of each lease.
+        """Renew this instance for `life_s` seconds (0: it leaves), and ask for what it wants of each lease.
 
         Raises `LeaseCountMismatch`, and one of `call.UNAVAILABLE` when the server does not answer.
         """
         life_ms = round(life_s * 1000)
-        words = (len(self._keys), *self._keys, self._me, len(self._keys) - 1, life_ms, *(want.value for want in wants))
+        args = (len(self._keys), *self._keys, self._me, len(self._keys) - 1, life_ms, *(want.value for want in wants))
         try:
-            reply = await self._wire.call("EVALSHA", _SHA, *words, key=self._keys[0])
-        except NoScriptError:  # a new server, or it forgot its scripts; this teaches it
-            reply = await self._wire.call("EVAL", EXCHANGE, *words, key=self._keys[0])
+            reply = await self._connection.call("EVALSHA", _SHA, *args, key=self._keys[0])
+        except NoScriptError:  # a new server, or it has lost its scripts: EVAL loads this one
+            reply = await self._connection.call("EVAL", EXCHANGE, *args, key=self._keys[0])
         return parse(reply, self._me)
 
     async def close(self) -> None:
-        """Give the connection up."""
-        await self._wire.close()
+        """Close the connection."""
+        await self._connection.close()
 
 
 def parse(reply: Any, me: str) -> LeaseSnapshot:
-    """The meaning of what `EXCHANGE` answered. Raises `LeaseCountMismatch`."""
+    """Returns what an answer of `EXCHANGE` means. Raises `LeaseCountMismatch`."""
     if isinstance(reply, int):
         raise LeaseCountMismatch(reply)
     members, owners, lasts = reply

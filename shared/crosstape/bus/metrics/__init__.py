@@ -1,1 +1,1 @@
-"""What the bus counts."""
+"""The metrics of the bus."""

@@ -1,7 +1,7 @@
-"""One batch onto the server; and when that has lost data, before it what it lost and is still in the ring.
+"""Delivers one batch to the server; when that has lost data, sends it before that batch what it lost and is still in memory.
 
-A batch keeps its number and its content however often it is sent, so a retry writes nothing twice. The server says where its cursor stands
-when that is not where the batch follows on.
+A batch keeps its number and its content however often it is sent, so a retry writes nothing twice. When the batch does not follow on what
+the server has, the server answers where its cursor is.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from redis.exceptions import NoScriptError
 
 from crosstape.bus.client import eviction
 from crosstape.bus.client.call import execute, execute_raw
-from crosstape.bus.client.raw_connection import wire
-from crosstape.bus.lease.fencing import number
+from crosstape.bus.client.raw_connection import raw_connection
+from crosstape.bus.lease.fencing import parse_epoch
 from crosstape.bus.publish.batch import Batch, Group
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.retransmit_buffer import RetransmitBuffer
-from crosstape.bus.publish.script import WRITE, WRITE_SHA, Failure, Refused, Written, parse_write
+from crosstape.bus.publish.script import WRITE, WRITE_SHA, BatchRefused, BatchWritten, GroupFailure, parse_write
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape.errors import Superseded
 from crosstape_schemas import VENUE_WIDE, GapCause, decode
@@ -34,13 +34,16 @@ from crosstape_schemas import VENUE_WIDE, GapCause, decode
 log = structlog.get_logger()
 
 REFUSED_S: Final = 0.1
-"""The pause after a batch was refused twice, with what the server lacked sent before it; it doubles with each time …"""
+"""First pause when a batch is refused again, though what the server lacked was sent before it: 0.1 s, 0.2 s, 0.4 s …"""
 LONGEST_S: Final = 5.0
-"""… up to this."""
+"""Longest of these pauses."""
 
 
 class Delivery:
-    """To one partition, one batch at a time. States that nobody would tell again go back into `queue`, for which `room` is taken."""
+    """Delivers to one partition, one batch at a time.
+
+    A lost state that no later event would replace goes back into `queue`, and into the count of `memory`.
+    """
 
     def __init__(
         self,
@@ -48,45 +51,45 @@ class Delivery:
         partition: int,
         *,
         queue: Queue,
-        room: MemoryBudget,
+        memory: MemoryBudget,
         losses: Losses,
         restore: Callable[[], Awaitable[None]],
     ) -> None:
-        """`restore`: gives a server that lost data its identity again."""
+        """`restore` gives a server that lost data its identity again."""
         self._producer = producer
         self._partition = partition
         self._queue = queue
-        self._room = room
+        self._memory = memory
         self._losses = losses
         self._restore = restore
         self._availability = producer.availability
         self._metrics = producer.metrics
-        self._wire = wire(producer.client)
+        self._connection = raw_connection(producer.client)
         self._cursor = producer.cursor(partition)
-        self._told: set[tuple[Stream, str]] = set()
+        self._logged: set[tuple[Stream, str]] = set()
         settings = producer.settings
-        self._ring = RetransmitBuffer(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
+        self._sent = RetransmitBuffer(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
 
     async def deliver(self, batch: Batch) -> None:
-        """Have `batch` on the tape, and before it whatever the server lost of those in the ring.
+        """Write `batch`, and before it those of the batches sent lately that the server has lost.
 
-        Waits as long as the server is away. Cancelled, it can be called again with the same. Raises `Superseded`.
+        Waits as long as the server is away. When cancelled, it can be called again with the same batch. Raises `Superseded`.
         """
-        follows = batch.number - 1
+        previous = batch.number - 1
         todo = deque([batch])
         pauses: Iterator[float] | None = None
         while todo:
             sent = todo[0]
-            answer = await self._send(sent, follows)
-            if isinstance(answer, Refused):
-                found = self._found(answer)
-                if found < sent.number:
-                    if pauses is None:  # what it lost is sent at once; refused again, it may be for ever
+            answer = await self._send(sent, previous)
+            if isinstance(answer, BatchRefused):
+                cursor = self._own_cursor(answer)
+                if cursor < sent.number:
+                    if pauses is None:  # what the server lost is sent at once; if it refuses again, it may do so for ever
                         pauses = _pauses()
                     else:
                         await asyncio.sleep(next(pauses))
-                    follows = found
-                    todo = await self._recover(found, batch)
+                    previous = cursor
+                    todo = await self._recover(cursor, batch)
                     continue
             else:
                 pauses = None
@@ -95,52 +98,52 @@ class Delivery:
                 for failure in answer.failures:
                     self._note_failure(sent.groups[failure.group], failure)
             todo.popleft()
-            follows = sent.number
-        self._ring.keep(batch, time.monotonic())
+            previous = sent.number
+        self._sent.append(batch, time.monotonic())
 
-    async def _send(self, batch: Batch, follows: int) -> Written | Refused:
-        batch.args[2] = b"%d" % follows
+    async def _send(self, batch: Batch, previous: int) -> BatchWritten | BatchRefused:
+        batch.call.set_previous(previous)
         started = time.monotonic()
         answer = await self._availability.until_answered(lambda: self._call(batch), self)
         if batch.entries:
             self._metrics.written(batch.entries, time.monotonic() - started)
         return answer
 
-    async def _call(self, batch: Batch) -> Written | Refused:
-        call, key = self._wire.call, self._cursor
+    async def _call(self, batch: Batch) -> BatchWritten | BatchRefused:
+        call, key, keys, args = self._connection.call, self._cursor, batch.call.keys, batch.call.args
         try:
-            reply = await call("EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args, key=key)
-        except NoScriptError:  # a new server, or it forgot its scripts; this teaches it
-            reply = await call("EVAL", WRITE, len(batch.keys), *batch.keys, *batch.args, key=key)
+            reply = await call("EVALSHA", WRITE_SHA, len(keys), *keys, *args, key=key)
+        except NoScriptError:  # a new server, or it has lost its scripts: EVAL loads this one
+            reply = await call("EVAL", WRITE, len(keys), *keys, *args, key=key)
         return parse_write(reply)
 
-    def _found(self, refused: Refused) -> int:
-        """The number of our last batch that the server has. Raises `Superseded`."""
+    def _own_cursor(self, refused: BatchRefused) -> int:
+        """The number of our last batch that the server has; 0 = none. Raises `Superseded`."""
         producer = self._producer
-        found = number(self._cursor.decode(), refused.epoch)
-        if found > producer.epoch:
-            raise Superseded(f"{producer.name} was started again elsewhere: its epoch is {found}")
-        return refused.batch if found == producer.epoch else 0
+        epoch = parse_epoch(self._cursor.decode(), refused.epoch)
+        if epoch > producer.epoch:
+            raise Superseded(f"{producer.name} was started again elsewhere: its epoch is {epoch}")
+        return refused.batch if epoch == producer.epoch else 0
 
-    def _note_failure(self, group: Group, failure: Failure) -> None:
+    def _note_failure(self, group: Group, failure: GroupFailure) -> None:
         stream, lost = group.stream, group.count - failure.written
         stream.registered = failure.written > 0
-        if (stream, failure.reason) not in self._told:
-            self._told.add((stream, failure.reason))
+        if (stream, failure.reason) not in self._logged:
+            self._logged.add((stream, failure.reason))
             log.error("bus.stream_refused", stream=stream.key.decode(), reason=failure.reason, lost=lost)
         if lost:
             self._losses.note(stream, GapCause.BUS, group.from_ts, group.to_ts, lost)
 
-    async def _recover(self, found: int, batch: Batch) -> deque[Batch]:
-        """What to send to a server whose cursor stands at `found`; what it lost and we no longer have becomes a loss of its stream."""
+    async def _recover(self, cursor: int, batch: Batch) -> deque[Batch]:
+        """Returns what to send to a server whose cursor is at this number. What it lost and we do not have any more is noted as lost."""
         await self._restore()
         until_answered = self._availability.until_answered
         has = {stream: await until_answered(functools.partial(self._last_on_server, stream), self) for stream in self._queue.streams}
-        lost = self._ring.lacking(found, has)
+        lost = self._sent.missing(cursor, has)
         todo = deque([*lost, batch])
         resent = sum(kept.entries for kept in lost)
         log.warning(
-            "bus.data_lost", producer=self._producer.name, partition=self._partition, cursor=found, number=batch.number, resent=resent
+            "bus.data_lost", producer=self._producer.name, partition=self._partition, cursor=cursor, number=batch.number, resent=resent
         )
         self._note_lost(todo, has)
         await eviction.warn(self._producer.client, lost=True)
@@ -150,7 +153,10 @@ class Delivery:
         return todo
 
     def _note_lost(self, todo: Iterable[Batch], has: Mapping[Stream, tuple[int, int]]) -> None:
-        """Per stream, what lies between the last that the server has and the first that it will get again; and anew, what is a state."""
+        """Note for each stream what lies between the last entry that the server has and the first that it will get again.
+
+        The newest value of a state that would not come again is queued again.
+        """
         kept: dict[Stream, Group] = {}
         for batch in todo:
             for group in batch.groups:
@@ -164,12 +170,12 @@ class Delivery:
                 self._losses.note(stream, GapCause.BUS, seq_ts or min(self._producer.started_ts, to_ts), to_ts, missed)
                 stream.reported = upto
                 if again is None or stream.kind == "status":
-                    self._room.take(self._queue.put_newest(stream))
+                    self._memory.reserve(self._queue.prepend_newest(stream))
 
     async def _last_on_server(self, stream: Stream) -> tuple[int, int]:
-        """`seq` and `received_ts` of the newest of ours that it has, or zeros: the hash is written together with the stream."""
+        """`seq` and `received_ts` of our newest event that the server has, or zeros. (Hash and stream are written together.)"""
         client = self._producer.client
-        if stream.instrument == VENUE_WIDE:  # gaps on it are not in the hash, but nobody else writes it
+        if stream.instrument == VENUE_WIDE:  # its gaps are not in the hash, but no other producer writes this stream
             entries = await execute_raw(client, "XREVRANGE", stream.key, "+", "-", "COUNT", 1, key=stream.key)
             values = [fields[1] for _, fields in entries]
         else:
@@ -179,7 +185,7 @@ class Delivery:
             try:
                 event = decode(value)
             except msgspec.MsgspecError:
-                continue  # not ours
+                continue  # not an event of ours
             if event.venue == stream.venue and event.epoch == self._producer.epoch:
                 newest = max(newest, (event.seq, event.received_ts))
         return newest

@@ -1,4 +1,4 @@
-"""What a publisher does before its first batch: it learns which tape it writes to, and claims its name for a new epoch."""
+"""Enrols a publisher before its first batch: learns which tape the server holds, and claims the producer's name for a new epoch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = structlog.get_logger()
 
 
 class Enrolment:
-    """Of one publisher, for all its lanes together."""
+    """The enrolment of one publisher, for all its partitions together."""
 
     def __init__(self, producer: Producer, spools: Sequence[Spool], *, claims: bool, yields: bool) -> None:
-        """`claims`: the epoch is to be found here, and not given by the caller. `yields`: see `claim_alone`."""
+        """`claims`: find the epoch here, because the caller has not claimed one. `yields`: see `claim_alone`."""
         self.done = False
         self._producer = producer
         self._spools = spools
@@ -29,7 +29,7 @@ class Enrolment:
         self._lock = asyncio.Lock()
 
     async def ensure(self) -> None:
-        """Return when it is done, as soon as the server answers. Raises `Superseded`, and `BusError` for a bad cursor."""
+        """Enrol once, and return when it is done; waits while the server is away. Raises `Superseded`, and `BusError` for a bad cursor."""
         async with self._lock:
             if self.done:
                 return
@@ -42,14 +42,14 @@ class Enrolment:
             self.done = True
 
     async def restore(self) -> None:
-        """The server lost data: give it its identity again. Raises `BusError` if it has become another tape."""
+        """Give a server that lost data its identity again. Raises `BusError` if it holds another tape now."""
         async with self._lock:
             await self._identify()
 
     async def _identify(self) -> None:
         producer = self._producer
         tape, client, keys = producer.tape, producer.client, producer.keys
-        own = next((left for spool in self._spools if (left := spool.left_for()).id), Identity())
+        own = next((found for spool in self._spools if (found := spool.found_identity()).id), Identity())
         found = await producer.availability.until_answered(lambda: tape.identify(client, keys, presumed=own), self)
         known = tape.identity
         if known.id and found.id != known.id:

@@ -1,6 +1,6 @@
-"""What will not be on the tape, until a gap has said so: of one stream, or of the whole venue where nobody knows of which.
+"""Remembers what will not be on the tape until a gap has reported it: of one stream, or of the venue where the stream is not known.
 
-Losses of one stream and one cause are joined, so that a long trouble is told in few gaps. Publishing the gaps is the publisher's.
+Losses of one stream and one cause are joined, so that a long outage is reported in few gaps. The publisher publishes the gaps.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from crosstape.bus.publish.stream import Stream
 from crosstape_schemas import VENUE_WIDE, Gap, GapCause
 
 REPORT_S: Final = 1.0
-"""Losses are reported at most so often."""
+"""Shortest time between two reports."""
 
 
 class Loss:
-    """What a stream lacks, from the first to the last of it."""
+    """What one stream lacks for one cause, from the first missing event to the last."""
 
     __slots__ = ("from_ts", "missed", "to_ts")
 
@@ -26,14 +26,14 @@ class Loss:
         self.missed = missed
 
     def join(self, from_ts: int, to_ts: int, missed: int) -> None:
-        """So many more are missing, somewhere between these."""
+        """Add more missing events, which lie somewhere between these times."""
         self.from_ts = min(self.from_ts, from_ts)
         self.to_ts = max(self.to_ts, to_ts)
         self.missed += missed
 
 
 class Losses:
-    """Of one publisher. Each is counted when it is noted, and forgotten when the gap for it is taken."""
+    """The losses of one publisher. Each is counted when it is noted, and forgotten when its gap is made."""
 
     def __init__(self, metrics: PublisherMetrics) -> None:
         self._metrics = metrics
@@ -42,7 +42,7 @@ class Losses:
         self._reported_at = 0.0
 
     def note(self, stream: Stream, cause: GapCause, from_ts: int, to_ts: int, missed: int) -> None:
-        """So many events of a stream will not be on the tape."""
+        """Remember that this many events of a stream will not be on the tape."""
         losses = self._streams.setdefault(stream, {})
         if cause in losses:
             losses[cause].join(from_ts, to_ts, missed)
@@ -51,21 +51,21 @@ class Losses:
         self._metrics.dropped(stream.kind, missed, cause)
 
     def note_venue_wide(self, missed: int | None, from_ts: int) -> None:
-        """So many events (None: nobody knows how many) will not be on the tape, of which streams nobody knows."""
+        """Remember that this many events (None: the count is not known) will not be on the tape, of streams that are not known."""
         if missed:
             self._metrics.dropped(VENUE_WIDE, missed, GapCause.BUS)
         self._venue_wide.append((missed, from_ts))
 
-    def untold(self, venue: str) -> bool:
-        """Whether there is a loss to report. What only the venue is known of waits until that is: until then it is ''."""
+    def unreported(self, venue: str) -> bool:
+        """Whether there is a loss to report. A venue-wide loss waits until the venue is known (not '')."""
         return bool(self._streams) or (bool(self._venue_wide) and bool(venue))
 
     def due(self, now: float) -> bool:
-        """Whether the last report is long enough ago, on the monotonic clock."""
+        """Whether the last report is long enough ago, by the monotonic clock."""
         return now >= self._reported_at + REPORT_S
 
     def venue_gaps(self, venue: str, now: float, now_ts: int) -> list[Gap]:
-        """The gaps of a report that begins now: those of the whole venue, if that is known by now."""
+        """Start a report. Returns the gaps of the whole venue; none while the venue is not known."""
         self._reported_at = now
         if not venue:
             return []
@@ -73,7 +73,7 @@ class Losses:
         return [Gap(venue, VENUE_WIDE, None, now_ts, VENUE_WIDE, from_ts, now_ts, missed, GapCause.BUS) for missed, from_ts in losses]
 
     def stream_gaps(self, now_ts: int) -> list[Gap]:
-        """And those of one stream after another, by cause; none when all are told."""
+        """Returns the gaps of one stream, by cause, and forgets them; with each call of the next stream; none when all are reported."""
         if not self._streams:
             return []
         stream = next(iter(self._streams))

@@ -1,8 +1,9 @@
-"""Where an event goes once the memory is used up, or something is in a spool.
+"""Decides where an event goes once the memory is used up, or something is in a spool.
 
-States (quote, book, ticker, cbbo) give way to the newest of their stream; what happened (trade, delta, status, gap) goes to the spool, if
-there is one. Beyond that, or without one, the newest is dropped. The newest, not the oldest: the hole then begins where the memory ends and
-is one per stream, dropping costs nothing while the machine is already late, and what has been accepted stays accepted.
+States (quote, book, ticker, cbbo) are conflated: the newest of their stream replaces the one before. Lossless events (trade, delta, status,
+gap) go to the spool, if there is one. Beyond that, or without a spool, the newest event is dropped. The newest, not the oldest: then there
+is one gap per stream, which starts where the memory ends; dropping costs nothing while the machine is already late; and what was accepted
+stays accepted.
 """
 
 from __future__ import annotations
@@ -21,88 +22,88 @@ from crosstape.bus.spool.spool import Spool
 from crosstape_schemas import Event, GapCause
 
 SPILL: Final = 64
-"""Events that go to the spool to make room for one, when nothing else makes it."""
+"""Events that are written to the spool at once to free memory for one."""
 
 log = structlog.get_logger()
 
 
 class Overflow:
-    """Of all lanes together. `tell` publishes gaps for what was lost, at once: before what comes after it."""
+    """The overflow of all partitions together. `report` publishes gaps for what was lost, at once: before the events that follow it."""
 
     def __init__(
-        self, producer: Producer, lanes: Sequence[PartitionWriter], *, room: MemoryBudget, losses: Losses, tell: Callable[[], None]
+        self, producer: Producer, writers: Sequence[PartitionWriter], *, memory: MemoryBudget, losses: Losses, report: Callable[[], None]
     ) -> None:
         self._producer = producer
-        self._lanes = {lane.queue: lane for lane in lanes}
-        self._room = room
+        self._writers = {writer.queue: writer for writer in writers}
+        self._memory = memory
         self._losses = losses
-        self._tell = tell
+        self._report = report
 
-    def put(self, stream: Stream, event: Event) -> None:
-        """Into memory, the spool, or nowhere."""
-        room, queue = self._room, stream.queue
-        room.tighten()
-        if room.spare <= 0 and not room.conflating:
+    def store(self, stream: Stream, event: Event) -> None:
+        """Put the event into memory or into the spool, or drop it."""
+        memory, queue = self._memory, stream.queue
+        memory.tighten()
+        if memory.spare <= 0 and not memory.conflating:
             self._conflate()
-        lane = self._lanes[queue]
-        if stream.conflates:
-            if stream.pending and room.conflating:
+        writer = self._writers[queue]
+        if stream.conflatable:
+            if stream.pending and memory.conflating:
                 self._producer.metrics.conflated(stream.kind, 1)
                 stream.pending[-1] = event
                 return
-        elif lane.spool is not None and (lane.spool.active or (room.spare <= 0 and lane.begin_spool())):
-            self._put_spooled(lane.spool, stream, event)
+        elif writer.spool is not None and (writer.spool.active or (memory.spare <= 0 and writer.start_spool())):
+            self._spool(writer.spool, stream, event)
             return
-        elif room.spare <= 0:
+        elif memory.spare <= 0:
             self._drop(stream, event)
             return
-        room.take(1)  # a state's newest is kept beyond the bound: at most one per stream
-        queue.put(stream, event)
+        memory.reserve(1)  # the newest of a state is kept beyond the bound: at most one per stream
+        queue.append(stream, event)
 
-    def put_by(self) -> None:
-        """What happened and is in memory goes to the spool, as far as it takes it."""
-        spools = [lane.spool for lane in self._lanes.values() if lane.spool is not None]
-        if not spools or not self._room.held:
+    def spool_pending(self) -> None:
+        """Write the lossless events that are in memory to the spool, as many as fit."""
+        spools = [writer.spool for writer in self._writers.values() if writer.spool is not None]
+        if not spools or not self._memory.used:
             return
-        self._room.tighten()
-        self._begin_spools()
-        self._tell()
+        self._memory.tighten()
+        self._start_spools()
+        self._report()
         for spool in spools:
             while spool.active and spool.spill():
                 pass
 
-    def _put_spooled(self, spool: Spool, stream: Stream, event: Event) -> None:
-        """Into the spool, by way of memory. When both are full, dropping goes on until there is some room.
+    def _spool(self, spool: Spool, stream: Stream, event: Event) -> None:
+        """Put the event into the spool's backlog, which is in memory. When both are full, drop until some memory is free.
 
-        What fills the memory may be on its way out of the spool, or states beyond the bound: then this is written at once.
+        The memory may be full of entries that were read out of the spool, or of states beyond the bound: then write the backlog at once.
         """
-        room = self._room
-        while room.spare <= 0 and spool.spill(SPILL):
+        memory = self._memory
+        while memory.spare <= 0 and spool.spill(SPILL):
             pass
-        if spool.backlog and room.drops():
-            room.dropping = True
+        if spool.backlog and memory.drops():
+            memory.dropping = True
             self._drop(stream, event)
             return
-        if room.dropping:
-            room.dropping = False
-            self._tell()
-        room.take(1)
-        spool.put(event)
+        if memory.dropping:
+            memory.dropping = False
+            self._report()
+        memory.reserve(1)
+        spool.append(event)
 
     def _drop(self, stream: Stream, event: Event) -> None:
         self._losses.note(stream, GapCause.OVERFLOW, event.received_ts, event.received_ts, 1)
 
     def _conflate(self) -> None:
-        """The memory is used up: from here on, states give way to newer ones, and what happens goes to the spool."""
+        """Start conflation: the memory is used up. From now on newer states replace older ones, and lossless events go to the spool."""
         freed = 0
-        for queue in self._lanes:
+        for queue in self._writers:
             for stream, extra in queue.conflate():
                 self._producer.metrics.conflated(stream.kind, extra)
                 freed += extra
-        self._room.conflate(freed)
-        log.warning("bus.pending_full", producer=self._producer.name, pending=self._room.bound, conflated=freed)
-        self._begin_spools()
+        self._memory.conflate(freed)
+        log.warning("bus.pending_full", producer=self._producer.name, pending=self._memory.bound, conflated=freed)
+        self._start_spools()
 
-    def _begin_spools(self) -> None:
-        for lane in self._lanes.values():
-            lane.begin_spool()
+    def _start_spools(self) -> None:
+        for writer in self._writers.values():
+            writer.start_spool()

@@ -1,6 +1,6 @@
-"""A publisher's writer for one partition: numbered batches of what waits, one of them in flight.
+"""Writes the events of one partition: numbered batches of what waits, with one batch in flight.
 
-With a spool that has something in it, a batch of spooled entries and one of what waits in memory take turns: what happened while the
+While a spool has something in it, a batch of spooled entries and a batch of what waits in memory take turns: events from the time when the
 server was away must not hold up the states of now.
 """
 
@@ -18,7 +18,7 @@ from crosstape.bus.publish.stream import Queue
 
 
 class PartitionWriter:
-    """Takes from `queue` and, if there is one, from the spool. `acknowledge` is told how many entries are on the tape, batch by batch."""
+    """Writes what is in `queue` and, if there is one, in the spool. Calls `acknowledge` with the count of entries of each written batch."""
 
     def __init__(
         self,
@@ -27,16 +27,16 @@ class PartitionWriter:
         *,
         queue: Queue,
         delivery: Delivery,
-        spooled: SpoolReader | None,
+        spool_reader: SpoolReader | None,
         acknowledge: Callable[[int], None],
         enrolment: Enrolment,
     ) -> None:
         self.queue = queue
-        self.spool = spooled.spool if spooled is not None else None
-        self.claimed = spooled.claimed if spooled is not None else asyncio.Event()
-        """Set when no predecessor can write any more, and what it left in the spool is on the tape."""
+        self.spool = spool_reader.spool if spool_reader is not None else None
+        self.claimed = spool_reader.claimed if spool_reader is not None else asyncio.Event()
+        """Set when no predecessor can write any more and what it left in the spool is on the tape."""
         self._delivery = delivery
-        self._spooled = spooled
+        self._spool_reader = spool_reader
         self._acknowledge = acknowledge
         self._enrolment = enrolment
         self._producer = producer
@@ -48,79 +48,79 @@ class PartitionWriter:
         self._writing = asyncio.Lock()
         self._number = 0
         self._in_flight: Batch | None = None
-        self._spooled_last = False
+        self._last_was_spooled = False
 
     async def run(self) -> None:
-        """Write until cancelled. Raises as `write_next`."""
+        """Write until cancelled. Raises what `write_next` raises."""
         while True:
             if not self.waiting:
                 self.queue.wake.clear()
-                await self.queue.wake.wait()  # as long as it takes: nothing is to be done before
+                await self.queue.wake.wait()  # no timeout: there is nothing to do before
             await self.write_next()
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to write: a first batch always is."""
+        """Whether there is anything to write. The first batch always is."""
         return not self._number or bool(self.queue.dirty) or self._in_flight is not None or (self.spool is not None and self.spool.waiting)
 
     @property
-    def states(self) -> int:
-        """How many entries that wait, or are in flight, are states: the newest stands for those before it."""
-        waiting = sum(len(stream.pending) for stream in self.queue.dirty if stream.conflates)
-        flying = 0 if self._in_flight is None else sum(group.count for group in self._in_flight.groups if group.stream.conflates)
-        return waiting + flying
+    def conflatable(self) -> int:
+        """How many of the entries that wait or are in flight are states, which newer ones will replace."""
+        pending = sum(len(stream.pending) for stream in self.queue.dirty if stream.conflatable)
+        in_flight = 0 if self._in_flight is None else sum(group.count for group in self._in_flight.groups if group.stream.conflatable)
+        return pending + in_flight
 
     @property
     def spooled(self) -> int:
-        """How many entries a successor would publish from the spool's file if this process ended now: those in flight may be among them."""
+        """How many entries a successor would publish from the spool if this process ended now. Those in flight may be among them."""
         if self.spool is None:
             return 0
-        file, batch = self.spool.file, self._in_flight
+        disk, batch = self.spool.disk, self._in_flight
         in_flight = 0
         if batch is not None and batch.spooled_to:
             in_flight = batch.entries
-        elif batch is not None and (file.header.epoch, file.header.batch) == (self._epoch, batch.number):
-            in_flight = file.header.carried
-        return file.unread + in_flight
+        elif batch is not None and (disk.header.epoch, disk.header.batch) == (self._epoch, batch.number):
+            in_flight = disk.header.carried
+        return disk.unread + in_flight
 
     async def write_next(self) -> None:
-        """Write one batch, if anything waits. Cancelled, it leaves the batch in flight for the next call.
+        """Write one batch, if anything waits. When cancelled, it leaves the batch in flight for the next call.
 
-        Raises `Superseded`, and `BusError` for a cursor that is none of ours or a server that holds another tape now.
+        Raises `Superseded`, and `BusError` for a cursor that is not ours or a server that holds another tape now.
         """
         async with self._writing:  # one call in flight, though `run` and `drain` may both want to
             if not self._number:
-                await self._begin()
-            batch, spooled = self._in_flight, self._spooled
+                await self._claim()
+            batch, spool_reader = self._in_flight, self._spool_reader
             if batch is None:
-                if spooled is not None and spooled.spool.waiting:
-                    batch = await self._next_spooled(spooled)
+                if spool_reader is not None and spool_reader.spool.waiting:
+                    batch = await self._next_spooled(spool_reader)
                 if batch is None:
                     if not self.queue.dirty:
                         return
-                    batch = self._next()
+                    batch = self._next_pending()
                 self._in_flight = batch
             await self._delivery.deliver(batch)
             self._in_flight = None
-            if spooled is None:
+            if spool_reader is None:
                 self.claimed.set()
             elif batch.spooled_to:
-                spooled.use(batch.spooled_to)
+                spool_reader.acknowledge(batch.spooled_to)
             self._acknowledge(batch.entries)
 
-    async def _begin(self) -> None:
-        """The first batch is empty: it claims this partition's cursor. From then on no predecessor can write."""
+    async def _claim(self) -> None:
+        """Make the first batch, an empty one that claims the cursor of this partition. Once it is written no predecessor can write."""
         await self._enrolment.ensure()
         self._epoch, self._epoch_text = self._producer.epoch, self._producer.epoch_text
         self._in_flight = self._batch()
 
-    def begin_spool(self) -> bool:
-        """From now on what happens goes through the spool, what waits in memory first: whether it does."""
-        spooled = self._spooled
-        return spooled is not None and (spooled.spool.active or spooled.begin(self._in_flight, self._number + (self._in_flight is None)))
+    def start_spool(self) -> bool:
+        """Lead lossless events through the spool from now on, those in memory first. Returns whether that works."""
+        reader = self._spool_reader
+        return reader is not None and (reader.spool.active or reader.start(self._in_flight, self._number + (self._in_flight is None)))
 
     def _batch(self, spooled_to: int = 0) -> Batch:
-        """The next one, still empty."""
+        """Make the next batch, still empty."""
         self._number += 1
         position = b""
         if self.spool is not None:
@@ -129,22 +129,22 @@ class PartitionWriter:
             self._number, cursor=self._cursor, registry=self._registry, epoch=self._epoch_text, position=position, spooled_to=spooled_to
         )
 
-    def _next(self) -> Batch:
-        """A batch of what waits, up to the cap."""
+    def _next_pending(self) -> Batch:
+        """Make a batch of what waits in memory, up to the cap."""
         batch = self._batch()
-        room, at = self._cap, 0
+        left, at = self._cap, 0
         queue, epoch = self.queue, self._epoch
         dirty = queue.dirty
         for at, stream in enumerate(dirty, 1):  # noqa: B007
             chunk = stream.pending
-            if len(chunk) > room:
-                stream.pending = chunk[room:]
-                del chunk[room:]
+            if len(chunk) > left:
+                stream.pending = chunk[left:]
+                del chunk[left:]
             else:
                 stream.pending = []
             batch.add(stream, chunk, epoch)
-            room -= len(chunk)
-            if not room or batch.size > BATCH_BYTES:
+            left -= len(chunk)
+            if not left or batch.size > BATCH_BYTES:
                 break
         queue.dirty = dirty = dirty[at:]
         last = batch.groups[-1].stream
@@ -152,17 +152,17 @@ class PartitionWriter:
             dirty.append(last)
         return batch
 
-    async def _next_spooled(self, spooled: SpoolReader) -> Batch | None:
-        """The next batch of what was spooled, if it is its turn."""
-        spool = spooled.spool
+    async def _next_spooled(self, reader: SpoolReader) -> Batch | None:
+        """Make the next batch of what was spooled; None if it is the turn of what waits in memory, or nothing was spooled."""
+        spool = reader.spool
         if not spool.adopted or not spool.settled:
-            await spooled.adopt()
+            await reader.adopt()
         if not spool.active:
             return None
-        self._spooled_last = not self._spooled_last
-        if self.queue.dirty and not self._spooled_last:
+        self._last_was_spooled = not self._last_was_spooled
+        if self.queue.dirty and not self._last_was_spooled:
             return None
-        part = await spooled.take()
+        part = await reader.next_part()
         if part is None:
             return None
         batch = self._batch(part.end)

@@ -1,4 +1,4 @@
-"""Who publishes, where, and how: what all parts of one publisher agree on."""
+"""Identifies who publishes, and holds what all parts of one publisher share."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from crosstape_schemas import Keys
 
 
 class Producer(msgspec.Struct):
-    """One producer of one venue's (or of `CONSOLIDATED`) events, from one start of its process to the end of it."""
+    """One producer of the events of one venue (or of `CONSOLIDATED`), from one start of its process to its end."""
 
     name: str
     epoch: int
-    """Not final before the name is claimed: see `enrolment`."""
+    """Number of this start, greater than those before. Final once the name is claimed: see `enrolment`."""
     started_ts: int
-    """Our clock when it was made. An epoch is no time: it may be ahead of every clock."""
+    """Our clock at the start, ns. (An epoch is no time: it may be ahead of every clock.)"""
     tape: Tape
     client: Client
     keys: Keys
@@ -28,14 +28,14 @@ class Producer(msgspec.Struct):
     availability: Availability
 
     def cursor(self, partition: int) -> bytes:
-        """The key that says which of its batches the server has."""
+        """Key of the hash that says which of its batches the server has."""
         return self.keys.cursor(self.name, partition).encode()
 
     def registry(self, partition: int) -> bytes:
-        """The key of the set of streams."""
+        """Key of the set of stream names."""
         return self.keys.registry(partition).encode()
 
     @property
     def epoch_text(self) -> bytes:
-        """As the cursor has it."""
+        """The epoch as text, as the cursor has it."""
         return b"%d" % self.epoch

@@ -1,11 +1,11 @@
-"""The writing side of the bus: events in, without waiting, and each on the tape exactly once.
+"""The publisher: takes events without waiting and writes each to the tape exactly once. This module puts its parts together.
 
 ```
-publish ─► stream ─► queue ───────► lane ─► delivery ─► server
-              └──► overflow ─► spool ─┘        └─► ring
+publish ─► stream ─► queue ───────► partition writer ─► delivery ─► server
+              └──► overflow ─► spool ─┘                    └─► retransmit buffer
 ```
 
-This is the whole of it, put together: `room` counts what is in memory, `losses` what will not be on the tape.
+A memory budget counts the events in memory; losses are remembered until a gap reports them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from crosstape.bus.publish.overflow import Overflow
 from crosstape.bus.publish.partition_writer import PartitionWriter
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.spool_reader import SpoolReader
-from crosstape.bus.publish.stream import Queue
-from crosstape.bus.publish.streams import Streams
+from crosstape.bus.publish.stream import Queue, Streams
 from crosstape.bus.read.last_values import last_values
 from crosstape.bus.spool.spool import Spool
 from crosstape.bus.spool.tape_identity import Tape
@@ -40,10 +39,10 @@ from crosstape.settings import BusSettings
 from crosstape_schemas import VENUE_WIDE, Event, Gap, Keys
 
 FLOW_BATCHES: Final = 4
-"""`flow` holds back a reader that is more than so many batches ahead of a healthy server: more would gain nothing, and cost caches."""
+"""`flow` holds back a caller that is more batches than this ahead of a healthy server: more would gain nothing, and cost CPU caches."""
 
 FLOW_POLL_S: Final = 0.05
-"""How soon one that is held back notices that the server is away."""
+"""How soon a caller that is held back notices that the server is away."""
 
 log = structlog.get_logger()
 
@@ -60,13 +59,13 @@ class Unpublished(NamedTuple):
 
 
 class Publisher:
-    """One producer of one venue's (or of `CONSOLIDATED`) events.
+    """Publishes the events of one venue (or of `CONSOLIDATED`) under one producer's name.
 
-    `publish` puts an event into memory; `run` writes what is there, in batches, one call in flight per partition. Events of one stream stay
-    in order. Memory is bounded by `settings.pending` events. When they are used up, states (quote, book, ticker, cbbo) give way to the
-    newest of their stream; what happened (trade, delta, status, gap) goes to the spool, if there is one (`spool` is its directory), a
-    file bounded by `settings.spool_bytes`. Beyond that, or without one, the newest is dropped, counted per stream, and reported as a
-    `Gap` once there is room.
+    `publish` puts an event into memory; `run` writes what is there, in batches, with one call in flight per partition. Events of one stream
+    stay in order. Memory holds `settings.pending` events at most. When it is used up, the newest event of a state (quote, book, ticker,
+    cbbo) replaces the one before, and lossless events (trade, delta, status, gap) go to the spool, if there is one: files in the directory
+    `spool`, bounded by `settings.spool_bytes`. Beyond that, or without a spool, the newest event is dropped, counted per stream, and
+    reported as a `Gap` once memory is free.
     """
 
     def __init__(
@@ -82,9 +81,9 @@ class Publisher:
         tape: Tape | None = None,
         yields: bool = False,
     ) -> None:
-        """`epoch`: of a `claim` that the caller has made; 0: the publisher makes its own. `tape`: shared by the publishers of a process.
+        """`epoch`: from a `claim` of the caller; 0: the publisher claims the name itself. `tape`: shared by the publishers of a process.
 
-        `yields`: leave the name to another publisher that is alive, since this one was superseded before.
+        `yields`: leave the name to another publisher that is alive, because this one was superseded before.
         """
         self.client = client
         self.keys = keys
@@ -92,28 +91,35 @@ class Publisher:
         self.producer = producer
         self.metrics = metrics or PublisherMetrics()
         self.acknowledged = 0
+        """Entries that are on the tape, of this publisher."""
         self.unacknowledged = 0
         """Entries that were not acknowledged when another process took over the name of this producer."""
         self.availability = Availability(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
         now = time.time_ns()
         self.tape = tape or Tape()
-        who = self._who = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.availability)
+        self._producer = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.availability)
         queues = [Queue() for _ in range(keys.partitions)]
-        self._streams = Streams(who, queues)
+        self._streams = Streams(self._producer, queues)
         self._known = self._streams.known
-        self._room = MemoryBudget(settings.pending)
+        self._memory = MemoryBudget(settings.pending)
         self._losses = Losses(self.metrics)
         self._spools: list[Spool] = []
-        self._enrolment = Enrolment(who, self._spools, claims=not epoch, yields=yields)
-        self._lanes = [self._lane(who, partition, queue, spool) for partition, queue in enumerate(queues)]
-        self._overflow = Overflow(who, self._lanes, room=self._room, losses=self._losses, tell=lambda: self._tell(at_once=True))
+        self._enrolment = Enrolment(self._producer, self._spools, claims=not epoch, yields=yields)
+        self._writers = [self._writer(partition, queue, spool) for partition, queue in enumerate(queues)]
+        self._overflow = Overflow(
+            self._producer,
+            self._writers,
+            memory=self._memory,
+            losses=self._losses,
+            report=lambda: self._report_losses(at_once=True),
+        )
         self._flow_bound = min(FLOW_BATCHES * settings.batch, settings.pending // 2)
-        self._flows = asyncio.Event()
+        self._caught_up = asyncio.Event()
 
     @property
     def epoch(self) -> int:
-        """Of this start: greater than those before. Final once `claimed`."""
-        return self._who.epoch
+        """The number of this start, greater than those before. Final once `claimed`."""
+        return self._producer.epoch
 
     @property
     def left(self) -> int:
@@ -123,30 +129,30 @@ class Publisher:
     @property
     def pending(self) -> int:
         """Entries that are not acknowledged: waiting, spooled, or in flight."""
-        return self._room.held + sum(spool.file.unread for spool in self._spools)
+        return self._memory.used + sum(spool.disk.unread for spool in self._spools)
 
     @property
     def unpublished(self) -> Unpublished:
-        """What `pending` counts, by what becomes of it if this process ends now."""
-        states = sum(lane.states for lane in self._lanes)
-        return Unpublished(self.pending - states, sum(lane.spooled for lane in self._lanes), states)
+        """The entries that `pending` counts, by what becomes of them if this process ends now."""
+        conflatable = sum(writer.conflatable for writer in self._writers)
+        return Unpublished(self.pending - conflatable, sum(writer.spooled for writer in self._writers), conflatable)
 
     def publish(self, event: Event) -> None:
-        """Put an event on the tape, soon. Never waits and never fails for load.
+        """Put an event into memory; `run` writes it to the tape soon. Never waits, and never fails because of load.
 
-        Raises `BusError` for an event of another venue than those before: numbers are per venue, and a publisher has one. Once memory is
-        used up, with a spool, it must be called from the event loop.
+        Raises `BusError` for an event of another venue than those before: numbers are per venue, and a publisher has one venue. A
+        publisher with a spool must be called from the event loop once memory is used up.
         """
         try:
             stream = self._known[event.__class__][event.instrument]
         except KeyError:
-            stream = self._streams.open(event)
-        room = self._room
-        free = room.free
+            stream = self._streams.make(event)
+        memory = self._memory
+        free = memory.free
         if free <= 0:
-            self._overflow.put(stream, event)
+            self._overflow.store(stream, event)
             return
-        room.free = free - 1
+        memory.free = free - 1
         pending = stream.pending
         if not pending:
             queue = stream.queue
@@ -156,21 +162,21 @@ class Publisher:
         pending.append(event)
 
     async def flow(self) -> None:
-        """Give others a turn and, while a healthy server is far behind, wait until it has caught up by half: `timeout_s` at the longest.
+        """Let other tasks run and, while a healthy server is far behind, wait until it has caught up by half, for `timeout_s` at most.
 
-        Whoever reads a socket in a loop awaits this now and then, so that load beyond what the server takes waits at the venue, by TCP,
-        and not in our memory. A server that is away holds nobody back: for that there is `pending`.
+        A loop that reads a socket awaits this now and then. Load beyond what the server can write then waits at the venue, by TCP, and not
+        in our memory. A server that is away holds nobody back: events stay in memory up to `settings.pending`.
         """
         await asyncio.sleep(0)
         deadline = time.monotonic() + self.settings.timeout_s
-        while self._room.held > self._flow_bound and self.availability.answering and time.monotonic() < deadline:
-            self._flows.clear()
+        while self._memory.used > self._flow_bound and self.availability.answering and time.monotonic() < deadline:
+            self._caught_up.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLOW_POLL_S):
-                    await self._flows.wait()
+                    await self._caught_up.wait()
 
     def publish_all(self, events: Iterable[Event]) -> None:
-        """`publish` each, in order."""
+        """Call `publish` for each event, in order."""
         for event in events:
             self.publish(event)
 
@@ -178,46 +184,47 @@ class Publisher:
         """Write what is published, until cancelled.
 
         Raises `Superseded` when the producer was started again elsewhere, and `BusError` when the server holds another tape than before,
-        or the cursor is none of ours.
+        or the cursor is not ours.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                for partition, lane in enumerate(self._lanes):
-                    group.create_task(lane.run(), name=f"bus.lane.{self.producer}.{partition}")
+                for partition, writer in enumerate(self._writers):
+                    group.create_task(writer.run(), name=f"bus.writer.{self.producer}.{partition}")
                 for partition, spool in enumerate(self._spools):
                     group.create_task(spool.run(), name=f"bus.spool.{self.producer}.{partition}")
         except BaseExceptionGroup as failures:
             if (ended := failures.subgroup(BusError)) is not None:
                 self.unacknowledged = self.pending
-                self.close()  # what is in the spool is our successor's
+                self.close()  # what is in the spool belongs to our successor
                 raise _first(ended) from None
             raise
 
     async def claimed(self) -> None:
-        """Return once no predecessor of the same name can write any more, and what it spooled is on the tape, so that `last` is the last.
+        """Return once no predecessor of this name can write any more and what it spooled is on the tape: `last` is the last event then.
 
-        Needs `run`; waits for the bus.
+        Needs `run`; waits as long as the bus is away.
         """
-        for lane in self._lanes:
-            await lane.claimed.wait()  # as long as the bus is away
+        for writer in self._writers:
+            await writer.claimed.wait()  # no timeout: the bus may be away for as long
 
     async def drain(self, timeout_s: float) -> bool:
-        """Whether all that was published is acknowledged, within `timeout_s`. Works while `run` does, and after it was cancelled.
+        """Wait until all that was published is acknowledged, for `timeout_s` at most. Returns whether it is.
 
-        What is not by then goes to the spool, for a successor: states do not, they would be old by then.
+        Works while `run` does, and after it was cancelled. Lossless events that are not acknowledged by then go to the spool, for a
+        successor; states do not, because they would be old.
         """
-        self._tell(at_once=True)
+        self._report_losses(at_once=True)
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                while self.pending or self._losses.untold(self._streams.venue):
-                    for lane in self._lanes:
-                        while lane.waiting:
-                            await lane.write_next()
+                while self.pending or self._losses.unreported(self._streams.venue):
+                    for writer in self._writers:
+                        while writer.waiting:
+                            await writer.write_next()
                             if limit.expired():
                                 raise TimeoutError
-                    self._tell(at_once=True)
+                    self._report_losses(at_once=True)
         except TimeoutError:
-            self._overflow.put_by()
+            self._overflow.spool_pending()
             log.warning("bus.not_drained", producer=self.producer, pending=self.pending, spooled=self.unpublished.spooled)
             return False
         except BusError as exc:
@@ -227,83 +234,83 @@ class Publisher:
         return True
 
     def close(self) -> None:
-        """Let go of the spool, with what is in it. Blocks for as long as an fsync takes."""
+        """Close the spool and leave what is in it to a successor. Blocks for as long as an fsync takes."""
         for spool in self._spools:
             spool.close()
 
     async def last(self, kind: str, instruments: Sequence[str], venue: str) -> dict[str, Event]:
-        """The newest event of this venue per instrument, of those that have one: what this producer's predecessor left behind.
+        """Returns instrument → newest event of this venue, of the instruments that have one: where this producer's predecessor ended.
 
-        A status is asked for by `venue:kind` of its feed (`binance:quote`). Raises `BusError` when the server does not answer.
+        For the status of one feed, `venue` is `venue:kind` (`binance:quote`). Raises `BusError` when the server does not answer.
         """
         found = await last_values(self.client, self.keys, ((kind, name) for name in instruments), venue)
         return {instrument: event for (_, instrument), event in found.items()}
 
     def _acknowledge(self, entries: int) -> None:
-        """Called by a lane: so many are on the tape, and their room is free."""
+        """Count entries that a partition's writer has written, and release their memory."""
         self.acknowledged += entries
-        room = self._room
-        room.give(entries)
-        if room.eased and room.ease(spooling=any(spool.active for spool in self._spools)):
+        memory = self._memory
+        memory.release(entries)
+        if memory.eased and memory.ease(spooling=any(spool.active for spool in self._spools)):
             log.info("bus.pending_free", producer=self.producer, pending=self.pending)
-        self._tell()
-        held = room.held
-        self.metrics.pending(held)
-        if held <= self._flow_bound // 2:
-            self._flows.set()
+        self._report_losses()
+        used = memory.used
+        self.metrics.pending(used)
+        if used <= self._flow_bound // 2:
+            self._caught_up.set()
 
-    def _tell(self, *, at_once: bool = False) -> None:
-        """Publish a gap for what was lost; while there is no room for it, or it is not due yet, the loss is remembered."""
-        room, losses, venue = self._room, self._losses, self._streams.venue
-        if not losses.untold(venue):
+    def _report_losses(self, *, at_once: bool = False) -> None:
+        """Publish gaps for what was lost. While there is no memory for them, or no report is due yet, the losses are remembered."""
+        memory, losses, venue = self._memory, self._losses, self._streams.venue
+        if not losses.unreported(venue):
             return
         now = time.monotonic()
-        if not at_once and (room.conflating or not losses.due(now)):
+        if not at_once and (memory.conflating or not losses.due(now)):
             return
         for gap in losses.venue_gaps(venue, now, time.time_ns()):
             self._publish_gap(gap)
-        while room.left > 0 and (gaps := losses.stream_gaps(time.time_ns())):
+        while memory.available > 0 and (gaps := losses.stream_gaps(time.time_ns())):
             for gap in gaps:
                 self._publish_gap(gap)
 
     def _publish_gap(self, gap: Gap) -> None:
-        lacking = self.keys.venue(gap.venue) if gap.instrument == VENUE_WIDE else self.keys.stream(gap.kind, gap.instrument)
-        log.warning("bus.gap", stream=lacking, cause=gap.cause.value, missed=gap.missed, from_ts=gap.from_ts, to_ts=gap.to_ts)
+        name = self.keys.venue(gap.venue) if gap.instrument == VENUE_WIDE else self.keys.stream(gap.kind, gap.instrument)
+        log.warning("bus.gap", stream=name, cause=gap.cause.value, missed=gap.missed, from_ts=gap.from_ts, to_ts=gap.to_ts)
         self.publish(gap)
 
-    def _lane(self, who: Producer, partition: int, queue: Queue, spool: Path | None) -> PartitionWriter:
-        """One partition's, with all that it needs."""
-        room, losses = self._room, self._losses
-        spooled = None
-        if spool is not None:
-            self._spools.append(self._spool(spool, partition))
-            spooled = SpoolReader(who, partition, self._spools[-1], queue=queue, streams=self._streams, room=room, losses=losses)
-        delivery = Delivery(who, partition, queue=queue, room=room, losses=losses, restore=self._enrolment.restore)
+    def _writer(self, partition: int, queue: Queue, directory: Path | None) -> PartitionWriter:
+        """Make the writer of one partition, with all that it needs."""
+        producer, memory, losses = self._producer, self._memory, self._losses
+        reader = None
+        if directory is not None:
+            self._spools.append(self._spool(directory, partition))
+            reader = SpoolReader(producer, partition, self._spools[-1], queue=queue, streams=self._streams, memory=memory, losses=losses)
+        delivery = Delivery(producer, partition, queue=queue, memory=memory, losses=losses, restore=self._enrolment.restore)
         return PartitionWriter(
-            who,
+            producer,
             partition,
             queue=queue,
             delivery=delivery,
-            spooled=spooled,
+            spool_reader=reader,
             acknowledge=self._acknowledge,
             enrolment=self._enrolment,
         )
 
     def _spool(self, directory: Path, partition: int) -> Spool:
-        """A partition's part of it."""
+        """Make the spool of one partition."""
         return Spool(
             directory / f"{partition}-of-{self.keys.partitions}",
             bound=self.settings.spool_bytes // self.keys.partitions,
             sync=self.settings.spool_sync,
             metrics=self.metrics,
-            freed=self._room.give,
+            freed=self._memory.release,
             changed=self._measure_spools,
             tape=lambda: self.tape.identity,
         )
 
     def _measure_spools(self) -> None:
-        files = [spool.file for spool in self._spools]
-        self.metrics.spool(sum(file.size for file in files), sum(file.written_to - file.used_to for file in files))
+        disks = [spool.disk for spool in self._spools]
+        self.metrics.spool(sum(disk.size for disk in disks), sum(disk.written_to - disk.done_to for disk in disks))
 
 
 def _first(group: BaseExceptionGroup[BusError]) -> BusError:

@@ -1,4 +1,4 @@
-"""The batches that were acknowledged lately: what a server that lost data can be given again."""
+"""Keeps the batches that were acknowledged lately: a server that lost data can be given them again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crosstape.bus.publish.stream import Stream
 
 
 class RetransmitBuffer:
-    """In order. The oldest go after `keep_s` seconds, and when all are more than `keep_bytes`."""
+    """Holds batches in order. The oldest are removed after `keep_s` seconds, and when all together are larger than `keep_bytes`."""
 
     def __init__(self, keep_s: float, keep_bytes: int) -> None:
         self._keep_s = keep_s
@@ -18,8 +18,8 @@ class RetransmitBuffer:
         self._batches: deque[Batch] = deque()
         self._size = 0
 
-    def keep(self, batch: Batch, now: float) -> None:
-        """Put a written batch in, and out what is too old, on the monotonic clock, or too much."""
+    def append(self, batch: Batch, now: float) -> None:
+        """Add a written batch, and remove what is too old (by the monotonic clock) or too much."""
         batch.written_at = now
         batches = self._batches
         batches.append(batch)
@@ -27,9 +27,9 @@ class RetransmitBuffer:
         while batches and (batches[0].written_at <= now - self._keep_s or self._size > self._keep_bytes):
             self._size -= batches.popleft().size
 
-    def lacking(self, found: int, has: Mapping[Stream, tuple[int, int]]) -> list[Batch]:
-        """What a server lacks whose cursor stands at `found`, and which has each stream up to `seq` (and its time).
+    def missing(self, cursor: int, has: Mapping[Stream, tuple[int, int]]) -> list[Batch]:
+        """Returns the batches that a server lacks: its cursor is at this number, and it has each stream up to `seq` (and its time).
 
-        A batch is there wholly or not at all. It is there if only the cursor was lost, not the data: evicted, or deleted by hand.
+        The server has a batch or has nothing of it. It has the batch when only the cursor was lost (evicted, or deleted by hand).
         """
-        return [kept for kept in self._batches if kept.number > found and all(group.first > has[group.stream][0] for group in kept.groups)]
+        return [kept for kept in self._batches if kept.number > cursor and all(group.first > has[group.stream][0] for group in kept.groups)]

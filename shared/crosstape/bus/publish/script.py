@@ -1,8 +1,8 @@
-"""The two scripts that run on the server, and what they answer. Each is atomic: a reader sees all of a batch or nothing of it.
+"""The script that writes a batch on the server: its arguments, its text and its answers. A reader sees all of a batch or nothing of it.
 
-Neither raises once it has written: an error halfway would leave a part on the tape that a retry would write again. So what can fail for
-one stream alone (its name holds another type, its channel is forbidden) is caught, left out and reported; what fails for all (no memory,
-a replica) fails at the first write, before anything is done, and is raised.
+The script never raises once it has written: an error halfway would leave a part on the tape that a retry would write again. What can fail
+for one stream alone (its name holds another type, its channel is forbidden) is caught, left out and reported. What fails for all streams
+(no memory, a replica) fails at the first write, before anything is done, and is raised.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if ARGV[4] ~= '' then
   cursor[5], cursor[6] = 'spool', ARGV[4]
 end
 if epoch ~= ARGV[1] then
-  if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch > ARGV[1]) then return {epoch, batch} end -- as numbers: too large for Lua's
-  if batch > 1 then -- more than a claim: what of the spool was in flight then, only this tells
+  if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch > ARGV[1]) then return {epoch, batch} end -- as text: too large for Lua's numbers
+  if batch > 1 then -- more than a claim: only this shows which entries of the spool were in flight then
     for _, part in ipairs({'prior_epoch', epoch, 'prior_batch', batch}) do cursor[#cursor + 1] = part end
   end
   batch = 0
@@ -83,43 +83,78 @@ return 1
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """One group of a written batch of which not all could be done."""
+_FOLLOWS: Final = 2
+"""Index of the number of the batch before, in ARGV counted from 0."""
+
+
+class WriteCall:
+    """The keys and arguments of one call of `WRITE`, in the script's order. Only this class and the script know that order."""
+
+    __slots__ = ("args", "keys")
+
+    def __init__(self, *, cursor: bytes, registry: bytes, epoch: bytes, number: int, position: bytes) -> None:
+        """`position`: of the spool once this batch is written; empty: it stays as it is."""
+        self.keys = [cursor, registry]
+        self.args = [epoch, b"%d" % number, b"", position]
+
+    def add_group(
+        self, stream: bytes, last_key: bytes, max_length: bytes, *, new: bool, last_pairs: list[bytes], entries: list[bytes]
+    ) -> int:
+        """Append the entries of one stream. Returns where they are, for `entries`. `new`: the stream is not in the registry yet."""
+        args = self.args
+        self.keys += (stream, last_key)
+        args += (max_length, b"1" if new else b"0", b"%d" % len(entries), b"%d" % (len(last_pairs) // 2), *last_pairs)
+        at = len(args)
+        args += entries
+        return at
+
+    def entries(self, at: int, count: int) -> list[bytes]:
+        """The entries of one group."""
+        return self.args[at : at + count]
+
+    def set_previous(self, number: int) -> None:
+        """Name the batch that must be the last one on the server for this one to be written."""
+        self.args[_FOLLOWS] = b"%d" % number
+
+
+class GroupFailure(msgspec.Struct, frozen=True):
+    """A group of a written batch of which not all entries could be written."""
 
     group: int
+    """Index of the group."""
     written: int
-    """How many of its entries are on the stream: they come before those that are not."""
+    """How many of its entries are on the stream. They come before those that are not."""
     reason: str
 
 
-class Written(msgspec.Struct, frozen=True):
-    """The batch is on the tape, but for these."""
+class BatchWritten(msgspec.Struct, frozen=True):
+    """The batch is on the tape, except for what failed."""
 
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[GroupFailure, ...] = ()
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Nothing was written: the cursor stands here. The same epoch and our number or more: it was written before."""
+class BatchRefused(msgspec.Struct, frozen=True):
+    """Nothing was written, because the cursor is here. With our epoch and our number or more, the batch was written before."""
 
     epoch: bytes
     batch: int
 
 
-_WHOLE: Final = Written()
+_NO_FAILURE: Final = BatchWritten()
 
 
-def parse_write(reply: int | list[bytes | int]) -> Written | Refused:
-    """The meaning of what `WRITE` answered."""
+def parse_write(reply: int | list[bytes | int]) -> BatchWritten | BatchRefused:
+    """Returns what an answer of `WRITE` means."""
     match reply:
         case int():
-            return _WHOLE
+            return _NO_FAILURE
         case [bytes() as epoch, int(batch)]:
-            return Refused(epoch, batch)
+            return BatchRefused(epoch, batch)
         case _:
             parts = iter(reply)
-            return Written(
+            return BatchWritten(
                 tuple(
-                    Failure(int(group), int(written), reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason))
+                    GroupFailure(int(group), int(written), reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason))
                     for group, written, reason in zip(parts, parts, parts, strict=True)
                 )
             )

@@ -1,23 +1,29 @@
-"""A producer's side of the streams: what waits for each, its numbering, and in which order they have something waiting."""
+"""A producer's streams: how their entries are numbered, what waits for each, and which of them have something waiting.
+
+`Stream` is one stream on the tape, `Queue` holds the streams of one partition, and `Streams` finds the stream that an event belongs to.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
+from crosstape.bus.publish.producer import Producer
+from crosstape.errors import BusError
 from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Keys, Quote, Status, Ticker, Trade
 from crosstape_schemas.events import KIND_OF
 
-CONFLATED: Final = (Quote, Book, Ticker, Cbbo)
-"""States of something: the newest stands for those before it. The rest are happenings: each counts."""
+CONFLATABLE: Final = (Quote, Book, Ticker, Cbbo)
+"""Kinds of events that show a state: the newest replaces those before it. All other kinds are lossless: each event counts."""
 
 
 class Stream:
-    """Events of one venue on one stream. `pending` is in order; numbers are given when a batch is made of it, so that none is left out."""
+    """One stream, with the events of one venue. Numbers are given when a batch is made of `pending`, so that none is left out."""
 
     __slots__ = (
-        "_last",
-        "conflates",
+        "_last_trade",
+        "conflatable",
         "field",
         "instrument",
         "key",
@@ -42,27 +48,29 @@ class Stream:
         self.field = event.venue.encode()
         venue_wide = event.instrument == VENUE_WIDE
         self.key = (keys.venue(event.venue) if venue_wide else keys.stream(self.kind, event.instrument)).encode()
-        # A venue's stream holds its gaps, too; its last value is its status.
+        # A venue's own stream holds its gaps as well; its last value is its status.
         self.last_key = keys.last("status" if venue_wide else self.kind, event.instrument).encode()
         self.max_length = b"%d" % max_length
-        self.conflates = issubclass(cls, CONFLATED)
+        self.conflatable = issubclass(cls, CONFLATABLE)
         self.queue = queue
         self.pending: list[Event] = []
+        """Events that wait for a batch, in order."""
         self.seq = 0
+        """The last number that was given; 0 = none."""
         self.numbered_ts = 0
-        """When what has the number `seq` was received."""
+        """`received_ts` of the event with number `seq`."""
         self.registered = False
         self.reported = 0
-        """Up to this number, what the server lost was reported."""
+        """Losses of the server up to this number were reported."""
         self.newest: dict[bytes, Event] = {}
-        """The last of a state, by its field in the hash of last values: what to write again on a server that lost it."""
-        self._last: Event | None = None  # of trades: the last value
+        """Field in the hash of last values → newest event, of a state: what to write again on a server that lost it."""
+        self._last_trade: Event | None = None
 
     def last_pairs(self, chunk: list[Event]) -> list[bytes]:
-        """Fields of the hash of last values and, 1-based, the entry that each is to hold.
+        """Returns pairs for the hash of last values: a field, and the 1-based index of the entry in `chunk` that the field is to hold.
 
-        The field is the venue. Statuses of a venue's several feeds of one instrument share a stream and must not hide one another: theirs
-        is `venue:kind`. Gaps on a venue's stream are not its state.
+        The field is the venue. The statuses of several feeds of one venue and instrument share a stream and must not hide one another:
+        their field is `venue:kind`. A gap on a venue's stream is not its state and has no field.
         """
         if self.kind == "status" or self.instrument == VENUE_WIDE:
             at_of: dict[bytes, int] = {}
@@ -72,35 +80,35 @@ class Stream:
                     at_of[field] = at
                     self.newest[field] = event
             return [part for field, at in at_of.items() for part in (field, b"%d" % at)]
-        if self.conflates:
+        if self.conflatable:
             self.newest[self.field] = chunk[-1]
         elif self.kind == "trade":
             return self._trade_pairs(chunk)
         return [self.field, b"%d" % len(chunk)]
 
     def _trade_pairs(self, chunk: list[Event]) -> list[bytes]:
-        """A trade that was fetched late is not the newest: the last value stays the one that was made last, which a connector goes on from.
+        """The last value of trades is the one that was made last, because a connector continues from it: a trade fetched late is not.
 
-        What is last on the stream is then in a field of its own, `venue:late`: by it a producer finds out what a server has lost.
+        The entry that is last on the stream is then in a field of its own, `venue:late`, by which a producer finds what a server has lost.
         """
         at, last = len(chunk), chunk[-1]
         if isinstance(last, Trade) and last.backfilled:
-            at, last = max(enumerate(chunk, 1), key=lambda pair: _made(pair[1]))
-            if self._last is not None and _made(last) < _made(self._last):
+            at, last = max(enumerate(chunk, 1), key=lambda pair: _trade_order(pair[1]))
+            if self._last_trade is not None and _trade_order(last) < _trade_order(self._last_trade):
                 return [self.field + b":late", b"%d" % len(chunk)]
-        self._last = last
+        self._last_trade = last
         late = [self.field + b":late", b"%d" % len(chunk)] if at < len(chunk) else []
         return [*late, self.field, b"%d" % at]
 
 
-def _made(event: Event) -> tuple[int, int, str]:
-    """Orders trades by when they were made; at one moment by their ids, as numbers."""
+def _trade_order(event: Event) -> tuple[int, int, str]:
+    """A key that sorts trades by the time at which they were made, and at one time by their ids as numbers."""
     trade_id = event.trade_id if isinstance(event, Trade) else ""
     return event.received_ts if event.venue_ts is None else event.venue_ts, len(trade_id), trade_id
 
 
 class Queue:
-    """The streams of one partition. `dirty` are those with something pending, in the order in which they got it; a lane takes from them."""
+    """The streams of one partition. `dirty` are the streams with pending events, in the order in which they got them."""
 
     __slots__ = ("dirty", "streams", "wake")
 
@@ -109,15 +117,15 @@ class Queue:
         self.dirty: list[Stream] = []
         self.wake = asyncio.Event()
 
-    def put(self, stream: Stream, event: Event) -> None:
-        """Behind all that is pending of its stream. (`Publisher.publish` does this by itself: it is called for each event.)"""
+    def append(self, stream: Stream, event: Event) -> None:
+        """Add an event behind all that is pending of its stream. (`Publisher.publish` does this inline: it runs for each event.)"""
         if not stream.pending:
             self.dirty.append(stream)
             self.wake.set()
         stream.pending.append(event)
 
-    def put_newest(self, stream: Stream) -> int:
-        """The newest of a state once more, before all that is pending of it: how many that are."""
+    def prepend_newest(self, stream: Stream) -> int:
+        """Add the newest values of a state again, before all that is pending of it. Returns how many."""
         events = list(stream.newest.values())
         if events and not stream.pending:
             self.dirty.append(stream)
@@ -125,20 +133,56 @@ class Queue:
         return len(events)
 
     def conflate(self) -> list[tuple[Stream, int]]:
-        """Leave of each state only the newest: how many were taken from which."""
+        """Keep only the newest pending event of each state. Returns how many were removed from which stream."""
         freed = []
         for stream in self.dirty:
-            if stream.conflates and (extra := len(stream.pending) - 1) > 0:
+            if stream.conflatable and (extra := len(stream.pending) - 1) > 0:
                 del stream.pending[:extra]
                 freed.append((stream, extra))
         return freed
 
-    def take_happenings(self) -> list[Event]:
-        """All that is pending and no state, in each stream's order."""
-        taken: list[Event] = []
+    def remove_lossless(self) -> list[Event]:
+        """Remove and return all pending lossless events, in each stream's order."""
+        removed: list[Event] = []
         for stream in self.dirty:
-            if not stream.conflates:
-                taken += stream.pending
+            if not stream.conflatable:
+                removed += stream.pending
                 stream.pending = []
         self.dirty = [stream for stream in self.dirty if stream.pending]
-        return taken
+        return removed
+
+
+class Streams:
+    """Finds the stream of an event; makes it for the first event that belongs to it. `queues` are in the order of the partitions."""
+
+    def __init__(self, producer: Producer, queues: Sequence[Queue]) -> None:
+        self.known: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
+        """Type of event → instrument → stream. (`Publisher.publish` looks here inline: it runs for each event.)"""
+        self.venue = ""
+        """The one venue of all events; empty before the first."""
+        self._producer = producer
+        self._queues = queues
+
+    def find(self, event: Event) -> Stream:
+        """Returns the stream that this event belongs to. Raises `BusError` for an event of another venue."""
+        try:
+            return self.known[event.__class__][event.instrument]
+        except KeyError:
+            return self.make(event)
+
+    def make(self, event: Event) -> Stream:
+        """The same as `find`, for an event whose stream is not known yet."""
+        if self.venue and event.venue != self.venue:
+            raise BusError(f"{self._producer.name} publishes {self.venue}, not {event.venue}")
+        self.venue = event.venue
+        keys = self._producer.keys
+        queue = self._queues[keys.partition(event.instrument)]
+        stream = Stream(event, keys, getattr(self._producer.settings.max_len, KIND_OF[type(event)]), queue)
+        for other in self.known.values():  # a venue's own stream takes both its statuses and its gaps, under one numbering
+            if (found := other.get(event.instrument)) is not None and found.key == stream.key:
+                stream = found
+                break
+        else:
+            queue.streams.append(stream)
+        self.known[type(event)][event.instrument] = stream
+        return stream

@@ -1,4 +1,4 @@
-"""Whether a reader got everything: the numbering of each venue on one stream, `seq` per (venue, epoch)."""
+"""Checks whether a reader got every event, by the numbering of each venue on one stream: `seq` per (venue, epoch)."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import msgspec
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event
 
 EPOCHS: Final = 256
-"""Numberings remembered per stream: one per venue at a time, and one more for each start of a producer; the oldest are forgotten."""
+"""Numberings remembered per stream: one for each venue and each start of its producer; the oldest are forgotten."""
 
 
 class Missed(msgspec.Struct, frozen=True, gc=False):
-    """Events that are on the tape no more, or never were, and that this reader will not get.
+    """Events that this reader will not get, because they are not on the tape any more or never were.
 
-    `count` is None, and `venue` empty, where only that something was trimmed is known: a stored id had left the stream.
+    `count` is None and `venue` empty where it is known only that entries were trimmed: a stored id had left the stream.
     """
 
     stream: str
     venue: str
     """The producer's venue; `consolidated` for an aggregator."""
     epoch: int
-    """Of the numbering that has a gap: ns since the epoch."""
+    """The epoch of the numbering that has a gap, ns."""
     first_missing: int
     """The first `seq` that this reader did not get."""
     count: int | None
-    """How many in a row."""
+    """How many are missing in a row."""
 
 
 class Continuity:
-    """The next number of each (venue, epoch) on one stream."""
+    """Tracks the next number of each (venue, epoch) on one stream."""
 
     __slots__ = ("_from_first", "_next", "_stream")
 
@@ -40,20 +40,20 @@ class Continuity:
         self._next: dict[tuple[str, int], int] = {}
 
     def know(self, event: Event) -> None:
-        """Take note of an event before the place where the reader begins: what follows the newest of its venue must be the next."""
+        """Note an event before the position where the reader starts: the event after it must have the next number."""
         self.know_number(event.venue, event.epoch, event.seq)
 
     def know_number(self, venue: str, epoch: int, seq: int) -> None:
-        """The same, of an event of which no more than this is known."""
+        """The same as `know`, for an event of which only this is known."""
         key = (venue, epoch)
         self._next[key] = max(self._next.get(key, 0), seq + 1)
 
     def check(self, event: Event) -> Missed | bool:
-        """True: the next one, or the first known. False: seen before. `Missed`: it is new, and these should have come before it.
+        """Returns True for the next event, or the first one known; False for one seen before; `Missed` for a new one behind missing ones.
 
-        The first event seen of a (venue, epoch) has nothing missing before it, except where the reader reads from the beginning, and where
-        it has seen an earlier epoch of the venue: then it was there when this epoch began, and would have seen number 1.
-        An event numbered 0 comes from a producer that does not number: it is taken as it is.
+        Nothing is missing before the first event seen of a (venue, epoch), with two exceptions: the reader reads from the beginning of the
+        stream, or it has seen an earlier epoch of the venue. Then it was there when this epoch started, and should have seen number 1.
+        An event numbered 0 comes from a producer that does not number; it is accepted as it is.
         """
         seq = event.seq
         key = (event.venue, event.epoch)

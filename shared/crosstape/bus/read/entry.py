@@ -1,4 +1,4 @@
-"""What a reader is asked for and what it gives."""
+"""Defines where a reader starts on a stream, and what it returns."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from crosstape_schemas import AnyEvent
 
 
 class Start(enum.Enum):
-    """Where a reader begins on a stream. In place of one, the id of an entry or a `Mark`: what follows it."""
+    """Where a reader starts on a stream. The id of an entry, or a `Mark`, can be given in its place: then it starts behind that."""
 
     NOW = "now"
-    """What is added from now on."""
+    """Entries that are added from now on."""
     BEGINNING = "beginning"
     """The oldest entry that the stream has."""
     LAST_THEN_NOW = "last_then_now"
-    """The last value of each venue, then exactly what follows them."""
+    """The last value of each venue, then exactly the entries that follow."""
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A place on a stream, and what was known of its numbering there: what has been seen before is then not given out again, even where a
-    server that lost data got it anew under other ids; and what is missing right behind the place is told.
+    """A position on a stream, with the numbers of the events there. What was read before is then not returned again, even where a server
+    that lost data has got it again under other ids; and what is missing right behind the position is reported.
     """
 
     id: str
     numbers: tuple[tuple[str, int, int], ...] = ()
-    """Venue, epoch, and the `seq` of its last event up to here."""
+    """Venue, epoch, and the `seq` of its last event up to this position."""
 
 
 Position: TypeAlias = Start | str | Mark
@@ -38,19 +38,19 @@ _ID: Final = re.compile(r"\d+(-\d+)?")
 
 
 def check_position(stream: str, position: Position) -> None:
-    """Raise `TypeError` for what is none: a mapping of streams to something else would do for `Iterable[str]`, to a type checker too.
+    """Raise `TypeError` for a value that is no position, `ValueError` for a text that is no id.
 
-    Raise `ValueError` for a text that is no id.
+    (A mapping of streams to anything passes for `Iterable[str]`, for a type checker, too.)
     """
     if not isinstance(position, Position):
-        raise TypeError(f"{stream}: where to begin is a Start, a Mark or the id of an entry, not {position!r:.50}")
+        raise TypeError(f"{stream}: a position is a Start, a Mark or the id of an entry, not {position!r:.50}")
     place = position.id if isinstance(position, Mark) else position
     if isinstance(place, str) and not _ID.fullmatch(place):
-        raise ValueError(f"{stream}: {place!r:.50} is no id of an entry: those are like 1526919030474-55")
+        raise ValueError(f"{stream}: {place!r:.50} is not the id of an entry: an id looks like 1526919030474-55")
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One event as it stands on the tape. Of a last value, `id` is that of the stream's last entry at the time."""
+    """One event on the tape. With a last value, `id` is that of the stream's last entry at the time."""
 
     stream: str
     """Name of the stream, such as `tape:trade:BTC-USDT`."""
@@ -60,16 +60,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """Something on a stream that is none of ours. `id` is empty if it is the key itself, which is no stream."""
+    """Something on a stream that is no event of ours. `id` is empty if the key itself is no stream."""
 
     stream: str
     id: str
     reason: str
-    """What is wrong with it, in words."""
+    """What is wrong with it, as a sentence."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """What one read brought, and the id it leaves each of its streams at."""
+    """The entries of one read, and the id up to which each of its streams was read."""
 
     entries: list[Entry]
     cursors: dict[str, str]

@@ -1,4 +1,4 @@
-"""Reading the last values of many streams at once: what a producer's predecessor left of every kind."""
+"""Reads the last values of many streams at once: where a producer's predecessor ended, for every kind."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from crosstape.errors import BusError
 from crosstape_schemas import Event, Keys, decode
 
 AT_ONCE: Final = 250
-"""Keys in one call: the server does nothing else meanwhile, about a millisecond."""
+"""Keys in one call at most: the server does nothing else during a call, here for about a millisecond."""
 
 LOOK: Final = """
--- KEYS: hashes of last values. ARGV: the field. Answers the field of each, false where there is none
+-- KEYS: hashes of last values. ARGV: the field. Answers the field of each hash, false where there is none
 local values = {}
 for i = 1, #KEYS do
   local value = redis.pcall('HGET', KEYS[i], ARGV[1])
@@ -32,9 +32,10 @@ log = structlog.get_logger()
 
 
 async def last_values(client: Client, keys: Keys, wanted: Iterable[tuple[str, str]], venue: str) -> dict[tuple[str, str], Event]:
-    """(kind, instrument) → the newest event of this venue, of those that have one; a status is that of the instrument as a whole.
+    """Returns (kind, instrument) → newest event of this venue, for those that have one; a status is that of the whole instrument.
 
-    What is no event of ours is left out, and logged. Raises `BusError` when the server does not answer.
+    `venue` is the field of the hash. Values that are no events of ours are left out and logged. Raises `BusError` when the server does not
+    answer.
     """
     found: dict[tuple[str, str], Event] = {}
     for part in _parts(keys, wanted):
@@ -53,7 +54,7 @@ async def last_values(client: Client, keys: Keys, wanted: Iterable[tuple[str, st
 
 
 def _parts(keys: Keys, wanted: Iterable[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
-    """At most `AT_ONCE` in a part, all of one partition: a script may touch no other."""
+    """Divides what is wanted into parts of at most `AT_ONCE`, each in one partition: a script may touch only one."""
     by_partition: dict[int, list[tuple[str, str]]] = {}
     for one in wanted:
         by_partition.setdefault(keys.partition(one[1]), []).append(one)

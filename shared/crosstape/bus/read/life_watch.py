@@ -1,6 +1,6 @@
-"""The signs of life on a tape, followed beside what a reader reads: over a connection of its own, at its own pace.
+"""Follows the signs of life on a tape beside what a reader reads, over a connection of its own and at its own pace.
 
-So it does not matter how slowly a caller takes events: whether a producer lives is known all the while.
+So a slow caller does no harm: whether a producer is alive is known all the time.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client, execute
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.entry import Fetched, Start
-from crosstape.bus.read.poller import Followed, Poller, Tell
+from crosstape.bus.read.followed import FollowedStream
+from crosstape.bus.read.poller import Poller, ReaderCallbacks
 from crosstape.liveness import Life, SignsOfLife
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event, Keys, Status
 
 DISCOVER_S: Final = 1.0
-"""How often it is looked whether there are venues that are not followed yet: one small hash."""
+"""How often to look for venues that are not followed yet: that reads one small hash."""
 
 
 class LifeWatch:
-    """Follows the streams of all venues that there are, and of the aggregators, once `begin` was called and until `aclose`."""
+    """Follows the streams of all venues and of the aggregators, from `start` to `aclose`."""
 
     def __init__(self, client: Client, keys: Keys, availability: Availability, on_life: Callable[[Life], None]) -> None:
-        """`on_life` hears of each producer that begins or ends to give signs of life."""
+        """`on_life` is called for each producer that starts or stops giving signs of life."""
         self._client = client
         self._keys = keys
         self._availability = availability
         self._on_life = on_life
         self._signs = SignsOfLife()
-        self._follower = Poller(client, availability, Tell(lambda _: None, lambda _: None, ReaderMetrics()))
+        self._poller = Poller(client, availability, ReaderCallbacks(lambda _: None, lambda _: None, ReaderMetrics()))
         self._follow(CONSOLIDATED)
         self._known = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -42,7 +43,7 @@ class LifeWatch:
         """See `SignsOfLife.is_current`."""
         return self._signs.is_current(event, time.monotonic())
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Return when the signs of life that are on the tape are known. Raises `BusError` as a first read does."""
         if self._known.is_set() and self._task is not None and not self._task.done():
             return
@@ -57,14 +58,16 @@ class LifeWatch:
             self._task.result()
 
     async def aclose(self) -> None:
-        """Follow them no more."""
+        """Stop following them."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._follower.close()
+        await self._poller.close()
 
     async def _run(self) -> None:
-        """Until cancelled. Neither task may hold up the other, nor the time: a server that is away makes all silent."""
+        """Follow and discover until cancelled. Neither may wait for the other, and neither may delay the clock: when the server is away all
+        producers become silent.
+        """
         fetching: asyncio.Task[Fetched] | None = None
         discovering: asyncio.Task[set[str]] | None = None
         discover_at = time.monotonic()
@@ -75,7 +78,7 @@ class LifeWatch:
                 if discovering is None and now >= discover_at:
                     discovering = asyncio.create_task(self._discover(), name="bus.signs_of_life.discover")
                 if fetching is None and discovered:
-                    fetching = asyncio.create_task(self._follower.fetch(), name="bus.signs_of_life.fetch")
+                    fetching = asyncio.create_task(self._poller.fetch(), name="bus.signs_of_life.fetch")
                 due = math.inf if discovering is not None else discover_at
                 wait_s = min(due - now, self._signs.next_silence_s(now))
                 tasks = {task for task in (fetching, discovering) if task is not None}
@@ -85,7 +88,7 @@ class LifeWatch:
                     discovered, discover_at = True, time.monotonic() + DISCOVER_S
                     new = [venue for venue in done.result() if self._follow(venue)]
                     if new and fetching is not None:
-                        fetching.cancel()  # it may wait for long, and does not ask for those that are new
+                        fetching.cancel()  # it may wait for long, and does not read the new ones
                         await asyncio.wait({fetching})
                         fetching = None if fetching.cancelled() else fetching
                 if fetching is not None and fetching.done():
@@ -93,7 +96,7 @@ class LifeWatch:
                     self._apply(fetched.result())
                 for life in self._signs.turned(time.monotonic()):
                     self._on_life(life)
-                if discovered and all(stream.id or stream.wrong for stream in self._follower.streams.values()):
+                if discovered and all(stream.id or stream.wrong for stream in self._poller.streams.values()):
                     self._known.set()
         finally:
             for task in (fetching, discovering):
@@ -102,16 +105,16 @@ class LifeWatch:
                     await asyncio.gather(task, return_exceptions=True)
 
     async def _discover(self) -> set[str]:
-        """The venues that have given a sign of life."""
+        """Returns the venues that have given a sign of life."""
         name = self._keys.last("status", VENUE_WIDE)
         fields = await self._availability.until_answered(lambda: execute(self._client, "HGETALL", name), self)
         return {field.decode(errors="replace").partition(":")[0] for field in fields}
 
     def _follow(self, venue: str) -> bool:
         name = self._keys.venue(venue)
-        if not venue or self._keys.parse(name) is None or name.encode() in self._follower.streams:
+        if not venue or self._keys.parse(name) is None or name.encode() in self._poller.streams:
             return False
-        self._follower.add(Followed(name, Start.LAST_THEN_NOW, self._keys))
+        self._poller.add(FollowedStream(name, Start.LAST_THEN_NOW, self._keys))
         return True
 
     def _apply(self, batch: Fetched) -> None:

@@ -1,4 +1,4 @@
-"""The two scripts by which a reader asks the server: what there is on many streams, and their entries."""
+"""The two scripts by which a reader asks the server: what it has of many streams, and their entries."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which tape this is: a random id and an origin, `live` or `simulated`, in the hash `Keys.identity`. The first producer makes it.
+"""Identifies the tape by a random id and an origin, `live` or `simulated`, in the hash `Keys.identity`. The first producer makes it.
 
-What belongs to one tape must not get onto another: a spool that was written while one server was away, events of simulated venues. So
-producers compare. A server that lost all it had gets the same identity again from whoever knows it: a producer that runs, or the spool that
-a former one left.
+What belongs to one tape must not get onto another: a spool that was written while one server was away, or events of simulated venues. So
+producers compare. A server that lost all its data gets the same identity again from a producer that knows it, or by the label of a spool
+that an earlier producer left.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from crosstape.bus.client.call import Client, execute
-from crosstape.bus.spool.segments import LABEL, SUFFIX
+from crosstape.bus.spool.directory import LABEL, SUFFIX
 from crosstape_schemas import Keys
 
 IDENTIFY: Final = """
@@ -40,53 +40,53 @@ return {id, origin}
 
 
 class Identity(NamedTuple):
-    """Of a tape, as far as it is known."""
+    """The identity of a tape, as far as it is known."""
 
     id: str = ""
     """Empty: unknown."""
     origin: str = ""
-    """Empty: no venue has been heard of yet."""
+    """`live` or `simulated`. Empty: no venue has been heard of yet."""
 
     @property
     def label(self) -> str:
-        """As it stands in a spool's `LABEL`."""
+        """The text for a spool's `LABEL`."""
         return f"{self.id} {self.origin}\n"
 
     @classmethod
     def parse(cls, label: str) -> Identity:
-        """What a label says; of anything else, that nothing is known."""
+        """Reads a label; from any other text, an identity that is not known."""
         parts = label.split()
         return cls(*parts) if len(parts) in {1, 2} else cls()
 
 
 class Tape:
-    """The tape that a process writes to: all its publishers share what is known of it."""
+    """The tape that a process writes to. All its publishers share what is known of it."""
 
     def __init__(self, presumed: Identity | None = None) -> None:
-        """`presumed`: what a server that is empty is taken for, as a spool that was left says."""
+        """`presumed`: the identity that an empty server is given, as the label of a spool that was left says."""
         self.identity = Identity()
-        """As it was last found on the server."""
+        """The identity that was last found on the server."""
         self._presumed = presumed or Identity()
 
     async def identify(self, client: Client, keys: Keys, *, origin: str = "", presumed: Identity | None = None) -> Identity:
-        """What the server says, after it was given what it lacks; `origin`: where a venue's answers come from.
+        """Give the server the parts of the identity that it lacks; returns what it has then. `origin`: where a venue's answers come from.
 
-        Does not say whether that is the tape it was before: compare with `identity`, which stays. Raises one of `call.UNAVAILABLE`.
+        Whether that is the same tape as before is for the caller to compare: `identity` stays as it is. Raises one of `call.UNAVAILABLE`.
         """
         known = next((one for one in (self.identity, presumed, self._presumed) if one is not None and one.id), None)
         given = known or Identity(secrets.token_hex(8))
-        words = (given.id, given.origin, int(known is not None), origin)
-        found = await execute(client, "EVAL", IDENTIFY, 2, keys.identity(), keys.registry(), *words)
+        args = (given.id, given.origin, int(known is not None), origin)
+        found = await execute(client, "EVAL", IDENTIFY, 2, keys.identity(), keys.registry(), *args)
         return Identity(*(part.decode(errors="replace") for part in found))
 
 
 def identity_in_spools(spools: Path) -> Identity:
-    """The tape of which something is left in a spool below this directory (`RUN_DIR/spool`): of several, of the newest."""
+    """The tape that a spool below this directory (`RUN_DIR/spool`) is for; of several, the newest one."""
     newest: tuple[float, Identity] = (0.0, Identity())
     for path in spools.glob(f"*/*-of-*/{LABEL}"):
         try:
             if next(path.parent.glob(f"*{SUFFIX}"), None) is not None:
                 newest = max(newest, (path.stat().st_mtime, Identity.parse(path.read_text())))
         except (OSError, ValueError):
-            continue  # it is being used up
+            continue  # it was removed meanwhile
     return newest[1]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.books import order_book
+from crosstape_connector.feeds.books import order_book, update_buffer
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.feeds.books.order_book import OrderBook
@@ -120,7 +120,7 @@ def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
 
     assert sync.apply_snapshot(snapshot("10:6", "11:1", 100)) is Outcome.SYNCED
 
-    assert (sync.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 101)
+    assert (sync.levels.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 101)
     assert (sync.checks.links, sync.checks.bridged, sync.checks.snapshots) == (1, 1, 1)
     assert sync.apply_update(update("10:8", first=102, last=102)) is Outcome.APPLIED
 
@@ -149,7 +149,7 @@ def test_a_stream_that_begins_after_the_snapshot_is_a_break() -> None:
     assert sync.fault.cause is GapCause.SEQUENCE
     assert not sync.live
     assert sync.apply_snapshot(snapshot("10:3", "11:1", 102)) is Outcome.SYNCED, "the update that broke it is the first of the new run"
-    assert sync.bids.best() == (Decimal(10), Decimal(2))
+    assert sync.levels.bids.best() == (Decimal(10), Decimal(2))
 
 
 def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
@@ -191,7 +191,7 @@ def test_numbers_that_have_begun_again_on_another_connection_are_shown_by_its_st
     sync.mark_requested()
 
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 4)) is Outcome.SYNCED
-    assert sync.bids.best() == (Decimal(10), Decimal(5))
+    assert sync.levels.bids.best() == (Decimal(10), Decimal(5))
 
 
 def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
@@ -211,7 +211,7 @@ def test_without_numbers_all_that_was_held_follows_the_snapshot() -> None:
     sync.mark_requested()
 
     assert sync.apply_snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
-    assert sync.bids.best() == (Decimal(10), Decimal(5))
+    assert sync.levels.bids.best() == (Decimal(10), Decimal(5))
 
 
 def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
@@ -224,7 +224,7 @@ def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
     assert (sync.fault.cause, sync.fault.missed, sync.wanted) == (GapCause.SEQUENCE, 3, "sequence")
     assert sync.apply_update(update("10:4", first=107, last=107)) is Outcome.NOTHING
     assert sync.apply_snapshot(snapshot("10:9", "11:1", 106)) is Outcome.SYNCED
-    assert sync.bids.best() == (Decimal(10), Decimal(4))
+    assert sync.levels.bids.best() == (Decimal(10), Decimal(4))
 
 
 def test_a_second_hole_after_a_break_is_seen_too() -> None:
@@ -281,7 +281,7 @@ def test_numbers_that_begin_again_are_a_break() -> None:
     assert sync.apply_update(at(2.1, 2, size=7)) is Outcome.NOTHING
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 1)) is Outcome.SYNCED
-    assert (sync.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 2)
+    assert (sync.levels.bids.best(), sync.sequence) == ((Decimal(10), Decimal(7)), 2)
     assert sync.apply_update(at(2.2, 3)) is Outcome.APPLIED
 
 
@@ -376,7 +376,7 @@ def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
     assert sync.refute(newer) is Outcome.SYNCED
 
     assert sync.refuted
-    assert sync.bids.best() == (Decimal(10), Decimal(4))
+    assert sync.levels.bids.best() == (Decimal(10), Decimal(4))
     sync.start_probe()
     assert sync.wanted is None, "nothing that REST says would be a proof"
     assert sync.apply_update(at(0, 106)) is Outcome.APPLIED
@@ -498,7 +498,7 @@ def test_updates_without_numbers_cannot_be_linked() -> None:
 
 def test_the_buffer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond it all is dropped and the snapshot asked for again."""
-    monkeypatch.setattr(order_book, "BUFFER", 10)
+    monkeypatch.setattr(update_buffer, "CAPACITY", 10)
     sync = OrderBook(BY_REST, 10)
     sync.apply_update(update("10:1 9:1 8:1", first=1, last=1))
     sync.mark_requested()
@@ -547,7 +547,7 @@ def test_beyond_the_range_of_a_snapshot_it_is_renewed_while_the_book_lives() -> 
     assert sync.apply_snapshot(snapshot("10:1 9:1 8:1 7:4", "11:1 12:1", 101)) is Outcome.SYNCED
 
     assert sync.live
-    assert sync.bids.top(9) == list(levels("10:3 9:1 8:1 7:4"))
+    assert sync.levels.bids.top(9) == list(levels("10:3 9:1 8:1 7:4"))
     assert sync.apply_update(update("10:4", first=103, last=103)) is Outcome.APPLIED
 
 
@@ -566,19 +566,19 @@ def test_a_renewal_that_is_too_old_leaves_the_book_as_it_is() -> None:
 def test_a_renewal_does_not_take_a_quiet_book_back_in_time() -> None:
     """A server's cache may answer with an older book while no update comes: ours is newer."""
     sync = renewing()
-    before = sync.sequence, sync.bids.top(5), sync.asks.top(5)
+    before = sync.sequence, sync.levels.bids.top(5), sync.levels.asks.top(5)
     assert sync.sequence is not None
 
     assert sync.apply_snapshot(snapshot("1:1", "99:1", sync.sequence - 1)) is Outcome.NOTHING
     assert sync.live
-    assert (sync.sequence, sync.bids.top(5), sync.asks.top(5)) == before
+    assert (sync.sequence, sync.levels.bids.top(5), sync.levels.asks.top(5)) == before
     assert sync.wanted == "the snapshot is older than the stream"
 
 
 def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer's bound costs the renewal, not the book."""
     sync = renewing()
-    monkeypatch.setattr(order_book, "BUFFER", 3)
+    monkeypatch.setattr(update_buffer, "CAPACITY", 3)
     sync.apply_update(update("10:3", first=102, last=102))
 
     assert sync.apply_update(update("10:4", first=103, last=103)) is Outcome.APPLIED
@@ -632,7 +632,7 @@ def test_a_second_snapshot_replaces_the_first() -> None:
     sync = synced(IN_STREAM)
 
     assert sync.apply_snapshot(snapshot("5:1", "6:1")) is Outcome.SYNCED
-    assert sync.bids.top(9) == list(levels("5:1"))
+    assert sync.levels.bids.top(9) == list(levels("5:1"))
 
 
 def test_a_crossed_book_is_broken() -> None:
@@ -662,8 +662,8 @@ def test_a_checksum_proves_each_frame_after_the_cut() -> None:
 
     assert sync.apply_update(update("9.5:5", checksum=7)) is Outcome.APPLIED
 
-    assert sync.bids.top(9) == list(levels("10:1 9.5:5"))
-    assert sync.removed == (levels("9:0"), ())
+    assert sync.levels.bids.top(9) == list(levels("10:1 9.5:5"))
+    assert sync.levels.removed == (levels("9:0"), ())
     assert sync.checks.checksums_ok == 2
     assert sync.apply_update(update("9.5:6", checksum=7)) is Outcome.BROKEN
     assert (sync.fault.cause, sync.checks.checksums_bad) == (GapCause.CHECKSUM, 1)
@@ -685,7 +685,7 @@ def test_the_acknowledged_depth_is_the_one_that_is_cut_at() -> None:
 
     sync.apply_snapshot(BookSnapshot("X", None, 1, levels("10:1 9:1 8:1 7:1"), (), depth=3))
 
-    assert len(sync.bids.prices) == 3
+    assert len(sync.levels.bids.prices) == 3
 
 
 def test_a_book_that_lived_for_a_while_begins_its_attempts_anew() -> None:
@@ -789,7 +789,7 @@ def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -
                 sync.mark_requested()
             sync.apply_snapshot(BookSnapshot("X", None, number, tuple(truth[number].items()), (), number))
         if sync.live and sync.sequence is not None:
-            assert dict(sync.bids.sizes) == truth[sync.sequence]
+            assert dict(sync.levels.bids.sizes) == truth[sync.sequence]
 
 
 @settings(max_examples=500)

@@ -76,7 +76,7 @@ class Parser:
         self._depths: dict[str, int] = {}
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `venue.Parser`. Where a row cannot be used, the others of the frame are: each is read for itself then."""
+        """See `spec.Parser`. If a row cannot be used, the others of the frame are: each is parsed apart."""
         try:
             frame = decode_frame(data)
         except msgspec.ValidationError as exc:
@@ -168,7 +168,7 @@ class Parser:
         return outputs
 
     def _row_by_row(self, data: bytes, received_ts: int, error: Exception) -> Sequence[Output]:
-        """What a frame's good rows tell, with an `Odd` for each other; a book whose row cannot be read is suspect.
+        """Parses each row of a frame apart: an `Odd` for each that is bad, and a suspect book for a book's row that cannot be read.
 
         Raises `error`, why the frame cannot be read at once, where no row is good.
         """

@@ -13,7 +13,7 @@ PYTEST = $(PY) -m pytest -q -n $(WORKERS) --dist loadgroup
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 PURE_TESTS := tests/schemas tests/settings tests/runtime tests/bus tests/connector tests/aggregator
 
-.PHONY: help demo up test test-slow test-docker test-engines chaos soak check lint types coverage bench docs schema lock clean
+.PHONY: help demo up test test-slow test-docker test-engines chaos soak check lint types coverage bench docs new-venue schema lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -27,6 +27,7 @@ up: $(VENV)/.ready ## connect to the live venues of your settings
 test: $(VENV)/.ready ## run all tests but the slow ones and those that need Docker; ARGS names some of them
 	@$(PYTEST) -m "not slow and not docker and not chaos" $(ARGS)
 
+test-slow: WORKERS := 3
 test-slow: $(VENV)/.ready ## run the slow tests: outages, kills, long recordings
 	@$(PYTEST) -m "slow and not docker and not chaos" $(ARGS)
 
@@ -37,7 +38,7 @@ test-engines: WORKERS := 3
 test-engines: $(VENV)/.ready ## run the tests of bus, connector and aggregator on Redis, then on Valkey; needs a Docker engine
 	@for engine in redis valkey; do $(PYTEST) --engine $$engine tests/bus tests/connector tests/aggregator $(ARGS) || exit 1; done
 
-chaos: WORKERS := 2
+chaos: WORKERS := 3
 chaos: $(VENV)/.ready ## set every fault on every venue, end servers and processes, and compare the tape with the truth
 	@$(PYTEST) tests/chaos --durations=10 $(ARGS)
 
@@ -62,6 +63,9 @@ bench: $(VENV)/.ready ## run small benchmarks; each prints one JSON line
 	@$(PY) benchmarks/aggregator.py --events 100000 --instruments 10 200
 	@$(PY) benchmarks/latency.py --rate 2000 --seconds 4
 	@$(PY) benchmarks/book.py --updates 5000 --runs 2
+
+new-venue: $(VENV)/.ready ## write the skeleton of a venue: make new-venue NAME=okx
+	@$(PY) -m docs.new_venue "$(NAME)"
 
 docs: $(VENV)/.ready schema ## write the generated parts of docs/reference and the Grafana dashboard
 	@$(PY) -m docs.generate

@@ -46,6 +46,7 @@ BROKEN: Final = "end_to_end/test_faults.py::test_a_broken_book_is_told_and_mende
 SILENT: Final = "end_to_end/test_faults.py::test_a_subscription_that_is_acknowledged_and_silent_is_found_out"
 KEPT: Final = "end_to_end/test_recordings.py::test_the_tape_of_a_recording_is_what_normalize_makes_of_it"
 RECORDED: Final = "connector/venues/test_recordings.py::"
+GOLDEN: Final = "connector/venues/test_contract.py::test_golden_frames_and_answers_become_what_is_written_down"
 ITSELF: Final = "each message is sent once, and replaces the one before"
 
 

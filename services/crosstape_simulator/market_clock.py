@@ -40,7 +40,7 @@ class SyntheticMarket:
         for name in venues:
             venue = find(name)
             pairs = [pair for (owner, _), pair in self.market.pairs.items() if owner == name]
-            made = self.venues[name] = venue.market(pairs, self.now, spec.options.get(name, {}))
+            made = self.venues[name] = venue.market(pairs, self.now, venue.settings(spec.options))
             self.endpoints[name] = tuple(
                 Endpoint(dialect.name, dialect.path, made.feeds[dialect.name], dialect.prefixes) for dialect in venue.dialects
             )

@@ -18,8 +18,9 @@ from crosstape_simulator.control import Control
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.faults.registry import FaultRegistry
 from crosstape_simulator.market_clock import SyntheticMarket
-from crosstape_simulator.recordings.player import PlayedSource, Player, RecordedRest
+from crosstape_simulator.recordings.player import PlayedSource, Player
 from crosstape_simulator.recordings.recording import Recording
+from crosstape_simulator.recordings.rest import RecordedRest
 from crosstape_simulator.server.connection import Connection, Counters
 from crosstape_simulator.server.rest import Rest
 from crosstape_simulator.server.server import Endpoint, VenueServer
@@ -211,7 +212,7 @@ class Simulator:
             Player(recording, rest, speed=spec.speed, settle_s=spec.settle_s, manual=spec.start == "manual") for recording in recordings
         )
         self.players[venue.id] = players
-        source, options = PlayedSource(players), spec.options.get(venue.id, {})
+        source, options = PlayedSource(players), venue.settings(spec.options)
         endpoints = tuple(Endpoint(one.name, one.path, one.feed(source, options), one.prefixes) for one in venue.dialects)
         for player in players:
             for endpoint in endpoints:

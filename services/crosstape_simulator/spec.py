@@ -47,7 +47,7 @@ class SimulatorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Play a recording again for clients that come after its end."""
 
     options: Mapping[str, Mapping[str, float]] = {}
-    """Settings of single venues, by venue: `messages_per_s` of a client, `requests_per_s` by REST (0: no limit), and others."""
+    """Settings of single venues, by venue: `SimulatedVenue.options` has their names and defaults."""
     buffer_bytes: int = 16 * 1024 * 1024
     """A client for which more than this waits is cut."""
 

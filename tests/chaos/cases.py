@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from crosstape_schemas import FeedState
 from crosstape_simulator.spec import VENUES
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from tests.chaos.checker import Bounds
 
 RECOVERING: Final = frozenset({FeedState.RECOVERING})
@@ -23,6 +24,8 @@ HALT: Final = f"halt instrument={ETH}"
 HALTS: Final = (("binance", "offline"), ("coinbase", "halt"), ("kraken", "cancel_only"))
 SKEWS: Final = (("binance", -90), ("coinbase", -90), ("kraken", 7200))
 REFUSALS: Final = (("binance", "status=451"), ("coinbase", "status=403 body=html"), ("kraken", "status=200"))
+OTHERS: Final = tuple(venue for venue in SIMULATED if venue not in VENUES)
+"""Venues that are not simulated by default. They are rehearsed apart, with the faults that concern what a venue's own files do."""
 ODD: Final = ("null", "empty", "status", "missing", "type", "row", "duplicate")
 DETECTED: Final = Bounds(detect_s=8.0)
 """With a watchdog as quick as that of `stand`."""
@@ -133,6 +136,17 @@ CASES: Final = (
     Case("a snapshot without a checksum", ("checksum what=missing count=2",), venues=("kraken",), from_start=True, heals=(BTC, ETH)),
     Case("ids that never existed", ("skip-ids ids=3",), repaired=True, quoted=True),
     Case("refusals", tuple(f"rest-status {how} venue={venue}" for venue, how in REFUSALS), DOWN, from_start=True),
+    Case("others: cut", ("cut for=2",), DOWN, venues=OTHERS),
+    Case("others: books", (f"{DROP} probability=0.1", "swap kind=book count=2", "duplicate kind=book count=5"), venues=OTHERS),
+    Case("others: odd rows", ("odd-row kind=book", "odd-row kind=trade how=null count=2"), RECOVERING, venues=OTHERS),
+    Case("others: malformed", ("malformed how=json count=2", "malformed how=utf8 count=2", "malformed how=unknown count=2"), venues=OTHERS),
+    Case("others: silent", ("silent kind=book instrument=BTC-USDT",), STALE, venues=OTHERS, from_start=True),
+    Case(
+        "others: dead stream", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
+        venues=OTHERS, hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
+    ),
+    Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=OTHERS, known=True, quoted=True, out=(ETH,)),
+    Case("others: REST", ("rest-hang", "rest-truncate"), DOWN, venues=OTHERS, from_start=True),
 )  # fmt: skip
 
 KNOWN: Final[dict[tuple[str, str], str]] = {}

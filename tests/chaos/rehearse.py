@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
-from crosstape_simulator.spec import VENUES
 from tests.chaos.cases import Case
 from tests.chaos.place import served
 from tests.chaos.stand import INSTRUMENTS, Stand, standing
@@ -42,6 +41,7 @@ class Watch:
 
     def __init__(self, stand: Stand) -> None:
         self._follower = stand.follower()
+        self._venues = len(stand.venues)
         self._live: dict[tuple[str, str, str], int] = {}  # (venue, kind, instrument) → `received_ts` of its newest, if that is live
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._said: dict[tuple[str, str, str], FeedState] = {}
@@ -63,7 +63,7 @@ class Watch:
                 case Trade():
                     self._live[event.venue, "trade", event.instrument] = event.received_ts
                 case Cbbo():
-                    whole = event.venues == len(VENUES)
+                    whole = event.venues == self._venues
                     self._quoted[event.instrument] = event.received_ts if whole else 0
                     self._complete[event.instrument] = any(window.complete for window in event.vwap.values())
                     self._counts_in[event.instrument] = {leg.venue for leg in event.legs if leg.excluded is None}

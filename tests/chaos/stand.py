@@ -165,7 +165,7 @@ async def standing(directory: Path, place: Place, *, venues: Sequence[str] = VEN
 
 def _write_settings(directory: Path, place: Place, made: Simulator) -> None:
     parts = [SETTINGS.format(url=place.url, partitions=place.keys.partitions, directory=directory)]
-    for name in VENUES:
+    for name in dict.fromkeys((*VENUES, *made.spec.venues)):
         if name not in made.spec.venues:
             parts.append(f"[venues.{name}]\nenabled = false\n")
             continue

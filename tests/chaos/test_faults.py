@@ -75,7 +75,7 @@ def test_every_fault_is_rehearsed_on_every_venue_that_has_it() -> None:
         for case in CASES
         for fault in case.all_faults
         for venue in case.venues
-        if fault.endswith(f"={venue}") or " venue=" not in fault
+        if venue in VENUES and (fault.endswith(f"={venue}") or " venue=" not in fault)
     }
     there = {(name, venue) for name, cls in FAULTS.items() for venue in VENUES if missing(cls, find(venue)) is None}
 

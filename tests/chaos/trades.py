@@ -6,6 +6,8 @@ its `from_ts`. A trade that is not the next, though no gap told of those between
 `backfilled` when it comes after all, or the gap told too much; any other is one too many. What a gap tells as missing must have happened
 between its `from_ts`, less what it takes to get here (what it took the trade before, and `transit_ns`), and `to_ts`.
 
+If ids of a venue only increase, nobody can know what is missing: each trade is on the tape at most once, as it was, and no gap counts.
+
 Ids that the market skipped never existed: nothing is missing then, but a gap may count them, because nobody can know at first. Such a gap
 may be told as repaired without a trade, if it says how many of them never were (`nonexistent`).
 
@@ -19,9 +21,11 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Gap, Trade
 from tests.chaos.true_market import TrueInstrument
 from tests.chaos.violations import Violation
+from tests.connector.venues.cases import trade_cases
 
 UNIT_NS: Final = {"binance": 1_000_000}
 """In what a venue tells times; the others in µs."""
@@ -33,6 +37,7 @@ class Trades:
     def __init__(self, true: TrueInstrument, *, transit_ns: int, skews_ns: Collection[int]) -> None:
         """`transit_ns`: how much longer than the one before it a trade may take; `skews_ns`: how wrong the venue's clock may be, or 0."""
         self._true = true
+        self._is_numbered = VENUES[true.venue].trade_ids == "contiguous"
         self._where = f"trades of {true.instrument} at {true.venue}"
         self._transit_ns = transit_ns
         self._skews_ns = skews_ns
@@ -76,7 +81,7 @@ class Trades:
                 yield Violation("a gap tells too much", where, "missing, or backfilled", "there, as if nothing had been")
         elif number < self._next:
             yield Violation("a trade is there again", where, "once", "more than once")
-        elif missing := [one for one in range(self._next, number) if not self._true.never_was(one)]:
+        elif self._is_numbered and (missing := [one for one in range(self._next, number) if not self._true.never_was(one)]):
             yield Violation("trades are missing", where, f"{len(missing)} told by gaps", f"{missing[0]} to {missing[-1]} are not told")
         self._next = max(self._next, number + 1)
         if not trade.backfilled and (true := self._true.trades.get(number)) is not None:
@@ -107,7 +112,8 @@ class Trades:
     def _apply(self, gap: Gap) -> Iterator[Violation]:
         where = f"{self._where}, to_ts {gap.to_ts}"
         if gap.missed is None:
-            yield Violation("a gap does not count", where, "a number", None)
+            if self._is_numbered:
+                yield Violation("a gap does not count", where, "a number", None)
             return
         if not self._next:
             self._missing.append((gap, range(0)))
@@ -132,7 +138,8 @@ class Trades:
         if (trade.price, trade.size, trade.taker) != (true.price, true.size, true.taker):
             said = (trade.price, trade.size, trade.taker)
             yield Violation("a trade is not as it was", where, (true.price, true.size, true.taker), said)
-        unit = UNIT_NS.get(self._true.venue, 1_000)
+        venue = self._true.venue
+        unit = trade_cases()[venue].unit_ns if trade.backfilled and not self._is_numbered else UNIT_NS.get(venue, 1_000)
         times = [(true.ts + skew) // unit * unit for skew in self._skews_ns]
         if trade.venue_ts not in times:
             yield Violation("a trade has another time", where, times, trade.venue_ts)

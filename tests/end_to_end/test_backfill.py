@@ -12,11 +12,10 @@ from crosstape_schemas import FeedState, Gap, Quote, Status, Trade
 from crosstape_simulator.faults import parse
 from tests.end_to_end.running import tape
 from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.end_to_end.venues import NUMBERED
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-
-VENUES = ("binance", "coinbase", "kraken")
 
 
 def made(venue: Venue, instrument: str) -> int:
@@ -50,7 +49,7 @@ async def settles(venue: Venue) -> None:
         await wait_until(lambda one=instrument: whole(venue, one), what=f"all trades of {instrument}", timeout_s=90)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", VENUES)
+@pytest.mark.parametrize("name", NUMBERED)
 async def test_what_an_outage_cost_is_all_there_afterwards(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
     """It is longer than what the venue repeats on subscribing: gaps are told, and repaired."""
     async with connected(name, client, valkey, tmp_path, fallback_s=0.0) as venue:
@@ -67,7 +66,7 @@ async def test_what_an_outage_cost_is_all_there_afterwards(name: str, client: Re
             assert min(await missing(client, instrument), default=0) < 0, "a gap was repaired"
 
 
-@pytest.mark.parametrize("name", VENUES)
+@pytest.mark.parametrize("name", NUMBERED)
 async def test_trades_and_quotes_are_polled_while_the_venue_takes_no_connection(
     name: str, client: Redis, valkey: str, tmp_path: Path
 ) -> None:

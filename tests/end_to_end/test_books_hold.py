@@ -16,13 +16,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from crosstape_connector.connection import plan
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import Ack
 from crosstape_connector.venues.registry import find
-from crosstape_connector.venues.spec import Parser, Request, subscribed_depth
+from crosstape_connector.venues.spec import Parser, subscribed_depth
 from crosstape_schemas import Book, FeedState, Instrument, Level, spot
 from crosstape_simulator.faults.messages import opened
 from crosstape_simulator.market_clock import SyntheticMarket
@@ -30,12 +31,12 @@ from crosstape_simulator.server.connection import Connection, Counters
 from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.venues.registry import default_listings
 from crosstape_simulator.venues.registry import find as simulated
+from tests.end_to_end.venues import ALL
 
 ASSETS = ("BTC", "ETH")
 DEPTH = 10
 MS = 1_000_000
 START = 1_700_000_000_000 * MS
-PATHS = {"binance": "/stream", "coinbase": "/", "kraken": "/v2"}
 NOT_JSON = b"\xff\xfe"
 
 
@@ -120,7 +121,7 @@ class Network(RuleBasedStateMachine):
 
     def connect(self) -> None:
         """A new connection, which knows nothing of the one before."""
-        feed = next(one.feed for one in self.market.endpoints[self.venue] if one.name in ("", self.endpoint.name))
+        feed_name, feed = next((one.name, one.feed) for one in self.market.endpoints[self.venue] if one.name in ("", self.endpoint.name))
         for connection in tuple(feed.connections):
             feed.close(connection)
         self.frames.clear()
@@ -128,7 +129,7 @@ class Network(RuleBasedStateMachine):
         self.feed = feed
         self.connection = Connection(cast("asyncio.Transport", _Nowhere()), Counters(), [], buffer_bytes=1 << 30)
         self.connection.tap = Wire(self.market, self.venue, self.frames)
-        feed.open(self.connection, PATHS[self.venue], {})
+        feed.open(self.connection, simulated(self.venue).dialect(feed_name).path, {})
         self.parser: Parser = self.endpoint.parser(self.names)
         self.say(self.feeds.open_topics(self.topics, self.market.now))
         for greeting in self.endpoint.greeting:
@@ -138,10 +139,9 @@ class Network(RuleBasedStateMachine):
     def ask(self, topics: list[Topic], *, anew: bool = False) -> None:
         """Subscribe, perhaps unsubscribe first."""
         for message in (self.endpoint.unsubscribe, self.endpoint.subscribe) if anew else (self.endpoint.subscribe,):
-            self.requests += 1
-            depth = subscribed_depth(self.table, DEPTH)
-            request = Request(topics[0].channel, tuple(topic.symbol for topic in topics), self.requests, depth)
-            self.feed.receive(self.connection, message(request).decode())
+            for request in plan.requests(self.endpoint, topics, subscribed_depth(self.table, DEPTH), self.requests + 1):
+                self.requests = request.request_id
+                self.feed.receive(self.connection, message(request).decode())
 
     def say(self, effects: Iterable[Effect]) -> None:
         """What is published, and what is to be done."""
@@ -284,7 +284,7 @@ class _Nowhere:
         """Forget."""
 
 
-@pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])
+@pytest.mark.parametrize("venue", ALL)
 def test_a_book_that_is_called_live_is_the_true_one(venue: str) -> None:
     """Any interleaving of lost, repeated, swapped and damaged frames, of resyncs and new connections."""
     machine = type(venue, (Network,), {"venue": venue})

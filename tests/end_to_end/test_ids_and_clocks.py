@@ -11,11 +11,10 @@ from redis.asyncio import Redis
 from crosstape_schemas import VENUE_WIDE, Event, FeedState, Gap, Keys, Status, Trade, decode
 from tests.end_to_end.running import tape
 from tests.end_to_end.test_faults import BTC, Venue, connected
+from tests.end_to_end.venues import ALL, NUMBERED
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-
-VENUES = ("binance", "coinbase", "kraken")
 
 
 async def gaps(venue: Venue, *, repaired: bool) -> list[Gap]:
@@ -25,7 +24,7 @@ async def gaps(venue: Venue, *, repaired: bool) -> list[Gap]:
 
 
 @pytest.mark.parametrize("ids", [3, 1_500])
-@pytest.mark.parametrize("name", VENUES)
+@pytest.mark.parametrize("name", NUMBERED)
 async def test_ids_that_never_existed_leave_nothing_missing(name: str, ids: int, client: Redis, valkey: str, tmp_path: Path) -> None:
     """Fewer than a page of REST, and more: the gap is closed with its own times, and all ids of it never existed."""
     async with connected(name, client, valkey, tmp_path) as venue:
@@ -42,7 +41,7 @@ async def test_ids_that_never_existed_leave_nothing_missing(name: str, ids: int,
         await venue.settles()
 
 
-@pytest.mark.parametrize("name", VENUES)
+@pytest.mark.parametrize("name", NUMBERED)
 async def test_some_were_lost_and_some_never_existed(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
     """Both in one gap: the connection is lost meanwhile. What exists is fetched."""
     async with connected(name, client, valkey, tmp_path, fallback_s=0.0) as venue:
@@ -80,7 +79,7 @@ async def offsets(client: Redis, name: str) -> list[float]:
 
 
 @pytest.mark.parametrize("by", [-90.0, 30.0, 7_200.0])
-@pytest.mark.parametrize("name", VENUES)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_venues_clock_is_measured_and_shows_soon_when_it_is_set(
     name: str, by: float, client: Redis, valkey: str, tmp_path: Path
 ) -> None:

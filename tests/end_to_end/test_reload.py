@@ -21,6 +21,7 @@ from tests.cli.running import started
 from tests.end_to_end.running import newest, running, settings, tape
 from tests.end_to_end.test_faults import Venue
 from tests.end_to_end.test_recordings import rest_url
+from tests.end_to_end.venues import ALL
 from tests.waiting import wait_until
 
 BTC, ETH = "BTC-USDT", "ETH-USDT"
@@ -38,7 +39,7 @@ def written(made: Simulator, bus: str, run_dir: Path, taken: Mapping[str, tuple[
     )
 
 
-@pytest.mark.parametrize("name", ["binance", "coinbase", "kraken"])
+@pytest.mark.parametrize("name", ALL)
 async def test_an_instrument_goes_and_comes_back_on_each_venue(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
     """By the venue's own words for it: the other instrument is live all along, without a gap."""
     spec = SimulatorSpec(venues=(name,), rate=200.0)

@@ -5,6 +5,7 @@ In virtual time: pacers and markets take it as a value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from urllib.parse import parse_qsl, urlsplit
@@ -17,16 +18,20 @@ from crosstape_connector.venues.spec import Venue
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import default_listings
+from tests.end_to_end.venues import ALL
 
 BOOKS = 200
 NS = 10**9
 START_S = 1_800_000_000
-SYMBOL = {"binance": "BTC{}", "coinbase": "BTC-{}", "kraken": "BTC/{}"}
 
 
 def listings(venue: str) -> tuple[Listing, ...]:
-    """So many pairs."""
-    return tuple(Listing(venue, SYMBOL[venue].format(f"Q{number}"), "BTC", f"Q{number}", 2, 5) for number in range(BOOKS))
+    """So many pairs, with symbols of the venue's form."""
+    own = next(one for one in default_listings(venue) if (one.base, one.quote) == ("BTC", "USDT"))
+    form = re.sub("usdt", "{}", own.symbol, flags=re.IGNORECASE)
+    case = str.lower if own.symbol.islower() else str
+    return tuple(Listing(venue, form.format(case(f"Q{number}")), "BTC", f"Q{number}", 2, 5) for number in range(BOOKS))
 
 
 def market(venue: str) -> SyntheticMarket:
@@ -63,7 +68,7 @@ def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:
 
 
 @pytest.mark.parametrize("phase", [0.0, 29.5, 57.0])
-@pytest.mark.parametrize("name", VENUES)
+@pytest.mark.parametrize("name", ALL)
 def test_books_trades_and_quotes_of_200_instruments_together_stay_within_the_limits(name: str, phase: float) -> None:
     """Whenever within the venue's minute it begins: never a refusal, and room is left for another program."""
     venue = VENUES[name]

@@ -13,9 +13,8 @@ from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import FeedState
 from tests.end_to_end.running import tape
 from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.end_to_end.venues import ALL
 from tests.waiting import wait_until
-
-NAMES = ("binance", "coinbase", "kraken")
 
 
 def count(metric: str, name: str) -> float:
@@ -41,7 +40,7 @@ async def check(venue: Venue) -> None:
     await venue.settles()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_rotation_is_not_seen_on_the_tape(
     name: str, client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +53,7 @@ async def test_a_rotation_is_not_seen_on_the_tape(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_minute_of_rotations_is_not_seen_on_the_tape(
     name: str, client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

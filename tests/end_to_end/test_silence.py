@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from crosstape_schemas import Book, FeedState, Gap, GapCause, Quote
 from tests.end_to_end.running import newest, tape
 from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.end_to_end.venues import ALL, HALTS
 from tests.waiting import wait_until
 
-VENUES = ("binance", "coinbase", "kraken")
 Note = Callable[[str, object], None]
-every_venue = pytest.mark.parametrize("name", VENUES)
+every_venue = pytest.mark.parametrize("name", ALL)
 SILENT_S, ASKED_S, CONFIRMED_S = 3.0, 5.0, 1.0
 """With these settings a silence of three seconds raises questions; one is asked every five, and an answer is confirmed after one."""
 DETECTED_S = SILENT_S + ASKED_S + CONFIRMED_S + 2.0
@@ -100,11 +100,7 @@ async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, val
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "how"),
-    [
-        *((name, how) for name in VENUES for how in ("halt", "offline", "cancel_only", "delisted", "gone")),
-        ("coinbase", "post_only"),
-        ("kraken", "post_only"),
-    ],
+    HALTS,
 )
 async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(  # noqa: PLR0917
     name: str, how: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.faults import table
 from crosstape_simulator.faults.messages import opened
 from crosstape_simulator.market_clock import SyntheticMarket
@@ -110,3 +111,10 @@ def test_venues_are_the_usual_three_by_default() -> None:
     """A new venue is simulated when it is asked for."""
     assert SimulatorSpec().venues == DEFAULT
     assert set(DEFAULT) <= VENUES.keys()
+
+
+@pytest.mark.parametrize("venue", EACH)
+def test_an_option_that_a_venue_does_not_have_is_refused(venue: SimulatedVenue) -> None:
+    """A mistyped name is no silent default."""
+    with pytest.raises(SimulatorError, match=f"{venue.id}: mesages_per_s: no such option; there are {next(iter(venue.options))}"):
+        Simulator(still(venues=(venue.id,), options={venue.id: {"mesages_per_s": 1.0}}))

@@ -1,1 +1,1 @@
-"""One instrument's events of all venues become its consolidated quote. Pure: no I/O, no clock, no log."""
+"""Turns the events of all venues into consolidated quotes. Pure: no I/O, no clock, no log."""

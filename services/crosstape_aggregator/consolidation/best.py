@@ -1,4 +1,4 @@
-"""The legs that count, taken together: best prices, sizes summed at ties, the shape of the market. And which legs are outliers."""
+"""Finds the best prices over the legs that count, with sizes summed at ties, and the legs whose prices are outliers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DOUBLE_BPS: Final = _TWO * _BPS
 
 
 class VenuePrices(Protocol):
-    """One venue's best prices; a side is None where there is none."""
+    """One venue's best prices; None for a side that is missing."""
 
     @property
     def venue(self) -> str: ...  # noqa: D102
@@ -30,7 +30,7 @@ class VenuePrices(Protocol):
 
 
 class BestPrices(NamedTuple):
-    """The consolidated prices. A size is None when no venue at the best price says how much is there."""
+    """The consolidated prices. A size is None when no venue at the best price gives one."""
 
     bid_price: Decimal | None
     bid_size: Decimal | None
@@ -45,8 +45,9 @@ class BestPrices(NamedTuple):
 
 
 def best(legs: Sequence[VenuePrices]) -> BestPrices:
-    """The best bid and ask over legs that count. `mid` and `spread` are exact (a crossed market's spread is negative), `spread_bps` has 4
-    decimals.
+    """Find the best bid and ask over legs that count. `mid` and `spread` are exact (a crossed market has a negative spread); `spread_bps`
+    is
+    rounded to 4 decimals.
     """
     bid_price = ask_price = bid_size = ask_size = None
     bid_venues: tuple[str, ...] = ()
@@ -83,21 +84,22 @@ def _together(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 
 
 def outliers(legs: Sequence[VenuePrices], limit_bps: Decimal) -> frozenset[str]:
-    """The venues whose mid is further than `limit_bps` from the median mid, where three legs or more have one.
+    """Find the venues whose mid is further than `limit_bps` from the median mid, if three legs or more have one.
 
-    The legs are those with no fault of their own, settling ones among them: what a leg says does not depend on whether it counts already.
-    A leg with one side has no part in the median and is judged by the side it has. When the median, being between two camps, would
-    exclude every leg, nobody is in the right: none is excluded, and the quote shows the crossed market.
+    `legs` are those with no fault of their own, settling ones included: the price of a leg does not depend on whether it counts already. A
+    leg with one side has no part in the median and is judged by the side that it has. If the median lies between two groups and would
+    exclude every leg, none is excluded, and the quote shows the crossed market.
     """
-    doubles = [add(leg.bid_price, leg.ask_price) for leg in legs if leg.bid_price is not None and leg.ask_price is not None]
-    if len(doubles) < 3:
+    doubles = [_double(leg) for leg in legs]
+    ordered = [double for leg, double in zip(legs, doubles, strict=True) if leg.bid_price is not None and leg.ask_price is not None]
+    if len(ordered) < 3:
         return frozenset()
-    doubles.sort()
-    half = len(doubles) // 2
-    fourfold = times(doubles[half], _TWO) if len(doubles) % 2 else add(doubles[half - 1], doubles[half])  # the median, times 4
+    ordered.sort()
+    half = len(ordered) // 2
+    fourfold = times(ordered[half], _TWO) if len(ordered) % 2 else add(ordered[half - 1], ordered[half])  # the median, times 4
     bound = times(fourfold, limit_bps)
     lowest, highest = subtract(times(fourfold, _BPS), bound), add(times(fourfold, _BPS), bound)
-    found = [leg.venue for leg in legs if not lowest <= times(_double(leg), _DOUBLE_BPS) <= highest]
+    found = [leg.venue for leg, double in zip(legs, doubles, strict=True) if not lowest <= times(double, _DOUBLE_BPS) <= highest]
     return frozenset(found) if len(found) < len(legs) else frozenset()
 
 

@@ -1,4 +1,4 @@
-"""All instruments of one aggregator: which event concerns which, and which quotes are due. Pure; time comes in as a value."""
+"""Applies events to the instruments that they concern, and computes the quotes that are due. Pure; time comes in as a value."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Final
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument, Rules
+from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.schedule import Schedule
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
 SAMPLE_NS: Final = 900_000_000
-"""Samples are taken about every second, not each time that `look` is called …"""
+"""Time between two samples, which `look` takes: about a second, however often it is called …"""
 PARTS: Final = 4
-"""… and the paces of feeds of so large a part of the instruments at a time."""
+"""… and the part of the instruments (one in four) whose feeds are sampled each time."""
 ALL_EVERY: Final = 64
-"""Every so many times all instruments are looked at: a venue may have been silent for a day."""
+"""Every 64th time all instruments are looked at: a venue may have been silent for a day."""
 
 
 class Engine:
-    """The instruments, the venues they share, and whose turn it is. Raises `SettingsError` when a window is none."""
+    """Holds all instruments of one shard, and the venues that they share. Raises `SettingsError` when a window's name is wrong."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self.rules = Rules.of(settings)
@@ -33,13 +34,13 @@ class Engine:
         self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True
-        self._quiet: set[str] = set()  # what changed without having been published
+        self._quiet: set[str] = set()  # instruments that history has changed, and that are not due for it yet
         self._schedule = Schedule(round(settings.min_interval_s * SECOND))
 
     def apply(self, events: Sequence[Event], now: int, *, quiet: bool = False) -> None:
-        """Take events of any venue and instrument, or of a venue as a whole. O(1) each; nothing is computed before it is due.
+        """Apply events of any venue and instrument, or venue-wide ones. O(1) each; no quote is computed before it is due.
 
-        `quiet`: history that is being caught up with. It makes no quote due by itself; call `changed` when all of it has been taken.
+        `quiet`: the events are history. They make no quote due; call `changed` when all of them have been applied.
         """
         instruments, schedule, dirty = self.instruments, self._schedule, self._venues.dirty
         changed = schedule.changed
@@ -60,17 +61,17 @@ class Engine:
             self.counts.applied[KIND_OF[kind]] += count
 
     def apply_past(self, status: Status, written_ts: int) -> None:
-        """Take a venue-wide status of the past: its state is over, but what it says of the clocks of then concerns the trades of then."""
+        """Apply a venue-wide status from history: its state is over, but its clock offset concerns the trades of that time."""
         self._venues.apply_past(status, written_ts)
 
     def unheard(self, venue: str, until_ts: int) -> None:
-        """Of what a venue as a whole said up to then, nothing is known; 0: all is."""
+        """A venue's venue-wide events up to `until_ts` cannot be read any more; 0: all can."""
         liveness = self._venues.venue(venue)
         liveness.unheard_ts = max(liveness.unheard_ts, until_ts)
 
     def look(self, unread: Collection[str] | None, now: int, monotonic_ns: int) -> None:
-        """Find out of which instruments the windows can be relied on. `unread`: those whose streams have not been read up to nearly now;
-        None: that is so for all. Call it about every second, and when `unread` has changed: then it is O(instruments).
+        """Find out which instruments' windows can be complete. `unread`: the instruments whose streams have not been read up to nearly now;
+        None: all. Call it about every second and when `unread` has changed; O(instruments) then.
         """
         self._sample(now)
         turned = self._venues.look(now, monotonic_ns)
@@ -88,7 +89,7 @@ class Engine:
         self._venues.unlooked.clear()
 
     def _sample(self, now: int) -> None:
-        """Learn from what there is how long feeds are usually silent, of some instruments each time, and how far clocks are apart."""
+        """Measure how long feeds are usually silent (some instruments each time), and how far clocks differ."""
         if not 0 <= now - self._sampled_ts < SAMPLE_NS:
             if self._venues.measures:
                 for instrument in self.instruments.values():
@@ -100,32 +101,32 @@ class Engine:
                     instrument.sample_paces(now)
 
     def set_behind(self, behind: bool) -> None:
-        """Whether much has been read at once, so that more may be waiting."""
+        """Set whether many events were read at once, so that more may be waiting."""
         self._venues.behind = behind
 
     def clock_offsets_ns(self) -> dict[str, int]:
-        """Our clock less each venue's, where it is known."""
+        """Our clock less each venue's, in ns, where it is known."""
         return self._venues.offsets_ns()
 
     def instrument(self, name: str, now: int) -> ConsolidatedInstrument:
-        """That instrument, known or new."""
+        """Return the instrument of this name; create it if it is new."""
         instrument = self.instruments.get(name)
         if instrument is None:
             instrument = self.instruments[name] = ConsolidatedInstrument(name, self.rules, self._venues, self.counts, now)
         return instrument
 
     def due(self, now: int, limit: int | None = None) -> list[Cbbo]:
-        """The consolidated quotes that are due and say something new, from `limit` instruments at most, longest due first."""
+        """Compute the quotes that are due and differ from the last ones, of `limit` instruments at most, longest due first."""
         for name in self._schedule.advance(now):
             self._look(self.instruments[name], now)
         return [quote for name in self._schedule.due(limit) if (quote := self._quote(self.instruments[name], now)) is not None]
 
     def next_ts(self) -> int | None:
-        """When `due` should be called next though no event comes; 0 at once, None: not before an event."""
+        """When to call `due` next if no event comes: ns, 0 at once, None: not before an event."""
         return self._schedule.next_ts()
 
     def changed(self, names: Iterable[str], now: int) -> None:
-        """Look at these again: something about them has changed other than by an event."""
+        """Make these instruments due: something about them has changed other than by an event."""
         for name in names:
             self._schedule.mark(name, now)
 
@@ -139,21 +140,21 @@ class Engine:
         return quote
 
     def _look(self, instrument: ConsolidatedInstrument, now: int) -> None:
-        """A moment has come that was the instrument's next one when it was set; since then it may have moved on."""
-        ts = instrument.next_ts()
+        """The moment of an instrument's look has come; meanwhile its next change may have moved to a later moment."""
+        ts = instrument.quote.next_ts()
         if ts is not None and ts <= now:
             self._schedule.mark(instrument.name, now)
         else:
             self._wake(instrument)
 
     def _wake(self, instrument: ConsolidatedInstrument) -> None:
-        ts = instrument.next_ts()
+        ts = instrument.quote.next_ts()
         if ts is not None:
             self._schedule.look_at(instrument.name, ts)
 
     def _venue_wide(self, event: Event, now: int) -> None:
         if event.venue == CONSOLIDATED:
-            return  # an aggregator's sign of life: no venue with legs
+            return  # the sign of life of an aggregator, which is no venue with legs
         if isinstance(event, Status):
             if not self._venues.apply(event, now):
                 self.counts.outdated[event.venue] += 1
@@ -163,7 +164,7 @@ class Engine:
                     self._schedule.mark(name, now)
 
     def _apply_dirty(self, received_ts: int, now: int) -> None:
-        """A venue as a whole has changed: each of its instruments must be judged anew, with what was refused before."""
+        """Apply the events that were refused until now, and mark each instrument of a venue that has changed."""
         refused, self._venues.refused = self._venues.refused, []
         for event in refused:
             self.instruments[event.instrument].apply(event, now)

@@ -1,9 +1,9 @@
-"""Venues as a whole: whether their connectors live, which start of them is the present one, and whether their trades can be relied on.
+"""Tracks each venue: whether its connector lives, which epoch is the present one, and whether its trades can be relied on.
 
-**Epochs.** Each start of a connector has a greater epoch than those before, so events of an older epoch are late and change nothing. But a
-server that lost its data has forgotten which epochs there were: if a connector's clock was ahead at its last start, the epoch of its next
-start is smaller. So a venue-wide status of an older epoch begins that one, once the newer has given no sign of life for `stale_s`. What the
-older one published before that, such as snapshots and states of feeds, is kept until then.
+**Epochs.** Each start of a connector has a greater epoch than the starts before, so events of an older epoch are late and change nothing.
+But a server that lost its data does not know which epochs there were: if a connector's clock was ahead at its last start, the epoch of its
+next start is smaller. So a venue-wide status of an older epoch makes that epoch the present one, once the newer epoch has given no sign of
+life for `stale_s`. Events that the older epoch published before that, such as snapshots and states of feeds, are kept until then.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from crosstape_schemas import VENUE_WIDE, Event, FeedState, Status
 
 LIVE: Final = FeedState.LIVE
 STOPPED: Final = "stopped"
-"""The reason that a connector gives with its last status, `down`, when it ends in order."""
+"""The reason in the last status of a connector that ends in order; the state is `down`."""
 UNSURE_NS: Final = 60 * SECOND
-"""After our own clock was set: as long as connectors compare differences, some of which are of before."""
+"""How long clocks are not compared after our own was set: connectors average differences over this time, some from before."""
 _BLIND: Final = frozenset({FeedState.DOWN, FeedState.CONNECTING})
 
 
 class VenueLiveness:
-    """One venue, shared by its legs in all instruments."""
+    """The liveness of one venue, shared by its legs in all instruments."""
 
     __slots__ = (
         "_offset_before", "_refused", "alive_ts", "clock", "doubtful_ts", "epoch", "heard_at", "heard_ts", "instruments", "known",
@@ -32,37 +32,39 @@ class VenueLiveness:
     def __init__(self, venue: str) -> None:
         self.venue = venue
         self.epoch = 0
-        """Of its connector's last start: the newest that any event of the venue had, but for a server that lost its data (see above)."""
+        """The present epoch: the greatest of any event of the venue, unless the server lost its data (see above)."""
         self.state = LIVE
-        """Venue-wide. Only `down` overrules what the feeds say of themselves: of a venue that is partly well, each feed knows best."""
+        """The venue-wide state. Only `down` overrules the states of the feeds: if a venue is partly healthy, each feed has its own state.
+        """
         self.alive_ts = 0
         """`received_ts` of the last sign of life of this epoch."""
         self.heard_ts = 0
         """`received_ts` of the newest venue-wide status of any epoch, whatever it said."""
         self.heard_at = 0
-        """When, by our clock, the newest status of this epoch arrived; 0: none has."""
+        """When the newest status of this epoch arrived, by our clock; 0: none has."""
         self.sign_at = 0
-        """When, by our clock, this epoch began or last gave a sign of life, whatever that said."""
+        """When this epoch started or last sent a venue-wide status, by our clock, whatever its state."""
         self.stopped_ts = 0
         """When its connector ended in order; 0: it did not."""
         self.clock = VenueClock()
         self.way_ns = 0
-        """As of the last look: our clock less the connector's, with the shortest way over the bus; 0 while it is not known."""
+        """At the last look: our clock less the connector's, the shortest way over the bus included; 0 while it is not known."""
         self.doubtful_ts = 0
         """Its trades up to this moment may count in wrong seconds, see `clocks`; 0: none do."""
         self.unheard_ts = 0
-        """What it said up to this moment, of gaps and clocks, has left its stream; 0: nothing has."""
+        """Gaps and clock offsets up to this moment have left its stream and cannot be read; 0: all can."""
         self.known = False
-        """As of the last look: its connector lives, has a connection to the venue, and clocks agree. Bad news ends it at once."""
+        """At the last look: its connector lives, is connected to the venue, and clocks agree. A status that says otherwise ends it at once.
+        """
         self.instruments: set[str] = set()
-        """Where the venue has been seen."""
+        """Names of the instruments that have had events of the venue."""
         self.seen: tuple[int, bool, int, int, int] | None = None
-        """What instruments went by when all were last looked at."""
+        """The values that instruments were judged by when all of them were last looked at."""
         self._offset_before = 0
         self._refused: dict[tuple[str, type[Event], str], Event] = {}
 
-    def begin(self, epoch: int, now: int) -> list[Event]:
-        """Its connector was started again. Returns what was refused of this epoch, if that is older than the one before."""
+    def restart(self, epoch: int, now: int) -> list[Event]:
+        """Its connector was started again. Returns the events of this epoch that were refused, if it is older than the one before."""
         refused, self._refused = self._refused, {}
         if epoch < self.epoch:
             self.heard_ts = 0  # by a clock that was ahead
@@ -70,18 +72,18 @@ class VenueLiveness:
         self.heard_at = self.stopped_ts = 0
         self.sign_at = now
         self.known = False
-        self.clock.begin()
+        self.clock.restart()
         return [event for event in refused.values() if event.epoch == epoch]
 
     def refuse(self, event: Event) -> None:
-        """Keep an event of an older epoch: the last one of each kind and instrument, in case that epoch turns out to be the present one."""
+        """Keep an event of an older epoch, the last one of each kind and instrument, in case this epoch becomes the present one."""
         kind = event.kind if isinstance(event, Status) else ""
         key = event.instrument, type(event), kind
         self._refused.pop(key, None)  # so that they stay in the order in which they came
         self._refused[key] = event
 
-    def say(self, status: Status, now: int) -> None:
-        """Take a venue-wide status of this epoch. The first one may be a last value, which has lain there for long."""
+    def apply(self, status: Status, now: int) -> None:
+        """Apply a venue-wide status of this epoch. The first one may be a last value, which may be old."""
         newer = status.received_ts > self.heard_ts
         if self.heard_at and newer:
             self.clock.arrived(now, status.received_ts)
@@ -94,11 +96,11 @@ class VenueLiveness:
             self.known, self.seen = False, None
 
     def doubt(self, until_ts: int) -> None:
-        """Its trades up to then may count in wrong seconds."""
+        """Its trades up to `until_ts` may count in wrong seconds."""
         self.doubtful_ts = max(self.doubtful_ts, until_ts)
 
     def look(self, now: int, *, silent_ns: int, tolerance_ns: int, sure: bool) -> None:
-        """Find out anew whether it is `known`. `sure`: our own clock was not set lately. Call it about every second."""
+        """Update `known`. `sure`: our own clock was not set lately. Call it about every second."""
         offset, self.way_ns = self.clock.offset_ns, self.clock.way_ns or 0
         right = sure and offset is not None and not doubtful_until(now, offset, tolerance_ns)
         if sure and offset is not None:
@@ -111,7 +113,7 @@ class VenueLiveness:
 
 
 class Liveness:
-    """All venues, and which of them have just changed in a way that concerns every leg they have."""
+    """All venues of a shard, and which of them have changed in a way that concerns each of their legs."""
 
     __slots__ = ("_seen", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "_venues", "behind", "dirty", "refused", "unlooked")
 
@@ -122,51 +124,52 @@ class Liveness:
         self._seen: tuple[int, int] | None = None
         self._unsure_until_ns = 0
         self.unlooked: set[str] = set()
-        """Instruments of which something has changed that `Instrument.look` goes by."""
+        """Names of instruments that must be looked at: something has changed that decides whether their windows are complete."""
         self.behind = False
-        """Much was read at once, so more may be waiting: for how long a feed has been silent cannot be told."""
+        """Many events were read at once, so more may be waiting: how long a feed has been silent is not known."""
         self.dirty: set[str] = set()
-        """Venues whose instruments must all be judged anew; whoever does so clears it."""
+        """Venues whose instruments must all be judged again; the engine does so and clears it."""
         self.refused: list[Event] = []
-        """Events that were refused and belong to the present epoch after all; whoever applies them clears it."""
+        """Events that were refused and are of the present epoch now; the engine applies them and clears it."""
 
     def venue(self, venue: str) -> VenueLiveness:
-        """That venue's, known or new."""
+        """Return the liveness of this venue; create it if the venue is new."""
         liveness = self._venues.get(venue)
         if liveness is None:
             liveness = self._venues[venue] = VenueLiveness(venue)
         return liveness
 
     def admits(self, liveness: VenueLiveness, event: Event, now: int) -> bool:
-        """Whether this event is of the present epoch; a newer epoch begins the venue anew."""
+        """Whether this event is of the present epoch. A newer epoch becomes the present one."""
         epoch = event.epoch
         if epoch > liveness.epoch:
-            self._begin(liveness, epoch, now)
+            self._restart(liveness, epoch, now)
         elif epoch < liveness.epoch:
             liveness.refuse(event)
             return False
         return True
 
-    def _begin(self, liveness: VenueLiveness, epoch: int, now: int) -> None:
+    def _restart(self, liveness: VenueLiveness, epoch: int, now: int) -> None:
         if liveness.epoch:
             self.dirty.add(liveness.venue)
-        self.refused += liveness.begin(epoch, now)
+        self.refused += liveness.restart(epoch, now)
 
     def apply(self, status: Status, now: int) -> bool:
-        """Take a venue-wide status: the venue's sign of life while it says live. False: of an older epoch, and ignored.
+        """Apply a venue-wide status; while its state is live, it is the venue's sign of life. False: it is of an older epoch and ignored.
 
-        Legs go stale by our clock, so it tells whether any may have: signs of life that an outage held back come all at once.
+        Legs go stale by our clock. So it is compared with our clock whether any leg may have gone stale: signs of life that an outage held
+        back arrive all at once.
         """
         liveness = self.venue(status.venue)
         is_sign = status.kind == VENUE_WIDE
         if status.epoch < liveness.epoch and (not is_sign or abs(now - liveness.sign_at) < self._stale_ns):
             return False
         if status.epoch != liveness.epoch:
-            self._begin(liveness, status.epoch, now)
+            self._restart(liveness, status.epoch, now)
         if not is_sign:
-            return True  # of one kind of feeds: each of them says it itself
+            return True  # the state of one kind of feeds: each feed publishes its own
         liveness.sign_at = now
-        liveness.say(status, now)
+        liveness.apply(status, now)
         if status.state is not liveness.state:
             liveness.state = status.state
             self.dirty.add(liveness.venue)
@@ -177,25 +180,25 @@ class Liveness:
         return True
 
     def apply_past(self, status: Status, written_ts: int) -> None:
-        """Take a venue-wide status that is history: what it says of the clocks of then. `written_ts`: when the server took it.
+        """Apply the clock offset of a venue-wide status from history. `written_ts`: when the server wrote it.
 
-        The connector's clock differed from the venue's; whether the server's did, too, the two times of the status tell. (Where only those
-        two differ, it was merely written late.)
+        The status gives the connector's clock less the venue's; its two times give the server's less the connector's. (If only these two
+        differ, the status was merely written late.)
         """
         offset, tolerance = status.clock_offset_ns, self._tolerance_ns
         if status.kind == VENUE_WIDE and offset is not None and abs(offset) > tolerance:
-            whole = offset + written_ts - status.received_ts
-            self.venue(status.venue).doubt(doubtful_until(written_ts, whole, tolerance))
+            offset_of_server = offset + written_ts - status.received_ts
+            self.venue(status.venue).doubt(doubtful_until(written_ts, offset_of_server, tolerance))
 
     @property
     def measures(self) -> bool:
-        """Whether there is a connector that does not compare clocks, so that it must be done here."""
-        return any(liveness.heard_at and not liveness.clock.says for liveness in self._venues.values())
+        """Whether some connector does not report its clock offset, so that it must be measured here."""
+        return any(liveness.heard_at and not liveness.clock.reports for liveness in self._venues.values())
 
     def look(self, now: int, monotonic_ns: int) -> bool:
-        """Find out of each venue whether it is `known`. Call it about every second. Whether anything has changed that instruments go by.
+        """Update `known` of each venue; whether anything has changed that instruments are judged by. Call it about every second.
 
-        When our own clock was set, against the monotonic one, nothing is known of clocks for a while.
+        When our own clock was set, as the monotonic one shows, clocks are not compared for a while.
         """
         if self._seen is not None and abs((now - self._seen[0]) - (monotonic_ns - self._seen[1])) > self._tolerance_ns:
             self._unsure_until_ns = monotonic_ns + UNSURE_NS
@@ -213,5 +216,5 @@ class Liveness:
         return turned
 
     def offsets_ns(self) -> dict[str, int]:
-        """Our clock less each venue's, where it is known."""
+        """Our clock less each venue's, in ns, where it is known."""
         return {venue: offset for venue, liveness in self._venues.items() if (offset := liveness.clock.offset_ns) is not None}

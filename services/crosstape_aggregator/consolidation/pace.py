@@ -1,11 +1,11 @@
-"""How long the feed behind a leg is usually silent. Pure.
+"""Measures how long the feed of a leg is usually silent. Pure.
 
-Feeds are bursty: the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, yet an
-eighth of the time is silences of more than 100 ms.) What matters is how old a leg's newest event is when one looks. So its age is sampled
-every few seconds; the mean of the samples is the usual silence. Samples of a silence count only once it has ended: a feed that has died
-does not get used to it.
+Feeds are bursty: the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, yet an eighth
+of the time is silences of more than 100 ms.) What matters is how old a leg's newest event is at a random moment. So its age is sampled
+every few seconds; the mean of the samples is the usual silence. Samples of a silence count only when it has ended: a feed that has died
+does not make its own silence usual.
 
-Until there are enough samples, an event's own number and epoch give a first estimate: so many events since its connector was started.
+Until there are enough samples, an event's number and epoch give a first estimate: the number of events since its connector was started.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from __future__ import annotations
 from typing import Final
 
 ENOUGH: Final = 8
-"""Samples before the usual silence is known by them."""
+"""Samples needed to know the usual silence."""
 KEPT: Final = 32
-"""About so many of the newest samples make the mean."""
+"""About how many of the newest samples make the mean."""
 MOST: Final = 4.0
-"""A silence counts as so many times the usual one at most. A feed that has become slower is known as such after some silences."""
+"""Most that a silence counts for, as a multiple of the usual one. A feed that has become slower is known after some silences."""
 BURSTS: Final = 5
 """By how much the usual silence may exceed the mean time between two events; of recorded feeds it is 2 to 20."""
 FEWEST: Final = 20
-"""Events since the start of the connector, below which they say nothing of the pace."""
+"""Events since the start of the connector that a first estimate needs."""
 
 
 class Pace:
@@ -37,7 +37,7 @@ class Pace:
         self._samples = 0
 
     def sample(self, heard_ts: int, now: int) -> None:
-        """The newest event is of `heard_ts` now. Call it at a steady pace."""
+        """Take a sample: the newest event was received at `heard_ts`. Call it at a steady pace."""
         if heard_ts != self._heard_ts:
             self._end_silence()
             self._heard_ts = heard_ts
@@ -50,7 +50,7 @@ class Pace:
             return
         mean = self._pending / count
         if self._samples >= ENOUGH and self._mean:
-            mean = min(mean, MOST * self._mean)  # a stall that is over is no usual silence
+            mean = min(mean, MOST * self._mean)  # a stall that is over must not make long silences usual
         self._samples += count
         weight = count / min(self._samples, max(KEPT, count))
         self._mean += (mean - self._mean) * weight

@@ -4,7 +4,8 @@
 the interval is over. Instruments come out in the order in which they became due. So when the caller computes only some of them (its
 `limit`, under load), none is passed over: each waits for its turn and then shows its newest state.
 
-**By time.** An instrument can ask for a look at a moment. A moment that has been set is not put off: whoever looks too early sets the next.
+**By time.** An instrument can ask for a look at a moment. A moment that has been set is not put off: a look that comes too early sets the
+next one.
 
 One heap holds both, so that thousands of instruments need no scan.
 """
@@ -54,7 +55,7 @@ class Schedule:
         self._published_ts[name] = now
 
     def look_at(self, name: str, ts: int) -> None:
-        """Have an instrument looked at at `ts`, or earlier if that was said before."""
+        """Schedule a look at an instrument at `ts`, unless an earlier one is set."""
         ts = -(-ts // GRID) * GRID
         before = self._look_ts.get(name)
         if before is None or ts < before:
@@ -62,7 +63,7 @@ class Schedule:
             heappush(self._heap, (ts, name, False))
 
     def advance(self, now: int) -> list[str]:
-        """Time has passed. The names to look at now; no look is set for them any more."""
+        """Move time on. Returns the names to look at now; their looks are unset."""
         if now < self._now:
             self._clock_was_set_back(now)
         self._now = now
@@ -78,7 +79,7 @@ class Schedule:
         return names
 
     def _clock_was_set_back(self, now: int) -> None:
-        """Let those that changed wait no longer than an interval."""
+        """Make instruments due that would wait longer than an interval."""
         late = sorted(entry for entry in self._heap if entry[2] and entry[0] > now + self._interval_ns)
         if late:
             self._ready.extend(name for _, name, _ in late)

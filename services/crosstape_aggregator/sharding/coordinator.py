@@ -1,4 +1,4 @@
-"""The policy by which aggregators share the instruments: starts and stops the service of each share by the leases of this instance.
+"""The policy by which aggregators divide the instruments: starts and stops the service of each shard by the leases of this instance.
 
 Which leases an instance wants is decided in `assignment`. When the server has not answered for as long as the leases may last, the
 services publish nothing until it does. If nobody has taken the leases meanwhile, they continue where they were.
@@ -24,7 +24,7 @@ from crosstape.bus.lease.table import LeaseCountMismatch, LeaseSnapshot, LeaseTa
 from crosstape.errors import SettingsError, Superseded
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.metrics.exporter import LEASES, LEASES_LOST, SHARES
-from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Changes, Share
+from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Changes, Shard
 from crosstape_schemas import Keys
 
 CALL_S: Final = 1.0
@@ -35,11 +35,11 @@ PATIENCE: Final = 2
 log = structlog.get_logger(__name__)
 
 
-class ShareServer(Protocol):
-    """Serves one share until it is cancelled; then it publishes what is pending, if it may."""
+class ShardServer(Protocol):
+    """Serves one shard until it is cancelled; then it publishes what is pending, if it may."""
 
     async def run(self) -> None:
-        """Raises `Superseded` (in a group) when another instance has started to serve the share."""
+        """Raises `Superseded` (in a group) when another instance has started to serve the shard."""
 
     def pause(self) -> None:
         """Publish nothing from now on."""
@@ -49,18 +49,18 @@ class ShareServer(Protocol):
 
 
 class Coordinator:
-    """One instance's leases, and the services that run by them."""
+    """The leases of one instance, and the services that run under them."""
 
-    def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Share], ShareServer]) -> None:
+    def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Shard], ShardServer]) -> None:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.leases = Assignment(self.instance, settings.shares, settings.lease_s)
         self._table = LeaseTable(
-            client, keys, self.instance, SERVICE, [Share(number, settings.shares).producer for number in range(settings.shares)]
+            client, keys, self.instance, SERVICE, [Shard(number, settings.shares).producer for number in range(settings.shares)]
         )
         self._life_s = settings.lease_s
         self._elector = Elector(self, settings.lease_s, longest_s=CALL_S)
         self._serve = serve
-        self._services: dict[int, tuple[ShareServer, asyncio.Task[None]]] = {}
+        self._services: dict[int, tuple[ShardServer, asyncio.Task[None]]] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._sure = True
         self._stood_by = False
@@ -99,8 +99,8 @@ class Coordinator:
     async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:
         """See `Policy`."""
         self._disagrees_since = None
-        self._follow(self.leases.answered(leases, sent_at))
-        return bool(self.leases.taking)
+        self._follow(self.leases.apply(leases, sent_at))
+        return bool(self.leases.acquiring)
 
     def unanswered(self, reason: str) -> None:
         """See `Policy`."""
@@ -125,24 +125,24 @@ class Coordinator:
             service.pause()
             task.cancel()
         self._watch_expiry()
-        for number in changes.begin:
+        for number in changes.start:
             log.info("leases.taken", share=number, shares=self.leases.shares)
-            service = self._serve(Share(number, self.leases.shares))
+            service = self._serve(Shard(number, self.leases.shares))
             task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.share.{number}")
             self._services[number] = service, task
-        if changes.give is not None:
-            log.info("leases.giving_back", share=changes.give)
-            self._services[changes.give][1].cancel()
-        if self.leases.stands_by and not self._stood_by:
+        if changes.release is not None:
+            log.info("leases.giving_back", share=changes.release)
+            self._services[changes.release][1].cancel()
+        if self.leases.is_standby and not self._stood_by:
             log.info("leases.standing_by", shares=self.leases.shares)
-        self._stood_by = self.leases.stands_by
+        self._stood_by = self.leases.is_standby
         self._show()
 
     def _show(self) -> None:
         LEASES.set(len(self.leases.held) if self._sure else 0)
 
-    async def _watch(self, number: int, service: ShareServer) -> None:
-        """Serve a share, until it is given back or lost."""
+    async def _watch(self, number: int, service: ShardServer) -> None:
+        """Serve a shard until its lease is released or lost."""
         superseded = False
         try:
             await service.run()
@@ -150,15 +150,15 @@ class Coordinator:
             superseded = True
             log.warning("leases.lost", share=number, reason="another instance has begun to publish")
         finally:
-            if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been taken anew
+            if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been acquired again
                 del self._services[number]
-                if self.leases.ended(number) and superseded:
+                if self.leases.stopped(number) and superseded:
                     LEASES_LOST.inc()
                 self._show()
                 self._elector.wake()
 
     def _watch_expiry(self, *, stop: bool = False) -> None:
-        """Have publishing pause when the leases may have run out, and go on now that they have been renewed."""
+        """Pause publishing at the moment when the leases may have expired, and resume it now that they are renewed."""
         if self._expiry is not None:
             self._expiry.cancel()
         if stop:
@@ -180,7 +180,7 @@ class Coordinator:
             service.pause()
 
     async def _leave(self) -> None:
-        """Say that we are gone; should that not get through, the leases run out by themselves."""
+        """Release all leases. If the call fails, they expire by themselves."""
         with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
             async with asyncio.timeout(self._elector.every_s):
                 await self._table.exchange([Want.RELEASE] * self.leases.shares, 0)

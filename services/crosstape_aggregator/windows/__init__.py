@@ -1,1 +1,1 @@
-"""Rolling windows over trades: VWAP, volume, count, and from when on they are complete. Pure."""
+"""Computes VWAP, volume and count over rolling windows, and since when they are complete. Pure."""

@@ -1,13 +1,13 @@
-"""VWAP, volume and count of trades over rolling windows, exact.
+"""Computes VWAP, volume and count of trades over rolling windows, exactly.
 
-A window of N seconds at the moment `now` holds every trade whose second (of venue time) is not before the last N whole seconds: the N whole
-ones, the one under way, and what a venue's clock has ahead of ours. So a trade counts at once even when its venue is a second ahead of us
-(this happens), it leaves N seconds after its own time, and no venue's clock can push another venue's trades out: a window follows from
-the trades and our `now` alone, which is the `ts` of the quote it is published with, so anyone can compute it again from the tape. Venue
-time is believed up to `AHEAD_S` before our receipt; beyond, or where a venue gives none, the time of receipt stands in. When a venue's
+A window of N seconds at the moment `now` holds the trades (by venue time) of the last N seconds that are over, of the present second, and
+of later ones, which a venue's clock may be ahead by. So a trade counts at once even if its venue's clock is a second ahead (this happens),
+it leaves N seconds after its own time, and the clock of one venue cannot push out the trades of another. A window depends on the trades and
+on `now` alone. `now` is the `ts` of the quote that the window is published with, so anyone can compute it again from the tape. A venue time
+that is up to `AHEAD_S` ahead of the time of receipt is used; if it is further ahead or missing, the time of receipt is used. When a venue's
 clock and ours differ (`clocks`), windows say that they are not complete.
 
-`now` never runs backwards here: when our clock is set back, windows stand still until it has caught up, and are not complete meanwhile.
+`now` never goes back here: when our clock is set back, windows stand still until it has caught up, and are not complete meanwhile.
 
 Cost: a trade is added to the sum of all trades and to the bucket of its second. A window is that sum less what has left the window, so a
 bucket is touched once more per window, when it leaves: O(1) amortised a trade, whatever the number and length of the windows. The UTC day
@@ -41,7 +41,7 @@ def trade_second(trade: Trade) -> int:
 
 
 Sum = tuple[Decimal, Decimal, int]
-"""Trades taken together: price × size, size, how many. A tuple of numbers is nothing that the garbage collector has to walk through."""
+"""Sum of trades: price × size, size, count. The garbage collector does not track tuples of numbers."""
 _NOTHING: Final[Sum] = (ZERO, ZERO, 0)
 
 
@@ -54,19 +54,19 @@ def _less(one: Sum, other: Sum) -> Sum:
 
 
 class WindowsState(NamedTuple):
-    """All that windows hold, at one moment, to keep and to take up again: nothing in it is altered later."""
+    """The state of `TradeWindows` at one moment, for a checkpoint. Nothing in it is altered later."""
 
     second: int
     total: Sum
     windows: list[tuple[str, int, int, Sum]]
-    """Name, start, first bucket, what lies before."""
+    """Name, first second, index of the first bucket, sum of the trades before the window."""
     seconds: list[int]
     buckets: list[Sum]
-    """Of those seconds."""
+    """The sums of these seconds."""
 
 
 class _OpenWindow:
-    """One window: where it starts, and what of all trades lies before that."""
+    """One window: where it starts, and the sum of the trades before that."""
 
     __slots__ = ("first", "gone", "spec", "start_s")
 
@@ -78,7 +78,7 @@ class _OpenWindow:
 
 
 class TradeWindows:
-    """The windows of one instrument, over the trades of all its venues."""
+    """The windows over the trades of all venues in one instrument."""
 
     __slots__ = (
         "_buckets",
@@ -114,10 +114,10 @@ class TradeWindows:
         self._stands_still = False
         self.coverage = Coverage()
         self.trusted = False
-        """Whether nothing is in the way of what `knowledge` says: see `traders`. Set by `trust`."""
+        """Whether no trade can be missing that `coverage` does not know of: see `traders`. Set by `trust`."""
 
     def add(self, second: int, price: Decimal, size: Decimal) -> None:
-        """Count a trade in every window that it (still) belongs to. Price and size are `usable`.
+        """Add a trade to each window that it belongs to. Price and size are `usable`.
 
         Raises `decimal.Inexact`, with nothing counted, when their product has more than 96 digits.
         """
@@ -148,7 +148,7 @@ class TradeWindows:
                 window.first += 1
 
     def advance(self, second: int) -> None:
-        """Let what is too old by now leave; a second before the newest one seen changes nothing."""
+        """Move the windows on to this second; an earlier second than the last one changes nothing."""
         if second <= self._second:
             return
         self._second = second
@@ -162,7 +162,7 @@ class TradeWindows:
             self._changed = True
 
     def _turn(self, window: _OpenWindow, start_s: int) -> None:
-        """Begin a new day: all that has been counted is gone, but for what clocks ahead of ours have put into the new day already."""
+        """Start a new day: all trades leave it but those that clocks ahead of ours have put into the new day already."""
         if start_s == window.start_s:
             return
         window.start_s = start_s
@@ -179,7 +179,7 @@ class TradeWindows:
         window.start_s = start_s
 
     def _trim(self) -> None:
-        """Forget buckets that no window will touch again, many at a time: the cost of each is small and constant."""
+        """Drop buckets that no window needs any more, many at a time, so that the cost of each is small and constant."""
         spent = self._spent()
         if spent < min(_TRIM, len(self._seconds) or _TRIM):
             return
@@ -190,18 +190,18 @@ class TradeWindows:
             window.first -= spent
 
     def _spent(self) -> int:
-        """How many of the buckets no window will touch again."""
+        """How many of the buckets no window needs any more."""
         return min((window.first for window in self._rolling), default=bisect_left(self._seconds, self._second))
 
     def state(self) -> WindowsState:
-        """What they hold now. O(buckets), but only to copy references."""
+        """Copy the state for a checkpoint. O(buckets), but it only copies references."""
         spent = self._spent()
         seconds = self._seconds[spent:]
         windows = [(one.spec.name, one.start_s, max(0, one.first - spent), one.gone) for one in self._windows]
         return WindowsState(self._second, self._total, windows, seconds, list(map(self._buckets.__getitem__, seconds)))
 
     def restore(self, state: WindowsState) -> None:
-        """Go on from what windows of the same spans held; what these have counted so far is forgotten."""
+        """Restore the state of windows of the same specs; trades added so far are dropped."""
         self._second, self._total = state.second, state.total
         self._seconds, self._buckets = list(state.seconds), dict(zip(state.seconds, state.buckets, strict=True))
         for window, (_, start_s, first, gone) in zip(self._windows, state.windows, strict=True):
@@ -210,7 +210,7 @@ class TradeWindows:
         self._changed = True
 
     def read(self, second: int) -> dict[str, Vwap]:
-        """Every window by name, as of this second; the same dict while nothing has changed. Not to be altered."""
+        """Read each window by name, as of this second; the same dict while nothing has changed. The caller must not alter it."""
         self.advance(second)
         if (second < self._second - 1) is not self._stands_still:
             self._stands_still = not self._stands_still
@@ -229,19 +229,19 @@ class TradeWindows:
         return Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
 
     def next_change_s(self) -> int | None:
-        """The second at which the windows last read change by the passing of time alone; None: not at all."""
+        """The second at which the windows, as last read, change by the passing of time alone; None: never."""
         return None if self._next_s == _NEVER else self._next_s
 
     def trust(self, trusted: bool) -> bool:
-        """Set `trusted`; whether it was otherwise before."""
+        """Set `trusted`; whether this changes it."""
         if trusted is self.trusted:
             return False
         self.trusted = trusted
         self._changed = True
         return True
 
-    def learned(self) -> None:
-        """What is known to be whole has changed."""
+    def coverage_changed(self) -> None:
+        """Note that `coverage` has changed."""
         self._changed = True
 
     def _next_of(self, window: _OpenWindow) -> int:

@@ -1,4 +1,4 @@
-"""Rolling windows as the settings name them: `30s`, `5m`, `4h`, and `1d` for the UTC day."""
+"""Parses the names of windows in the settings: `30s`, `5m`, `4h`, and `1d` for the UTC day."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORM: Final = re.compile(r"([1-9][0-9]{0,5})([smh])")
 
 
 class WindowSpec(msgspec.Struct, frozen=True):
-    """One window. `length_s` is None for the UTC day, which does not roll: it starts anew at midnight."""
+    """One window. `length_s` is None for the UTC day, which does not roll but starts again at midnight."""
 
     name: str
     length_s: int | None
@@ -29,7 +29,7 @@ class WindowSpec(msgspec.Struct, frozen=True):
 
 
 def parse(name: str) -> WindowSpec:
-    """The window of that name. Raises `SettingsError` on another form, and on a rolling window of more than 24 hours."""
+    """Parse one name. Raises `SettingsError` on another form, and on a rolling window of more than 24 hours."""
     if name == "1d":
         return WindowSpec(name, None)
     form = _FORM.fullmatch(name)
@@ -40,10 +40,10 @@ def parse(name: str) -> WindowSpec:
 
 
 def parse_all(names: Iterable[str]) -> tuple[WindowSpec, ...]:
-    """The windows of those names, each once, in order."""
+    """Parse these names, in order; a name that is repeated counts once."""
     return tuple(parse(name) for name in dict.fromkeys(names))
 
 
 def earliest(windows: Iterable[WindowSpec], second: int) -> int:
-    """The first second that any of the windows covers; `second` itself when there are none."""
+    """The first second that one of the windows covers; `second` itself when there are none."""
     return min((spec.start(second) for spec in windows), default=second)

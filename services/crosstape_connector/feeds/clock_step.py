@@ -1,4 +1,4 @@
-"""A step of our own clock, and what becomes of times that were read from it before. Pure."""
+"""A step of our own clock, and how times that were read before it are shifted. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class ClockStep(NamedTuple):
-    """Somebody set our clock between two beats."""
+    """Our clock was set between two checks (see `ClockWatch`)."""
 
     step_ns: int
-    """Forward; negative: back."""
+    """ns forward; negative = back."""
     from_ts: int
     to_ts: int
-    """Times from the one to the other were read after the step."""
+    """Times from `from_ts` to `to_ts` were read after the step already."""
 
     def shifted(self, ts: int) -> int:
-        """A time of before the step, as the clock shows it now; 0 means that there is none, and stays."""
+        """Return what the clock, as it is set now, would have shown at `ts`. 0 means no time, and stays 0."""
         return ts if not ts or self.from_ts <= ts <= self.to_ts else ts + self.step_ns

@@ -12,32 +12,32 @@ from typing import Final, NamedTuple
 from crosstape_connector.feeds.clock_step import ClockStep
 
 SET_NS: Final = 500_000_000
-"""Our clock was set if it and the steady clock disagree by more than this between two beats."""
+"""Our clock was set if it and the steady clock disagree by more than this between two checks."""
 
 STOPPED_NS: Final = 2_000_000_000
-"""This process was stopped if a beat is later than this."""
+"""This process was stopped if the next check comes later than this."""
 
 
 class Stop(NamedTuple):
-    """We did nothing from the one time to the other, by our clock as it is set now."""
+    """The time in which this process did nothing, by our clock as it is set now."""
 
     from_ts: int
     to_ts: int
 
 
 class ClockWatch:
-    """Call `beat` several times a second."""
+    """Compares our clock with a steady one at each `check`, which is due several times a second."""
 
     def __init__(self, now: int, steady_ns: int) -> None:
-        """`now`: ns since the epoch; `steady_ns`: of a clock that nobody sets, and that goes on while the machine sleeps."""
-        self._beat_ts = now
+        """`now`: ns since the epoch. `steady_ns`: ns of a clock that nobody sets and that goes on while the machine sleeps."""
+        self._checked_ts = now
         self._steady_ns = steady_ns
 
     def check(self, now: int, steady_ns: int) -> tuple[ClockStep | None, Stop | None]:
-        """What has happened since the last beat, if anything."""
+        """Return the step of our clock and the stop of this process since the last check, if any."""
         passed_ns = steady_ns - self._steady_ns
-        step_ns = now - self._beat_ts - passed_ns
-        step = ClockStep(step_ns, self._beat_ts + step_ns, now) if abs(step_ns) > SET_NS else None
-        before_ts = self._beat_ts if step is None else self._beat_ts + step_ns
-        self._beat_ts, self._steady_ns = now, steady_ns
+        step_ns = now - self._checked_ts - passed_ns
+        step = ClockStep(step_ns, self._checked_ts + step_ns, now) if abs(step_ns) > SET_NS else None
+        before_ts = self._checked_ts if step is None else self._checked_ts + step_ns
+        self._checked_ts, self._steady_ns = now, steady_ns
         return step, Stop(before_ts, now) if passed_ns > STOPPED_NS else None

@@ -1,14 +1,15 @@
-"""Streams that do not bring what happens at their venue: found out by REST, or by another stream of the same instrument. Pure.
+"""Finds streams that do not bring what happens at their venue, by REST or by another stream of the same instrument. Pure.
 
-A feed whose subscription is dead looks like one of a quiet market. Three things tell them apart:
+A feed whose subscription is dead looks like one of a quiet market. Three checks tell them apart:
 
-- **A book by REST** (`refute`, asked for by the watchdog's doubt): its number is later than the one that the stream has reached, and the
-  stream does not bring that change within `books.GRACE_NS`.
-- **The best prices by REST** (`best`): twice in a row they differ from those of a feed that has been silent since before the first answer.
-- **Quote and book of one venue** (`compare`), where the quote is a stream of its own: one of them has not changed for `AGREE_NS` while the
-  other was different at every look. Which of the two is wrong is not known, so neither is live until they agree again by their streams.
+- **A book by REST** (a probe, which the watchdog requests): its number is later than the one that the stream has reached, and the stream
+  does not bring that change within `probe.GRACE_NS`.
+- **The best prices by REST** (`compare_best_prices`): twice in a row they differ from those of a feed that has been silent since before
+  the first answer.
+- **Quote and book of one venue**, where the quote is a stream of its own: one of them has not changed for `AGREE_NS` while the other was
+  different at every check. Which of the two is wrong is not known, so neither is live until their streams make them agree again.
 
-A feed that is refuted is stale at once, until its stream speaks. The watchdog subscribes it again, alone, then on another connection.
+A feed that is refuted is stale at once, until its stream brings data. The watchdog subscribes it again, alone, then on another connection.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from crosstape_schemas import FeedState, GapCause, Quote
 
 LIVE: Final = FeedState.LIVE
 AGREE_NS: Final = 1_000_000_000
-"""Quote and book may differ for so long, or for two conflation intervals: one stream is a little behind the other."""
+"""How long quote and book may differ (or for two conflation intervals): one stream is a little behind the other."""
 BEHIND: Final = "REST has changes that the stream did not bring"
 
 
 def top_of(event: Quote) -> Top:
-    """The prices of a quote."""
+    """Return the prices of a quote."""
     return event.bid_price, event.ask_price
 
 
@@ -42,35 +43,35 @@ def _text(top: Top) -> str:
 
 
 class CrossChecks:
-    """Of all books of one venue, and of the feeds beside them."""
+    """Checks all books of one venue, and the other feeds of their instruments."""
 
     def __init__(self, feeds: Mapping[FeedKey, FeedRecord], books: Mapping[str, BookFeed], *, interval_ns: int) -> None:
         """`feeds`: of all kinds; `books` by instrument."""
         self._feeds = feeds
         self._books = books
         self._longest_ns = max(AGREE_NS, 2 * interval_ns)
-        self._suspects: dict[FeedKey, int] = {}  # feeds that differed from REST's best prices, and when those had been asked for
+        self._suspects: dict[FeedKey, int] = {}  # feeds that differed from REST's best prices → when those had been requested
 
     def clock_set(self, step: ClockStep) -> None:
-        """Our clock was set; see `FeedRecord.clock_set`."""
+        """Shift its times after our clock was set."""
         self._suspects = {feed: step.shifted(asked_ts) for feed, asked_ts in self._suspects.items()}
 
     def check_streams(self, instruments: Iterable[str], now: int) -> list[Effect]:
-        """What the clock says of these: changes that the stream has not brought in time, quotes and books that contradict each other."""
+        """Check what time shows: changes that a stream has not brought in time, quotes and books that contradict each other."""
         events: list[Effect] = []
         for name in instruments:
             book = self._books.get(name)
             if book is None:
                 continue
-            if book.order_book.newer is not None and (newer := book.order_book.overdue(now)) is not None:
+            if book.order_book.probe.newer is not None and (newer := book.order_book.overdue(now)) is not None:
                 events += self._behind(book, newer, now)
             if book.rival is not None:
                 events += self._compare(book, book.rival, now)
         return events
 
     def stream_resumed(self, book: BookFeed, now: int) -> list[Effect]:
-        """An update of the book's stream was applied: whatever was said against the stream is over."""
-        book.order_book.refuted = False
+        """Note that an update of the book's stream was applied: whatever was held against the stream is over."""
+        book.order_book.probe.refuted = False
         events: list[Effect] = []
         for record in book.records:
             if record.state is not LIVE:
@@ -82,7 +83,7 @@ class CrossChecks:
         return events
 
     def confirm_quiet(self, book: BookFeed, now: int) -> list[Effect]:
-        """REST has the book that the stream brought: nothing was missed. A quote with another best price has missed something."""
+        """Note that REST has the book which the stream brought: nothing was missed, but by a quote with another best price."""
         events: list[Effect] = []
         for record in (*book.records, *book.others):
             if not book.silent_with(record):
@@ -98,7 +99,7 @@ class CrossChecks:
         return events
 
     def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> list[Effect]:
-        """Compare best prices that REST was asked for at `asked_ts` with those of the streams. One answer alone may be late."""
+        """Compare best prices, requested from REST at `asked_ts`, with those of the streams. One answer alone may be late."""
         instrument, events = quote.instrument, list[Effect]()
         book = self._books.get(instrument)
         separate = book.rival if book is not None else self._feeds.get(FeedKey("quote", instrument))
@@ -127,11 +128,11 @@ class CrossChecks:
         return True
 
     def suspects(self) -> set[str]:
-        """The instruments whose best prices must be asked for once more."""
+        """Return the instruments whose best prices must be requested once more."""
         return {feed.instrument for feed in self._suspects}
 
     def _behind(self, book: BookFeed, newer: BookSnapshot, now: int) -> list[Effect]:
-        """REST knows more than the stream brought: its book is shown, as stale, until the stream speaks."""
+        """Publish REST's book, which is ahead of the stream, as stale until the stream brings data."""
         sync = book.order_book
         good_ts, reached = sync.applied_ts, sync.reached
         missed = newer.sequence - reached if newer.sequence is not None and reached is not None else 0
@@ -145,7 +146,7 @@ class CrossChecks:
         return book.change_events(newer, now, events)
 
     def _share(self, book: BookFeed, reason: str, now: int) -> list[Effect]:
-        """The book's stream is refuted: feeds beside it that have not spoken since are in doubt, too. A quote can be compared."""
+        """Refute the instrument's other feeds that have brought nothing since the book's stream did. A quote can be compared first."""
         last_ts = max(record.received_ts for record in book.records)
         events: list[Effect] = []
         for record in book.others:
@@ -170,7 +171,8 @@ class CrossChecks:
         differ_ns = book.agreement.compare(ours, theirs, now)
         if quote.contradiction:
             spoke_ts = min(quote.received_ts, max(record.received_ts for record in book.records))
-            return self._release(both, now) if ours == theirs and not book.order_book.refuted and spoke_ts > book.contradicted_ts else []
+            agree = ours == theirs and not book.order_book.probe.refuted and spoke_ts > book.contradicted_ts
+            return self._release(both, now) if agree else []
         if differ_ns < self._longest_ns:
             return []
         reason = f"quote {_text(ours)} and book {_text(theirs)} contradict each other"

@@ -1,4 +1,4 @@
-"""What is known of one feed, across connections."""
+"""The state of one feed: it outlives connections. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ POLLED: Final = "polled over REST"
 
 
 class FeedRecord:
-    """One feed's state. Read by the watchdog and the metrics, written by `Feeds` only."""
+    """Keeps the state of one feed, and makes the events that its changes lead to.
+
+    The watchdog and the metrics read it; only the feeds write it.
+    """
 
     __slots__ = (
         "_answer_ts",
@@ -52,44 +55,44 @@ class FeedRecord:
         self.state = FeedState.CONNECTING
         self.reason = ""
         self.waiting_ts = 0
-        """Since when it has not been live; 0: it is, or it has never changed."""
+        """Since when the feed has not been live; 0 = it is live, or its state has never changed."""
         self.received_ts = 0
-        """Of the newest data of the stream, published or not (a book's level may be out of sight); 0: never."""
+        """`received_ts` of the newest message on the stream, even if it changed nothing that we publish; 0 = none yet."""
         self.replayed_ts = 0
-        """`received_ts` of the newest snapshot, replay or late data: while they are equal, `venue_ts` may be far older than the frame."""
+        """`received_ts` of the newest snapshot, replay or late data; while they are equal, `venue_ts` may be far older than the frame."""
         self.fetched_ts = 0
-        """Of the newest data that we asked for beside the stream: they prove nothing of it; 0: never."""
+        """`received_ts` of the newest data that were requested beside the stream, and so do not show that it lives; 0 = none yet."""
         self.proven_ts = 0
-        """When the venue last said, in its own way, that nothing was missing; 0: never."""
+        """When the venue last confirmed, in its own way, that nothing was missed; 0 = never."""
         self.stalled_ts = 0
-        """When it was last called stale; 0: never."""
+        """When the feed last became stale; 0 = never."""
         self.refuted_ts = 0
-        """When it was found that the stream does not bring what happens at the venue; 0: never, or it has spoken since."""
+        """When it was found that the stream does not bring what happens at the venue; 0 = never, or it has brought data since."""
         self.unread_ts = 0
-        """When data came that cannot be read, and none since that can; 0: they did not."""
+        """Since when the stream's data cannot be read; 0 = they can."""
         self.contradiction = ""
-        """Why it is not live whatever comes: it and another feed of its instrument contradict each other. Empty: they do not."""
+        """How the feed and another of its instrument contradict each other: meanwhile no data make it live. Empty = they agree."""
         self.answers_subscribe = False
-        """The venue answers a subscription of this feed with data, so that the first data after it do not show that the stream lives."""
-        self._answer_ts = 0  # the stall after which such data came
+        """Whether the venue answers its subscription with data: then the first data after it do not show that the stream lives."""
+        self._answer_ts = 0  # `stalled_ts` of the stall after which such data came
         self.can_probe = False
-        """The venue can be asked whether anything has happened (`Feeds.doubted`)."""
+        """Whether REST can show that nothing has happened (see `FeedHandler.probe`)."""
         self.venue_ts: int | None = None
         self.count = 0
-        """Data of the stream so far: two readings of it and of `received_ts` give the usual interval."""
+        """Number of messages on the stream so far: two readings of it and of `received_ts` give the usual interval."""
         self.confirmed = False
         """The venue acknowledged the subscription on the newest connection."""
         self.opened_ts = 0
-        """When its newest connection subscribed it; 0: never."""
+        """When the newest connection subscribed the feed; 0 = never."""
         self.sessions = 0
-        """Connections that have it now: two while one replaces the other."""
+        """Number of connections that have the feed now: two while one replaces the other."""
         self.gap_from = 0
-        """Since when data are missing because a connection was lost; 0: none are."""
+        """Since when data are missing because a connection was lost; 0 = none are."""
         self.last: Quote | Book | Ticker | None = None
-        """What was published last, where only the newest matters."""
+        """The newest published event, for kinds of which only the newest matters."""
 
     def set_state(self, state: FeedState, reason: str, now: int) -> list[Event]:
-        """Change the state: a `Status`, and the last quote or book anew with that state; nothing if it is so already."""
+        """Change the state. Returns a `Status`, and the last quote or book again with the new state; nothing if nothing changes."""
         if state is self.state and reason == self.reason:
             return []
         self.state, self.reason = state, reason
@@ -102,16 +105,16 @@ class FeedRecord:
 
     @property
     def silent(self) -> bool:
-        """It was called stale, and its stream has said nothing since."""
+        """Whether the feed became stale and its stream has brought nothing since."""
         return self.stalled_ts > self.received_ts
 
     def set_live(self, now: int) -> list[Event]:
-        """The stream brings data: live, unless it is held."""
+        """Note that the stream brings data: the feed is live, unless another feed contradicts it."""
         self.refuted_ts = 0
         return self.set_state(FeedState.STALE, self.contradiction, now) if self.contradiction else self.set_state(FeedState.LIVE, "", now)
 
     def refute(self, reason: str, now: int, missed_from: int = 0) -> list[Event]:
-        """The stream does not bring what happens: stale, until it speaks. `missed_from`: since when data are missing; 0: none are."""
+        """Note that the stream does not bring what happens: the feed is stale until it does. `missed_from`: start of the gap; 0 = none."""
         self.refuted_ts = self.refuted_ts or now
         self.stalled_ts = self.stalled_ts if self.silent else now
         events = self.set_state(FeedState.STALE, reason, now)
@@ -129,13 +132,13 @@ class FeedRecord:
         return self.set_state(FeedState.DOWN, reason, now)
 
     def check_answer(self) -> bool:
-        """Whether data that come now may be no more than the answer to a subscription that was made because the feed is stale."""
+        """Note that data came. Returns whether they may only answer a subscription that was made because the feed is stale."""
         is_first = self.answers_subscribe and self.silent and self._answer_ts != self.stalled_ts
         self._answer_ts = self.stalled_ts
         return is_first
 
     def receive(self, event: Event) -> list[Event]:
-        """Data are here: what must be said before them."""
+        """Note that this event came on the stream. Returns what must be published before it."""
         events: list[Event] = []
         if self.state is not FeedState.LIVE:
             events = [*self.set_live(event.received_ts), *self.end_gap(event.received_ts)]
@@ -146,12 +149,12 @@ class FeedRecord:
         return events
 
     def gap_event(self, to_ts: int, missed: int | None, cause: GapCause, *, from_ts: int | None = None, venue_ts: int | None = None) -> Gap:
-        """Something is missing, since the newest data if not told otherwise; since `to_ts` at most, if a clock was ahead before."""
+        """Return a gap that ends at `to_ts`. It begins at `from_ts`, or else at the newest data, but never after its end."""
         start = min(to_ts, from_ts if from_ts is not None else self.gap_from or self.received_ts or to_ts)
         return Gap(self.venue, self.instrument, venue_ts, to_ts, self.kind, start, to_ts, missed, cause)
 
     def end_gap(self, now: int) -> list[Event]:
-        """The gap that a lost connection left, now that data are here again, if it did."""
+        """Return the gap that a lost connection left, if there is one, now that data come again."""
         if not self.gap_from or self.contradiction:
             return []
         gap = self.gap_event(now, None, GapCause.UNKNOWN if self.unread_ts else GapCause.DISCONNECT)
@@ -159,7 +162,7 @@ class FeedRecord:
         return [gap]
 
     def mark_unreadable(self, now: int) -> list[Event]:
-        """Data of the stream cannot be read: `recovering` until the next that can be, which also ends the gap."""
+        """Note that data of the stream cannot be read: `recovering` until some can, which also ends the gap."""
         if not self.received_ts and not self.fetched_ts:
             return []
         self.unread_ts = self.unread_ts or now
@@ -169,23 +172,23 @@ class FeedRecord:
         return []
 
     def resume_after(self, received_ts: int) -> None:
-        """The newest event on the tape was received then: if the feed has brought nothing yet, data are missing since."""
+        """Note that the tape's newest event was received at `received_ts`: data are missing since, if the feed has had none yet."""
         if not self.count and not self.fetched_ts:
             self.gap_from = received_ts
 
     def interrupt(self, since_ts: int) -> None:
-        """A connection is gone: data are missing since then, if there ever were any."""
+        """Note that the connection is gone: data are missing since `since_ts`, if there ever were any."""
         self.confirmed = False
         self.unread_ts = 0
         self.gap_from = self.gap_from or (since_ts if self.received_ts or self.fetched_ts else 0)
 
     def clock_set(self, step: ClockStep) -> None:
-        """Our clock was set: our times of this feed, as the clock shows them now."""
+        """Shift all our times of this feed after our clock was set, to what it would have shown."""
         for name in _our_times(type(self)):
             setattr(self, name, step.shifted(getattr(self, name)))
 
 
 def _our_times(cls: type[FeedRecord]) -> tuple[str, ...]:
-    """The attributes that are times of our clock: all that end in `_ts`, but for the venue's, and the beginning of a gap."""
+    """Return the attributes that are times of our clock: all that end in `_ts` but for the venue's, and the start of a gap."""
     slots = [name for one in cls.__mro__ for name in one.__dict__.get("__slots__", ())]
     return "gap_from", *(name for name in slots if name.endswith("_ts") and name != "venue_ts")

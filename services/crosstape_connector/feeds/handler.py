@@ -249,7 +249,7 @@ class FeedHandler:
     def new_book(self, instrument: str) -> OrderBook | None:
         """Return an empty book that can be built beside an instrument's own, for `adopt_book`; None if it has none."""
         book = self._books.books.get(instrument)
-        return None if book is None else OrderBook(self.venue.book, book.order_book.depth)
+        return None if book is None else OrderBook(self.venue.book, book.order_book.levels.depth)
 
     def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
         """Go on with a book that another connection built; see `BookFeeds.adopt_book`."""
@@ -275,7 +275,7 @@ class FeedHandler:
         return self._status.halts
 
     def set_halt(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
-        """Apply REST's word on whether an instrument trades (empty `reason`) or not. It overrules what the stream said before."""
+        """Note that an instrument does not trade for this reason, or (empty) that it does, by REST. It overrules what the stream said."""
         if instrument not in self._instruments:
             return _NOTHING
         events = self._status.set_halt(instrument, reason, now)

@@ -1,15 +1,15 @@
-"""What a connection has found while it waits to take over from another, and whether it may. Pure: no I/O, no clock.
+"""Collects what a connection receives while it waits to replace another, and tells when it may. Pure: no I/O, no clock.
 
 Both connections carry the same feeds, and which of them is ahead changes from frame to frame. Nothing may be lost between the two, and
-nothing be on the tape twice:
+nothing may be on the tape twice:
 
-- **Trades** are held. The line of an instrument drops what it has by the venue's ids, so all that matters is that the older connection
-  has come as far as the newer one's first trade.
-- **Books by REST** number their updates across connections: these are held, and must link to the book as it is.
-- **Books in the stream** begin with a snapshot on each connection: such a book is kept here beside the one on the tape, proven by the same
-  rules, and replaces it.
-- **Quotes, tickers and the venue's own word**: the newest of each is enough, where it is newer than what is on the tape; that it cannot be
-  read counts as well.
+- **Trades** are kept. A `TradeSequence` drops those that it has by the venue's ids, so all that matters is that the older connection has
+  come as far as the newer one's first trade.
+- **Books by REST** number their updates across connections: these are kept, and must link to the book as it is.
+- **Books in the stream** begin with a snapshot on each connection: a second book is built here, proven by the same rules, and replaces the
+  one on the tape.
+- **Quotes, tickers and statuses**: the newest of each is enough, where it is newer than what is on the tape; one that cannot be read
+  counts as well.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
 from crosstape_schemas import KIND_OF, Quote, Status, Ticker, Trade
 
-HELD: Final = 100_000
-"""Trades and updates held at most: a connection that has waited for so many does not take over any more."""
+CAPACITY: Final = 100_000
+"""Trades and updates kept at most: a connection that has waited for more cannot take over any more."""
 
 
 class Handover:
-    """The hold of one connection."""
+    """Keeps the outputs of one waiting connection."""
 
     def __init__(self, feeds: FeedHandler) -> None:
         self._feeds = feeds
         self._in_stream = feeds.venue.book.snapshot == "stream"
-        self._held: list[Trade | TradeSnapshot | BookUpdate] = []
-        self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate | None] = {}  # of each kind and instrument; None: it links
+        self._kept: list[Trade | TradeSnapshot | BookUpdate] = []
+        self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate | None] = {}  # by kind and instrument; None: it links
         self._newest: dict[tuple[str, str, str], Quote | Ticker | Unreadable | Status] = {}
         self._books: dict[str, OrderBook] = {}
         self._venue_ts: dict[str, int | None] = {}
         self._full = False
 
     def hold(self, output: Output) -> None:
-        """One output of the waiting connection."""
+        """Keep one output of the waiting connection."""
         match output:
             case Trade() if self._feeds.venue.trade_ids == "none":
-                pass  # without an id there is no telling whether the other connection had it, and it reads until the last moment
+                pass  # without an id nothing shows whether the other connection had it, and that one reads until the last moment
             case Trade() | TradeSnapshot():
-                self._hold("trade", output)
+                self._keep("trade", output)
             case BookUpdate() if not self._in_stream:
-                self._hold("book", output)
+                self._keep("book", output)
             case BookUpdate() | BookSnapshot():
-                self._keep(output)
+                self._apply_to_book(output)
             case ConnectionBreak():
                 for name in output.instruments:
                     if name in self._books:
@@ -63,12 +63,12 @@ class Handover:
             case Status():
                 self._newest["status", output.instrument, output.kind] = output
             case _:
-                pass  # word of the newest trade: the other connection hears it too
+                pass  # the id of the newest trade: the other connection receives it too
 
     def not_ready(self, books: Iterable[str]) -> str:
-        """Why it may not take over yet; empty: it may. `books`: the instruments whose books it has subscribed."""
+        """Return why the connection may not take over yet; empty = it may. `books`: instruments whose books it has subscribed."""
         if self._full:
-            return f"more than {HELD} trades and updates wait"
+            return f"more than {CAPACITY} trades and updates wait"
         for (kind, name), first in self._first.items():
             if first is not None and not self._feeds.links(first):
                 return f"{kind} of {name}: the connection before is behind"
@@ -81,26 +81,26 @@ class Handover:
         return ""
 
     def hand_over(self, books: Iterable[str], now: int) -> Iterator[Effect]:
-        """What goes on the tape, lazily and in order: publish each before the next. Nothing of what is there already is said again."""
+        """Apply what was kept and is not on the tape yet. Yields the effects, lazily and in order: publish each before the next."""
         feeds = self._feeds
-        for word in self._newest.values():
-            if isinstance(word, Status) or word.received_ts > feeds.newest_ts(word):
-                yield from feeds.apply(word)
-        for output in self._held:
+        for newest in self._newest.values():
+            if isinstance(newest, Status) or newest.received_ts > feeds.newest_ts(newest):
+                yield from feeds.apply(newest)
+        for output in self._kept:
             yield from feeds.apply(output)
         for name in books if self._in_stream else ():
             book = self._books.get(name)
             if book is not None:
                 yield from feeds.adopt_book(name, book, self._venue_ts.get(name), now)
 
-    def _hold(self, kind: str, output: Trade | TradeSnapshot | BookUpdate) -> None:
-        if len(self._held) >= HELD:
+    def _keep(self, kind: str, output: Trade | TradeSnapshot | BookUpdate) -> None:
+        if len(self._kept) >= CAPACITY:
             self._full = True
             return
-        self._held.append(output)
+        self._kept.append(output)
         self._first.setdefault((kind, output.instrument), output)
 
-    def _keep(self, change: BookUpdate | BookSnapshot) -> None:
+    def _apply_to_book(self, change: BookUpdate | BookSnapshot) -> None:
         book = self._books.get(change.instrument)
         if book is None:
             made = self._feeds.new_book(change.instrument)

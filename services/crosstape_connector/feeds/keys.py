@@ -1,4 +1,4 @@
-"""Names of what is subscribed (theirs) and of what is published (ours)."""
+"""Keys of what is subscribed (in the venue's names) and of what is published (in ours)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Topic(NamedTuple):
-    """What is subscribed: one channel of one symbol (both theirs) on one endpoint."""
+    """Names a subscription: one channel of one symbol, both in the venue's names, on one endpoint."""
 
     endpoint: str
     channel: str
@@ -14,7 +14,7 @@ class Topic(NamedTuple):
 
 
 class FeedKey(NamedTuple):
-    """What is published: one kind of one instrument (ours)."""
+    """Names a feed: one kind of event of one instrument, in our names."""
 
     kind: str
     instrument: str

@@ -16,7 +16,7 @@ class VenueStatus:
     def __init__(self, venue: str) -> None:
         """`venue`: its id."""
         self.state = FeedState.LIVE
-        """State of the whole venue; `live` until the venue says otherwise. The connector's venue-wide `Status` must not be better."""
+        """State of the venue itself; `live` until it says otherwise. The connector's venue-wide `Status` must not be better."""
         self.reason = ""
         self.halts: dict[str, str] = {}
         """Instrument → why it does not trade, by REST."""
@@ -37,7 +37,7 @@ class VenueStatus:
         return (status,)
 
     def set_halt(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
-        """Apply REST's word on whether an instrument trades (empty `reason`) or not. It overrules what the stream said before."""
+        """Note that an instrument does not trade for this reason, or (empty) that it does, by REST. It overrules what the stream said."""
         if self.halts.get(instrument, "") == reason:
             return ()
         if reason:

@@ -1,4 +1,4 @@
-"""What a parser returns: events of the tape, changes of a book, and messages about the connection itself."""
+"""The outputs of a parser: events of the tape, changes of a book, and messages about the connection itself."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from crosstape_schemas import GapCause, Level, Quote, Status, Ticker, Trade
 
 
 class Odd(msgspec.Struct, frozen=True):
-    """Something impossible in an otherwise good frame, answer or list was left out (`size`, `time`, `quote`, `row` …): counted by kind."""
+    """Reports a part of an otherwise good frame, answer or list that was left out as impossible. Counted by `kind` (`size`, `row` …)."""
 
     kind: str
     reason: str = ""
-    """Which part it was, and what is wrong with it: for the log, once a kind."""
+    """The part, and what is wrong with it. Logged once a kind."""
 
 
 class OddRow(Odd, frozen=True):
-    """A row of a venue's list of instruments that cannot be used, or not as it stands."""
+    """Reports a row of a venue's list of instruments that cannot be used, or not as it is."""
 
     symbol: str = ""
-    """Theirs; empty where the row does not tell."""
+    """The venue's symbol; empty if it cannot be read."""
     instrument: str = ""
-    """Our name; empty where the row does not tell."""
+    """Our name of the instrument; empty if it cannot be read."""
 
 
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """A whole book, in-band or by REST; replaces whatever was known."""
+    """A complete book, from the stream or by REST; replaces the book before."""
 
     instrument: str
     venue_ts: int | None
@@ -38,13 +38,13 @@ class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
     sequence: int | None = None
     checksum: int | None = None
     depth: int | None = None
-    """Levels a side that were subscribed, where the venue's acknowledgement said so; None: what was asked for."""
+    """Levels a side that were subscribed, if the venue's acknowledgement has them; None: as many as we asked for."""
     partial: bool = False
-    """There are levels beyond these that the venue did not tell: what lies outside is unknown until it changes."""
+    """The venue has more levels beyond the last ones: prices outside of them are unknown until they change."""
 
 
 class BookUpdate(msgspec.Struct, frozen=True, gc=False):
-    """Changed levels in the venue's order; sizes are absolute, zero removes. `first` … `last`: the venue's numbers it spans."""
+    """Changed levels of a book, in the venue's order; sizes are absolute, zero removes. Spans the venue's numbers `first` … `last`."""
 
     instrument: str
     venue_ts: int | None
@@ -58,45 +58,45 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
 
 
 class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """The newest trades, oldest first, replayed by the venue on subscribing: they repair a hole, and do not begin a tape."""
+    """The newest trades, oldest first, as the venue replays them on subscribing. They fill a gap, and do not begin a tape."""
 
     instrument: str
     received_ts: int
     trades: tuple[Trade, ...]
     left_out: int = 0
-    """Trades of the same answer that could not be read: then it does not show which ids do not exist."""
+    """How many trades of the same answer could not be read. If any, the answer does not show which ids do not exist."""
     odd: tuple[Odd, ...] = ()
-    """What was wrong with those."""
+    """Why they could not be read."""
 
     @property
     def rows(self) -> int:
-        """How many trades the venue sent: fewer than a page's most are its last."""
+        """How many trades the venue sent. A page with fewer than `TradeSource.page` is the last."""
         return len(self.trades) + self.left_out
 
 
 def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
-    """Replayed trades of one frame, oldest first, as one snapshot per instrument."""
+    """Groups the replayed trades of one frame, oldest first, into one snapshot per instrument."""
     names = dict.fromkeys(trade.instrument for trade in trades)
     return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
 
 
 def page(instrument: str, trades: Iterable[Trade], received_ts: int, left_out: int = 0, odd: Sequence[Odd] = ()) -> TradeSnapshot:
-    """Trades of a REST answer in whatever order, ascending by id. `left_out`: how many rows of the answer could not be read; `odd`: why.
+    """Sorts the trades of a REST answer by id. `left_out`: how many of its rows could not be read; `odd`: why.
 
-    A row that repeats another counts once; of two that contradict each other neither is taken.
+    A row that repeats another counts once. If two rows contradict each other, neither is used.
     """
     by_id: dict[int, Trade] = {}
     twice: dict[int, Odd] = {}
     for trade in trades:
         number = int(trade.trade_id)
         if by_id.setdefault(number, trade) != trade:
-            twice[number] = Odd("duplicate", f"trade {number} of {instrument} is there twice, and not the same")
+            twice[number] = Odd("duplicate", f"trade {number} of {instrument} is there twice, with different contents")
     good = tuple(by_id[number] for number in sorted(by_id) if number not in twice)
     return TradeSnapshot(instrument, received_ts, good, left_out + 2 * len(twice), (*odd, *twice.values()))
 
 
 class LastTrade(msgspec.Struct, frozen=True, gc=False):
-    """Word of the venue's newest trade, without the trade: proof that none was missed, or that some were."""
+    """The id of the venue's newest trade, without the trade. It shows whether any was missed."""
 
     instrument: str
     venue_ts: int | None
@@ -105,7 +105,7 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """The venue accepted: the request of that id, or these symbols of that channel, whichever it tells."""
+    """The venue accepted a subscription: the request of that id, or these symbols of that channel."""
 
     request_id: int | None = None
     channel: str | None = None
@@ -114,7 +114,7 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """The venue refused. Without an id and a symbol it is the oldest request still waiting that is meant."""
+    """The venue refused a subscription. Without an id and a symbol it means the oldest request that still waits."""
 
     reason: str
     request_id: int | None = None
@@ -123,28 +123,28 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """The session proves itself alive without data."""
+    """Shows that the session is alive, without data."""
 
 
 class ConnectionBreak(msgspec.Struct, frozen=True):
-    """The connection's own numbering skipped: every book on it is suspect."""
+    """The connection's own numbering skipped, so that its books are suspect."""
 
     received_ts: int
     missed: int | None
     cause: GapCause = GapCause.SEQUENCE
     instruments: tuple[str, ...] = ()
-    """Whose books were seen on that connection."""
+    """Instruments whose books are on that connection."""
     reason: str = ""
-    """What happened, where it was not the connection's numbering that skipped."""
+    """The cause, if it is not the connection's numbering."""
 
 
 def unread(instrument: str, received_ts: int) -> ConnectionBreak:
-    """A change of that instrument's book cannot be read, so the book lacks it: only this book is suspect."""
+    """Marks one book as suspect, because a change of it cannot be read."""
     return ConnectionBreak(received_ts, None, GapCause.UNKNOWN, (instrument,), "a change of the book cannot be read")
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """The newest quote or ticker of an instrument cannot be read: the one before it, which is on the tape, is out of date."""
+    """The newest quote or ticker of an instrument cannot be read, so that the one on the tape is out of date."""
 
     kind: Literal["quote", "ticker"]
     instrument: str
@@ -152,18 +152,18 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 def unreadable(kind: Literal["quote", "ticker"], instrument: str, received_ts: int, reason: object) -> tuple[Odd, Unreadable]:
-    """What a parser returns for it. `reason`: the error."""
+    """The outputs for a quote or ticker that cannot be read; `reason` is the error."""
     return Odd(kind, f"{kind} of {instrument}: {reason}"), Unreadable(kind, instrument, received_ts)
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A frame to send back at once (an application ping answered)."""
+    """A frame to send back at once, such as the answer to an application ping."""
 
     data: bytes
 
 
 class Rotate(msgspec.Struct, frozen=True):
-    """The venue says that it will close this connection soon: open the next one."""
+    """The venue will close this connection soon: open the next one."""
 
     reason: str
 

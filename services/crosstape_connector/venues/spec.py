@@ -1,7 +1,7 @@
 """The seam between a venue and the machinery that runs it.
 
-A venue is data: a `Venue` with its endpoints, rules and pure functions. What a parser may find in a frame is an `Output`: an event of the
-tape, a change of a book (which the book engine turns into events), or word about the session itself. No I/O here, and no clock.
+A venue is data: a `Venue` with its endpoints, rules and pure functions. Its parsers return `Output`s (see `messages`). No I/O here, and no
+clock.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MEBIBYTE: Final = 1024 * 1024
 
 
 class Parser(Protocol):
-    """What one connection's frames mean. May hold state of that connection; thrown away with it."""
+    """Parses the frames of one connection. It may hold state of that connection, and is thrown away with it."""
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """Everything in one frame, in order. Raises one of `errors.FRAME_ERRORS` for a frame that cannot be used."""
+        """Returns all outputs of one frame, in order. Raises one of `errors.FRAME_ERRORS` for a frame that cannot be used."""
         ...
 
 
@@ -64,32 +64,32 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     request: Callable[[Verb, Request], bytes]
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
-    """Channels whose subscription is answered with data of before: these do not show that the stream goes on."""
+    """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
-    """An application ping with that request id, sent every `ping_s`; None: protocol pings only."""
+    """Writes an application ping with that request id, sent every `ping_s`; None: protocol pings only."""
     ping_id: str | None = None
     """The ping's field that holds the request id; None: it has none."""
     ping_s: float = 30.0
     silence_s: float = 30.0
-    """No frame of any kind for so long: the session is dead."""
+    """Seconds without any frame after which the session is dead."""
     max_frame_bytes: int = 4 * MEBIBYTE
     numbered: bool = False
-    """All frames of a connection are numbered, so that a hole spoils every book on it: its parser tells by `ConnectionBreak`."""
+    """All frames of a connection are numbered, so that a missing one makes all its books suspect: the parser returns `ConnectionBreak`."""
     topics: int = 1_000
-    """(channel, symbol) pairs on one connection at most."""
+    """Most (channel, symbol) pairs on one connection."""
     symbols_per_request: int = 100
     requests_per_s: float = 4.0
     requests_shared: bool = False
-    """The venue counts what an address sends on all its connections together."""
+    """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5
     lifetime_s: float = 0.0
-    """A connection that is so old is cut by the venue; 0: no such limit is known."""
+    """Age in seconds at which the venue cuts a connection; 0: no such limit is known."""
     hosts: tuple[str, ...] = ()
-    """Parts of a URL by which a recording of this endpoint is known …"""
+    """Parts of a URL that identify a recording of this endpoint …"""
     speaks: Callable[[bytes], bool] | None = None
-    """… or else whether a frame is in its dialect. Not needed where a venue has one endpoint."""
+    """… or, if the URL does not, whether a frame is in its dialect. Not needed if the venue has one endpoint."""
 
     def subscribe(self, request: Request) -> bytes:
         """The message that subscribes what `request` names."""
@@ -105,11 +105,11 @@ class ConnectLimit(msgspec.Struct, frozen=True):
 
     attempts: int
     window_s: float
-    """In any so many seconds."""
+    """Length of the window in which attempts are counted, in seconds."""
 
 
 class Verdict(Enum):
-    """What a book rule says of an update."""
+    """The verdict of a book rule on an update."""
 
     APPLY = auto()
     SKIP = auto()  # older than what the book holds
@@ -117,7 +117,7 @@ class Verdict(Enum):
 
 
 class BookRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How a venue's books are kept and proven. `sequence` below is that of the snapshot, or of the last update applied."""
+    """How a venue's books are kept and proven. The `int` that the functions get is the number of the snapshot or of the last update."""
 
     snapshot: Literal["rest", "stream"]
     bridges: Callable[[BookUpdate, int], Verdict] | None = None
@@ -125,41 +125,41 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     follows: Callable[[BookUpdate, int], Verdict] | None = None
     """Whether an update links to the one before; None: the venue has no numbers (or they count the connection, see `ConnectionBreak`)."""
     checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
-    """Of the book's best levels (bids best first, asks best first; at least ten of each where there are so many)."""
+    """Computes the checksum of the book's best levels: bids and asks, best first, ten of each if there are as many."""
     ordered: bool = False
-    """The times of a book's frames never go back, so that one which does was overtaken: for a venue without numbers."""
+    """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
     """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
     depths: tuple[int, ...] = ()
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""
-    """For the table of what is proven how."""
+    """The rule in words, for docs/reference/venues.md."""
 
 
 class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
     """A book by REST."""
 
     rest: str = "rest"
-    """Which of `Venue.rest_urls`."""
+    """The key of the address in `Venue.rest_urls`."""
     path: Callable[[str], str]
     """Their symbol → path and query."""
     parse: Callable[[bytes, str, int], BookSnapshot]
     """(body, our instrument, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
     match: Callable[[str], str | None]
-    """URL → their symbol if it is such a request (used on captures)."""
+    """URL → their symbol, if it is a request for a snapshot (for captures)."""
     per_minute: int
-    """How many may be asked for within the venue's limits."""
+    """Most requests of this kind a minute, within the venue's limits."""
 
 
 class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
     """Past trades by REST, a page at a time, oldest first."""
 
     rest: str = "rest"
-    """Which of `Venue.rest_urls`."""
+    """The key of the address in `Venue.rest_urls`."""
     path: Callable[[str, int, int], str]
     """(their symbol, first id wanted, when that trade was made at the earliest, ns) → path and query of the page that begins there.
 
-    A venue is asked by whichever of the two it understands; the page may begin earlier, so what is known already is dropped by id.
+    A venue uses whichever of the two it understands. The page may begin earlier: trades that are known already are dropped by id.
     """
     newest: Callable[[str], str]
     """Their symbol → path and query of the newest trades."""
@@ -168,7 +168,7 @@ class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
     page: int
     """Trades in a page at most: a shorter page is the last."""
     per_minute: int
-    """How many requests of this kind may be made within the venue's limits, beside snapshots."""
+    """Most requests of this kind a minute, within the venue's limits beside the others."""
 
 
 class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +178,7 @@ class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
     path: Callable[[Sequence[str]], str]
     """Their symbols, at most `batch` → path and query."""
     parse: Callable[[bytes, Symbols, int], Sequence[Quote | Odd]]
-    """(body, their symbol → our instrument of those asked for, received_ts) → quotes, and what else was among them. Raises `FrameError` or
+    """(body, their symbol → our instrument of those asked for, received_ts) → quotes, and the rows that are odd. Raises `FrameError` or
     `msgspec.MsgspecError`."""
     batch: int = 1
     """Symbols in one request at most."""
@@ -206,11 +206,11 @@ class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str = "rest"
     path: Callable[[Sequence[str]], str]
-    """Their symbols, at most `batch` → path and query. The answer may tell of others, too."""
+    """Their symbols, at most `batch` → path and query. The answer may have others, too."""
     parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
     """(body, their symbols that were asked for) → symbol → why it does not trade; empty: it does.
 
-    A symbol that is not listed any more has a reason, one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
+    A symbol that is not listed any more has a reason; one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
     """
     unknown: Callable[[str], bool] = lambda error: False
     """Whether an error says that one of the symbols is not listed. Not needed where the answer lists all."""
@@ -220,11 +220,11 @@ class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOT_LISTED: Final = "not listed any more"
-"""Why an instrument that was traded here does not trade."""
+"""The reason of an instrument that was listed once and is not now."""
 
 
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the machinery knows of a venue."""
+    """A venue as a value: everything that the connector knows about it."""
 
     id: str
     endpoints: tuple[Endpoint, ...]
@@ -236,11 +236,11 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     quotes: QuoteSource | None = None
     trading: TradingSource | None = None
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
-    """contiguous: + 1 per instrument, a hole is a gap; increasing: only duplicates can be told. Both: ids are decimal integers."""
+    """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers."""
     quote_from_book: bool = False
     """The venue's quote feed is the top of its book, proven with it."""
     connects: ConnectLimit | None = None
-    """Of all its endpoints together, as the venue states it: a part of that is used, see `connects`. None: it states nothing."""
+    """The venue's limit over all its endpoints, of which `connect_budget` uses a part. None: it states none."""
     aliases: tuple[str, ...] = ()
     """Other names that recordings have this venue under."""
     rest_error: Callable[[bytes], str | None] | None = None

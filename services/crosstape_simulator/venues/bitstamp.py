@@ -130,13 +130,12 @@ def _row(symbol: kit.Symbol) -> dict[str, object]:
 class BitstampMarket(kit.StreamMarket):
     """Bitstamp's channels and REST side."""
 
-    feed, dated = _feed, True  # books are dated, not numbered
     streams = (
         ("live_trades", kit.TradeChannel, _trades),
         ("diff_order_book", kit.DeltaChannel, _diff),
         ("order_book", kit.BookChannel, _book),
     )
-    old_snapshot_every, requests_per_s, burst_s, busy = 3, 10_000 / 600, 600.0, answer(_refusal(429, ""), 429)
+    feed, dated, burst_s, busy = _feed, True, 600.0, answer(_refusal(429, ""), 429)
 
     def rest(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """Instruments, tickers, books, trades, candles."""
@@ -181,6 +180,7 @@ VENUE: Final = spec.SimulatedVenue(
     id="bitstamp",
     title="Bitstamp",
     listings=tuple(Listing("bitstamp", f"{base}{quote}".lower(), base, quote, *DECIMALS[base]) for base, quote in PAIRS),
+    options={"requests_per_s": 10_000 / 600, "old_snapshot_every": 3},
     dialects=(spec.Dialect(path="/", prefixes=("/",), feed=_feed, classify=_classify, asked=_asked, refuse=_refuse),),
     market=BitstampMarket,
     rest=spec.RestRules(

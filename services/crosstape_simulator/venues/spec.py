@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.history import MarketData, Top, Traded
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market.market import Move, Pair
@@ -22,7 +23,7 @@ from crosstape_simulator.server.rest import Answer, Rest
 from crosstape_simulator.venues.rewriting import Checksum, Numbers, UpdateIds
 
 Options = Mapping[str, float]
-"""Settings of one venue by name; each venue names its own and their defaults."""
+"""Settings of one venue by name."""
 
 
 class Role(Enum):
@@ -228,6 +229,8 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     """Its name in sentences."""
     listings: tuple[Listing, ...]
+    options: Options = {}
+    """Settings that only this venue has, with their defaults; `SimulatorSpec.options` may change them."""
     dialects: tuple[Dialect, ...]
     market: Callable[[Sequence[Pair], int, Options], VenueMarket]
     """(pairs, start (ns), options) → its view of the synthetic market."""
@@ -253,6 +256,13 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     """It is announced once, and nothing says that it is over."""
     maintenance_words: tuple[bytes, bytes] | None = None
     """In frames of the channel `status` while there is maintenance: what is replaced, by what."""
+
+    def settings(self, given: Mapping[str, Options]) -> Options:
+        """The venue's options. `given`: those that were set, by venue. Raises `SimulatorError` for one that the venue does not have."""
+        own = given.get(self.id, {})
+        if unknown := [name for name in own if name not in self.options]:
+            raise SimulatorError(f"{self.id}: {unknown[0]}: no such option; there are {', '.join(self.options)}")
+        return {**self.options, **own}
 
     def dialect(self, name: str) -> Dialect:
         """The endpoint of this name."""

@@ -1,4 +1,4 @@
-"""One instrument: events in, consolidated quotes out."""
+"""Events of one instrument in, consolidated quotes out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_quote_is_published_when_it_says_something_new() -> None:
     )
 )
 def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, int, FeedState]]) -> None:
-    """Whatever happens, the best prices are those of the legs shown as counting, and `next_ts` misses no change."""
+    """The best prices are always those of the legs shown as counting, and `next_ts` misses no change."""
     one = instrument(outlier_bps=300)
     now = T0
     for seq, (venue, what, bid, width, state) in enumerate(steps):
@@ -74,7 +74,7 @@ def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, in
         elif what == "alive":
             one._venues.apply(alive(venue, now), now)
         else:
-            due = one.next_ts()
+            due = one.quote.next_ts()
             if due is not None and due > now + 1:  # before the foretold moment nothing changes by itself
                 assert one.consolidate(min(due - 1, now + bid * S // 100)) is None
             now += bid * S // 100
@@ -84,7 +84,7 @@ def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, in
 
 
 def check(found: Cbbo) -> None:
-    """What must hold of every consolidated quote."""
+    """Check what must be true of every consolidated quote."""
     counting = [leg for leg in found.legs if leg.excluded is None]
     assert found.venues == len(counting)
     assert found.bid_price == max((leg.bid_price for leg in counting if leg.bid_price is not None), default=None)
@@ -155,13 +155,13 @@ def test_windows_roll_within_a_second() -> None:
     one = instrument(windows=("1m",))
     one.apply(trade("kraken", "100", "2", T0), T0)
     assert one.consolidate(T0) is not None
-    due = one.next_ts()
+    due = one.quote.next_ts()
     assert due is not None
     assert T0 + 61 * S <= due < T0 + 62 * S
     found = one.consolidate(due)
     assert found is not None
     assert found.vwap["1m"].trades == 0
-    assert one.next_ts() is None
+    assert one.quote.next_ts() is None
 
 
 def test_other_kinds_are_let_pass() -> None:

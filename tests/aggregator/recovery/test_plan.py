@@ -43,12 +43,12 @@ def begun(**extent: StreamExtent) -> CatchUp:
     catch_up = CatchUp()
     for one in (FoundStream("trade", "X", TRADES), FoundStream("gap", "X", GAPS), FoundStream("venue", "kraken", VENUE)):
         how = plan(extent.get(one.kind, StreamExtent(None, None)), START_S)
-        assert catch_up.begin(one, how) == catch_up.is_behind(one.stream)
+        assert catch_up.start(one, how) == catch_up.is_behind(one.stream)
     return catch_up
 
 
 def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
-    """Trades, its gaps, and the venues' own streams, which may tell of gaps in anything."""
+    """Its trades, its gaps, and the venues' own streams, which may have gaps of any instrument."""
     catch_up = begun(trade=StreamExtent(at(-100), at(50, 3)), gap=StreamExtent(at(-100), at(40)), venue=StreamExtent(at(-100), at(45)))
     assert (catch_up.is_behind(TRADES), len(catch_up)) == (True, 1)
     assert catch_up.reached({TRADES: at(50, 2), GAPS: at(40), VENUE: at(45)}) == [GAPS, VENUE]
@@ -171,7 +171,7 @@ async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(cl
 
 async def test_a_registry_that_changed_without_growing_is_noticed_in_time(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its content is asked every so many times."""
-    monkeypatch.setattr("crosstape_aggregator.recovery.discovery.WHOLE_EVERY", 2)
+    monkeypatch.setattr("crosstape_aggregator.recovery.discovery.FULL_EVERY", 2)
     discovery = Discovery(client, Keys(), {"quote"}, ())
     await client.sadd(Keys().registry(), "tape:quote:A")
     assert len(await discovery.refresh()) == 1

@@ -16,7 +16,7 @@ from crosstape.errors import BusError
 from crosstape.settings import BusSettings
 from crosstape_aggregator.recovery.predecessor import Predecessor
 from crosstape_aggregator.service import AggregatorProcess
-from crosstape_aggregator.sharding.assignment import WHOLE, Share
+from crosstape_aggregator.sharding.assignment import ALL_INSTRUMENTS, Shard
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, FeedState, Gap, GapCause, Status, decode, encode
 from tests.aggregator.builders import T0, S, X, alive, consolidated, engine, gap, quote, status, trade
 from tests.aggregator.running import KEYS, aggregator, published, settings_for, venue
@@ -107,9 +107,9 @@ async def test_a_share_that_moves_has_a_gap_and_no_other_has(client: Redis, valk
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
         await kraken.live_on()
         first, second = AggregatorProcess(settings, bus), AggregatorProcess(settings, bus)
-        running = [asyncio.create_task(first.keeper.run())]
+        running = [asyncio.create_task(first.coordinator.run())]
         await quoted(client, kraken, NAMES, "100")
-        running.append(asyncio.create_task(second.keeper.run()))
+        running.append(asyncio.create_task(second.coordinator.run()))
         await wait_for(first, shares_held=2)
         await wait_for(second, shares_held=2)
         await quoted(client, kraken, NAMES, "101")
@@ -152,7 +152,7 @@ async def test_what_is_no_quote_of_ours_is_no_beginning(client: Redis, valkey: s
     await client.set(KEYS.last("cbbo", "SOL-USDT"), b"no hash")
     await client.hset(KEYS.last("cbbo", "ADA-USDT"), CONSOLIDATED, encode(_last("ADA-USDT", T0)))
     async with connect(BusSettings(url=valkey)) as bus:
-        one = Predecessor(bus, KEYS, WHOLE)
+        one = Predecessor(bus, KEYS, ALL_INSTRUMENTS)
         await one.look_up([X, ETH, "SOL-USDT", "ADA-USDT", "NEW-USDT"])
     assert one.left == {"ADA-USDT": T0}
 
@@ -165,7 +165,7 @@ async def test_many_instruments_are_looked_up_in_few_calls(client: Redis, valkey
             pipeline.hset(KEYS.last("cbbo", name), CONSOLIDATED, encode(_last(name, T0)))
         await pipeline.execute()
     async with connect(BusSettings(url=valkey)) as bus:
-        one = Predecessor(bus, KEYS, WHOLE)
+        one = Predecessor(bus, KEYS, ALL_INSTRUMENTS)
         await client.config_resetstat()
         await one.look_up(names)
         await one.look_up(names)
@@ -178,7 +178,7 @@ async def test_a_server_that_does_not_answer_is_asked_again(client: Redis, valke
     """Nothing counts as looked up before."""
     await client.hset(KEYS.last("cbbo", X), CONSOLIDATED, encode(_last(X, T0)))
     async with proxy(valkey) as between, connect(BusSettings(url=between.url)) as bus:
-        one = Predecessor(bus, KEYS, WHOLE)
+        one = Predecessor(bus, KEYS, ALL_INSTRUMENTS)
         between.refusing = True
         between.cut()
         with pytest.raises(BusError):
@@ -200,8 +200,8 @@ async def test_each_share_goes_by_its_own_sign_of_life(client: Redis, valkey: st
         await client.hset(hash_name, f"{CONSOLIDATED}:share.{number}", encode(sign))
     async with connect(BusSettings(url=valkey)) as bus:
         found = []
-        for share in (Share(0, 3), Share(1, 3), Share(2, 3), WHOLE):
-            one = Predecessor(bus, KEYS, share)
+        for shard in (Shard(0, 3), Shard(1, 3), Shard(2, 3), ALL_INSTRUMENTS):
+            one = Predecessor(bus, KEYS, shard)
             await one.look_up_sign()
             found.append([gap.from_ts for gap in one.silence(T0 + S)])
             assert list(one.silence(T0 + S)) == []
@@ -215,8 +215,8 @@ def test_aggregators_do_not_go_by_these_gaps() -> None:
     one.instrument(X, T0).known_from(0)
     one.due(T0)
     known = one.instrument(X, T0).windows.coverage.state()
-    told = [gap(CONSOLIDATED, T0, T0 + S, kind="cbbo"), gap(CONSOLIDATED, T0, T0 + S, kind="status", instrument=VENUE_WIDE)]
-    one.apply(told, T0 + S)
+    gaps = [gap(CONSOLIDATED, T0, T0 + S, kind="cbbo"), gap(CONSOLIDATED, T0, T0 + S, kind="status", instrument=VENUE_WIDE)]
+    one.apply(gaps, T0 + S)
     assert one.due(T0 + S) == []
     assert one.instrument(X, T0).windows.coverage.state() == known
     assert [leg.venue for leg in one.instrument(X, T0).legs] == ["kraken"]

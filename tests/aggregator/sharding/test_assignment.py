@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from crosstape.bus.lease.table import LeaseSnapshot, Want
-from crosstape_aggregator.sharding.assignment import Assignment, Moves, Share, moves
+from crosstape_aggregator.sharding.assignment import Assignment, Moves, Shard, moves
 
 LIFE_S = 3.0
 BEAT_S = LIFE_S / 3
@@ -26,31 +26,31 @@ def table(instances: str, holders: str) -> LeaseSnapshot:
 @given(st.text(min_size=1), st.integers(1, 50))
 def test_every_instrument_is_in_exactly_one_share(instrument: str, of: int) -> None:
     """However many shares there are."""
-    assert [Share(number, of).has(instrument) for number in range(of)].count(True) == 1
+    assert [Shard(number, of).has(instrument) for number in range(of)].count(True) == 1
 
 
 def test_one_share_keeps_the_old_name() -> None:
     """So that its predecessor of an earlier version is refused; several have a name each."""
-    assert Share().producer == "aggregator"
-    assert {Share(number, 3).producer for number in range(3)} == {"aggregator.0", "aggregator.1", "aggregator.2"}
+    assert Shard().producer == "aggregator"
+    assert {Shard(number, 3).producer for number in range(3)} == {"aggregator.0", "aggregator.1", "aggregator.2"}
 
 
 def test_free_shares_go_to_whoever_has_the_fewest() -> None:
     """All of them to one that is alone."""
-    assert moves(table("a", "...."), "a") == Moves(take=(0, 1, 2, 3))
-    assert moves(table("ab", "...."), "a") == Moves(take=(0, 2))
-    assert moves(table("ab", "...."), "b") == Moves(take=(1, 3))
+    assert moves(table("a", "...."), "a") == Moves(acquire=(0, 1, 2, 3))
+    assert moves(table("ab", "...."), "a") == Moves(acquire=(0, 2))
+    assert moves(table("ab", "...."), "b") == Moves(acquire=(1, 3))
     assert moves(table("ab", "aa.."), "a") == Moves()
-    assert moves(table("ab", "aa.."), "b") == Moves(take=(2, 3))
+    assert moves(table("ab", "aa.."), "b") == Moves(acquire=(2, 3))
 
 
 def test_the_one_with_the_most_gives_one_back_at_a_time() -> None:
     """While another has two fewer and nothing is free: so none comes back."""
-    assert moves(table("ab", "aaaa"), "a") == Moves(give=3)
+    assert moves(table("ab", "aaaa"), "a") == Moves(release=3)
     assert moves(table("ab", "aaa."), "a") == Moves()
-    assert moves(table("ab", "aaab"), "a") == Moves(give=2)
+    assert moves(table("ab", "aaab"), "a") == Moves(release=2)
     assert moves(table("ab", "aabb"), "a") == Moves()
-    assert moves(table("abc", "aabb"), "b") == Moves(give=3)
+    assert moves(table("abc", "aabb"), "b") == Moves(release=3)
     assert moves(table("abc", "aabb"), "a") == Moves()
     assert moves(table("ab", "a"), "a") == moves(table("ab", "a"), "b") == Moves()
 
@@ -58,57 +58,57 @@ def test_the_one_with_the_most_gives_one_back_at_a_time() -> None:
 def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
     """Until then its lease is renewed."""
     one = Assignment("a", 2, LIFE_S)
-    one.answered(table("a", ".."), 0)
+    one.apply(table("a", ".."), 0)
     assert one.wants() == [Want.HOLD, Want.HOLD]
-    assert one.answered(table("a", "aa"), 1).begin == (0, 1)
-    assert one.answered(table("ab", "aa"), 2).give == 1
+    assert one.apply(table("a", "aa"), 1).start == (0, 1)
+    assert one.apply(table("ab", "aa"), 2).release == 1
     assert one.wants() == [Want.HOLD, Want.HOLD]
-    assert one.answered(table("ab", "aa"), 3).give is None
-    assert not one.ended(1)
+    assert one.apply(table("ab", "aa"), 3).release is None
+    assert not one.stopped(1)
     assert one.wants() == [Want.HOLD, Want.RELEASE]
-    assert one.answered(table("ab", "a."), 4) == ((), None, ())
+    assert one.apply(table("ab", "a."), 4) == ((), None, ())
     assert one.wants() == [Want.HOLD, Want.OBSERVE]
-    assert not one.taking
+    assert not one.acquiring
 
 
 def test_a_share_that_only_begins_is_not_given_back_yet() -> None:
-    """Another has shown up while all was taken: one is given back with the next answer."""
+    """Another instance has come while all leases were held: one is released with the next answer."""
     one = Assignment("a", 2, LIFE_S)
-    one.answered(table("a", ".."), 0)
-    assert one.answered(table("ab", "aa"), 1) == ((0, 1), None, ())
-    assert one.answered(table("ab", "aa"), 2) == ((), 1, ())
+    one.apply(table("a", ".."), 0)
+    assert one.apply(table("ab", "aa"), 1) == ((0, 1), None, ())
+    assert one.apply(table("ab", "aa"), 2) == ((), 1, ())
 
 
 def test_a_share_that_another_holds_is_lost() -> None:
     """And one whose service ended by itself was not given back."""
     one = Assignment("a", 2, LIFE_S)
-    one.answered(table("a", ".."), 0)
-    one.answered(table("a", "aa"), 0)
-    assert one.answered(table("ab", "ab"), 5).lost == (1,)
+    one.apply(table("a", ".."), 0)
+    one.apply(table("a", "aa"), 0)
+    assert one.apply(table("ab", "ab"), 5).lost == (1,)
     assert one.sure_until == 5 + LIFE_S
-    assert one.ended(0)
-    assert not one.ended(0)
+    assert one.stopped(0)
+    assert not one.stopped(0)
     assert one.wants() == [Want.RELEASE, Want.OBSERVE]
-    assert not one.stands_by
-    one.answered(table("ab", "bb"), 6)
-    assert one.stands_by
+    assert not one.is_standby
+    one.apply(table("ab", "bb"), 6)
+    assert one.is_standby
 
 
 def test_after_an_outage_the_others_may_speak_up_first() -> None:
     """Whoever hears the server again first does not take what the others still hold themselves for theirs."""
     one = Assignment("a", 2, LIFE_S)
-    one.answered(table("a", ".."), 0)
-    one.answered(table("ab", "ab"), 0)
-    one.answered(table("a", "a."), 2 * LIFE_S)
-    assert not one.taking
-    one.answered(table("a", "a."), 3 * LIFE_S - BEAT_S)
-    assert not one.taking
-    one.answered(table("a", "a."), 3 * LIFE_S)
-    assert one.taking == {1}
+    one.apply(table("a", ".."), 0)
+    one.apply(table("ab", "ab"), 0)
+    one.apply(table("a", "a."), 2 * LIFE_S)
+    assert not one.acquiring
+    one.apply(table("a", "a."), 3 * LIFE_S - BEAT_S)
+    assert not one.acquiring
+    one.apply(table("a", "a."), 3 * LIFE_S)
+    assert one.acquiring == {1}
 
 
 class Server:
-    """What the two scripts do, with time as a value."""
+    """Does what the two scripts do, with time as a value."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -135,7 +135,7 @@ class Server:
         return self.epochs[number]
 
     def write(self, number: int, epoch: int, who: str) -> bool:
-        """As the bus: refused under an epoch that is not the newest."""
+        """Refuse an epoch that is not the newest, as the bus does."""
         if epoch != self.epochs[number]:
             return False
         self.written.append((number, epoch, who))
@@ -172,14 +172,14 @@ class Instance:
         if self.asked is None:
             return
         (sent_at, found), self.asked = self.asked, None
-        changes = self.leases.answered(found, sent_at)
+        changes = self.leases.apply(found, sent_at)
         for number in changes.lost:
             del self.epochs[number]
             self.leaving.discard(number)
-        self.epochs.update(dict.fromkeys(changes.begin))
-        if changes.give is not None:
-            self.leaving.add(changes.give)
-        if self.leases.taking:
+        self.epochs.update(dict.fromkeys(changes.start))
+        if changes.release is not None:
+            self.leaving.add(changes.release)
+        if self.leases.acquiring:
             self.ask()
 
     def work(self) -> None:
@@ -190,7 +190,7 @@ class Instance:
             elif not self.server.write(number, epoch, self.name) or number in self.leaving:
                 del self.epochs[number]
                 self.leaving.discard(number)
-                self.leases.ended(number)
+                self.leases.stopped(number)
 
 
 class Model(RuleBasedStateMachine):
@@ -207,7 +207,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(target=instances, rate=st.sampled_from([0.5, 1.0, 1.0, 2.0]), offset=st.floats(-1e3, 1e3))
     def start(self, rate: float, offset: float) -> Instance:
-        """One more, by a clock of its own."""
+        """Start another instance with a clock of its own."""
         self.started += 1
         self.running.append(Instance(f"i{self.started}", self.server, rate, offset))
         return self.running[-1]
@@ -261,7 +261,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def no_two_epochs_interleave_and_none_has_two_writers(self) -> None:
-        """What a reader of the tape sees."""
+        """The epochs that a reader of the tape sees."""
         for number in range(SHARES):
             written = [(epoch, who) for at, epoch, who in self.server.written if at == number]
             assert all(before <= after for (before, _), (after, _) in pairwise(written))

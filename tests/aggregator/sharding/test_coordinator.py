@@ -17,7 +17,7 @@ from crosstape.bus.lease.fencing import claim
 from crosstape.bus.lease.table import LeaseSnapshot, LeaseTable, Want
 from crosstape.errors import SettingsError
 from crosstape_aggregator.service import AggregatorProcess
-from crosstape_aggregator.sharding.assignment import Share
+from crosstape_aggregator.sharding.assignment import Shard
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import X, trade
 from tests.aggregator.running import KEYS, FakeVenue, aggregator, newest, published, settings_for, venue, wait_for_legs
@@ -31,7 +31,7 @@ SHORT_S = 0.6
 
 
 def metric(name: str) -> float:
-    """Of the aggregators of this process, together."""
+    """A metric, summed over the aggregators of this process."""
     return REGISTRY.get_sample_value(f"crosstape_aggregator_{name}") or 0.0
 
 
@@ -67,7 +67,7 @@ async def wait_for(process: AggregatorProcess, **expected: Any) -> None:
 
 
 async def test_a_second_aggregator_stands_by_and_takes_over(client: Redis, valkey: str) -> None:
-    """One that is stopped in order gives its lease back: nobody has to wait until it runs out. No quote of the first follows."""
+    """An instance that is stopped in order releases its lease: no other has to wait until it expires. No quote of the first follows."""
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         async with aggregator(valkey, lease_s=LONG_S) as first:
@@ -75,7 +75,7 @@ async def test_a_second_aggregator_stands_by_and_takes_over(client: Redis, valke
             settings = settings_for(valkey, lease_s=1.0)
             async with connect(settings.bus) as bus:
                 second = AggregatorProcess(settings, bus)
-                running = asyncio.create_task(second.keeper.run())
+                running = asyncio.create_task(second.coordinator.run())
                 await wait_for(second, standby=True, shares_held=0, shares=1, bus=True)
                 assert second.ready()[0]
                 await quoted(client, kraken, [X], "101")
@@ -97,13 +97,13 @@ async def test_two_divide_the_shares_and_one_serves_all_when_it_is_alone(client:
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
         await kraken.live_on()
         first, second = AggregatorProcess(settings, bus), AggregatorProcess(settings, bus)
-        running = [asyncio.create_task(first.keeper.run())]
+        running = [asyncio.create_task(first.coordinator.run())]
         await quoted(client, kraken, NAMES, "100")
         await wait_for(first, shares_held=4, instruments=len(NAMES))
         assert (metric("leases"), metric("shares")) == (4, 4)
         await wait_until(lambda: metric("instruments") == len(NAMES), what="the instruments of all boards")
 
-        running.append(asyncio.create_task(second.keeper.run()))
+        running.append(asyncio.create_task(second.coordinator.run()))
         await wait_for(first, shares_held=2)
         await wait_for(second, shares_held=2)
         await quoted(client, kraken, NAMES, "101")
@@ -117,7 +117,7 @@ async def test_two_divide_the_shares_and_one_serves_all_when_it_is_alone(client:
         await asyncio.wait(running)
     epochs = await in_order(client, NAMES)
     assert {len(found) for found in epochs.values()} <= {2, 3}
-    assert set(await client.keys("tape:cursor:aggregator*")) == {f"tape:cursor:{Share(number, 4).producer}".encode() for number in range(4)}
+    assert set(await client.keys("tape:cursor:aggregator*")) == {f"tape:cursor:{Shard(number, 4).producer}".encode() for number in range(4)}
     assert (metric("leases"), metric("leases_lost_total"), metric("instruments")) == (0, lost, 0)
 
 
@@ -127,7 +127,7 @@ async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis,
     exchange = LeaseTable.exchange
     async with connect(settings.bus) as bus:
         first, second = AggregatorProcess(settings, bus), AggregatorProcess(settings, bus)
-        early = LeaseTable(bus, KEYS, second.keeper.instance, "aggregator", [Share(number, 4).producer for number in range(4)])
+        early = LeaseTable(bus, KEYS, second.coordinator.instance, "aggregator", [Shard(number, 4).producer for number in range(4)])
 
         async def beaten_to_it(self: LeaseTable, wants: Sequence[Want], life_s: float) -> LeaseSnapshot:
             if Want.HOLD in wants:
@@ -137,9 +137,9 @@ async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis,
 
         monkeypatch.setattr(LeaseTable, "exchange", beaten_to_it)
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(first.keeper.run())]
+            running = [group.create_task(first.coordinator.run())]
             await wait_until(lambda: LeaseTable.exchange is exchange, what="the first to take all")
-            running.append(group.create_task(second.keeper.run()))
+            running.append(group.create_task(second.coordinator.run()))
             await wait_for(first, shares_held=2)
             await wait_for(second, shares_held=2)
             for task in running:
@@ -148,17 +148,17 @@ async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis,
 
 
 async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: Redis, valkey: str) -> None:
-    """Its server is silent for longer than its lease: another takes over; what the first has in its hands when it is back is refused."""
+    """Its server is silent for longer than its lease: another takes over; events that the first still holds when it is back are refused."""
     lost = metric("leases_lost_total")
     async with venue(valkey, "kraken") as kraken, proxy(valkey) as between:
         await kraken.live_on()
         settings = settings_for(between.url, lease_s=SHORT_S)
         async with connect(settings.bus) as bus:
             first = AggregatorProcess(settings, bus)
-            running = asyncio.create_task(first.keeper.run())
+            running = asyncio.create_task(first.coordinator.run())
             await quoted(client, kraken, [X], "100")
             between.swallowing = True
-            await wait_until(lambda: first.keeper.left_s() < 0, what="the lease to run out")
+            await wait_until(lambda: first.coordinator.left_s() < 0, what="the lease to run out")
             await wait_until(lambda: not first.ready()[0], what="it to say so")
             async with aggregator(valkey, lease_s=LONG_S):
                 await quoted(client, kraken, [X], "101")
@@ -173,18 +173,18 @@ async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: R
 
 
 async def test_one_that_is_alone_goes_on_after_an_outage_as_it_was(client: Redis, valkey: str) -> None:
-    """Nobody took its lease: it keeps its windows and its numbering, however long the server was away."""
+    """No other instance took its lease: it keeps its windows and its numbering, however long the server was away."""
     lost = metric("leases_lost_total")
     async with venue(valkey, "kraken") as kraken, proxy(valkey) as between:
         await kraken.live_on()
         settings = settings_for(between.url, lease_s=SHORT_S)
         async with connect(settings.bus) as bus:
             only = AggregatorProcess(settings, bus)
-            running = asyncio.create_task(only.keeper.run())
+            running = asyncio.create_task(only.coordinator.run())
             await quoted(client, kraken, [X], "100")
             between.refusing = True
             between.cut()
-            await wait_until(lambda: only.keeper.left_s() < 0, what="the lease to run out")
+            await wait_until(lambda: only.coordinator.left_s() < 0, what="the lease to run out")
             await wait_until(lambda: metric("leases") == 0, what="it to say so")
             between.refusing = False
             await quoted(client, kraken, [X], "101")
@@ -209,7 +209,7 @@ async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: R
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
         await kraken.live_on()
         only = AggregatorProcess(settings, bus)
-        running = asyncio.create_task(only.keeper.run())
+        running = asyncio.create_task(only.coordinator.run())
         await quoted(client, kraken, [X], "100")
         renewing.clear()
         await wait_until(lambda: metric("leases") == 0, what="the lease to run out")
@@ -226,7 +226,7 @@ async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: R
 
 
 async def test_a_claim_by_another_is_a_lost_lease_and_no_end(client: Redis, valkey: str) -> None:
-    """The share is dropped, counted, and, since nobody holds its lease, taken anew under a newer epoch."""
+    """The shard is dropped and counted, and acquired again under a newer epoch, since nobody holds its lease."""
     lost = metric("leases_lost_total")
     settings = settings_for(valkey)
     async with venue(valkey, "kraken") as kraken, aggregator(valkey) as running, connect(settings.bus) as bus:
@@ -248,7 +248,7 @@ async def test_another_number_of_shares_is_an_error(client: Redis, valkey: str) 
         started = time.monotonic()
         async with connect(settings_for(valkey).bus) as bus:
             with pytest.raises(ExceptionGroup) as failure:
-                await AggregatorProcess(settings_for(valkey, shares=2, lease_s=SHORT_S), bus).keeper.run()
+                await AggregatorProcess(settings_for(valkey, shares=2, lease_s=SHORT_S), bus).coordinator.run()
         assert failure.group_contains(SettingsError, match=r"aggregator\.shares = 2: .* have 1")
         assert time.monotonic() - started >= 2 * SHORT_S
         await quoted(client, kraken, [X], "101")

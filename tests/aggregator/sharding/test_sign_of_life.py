@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from crosstape.bus import Publisher, connect
 from crosstape.liveness import SignsOfLife
 from crosstape.settings import BusSettings
+from crosstape_aggregator.publishing.quote_publisher import QuotePublisher
 from crosstape_aggregator.recovery.barrier import Barrier
-from crosstape_aggregator.shard import ShardAggregator
-from crosstape_aggregator.sharding.assignment import Share
+from crosstape_aggregator.sharding.assignment import Shard
 from crosstape_aggregator.sharding.sign_of_life import LoopProgress, SignOfLife, kind_of
 from crosstape_schemas import CONSOLIDATED, FeedState, Status, decode
 from tests.aggregator.builders import S
@@ -96,7 +96,7 @@ async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, m
         if what == "reads":
             monkeypatch.setattr(Barrier, "apply", hang)
         else:
-            monkeypatch.setattr(ShardAggregator, "_publish", give_up)
+            monkeypatch.setattr(QuotePublisher, "_publish", give_up)
         await binance.quote("100", "102")
         await wait_until(hung.is_set, what="it hangs")
 
@@ -134,7 +134,7 @@ async def test_what_it_needs_to_be_given(valkey: str) -> None:
     now = LoopProgress(read=1, waits=False, published=1, due=False)
     async with connect(BusSettings(url=valkey)) as bus:
         publisher = Publisher(bus, KEYS, BusSettings(url=valkey), producer="aggregator")
-        sign = SignOfLife(publisher, Share(), 1.0, lambda _: now)
+        sign = SignOfLife(publisher, Shard(), 1.0, lambda _: now)
         assert sign.works()
         assert not sign.works()  # it neither read nor waits
         now = now._replace(waits=True)
@@ -144,11 +144,11 @@ async def test_what_it_needs_to_be_given(valkey: str) -> None:
         assert not sign.works()
         now = now._replace(published=2)
         assert sign.works()
-        sign.say()
+        sign.publish()
         now = now._replace(due=False)
         assert not sign.works()  # what was said before has not arrived
 
 
 def test_shares_are_named_apart() -> None:
-    """The only one is the venue as a whole."""
-    assert (kind_of(Share()), kind_of(Share(3, 8))) == ("*", "share.3")
+    """The only shard has the kind of a venue-wide status."""
+    assert (kind_of(Shard()), kind_of(Shard(3, 8))) == ("*", "share.3")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crosstape_connector.feeds.agreement import LOOK_NS, Agreement
+from crosstape_connector.feeds.agreement import COMPARED_NS, Agreement
 from crosstape_connector.feeds.cross_checks import AGREE_NS
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
@@ -354,10 +354,10 @@ def test_agreement_is_counted_from_where_one_stood_still_and_the_other_differed(
     agreement = Agreement()
     one, two, three = (Decimal(1), Decimal(4)), (Decimal(2), Decimal(4)), (Decimal(3), Decimal(4))
     assert agreement.compare(one, one, 0) == 0
-    assert agreement.compare(one, two, LOOK_NS) == 0
-    assert agreement.compare(one, three, 2 * LOOK_NS) == LOOK_NS
-    assert agreement.compare(two, three, 3 * LOOK_NS) == LOOK_NS
-    assert agreement.compare(two, two, 4 * LOOK_NS) == 0
+    assert agreement.compare(one, two, COMPARED_NS) == 0
+    assert agreement.compare(one, three, 2 * COMPARED_NS) == COMPARED_NS
+    assert agreement.compare(two, three, 3 * COMPARED_NS) == COMPARED_NS
+    assert agreement.compare(two, two, 4 * COMPARED_NS) == 0
 
 
 # ---- changes that cannot be read

@@ -185,7 +185,7 @@ def test_trades_without_ids_are_left_to_the_old_connection() -> None:
 
 def test_the_hold_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond it the connection is of no use."""
-    monkeypatch.setattr(handover, "HELD", 2)
+    monkeypatch.setattr(handover, "CAPACITY", 2)
     waiting = Handover(feeds())
     for number in (1, 2):
         waiting.hold(trade(number))

@@ -31,6 +31,8 @@ class TradeCase(NamedTuple):
     """An answer with these trades."""
     moment: Callable[[int], int]
     """µs since the epoch → the `venue_ts` that comes out of `body`."""
+    unit_ns: int
+    """The unit of the times in an answer."""
     bad: tuple[Change, ...]
     """Changes of the golden answer that make one of its trades impossible."""
     refused: tuple[Change, ...] = ()

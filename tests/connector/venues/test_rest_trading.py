@@ -8,6 +8,7 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import NOT_LISTED, TradingSource
 from tests.connector.venues.cases import trading_cases
+from tests.connector.venues.unfinished import FINISHED
 
 each = pytest.mark.parametrize("venue", trading_cases())
 
@@ -65,7 +66,7 @@ def test_a_row_that_cannot_be_read_says_nothing_and_harms_no_other(venue: str, c
     assert source(venue).parse(case.body(change, ""), case.symbols) == {case.symbols[1]: ""}
 
 
-@pytest.mark.parametrize("venue", [venue.id for venue in VENUES.values() if venue.trading is not None])
+@pytest.mark.parametrize("venue", [venue.id for venue in FINISHED if venue.trading is not None])
 @pytest.mark.parametrize("answer", [b"", b"null", b"{}", b'{"code":-1}', b"<html>", b"7"])
 def test_what_is_no_list_is_an_error(venue: str, answer: bytes) -> None:
     """No instrument is halted by it."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from crosstape_connector.errors import FRAME_ERRORS
+from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Venue
-from tests.connector.venues.golden import answers_of, expected_of, folder, frames_of, outputs
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
+from tests.connector.venues.golden import answers_of, expected_of, frames_of, outputs
 
 KINDS: Final = ("trade", "quote", "book", "delta", "ticker", "status")
 CLASSES: Final = {
@@ -28,12 +31,19 @@ def unfinished(venue: Venue) -> list[str]:
 
 
 def _sentences(venue: Venue) -> Iterator[str]:
+    urls = [endpoint.url for endpoint in venue.endpoints] + list(venue.rest_urls.values())
+    if any(".invalid" in url for url in urls):
+        yield "the table in its `__init__.py` has the addresses of the skeleton still: write the venue's, its channels and its limits"
     bodies = answers_of(venue.id)
     for source in ANSWERS:
         name = "snapshot" if source == "snapshots" else source
         if getattr(venue, source) is not None and name not in bodies:
             yield f"rest.jsonl has no answer `{name}` yet: add one from the venue's documentation of its REST, or set `{source}` to None"
-    made = list(outputs(venue))
+    try:
+        made = list(outputs(venue))
+    except FRAME_ERRORS as exc:
+        yield f"an example in frames.jsonl or rest.jsonl cannot be parsed yet: {type(exc).__name__}: {exc}"
+        return
     for endpoint in venue.endpoints:
         if not frames_of(venue.id, endpoint.name):
             yield f"frames.jsonl has no frame of the endpoint `{endpoint.name}` yet: add those that the venue's documentation shows"
@@ -47,6 +57,13 @@ def _sentences(venue: Venue) -> Iterator[str]:
                 yield f"frames.jsonl has no reply to a subscription that is {why} yet (endpoint `{endpoint.name}`)"
     places = {(line.endpoint, line.name) for line in made}
     lacking = sorted("/".join(place) for place in places - expected_of(venue.id).keys())
-    if lacking or not (folder(venue.id) / "expected.jsonl").exists():
+    if lacking or not places:
         command = f"python -m tests.connector.venues.golden {venue.id}"
         yield f"expected.jsonl lacks {', '.join(lacking) or 'everything'}: run `{command}`, and check what it writes by the documentation"
+    if venue.id not in SIMULATED:
+        path = f"services/crosstape_simulator/venues/{venue.id}.py"
+        yield f"it is not simulated yet: write {path}, which says how, and add it to the simulator's registry"
+
+
+FINISHED: Final = [venue for venue in VENUES.values() if not unfinished(venue)]
+"""Those that all other tests are about."""

@@ -1,4 +1,4 @@
-"""One book's feeds: its state, and what is published of it. Pure: no I/O, no clock, no log."""
+"""The feeds that one book gives (book, delta, and quote where that is its top), and what is published of it. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from crosstape_connector.feeds.agreement import Agreement, Top
-from crosstape_connector.feeds.books.order_book import PROBE, OrderBook
+from crosstape_connector.feeds.books.order_book import OrderBook
+from crosstape_connector.feeds.books.snapshot_need import PROBE
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
@@ -17,11 +18,11 @@ from crosstape_schemas import Book, Delta, FeedState, Gap, Instrument, Quote
 
 LIVE: Final = FeedState.LIVE  # looking it up in its class takes as long as a dict look-up and a half
 TOGETHER_NS: Final = 1_000_000_000
-"""What one order does to book, quote and trades is told within so long."""
+"""A venue publishes what one order changes in book, quote and trades within this time."""
 
 
 class BookFeed:
-    """The feeds that one book gives: book, delta, and quote where that is the top of it."""
+    """One book, the state of the feeds that it gives, and what those feeds publish when it changes or breaks."""
 
     __slots__ = (
         "_depth",
@@ -56,9 +57,9 @@ class BookFeed:
         interval_ns: int,
         waiting: dict[str, BookFeed],
     ) -> None:
-        """`records`: those that the book gives, and `others` of the instrument, by kind.
+        """`records`: the feeds that the book gives, by kind; `others`: the instrument's other feeds.
 
-        `waiting`: books with changes that are not published yet, by instrument; this one puts itself there.
+        `waiting`: books with changes that are not published yet, by instrument; this one adds itself.
         """
         self.instrument = instrument.name
         self.symbol = instrument.symbol
@@ -69,38 +70,41 @@ class BookFeed:
         self.quote = records.get("quote")
         self.others = tuple(others.values())
         self.rival = others.get("quote")
-        """The quote where it is a stream of its own: it and the book must agree."""
+        """The quote feed where it is a stream of its own: it and the book must agree."""
         self.agreement = Agreement()
         self.contradicted_ts = 0
-        """When they were last found to contradict each other."""
+        """When quote and book were last found to contradict each other; 0 = never."""
         self.shared: list[FeedRecord] = []
-        """Others that are stale because the book's stream is refuted: until it, or their own, speaks."""
+        """Other feeds that are stale because the book's stream is refuted, until that or their own stream brings data."""
         self.topic: Topic | None = None
+        """The topic that brings it; None if none was opened."""
         self.venue_ts: int | None = None
+        """The venue's time of the newest change in it."""
         self.due = 0
-        """No book event before this time."""
+        """No book event is published before this time."""
         self._depth = depth
         self._interval = interval_ns
         self._waiting = waiting
         self._how: Literal["rest", "resubscribe"] = "rest" if venue.book.snapshot == "rest" else "resubscribe"
 
     def silent_with(self, record: FeedRecord) -> bool:
-        """Whether nothing has been heard of the book since that feed of its instrument fell silent."""
+        """Whether the book has brought nothing since that feed of its instrument fell silent."""
         return max(one.received_ts for one in self.records) <= record.received_ts + TOGETHER_NS
 
     def best_prices(self) -> Top:
-        """Its best prices."""
-        bid, ask = self.order_book.bids.best(), self.order_book.asks.best()
+        """Return its best bid and ask; None for an empty side."""
+        levels = self.order_book.levels
+        bid, ask = levels.bids.best(), levels.asks.best()
         return bid and bid[0], ask and ask[0]
 
     def clock_set(self, step: ClockStep) -> None:
-        """Our clock was set; see `FeedRecord.clock_set`."""
+        """Shift its times after our clock was set."""
         self.due, self.contradicted_ts = step.shifted(self.due), step.shifted(self.contradicted_ts)
         self.agreement.clock_set(step)
         self.order_book.clock_set(step)
 
     def reset(self) -> None:
-        """Its connection is gone."""
+        """Forget the book: its connection is gone."""
         self.order_book.reset()
         self.due = 0
         self._waiting.pop(self.instrument, None)
@@ -108,23 +112,24 @@ class BookFeed:
     def request_snapshot(self) -> tuple[SnapshotRequest, ...]:
         """Return the request for a new snapshot, if the book wants one that was not requested yet; else nothing."""
         order_book = self.order_book
-        cause = order_book.wanted
+        cause = order_book.need.wanted
         if cause is None:
             return ()
         order_book.mark_requested()
-        attempt = 1 if cause == PROBE else order_book.attempt
+        attempt = 1 if cause == PROBE else order_book.need.attempt
         return (SnapshotRequest(self.instrument, self.symbol, self._how, cause, attempt, self.topic),)
 
     def change_events(self, change: BookUpdate | BookSnapshot, now: int, events: list[Effect]) -> list[Effect]:
-        """It moved on and is true: `events`, and what follows from that."""
-        sync = self.order_book
+        """Append to `events` what follows from a change that was applied, and return them."""
+        order_book = self.order_book
         self.venue_ts = change.venue_ts
         if self.delta is not None:
             events.append(self._delta(self.delta, change, now))
         quote = self.quote
         if quote is not None:
             state = quote.state
-            bid, ask = sync.bids.best() or (None, None), sync.asks.best() or (None, None)
+            levels = order_book.levels
+            bid, ask = levels.bids.best() or (None, None), levels.asks.best() or (None, None)
             last = quote.last
             if not isinstance(last, Quote) or (
                 last.bid_price != bid[0]
@@ -145,26 +150,26 @@ class BookFeed:
 
     def book_event(self, now: int) -> Sequence[Effect]:
         """Return the book as it is published; and a snapshot request, if the published levels leave the range of the last snapshot."""
-        record, sync = self.book, self.order_book
+        record, order_book = self.book, self.order_book
         assert record is not None  # else it is never due
-        bids, asks = sync.bids.top(self._depth), sync.asks.top(self._depth)
-        sync.check_range(bids, asks)
+        bids, asks = order_book.levels.bids.top(self._depth), order_book.levels.asks.top(self._depth)
+        order_book.check_range(bids, asks)
         self.due = now + self._interval
         record.last = Book(
             record.venue,
             self.instrument,
             self.venue_ts,
-            sync.applied_ts,
+            order_book.applied_ts,
             tuple(bids),
             tuple(asks),
             self._depth,
             record.state,
-            sync.sequence,
+            order_book.sequence,
         )
         return record.last, *self.request_snapshot()
 
     def break_events(self, good_ts: int, venue_ts: int | None, now: int) -> list[Effect]:
-        """Say at once that what was published is not true any more, and ask for a resync."""
+        """Report that the published book is wrong since `good_ts` (0 = not known), and request a new snapshot."""
         self._waiting.pop(self.instrument, None)
         self.due = 0
         fault = self.order_book.fault
@@ -176,16 +181,16 @@ class BookFeed:
         return events
 
     def full_delta(self, now: int) -> Iterator[Delta]:
-        """All of it, for those who build it from changes and know nothing yet; nothing if it is not true, or changes are not taken."""
+        """Yield all levels as a `Delta`, for readers that build the book from changes; nothing if it is not live or has no delta feed."""
         if self.delta is not None and self.order_book.live:
             yield self._delta(self.delta, BookSnapshot(self.instrument, self.venue_ts, now, (), (), self.order_book.sequence), now)
 
     def _delta(self, record: FeedRecord, change: BookUpdate | BookSnapshot, now: int) -> Delta:
-        sync = self.order_book
-        if isinstance(change, BookSnapshot):  # and whatever was held until it came
-            bids, asks = sync.bids.top(len(sync.bids.prices)), sync.asks.top(len(sync.asks.prices))
-            return Delta(record.venue, self.instrument, change.venue_ts, now, tuple(bids), tuple(asks), sync.sequence, snapshot=True)
-        cut_bids, cut_asks = sync.removed
+        levels, sequence = self.order_book.levels, self.order_book.sequence
+        if isinstance(change, BookSnapshot):  # with the updates that were buffered until it came
+            bids, asks = levels.bids.top(len(levels.bids.prices)), levels.asks.top(len(levels.asks.prices))
+            return Delta(record.venue, self.instrument, change.venue_ts, now, tuple(bids), tuple(asks), sequence, snapshot=True)
+        removed_bids, removed_asks = levels.removed
         return Delta(
-            record.venue, self.instrument, change.venue_ts, now, (*change.bids, *cut_bids), (*change.asks, *cut_asks), sync.sequence
+            record.venue, self.instrument, change.venue_ts, now, (*change.bids, *removed_bids), (*change.asks, *removed_asks), sequence
         )

@@ -1,4 +1,4 @@
-"""The books of one venue in one process: what snapshots, updates and breaks do to their feeds. Pure: no I/O, no clock, no log."""
+"""The books of one venue: what snapshots, updates and breaks mean for their feeds. Pure: no I/O, no clock, no log."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Connec
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import FeedState, GapCause, Instrument
 
-LIVE: Final = FeedState.LIVE
+LIVE: Final = FeedState.LIVE  # a global is found sooner than a member of its class
+APPLIED: Final = Outcome.APPLIED
 NOT_FOLLOWED: Final = "the venue's book had changed while the stream was silent"
 _NOTHING: Final[tuple[Effect, ...]] = ()
 
 
 class BookFeeds:
-    """All of them; `Feeds` hands on what concerns a book."""
+    """Applies what concerns books to their feeds; `FeedHandler` calls it."""
 
     def __init__(self, venue: Venue, feeds: Mapping[FeedKey, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
-        """`feeds`: of all kinds, as they are taken; `counts`: where to count what is not wanted."""
+        """`feeds`: of all kinds, as they are published. `counts`: counts, as `unwanted`, outputs of instruments without a book."""
         self.books: dict[str, BookFeed] = {}
         """By instrument."""
         self.cross_checks = CrossChecks(feeds, self.books, interval_ns=interval_ns)
@@ -38,7 +39,7 @@ class BookFeeds:
         self._waiting: dict[str, BookFeed] = {}  # with changes that are not published yet
 
     def add_instrument(self, instrument: Instrument, records: Mapping[str, FeedRecord], others: Mapping[str, FeedRecord]) -> None:
-        """One more, the feeds that it gives, and the others of its instrument, by kind."""
+        """Keep the book of one more instrument. `records`: the feeds that the book gives, by kind; `others`: the instrument's others."""
         self.books[instrument.name] = BookFeed(
             self._venue,
             instrument,
@@ -50,12 +51,12 @@ class BookFeeds:
         )
 
     def remove_instrument(self, instrument: str) -> None:
-        """One less."""
+        """Stop keeping this instrument's book."""
         self.books.pop(instrument, None)
         self._waiting.pop(instrument, None)
 
     def book_of(self, record: FeedRecord) -> BookFeed | None:
-        """The book that gives this feed; None if none does."""
+        """Return the book that gives this feed; None if none does."""
         book = self.books.get(record.instrument)
         return book if book is not None and record in book.records else None
 
@@ -68,24 +69,24 @@ class BookFeeds:
         return book.request_snapshot()
 
     def due_books(self, now: int) -> Sequence[Effect]:
-        """Conflated books that are due."""
+        """Return the conflated books that are due."""
         waiting = self._waiting
         if not waiting:
             return _NOTHING
-        events: list[Effect] = []
+        effects: list[Effect] = []
         for name, book in [(name, book) for name, book in waiting.items() if now >= book.due or book.due - now > self._interval]:
             del waiting[name]
-            events += book.book_event(now)
-        return events
+            effects += book.book_event(now)
+        return effects
 
     def clock_set(self, step: ClockStep) -> None:
-        """Our clock was set; see `FeedRecord.clock_set`."""
+        """Shift all times of the books after our clock was set."""
         for book in self.books.values():
             book.clock_set(step)
         self.cross_checks.clock_set(step)
 
     def apply_update(self, update: BookUpdate) -> Sequence[Effect]:
-        """Changed levels."""
+        """Apply changed levels."""
         book = self.books.get(update.instrument)
         if book is None:
             return self._unwanted()
@@ -95,20 +96,20 @@ class BookFeeds:
             record.count += 1
         good_ts = book.order_book.applied_ts
         outcome = book.order_book.apply_update(update)
-        if outcome is Outcome.APPLIED:
-            events: list[Effect] = []
+        if outcome is APPLIED:
+            effects: list[Effect] = []
             for record in book.records:
-                if record.state is not LIVE:  # it was called stale
-                    events = self.cross_checks.stream_resumed(book, update.received_ts)
+                if record.state is not LIVE:  # it was stale
+                    effects = self.cross_checks.stream_resumed(book, update.received_ts)
                     break
-            return book.change_events(update, update.received_ts, events)
+            return book.change_events(update, update.received_ts, effects)
         if outcome is Outcome.BROKEN:
-            book.order_book.refuted = False  # the stream has spoken, if not well
+            book.order_book.probe.refuted = False  # the stream does bring data, if not good ones
             return book.break_events(good_ts, update.venue_ts, update.received_ts)
         return book.request_snapshot()
 
     def apply_snapshot(self, snapshot: BookSnapshot) -> Sequence[Effect]:
-        """A whole book."""
+        """Apply a snapshot, of the stream or by REST."""
         book = self.books.get(snapshot.instrument)
         if book is None:
             return self._unwanted()
@@ -123,72 +124,73 @@ class BookFeeds:
         return book.request_snapshot()
 
     def apply_break(self, broken: ConnectionBreak) -> Sequence[Effect]:
-        """Which frame was lost is not known, so neither is how many of a book's changes: every book is resynced, `missed` is null."""
-        events: list[Effect] = []
+        """Break every book of a connection that lost a frame: which book it belonged to is not known, so `missed` is null."""
+        effects: list[Effect] = []
         reason = broken.reason or "the connection's sequence skipped" + (f" {broken.missed}" if broken.missed else "")
         for name in broken.instruments:
             book = self.books.get(name)
             if book is not None:
                 good_ts = book.order_book.applied_ts
                 if book.order_book.invalidate(broken.cause, reason):
-                    events += book.break_events(good_ts, None, broken.received_ts)
-        return events
+                    effects += book.break_events(good_ts, None, broken.received_ts)
+        return effects
 
-    def adopt_book(self, instrument: str, sync: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
-        """Go on with a book that another connection built: as it is, if it is true; else `recovering`, as after any break."""
+    def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
+        """Go on with a book that another connection built: as it is, if it is live; else `recovering`, as after any break."""
         book = self.books.get(instrument)
         if book is None:
             return _NOTHING
-        before, book.order_book = book.order_book, sync
-        sync.checks.add(before.checks)
-        sync.refuted = before.refuted and not sync.followed
-        if not sync.live:
+        before, book.order_book = book.order_book, order_book
+        order_book.checks.add(before.checks)
+        order_book.probe.refuted = before.probe.refuted and not order_book.followed
+        if not order_book.live:
             if before.live:
-                sync.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
+                order_book.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
                 return book.break_events(before.applied_ts, None, now)
             return book.request_snapshot()
-        events: list[Effect] = []
-        same = sync.followed or (before.live and (before.bids.sizes, before.asks.sizes) == (sync.bids.sizes, sync.asks.sizes))
+        effects: list[Effect] = []
+        same = order_book.followed or (before.live and before.levels.equal(order_book.levels))
         if not same and any(record.silent for record in book.records):
-            sync.refute()
+            order_book.refute()
         for record in book.records:
-            if sync.refuted:
-                events += record.refute(NOT_FOLLOWED, now, before.applied_ts if before.live else 0)
+            if order_book.probe.refuted:
+                effects += record.refute(NOT_FOLLOWED, now, before.applied_ts if before.live else 0)
                 continue
-            events += [*record.set_live(now), *record.end_gap(now)]
-            record.received_ts = record.replayed_ts = max(record.received_ts, sync.applied_ts)
+            effects += [*record.set_live(now), *record.end_gap(now)]
+            record.received_ts = record.replayed_ts = max(record.received_ts, order_book.applied_ts)
             record.count += 1
-        return book.change_events(BookSnapshot(instrument, venue_ts, sync.applied_ts, (), (), sync.sequence), now, events)
+        change = BookSnapshot(instrument, venue_ts, order_book.applied_ts, (), (), order_book.sequence)
+        return book.change_events(change, now, effects)
 
     def _synced(self, book: BookFeed, snapshot: BookSnapshot, good_ts: int) -> list[Effect]:
-        """The book is true again. `good_ts`: until when the book was live that the snapshot replaced; 0: it was not.
+        """Publish a book that begins again. `good_ts`: until when the book was live that the snapshot replaced; 0 = it was not.
 
         A snapshot in the stream shows that the subscription answers. If it was subscribed again because it was silent, and the snapshot
         differs from our book, then the stream had missed changes, and only an update shows that it brings them now.
         """
         now = max(snapshot.received_ts, book.order_book.applied_ts)
-        sync = book.order_book
+        order_book = book.order_book
         in_stream = self._venue.book.snapshot == "stream"
-        if in_stream and sync.differs and any(record.silent for record in book.records):
-            sync.refute()
-        may_live = not sync.refuted
-        events: list[Effect] = []
+        if in_stream and order_book.differs and any(record.silent for record in book.records):
+            order_book.refute()
+        may_live = not order_book.probe.refuted
+        effects: list[Effect] = []
         for record in book.records:
-            missed_ts = good_ts if in_stream and sync.differs else 0
+            missed_ts = good_ts if in_stream and order_book.differs else 0
             if in_stream and may_live:
                 record.received_ts = record.replayed_ts = now
                 record.count += 1
             else:
                 record.fetched_ts = snapshot.received_ts
             record.venue_ts = snapshot.venue_ts
-            if may_live and (in_stream or not record.silent):  # else it is not followed: only its stream can show that it lives
-                events += record.set_live(now)
-                events += record.end_gap(now)
+            if may_live and (in_stream or not record.silent):  # a silent stream must show by itself that it lives
+                effects += record.set_live(now)
+                effects += record.end_gap(now)
                 if missed_ts:
-                    events.append(record.gap_event(now, None, GapCause.UNKNOWN, from_ts=missed_ts))
+                    effects.append(record.gap_event(now, None, GapCause.UNKNOWN, from_ts=missed_ts))
             elif not may_live and not record.contradiction:
-                events += record.refute(NOT_FOLLOWED if in_stream else BEHIND, now, missed_ts)
-        return book.change_events(snapshot, now, events)
+                effects += record.refute(NOT_FOLLOWED if in_stream else BEHIND, now, missed_ts)
+        return book.change_events(snapshot, now, effects)
 
     def _unwanted(self) -> Sequence[Effect]:
         self._counts["unwanted"] += 1

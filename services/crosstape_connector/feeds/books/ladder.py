@@ -1,6 +1,6 @@
 """One side of an order book: a dict price → size beside a sorted list of prices. Pure.
 
-Most changes touch a level that is there, which costs one dict store.
+Most changes touch a level that exists already, which costs one dict store.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from crosstape_schemas import Level
 
 
 class ImpossibleLevelError(ValueError):
-    """A price or size that cannot be: negative, infinite, no number, or beyond the bounds of `numbers`."""
+    """A price or size is impossible: negative, infinite, no number, or beyond the bounds of `numbers`."""
 
 
 class Ladder:
-    """One side of a book. `best_last`: bids, whose best is the highest price."""
+    """One side of a book. `best_last`: True for bids, whose best price is the highest."""
 
     __slots__ = ("best_last", "prices", "sizes")
 
     def __init__(self, levels: Iterable[Level] = (), *, best_last: bool) -> None:
-        """Raises as `apply`."""
+        """Raises what `apply` raises."""
         self.best_last = best_last
         self.sizes: dict[Decimal, Decimal] = {}
         self.prices: list[Decimal] = []
@@ -35,7 +35,10 @@ class Ladder:
         self.prices = sorted(self.sizes)
 
     def apply(self, levels: Iterable[Level]) -> None:
-        """Set each price's size, zero removes; of one repeated the last wins. Raises `ImpossibleLevelError`, `ArithmeticError` (NaN)."""
+        """Set each price's size; size zero removes it; of a repeated price the last counts.
+
+        Raises `ImpossibleLevelError`, `ArithmeticError` (NaN).
+        """
         sizes, prices = self.sizes, self.prices
         for price, size in levels:
             if FLOOR <= price < LIMIT and FLOOR <= size < LIMIT:
@@ -49,20 +52,20 @@ class Ladder:
                 del prices[bisect_left(prices, price)]
 
     def best(self) -> Level | None:
-        """The best level, or None of an empty side."""
+        """Return the best level; None of an empty side."""
         if not self.prices:
             return None
         price = self.prices[-1 if self.best_last else 0]
         return price, self.sizes[price]
 
     def top(self, count: int) -> list[Level]:
-        """The best levels, best first, `count` of them if there are so many."""
+        """Return the best levels, best first, at most `count` of them."""
         sizes = self.sizes
         prices = self.prices[: -count - 1 : -1] if self.best_last else self.prices[:count]
         return [(price, sizes[price]) for price in prices]
 
     def cut(self, depth: int) -> list[Decimal]:
-        """Forget what lies below the best `depth` levels; the prices forgotten."""
+        """Remove all but the best `depth` levels. Returns the removed prices."""
         excess = len(self.prices) - depth
         if excess <= 0:
             return []

@@ -1,4 +1,4 @@
-"""The trades of one venue in one process: a line for each instrument, and what parsers found put on it. Pure: no I/O, no clock, no log."""
+"""The trades of one venue in one process: finds the sequence of the instrument that a trade belongs to. Pure: no I/O, no clock, no log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NOTHING: Final[tuple[Event, ...]] = ()
 
 
 class TradeFeeds:
-    """All of them; `Feeds` hands on what concerns trades."""
+    """Applies trades to the sequences of their instruments; `FeedHandler` calls it."""
 
     def __init__(self, venue: Venue, counts: Counter[str]) -> None:
-        """`counts`: where to count what is not wanted."""
+        """`counts`: counts, as `unwanted`, outputs of instruments without trades."""
         self.sequences: dict[str, TradeSequence] = {}
         """By instrument."""
         self.handle_trade: Callable[[Trade], Sequence[Event]] = self._trade if venue.trade_ids != "none" else self._trade_without_id
@@ -32,76 +32,76 @@ class TradeFeeds:
         self._plain: dict[str, FeedRecord] = {}  # of a venue without ids
 
     def add_instrument(self, instrument: Instrument) -> FeedRecord:
-        """One more. If it was there before, its line goes on."""
+        """Keep the trades of one more instrument, and return its feed. If it was here before, its sequence goes on."""
         name = instrument.name
         if self._venue.trade_ids == "none":
             record = self._plain[name] = FeedRecord(instrument, "trade")
             return record
-        line = self._left.pop(name, None) or TradeSequence(instrument, contiguous=self._venue.trade_ids == "contiguous")
-        self.sequences[name] = line
-        return line
+        sequence = self._left.pop(name, None) or TradeSequence(instrument, contiguous=self._venue.trade_ids == "contiguous")
+        self.sequences[name] = sequence
+        return sequence
 
     def remove_instrument(self, instrument: str) -> None:
-        """One less. Its line is kept: if it is added again, what was missed is a gap."""
+        """Stop publishing this instrument's trades. Its sequence is kept: if it is added again, what was missed is a gap."""
         if instrument in self.sequences:
             self._left[instrument] = self.sequences.pop(instrument)
         self._plain.pop(instrument, None)
 
     def removed(self) -> Iterable[TradeSequence]:
-        """The lines of instruments that were removed."""
+        """Return the sequences of instruments that were removed."""
         return self._left.values()
 
     def seed(self, trades: Iterable[Trade]) -> None:
-        """Newest trades already on the tape, one an instrument: older ones are dropped, a hole since then is a `Gap(disconnect)`."""
+        """Start after these trades, the newest on the tape, one an instrument: what is missing since is a `Gap(disconnect)`."""
         for trade in trades:
             if trade.instrument in self.sequences:
                 self.sequences[trade.instrument].seed(trade)
             elif trade.instrument in self._plain:
                 self._plain[trade.instrument].resume_after(trade.received_ts)
 
-    def set_missing(self, instrument: str, holes: Iterable[OpenGap], now: int) -> None:
-        """Of this instrument these are missing, and no others; see `TradeSequence.miss`."""
+    def set_missing(self, instrument: str, gaps: Iterable[OpenGap], now: int) -> None:
+        """Replace an instrument's open gaps; see `TradeSequence.set_missing`."""
         if instrument in self.sequences:
-            self.sequences[instrument].set_missing(holes, now)
+            self.sequences[instrument].set_missing(gaps, now)
 
     def next_ids(self) -> dict[str, int]:
-        """Instrument → the trade id that is expected next, for each that has trades; -1: none is known, or there are none."""
-        return {**dict.fromkeys(self._plain, -1), **{name: line.next_id for name, line in self.sequences.items()}}
+        """Return instrument → the trade id that is expected next; -1 = none is known, or its venue has no ids."""
+        return {**dict.fromkeys(self._plain, -1), **{name: sequence.next_id for name, sequence in self.sequences.items()}}
 
     def duplicates(self) -> int:
-        """Trades that were on the tape already, and were dropped."""
-        return sum(line.duplicates for lines in (self.sequences, self._left) for line in lines.values())
+        """Return the number of trades that were dropped because the tape had them."""
+        return sum(sequence.duplicates for sequences in (self.sequences, self._left) for sequence in sequences.values())
 
     def links(self, output: Trade | TradeSnapshot) -> bool:
-        """Whether what begins with this leaves no hole after what is on the tape."""
-        line = self.sequences.get(output.instrument)
+        """Whether trades that begin with these leave no gap after what is on the tape."""
+        sequence = self.sequences.get(output.instrument)
         trades = output.trades if isinstance(output, TradeSnapshot) else (output,)
-        return line is None or line.next_id < 0 or not trades or min(int(trade.trade_id) for trade in trades) <= line.next_id
+        return sequence is None or sequence.next_id < 0 or not trades or min(int(trade.trade_id) for trade in trades) <= sequence.next_id
 
     def apply_snapshot(self, snapshot: TradeSnapshot) -> Sequence[Event]:
-        """The venue's newest trades."""
-        line = self.sequences.get(snapshot.instrument)
-        return line.apply_snapshot(snapshot) if line is not None else self._unwanted()
+        """Apply the newest trades, which the venue sends on subscribing."""
+        sequence = self.sequences.get(snapshot.instrument)
+        return sequence.apply_snapshot(snapshot) if sequence is not None else self._unwanted()
 
     def fill_gaps(self, page: TradeSnapshot) -> Sequence[Event]:
-        """Past trades by REST: those that are missing."""
-        line = self.sequences.get(page.instrument)
-        return line.fill_gaps(page.trades) if line is not None else _NOTHING
+        """Publish those of REST's past trades that are missing."""
+        sequence = self.sequences.get(page.instrument)
+        return sequence.fill_gaps(page.trades) if sequence is not None else _NOTHING
 
-    def check_nonexistent(self, hole: OpenGap, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
-        """The same page, after `repair`: it may show that ids of this hole never existed."""
-        line = self.sequences.get(page.instrument)
-        return line.check_nonexistent(hole, page, now_s) if line is not None else _NOTHING
+    def check_nonexistent(self, gap: OpenGap, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
+        """Find ids of a gap that never existed in the same page, after `fill_gaps`."""
+        sequence = self.sequences.get(page.instrument)
+        return sequence.check_nonexistent(gap, page, now_s) if sequence is not None else _NOTHING
 
-    def apply_poll(self, page: TradeSnapshot, reason: str, whole_ts: int) -> Sequence[Event]:
-        """Trades by REST in place of the stream; see `TradeSequence.polled`."""
-        line = self.sequences.get(page.instrument)
-        return line.apply_poll(page, reason, whole_ts) if line is not None else _NOTHING
+    def apply_poll(self, page: TradeSnapshot, reason: str, complete_ts: int) -> Sequence[Event]:
+        """Publish REST's trades for want of a stream; see `TradeSequence.apply_poll`."""
+        sequence = self.sequences.get(page.instrument)
+        return sequence.apply_poll(page, reason, complete_ts) if sequence is not None else _NOTHING
 
     def apply_last_trade(self, last: LastTrade) -> Sequence[Event]:
-        """Word of the venue's newest trade."""
-        line = self.sequences.get(last.instrument)
-        return line.apply_last_trade(last) if line is not None else self._unwanted()
+        """Compare a sequence with the newest trade id that the venue names."""
+        sequence = self.sequences.get(last.instrument)
+        return sequence.apply_last_trade(last) if sequence is not None else self._unwanted()
 
     def silent(self, before_ts: int) -> list[str]:
         """Return the instruments whose trades are live, but brought or confirmed nothing since `before_ts`."""
@@ -123,18 +123,18 @@ class TradeFeeds:
         return [*sequence.refute(NO_TRADES, page.received_ts), *missed, *sequence.fill_gaps(page.trades)]
 
     def _trade(self, trade: Trade) -> Sequence[Event]:
-        line = self.sequences.get(trade.instrument)
-        if line is None:
+        sequence = self.sequences.get(trade.instrument)
+        if sequence is None:
             return self._unwanted()
         number = int(trade.trade_id)
-        if number == line.next_id and line.state is LIVE:
-            line.next_id = number + 1
-            line.gap_from = 0  # a replay of what was there makes a line live and leaves its gap open: nothing is missing now
-            line.venue_ts = trade.venue_ts
-            line.received_ts = trade.received_ts
-            line.count += 1
+        if number == sequence.next_id and sequence.state is LIVE:
+            sequence.next_id = number + 1
+            sequence.gap_from = 0  # a replay of known trades makes a feed live but leaves its gap open: nothing is missing now
+            sequence.venue_ts = trade.venue_ts
+            sequence.received_ts = trade.received_ts
+            sequence.count += 1
             return (trade,)
-        return line.accept(trade, number)
+        return sequence.accept(trade, number)
 
     def _trade_without_id(self, trade: Trade) -> Sequence[Event]:
         record = self._plain.get(trade.instrument)

@@ -6,8 +6,8 @@ Docs    https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket
         https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
 Quirks  a trade's `side` is the maker's on both; times have zero to nine digits of a second, or are those of the year 1; sizes like
         `0.-10000` were seen (`values`). A `-USDC` product is a view of the `-USD` one and may be answered with its name (`products`)
-Book    Advanced: `sequence_num` counts all frames of the connection, so a hole spoils every book on it. Exchange (`level2_batch`, the
-        fallback, and old recordings): nothing is numbered
+Book    Advanced: `sequence_num` counts all frames of the connection, so that a missing one makes all its books suspect. Exchange
+        (`level2_batch`, the fallback, and old recordings): nothing is numbered
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ VENUE: Final = Venue(
             greeting=(advanced.GREETING,),
             numbered=True,
             silence_s=10.0,  # heartbeats every second
-            max_frame_bytes=32 * MEBIBYTE,  # whole books in one frame
+            max_frame_bytes=32 * MEBIBYTE,  # complete books in one frame
             topics=45,  # fifteen products: one lost frame makes every book of the connection suspect
             symbols_per_request=50,
             requests_per_s=4.0,  # of 8
@@ -58,7 +58,7 @@ VENUE: Final = Venue(
             parser=recorded.ExchangeParser,
             request=exchange.request,
             silence_s=10.0,  # heartbeats every second
-            max_frame_bytes=32 * MEBIBYTE,  # whole books in one frame
+            max_frame_bytes=32 * MEBIBYTE,  # complete books in one frame
             topics=200,
             symbols_per_request=50,
             requests_per_s=4.0,  # of 8

@@ -1,7 +1,7 @@
 """Coinbase's Advanced Trade dialect: a head with `channel` and `sequence_num`, and `events` whose form depends on the channel.
 
 Quirks  `level2` is delivered as `l2_data`, with `offer` for the asks; an engine's time may be 1970; an error has no `channel`
-Book    `sequence_num` counts all frames of the connection: a hole, or a book frame that cannot be read, spoils every book on it
+Book    `sequence_num` counts all frames of the connection: a missing one, or a book frame that cannot be read, makes all its books suspect
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
@@ -55,7 +55,7 @@ class RawBook(msgspec.Struct, frozen=True, gc=False):
 
 
 class NamedBook(msgspec.Struct, frozen=True, gc=False):
-    """A book of which nothing can be read but whose it is."""
+    """The product of a book that cannot be read."""
 
     product_id: str
 
@@ -119,9 +119,9 @@ class Parser:
         }
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `venue.Parser`. A hole in the sequence is told before the frame that showed it, or the next one that is good.
+        """See `spec.Parser`. A gap in the sequence is reported before the frame that showed it, or the next one that is good.
 
-        What a frame with a number of the past tells of books is past: it was overtaken, or came twice.
+        Books of a frame with an old number are left out: it was overtaken, or came twice.
         """
         try:
             head = _head(data)
@@ -143,14 +143,14 @@ class Parser:
         channel = self._channels.get(head.channel)
         if channel is None:
             raise UnknownFrame(f"channel {head.channel!r}")
-        outputs = self._breaks.told_before(channel(head, received_ts))
+        outputs = self._breaks.with_break(channel(head, received_ts))
         return [one for one in outputs if not isinstance(one, BookSnapshot | BookUpdate)] if is_late else outputs
 
     def _l2(self, head: Head, received_ts: int) -> list[Output]:
         try:
             return self._changes(head, received_ts)
         except FRAME_ERRORS:
-            self._expected = head.sequence_num  # its changes are lost: the next frame shows the hole
+            self._expected = head.sequence_num  # its changes are lost: the next frame shows the gap
             raise
 
     def _changes(self, head: Head, received_ts: int) -> list[Output]:
@@ -215,7 +215,7 @@ class Parser:
             return outputs
 
     def _unread_ticker(self, raw: msgspec.Raw, received_ts: int, error: Exception) -> Sequence[Output]:
-        """What a row that cannot be read means for the ticker whose it is, where it says that; else it is odd, and no more."""
+        """The outputs of a row that cannot be read: its ticker is out of date, if it names its product."""
         try:
             instrument = self._products[_named_book(raw).product_id]
         except FRAME_ERRORS:

@@ -1,4 +1,4 @@
-"""Coinbase's Exchange dialect: flat frames, told apart by `type`.
+"""Coinbase's Exchange dialect: flat frames, whose `type` says what they are.
 
 Quirks  of a match `side` is the maker's, of a ticker the taker's (not read); acknowledgements call channels by other names than they were
         asked for by; a book's time may be that of the year 1

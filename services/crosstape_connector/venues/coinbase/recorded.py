@@ -139,7 +139,7 @@ class ExchangeParser(exchange.Parser):
             if b"l2update" in data:
                 self._breaks.found(received_ts, None)
             raise
-        return self._breaks.told_before(outputs)
+        return self._breaks.with_break(outputs)
 
     def other(self, data: bytes, received_ts: int, refused: msgspec.ValidationError) -> list[Output]:
         """A frame of a book, or one of `exchange.Parser.other`."""

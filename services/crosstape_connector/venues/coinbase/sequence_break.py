@@ -1,4 +1,4 @@
-"""What one connection has lost, until it is told: the same for both dialects, which differ in how they find out."""
+"""Keeps a break of a connection's books until a frame reports it: the same for both dialects, which find breaks in different ways."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from crosstape_connector.venues.messages import ConnectionBreak, Output
 
 
 class Breaks:
-    """Whose books are on a connection, and the break that spoiled them. It is told once, with the next frame that can be used."""
+    """The books on a connection, and a break that makes them suspect, which is reported once, with the next frame that can be used."""
 
-    __slots__ = ("_books", "_untold")
+    __slots__ = ("_books", "_unreported")
 
     def __init__(self) -> None:
         self._books: dict[str, None] = {}
-        self._untold: ConnectionBreak | None = None
+        self._unreported: ConnectionBreak | None = None
 
     def book(self, instrument: str) -> None:
-        """That instrument's book is on the connection."""
+        """Note that the connection has this instrument's book."""
         self._books[instrument] = None
 
     def found(self, received_ts: int, missed: int | None) -> None:
-        """All books so far are suspect. `missed`: frames, where that is known."""
-        self._untold = ConnectionBreak(received_ts, missed, instruments=tuple(self._books))
+        """Note a break: all books so far are suspect. `missed`: how many frames, if that is known."""
+        self._unreported = ConnectionBreak(received_ts, missed, instruments=tuple(self._books))
 
-    def told_before(self, outputs: list[Output]) -> list[Output]:
-        """A frame's outputs, after the break if there is one."""
-        if self._untold is not None:
-            outputs.insert(0, self._untold)
-            self._untold = None
+    def with_break(self, outputs: list[Output]) -> list[Output]:
+        """A frame's outputs, with the break before them if there is one."""
+        if self._unreported is not None:
+            outputs.insert(0, self._unreported)
+            self._unreported = None
         return outputs

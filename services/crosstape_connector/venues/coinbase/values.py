@@ -1,4 +1,4 @@
-"""Values as Coinbase writes them in both dialects → ours: sides, levels, figures, times, and the words of a refusal."""
+"""Turns values that Coinbase writes in both dialects into ours: sides, levels, figures, times, reasons of refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAKER: Final = {"BUY": Side.SELL, "SELL": Side.BUY, "buy": Side.SELL, "sell": Si
 """The maker's side → the taker's."""
 
 Sides = tuple[str, tuple[str, ...]]
-"""A dialect's word for a book's bids, and those for its asks."""
+"""A dialect's name of a book's bids, and its names of the asks."""
 
 
 def ours(asset_name: str) -> str:
@@ -91,5 +91,5 @@ def moment(text: str | None, outputs: list[Output], *, epoch_is_odd: bool = True
 
 
 def refused(message: str, reason: str) -> Rejected:
-    """An error frame. The reason may be missing, or be all that it tells."""
+    """A refusal, from an error frame, in which message or reason may be missing."""
     return Rejected(": ".join(part for part in (message, reason) if part) or "refused without a reason")

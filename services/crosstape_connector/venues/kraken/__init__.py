@@ -77,6 +77,6 @@ VENUE: Final = Venue(
         per_minute=12,  # 56 of 60 with the others
     ),
     trade_ids="contiguous",
-    connects=ConnectLimit(150, 600.0),  # beyond about so many, its front blocks an address for 10 minutes, it is said
+    connects=ConnectLimit(150, 600.0),  # beyond about 150, it is reported, an address is blocked for 10 minutes
     rest_error=rest.rest_error,
 )

@@ -4,7 +4,7 @@ Limits  about one request a second for one address
 Quirks  names are older than the WebSocket's: XBT and XDG, no slash (`XBTUSD`), and the answer is keyed by yet another (`XXBTZUSD`); errors
         come with HTTP 200; trades are asked by time, those after it, in ns; their times are JSON numbers, of seconds, all digits of which
         count. Sizes have three decimals in `Depth`; in `Ticker` they are whole units (`1.000` where `Depth` says `0.136`), so quotes are
-        not taken from there, though it would tell many pairs at once
+        not taken from there, though it has many pairs at once
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
@@ -175,7 +175,7 @@ def quotes_path(symbols: Sequence[str]) -> str:
 
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
-    """The answer has no time. None for a market whose best size is below the three decimals that are told: it has a price all the same."""
+    """The answer has no time. No quote if a best size is below the three decimals that are written: there is a price all the same."""
     (instrument,) = symbols.values()
     answer = _depth(body)
     _refused("Depth", answer.error)

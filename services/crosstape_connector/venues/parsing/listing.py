@@ -1,4 +1,4 @@
-"""A venue's list of instruments, row by row: one row that cannot be read, or is there twice, takes no other with it. Pure; for venues."""
+"""Reads a venue's list of instruments row by row: a row that cannot be read, or is there twice, harms no other. Pure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PARTS: Final = frozenset("-:{}*/@,\ufffd")
 """Characters that separate or stand for parts of names and keys, and the one that stands for what is no character."""
 
 Read = Callable[[msgspec.Raw], tuple[Instrument, str] | None]
-"""A row → the instrument, and what is odd about it (empty: nothing); None: not ours to map. Raises one of `FRAME_ERRORS`."""
+"""A row → the instrument, and what is odd about it (empty: nothing); None: not for us. Raises one of `FRAME_ERRORS`."""
 Named = Callable[[Any], tuple[str, str]]
-"""A row that could not be read, as plain JSON → their symbol and our name of it, each empty where it does not tell."""
+"""A row that could not be read, as plain JSON → their symbol and our name, each empty if it is not there."""
 
 
 def listed(rows: Iterable[msgspec.Raw], read: Read, named: Named) -> list[Instrument | OddRow]:

@@ -1,4 +1,4 @@
-"""Text → the number that it is, within the bounds of a price or a size; all other text is refused.
+"""Turns text into a number within the bounds of a price or a size, and refuses all other text.
 
 `Decimal(text)` also reads `"1_000"`, `" 1"`, `"1E-7000"` and a text of 10,000 digits. `number` refuses those in the same step, and costs
 less than a `Decimal` field of msgspec, so text fields of a frame are decoded as text. Two things are left to its callers: digits of other

@@ -1,4 +1,4 @@
-"""What a venue says when it refuses: the body of its answer → one short line for a log, a status or an error. Pure."""
+"""Reasons of refusals: the body of a venue's answer → one short line for a log, a status or an error. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refusal(status: int, body: bytes, known: str | None = None) -> str:
 
 
 def reason(body: bytes) -> str:
-    """The venue's words: of a JSON object its message, of a page its title, of text the text; empty where there are none."""
+    """The venue's reason: the message of a JSON object, the title of a page, or the text; empty if there is none."""
     head = body[:BODY]
     if head.lstrip()[:1] in (b"{", b"[", b'"') and (said := _of_json(head)):
         return line(said)

@@ -1,4 +1,4 @@
-"""Reading the rows of a frame or an answer one by one: one that cannot be read takes no other with it. For venues.
+"""Reads the rows of a frame or an answer one by one: a row that cannot be read harms no other. Pure.
 
 A row of the wrong form is found by its own decoder. What JSON itself does not allow (bytes that are not UTF-8, an escape of half a
 character, `NaN`), and what is nested too deep to be read, makes a decoder refuse all that the row stands in. `mended` looks for such rows
@@ -35,7 +35,7 @@ _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def readable(raws: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], T], what: str, odd: list[Odd]) -> list[T]:
-    """What `read` makes of the rows that can be read, in order. For each other one an `Odd` is added to `odd`, which begins with `what`."""
+    """Returns what `read` makes of the rows that it can read, in order. Each other row adds an `Odd`, whose reason begins with `what`."""
     good: list[T] = []
     for raw in raws:
         try:
@@ -51,7 +51,7 @@ def cause(raw: msgspec.Raw, error: Exception) -> Exception:
 
 
 def rows_decoder(made: type[T], depth: int) -> Callable[[bytes], T]:
-    """A decoder of JSON whose rows, within so many brackets, are `msgspec.Raw`: they are `mended` where it cannot be read as it is."""
+    """A decoder of JSON whose rows, within `depth` brackets, are `msgspec.Raw`. If the JSON cannot be read, its rows are `mended` first."""
     decode = msgspec.json.Decoder(made).decode
 
     def decoded(data: bytes) -> T:
@@ -94,7 +94,7 @@ def mended(data: bytes, depth: int) -> bytes:
         elif byte in _CLOSING:
             level -= 1
     parts.append(data[copied:])
-    made = _ESCAPE.sub(_whole_character, b"".join(parts)).decode(errors="replace").encode()
+    made = _ESCAPE.sub(_replacement, b"".join(parts)).decode(errors="replace").encode()
     try:
         _raw(made)
     except JSON_ERRORS:
@@ -121,5 +121,5 @@ def _shown(row: bytes) -> str:
     return row[:_HEAD].decode(errors="replace").strip()
 
 
-def _whole_character(escape: re.Match[bytes]) -> bytes:
+def _replacement(escape: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if escape[1] else escape[0]

@@ -1,6 +1,6 @@
-"""A frame that cannot be read at all, and the feeds whose newest data it may have held. Pure.
+"""Finds the feeds whose newest data a frame that cannot be read may have held. Pure.
 
-Books and trades need none of this: a number, an id or a checksum shows what is missing of them. Nothing shows it of a quote or a ticker.
+Books and trades need none of this: a number, an id or a checksum shows what is missing. Nothing shows it for a quote or a ticker.
 """
 
 from __future__ import annotations
@@ -15,19 +15,23 @@ from crosstape_connector.venues.spec import Endpoint, Symbols
 
 KINDS: Final[tuple[Literal["quote", "ticker"], ...]] = ("quote", "ticker")
 NOT_OURS: Final = frozenset({UnknownFrame.kind, UnknownSymbol.kind})
-"""Kinds of bad frames that can be read, and hold nothing that is taken."""
+"""Kinds of bad frames that can be read, and hold nothing for the tape."""
 
 
 def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int) -> Sequence[Unreadable]:
-    """The quotes and tickers that a frame without sense may be of: those of the channel and the symbols that its text still names.
+    """The quotes and tickers of the channel and the symbols that the text of an unreadable frame still names.
 
-    Nothing if it names no such channel; all of these symbols if it names none of them.
+    None if it names no such channel; those of all symbols if it names no symbol.
     """
     found = [kind for kind in KINDS if kind in endpoint.channels and b'%s"' % endpoint.channels[kind].encode() in data]
     if not found:
         return ()
-    names = [name for symbol, name in symbols.items() if _names(data, symbol)] or list(symbols.values())
-    return [Unreadable(kind, name, received_ts) for name in names for kind in found]
+    return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]
+
+
+def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:
+    """Our instruments whose symbols the text still names; all of them if it names none."""
+    return [name for symbol, name in symbols.items() if _names(data, symbol)] or list(symbols.values())
 
 
 def _names(data: bytes, symbol: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the wire formats of venues have in common: times as text or numbers → int ns, and numbers that can be a price or a size."""
+"""Times and numbers as venues write them: times as text or numbers → int ns, and numbers that can be a price or a size. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHOWN: Final = 40
 
 
 def epoch_ns(stamp: int) -> int:
-    """Ms or µs since the epoch → ns; which of the two is told by the size."""
+    """Ms or µs since the epoch → ns; the size shows which of the two it is."""
     return stamp * 1_000_000 if stamp < MICROSECONDS else stamp * 1_000
 
 
@@ -61,7 +61,7 @@ def iso_ns(text: str) -> int:
 
 @lru_cache(maxsize=256)
 def _minute_ns(text: str) -> int:
-    """`2024-10-04T07:13` → ns. Cached: frames of one minute share it, and only the rest is worked out anew."""
+    """`2024-10-04T07:13` → ns. Cached: frames of one minute share it, and only the rest is computed each time."""
     found = _MINUTE.fullmatch(text)
     if found is None:
         raise FrameError(f"not a UTC time: {text!r}")
@@ -93,7 +93,7 @@ def positive(price: Decimal, size: Decimal) -> bool:
 
 
 def finite(*figures: Decimal | None) -> None:
-    """Raises `FrameError` if one is no number (a `"NaN"` decodes as well as a price does) or beyond the bounds of `numbers`."""
+    """Raises `FrameError` if one is no number (`"NaN"` decodes like a price) or beyond the bounds of `numbers`."""
     try:
         for one in figures:
             if one is not None and not number(one).is_finite():

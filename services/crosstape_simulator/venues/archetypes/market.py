@@ -91,6 +91,7 @@ class ChannelMarket:
         self.due = NEVER
         self.feeds: dict[str, Feed] = {}
         self.listed = {symbol.name: symbol for symbol in symbols}
+        self._sources: dict[Feed, SymbolSource] = {}
         self._clocks: list[SymbolSource | Feed] = []
         self._channels: dict[str, list[Channel]] = {name: [] for name in self.listed}
         self._without_trades: dict[str, list[Channel]] = {name: [] for name in self.listed}
@@ -98,15 +99,16 @@ class ChannelMarket:
         self._timers: list[Timer] = []
 
     def add_feed(self, name: str, make: Callable[[SymbolSource], Feed], source: SymbolSource) -> Feed:
-        """The feed of an endpoint, with its source of data."""
+        """Make the feed of an endpoint, with its source of data."""
         feed = self.feeds[name] = make(source)
         feed.now = source.now
+        self._sources[feed] = source
         self._clocks += [source, feed]
         return feed
 
-    def add_channel(self, source: SymbolSource, channel: Channel) -> Channel:
-        """A symbol's channel. Moves are shown to channels in the order in which they were added."""
-        source.by_topic.update(dict.fromkeys(channel.topics, channel))
+    def add_channel(self, channel: Channel) -> Channel:
+        """Add a channel of a feed that was added. Moves are shown to channels in the order in which they were added."""
+        self._sources[channel.feed].by_topic.update(dict.fromkeys(channel.topics, channel))
         if type(channel).apply is not Channel.apply:
             self._channels[channel.symbol.name].append(channel)
             if not channel.trades_only:
@@ -166,22 +168,20 @@ class StreamMarket(ChannelMarket, ABC):
     """(channel, its class, what writes its frames); topics are (channel, symbol)."""
     every_ns = 100_000_000
     """How often channels that gather are flushed; at multiples of it."""
-    old_snapshot_every = 0
-    """Which snapshot by REST of a symbol is up to a second old, unless the option of this name says otherwise; 0: none."""
-    requests_per_s = 0.0
-    """By REST, unless the option of this name says otherwise; 0: no limit. `burst_s` seconds' worth may come at once."""
     burst_s = 1.0
+    """Seconds' worth of requests by REST that may come at once."""
     busy = Answer(b"{}", 429)
     """The answer beyond the limit."""
 
     def __init__(self, pairs: Iterable[Pair], start_ts: int, options: Mapping[str, float]) -> None:
+        """`options` that a venue may have: `requests_per_s` by REST (0: no limit); `old_snapshot_every`: see `KeptSnapshots`."""
         super().__init__([self.symbol(pair, start_ts) for pair in pairs], start_ts)
         self.source = SymbolSource(self.listed, start_ts)
         made = self.add_feed("", lambda source: type(self).feed(source, options), self.source)
-        channels = [self.add_channel(self.source, channel) for symbol in self.listed.values() for channel in self.channels(made, symbol)]
+        channels = [self.add_channel(channel) for symbol in self.listed.values() for channel in self.channels(made, symbol)]
         self.add_timer(self.every_ns, channels, (start_ts // self.every_ns + 1) * self.every_ns)
-        self.snapshots = KeptSnapshots(self.listed, int(options.get("old_snapshot_every", self.old_snapshot_every)))
-        rate = options.get("requests_per_s", self.requests_per_s)
+        self.snapshots = KeptSnapshots(self.listed, int(options.get("old_snapshot_every", 0)))
+        rate = options.get("requests_per_s", 0.0)
         self._bucket = Bucket(rate, rate * self.burst_s)
 
     @abstractmethod
@@ -219,6 +219,8 @@ class KeptSnapshots:
 
     def keep(self) -> None:
         """Remember the books as they are."""
+        if not self._old_every:
+            return
         self._kept = {name: self._now(symbol) for name, symbol in self._symbols.items()}
 
     def answer(self, name: str, limit: int | None) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
@@ -231,8 +233,3 @@ class KeptSnapshots:
     @staticmethod
     def _now(symbol: Symbol, limit: int | None = None) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
         return symbol.number, symbol.pair.bids.levels(limit), symbol.pair.asks.levels(limit)
-
-
-def pairs_of(pairs: Sequence[Pair]) -> list[Symbol]:
-    """Symbols with the decimals of their listings, without numbers."""
-    return [Symbol(pair) for pair in pairs]

@@ -51,7 +51,6 @@ class BinanceMarket(StreamMarket):
     """Binance's streams and REST side."""
 
     feed = BinanceFeed
-    old_snapshot_every = 3
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
         """`options`: `old_snapshot_every` (0: no snapshot is old), and those of the feed."""

@@ -19,8 +19,6 @@ from crosstape_simulator.venues.spec import Options
 
 PATHS: Final = ("/stream", "/ws")
 STREAMS_MAX: Final = 1024
-MESSAGES_PER_S: Final = 5
-PING_S: Final = 20.0
 PONG_WITHIN_S: Final = 60.0
 POLICY_VIOLATION: Final = 1008
 
@@ -32,8 +30,8 @@ class BinanceFeed(Feed):
 
     def __init__(self, source: Source, options: Options) -> None:
         super().__init__(source)
-        self._messages_per_s = int(options.get("messages_per_s", MESSAGES_PER_S))
-        self._ping_s = options.get("ping_s", PING_S)
+        self._messages_per_s = int(options["messages_per_s"])
+        self._ping_s = options["ping_s"]
         self._bare: set[Connection] = set()
 
     def open(self, connection: Connection, path: str, query: Mapping[str, str]) -> None:

@@ -27,6 +27,7 @@ VENUE: Final = SimulatedVenue(
     id="binance",
     title="Binance",
     listings=tuple(Listing("binance", f"{base}USDT", base, "USDT", *decimals) for base, decimals in DECIMALS.items()),
+    options={"messages_per_s": 5, "ping_s": 20.0, "old_snapshot_every": 3},
     dialects=(
         Dialect(
             path="/stream",

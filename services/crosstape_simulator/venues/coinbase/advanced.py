@@ -27,7 +27,6 @@ HEARTBEATS: Final[Topic] = ("heartbeats", "")
 SUBSCRIPTIONS: Final[Topic] = ("subscriptions", "")
 SENT_AS: Final = {"level2": "l2_data"}
 """Channel → its name in frames, where that differs."""
-SUBSCRIBE_WITHIN_S: Final = 5.0
 NORMAL: Final = 1000
 
 
@@ -36,7 +35,7 @@ class AdvancedFeed(NumberedFeed):
 
     def __init__(self, source: Source, options: Options) -> None:
         super().__init__(source)
-        self._subscribe_within_s = options.get("subscribe_within_s", SUBSCRIBE_WITHIN_S)
+        self._subscribe_within_s = options["subscribe_within_s"]
         self._beats = 0
 
     def receive(self, connection: Connection, text: str) -> None:

@@ -23,7 +23,6 @@ CHANNELS: Final = ("matches", "ticker", "ticker_batch", "level2_batch", "heartbe
 PRIVATE: Final = ("level2", "level3", "full", "user")
 ECHOED: Final = {"level2_batch": "level2_50", "ticker_batch": "ticker_1000"}
 NORMAL: Final = 1000
-SUBSCRIBE_WITHIN_S: Final = 5.0
 
 _KEY_WANTED: Final = (
     "level2, level3, and full channels now require authentication. See https://docs.cloud.coinbase.com/exchange/docs/websocket-auth"
@@ -39,7 +38,7 @@ class ExchangeFeed(Feed):
 
     def __init__(self, source: Source, options: Options) -> None:
         super().__init__(source)
-        self._subscribe_within_s = options.get("subscribe_within_s", SUBSCRIBE_WITHIN_S)
+        self._subscribe_within_s = options["subscribe_within_s"]
 
     def receive(self, connection: Connection, text: str) -> None:
         """Answer a subscribe or unsubscribe request."""

@@ -8,6 +8,7 @@ Quirks  a trade's side is the maker's, except on Exchange's ticker; Advanced dro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from crosstape_simulator.formats import iso_ns, iso_us, short
@@ -22,18 +23,12 @@ from crosstape_simulator.venues.archetypes.market import ChannelMarket, SymbolSo
 from crosstape_simulator.venues.archetypes.symbols import Symbol
 from crosstape_simulator.venues.coinbase.advanced import AdvancedFeed
 from crosstape_simulator.venues.coinbase.exchange import ExchangeFeed
-from crosstape_simulator.venues.coinbase.products import ADVANCED, EXCHANGE
+from crosstape_simulator.venues.coinbase.products import ADVANCED, EXCHANGE, advanced_row, exchange_row, status_row
 from crosstape_simulator.venues.coinbase.rest import product_answer, refusal
 from crosstape_simulator.venues.spec import Options
 
 TRADES_NS: Final = 250_000_000
 """How long Advanced gathers trades."""
-
-BATCH_S: Final = 0.05
-"""How long changes of a book are gathered."""
-
-REQUESTS_PER_S: Final = 10.0
-"""By REST."""
 
 BURST: Final = 1.5
 """Seconds' worth of requests by REST that may come at once."""
@@ -74,7 +69,7 @@ class _ExchangeSource(SymbolSource):
     def subscribed(self, connection: Connection, topic: Topic) -> None:
         """Send what the venue sends first; `status` is about all products."""
         if topic[0] == "status":
-            rows = ",".join([_exchange_row(symbol) for symbol in self._symbols.values()])
+            rows = ",".join([exchange_row(symbol) for symbol in self._symbols.values()])
             connection.send(f'{{"type":"status","products":[{rows}],"currencies":[]}}'.encode())
         super().subscribed(connection, topic)
 
@@ -85,7 +80,7 @@ class CoinbaseMarket(ChannelMarket):
     step = 2
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
-        """`options`: `batch_s` of books, `requests_per_s` by REST (0: no limit), and those of the feeds."""
+        """`options`: `batch_s` for which changes of books are gathered, `requests_per_s` by REST (0: no limit), and those of the feeds."""
         super().__init__([Symbol(pair, number=pair.trade_id * 4) for pair in pairs], start_ts)
         self._advanced = SymbolSource(self.listed, start_ts)
         self._exchange = _ExchangeSource(self.listed, start_ts)
@@ -98,46 +93,34 @@ class CoinbaseMarket(ChannelMarket):
             books += self._add_books(advanced, exchange, symbol)
             trades += self._add_trades(advanced, exchange, symbol)
             self._add_slow(advanced, exchange, symbol)
-        batch_ns = max(1_000_000, int(options.get("batch_s", BATCH_S) * 1_000_000_000))
+        batch_ns = max(1_000_000, int(options["batch_s"] * 1_000_000_000))
         self.add_timer(batch_ns, books, start_ts + batch_ns)
         self.add_timer(TRADES_NS, trades, start_ts + TRADES_NS)
         self._beats = 0
-        rate = options.get("requests_per_s", REQUESTS_PER_S)
+        rate = options["requests_per_s"]
         self._bucket = Bucket(rate, BURST * rate)
 
     def _add_books(self, advanced: Feed, exchange: Feed, symbol: Symbol) -> list[Channel]:
-        return [
-            self.add_channel(self._advanced, _Level2(advanced, symbol)),
-            self.add_channel(
-                self._exchange,
-                DeltaChannel(exchange, symbol, ("level2_batch", symbol.name), _exchange_update, first=_exchange_snapshot),
-            ),
-        ]
+        deltas = DeltaChannel(exchange, symbol, ("level2_batch", symbol.name), _exchange_update, first=_exchange_snapshot)
+        return [self.add_channel(_Level2(advanced, symbol)), self.add_channel(deltas)]
 
     def _add_trades(self, advanced: Feed, exchange: Feed, symbol: Symbol) -> list[Channel]:
         """Advanced's are gathered."""
         name = symbol.name
-        self.add_channel(self._exchange, TradeChannel(exchange, symbol, ("matches", name), _matches, first=_last_match))
-        self.add_channel(self._exchange, TickerChannel(exchange, symbol, ("ticker", name), _exchange_ticker, first=_exchange_ticker))
-        return [
-            self.add_channel(
-                self._advanced,
-                TradeChannel(advanced, symbol, ("market_trades", name), _trade_updates, gathers=True, first=_trade_snapshot),
-            ),
-            self.add_channel(
-                self._advanced, TickerChannel(advanced, symbol, ("ticker", name), _ticker_update, gathers=True, first=_ticker_snapshot)
-            ),
-        ]
+        self.add_channel(TradeChannel(exchange, symbol, ("matches", name), _matches, first=_last_match))
+        self.add_channel(TickerChannel(exchange, symbol, ("ticker", name), _exchange_ticker, first=_exchange_ticker))
+        trades = TradeChannel(advanced, symbol, ("market_trades", name), _trade_updates, gathers=True, first=_trade_snapshot)
+        write, first = partial(_ticker_event, "update", False), partial(_ticker_event, "snapshot", False)
+        ticker = TickerChannel(advanced, symbol, ("ticker", name), write, gathers=True, first=first)
+        return [self.add_channel(trades), self.add_channel(ticker)]
 
     def _add_slow(self, advanced: Feed, exchange: Feed, symbol: Symbol) -> None:
-        name = symbol.name
-        self.add_channel(self._advanced, Channel(advanced, symbol, ("status", name), first=_status))
-        heartbeat = self.add_channel(self._exchange, Channel(exchange, symbol, ("heartbeat", name)))
-        slow = (
-            self.add_channel(self._advanced, _Slow(advanced, symbol, ("ticker_batch", name), _slow_update, _slow_snapshot)),
-            self.add_channel(self._exchange, _Slow(exchange, symbol, ("ticker_batch", name), _exchange_ticker, _exchange_ticker)),
-        )
-        self._by_second.append((heartbeat, slow))
+        name, topic = symbol.name, ("ticker_batch", symbol.name)
+        self.add_channel(Channel(advanced, symbol, ("status", name), first=_status))
+        heartbeat = self.add_channel(Channel(exchange, symbol, ("heartbeat", name)))
+        say, first = partial(_ticker_event, "update", True), partial(_ticker_event, "snapshot", True)
+        slow = (_Slow(advanced, symbol, topic, say, first), _Slow(exchange, symbol, topic, _exchange_ticker, _exchange_ticker))
+        self._by_second.append((heartbeat, (self.add_channel(slow[0]), self.add_channel(slow[1]))))
 
     def second(self, now: int) -> None:
         """Send heartbeats, and every five seconds the slow tickers."""
@@ -160,11 +143,11 @@ class CoinbaseMarket(ChannelMarket):
             return found
         match path:
             case "/products":
-                return Answer(f"[{','.join([_exchange_row(symbol) for symbol in self.listed.values()])}]".encode())
+                return Answer(f"[{','.join([exchange_row(symbol) for symbol in self.listed.values()])}]".encode())
             case "/api/v3/brokerage/market/products":
                 if query.get("product_type", "SPOT") != "SPOT":
                     return answer({"products": [], "num_products": 0})
-                rows = ",".join([_advanced_row(symbol) for symbol in self.listed.values()])
+                rows = ",".join([advanced_row(symbol) for symbol in self.listed.values()])
                 return Answer(f'{{"products":[{rows}],"num_products":{len(self.listed)}}}'.encode())
             case _ if (row := self._row(path)) is not None:
                 return Answer(row.encode())
@@ -179,7 +162,7 @@ class CoinbaseMarket(ChannelMarket):
         symbol = self.listed.get(name)
         if symbol is None:
             return None
-        return {EXCHANGE: _exchange_row, ADVANCED: _advanced_row}.get(of, lambda _: None)(symbol)
+        return {EXCHANGE: exchange_row, ADVANCED: advanced_row}.get(of, lambda _: None)(symbol)
 
 
 def _level2_snapshot(symbol: Symbol, ts: int) -> str:
@@ -217,24 +200,8 @@ def _trade_event(symbol: Symbol, kind: str, trades: Trades) -> str:
     return f'{{"type":"{kind}","trades":[{",".join(rows)}]}}'
 
 
-def _ticker_update(symbol: Symbol, ts: int) -> str:
-    return _ticker_event(symbol, "update", batch=False)
-
-
-def _ticker_snapshot(symbol: Symbol, ts: int) -> str:
-    return _ticker_event(symbol, "snapshot", batch=False)
-
-
-def _slow_update(symbol: Symbol, ts: int) -> str:
-    return _ticker_event(symbol, "update", batch=True)
-
-
-def _slow_snapshot(symbol: Symbol, ts: int) -> str:
-    return _ticker_event(symbol, "snapshot", batch=True)
-
-
 def _status(symbol: Symbol, ts: int) -> str:
-    return f'{{"type":"snapshot","products":[{_status_row(symbol)}]}}'
+    return f'{{"type":"snapshot","products":[{status_row(symbol)}]}}'
 
 
 def _heartbeat(symbol: Symbol, now: int) -> str:
@@ -268,7 +235,7 @@ def _trade(symbol: Symbol, ts: int, fill: Fill) -> str:
     return f'{{"product_id":"{symbol.name}","trade_id":"{fill.trade_id}",{what},"side":"{maker}"}}'
 
 
-def _ticker_event(symbol: Symbol, kind: str, *, batch: bool) -> str:
+def _ticker_event(kind: str, batch: bool, symbol: Symbol, ts: int) -> str:
     pair = symbol.pair
     bid, ask = pair.bids.keys[0], pair.asks.keys[0]
     best = (
@@ -313,31 +280,3 @@ def _match(symbol: Symbol, ts: int, fill: Fill, kind: str) -> str:
 
 def _order(number: int, variant: int) -> str:
     return f"00000000-0000-4000-800{variant}-{number:012x}"
-
-
-def _exchange_row(symbol: Symbol) -> str:
-    base, quote = symbol.pair.listing.base, symbol.pair.listing.quote
-    steps = (
-        f'"quote_increment":"{symbol.price(1)}","base_increment":"{symbol.size(1)}","display_name":"{symbol.name}","min_market_funds":"1"'
-    )
-    flags = '"margin_enabled":false,"post_only":false,"limit_only":false,"cancel_only":false,"status":"online","status_message":""'
-    rest = '"trading_disabled":false,"fx_stablecoin":false,"auction_mode":false'
-    return f'{{"id":"{symbol.name}","base_currency":"{base}","quote_currency":"{quote}",{steps},{flags},{rest}}}'
-
-
-def _status_row(symbol: Symbol) -> str:
-    base, quote = symbol.pair.listing.base, symbol.pair.listing.quote
-    steps = f'"base_increment":"{symbol.size(1)}","quote_increment":"{symbol.price(1)}","display_name":"{base}/{quote}"'
-    head = f'"product_type":"SPOT","id":"{symbol.name}","base_currency":"{base}","quote_currency":"{quote}"'
-    return f'{{{head},{steps},"status":"online","status_message":"","min_market_funds":"1"}}'
-
-
-def _advanced_row(symbol: Symbol) -> str:
-    pair = symbol.pair
-    tick, step = symbol.price(1), symbol.size(1)
-    ids = f'"product_id":"{symbol.name}","base_currency_id":"{pair.listing.base}","quote_currency_id":"{pair.listing.quote}"'
-    steps = f'"base_increment":"{step}","quote_increment":"{tick}","price_increment":"{tick}","base_min_size":"{step}"'
-    state = '"status":"online","is_disabled":false,"trading_disabled":false,"view_only":false,"cancel_only":false,"auction_mode":false'
-    rest = '"product_type":"SPOT","alias":"","alias_to":[],"product_venue":"CBE"'
-    price = f'"price":"{symbol.short_price(pair.last.price)}","volume_24h":"{symbol.short_size(pair.volume)}"'
-    return f"{{{ids},{price},{steps},{state},{rest}}}"

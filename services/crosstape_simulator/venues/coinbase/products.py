@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_simulator.server.feed import Feed
+from crosstape_simulator.venues.archetypes.symbols import Symbol
 
 EXCHANGE: Final = "/products"
 ADVANCED: Final = "/api/v3/brokerage/market/products"
@@ -60,3 +61,34 @@ def repeat_status(feed: Feed) -> int:
         for connection in tuple(clients) if topic[0] == "status" else ():
             feed.source.subscribed(connection, topic)
     return 0
+
+
+def exchange_row(symbol: Symbol) -> str:
+    """A product in Exchange's list."""
+    base, quote = symbol.pair.listing.base, symbol.pair.listing.quote
+    steps = (
+        f'"quote_increment":"{symbol.price(1)}","base_increment":"{symbol.size(1)}","display_name":"{symbol.name}","min_market_funds":"1"'
+    )
+    flags = '"margin_enabled":false,"post_only":false,"limit_only":false,"cancel_only":false,"status":"online","status_message":""'
+    rest = '"trading_disabled":false,"fx_stablecoin":false,"auction_mode":false'
+    return f'{{"id":"{symbol.name}","base_currency":"{base}","quote_currency":"{quote}",{steps},{flags},{rest}}}'
+
+
+def status_row(symbol: Symbol) -> str:
+    """A product in Advanced's `status` frames."""
+    base, quote = symbol.pair.listing.base, symbol.pair.listing.quote
+    steps = f'"base_increment":"{symbol.size(1)}","quote_increment":"{symbol.price(1)}","display_name":"{base}/{quote}"'
+    head = f'"product_type":"SPOT","id":"{symbol.name}","base_currency":"{base}","quote_currency":"{quote}"'
+    return f'{{{head},{steps},"status":"online","status_message":"","min_market_funds":"1"}}'
+
+
+def advanced_row(symbol: Symbol) -> str:
+    """A product in Advanced's list."""
+    pair = symbol.pair
+    tick, step = symbol.price(1), symbol.size(1)
+    ids = f'"product_id":"{symbol.name}","base_currency_id":"{pair.listing.base}","quote_currency_id":"{pair.listing.quote}"'
+    steps = f'"base_increment":"{step}","quote_increment":"{tick}","price_increment":"{tick}","base_min_size":"{step}"'
+    state = '"status":"online","is_disabled":false,"trading_disabled":false,"view_only":false,"cancel_only":false,"auction_mode":false'
+    rest = '"product_type":"SPOT","alias":"","alias_to":[],"product_venue":"CBE"'
+    price = f'"price":"{symbol.short_price(pair.last.price)}","volume_24h":"{symbol.short_size(pair.volume)}"'
+    return f"{{{ids},{price},{steps},{state},{rest}}}"

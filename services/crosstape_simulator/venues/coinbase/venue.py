@@ -20,6 +20,7 @@ VENUE: Final = SimulatedVenue(
     id="coinbase",
     title="Coinbase",
     listings=tuple(Listing("coinbase", f"{base}-{quote}", base, quote, *DECIMALS[base]) for base, quote in PAIRS),
+    options={"batch_s": 0.05, "subscribe_within_s": 5.0, "requests_per_s": 10.0},
     dialects=(
         Dialect(
             name="advanced",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from crosstape_simulator.formats import fixed, iso_us
@@ -17,7 +18,7 @@ from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.rate_limit import Bucket
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues.archetypes.channels import QuoteChannel, TickerChannel, TradeChannel, Trades
-from crosstape_simulator.venues.archetypes.market import ChannelMarket, SymbolSource, pairs_of
+from crosstape_simulator.venues.archetypes.market import ChannelMarket, SymbolSource
 from crosstape_simulator.venues.archetypes.symbols import Symbol
 from crosstape_simulator.venues.archetypes.windows import Rows, WindowChannel
 from crosstape_simulator.venues.kraken.protocol import DEPTHS, TRIGGERS, KrakenFeed
@@ -26,9 +27,6 @@ from crosstape_simulator.venues.spec import Options
 
 CHECKED: Final = 10
 """Levels a side that the checksum covers."""
-
-REQUESTS_PER_S: Final = 1.0
-"""By REST, `Trades` of each pair apart."""
 
 BURST: Final = 15.0
 """Seconds' worth of requests by REST that may come at once."""
@@ -64,8 +62,8 @@ class KrakenMarket(ChannelMarket):
     """Kraken's channels and REST side."""
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
-        """`options`: `requests_per_s` by REST (0: no limit), and those of the feed."""
-        super().__init__(pairs_of(pairs), start_ts)
+        """`options`: `requests_per_s` by REST, `Trades` of each pair apart (0: no limit), and those of the feed."""
+        super().__init__([Symbol(pair) for pair in pairs], start_ts)
         source = _Source(self.listed, start_ts)
         feed = source.feed = self._feed = KrakenFeed(source, options)
         source.instruments = _instruments(self.listed.values())
@@ -74,8 +72,8 @@ class KrakenMarket(ChannelMarket):
             name = symbol.name
             for channel in (
                 TradeChannel(feed, symbol, ("trade", name), _updates, first=_recent),
-                TickerChannel(feed, symbol, ("ticker", name, TRIGGERS[0]), _ticker_update, first=_ticker_snapshot),
-                QuoteChannel(feed, symbol, ("ticker", name, TRIGGERS[1]), _ticker_update, first=_ticker_snapshot),
+                TickerChannel(feed, symbol, ("ticker", name, TRIGGERS[0]), partial(_ticker, "update"), first=partial(_ticker, "snapshot")),
+                QuoteChannel(feed, symbol, ("ticker", name, TRIGGERS[1]), partial(_ticker, "update"), first=partial(_ticker, "snapshot")),
                 WindowChannel(
                     feed,
                     symbol,
@@ -85,8 +83,8 @@ class KrakenMarket(ChannelMarket):
                     first=_book_snapshot,
                 ),
             ):
-                self.add_channel(source, channel)
-        rate = options.get("requests_per_s", REQUESTS_PER_S)
+                self.add_channel(channel)
+        rate = options["requests_per_s"]
         self._buckets = {name: Bucket(rate, BURST * rate) for name in ("", *self.listed)}
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
@@ -153,15 +151,7 @@ def _trades(symbol: Symbol, kind: str, trades: Trades) -> str:
     return f'{{"channel":"trade","type":"{kind}","data":[{",".join(rows)}]}}'
 
 
-def _ticker_update(symbol: Symbol, ts: int) -> str:
-    return _ticker(symbol, "update", ts)
-
-
-def _ticker_snapshot(symbol: Symbol, ts: int) -> str:
-    return _ticker(symbol, "snapshot", ts)
-
-
-def _ticker(symbol: Symbol, kind: str, ts: int) -> str:
+def _ticker(kind: str, symbol: Symbol, ts: int) -> str:
     pair, best, last = symbol.pair, symbol.best, symbol.pair.last.price
     prices = (
         f'"bid":{symbol.price(best.bid)},"bid_qty":{symbol.size(best.bid_size)},'

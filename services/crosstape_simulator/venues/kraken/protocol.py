@@ -23,7 +23,6 @@ DEPTHS: Final = (10, 25, 100, 500, 1000)
 TRIGGERS: Final = ("trades", "bbo")
 SYMBOL_CHANNELS: Final = ("book", "trade", "ticker")
 PRIVATE: Final = ("executions", "balances", "level3")
-MESSAGES_PER_S: Final = 50
 HEARTBEAT: Final = b'{"channel":"heartbeat"}'
 
 
@@ -33,7 +32,7 @@ class KrakenFeed(Feed):
     def __init__(self, source: Source, options: Options) -> None:
         super().__init__(source)
         self.system = "online"
-        self._messages_per_s = int(options.get("messages_per_s", MESSAGES_PER_S))
+        self._messages_per_s = int(options["messages_per_s"])
         self._connects = 0
         self._snapshots: dict[tuple[Connection, Topic], bool] = {}
 

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.trades.gaps import OPEN_GAPS, PIECES
+from crosstape_connector.feeds.trades.gaps import OPEN_GAPS, RUNS
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Instrument, Side, Status, Trade
@@ -358,12 +358,12 @@ def test_a_line_remembers_so_many_holes() -> None:
 def test_a_hole_falls_into_so_many_pieces() -> None:
     """A trade that would make one more is not published: it stays missing, as was told."""
     found = line(0)
-    end = 2 * PIECES + 10
+    end = 2 * RUNS + 10
     accept(found, end)
 
     late = ids(found.fill_gaps(page(*range(2, end, 2)).trades))
 
-    assert len(late) == PIECES - 1
+    assert len(late) == RUNS - 1
     assert len(ids(found.fill_gaps(page(*range(1, end)).trades))) == end - 1 - len(late)
 
 

@@ -24,6 +24,7 @@ TRADES: Final = TradeCase(
     limit=1_000,
     body=trades,
     moment=lambda us: us // 10**6 * 10**9,
+    unit_ns=1_000_000_000,
     bad=(
         (b"4000002", b"4000001"),
         (b'"0.02000000"', b'"0"'),

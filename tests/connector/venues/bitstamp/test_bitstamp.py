@@ -17,7 +17,7 @@ from crosstape_connector.replay.normalize import normalize
 from crosstape_connector.venues.bitstamp import VENUE, rest, stream
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread
 from crosstape_connector.venues.spec import Request
-from crosstape_schemas import Book, FeedState, Quote, Side, Status, Trade
+from crosstape_schemas import Book, FeedState, Quote, Status, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds
 
@@ -36,14 +36,6 @@ def tape(*frames: bytes) -> list[Any]:
     """The events of one connection's frames."""
     found = feeds(VENUE)
     return [event for output in parse(*frames) for event in found.apply(output)]
-
-
-def test_a_trade_is_the_takers_with_every_digit() -> None:
-    """`type` 0: the taker bought. The texts count, whatever the order of the keys."""
-    bought, sold = parse(FRAMES["trade_bought"], FRAMES["trade_sold"])
-
-    assert bought == Trade("bitstamp", "BTC-USD", 1_767_225_600_123_456_000, 7, D("91000.10"), D("0.00150000"), Side.BUY, "4000001")
-    assert sold == Trade("bitstamp", "BTC-USD", 1_767_225_600_223_000_000, 7, D("91000.20"), D("1E-8"), Side.SELL, "4000007")
 
 
 def test_a_complete_book_is_a_snapshot_and_then_its_changes() -> None:

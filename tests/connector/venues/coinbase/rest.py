@@ -32,6 +32,7 @@ TRADES: Final = TradeCase(
     limit=600,
     body=trades,
     moment=lambda us: (DAY_US + us % 10**6) * 1_000,
+    unit_ns=1_000,
     bad=(
         (b"4000002", b"4000001"),
         (b'"0.02000000"', b'"0"'),

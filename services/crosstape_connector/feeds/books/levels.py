@@ -1,0 +1,82 @@
+"""The levels of a book, both sides: cut to the subscribed depth, and checked after each change. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crosstape_connector.feeds.books.checks import BookChecks, Fault
+from crosstape_connector.feeds.books.ladder import ImpossibleLevelError, Ladder
+from crosstape_connector.venues.messages import BookSnapshot
+from crosstape_connector.venues.parsing.wire import ZERO
+from crosstape_connector.venues.spec import BookRule
+from crosstape_schemas import GapCause, Level
+
+PROVEN: Final = 10
+"""Levels a side that a checksum is computed of; the widest that any venue here uses."""
+
+Top = tuple[list[Level], list[Level]]
+"""The best levels of bids and of asks, best first."""
+
+
+class BookLevels:
+    """Both sides of one book. What changes them calls `settle` after that."""
+
+    __slots__ = ("_checks", "_rule", "asks", "bids", "depth", "removed")
+
+    def __init__(self, rule: BookRule, depth: int, checks: BookChecks) -> None:
+        """`depth`: levels a side that were subscribed, for a venue that truncates. `checks`: counts what is checked here."""
+        self.depth = depth
+        self._rule = rule
+        self._checks = checks
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop all levels."""
+        self.bids = Ladder(best_last=True)
+        self.asks = Ladder(best_last=False)
+        self.removed: tuple[tuple[Level, ...], tuple[Level, ...]] = ((), ())
+        """Bids and asks that the newest change pushed out of the depth, with size zero, as in an update."""
+
+    def replace(self, snapshot: BookSnapshot) -> Fault | None:
+        """Take over a snapshot's levels. Returns why that is impossible, if it is."""
+        try:
+            self.bids = Ladder(snapshot.bids, best_last=True)
+            self.asks = Ladder(snapshot.asks, best_last=False)
+        except (ImpossibleLevelError, ArithmeticError):
+            self._checks.impossible += 1
+            return Fault(GapCause.UNKNOWN, "impossible level in the snapshot")
+        self.depth = snapshot.depth or self.depth
+        return None
+
+    def settle(self, checksum: int | None) -> Fault | None:
+        """Cut the changed levels to the depth, and check them. `checksum`: the venue's, if it sent one. Returns the check that failed."""
+        rule = self._rule
+        bids, asks = self.bids, self.asks
+        if rule.truncates:
+            gone = bids.cut(self.depth), asks.cut(self.depth)
+            self.removed = tuple((price, ZERO) for price in gone[0]), tuple((price, ZERO) for price in gone[1])
+        if rule.checksum is not None and checksum is not None:
+            if rule.checksum(bids.top(PROVEN), asks.top(PROVEN)) != checksum:
+                self._checks.checksums_bad += 1
+                return Fault(GapCause.CHECKSUM, "checksum")
+            self._checks.checksums_ok += 1
+        if bids.prices and asks.prices and bids.prices[-1] >= asks.prices[0]:
+            self._checks.crossed += 1
+            return Fault(GapCause.UNKNOWN, "crossed")
+        return None
+
+    def top(self) -> Top:
+        """Return the best levels that a checksum would prove."""
+        return self.bids.top(PROVEN), self.asks.top(PROVEN)
+
+    def has_top_of(self, snapshot: BookSnapshot) -> bool:
+        """Whether the best levels of a snapshot are those of the book."""
+        try:
+            bids, asks = Ladder(snapshot.bids[:PROVEN], best_last=True), Ladder(snapshot.asks[:PROVEN], best_last=False)
+        except (ImpossibleLevelError, ArithmeticError):
+            return False
+        return (bids.top(PROVEN), asks.top(PROVEN)) == self.top()
+
+    def equal(self, other: BookLevels) -> bool:
+        """Whether two books have the same levels."""
+        return (self.bids.sizes, self.asks.sizes) == (other.bids.sizes, other.asks.sizes)

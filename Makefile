@@ -27,6 +27,7 @@ up: $(VENV)/.ready ## connect to the live venues of your settings
 test: $(VENV)/.ready ## run all tests but the slow ones and those that need Docker; ARGS names some of them
 	@$(PYTEST) -m "not slow and not docker and not chaos" $(ARGS)
 
+test-slow: WORKERS := 3
 test-slow: $(VENV)/.ready ## run the slow tests: outages, kills, long recordings
 	@$(PYTEST) -m "slow and not docker and not chaos" $(ARGS)
 

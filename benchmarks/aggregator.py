@@ -2,7 +2,7 @@
 
     python benchmarks/aggregator.py --events 600000
 
-The whole service runs in this process (readers, board, publisher). While it stands still, a loader in another puts quotes and trades of
+The whole service runs in this process (readers, engine, publisher). While it stands still, a loader in another puts quotes and trades of
 three venues on the tape; then it has to catch up with them. Per event is the CPU time of this process, publishing and
 checkpoints included (with --checkpoint-s, more of them than usual).
 """

@@ -2,7 +2,7 @@
 
     python benchmarks/suspects.py --minutes 60
 
-The simulator's market and the aggregator's board in this process, on a clock of their own: nothing is measured but what is decided. Every
+The simulator's market and the aggregator's engine in this process, on a clock of their own: nothing is measured but what is decided. Every
 minute one venue after another stops for `--stall-s`, as long as a watchdog may take; then a run of the same length in which none does. Each
 with the rule and without it. Prints one JSON line.
 """

@@ -1,6 +1,6 @@
-"""The aggregator: what all venues say of an instrument becomes one consolidated quote.
+"""Consolidates the quotes and trades of all venues into one quote for each instrument: best prices, and VWAP over rolling windows.
 
-`process` serves the shares of the instruments that this instance holds: `leases` says which, `lease_keeper` asks the server. For each,
-`service` reads the bus and publishes; everything below it is pure: `board` (all instruments), `instrument` (one), `legs` (a venue's part
-of it), `consolidate` (legs to best prices), `vwap` (windows of trades), `conflate` (whose turn it is). Time comes in as a value.
+`service` is the process. It serves the shards of the instruments whose leases it holds (`sharding`); `shard` serves one of them. `shard`
+reads the bus, restores windows after a start (`recovery`), and publishes quotes (`publishing`). What an event changes and what a quote says
+is decided in `consolidation` and `windows`, which are pure.
 """

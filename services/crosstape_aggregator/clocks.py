@@ -1,10 +1,11 @@
-"""How far a venue's clock, and its connector's, differ from ours. Windows follow venue time: they are wrong if clocks differ. Pure.
+"""Measures how far a venue's clock differs from ours. Windows use venue time, so they are wrong if clocks differ. Pure.
 
 The offset of a venue is our clock less the venue's. It has two parts:
 
-- the connector's clock less the venue's. The connector reports it in its venue-wide status (`clock_offset_ns`). Of a connector that does
-  not, it is measured here: the smallest `received_ts` less `venue_ts` of the live trades of the last minute, which contains the shortest
-  way of a message.
+- the connector's clock less the venue's. The connector reports it in its venue-wide status (`clock_offset_ns`). If it does not, the offset
+is
+  measured here: the smallest `received_ts` less `venue_ts` of the live trades of the last minute, which includes the shortest way of a
+  message.
 - our clock less the connector's: the smallest difference of the last minute between our clock, when a venue-wide status arrived, and its
   `received_ts`. On one host this is the shortest way over the bus, a few ms.
 
@@ -20,15 +21,15 @@ from typing import Final
 
 SECOND: Final = 1_000_000_000
 AHEAD_S: Final = 60
-"""A venue time further ahead of the time of receipt is not believed: the time of receipt is used in its place."""
+"""A venue time that is further ahead of the time of receipt is not used; the time of receipt is."""
 MEASURED_NS: Final = 60 * SECOND
-"""Differences are compared over this time."""
+"""Time over which the smallest difference is taken."""
 KEPT: Final = 1_024
-"""Differences kept at most: those of faster statuses reach back less far."""
+"""Most differences kept: if statuses come faster, they reach back less far."""
 
 
 class Least:
-    """The smallest difference of the last minute. When nothing newer comes, the newest one stays."""
+    """The smallest difference of the last minute. If no newer one is added, the newest stays."""
 
     __slots__ = ("_kept",)
 
@@ -36,18 +37,18 @@ class Least:
         self._kept: deque[tuple[int, int]] = deque(maxlen=KEPT)
 
     def add(self, now: int, difference: int) -> None:
-        """One difference, measured now."""
+        """Add a difference that was measured now."""
         kept = self._kept
-        while kept and not now - MEASURED_NS <= kept[0][0] <= now:  # too old, or of before our clock was set back
+        while kept and not now - MEASURED_NS <= kept[0][0] <= now:  # too old, or from before our clock was set back
             kept.popleft()
         kept.append((now, difference))
 
     def value(self) -> int | None:
-        """None: nothing was ever measured."""
+        """The smallest difference, ns; None: nothing was ever measured."""
         return min((difference for _, difference in self._kept), default=None)
 
     def clear(self) -> None:
-        """Forget all: a clock was set."""
+        """Drop all differences: a clock was set."""
         self._kept.clear()
 
 
@@ -62,11 +63,11 @@ class VenueClock:
         self._reported: int | None = None
 
     def restart(self) -> None:
-        """The venue's connector was started again, perhaps on another host: nothing is known of its clock."""
+        """The venue's connector was started again, perhaps on another host: its clock is unknown."""
         self.clear()
 
     def clear(self) -> None:
-        """Our own clock was set: what was measured by it is void."""
+        """Our own clock was set: what was measured by it does not hold any more."""
         self._way.clear()
         self._trades.clear()
         self._reported = None
@@ -76,7 +77,7 @@ class VenueClock:
         self._way.add(now, now - received_ts)
 
     def reported(self, offset_ns: int | None) -> None:
-        """A status said how far the connector's clock is from the venue's. None: it does not know, or does not say."""
+        """A status gave the connector's clock less the venue's. None: the connector does not know it, or does not report it."""
         if offset_ns is not None:
             self._reported = offset_ns
 
@@ -86,12 +87,12 @@ class VenueClock:
 
     @property
     def reports(self) -> bool:
-        """Whether the connector has ever said how far its clock is from the venue's."""
+        """Whether the connector has ever reported its clock less the venue's."""
         return self._reported is not None
 
     @property
     def way_ns(self) -> int | None:
-        """Our clock less the connector's, with the shortest way over the bus; None: not known."""
+        """Our clock less the connector's, the shortest way over the bus included; None: not known."""
         return self._way.value()
 
     @property

@@ -1,7 +1,7 @@
-"""Exact arithmetic on prices and sizes, and the few places where a number is rounded.
+"""Computes with prices and sizes exactly, and rounds in a few named places.
 
 The default decimal context rounds at 28 digits, which sums of price × size exceed. Here sums and products are exact or raise: within the
-bounds below no sum can need more digits than `_SUM` has, so what was taken in never fails later.
+bounds below no sum can need more digits than `_SUM` has, so a number that was accepted never fails later.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 LOW: Final = Decimal("1E-24")
 HIGH: Final = Decimal("1E+24")
-"""Prices and sizes outside [LOW, HIGH) are not taken for real: a zero price, NaN, infinity, a slip of the exponent."""
+"""Prices and sizes outside [LOW, HIGH) are not accepted: a zero price, NaN, infinity, a wrong exponent."""
 
 _TRAPS: Final = [DivisionByZero, Inexact, InvalidOperation, Overflow]
 _PRODUCT: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
@@ -35,7 +35,7 @@ times = _SUM.multiply
 
 
 def plain(number: Decimal) -> Decimal:
-    """The same number without trailing zeros and without an exponent, so that equal numbers read alike: `1E+3` is 1000, `0E-8` is 0."""
+    """Write a number without trailing zeros and exponent, so that equal numbers look the same: `1E+3` is 1000, `0E-8` is 0."""
     return _SUM.add(_SUM.normalize(number), ZERO)
 
 
@@ -73,9 +73,9 @@ def mid(bid: Decimal, ask: Decimal) -> Decimal:
     return plain(_SUM.multiply(_SUM.add(bid, ask), _HALF))
 
 
-def basis_points(part: Decimal, whole: Decimal) -> Decimal:
-    """10,000 × part / whole, rounded half-even to 4 decimals."""
-    return _RATIO.quantize(_RATIO.divide(_RATIO.multiply(part, _BPS), whole), _BPS_STEP)
+def basis_points(part: Decimal, total: Decimal) -> Decimal:
+    """10,000 × part / total, rounded half-even to 4 decimals."""
+    return _RATIO.quantize(_RATIO.divide(_RATIO.multiply(part, _BPS), total), _BPS_STEP)
 
 
 def average(value: Decimal, volume: Decimal) -> Decimal:

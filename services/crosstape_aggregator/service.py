@@ -1,4 +1,4 @@
-"""The aggregator as a process: an `Aggregator` for each share that it holds, as long as it holds it."""
+"""Runs the aggregator as a process: one `ShardAggregator` for each shard whose lease it holds."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ log = structlog.get_logger(__name__)
 
 
 async def run(settings: Settings) -> None:
-    """Run until cancelled; what has been published then is on the bus, or `run.drain_s` (a lease's life, if that is less) has passed.
+    """Run until cancelled. At the end all published events are on the bus, unless that takes longer than `run.drain_s` or a lease's life.
 
-    Raises at the start `SettingsError` for a window that is none, `StorageError`, and `BusError` for a bus that is of no use within
-    `bus.start_s`; in a group `SettingsError` when other aggregators on the bus have another `aggregator.shares`.
+    Raises at the start `SettingsError` for a window with a wrong name, `StorageError`, and `BusError` if the bus cannot be used within
+    `bus.start_s`; in a group `SettingsError` when other aggregators on the bus have another number of `aggregator.shares`.
     """
     Rules.of(settings.aggregator)
     run_dir(settings.run)
@@ -57,7 +57,7 @@ async def run(settings: Settings) -> None:
 
 
 class AggregatorProcess:
-    """The shares that are served here."""
+    """The shards that are served by this process."""
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
@@ -70,11 +70,11 @@ class AggregatorProcess:
         return ShardService(shard, self._settings, self.keys, self._tape, left_s=self.coordinator.left_s, served=self._served)
 
     def engines(self) -> list[Engine]:
-        """Of the shares that are served now."""
+        """The engines of the shards that are served now."""
         return [one.engine for one in self._served]
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Ready: the bus answers, and each share held works; one that stands by, because others hold all, is ready for that."""
+        """Whether it is ready, and details: the bus answers, and each shard works or, if other instances hold all, it is a standby."""
         bus = time.monotonic() - self.coordinator.answered_at < LOST_S
         served = list(self._served)
         is_standby = not served and self.coordinator.leases.is_standby
@@ -91,7 +91,7 @@ class AggregatorProcess:
 
 
 class ShardService:
-    """One share: its own connections, publisher, board and readers. It is in `served` while it runs."""
+    """Serves one shard with its own connections, publisher, engine and readers. It is in `served` while it runs."""
 
     def __init__(
         self, shard: Shard, settings: Settings, keys: Keys, tape: Tape, *, left_s: Callable[[], float], served: set[ShardService]
@@ -108,7 +108,7 @@ class ShardService:
         self._go.set()
 
     async def run(self) -> None:
-        """Serve until cancelled; then publish what is pending and leave a checkpoint, unless the lease may have expired.
+        """Serve until cancelled. Then publish what is pending and write a checkpoint, unless the lease may have expired.
 
         Raises `Superseded` in a group.
         """
@@ -143,41 +143,41 @@ class ShardService:
         return self._go.is_set() and time.monotonic() < end
 
     def pause(self) -> None:
-        """Send nothing more; what is published waits, and what is under way is for the bus to accept or refuse."""
+        """Send nothing more. Published events wait; a call that is under way is accepted or refused by the bus."""
         self._go.clear()
         self._stop.set()
 
     def resume(self) -> None:
-        """Send again, what waits first."""
+        """Send again, starting with the events that wait."""
         self._stop.clear()
         self._go.set()
 
     async def _claim(self, client: Client) -> int:
-        """The epoch to publish under; from here on, whoever served the share before is refused. Waits for the bus."""
-        told = False
+        """Claim the epoch to publish under; from now on the bus refuses the previous owner of the shard. Waits for the bus."""
+        logged = False
         while True:
             try:
                 return (await claim(client, self._keys, self._shard.producer)).epoch
             except UNAVAILABLE as exc:
-                if not told:
+                if not logged:
                     log.warning("aggregator.waits_for_bus", share=self._shard.number, reason=str(exc) or type(exc).__name__)
-                told = True
+                logged = True
             await asyncio.sleep(REFRESH_S)
 
     async def _write(self, publisher: Publisher) -> None:
-        """Send, but for the pauses. A call that is broken off is sent again, and written once."""
+        """Send, except while paused. A call that is broken off is sent again and written once."""
         while True:
-            await self._go.wait()  # as long as the lease is not certain
+            await self._go.wait()  # until the lease is certain again
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(publisher.run(), name="aggregator.write")
                 await self._stop.wait()
                 writing.cancel()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """As the aggregator says."""
+        """Whether the shard is ready, and details: see `ShardAggregator.ready`."""
         return _NOT_YET if self._aggregator is None else self._aggregator.ready()
 
     def works(self) -> bool:
-        """Whether it is ready, or has nothing to do: one of several shares may have no instrument."""
+        """Whether it is ready or has nothing to do: one of several shards may have no instrument."""
         ready, found = self.ready()
         return self._go.is_set() and (ready or (self._shard.of > 1 and found["bus"] and found["works"] and not found["instruments"]))

@@ -1,7 +1,7 @@
-"""Serves one share of the instruments: from the bus through the engine to the bus. Which shares an instance serves is for `service`.
+"""Serves one shard of the instruments: from the bus through the engine to the bus. `service` decides which shards an instance serves.
 
 Two readers, so that the past does not delay the present. The live reader begins with the last value of each quote, book and state: quotes
-are right as soon as these have been read. The other (`recovery.catch_up`) reads trades and gaps from where the share's checkpoint ends or,
+are right as soon as these have been read. The other (`recovery.catch_up`) reads trades and gaps from where the shard's checkpoint ends or,
 without one, from the start of the longest window on, as far as the streams still hold it. When the past of a stream has been read, the live
 reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`).
 """
@@ -25,7 +25,7 @@ from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, READ_LAG, Exporter
 from crosstape_aggregator.publishing.quote_publisher import QuotePublisher
-from crosstape_aggregator.publishing.read_progress import ReadProgress
+from crosstape_aggregator.publishing.stream_progress import StreamProgress
 from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.catch_up import KINDS, PastReader
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
@@ -40,11 +40,11 @@ LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
 SLICE: Final = 256
 """Events applied without letting other tasks run."""
 REFRESH_S: Final = 0.25
-"""How often new streams are looked for: a question of one number, unless there are."""
+"""Time between two looks for new streams: the answer is one number, unless there are some."""
 EXPORT_S: Final = 1.0
-"""How often metrics are brought up to date."""
+"""Time between two updates of the metrics."""
 LOST_S: Final = 5.0
-"""The bus counts as reachable if it answered within this time."""
+"""The bus counts as reachable if it has answered within this time."""
 WARM_UP_S: Final = 3.0
 """Longest wait for the last values of all streams before the first quote is published."""
 
@@ -77,8 +77,8 @@ class ShardAggregator:
         self._barrier = Barrier()
         readers = (self._live, self._past_reader)
         self._past = PastReader(client, keys, engine, readers, self._barrier, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
-        self._read_progress = ReadProgress(engine, keys, self._live, self._past)
-        self._quotes = QuotePublisher(engine, publisher, self._predecessor, self._read_progress)
+        self._stream_progress = StreamProgress(engine, keys, self._live, self._past)
+        self._quotes = QuotePublisher(engine, publisher, self._predecessor, self._stream_progress)
         self._exporter = Exporter(engine)
         self._logged_wait = False
         self._rounds = 0  # of the live reader
@@ -97,7 +97,7 @@ class ShardAggregator:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: the bus answered within the last seconds, the loops go on, and at least one instrument has a leg that counts."""
-        reachable = time.monotonic() - self._read_progress.answered_at < LOST_S
+        reachable = time.monotonic() - self._stream_progress.answered_at < LOST_S
         counting = self._exporter.counting
         works = self.sign.given_lately(time.monotonic())
         return reachable and works and counting > 0, {
@@ -109,7 +109,7 @@ class ShardAggregator:
         }
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Serve until cancelled."""
         async with self._live, self._past_reader:
             try:
                 await self._start()
@@ -128,13 +128,13 @@ class ShardAggregator:
                 self._exporter.close()
 
     async def save(self, timeout_s: float) -> None:
-        """Leave a last checkpoint, when `run` has ended; within this time, or not at all."""
+        """Write a last checkpoint when `run` has ended, within this time or not at all."""
         if self._past.checkpointer is not None:
             await self._past.checkpointer.save_last(timeout_s)
 
     async def _start(self) -> None:
-        """Take the last value of all there is before the first quote is computed: a leg whose feed is down must not count meanwhile."""
-        await self._publisher.claimed()  # as long as the bus is away; from here on what the predecessor left does not change
+        """Apply the last values of all streams before the first quote is computed: a leg whose feed is down must not count meanwhile."""
+        await self._publisher.claimed()  # waits while the bus is away; from now on the predecessor cannot publish any more
         while (reason := await self._apply_last_statuses()) is not None:
             if not self._logged_wait:
                 log.warning("aggregator.waits_for_bus", reason=reason)
@@ -149,9 +149,7 @@ class ShardAggregator:
         self._quotes.publish_soon(time.time_ns())
 
     async def _apply_last_statuses(self) -> str | None:
-        """Take the venues' signs of life, before the quotes that they keep alive, and the checkpoint. What is wrong, if the bus did not
-        answer.
-        """
+        """Apply the venues' signs of life, which quotes need to count, and load the checkpoint. The reason, if the bus did not answer."""
         try:
             async with asyncio.timeout(LOST_S):
                 values: list[bytes] = await execute(self._client, "HVALS", self._keys.last("status", VENUE_WIDE))
@@ -173,19 +171,19 @@ class ShardAggregator:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
             learned = self._past.learn(now := time.time_ns())
-            if learned or self._read_progress.is_due():
-                self._read_progress.look(now)
+            if learned or self._stream_progress.is_due():
+                self._stream_progress.look(now)
                 self._quotes.publish_soon(now)
             if time.monotonic() - exported_at >= EXPORT_S:
                 exported_at = time.monotonic()
                 self._exporter.export(len(self._past.catch_up))
 
     async def _discover(self) -> None:
-        """Read what is new on the bus. When it does not answer, the readers say so in the log, and the next time will do."""
+        """Start to read new streams. If the bus does not answer, the readers log it, and the next call tries again."""
         try:
             async with asyncio.timeout(LOST_S):
                 self._found += await self._discovery.refresh()
-                self._read_progress.answered_at = time.monotonic()
+                self._stream_progress.answered_at = time.monotonic()
                 await self._predecessor.look_up(one.name for one in self._found if one.kind != "venue")
             found, self._found = self._found, []
             if found:
@@ -198,7 +196,7 @@ class ShardAggregator:
     async def _read_live(self) -> None:
         while True:
             self._waits = True
-            entries = await self._live.read(timeout_s=None)  # for as long as it takes: a quiet bus has nothing to tell
+            entries = await self._live.read(timeout_s=None)  # without a limit: a quiet bus has no events
             self._waits = False
             self._rounds += 1
             now = time.time_ns()
@@ -222,7 +220,7 @@ class ShardAggregator:
         await self._quotes.publish_all()
 
     def _progress(self, now: int) -> LoopProgress:
-        """How far the loops have come that read and publish, for the sign of life."""
+        """How far the loops of reading and publishing have come, for the sign of life."""
         next_ts = self._engine.next_ts()
         return LoopProgress(
             read=self._rounds,

@@ -1,4 +1,4 @@
-"""An alarm clock for one waiter: it rings at the earliest of the moments set."""
+"""Wakes one waiter at the earliest of the moments that were set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NS: Final = 1_000_000_000
 
 
 class Wakeup:
-    """Moments are ns since the epoch, by the clock whose reading the caller passes; setting one costs no task. One waiter."""
+    """An alarm for one waiter. Moments are ns since the epoch, by the clock that the caller reads; setting one costs no task."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -18,7 +18,7 @@ class Wakeup:
         self._at = 0
 
     def set(self, at: int, now: int) -> None:
-        """Ring at `at`, unless it will ring earlier anyway."""
+        """Wake the waiter at `at`, unless it will be woken earlier."""
         if self._handle is not None:
             if self._at <= at:
                 return
@@ -27,12 +27,12 @@ class Wakeup:
         self._handle = self._loop.call_later(max(0, at - now) / _NS, self._ring_now)
 
     async def wait(self) -> None:
-        """Until it rings; for ever while no moment is set, since then nothing is due until somebody sets one."""
+        """Wait for the earliest moment. Without a limit: while none is set, nothing is due."""
         await self._ring.wait()
         self._ring.clear()
 
     def close(self) -> None:
-        """Ring no more."""
+        """Cancel the moment that is set."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

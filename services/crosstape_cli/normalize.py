@@ -17,8 +17,8 @@ from cyclopts import Parameter
 from crosstape.errors import CrosstapeError, SettingsError
 from crosstape.runtime.lifecycle import Exit
 from crosstape_connector.capture.reader import CaptureFile, opened
-from crosstape_connector.replay.normalize import Summary
 from crosstape_connector.replay.normalize import normalize as events_of
+from crosstape_connector.replay.summary import Summary
 from crosstape_connector.venues.registry import VENUES, find
 from crosstape_schemas import encode
 

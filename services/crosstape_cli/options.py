@@ -28,11 +28,16 @@ IMeanIt = Annotated[
 ]
 
 
+_old_names: list[str] = []
+"""What `load` found, for `begin_logging` to log: logging has no form before the settings are known."""
+
+
 def load(path: Path | None) -> Settings:
     """The settings, all of whose venues are known here. Raises `SettingsError` with a line per mistake."""
     from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415  # `health` needs no venue
 
-    settings = settings_file.load(path)
+    _old_names.clear()
+    settings = settings_file.load(path, old_names=_old_names)
     mistakes = [
         f"venues.{name}: no such venue; " + (f"did you mean venues.{guess}?" if guess else f"there are {', '.join(VENUES)}")
         for name in settings.venues
@@ -45,7 +50,7 @@ def load(path: Path | None) -> Settings:
 
 
 def begin_logging(settings: Settings, *, service: str) -> None:
-    """Have the service log as the settings say, and log which variables were left alone though they are named like settings."""
+    """Have the service log as the settings say, and log which variables were ignored, and which settings have new names."""
     import structlog  # noqa: PLC0415  # `health` logs nothing, and runs every few seconds
 
     from crosstape.runtime.telemetry import configure_logging  # noqa: PLC0415
@@ -55,3 +60,5 @@ def begin_logging(settings: Settings, *, service: str) -> None:
         structlog.get_logger(__name__).info(
             "settings.service_variables_ignored", names=names, reason="the platform describes services by them"
         )
+    if _old_names:
+        structlog.get_logger(__name__).warning("settings.old_names", names=list(_old_names), until="the next release")

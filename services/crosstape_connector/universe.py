@@ -70,7 +70,7 @@ class Universe:
         self._rewanted = asyncio.Event()
         self._told: set[str] = set()
 
-    async def silence(self) -> None:
+    async def report_silence(self) -> None:
         """Report the gap in the venue's sign of life since our predecessor's last. Waits for the bus. A standby replica reports nothing."""
         left = await self._left([WHOLE_VENUE])
         if self._writer.active:

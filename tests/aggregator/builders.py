@@ -66,13 +66,13 @@ def gap(venue: str, from_ts: int, to_ts: int, *, kind: str = "trade", repaired: 
 
 
 def instrument(**changed: object) -> ConsolidatedInstrument:
-    """An instrument under the default settings but for those given."""
+    """An instrument with the default settings and these changes."""
     rules = Rules.of(AggregatorSettings(**changed))  # type: ignore[arg-type]
     return ConsolidatedInstrument(X, rules, Liveness(rules.stale_ns), Counts(), T0)
 
 
 def consolidated(events: list[Event], now: int = T0, **changed: object) -> Cbbo:
-    """The quote after these events, all taken at `now`."""
+    """The quote after these events, all applied at `now`."""
     one = instrument(**changed)
     for event in events:
         one.apply(event, now)
@@ -82,7 +82,7 @@ def consolidated(events: list[Event], now: int = T0, **changed: object) -> Cbbo:
 
 
 def engine(**changed: object) -> Engine:
-    """A board under the default settings but for those given."""
+    """An engine with the default settings and these changes."""
     return Engine(AggregatorSettings(**changed))  # type: ignore[arg-type]
 
 

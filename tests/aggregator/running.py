@@ -1,4 +1,4 @@
-"""Venues that publish, an aggregator that runs, and what it says: for the tests of the service on a real server."""
+"""Runs venues that publish and an aggregator on a real server, for the tests of the service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALIVE_S = 0.1
 
 
 def settings_for(url: str, **aggregator: object) -> Settings:
-    """Defaults but for those given; no HTTP."""
+    """Default settings without HTTP, with these changes."""
     return Settings(
         bus=BusSettings(url=url),
         telemetry=TelemetrySettings(http_enabled=False),
@@ -34,7 +34,7 @@ def settings_for(url: str, **aggregator: object) -> Settings:
 
 @contextlib.asynccontextmanager
 async def aggregator(url: str, **changed: object) -> AsyncIterator[asyncio.Task[None]]:
-    """An aggregator for the length of the block; it is cancelled at its end, as a signal would."""
+    """Run an aggregator during the block; at its end it is cancelled, as by a signal."""
     task = asyncio.create_task(run(settings_for(url, **changed)))
     try:
         yield task
@@ -46,7 +46,7 @@ async def aggregator(url: str, **changed: object) -> AsyncIterator[asyncio.Task[
 
 
 class FakeVenue:
-    """One venue's connector, as far as the bus can tell."""
+    """Publishes like the connector of one venue."""
 
     def __init__(self, name: str, publisher: Publisher) -> None:
         self.name = name
@@ -55,12 +55,12 @@ class FakeVenue:
         self._living: asyncio.Task[None] | None = None
 
     async def say(self, *events: Event) -> None:
-        """Put these on the tape."""
+        """Publish these events and wait until they are on the tape."""
         self.publisher.publish_all(events)
         assert await self.publisher.drain(10)
 
     async def quote(self, bid: str, ask: str, *, sizes: tuple[str, str] = ("1", "1"), instrument: str = X) -> None:
-        """Best prices, received now."""
+        """Publish best prices, received now."""
         await self.say(quote(self.name, bid, ask, time.time_ns(), sizes=sizes, instrument=instrument))
 
     async def live_on(self, *, clock_offset_ns: int | None = 0) -> None:
@@ -83,7 +83,7 @@ class FakeVenue:
             self.publisher.publish(self._alive())
 
     def die(self) -> None:
-        """Give no sign of life any more."""
+        """Stop the signs of life."""
         if self._living is not None:
             self._living.cancel()
             self._living = None
@@ -107,20 +107,20 @@ async def venue(url: str, name: str, *, epoch: int = 0) -> AsyncIterator[FakeVen
 
 
 async def published(client: Redis, instrument: str = X) -> list[Cbbo]:
-    """All consolidated quotes of an instrument so far."""
+    """Read all consolidated quotes of an instrument."""
     entries: Any = await client.xrange(KEYS.stream("cbbo", instrument))
     events = [decode(fields[b"d"]) for _, fields in entries]
     return [event for event in events if isinstance(event, Cbbo)]
 
 
 async def newest(client: Redis, instrument: str = X) -> Cbbo | None:
-    """The last one."""
+    """Read the last consolidated quote."""
     found = await published(client, instrument)
     return found[-1] if found else None
 
 
 async def wait_for_legs(client: Redis, expected: dict[str, Exclusion | None], instrument: str = X) -> Cbbo:
-    """The first newest quote in which exactly these legs count or not, for these reasons."""
+    """Wait for a newest quote with exactly these legs and reasons."""
 
     async def there() -> bool:
         found = await newest(client, instrument)

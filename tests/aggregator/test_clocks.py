@@ -51,7 +51,7 @@ def test_an_offset_has_two_parts() -> None:
 
 
 def test_a_connector_that_does_not_say_is_measured_by_its_trades() -> None:
-    """What it says goes before."""
+    """The connector's report comes first."""
     clock = VenueClock()
     clock.arrived(T0, T0)
     clock.traded(T0, T0 + 90 * S, T0)
@@ -79,7 +79,7 @@ def test_seconds_up_to_now_are_doubtful_while_clocks_differ(offset_s: float, dou
     trades=st.lists(st.integers(0, 200), max_size=60),
 )
 def test_a_window_behind_the_doubtful_seconds_is_right(offset_s: int, begins: int, lasts: int, length: int, trades: list[int]) -> None:
-    """Whatever was counted in wrong seconds meanwhile, on a venue whose clock was off for a while."""
+    """Trades of a venue whose clock was wrong for a while count in wrong seconds."""
     base = T0 // S
     windows = TradeWindows([WindowSpec("w", length)], base)
     doubtful = 0

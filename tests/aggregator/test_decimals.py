@@ -18,7 +18,7 @@ usable_numbers = st.decimals(min_value=Decimal("1E-24"), max_value=Decimal("9E+2
 
 @given(st.lists(st.tuples(usable_numbers, usable_numbers), min_size=1, max_size=20))
 def test_sums_of_products_are_exact(levels: list[tuple[Decimal, Decimal]]) -> None:
-    """No digit is lost however far apart the numbers lie, and what was added can be taken away again."""
+    """No digit is lost however far apart the numbers are, and a number that was added can be subtracted again."""
     total, expected = Decimal(0), Fraction(0)
     for price, size in levels:
         try:
@@ -40,7 +40,7 @@ def test_the_mid_is_exact(bid: Decimal, ask: Decimal) -> None:
 
 @pytest.mark.parametrize(("number", "text"), [("1E+3", "1000"), ("0E-8", "0"), ("1.500", "1.5"), ("100", "100"), ("0.00000001", "1E-8")])
 def test_equal_numbers_read_alike(number: str, text: str) -> None:
-    """Whatever history left of trailing zeros and exponents."""
+    """Trailing zeros and exponents do not matter."""
     assert str(plain(Decimal(number))) == text
 
 

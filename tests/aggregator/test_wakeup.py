@@ -24,7 +24,7 @@ async def test_it_rings_at_the_earliest_moment() -> None:
 
 
 async def test_it_does_not_ring_when_nothing_is_set_or_it_is_closed() -> None:
-    """One ring a moment."""
+    """The waiter is woken once for each moment."""
     alarm = Wakeup()
     alarm.close()
     alarm.set(10 * MS, 0)

@@ -57,7 +57,8 @@ class Rig:
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
-        sink = self.sink = Sink(self.tape.append, self.counters)
+        sink = self.sink = Sink(self.counters)
+        sink.pass_to(self.tape.append)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""

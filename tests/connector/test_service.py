@@ -159,18 +159,20 @@ async def test_a_restart_does_not_publish_a_trade_again(world: World) -> None:
     assert (gap.cause, gap.missed) == (GapCause.DISCONNECT, 2)
 
 
-async def test_a_line_that_is_alone_publishes(world: World) -> None:
-    """As soon as it has waited for one that might be there; it says which line it is, and that nobody could take its place."""
-    connector = msgspec.structs.replace(world.settings.connector, line="a", lease_s=0.3)
+async def test_a_replica_that_is_alone_publishes(world: World) -> None:
+    """After it has waited for others that might be there. It says which replica it is, and that none could take over."""
+    connector = msgspec.structs.replace(world.settings.connector, replica="a", lease_s=0.3)
     world.settings = msgspec.structs.replace(world.settings, connector=connector)
     for _ in range(2):
         async with world.running():
-            await wait_until(lambda: _value("crosstape_connector_line_active", line="a") == 1, what="it publishes")
+            await wait_until(lambda: _value("crosstape_connector_replica_active", replica="a") == 1, what="it publishes")
             await world.server.peer.send(trade("AAAUSD", 7))
             await wait_until(lambda: world.has("trade:AAA-USD", 1), what="the trade")
-            assert _value("crosstape_connector_line_covered", line="a") == 0
+            assert _value("crosstape_connector_replica_covered", replica="a") == 0
+            assert _value("crosstape_connector_replica_takeovers_total", replica="a") == 1
+            assert _value("crosstape_connector_replica_held", replica="a") == 0
+            assert _value("crosstape_connector_line_active", line="a") == 1, "the old name is exported, too"
             assert _value("crosstape_connector_line_takeovers_total", line="a") == 1
-            assert _value("crosstape_connector_line_held", line="a") == 0
     assert [event.trade_id for event in await world.stream("trade:AAA-USD") if isinstance(event, Trade)] == ["7"]
     last = (await world.stream("venue:fake"))[-1]
     assert isinstance(last, Status)

@@ -109,7 +109,7 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/deploy.md#back-it-up sh 2": _DOCKER,
     "docs/how-to/deploy.md#without-docker sh": NotRun("installs a service: needs systemd and root"),
     "docs/how-to/operate.md#at-a-glance sh": _DOCKER,
-    "docs/how-to/operate.md#two-lines-of-a-venue sh": _DOCKER,
+    "docs/how-to/operate.md#two-replicas-of-a-venue sh": _DOCKER,
     f"{_REHEARSE}#1-start-venues-that-can-be-told-to-fail console": RunBy(
         "cli/test_demo.py::test_two_demos_at_once_show_quotes_of_three_venues"
     ),

@@ -21,7 +21,7 @@ from tests.end_to_end.running import newest, tape
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
 
 SYMBOLS = 20
 TRADES = 200_000

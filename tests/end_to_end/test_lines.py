@@ -11,7 +11,7 @@ from crosstape_schemas import FeedState, Status
 from tests.end_to_end.lines import Lines, market, other
 from tests.proxy import proxy
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
 
 
 @pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])

@@ -16,7 +16,7 @@ from tests.chaos.stand import Stand
 from tests.end_to_end.lines import Lines, market, other
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
 
 KINDS: Final = ("trade", "quote", "book", "delta", "ticker")
 NAME: Final = "BTC-USDT"

@@ -15,7 +15,7 @@ from tests.end_to_end.test_kill import NAMES, SYMBOLS, TRADES, at_trade, ids, se
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
 
 SPOOL = Path("spool", "connector.binance")
 ALL = TRADES // SYMBOLS

@@ -55,6 +55,9 @@ def test_an_old_name_of_a_setting_is_read(file: Path) -> None:
     assert load(file, {}).connector.replica == "a"
     assert load(file, {"CROSSTAPE_CONNECTOR__REPLICA": "b"}).connector.replica == "b"
     assert load(None, {"CROSSTAPE_CONNECTOR__LINE": "c"}).connector.replica == "c"
+    old_names: list[str] = []
+    load(None, {"CROSSTAPE_CONNECTOR__LINE": "c", "CROSSTAPE_CONNECTOR__LEASE_S": "2"}, old_names)
+    assert old_names == ["connector.line (CROSSTAPE_CONNECTOR__LINE) is now connector.replica"]
     with pytest.raises(SettingsError, match=r"connector\.replica = .*\(CROSSTAPE_CONNECTOR__LINE\)"):
         load(None, {"CROSSTAPE_CONNECTOR__LINE": "a b"})
     file.write_text("[connector]\nline = 'a'\nreplica = 'b'\n")

@@ -1,1 +1,1 @@
-"""What an aggregator exports."""
+"""Exports the metrics of an aggregator."""

@@ -1,4 +1,4 @@
-"""What the aggregator measures. Counted by the core as plain numbers, and copied here once a second."""
+"""The metrics of the aggregator. The engine counts plain numbers; they are copied here once a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_schemas import Exclusion, FeedState
 
-EVENTS: Final = prometheus.Counter("crosstape_aggregator_events", "Events taken from the bus", ["kind"])
+EVENTS: Final = prometheus.Counter("crosstape_aggregator_events", "Events from the bus that were applied", ["kind"])
 PUBLISHED: Final = prometheus.Counter("crosstape_aggregator_published", "Consolidated quotes published")
 CONFLATED: Final = prometheus.Counter(
     "crosstape_aggregator_conflated", "Changes published together with an earlier one of the same instrument"
@@ -21,58 +21,56 @@ LATE: Final = prometheus.Counter(
     "crosstape_aggregator_late_trades", "Trades received after their second and the next one were over", ["venue"]
 )
 OUTDATED: Final = prometheus.Counter(
-    "crosstape_aggregator_outdated_events", "Quotes and states of a start of the connector that is past, ignored", ["venue"]
+    "crosstape_aggregator_outdated_events", "Quotes and states of an earlier start of the connector, ignored", ["venue"]
 )
 UNUSABLE: Final = prometheus.Counter(
     "crosstape_aggregator_unusable_trades",
-    "Trades whose numbers cannot be computed with: in no window, which are then not complete",
+    "Trades whose price or size cannot be computed with: they count in no window, and windows are not complete",
     ["venue"],
 )
 MISSED: Final = prometheus.Counter(
     "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
 )
 for _kind in ("trade", "quote", "book", "status", "gap", "venue"):
-    MISSED.labels(_kind)  # there with 0: of a series that appears with its first count, no rate shows that count
-FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Entries on a stream that are none of ours, skipped")
-INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments with anything known of them")
-CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose windows are not known yet")
+    MISSED.labels(_kind)  # each starts at 0: a rate does not show the first count of a series that appears with it
+FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Foreign entries on a stream, skipped")
+INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments known to this instance")
+CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose past trades are still being read")
 LEGS: Final = prometheus.Gauge("crosstape_aggregator_legs", "Legs by venue and state of their feed", ["venue", "state"])
 EXCLUDED: Final = prometheus.Gauge("crosstape_aggregator_excluded_legs", "Legs that do not count, by reason", ["venue", "reason"])
 SIGNS_OF_LIFE: Final = prometheus.Counter(
     "crosstape_aggregator_signs_of_life",
-    "Statuses that said that this aggregator works: one each aggregator.status_interval_s of each share held, while it does",
+    "Signs of life published: one each aggregator.status_interval_s for each shard held, while quotes are published",
 )
 CLOCK_OFFSET: Final = prometheus.Gauge(
     "crosstape_aggregator_venue_clock_offset_seconds",
-    "Our clock less the venue's, the shortest way of a message included. Beyond aggregator.clock_tolerance_s windows are not complete",
+    "Our clock less the venue's, including the shortest way of a message. Beyond aggregator.clock_tolerance_s windows are not complete",
     ["venue"],
 )
 INCOMPLETE: Final = prometheus.Gauge(
     "crosstape_aggregator_incomplete_instruments",
-    "Instruments whose windows cannot be complete now: their streams are not read up to now, or a venue's connector, feed of trades or "
-    "clock is not as it must be",
+    "Instruments whose windows cannot be complete now: their streams are not read up to now, or a venue's connector or feed of trades is "
+    "down, or its clock is wrong",
 )
 LAG: Final = prometheus.Histogram(
     "crosstape_aggregator_lag_seconds",
-    "From the receipt of an input by its connector to having it read, and to handing over the consolidated quote that shows it. "
-    "Clocks of two hosts may differ, so it can be negative",
+    "From the receipt of an event by its connector until it is read here, and until the consolidated quote with it is published. "
+    "Negative values mean that the clocks of two hosts differ",
     ["hop"],
     buckets=(0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-LEASES: Final = prometheus.Gauge("crosstape_aggregator_leases", "Shares that this instance holds, and may publish for")
-SHARES: Final = prometheus.Gauge("crosstape_aggregator_shares", "Shares that the instruments are divided into")
-LEASES_LOST: Final = prometheus.Counter(
-    "crosstape_aggregator_leases_lost", "Shares that this instance lost otherwise than by giving them back"
-)
+LEASES: Final = prometheus.Gauge("crosstape_aggregator_leases", "Shards that this instance holds and may publish for")
+SHARES: Final = prometheus.Gauge("crosstape_aggregator_shares", "Shards that the instruments are divided into (aggregator.shares)")
+LEASES_LOST: Final = prometheus.Counter("crosstape_aggregator_leases_lost", "Shards that this instance lost without releasing them")
 CHECKPOINT_S: Final = prometheus.Histogram(
     "crosstape_aggregator_checkpoint_seconds",
-    "From the beginning of a checkpoint of one share to having it on the server",
+    "Time to write a checkpoint of one shard: what has changed since the last one",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-CHECKPOINT_BYTES: Final = prometheus.Gauge("crosstape_aggregator_checkpoint_bytes", "Size of the last checkpoints of the shares held")
+CHECKPOINT_BYTES: Final = prometheus.Gauge("crosstape_aggregator_checkpoint_bytes", "Size of the checkpoints of the shards held")
 _FAILED: Final = prometheus.Counter(
     "crosstape_aggregator_checkpoints_failed",
-    "Checkpoints that the server did not take, or that were found and are of no use: of another version, or damaged",
+    "Writes of checkpoints that the server refused, and instruments that could not be restored: another version, or damage",
     ["step"],
 )
 FAILED_READS: Final = _FAILED.labels(step="read")
@@ -82,7 +80,7 @@ PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
 
 
 class Exporter:
-    """Copies the state of one board, at a pace of the caller's choosing. What several boards of a process say adds up."""
+    """Copies the counts of one engine into the metrics when `export` is called. The values of several engines of a process add up."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -91,10 +89,10 @@ class Exporter:
         self._published = 0
         self._merged = 0
         self.counting = 0
-        """Instruments with at least one leg that counts."""
+        """Number of instruments with at least one leg that counts."""
 
     def export(self, catching_up: int) -> None:
-        """O(legs)."""
+        """Update the metrics. O(legs)."""
         counts = self._engine.counts
         self._add(EVENTS, counts.applied)
         self._add(LATE, counts.late)
@@ -111,7 +109,7 @@ class Exporter:
         self._export_legs()
 
     def close(self) -> None:
-        """The board is no more: take its part out of the gauges."""
+        """The engine has ended: take its part out of the gauges."""
         for gauge in self._levels:
             self._level(gauge, 0)
 

@@ -1,7 +1,7 @@
-"""What is exported of each instrument and leg: read off the boards when asked for, so that nothing is done for it meanwhile.
+"""Exports metrics of each instrument and leg. They are read from the engines at each scrape, so they cost nothing in between.
 
-It is written as text here, not by the metrics library, which takes ten times as long: with 2,000 instruments of three legs over 100 ms of
-every scrape, in which no quote would be published.
+The text is written here and not by the metrics library, which takes ten times as long: with 2,000 instruments of three legs over 100 ms for
+each scrape, in which no quote would be published.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ class Gauge(NamedTuple):
 
 
 CODES: Final[dict[Exclusion | None, int]] = {None: 0, **{reason: code for code, reason in enumerate(Exclusion, start=1)}}
-"""A number for each reason, so that a leg is one series whatever is wrong with it: of thousands of legs there would be many others."""
+"""A number for each reason, so that each leg is one series; a label for the reason would make many more."""
 
 SPREAD: Final = "crosstape_aggregator_spread_bps"
 EXCLUDED: Final = "crosstape_aggregator_leg_excluded"
 GAUGES: Final = {
     SPREAD: Gauge(
-        "Spread of the consolidated quote in basis points, negative where the market is crossed; none where a side is missing",
+        "Spread of the consolidated quote in basis points; negative if the market is crossed, absent if a side is missing",
         ("instrument",),
     ),
     EXCLUDED: Gauge(
         f"0: the leg counts; else why not: {', '.join(f'{code} {reason}' for reason, code in CODES.items() if reason is not None)}. "
-        "Of legs whose connector, since its last start, has sent a price",
+        "Only legs whose connector has sent a price since its last start",
         ("instrument", "venue"),
     ),
 }
@@ -40,13 +40,13 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 class InstrumentText:
-    """Of all instruments on the boards that this process has when it is asked. For `telemetry.exposed`."""
+    """The metrics of all instruments of this process, as text for `telemetry.exposed`."""
 
     def __init__(self, engines: Callable[[], Iterable[Engine]]) -> None:
         self._engines = engines
 
     def __call__(self) -> str:
-        """All of it, as it is now. O(legs)."""
+        """The text as of now. O(legs)."""
         return "".join([*_head(SPREAD), *self._spreads(), *_head(EXCLUDED), *self._legs()])
 
     def _spreads(self) -> Iterator[str]:
@@ -60,7 +60,7 @@ class InstrumentText:
             for name, instrument in engine.instruments.items():
                 start = f'{EXCLUDED}{{instrument="{_quoted(name)}",venue="'
                 for leg in instrument.legs:
-                    # Others stand for what the venue does not list, or is not asked for any more: nobody waits for them.
+                    # Other legs are of instruments that the venue does not list, or that it is not asked for any more.
                     if leg.input is not None and leg.input.epoch == leg.liveness.epoch:
                         yield f'{start}{_quoted(leg.venue)}"}} {CODES[leg.excluded]}\n'
 
@@ -70,5 +70,5 @@ def _head(name: str) -> tuple[str, str]:
 
 
 def _quoted(label: str) -> str:
-    """A label's value as it stands between quotation marks: names come from the bus."""
+    """Escape a label's value: names come from the bus."""
     return label if label.isalnum() else label.translate(_ESCAPES)

@@ -18,7 +18,7 @@ from crosstape.bus import Publisher
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import PUBLISHED_LAG
-from crosstape_aggregator.publishing.read_progress import ReadProgress
+from crosstape_aggregator.publishing.stream_progress import StreamProgress
 from crosstape_aggregator.recovery.predecessor import Predecessor, silent
 from crosstape_aggregator.wakeup import Wakeup
 
@@ -39,7 +39,7 @@ AGAIN_NS: Final = 2_000_000
 class QuotePublisher:
     """Publishes the quotes of one shard."""
 
-    def __init__(self, engine: Engine, publisher: Publisher, predecessor: Predecessor, progress: ReadProgress) -> None:
+    def __init__(self, engine: Engine, publisher: Publisher, predecessor: Predecessor, progress: StreamProgress) -> None:
         self.turns = 0
         """Turns of publishing so far."""
         self._engine = engine

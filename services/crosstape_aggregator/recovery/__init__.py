@@ -1,1 +1,1 @@
-"""What an aggregator does to have all past trades of its windows: checkpoints, and catching up from the streams."""
+"""Restores the windows after a start: from checkpoints, and by reading past trades from the streams."""

@@ -1,4 +1,4 @@
-"""Whether events that have been read are still to be taken."""
+"""Keeps checkpoints from being taken while events that were read are only partly applied."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ P = TypeVar("P")
 
 
 class Barrier:
-    """Full, within `with`, while some of what was read has not been taken: then what the board holds, and where its readers stand, are not
-    of one moment. A block that fails leaves them full for ever; one that is cancelled must have taken all, as `take` does.
+    """Held, within `with`, while events that were read are not all applied. A checkpoint taken then would pair new stream ids with old
+    state:
+    wait for `free`. A block that fails leaves the barrier held for ever; one that is cancelled must have applied all, as `apply` does.
     """
 
     def __init__(self) -> None:
         self._held = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._free = asyncio.Event()
+        self._free.set()
 
     @property
-    def full(self) -> bool:
-        """Whether it is so now."""
+    def held(self) -> bool:
+        """Whether events are partly applied now."""
         return self._held > 0
 
-    async def empty(self) -> None:
-        """Until it is not so, however long that takes: readers come to an end of what they have read again and again. It holds until the
+    async def free(self) -> None:
+        """Wait until all events that were read are applied, however long that takes: readers get there again and again. It stays so until
+        the
         caller awaits something.
         """
         while self._held:
-            await self._empty.wait()
+            await self._free.wait()
 
     async def apply(self, parts: Iterable[P], apply: Callable[[P], None], after: Callable[[P], Awaitable[None]]) -> None:
-        """Take the parts, with `after` following each. If that is cancelled, the rest is taken at once."""
+        """Apply the parts, calling `after` behind each. If that is cancelled, the remaining parts are applied at once."""
         left = iter(parts)
         with self:
             try:
@@ -47,10 +49,10 @@ class Barrier:
 
     def __enter__(self) -> None:
         self._held += 1
-        self._empty.clear()
+        self._free.clear()
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None or kind is asyncio.CancelledError:
             self._held -= 1
             if not self._held:
-                self._empty.set()
+                self._free.set()

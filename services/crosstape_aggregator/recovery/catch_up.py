@@ -1,7 +1,7 @@
-"""The streams of trades and gaps whose past is still being read: where each begins, and when it belongs to the present.
+"""Reads the past of the streams of trades and gaps, and hands each stream over to the live reader.
 
-Their events come from a reader of its own, so that the past does not delay the present. When a stream's past has been taken, the reader of
-the present goes on with it; when that is so for all streams of an instrument, its windows are known.
+The past has a reader of its own, so that it does not delay the present. When a stream's past has been applied, the live reader continues
+with it. When that is so for all streams of an instrument, its windows are known.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from crosstape_schemas import AnyEvent, Keys, Status
 
 KINDS: Final = frozenset({"trade", "gap", "venue"})
 LOOK_S: Final = 5.0
-"""Longest wait for where streams begin and end."""
+"""Longest wait for the first and last ids of streams."""
 READ_S: Final = 1.0
 MS: Final = 1_000_000
 SLICE: Final = 256
-"""So many events are taken without letting others run."""
+"""Events applied without letting other tasks run."""
 
 log = structlog.get_logger(__name__)
 
 
 class PastReader:
-    """Reader of the past → board, until the reader of the present has it. `hands` are those of both."""
+    """Past reader → engine, until the live reader continues. `readers`: the live one and that of the past; `barrier` is for both."""
 
     def __init__(
         self,
@@ -57,11 +57,13 @@ class PastReader:
         self._live, self._past = readers
         self._barrier = barrier
         self._unplanned: list[FoundStream] = []
-        self._taken: dict[str, str] = {}  # up to which id of each stream the board has its past
-        self._handed: dict[str, str] = {}  # of the streams of the present: up to which id they were past
+        self._applied: dict[str, str] = {}  # stream → last id of its past that has been applied
+        self._handed: dict[str, str] = {}  # live stream → last id that was read as past
 
     async def start(self, found: Iterable[FoundStream]) -> None:
-        """Read these, too, from where their events matter. Raises one of `call.UNAVAILABLE`; the next call will see to them then."""
+        """Start to read these streams, too, from where their events matter. Raises one of `call.UNAVAILABLE`; the next call includes them
+        then.
+        """
         self._unplanned += sorted((one for one in found if one.kind in KINDS), key=lambda one: one.kind != "trade")
         if not self._unplanned:
             return
@@ -80,27 +82,27 @@ class PastReader:
                 if one.kind == "gap":
                     self._engine.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
             else:
-                await asyncio.sleep(0)  # it takes some ms to take up an instrument
+                await asyncio.sleep(0)  # to restore an instrument takes some ms
             (past if self.catch_up.start(one, how) else live)[one.stream] = how.position
         self._unplanned = []
         if self.checkpointer is not None:
             self.checkpointer.restorer.all_planned()
         self._past.add(past)
-        self._live.add(live)  # but for a venue's own: those it has already
+        self._live.add(live)  # a venue's own stream is among the live ones already
         self._handed |= {stream: at.id if isinstance(at, Mark) else at for stream, at in live.items() if not isinstance(at, Start)}
 
     async def read(self) -> None:
-        """Until cancelled."""
+        """Read the past, until cancelled."""
         while True:
-            entries = await self._past.read(timeout_s=READ_S)  # no entries: a stream's past may end with some that are none of ours
+            entries = await self._past.read(timeout_s=READ_S)  # no entries: a stream's past may end with foreign ones
             cursors = dict(self._past.cursors)
             parts = [entries[at : at + SLICE] for at in range(0, len(entries), SLICE)]
             await self._barrier.apply(parts, self._apply, _let_others_run)
-            self._taken = cursors  # not before: windows are called complete when the past has been taken, not when it has been read
+            self._applied = cursors  # not before: windows are called complete when the past has been applied, not when it has been read
 
     def learn(self, now: int) -> list[str]:
-        """See what has been caught up with. The instruments whose windows are known from now on."""
-        streams = self.catch_up.reached(self._taken)
+        """Hand over streams whose past has been applied. Returns the instruments whose windows are known from now on."""
+        streams = self.catch_up.reached(self._applied)
         if streams:
             positions = {stream: self._past.cursors[stream] for stream in streams}
             self._past.remove(streams)
@@ -115,9 +117,9 @@ class PastReader:
         return list(known)
 
     def missed(self, missed: Missed, instrument: str) -> None:
-        """Trades of a stream will not come."""
+        """Trades of a stream are lost on the bus."""
         if not missed.venue:
-            return  # it was trimmed: that its past is not known is known already
+            return  # the stream was trimmed, which is taken into account already
         resumed = self.checkpointer is not None and missed.stream in self.checkpointer.restorer.resumed
         if missed.first_missing > 1 or resumed or not self.catch_up.is_behind(missed.stream):
             now = time.time_ns()
@@ -125,11 +127,11 @@ class PastReader:
             self._engine.changed([instrument], now)
 
     def unread(self) -> Collection[str] | None:
-        """The instruments whose trades or gaps are still read as past; None: all, since a venue's own stream is."""
+        """The instruments whose past trades or gaps are still being read; None: all, since the past of a venue's own stream is."""
         return self.catch_up.unread()
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        """A gap of a venue's own stream may be taken here and by the reader of the present, which does no harm."""
+        """Apply history. A gap of a venue's own stream may be applied here and by the live reader, which does no harm."""
         events: list[AnyEvent] = []
         for entry in entries:
             event = entry.event
@@ -140,7 +142,7 @@ class PastReader:
         self._engine.apply(events, time.time_ns(), quiet=True)
 
     def _ids(self, instrument: str) -> dict[str, str]:
-        """By kind, up to which id the board has an instrument's streams, of those that belong to the present; while hands are empty."""
+        """By kind, the last id that the engine has applied of an instrument's streams, without those whose past is being read."""
         found = {}
         for kind in ("trade", "gap"):
             stream = self._keys.stream(kind, instrument)

@@ -74,7 +74,7 @@ class Checkpointer:
 
     async def save_last(self, timeout_s: float) -> None:
         """Write one when nothing is read any more, if that can be done within this time."""
-        if self._barrier.full:  # the service ended by a fault
+        if self._barrier.held:  # the service ended by a fault
             return
         try:
             async with asyncio.timeout(timeout_s):
@@ -110,7 +110,7 @@ class Checkpointer:
 
     async def _encode(self, name: str, batch: _Batch) -> None:
         """Add an instrument to the batch if it has changed and its past has been read."""
-        await self._barrier.empty()
+        await self._barrier.free()
         instrument, ids = self._engine.instruments[name], self._ids(name)
         coverage = instrument.windows.coverage.state()
         if coverage is None or "trade" not in ids or self._positions.get(name) == (ids, coverage):

@@ -1,4 +1,4 @@
-"""Which streams there are: the registry of the bus, asked again and again, and only as much as changed."""
+"""Finds the streams on the bus: reads its registry again and again, but only if it has changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosstape_aggregator.sharding.assignment import ALL_INSTRUMENTS, Shard
 from crosstape_schemas import CONSOLIDATED, Keys
 
 FULL_EVERY: Final = 120
-"""The registry's size is asked every time; its content when that changed, and every so many times in any case."""
+"""Each refresh reads the registry's size; its content is read when the size has changed, and every 120th time in any case."""
 
 
 class FoundStream(NamedTuple):
@@ -23,7 +23,7 @@ class FoundStream(NamedTuple):
 
 
 class Discovery:
-    """The streams of these kinds, of this share's instruments, and of these instruments if any are named; each is found once."""
+    """Finds each stream of these kinds once: those of this shard's instruments, and of `instruments` only if it is not empty."""
 
     def __init__(
         self, client: Client, keys: Keys, kinds: Collection[str], instruments: Collection[str], *, shard: Shard = ALL_INSTRUMENTS
@@ -38,18 +38,18 @@ class Discovery:
         self._turn = 0
 
     async def refresh(self) -> list[FoundStream]:
-        """What was not there before. Raises what the client raises when the server does not answer."""
-        whole = self._turn % FULL_EVERY == 0
+        """Find the streams that are new. Raises one of `call.UNAVAILABLE`."""
+        in_full = self._turn % FULL_EVERY == 0
         names: set[str] = set()
         sizes: dict[int, int] = {}
         for partition in range(self._keys.partitions):
             registry = self._keys.registry(partition)
             size = await execute(self._client, "SCARD", registry)
-            if whole or size != self._sizes.get(partition):
+            if in_full or size != self._sizes.get(partition):
                 names |= {name.decode(errors="replace") for name in await execute(self._client, "SMEMBERS", registry)}
                 sizes[partition] = size
         found = [one for name in sorted(names - self._known) if (one := self._wanted(name)) is not None]
-        self._known |= names  # not before all have answered: what is known is not found again
+        self._known |= names  # not before all partitions have answered: a known stream is not found again
         self._sizes |= sizes
         self._turn += 1
         return found
@@ -60,7 +60,7 @@ class Discovery:
             return None
         kind, name = parsed
         if kind == "venue" and name == CONSOLIDATED:
-            return None  # what aggregators say of themselves
+            return None  # the aggregators' own signs of life
         if kind != "venue" and not ((not self._instruments or name in self._instruments) and self._shard.has(name)):
             return None
         return FoundStream(kind, name, stream)

@@ -1,9 +1,10 @@
-"""What whoever served this share before has left on the tape, and the gaps that follow from it.
+"""Finds what the previous owner of this shard left on the tape, and publishes the gaps that follow from it.
 
-Nobody computed consolidated quotes from the `ts` of the last one on the tape until the first new one, however the predecessor ended:
-killed, stopped in order, or with its share given to another instance. So the first new quote of an instrument follows a gap of kind `cbbo`
-with just these times, and the first sign of life follows one of kind `status`. In a quiet market a gap is longer than nobody was there: it
-begins with the last quote, not with the predecessor's end. Where the tape has no last quote, as when an instrument is new, there is no gap.
+No consolidated quotes were computed from the `ts` of the last one on the tape until the first new one, however the predecessor ended:
+killed, stopped in order, or with its shard given to another instance. So the first new quote of an instrument follows a gap of kind `cbbo`
+with these two times, and the first sign of life follows a gap of kind `status`. In a quiet market a gap is longer than the time without an
+owner: it starts with the last quote, not with the predecessor's end. If the tape has no last quote, as when an instrument is new, there is
+no gap.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class Predecessor:
-    """Of one share. Ask only once nobody else can publish for it any more."""
+    """The previous owner of one shard. Look up only when no other instance can publish for the shard any more."""
 
     def __init__(self, client: Client, keys: Keys, shard: Shard) -> None:
         self._client = client
@@ -31,17 +32,17 @@ class Predecessor:
         self._known: set[str] = set()
         self._sign_ts: int | None = None
         self.left: dict[str, int] = {}
-        """Instrument → `ts` of its last quote, until the gap from there on is reported."""
+        """Instrument → `ts` of its last quote, until the gap that starts there is published."""
 
     async def look_up_sign(self) -> None:
-        """Find the last sign of life of this share. Raises `BusError` when the server does not answer."""
+        """Find the last sign of life of this shard. Raises `BusError` when the server does not answer."""
         status = ("status", VENUE_WIDE)
         field = CONSOLIDATED if self._kind == VENUE_WIDE else f"{CONSOLIDATED}:{self._kind}"
         last = (await last_values(self._client, self._keys, [status], field)).get(status)
         self._sign_ts = last.received_ts if isinstance(last, Status) else None
 
     async def look_up(self, instruments: Iterable[str]) -> None:
-        """Find the last quotes of those that were not looked up before. Raises `BusError` when the server does not answer."""
+        """Find the last quotes of the instruments that are new. Raises `BusError` when the server does not answer."""
         new = sorted(set(instruments) - self._known)
         if not new:
             return
@@ -53,13 +54,13 @@ class Predecessor:
             log.info("aggregator.predecessor", instruments=len(left), last_ts=max(left.values()))
 
     def silence(self, now: int) -> Iterator[Gap]:
-        """The gap in the sign of life, once, before the first one is given."""
+        """Yield the gap before the first sign of life, once."""
         last_ts, self._sign_ts = self._sign_ts, None
         if last_ts is not None:
             yield _gap("status", VENUE_WIDE, last_ts, now)
 
     def gaps(self, quotes: Sequence[Cbbo]) -> Iterator[Gap]:
-        """What is missing before these, of instruments whose first new quote is among them."""
+        """Yield the gap before each quote that is the first new one of its instrument."""
         for quote in quotes:
             last_ts = self.left.pop(quote.instrument, None)
             if last_ts is not None:
@@ -67,12 +68,12 @@ class Predecessor:
 
 
 def silent(instruments: Iterable[str], from_ts: int, to_ts: int) -> Iterator[Gap]:
-    """Nobody computed the quotes of these, nor gave a sign of life, between these times."""
+    """Yield gaps of these instruments' quotes and of the sign of life between these times (ns)."""
     for name in instruments:
         yield _gap("cbbo", name, from_ts, to_ts)
     yield _gap("status", VENUE_WIDE, from_ts, to_ts)
 
 
 def _gap(kind: str, instrument: str, from_ts: int, to_ts: int) -> Gap:
-    """The clock of a predecessor may have been ahead of ours."""
+    """Make a gap. The clock of a predecessor may have been ahead of ours."""
     return Gap(CONSOLIDATED, instrument, None, to_ts, kind, min(from_ts, to_ts), to_ts, None, GapCause.DISCONNECT)

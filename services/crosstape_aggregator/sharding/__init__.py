@@ -1,1 +1,1 @@
-"""Several aggregators share the instruments: who serves which, and the aggregator's sign of life."""
+"""Divides the instruments among several aggregators, and publishes their signs of life."""

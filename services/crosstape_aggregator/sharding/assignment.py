@@ -1,10 +1,11 @@
-"""Decides which shares of the instruments one aggregator serves: what it takes, keeps and gives back. Pure; time comes in as a value.
+"""Decides which shards of the instruments one aggregator serves: which leases it acquires, keeps and releases. Pure; time comes in as a
+value.
 
-The server keeps a lease for each share and a list of the instances that live. Each instance makes one call again and again: renew my
-leases, take these, release those, and answer how all leases stand then (`LeaseSnapshot`). What to do next follows from that answer alone.
-Instances need not talk to each other: all that see the same snapshot come to the same division.
+The server keeps a lease for each shard and a list of the instances that live. Each instance makes one call again and again: renew my
+leases, acquire these, release those, and answer how all leases stand then (`LeaseSnapshot`). What to do next follows from that answer
+alone. Instances need not talk to each other: all that see the same snapshot come to the same division.
 
-A lease says who should publish. Who can publish is decided by the bus: a share has a producer name of its own, and the instance that
+A lease says who should publish. Who can publish is decided by the bus: a shard has a producer name of its own, and the instance that
 starts to serve it claims the cursor of that name with a newer epoch. From then on everything that a predecessor still sends is refused.
 """
 
@@ -29,11 +30,11 @@ class Shard(msgspec.Struct, frozen=True):
 
     @property
     def producer(self) -> str:
-        """The name that whoever holds it publishes under."""
+        """The producer name of its owner."""
         return SERVICE if self.of == 1 else f"{SERVICE}.{self.number}"
 
     def has(self, instrument: str) -> bool:
-        """Whether that instrument is in it."""
+        """Whether this instrument is in the shard."""
         return self.of == 1 or partition_of(instrument, self.of) == self.number
 
 
@@ -41,25 +42,25 @@ ALL_INSTRUMENTS: Final = Shard()
 
 
 class Moves(NamedTuple):
-    """What one instance should do about a table."""
+    """The leases that one instance should acquire, and the one that it should release."""
 
     acquire: tuple[int, ...] = ()
     release: int | None = None
 
 
 class Changes(NamedTuple):
-    """What an answer means for the shares that are served."""
+    """Numbers of the shards whose service starts or ends."""
 
     start: tuple[int, ...]
     release: int | None
-    """Stop this one in order, then say `ended`."""
+    """Stop this one in order, then call `stopped`."""
     lost: tuple[int, ...]
-    """Another has them: stop at once."""
+    """Another instance holds them: stop at once."""
 
 
 def moves(table: LeaseSnapshot, me: str) -> Moves:
-    """Each free share goes to whoever has the fewest. When none is free, the one with the most gives one back while another has two fewer:
-    one at a time, and never so that it would come back.
+    """Give each free shard to the instance with the fewest. If none is free, the instance with the most releases one while another has two
+    fewer: one at a time, and never so that it would come back.
     """
     counts = dict.fromkeys(table.instances, 0)
     for holder in table.holders:
@@ -78,7 +79,7 @@ def moves(table: LeaseSnapshot, me: str) -> Moves:
 
 
 class Assignment:
-    """What one instance knows of its leases. Between two answers nothing but `ended` changes what it wants.
+    """The leases of one instance. Between two answers, only `stopped` changes what it wants.
 
     `sure_until` is when the leases may have expired, by the clock that `sent_at` is of: they last `life_s` from when the server gets the
     call, which is not before it was sent.
@@ -88,9 +89,9 @@ class Assignment:
         self.me = me
         self.shares = shares
         self.held: set[int] = set()
-        """Served, those included that are being stopped."""
+        """Numbers of the shards that are served, including those that are being stopped."""
         self.acquiring: frozenset[int] = frozenset()
-        """To be had with the next call, which should come at once."""
+        """Numbers of the shards to acquire with the next call, which should follow at once."""
         self.sure_until = -math.inf
         self._life_s = life_s
         self._patient_until = -math.inf
@@ -100,11 +101,11 @@ class Assignment:
 
     @property
     def is_standby(self) -> bool:
-        """Whether others held all there is when it was last asked."""
+        """Whether other instances held all shards at the last answer."""
         return self._table is not None and all(holder is not None and holder != self.me for holder in self._table.holders)
 
     def wants(self) -> list[Want]:
-        """By share. May be asked for again and again until there is an answer."""
+        """What to ask for, by shard. It stays the same until there is an answer."""
         return [self._want(number) for number in range(self.shares)]
 
     def _want(self, number: int) -> Want:
@@ -113,8 +114,8 @@ class Assignment:
         return Want.HOLD if number in self.held or number in self.acquiring else Want.OBSERVE
 
     def apply(self, table: LeaseSnapshot, sent_at: float) -> Changes:
-        """The server's answer to what `wants` said at `sent_at`."""
-        if self._table is not None and sent_at >= self.sure_until:  # the server was away, it seems: let the others speak up first
+        """Apply the server's answer to the `wants` that were sent at `sent_at`."""
+        if self._table is not None and sent_at >= self.sure_until:  # the server was away, it seems: let the other instances renew first
             self._patient_until = sent_at + self._life_s
         self._table = table
         self.sure_until = sent_at + self._life_s
@@ -123,17 +124,17 @@ class Assignment:
         start = (self.acquiring & mine) - self.held - self._releasing
         self.held = (self.held - lost) | start
         self._stopping -= lost
-        self._releasing &= mine  # what became one of these meanwhile was not released by this call
+        self._releasing &= mine  # one that was added meanwhile was not released by this call
         acquire, release = moves(table, self.me)
         self.acquiring = frozenset(acquire) if sent_at >= self._patient_until else frozenset()
         if release is not None and (self._stopping or release not in self.held or release in start):
-            release = None  # what begins only now is to have run before it is stopped
+            release = None  # a service that only starts now must have run before it is stopped
         if release is not None:
             self._stopping.add(release)
         return Changes(tuple(sorted(start)), release, tuple(sorted(lost)))
 
     def stopped(self, number: int) -> bool:
-        """A share is no longer served, for whatever reason: give its lease back if we have it. Whether that had not been asked for."""
+        """A shard is not served any more, for any reason: release its lease if we hold it. True: the end was not asked for."""
         if number not in self.held:
             return False
         unasked = number not in self._stopping

@@ -1,4 +1,4 @@
-"""The policy by which aggregators share the instruments: starts and stops the service of each share by the leases of this instance.
+"""The policy by which aggregators divide the instruments: starts and stops the service of each shard by the leases of this instance.
 
 Which leases an instance wants is decided in `assignment`. When the server has not answered for as long as the leases may last, the
 services publish nothing until it does. If nobody has taken the leases meanwhile, they continue where they were.
@@ -36,10 +36,10 @@ log = structlog.get_logger(__name__)
 
 
 class ShardServer(Protocol):
-    """Serves one share until it is cancelled; then it publishes what is pending, if it may."""
+    """Serves one shard until it is cancelled; then it publishes what is pending, if it may."""
 
     async def run(self) -> None:
-        """Raises `Superseded` (in a group) when another instance has started to serve the share."""
+        """Raises `Superseded` (in a group) when another instance has started to serve the shard."""
 
     def pause(self) -> None:
         """Publish nothing from now on."""
@@ -49,7 +49,7 @@ class ShardServer(Protocol):
 
 
 class Coordinator:
-    """One instance's leases, and the services that run by them."""
+    """The leases of one instance, and the services that run under them."""
 
     def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Shard], ShardServer]) -> None:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -142,7 +142,7 @@ class Coordinator:
         LEASES.set(len(self.leases.held) if self._sure else 0)
 
     async def _watch(self, number: int, service: ShardServer) -> None:
-        """Serve a share, until it is given back or lost."""
+        """Serve a shard until its lease is released or lost."""
         superseded = False
         try:
             await service.run()
@@ -150,7 +150,7 @@ class Coordinator:
             superseded = True
             log.warning("leases.lost", share=number, reason="another instance has begun to publish")
         finally:
-            if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been taken anew
+            if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been acquired again
                 del self._services[number]
                 if self.leases.stopped(number) and superseded:
                     LEASES_LOST.inc()
@@ -158,7 +158,7 @@ class Coordinator:
                 self._elector.wake()
 
     def _watch_expiry(self, *, stop: bool = False) -> None:
-        """Have publishing pause when the leases may have run out, and go on now that they have been renewed."""
+        """Pause publishing at the moment when the leases may have expired, and resume it now that they are renewed."""
         if self._expiry is not None:
             self._expiry.cancel()
         if stop:
@@ -180,7 +180,7 @@ class Coordinator:
             service.pause()
 
     async def _leave(self) -> None:
-        """Say that we are gone; should that not get through, the leases run out by themselves."""
+        """Release all leases. If the call fails, they expire by themselves."""
         with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
             async with asyncio.timeout(self._elector.every_s):
                 await self._table.exchange([Want.RELEASE] * self.leases.shares, 0)

@@ -1,11 +1,11 @@
-"""The aggregator's sign of life on the tape: a venue-wide status of the venue `consolidated`, repeated about every second.
+"""Publishes the aggregator's sign of life: a venue-wide status of the venue `consolidated`, repeated about every second.
 
-A consolidated quote is current only while the aggregator that published it, known by its epoch, gives this sign (`crosstape.liveness`). So
-it is given only while quotes are computed and published: the loop that reads has gone on or waits on connections that answer, the loop
-that publishes has gone on or has nothing to do, and what was published before has arrived. An aggregator that hangs looks dead.
+A consolidated quote is current only while the aggregator that published it, known by its epoch, repeats this sign (`crosstape.liveness`).
+So the sign is published only while quotes are: the reading loop has moved on or waits on connections that answer, the publishing loop has
+moved on or has nothing to do, and what was published before has arrived. An aggregator that hangs looks dead.
 
-A process may also be stopped for a while, by a signal or with its machine, and go on under the same epoch. Nobody computed meanwhile, so
-that is a gap as after a kill.
+A process may also be stopped for a while, by a signal or with its machine, and continue under the same epoch. No quotes were computed
+meanwhile, so that is a gap as after a kill.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState, Status
 
 STOPPED: Final = "stopped"
 STOPPED_S: Final = ALIVE_S
-"""This process was stopped if a sign is due for longer than this: readers take its quotes for those of a dead aggregator by then."""
+"""This process was stopped if a sign is late by more than this: readers treat its quotes as those of a dead aggregator by then."""
 STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Nobody sets this clock. On Linux it is the one that goes on while the machine sleeps; on macOS the other does."""
+"""A clock that is never set. On Linux this one runs on while the machine sleeps; on macOS the other one does."""
 OUTAGE_S: Final = 5.0
-"""Without a sign for so much longer than usual, the aggregator is not ready."""
+"""The aggregator is not ready if a sign is late by more than this."""
 
 
 log = structlog.get_logger(__name__)
 
 
 class LoopProgress(NamedTuple):
-    """How far an aggregator has come, at one moment."""
+    """How far the loops of an aggregator have come, at one moment."""
 
     read: int
     """Rounds of reading so far."""
     waits: bool
-    """It waits for events, and all of its connections have answered lately."""
+    """Whether it waits for events, and all of its connections have answered lately."""
     published: int
     """Turns of publishing so far."""
     due: bool
-    """There is something to publish."""
+    """Whether there is something to publish."""
 
 
 def kind_of(shard: Shard) -> str:
-    """The `kind` of the status: of several shares each has its own, so that none hides another among the last values."""
+    """The `kind` of the status: each of several shards has its own, so that none replaces another among the last values."""
     return VENUE_WIDE if shard.of == 1 else f"share.{shard.number}"
 
 
 class SignOfLife:
-    """One share's. `progress` is asked with the time (ns), `on_stop` called with the times (ns) between which the process was stopped."""
+    """The sign of one shard. `progress` is called with the time (ns), `on_stop` with the start and end (ns) of a stop of the process."""
 
     def __init__(
         self,
@@ -76,11 +76,11 @@ class SignOfLife:
         self._given_s = -math.inf
 
     def given_lately(self, now_s: float) -> bool:
-        """Whether it has been given within the last three intervals, and the time that an outage of the bus may last (monotonic)."""
+        """Whether it was published within three intervals and `OUTAGE_S`, which an outage of the bus may last. `now_s` is monotonic."""
         return now_s - self._given_s < 3 * self._interval_s + OUTAGE_S
 
     async def run(self) -> None:
-        """Give the sign again and again, until cancelled."""
+        """Publish the sign again and again, until cancelled."""
         while True:
             before_ns = time.clock_gettime_ns(STEADY)
             await asyncio.sleep(self._interval_s)
@@ -99,7 +99,7 @@ class SignOfLife:
         self._publisher.publish(Status(CONSOLIDATED, VENUE_WIDE, None, time.time_ns(), self._kind, state, reason))
 
     def works(self) -> bool:
-        """Whether there was progress since this was last asked, wherever there was something to do."""
+        """Whether there was progress since the last call, wherever there was something to do."""
         now, before = self._progress(time.time_ns()), self._before
         acknowledged, self._acknowledged = self._acknowledged, self._publisher.acknowledged
         self._before = now

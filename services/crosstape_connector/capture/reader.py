@@ -1,7 +1,7 @@
-"""Reading captures: line 1 the header, then one JSON line per frame, REST answer, or connection opened or closed.
+"""Reads captures: line 1 is the header, then comes one JSON line per frame, REST answer, or connection opened or closed.
 
-`{"capture": 1, "venue": …, "url": …}`, then `{"t": ns or null, "c": connection, "d": "in" | "out" | "rest" | "open" | "close"}` with `f`
-the text (or `b`, base64 of what is no text) and `u` the URL of a REST answer or of an opened connection. `capture` says what else.
+`{"capture": 1, "venue": …, "url": …}`, then `{"t": ns or null, "c": connection, "d": "in" | "out" | "rest" | "open" | "close"}`, with `f`
+the text (or `b`, base64 of what is not text) and `u` the URL of a REST answer or of an opened connection. `writer` documents the rest.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from crosstape.text_file import decode_utf8
 from crosstape_connector.errors import FrameError
 
 LINE: Final = 256 * 1024 * 1024
-"""Longest line that is read."""
+"""Bytes of the longest line that is read."""
 
 
 class NotACaptureError(FrameError):
-    """The first line is not the header of a capture that we can read."""
+    """The first line is not the header of a capture in a format that we can read."""
 
 
 class CaptureHeader(msgspec.Struct, frozen=True):
-    """What the capture is of. Its venue may be a wire dialect of ours: `coinbase_exchange`."""
+    """Names the venue of a capture, which may be an alias for one of its wire formats (`coinbase_exchange`)."""
 
     capture: int
     venue: str
@@ -39,19 +39,19 @@ class CaptureLine(msgspec.Struct, frozen=True):
     """One frame, REST answer or event of a connection."""
 
     t: int | None = None
-    """When it was received, ns; null where the recorder did not note it."""
+    """Receive time, ns since the epoch; null where the recorder did not note it."""
     c: int = 0
     d: str = ""
     f: str | None = None
     b: str | None = None
     u: str = ""
     bad: str = ""
-    """Why the connector could not use it, if it could not."""
+    """Why the connector could not use it; empty = it could."""
     repeated: bool = False
-    """It was in the file before, too: a file that was begun while connections went on can be read alone."""
+    """Whether the line is a copy from the file before, so that each file can be read alone."""
 
     def body(self) -> bytes:
-        """The frame or answer as bytes. Raises `FrameError` for base64 that is none."""
+        """Return the frame or answer as bytes. Raises `FrameError` for invalid base64."""
         if self.b is None:
             return (self.f or "").encode()
         try:
@@ -65,7 +65,10 @@ _line = msgspec.json.Decoder(CaptureLine).decode
 
 
 def read(lines: Iterable[bytes]) -> tuple[CaptureHeader, Iterator[CaptureLine]]:
-    """The header, and the lines after it as they are asked for. Raises `NotACaptureError`; a later line may raise `FrameError`."""
+    """Return the header and an iterator over the lines after it.
+
+    Raises `NotACaptureError`; the iterator raises `FrameError` at a line that is not one of a capture.
+    """
     rest = iter(lines)
     try:
         header = _header(decode_utf8(next(rest, b"")))
@@ -87,7 +90,7 @@ def _lines(rest: Iterator[bytes]) -> Iterator[CaptureLine]:
 
 
 class CaptureFile:
-    """The lines of a capture file, which can be read more than once. Reading raises as `opened` does."""
+    """Iterates over the lines of a capture file, as often as needed. Raises what `opened` raises."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +102,10 @@ class CaptureFile:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Iterator[bytes]]:
-    """The lines of a capture file, plain or zstd (told by its first bytes). Raises `OSError`; while reading, `zstandard.ZstdError`."""
+    """Open a capture file, plain or zstd (by its first bytes), and yield its lines.
+
+    Raises `OSError`; while reading, `zstandard.ZstdError` and `FrameError` (a line that is too long).
+    """
     with path.open("rb") as file:
         packed = file.read(4) == zstandard.MAGIC_NUMBER.to_bytes(4, "little")
         file.seek(0)
@@ -113,9 +119,9 @@ def opened(path: Path) -> Iterator[Iterator[bytes]]:
 def _split(stream: zstandard.ZstdDecompressionReader) -> Iterator[bytes]:
     rest = b""
     while chunk := stream.read(1 << 20):
-        *whole, rest = (rest + chunk).split(b"\n")
+        *complete, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE:
             raise FrameError(f"a line of the capture is longer than {LINE} bytes")
-        yield from whole
+        yield from complete
     if rest:
         yield rest

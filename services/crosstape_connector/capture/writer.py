@@ -1,8 +1,8 @@
-"""Writing a capture: every frame in and out and each REST answer, as zstd-compressed JSON lines (`capture_file` reads them).
+"""Writes a capture: every frame in and out and each REST answer, as zstd-compressed JSON lines (`reader` reads them).
 
 Line 1 of a file is its header `{"capture": 1, "venue", "url", "source"}`. Then, in order of time,
-`{"t", "c", "d": "in" | "out", "f": text}` or `"b"`: base64 of a frame that is not text (`"bad": kind` if it could not be used),
-`{"t", "c", "d": "rest", "u", "f"}` (`"bad": "refused"` if it is the venue's no), `{"t", "c", "d": "open", "u"}`,
+`{"t", "c", "d": "in" | "out", "f": text}`, with `"b"`: base64 of a frame that is not text (`"bad": kind` if it could not be used),
+`{"t", "c", "d": "rest", "u", "f"}` (`"bad": "refused"` if the venue refused), `{"t", "c", "d": "open", "u"}`,
 `{"t", "c", "d": "close", "f": reason}` and `{"t", "d": "dropped", "n": lines lost before this one}`. `t` is ns since the epoch, `c` the
 number of the connection in its process. A later file begins with the open lines of the connections that go on and with the newest
 instruments (`"repeated": true`), so that each can be read on its own.
@@ -27,18 +27,18 @@ from crosstape.runtime.run_dir import try_to_write
 
 LINES: Final = 65_536
 BYTES: Final = 64 * 1024 * 1024
-"""What may wait for the disk; beyond either, lines are dropped and counted."""
+"""Lines and bytes that may wait for the disk; beyond either, lines are dropped and counted."""
 
 POLL_S: Final = 0.1
 FLUSH_S: Final = 1.0
-"""How much a killed process loses of its capture; one that is stopped loses nothing."""
+"""Seconds of its capture that a killed process loses; one that is stopped loses nothing."""
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
 class CaptureLine(msgspec.Struct, omit_defaults=True, gc=False):
-    """One line of the file; fields left at their defaults are not written."""
+    """One line of a capture; fields that have their default are not written."""
 
     t: int
     c: int | None = None
@@ -52,10 +52,10 @@ class CaptureLine(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Capture:
-    """A venue's capture in one directory: ordered, buffered; full means drop and count; one writer thread of its own.
+    """Writes one venue's capture to a directory: ordered, buffered; when the buffer is full, lines are dropped and counted.
 
-    Nothing here waits for the disk but that thread. A disk that fails ends the capture and not the feed: it is logged once, and
-    `dropped` counts on, from what was not flushed.
+    Only its own thread waits for the disk. A disk that fails ends the capture, not the feed: that is logged once, and `dropped` counts
+    from then on all that was not flushed.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class Capture:
         self._max_bytes = max_bytes
         self._max_ns = int(max_s * 1e9)
         self._clock = clock
-        self._room = lines
+        self._max_lines = lines
         self._queue: deque[tuple[CaptureLine, int]] = deque()
-        self._refused = 0  # lines that found no room
-        self._put_lines = 0
-        self._safe_lines = 0  # up to the last flush; only the thread writes it
-        self._taken_lines = 0  # likewise
+        self._refused = 0  # lines dropped because the buffer was full
+        self._queued_lines = 0
+        self._flushed_lines = 0  # lines up to the last flush; only the thread sets it
+        self._written_lines = 0  # only the thread sets it
         self._failed = False
-        self._put_bytes = 0  # only the loop writes it …
-        self._taken_bytes = 0  # … and only the thread this one, so that neither needs a lock
-        self._dropped_told = 0
+        self._queued_bytes = 0  # only the event loop sets it …
+        self._written_bytes = 0  # … and only the thread this one, so that neither needs a lock
+        self._dropped_written = 0
         self._open: dict[int, CaptureLine] = {}
         self._instruments: CaptureLine | None = None
         self._file: _File | None = None
@@ -94,55 +94,55 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name=f"capture.{venue}", daemon=True)
 
     def start(self) -> None:
-        """Make the directory, try it, and start the writer. A file begins with the first line for it. Raises `OSError`."""
+        """Make the directory, check that it can be written, and start the thread. Raises `OSError`."""
         self._directory.mkdir(parents=True, exist_ok=True)
         try_to_write(self._directory)
         self._thread.start()
 
     @property
     def dropped(self) -> int:
-        """Lines that are in no file: there was no room for them, or the disk failed before they were flushed."""
-        return self._refused + (self._put_lines - self._safe_lines if self._failed else 0)
+        """Number of lines that are in no file: the buffer was full, or the disk failed before they were flushed."""
+        return self._refused + (self._queued_lines - self._flushed_lines if self._failed else 0)
 
     def stop(self) -> None:
-        """Write what is queued and end the file. Blocks for the disk: call it in a thread. Later lines are dropped."""
+        """Write what is queued and end the file; later lines are dropped. Waits for the disk: call it in a thread."""
         self._stopping.set()
         self._thread.join()
 
     def frame_in(self, ts: int, connection: int, data: bytes) -> None:
-        """A text frame that was read. Like the rest below: never waits, never raises."""
-        self._put(CaptureLine(ts, connection, "in"), data)
+        """Write a text frame that was received. Like the other methods below, it never waits and never raises."""
+        self._queue_line(CaptureLine(ts, connection, "in"), data)
 
     def frame_bad(self, ts: int, connection: int, data: bytes, kind: str, *, binary: bool) -> None:
-        """A frame that was read and could not be used."""
+        """Write a frame that was received and could not be used. `kind`: of the error."""
         line = CaptureLine(ts, connection, "in", bad=kind)
         if binary:
             line.b = data
-        self._put(line, data)
+        self._queue_line(line, data)
 
     def frame_out(self, ts: int, connection: int, data: bytes) -> None:
-        """A frame that was sent."""
-        self._put(CaptureLine(ts, connection, "out"), data)
+        """Write a frame that was sent."""
+        self._queue_line(CaptureLine(ts, connection, "out"), data)
 
     def opened(self, ts: int, connection: int, url: str) -> None:
-        """A connection is there."""
+        """Write that a connection was opened."""
         line = self._open[connection] = CaptureLine(ts, connection, "open", u=url)
-        self._put(line)
+        self._queue_line(line)
 
     def closed(self, ts: int, connection: int, reason: str) -> None:
-        """A connection is gone."""
+        """Write that a connection was closed."""
         self._open.pop(connection, None)
-        self._put(CaptureLine(ts, connection, "close"), reason.encode())
+        self._queue_line(CaptureLine(ts, connection, "close"), reason.encode())
 
     def answered(self, ts: int, url: str, body: bytes, *, instruments: bool = False, refused: bool = False) -> None:
-        """A REST answer. The newest of the instruments is repeated at the head of each later file."""
+        """Write a REST answer. The newest with the `instruments` is repeated at the head of each later file."""
         line = CaptureLine(ts, 0, "rest", u=url, bad="refused" if refused else None)
-        self._put(line, body)
+        self._queue_line(line, body)
         if instruments and not refused:
             self._instruments = line
 
-    def _put(self, line: CaptureLine, data: bytes = b"") -> None:
-        if self._ended or len(self._queue) >= self._room or self._put_bytes - self._taken_bytes + len(data) > BYTES:
+    def _queue_line(self, line: CaptureLine, data: bytes = b"") -> None:
+        if self._ended or len(self._queue) >= self._max_lines or self._queued_bytes - self._written_bytes + len(data) > BYTES:
             self._refused += 1
             return
         if data and line.b is None:
@@ -150,8 +150,8 @@ class Capture:
                 line.f = data.decode()
             except UnicodeDecodeError:
                 line.b = data
-        self._put_bytes += len(data)
-        self._put_lines += 1
+        self._queued_bytes += len(data)
+        self._queued_lines += 1
         self._queue.append((line, len(data)))
 
     def _run(self) -> None:
@@ -173,14 +173,14 @@ class Capture:
             self._end_file()
         while self._queue:
             line, size = self._queue.popleft()
-            self._taken_bytes += size
-            self._taken_lines += 1
+            self._written_bytes += size
+            self._written_lines += 1
             self._write(line)
-        if self._refused > self._dropped_told:
-            lost, self._dropped_told = self._refused - self._dropped_told, self._refused
+        if self._refused > self._dropped_written:
+            lost, self._dropped_written = self._refused - self._dropped_written, self._refused
             self._write(CaptureLine(self._clock(), d="dropped", n=lost))
         if self._file is not None and self._file.flush():
-            self._safe_lines = self._taken_lines
+            self._flushed_lines = self._written_lines
 
     def _write(self, line: CaptureLine) -> None:
         if self._file is None:
@@ -197,12 +197,12 @@ class Capture:
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._safe_lines = self._taken_lines
+            self._flushed_lines = self._written_lines
             self.files_ended += 1
 
 
 class _File:
-    """One file: a zstd frame, whole once closed, readable up to the last flush before."""
+    """One file of a capture: a zstd frame, complete once closed; before that, readable up to the last flush."""
 
     def __init__(self, directory: Path, venue: str, now: int) -> None:
         self.opened_ts = now
@@ -218,7 +218,7 @@ class _File:
         self.size += len(line) + 1
 
     def flush(self) -> bool:
-        """Whether it was time to, and all that was written is on its way to the disk."""
+        """Give all that was written to the disk, if it is time to. Returns whether it was."""
         if time.monotonic() - self._flushed < FLUSH_S:
             return False
         self._flushed = time.monotonic()
@@ -226,7 +226,7 @@ class _File:
         return True
 
     def abandon(self) -> None:
-        """Give up a file that cannot be ended: what was flushed of it can be read."""
+        """Close a file that cannot be ended: what was flushed of it can be read."""
         with suppress(OSError):
             self._raw.close()
 

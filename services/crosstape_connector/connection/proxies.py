@@ -62,7 +62,7 @@ class Proxies:
             self._named = {scheme: found for scheme, names in _VARIABLES.items() if (found := _variable(environ, names))[1]}
             self._exempt = re.split(r"[\s,]+", _variable(environ, ("no",))[1].lower())
 
-    def of(self, url: str) -> Proxy | None:
+    def for_url(self, url: str) -> Proxy | None:
         """The proxy for this address, or None. Raises `SettingsError` if the variable that names it cannot be used."""
         if self._chosen is not None:
             return self._chosen

@@ -39,7 +39,7 @@ class TunnelConnector(aiohttp.TCPConnector):
 
     async def _create_connection(self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout) -> ResponseHandler:
         try:
-            proxy = self._proxies.of(str(req.url))
+            proxy = self._proxies.for_url(str(req.url))
         except SettingsError as exc:  # the start looked at the venue's own addresses; this is where one of them redirects us
             raise ProxyFailed(str(exc)) from exc
         if proxy is None:

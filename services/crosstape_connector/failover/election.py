@@ -1,12 +1,12 @@
-"""Which of a venue's redundant lines publishes: what one of them wants of the lease, and what an answer of the server means. Pure.
+"""Decides which replica of a venue is active: what one replica wants of the lease, and what the server's answer means. Pure.
 
-The lease says who is to publish; who can is for the bus, by the claim of the cursor (`crosstape.bus.lease.fencing`). So a mistake here
-costs a silence or a change more than was needed, never a trade.
+The lease says who is to publish. Who can publish is decided by the claim of the cursor (`crosstape.bus.lease.fencing`), so a mistake here
+costs a silence or an unnecessary takeover, never a trade.
 
-- The line that publishes renews the lease while it can, and gives it up to one that is well when its own connections are lost.
-- One that stands by takes a lease that ran out, or was given up, at once. One that is simply not there may be one that the server
-  lost: then whoever published, who has the backlog, is to come first, so it is left alone for a life of it. So, too, after an outage.
-- One that is not well leaves it to one that is, for three lives at most: a word of being well may be out of date.
+- The active replica renews the lease while it can, and gives it up to a healthy standby when its own connections are lost.
+- A standby takes a lease at once that has expired or was given up. A lease that is merely absent may have been lost by the server: then
+  the last active replica, which has the backlog, is to come first, so a standby waits for one life of the lease. The same after an outage.
+- A replica that is not healthy leaves the lease to a healthy one, for `PATIENCE` lives at most: a status may be out of date.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ import msgspec
 from crosstape.bus.lease.table import LeaseSnapshot, Want
 
 PATIENCE: Final = 3
-"""Lives of a lease for which a line that is not well waits for one that says it is."""
+"""Lives of a lease for which an unhealthy replica waits for one whose status says that it is healthy."""
 
 
-class PeerStatus(msgspec.Struct, frozen=True):
-    """How a line is, as it says itself to the others and to whoever looks: `Keys.line`, as JSON."""
+class PeerStatus(msgspec.Struct, frozen=True, rename={"replica": "line", "healthy": "well"}):
+    """The status of one replica, as it writes it for the others and for operators. JSON at `Keys.line`, with its older names."""
 
-    line: str
+    replica: str
     active: bool
-    """It publishes."""
-    well: bool
-    """It could: each feed is live that should be, and nothing is missing between the tape and what it holds."""
+    """Whether it publishes."""
+    healthy: bool
+    """Whether it could publish: every feed is live that should be, and no trade is missing between the tape and its buffer."""
     covered: bool
-    """Another line is well, so that it could take this one's place."""
+    """Whether another replica could take over from this one."""
     live: int
-    """Feeds that are live …"""
+    """Live feeds …"""
     feeds: int
-    """… of so many."""
+    """… of all feeds."""
     connections: int
-    """Open ones to the venue."""
+    """Open connections to the venue."""
     held: int
-    """Trades that wait for a takeover."""
+    """Trades in the standby's buffer."""
     ts: int
-    """When it said so, ns."""
+    """When the status was written, ns since the epoch."""
 
     def could_replace(self, feeds: int) -> bool:
-        """Whether a line with so many feeds may leave its work to this one."""
-        return self.well and self.feeds >= feeds
+        """Whether this replica could take over from one with this many feeds."""
+        return self.healthy and self.feeds >= feeds
 
 
 class Election:
-    """What one line knows. Times are of the monotonic clock, in seconds."""
+    """The election as one replica sees it. Times are seconds of the monotonic clock."""
 
     def __init__(self, me: str, life_s: float) -> None:
         self.me = me
         self.active = False
-        """The lease was ours when it was last asked for."""
+        """Whether we had the lease at the last answer."""
         self._life_s = life_s
         self._taking = False
         self._giving = False
@@ -66,14 +66,14 @@ class Election:
 
     @property
     def want(self) -> Want:
-        """What to ask for next."""
+        """What to ask the server for next."""
         if self._giving:
             return Want.RELEASE
         return Want.HOLD if self.active or self._taking else Want.OBSERVE
 
     @property
     def taking(self) -> bool:
-        """To be had with the next call, which should come at once."""
+        """Whether the lease can be taken with the next call, which should follow at once."""
         return self._taking
 
     def resign(self) -> None:
@@ -81,7 +81,7 @@ class Election:
         self._giving, self._taking = True, False
 
     def answered(self, table: LeaseSnapshot, sent_at: float, me: PeerStatus, others: Collection[PeerStatus]) -> None:
-        """The server's answer to what `want` said at `sent_at`; how all lines are. From it follow `active` and `taking`."""
+        """Apply the server's answer to `want`, sent at `sent_at`, and the statuses of all replicas. Sets `active` and `taking`."""
         holder = table.holders[0]
         away = sent_at - self._answered_at > self._life_s
         self._answered_at = sent_at
@@ -102,7 +102,7 @@ class Election:
 
     def _may_take(self, table: LeaseSnapshot, now: float, me: PeerStatus, others: Collection[PeerStatus]) -> bool:
         free_s = now - self._free_since if self._free_since is not None else 0.0
-        if not me.well and any(one.could_replace(me.feeds) for one in others) and free_s < PATIENCE * self._life_s:
+        if not me.healthy and any(one.could_replace(me.feeds) for one in others) and free_s < PATIENCE * self._life_s:
             return False
         given_up = self._holder is not None and self._holder in table.instances and self._holder != self.me
         ran_out = self._holder is not None and now >= self._ends_at

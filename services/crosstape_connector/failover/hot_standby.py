@@ -84,7 +84,7 @@ class HotStandby:
             yield
             with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
                 async with asyncio.timeout(self._life_s):
-                    await self._statuses.take_back(self._name)
+                    await self._statuses.delete(self._name)
                     self._election.resign()
                     await self._table.exchange([self._election.want], self._life_s)
             await self._table.close()
@@ -99,10 +99,10 @@ class HotStandby:
 
     async def ask(self) -> LeaseSnapshot:
         """Exchange statuses with the other replicas, and ask for the lease between the two."""
-        await self._statuses.say(self._candidate.status())
+        await self._statuses.write(self._candidate.status())
         leases = await self._table.exchange([self._election.want], self._life_s)
         names = [one.partition("@")[0] for one in leases.instances if one != self._election.me]
-        self.peers = await self._statuses.heard(names)
+        self.peers = await self._statuses.read(names)
         return leases
 
     async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:

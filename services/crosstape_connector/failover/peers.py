@@ -1,4 +1,4 @@
-"""What redundant lines say of themselves on the server: one key each, that expires with whoever wrote it."""
+"""The statuses that replicas write on the server: one key per replica, which expires after its replica ends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from crosstape_connector.failover.election import PeerStatus
 from crosstape_schemas import Keys
 
 LIVES: Final = 3
-"""A word is there for so many lives of a lease; that its line lives is for the table of leases to say."""
+"""A status expires after this many lives of a lease. Whether its replica still runs is in the table of leases."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(PeerStatus).decode
 
 
 class Peers:
-    """Of one producer."""
+    """Reads and writes the statuses of one producer's replicas."""
 
     def __init__(self, client: Client, keys: Keys, producer: str, life_s: float) -> None:
         self._client = client
@@ -27,24 +27,24 @@ class Peers:
         self._producer = producer
         self._life_ms = round(LIVES * life_s * 1000)
 
-    async def say(self, word: PeerStatus) -> None:
-        """Write ours. Raises one of `call.UNAVAILABLE`."""
-        await execute(self._client, "SET", self._key(word.line), _encode(word), "PX", self._life_ms)
+    async def write(self, status: PeerStatus) -> None:
+        """Write our status. Raises one of `call.UNAVAILABLE`."""
+        await execute(self._client, "SET", self._key(status.replica), _encode(status), "PX", self._life_ms)
 
-    async def take_back(self, line: str) -> None:
-        """Ours is not there any more. Raises one of `call.UNAVAILABLE`."""
-        await execute(self._client, "DEL", self._key(line))
+    async def delete(self, replica: str) -> None:
+        """Delete the status of this replica. Raises one of `call.UNAVAILABLE`."""
+        await execute(self._client, "DEL", self._key(replica))
 
-    async def heard(self, lines: Iterable[str]) -> list[PeerStatus]:
-        """Those of these lines that have said something we understand. Raises one of `call.UNAVAILABLE`."""
+    async def read(self, replicas: Iterable[str]) -> list[PeerStatus]:
+        """Read the statuses of these replicas, without those that are absent or unreadable. Raises one of `call.UNAVAILABLE`."""
         found = []
-        for line in lines:
-            text = await execute(self._client, "GET", self._key(line))
+        for replica in replicas:
+            text = await execute(self._client, "GET", self._key(replica))
             try:
                 found.append(_decode(text or b""))
             except msgspec.MsgspecError:
-                continue  # it has not spoken yet, or is of another version: it counts as not well
+                continue  # it has not written one yet, or has another version: it counts as unhealthy
         return found
 
-    def _key(self, line: str) -> str:
-        return self._keys.line(self._producer, line)
+    def _key(self, replica: str) -> str:
+        return self._keys.line(self._producer, replica)

@@ -29,16 +29,16 @@ from crosstape.settings import Settings
 from crosstape_connector.failover.election import PeerStatus
 from crosstape_connector.failover.hot_standby import HotStandby
 from crosstape_connector.failover.term import Term, TermPlan
-from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
+from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, continue_tape
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.metrics.collector import ReplicaReading
+from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing import predecessor
 from crosstape_connector.publishing.predecessor import LastEvents
 from crosstape_connector.publishing.sink import Sink
-from crosstape_connector.publishing.writer import Standing
-from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import FeedState, Gap, Keys, Status
+from crosstape_connector.publishing.writer import VenueHealth
+from crosstape_schemas import FeedState, Keys, Status
 
 FOLLOW_S: Final = 1.0
 FOLLOW_EACH_S: Final = 0.002
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 
 class Replica:
-    """The writer of one replica. See `writer.Writer`."""
+    """The writer of one replica; see `Writer`. The election asks it as its `Candidate`."""
 
     def __init__(
         self,
@@ -56,19 +56,25 @@ class Replica:
         keys: Keys,
         settings: Settings,
         *,
-        venue: Venue,
+        feeds: FeedHandler,
+        counters: Counters,
         producer: str,
         spool: Path,
         metrics: PublisherMetrics,
         tape: Tape | None = None,
     ) -> None:
         """`spool`: the directory of this replica's own. `tape`: the tape it writes to, if other parts of the process need to know, too."""
-        self.hold = StandbyTradeBuffer(venue.trade_ids)
-        self.publish = self.hold.take
+        self._feeds = feeds
+        self._buffer = StandbyTradeBuffer(feeds.venue.trade_ids)
+        self.sink = Sink(counters, before_down=self._step_back_before)
+        self.sink.hold_in(self._buffer.add)
         self._name = settings.connector.replica
-        self._plan = TermPlan(client, keys, settings.bus, metrics, venue.id, producer, self._name, spool, tape or Tape())
+        venue = feeds.venue.id
+        self._plan = TermPlan(
+            client, keys, settings.bus, metrics, venue, producer, self._name, spool, tape or Tape(), self.sink.acknowledged
+        )
         self._life_s = settings.connector.lease_s
-        self._standby = HotStandby(client, keys, self, venue=venue.id, producer=producer, name=self._name, life_s=self._life_s)
+        self._standby = HotStandby(client, keys, self, venue=venue, producer=producer, name=self._name, life_s=self._life_s)
         self._term: Term | None = None
         self._active = False
         self._followed = False
@@ -77,27 +83,25 @@ class Replica:
         self._takeovers = 0
         self._discarded = 0
 
-    # ---- what a connector asks of its writer
-
     @property
     def pending(self) -> int:
-        """Of the publisher, while there is one."""
+        """See `Publisher`; 0 while there is none."""
         return 0 if self._term is None else self._term.pending
 
     @property
     def acknowledged(self) -> int:
-        """By all publishers that there were."""
+        """Entries acknowledged to all publishers of this replica, one per term."""
         return self._acknowledged + (0 if self._term is None else self._term.acknowledged)
 
     @property
     def unpublished(self) -> Unpublished:
-        """Of the publisher, while there is one."""
+        """See `Publisher`; nothing while there is none."""
         publisher = None if self._term is None else self._term.publisher
         return Unpublished(0, 0, 0) if publisher is None else publisher.unpublished
 
     @property
     def healthy(self) -> bool:
-        """Of a line that stands by: whether the server answers."""
+        """Whether the server takes what is published; of a standby, whether it answers."""
         if (publisher := self._publisher) is not None:
             return publisher.acknowledged > 0 and publisher.availability.answering
         return time.monotonic() - self._standby.elector.answered_at < CALLS * self._life_s
@@ -107,19 +111,13 @@ class Replica:
         """See `Writer`."""
         return self._active
 
-    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
-        """See `Writer`."""
-        self._feeds, self._sink, self._standing = feeds, sink, standing
-        sink.divert(self.hold.take, holding=True)
-        sink.listen(self._heed)
-
     async def flow(self) -> None:
-        """See `Publisher.flow`. One that stands by is never ahead of a server."""
+        """See `Publisher.flow`. A standby writes nothing, so it never waits."""
         publisher = self._publisher
         await (asyncio.sleep(0) if publisher is None else publisher.flow())
 
     async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
-        """See `Writer`. While another publishes, the tape is further by the time of the answer: a takeover reads it again."""
+        """See `Writer`. While another replica publishes, the answer is soon out of date: a takeover reads the tape again."""
         while True:
             before = self._takeovers
             tape = await self._plan.last_events(wanted)
@@ -134,17 +132,24 @@ class Replica:
     def details(self) -> Mapping[str, Any]:
         """See `Writer`."""
         role = "active" if self._active else "standby" if self._standby.term is None else "taking over"
-        others = {
-            peer.line: ("active" if peer.active else "standby") + (", well" if peer.well else ", not well") for peer in self._standby.peers
+        others = {peer.replica: (peer.active, peer.healthy) for peer in self._standby.peers}
+        return {
+            "replica": self._name,
+            "role": role,
+            "covered": self._replaceable(),
+            "held": len(self._buffer),
+            "other_replicas": {name: _described(*state, "healthy") for name, state in others.items()},
+            "line": self._name,  # this and the next are the old names of the release before
+            "other_lines": {name: _described(*state, "well") for name, state in others.items()},
         }
-        return {"line": self._name, "role": role, "covered": self._replaceable(), "held": len(self.hold), "other_lines": others}
 
     def reading(self) -> ReplicaReading | None:
         """See `Writer`."""
-        return ReplicaReading(self._name, self._active, self._replaceable(), len(self.hold), self._takeovers, self._discarded)
+        return ReplicaReading(self._name, self._active, self._replaceable(), len(self._buffer), self._takeovers, self._discarded)
 
-    async def run(self) -> None:
+    async def run(self, health: VenueHealth) -> None:
         """Hold the lease, or stand by for it, until cancelled."""
+        self._health = health
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(), name="line.follow")
             await self._standby.run(tasks)
@@ -161,11 +166,9 @@ class Replica:
                 drained = await term.publisher.drain(min(timeout_s, self._life_s) if left_to_others else timeout_s)
         return drained or left_to_others
 
-    # ---- publishing
-
     @property
     def _publisher(self) -> Publisher | None:
-        """Of a line that is active."""
+        """The publisher of an active replica."""
         return self._term.publisher if self._active and self._term is not None else None
 
     async def drain(self, timeout_s: float) -> None:
@@ -185,19 +188,19 @@ class Replica:
             self._standby.elector.wake()
 
     def _wanted(self) -> list[tuple[str, str]]:
-        """What must be known of the tape to go on behind it."""
+        """The (kind, instrument) pairs whose newest events must be known to continue the tape."""
         names = dict.fromkeys(feed.instrument for feed in self._feeds.records)
         return [predecessor.WHOLE_VENUE, *predecessor.wanted(self._feeds.kinds, names)]
 
     def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
-        """Nobody else can write any more: go on behind what is there, in one step."""
-        now, held = time.time_ns(), len(self.hold)
-        self._sink.divert(publisher.publish, holding=False)
-        self._sink.publish(go_on(self._feeds, self.hold, predecessor.trades(last), now))
-        self._sink.publish(predecessor.silence(self._plan.venue, last, now))
-        self._sink.publish(predecessor.unpublished(self._feeds, last, now))
-        self._sink.publish(self._standing.states())
-        self._sink.publish(self._feeds.restate(now))
+        """Become active: continue the tape behind `last`, in one step. Nobody else can write any more."""
+        now, held = time.time_ns(), len(self._buffer)
+        self.sink.pass_to(publisher.publish, lambda: publisher.pending)
+        self.sink.publish(continue_tape(self._feeds, self._buffer, predecessor.trades(last), now))
+        self.sink.publish(predecessor.silence(self._plan.venue, last, now))
+        self.sink.publish(predecessor.unpublished(self._feeds, last, now))
+        self.sink.publish(self._health.statuses())
+        self.sink.publish(self._feeds.restate(now))
         self._active = True
         self._takeovers += 1
         log.info("line.active", venue=self._plan.venue, line=self._name, epoch=publisher.epoch, held=held)
@@ -207,8 +210,8 @@ class Replica:
         if not self._active:
             return
         self._active, self._followed = False, False
-        self.hold.forget()
-        self._sink.divert(self.hold.take, holding=True)
+        self._buffer.clear()
+        self.sink.hold_in(self._buffer.add)
         self._standby.resign()
         log.info("line.standby", venue=self._plan.venue, line=self._name, pending=self.pending)
 
@@ -217,10 +220,8 @@ class Replica:
         if self._active and self._lost() and self._replaceable():
             self._step_back()
 
-    # ---- standing by
-
     async def _follow(self) -> None:
-        """What is on the tape need not be held."""
+        """Drop trades from the buffer when they are on the tape."""
         while True:
             names = list(self._feeds.trades.next_ids())
             await asyncio.sleep(min(FOLLOW_S, self._life_s) + FOLLOW_EACH_S * len(names))
@@ -230,15 +231,13 @@ class Replica:
             with contextlib.suppress(BusError):
                 last = await self._plan.last_events(predecessor.wanted(["trade"], names))
                 if not self._active and before == self._takeovers:
-                    self.hold.seen(predecessor.trades(last))
+                    self._buffer.drop_published(predecessor.trades(last))
                     self._followed = True
 
-    # ---- how this line is
-
-    def _heed(self, event: Status | Gap) -> None:
-        """A feed's connection is lost: before that is told, another line may take its place."""
-        if self._active and isinstance(event, Status) and event.state is FeedState.DOWN:
-            record = self._feeds.records.get(FeedKey(event.kind, event.instrument))
+    def _step_back_before(self, status: Status) -> None:
+        """Become a standby before a feed is said to be down, if it lost its connection and another replica can take over."""
+        if self._active:
+            record = self._feeds.records.get(FeedKey(status.kind, status.instrument))
             if record is not None and not record.sessions and self._replaceable():
                 self._step_back()
 
@@ -247,23 +246,27 @@ class Replica:
 
     def _lost(self) -> bool:
         """Whether a feed has no connection though it once had one."""
-        return not self._standing.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.records.values())
+        return not self._health.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.records.values())
 
     def status(self) -> PeerStatus:
         """See `Candidate`."""
         feeds = self._feeds.records.values()
         return PeerStatus(
-            line=self._name,
+            replica=self._name,
             active=self._active,
-            well=self._standing.well() and (self._active or self._is_whole()),
+            healthy=self._health.is_healthy() and (self._active or self._is_complete()),
             covered=self._replaceable(),
             live=sum(record.state is FeedState.LIVE for record in feeds),
             feeds=len(feeds),
-            connections=self._standing.connections(),
-            held=len(self.hold),
+            connections=self._health.connections(),
+            held=len(self._buffer),
             ts=time.time_ns(),
         )
 
-    def _is_whole(self) -> bool:
-        """Whether nothing is missing between the tape, as it was last seen, and what is held."""
-        return self._followed and all(self.hold.whole(name, end) for name, end in self._feeds.trades.next_ids().items())
+    def _is_complete(self) -> bool:
+        """Whether no trade is missing between the tape, as it was last read, and the buffer."""
+        return self._followed and all(self._buffer.is_complete(name, end) for name, end in self._feeds.trades.next_ids().items())
+
+
+def _described(active: bool, healthy: bool, word: str) -> str:
+    return f"{'active' if active else 'standby'}, {word if healthy else f'not {word}'}"

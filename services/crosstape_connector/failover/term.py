@@ -1,6 +1,6 @@
-"""One time of publishing of a redundant line: from having the lease until it is lost, given up, or another publishes.
+"""One term of an active replica: from having the lease until it is lost, given up, or another replica publishes.
 
-Begins with a claim, after which nobody else can write; ends without a trace, since another goes on from what is on the tape.
+A term begins with a claim, after which nobody else can write. It publishes nothing about its end, since another replica continues the tape.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from crosstape_connector.publishing.predecessor import LastEvents
 from crosstape_schemas import Keys
 
 SETTLE_S: Final = 0.2
-"""Between the claim and the first event: what the former read a little earlier than we did has reached us, too, by then."""
+"""Pause between the claim and the first event. What the former active replica received a little earlier has reached us, too, by then."""
 
 RETRY_S: Final = 0.1
-"""Between attempts to claim, and to read where the tape ends."""
+"""Pause between attempts to claim, and to read where the tape ends."""
 
 log = structlog.get_logger(__name__)
 
 
 class TermPlan(NamedTuple):
-    """Where a line publishes."""
+    """Where a replica publishes."""
 
     client: Client
     keys: Keys
@@ -43,17 +43,19 @@ class TermPlan(NamedTuple):
     metrics: PublisherMetrics
     venue: str
     producer: str
-    line: str
+    replica: str
     spool: Path
-    """The directory of this line's own."""
+    """The directory of this replica's own."""
     tape: Tape
+    on_acknowledged: Callable[[int], None]
+    """See `Publisher`."""
 
     async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
-        """(kind, instrument) → the newest on the tape, of those that have one. Raises `BusError`."""
+        """Return (kind, instrument) → the newest event on the tape, where there is one. Raises `BusError`."""
         return await last_values(self.client, self.keys, wanted, self.venue)
 
     async def remove_spool(self) -> None:
-        """With what is in it, but for what is kept there for other tapes."""
+        """Remove the spool with its content, except what is kept there for other tapes."""
 
         def remove() -> None:
             for one in self.spool.glob("*-of-*"):
@@ -64,16 +66,16 @@ class TermPlan(NamedTuple):
 
 
 class Term:
-    """`run` once."""
+    """One term. `run` once."""
 
-    def __init__(self, seat: TermPlan) -> None:
+    def __init__(self, plan: TermPlan) -> None:
         self.publisher: Publisher | None = None
-        """From the claim on."""
+        """The publisher, from the claim on."""
         self.keeps_spool = False
-        """What is pending at the end is for a successor of this line: no other is to go on from there."""
+        """Whether pending events stay in the spool at the end, for the next start of this replica: no other replica takes over."""
         self.discarded = 0
-        """How much was pending, if it does not."""
-        self._seat = seat
+        """Events that were pending at the end and were discarded."""
+        self._plan = plan
 
     @property
     def pending(self) -> int:
@@ -91,22 +93,25 @@ class Term:
         begin: Callable[[Publisher, LastEvents], None],
         end: Callable[[], None],
     ) -> None:
-        """Until cancelled, or another has claimed. `begin` is called once, with the newest on the tape of each (kind, instrument) that is
-        `wanted()`; `end` before anything is given up: nothing is to be published from then on.
+        """Publish until cancelled, or until another has claimed.
+
+        `begin` is called once, with the newest event on the tape of each (kind, instrument) in `wanted()`. `end` is called before
+        anything is given up: nothing may be published from then on.
         """
-        seat = self._seat
+        plan = self._plan
         claimed = await self._claim()
-        if claimed.previous not in {None, seat.line}:
-            await seat.remove_spool()  # another line has gone on from there
+        if claimed.previous not in {None, plan.replica}:
+            await plan.remove_spool()  # another replica has continued the tape since
         publisher = self.publisher = Publisher(
-            seat.client,
-            seat.keys,
-            seat.settings,
-            producer=seat.producer,
-            metrics=seat.metrics,
-            spool=seat.spool,
+            plan.client,
+            plan.keys,
+            plan.settings,
+            producer=plan.producer,
+            metrics=plan.metrics,
+            spool=plan.spool,
             epoch=claimed.epoch,
-            tape=seat.tape,
+            tape=plan.tape,
+            on_acknowledged=plan.on_acknowledged,
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -124,30 +129,30 @@ class Term:
                 await self._discard(left)
 
     async def _claim(self) -> FencingToken:
-        """Waits for the bus."""
-        seat = self._seat
+        """Claim the cursor. Waits for the bus."""
+        plan = self._plan
         while True:
             with contextlib.suppress(*UNAVAILABLE):
-                return await claim(seat.client, seat.keys, seat.producer, seat.line)
+                return await claim(plan.client, plan.keys, plan.producer, plan.replica)
             await asyncio.sleep(RETRY_S)
 
     async def _end_of_tape(self, wanted: Callable[[], Sequence[tuple[str, str]]]) -> LastEvents:
-        """Nobody else can write any more. An instrument that was added meanwhile is asked for, too."""
+        """Read where the tape ends, now that nobody else can write. An instrument that was added meanwhile is read, too."""
         while True:
             asked = list(wanted())
             with contextlib.suppress(BusError):
-                tape = await self._seat.last_events(asked)
+                tape = await self._plan.last_events(asked)
                 if asked == list(wanted()):
                     return tape
                 continue
             await asyncio.sleep(RETRY_S)
 
     async def _discard(self, left: int) -> None:
-        """What was not on the tape yet: another has the same from its own connection, or tells it as a gap."""
-        seat = self._seat
-        seat.metrics.pending(0)
-        seat.metrics.spool(0, 0)
+        """Drop the events that are not on the tape: another replica has them from its own connection, or reports a gap."""
+        plan = self._plan
+        plan.metrics.pending(0)
+        plan.metrics.spool(0, 0)
         if left:
             self.discarded = left
-            log.warning("line.discarded", venue=seat.venue, line=seat.line, events=left)
-        await seat.remove_spool()
+            log.warning("line.discarded", venue=plan.venue, line=plan.replica, events=left)
+        await plan.remove_spool()

@@ -1,7 +1,7 @@
-"""The trades that a line which stands by has read, until they are on the tape by another's hand. Pure: no I/O, no clock, no log.
+"""Trades a standby replica has received, kept until the active replica has published them. Pure: no I/O, no clock, no log.
 
-Only trades are held: of all else the newest state is enough, and `FeedHandler` knows it. By their ids it is told which of them the tape has
-and which nobody has: on takeover each trade behind the newest on the tape is there once, in order, or lies in a `Gap` with the count.
+Only trades are kept: of all other kinds the newest state is enough, and `FeedHandler` has it. Trade ids show which trades the tape has and
+which no replica has: on takeover, each trade behind the newest on the tape is published once, in order, or is counted in a `Gap`.
 """
 
 from __future__ import annotations
@@ -14,28 +14,31 @@ from crosstape_connector.feeds.trades.gaps import OpenGap
 from crosstape_schemas import Event, Gap, GapCause, Trade
 
 HELD: Final = 100_000
-"""Trades held at most, of all instruments together: about 50 MB. Another line that writes leaves a second's worth here."""
+"""The most trades kept, of all instruments together: about 50 MB. While another replica is active, a second's worth is here."""
 
 GIVEN_UP: Final = 2
-"""When there are more, the instrument with the most loses the older half of its own: what is missing later is a gap with the count."""
+"""When there are more, the instrument with the most trades drops the older half. A takeover reports them as a gap with the count."""
 
 
-def go_on(feeds: FeedHandler, hold: StandbyTradeBuffer, tape: Sequence[Trade], now: int) -> Sequence[Event]:
-    """What a line that takes over puts on the tape behind its newest trades, one an instrument. From then on `feeds` goes on by itself."""
-    hold.seen(tape)
+def continue_tape(feeds: FeedHandler, buffer: StandbyTradeBuffer, tape: Sequence[Trade], now: int) -> Sequence[Event]:
+    """Return the events with which a new active replica continues the tape, whose newest trades are `tape`, one per instrument.
+
+    From then on `feeds` continues by itself. `now`: ns since the epoch.
+    """
+    buffer.drop_published(tape)
     newest = {trade.instrument: trade for trade in tape}
     events: list[Event] = []
     for name, end in feeds.trades.next_ids().items():
-        released = hold.release(name, end, now)
+        released = buffer.release(name, end, now)
         events += released
-        feeds.trades.set_missing(name, holes(newest.get(name), released), now)
+        feeds.trades.set_missing(name, missing_after(newest.get(name), released), now)
     feeds.seed(tape)
-    hold.forget()
+    buffer.clear()
     return events
 
 
-def holes(tape: Trade | None, released: Iterable[Event]) -> Iterator[OpenGap]:
-    """What is missing, by ids, of one instrument's trades that go on the tape behind this one, gaps with counts among them."""
+def missing_after(tape: Trade | None, released: Iterable[Event]) -> Iterator[OpenGap]:
+    """Yield the open gaps, by trade ids, among one instrument's events that follow the trade `tape`."""
     before = tape
     for event in released:
         if isinstance(event, Trade):
@@ -46,10 +49,10 @@ def holes(tape: Trade | None, released: Iterable[Event]) -> Iterator[OpenGap]:
 
 
 class StandbyTradeBuffer:
-    """Of one venue's instruments. `ids` is the venue's `trade_ids`.
+    """Keeps the trades of one venue's instruments. `ids` is the venue's `trade_ids`.
 
-    Trades with ids may come in any order, as repairs do. Without ids, what is behind the tape is told by the venue's time alone, which is
-    not exact: on takeover such a line, like one whose ids merely grow, tells a gap without a count.
+    Trades with ids may come in any order, as backfilled ones do. Without ids, only the venue's time shows which trades the tape lacks,
+    which is not exact: then, and where ids only increase, a takeover reports a gap without a count.
     """
 
     def __init__(self, ids: Literal["contiguous", "increasing", "none"], bound: int = HELD) -> None:
@@ -63,30 +66,30 @@ class StandbyTradeBuffer:
     def __len__(self) -> int:
         return self._count
 
-    def take(self, event: Event) -> None:
-        """What would have gone on the tape if this line were the one that publishes."""
+    def add(self, event: Event) -> None:
+        """Keep this event if it is a trade."""
         if isinstance(event, Trade):
-            self._take(event)
+            self._add(event)
 
-    def seen(self, trades: Iterable[Trade]) -> None:
-        """The newest on the tape, one an instrument: these and all before them are held no more."""
+    def drop_published(self, trades: Iterable[Trade]) -> None:
+        """Drop these trades, the newest on the tape of each instrument, and all before them."""
         for trade in trades:
             self._tape[trade.instrument] = trade
             held = self._held.get(trade.instrument)
             if held:
-                kept = {number: one for number, one in held.items() if self._is_behind(one, number, trade)}
+                kept = {number: one for number, one in held.items() if self._follows(one, number, trade)}
                 self._count -= len(held) - len(kept)
                 self._held[trade.instrument] = kept
 
-    def whole(self, instrument: str, end: int) -> bool:
-        """Whether nothing is missing between the newest trade that was seen on the tape and `end`, the id that this line expects next."""
+    def is_complete(self, instrument: str, end: int) -> bool:
+        """Whether no trade is missing between the newest on the tape and `end`, the id that this replica expects next."""
         tape = self._tape.get(instrument)
         if tape is None or self._ids != "contiguous":
             return True
         return end - 1 - int(tape.trade_id) <= len(self._held.get(instrument, ()))
 
     def release(self, instrument: str, end: int, now: int) -> Sequence[Event]:
-        """What goes on the tape on takeover, behind the newest that was `seen` there, up to `end`, the id that this line expects next."""
+        """Remove and return the trades and gaps behind the newest trade on the tape, up to `end`, the id that this replica expects next."""
         held = self._held.pop(instrument, {})
         self._count -= len(held)
         tape = self._tape.get(instrument)
@@ -103,21 +106,21 @@ class StandbyTradeBuffer:
             events.append(self._gap(before, missed, now))
         return events
 
-    def forget(self) -> None:
-        """All of it: from here on what this line reads is on the tape by its own hand, or the first to be held."""
+    def clear(self) -> None:
+        """Forget all trades, and where the tape ends."""
         self._held.clear()
         self._newest.clear()
         self._tape.clear()
         self._count = 0
 
-    def _take(self, trade: Trade) -> None:
+    def _add(self, trade: Trade) -> None:
         name = trade.instrument
         newest = self._newest.get(name, -1)
         number = newest + 1 if self._ids == "none" else int(trade.trade_id)
         held = self._held.setdefault(name, {})
         if number > newest:
             self._newest[name] = number
-        elif not trade.backfilled:  # the venue began its numbering anew: what is held is of the old one
+        elif not trade.backfilled:  # the venue has restarted its numbering: what is kept has old numbers
             self._count -= len(held)
             held.clear()
             self._newest[name] = number
@@ -125,17 +128,17 @@ class StandbyTradeBuffer:
             held[number] = trade
             self._count += 1
             if self._count > self._bound:
-                self._make_room()
+                self._drop_oldest()
 
-    def _make_room(self) -> None:
+    def _drop_oldest(self) -> None:
         fullest = max(self._held.values(), key=len)
         numbers = sorted(fullest)[: max(1, len(fullest) // GIVEN_UP)]
         for number in numbers:
             del fullest[number]
         self._count -= len(numbers)
 
-    def _is_behind(self, trade: Trade, number: int, tape: Trade) -> bool:
-        """Whether it came after that one on the tape."""
+    def _follows(self, trade: Trade, number: int, tape: Trade) -> bool:
+        """Whether this trade follows the one on the tape."""
         if self._ids != "none":
             return number > int(tape.trade_id)
         return (trade.venue_ts or trade.received_ts) > (tape.venue_ts or tape.received_ts)
@@ -147,6 +150,6 @@ class StandbyTradeBuffer:
         return [self._gap(tape, None, trades[0].received_ts if trades else now), *trades]
 
     def _gap(self, before: Trade, missed: int | None, to_ts: int) -> Gap:
-        """So many are missing behind this trade."""
+        """Report that this many trades are missing behind `before`."""
         where = before.venue, before.instrument
         return Gap(*where, None, to_ts, "trade", min(before.received_ts, to_ts), to_ts, missed, GapCause.DISCONNECT)

@@ -3,7 +3,7 @@
 A feed whose subscription is dead looks like one of a quiet market. Three checks tell them apart:
 
 - **A book by REST** (a probe, which the watchdog requests): its number is later than the one that the stream has reached, and the stream
-  does not bring that change within `order_book.GRACE_NS`.
+  does not bring that change within `probe.GRACE_NS`.
 - **The best prices by REST** (`compare_best_prices`): twice in a row they differ from those of a feed that has been silent since before
   the first answer.
 - **Quote and book of one venue**, where the quote is a stream of its own: one of them has not changed for `AGREE_NS` while the other was
@@ -63,7 +63,7 @@ class CrossChecks:
             book = self._books.get(name)
             if book is None:
                 continue
-            if book.order_book.newer is not None and (newer := book.order_book.overdue(now)) is not None:
+            if book.order_book.probe.newer is not None and (newer := book.order_book.overdue(now)) is not None:
                 events += self._behind(book, newer, now)
             if book.rival is not None:
                 events += self._compare(book, book.rival, now)
@@ -71,7 +71,7 @@ class CrossChecks:
 
     def stream_resumed(self, book: BookFeed, now: int) -> list[Effect]:
         """Note that an update of the book's stream was applied: whatever was held against the stream is over."""
-        book.order_book.refuted = False
+        book.order_book.probe.refuted = False
         events: list[Effect] = []
         for record in book.records:
             if record.state is not LIVE:
@@ -171,7 +171,8 @@ class CrossChecks:
         differ_ns = book.agreement.compare(ours, theirs, now)
         if quote.contradiction:
             spoke_ts = min(quote.received_ts, max(record.received_ts for record in book.records))
-            return self._release(both, now) if ours == theirs and not book.order_book.refuted and spoke_ts > book.contradicted_ts else []
+            agree = ours == theirs and not book.order_book.probe.refuted and spoke_ts > book.contradicted_ts
+            return self._release(both, now) if agree else []
         if differ_ns < self._longest_ns:
             return []
         reason = f"quote {_text(ours)} and book {_text(theirs)} contradict each other"

@@ -1,23 +1,25 @@
-"""The counters of a connector, and what is read when asked for, in the form that Prometheus scrapes."""
+"""Exports a connector's counters and gauges in the form that Prometheus scrapes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from crosstape_connector.metrics.counters import Counters, EndpointCounters, Histogram
-from crosstape_connector.metrics.families import FAMILIES
+from crosstape_connector.metrics.families import FAMILIES, OLD_NAMES
 from crosstape_schemas import KIND_OF
+
+PREFIX: Final = "crosstape_connector_"
 
 
 class ReplicaReading(NamedTuple):
-    """How a redundant line stands."""
+    """The state of one replica."""
 
-    line: str
+    name: str
     active: bool
     covered: bool
     held: int
@@ -26,7 +28,7 @@ class ReplicaReading(NamedTuple):
 
 
 class Readings(NamedTuple):
-    """What is not counted but read off when asked for."""
+    """The gauges: each is read when Prometheus asks."""
 
     feeds: Callable[[], Mapping[tuple[str, str], int]]
     """(kind, state) → feeds."""
@@ -40,13 +42,13 @@ class Readings(NamedTuple):
     instruments: Callable[[], Mapping[str, int]]
     instruments_age_s: Callable[[], float | None]
     clock_offset_s: Callable[[], float | None]
-    """Our clock less the venue's."""
+    """Our clock minus the venue's."""
     capture_dropped: Callable[[], int | None]
-    line: Callable[[], ReplicaReading | None]
+    replica: Callable[[], ReplicaReading | None]
 
 
 class ConnectorCollector(Collector):
-    """The counters of one venue in Prometheus's form; register it for as long as the venue runs."""
+    """Exports the counters and gauges of one venue. Register it for as long as the venue runs."""
 
     def __init__(self, venue: str, counters: Counters, readings: Readings) -> None:
         self._venue = venue
@@ -54,14 +56,15 @@ class ConnectorCollector(Collector):
         self._readings = readings
 
     def describe(self) -> Iterable[Metric]:
-        """The names without reading anything: a registry asks for them before there is anything to read."""
+        """Yield the names without values: a registry asks for them before there is anything to read."""
         return (_family(name) for name in FAMILIES)
 
     def collect(self) -> Iterator[Metric]:
-        """All of it, as it is now."""
-        for name, samples in self._samples().items():
-            family = _family(f"crosstape_connector_{name}")
-            for labels, value in samples:
+        """Yield every metric with its value now."""
+        samples = self._samples()
+        for name in FAMILIES:
+            family = _family(name)
+            for labels, value in samples[OLD_NAMES.get(name, name).removeprefix(PREFIX)]:
                 values = [self._venue, *labels]
                 if isinstance(family, HistogramMetricFamily):
                     assert isinstance(value, Histogram)
@@ -77,7 +80,7 @@ class ConnectorCollector(Collector):
         endpoints = sorted(counters.endpoints.items())
         age_s = readings.instruments_age_s()
         dropped = readings.capture_dropped()
-        line = readings.line()
+        replica = readings.replica()
         offset_s = readings.clock_offset_s()
         return {
             **{field: [((name,), getattr(endpoint, field)) for name, endpoint in endpoints] for field in EndpointCounters.__slots__},
@@ -106,7 +109,10 @@ class ConnectorCollector(Collector):
             "instruments_age_seconds": [] if age_s is None else [((), age_s)],
             "clock_offset_seconds": [] if offset_s is None else [((), offset_s)],
             "capture_dropped": [] if dropped is None else [((), dropped)],
-            **{f"line_{field}": [] if line is None else [((line.line,), getattr(line, field))] for field in ReplicaReading._fields[1:]},
+            **{
+                f"replica_{field}": [] if replica is None else [((replica.name,), getattr(replica, field))]
+                for field in ReplicaReading._fields[1:]
+            },
         }
 
 

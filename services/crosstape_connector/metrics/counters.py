@@ -1,6 +1,6 @@
-"""What a connector counts: names once, in `FAMILIES`; plain numbers on the hot path, turned into Prometheus's form when asked for.
+"""The counters of a connector: plain numbers, cheap on the hot path. `collector` exports them under the names in `families`.
 
-What the bus counts of publishing (batches, pending, acknowledged) is in `crosstape.bus.metrics.prometheus`; it is passed on from here.
+The bus counts what it publishes (batches, pending, acknowledged) itself: see `crosstape.bus.metrics.prometheus`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from crosstape_connector.metrics.families import BACKFILL_OUTCOMES, DURATION_BOU
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Status
 
 SAMPLE: Final = 64
-"""One frame in so many has its lag measured. A power of two."""
+"""The lag of one frame in this many is measured. A power of two."""
 
 
 class Histogram:
-    """Observations by bucket, in a list; cumulative only when asked for."""
+    """Counts observations by bucket; they are summed up only when exported."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -27,12 +27,12 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one."""
+        """Count one observation."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
-        """(bound, observations up to it) …, and the sum."""
+        """Return (bound, observations up to this bound) of each bucket, and the sum of all observations."""
         total = 0
         buckets: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
@@ -42,7 +42,7 @@ class Histogram:
 
 
 class EndpointCounters:
-    """Of one endpoint. Written by its sessions only."""
+    """The counters of one endpoint, written by its sessions and the supervisor."""
 
     __slots__ = (
         "bytes", "connect_wait_seconds", "connect_waits", "connections", "connects", "frames", "heartbeats", "lost", "rotations",
@@ -63,7 +63,7 @@ class EndpointCounters:
 
 
 class Counters:
-    """Of one venue: ints and Counters that grow."""
+    """The counters of one venue."""
 
     def __init__(self) -> None:
         self.endpoints: defaultdict[str, EndpointCounters] = defaultdict(EndpointCounters)
@@ -84,13 +84,13 @@ class Counters:
         self.publishing = Histogram(PUBLISH_BOUNDS)
         self._broken_ts: dict[FeedKey, int] = {}
 
-    def begin(self, endpoints: Iterable[str]) -> None:
-        """Count from 0 what these endpoints will do: of a series that appears with its first count, no rate shows that count."""
+    def start_at_zero(self, endpoints: Iterable[str]) -> None:
+        """Export the counters of these endpoints as 0 now: a rate misses the first count of a series that appears with it."""
         for name in endpoints:
             self.endpoints[name] = EndpointCounters()
 
     def note(self, event: Status | Gap) -> None:
-        """A status or gap that is published: they are rare, so there is time to look at them."""
+        """Count a status or gap that is published, and the time until a broken feed is live again."""
         if isinstance(event, Gap):
             self.gaps[event.cause.value] += not event.repaired
             return

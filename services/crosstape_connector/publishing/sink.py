@@ -1,48 +1,46 @@
-"""The one way to the tape: every event of a connector passes here, is counted and published."""
+"""The sink: every event of a connector is counted and published here, and nowhere else."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Final
 
-from crosstape.bus.metrics.prometheus import PrometheusPublisherMetrics
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.metrics.counters import Counters
-from crosstape_schemas import Event, Gap, Status, Trade
+from crosstape_schemas import Event, FeedState, Gap, Status, Trade
 
 _RARE: Final = frozenset({Status, Gap, SnapshotRequest})
 """Classes that need more than to be counted and published: one look-up tells them from quotes, books and deltas."""
 
 
 class Sink:
-    """The way to the tape: what passes is counted and published, or held while another line publishes. Never waits."""
+    """Counts events and passes them to the publisher; on a standby, to its buffer. Snapshot requests leave here, too. Never waits.
+
+    Belongs to a `Writer`, which alone says where events go. That is a bound method, so that an event costs one call.
+    """
 
     __slots__ = (
-        "_acknowledged", "_counters", "_events", "_holding", "_listeners", "_pending", "_publish", "_request", "_since_ts", "_target",
+        "_before_down", "_counters", "_events", "_holding", "_listeners", "_pending", "_publish", "_request", "_sampled_ts",
+        "_unacknowledged",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        publish: Callable[[Event], None],
-        counters: Counters,
-        *,
-        pending: Callable[[], int] = lambda: 0,
-        acknowledged: Callable[[], int] = lambda: 0,
-    ) -> None:
-        """`pending` and `acknowledged`: events, of the publisher; for the time that publishing takes."""
-        self._publish = publish
+    def __init__(self, counters: Counters, *, before_down: Callable[[Status], None] = lambda status: None) -> None:
+        """`before_down`: called with the status of a feed that is down before it is published. The writer may become a standby then.
+
+        Nothing can be published before `pass_to` or `hold_in`.
+        """
+        self._publish: Callable[[Event], None] = _nowhere
         self._counters = counters
         self._events = counters.events
-        self._pending = pending
-        self._acknowledged = acknowledged
-        self._target = 0
-        self._since_ts = 0
-        self._holding = False
+        self._pending: Callable[[], int] = lambda: 0
+        self._before_down = before_down
         self._listeners: list[Callable[[Status | Gap], None]] = []
         self._request: Callable[[SnapshotRequest], None] = lambda _: None
+        self._holding = False
+        self._sampled_ts = 0
+        self._unacknowledged = 0
 
     def publish(self, effects: Iterable[Effect]) -> None:
         """Publish the events, in order; snapshot requests go to their router (see `route_requests`)."""
@@ -55,7 +53,7 @@ class Sink:
                 if isinstance(event, SnapshotRequest):
                     self._request(event)
                     continue
-                self._word(event)  # type: ignore[arg-type]
+                self._note(event)  # type: ignore[arg-type]
             self._events[cls] += 1  # type: ignore[index]
             self._publish(event)  # type: ignore[arg-type]
 
@@ -64,21 +62,8 @@ class Sink:
         self._request = request
 
     def listen(self, listener: Callable[[Status | Gap], None]) -> None:
-        """Call `listener`, too, with each status and gap before it is published: it may have been held instead, then."""
+        """Call `listener` with each status and gap before it is published. It is called on a standby, too."""
         self._listeners.append(listener)
-
-    def divert(self, publish: Callable[[Event], None], *, holding: bool) -> None:
-        """From the next event on, publish by this; or `holding`, let it take what is not for the tape, and is not counted as such."""
-        self._publish = publish
-        self._holding = holding
-        self._events = defaultdict(int) if holding else self._counters.events
-        self._since_ts = 0
-
-    def _word(self, event: Status | Gap) -> None:
-        for listener in self._listeners:
-            listener(event)
-        if not self._holding or isinstance(event, Status):
-            self._counters.note(event)
 
     def sample(self, event: Effect) -> None:
         """Measure with this event, the newest published: how late it came, and from now on how long it takes to be acknowledged."""
@@ -86,29 +71,35 @@ class Sink:
             return
         if event.venue_ts is not None:
             self._counters.lag.observe((event.received_ts - event.venue_ts) / 1e9)
-        if not self._since_ts:
-            self._target = self._acknowledged() + self._pending()
-            self._since_ts = event.received_ts
+        if not self._sampled_ts:
+            self._unacknowledged = self._pending()
+            self._sampled_ts = event.received_ts
 
-    def acknowledged(self) -> None:
-        """The bus has acknowledged something."""
-        if self._since_ts and self._acknowledged() >= self._target:
-            self._counters.publishing.observe((time.time_ns() - self._since_ts) / 1e9)
-            self._since_ts = 0
+    def acknowledged(self, entries: int) -> None:
+        """The server has acknowledged this many more entries: `on_acknowledged` of a `Publisher`."""
+        self._unacknowledged -= entries
+        if self._sampled_ts and self._unacknowledged <= 0:
+            self._counters.publishing.observe((time.time_ns() - self._sampled_ts) / 1e9)
+            self._sampled_ts = 0
+
+    def pass_to(self, publish: Callable[[Event], None], pending: Callable[[], int] = lambda: 0) -> None:
+        """Publish by this publisher from the next event on; `pending` counts its entries that are not acknowledged. For the writer."""
+        self._publish, self._pending, self._events, self._holding = publish, pending, self._counters.events, False
+        self._sampled_ts = 0
+
+    def hold_in(self, hold: Callable[[Event], None]) -> None:
+        """Give events to this buffer from the next one on, without counting them as published. For the writer."""
+        self._publish, self._pending, self._events, self._holding = hold, lambda: 0, defaultdict(int), True
+        self._sampled_ts = 0
+
+    def _note(self, event: Status | Gap) -> None:
+        if isinstance(event, Status) and event.state is FeedState.DOWN:
+            self._before_down(event)
+        for listener in self._listeners:
+            listener(event)
+        if not self._holding or isinstance(event, Status):
+            self._counters.note(event)
 
 
-class BusMetrics(PrometheusPublisherMetrics):
-    """The bus's own, which also tells when something was acknowledged."""
-
-    after: Callable[[], None] = staticmethod(lambda: None)
-
-    def pending(self, entries: int) -> None:
-        """See `PublisherMetrics`: called after each acknowledgement."""
-        super().pending(entries)
-        self.after()
-
-
-@cache
-def bus_metrics() -> BusMetrics:
-    """The one of this process: a registry takes each name once."""
-    return BusMetrics()
+def _nowhere(event: Event) -> None:
+    raise AssertionError(f"no writer takes {event} yet")

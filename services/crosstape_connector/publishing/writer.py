@@ -1,37 +1,42 @@
-"""How a connector's events get onto the tape: by a publisher of its own, for good; or in turn with other lines (`redundancy`)."""
+"""The writer puts a connector's events on the tape: for good (`SoleWriter`), or in turn with other replicas (`failover.replica`)."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from crosstape.bus import Publisher
 from crosstape.bus.publish.publisher import Unpublished
 from crosstape.bus.read.last_values import last_values
 from crosstape.errors import Superseded
 from crosstape.runtime.group_files import make_directory, share_with_group
-from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.collector import ReplicaReading
 from crosstape_connector.publishing.predecessor import LastEvents
 from crosstape_connector.publishing.sink import Sink
 from crosstape_schemas import Event
 
 
-class Standing(NamedTuple):
-    """What a connector says of itself to its writer, when asked."""
+class VenueHealth(Protocol):
+    """The state of a connector, as its writer asks for it."""
 
-    well: Callable[[], bool]
-    """Whether each feed is live that should be."""
-    connections: Callable[[], int]
-    """Open ones."""
-    states: Callable[[], Iterable[Event]]
-    """What it has said that is not of its feeds: of the venue as a whole, of instruments that it cannot take."""
+    def is_healthy(self) -> bool:
+        """Whether every feed is live that should be."""
+
+    def connections(self) -> int:
+        """Count the open connections to the venue."""
+
+    def statuses(self) -> Iterable[Event]:
+        """The statuses that belong to no feed: of the venue as a whole, and of instruments that it does not list."""
 
 
 class Writer(Protocol):
-    """What a connector needs of it. `publish`, `pending` and `acknowledged` are as `Publisher`'s."""
+    """Owns the sink and the publisher. `pending`, `acknowledged` and `unpublished` are as `Publisher`'s."""
+
+    @property
+    def sink(self) -> Sink:
+        """The sink of all events."""
 
     @property
     def pending(self) -> int: ...  # noqa: D102
@@ -40,56 +45,51 @@ class Writer(Protocol):
     def acknowledged(self) -> int: ...  # noqa: D102
 
     @property
-    def unpublished(self) -> Unpublished:
-        """See `Publisher`."""
+    def unpublished(self) -> Unpublished: ...  # noqa: D102
 
     @property
     def healthy(self) -> bool:
-        """Whether the bus takes what is published, or would."""
+        """Whether the bus takes what is published; of a standby: whether the server answers."""
 
     @property
     def active(self) -> bool:
-        """Whether what is published goes on the tape, by our hand: else nothing needs to be fetched for it."""
-
-    def publish(self, event: Event) -> None: ...  # noqa: D102
+        """Whether this connector publishes. A standby need not fetch anything for the tape."""
 
     async def flow(self) -> None:
-        """Give others a turn; see `Publisher.flow`."""
+        """Give other tasks a turn, and wait while the server is far behind; see `Publisher.flow`."""
 
-    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
-        """Whose events these are. Once, before `run`."""
-
-    async def run(self) -> None:
-        """Until cancelled. Raises `Superseded`."""
+    async def run(self, health: VenueHealth) -> None:
+        """Write until cancelled. Raises `Superseded`."""
 
     async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
-        """The newest on the tape of each (kind, instrument): where we go on. Waits for the bus. Raises `BusError`."""
+        """Read the newest event of each (kind, instrument) on the tape, where we continue. Waits for the bus. Raises `BusError`."""
 
     async def finish(self, timeout_s: float) -> bool:
-        """The connector has ended: whether all that was published is on the tape, within `timeout_s`. What is not may be spooled."""
+        """Publish what is pending after the connector has ended. False: not all within `timeout_s`; the rest may be in the spool."""
 
     def close(self) -> None:
-        """Let go of the spool."""
+        """Close the spool."""
 
     def details(self) -> Mapping[str, Any]:
-        """For `/readyz`."""
+        """Return what `/readyz` says about the writer."""
 
     def reading(self) -> ReplicaReading | None:
-        """For `/metrics`; None: there is one line only."""
+        """Return what `/metrics` says about this replica; None: it is the only one."""
 
 
 class SoleWriter:
-    """The only line there is: it publishes from the beginning to the end."""
+    """The writer of a connector that is the only one of its venue: it publishes from start to end."""
 
-    def __init__(self, publisher: Publisher, venue: str, superseded: Path | None = None) -> None:
-        """`superseded`: a file that says to the next start that this one was superseded; None: it need not know."""
+    def __init__(self, publisher: Publisher, sink: Sink, venue: str, superseded: Path | None = None) -> None:
+        """`superseded`: a file that tells the next start that this connector was superseded; None: the next start need not know."""
+        self.sink = sink
         self._publisher = publisher
         self._venue = venue
         self._superseded = superseded
-        self.publish = publisher.publish
         self.flow = publisher.flow
         self.finish = publisher.drain
         self.close = publisher.close
+        sink.pass_to(publisher.publish, lambda: publisher.pending)
 
     @property
     def pending(self) -> int:
@@ -108,7 +108,7 @@ class SoleWriter:
 
     @property
     def healthy(self) -> bool:
-        """Whether it has taken something, and does."""
+        """Whether the server has acknowledged something, and answers."""
         return self._publisher.acknowledged > 0 and self._publisher.availability.answering
 
     @property
@@ -116,22 +116,19 @@ class SoleWriter:
         """See `Writer`."""
         return True
 
-    def attach(self, feeds: FeedHandler, sink: Sink, standing: Standing) -> None:
-        """See `Writer`: nothing of it matters here."""
-
     async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
-        """See `Writer`: what our predecessor left. Waits until it cannot write any more, and what it spooled is on the tape."""
+        """See `Writer`. Waits until our predecessor cannot write any more, and what it spooled is on the tape."""
         publisher = self._publisher
         await publisher.claimed()
         return await last_values(publisher.client, publisher.keys, wanted, self._venue)
 
-    async def run(self) -> None:
-        """See `Writer`."""
+    async def run(self, health: VenueHealth) -> None:
+        """See `Writer`. The connector's health does not matter here: nobody could take over."""
         try:
             await self._publisher.run()
         except Superseded:
             if self._superseded is not None:
-                with contextlib.suppress(OSError):  # without it, the next start takes the name back
+                with contextlib.suppress(OSError):  # without the file, the next start takes the name back
                     make_directory(self._superseded.parent)
                     self._superseded.touch()
                     share_with_group(self._superseded)

@@ -1,8 +1,8 @@
-"""A capture → the events that the connector would have put on the tape. Pure, and the same for the same capture.
+"""Turns a capture into the events that the connector would have put on the tape. Pure: the same capture always gives the same events.
 
 The parsers and `FeedHandler` are those of the running connector; only time is different: books are conflated by the times of the frames.
 Where a recording has no receive time (null), a frame's is the newest venue time in it, or the time of the line before if that is later.
-What a venue left out of the recording (the acknowledgement, the connection's opening) is done without.
+A recording may lack acknowledgements and the opening of its connections: neither is needed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import msgspec
 
 from crosstape_connector.capture.reader import CaptureLine, NotACaptureError, read
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
-from crosstape_connector.feeds.books.checks import BookChecks
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.replay.connections import RecordedConnection, RecordedConnections
 from crosstape_connector.replay.rest_order import RestOrder, of_a_pipe
+from crosstape_connector.replay.summary import Summary, Unhandled
 from crosstape_connector.venues.messages import Ack, Odd, OddRow, Output, Rejected, Rotate, TradeSnapshot
 from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.spec import Parser, Venue
@@ -29,54 +29,15 @@ from crosstape_schemas import KIND_OF, Event, Gap, Instrument, Trade
 KINDS: Final = ("trade", "quote", "book", "ticker", "status")
 
 
-class Unhandled(msgspec.Struct, frozen=True):
-    """The first frame of its kind that could not be used."""
-
-    kind: str
-    error: str
-    frame: bytes
-
-
-class Summary(msgspec.Struct):
-    """What was in a capture and what was made of it; complete when the events are exhausted."""
-
-    venue: str = ""
-    frames: int = 0
-    """In, of all connections."""
-    events: Counter[str] = msgspec.field(default_factory=Counter)
-    """By kind."""
-    trades: Counter[str] = msgspec.field(default_factory=Counter)
-    """By instrument."""
-    gaps: Counter[str] = msgspec.field(default_factory=Counter)
-    """By kind and cause: `book sequence`."""
-    proofs: Counter[str] = msgspec.field(default_factory=Counter)
-    """Of all books together, see `books.Proofs`."""
-    duplicates: int = 0
-    """Trades that were there already."""
-    odd: Counter[str] = msgspec.field(default_factory=Counter)
-    """Values left out of good frames, by kind."""
-    unwanted: int = 0
-    unhandled: Counter[str] = msgspec.field(default_factory=Counter)
-    """Frames that could not be used, by kind …"""
-    first_unhandled: list[Unhandled] = msgspec.field(default_factory=list)
-    """… and the first of each."""
-    session: Counter[str] = msgspec.field(default_factory=Counter)
-    """Acknowledgements, refusals, announced rotations."""
-    rest: Counter[str] = msgspec.field(default_factory=Counter)
-    """REST answers: `instruments`, `snapshot`, `unused` ones, and those by which the venue refused (`failed`)."""
-    resyncs: Counter[str] = msgspec.field(default_factory=Counter)
-    """What the running connector would have been asked to do, by cause."""
-
-
 class Normalized(Iterator[Event]):
-    """The events of a capture, one by one; `summary` beside them."""
+    """Iterates over the events of a capture; `summary` counts what was read so far."""
 
     def __init__(self, events: Iterator[Event], summary: Summary) -> None:
         self._events = events
         self.summary = summary
 
     def __next__(self) -> Event:
-        """The next event."""
+        """Return the next event."""
         return next(self._events)
 
 
@@ -88,18 +49,18 @@ def normalize(
     book_depth: int = 10,
     book_interval_ns: int = 100_000_000,
 ) -> Normalized:
-    """Events of a capture of that venue, for every instrument that its REST answer lists; `seq` counts as on the tape, `epoch` is 0.
+    """Return the events of a capture, for every instrument that its REST answer lists; `seq` counts as on the tape, `epoch` is 0.
 
-    Where `lines` can be read more than once (all but an iterator) they are, so that the order of the REST lines does not matter; of an
-    iterator, only a snapshot behind the frames that it is needed for is of no use (see `rest_order`).
-    Raises `NotACaptureError` at once (also for another venue's), `FrameError` at a line that is none. Frames that cannot be
-    used are counted in the summary.
+    `lines` are read twice unless they are an iterator, so that the order of the REST lines does not matter; in an iterator, a snapshot that
+    comes after the frames which need it is of no use (see `rest_order`). Frames that cannot be used are counted in the summary.
+
+    Raises `NotACaptureError` at once, also for another venue's capture; `FrameError` at a line that is not one of a capture.
     """
     header, rest = read(lines)
     if header.venue not in (venue.id, *venue.aliases):
         raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
-    run = _Run(venue, header.url, delta=delta, book_depth=book_depth, book_interval_ns=book_interval_ns)
-    return Normalized(run.events(_ordered(venue, lines, rest)), run.summary)
+    replay = _Replay(venue, header.url, delta=delta, book_depth=book_depth, book_interval_ns=book_interval_ns)
+    return Normalized(replay.events(_ordered(venue, lines, rest)), replay.summary)
 
 
 def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[CaptureLine]) -> Iterator[CaptureLine]:
@@ -108,7 +69,9 @@ def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[CaptureLine]) 
     return RestOrder(venue, rest).of(read(lines)[1])
 
 
-class _Run:
+class _Replay:
+    """Reads the lines of one capture."""
+
     def __init__(self, venue: Venue, url: str, *, delta: bool, book_depth: int, book_interval_ns: int) -> None:
         self.venue = venue
         self.url = url
@@ -122,6 +85,7 @@ class _Run:
         self.seqs: Counter[tuple[str, str]] = Counter()
 
     def events(self, lines: Iterator[CaptureLine]) -> Iterator[Event]:
+        """Yield the events of these lines."""
         for line in lines:
             if line.t is not None:
                 self.now = max(self.now, line.t)
@@ -132,7 +96,7 @@ class _Run:
                 case "rest":
                     yield from self._stamped(self._answer(line))
                 case "open" if line.repeated and line.c in self.connections:
-                    pass  # files read one after the other: it went on
+                    pass  # two files are read one after the other: the connection went on
                 case "open":
                     yield from self._stamped(self.connections.close(line.c, self.now, "opened anew"))
                     self.connections.open(line.c, line.u or self.url)
@@ -174,29 +138,29 @@ class _Run:
             return self._unread(line, kind, data)
         events: list[Effect] = []
         if line.t is None:
-            events += self._clock(outputs)
+            events += self._advance(outputs)
             outputs = [_received(output, self.now) for output in outputs]
         for output in outputs:
-            events += self._take(connection, output)
+            events += self._apply(connection, output)
         return events
 
     def _unread(self, line: CaptureLine, kind: str, data: bytes) -> list[Effect]:
-        """What a bad frame of that kind means for the quotes and tickers that it may have held."""
+        """Apply what a bad frame means: the quotes and tickers that it may have held are not the newest any more."""
         if kind in unreadable.NOT_OURS or line.c not in self.connections:
             return []
         connection = self.connections.get(line.c, self.url)
         endpoint = connection.endpoint
         received_ts = self.now if line.t is None else line.t
         found = unreadable.feeds_of(endpoint, self.symbols, data, received_ts) if endpoint is not None else ()
-        return [event for output in found for event in self._take(connection, output)]
+        return [event for output in found for event in self._apply(connection, output)]
 
-    def _clock(self, outputs: Iterable[Output]) -> list[Effect]:
-        """Time goes on to the newest that a frame without a receive time tells of."""
-        told = [getattr(output, "venue_ts", None) for output in outputs]
-        self.now = max(self.now, *(moment for moment in told if moment is not None), 0)
+    def _advance(self, outputs: Iterable[Output]) -> list[Effect]:
+        """Set the time to the newest venue time of a frame that has no receive time."""
+        times = [getattr(output, "venue_ts", None) for output in outputs]
+        self.now = max(self.now, *(moment for moment in times if moment is not None), 0)
         return list(self.feeds.due_books(self.now))
 
-    def _take(self, connection: RecordedConnection, output: Output) -> list[Effect]:
+    def _apply(self, connection: RecordedConnection, output: Output) -> list[Effect]:
         summary = self.summary
         events = self.connections.apply(connection, output, self.now)
         if isinstance(output, Odd):
@@ -212,7 +176,7 @@ class _Run:
         return events
 
     def _unsubscribed(self, connection: RecordedConnection, ack: Ack) -> list[Effect]:
-        """The recorder let go of these feeds: what it did not record until it took them up again is a gap."""
+        """Interrupt feeds that the recorder unsubscribed: what it did not record until it subscribed again is a gap."""
         endpoint = connection.endpoint
         kinds = [kind for kind, channel in endpoint.channels.items() if channel == ack.channel] if endpoint is not None else []
         names = [self.symbols[symbol] for symbol in ack.symbols if symbol in self.symbols]
@@ -235,7 +199,7 @@ class _Run:
             if venue.snapshots is None or symbol is None or symbol not in self.symbols:
                 summary.rest["unused"] += 1
                 return []
-            snapshot = venue.snapshots.parse(data, self.symbols[symbol], self.now)  # it may stand behind later frames
+            snapshot = venue.snapshots.parse(data, self.symbols[symbol], self.now)  # its line may come after later frames
         except FRAME_ERRORS as exc:
             self._unhandled(frame_error_kind(exc), str(exc), data)
             return []
@@ -251,7 +215,7 @@ class _Run:
                 self.symbols[row.symbol] = row.name
 
     def _parser(self, connection: RecordedConnection, data: bytes) -> Parser:
-        """That of the endpoint which the connection's URL names, or else of the one whose dialect its first frame is in."""
+        """Return the parser of the endpoint that the connection's URL names, or else of the one whose format its first frame has."""
         if connection.parser is None:
             endpoints = self.venue.endpoints
             by_url = [endpoint for endpoint in endpoints if any(host in connection.url for host in endpoint.hosts)]
@@ -267,15 +231,14 @@ class _Run:
 
     def _sum_up(self) -> None:
         summary = self.summary
-        proofs: Iterable[BookChecks] = self.feeds.book_checks().values()
-        for proof in proofs:
-            summary.proofs.update(proof.counts())
+        for checks in self.feeds.book_checks().values():
+            summary.proofs.update(checks.counts())
         summary.unwanted = self.feeds.counts["unwanted"]
         summary.duplicates = self.feeds.duplicate_trades()
 
 
 def _received(output: Output, now: int) -> Output:
-    """The same output, received now."""
+    """Return the output with `now` as its receive time."""
     if isinstance(output, TradeSnapshot):
         trades = tuple(msgspec.structs.replace(trade, received_ts=now) for trade in output.trades)
         return msgspec.structs.replace(output, received_ts=now, trades=trades)
@@ -283,5 +246,5 @@ def _received(output: Output, now: int) -> Output:
 
 
 def _forward(gap: Gap) -> Gap:
-    """It does not end before it begins, also where frames stand in another order than they were received in."""
+    """Return a gap that does not end before it begins, as one may if frames are recorded in another order than they were received."""
     return gap if gap.from_ts <= gap.to_ts else msgspec.structs.replace(gap, from_ts=gap.to_ts, to_ts=gap.from_ts)

@@ -1,9 +1,8 @@
-"""The lines of a capture with its REST answers where they belong, wherever they stand: nothing can be mapped before the instruments are
-known, and a book's snapshot is of the time at which it was received.
+"""Puts the REST answers of a capture in their places: the instruments first, each book snapshot at the time when it was received. Pure.
 
-A capture that can be read twice (a file) is looked through first, and what stands in its place stays there. Of one that can be read only
-once (a pipe) the lines before the first list of instruments are held, and snapshots that stand before frames of earlier times, up to
-`HELD` bytes of each; beyond that they are taken as they come.
+A capture that can be read twice (a file) is searched first, and only lines that are in a wrong place are moved. Of one that can be read
+only once (a pipe) the lines before the first list of instruments are kept back, and snapshots before frames of earlier times: up to
+`CAPACITY` bytes of each; beyond that, lines are passed on as they come.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Instrument
 
-HELD: Final = 256 * 1024 * 1024
-"""Bytes of frames and answers."""
+CAPACITY: Final = 256 * 1024 * 1024
+"""Bytes of frames and answers kept back at most."""
 END: Final = 1 << 63
-"""After all times."""
+"""A time after all others."""
 SLACK_NS: Final = 10_000_000
-"""A snapshot is in its place if it is no further from it than this: lines of one moment may stand in either order."""
+"""A snapshot may be this far from its place, ns: lines of one moment may be in either order."""
 
 
 class RestOrder:
-    """What a first reading has found: which instruments come too late, and which snapshots stand elsewhere than their time says."""
+    """Finds, in a first reading, lists of instruments that come too late, and snapshots that are not where their time says."""
 
     def __init__(self, venue: Venue, lines: Iterable[CaptureLine]) -> None:
-        """Reads all `lines`, and keeps those that are to be moved."""
+        """Read all `lines`, and keep those that must be moved."""
         self._venue = venue
         self._moved: set[int] = set()  # numbers of lines
         self._instruments: list[CaptureLine] = []
         self._snapshots: list[tuple[int, CaptureLine]] = []
-        waiting: list[tuple[int, int, CaptureLine]] = []  # snapshots that may stand too early
+        waiting: list[tuple[int, int, CaptureLine]] = []  # snapshots that may be too early
         newest_ts = 0
         begun = False
         for number, line in enumerate(lines):
@@ -70,7 +69,7 @@ class RestOrder:
         self._snapshots.append((t, line))
 
     def of(self, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
-        """The same lines, read again, in order."""
+        """Yield the same lines, read again, in order."""
         return self._ordered(_without_idle_times(self._venue, lines))
 
     def _ordered(self, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
@@ -87,35 +86,35 @@ class RestOrder:
 
 
 def of_a_pipe(venue: Venue, lines: Iterator[CaptureLine]) -> Iterator[CaptureLine]:
-    """The lines of a capture that cannot be read twice: as `RestOrder` has them, but snapshots behind later frames stay there."""
+    """Yield the lines of a capture that can be read only once, as `RestOrder` does; but snapshots after later frames stay there."""
     return _snapshots_in_order(venue, _without_idle_times(venue, _instruments_first(venue, lines)))
 
 
 def _instruments_first(venue: Venue, lines: Iterator[CaptureLine]) -> Iterator[CaptureLine]:
-    """The lines, with the first list of instruments before the frames and snapshots that came before it; the order is else as it was."""
-    held: list[CaptureLine] = []
+    """Yield the lines, with the first list of instruments before the frames and snapshots that came before it."""
+    kept: list[CaptureLine] = []
     size = 0
     begun = False
     for line in lines:
         if line.d == "rest" and _lists_instruments(venue, line):
             if begun:
                 yield _timeless(line)
-            yield from held
+            yield from kept
             if not begun:
                 yield line
-            held.clear()
+            kept.clear()
             break
-        held.append(line)
+        kept.append(line)
         begun = begun or line.d == "in" or _is_snapshot(venue, line)
         size += _size(line)
-        if size > HELD:
+        if size > CAPACITY:
             break
-    yield from held
+    yield from kept
     yield from lines
 
 
 class _Early:
-    """Snapshots that stand before frames of earlier times, until it is their turn."""
+    """Keeps snapshots that come before frames of earlier times, until it is their turn."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, CaptureLine]] = []  # a heap, by time and place
@@ -123,46 +122,46 @@ class _Early:
         self._size = 0
 
     def add(self, t: int, line: CaptureLine) -> None:
-        """One more."""
+        """Keep one more snapshot."""
         heappush(self._waiting, (t, next(self._places), line))
         self._size += _size(line)
 
     def due(self, t: int | None) -> Iterator[CaptureLine]:
-        """Those of before `t`, and the oldest of more than may be held."""
-        while self._waiting and (self._size > HELD or (t is not None and self._waiting[0][0] < t)):
+        """Yield those from before `t` (None: no time), and the oldest of more than may be kept."""
+        while self._waiting and (self._size > CAPACITY or (t is not None and self._waiting[0][0] < t)):
             line = heappop(self._waiting)[2]
             self._size -= _size(line)
             yield line
 
 
 def _snapshots_in_order(venue: Venue, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
-    """The lines, with each snapshot that stands before frames of earlier times behind those."""
+    """Yield the lines, with each snapshot that comes before frames of earlier times moved behind those."""
     early = _Early()
-    held: list[CaptureLine] = []  # a snapshot that may be early, and what came since: the next frame's time decides
+    kept: list[CaptureLine] = []  # a snapshot that may be early, and what came since: the next frame's time decides
     size = 0
     for line in lines:
-        if (held or _is_snapshot(venue, line)) and (line.d != "in" or line.t is None) and size <= HELD:
-            held.append(line)
+        if (kept or _is_snapshot(venue, line)) and (line.d != "in" or line.t is None) and size <= CAPACITY:
+            kept.append(line)
             size += _size(line)
             continue
-        for one in held:
+        for one in kept:
             if line.t is not None and one.t is not None and line.t < one.t - SLACK_NS and _is_snapshot(venue, one):
                 early.add(one.t, one)
             else:
                 yield from early.due(one.t)
                 yield one
-        held.clear()
+        kept.clear()
         size = 0
         yield from early.due(line.t)
         yield line
-    for one in held:
+    for one in kept:
         yield from early.due(one.t)
         yield one
     yield from early.due(END)
 
 
 def _without_idle_times(venue: Venue, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
-    """The lines; of REST only snapshots tell what time it is, for only of them anything is made."""
+    """Yield the lines; REST lines other than snapshots without their time, for nothing is published of them."""
     for line in lines:
         yield _timeless(line) if line.d == "rest" and not _is_snapshot(venue, line) else line
 
@@ -172,7 +171,7 @@ def _size(line: CaptureLine) -> int:
 
 
 def _timeless(line: CaptureLine) -> CaptureLine:
-    """The instruments are true from the beginning: their own time is none of the frames that follow."""
+    """Return the line without its time: instruments are valid from the beginning of the capture."""
     return msgspec.structs.replace(line, t=None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from crosstape_connector.backoff import pause_s
-from crosstape_connector.feeds.books.order_book import PROBE
+from crosstape_connector.feeds.books.snapshot_need import PROBE
 from crosstape_connector.feeds.effects import SnapshotRequest
 
 

@@ -29,10 +29,10 @@ from crosstape.text_file import decode_utf8
 S = TypeVar("S", bound=Section)
 
 
-def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None, old_names: list[str] | None = None) -> Settings:
     """Returns the settings of `path` (or of the file that `CROSSTAPE_SETTINGS` names, or the defaults), with the environment's over them.
 
-    Raises `SettingsError`, with one line for each mistake.
+    Adds to `old_names` one line for each setting that is given by its old name. Raises `SettingsError`, with one line for each mistake.
     """
     environ = os.environ if environ is None else environ
     path = path or environ.get(FILE_VARIABLE) or None
@@ -45,6 +45,8 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     settings = reader.with_secrets(settings)
     if reader.mistakes:
         raise SettingsError("\n".join(reader.mistakes))
+    if old_names is not None:
+        old_names += reader.old_names
     return settings
 
 
@@ -64,6 +66,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.mistakes: list[str] = []
+        self.old_names: list[str] = []
         self._given: dict[tuple[str, ...], _Origin] = {}  # path of a secret → where the secret itself was given
         self._files: dict[tuple[str, ...], tuple[str, _Origin]] = {}  # path of a secret → the file that holds it, and where that was named
 
@@ -74,6 +77,8 @@ class _Reader:
         for name, value in table.items():
             key = RENAMED.get((*path, name), name)
             here = (*path, key)
+            if key != name:
+                self.old_names.append(f"{'.'.join((*path, name))} ({source}) is now {'.'.join(here)}")
             if key != name and key in table:
                 self.mistakes.append(f"{'.'.join((*path, name))} ({source}): this is the old name of {'.'.join(here)}; leave it out")
             elif key not in hints and hiding(hints.get(key.removesuffix(SUFFIX))):

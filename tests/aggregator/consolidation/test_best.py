@@ -1,4 +1,4 @@
-"""The legs that count, taken together."""
+"""The best prices over legs that count."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ LIVE = FeedState.LIVE
 
 
 def publish(one: Engine, now: int) -> dict[str, dict[str, Exclusion | None]]:
-    """What is due now: per instrument, why each leg does not count."""
+    """The quotes that are due now: for each instrument, why each leg does not count."""
     return {found.instrument: reasons(found) for found in one.due(now)}
 
 
@@ -52,7 +52,7 @@ def test_under_load_a_share_of_the_instruments_is_due() -> None:
 
 
 def test_a_leg_goes_stale_by_itself() -> None:
-    """At the moment that the board foretells, and not while its venue lives."""
+    """At the moment that the engine gave, and not while its venue lives."""
     one = engine(windows=())
     one.apply([quote("kraken", "100", "101")], T0)
     one.due(T0)

@@ -1,4 +1,4 @@
-"""One instrument: events in, consolidated quotes out."""
+"""Events of one instrument in, consolidated quotes out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_quote_is_published_when_it_says_something_new() -> None:
     )
 )
 def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, int, FeedState]]) -> None:
-    """Whatever happens, the best prices are those of the legs shown as counting, and `next_ts` misses no change."""
+    """The best prices are always those of the legs shown as counting, and `next_ts` misses no change."""
     one = instrument(outlier_bps=300)
     now = T0
     for seq, (venue, what, bid, width, state) in enumerate(steps):
@@ -84,7 +84,7 @@ def test_excluded_legs_never_touch_the_quote(steps: list[tuple[str, str, int, in
 
 
 def check(found: Cbbo) -> None:
-    """What must hold of every consolidated quote."""
+    """Check what must be true of every consolidated quote."""
     counting = [leg for leg in found.legs if leg.excluded is None]
     assert found.venues == len(counting)
     assert found.bid_price == max((leg.bid_price for leg in counting if leg.bid_price is not None), default=None)

@@ -1,4 +1,4 @@
-"""When a leg that crosses the others is taken for dead, and when it counts again."""
+"""When a leg that crosses others counts as dead, and when it counts again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Market3:
         return self
 
     def tick(self, *silent: str) -> None:
-        """One time of the pace passes."""
+        """Let one interval of the pace pass."""
         before, self.now = self.now, self.now + self.pace_ms * MS
         if self.now // S != before // S:
             self.engine.look(set(), self.now, self.now)
@@ -52,7 +52,7 @@ class Market3:
         self.publish()
 
     def publish(self) -> Cbbo | None:
-        """What is due now."""
+        """Compute the quotes that are due now."""
         for found in self.engine.due(self.now):
             self.quotes.append(found)
             self.shown = {leg.venue: leg.excluded for leg in found.legs}
@@ -126,7 +126,7 @@ def test_a_suspect_leg_stays_out_until_its_feed_speaks() -> None:
 
 
 def test_a_leg_that_was_suspect_for_long_has_to_settle() -> None:
-    """What had been held back may come all at once, the oldest first."""
+    """Events that were held back may arrive all at once, the oldest first."""
     one = Market3().run(40_000).run(2_000, "kraken")
     one.bid += 5
     one.run(2_000, "kraken")

@@ -1,4 +1,4 @@
-"""What the aggregator measures."""
+"""The metrics of the aggregator."""
 
 from __future__ import annotations
 

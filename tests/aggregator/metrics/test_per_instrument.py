@@ -59,7 +59,7 @@ def test_a_spread_that_is_none_is_not_said() -> None:
 
 
 def test_legs_that_nobody_waits_for_are_left_out() -> None:
-    """What the venue refuses; and what its connector, started anew, has not sent a price of: its settings may have changed."""
+    """Legs that the venue refuses, and legs without a price since their connector was started again: its settings may have changed."""
     one = engine()
     one.apply([status("m", FeedState.DOWN, T0, kind="*"), quote("n", "100", "101")], T0)
     one.due(T0)

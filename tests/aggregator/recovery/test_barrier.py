@@ -1,4 +1,4 @@
-"""Whether what was read has been taken."""
+"""Whether events that were read have been applied."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from crosstape_aggregator.recovery.barrier import Barrier
 
 
-async def test_hands_are_empty_when_the_last_part_is_taken() -> None:
-    """Of all who have something in them; whoever waits for it then has its turn before more is taken up."""
+async def test_the_barrier_is_free_when_the_last_part_is_applied() -> None:
+    """Of all who hold it; a waiter then has its turn before more is applied."""
     barrier, taken, go = Barrier(), list[int](), asyncio.Event()
 
     async def pause(part: int) -> None:
@@ -20,28 +20,28 @@ async def test_hands_are_empty_when_the_last_part_is_taken() -> None:
     async with asyncio.TaskGroup() as tasks:
         for parts in ([1, 2], [3]):
             tasks.create_task(barrier.apply(parts, taken.append, pause))
-        waiting = tasks.create_task(barrier.empty())
+        waiting = tasks.create_task(barrier.free())
         await asyncio.sleep(0)
-        assert (taken, barrier.full, waiting.done()) == ([1, 3], True, False)
+        assert (taken, barrier.held, waiting.done()) == ([1, 3], True, False)
         go.set()
-    assert (taken, barrier.full) == ([1, 3, 2], False)
-    await barrier.empty()
+    assert (taken, barrier.held) == ([1, 3, 2], False)
+    await barrier.free()
 
 
 async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
-    """What was read is not read again: it must be in what is kept."""
+    """Events that were read are not read again: they must be in the checkpoint."""
     barrier, taken = Barrier(), list[int]()
     task = asyncio.create_task(barrier.apply([1, 2, 3], taken.append, lambda _: asyncio.sleep(3_600)))
     await asyncio.sleep(0)
-    assert (taken, barrier.full) == ([1], True)
+    assert (taken, barrier.held) == ([1], True)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    assert (taken, barrier.full) == ([1, 2, 3], False)
+    assert (taken, barrier.held) == ([1, 2, 3], False)
 
 
 async def test_after_a_fault_they_are_never_empty() -> None:
-    """Half a part may have been taken: nothing of it may be kept."""
+    """Half a part may have been applied: it must not get into a checkpoint."""
     barrier = Barrier()
 
     def fail(part: int) -> None:
@@ -49,4 +49,4 @@ async def test_after_a_fault_they_are_never_empty() -> None:
 
     with pytest.raises(ValueError, match="1"):
         await barrier.apply([1], fail, lambda _: asyncio.sleep(0))
-    assert barrier.full
+    assert barrier.held

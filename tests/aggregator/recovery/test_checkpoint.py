@@ -1,4 +1,4 @@
-"""What has been counted, as bytes and back; and that a crash at any moment counts nothing twice and nothing less."""
+"""Encodes and decodes checkpoints; and after a crash at any moment each trade counts once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ START_S = T0 // S
 
 
 class Run:
-    """One instrument in one process, and how much of its stream it has taken."""
+    """One instrument in one process, and how much of its stream it has applied."""
 
     def __init__(self, windows: tuple[str, ...], now: int) -> None:
         self.rules = Rules.of(AggregatorSettings(windows=windows))
@@ -46,7 +46,7 @@ class Run:
         self._server: dict[str, bytes] = {}
 
     def apply(self, tape: list[Trade | Gap], now: int) -> None:
-        """All that it has not taken."""
+        """Apply the events that it has not applied."""
         for event in tape[self.applied :]:
             self.instrument.apply(event, now)
         self.applied = len(tape)
@@ -64,12 +64,12 @@ class Run:
         return dict(self._server)
 
     def vwap(self, now: int) -> dict[str, Vwap]:
-        """As it would be published."""
+        """Read the windows as they would be published."""
         return dict(self.instrument.windows.read(now // S))
 
 
 def restarted(windows: tuple[str, ...], state: Fields | None, tape: list[Trade | Gap], now: int) -> Run:
-    """A new process that has taken up a checkpoint, and the rest of the tape; without one, all of the tape."""
+    """A new process that has restored a checkpoint and applied the rest of the tape; without one, all of the tape."""
     run = Run(windows, now)
     known_from_s = START_S
     if state is not None:
@@ -84,7 +84,7 @@ def restarted(windows: tuple[str, ...], state: Fields | None, tape: list[Trade |
 
 
 prices = st.decimals(Decimal("0.00000001"), Decimal("99999.99"), places=8)
-sizes = st.one_of(prices, st.just(Decimal(0)))  # a size of zero cannot be computed with: a hole
+sizes = st.one_of(prices, st.just(Decimal(0)))  # a size of zero cannot be computed with: a gap
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("trade"), st.sampled_from(["kraken", "binance"]), st.integers(-4_000, 60), prices, sizes),
@@ -131,7 +131,7 @@ def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int
 
 
 def counted(*seconds: int) -> InstrumentState:
-    """Of a trade in each of these seconds."""
+    """The state after a trade in each of these seconds."""
     one = Run(("1h", "1d"), T0)
     for at in seconds:
         one.instrument.apply(trade("kraken", "100.10", "1E-18", T0 + at * S), T0)
@@ -201,7 +201,7 @@ def test_fields_that_a_predecessor_wrote_are_gone_when_they_have_no_use() -> Non
 
 
 def test_names_of_fields_are_told_apart_by_instrument() -> None:
-    """Whatever an instrument is called; what is none of ours belongs to none."""
+    """An instrument may have any name; a foreign field belongs to none."""
     names = [head_field(X), chunk_field(X, 12), head_field("A:B"), chunk_field("A:B", 3), "junk"]
     assert by_instrument(names) == {X: names[:2], "A:B": names[2:4], "": ["junk"]}
 
@@ -212,7 +212,7 @@ def head_of(content: object) -> dict[str, bytes]:
 
 
 def test_another_version_is_none_of_ours() -> None:
-    """Whatever it holds."""
+    """Its content does not matter."""
     with pytest.raises(BadCheckpoint, match=f"of version {VERSION + 1}"):
         decode(X, head_of([VERSION + 1, "who knows"]))
 

@@ -21,7 +21,7 @@ async def owner(client: Redis) -> CheckpointStore:
 
 
 async def test_what_one_leaves_the_next_finds(client: Redis) -> None:
-    """As it was; nothing where nobody has left anything. It does not stay for ever."""
+    """It is found as it was left. It expires."""
     first = await owner(client)
     assert await first.load() is None
     assert await first.save({"head:A": b"\x00state\xff", "1:A": b"one"})
@@ -43,7 +43,7 @@ async def test_many_fields_are_loaded_in_several_calls(client: Redis, monkeypatc
 
 
 async def test_what_is_there_can_be_replaced(client: Redis) -> None:
-    """Whatever it was."""
+    """Its content does not matter."""
     store = await owner(client)
     assert await store.save({"head:A": b"a"}, at=1)
     await client.hset(KEY, "state", "of a former version")

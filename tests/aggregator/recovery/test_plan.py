@@ -48,7 +48,7 @@ def begun(**extent: StreamExtent) -> CatchUp:
 
 
 def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
-    """Trades, its gaps, and the venues' own streams, which may tell of gaps in anything."""
+    """Its trades, its gaps, and the venues' own streams, which may have gaps of any instrument."""
     catch_up = begun(trade=StreamExtent(at(-100), at(50, 3)), gap=StreamExtent(at(-100), at(40)), venue=StreamExtent(at(-100), at(45)))
     assert (catch_up.is_behind(TRADES), len(catch_up)) == (True, 1)
     assert catch_up.reached({TRADES: at(50, 2), GAPS: at(40), VENUE: at(45)}) == [GAPS, VENUE]

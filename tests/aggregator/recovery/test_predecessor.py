@@ -215,8 +215,8 @@ def test_aggregators_do_not_go_by_these_gaps() -> None:
     one.instrument(X, T0).known_from(0)
     one.due(T0)
     known = one.instrument(X, T0).windows.coverage.state()
-    told = [gap(CONSOLIDATED, T0, T0 + S, kind="cbbo"), gap(CONSOLIDATED, T0, T0 + S, kind="status", instrument=VENUE_WIDE)]
-    one.apply(told, T0 + S)
+    gaps = [gap(CONSOLIDATED, T0, T0 + S, kind="cbbo"), gap(CONSOLIDATED, T0, T0 + S, kind="status", instrument=VENUE_WIDE)]
+    one.apply(gaps, T0 + S)
     assert one.due(T0 + S) == []
     assert one.instrument(X, T0).windows.coverage.state() == known
     assert [leg.venue for leg in one.instrument(X, T0).legs] == ["kraken"]

@@ -72,7 +72,7 @@ def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
 
 
 def test_a_share_that_only_begins_is_not_given_back_yet() -> None:
-    """Another has shown up while all was taken: one is given back with the next answer."""
+    """Another instance has come while all leases were held: one is released with the next answer."""
     one = Assignment("a", 2, LIFE_S)
     one.apply(table("a", ".."), 0)
     assert one.apply(table("ab", "aa"), 1) == ((0, 1), None, ())
@@ -108,7 +108,7 @@ def test_after_an_outage_the_others_may_speak_up_first() -> None:
 
 
 class Server:
-    """What the two scripts do, with time as a value."""
+    """Does what the two scripts do, with time as a value."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -135,7 +135,7 @@ class Server:
         return self.epochs[number]
 
     def write(self, number: int, epoch: int, who: str) -> bool:
-        """As the bus: refused under an epoch that is not the newest."""
+        """Refuse an epoch that is not the newest, as the bus does."""
         if epoch != self.epochs[number]:
             return False
         self.written.append((number, epoch, who))
@@ -207,7 +207,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(target=instances, rate=st.sampled_from([0.5, 1.0, 1.0, 2.0]), offset=st.floats(-1e3, 1e3))
     def start(self, rate: float, offset: float) -> Instance:
-        """One more, by a clock of its own."""
+        """Start another instance with a clock of its own."""
         self.started += 1
         self.running.append(Instance(f"i{self.started}", self.server, rate, offset))
         return self.running[-1]
@@ -261,7 +261,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def no_two_epochs_interleave_and_none_has_two_writers(self) -> None:
-        """What a reader of the tape sees."""
+        """The epochs that a reader of the tape sees."""
         for number in range(SHARES):
             written = [(epoch, who) for at, epoch, who in self.server.written if at == number]
             assert all(before <= after for (before, _), (after, _) in pairwise(written))

@@ -31,7 +31,7 @@ SHORT_S = 0.6
 
 
 def metric(name: str) -> float:
-    """Of the aggregators of this process, together."""
+    """A metric, summed over the aggregators of this process."""
     return REGISTRY.get_sample_value(f"crosstape_aggregator_{name}") or 0.0
 
 
@@ -67,7 +67,7 @@ async def wait_for(process: AggregatorProcess, **expected: Any) -> None:
 
 
 async def test_a_second_aggregator_stands_by_and_takes_over(client: Redis, valkey: str) -> None:
-    """One that is stopped in order gives its lease back: nobody has to wait until it runs out. No quote of the first follows."""
+    """An instance that is stopped in order releases its lease: no other has to wait until it expires. No quote of the first follows."""
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         async with aggregator(valkey, lease_s=LONG_S) as first:
@@ -148,7 +148,7 @@ async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis,
 
 
 async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: Redis, valkey: str) -> None:
-    """Its server is silent for longer than its lease: another takes over; what the first has in its hands when it is back is refused."""
+    """Its server is silent for longer than its lease: another takes over; events that the first still holds when it is back are refused."""
     lost = metric("leases_lost_total")
     async with venue(valkey, "kraken") as kraken, proxy(valkey) as between:
         await kraken.live_on()
@@ -173,7 +173,7 @@ async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: R
 
 
 async def test_one_that_is_alone_goes_on_after_an_outage_as_it_was(client: Redis, valkey: str) -> None:
-    """Nobody took its lease: it keeps its windows and its numbering, however long the server was away."""
+    """No other instance took its lease: it keeps its windows and its numbering, however long the server was away."""
     lost = metric("leases_lost_total")
     async with venue(valkey, "kraken") as kraken, proxy(valkey) as between:
         await kraken.live_on()
@@ -226,7 +226,7 @@ async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: R
 
 
 async def test_a_claim_by_another_is_a_lost_lease_and_no_end(client: Redis, valkey: str) -> None:
-    """The share is dropped, counted, and, since nobody holds its lease, taken anew under a newer epoch."""
+    """The shard is dropped and counted, and acquired again under a newer epoch, since nobody holds its lease."""
     lost = metric("leases_lost_total")
     settings = settings_for(valkey)
     async with venue(valkey, "kraken") as kraken, aggregator(valkey) as running, connect(settings.bus) as bus:

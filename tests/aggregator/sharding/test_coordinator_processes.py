@@ -31,7 +31,7 @@ NAMES = [f"COIN{number}-USDT" for number in range(20)]
 LEASE_S = 3.0
 PACE_S = 0.05
 GAP_S = 30.0
-"""What is promised is 5 s; a slowed machine may take longer to start Python and to read the windows anew."""
+"""5 s are promised; a slow machine may take longer to start Python and to read the windows again."""
 SETTINGS = """\
 [bus]
 url = "{url}"
@@ -54,7 +54,7 @@ class Instances:
         self.started: list[Process] = []
 
     async def start(self) -> Process:
-        """One more."""
+        """Start another aggregator."""
         command = ("-m", "crosstape_cli", "aggregator", "--settings", str(self._file))
         self.started.append(await asyncio.create_subprocess_exec(sys.executable, *command))
         return self.started[-1]
@@ -87,7 +87,7 @@ class Instances:
 
 
 class Market:
-    """One venue that quotes and trades every instrument every 50 ms."""
+    """A venue that quotes and trades each instrument every 50 ms."""
 
     def __init__(self, kraken: FakeVenue) -> None:
         self.rounds = 0
@@ -107,7 +107,7 @@ class Market:
 
 @contextlib.asynccontextmanager
 async def running(client: Redis, url: str, directory: Path, instances: int, shares: int) -> AsyncIterator[tuple[Instances, Market]]:
-    """So many aggregators that have divided the shares evenly, with a market; at the end every trade has been counted once."""
+    """Run aggregators that have divided the shards evenly, with a market; at the end every trade must be counted once."""
     aggregators = Instances(directory, url, shares)
     async with venue(url, "kraken") as kraken:
         market = Market(kraken)
@@ -166,7 +166,7 @@ async def gaps(client: Redis, name: str) -> list[tuple[int, int, int]]:
 
 
 async def check(client: Redis, *, longest_s: float = GAP_S) -> int:
-    """Of all instruments: no epoch comes back, none has a hole, no time without a quote is too long, and each time in which nobody computed
+    """Of all instruments: no epoch comes back, none has a gap, no time without a quote is too long, and each time in which nobody computed
     is a gap. How many epochs there were at most.
     """
     pauses, epochs = [], []
@@ -197,7 +197,7 @@ async def test_the_shares_of_a_killed_one_are_served_by_the_others(client: Redis
 
 
 async def test_a_stalled_one_that_comes_back_publishes_nothing_more(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """It was stopped in the middle of its work for longer than its leases; what it still has in its hands is refused."""
+    """It was stopped for longer than its leases in the middle of its work; events that it still holds are refused."""
     async with running(client, valkey, tmp_path, 2, 2) as (aggregators, market):
         stalled = aggregators.started[0]
         stalled.send_signal(signal.SIGSTOP)
@@ -214,7 +214,7 @@ async def test_a_stalled_one_that_comes_back_publishes_nothing_more(client: Redi
 
 
 async def test_one_that_was_stopped_and_goes_on_says_so(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Nobody took its place, so its epoch goes on; the time in which it did nothing is a gap, of its quotes and of its sign of life."""
+    """No other took its place, so its epoch goes on; the time in which it did nothing is a gap of its quotes and of its sign of life."""
     async with running(client, valkey, tmp_path, 1, 1) as (aggregators, market):
         process = aggregators.started[0]
         process.send_signal(signal.SIGSTOP)
@@ -224,10 +224,10 @@ async def test_one_that_was_stopped_and_goes_on_says_so(client: Redis, valkey: s
         continued_ts = time.time_ns()
         await quoted_since(client, market)
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return all([await client.exists(KEYS.stream("gap", name)) for name in NAMES])
 
-        await wait_until(told, what="gaps")
+        await wait_until(reported, what="gaps")
         for stream in (*(KEYS.stream("gap", name) for name in NAMES), KEYS.venue("consolidated")):
             entries: Any = await client.xrange(stream)
             found = [one for _, fields in entries if isinstance(one := decode(fields[b"d"]), Gap)]

@@ -150,5 +150,5 @@ async def test_what_it_needs_to_be_given(valkey: str) -> None:
 
 
 def test_shares_are_named_apart() -> None:
-    """The only one is the venue as a whole."""
+    """The only shard has the kind of a venue-wide status."""
     assert (kind_of(Shard()), kind_of(Shard(3, 8))) == ("*", "share.3")

@@ -13,8 +13,8 @@ LIVE, DOWN = FeedState.LIVE, FeedState.DOWN
 ETH = "ETH-USDT"
 
 
-class Desk:
-    """A board that has been caught up with, its clocks in hand, and a venue that is as it should be."""
+class Market:
+    """An engine that has caught up, with clocks that the test moves, and venues that are healthy."""
 
     def __init__(self, *venues: str) -> None:
         self.engine: Engine = engine(windows=("10s", "1m"))
@@ -48,11 +48,11 @@ class Desk:
             self.look()
 
     def look(self) -> None:
-        """As the service does every second."""
+        """Look, as the service does every second."""
         self.engine.look(self.unread, self.now, self.monotonic)
 
     def complete(self, instrument: str = X) -> list[bool]:
-        """What the windows say now."""
+        """Whether each window is complete now."""
         found = [one.complete for one in self.engine.instruments[instrument].windows.read(self.now // S).values()]
         assert len(found) == 2
         return found
@@ -60,11 +60,11 @@ class Desk:
 
 def test_windows_are_complete_while_all_is_as_it_should_be() -> None:
     """Streams read, the venue alive, its feed of trades live, clocks right."""
-    assert Desk().complete() == [True, True]
+    assert Market().complete() == [True, True]
 
 
 def test_nothing_is_complete_before_it_was_looked_at() -> None:
-    """What is not known yet is not taken for granted."""
+    """Windows are not complete before anything is known."""
     one = engine(windows=("10s",))
     one.apply([alive("kraken"), status("kraken", LIVE, kind="trade"), trade("kraken", "1", "1")], T0)
     one.instrument(X, T0).known_from(0)
@@ -74,162 +74,162 @@ def test_nothing_is_complete_before_it_was_looked_at() -> None:
 
 
 def test_windows_that_reach_back_to_what_a_venue_said_and_nobody_knows_are_not_complete() -> None:
-    """Its stream was trimmed: it may have told of gaps, or of a wrong clock. Another venue's says nothing about this one."""
-    desk = Desk()
-    desk.engine.unheard("binance", desk.now)
-    desk.wait(2)
-    assert desk.complete() == [True, True]
-    desk.engine.unheard("kraken", desk.now - 30 * S)
-    desk.wait(1)
-    assert desk.complete() == [True, False]
-    desk.wait(30)
-    assert desk.complete() == [True, True]
+    """Its stream was trimmed: it may have had gaps or a wrong clock. The stream of another venue does not matter."""
+    market = Market()
+    market.engine.unheard("binance", market.now)
+    market.wait(2)
+    assert market.complete() == [True, True]
+    market.engine.unheard("kraken", market.now - 30 * S)
+    market.wait(1)
+    assert market.complete() == [True, False]
+    market.wait(30)
+    assert market.complete() == [True, True]
 
 
 def test_what_a_checkpoint_has_heard_is_known() -> None:
     """Up to when it was made."""
     for made_s, expected in ((-31, False), (-30, True)):
-        desk = Desk()
-        state = desk.engine.instruments[X].state()
+        market = Market()
+        state = market.engine.instruments[X].state()
         assert state is not None
-        desk.engine.instruments[X].restore(state, desk.now + made_s * S)
-        desk.engine.unheard("kraken", desk.now - 30 * S)
-        desk.wait(1)
-        assert desk.complete() == [True, expected]
+        market.engine.instruments[X].restore(state, market.now + made_s * S)
+        market.engine.unheard("kraken", market.now - 30 * S)
+        market.wait(1)
+        assert market.complete() == [True, expected]
 
 
 def test_streams_that_are_not_read_up_to_now_make_windows_incomplete() -> None:
-    """Of their instrument, or of all where it is a venue's own stream; until they have been read, and published at once."""
-    desk = Desk()
-    desk.engine.due(desk.now)
-    desk.unread = {X}
-    desk.look()
-    assert desk.complete() == [False, False]
-    assert [one.instrument for one in desk.engine.due(desk.now + S)] == [X]
-    assert desk.complete(ETH) == [True, True]
-    desk.unread = None
-    desk.look()
-    assert desk.complete(ETH) == [False, False]
-    desk.unread = set()
-    desk.look()
-    assert desk.complete() == desk.complete(ETH) == [True, True]
+    """Streams of an instrument concern that one, a venue's own stream all; until they are read. The change is published at once."""
+    market = Market()
+    market.engine.due(market.now)
+    market.unread = {X}
+    market.look()
+    assert market.complete() == [False, False]
+    assert [one.instrument for one in market.engine.due(market.now + S)] == [X]
+    assert market.complete(ETH) == [True, True]
+    market.unread = None
+    market.look()
+    assert market.complete(ETH) == [False, False]
+    market.unread = set()
+    market.look()
+    assert market.complete() == market.complete(ETH) == [True, True]
 
 
 def test_a_venue_that_gives_no_sign_of_life_makes_windows_incomplete() -> None:
-    """Nobody reads its trades. It concerns the instruments that it trades; when it is back, gaps tell the rest."""
-    desk = Desk("binance", "kraken")
-    desk.apply(trade("binance", "1", "1", desk.now, instrument=ETH), status("binance", LIVE, kind="trade", instrument=ETH))
-    del desk.alive["kraken"]
-    desk.wait(3)
-    assert (desk.complete(), desk.complete(ETH)) == ([False, False], [True, True])
-    desk.wait(600)
-    assert desk.complete() == [False, False]
-    desk.alive["kraken"] = 0
-    desk.wait(1)
-    assert desk.complete() == [True, True]
+    """Its trades are not received. This concerns the instruments that it trades; when it is back, gaps report what is missing."""
+    market = Market("binance", "kraken")
+    market.apply(trade("binance", "1", "1", market.now, instrument=ETH), status("binance", LIVE, kind="trade", instrument=ETH))
+    del market.alive["kraken"]
+    market.wait(3)
+    assert (market.complete(), market.complete(ETH)) == ([False, False], [True, True])
+    market.wait(600)
+    assert market.complete() == [False, False]
+    market.alive["kraken"] = 0
+    market.wait(1)
+    assert market.complete() == [True, True]
 
 
 def test_a_venue_that_has_been_silent_for_a_day_has_no_part() -> None:
     """No window reaches back to it."""
-    desk = Desk("binance", "kraken")
-    del desk.alive["kraken"]
-    desk.wait(3)
-    assert desk.complete() == [False, False]
-    desk.now += 86_400 * S
-    desk.monotonic += 86_400 * S
-    desk.apply(trade("binance", "1", "1", desk.now))
-    desk.wait(2)
-    assert desk.complete() == [True, True]
+    market = Market("binance", "kraken")
+    del market.alive["kraken"]
+    market.wait(3)
+    assert market.complete() == [False, False]
+    market.now += 86_400 * S
+    market.monotonic += 86_400 * S
+    market.apply(trade("binance", "1", "1", market.now))
+    market.wait(2)
+    assert market.complete() == [True, True]
 
 
 def test_a_venue_that_was_stopped_has_no_part_in_what_comes_after() -> None:
     """Windows that reach back to before are incomplete: it has traded since."""
-    desk = Desk("binance", "kraken")
-    del desk.alive["kraken"]
-    desk.say("kraken", state=DOWN, reason="stopped")
-    assert desk.complete() == [False, False]
-    desk.wait(10)
-    assert desk.complete() == [False, False]
-    desk.wait(1)
-    assert desk.complete() == [True, False]
-    desk.wait(50)
-    assert desk.complete() == [True, True]
+    market = Market("binance", "kraken")
+    del market.alive["kraken"]
+    market.say("kraken", state=DOWN, reason="stopped")
+    assert market.complete() == [False, False]
+    market.wait(10)
+    assert market.complete() == [False, False]
+    market.wait(1)
+    assert market.complete() == [True, False]
+    market.wait(50)
+    assert market.complete() == [True, True]
 
 
 @pytest.mark.parametrize("state", [DOWN, FeedState.CONNECTING])
 def test_a_venue_without_a_connection_makes_windows_incomplete(state: FeedState) -> None:
     """At once, as long as it says so."""
-    desk = Desk()
-    desk.say("kraken", state=state, reason="503")
-    assert desk.complete() == [False, False]
-    desk.wait(1)
-    assert desk.complete() == [True, True]
+    market = Market()
+    market.say("kraken", state=state, reason="503")
+    assert market.complete() == [False, False]
+    market.wait(1)
+    assert market.complete() == [True, True]
 
 
 @pytest.mark.parametrize("state", [DOWN, FeedState.STALE, FeedState.RECOVERING, FeedState.CONNECTING])
 def test_a_feed_of_trades_that_is_not_live_makes_windows_incomplete(state: FeedState) -> None:
     """At once and published, though no gap says anything yet; one that lives again, at the next look."""
-    desk = Desk()
-    desk.engine.due(desk.now)
-    desk.apply(status("kraken", state, desk.now, kind="trade"))
-    assert desk.complete() == [False, False]
-    assert len(desk.engine.due(desk.now + S)) == 1
-    desk.apply(status("kraken", LIVE, desk.now, kind="trade"))
-    desk.wait(1)
-    assert desk.complete() == [True, True]
+    market = Market()
+    market.engine.due(market.now)
+    market.apply(status("kraken", state, market.now, kind="trade"))
+    assert market.complete() == [False, False]
+    assert len(market.engine.due(market.now + S)) == 1
+    market.apply(status("kraken", LIVE, market.now, kind="trade"))
+    market.wait(1)
+    assert market.complete() == [True, True]
 
 
 def test_what_a_venue_does_not_list_is_not_waited_for() -> None:
     """Or has halted."""
-    desk = Desk("binance", "kraken")
-    desk.apply(status("kraken", DOWN, desk.now, kind="trade"), status("kraken", DOWN, desk.now, kind="*"))
-    desk.wait(1)
-    assert desk.complete() == [True, True]
-    desk.apply(status("kraken", LIVE, desk.now, kind="*"))
-    desk.wait(1)
-    assert desk.complete() == [False, False]
+    market = Market("binance", "kraken")
+    market.apply(status("kraken", DOWN, market.now, kind="trade"), status("kraken", DOWN, market.now, kind="*"))
+    market.wait(1)
+    assert market.complete() == [True, True]
+    market.apply(status("kraken", LIVE, market.now, kind="*"))
+    market.wait(1)
+    assert market.complete() == [False, False]
 
 
 def test_a_connector_that_was_started_again_is_known_when_its_feed_is_live() -> None:
-    """What it missed meanwhile is told before that."""
-    desk = Desk()
-    desk.alive.clear()
+    """Its gaps arrive before that."""
+    market = Market()
+    market.alive.clear()
     for _ in range(3):
-        desk.now += S
-        desk.monotonic += S
-        desk.say("kraken", epoch=2)
-        desk.look()
-        assert desk.complete() == [False, False]
-    desk.apply(msgspec.structs.replace(trade("kraken", "1", "1", desk.now), epoch=2, backfilled=True))
-    desk.look()
-    assert desk.complete() == [False, False]
-    desk.apply(status("kraken", LIVE, desk.now, kind="trade", epoch=2))
-    desk.look()
-    assert desk.complete() == [True, True]
+        market.now += S
+        market.monotonic += S
+        market.say("kraken", epoch=2)
+        market.look()
+        assert market.complete() == [False, False]
+    market.apply(msgspec.structs.replace(trade("kraken", "1", "1", market.now), epoch=2, backfilled=True))
+    market.look()
+    assert market.complete() == [False, False]
+    market.apply(status("kraken", LIVE, market.now, kind="trade", epoch=2))
+    market.look()
+    assert market.complete() == [True, True]
 
 
 @pytest.mark.parametrize("offset_s", [90, -30, 7_200, -7_200, 2.5, -2.5])
 def test_a_clock_that_is_off_makes_windows_incomplete_until_wrong_seconds_have_left(offset_s: float) -> None:
     """Ours ahead of the venue's or behind. A venue ahead may have counted in seconds to come: a minute of them at most."""
-    desk = Desk()
-    desk.alive["kraken"] = round(offset_s * S)
-    desk.wait(5)
-    assert desk.complete() == [False, False]
-    desk.alive["kraken"] = 0
+    market = Market()
+    market.alive["kraken"] = round(offset_s * S)
+    market.wait(5)
+    assert market.complete() == [False, False]
+    market.alive["kraken"] = 0
     ahead_s = min(60, max(0, -offset_s))
     for length, index in ((10, 0), (60, 1)):
         left_s = int(length + ahead_s) + 1
-        one = desk if index else _copy(desk)
+        one = market if index else _copy(market)
         one.wait(left_s)
         assert not one.complete()[index]
         one.wait(2)
         assert one.complete()[index]
 
 
-def _copy(desk: Desk) -> Desk:
+def _copy(market: Market) -> Market:
     """The same story as far as it goes."""
-    again = Desk()
-    offset = desk.engine.clock_offsets_ns()["kraken"]
+    again = Market()
+    offset = market.engine.clock_offsets_ns()["kraken"]
     again.alive["kraken"] = offset
     again.wait(5)
     again.alive["kraken"] = 0
@@ -239,145 +239,145 @@ def _copy(desk: Desk) -> Desk:
 @pytest.mark.parametrize("offset_s", [1.27, -1.27, 2.0, -2.0])
 def test_a_clock_within_the_tolerance_does_no_harm(offset_s: float) -> None:
     """A recorder of the corpus ran 1.27 s behind its venue."""
-    desk = Desk()
-    desk.alive["kraken"] = round(offset_s * S)
-    desk.wait(5)
-    assert desk.complete() == [True, True]
+    market = Market()
+    market.alive["kraken"] = round(offset_s * S)
+    market.wait(5)
+    assert market.complete() == [True, True]
 
 
 def test_the_clock_of_a_connector_that_does_not_say_is_measured_by_its_trades() -> None:
     """Live ones; backfilled ones are received late."""
-    desk = Desk()
+    market = Market()
 
     def trades(behind_s: int, *, backfilled: bool = False) -> None:
-        desk.now += S
-        desk.monotonic += S
-        event = trade("kraken", "1", "1", desk.now - behind_s * S, received_ts=desk.now)
-        desk.apply(msgspec.structs.replace(event, backfilled=backfilled))
-        desk.apply(alive("kraken", desk.now))
-        desk.look()
+        market.now += S
+        market.monotonic += S
+        event = trade("kraken", "1", "1", market.now - behind_s * S, received_ts=market.now)
+        market.apply(msgspec.structs.replace(event, backfilled=backfilled))
+        market.apply(alive("kraken", market.now))
+        market.look()
 
-    desk.engine._venues.venue("kraken").clock.clear()
+    market.engine._venues.venue("kraken").clock.clear()
     trades(0)
     trades(0)
-    assert desk.complete() == [True, True]
+    assert market.complete() == [True, True]
     trades(3_000, backfilled=True)
-    assert desk.complete() == [True, True]
+    assert market.complete() == [True, True]
     for _ in range(62):
         trades(90)
-    assert desk.complete() == [False, False]
-    assert desk.engine.clock_offsets_ns() == {"kraken": 90 * S}
+    assert market.complete() == [False, False]
+    assert market.engine.clock_offsets_ns() == {"kraken": 90 * S}
 
 
 def test_the_connectors_clock_may_differ_from_ours() -> None:
     """On another host: it agrees with the venue, we do not."""
-    desk = Desk()
-    desk.alive.clear()
-    desk.apply(status("kraken", LIVE, desk.now, kind="trade", epoch=2))
+    market = Market()
+    market.alive.clear()
+    market.apply(status("kraken", LIVE, market.now, kind="trade", epoch=2))
     for _ in range(100):
-        desk.now += S
-        desk.monotonic += S
-        desk.apply(msgspec.structs.replace(alive("kraken", desk.now - 90 * S, epoch=2), clock_offset_ns=0))
-        desk.look()
-    assert desk.engine.clock_offsets_ns() == {"kraken": 90 * S}
-    assert desk.complete() == [False, False]
+        market.now += S
+        market.monotonic += S
+        market.apply(msgspec.structs.replace(alive("kraken", market.now - 90 * S, epoch=2), clock_offset_ns=0))
+        market.look()
+    assert market.engine.clock_offsets_ns() == {"kraken": 90 * S}
+    assert market.complete() == [False, False]
 
 
 @pytest.mark.parametrize("set_s", [-90, 90])
 def test_when_our_own_clock_is_set_nothing_is_known_for_a_minute(set_s: int) -> None:
-    """What connectors say of theirs is of the last minute, too."""
-    desk = Desk()
-    desk.wait(1, set_s=set_s)
-    assert desk.complete() == [False, False]
-    desk.wait(58)
-    assert desk.complete() == [False, False]
-    desk.wait(100)
-    assert desk.complete() == [True, True]
+    """The offsets that connectors report cover the last minute, too."""
+    market = Market()
+    market.wait(1, set_s=set_s)
+    assert market.complete() == [False, False]
+    market.wait(58)
+    assert market.complete() == [False, False]
+    market.wait(100)
+    assert market.complete() == [True, True]
 
 
 def test_what_was_said_of_clocks_in_the_past_concerns_the_trades_of_then() -> None:
-    """As a restarted aggregator reads it. Where the connector's clock alone was off, as the server's shows, nothing is doubtful."""
-    desk = Desk()
-    then = desk.now - 30 * S
+    """A restarted aggregator reads it. If only the connector's clock was wrong, as the server's shows, nothing is doubtful."""
+    market = Market()
+    then = market.now - 30 * S
     said = msgspec.structs.replace(alive("kraken", then), clock_offset_ns=90 * S)
     assert isinstance(said, Status)
-    desk.engine.apply_past(said, then - 90 * S)
-    desk.look()
-    assert desk.complete() == [True, True]
-    desk.engine.apply_past(said, then)
-    desk.look()
-    assert desk.complete() == [True, False]
+    market.engine.apply_past(said, then - 90 * S)
+    market.look()
+    assert market.complete() == [True, True]
+    market.engine.apply_past(said, then)
+    market.look()
+    assert market.complete() == [True, False]
 
 
 def test_an_aggregators_sign_of_life_is_no_venue() -> None:
     """It has no leg, and nobody waits for its trades."""
-    desk = Desk()
-    desk.apply(Status(CONSOLIDATED, "*", None, desk.now, "*", DOWN, "stopped", epoch=9))
-    desk.wait(1)
-    assert desk.complete() == [True, True]
-    assert CONSOLIDATED not in desk.engine.clock_offsets_ns()
+    market = Market()
+    market.apply(Status(CONSOLIDATED, "*", None, market.now, "*", DOWN, "stopped", epoch=9))
+    market.wait(1)
+    assert market.complete() == [True, True]
+    assert CONSOLIDATED not in market.engine.clock_offsets_ns()
 
 
 def test_the_quote_says_it() -> None:
-    """As soon as it changes."""
-    desk = Desk()
+    """The quote is published when that changes."""
+    market = Market()
     for complete in (True, False):
-        found = {one.instrument: one for one in desk.engine.due(desk.now)}
+        found = {one.instrument: one for one in market.engine.due(market.now)}
         assert isinstance(found[X], Cbbo)
         assert found[X].vwap["1m"].complete is complete
-        desk.alive.clear()
-        desk.wait(3)
+        market.alive.clear()
+        market.wait(3)
 
 
 def test_a_feed_of_trades_that_is_late() -> None:
     """Its venue's other feeds are on time, so its clock is right: what is still on its way is in no window. Then all has come, in order."""
-    desk = Desk()
-    desk.wait(9)
-    assert desk.complete() == [True, True]
+    market = Market()
+    market.wait(9)
+    assert market.complete() == [True, True]
 
     for _ in range(3):
-        desk.wait(1)
-        desk.apply(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now))
-        assert desk.complete() == [False, False]
-    desk.wait(1)
-    assert desk.complete() == [False, False]
-    desk.apply(trade("kraken", "1", "1", desk.now))
-    desk.wait(1)
-    assert desk.complete() == [True, True]
+        market.wait(1)
+        market.apply(trade("kraken", "1", "1", market.now - 8 * S, received_ts=market.now))
+        assert market.complete() == [False, False]
+    market.wait(1)
+    assert market.complete() == [False, False]
+    market.apply(trade("kraken", "1", "1", market.now))
+    market.wait(1)
+    assert market.complete() == [True, True]
 
 
 def test_a_venue_whose_trades_go_back_in_time() -> None:
     """Its clock was set back, so they count in wrong seconds: windows are complete again when they begin after that."""
-    desk = Desk()
+    market = Market()
     for _ in range(3):
-        desk.wait(1)
-        desk.apply(trade("kraken", "1", "1", desk.now - 90 * S, received_ts=desk.now))
-        assert desk.complete() == [False, False]
-    wrong_ts = desk.now
-    desk.wait(1)
-    desk.apply(trade("kraken", "1", "1", desk.now))
-    while desk.now < wrong_ts + 10 * S:
-        assert desk.complete() == [False, False]
-        desk.wait(1)
-    desk.wait(1)
-    assert desk.complete() == [True, False]
-    desk.wait(50)
-    assert desk.complete() == [True, True]
+        market.wait(1)
+        market.apply(trade("kraken", "1", "1", market.now - 90 * S, received_ts=market.now))
+        assert market.complete() == [False, False]
+    wrong_ts = market.now
+    market.wait(1)
+    market.apply(trade("kraken", "1", "1", market.now))
+    while market.now < wrong_ts + 10 * S:
+        assert market.complete() == [False, False]
+        market.wait(1)
+    market.wait(1)
+    assert market.complete() == [True, False]
+    market.wait(50)
+    assert market.complete() == [True, True]
 
 
 def test_what_says_nothing_of_a_late_feed() -> None:
     """A trade that was fetched later, one that is late by less than clocks may differ, one of another venue, one without a time."""
-    desk = Desk("kraken", "binance")
-    now = desk.now
-    desk.apply(
+    market = Market("kraken", "binance")
+    now = market.now
+    market.apply(
         msgspec.structs.replace(trade("kraken", "1", "1", now - 8 * S, received_ts=now), backfilled=True),
         trade("kraken", "1", "1", now - 3 * S // 2, received_ts=now),
         trade("kraken", "1", "1", None, received_ts=now),
     )
-    desk.wait(1)
-    assert desk.complete() == [True, True]
+    market.wait(1)
+    assert market.complete() == [True, True]
 
-    desk.apply(trade("kraken", "1", "1", desk.now - 8 * S, received_ts=desk.now), trade("binance", "1", "1", desk.now))
-    desk.wait(1)
-    assert desk.complete() == [False, False]
-    assert desk.engine.counts.late["kraken"] == 3
+    market.apply(trade("kraken", "1", "1", market.now - 8 * S, received_ts=market.now), trade("binance", "1", "1", market.now))
+    market.wait(1)
+    assert market.complete() == [False, False]
+    assert market.engine.counts.late["kraken"] == 3

@@ -15,8 +15,8 @@ from crosstape.bus.client import availability
 from crosstape.bus.read import reader
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import MS, S, X, gap, trade
+from tests.aggregator.recovery.checkpoints import long_ago
 from tests.aggregator.recovery.test_checkpoint_processes import start
-from tests.aggregator.recovery.test_checkpointer import long_ago
 from tests.aggregator.running import KEYS, aggregator, newest, published, venue
 from tests.proxy import proxy
 from tests.waiting import wait_until

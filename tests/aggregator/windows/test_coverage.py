@@ -1,4 +1,4 @@
-"""What is known to be whole."""
+"""Since when trades are complete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_nothing_is_whole_before_the_beginning_is_known() -> None:
 
 
 def test_all_is_whole_after_the_last_hole() -> None:
-    """The end of a hole is part of it; the newest end decides."""
+    """The last second of a gap belongs to it; the gap that ends last decides."""
     coverage = Coverage()
     coverage.known_from(100)
     assert coverage.complete_since_s == 100
@@ -23,7 +23,7 @@ def test_all_is_whole_after_the_last_hole() -> None:
 
 
 def test_a_repair_is_of_one_venue_and_of_just_that_gap() -> None:
-    """The part of a hole is told with other times, be they in the same second; and a gap within another is not repaired with it."""
+    """A repaired part of a gap has other times, even in the same second; a gap within another is not repaired with it."""
     coverage = Coverage()
     coverage.known_from(100)
     coverage.open_gap("kraken", 150 * SECOND, 160 * SECOND)
@@ -47,7 +47,7 @@ def test_holes_that_no_window_reaches_are_forgotten() -> None:
 
 
 def test_the_number_of_holes_is_bounded() -> None:
-    """The oldest then counts as never to be repaired: never more is called whole than is."""
+    """The oldest counts as never repaired then: nothing that is incomplete counts as complete."""
     coverage = Coverage()
     coverage.known_from(0)
     for second in range(MAX_GAPS + 1):
@@ -58,7 +58,7 @@ def test_the_number_of_holes_is_bounded() -> None:
 
 
 def test_the_bound_holds_before_the_beginning_is_known() -> None:
-    """The oldest hole that is let go moves the beginning once there is one."""
+    """The oldest gap that is dropped moves the beginning, once there is one."""
     coverage = Coverage()
     for second in range(MAX_GAPS + 3):
         coverage.open_gap("kraken", second * 10 * SECOND, (second * 10 + 5) * SECOND)

@@ -104,7 +104,7 @@ def test_nothing_changes_where_nothing_is() -> None:
 
 
 def test_a_window_is_its_whole_seconds_and_the_one_under_way() -> None:
-    """A trade leaves when its second and N whole ones after it are over."""
+    """A trade leaves when its second and the N seconds after it are over."""
     windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.add(NOON, Decimal(100), Decimal(2))
 
@@ -157,7 +157,7 @@ def test_memory_does_not_grow_with_the_day() -> None:
 
 
 def test_a_window_is_complete_once_it_starts_after_what_is_known() -> None:
-    """The beginning of knowledge and unrepaired holes count; a repaired hole does not."""
+    """A window is complete after the first trade read and after open gaps; a repaired gap does not matter."""
     windows = TradeWindows(parse_all(("1m", "1d")), NOON)
     windows.trust(True)
     assert not windows.read(NOON)["1m"].complete
@@ -185,7 +185,7 @@ def test_the_second_of_a_trade_is_the_venues() -> None:
 
 
 def test_windows_that_are_not_trusted_are_not_complete() -> None:
-    """Whatever is known; and they are again as soon as they are trusted."""
+    """Windows that are not trusted are not complete; they are complete again as soon as they are trusted."""
     windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.coverage.known_from(0)
     assert not windows.read(NOON)["1m"].complete

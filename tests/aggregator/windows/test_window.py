@@ -22,7 +22,7 @@ def test_anything_else_is_an_error_that_names_the_setting(name: str) -> None:
 
 
 def test_a_rolling_window_starts_its_length_before_the_second_under_way() -> None:
-    """N whole seconds and the one under way."""
+    """N seconds that are over, and the present one."""
     assert parse("1m").start(1_000) == 940
 
 

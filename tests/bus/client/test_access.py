@@ -121,10 +121,12 @@ async def test_each_service_can_do_its_work(users: Users) -> None:
             assert (await Tape().identify(client, KEYS, origin=Origin.LIVE)).origin == Origin.LIVE
             table = LeaseTable(client, KEYS, "a@here", "connector.binance", ["connector.binance"])
             await table.exchange([Want.HOLD], 60.0)
-            words = Peers(client, KEYS, "connector.binance", 1.0)
-            await words.say(PeerStatus(line="a", active=True, well=True, covered=False, live=1, feeds=1, connections=1, held=0, ts=1))
-            assert [word.line for word in await words.heard(["a"])] == ["a"]
-            await words.take_back("a")
+            peers = Peers(client, KEYS, "connector.binance", 1.0)
+            await peers.write(
+                PeerStatus(replica="a", active=True, healthy=True, covered=False, live=1, feeds=1, connections=1, held=0, ts=1)
+            )
+            assert [status.replica for status in await peers.read(["a"])] == ["a"]
+            await peers.delete("a")
             await table.exchange([Want.RELEASE], 0)
 
         await users.admin.delete(KEYS.cursor("connector.binance"), KEYS.cursor("aggregator"))

@@ -135,7 +135,7 @@ async def test_a_simulated_venue_is_kept_off_a_live_tape(
         running.cancel()
     assert "kraken at http://127.0.0.1 is a simulated venue" in text
     assert 'the tape "tape" (' in text
-    assert f"on {valkey} holds live data: nothing of it is published there" in text
+    assert f"on {valkey} holds live data: nothing is published there" in text
     assert "--i-mean-it" in text
     assert Exit.WRONG_TAPE in NOT_RESTARTED
 

@@ -16,7 +16,7 @@ WSS = "wss://ws.kraken.com/v2"
 
 def through(url: str, given: str = "environment", **environ: str) -> str | None:
     """What the proxy of this address looks like."""
-    proxy = Proxies(SETTING, given, environ).of(url)
+    proxy = Proxies(SETTING, given, environ).for_url(url)
     return None if proxy is None else str(proxy)
 
 
@@ -155,6 +155,6 @@ def test_whatever_the_environment_says_is_used_or_refused(value: str, exempt: st
     """With an error of ours."""
     try:
         proxies = Proxies(SETTING, "environment", {"HTTPS_PROXY": value, "NO_PROXY": exempt})
-        proxies.of(url)
+        proxies.for_url(url)
     except SettingsError as exc:
         assert "HTTPS_PROXY = " in str(exc)  # noqa: PT017

@@ -12,9 +12,9 @@ ME, OTHER = "a@host:1:x", "b@host:2:y"
 BOTH = (ME, OTHER)
 
 
-def word(line: str, *, well: bool = True, feeds: int = 4) -> PeerStatus:
+def status(replica: str, *, healthy: bool = True, feeds: int = 4) -> PeerStatus:
     """How a line is."""
-    return PeerStatus(line=line, active=False, well=well, covered=False, live=feeds, feeds=feeds, connections=1, held=0, ts=0)
+    return PeerStatus(replica=replica, active=False, healthy=healthy, covered=False, live=feeds, feeds=feeds, connections=1, held=0, ts=0)
 
 
 class Seen:
@@ -34,8 +34,8 @@ class Seen:
         other: bool = True,
     ) -> Want:
         """It asked at `now` and saw this; what it wants then."""
-        others = [word("b", well=other)] if OTHER in alive else []
-        self.line.answered(LeaseSnapshot(alive, (holder,), lasts_s), now, word("a", well=well), others)
+        others = [status("b", healthy=other)] if OTHER in alive else []
+        self.line.answered(LeaseSnapshot(alive, (holder,), lasts_s), now, status("a", healthy=well), others)
         return self.line.want
 
 
@@ -133,6 +133,6 @@ def test_another_that_has_it_has_it() -> None:
 
 def test_a_line_with_fewer_feeds_does_not_replace_one_with_more() -> None:
     """It has not read the settings anew yet."""
-    assert not word("b", feeds=3).could_replace(4)
-    assert word("b", feeds=4).could_replace(4)
-    assert not word("b", well=False).could_replace(4)
+    assert not status("b", feeds=3).could_replace(4)
+    assert status("b", feeds=4).could_replace(4)
+    assert not status("b", healthy=False).could_replace(4)

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from crosstape.bus import connect
+from crosstape.bus import Client, connect
 from crosstape.bus.lease.fencing import claim
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.settings import BusSettings, ConnectorSettings, Settings
@@ -21,8 +21,6 @@ from crosstape_connector.failover.replica import Replica
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import Counters
-from crosstape_connector.publishing.sink import Sink
-from crosstape_connector.publishing.writer import Standing
 from crosstape_schemas import VENUE_WIDE, AnyEvent, FeedState, Gap, GapCause, Keys, Side, Status, Trade, decode
 from tests.connector.fake_venue import fake
 from tests.connector.rig import instrument
@@ -35,19 +33,37 @@ LEASE_S = 0.6
 
 
 class Line:
-    """One line without sessions: a test reads for it."""
+    """One replica without sessions: a test reads for it, and is its health."""
 
-    def __init__(self, writer: Replica) -> None:
-        self.writer = writer
+    def __init__(self, client: Client, keys: Keys, name: str, bus: BusSettings, spool: Path) -> None:
+        settings = Settings(bus=bus, connector=ConnectorSettings(replica=name, lease_s=LEASE_S))
         self.feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
         self.counters = Counters()
-        self.sink = Sink(writer.publish, self.counters, pending=lambda: writer.pending, acknowledged=lambda: writer.acknowledged)
+        self.writer = Replica(
+            client,
+            keys,
+            settings,
+            feeds=self.feeds,
+            counters=self.counters,
+            producer="connector.fake",
+            spool=spool,
+            metrics=PublisherMetrics(),
+        )
+        self.sink = self.writer.sink
         self.well = True
-        writer.attach(self.feeds, self.sink, Standing(lambda: self.well, lambda: 1, self._states))
         self.sink.publish(self.feeds.open_topics([TOPIC], 1))
         self.task: asyncio.Task[None] | None = None
 
-    def _states(self) -> Iterator[Status]:
+    def is_healthy(self) -> bool:
+        """See `VenueHealth`."""
+        return self.well
+
+    def connections(self) -> int:
+        """See `VenueHealth`."""
+        return 1
+
+    def statuses(self) -> Iterator[Status]:
+        """See `VenueHealth`."""
         yield Status("fake", VENUE_WIDE, None, time.time_ns(), VENUE_WIDE, FeedState.LIVE, "")
 
     def read(self, *numbers: int) -> None:
@@ -58,7 +74,7 @@ class Line:
 
     def start(self) -> None:
         """Go for the lease."""
-        self.task = asyncio.create_task(self.writer.run())
+        self.task = asyncio.create_task(self.writer.run(self))
 
     async def kill(self) -> None:
         """As a process that is gone: nothing is given back."""
@@ -83,11 +99,7 @@ async def two(valkey: str, path: Path, keys: Keys = KEYS) -> AsyncIterator[tuple
     """The first publishes, the other stands by; each knows that the other is well."""
     bus = BusSettings(url=valkey, partitions=keys.partitions)
     async with connect(bus) as client:
-        lines = []
-        for name in "ab":
-            settings = Settings(bus=bus, connector=ConnectorSettings(replica=name, lease_s=LEASE_S))
-            made = Replica(client, keys, settings, venue=fake(), producer="connector.fake", spool=path / name, metrics=PublisherMetrics())
-            lines.append(Line(made))
+        lines = [Line(client, keys, name, bus, path / name) for name in "ab"]
         first, second = lines
         try:
             first.start()
@@ -266,8 +278,9 @@ async def test_each_says_how_it_is(client: Redis, valkey: str, tmp_path: Path) -
         assert (word["line"], word["active"], word["well"], word["covered"], word["feeds"]) == ("b", False, True, True, 1)
         assert 0 < await client.pttl(KEYS.line("connector.fake", "b")) <= 3_000 * LEASE_S
         details = second.writer.details()
-        assert (details["line"], details["role"], details["held"]) == ("b", "standby", 2)
-        assert details["other_lines"] == {"a": "active, well"}
+        assert (details["replica"], details["role"], details["held"]) == ("b", "standby", 2)
+        assert details["other_replicas"] == {"a": "active, healthy"}
+        assert (details["line"], details["other_lines"]) == ("b", {"a": "active, well"}), "the old names"
         assert second.writer.healthy
         assert first.writer.details()["role"] == "active"
         await second.kill()

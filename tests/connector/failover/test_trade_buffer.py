@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
+from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, continue_tape
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Side, Status, Trade
@@ -30,10 +30,10 @@ def trade(number: int, name: str = NAME, *, backfilled: bool = False) -> Trade:
 
 def holding(*numbers: int, bound: int = 1_000, ids: Literal["contiguous", "increasing", "none"] = "contiguous") -> StandbyTradeBuffer:
     """These, in this order."""
-    hold = StandbyTradeBuffer(ids, bound)
+    buffer = StandbyTradeBuffer(ids, bound)
     for number in numbers:
-        hold.take(trade(number))
-    return hold
+        buffer.add(trade(number))
+    return buffer
 
 
 def ids(events: Sequence[Event]) -> list[int]:
@@ -49,37 +49,37 @@ def gap(missed: int | None, after: int, until: int) -> Gap:
 
 def test_what_is_on_the_tape_is_not_published_again() -> None:
     """Behind the newest there, each once, in order."""
-    hold = holding(5, 6, 7, 8)
-    hold.seen([trade(6)])
+    buffer = holding(5, 6, 7, 8)
+    buffer.drop_published([trade(6)])
 
-    assert hold.release(NAME, 9, NOW) == [trade(7), trade(8)]
-    assert len(hold) == 0
+    assert buffer.release(NAME, 9, NOW) == [trade(7), trade(8)]
+    assert len(buffer) == 0
 
 
 def test_a_tape_that_is_ahead_needs_nothing() -> None:
     """The other line's connection is the faster one."""
-    hold = holding(5, 6)
-    hold.seen([trade(9)])
+    buffer = holding(5, 6)
+    buffer.drop_published([trade(9)])
 
-    assert hold.release(NAME, 7, NOW) == []
+    assert buffer.release(NAME, 7, NOW) == []
 
 
 def test_what_neither_line_has_is_a_gap_with_the_count() -> None:
     """Before what is held, between, and behind: there the venue has told of trades that never came."""
-    hold = holding(8, 9, 12)
-    hold.seen([trade(5)])
+    buffer = holding(8, 9, 12)
+    buffer.drop_published([trade(5)])
 
-    assert hold.release(NAME, 15, NOW) == [gap(2, 5, 8), trade(8), trade(9), gap(2, 9, 12), trade(12), gap(2, 12, NOW)]
+    assert buffer.release(NAME, 15, NOW) == [gap(2, 5, 8), trade(8), trade(9), gap(2, 9, 12), trade(12), gap(2, 12, NOW)]
 
 
 def test_repairs_are_put_in_their_place() -> None:
     """They came later than what follows them."""
-    hold = holding(5, 9)
+    buffer = holding(5, 9)
     for number in (7, 6):
-        hold.take(trade(number, backfilled=True))
-    hold.seen([trade(5)])
+        buffer.add(trade(number, backfilled=True))
+    buffer.drop_published([trade(5)])
 
-    found = hold.release(NAME, 10, NOW)
+    found = buffer.release(NAME, 10, NOW)
 
     assert ids(found) == [6, 7, 9]
     assert [event.missed for event in found if isinstance(event, Gap)] == [1]
@@ -92,44 +92,44 @@ def test_a_tape_without_a_trade_begins_with_what_is_held() -> None:
 
 def test_a_new_numbering_makes_the_old_one_past() -> None:
     """The venue has begun its ids anew: what is held is of the new ones."""
-    hold = holding(500, 501, 1, 2)
+    buffer = holding(500, 501, 1, 2)
 
-    assert ids(hold.release(NAME, 3, NOW)) == [1, 2]
+    assert ids(buffer.release(NAME, 3, NOW)) == [1, 2]
 
 
 def test_only_trades_are_held() -> None:
     """States are known to `FeedHandler`; a gap of this line's own is none of the tape."""
-    hold = StandbyTradeBuffer("contiguous")
-    hold.take(Status("fake", NAME, None, 1, "trade", FeedState.DOWN, ""))
-    hold.take(gap(1, 1, 2))
+    buffer = StandbyTradeBuffer("contiguous")
+    buffer.add(Status("fake", NAME, None, 1, "trade", FeedState.DOWN, ""))
+    buffer.add(gap(1, 1, 2))
 
-    assert len(hold) == 0
+    assert len(buffer) == 0
 
 
 def test_it_is_whole_when_nothing_is_missing_after_the_tape() -> None:
     """By the ids that are expected next; what is not on the tape yet must all be there."""
-    hold = holding(8, 9)
-    assert hold.whole(NAME, 10)  # nobody knows of a tape
-    hold.seen([trade(5)])
-    assert not hold.whole(NAME, 10)
-    hold.seen([trade(7)])
-    assert hold.whole(NAME, 10)
-    assert not hold.whole(NAME, 11)
-    hold.seen([trade(12)])
-    assert hold.whole(NAME, 10)
+    buffer = holding(8, 9)
+    assert buffer.is_complete(NAME, 10)  # nobody knows of a tape
+    buffer.drop_published([trade(5)])
+    assert not buffer.is_complete(NAME, 10)
+    buffer.drop_published([trade(7)])
+    assert buffer.is_complete(NAME, 10)
+    assert not buffer.is_complete(NAME, 11)
+    buffer.drop_published([trade(12)])
+    assert buffer.is_complete(NAME, 10)
 
 
 def test_the_instrument_that_has_most_gives_way() -> None:
     """Its older trades go, and are counted when it comes to that; another's stay."""
-    hold = StandbyTradeBuffer("contiguous", bound=10)
-    hold.take(trade(1, OTHER))
-    hold.seen([trade(0), trade(0, OTHER)])
+    buffer = StandbyTradeBuffer("contiguous", bound=10)
+    buffer.add(trade(1, OTHER))
+    buffer.drop_published([trade(0), trade(0, OTHER)])
     for number in range(1, 100):
-        hold.take(trade(number))
-        assert len(hold) <= 10
+        buffer.add(trade(number))
+        assert len(buffer) <= 10
 
-    found = hold.release(NAME, 100, NOW)
-    assert ids(hold.release(OTHER, 2, NOW)) == [1]
+    found = buffer.release(NAME, 100, NOW)
+    assert ids(buffer.release(OTHER, 2, NOW)) == [1]
     assert isinstance(found[0], Gap)
     assert found[0].missed == 99 - len(ids(found))
     assert ids(found)[-1] == 99
@@ -138,21 +138,21 @@ def test_the_instrument_that_has_most_gives_way() -> None:
 @pytest.mark.parametrize("kind", ["increasing", "none"])
 def test_where_no_hole_can_be_counted_one_is_told_all_the_same(kind: Literal["increasing", "none"]) -> None:
     """What is later goes on the tape, behind a gap that does not count."""
-    hold = holding(5, 6, 8, ids=kind)
-    hold.seen([trade(5)])
+    buffer = holding(5, 6, 8, ids=kind)
+    buffer.drop_published([trade(5)])
 
-    assert hold.release(NAME, -1, NOW) == [gap(None, 5, 6), trade(6), trade(8)]
-    assert hold.whole(NAME, -1)
+    assert buffer.release(NAME, -1, NOW) == [gap(None, 5, 6), trade(6), trade(8)]
+    assert buffer.is_complete(NAME, -1)
 
 
 def test_forgotten_is_forgotten() -> None:
     """Where the tape was, too: what comes next is the first."""
-    hold = holding(5, 6)
-    hold.seen([trade(5)])
-    hold.forget()
-    hold.take(trade(3))
+    buffer = holding(5, 6)
+    buffer.drop_published([trade(5)])
+    buffer.clear()
+    buffer.add(trade(3))
 
-    assert ids(hold.release(NAME, 4, NOW)) == [3]
+    assert ids(buffer.release(NAME, 4, NOW)) == [3]
 
 
 class Line:
@@ -161,7 +161,7 @@ class Line:
     def __init__(self, reads: list[int]) -> None:
         self.feeds = SplitFeeds(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
         self.feeds.open_topics([TOPIC], 1)
-        self.hold = StandbyTradeBuffer("contiguous")
+        self.buffer = StandbyTradeBuffer("contiguous")
         self.reads = iter(reads)
 
     def read(self) -> Sequence[Event]:
@@ -190,7 +190,7 @@ def test_a_late_trade_that_the_tape_has_from_the_other_line_is_no_repair() -> No
     line = Line([1, 2, 6, 4, 7, 8])
     for _ in range(3):
         line.read()
-    go_on(line.feeds, line.hold, [trade(6)], NOW)
+    continue_tape(line.feeds, line.buffer, [trade(6)], NOW)
 
     assert [ids(line.read()) for _ in range(3)] == [[], [7], [8]]
 
@@ -212,14 +212,14 @@ def test_whoever_takes_over_whenever_each_trade_is_there_once_or_counted(a: list
             last = [event for event in tape if isinstance(event, Trade)][-1:]
             if newest is not None and last != [newest]:
                 last = [newest]
-            tape += go_on(lines[active].feeds, lines[active].hold, last, NOW)
+            tape += continue_tape(lines[active].feeds, lines[active].buffer, last, NOW)
             continue
         line = lines[step[0]]
         for event in line.read() if step.endswith("reads") else line.cut():
             if step[0] == active:
                 tape.append(event)
             else:
-                line.hold.take(event)
+                line.buffer.add(event)
 
     expected, missing, told = 0, set[int](), 0
     for event in tape:
@@ -247,8 +247,8 @@ def test_what_is_told_on_takeover_can_be_repaired() -> None:
     line = Line([1, 2, 5, 8, 9])
     for _ in range(5):
         for event in line.read():
-            line.hold.take(event)
-    told = [event for event in go_on(line.feeds, line.hold, [trade(5)], NOW) if isinstance(event, Gap)]
+            line.buffer.add(event)
+    told = [event for event in continue_tape(line.feeds, line.buffer, [trade(5)], NOW) if isinstance(event, Gap)]
 
     events = line.feeds.trades.fill_gaps(TradeSnapshot(NAME, NOW, tuple(trade(number) for number in range(1, 10))))
 

@@ -231,13 +231,13 @@ def test_a_book_that_waits_for_a_snapshot_goes_on_waiting_for_as_long(step_s: in
     book = OrderBook(rule, 10)
     level = ((Decimal(1), Decimal(1)),)
     book.apply_update(BookUpdate(NAME, None, START, level, (), 1, 1))
-    assert book.wanted is None
+    assert book.need.wanted is None
     book.clock_set(ClockStep(step_s * SECOND, START + step_s * SECOND + 1, START + step_s * SECOND + 2))
     now = START + step_s * SECOND
     book.apply_update(BookUpdate(NAME, None, now + PATIENCE_NS - SECOND, level, (), 2, 2))
-    assert book.wanted is None
+    assert book.need.wanted is None
     book.apply_update(BookUpdate(NAME, None, now + PATIENCE_NS + SECOND, level, (), 3, 3))
-    assert book.wanted is not None
+    assert book.need.wanted is not None
 
 
 @pytest.mark.parametrize("step_s", [7_200, -7_200])

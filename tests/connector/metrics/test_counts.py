@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from crosstape_connector import backoff
-from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, go_on
+from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, continue_tape
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
@@ -80,7 +80,8 @@ def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
     tape: list[Event] = []
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
-    sink = Sink(tape.append, counters)
+    sink = Sink(counters)
+    sink.pass_to(tape.append)
     sink.publish(feeds.apply(trade(1)))
     sink.publish(feeds.apply(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
     assert (counters.backfilled, feeds.duplicate_trades()) == (2, 1)
@@ -91,16 +92,16 @@ def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None
     tape: list[Event] = []
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
-    hold = StandbyTradeBuffer("contiguous")
-    sink = Sink(hold.take, counters)
-    sink.divert(hold.take, holding=True)
+    buffer = StandbyTradeBuffer("contiguous")
+    sink = Sink(counters)
+    sink.hold_in(buffer.add)
     for number, late in ((1, False), (2, True), (3, False), (4, True)):
         sink.publish([trade(number, late=late)])
     feeds.seed([trade(4)])
     assert counters.backfilled == 0
 
-    sink.divert(tape.append, holding=False)
-    sink.publish(go_on(feeds, hold, [trade(2)], 9))
+    sink.pass_to(tape.append)
+    sink.publish(continue_tape(feeds, buffer, [trade(2)], 9))
     assert ([event.trade_id for event in tape if isinstance(event, Trade)], counters.backfilled) == (["3", "4"], 1)
 
 

@@ -21,7 +21,8 @@ def test_a_snapshot_request_is_routed_in_its_place_and_never_published() -> None
     """Whatever is before it is on the tape already; it is no event, so nothing counts it as one."""
     done: list[Effect] = []
     counters = Counters()
-    sink = Sink(done.append, counters)
+    sink = Sink(counters)
+    sink.pass_to(done.append)
     sink.route_requests(done.append)
 
     sink.publish([quote(1), REQUEST, quote(2)])

@@ -115,7 +115,7 @@ def test_a_gap_never_ends_before_it_begins(lines: list[bytes], from_pipe: bool) 
 def test_snapshots_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound the oldest is taken as if it had come now."""
     lines = [HEADER, *LATER, *LOSSY]
-    monkeypatch.setattr(rest_order, "HELD", 1)
+    monkeypatch.setattr(rest_order, "CAPACITY", 1)
     found = normalize(VENUES["binance"], iter(lines))
     list(found)
     assert found.summary.rest["snapshot"] == 2
@@ -137,7 +137,7 @@ def test_a_pipe_gives_events_as_they_come() -> None:
 
 def test_what_is_held_of_a_pipe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound lines are taken as they come, and the summary says what could not be mapped."""
-    monkeypatch.setattr(rest_order, "HELD", 500)
+    monkeypatch.setattr(rest_order, "CAPACITY", 500)
     found = normalize(VENUES["binance"], iter([HEADER, *FRAMES, REST[0]]))
     list(found)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from crosstape_connector.backoff import pause_s
-from crosstape_connector.feeds.books.order_book import PROBE
+from crosstape_connector.feeds.books.snapshot_need import PROBE
 from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.rest.snapshot_queue import SnapshotJob, SnapshotQueue
 

@@ -21,7 +21,8 @@ import pytest
 import zstandard
 
 from crosstape_connector.capture.reader import opened
-from crosstape_connector.replay.normalize import Summary, normalize
+from crosstape_connector.replay.normalize import normalize
+from crosstape_connector.replay.summary import Summary
 from crosstape_connector.venues.registry import recorded
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
 

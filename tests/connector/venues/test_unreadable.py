@@ -124,6 +124,15 @@ def test_kraken_uses_the_quote_of_a_row_whose_figures_cannot_be_read() -> None:
     assert not [one for one in both if isinstance(one, Quote)]
 
 
+@pytest.mark.parametrize("at", [b'"bid":', b'"volume":', b'"symbol":'])
+def test_a_kraken_row_with_bytes_that_are_no_text_is_of_the_instrument_that_it_names(at: bytes) -> None:
+    """Wherever they stand in it: the quotes of the others stay as they are."""
+    assert len(symbols_of("kraken")) > 1
+    bad = TICKER.replace(at, at + b"\xff\xfe", 1)
+
+    assert unread(outputs(V2, bad)) == {("quote", "BTC-USD"), ("ticker", "BTC-USD")}
+
+
 def test_kraken_uses_the_neighbours_of_a_row_in_their_order() -> None:
     """A row that names no symbol may be of any; rows before it are older than it, and those after it are newer."""
     frame = msgspec.json.decode(TICKER)

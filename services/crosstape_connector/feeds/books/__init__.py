@@ -1,1 +1,16 @@
-"""Order books: kept from a snapshot and deltas, checked by what the venue proves. Pure."""
+"""Order books: built from a snapshot and updates, checked by what the venue proves. Pure.
+
+A venue whose snapshots come by REST, step by step as Binance documents it (`order_book` cites these numbers):
+
+1. Subscribe the updates.
+2. Buffer the updates; note the first number of the first one.
+3. Get a snapshot by REST.
+4. If the snapshot is older than the first buffered update, get another one.
+5. Drop the buffered updates that are in the snapshot already. The first that is left must span the snapshot's number.
+6. The book is the snapshot.
+7. Apply the buffered updates, then all that follow. An update that is in the book already is skipped; one that begins after the book's
+   number shows a gap: start again at 2. A size is absolute, zero removes the level.
+
+A venue whose stream begins with a snapshot sends it after 1 and needs no buffer: the book is the snapshot (6), then all updates are
+applied (7), the book is cut to the subscribed depth where the venue leaves that to us, and checked by the checksum where there is one.
+"""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from crosstape_connector.feeds.agreement import Agreement, Top
-from crosstape_connector.feeds.books.order_book import PROBE, OrderBook
+from crosstape_connector.feeds.books.order_book import OrderBook
+from crosstape_connector.feeds.books.snapshot_need import PROBE
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
@@ -111,11 +112,11 @@ class BookFeed:
     def request_snapshot(self) -> tuple[SnapshotRequest, ...]:
         """Return the request for a new snapshot, if the book wants one that was not requested yet; else nothing."""
         order_book = self.order_book
-        cause = order_book.wanted
+        cause = order_book.need.wanted
         if cause is None:
             return ()
         order_book.mark_requested()
-        attempt = 1 if cause == PROBE else order_book.attempt
+        attempt = 1 if cause == PROBE else order_book.need.attempt
         return (SnapshotRequest(self.instrument, self.symbol, self._how, cause, attempt, self.topic),)
 
     def change_events(self, change: BookUpdate | BookSnapshot, now: int, events: list[Effect]) -> list[Effect]:

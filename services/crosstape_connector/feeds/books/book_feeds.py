@@ -104,7 +104,7 @@ class BookFeeds:
                     break
             return book.change_events(update, update.received_ts, effects)
         if outcome is Outcome.BROKEN:
-            book.order_book.refuted = False  # the stream does bring data, if not good ones
+            book.order_book.probe.refuted = False  # the stream does bring data, if not good ones
             return book.break_events(good_ts, update.venue_ts, update.received_ts)
         return book.request_snapshot()
 
@@ -142,7 +142,7 @@ class BookFeeds:
             return _NOTHING
         before, book.order_book = book.order_book, order_book
         order_book.checks.add(before.checks)
-        order_book.refuted = before.refuted and not order_book.followed
+        order_book.probe.refuted = before.probe.refuted and not order_book.followed
         if not order_book.live:
             if before.live:
                 order_book.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
@@ -153,7 +153,7 @@ class BookFeeds:
         if not same and any(record.silent for record in book.records):
             order_book.refute()
         for record in book.records:
-            if order_book.refuted:
+            if order_book.probe.refuted:
                 effects += record.refute(NOT_FOLLOWED, now, before.applied_ts if before.live else 0)
                 continue
             effects += [*record.set_live(now), *record.end_gap(now)]
@@ -173,7 +173,7 @@ class BookFeeds:
         in_stream = self._venue.book.snapshot == "stream"
         if in_stream and order_book.differs and any(record.silent for record in book.records):
             order_book.refute()
-        may_live = not order_book.refuted
+        may_live = not order_book.probe.refuted
         effects: list[Effect] = []
         for record in book.records:
             missed_ts = good_ts if in_stream and order_book.differs else 0

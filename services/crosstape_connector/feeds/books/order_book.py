@@ -1,18 +1,6 @@
-"""One instrument's book, and the rules by which it is kept correct and proven. Pure: it makes no events (see `book_feeds`).
+"""One instrument's book: from a snapshot and the updates after it, by the steps that the package's docstring numbers. Pure.
 
-A venue whose snapshots come by REST, step by step as Binance documents it (the numbers are cited below):
-
-1. Subscribe the updates.
-2. Buffer the updates; note the first number of the first one.
-3. Get a snapshot by REST.
-4. If the snapshot is older than the first buffered update, get another one.
-5. Drop the buffered updates that are in the snapshot already. The first that is left must span the snapshot's number.
-6. The book is the snapshot.
-7. Apply the buffered updates, then all that follow. An update that is in the book already is skipped; one that begins after the book's
-   number shows a gap: start again at 2. A size is absolute, zero removes the level.
-
-A venue whose stream begins with a snapshot sends it after 1 and needs no buffer: the book is the snapshot (6), then all updates are
-applied (7), the book is cut to the subscribed depth where the venue leaves that to us, and checked by the checksum where there is one.
+It makes no events (see `book_feeds`).
 """
 
 from __future__ import annotations
@@ -21,12 +9,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from crosstape_connector.feeds.books.checks import BookChecks, Fault, Outcome
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError
 from crosstape_connector.feeds.books.levels import BookLevels, Top
 from crosstape_connector.feeds.books.numbering import Numbering, gap_before
+from crosstape_connector.feeds.books.probe import Finding, Probe
+from crosstape_connector.feeds.books.snapshot_need import IDLE, PROBE, SnapshotNeed
 from crosstape_connector.feeds.books.state import BookState, Request
 from crosstape_connector.feeds.books.update_buffer import UpdateBuffer
 from crosstape_connector.feeds.clock_step import ClockStep
@@ -36,32 +24,18 @@ from crosstape_schemas import GapCause, Level
 
 PATIENCE_NS: Final = 10_000_000_000
 """How long updates may come without the snapshot that the stream begins with: then its frame was lost, or could not be used."""
-SETTLED: Final = 100
-"""Updates after which a new book counts as healthy, and its next break as the first."""
-GRACE_NS: Final = 1_000_000_000
-"""How long the stream may take to bring a change that REST has already."""
-
-OLDER: Final = "the snapshot is older than the stream"
-PROBE: Final = "silent"
-"""Reason of a liveness probe: a snapshot of a healthy but silent book. It repairs nothing, and is not counted as an attempt."""
 
 WAITING, LIVE = BookState.WAITING, BookState.LIVE  # a global is found sooner than a member of its class
 APPLY, SKIP = Verdict.APPLY, Verdict.SKIP
-IDLE: Final = Request.NONE
 APPLIED: Final = Outcome.APPLIED
 
 
 class OrderBook:
-    """Builds one instrument's book from a snapshot and the updates after it, and checks each step; a failed check breaks it (`fault`).
-
-    A REST snapshot proves that a silent stream missed nothing only if its number is the one that the *stream* reached. A snapshot with a
-    later number refutes the stream, if the stream does not bring that change within `GRACE_NS`. The snapshot then becomes the book, but
-    the book stays `refuted` until an update of the stream is applied: no later snapshot proves anything of the stream.
-    """
+    """Builds one instrument's book, and checks each step; a check that fails breaks the book (`fault`)."""
 
     __slots__ = (
-        "_ahead_ts", "_before", "_bounds", "_buffer", "_numbers", "_request", "_rule", "_since", "_state", "_unproven_ts", "applied_ts",
-        "attempt", "checks", "differs", "fault", "levels", "newer", "refuted", "sequence", "wanted",
+        "_ahead_ts", "_before", "_bounds", "_buffer", "_numbers", "_rule", "_state", "_unproven_ts", "applied_ts", "checks", "differs",
+        "fault", "levels", "need", "probe", "sequence",
     )  # fmt: skip
 
     def __init__(self, rule: BookRule, depth: int) -> None:
@@ -71,15 +45,12 @@ class OrderBook:
         self.levels = BookLevels(rule, depth, self.checks)
         self.fault = Fault(GapCause.UNKNOWN, "")
         """Why the book broke last."""
-        self.attempt = 0
-        """Number of the newest snapshot request, from 1 since the book was last healthy."""
         self.applied_ts = 0
         """`received_ts` of the newest frame in the book; 0 = none yet."""
-        self.refuted = False
-        """REST showed a change that the stream did not bring, and no update of the stream was applied since."""
         self.differs = False
         """Whether the newest snapshot had other levels than the book that it replaced."""
-        self._since = 0  # updates applied since the newest snapshot request
+        self.need = SnapshotNeed()
+        self.probe = Probe()
         self._before: Top | None = None  # the best levels of the book before
         self._numbers = Numbering()
         self._buffer = UpdateBuffer()
@@ -87,14 +58,11 @@ class OrderBook:
 
     def _clear(self) -> None:
         self._state = WAITING
-        self._request = IDLE
         self.levels.clear()
-        self.wanted: str | None = None
-        """Reason of the snapshot that is needed and not requested yet; None: none is. `mark_requested` clears it."""
+        self.need.clear()
+        self.probe.newer = None
         self.sequence: int | None = None
         """The venue's number of the newest change in the book."""
-        self.newer: BookSnapshot | None = None
-        """A REST snapshot with changes that the stream has not brought yet; see `overdue`."""
         self._ahead_ts = 0  # since when updates are older than the snapshot that they must be linked to
         self._bounds: tuple[Decimal, Decimal] | None = None  # a partial snapshot says nothing of prices beyond these
         self._unproven_ts = 0  # since when updates are dropped for want of a snapshot
@@ -123,16 +91,12 @@ class OrderBook:
     @property
     def followed(self) -> bool:
         """Whether any update was applied since the snapshot was requested."""
-        return self._since > 0
+        return self.need.updates > 0
 
     def mark_requested(self) -> None:
-        """Note that the snapshot which was `wanted` is requested."""
-        if self.wanted != PROBE:
-            self.attempt = 1 if self._since >= SETTLED else self.attempt + 1
-            self._since = 0
+        """Note that the snapshot which the book needs is requested."""
+        self.need.mark_requested()
         self._unproven_ts = 0
-        self._request = Request.PROBE if self.wanted == PROBE or self._request is Request.PROBE_AGAIN else Request.SNAPSHOT
-        self.wanted = None
 
     def connection_changed(self) -> None:
         """Note that another connection takes over: its frames may be older than those of the one before."""
@@ -144,19 +108,19 @@ class OrderBook:
         self.applied_ts = step.shifted(self.applied_ts)
         self._ahead_ts, self._unproven_ts = step.shifted(self._ahead_ts), step.shifted(self._unproven_ts)
         self._numbers.clock_set(step)
-        if self.newer is not None:
-            self.newer = msgspec.structs.replace(self.newer, received_ts=step.shifted(self.newer.received_ts))
+        self.probe.clock_set(step)
 
     def start(self) -> None:
         """Want the first REST snapshot (step 3): the subscription is acknowledged, though no update has come yet."""
-        if self._rule.snapshot == "rest" and not self.live and self._request is IDLE:
-            self.wanted = "start"
+        if self._rule.snapshot == "rest" and not self.live and self.need.request is IDLE:
+            self.need.wanted = "start"
 
     def start_probe(self) -> None:
         """Want a REST snapshot that shows whether anything has happened while the stream is silent, if the book is healthy."""
-        may_ask = self._request is IDLE and self.wanted is None and self.newer is None
-        if self._rule.snapshot == "rest" and self.live and may_ask and not self.refuted:
-            self.wanted = PROBE
+        need, probe = self.need, self.probe
+        may_ask = need.request is IDLE and need.wanted is None and probe.newer is None and not probe.refuted
+        if self._rule.snapshot == "rest" and self.live and may_ask:
+            need.wanted = PROBE
 
     def apply_update(self, update: BookUpdate) -> Outcome:
         """Apply one update of the stream (step 7), or buffer it (step 2)."""
@@ -193,8 +157,9 @@ class OrderBook:
                 return self._keep(update)
             if (outcome := self._bridge(update)) is not APPLIED:
                 return outcome
-        if self._request is not IDLE and self._is_awaiting and self._keep(update) is Outcome.BROKEN:
-            self._request = IDLE  # the book itself is good: only its renewal must begin again
+        need = self.need
+        if need.request is not IDLE and need.is_awaiting and self._keep(update) is Outcome.BROKEN:
+            need.request = IDLE  # the book itself is good: only its renewal must begin again
         return self._apply(update)
 
     def _break_after_gap(self, update: BookUpdate, tail: int, *, restarted: bool) -> Outcome:
@@ -232,10 +197,10 @@ class OrderBook:
     def apply_snapshot(self, snapshot: BookSnapshot) -> Outcome:
         """Begin the book from a snapshot and the updates that were buffered since it was requested; or judge the answer to a probe."""
         by_rest = self._rule.snapshot == "rest"
-        if by_rest and self.live and not self._is_awaiting:
+        if by_rest and self.live and not self.need.is_awaiting:
             self.checks.unused += 1
             return Outcome.NOTHING
-        if self._request is Request.PROBE and self.live:
+        if self.need.request is Request.PROBE and self.live:
             return self._judge_probe(snapshot)
         tail_ts, venue_ts = self._numbers.tail_ts, snapshot.venue_ts
         if self._rule.ordered and tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
@@ -250,47 +215,34 @@ class OrderBook:
             if not reaches:  # step 4
                 self.sequence = before
                 self.checks.refused += 1
-                self._request = IDLE
-                self.wanted = OLDER
+                self.need.want_newer()
                 return Outcome.NOTHING
         return self._begin(snapshot, buffered)
 
     def _judge_probe(self, snapshot: BookSnapshot) -> Outcome:
-        """Compare the answer to a probe with what the stream has brought. `QUIET`: nothing happened; see the class for `newer`."""
+        """Compare the answer to a probe with what the stream has brought. `QUIET`: nothing happened; see `Probe`."""
         if self._buffer:  # the stream brought an update meanwhile, so it is not silent
-            self._request = IDLE
+            self.need.request = IDLE
             self._buffer.clear()
             return Outcome.NOTHING
-        number, reached = snapshot.sequence, self.reached
-        if number is not None and reached is not None and number < reached:
+        finding = self.probe.judge(snapshot, self.levels, self.reached)
+        if finding is Finding.OLD:
             self.checks.refused += 1
-            self._request = Request.PROBE_AGAIN
-            self.wanted = OLDER
+            self.need.want_newer()
             return Outcome.NOTHING
-        self._request = IDLE
-        if number == reached and self.levels.has_top_of(snapshot):
+        self.need.request = IDLE
+        if finding is Finding.QUIET:
             self.checks.quiet += 1
             return Outcome.QUIET
-        self.newer = snapshot
         return Outcome.NOTHING
 
     def overdue(self, now: int) -> BookSnapshot | None:
-        """Return the REST snapshot whose changes the stream did not bring in time: it refutes the stream. None: none, or not yet."""
-        newer = self.newer
-        if newer is None:
-            return None
-        if self.applied_ts > newer.received_ts or not self.live:
-            self.newer = None  # the stream has brought an update since
-            return None
-        is_ahead = newer.sequence is None or newer.sequence != self.reached  # else it contradicts what the stream has brought already
-        if is_ahead and now - newer.received_ts < GRACE_NS:
-            return None
-        self.newer = None
-        return newer
+        """Return the REST snapshot whose changes the stream did not bring in time; see `Probe.overdue`."""
+        return self.probe.overdue(now, applied_ts=self.applied_ts, reached=self.reached)
 
     def refute(self, snapshot: BookSnapshot | None = None) -> Outcome:
         """Note that the stream does not bring what happens. A newer snapshot becomes the book, but proves nothing of what follows it."""
-        self.refuted = True
+        self.probe.refuted = True
         self.checks.refuted += 1
         if snapshot is None:
             return Outcome.NOTHING
@@ -310,15 +262,14 @@ class OrderBook:
         self._bounds = (levels.bids.prices[0], levels.asks.prices[-1]) if has_bounds else None
         self._buffer.clear()
         self._state = BookState.BRIDGING if self._rule.snapshot == "rest" and not buffered else LIVE
-        self._request = IDLE
-        self.wanted = None
-        self.newer = None
+        self.need.clear()
+        self.probe.newer = None
         self._ahead_ts = 0
         if self._numbers.base is None:
             self._numbers.base = snapshot.sequence
         if buffered:
             self.checks.bridged += 1
-            self.refuted = False
+            self.probe.refuted = False
         if (fault := levels.settle(snapshot.checksum)) is not None:
             return self._break(fault.cause, fault.reason)
         self.applied_ts = snapshot.received_ts
@@ -348,14 +299,10 @@ class OrderBook:
 
     def check_range(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Want a new snapshot if these, the published levels, go beyond the prices of the last one, which was partial."""
-        if self._bounds is None or self._is_awaiting or self.wanted is not None:
+        if self._bounds is None or self.need.is_awaiting or self.need.wanted is not None:
             return
         if not bids or not asks or bids[-1][0] < self._bounds[0] or asks[-1][0] > self._bounds[1]:
-            self.wanted = "the market has left the range of the snapshot"
-
-    @property
-    def _is_awaiting(self) -> bool:
-        return self._request in (Request.SNAPSHOT, Request.PROBE)
+            self.need.wanted = "the market has left the range of the snapshot"
 
     def _bridges(self, update: BookUpdate) -> Verdict:
         if self._rule.bridges is None or self.sequence is None:
@@ -369,15 +316,15 @@ class OrderBook:
             self._unproven_ts = self._unproven_ts or update.received_ts
             if update.received_ts - self._unproven_ts > PATIENCE_NS:
                 self._unproven_ts = update.received_ts
-                self.wanted = "no snapshot came"
+                self.need.wanted = "no snapshot came"
             return Outcome.NOTHING
         if not self._buffer.append(update):
             self.checks.overflows += 1
             if not self.live:
                 return self._break(GapCause.OVERFLOW, "no snapshot came before the buffer was full")
             return Outcome.BROKEN
-        if not self._is_awaiting and self.wanted is None:
-            self.wanted = "start"
+        if not self.need.is_awaiting and self.need.wanted is None:
+            self.need.wanted = "start"
         return Outcome.NOTHING
 
     def _apply(self, update: BookUpdate) -> Outcome:
@@ -389,7 +336,7 @@ class OrderBook:
             self.checks.impossible += 1
             return self._break(GapCause.UNKNOWN, "impossible level")
         self.sequence = update.last
-        self._since += 1
+        self.need.updates += 1
         fault = levels.settle(update.checksum)
         if fault is not None:
             return self._break(fault.cause, fault.reason)
@@ -401,6 +348,6 @@ class OrderBook:
         self._keep_top()
         self._numbers.end_book(self.sequence)
         self._clear()
-        self.wanted = reason
+        self.need.wanted = reason
         self.fault = Fault(cause, reason, missed)
         return Outcome.BROKEN

@@ -49,6 +49,7 @@ from crosstape_connector.venues.messages import (
 )
 from crosstape_connector.venues.parsing.numbers import LONGEST, PER_LEVEL, check, doubtful
 from crosstape_connector.venues.parsing.rows import cause, mended
+from crosstape_connector.venues.parsing.unreadable import named_in
 from crosstape_connector.venues.parsing.wire import finite, known_ns, positive, shown, side
 from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import VENUE_WIDE, FeedState, Quote, Side, Status, Ticker, Trade
@@ -217,13 +218,13 @@ class Parser:
     def _unread_ticker(self, raw: msgspec.Raw | None, received_ts: int, error: Exception) -> list[Output]:
         """A row that cannot be read; its quote is used if only the figures of the day cannot be.
 
-        Where it does not name its symbol, it may be of any of the connection's.
+        Where no field names its symbol, it may be of those that its text names, or of any of the connection's.
         """
         try:
             symbol = decode_named(raw or msgspec.Raw(b"null")).symbol
         except FRAME_ERRORS:
-            names = self._symbols.values()
-            odd = Odd("quote", f"ticker of an unknown symbol: {error}")
+            names = named_in(bytes(raw or b""), self._symbols)
+            odd = Odd("quote", f"ticker of an unknown symbol: {error if raw is None else cause(raw, error)}")
             return [odd, *(Unreadable(kind, name, received_ts) for name in names for kind in _TICKER_KINDS)]
         instrument = self._symbols.get(symbol)
         if raw is None or instrument is None:

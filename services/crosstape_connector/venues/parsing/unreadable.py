@@ -26,8 +26,12 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
     found = [kind for kind in KINDS if kind in endpoint.channels and b'%s"' % endpoint.channels[kind].encode() in data]
     if not found:
         return ()
-    names = [name for symbol, name in symbols.items() if _names(data, symbol)] or list(symbols.values())
-    return [Unreadable(kind, name, received_ts) for name in names for kind in found]
+    return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]
+
+
+def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:
+    """Our instruments whose symbols the text still names; all of them if it names none."""
+    return [name for symbol, name in symbols.items() if _names(data, symbol)] or list(symbols.values())
 
 
 def _names(data: bytes, symbol: str) -> bool:

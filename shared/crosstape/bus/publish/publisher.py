@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -80,10 +80,12 @@ class Publisher:
         epoch: int = 0,
         tape: Tape | None = None,
         yields: bool = False,
+        on_acknowledged: Callable[[int], None] | None = None,
     ) -> None:
         """`epoch`: from a `claim` of the caller; 0: the publisher claims the name itself. `tape`: shared by the publishers of a process.
 
         `yields`: leave the name to another publisher that is alive, because this one was superseded before.
+        `on_acknowledged`: called with the number of entries that the server has just acknowledged.
         """
         self.client = client
         self.keys = keys
@@ -95,6 +97,7 @@ class Publisher:
         self.unacknowledged = 0
         """Entries that were not acknowledged when another process took over the name of this producer."""
         self.availability = Availability(client, producer, backoff_s=settings.backoff_s, reconnected=self.metrics.reconnected)
+        self._on_acknowledged = on_acknowledged
         now = time.time_ns()
         self.tape = tape or Tape()
         self._producer = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.availability)
@@ -256,6 +259,8 @@ class Publisher:
         self._report_losses()
         used = memory.used
         self.metrics.pending(used)
+        if self._on_acknowledged is not None:
+            self._on_acknowledged(entries)
         if used <= self._flow_bound // 2:
             self._caught_up.set()
 

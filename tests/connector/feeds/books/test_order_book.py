@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.books import order_book, update_buffer
+from crosstape_connector.feeds.books import order_book, probe, snapshot_need, update_buffer
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.feeds.books.order_book import OrderBook
@@ -113,10 +113,10 @@ def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
     """What it holds already is left out; the first that goes on from it bridges."""
     sync = OrderBook(BY_REST, 10)
     assert sync.apply_update(update("10:5", first=98, last=99)) is Outcome.NOTHING
-    assert sync.wanted == "start"
+    assert sync.need.wanted == "start"
     sync.mark_requested()
     assert sync.apply_update(update("10:7", first=100, last=101)) is Outcome.NOTHING
-    assert sync.wanted is None
+    assert sync.need.wanted is None
 
     assert sync.apply_snapshot(snapshot("10:6", "11:1", 100)) is Outcome.SYNCED
 
@@ -129,11 +129,11 @@ def test_a_snapshot_may_come_before_any_update() -> None:
     """A thin market: the book is good as it is, and the first update must bridge it."""
     sync = OrderBook(BY_REST, 10)
     sync.start()
-    assert sync.wanted == "start"
+    assert sync.need.wanted == "start"
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 100)) is Outcome.SYNCED
     sync.start()
-    assert sync.wanted is None
+    assert sync.need.wanted is None
 
     assert sync.apply_update(update("10:9", first=99, last=100)) is Outcome.NOTHING
     assert sync.apply_update(update("10:2", first=101, last=103)) is Outcome.APPLIED
@@ -160,9 +160,9 @@ def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
 
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 100)) is Outcome.NOTHING
 
-    assert sync.wanted == "the snapshot is older than the stream"
+    assert sync.need.wanted == "the snapshot is older than the stream"
     sync.mark_requested()
-    assert sync.attempt == 2
+    assert sync.need.attempt == 2
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 199)) is Outcome.SYNCED
 
 
@@ -175,7 +175,7 @@ def test_a_snapshot_after_a_lost_connection_does_not_go_back_in_time() -> None:
     sync.mark_requested()
 
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 104)) is Outcome.NOTHING
-    assert sync.wanted == "the snapshot is older than the stream"
+    assert sync.need.wanted == "the snapshot is older than the stream"
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:2", "11:1", 105)) is Outcome.SYNCED
 
@@ -221,7 +221,7 @@ def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
 
     assert sync.apply_update(update("10:3", first=105, last=106)) is Outcome.BROKEN
 
-    assert (sync.fault.cause, sync.fault.missed, sync.wanted) == (GapCause.SEQUENCE, 3, "sequence")
+    assert (sync.fault.cause, sync.fault.missed, sync.need.wanted) == (GapCause.SEQUENCE, 3, "sequence")
     assert sync.apply_update(update("10:4", first=107, last=107)) is Outcome.NOTHING
     assert sync.apply_snapshot(snapshot("10:9", "11:1", 106)) is Outcome.SYNCED
     assert sync.levels.bids.best() == (Decimal(10), Decimal(4))
@@ -338,29 +338,29 @@ def test_a_stream_that_does_not_reach_its_snapshot_is_a_break() -> None:
     outcomes = [sync.apply_update(at(second, 101 + second)) for second in range(12)]
 
     assert outcomes == [Outcome.NOTHING] * 11 + [Outcome.BROKEN]
-    assert sync.wanted == sync.fault.reason == "the stream does not reach the snapshot"
+    assert sync.need.wanted == sync.fault.reason == "the stream does not reach the snapshot"
 
 
 def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
     """It stays as it is, and the question counts as no attempt."""
     sync = synced()
-    before = sync.attempt
+    before = sync.need.attempt
     sync.start_probe()
-    assert sync.wanted == order_book.PROBE
+    assert sync.need.wanted == snapshot_need.PROBE
     sync.mark_requested()
 
     assert sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", 100)) is Outcome.QUIET
 
-    assert (sync.attempt, sync.checks.quiet, sync.checks.snapshots) == (before, 1, 1)
+    assert (sync.need.attempt, sync.checks.quiet, sync.checks.snapshots) == (before, 1, 1)
     sync.start_probe()
-    assert sync.wanted == order_book.PROBE, "it can be asked again"
+    assert sync.need.wanted == snapshot_need.PROBE, "it can be asked again"
 
 
 def doubted(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderBook, Outcome]:
     """A book of which REST said this, when asked about its silence."""
     sync = sync or synced()
     sync.start_probe()
-    assert sync.wanted == order_book.PROBE
+    assert sync.need.wanted == snapshot_need.PROBE
     sync.mark_requested()
     return sync, sync.apply_snapshot(answer)
 
@@ -369,16 +369,16 @@ def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
     """The stream has a second to bring it. Then it is refuted: the venue's book is shown, and no answer of REST makes it proven."""
     sync, outcome = doubted(snapshot("10:4", "11:1", 105))
     assert outcome is Outcome.NOTHING
-    assert sync.overdue(order_book.GRACE_NS) is None
-    newer = sync.overdue(1 + order_book.GRACE_NS)
+    assert sync.overdue(probe.GRACE_NS) is None
+    newer = sync.overdue(1 + probe.GRACE_NS)
     assert newer is not None
 
     assert sync.refute(newer) is Outcome.SYNCED
 
-    assert sync.refuted
+    assert sync.probe.refuted
     assert sync.levels.bids.best() == (Decimal(10), Decimal(4))
     sync.start_probe()
-    assert sync.wanted is None, "nothing that REST says would be a proof"
+    assert sync.need.wanted is None, "nothing that REST says would be a proof"
     assert sync.apply_update(at(0, 106)) is Outcome.APPLIED
 
 
@@ -387,7 +387,7 @@ def test_a_stream_that_brings_what_rest_knew_is_not_refuted() -> None:
     sync, _ = doubted(snapshot("10:4", "11:1", 105))
     sync.apply_update(update("10:4", first=101, last=105))
 
-    assert sync.overdue(10 * order_book.GRACE_NS) is None
+    assert sync.overdue(10 * probe.GRACE_NS) is None
     _, outcome = doubted(snapshot("10:4 9:1", "11:1 12:1", 105), sync)
     assert outcome is Outcome.QUIET
 
@@ -397,14 +397,14 @@ def test_a_snapshot_is_compared_with_what_the_stream_said_not_with_the_snapshot_
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=101))
     sync.check_range(levels("10:1"), ())
-    sync.wanted = "the market has left the range of the snapshot"
+    sync.need.wanted = "the market has left the range of the snapshot"
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:3", "11:1", 110)) is Outcome.SYNCED
 
     sync, outcome = doubted(snapshot("10:3", "11:1", 110), sync)
 
     assert outcome is Outcome.NOTHING
-    assert sync.overdue(1 + order_book.GRACE_NS) is not None
+    assert sync.overdue(1 + probe.GRACE_NS) is not None
     assert sync.checks.quiet == 0
 
 
@@ -425,35 +425,35 @@ def test_an_older_book_by_rest_is_asked_for_again() -> None:
     sync, outcome = doubted(snapshot("10:1 9:1", "11:1 12:1", 100), sync)
 
     assert outcome is Outcome.NOTHING
-    assert sync.wanted == "the snapshot is older than the stream"
+    assert sync.need.wanted == "the snapshot is older than the stream"
     assert sync.checks.quiet == 0
-    assert sync.overdue(10 * order_book.GRACE_NS) is None
+    assert sync.overdue(10 * probe.GRACE_NS) is None
 
 
 def test_a_stream_stays_refuted_on_another_connection_until_it_speaks() -> None:
     """A connection that was opened since says nothing of it either."""
     sync, _ = doubted(snapshot("10:4", "11:1", 105))
-    newer = sync.overdue(1 + order_book.GRACE_NS)
+    newer = sync.overdue(1 + probe.GRACE_NS)
     assert newer is not None
     sync.refute(newer)
     sync.reset()
     sync.start()
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
-    assert sync.refuted
+    assert sync.probe.refuted
 
     sync.reset()
     sync.apply_update(update("10:6", first=107, last=107))
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:5", "11:1", 106)) is Outcome.SYNCED
-    assert not sync.refuted
+    assert not sync.probe.refuted
 
 
 def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_only() -> None:
     """The stream stood at 101, REST had brought the book to 163: an answer with 160 is of the past."""
     sync = synced()
     sync.apply_update(at(0, 101))
-    sync.wanted = "the market has left the range of the snapshot"
+    sync.need.wanted = "the market has left the range of the snapshot"
     sync.mark_requested()
     sync.apply_snapshot(snapshot("10:3", "11:1", 163))
     for lost in (False, True):
@@ -461,12 +461,12 @@ def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_onl
             sync.reset()
             sync.apply_update(at(0, 158))
         else:
-            sync.wanted = "once more"
+            sync.need.wanted = "once more"
         sync.mark_requested()
 
         assert sync.apply_snapshot(snapshot("10:9", "11:1", 160)) is Outcome.NOTHING
-        assert sync.wanted == "the snapshot is older than the stream"
-        sync.wanted = None
+        assert sync.need.wanted == "the snapshot is older than the stream"
+        sync.need.wanted = None
 
 
 def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() -> None:
@@ -484,7 +484,7 @@ def test_only_a_live_book_by_rest_can_be_doubted() -> None:
     """Any other is being made already, or comes with its stream."""
     for sync in (OrderBook(BY_REST, 10), synced(IN_STREAM)):
         sync.start_probe()
-        assert sync.wanted is None
+        assert sync.need.wanted is None
 
 
 def test_updates_without_numbers_cannot_be_linked() -> None:
@@ -507,7 +507,7 @@ def test_the_buffer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sync.apply_update(update("10:1 9:1 8:1", first=3, last=3)) is Outcome.BROKEN
 
     assert sync.fault.cause is GapCause.OVERFLOW
-    assert sync.wanted is not None
+    assert sync.need.wanted is not None
     sync.mark_requested()
     sync.apply_update(update("10:4", first=4, last=4))
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 3)) is Outcome.SYNCED
@@ -529,10 +529,10 @@ def renewing() -> OrderBook:
     sync = OrderBook(BY_REST, 10)
     sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", 100, partial=True))
     sync.check_range(levels("10:1 9:1"), levels("11:1 12:1"))
-    assert sync.wanted is None
+    assert sync.need.wanted is None
     sync.apply_update(update("8:1", first=101, last=101))
     sync.check_range(levels("10:1 9:1 8:1"), levels("11:1 12:1"))
-    assert sync.wanted is not None
+    assert sync.need.wanted is not None
     sync.mark_requested()
     return sync
 
@@ -541,7 +541,7 @@ def test_beyond_the_range_of_a_snapshot_it_is_renewed_while_the_book_lives() -> 
     """Levels out there are unknown until they change. The renewed book is that of the stream, with all levels."""
     sync = renewing()
     sync.check_range(levels("8:1"), levels("11:1"))
-    assert sync.wanted is None, "asked once"
+    assert sync.need.wanted is None, "asked once"
     assert sync.apply_update(update("10:3", first=102, last=102)) is Outcome.APPLIED
 
     assert sync.apply_snapshot(snapshot("10:1 9:1 8:1 7:4", "11:1 12:1", 101)) is Outcome.SYNCED
@@ -559,7 +559,7 @@ def test_a_renewal_that_is_too_old_leaves_the_book_as_it_is() -> None:
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 90)) is Outcome.NOTHING
 
     assert sync.live
-    assert sync.wanted == "the snapshot is older than the stream"
+    assert sync.need.wanted == "the snapshot is older than the stream"
     assert sync.apply_update(update("10:4", first=103, last=103)) is Outcome.APPLIED
 
 
@@ -572,7 +572,7 @@ def test_a_renewal_does_not_take_a_quiet_book_back_in_time() -> None:
     assert sync.apply_snapshot(snapshot("1:1", "99:1", sync.sequence - 1)) is Outcome.NOTHING
     assert sync.live
     assert (sync.sequence, sync.levels.bids.top(5), sync.levels.asks.top(5)) == before
-    assert sync.wanted == "the snapshot is older than the stream"
+    assert sync.need.wanted == "the snapshot is older than the stream"
 
 
 def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -585,7 +585,7 @@ def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyP
 
     assert sync.live
     sync.check_range(levels("8:1"), levels("11:1"))
-    assert sync.wanted is not None
+    assert sync.need.wanted is not None
 
 
 def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
@@ -595,7 +595,7 @@ def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
 
     sync.check_range((), levels("11:1"))
 
-    assert sync.wanted is not None
+    assert sync.need.wanted is not None
 
 
 # ---- a snapshot in the stream
@@ -607,7 +607,7 @@ def test_updates_without_a_snapshot_are_dropped() -> None:
     sync.start()
 
     assert sync.apply_update(update("10:1")) is Outcome.NOTHING
-    assert (sync.checks.unproven, sync.wanted) == (1, None)
+    assert (sync.checks.unproven, sync.need.wanted) == (1, None)
 
 
 def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
@@ -617,13 +617,13 @@ def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
 
     sync.apply_update(update("10:1", last=1))
     sync.apply_update(update("10:1", last=later))
-    assert sync.wanted is None
+    assert sync.need.wanted is None
 
     sync.apply_update(update("10:1", last=later + 1))
-    assert sync.wanted == "no snapshot came"
+    assert sync.need.wanted == "no snapshot came"
     sync.mark_requested()
     sync.apply_update(update("10:1", last=later + 2))
-    assert sync.wanted is None
+    assert sync.need.wanted is None
     assert sync.apply_snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
 
 
@@ -641,7 +641,7 @@ def test_a_crossed_book_is_broken() -> None:
 
     assert sync.apply_update(update("11:1")) is Outcome.BROKEN
 
-    assert (sync.fault.reason, sync.wanted, sync.checks.crossed) == ("crossed", "crossed", 1)
+    assert (sync.fault.reason, sync.need.wanted, sync.checks.crossed) == ("crossed", "crossed", 1)
     assert sync.apply_snapshot(snapshot("7:1", "6:1")) is Outcome.BROKEN
     assert not sync.live
 
@@ -676,7 +676,7 @@ def test_a_snapshot_that_fails_its_checksum_is_none() -> None:
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
     sync.mark_requested()
-    assert sync.attempt == 2
+    assert sync.need.attempt == 2
 
 
 def test_the_acknowledged_depth_is_the_one_that_is_cut_at() -> None:
@@ -694,14 +694,14 @@ def test_a_book_that_lived_for_a_while_begins_its_attempts_anew() -> None:
     for attempt in (1, 2, 3):
         assert sync.invalidate(GapCause.SEQUENCE, "elsewhere")
         sync.mark_requested()
-        assert sync.attempt == attempt
+        assert sync.need.attempt == attempt
         sync.apply_snapshot(snapshot("10:1", "11:1"))
-    for _ in range(order_book.SETTLED):
+    for _ in range(snapshot_need.SETTLED):
         sync.apply_update(update("10:2"))
     sync.invalidate(GapCause.SEQUENCE, "elsewhere")
     sync.mark_requested()
 
-    assert sync.attempt == 1
+    assert sync.need.attempt == 1
     assert not sync.invalidate(GapCause.SEQUENCE, "broken already")
 
 
@@ -740,7 +740,7 @@ def test_a_snapshot_that_was_overtaken_is_asked_for_once_more() -> None:
     old = msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)
 
     assert sync.apply_snapshot(old) is Outcome.BROKEN
-    assert sync.wanted == "a snapshot came after a later update"
+    assert sync.need.wanted == "a snapshot came after a later update"
     sync.mark_requested()
     assert sync.apply_snapshot(old) is Outcome.SYNCED
 
@@ -785,7 +785,7 @@ def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -
             sync.apply_update(last)
         elif what != "repeat":
             number = max(0, len(truth) - 1 - (5 if what == "old snapshot" else size))
-            if sync.wanted is not None:
+            if sync.need.wanted is not None:
                 sync.mark_requested()
             sync.apply_snapshot(BookSnapshot("X", None, number, tuple(truth[number].items()), (), number))
         if sync.live and sync.sequence is not None:
@@ -801,38 +801,40 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
     REST knew more stays refuted until an update of it was taken.
     """
     sync = OrderBook(BY_REST, 10)
-    number, heard, alive, now = 100, 100, True, order_book.GRACE_NS
+    number, heard, alive, now = 100, 100, True, probe.GRACE_NS
     refuted = False
 
     def begin() -> None:
         nonlocal heard
         sync.reset()
         sync.start()
-        while sync.wanted is not None:
+        while sync.need.wanted is not None:
             sync.mark_requested()
             sync.apply_snapshot(BookSnapshot("X", None, now, levels(f"10:{number}"), levels("99:1"), number))
         heard = number
 
     begin()
     for what, late in steps:
-        now += order_book.GRACE_NS // 4
+        now += probe.GRACE_NS // 4
         if what == "move":
             number += 1
             if alive:
                 outcome = sync.apply_update(BookUpdate("X", None, now, levels(f"10:{number}"), (), number, number))
                 heard = number
                 refuted = refuted and outcome is Outcome.NOTHING
-                sync.refuted = sync.refuted and outcome is Outcome.NOTHING  # as `book_feeds` does, which sees what the stream says
+                sync.probe.refuted = (
+                    sync.probe.refuted and outcome is Outcome.NOTHING
+                )  # as `book_feeds` does, which sees what the stream says
         elif what in ("die", "heal"):
             alive = what == "heal"
         elif what == "wait":
-            now += 2 * order_book.GRACE_NS
+            now += 2 * probe.GRACE_NS
         elif what == "lose":
             begin()
         elif sync.live:
             sync.start_probe()
-            asked = sync.wanted in (order_book.PROBE, order_book.OLDER)  # the question, or once more after an answer of the past
-            if sync.wanted is not None:
+            asked = sync.need.wanted in (snapshot_need.PROBE, snapshot_need.OLDER)  # the question, or once more after an answer of the past
+            if sync.need.wanted is not None:
                 sync.mark_requested()
             told = max(100, number - late)
             outcome = sync.apply_snapshot(BookSnapshot("X", None, now, levels(f"10:{told}"), levels("99:1"), told))
@@ -846,4 +848,4 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
             assert newer.sequence > heard
             sync.refute(newer)
             refuted = True
-        assert sync.refuted >= refuted
+        assert sync.probe.refuted >= refuted

@@ -19,8 +19,8 @@ UNKNOWN_S: Final = 3.0
 """If the server has not answered for so long which streams there are, there may be new ones, with gaps of anything."""
 
 
-class ReadProgress:
-    """How far one shard has read. Seconds are by the monotonic clock."""
+class StreamProgress:
+    """How far the streams of one shard have been read. Seconds are by the monotonic clock."""
 
     def __init__(self, engine: Engine, keys: Keys, live: Reader, past: PastReader) -> None:
         self.answered_at = float("-inf")

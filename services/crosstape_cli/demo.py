@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ from crosstape.settings import BusSettings, TelemetrySettings
 from crosstape.settings.environment import PREFIX
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
-from crosstape_cli.server import redis_cli
+from crosstape_cli.server import command, redis_cli
 from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
 from crosstape_cli.view import line
@@ -122,6 +123,7 @@ def _say_where(server: EmbeddedServer, *, as_json: bool) -> None:
     lines = (
         f"the tape is on {url}",
         f"  by hand:      {redis_cli(url)} psubscribe 'tape:cbbo:*'",
+        f"  as a table:   CROSSTAPE_BUS__URL={url} {command()} watch BTC-USDT",
         f"  in Python:    redis.Redis.from_url({url!r}).xread({{'tape:cbbo:BTC-USDT': '0'}}, count=1)",
     )
     (sys.stderr if as_json else sys.stdout).write("\n".join((*lines, "")))
@@ -203,8 +205,15 @@ def _sum_up(quotes: Quotes) -> None:
     if not console.is_terminal:
         for name in sorted(quotes.latest):
             console.print(line(quotes.latest[name]), soft_wrap=True, markup=False, highlight=False)
-    whole = sum(count >= LEGS for count in quotes.most_venues.values())
-    console.print(f"{whole} of {len(quotes.latest)} instruments were consolidated from {LEGS} venues", highlight=False)
+    console.print(summary(quotes.most_venues), soft_wrap=True, highlight=False)
+
+
+def summary(most_venues: Mapping[str, int]) -> str:
+    """One line about the demo, from how many venues each instrument had at once: `9 instruments were consolidated: 6 from 3 venues, …`."""
+    counts = Counter(most_venues.values())
+    parts = ", ".join(f"{count} from {venues} venue{'s' * (venues != 1)}" for venues, count in sorted(counts.items(), reverse=True))
+    every = "" if len(counts) < 2 else " (not every venue lists every instrument)"
+    return f"{len(most_venues)} instruments were consolidated: {parts}{every}"
 
 
 def _tell_logs(directory: Path) -> None:

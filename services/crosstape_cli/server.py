@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +72,14 @@ def announced(directory: Path, url: str) -> Iterator[None]:
 def redis_cli(url: str) -> str:
     """How to look at that server by hand."""
     return f"redis-cli -s {url.removeprefix('unix://')}" if url.startswith("unix://") else f"redis-cli -u {url}"
+
+
+def command() -> str:
+    """How to type `crosstape` here: the path of this environment's own, unless it is on the PATH."""
+    if shutil.which("crosstape"):
+        return "crosstape"
+    path = Path(sys.executable).with_name("crosstape")
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _listens(url: str) -> bool:

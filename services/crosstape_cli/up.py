@@ -23,7 +23,7 @@ from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.settings.environment import ignored_variables
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
-from crosstape_cli.server import announced, check_embedded, redis_cli
+from crosstape_cli.server import announced, check_embedded, command, redis_cli
 from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
 
@@ -176,5 +176,5 @@ async def _keep(server: EmbeddedServer) -> None:
 def _tell(url: str) -> None:
     """How to look at the tape: for the person at the terminal, not for the log."""
     if sys.stderr.isatty():
-        hints = (f"the tape is on {shown(url)}", "  look at it:      crosstape watch", f"  by hand:         {shown(redis_cli(url))}")
+        hints = (f"the tape is on {shown(url)}", f"  look at it:      {command()} watch", f"  by hand:         {shown(redis_cli(url))}")
         sys.stderr.write("\n".join((*hints, "  stop:            Ctrl-C", "")))

@@ -29,27 +29,42 @@ def table(
     title: str = "",
     silent: Mapping[str, float] = MappingProxyType({}),
 ) -> Table:
-    """One row an instrument and, where they fit into `rows`, one below it for each leg. `now`: ns since the epoch.
+    """One row for each instrument and, below it, one for each leg, for as many instruments as fit into `rows`. `now`: ns since the epoch.
+
+    If the legs of some instruments do not fit, the title says so.
 
     Prices are in full, sizes to five digits. `silent`: instruments whose aggregator has given no sign of life for so many seconds.
     """
     wide = columns >= WIDE
+    with_legs = _with_legs(quotes, rows)
+    if len(with_legs) < len(quotes):
+        title = f"{title}; a taller window shows all legs" if title else "a taller window shows all legs"
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim", expand=False)
     for heading in ("", "bid size", "bid", "ask", "ask size"):
         made.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for heading in ("bps", "age", "VWAP 1m") if wide else ("bps", "age"):
         made.add_column(heading, justify="right", no_wrap=True)
     made.add_column("", no_wrap=True)
-    with_legs = sum(1 + len(quote.legs) for quote in quotes.values()) <= rows
     for name in sorted(quotes):
         quote, silent_s = quotes[name], silent.get(name)
         dead = silent_s is not None
-        style = "dim" if dead else "bold" if with_legs else ""
+        style = "dim" if dead else "bold" if name in with_legs else ""
         made.add_row(*_shown(_consolidated(quote, now, silent_s), wide=wide), style=style)
-        if with_legs:
+        if name in with_legs:
             for leg in quote.legs:
                 made.add_row(*_shown(_leg(leg, quote, now, dead=dead), wide=wide), style="" if leg.excluded is None and not dead else "dim")
     return made
+
+
+def _with_legs(quotes: Mapping[str, Cbbo], rows: int) -> set[str]:
+    """The instruments, in the order of their names, whose legs fit into `rows` beside one row for each instrument."""
+    free, fitting = rows - len(quotes), set[str]()
+    for name in sorted(quotes):
+        free -= len(quotes[name].legs)
+        if free < 0:
+            break
+        fitting.add(name)
+    return fitting
 
 
 def line(quote: Cbbo, silent_s: float | None = None) -> str:

@@ -62,7 +62,7 @@ async def test_ctrl_c_ends_a_demo_in_order() -> None:
         done = await stopped(process)
 
         assert (done.code, done.err) == (Exit.OK, "")
-        assert b"instruments were consolidated from 3 venues" in done.out
+        assert b"9 instruments were consolidated: 6 from 3 venues, 3 from 2 venues (not every venue lists every instrument)\n" in done.out
         await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
 
 

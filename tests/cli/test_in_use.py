@@ -139,6 +139,7 @@ async def test_a_demo_can_be_read_where_clients_look(tmp_path: Path) -> None:
     async with started("demo", "--port", str(port), "--logs", str(tmp_path)) as process:
         assert await line(process) == f"the tape is on redis://127.0.0.1:{port}"
         assert await line(process) == f"  by hand:      redis-cli -u redis://127.0.0.1:{port} psubscribe 'tape:cbbo:*'"
+        assert (await line(process)).startswith(f"  as a table:   CROSSTAPE_BUS__URL=redis://127.0.0.1:{port} ")
         code = (await line(process)).removeprefix("  in Python:    ")
         async with Redis(port=port) as client:
             await wait_until(lambda: client.exists("tape:cbbo:BTC-USDT"), what="quotes are on the tape", timeout_s=TIMEOUT_S)

@@ -131,13 +131,23 @@ def test_an_aggregator_is_known_by_its_epoch() -> None:
 
 
 def test_a_small_terminal_gets_the_quotes_alone() -> None:
-    """Legs where there are rows for all of them, the VWAP where there are columns."""
+    """Legs where there are rows for them, the VWAP where there are columns; the title says that legs are left out."""
     text = drawn(columns=80, rows=3, a=QUOTE, b=EMPTY)
 
     assert "binance" not in text
+    assert text.startswith("the title; a taller window shows all legs")
     assert "VWAP" not in text
     assert "…" not in text
     assert "0 of 0 empty" in text
+
+
+def test_a_terminal_of_24_rows_shows_the_legs_of_the_first_instruments() -> None:
+    """In the order of their names, each with all its legs or none."""
+    text = drawn(columns=80, rows=6, a=QUOTE, b=msgspec.structs.replace(QUOTE, instrument="ETH-USDT"))
+    rows = [row.split()[0] for row in text.splitlines()[2:]]
+
+    assert rows == ["BTC-USDT", "binance", "kraken", "coinbase", "ETH-USDT"]
+    assert "taller" not in drawn(columns=80, rows=8, a=QUOTE, b=EMPTY)
 
 
 def test_a_quote_in_a_line() -> None:

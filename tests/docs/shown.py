@@ -65,6 +65,9 @@ How: TypeAlias = Follows | Prints | RunBy | NotRun
 _TRADE: Final = r"binance (\d+) "
 _CHANNEL: Final = r'^\{"type":"cbbo".*?"bid_price":"(\d+)"'
 _DOCKER: Final = NotRun("needs a Docker engine and the published ports of a host; tests/deploy runs the compose file itself")
+_TUTORIAL: Final = "docs/tutorial/your-first-strategy.md"
+_STRATEGY: Final = RunBy("docs/test_tutorial.py::test_the_strategy_prints_its_alerts_legs_and_gaps")
+_BROKEN: Final = RunBy("docs/test_tutorial.py::test_each_step_of_the_tutorial_on_the_demo")
 _READ: Final = "docs/how-to/read-the-tape.md"
 _REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
 _REHEARSED: Final = RunBy("docs/test_rehearsal.py::test_the_requests_of_the_page_are_answered_as_shown")
@@ -78,6 +81,13 @@ SHOWN: Final[dict[str, How]] = {
     "README.md#read-it sh": Follows("channel", _CHANNEL, announces="closed", ends=True),
     "README.md#read-it python": Follows("stream", r"^(\d+) \d+ \['binance', 'kraken'\]$"),
     "README.md#read-it python 2": Follows("stream", r"Cbbo\(venue='consolidated'.*? bid_price=Decimal\('(\d+)'\)"),
+    f"{_TUTORIAL}#1-start-a-market sh": _BROKEN,
+    f"{_TUTORIAL}#2-read-prices python": Follows("stream", r"^quote (\d+) \d+ best bid on kraken$"),
+    f"{_TUTORIAL}#3-raise-an-alert python": _STRATEGY,
+    f"{_TUTORIAL}#4-break-a-venue console": _BROKEN,
+    f"{_TUTORIAL}#4-break-a-venue console 2": _BROKEN,
+    f"{_TUTORIAL}#5-in-another-language sh": Prints('"bid_price":"3"'),
+    f"{_TUTORIAL}#5-in-another-language js": Prints("3 3000 binance kraken"),
     f"{_READ}#from-the-shell sh": Prints("binance"),
     f"{_READ}#from-the-shell sh 2": Follows("channel", _CHANNEL, announces="closed", ends=True),
     f"{_READ}#from-the-shell sh 3": Prints('"1795644919934299073","binance","3.50","0.10"'),

@@ -17,6 +17,7 @@ from tests.docs.test_shown import Workshop
 from tests.waiting import wait_until
 
 READERS = (
+    "docs/tutorial/your-first-strategy.md#2-read-prices python",
     "README.md#read-it python",
     "README.md#read-it python 2",
     "docs/how-to/read-the-tape.md#any-redis-client-here-redis-py python",

@@ -49,19 +49,8 @@ class ConsolidatedInstrument:
     """
 
     __slots__ = (
-        "_counts",
-        "_last_trades",
-        "_legs",
-        "_received_ts",
-        "_rules",
-        "_venues",
-        "legs",
-        "name",
-        "quote",
-        "read",
-        "traders",
-        "windows",
-    )
+        "_counts", "_last_trades", "_legs", "_received_ts", "_rules", "_venues", "legs", "name", "quote", "read", "traders", "windows",
+    )  # fmt: skip
 
     def __init__(self, name: str, rules: Rules, venues: Liveness, counts: Counts, now: int) -> None:
         self.name = name

@@ -133,5 +133,13 @@ async def request(block: str) -> None:
 
 async def prints_in_order(program: Running, first: str, second: str) -> None:
     """Wait until the program has printed `first`, and `second` after it."""
-    await wait_until(lambda: first in program.out and second in program.out.rpartition(first)[2], what=f"{first} … {second}", timeout_s=90)
-    assert not program.err
+
+    def printed() -> bool:
+        _, found, after = program.out.partition(first)
+        return bool(found) and second in after
+
+    try:
+        await wait_until(printed, what=f"{first} … {second}", timeout_s=90)
+    except AssertionError as error:
+        error.add_note(program.out + program.err)
+        raise

@@ -123,11 +123,11 @@ async def test_frames_can_come_byte_by_byte(feed: Feed) -> None:
     sound = await clean(feed)
     async with rig(feed) as one:
         await one.subscribe()
+        began = time.monotonic()  # before the first byte can be sent
         running = one.set("slow-loris rate=40")
         one.made.advance(1.0)
         one.made.advance(1.0)
         one.made.advance(1.0)
-        began = time.monotonic()
         one.wire.begun = await one.wire.reader.readexactly(20)
         assert time.monotonic() - began > 0.3
         one.made.faults.remove(running.id)

@@ -21,7 +21,7 @@ from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.recovery.checkpointer import Checkpointer
 from crosstape_aggregator.recovery.discovery import FoundStream
 from crosstape_aggregator.recovery.plan import CatchUp, extents, order, plan, silent_until_s
-from crosstape_aggregator.windows.window import earliest
+from crosstape_aggregator.windows.window_spec import earliest
 from crosstape_schemas import AnyEvent, Keys, Status
 
 KINDS: Final = frozenset({"trade", "gap", "venue"})

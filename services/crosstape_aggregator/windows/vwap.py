@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 from crosstape_aggregator.clocks import AHEAD_S, SECOND
 from crosstape_aggregator.decimals import ZERO, add, average, plain, product, subtract
 from crosstape_aggregator.windows.coverage import Coverage
-from crosstape_aggregator.windows.window import DAY_S, WindowSpec
+from crosstape_aggregator.windows.window_spec import DAY_S, WindowSpec
 from crosstape_schemas import Trade, Vwap
 
 _AHEAD: Final = AHEAD_S * SECOND

@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.trades.gaps import CONFIRM_S
+from crosstape_connector.feeds.trades.open_gaps import CONFIRM_S
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.rest.backfill_schedule import BackfillJob, BackfillSchedule
 from crosstape_connector.venues.messages import TradeSnapshot

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.trades.gaps import OPEN_GAPS, RUNS
+from crosstape_connector.feeds.trades.open_gaps import OPEN_GAPS, RUNS
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Instrument, Side, Status, Trade

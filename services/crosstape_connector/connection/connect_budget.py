@@ -10,7 +10,7 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.spec import Venue
 
-SHARE: Final = 0.5
+BUDGET_SHARE: Final = 0.5
 """The part of a venue's limit that we use. The rest is for attempts we cannot count: those before a restart, and those of others who share
 our address."""
 
@@ -25,7 +25,7 @@ class ConnectBudget:
         self._counters = counters
         self._rate_limits = {endpoint.name: RateLimit.per_second(endpoint.connects_per_s) for endpoint in venue.endpoints}
         limit = venue.connects
-        self._budget = None if limit is None else RateLimit(max(1, int(limit.attempts * SHARE)), limit.window_s)
+        self._budget = None if limit is None else RateLimit(max(1, int(limit.attempts * BUDGET_SHARE)), limit.window_s)
         self._not_before = 0.0
 
     async def wait_turn(self, endpoint: str) -> None:

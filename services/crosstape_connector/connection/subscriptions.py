@@ -12,8 +12,8 @@ from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack, Rejected
 from crosstape_connector.venues.spec import Endpoint, Request
 
-ATTEMPTS: Final = 3
-"""How often a subscription is sent before a venue that does not answer is given up."""
+SEND_ATTEMPTS: Final = 3
+"""How often a subscription is sent to a venue that does not answer before the connection is closed."""
 
 
 class TopicState(StrEnum):
@@ -176,8 +176,8 @@ class Subscriptions:
             confirmed += self._confirm([topic for topic in pending.topics if has_received(topic, pending.sent_ts)])
             silent = [topic for topic in pending.topics if self.states[topic] is TopicState.PENDING]
             self._unanswered.update(silent)
-            lost += [topic for topic in silent if self._unanswered[topic] >= ATTEMPTS]
-            retry = [topic for topic in silent if self._unanswered[topic] < ATTEMPTS]
+            lost += [topic for topic in silent if self._unanswered[topic] >= SEND_ATTEMPTS]
+            retry = [topic for topic in silent if self._unanswered[topic] < SEND_ATTEMPTS]
             self._queue_requests(retry)
             again += retry
         return confirmed, again, lost

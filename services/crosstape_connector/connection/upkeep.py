@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
-from crosstape_connector.connection.subscriptions import ATTEMPTS, Subscriptions
+from crosstape_connector.connection.subscriptions import SEND_ATTEMPTS, Subscriptions
 from crosstape_connector.errors import ConnectionLost
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.spec import Endpoint
@@ -78,13 +78,13 @@ class Upkeep:
         """Queue again what the venue did not answer in time.
 
         `has_received(topic, since_ts)` says whether data of the topic came since then: data confirm a topic, too. Returns the topics that
-        are confirmed so, and whether requests are queued again. Raises `ConnectionLost` when a topic was asked for `ATTEMPTS` times.
+        are confirmed so, and whether requests are queued again. Raises `ConnectionLost` when a topic was asked for `SEND_ATTEMPTS` times.
         """
         confirmed, again, given_up = self._subscriptions.retry_overdue(now, has_received)
         if given_up:
             topic = given_up[0]
             others = f" and {len(given_up) - 1} more" if len(given_up) > 1 else ""
-            raise ConnectionLost(f"no acknowledgement of {topic.channel} {topic.symbol}{others}, asked {ATTEMPTS} times")
+            raise ConnectionLost(f"no acknowledgement of {topic.channel} {topic.symbol}{others}, asked {SEND_ATTEMPTS} times")
         if again:
             self._log.warning("subscription.unanswered", topics=len(again), first=" ".join(again[0][1:]))
         return confirmed, bool(again)

@@ -26,7 +26,7 @@ WHOLE_VENUE: Final = ("status", VENUE_WIDE)
 FEEDS: Final = ("trade", "quote", "book", "delta", "ticker")
 """Kinds of events that belong to a feed."""
 
-TOGETHER_NS: Final = 100_000_000
+SAME_QUOTE_NS: Final = 100_000_000
 """Two replicas may receive the same quote this far apart. It identifies quotes to which the venue gives no time."""
 
 
@@ -73,7 +73,7 @@ def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
             if not isinstance(ours, Quote) or _figures(ours) != _figures(last):
                 return False
             if ours.venue_ts is None or last.venue_ts is None:
-                return record.received_ts <= last.received_ts + TOGETHER_NS
+                return record.received_ts <= last.received_ts + SAME_QUOTE_NS
             return ours.venue_ts == last.venue_ts
         case Ticker():
             return isinstance(ours, Ticker) and _figures(ours) == _figures(last)

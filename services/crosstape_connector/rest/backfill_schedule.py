@@ -20,7 +20,7 @@ from crosstape_connector.backoff import pause_s
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 
-SETTLE_S: Final = 0.5
+STREAM_SETTLE_S: Final = 0.5
 """The wait before the first request for a gap: the stream may only have swapped two trades."""
 
 MAX_PAGES: Final = 500
@@ -40,7 +40,7 @@ class BackfillJob:
         self.open_gap = open_gap
         self.page = page
         self.since = now
-        self.due = now + SETTLE_S
+        self.due = now + STREAM_SETTLE_S
         self.pages = 0
         self.vain = 0
         """Passes that ended with ids still missing since one last brought a trade, that one included."""

@@ -44,10 +44,10 @@ TRADES_S: Final = 30.0
 TRADES_SILENT_S: Final = 10.0
 """A shorter silence of trades leads to no probe: nobody need trade."""
 
-SHARE: Final = 0.25
+PROBE_SHARE: Final = 0.25
 """The share of the requests for trades that probes may use: the others fill gaps."""
 
-CONFIRM_S: Final = 1.0
+ASK_AGAIN_S: Final = 1.0
 """When to ask again after an answer that differs from the stream: the stream may only be late."""
 
 log = structlog.get_logger(__name__)
@@ -61,8 +61,8 @@ class Probes:
         self._context = context
         self._silent_s = silent_s
         self._trading = ProbeSchedule(urgent_s=URGENT_S, silent_s=SILENT_S, routine_s=ROUTINE_S)
-        self._prices = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S)
-        self._trades = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S)
+        self._prices = ProbeSchedule(urgent_s=ASK_AGAIN_S, silent_s=BEST_S)
+        self._trades = ProbeSchedule(urgent_s=ASK_AGAIN_S, silent_s=TRADES_S)
         self._trades_from = -math.inf  # no probe of trades before this time
         self._groups: deque[Sequence[str]] = deque()  # instruments to ask about in one request, before any other
         self._unlisted: set[str] = set()  # instruments that are not listed any more: asked about alone
@@ -172,7 +172,7 @@ class Probes:
         self._context.sink.publish(self._context.feeds.check_newest_trades(page))
         if page.trades and int(page.trades[-1].trade_id) >= sequence.next_id >= 0:
             self._trades.request(instrument)  # the stream may only be late
-        self._trades_from = time.monotonic() + 60.0 / (SHARE * source.per_minute)
+        self._trades_from = time.monotonic() + 60.0 / (PROBE_SHARE * source.per_minute)
 
     def _symbols(self, names: Sequence[str]) -> dict[str, str]:
         """Return the venue's symbol → our instrument."""

@@ -26,7 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
-    monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
+    monkeypatch.setattr(backfill_schedule, "STREAM_SETTLE_S", 0.05)
 
 
 def backfilled(rig: Rig) -> list[int]:

@@ -105,7 +105,7 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """The venue accepted a subscription: the request of that id, or these symbols of that channel."""
+    """The venue accepted a subscription: the request with this id, or these symbols of this channel."""
 
     request_id: int | None = None
     channel: str | None = None
@@ -114,7 +114,7 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """The venue refused a subscription. Without an id and a symbol it means the oldest request that still waits."""
+    """The venue refused a subscription. Without an id and a symbol it concerns the oldest request that has no answer yet."""
 
     reason: str
     request_id: int | None = None

@@ -1,8 +1,8 @@
 """Reads the rows of a frame or an answer one by one: a row that cannot be read harms no other. Pure.
 
-A row of the wrong form is found by its own decoder. What JSON itself does not allow (bytes that are not UTF-8, an escape of half a
-character, `NaN`), and what is nested too deep to be read, makes a decoder refuse all that the row stands in. `mended` looks for such rows
-by brackets and strings alone, and puts a text in the place of each, which no decoder takes for a row.
+A decoder of one row finds a row of the wrong form. But invalid JSON (bytes that are not UTF-8, an escape of half a character, `NaN`) and
+too deep nesting make a decoder refuse the complete frame or answer around the row. `mended` finds such rows by brackets and strings only,
+and replaces each by a text, which no decoder accepts as a row.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookUpdate, Unreadable, unread
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker
 from tests.connector.feeds.split import SplitFeeds
-from tests.connector.feeds.test_handler import drained, feeds, levels, only, snapshot, states
+from tests.connector.feeds.test_handler import feeds, levels, only, snapshot, states, taken_requests
 
 S = 1_000_000_000
 T0 = 1_000 * S
@@ -47,7 +47,7 @@ class Binance:
         self.topics = [Topic("stream", name, "B") for name in ("trade", "bookTicker", "depth@100ms", "ticker")]
         self.found.open_topics(self.topics, T0 - 2 * S)
         self.found.confirm_topics(self.topics, T0 - 2 * S)
-        drained(self.found)
+        taken_requests(self.found)
         self.found.apply(snapshot(at=T0 - S, sequence=10))
         self.number = 10
         self.now = T0
@@ -76,7 +76,7 @@ class Binance:
     def answer(self, **fields: Any) -> Sequence[Event]:
         """REST's book, asked for because of silence."""
         self.found.probe(FeedKey("book", NAME))
-        assert [one.cause for one in drained(self.found)] == ["silent"]
+        assert [one.cause for one in taken_requests(self.found)] == ["silent"]
         return self.found.apply(snapshot(at=self.now, **fields))
 
     def states(self) -> dict[str, FeedState]:
@@ -114,7 +114,7 @@ def test_what_rest_says_later_makes_nothing_live_but_the_streams_do() -> None:
     venue.answer(bids="8:1", asks="9:1", sequence=15)
     venue.pass_time(1.5)
     venue.found.probe(FeedKey("book", NAME))
-    assert drained(venue.found) == []
+    assert taken_requests(venue.found) == []
     venue.found.apply(snapshot("8:1", "9:1", venue.now, sequence=15))
     assert set(venue.states().values()) == {STALE}
 
@@ -372,7 +372,7 @@ def test_a_change_that_cannot_be_read_breaks_its_book(venue: str, name: str, cha
     topic = Topic(name, channel, "B")
     found.open_topics([topic], T0 - S)
     found.confirm_topics([topic], T0 - S)
-    drained(found)
+    taken_requests(found)
     found.apply(snapshot(at=T0, sequence=10))
 
     events = found.apply(unread(NAME, T0 + S))
@@ -381,7 +381,7 @@ def test_a_change_that_cannot_be_read_breaks_its_book(venue: str, name: str, cha
     assert {(gap.kind, gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, events)} == {
         (kind, T0, T0 + S, GapCause.UNKNOWN) for kind in ("book", "delta")
     }
-    assert [one.cause for one in drained(found)] == ["a change of the book cannot be read"]
+    assert [one.cause for one in taken_requests(found)] == ["a change of the book cannot be read"]
     assert found.apply(unread(NAME, T0 + 2 * S)) == []
 
 

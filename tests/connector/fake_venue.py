@@ -242,7 +242,7 @@ class FakeVenue:
         self.names_refused = True
         """A refusal says which symbol it means, and of which request."""
         self.refused: dict[str, str] = {}
-        """Symbol → reason: a request with it fails as a whole."""
+        """Symbol → reason: a request with this symbol fails for all its symbols."""
         self.refuse_connections: list[web.Response] = []
         """Each is the answer to one attempt to connect."""
         self.closed = False

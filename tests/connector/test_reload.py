@@ -85,10 +85,10 @@ async def test_a_removed_instrument_is_published_as_down(world: World) -> None:
         assert {symbol for _, symbol in world.server.peer.asked("unsubscribe")} == {"AAAUSD"}
         down = (FeedState.DOWN, "removed from the settings")
 
-        async def told() -> bool:
+        async def is_published() -> bool:
             return [(await states(world, "AAA-USD", kind))[-1:] for kind in ("trade", "quote", VENUE_WIDE)] == [[down]] * 3
 
-        await wait_until(told, what="it says so")
+        await wait_until(is_published, what="its status is published")
         last = (await world.stream("quote:AAA-USD"))[-1]
         assert isinstance(last, Quote)
         assert last.state is FeedState.DOWN
@@ -147,7 +147,7 @@ async def test_invalid_settings_are_logged_in_one_line_and_change_nothing(world:
         async with running(world, wrong):
             await subscribed(world.server)
             hang_up()
-            await wait_until(lambda: any(log["event"] == "settings.refused" for log in logs), what="told")
+            await wait_until(lambda: any(log["event"] == "settings.refused" for log in logs), what="the refusal is logged")
             await world.server.peer.send(trade("AAAUSD", 1))
             await wait_until(lambda: world.has("trade:AAA-USD", 1), what="it goes on")
     (refused,) = [log for log in logs if log["event"] == "settings.refused"]

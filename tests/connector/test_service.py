@@ -218,7 +218,7 @@ async def test_an_instrument_that_stops_trading_is_stale_until_it_trades_again(w
         world.server.listed["AAAUSD"] = False
         await wait_until(lambda: _instrument_states(world, 1), what="it is called stale")
         world.server.listed["AAAUSD"] = True
-        await wait_until(lambda: _instrument_states(world, 2), what="it is well again")
+        await wait_until(lambda: _instrument_states(world, 2), what="it is live again")
     assert await _instrument_states(world, 2) == ["stale", "live"]
     assert len(world.server.peers) == 1
 
@@ -390,9 +390,9 @@ async def test_a_capture_normalizes_to_what_was_published(world: World, tmp_path
         await world.server.peer.send(
             trade("AAAUSD", 1), quote("AAAUSD"), book("AAAUSD", 11), b"nonsense", book("AAAUSD", 13), trade("AAAUSD", 2)
         )
-        await wait_until(lambda: world.has("gap:AAA-USD", 1), what="the hole in the book")
+        await wait_until(lambda: world.has("gap:AAA-USD", 1), what="the gap in the book")
         await wait_until(lambda: world.has("trade:AAA-USD", 2), what="the trade after it")
-        await wait_until(lambda: ("book", "AAAUSD") in world.server.peer.asked("unsubscribe"), what="the book is begun anew")
+        await wait_until(lambda: ("book", "AAAUSD") in world.server.peer.asked("unsubscribe"), what="the book is subscribed again")
         world.server.peer.cut()
         await wait_until(lambda: len(world.server.peers) == 2 and len(world.server.peer.requests) == 3, what="a second connection")
         await world.server.peer.send(trade("AAAUSD", 9), quote("AAAUSD", "10.3"), book("AAAUSD", 11))
@@ -445,18 +445,18 @@ async def test_a_full_disk_is_logged_and_ends_no_feed(world: World, tmp_path: Pa
             telemetry=TelemetrySettings(http_enabled=True),
         )
 
-        def told(event: str) -> int:
+        def log_count(event: str) -> int:
             return [log["event"] for log in logs].count(event)
 
         async def capture_fails() -> bool:
             await world.server.peer.send(*[trade("AAAUSD", next(numbers)) for _ in range(50)])
-            return told("capture.failed") > 0
+            return log_count("capture.failed") > 0
 
         async with world.running():
             await subscribed(world.server)
             fill(disk)
             await wait_until(capture_fails, what="the capture finds no room")
-            await wait_until(lambda: told("instruments.not_cached"), what="the cache finds no room")
+            await wait_until(lambda: log_count("instruments.not_cached"), what="the cache cannot be written")
             calls = len(world.server.calls)
             await wait_until(lambda: len(world.server.calls) > calls + 3, what="the instruments are fetched again")
             await world.server.peer.send(trade("AAAUSD", next(numbers), "12.34"))
@@ -464,7 +464,7 @@ async def test_a_full_disk_is_logged_and_ends_no_feed(world: World, tmp_path: Pa
             (url,) = [log["url"] for log in logs if log["event"] == "telemetry.listening"]
             text = (await asyncio.to_thread(_get, f"{url}/metrics"))[1]
 
-    assert (told("capture.failed"), told("instruments.not_cached")) == (1, 1)
+    assert (log_count("capture.failed"), log_count("instruments.not_cached")) == (1, 1)
     (line,) = [line for line in text.splitlines() if line.startswith("crosstape_connector_capture_dropped_total{")]
     assert float(line.split()[-1]) > 0
 

@@ -130,7 +130,7 @@ async def test_a_disk_that_fails_ends_the_capture_only(tmp_path: Path) -> None:
         capture = begin(tmp_path / "captures")
         (tmp_path / "captures").rmdir()
         capture.frame_in(NOW, 1, b"{}")
-        await wait_until(lambda: [log for log in logs if log["event"] == "capture.failed"], what="the failure is told")
+        await wait_until(lambda: [log for log in logs if log["event"] == "capture.failed"], what="the failure is logged")
         capture.frame_in(NOW + 1, 1, b"{}")
         capture.stop()
     assert capture.dropped == 2

@@ -317,7 +317,7 @@ async def test_an_acknowledged_feed_without_data_is_found_out() -> None:
                 await server.peer.send(quote("BBBUSD"))
                 return ("quotes", "AAAUSD") in server.peer.asked("unsubscribe")
 
-            await wait_until(flows, what="the silent one is subscribed anew")
+            await wait_until(flows, what="the silent feed is subscribed again")
         assert FeedState.STALE in rig.states("AAA-USD", "quote")
         assert FeedState.STALE not in rig.states("BBB-USD", "quote")
         assert server.peer.asked("unsubscribe") == [("quotes", "AAAUSD")]

@@ -115,7 +115,7 @@ async def test_a_rotation_leaves_no_gap() -> None:
             old = server.peer
             await old.send(trade("AAAUSD", 1), trade("AAAUSD", 2))
             await wait_until(lambda: len(rig.of(Trade)) == 2, what="trades")
-            server.acks = False  # the next is not ready until it is told so
+            server.acks = False  # the next connection is not ready until a test acknowledges
             await old.send(b'{"bye": "maintenance"}')
             await wait_until(lambda: len(server.peers) == 2 and len(server.peer.requests) == 2, what="the next connection")
             new = server.peer
@@ -138,7 +138,7 @@ async def test_a_rotation_puts_no_older_quote_on_the_tape() -> None:
     async with serving() as server, rigged(server, settings=both, symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: server.peers and len(server.peer.requests) == 2, what="subscribed")
         old = server.peer
-        server.acks = False  # the next is not ready until it is told so
+        server.acks = False  # the next connection is not ready until a test acknowledges
         await old.send(b'{"bye": "maintenance"}')
         await wait_until(lambda: len(server.peers) == 2 and len(server.peer.requests) == 2, what="the next connection")
         new = server.peer

@@ -248,7 +248,7 @@ def test_a_connection_is_replaced_for_one_feed_only_after_resubscribing_in_vain(
         attempts += [stall.attempt for _, stall in market.pass_time(1, lambda _: market.receive(quote))]
         for feed in market.watchdog.find_futile(market.records):
             assert feed == FeedKey("ticker", "AAA-USD")
-            assert attempts[-1] >= 2, "subscribed anew first"
+            assert attempts[-1] >= 2, "subscribed again first"
             replaced.append(market.now)
             for record in market.records:
                 record.opened_ts = market.ns

@@ -312,8 +312,8 @@ def test_the_venues_own_states_are_published_when_they_change() -> None:
 
     assert [len(found.apply(status)) for status in (online, online, closed, closed)] == [1, 0, 1, 0]
     assert (found.venue_state, found.venue_reason) == (FeedState.DOWN, "maintenance")
-    well = msgspec.structs.replace(halted, state=FeedState.LIVE, reason="")
-    assert [len(found.apply(status)) for status in (well, halted, halted, well)] == [0, 1, 0, 1]
+    trading = msgspec.structs.replace(halted, state=FeedState.LIVE, reason="")
+    assert [len(found.apply(status)) for status in (trading, halted, halted, trading)] == [0, 1, 0, 1]
 
 
 def test_a_halt_by_rest_is_published_once_and_ends_by_rest_or_the_stream() -> None:

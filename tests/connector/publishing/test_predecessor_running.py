@@ -67,7 +67,7 @@ async def test_a_gap_of_every_kind_from_the_last_event_to_the_first(world: World
         await send_one_of_each(world, 5)
         await wait_until(lambda: has_all(world, 3), what="it goes on")
     found = await gaps(world)
-    assert {kind: len(told) for kind, told in found.items()} == dict.fromkeys(KINDS, 1)
+    assert {kind: len(found_gaps) for kind, found_gaps in found.items()} == dict.fromkeys(KINDS, 1)
     for kind, (gap,) in found.items():
         last, first = boundary(await world.stream(f"{kind}:AAA-USD"))
         assert (gap.from_ts, gap.to_ts) == (last.received_ts, first.received_ts), kind
@@ -106,7 +106,7 @@ async def test_an_instrument_that_is_new_has_no_gap_and_one_that_comes_back_has(
         await wait_until(lambda: world.has("quote:AAA-USD", 3), what="it goes on")
         await wait_until(lambda: world.has("gap:AAA-USD", 3), what="gaps of what has no numbers")
     assert await gaps(world, "BBB-USD") == {}
-    assert {kind: len(told) for kind, told in (await gaps(world)).items()} == {"quote": 1, "book": 1, "delta": 1}
+    assert {kind: len(found_gaps) for kind, found_gaps in (await gaps(world)).items()} == {"quote": 1, "book": 1, "delta": 1}
 
 
 async def test_trimmed_events_are_no_gap(world: World) -> None:

@@ -215,7 +215,7 @@ def replayed(events: list[Event]) -> dict[str, dict[str, dict[Decimal, Decimal]]
 
 
 def test_coinbase_exchange_books_are_those_of_a_plain_replay() -> None:
-    """Ten products, whole books: all levels, and the best of each as published last."""
+    """Ten products with complete books: all levels, and the best of each as published last."""
     plain: dict[str, dict[str, dict[Decimal, Decimal]]] = {}
     for _, frame in frames(EXCHANGE):
         if frame["type"] == "snapshot":

@@ -73,13 +73,13 @@ def test_a_ladder_is_what_a_plain_dict_would_be(changes: list[list[tuple[int, in
                 plain[price] = size
             else:
                 plain.pop(price, None)
-        whole = sorted(plain.items(), reverse=best_last)
-        assert ladder.top(20) == whole
-        assert ladder.top(depth) == whole[:depth]
-        assert ladder.best() == (whole[0] if whole else None)
-        assert sorted(ladder.cut(depth)) == sorted(price for price, _ in whole[depth:])
-        plain = dict(whole[:depth])
-        assert ladder.top(20) == whole[:depth]
+        expected = sorted(plain.items(), reverse=best_last)
+        assert ladder.top(20) == expected
+        assert ladder.top(depth) == expected[:depth]
+        assert ladder.best() == (expected[0] if expected else None)
+        assert sorted(ladder.cut(depth)) == sorted(price for price, _ in expected[depth:])
+        plain = dict(expected[:depth])
+        assert ladder.top(20) == expected[:depth]
         assert ladder.prices == sorted(ladder.sizes)
 
 

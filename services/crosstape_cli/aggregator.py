@@ -9,7 +9,7 @@ from crosstape_cli.server import located
 
 
 def aggregator(*, settings: SettingsFile = None) -> Exit:
-    """Run the aggregator until it is told to stop (SIGTERM, Ctrl-C).
+    """Run the aggregator until it is stopped (SIGTERM, Ctrl-C).
 
     It consolidates the instruments of aggregator.instruments, or all that appear on the bus. The server is that of bus.url, else the
     embedded one of a running `crosstape up`.

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 COMMANDS: Final = {
-    "demo": "Simulated venues and a consolidated quote, offline: the whole tape on this machine.",
-    "up": "Run the live venues of your settings, the aggregator and, where none is set, the server.",
+    "demo": "Simulated venues and a consolidated quote, offline: a complete tape on this machine.",
+    "up": "Run the live venues of your settings, the aggregator and, if you set none, the server.",
     "watch": "Live table of a running tape: legs and consolidated quotes.",
     "connector": "Run one venue's connector.",
     "aggregator": "Run the aggregator.",
     "simulate": "Serve simulated venues on this machine.",
-    "normalize": "Turn a capture of a venue's frames into events, one JSON a line.",
+    "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",
     "schema": "Print the JSON Schema or the AsyncAPI document of the tape.",
-    "health": "Ask a running service whether it is well.",
+    "health": "Ask a running service whether it is healthy.",
 }
 
 RELOADING: Final = frozenset({"up", "connector"})
-"""Those that read their settings again at SIGHUP."""
+"""Commands that read their settings again at SIGHUP."""
 
 SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "simulate"})
-"""Commands that run until they are told to stop."""
+"""Commands that run until they are stopped."""
 
 
 def build(*, summaries: bool = True) -> App:
@@ -55,7 +55,7 @@ def build(*, summaries: bool = True) -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Mistakes in a command line or a setting are told on standard error, a line each."""
+    """Run one command; returns its exit code. Mistakes in a command line or a setting are printed on standard error, one line each."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None and tokens and tokens[0] in SERVICES:
         _heed_signals(reloading=tokens[0] in RELOADING)
@@ -91,7 +91,7 @@ def _run(tokens: Sequence[str]) -> Any:
 
 
 def _heed_signals(*, reloading: bool) -> None:
-    """End at once when told to before the service runs; then `lifecycle` takes over.
+    """End at once at a signal that comes before the service runs; then `lifecycle` takes over.
 
     Loading a service takes a second. By default a signal in it ends us as if by a crash or, as a container's first process, not at all.
     """

@@ -28,20 +28,20 @@ SHOWN_BYTES: Final = 200
 
 
 def normalize(
-    venue: Annotated[str, Parameter(help=f"Whose capture it is: {', '.join(VENUES)}.")],
+    venue: Annotated[str, Parameter(help=f"Venue of the capture: {', '.join(VENUES)}.")],
     file: Annotated[Path, Parameter(help="The capture, plain or zstd; -: standard input.", allow_leading_hyphen=True)] = STDIN,
     /,
     *,
-    delta: Annotated[bool, Parameter(negative="", help="Also the raw changes of books.")] = False,
+    delta: Annotated[bool, Parameter(negative="", help="Print the single changes of books, too.")] = False,
     book_depth: Annotated[int, Parameter(help="Levels a side in book events.")] = 10,
     book_interval_s: Annotated[float, Parameter(help="At most one book event per interval and instrument; 0: one per change.")] = 0.1,
-    quiet: Annotated[bool, Parameter(negative="", help="No summary.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", help="Print no summary.")] = False,
 ) -> Exit:
-    """Turn a capture into events: one JSON a line on standard output, in order; a summary as JSON on standard error.
+    """Turn a capture into events: one JSON object per line on standard output, in order; a summary as JSON on standard error.
 
-    Parsers, books and proofs are those of the running connector. Instruments and snapshots are taken from the capture's REST lines: of a
-    file wherever they stand; of standard input a snapshot must not stand behind the frames that it is needed for. The epoch of all events
-    is 0, and seq counts 1, 2, 3 … per stream, so that the same capture always gives the same bytes.
+    Parsers, books and checks are those of the running connector. Instruments and snapshots come from the capture's REST lines. In a file
+    these may be anywhere; on standard input a snapshot must come before the frames that need it. The epoch of all events is 0, and seq
+    counts 1, 2, 3 … per stream, so the same capture always gives the same bytes.
     """
     if venue not in VENUES:
         raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")

@@ -22,22 +22,25 @@ from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.service import run
 from crosstape_simulator.spec import VENUES, SimulatorSpec
+from crosstape_simulator.venues.registry import VENUES as KNOWN
 from crosstape_simulator.venues.registry import default_listings
 
-Names = Annotated[tuple[str, ...], Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: all, or those played.")]
-Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]
+Names = Annotated[
+    tuple[str, ...], Parameter(negative="", help=f"Venues: any of {', '.join(KNOWN)}; default: {', '.join(VENUES)}; or those played.")
+]
+Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play in place of a synthetic market.")]
 Ports = Annotated[tuple[str, ...], Parameter(negative="", help="Fixed ports: kraken=8001; default: free ones.")]
 Faults = Annotated[
     tuple[str, ...],
     Parameter(
         negative="",
-        help='What is to go wrong: "stall venue=kraken instrument=BTC-USDT after=20 for=10"; several times for several faults.\n'
+        help='A fault, such as "stall venue=kraken instrument=BTC-USDT after=20 for=10"; give the option once for each fault.\n'
         + "\n".join(f"{name}: {what}" for name, what, _ in table.rows()),
     ),
 ]
 Control = Annotated[
     str | None,
-    Parameter(help="[HOST:]PORT (0: a free one) where faults can be set and the true market be asked for while it runs; default: nowhere."),
+    Parameter(help="[HOST:]PORT (0: a free port) where you set faults and read the true market while it runs; default: none."),
 ]
 
 
@@ -45,15 +48,15 @@ def simulate(
     *,
     venue: Names = (),
     play: Recordings = (),
-    speed: Annotated[float, Parameter(help="Of recordings: 1 as recorded, 10 ten times as fast, 0 as fast as clients read.")] = 1.0,
-    repeat: Annotated[bool, Parameter(negative="", help="Play recordings again for clients that come after their end.")] = False,
-    seed: Annotated[int, Parameter(help="Of the synthetic market.")] = 1,
+    speed: Annotated[float, Parameter(help="Speed of recordings: 1 as recorded, 10 ten times as fast, 0 as fast as clients read.")] = 1.0,
+    repeat: Annotated[bool, Parameter(negative="", help="Play recordings again for clients that connect after their end.")] = False,
+    seed: Annotated[int, Parameter(help="Seed of the synthetic market: the same seed, the same orders.")] = 1,
     rate: Annotated[float, Parameter(help="Orders a second, over all synthetic venues.")] = 120.0,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Ports = (),
     fault: Faults = (),
     control: Control = None,
-    write: Annotated[Path | None, Parameter(help="Also write the settings there, once everything listens.")] = None,
+    write: Annotated[Path | None, Parameter(help="File to write the settings to, once all venues listen.")] = None,
     settings: SettingsFile = None,
 ) -> Exit:
     """Serve venues that speak the real ones' protocols, until Ctrl-C; prints the settings that point connectors at them.

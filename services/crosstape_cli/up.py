@@ -1,4 +1,4 @@
-"""`crosstape up`: the whole tape on one machine, with live venues."""
+"""`crosstape up`: a complete tape on one machine, with live venues."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
 
 START_S: Final = 120.0
-"""Longest start of the embedded server: it reads back what it kept."""
+"""Longest start of the embedded server: it loads its data first."""
 
 WATCH_S: Final = 1.0
-"""How often it is looked whether the embedded server still lives."""
+"""How often to check whether the embedded server still runs."""
 
 CONNECTOR: Final = "connector."
-"""The names of connectors begin with it."""
+"""Names of connectors begin with this."""
 
 PRODUCER: Final = "up"
-"""Publishes nothing; the name under which it looks whether one could."""
+"""Name for the check whether a producer could publish; it publishes nothing."""
 
 log = structlog.get_logger(__name__)
 
 
 def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
-    """Run a connector for each enabled venue of the settings, and the aggregator, each as a process of its own, until Ctrl-C.
+    """Run a connector for each enabled venue of the settings, and the aggregator, each as its own process, until Ctrl-C.
 
-    SIGHUP has the settings read again: venues and instruments come and go, without a break of those that stay.
+    SIGHUP makes it read the settings again: venues and instruments are added and removed, and the others continue without a break.
 
-    What dies is started again, after a growing pause; Ctrl-C or SIGTERM lets all of them publish what is pending. With no bus.url set, an
-    embedded Valkey is started, keeps its data in the run directory, and listens on a unix socket that only you can open.
+    A process that dies is started again, after a growing pause. At Ctrl-C or SIGTERM all of them publish what is pending. If bus.url is not
+    set, an embedded Valkey is started. It keeps its data in the run directory, and listens on a unix socket that only you can open.
     """
     loaded = load(settings)
     if not enabled(loaded):
@@ -87,7 +87,7 @@ async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit
                 await wait_until_usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
         wanted = _Wanted(settings, file, environ)
         wanted.check_ports()
-        _tell(url)
+        _print_hints(url)
         with on_hangup(wanted.reload):
             code = await supervise(wanted.services(), drain_s=settings.run.drain_s, children=wanted.children)
         if keeper is not None:
@@ -96,7 +96,7 @@ async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit
 
 
 class _Wanted:
-    """Which services the settings ask for, as they are read anew."""
+    """The services that the settings ask for, each time they are read."""
 
     def __init__(self, settings: Settings, file: Path | None, environ: Mapping[str, str]) -> None:
         self.children = Children()
@@ -116,7 +116,7 @@ class _Wanted:
             check_free(telemetry.http_host, port, where)
 
     def services(self) -> list[Service]:
-        """Those to begin with."""
+        """The services to start with."""
         return [*map(self._connector, enabled(self._settings)), self._service("aggregator", ("aggregator",))]
 
     def reload(self) -> None:
@@ -173,8 +173,8 @@ async def _keep(server: EmbeddedServer) -> None:
             log.info("server.embedded", url=server.url)
 
 
-def _tell(url: str) -> None:
-    """How to look at the tape: for the person at the terminal, not for the log."""
+def _print_hints(url: str) -> None:
+    """Print how to look at the tape: for the person at the terminal, not for the log."""
     if sys.stderr.isatty():
         hints = (f"the tape is on {shown(url)}", f"  look at it:      {command()} watch", f"  by hand:         {shown(redis_cli(url))}")
         sys.stderr.write("\n".join((*hints, "  stop:            Ctrl-C", "")))

@@ -99,7 +99,7 @@ class ShardAggregator:
         """Ready: the bus answered within the last seconds, the loops go on, and at least one instrument has a leg that counts."""
         reachable = time.monotonic() - self._stream_progress.answered_at < LOST_S
         counting = self._exporter.counting
-        works = self.sign.given_lately(time.monotonic())
+        works = self.sign.published_lately(time.monotonic())
         return reachable and works and counting > 0, {
             "bus": reachable,
             "works": works,
@@ -170,8 +170,8 @@ class ShardAggregator:
         while True:
             await asyncio.sleep(REFRESH_S)
             await self._discover()
-            learned = self._past.learn(now := time.time_ns())
-            if learned or self._stream_progress.is_due():
+            known = self._past.hand_over(now := time.time_ns())
+            if known or self._stream_progress.is_due():
                 self._stream_progress.look(now)
                 self._quotes.publish_soon(now)
             if time.monotonic() - exported_at >= EXPORT_S:
@@ -208,7 +208,7 @@ class ShardAggregator:
             await self._barrier.apply(parts, self._apply_live, self._publish_some if behind else self._publish_all)
 
     def _apply_live(self, entries: Sequence[Entry]) -> None:
-        if self._past.catch_up.unbegun:
+        if self._past.catch_up.without_entries:
             for entry in entries:
                 self._past.catch_up.started(entry.stream, entry.id)
         self._engine.apply([entry.event for entry in entries], time.time_ns())

@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from crosstape.runtime.exit_codes import Exit
+from crosstape_cli.health_request import TIMEOUT_S, probe
 from crosstape_cli.options import SettingsFile
-from crosstape_cli.probe import TIMEOUT_S, probe
 
 Url = Annotated[
     str,

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(tokens: Sequence[str]) -> Any:
     """What the command returns. Its arguments are parsed by cyclopts, which takes longer to load than a health check to be made."""
     if list(tokens) == ["health"]:  # nothing to parse
-        from crosstape_cli.probe import probe  # noqa: PLC0415
+        from crosstape_cli.health_request import probe  # noqa: PLC0415
 
         return probe()
 

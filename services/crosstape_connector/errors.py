@@ -8,15 +8,15 @@ from crosstape.errors import CrosstapeError
 
 
 class FeedError(CrosstapeError):
-    """A feed cannot go on as it is; a new connection or call may help."""
+    """A feed cannot continue as it is; a new connection or call may help."""
 
 
 class ConnectionLost(FeedError):
-    """The session was closed, or was silent for too long."""
+    """The connection was closed, or was silent for too long."""
 
 
 class ConnectFailed(FeedError):
-    """No session could be had; `retry_after_s` is what the venue asked for, if it did."""
+    """No connection could be opened. `retry_after_s`: the pause that the venue asked for, or None."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class ConnectFailed(FeedError):
 
 
 class RestFailed(FeedError):
-    """A REST call did not give an answer that can be used; `retry_after_s` as above."""
+    """A REST call got no usable answer. `retry_after_s`: the pause that the venue asked for, or None."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -32,54 +32,54 @@ class RestFailed(FeedError):
 
 
 class UnknownVenue(CrosstapeError):
-    """No venue of that name is registered; the message lists those that are."""
+    """No venue of this name is registered. The message lists the registered ones."""
 
 
 class FrameError(CrosstapeError):
-    """A frame that cannot be used. Counted by `kind`, quarantined, skipped: it never ends a session."""
+    """A frame that cannot be used. It is counted by `kind`, captured and skipped; it never ends a session."""
 
     kind = "malformed"
 
 
 class UnknownFrame(FrameError):
-    """Well-formed, but of a type that the venue's documents do not name."""
+    """A well-formed frame of a type that the venue does not document."""
 
     kind = "unknown"
 
 
 class UnknownSymbol(FrameError):
-    """Of a symbol that was not asked for."""
+    """A frame for a symbol that was not subscribed."""
 
     kind = "symbol"
 
 
 class NotANumber(FrameError):
-    """Text that `Decimal` reads though it is no number, or one with too many digits."""
+    """Text that is not a number though `Decimal` reads it, or a number with too many digits."""
 
     kind = "number"
 
 
 class OversizedFrame(FrameError):
-    """Larger than the endpoint's `max_frame_bytes`."""
+    """A frame larger than the endpoint's `max_frame_bytes`."""
 
     kind = "oversized"
 
 
 class BinaryFrame(FrameError):
-    """Not text, from an endpoint whose frames are."""
+    """A binary frame from an endpoint that sends text."""
 
     kind = "encoding"
 
 
 FRAME_ERRORS: Final = (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""All that a parser may raise: what the bytes on a socket can do to it. `except FRAME_ERRORS`, count by `frame_error_kind`, go on."""
+"""Every error that the bytes on a socket can cause in a parser. Catch them, count them by `frame_error_kind`, continue."""
 
 JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What a decoder raises for what is no JSON, or nested too deep; a `msgspec.ValidationError` among them is of JSON with another form."""
+"""Errors of a decoder for bytes that are not JSON, or nested too deep. A `msgspec.ValidationError` means JSON of another shape."""
 
 
 def frame_error_kind(error: BaseException) -> str:
-    """The word to count one of `FRAME_ERRORS` by."""
+    """Return the kind by which to count one of `FRAME_ERRORS`."""
     match error:
         case FrameError():
             return error.kind

@@ -1,4 +1,4 @@
-"""Limits per time, as values: what a venue allows, when the next may go. No clock, no waiting."""
+"""Rate limits as values: when the next message or request may be sent. No clock, no waiting."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 BURST_S: Final = 5.0
-"""A budget per minute is spent in windows of so many seconds: a start need not wait a minute, a bad minute cannot spend it at once."""
+"""A limit per minute is kept in windows of this many seconds: a start need not wait a minute, and no burst uses a minute's requests."""
 
 
 class RateLimit:
-    """At most `count` in any `window_s` seconds: a rolling window, not a bucket.
+    """Allows at most `count` messages in any `window_s` seconds: a sliding window, not a token bucket.
 
-    A bucket that refills while it is emptied lets through almost twice its size in a second, which venues answer with a ban.
+    A bucket that refills while it is emptied lets almost twice its size through in a second, and venues ban clients for that.
     """
 
     def __init__(self, count: int, window_s: float) -> None:
@@ -24,21 +24,21 @@ class RateLimit:
 
     @classmethod
     def per_second(cls, rate: float) -> RateLimit:
-        """`rate` a second, evenly spread.
+        """Return a limit of `rate` per second, evenly spread.
 
-        A venue counts by its own clock, and what was sent a second apart may reach it a little closer: two bursts of `rate` would be twice
-        as much within its second. Evenly spread, one more than `rate` is the most that it can count.
+        A venue counts by its own clock, and messages sent a second apart may arrive a little closer: two bursts of `rate` would count twice
+        in one of its seconds. Evenly spread, it counts `rate` + 1 at most.
         """
         return cls(1, 1.0 / rate)
 
     @classmethod
     def per_minute(cls, count: int) -> RateLimit:
-        """`count` a minute, in windows of `BURST_S`, or of one each where those are longer."""
+        """Return a limit of `count` per minute, in windows of `BURST_S` seconds, or evenly spread if that allows less than one a window."""
         burst = int(count * BURST_S / 60.0)
         return cls(burst, BURST_S) if burst else cls(1, 60.0 / count)
 
     def reserve(self, now: float) -> float:
-        """Take the next free slot; returns how many seconds from `now` it lies. `now` in seconds of one steady clock, never backwards."""
+        """Reserve the next free moment. Returns the seconds from `now` until then. `now`: seconds of a monotonic clock."""
         slot = now
         if len(self._slots) == self._slots.maxlen:
             slot = max(slot, self._slots[0] + self._window_s)
@@ -48,14 +48,14 @@ class RateLimit:
         return slot - now
 
     def spend(self, now: float) -> None:
-        """Count one that could not wait (an answer to the venue's ping): what follows waits for it."""
+        """Count a message that could not wait, as the answer to a ping; later messages wait longer."""
         self._slots.append(max(now, self._slots[-1]) if self._slots else now)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait from a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch.
+    """Return the seconds to wait by a `Retry-After` header (seconds or a date), or None. `now`: seconds since the epoch.
 
-    A date is compared with the answer's own, for the server's clock and ours may differ by hours; with `now` where it has none.
+    A date is compared with the answer's `Date`, since the server's clock and ours may differ by hours; with `now` if there is none.
     """
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():

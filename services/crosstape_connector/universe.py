@@ -1,4 +1,4 @@
-"""Which instruments a connector has: those that the settings want and the venue lists, taken up and let go while it runs."""
+"""The instrument universe of a connector: instruments that the settings want and the venue lists, added and removed while it runs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Status
 
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
-"""Between attempts to get instruments, or last trades, that there is no working without."""
+"""Shortest and longest pause between attempts to get the list of instruments, or the last events; nothing works without them."""
 
 log = structlog.get_logger(__name__)
 
 
 class Universe:
-    """Of one venue. It says what becomes of each name, and hands what is taken to `FeedHandler` and the supervisor."""
+    """Keeps the instruments of one venue. Publishes what becomes of each name, and gives new ones to `FeedHandler` and the supervisor."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Universe:
         watchdog: Watchdog,
         refresh_s: float,
     ) -> None:
-        """`wanted`: names; `kinds`: what to take of each. `refresh_s`: how often the venue's list is fetched anew."""
+        """`wanted`: names; `kinds`: what to subscribe of each. `refresh_s`: how often the venue's list is fetched again."""
         self.wanted = tuple(wanted)
         self.listing: ListedInstruments | None = None
         self.trouble = ""
-        """Why there is no listing yet."""
+        """Why the venue's list could not be fetched yet."""
         self.selection = Selection({}, dict.fromkeys(wanted, "the venue's instruments are not known yet"))
         self.taken: dict[str, Instrument] = {}
         self._kinds = kinds
@@ -66,23 +66,23 @@ class Universe:
         self._supervisor = supervisor
         self._watchdog = watchdog
         self._refresh_s = refresh_s
-        self._removed: set[str] = set()  # names that were taken once and said to be removed
+        self._removed: set[str] = set()  # names that were taken once, and reported as removed
         self._rewanted = asyncio.Event()
         self._told: set[str] = set()
 
     async def report_silence(self) -> None:
-        """Report the gap in the venue's sign of life since our predecessor's last. Waits for the bus. A standby replica reports nothing."""
-        left = await self._left([WHOLE_VENUE])
+        """Report the gap in the venue's status since our predecessor's last one. Waits for the bus. A standby replica reports nothing."""
+        left = await self._last_events([WHOLE_VENUE])
         if self._writer.active:
             self._sink.publish(silence(self._venue.id, left, time.time_ns()))
 
     def want(self, names: Sequence[str]) -> None:
-        """These from now on."""
+        """Want these instruments from now on."""
         self.wanted = tuple(names)
         self._rewanted.set()
 
     async def run(self) -> None:
-        """Get the venue's instruments, take those that are wanted; then look again now and then for those that were not there."""
+        """Fetch the venue's list and take the wanted instruments; then fetch it again now and then, for instruments that were missing."""
         refresh_s = self._refresh_s
         waits = delays(RETRY_S, RETRY_MAX_S)
         while True:
@@ -105,7 +105,7 @@ class Universe:
                 await self._until_due(min(refresh_s, next(waits)))
 
     async def _until_due(self, wait_s: float) -> None:
-        """Wait so long, taking up what is wanted anew meanwhile; no longer if the list that we have does not have all of it."""
+        """Wait, and apply changes of the wanted names meanwhile. Returns early if the list that we have lacks one of them."""
         until = time.monotonic() + wait_s
         while (left_s := until - time.monotonic()) > 0:
             try:
@@ -120,29 +120,29 @@ class Universe:
                     return
 
     async def _adopt(self) -> None:
-        """Say what changed about the wanted names, begin those that are new, end those that are not wanted any more.
+        """Publish what changed about the wanted names, add new instruments, remove those that are not wanted any more.
 
-        What is taken stays taken while it is wanted: a halt is not the end.
+        An instrument stays while it is wanted, even if the venue halts it.
         """
         assert self.listing is not None
         for name in [name for name in self.taken if name not in self.wanted]:
-            self._let_go(name)
+            self._remove(name)
         self._told.intersection_update(self.wanted)
         selection = instruments.select(self.listing, self.wanted)
         before, self.selection = self.selection, selection
         instruments.log_refused(self._venue.id, selection.refused, self._told)
         for name, reason in selection.refused.items():
-            if before.refused.get(name) != reason and not self._is_asked_about(name):
+            if before.refused.get(name) != reason and not self._is_probed(name):
                 self._sink.publish([self._refusal(name, reason)])
         for name in self._told.intersection(selection.listed):
             self._told.remove(name)
             log.info("instrument.listed", venue=self._venue.id, instrument=name)
-            if not self._is_asked_about(name):
-                self._say(name, FeedState.LIVE)  # nothing against it as a whole; each feed speaks for itself
+            if not self._is_probed(name):
+                self._say(name, FeedState.LIVE)  # the instrument as a whole is fine; each feed has its own status
         new = {name: instrument for name, instrument in selection.listed.items() if name not in self.taken}
         if not new:
             return
-        left = await self._left(wanted(self._kinds, new))
+        left = await self._last_events(wanted(self._kinds, new))
         for instrument in new.values():
             self._feeds.add_instrument(instrument)
         self._feeds.seed(left.values())
@@ -153,8 +153,8 @@ class Universe:
         for connection in plan.connections(self._venue, new, self._kinds):
             self._supervisor.subscribe(connection)
 
-    def _let_go(self, name: str) -> None:
-        """It is not wanted any more."""
+    def _remove(self, name: str) -> None:
+        """Remove an instrument that is not wanted any more."""
         self._supervisor.unsubscribe(plan.topics(self._venue, self.taken.pop(name), self._kinds))
         self._sink.publish(self._feeds.remove_instrument(name, time.time_ns()))
         self._say(name, FeedState.DOWN, REMOVED)
@@ -163,11 +163,11 @@ class Universe:
         log.info("instrument.removed", venue=self._venue.id, instrument=name)
 
     def refusals(self) -> Iterator[Status]:
-        """What is said of the names that cannot be taken."""
-        return starmap(self._refusal, [row for row in self.selection.refused.items() if not self._is_asked_about(row[0])])
+        """Return the statuses of the names that cannot be taken."""
+        return starmap(self._refusal, [row for row in self.selection.refused.items() if not self._is_probed(row[0])])
 
-    def _is_asked_about(self, name: str) -> bool:
-        """Whether `questions` finds out more often than this list whether it trades, and says so."""
+    def _is_probed(self, name: str) -> bool:
+        """Whether `Probes` asks more often than this list is fetched whether the instrument trades, and publishes the answer."""
         return name in self.taken and self._venue.trading is not None
 
     def _refusal(self, name: str, reason: str) -> Status:
@@ -179,8 +179,8 @@ class Universe:
     def _status(self, name: str, state: FeedState, reason: str) -> Status:
         return Status(self._venue.id, name, None, time.time_ns(), kind=VENUE_WIDE, state=state, reason=reason)
 
-    async def _left(self, names: Sequence[tuple[str, str]]) -> LastEvents:
-        """What our predecessor left on the tape; without knowing, we might write it again. Waits for the bus for ever."""
+    async def _last_events(self, names: Sequence[tuple[str, str]]) -> LastEvents:
+        """Read the last events of our predecessor; without them we might publish trades twice. Waits for the bus without limit."""
         for wait_s in delays(RETRY_S, RETRY_MAX_S):
             try:
                 return await self._writer.last_events(names)

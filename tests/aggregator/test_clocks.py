@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crosstape_aggregator.clocks import AHEAD_S, Least, VenueClock, doubtful_until
 from crosstape_aggregator.windows.vwap import TradeWindows
-from crosstape_aggregator.windows.window import WindowSpec
+from crosstape_aggregator.windows.window_spec import WindowSpec
 from tests.aggregator.builders import MS, T0, S
 
 TOLERANCE = 2 * S

@@ -146,7 +146,7 @@ CASES: Final = (
         venues=OTHERS, hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
     ),
     Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=OTHERS, known=True, quoted=True, out=(ETH,)),
-    Case("others: REST", ("rest-hang", "rest-truncate"), DOWN, venues=OTHERS, from_start=True),
+    Case("others: REST", ("rest-hang",), DOWN, venues=OTHERS, from_start=True),
 )  # fmt: skip
 
 KNOWN: Final[dict[tuple[str, str], str]] = {}

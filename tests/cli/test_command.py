@@ -17,8 +17,8 @@ from crosstape.runtime.lifecycle import Exit
 from crosstape.runtime.telemetry import serve
 from crosstape.settings import BusSettings, RunSettings, Settings, TelemetrySettings
 from crosstape.version import __version__
+from crosstape_cli.health_request import url_of
 from crosstape_cli.main import COMMANDS, main
-from crosstape_cli.probe import url_of
 from crosstape_cli.server import announced, check_embedded, located, redis_cli, with_url
 from crosstape_connector.venues.registry import VENUES
 from tests.cli.running import crosstape, environ, line, started, stopped

@@ -22,6 +22,7 @@ from crosstape_simulator.faults import parse
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.service import Simulator, run, simulator
 from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import VENUES
 from tests.simulator.client import ws
 from tests.simulator.wire import FEEDS, Feed
 from tests.waiting import wait_until
@@ -62,7 +63,7 @@ async def killed_again_and_again(made: Simulator, feed: Feed, draw: random.Rando
 
 async def under_fire(*faults: str) -> tuple[int, int]:
     """Moves of the market before and after clients of every venue were killed, many times."""
-    async with simulator(SimulatorSpec(rate=RATE, options={"binance": {"messages_per_s": 50}})) as made:
+    async with simulator(SimulatorSpec(venues=tuple(VENUES), rate=RATE, options={"binance": {"messages_per_s": 50}})) as made:
         assert made.market is not None
         for text in faults:
             made.faults.add(parse.from_text(text))
@@ -130,7 +131,7 @@ async def test_such_a_process_has_an_exit_code(tmp_path: Path) -> None:
 
 async def test_a_client_that_is_killed_with_sigkill(tmp_path: Path) -> None:
     """A whole process, in the middle of a burst, again and again; the market goes on."""
-    async with simulator(SimulatorSpec(rate=RATE)) as made:
+    async with simulator(SimulatorSpec(venues=tuple(VENUES), rate=RATE)) as made:
         assert made.market is not None
         for feed in FEEDS:
             connects = made.counters(feed.venue).connects

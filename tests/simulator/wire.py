@@ -86,8 +86,20 @@ KRAKEN = Feed(
     '"BTC/USDT"',
     '"ETH/USDT"',
 )
-FEEDS = (BINANCE, ADVANCED, EXCHANGE, KRAKEN)
-IDS = ("binance", "coinbase advanced", "coinbase exchange", "kraken")
+BITSTAMP = Feed(
+    "bitstamp",
+    "",
+    tuple(
+        {"event": "bts:subscribe", "data": {"channel": channel}}
+        for channel in ("diff_order_book_btcusdt", "diff_order_book_ethusdt", "live_trades_btcusdt")
+    ),
+    3,
+    '"diff_order_book_',
+    '_btcusdt"',
+    '_ethusdt"',
+)
+FEEDS = (BINANCE, ADVANCED, EXCHANGE, KRAKEN, BITSTAMP)
+IDS = ("binance", "coinbase advanced", "coinbase exchange", "kraken", "bitstamp")
 
 
 class Wire:

@@ -7,10 +7,10 @@ from decimal import Inexact
 from typing import Any, Final, NamedTuple
 
 from crosstape_aggregator.clocks import SECOND
+from crosstape_aggregator.consolidation.consolidated_quote import ConsolidatedQuote
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.leg import VenueLeg
 from crosstape_aggregator.consolidation.liveness import Liveness
-from crosstape_aggregator.consolidation.quote import ConsolidatedQuote
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
@@ -49,19 +49,8 @@ class ConsolidatedInstrument:
     """
 
     __slots__ = (
-        "_counts",
-        "_last_trades",
-        "_legs",
-        "_received_ts",
-        "_rules",
-        "_venues",
-        "legs",
-        "name",
-        "quote",
-        "read",
-        "traders",
-        "windows",
-    )
+        "_counts", "_last_trades", "_legs", "_received_ts", "_rules", "_venues", "legs", "name", "quote", "read", "traders", "windows",
+    )  # fmt: skip
 
     def __init__(self, name: str, rules: Rules, venues: Liveness, counts: Counts, now: int) -> None:
         self.name = name

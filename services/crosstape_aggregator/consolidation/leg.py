@@ -38,8 +38,8 @@ class VenueLeg:
     """One venue's leg in one instrument. Its events must be of the venue's present epoch; the instrument checks that."""
 
     __slots__ = (
-        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_owes", "_pace", "_quote_state", "_quote_ts", "_shown",
-        "_suspected_at", "_suspected_ts", "_whole_state", "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded",
+        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_listing_state", "_must_settle", "_pace", "_quote_state",
+        "_quote_ts", "_shown", "_suspected_at", "_suspected_ts", "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded",
         "input", "liveness", "venue",
     )  # fmt: skip
 
@@ -55,11 +55,11 @@ class VenueLeg:
         self.excluded: Exclusion | None = Exclusion.STATE
         """As last judged."""
         self._from_quotes = False
-        self._whole_state = LIVE
+        self._listing_state = LIVE
         self._quote_state = self._book_state = FeedState.CONNECTING
         self._quote_ts = self._book_ts = 0  # `received_ts` of the newest event or status that gave the state
         self._epoch = 0
-        self._owes = False
+        self._must_settle = False
         self._good_since: int | None = None
         self._shown: Leg | None = None
         self._pace = Pace()
@@ -103,14 +103,14 @@ class VenueLeg:
                     self._book_ts = status.received_ts
                     self._book_state = status.state
             case _:
-                self._whole_state = status.state
+                self._listing_state = status.state
         if self.state is not LIVE:
-            self.flaw()
+            self.note_fault()
 
     def _new_epoch(self, epoch: int) -> None:
         self._epoch = epoch
         self._from_quotes = False
-        self._whole_state = LIVE
+        self._listing_state = LIVE
         self._quote_state = self._book_state = FeedState.CONNECTING
         self._quote_ts = self._book_ts = 0
 
@@ -122,8 +122,8 @@ class VenueLeg:
         self._shown = None
         if not well_formed(bid, ask):
             self._set_odd(bid, ask)
-        if self.crossed or state is not LIVE or self._whole_state is not LIVE:
-            self.flaw()
+        if self.crossed or state is not LIVE or self._listing_state is not LIVE:
+            self.note_fault()
         elif self.bid_price is None and self.ask_price is None:
             self._good_since = None
 
@@ -143,17 +143,17 @@ class VenueLeg:
             return FeedState.DOWN
         if self._epoch != liveness.epoch:
             return FeedState.CONNECTING
-        if self._whole_state is not LIVE:
-            return self._whole_state
+        if self._listing_state is not LIVE:
+            return self._listing_state
         state = self._quote_state if self._from_quotes or self._book_state is FeedState.CONNECTING else self._book_state
         if state is LIVE and (self.input is None or self.input.epoch != liveness.epoch):
             return FeedState.CONNECTING
         return state
 
-    def flaw(self) -> None:
+    def note_fault(self) -> None:
         """The leg has a fault: if it has prices at all, it has to settle before it counts again."""
         self._good_since = None
-        self._owes = self._owes or self.input is not None
+        self._must_settle = self._must_settle or self.input is not None
 
     def stale_ts(self, stale_ns: int) -> int:
         """When (ns) the leg goes stale if nothing more is received from its venue."""
@@ -199,24 +199,24 @@ class VenueLeg:
             return True
         self._suspected_ts = 0
         if now - self._suspected_at >= settle_ns:
-            self.flaw()
+            self.note_fault()
         return False
 
     def judge(self, fault: Exclusion | None, now: int, settle_ns: int) -> None:
         """Set `excluded`: for this fault, or because the leg is still suspect or has to settle."""
         if self._suspected_ts and self._is_suspect(now, settle_ns) and fault is None:
             fault = Exclusion.SUSPECT
-        elif fault is None and self._owes:
+        elif fault is None and self._must_settle:
             if self._good_since is None:
                 self._good_since = now
             if now - self._good_since < settle_ns:
                 fault = Exclusion.SETTLING
             else:
-                self._owes = False
+                self._must_settle = False
         elif fault is Exclusion.EMPTY:
             self._good_since = None
         elif fault is not None and fault is not Exclusion.SUSPECT:
-            self.flaw()
+            self.note_fault()
         if fault is not self.excluded:
             self.excluded = fault
             self._shown = None

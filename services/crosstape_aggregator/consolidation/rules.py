@@ -8,7 +8,7 @@ import msgspec
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.windows.window import WindowSpec, parse_all
+from crosstape_aggregator.windows.window_spec import WindowSpec, parse_all
 
 
 class Rules(msgspec.Struct, frozen=True):

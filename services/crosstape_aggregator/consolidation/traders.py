@@ -7,7 +7,7 @@ from typing import Final
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.liveness import Liveness, VenueLiveness
 from crosstape_aggregator.windows.coverage import Coverage
-from crosstape_aggregator.windows.window import DAY_S
+from crosstape_aggregator.windows.window_spec import DAY_S
 from crosstape_schemas import FeedState, Status, Trade
 
 GONE_NS: Final = DAY_S * SECOND

@@ -21,7 +21,7 @@ from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
 from crosstape_aggregator.recovery.checkpointer import Checkpointer
 from crosstape_aggregator.recovery.discovery import FoundStream
 from crosstape_aggregator.recovery.plan import CatchUp, extents, order, plan, silent_until_s
-from crosstape_aggregator.windows.window import earliest
+from crosstape_aggregator.windows.window_spec import earliest
 from crosstape_schemas import AnyEvent, Keys, Status
 
 KINDS: Final = frozenset({"trade", "gap", "venue"})
@@ -100,7 +100,7 @@ class PastReader:
             await self._barrier.apply(parts, self._apply, _let_others_run)
             self._applied = cursors  # not before: windows are called complete when the past has been applied, not when it has been read
 
-    def learn(self, now: int) -> list[str]:
+    def hand_over(self, now: int) -> list[str]:
         """Hand over streams whose past has been applied. Returns the instruments whose windows are known from now on."""
         streams = self.catch_up.reached(self._applied)
         if streams:

@@ -27,6 +27,9 @@ SAVE_S: Final = 5.0
 CALL_BYTES: Final = 1 << 20
 """Instruments are written together until their fields have this size. All changed fields of one instrument are always in one call."""
 
+CALL_NAMES: Final = 8_192
+"""Most names of unused fields that one call deletes."""
+
 log = structlog.get_logger(__name__)
 
 _Position = tuple[dict[str, str], CoverageState]
@@ -90,6 +93,9 @@ class Checkpointer:
         started, at = time.monotonic(), time.time_ns()
         batch = _Batch()
         try:
+            while self.restorer.unused:  # before anything is written, which may have the same names
+                if not await self._write(batch):
+                    return
             for name in list(self._engine.instruments):
                 await self._encode(name, batch)
                 if batch.size >= CALL_BYTES:
@@ -131,10 +137,10 @@ class Checkpointer:
 
     async def _write(self, batch: _Batch, at: int | None = None) -> bool:
         """Have the server write a batch; whether it did."""
-        replace = not self.restorer.knows_all
+        replace, unused = not self.restorer.knows_all, self.restorer.unused
         try:
             async with asyncio.timeout(SAVE_S):
-                ours = await self._store.save(batch.changed, [*self.restorer.unused, *batch.gone], at=at, replace=replace)
+                ours = await self._store.save(batch.changed, [*unused[:CALL_NAMES], *batch.gone], at=at, replace=replace)
         except UNAVAILABLE as exc:
             FAILED_WRITES.inc()
             if self._healthy:
@@ -148,7 +154,7 @@ class Checkpointer:
             log.info("aggregator.checkpoint_works_again")
         self._healthy = True
         self.restorer.knows_all = True
-        self.restorer.unused.clear()
+        del unused[: None if replace else CALL_NAMES]
         self._positions |= batch.positions
         for encoder in batch.encoders:
             encoder.written()

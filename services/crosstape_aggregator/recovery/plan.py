@@ -128,14 +128,14 @@ class CatchUp:
         self._of: dict[str, str] = {}  # such a stream, if it is of an instrument → instrument
         self._behind: dict[str, int] = {}  # instrument → number of such streams
         self._known_from: dict[str, int] = {}
-        self.unbegun: dict[str, str] = {}
+        self.without_entries: dict[str, str] = {}
         """Streams of trades that have no entry yet → instrument."""
 
     def start(self, one: FoundStream, how: ReadPlan) -> bool:
         """A stream is read from now on, as planned. Whether it has a past to read."""
         if one.kind == "trade":
             if how.known_from_s is None:
-                self.unbegun[one.stream] = one.name
+                self.without_entries[one.stream] = one.name
             else:
                 self._known_from[one.name] = how.known_from_s
         if how.until is None or how.position == how.until:
@@ -152,8 +152,8 @@ class CatchUp:
 
     def started(self, stream: str, entry_id: str) -> None:
         """An entry of a stream has arrived. If it is the first one ever, trades are complete from there on."""
-        if stream in self.unbegun:
-            self._known_from[self.unbegun.pop(stream)] = first_known_s(entry_id)
+        if stream in self.without_entries:
+            self._known_from[self.without_entries.pop(stream)] = first_known_s(entry_id)
 
     def reached(self, cursors: Mapping[str, str]) -> list[str]:
         """Find the streams whose past has been read since the last call."""

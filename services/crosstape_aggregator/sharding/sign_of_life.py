@@ -73,11 +73,11 @@ class SignOfLife:
         self._on_stop = on_stop
         self._before = LoopProgress(read=-1, waits=False, published=-1, due=False)
         self._acknowledged = -1
-        self._given_s = -math.inf
+        self._published_s = -math.inf
 
-    def given_lately(self, now_s: float) -> bool:
+    def published_lately(self, now_s: float) -> bool:
         """Whether it was published within three intervals and `OUTAGE_S`, which an outage of the bus may last. `now_s` is monotonic."""
-        return now_s - self._given_s < 3 * self._interval_s + OUTAGE_S
+        return now_s - self._published_s < 3 * self._interval_s + OUTAGE_S
 
     async def run(self) -> None:
         """Publish the sign again and again, until cancelled."""
@@ -95,7 +95,7 @@ class SignOfLife:
 
     def publish(self, state: FeedState = FeedState.LIVE, reason: str = "") -> None:
         """Publish the status."""
-        self._given_s = time.monotonic()
+        self._published_s = time.monotonic()
         self._publisher.publish(Status(CONSOLIDATED, VENUE_WIDE, None, time.time_ns(), self._kind, state, reason))
 
     def works(self) -> bool:

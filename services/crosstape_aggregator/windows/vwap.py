@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 from crosstape_aggregator.clocks import AHEAD_S, SECOND
 from crosstape_aggregator.decimals import ZERO, add, average, plain, product, subtract
 from crosstape_aggregator.windows.coverage import Coverage
-from crosstape_aggregator.windows.window import DAY_S, WindowSpec
+from crosstape_aggregator.windows.window_spec import DAY_S, WindowSpec
 from crosstape_schemas import Trade, Vwap
 
 _AHEAD: Final = AHEAD_S * SECOND
@@ -81,22 +81,9 @@ class TradeWindows:
     """The windows over the trades of all venues in one instrument."""
 
     __slots__ = (
-        "_buckets",
-        "_cache",
-        "_changed",
-        "_days",
-        "_keep_s",
-        "_newest_start_s",
-        "_next_s",
-        "_rolling",
-        "_second",
-        "_seconds",
-        "_stands_still",
-        "_total",
-        "_windows",
-        "coverage",
-        "trusted",
-    )
+        "_buckets", "_cache", "_changed", "_days", "_keep_s", "_newest_start_s", "_next_s", "_rolling", "_second", "_seconds",
+        "_stands_still", "_total", "_windows", "coverage", "trusted",
+    )  # fmt: skip
 
     def __init__(self, specs: Sequence[WindowSpec], second: int) -> None:
         self._second = second
@@ -153,7 +140,7 @@ class TradeWindows:
             return
         self._second = second
         for window in self._days:
-            self._turn(window, window.spec.start(second))
+            self._start_day(window, window.spec.start(second))
         for window in self._rolling:
             self._roll(window, window.spec.start(second))
         self._newest_start_s = max((window.start_s for window in self._windows), default=0)
@@ -161,7 +148,7 @@ class TradeWindows:
         if second >= self._next_s:
             self._changed = True
 
-    def _turn(self, window: _OpenWindow, start_s: int) -> None:
+    def _start_day(self, window: _OpenWindow, start_s: int) -> None:
         """Start a new day: all trades leave it but those that clocks ahead of ours have put into the new day already."""
         if start_s == window.start_s:
             return

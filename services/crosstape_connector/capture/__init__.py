@@ -1,1 +1,1 @@
-"""Captures: the raw frames of a venue, written to and read from files."""
+"""Writes the raw frames of a venue to files (captures), and reads them."""

@@ -1,7 +1,7 @@
-"""How often a feed speaks, learned from readings of its record. Pure: times come in as values.
+"""Learns how often a feed receives data, from repeated readings of its record. Pure: times come in as values.
 
-The usual interval of a feed is the mean, if it is regular: if its longest silence is at most `REGULAR` times that. Of any other, and most
-markets are like that, it is the longest silence. That is forgotten with a half-life of ten minutes.
+The usual interval of a regular feed is its mean interval; a feed is regular if its longest silence is at most `REGULAR` times the mean. For
+all others, which are most markets, it is the longest silence. That is forgotten with a half-life of ten minutes.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.feed_state import FeedRecord
 
 KNOWN: Final = 20
-"""Events after which a feed's pace is known."""
+"""Events after which the usual interval of a feed is known."""
 
 REGULAR: Final = 1.5
 HALF_LIFE_S: Final = 600.0
 WEIGHT: Final = 1 / 32
-"""Of one event in the running mean."""
+"""Weight of one event in the running mean."""
 
 
 class Cadence:
-    """What has been learned of one feed. It outlives connections."""
+    """The intervals of one feed. They outlive connections."""
 
     __slots__ = ("_first_ts", "_is_blurred", "_quiet_s", "_received_ts", "count", "longest_s", "mean_s")
 
@@ -31,24 +31,24 @@ class Cadence:
         self.longest_s = 0.0
         self._first_ts = 0
         self._received_ts = 0
-        self._quiet_s = 0.0  # the silence that goes on
-        self._is_blurred = False  # in that silence the connection was silent too, which says nothing of the feed
+        self._quiet_s = 0.0  # the current silence
+        self._is_blurred = False  # the connection was silent, too, so this silence says nothing about the feed
 
     @property
     def usual_s(self) -> float:
-        """The usual interval, seconds; 0: none is known."""
+        """The usual interval in seconds; 0 = unknown."""
         return self.mean_s if self.longest_s <= REGULAR * self.mean_s else self.longest_s
 
     @property
     def observed_s(self) -> float:
-        """From the first event to the newest."""
+        """Seconds from the first event to the newest."""
         return (self._received_ts - self._first_ts) / 1e9
 
     def learn(self, record: FeedRecord, now: int, elapsed_s: float, *, alive: bool, most_s: float | None = None) -> None:
-        """From this reading and the one before, `elapsed_s` ago: how many came between the newest of each.
+        """Learn from this reading and the one before, `elapsed_s` ago: how many events came in between.
 
-        `alive`: the connection spoke. `most_s`: the silence until now was held to be a stall from there on, so that it teaches no more
-        than this: enough not to be mistaken again and again, too little to be blind for long.
+        `alive`: the connection received data. `most_s`: the current silence was taken for a stall after this many seconds, so no more than
+        that is learned: enough not to repeat the mistake, too little to miss real stalls for long.
         """
         self._is_blurred = self._is_blurred or not alive
         if record.count > self.count:

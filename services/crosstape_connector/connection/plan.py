@@ -1,4 +1,4 @@
-"""What to subscribe where: venue, instruments and kinds → connections, by each endpoint's limits. Pure; nothing is sent here."""
+"""Plans connections: venue, instruments and kinds → which topics on which connection, within each endpoint's limits. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from crosstape_schemas import Instrument
 
 
 class ConnectionPlan(msgspec.Struct, frozen=True):
-    """One WebSocket to open, and what to subscribe on it. A symbol's topics stay together."""
+    """One WebSocket to open, and the topics to subscribe on it. All topics of a symbol are on the same one."""
 
     endpoint: Endpoint
     topics: tuple[Topic, ...]
 
 
 def channels(venue: Venue, kinds: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Endpoint name → its channels that the kinds need, each once. A kind on two endpoints is taken from the first."""
+    """Return endpoint name → the channels that these kinds need, each once. A kind that two endpoints offer comes from the first."""
     wanted: dict[str, dict[str, None]] = {}
     for kind in kinds:
         for endpoint in venue.endpoints:
@@ -30,12 +30,12 @@ def channels(venue: Venue, kinds: Collection[str]) -> dict[str, tuple[str, ...]]
 
 
 def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tuple[Topic, ...]:
-    """All that must be subscribed for one instrument, over all endpoints."""
+    """Return the topics of one instrument on all endpoints."""
     return tuple(Topic(name, channel, instrument.symbol) for name, names in channels(venue, kinds).items() for channel in names)
 
 
 def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
-    """Connections to open, endpoints in the venue's order, instruments in the mapping's, none above `Endpoint.topics`."""
+    """Return the connections to open: endpoints in the venue's order, instruments in the mapping's, `Endpoint.topics` topics at most."""
     by_name = channels(venue, kinds)
     found: list[ConnectionPlan] = []
     for endpoint in venue.endpoints:
@@ -52,7 +52,7 @@ def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Coll
 
 
 def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
-    """The same, those of one symbol together."""
+    """Group topics by symbol."""
     symbols: dict[str, list[Topic]] = {}
     for topic in topics:
         symbols.setdefault(topic.symbol, []).append(topic)
@@ -60,12 +60,12 @@ def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
 
 
 def fits(connection: ConnectionPlan, topics: Collection[Topic]) -> bool:
-    """Whether the connection may have these, too."""
+    """Whether the connection has room for these topics, too."""
     return len(connection.topics) + len(topics) <= connection.endpoint.topics
 
 
 def requests(endpoint: Endpoint, wanted: Iterable[Topic], depth: int, request_id: int) -> Iterator[Request]:
-    """Subscribe or unsubscribe requests: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`."""
+    """Yield the requests for these topics: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`."""
     by_channel: dict[str, list[str]] = {}
     for topic in wanted:
         by_channel.setdefault(topic.channel, []).append(topic.symbol)

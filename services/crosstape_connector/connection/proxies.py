@@ -1,7 +1,7 @@
-"""Which proxy, if any, a connection to a venue goes through: from the settings, else from the environment. Opens nothing: see `tunnel`.
+"""Chooses the proxy of a connection to a venue, from the settings or the environment. Opens nothing: see `tunnel`.
 
-The environment is read as other programs read it: `HTTPS_PROXY` for https and wss, `HTTP_PROXY` for http and ws, `ALL_PROXY` for what has
-none of its own, `NO_PROXY` for what needs none; the names in small letters go before those in capitals.
+The environment is read as other programs read it: `HTTPS_PROXY` for https and wss, `HTTP_PROXY` for http and ws, `ALL_PROXY` for schemes
+without their own variable, `NO_PROXY` for hosts without a proxy. Names in small letters win over names in capitals.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _VARIABLES: Final = {
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy that is asked to CONNECT."""
+    """An HTTP proxy that supports CONNECT."""
 
     host: str
     port: int
     tls: bool
     """Whether the connection to the proxy itself is TLS."""
     source: str
-    """The setting or the variable that names it."""
+    """The setting or variable that names the proxy."""
     authorization: str = ""
-    """Value of `Proxy-Authorization`; empty: none. It is not shown."""
+    """Value of `Proxy-Authorization`; empty = none. Never shown."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -50,7 +50,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 class Proxies:
-    """The proxy of each address, by its host and port."""
+    """Finds the proxy of an address by its scheme, host and port."""
 
     def __init__(self, setting: str, given: str, environ: Mapping[str, str]) -> None:
         """`given` is the value of `setting`: a proxy's URL, empty for none, or `environment`. Raises `SettingsError`."""
@@ -63,7 +63,7 @@ class Proxies:
             self._exempt = re.split(r"[\s,]+", _variable(environ, ("no",))[1].lower())
 
     def for_url(self, url: str) -> Proxy | None:
-        """The proxy for this address, or None. Raises `SettingsError` if the variable that names it cannot be used."""
+        """Return the proxy for this address, or None. Raises `SettingsError` if the variable that names it cannot be used."""
         if self._chosen is not None:
             return self._chosen
         parts = urlsplit(url)
@@ -74,7 +74,7 @@ class Proxies:
 
 
 def parsed(source: str, value: str, setting: str) -> Proxy:
-    """The proxy that `source`, the setting or a variable, names. Raises `SettingsError`, which shows no password."""
+    """Return the proxy that `source`, a setting or a variable, names. Raises `SettingsError`, which shows no password."""
     try:
         parts = urlsplit(value if "://" in value or source == setting else f"http://{value}")
         port = parts.port
@@ -91,7 +91,7 @@ def parsed(source: str, value: str, setting: str) -> Proxy:
 
 
 def _variable(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
-    """Name and value of the first variable that says something."""
+    """Return name and value of the first variable that is not empty."""
     for name in names:
         for variable in (f"{name}_proxy", f"{name.upper()}_PROXY"):
             if value := environ.get(variable, "").strip():
@@ -104,7 +104,7 @@ def _is_exempt(host: str, port: int, entries: list[str]) -> bool:
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of `NO_PROXY` means this host: `*`, a name with all below it, an address, a network; with a port, only that port."""
+    """Whether an entry of `NO_PROXY` covers this host: `*`, a name and its subdomains, an address or network; a port limits it."""
     if entry == "*":
         return True
     address = _address(host)

@@ -15,7 +15,7 @@ from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
-from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
+from crosstape_connector.connection.subscriber import Subscriber
 from crosstape_connector.connection.upkeep import Upkeep
 from crosstape_connector.connection.websocket import Sender, Socket, connect
 from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame
@@ -27,7 +27,6 @@ from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate
 from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.parsing.refusals import public
-from crosstape_connector.venues.spec import subscribed_depth
 
 HARD_LIMIT: Final = 4
 """A frame this many times larger than its endpoint allows is not read to its end: the session ends instead."""
@@ -44,31 +43,24 @@ class Session:
     def __init__(self, context: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
         self.number = number
         self.connection = connection
-        self.subscriptions = Subscriptions(
-            connection.endpoint,
-            connection.topics,
-            depth=subscribed_depth(context.venue, context.settings.book_depth),
-            ack_timeout_s=context.settings.ack_timeout_s,
-        )
-        loop = asyncio.get_running_loop()
-        self.rotate: asyncio.Future[None] = loop.create_future()
+        self.rotate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when this connection is to be replaced: the venue will close it soon, or a new one may help its feeds."""
-        self.settled: asyncio.Future[None] = loop.create_future()
-        """Done when the venue has answered every topic."""
         self.open = False
         self._context = context
         self._endpoint = connection.endpoint
         self._log = log.bind(venue=context.venue.id, endpoint=self._endpoint.name, connection=number)
         self._counters = context.counters.endpoints[self._endpoint.name]
         self._rate_limit = context.rate_limits.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
-        self._wake = asyncio.Event()
         self._handover = Handover(context.feeds) if standby else None
         self._opened_ts = 0
-        self._entered = False  # `feeds.open_topics` was called, so `feeds.close_topics` must be
         self._heard_ts = 0
         self._holding_back = False  # we do not read just now: no silence of the venue or of a feed
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
         self._bad = BadFrames(context.counters, context.capture, number, self._log)
+        self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log)
+        self.subscriptions = self._subscriber.subscriptions
+        self.settled = self._subscriber.settled
+        self.subscribe, self.unsubscribe = self._subscriber.subscribe, self._subscriber.unsubscribe
 
     async def run(self) -> None:
         """Connect and read until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
@@ -88,9 +80,7 @@ class Session:
             self._counters.connections -= 1
             if self._context.capture is not None:
                 self._context.capture.closed(time.time_ns(), self.number, reason)
-            if self._entered:
-                self._context.check_clock()
-                self._context.sink.publish(self._context.feeds.close_topics(self.subscriptions.states, time.time_ns(), reason))
+            self._subscriber.leave(reason)
             await socket.close()  # bounded by CLOSE_S
 
     def resubscribe(self, topic: Topic) -> bool:
@@ -98,25 +88,7 @@ class Session:
 
         False: it is not here, rejected, or under way already; or this session is on standby, and the one before it is to be asked.
         """
-        if self._handover is not None or not self.subscriptions.resubscribe(topic):
-            return False
-        self._wake.set()
-        return True
-
-    def subscribe(self, topics: Sequence[Topic]) -> None:
-        """Subscribe these topics too. Their feeds must exist in `FeedHandler`."""
-        self._feeds.add(topics)
-        self.subscriptions.subscribe(topics)
-        if self._entered:
-            self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
-        self._wake.set()
-
-    def unsubscribe(self, topics: Sequence[Topic]) -> None:
-        """Unsubscribe these topics. What still comes for them is counted as unwanted."""
-        self.subscriptions.unsubscribe(topics)
-        self._feeds.remove(topics)
-        self._wake.set()
-        self._check_settled()
+        return self._handover is None and self._subscriber.resubscribe(topic)
 
     def not_ready(self) -> str:
         """Return why a session on standby cannot take over without a gap; empty when it can."""
@@ -131,7 +103,7 @@ class Session:
         handover, self._handover = self._handover, None
         if not self.open:
             return  # the one to be replaced is gone: this is an ordinary session, which enters when it opens
-        self._enter()
+        self._subscriber.enter(self._opened_ts)
         if handover is not None:
             for effect in handover.hand_over(self._feeds.books(self.subscriptions.states), time.time_ns()):
                 self._context.sink.publish((effect,))
@@ -144,17 +116,7 @@ class Session:
         if self._context.capture is not None:
             self._context.capture.opened(self._heard_ts, self.number, url)
         if self._handover is None:
-            self._enter()
-
-    def _enter(self) -> None:
-        """From here on this session's topics count as connected."""
-        now = time.time_ns()
-        feeds, states, sink = self._context.feeds, self.subscriptions.states, self._context.sink
-        self._entered = True
-        sink.publish(feeds.open_topics(states, now, self._opened_ts))
-        sink.publish(feeds.confirm_topics([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
-        for topic, reason in self.subscriptions.reasons.items():
-            sink.publish(feeds.reject_topic(topic, reason, now))
+            self._subscriber.enter(self._opened_ts)
 
     async def _converse(self, socket: Socket) -> None:
         sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
@@ -162,7 +124,7 @@ class Session:
         upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._heard_ts)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write(sender), name=f"write.{self.number}")
+                tasks.create_task(self._subscriber.run(sender), name=f"write.{self.number}")
                 tasks.create_task(self._keep_up(upkeep, sender), name=f"watch.{self.number}")
                 await self._read(socket, sender)
         except BaseExceptionGroup as group:
@@ -244,9 +206,9 @@ class Session:
         """Handle a message about the connection itself."""
         match output:
             case Ack():
-                self._confirm(self.subscriptions.acknowledge(output))
+                self._subscriber.acknowledge(output)
             case Rejected():
-                self._reject(output)
+                self._subscriber.reject(output)
             case Heartbeat():
                 self._counters.heartbeats += 1
             case Reply(data=data):
@@ -257,27 +219,6 @@ class Session:
                     self.rotate.set_result(None)
             case Odd():
                 self._bad.report_odd(output)
-
-    def _confirm(self, topics: Sequence[Topic]) -> None:
-        if topics and self._handover is None:
-            self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
-        self._check_settled()
-
-    def _reject(self, refusal: Rejected) -> None:
-        topics = self.subscriptions.reject(refusal)
-        self._wake.set()  # part of what was refused may be asked for again
-        if not topics:
-            self._bad.report_complaint(refusal.reason)
-        for topic in topics:
-            self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=refusal.reason)
-            if self._handover is None:
-                self._context.sink.publish(self._context.feeds.reject_topic(topic, refusal.reason, time.time_ns()))
-        self._check_settled()
-
-    def _check_settled(self) -> None:
-        if not self.settled.done() and self.subscriptions.settled:
-            self.settled.set_result(None)
-            self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})
 
     def _skip(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
         """Report a frame that cannot be used; the quotes and tickers that it may have held are not the newest any more."""
@@ -290,22 +231,6 @@ class Session:
             else:
                 self._handover.hold(output)
 
-    async def _write(self, sender: Sender) -> None:
-        """Send the greeting, then subscriptions as they are due, all within the endpoint's rate limit."""
-        for data in self._endpoint.greeting:
-            await sender.wait_turn()
-            await sender.send(data)
-        while True:
-            pending = self.subscriptions.next_request()
-            if pending is None:
-                self._wake.clear()
-                await self._wake.wait()  # until something is to be sent; the connection's end cancels this
-                continue
-            await sender.wait_turn()
-            self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # before it is: the answer may be here when it is
-            form = self._endpoint.unsubscribe if pending.unsubscribe else self._endpoint.subscribe
-            await sender.send(form(pending.request))
-
     async def _keep_up(self, upkeep: Upkeep, sender: Sender) -> None:
         """Do what is due by the clock and not by a frame. On standby, feeds are judged by the connection that is to be replaced."""
         while True:
@@ -313,9 +238,9 @@ class Session:
             now = time.monotonic()
             upkeep.check_connection(now, self._heard_ts, reading=not self._holding_back)
             confirmed, again = upkeep.check_answers(now, self._has_received)
-            self._confirm(confirmed)
+            self._subscriber.confirm(confirmed)
             if again:
-                self._wake.set()
+                self._subscriber.send_again()
             judging = self._handover is None and not self._holding_back
             if judging:
                 upkeep.check_streams()

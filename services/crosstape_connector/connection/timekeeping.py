@@ -1,4 +1,4 @@
-"""Reads the clocks of one connector: notices when ours was set or the process was stopped, and measures it against the venue's."""
+"""Watches the clocks of one connector: a step of ours, a stop of this process, and the offset to the venue's."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.venue_clock import ClockOffset
 
 STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Nobody sets this clock. On Linux it is the one that goes on while the machine sleeps; on macOS the other does."""
+"""A clock that nobody sets and that runs while the machine sleeps: `CLOCK_BOOTTIME` on Linux, `CLOCK_MONOTONIC` on macOS."""
 
 log = structlog.get_logger(__name__)
 
 
 def steady_ns() -> int:
-    """The time of that clock, ns."""
+    """Return the time of the `STEADY` clock in ns."""
     return time.clock_gettime_ns(STEADY)
 
 
 class Timekeeping:
-    """Of one venue: `beat` several times a second, `look` once."""
+    """The clocks of one venue. Call `check` several times a second, `measure_offset` once."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Timekeeping:
         return None if self.offset_ns is None else self.offset_ns / 1e9
 
     def check(self) -> None:
-        """Notice what has happened to our clock and to this process, before anything is judged by our times."""
+        """Notice a step of our clock or a stop of this process. Called before anything is judged by our times."""
         step, stop = self._beat.check(self._clock(), self._steady())
         if step is not None:
             log.warning("clock.set", venue=self._feeds.venue.id, by_s=round(step.step_ns / 1e9, 3))
@@ -70,7 +70,7 @@ class Timekeeping:
             self._offset.restart(self._feeds.records.values())
 
     def measure_offset(self) -> None:
-        """Measure the offset again, and log it once when it is too large, and once when it is right again."""
+        """Measure the offset again. Log it once when it is too large, and once when it is small again."""
         self.check()
         self._offset.measure(self._feeds.records.values(), self._steady() / 1e9)
         offset_ns = self.offset_ns

@@ -1,7 +1,7 @@
-"""Connections to venues through a proxy: every one is a tunnel, made by CONNECT, for REST and WebSocket alike.
+"""Opens connections to venues through a proxy: always a tunnel, made by CONNECT, for REST and WebSocket alike.
 
-aiohttp has proxies too, but takes those of the environment for WebSockets only from `WSS_PROXY`, leaves proxies that speak TLS out, reads
-passwords for venues from `~/.netrc` with them, and sends a WebSocket without TLS to the proxy as a plain request, which few pass on.
+aiohttp supports proxies too, but reads only `WSS_PROXY` for WebSockets, does not support proxies with TLS, then reads passwords for venues
+from `~/.netrc`, and sends a WebSocket without TLS to the proxy as a plain request, which few proxies pass on.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from crosstape.version import __version__
 from crosstape_connector.connection.proxies import Proxies, Proxy
 
 HEAD_MAX: Final = 64 * 1024
-"""The longest head of a proxy's answer, in bytes."""
+"""Longest accepted head of a proxy's answer, in bytes."""
 
 
 class ProxyFailed(aiohttp.ClientConnectionError):
-    """The proxy cannot be reached, or does not connect us; the text names it, without credentials, and its reason."""
+    """The proxy cannot be reached, or does not connect us. The text names it, without credentials, and the reason."""
 
 
 class TunnelConnector(aiohttp.TCPConnector):
-    """Makes aiohttp's connections, through whichever proxy the address has; direct where it has none.
+    """Opens aiohttp's connections through the proxy of each address, or directly where it has none.
 
-    `_create_connection` is where aiohttp's own connectors differ from one another; it is not in its public interface, so a test holds it.
+    It overrides `_create_connection`, which is not public in aiohttp; a test fails when that changes.
     """
 
     def __init__(self, proxies: Proxies, **options: Any) -> None:
@@ -40,7 +40,7 @@ class TunnelConnector(aiohttp.TCPConnector):
     async def _create_connection(self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout) -> ResponseHandler:
         try:
             proxy = self._proxies.for_url(str(req.url))
-        except SettingsError as exc:  # the start looked at the venue's own addresses; this is where one of them redirects us
+        except SettingsError as exc:  # the venue's own addresses were checked at the start; this is one that we were redirected to
             raise ProxyFailed(str(exc)) from exc
         if proxy is None:
             return await super()._create_connection(req, traces, timeout)
@@ -79,7 +79,7 @@ class TunnelConnector(aiohttp.TCPConnector):
 
 
 async def open_tunnel(proxy: Proxy, host: str, port: int, tls: ssl.SSLContext | None = None) -> asyncio.Transport:
-    """A connection to this host through the proxy, with `tls` to the proxy itself. Waits without limit: the caller has one.
+    """Open a connection to this host through the proxy, with `tls` to the proxy itself. The caller sets a time limit.
 
     Raises `ProxyFailed`.
     """
@@ -88,7 +88,7 @@ async def open_tunnel(proxy: Proxy, host: str, port: int, tls: ssl.SSLContext | 
         transport, _ = await asyncio.get_running_loop().create_connection(
             lambda: answer, proxy.host, proxy.port, ssl=tls, server_hostname=proxy.host if tls else None
         )
-    except (OSError, UnicodeError) as exc:  # the latter is for a name that can be none
+    except (OSError, UnicodeError) as exc:  # a UnicodeError is for a host name that cannot be encoded
         raise ProxyFailed(f"the proxy {proxy} cannot be reached: {exc or type(exc).__name__}") from exc
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: crosstape/{__version__}"]
@@ -108,11 +108,11 @@ async def open_tunnel(proxy: Proxy, host: str, port: int, tls: ssl.SSLContext | 
 
 
 def _refusal(head: str, proxy: Proxy) -> str:
-    """Why the proxy refuses, out of the head of its answer; empty if it does not."""
+    """Return the proxy's reason for refusing, from the head of its answer; empty if it accepts."""
     status, *fields = head.split("\r\n")
     found = re.fullmatch(r"HTTP/\d\.\d (\d{3})(?: (.*))?", status)
     if found is None:
-        return f"its answer is no HTTP: {status[:80]!r}"
+        return f"its answer is not HTTP: {status[:80]!r}"
     if found[1].startswith("2"):
         return ""
     wanted = [
@@ -123,7 +123,7 @@ def _refusal(head: str, proxy: Proxy) -> str:
 
 
 class _Answer(asyncio.Protocol):
-    """Receives the head of the proxy's answer, after which the connection is somebody else's."""
+    """Receives the head of the proxy's answer; after that, the connection gets another protocol."""
 
     def __init__(self) -> None:
         self.head: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -147,4 +147,4 @@ class _Answer(asyncio.Protocol):
     def _fail(self, reason: str) -> None:
         if not self.head.done():
             self.head.set_exception(ConnectionError(reason))
-            self.head.exception()  # whoever waited may be gone
+            self.head.exception()  # the waiting caller may be gone

@@ -1,24 +1,24 @@
-"""Which feeds have stopped though their connection lives. Pure: it is shown the records of a connection now and then, with the time.
+"""Finds feeds that have stopped though their connection lives. Pure: it gets the records of a connection now and then, with the time.
 
-The rule. A market may be quiet, so silence alone says nothing; what a feed has been like does, and what its venue says when asked.
+A market may be quiet, so silence alone proves nothing. The feed's history does, and the venue's answer when it is asked. The rules:
 
-- A feed that spoke at least `KNOWN` times has a usual interval (`cadence`). It is stale when silent for longer than `USUAL` × that and
-  than `stale_min_s`; in the first `stale_s` of its life also than `stale_s`, for a busy minute is not how a thin pair always is.
-- A feed that did not speak since its connection subscribed it is stale after `stale_s`, or after what it was known to need if that is
-  more. Trades, which come only when someone trades, get `PATIENCE` times as long, unless known. Where nothing at all has spoken on the
-  connection, so does everything. A book that was fetched by REST has not spoken.
-- A feed that spoke, but less than `KNOWN` times, is not stale by its silence: one snapshot and silence is how a thin pair begins. The venue
-  is asked about it all the same, as if its limit were `stale_s`.
-- What the venue proves to be complete is not silent: Coinbase's heartbeats name the newest trade, and the venue is asked when half of a
-  feed's time is over, and again each time that long (a `Stall` of attempt 0): if REST has the book that the stream has brought, the market
-  is quiet. Each such answer doubles the time until the next question, up to `TRUST` times.
-- What REST, or another feed, has refuted (`doubts`) is stale at once, whatever its pace. All trust is gone with it, and what comes of
-  subscribing it again is no proof: its limit is `stale_min_s` until its stream speaks.
-- Nothing is judged while the connection itself is silent (`ConnectionLost` comes for that), nor what is refused or not yet confirmed.
+- A feed that received at least `KNOWN` events has a usual interval (see `cadence`). It is stale when it is silent for longer than `USUAL` ×
+  that interval and than `stale_min_s`; in its first `stale_s`, also than `stale_s`, since a busy minute is not typical of a thin pair.
+- A feed that received nothing since its connection subscribed it is stale after `stale_s`, or after its usual limit if that is longer.
+  Trades come only when someone trades, so without a usual interval they get `PATIENCE` times as long; so does every feed while none at all
+  received data on the connection. A snapshot by REST does not count as received data.
+- A feed that received fewer than `KNOWN` events is never stale by silence: a thin pair begins with one snapshot and silence. The venue is
+  asked about it all the same, as if its limit were `stale_s`.
+- A feed is not silent if the venue confirms that nothing happened. Coinbase's heartbeats name the newest trade; other venues are asked
+  by REST halfway to the limit (a `Stall` of attempt 0), and again after each further limit. If REST has the same book as the stream, the
+  market is quiet. Each such answer doubles the time until the next question, up to `TRUST` times.
+- A feed that REST, or another feed, has refuted is stale at once. Earlier confirmations no longer count, and the data that follow a new
+  subscription are no proof: its limit is `stale_min_s` until its stream brings data.
+- No feed is judged while the connection itself is silent (that ends with `ConnectionLost`), or while it is refused or not yet confirmed.
 
-A stale feed is subscribed anew, alone: at once, then after twice the limit, four times, and so on while it stays silent. When that has not
-helped, a new connection may. One of whose feeds all are stale is hopeless, and ends. Where others live it is `futile` to go on, and it is
-replaced without a hole, at most once per attempt, and after ever more of them.
+A stale feed is subscribed again, alone: at once, then after twice the limit, four times, and so on while it is silent. When that does not
+help, a new connection may. A connection whose feeds are all stale is hopeless, and ends. Where other feeds live, going on is futile for the
+stale one: the connection is replaced without a gap, at most once per attempt, and after more attempts each time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ USUAL: Final = 3.0
 PATIENCE: Final = 4.0
 TRUST: Final = 8
 ATTEMPTS: Final = 2
-"""After so many, subscribing anew has not helped: the first was in vain."""
+"""After this many attempts, subscribing again did not help: the first had no effect."""
 
 
 class Stall(msgspec.Struct, frozen=True):
@@ -47,28 +47,28 @@ class Stall(msgspec.Struct, frozen=True):
     feed: FeedKey
     reason: str
     attempt: int
-    """0: ask the venue whether it is quiet; 1: it has just been found out; above: the attempt before did not help."""
+    """0: ask the venue whether the market is quiet; 1: the first attempt to revive it; more: the attempts before did not help."""
 
 
 class _Watch:
-    """What is known of one feed, and the silence that it is in."""
+    """The intervals of one feed, and its current silence."""
 
     __slots__ = ("attempts", "cadence", "limit_s", "looked_ts", "proofs", "proven_ts", "question_s", "renewals", "retry_s", "since_ts")
 
     def __init__(self) -> None:
         self.cadence = Cadence()
         self.looked_ts = 0
-        self.since_ts = 0  # what all below is about: the silence since then
+        self.since_ts = 0  # start of the current silence, which all below is about
         self.limit_s = 0.0
         self.attempts = 0
         self.retry_s = 0.0
-        self.question_s = 0.0  # the silence at which the venue was last asked about it
+        self.question_s = 0.0  # length of the silence when the venue was last asked
         self.proven_ts = 0
-        self.proofs = 0  # times in a row that the venue, asked, proved to be quiet
-        self.renewals = 0  # connections that were given up for it since it last spoke
+        self.proofs = 0  # times in a row that the venue confirmed that the market is quiet
+        self.renewals = 0  # connections replaced because of it since it last received data
 
-    def begin(self, record: FeedRecord) -> None:
-        """Another silence, if it spoke, was proven to be well, was refuted, or is on another connection."""
+    def update(self, record: FeedRecord) -> None:
+        """Start another silence if the feed received data, was confirmed or refuted, or is on another connection."""
         if record.received_ts > max(self.since_ts, record.opened_ts):
             self.proofs = self.renewals = 0
         elif record.refuted_ts:
@@ -88,7 +88,7 @@ class _Watch:
 
 
 class Watchdog:
-    """Of one venue; what it learned of a feed outlives connections."""
+    """The watchdog of one venue. The intervals that it learns outlive connections."""
 
     def __init__(self, *, stale_s: float, stale_min_s: float) -> None:
         self._stale_s = stale_s
@@ -96,7 +96,7 @@ class Watchdog:
         self._known: dict[FeedKey, _Watch] = {}
 
     def find_stalls(self, records: Collection[FeedRecord], heard_ts: int, now: int) -> list[Stall]:
-        """The feeds to be asked about, or called stale and subscribed anew, of a connection's records. `heard_ts`: of its newest frame."""
+        """Return the feeds of a connection to ask the venue about, or to subscribe again. `heard_ts`: time of its newest frame."""
         spoken = any(record.received_ts > record.opened_ts for record in records)
         alive = (now - heard_ts) / 1e9 <= self._stale_min_s
         found: list[Stall] = []
@@ -106,7 +106,7 @@ class Watchdog:
             most_s = watch.limit_s if watch.attempts else None
             watch.cadence.learn(record, now, (now - (watch.looked_ts or now)) / 1e9, alive=alive, most_s=most_s)
             watch.looked_ts = now
-            watch.begin(record)
+            watch.update(record)
             if not alive or not record.confirmed or record.state is FeedState.DOWN:
                 continue
             stall = self._judge(feed, record, watch, now, others_spoke=spoken)
@@ -115,12 +115,12 @@ class Watchdog:
         return found
 
     def clock_set(self, step: ClockStep) -> None:
-        """Our clock was set, and the records' times with it: so are the times that are remembered here."""
+        """Shift all times by a step of our clock; the records' times are shifted, too."""
         for watch in self._known.values():
             watch.clock_set(step)
 
     def forget(self, instrument: str) -> None:
-        """It is not taken any more: its feeds, if it comes back, are new ones."""
+        """Forget the feeds of a removed instrument."""
         for feed in [feed for feed in self._known if feed.instrument == instrument]:
             del self._known[feed]
 
@@ -130,7 +130,7 @@ class Watchdog:
         return bool(judged) and all(self._attempts(record) >= ATTEMPTS for record in judged)
 
     def find_futile(self, records: Collection[FeedRecord]) -> list[FeedKey]:
-        """The feeds for which the connection is to be replaced, others living on it: told once, until another has been tried."""
+        """Return the feeds for which the connection is to be replaced though others live on it: once per connection tried."""
         found: list[FeedKey] = []
         for record in records:
             feed = FeedKey(record.kind, record.instrument)
@@ -140,7 +140,7 @@ class Watchdog:
         return found
 
     def _attempts(self, record: FeedRecord) -> int:
-        """That were made in the silence that the feed is in now."""
+        """Count the attempts in the current silence of this feed."""
         watch = self._known.get(FeedKey(record.kind, record.instrument))
         goes_on = watch is not None and watch.since_ts == _since(record)
         return watch.attempts if watch is not None and goes_on else 0
@@ -168,7 +168,7 @@ class Watchdog:
         return None
 
     def _stall(self, feed: FeedKey, watch: _Watch, silent_s: float, reason: str, *, limit_s: float) -> Stall | None:
-        """The next attempt to have the feed back, if it is due; further apart each time."""
+        """Return the next attempt to revive the feed, if it is due. Attempts get further apart."""
         if silent_s <= max(limit_s, watch.retry_s) and (limit_s or watch.attempts):
             return None
         watch.attempts += 1
@@ -176,7 +176,7 @@ class Watchdog:
         return Stall(feed, reason, watch.attempts)
 
     def _limit(self, record: FeedRecord, cadence: Cadence, *, others_spoke: bool) -> float | None:
-        """Seconds of silence that are too many; None: not to be judged."""
+        """Return the seconds of silence after which the feed is stale; None: it cannot be judged."""
         known = cadence.count >= KNOWN
         young_s = self._stale_s if cadence.observed_s < self._stale_s else 0.0
         learned = max(self._stale_min_s, USUAL * cadence.usual_s, young_s) if known else 0.0
@@ -187,5 +187,5 @@ class Watchdog:
 
 
 def _since(record: FeedRecord) -> int:
-    """Since when the silence lasts that a feed is in."""
+    """Return when the current silence of a feed began, ns since the epoch."""
     return max(record.received_ts, record.opened_ts, record.proven_ts, record.refuted_ts)

@@ -151,7 +151,7 @@ class Replica:
         """Hold the lease, or stand by for it, until cancelled."""
         self._health = health
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(), name="line.follow")
+            tasks.create_task(self._follow(), name="replica.follow")
             await self._standby.run(tasks)
 
     async def finish(self, timeout_s: float) -> bool:

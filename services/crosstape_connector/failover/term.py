@@ -90,12 +90,12 @@ class Term:
     async def run(
         self,
         wanted: Callable[[], Sequence[tuple[str, str]]],
-        begin: Callable[[Publisher, LastEvents], None],
-        end: Callable[[], None],
+        start: Callable[[Publisher, LastEvents], None],
+        stop: Callable[[], None],
     ) -> None:
         """Publish until cancelled, or until another has claimed.
 
-        `begin` is called once, with the newest event on the tape of each (kind, instrument) in `wanted()`. `end` is called before
+        `start` is called once, with the newest event on the tape of each (kind, instrument) in `wanted()`. `stop` is called before
         anything is given up: nothing may be published from then on.
         """
         plan = self._plan
@@ -115,14 +115,14 @@ class Term:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(publisher.run(), name="line.publish")
+                tasks.create_task(publisher.run(), name="replica.publish")
                 await publisher.claimed()
                 await asyncio.sleep(SETTLE_S)
-                begin(publisher, await self._end_of_tape(wanted))
+                start(publisher, await self._end_of_tape(wanted))
         except* Superseded:
             self.keeps_spool = False
         finally:
-            end()
+            stop()
             left = publisher.unacknowledged or publisher.pending
             publisher.close()
             if not self.keeps_spool:

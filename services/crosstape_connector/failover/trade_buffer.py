@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.feeds.trades.gaps import OpenGap
+from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_schemas import Event, Gap, GapCause, Trade
 
 HELD: Final = 100_000

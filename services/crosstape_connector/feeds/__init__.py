@@ -1,1 +1,1 @@
-"""What happened at the venue becomes events of the tape, with each feed's state. Pure: no I/O, no clock, no log."""
+"""Turns what a venue's parsers found into events for the tape, and keeps the state of each feed. Pure: no I/O, no clock, no log."""

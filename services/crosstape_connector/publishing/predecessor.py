@@ -1,12 +1,11 @@
-"""What was on the tape before this connector, or this replica, began to publish, and the gaps that follow from it. Pure.
+"""The last events on the tape before this connector, or this replica, publishes, and the gaps that follow from them. Pure.
 
-Nobody listened from a predecessor's last event on until data resume, however it ended: killed, stopped in order, or with its feed down or
-its instrument removed. So the tape has a gap of each kind that was published, from the `received_ts` of its last event. A quote, a book
-and a ticker are states: their gap says that states between were not seen. Where the tape has no last event, as when an instrument is new,
-there is no gap.
+Nobody receives data from a predecessor's last event until data resume, however it ended: killed, stopped in order, with its feed down or
+its instrument removed. So there is a gap of each kind that was published, from the `received_ts` of its last event. Quotes, books and
+tickers are states: their gap says that states in between were not seen. Without a last event, as of a new instrument, there is no gap.
 
-A replica that takes over has listened all the time, but what it read was not published. Trades go on by their ids (`hold`). Of the other
-kinds it publishes the newest state, and a gap if there may have been one between that and the last on the tape.
+A replica that takes over has received all the time, but published nothing. Trades continue by their ids (`failover.trade_buffer`). Of the
+other kinds it publishes the newest state, and a gap if there may be another state between that and the last on the tape.
 """
 
 from __future__ import annotations
@@ -19,40 +18,40 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Ticker, Trade
 
 LastEvents: TypeAlias = Mapping[tuple[str, str], Event]
-"""(kind, instrument) → the newest event of our venue that is on the tape."""
+"""(kind, instrument) → the newest event of our venue on the tape."""
 
 WHOLE_VENUE: Final = ("status", VENUE_WIDE)
-"""Under this, the last sign of life."""
+"""The key of the newest venue-wide status."""
 
 FEEDS: Final = ("trade", "quote", "book", "delta", "ticker")
-"""Kinds of events that are feeds."""
+"""Kinds of events that belong to a feed."""
 
 TOGETHER_NS: Final = 100_000_000
-"""Two replicas may receive the same quote so far apart. Where a quote has no time of its venue's, that is all to know it by."""
+"""Two replicas may receive the same quote this far apart. It identifies quotes to which the venue gives no time."""
 
 
 def wanted(kinds: Iterable[str], names: Iterable[str]) -> list[tuple[str, str]]:
-    """What to look up on the tape for these instruments."""
+    """Return the keys to look up on the tape for these instruments."""
     ours = [kind for kind in FEEDS if kind in set(kinds)]
     return [(kind, name) for name in names for kind in ours]
 
 
 def trades(left: LastEvents) -> list[Trade]:
-    """The newest trades among these, one an instrument."""
+    """Return the trades among the last events, one per instrument."""
     return [event for event in left.values() if isinstance(event, Trade)]
 
 
 def silence(venue: str, left: LastEvents, now: int) -> Iterator[Gap]:
-    """The gap in the venue's sign of life. A state that the venue or a feed was in meanwhile has not been published either."""
+    """Yield the gap in the venue-wide status, if there was one: a state of the venue or of a feed in between was not published either."""
     last = left.get(WHOLE_VENUE)
     if last is not None:
         yield Gap(venue, VENUE_WIDE, None, now, "status", min(last.received_ts, now), now, None, GapCause.DISCONNECT)
 
 
 def unpublished(feeds: FeedHandler, left: LastEvents, now: int) -> Iterator[Gap]:
-    """What a replica that takes over now has to report of its feeds, before it publishes their states; but for trades.
+    """Yield the gaps of all kinds but trades that a replica must report when it takes over, before it publishes states.
 
-    Of a feed that is not live the gap is reported when data resume, as after any loss.
+    The gap of a feed that is not live is reported when its data resume, as after any loss.
     """
     for record in feeds.records.values():
         last = left.get((record.kind, record.instrument))
@@ -67,7 +66,7 @@ def unpublished(feeds: FeedHandler, left: LastEvents, now: int) -> Iterator[Gap]
 
 
 def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
-    """Whether the last event on the tape is the newest that this live feed knows, so that none can be between."""
+    """Whether the last event on the tape is the newest of this live feed, so that none is missing between the two."""
     ours = record.last
     match last:
         case Quote():

@@ -1,1 +1,1 @@
-"""A capture becomes the events that the connector would have published. Pure."""
+"""Turns a capture into the events that the connector would have published. Pure."""

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from crosstape_connector.errors import RestFailed
-from crosstape_connector.feeds.trades.gaps import OpenGap
+from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.rest.backfill_schedule import BackfillJob, BackfillSchedule
 from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.worker import RequestWorker, RestRequest

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from crosstape_connector.backoff import pause_s
-from crosstape_connector.feeds.trades.gaps import OpenGap
+from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 
 SETTLE_S: Final = 0.5

@@ -11,7 +11,7 @@ from crosstape_connector.rest.backfill import Backfill
 from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.polling import Polling
 from crosstape_connector.rest.probes import Probes
-from crosstape_connector.rest.snapshots import SnapshotRecovery
+from crosstape_connector.rest.snapshot_recovery import SnapshotRecovery
 
 
 class RestRequests:

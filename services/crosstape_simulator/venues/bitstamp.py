@@ -1,9 +1,9 @@
 """Bitstamp spot, WebSocket v2: its frames, requests and REST answers, and the table of all that the simulator knows of it.
 
 Docs    https://www.bitstamp.net/websocket/v2/, https://www.bitstamp.net/api/
-Quirks  one channel a request; books are dated in µs and have neither numbers nor checksums: `diff_order_book` needs a snapshot by REST,
-        `order_book` is complete each time; there is no ticker and no quote on the stream; `type` 0 is a taker that bought, a number on
-        the stream and text by REST; the server asks its clients to reconnect before it closes
+Quirks  one channel a request; books have the time of their last change (µs), neither numbers nor checksums: `diff_order_book` needs a
+        snapshot by REST, `order_book` is complete each time; there is no ticker and no quote on the stream; `type` 0 is a taker that
+        bought, a number on the stream and text by REST; the server asks its clients to reconnect before it closes
 Assumed, as no documentation says it: the pace of books, most errors' texts. Not simulated: `detail_order_book`, `live_orders`
 """
 
@@ -106,12 +106,12 @@ def _levels(symbol: kit.Symbol, us: int, bids: Iterable[tuple[int, int]], asks: 
 
 
 def _diff(symbol: kit.Symbol, delta: kit.Delta, ts: int) -> str:
-    levels = _levels(symbol, ts // 1_000, sorted(delta.side(bid=True), reverse=True), sorted(delta.side(bid=False)))
+    levels = _levels(symbol, delta.last, sorted(delta.side(bid=True), reverse=True), sorted(delta.side(bid=False)))
     return f'{{"data":{levels},"channel":"diff_order_book_{symbol.name}","event":"data"}}'
 
 
 def _book(symbol: kit.Symbol, ts: int) -> str:
-    levels = _levels(symbol, ts // 1_000, symbol.pair.bids.levels(100), symbol.pair.asks.levels(100))
+    levels = _levels(symbol, symbol.number, symbol.pair.bids.levels(100), symbol.pair.asks.levels(100))
     return f'{{"data":{levels},"channel":"order_book_{symbol.name}","event":"data"}}'
 
 

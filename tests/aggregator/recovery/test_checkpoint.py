@@ -27,7 +27,7 @@ from crosstape_aggregator.recovery.checkpoint import (
     decode,
     head_field,
 )
-from crosstape_aggregator.windows.window import DAY_S
+from crosstape_aggregator.windows.window_spec import DAY_S
 from crosstape_schemas import Gap, Trade, Vwap
 from tests.aggregator.builders import T0, S, X, gap, trade
 

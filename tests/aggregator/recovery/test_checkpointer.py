@@ -121,15 +121,25 @@ async def test_a_call_is_bounded(client: Redis, valkey: str, monkeypatch: pytest
 
     async def noting(self: CheckpointStore, changed: dict[str, bytes], gone: list[str], *, at: int | None, replace: bool) -> bool:
         calls.append((set(by_instrument(changed)), at))
+        assert len(gone) <= 1
         return await save(self, changed, gone, at=at, replace=replace)
 
     monkeypatch.setattr(CheckpointStore, "save", noting)
     monkeypatch.setattr(checkpointer, "CALL_BYTES", 10)
+    monkeypatch.setattr(checkpointer, "CALL_NAMES", 1)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         await two_instruments(client, kraken, valkey)
-    assert {name for names, _ in calls for name in names} == {X, ETH}
-    assert all(len(names) == (at is None) for names, at in calls)
+        assert {name for names, _ in calls for name in names} == {X, ETH}
+        assert all(len(names) == (at is None) for names, at in calls)
+        await client.hset(KEY, mapping={f"junk {number}": b"junk" for number in range(5)})
+        async with aggregator(valkey, windows=WINDOWS, checkpoint_s=OFTEN_S):
+
+            async def tidied() -> bool:
+                names: Any = await client.hkeys(KEY)
+                return not any(name.startswith(b"junk") for name in names)
+
+            await wait_until(tidied, what="no fields without use")
 
 
 async def test_an_instrument_that_has_disappeared_is_removed(client: Redis, valkey: str) -> None:

@@ -171,7 +171,7 @@ async def test_an_address_of_version_six() -> None:
         (b"HTTP/1.1 503\r\n\r\n", "HTTP 503"),
         (b"HTTP/1.1 407 Who\r\nproxy-authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
          "HTTP 407 Who (it asks for Negotiate, NTLM; we have no password)"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "its answer is no HTTP: 'SSH-2.0-OpenSSH_9.6'"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "its answer is not HTTP: 'SSH-2.0-OpenSSH_9.6'"),
         (b"", "it closed the connection without an answer"),
         (b"HTTP/1.1 200 OK\r\nX: ", "it closed the connection without an answer"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * HEAD_MAX, f"its answer is longer than {HEAD_MAX} bytes"),

@@ -139,7 +139,7 @@ def test_a_clock_that_is_set_makes_nothing_stale_and_blinds_nobody(step_s: float
 
 @pytest.mark.parametrize("step_s", [7_200.0, -7_200.0])
 def test_a_gap_over_a_step_lasts_as_long_as_it_did(step_s: float) -> None:
-    """It is told in times of the clock as it is now."""
+    """It is reported in times of the clock as it is now."""
     world = World()
     world.data()
     world.passes(1.0)
@@ -148,9 +148,9 @@ def test_a_gap_over_a_step_lasts_as_long_as_it_did(step_s: float) -> None:
     world.passes(2.0)
     world.open()
     world.number += 4
-    told = gaps(world.data())
-    assert [(kind, missed) for kind, _, _, missed in told] == [("trade", 4), ("quote", None)]
-    assert all(to_ts - from_ts == 3 * SECOND for _, from_ts, to_ts, _ in told)
+    found = gaps(world.data())
+    assert [(kind, missed) for kind, _, _, missed in found] == [("trade", 4), ("quote", None)]
+    assert all(to_ts - from_ts == 3 * SECOND for _, from_ts, to_ts, _ in found)
 
 
 def test_data_read_between_the_step_and_the_beat_are_left_as_they_are() -> None:

@@ -232,7 +232,7 @@ def test_a_subscription_that_is_answered_with_the_same_book_shows_a_quiet_market
 
 
 def test_a_subscription_that_is_answered_with_another_book_shows_a_dead_one() -> None:
-    """What it had missed is told, and however often it is answered, only a change that follows makes it live."""
+    """What it had missed is reported, and however often it is answered, only a change that follows makes it live."""
     found = coinbase()
     for second in (11, 12, 13):
         events = found.apply(snapshot(f"8:{second}", "9:1", T0 + second * S))
@@ -421,7 +421,7 @@ def test_a_refuted_ticker_that_cannot_be_read_is_not_live_with_the_book() -> Non
 
 
 def test_a_quote_that_cannot_be_read_while_it_is_held_stays_held() -> None:
-    """It and the book contradict each other: only their agreement, after both have spoken, ends that. The gap is told then."""
+    """It and the book contradict each other: only their agreement, after both have spoken, ends that. The gap is reported then."""
     one = Binance()
     for _ in range(2):
         one.quote("10.5", "11")

@@ -114,7 +114,7 @@ def test_the_next_trade_goes_on_the_tape_as_it_is() -> None:
 
 
 def test_trades_are_counted_by_the_venues_numbers() -> None:
-    """A hole, a duplicate, a replay and the venue's own word all go the same way."""
+    """A gap, a duplicate, a replay and the venue's own word all go the same way."""
     found = feeds()
     found.seed([trade(1), msgspec.structs.replace(trade(9), instrument="NOT-OURS")])
 
@@ -127,7 +127,7 @@ def test_trades_are_counted_by_the_venues_numbers() -> None:
 
 
 def test_a_replay_of_what_was_there_leaves_no_gap_open() -> None:
-    """The next trade proves that nothing was missed: a hole long after is not the lost connection's."""
+    """The next trade proves that nothing was missed: a gap long after is not the lost connection's."""
     found = feeds(kinds=("trade",))
     found.open_topics([TRADES], 1_000)
     found.apply(trade(1))
@@ -269,7 +269,7 @@ def test_a_refused_topic_is_down_with_the_venues_reason() -> None:
 
 
 def test_a_feed_that_was_refused_after_it_spoke_has_a_gap() -> None:
-    """It may have been asked for anew, and be accepted later."""
+    """It may have been asked for again, and be accepted later."""
     found = feeds("binance")
     found.open_topics([QUOTES], 900)
     found.apply(quote())
@@ -479,7 +479,7 @@ def test_nothing_unproven_is_published_while_a_book_recovers() -> None:
 
 
 def test_a_book_that_was_lost_with_its_connection_has_a_gap_until_it_is_back() -> None:
-    """From the last that was proven; the same top is published anew."""
+    """From the last that was proven; the same top is published again."""
     found = feeds()
     found.open_topics([LEVEL2], 900)
     found.apply(snapshot())
@@ -511,13 +511,13 @@ def test_a_hole_in_the_connections_numbers_breaks_every_book_on_it() -> None:
     """And no other; a book that is broken already is not broken again."""
     found = feeds()
     found.apply(snapshot())
-    hole = ConnectionBreak(1_050, 3, instruments=("BTC-USD", "ETH-USD"))
+    skipped = ConnectionBreak(1_050, 3, instruments=("BTC-USD", "ETH-USD"))
 
-    events = found.apply(hole)
+    events = found.apply(skipped)
 
     assert {(gap.cause, gap.missed) for gap in only(Gap, events)} == {(GapCause.SEQUENCE, None)}
     assert {status.reason for status in only(Status, events)} == {"the connection's sequence skipped 3"}
-    assert found.apply(hole) == []
+    assert found.apply(skipped) == []
     assert len(drained(found)) == 1
     assert states(found.apply(snapshot(at=1_060)))["book"] == "live"
     assert {status.reason for status in only(Status, found.apply(ConnectionBreak(1_070, None, instruments=("BTC-USD",))))} == {

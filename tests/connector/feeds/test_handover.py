@@ -65,7 +65,7 @@ def over(waiting: Handover, into: SplitFeeds, now: int = 1000) -> list[Event]:
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8))
 def test_wherever_the_two_connections_are_each_trade_is_once_on_the_tape(start: int, old: int, new: int) -> None:
-    """The old one has read the first `old`, the new one `new` from `start` on: it may take over, or there would be a hole."""
+    """The old one has read the first `old`, the new one `new` from `start` on: it may take over, or there would be a gap."""
     one = feeds()
     waiting = Handover(one)
     before = taken(one, *(trade(number) for number in range(1, old + 1)))
@@ -121,7 +121,7 @@ def test_a_book_that_is_not_proven_is_waited_for() -> None:
 
 
 def test_a_forced_take_over_without_a_proven_book_is_a_break() -> None:
-    """It is told as one, and another snapshot is asked for."""
+    """It is reported as one, and another snapshot is asked for."""
     one = feeds()
     taken(one, snapshot(10))
     waiting = Handover(one)

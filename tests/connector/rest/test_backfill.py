@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from crosstape_connector import backoff
-from crosstape_connector.feeds.trades import gaps
+from crosstape_connector.feeds.trades import open_gaps
 from crosstape_connector.rest import backfill_schedule, worker
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import AnyEvent, Event, Gap, GapCause, Trade
@@ -177,7 +177,7 @@ async def test_what_was_missed_between_two_starts_is_fetched(world: World, monke
 
 async def test_ids_that_never_existed_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The venue has the trades on both sides and none between: the gap is repaired, with its own times and the count of nonexistent ids."""
-    monkeypatch.setattr(gaps, "CONFIRM_S", 0.1)
+    monkeypatch.setattr(open_gaps, "CONFIRM_S", 0.1)
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = [1, 2, 6, 8, 9]
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
@@ -197,7 +197,7 @@ async def test_ids_that_never_existed_are_found_out(monkeypatch: pytest.MonkeyPa
 
 async def test_ids_are_nonexistent_only_after_a_second_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer may be behind and lack a trade between two others: the trade is published when an answer has it."""
-    monkeypatch.setattr(gaps, "CONFIRM_S", 1.0)
+    monkeypatch.setattr(open_gaps, "CONFIRM_S", 1.0)
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = [1, 2, 4]
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")

@@ -1,1 +1,1 @@
-"""Trades in id order, each once, and the gaps between them. Pure."""
+"""Puts trades in the order of their ids, each once, and tracks the gaps between them. Pure."""

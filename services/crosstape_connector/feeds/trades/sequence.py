@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.trades.gaps import OpenGap, OpenGaps
+from crosstape_connector.feeds.trades.open_gaps import OpenGap, OpenGaps
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.feeds.trades.gaps import OpenGap
+from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_connector.venues.spec import Venue

@@ -81,7 +81,7 @@ class ChannelMarket:
     """Symbols, their channels and timers.
 
     `Symbol.number` says how far a book has come. It grows by `step` with each change; or, where the venue dates its books instead
-    (`dated`), it is the time of the newest change or flush in µs.
+    (`dated`), it is the time of the newest change in µs.
     """
 
     step = 1
@@ -124,7 +124,8 @@ class ChannelMarket:
         """Show the move to the symbol's channels."""
         name = move.pair.listing.symbol
         symbol = self.listed[name]
-        symbol.number = move.ts // 1_000 if self.dated else symbol.number + self.step * len(move.changes)
+        if move.changes:
+            symbol.number = move.ts // 1_000 if self.dated else symbol.number + self.step * len(move.changes)
         for one in self._clocks:
             one.now = move.ts
         for channel in (self._channels if move.fills else self._without_trades)[name]:
@@ -132,8 +133,6 @@ class ChannelMarket:
 
     def flush(self, ts: int) -> None:
         """Flush what is due."""
-        for symbol in self.listed.values() if self.dated else ():
-            symbol.number = ts // 1_000
         for timer in self._timers:
             if timer.due <= ts:
                 timer.flush(ts)

@@ -1,15 +1,97 @@
-"""A batch: numbered and encoded entries of several streams, as one call of the script."""
+"""A batch: numbered and encoded entries of several streams, as one call of the script that writes them, and what the script answers.
+
+A reader sees all of a batch or nothing of it. The script never raises once it has written: an error halfway would leave a part on the tape
+that a retry would write again. What can fail for one stream alone (its name holds another type, its channel is forbidden) is caught, left
+out and reported. What fails for all streams (no memory, a replica) fails at the first write, before anything is done, and is raised.
+
+Only this module knows the order of the script's keys and arguments.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
-from crosstape.bus.publish.script import WriteCall
+import msgspec
+
 from crosstape.bus.publish.stream import Stream
 from crosstape_schemas import Event, stamp
 
 BATCH_BYTES: Final = 1 << 20
 """A batch is closed after the stream that takes it past this size: long deltas must not make one call of many megabytes."""
+
+WRITE: Final = """
+-- KEYS: cursor, registry, then per group: stream, hash of last values
+-- ARGV: epoch, batch, the batch it follows, position in the spool or '',
+--       then per group: longest length, 1 if new, count, pairs, pairs of (field, entry), entries
+local call = redis.call
+local found = call('HMGET', KEYS[1], 'epoch', 'batch')
+local epoch, batch, number = found[1] or '', tonumber(found[2]) or 0, tonumber(ARGV[2])
+local cursor = {'epoch', ARGV[1], 'batch', ARGV[2]}
+if ARGV[4] ~= '' then
+  cursor[5], cursor[6] = 'spool', ARGV[4]
+end
+if epoch ~= ARGV[1] then
+  if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch > ARGV[1]) then return {epoch, batch} end -- as text: too large for Lua's numbers
+  if batch > 1 then -- more than a claim: only this shows which entries of the spool were in flight then
+    for _, part in ipairs({'prior_epoch', epoch, 'prior_batch', batch}) do cursor[#cursor + 1] = part end
+  end
+  batch = 0
+end
+if batch >= number or batch ~= tonumber(ARGV[3]) then return {epoch, batch} end
+
+local key, last_key, max_length, first, last, pairs_at, pairs_n, done
+local function append()
+  for i = first, last do
+    local d = ARGV[i]
+    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', d)
+    done = i
+    call('PUBLISH', key, d)
+  end
+  for i = pairs_at, pairs_at + 2 * pairs_n - 1, 2 do
+    call('HSET', last_key, ARGV[i], ARGV[first + tonumber(ARGV[i + 1]) - 1])
+  end
+end
+local function append_unheard()
+  for i = done + 1, last do
+    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', ARGV[i])
+    done = i
+  end
+end
+
+local new, failures, at, any = {}, {}, 5, false
+for k = 3, #KEYS, 2 do
+  key, last_key, max_length = KEYS[k], KEYS[k + 1], ARGV[at]
+  pairs_n, pairs_at = tonumber(ARGV[at + 3]), at + 4
+  first = pairs_at + 2 * pairs_n
+  last = first + tonumber(ARGV[at + 2]) - 1
+  done = first - 1
+  local ok, failure = pcall(append)
+  if not ok then
+    local text = type(failure) == 'table' and failure.err or tostring(failure)
+    local code = string.match(text, '^[%-@]?(%u+)') or ''
+    if not any and done < first and code ~= 'WRONGTYPE' then return {err = text} end
+    if done >= first then pcall(append_unheard) end
+    failures[#failures + 1] = (k - 3) / 2
+    failures[#failures + 1] = done - first + 1
+    failures[#failures + 1] = text
+  end
+  if done >= first then
+    any = true
+    if ARGV[at + 1] == '1' then new[#new + 1] = key end
+  end
+  at = last + 1
+end
+for _, name in ipairs(new) do redis.pcall('SADD', KEYS[2], name) end
+call('HSET', KEYS[1], unpack(cursor))
+if #failures > 0 then return failures end
+return 1
+"""
+
+WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
+
+PREVIOUS: Final = 2
+"""Index, in a batch's `args`, of the number of the batch that must be the last one on the server for this one to be written."""
 
 
 class Group:
@@ -18,7 +100,7 @@ class Group:
     __slots__ = ("count", "entries_at", "first", "from_ts", "stream", "to_ts")
 
     def __init__(self, stream: Stream, first: int, chunk: list[Event], entries_at: int) -> None:
-        """`first`: the number of the first entry. `entries_at`: where the entries are in the call, see `WriteCall.add_group`."""
+        """`first`: the number of the first entry. `entries_at`: its index in the batch's `args`."""
         self.stream = stream
         self.first = first
         self.count = len(chunk)
@@ -30,11 +112,13 @@ class Group:
 class Batch:
     """One script call, as it is sent and, if need be, sent again."""
 
-    __slots__ = ("call", "entries", "groups", "number", "size", "spooled_to", "written_at")
+    __slots__ = ("args", "entries", "groups", "keys", "number", "size", "spooled_to", "written_at")
 
     def __init__(self, number: int, *, cursor: bytes, registry: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0) -> None:
+        """`position`: of the spool once this batch is written; empty: it stays as it is."""
         self.number = number
-        self.call = WriteCall(cursor=cursor, registry=registry, epoch=epoch, number=number, position=position)
+        self.keys = [cursor, registry]
+        self.args = [epoch, b"%d" % number, b"", position]
         self.groups: list[Group] = []
         self.entries = 0
         """Count of the entries of all groups."""
@@ -46,23 +130,67 @@ class Batch:
         """When it was acknowledged, by the monotonic clock."""
 
     def add(self, stream: Stream, chunk: list[Event], epoch: int) -> None:
-        """Number and encode these events. Most of an entry's whole cost is paid here."""
+        """Number and encode these events, and add them as a group. Most of the cost of an entry is here."""
         first = stream.seq + 1
         entries = [stamp(event, epoch, seq) for seq, event in enumerate(chunk, first)]
         count = len(entries)
         stream.seq += count
         stream.numbered_ts = chunk[-1].received_ts
-        at = self.call.add_group(
-            stream.key, stream.last_key, stream.max_length, new=not stream.registered, last_pairs=stream.last_pairs(chunk), entries=entries
-        )
-        self.groups.append(Group(stream, first, chunk, at))
+        pairs, args = stream.last_pairs(chunk), self.args
+        self.keys += (stream.key, stream.last_key)
+        args += (stream.max_length, b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
+        self.groups.append(Group(stream, first, chunk, len(args)))
+        args += entries
         self.entries += count
         self.size += sum(map(len, entries))
 
     def lossless_entries(self) -> list[bytes]:
-        """Its lossless entries. They are read from the call, so that a batch that is never asked for them need not keep them apart."""
+        """Its lossless entries. They are read from `args`, so that a batch that is never asked for them need not keep them apart."""
         found: list[bytes] = []
         for group in self.groups:
             if not group.stream.conflatable:
-                found += self.call.entries(group.entries_at, group.count)
+                found += self.args[group.entries_at : group.entries_at + group.count]
         return found
+
+
+class GroupFailure(msgspec.Struct, frozen=True):
+    """A group of a written batch of which not all entries could be written."""
+
+    group: int
+    """Index of the group."""
+    written: int
+    """How many of its entries are on the stream. They come before those that are not."""
+    reason: str
+
+
+class BatchWritten(msgspec.Struct, frozen=True):
+    """The batch is on the tape, except for what failed."""
+
+    failures: tuple[GroupFailure, ...] = ()
+
+
+class BatchRefused(msgspec.Struct, frozen=True):
+    """Nothing was written, because the cursor is here. With our epoch and our number or more, the batch was written before."""
+
+    epoch: bytes
+    batch: int
+
+
+_NO_FAILURE: Final = BatchWritten()
+
+
+def parse_write(reply: int | list[bytes | int]) -> BatchWritten | BatchRefused:
+    """Returns what an answer of `WRITE` means."""
+    match reply:
+        case int():
+            return _NO_FAILURE
+        case [bytes() as epoch, int(batch)]:
+            return BatchRefused(epoch, batch)
+        case _:
+            parts = iter(reply)
+            return BatchWritten(
+                tuple(
+                    GroupFailure(int(group), int(written), reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason))
+                    for group, written, reason in zip(parts, parts, parts, strict=True)
+                )
+            )

@@ -21,12 +21,11 @@ from crosstape.bus.client import eviction
 from crosstape.bus.client.call import execute, execute_raw
 from crosstape.bus.client.raw_connection import raw_connection
 from crosstape.bus.lease.fencing import parse_epoch
-from crosstape.bus.publish.batch import Batch, Group
+from crosstape.bus.publish.batch import PREVIOUS, WRITE, WRITE_SHA, Batch, BatchRefused, BatchWritten, Group, GroupFailure, parse_write
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.retransmit_buffer import RetransmitBuffer
-from crosstape.bus.publish.script import WRITE, WRITE_SHA, BatchRefused, BatchWritten, GroupFailure, parse_write
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape.errors import Superseded
 from crosstape_schemas import VENUE_WIDE, GapCause, decode
@@ -102,7 +101,7 @@ class Delivery:
         self._sent.append(batch, time.monotonic())
 
     async def _send(self, batch: Batch, previous: int) -> BatchWritten | BatchRefused:
-        batch.call.set_previous(previous)
+        batch.args[PREVIOUS] = b"%d" % previous
         started = time.monotonic()
         answer = await self._availability.until_answered(lambda: self._call(batch), self)
         if batch.entries:
@@ -110,11 +109,11 @@ class Delivery:
         return answer
 
     async def _call(self, batch: Batch) -> BatchWritten | BatchRefused:
-        call, key, keys, args = self._connection.call, self._cursor, batch.call.keys, batch.call.args
+        call, key = self._connection.call, self._cursor
         try:
-            reply = await call("EVALSHA", WRITE_SHA, len(keys), *keys, *args, key=key)
+            reply = await call("EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args, key=key)
         except NoScriptError:  # a new server, or it has lost its scripts: EVAL loads this one
-            reply = await call("EVAL", WRITE, len(keys), *keys, *args, key=key)
+            reply = await call("EVAL", WRITE, len(batch.keys), *batch.keys, *batch.args, key=key)
         return parse_write(reply)
 
     def _own_cursor(self, refused: BatchRefused) -> int:

@@ -254,7 +254,7 @@ class Publisher:
         self.acknowledged += entries
         memory = self._memory
         memory.release(entries)
-        if memory.eased and memory.ease(spooling=any(spool.active for spool in self._spools)):
+        if memory.tight and memory.eased and memory.ease(spooling=any(spool.active for spool in self._spools)):
             log.info("bus.pending_free", producer=self.producer, pending=self.pending)
         self._report_losses()
         used = memory.used

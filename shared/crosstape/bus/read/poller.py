@@ -16,22 +16,19 @@ import structlog
 from redis.exceptions import ResponseError
 
 from crosstape.bus.client.availability import Availability
-from crosstape.bus.client.call import UNAVAILABLE, Client, execute, socket_timeout_s
+from crosstape.bus.client.call import UNAVAILABLE, Client, socket_timeout_s
 from crosstape.bus.client.raw_connection import raw_connection
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.continuity import Missed
 from crosstape.bus.read.entry import Entry, Fetched, Foreign, Start
-from crosstape.bus.read.followed import FollowedStream, RawEntries, StreamInfo, parse_id
+from crosstape.bus.read.followed import FollowedStream, RawEntries, parse_id
 from crosstape.bus.read.progress import ReadProgress
-from crosstape.bus.read.script import CATCH_UP, LOOK
-from crosstape_schemas import AnyEvent, decode
+from crosstape.bus.read.script import CATCH_UP, LOOK_STREAMS, look
+from crosstape_schemas import decode
 
 READ_ENTRIES: Final = 2048
 STREAMS: Final = 512
 """Streams per connection at most: every read names all of them."""
-
-LOOK_STREAMS: Final = 64
-"""Streams in one look at most: each may bring a last value of every venue."""
 
 BLOCK_S: Final = 2.0
 RECHECK_S: Final = 5.0
@@ -111,7 +108,7 @@ class Poller:
 
     async def _find_starts(self, fresh: Sequence[FollowedStream]) -> Fetched:
         """Find the id that each stream starts after. All that is awaited comes first, so that it can be cancelled and called again."""
-        infos = await self._availability.until_answered(lambda: self._look(fresh, values=True), self)
+        infos = await self._availability.until_answered(lambda: look(self._client, fresh, values=True), self)
         entries: list[Entry] = []
         cursors: dict[str, str] = {}
         for stream, info in zip(fresh, infos, strict=True):
@@ -248,37 +245,13 @@ class Poller:
         if repeated:
             self._callbacks.metrics.repeated(repeated)
 
-    async def _look(self, streams: Sequence[FollowedStream], *, values: bool) -> list[StreamInfo | None]:
-        """Ask what the server has of each stream now; None for a key that is no stream."""
-        infos: list[StreamInfo | None] = []
-        for start in range(0, len(streams), LOOK_STREAMS):
-            part = streams[start : start + LOOK_STREAMS]
-            keys = [key for stream in part for key in (stream.key, stream.last_key)]
-            answer = await execute(self._client, "EVAL", LOOK, len(keys), *keys, int(values))
-            for stream, (last_id, first_id, length, added, last, newest) in zip(part, answer, strict=True):
-                if last_id == b"!":
-                    infos.append(None)
-                    continue
-                in_time = sorted(_events(last), key=lambda event: event.received_ts)
-                infos.append(
-                    StreamInfo(
-                        last_id,
-                        first_id,
-                        max(0, added - length) if added >= 0 else None,
-                        added,
-                        [event for event in in_time if stream.only_venue in {"", event.venue}],
-                        _events([fields[1] for _, fields in newest if len(fields) > 1]),
-                    )
-                )
-        return infos
-
     async def _look_again(self) -> None:
         """Check all streams after an outage or an odd answer: leave out what is no stream, and start again on what was made again.
 
         A server that lost data gets some of it again from its producers, under new ids; the numbering shows which of it was read before.
         """
         streams = [stream for stream in self.streams.values() if stream.id or stream.wrong]
-        for stream, info in zip(streams, await self._look(streams, values=False), strict=True):
+        for stream, info in zip(streams, await look(self._client, streams, values=False), strict=True):
             if info is None:
                 self._note_wrong(stream)
                 continue
@@ -322,13 +295,3 @@ class Poller:
     def _miss(self, missed: Missed) -> None:
         self._callbacks.metrics.missed(missed.count or 0)
         self._callbacks.missed(missed)
-
-
-def _events(values: Sequence[bytes]) -> list[AnyEvent]:
-    events: list[AnyEvent] = []
-    for value in values:
-        try:
-            events.append(decode(value))
-        except msgspec.MsgspecError:
-            continue  # not an event of ours; it is counted when it is read
-    return events

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
+
+from crosstape.bus.client.call import Client, execute
+from crosstape.bus.read.followed import FollowedStream, StreamInfo
+from crosstape_schemas import AnyEvent, decode
+
+LOOK_STREAMS: Final = 64
+"""Streams in one look at most: each may bring a last value of every venue."""
 
 LOOK: Final = """
 -- KEYS: per stream: stream, hash of last values. ARGV: 1 if values are wanted, else 0
@@ -53,3 +63,41 @@ end
 for k = 1, #KEYS do read[4 + k], read[4 + #KEYS + k] = KEYS[k], ARGV[2 + k] end
 return {places, redis.call(unpack(read)) or {}}
 """
+
+
+async def look(client: Client, streams: Sequence[FollowedStream], *, values: bool) -> list[StreamInfo | None]:
+    """Ask what the server has of each stream now; None for a key that is no stream. `values`: with the last values and the last entry.
+
+    Raises one of `call.UNAVAILABLE`.
+    """
+    infos: list[StreamInfo | None] = []
+    for start in range(0, len(streams), LOOK_STREAMS):
+        part = streams[start : start + LOOK_STREAMS]
+        keys = [key for stream in part for key in (stream.key, stream.last_key)]
+        answer = await execute(client, "EVAL", LOOK, len(keys), *keys, int(values))
+        for stream, (last_id, first_id, length, added, last, newest) in zip(part, answer, strict=True):
+            if last_id == b"!":
+                infos.append(None)
+                continue
+            in_time = sorted(_events(last), key=lambda event: event.received_ts)
+            infos.append(
+                StreamInfo(
+                    last_id,
+                    first_id,
+                    max(0, added - length) if added >= 0 else None,
+                    added,
+                    [event for event in in_time if stream.only_venue in {"", event.venue}],
+                    _events([fields[1] for _, fields in newest if len(fields) > 1]),
+                )
+            )
+    return infos
+
+
+def _events(values: Sequence[bytes]) -> list[AnyEvent]:
+    events: list[AnyEvent] = []
+    for value in values:
+        try:
+            events.append(decode(value))
+        except msgspec.MsgspecError:
+            continue  # not an event of ours; it is counted when it is read
+    return events

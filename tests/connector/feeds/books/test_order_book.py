@@ -167,7 +167,7 @@ def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
 
 
 def test_a_snapshot_after_a_lost_connection_does_not_go_back_in_time() -> None:
-    """It was asked for before, or comes from a cache: what has been told is newer. One that is as new is taken."""
+    """It was asked for before, or comes from a cache: what has been reported is newer. One that is as new is taken."""
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=105))
     sync.reset()
@@ -239,13 +239,13 @@ def test_a_second_hole_after_a_break_is_seen_too() -> None:
 
 
 def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
-    """A snapshot from before the hole is then older than the stream."""
+    """A snapshot from before the gap is then older than the stream."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_update(update("10:1", first=100, last=101))
     sync.mark_requested()
     assert sync.apply_update(update("10:2", first=110, last=111)) is Outcome.NOTHING
 
-    assert sync.apply_snapshot(snapshot("10:9", "11:1", 99)) is Outcome.NOTHING, "what lies before the hole would follow it"
+    assert sync.apply_snapshot(snapshot("10:9", "11:1", 99)) is Outcome.NOTHING, "what lies before the gap would follow it"
     assert sync.apply_snapshot(snapshot("10:9", "11:1", 101)) is Outcome.NOTHING
     assert sync.apply_snapshot(snapshot("10:9", "11:1", 110)) is Outcome.SYNCED
     assert (sync.checks.holes, sync.checks.refused) == (1, 2)
@@ -299,7 +299,7 @@ def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there()
 
 
 def test_old_updates_are_skipped_however_many() -> None:
-    """A connection that takes over, or a feed that is subscribed anew, may begin with what is known: half a minute of it, at once."""
+    """A connection that takes over, or a feed that is subscribed again, may begin with what is known: half a minute of it, at once."""
     sync = synced()
     for number in range(101, 401):
         sync.apply_update(at(number / 10, number))
@@ -356,7 +356,7 @@ def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
     assert sync.need.wanted == snapshot_need.PROBE, "it can be asked again"
 
 
-def doubted(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderBook, Outcome]:
+def probed(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderBook, Outcome]:
     """A book of which REST said this, when asked about its silence."""
     sync = sync or synced()
     sync.start_probe()
@@ -367,7 +367,7 @@ def doubted(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderB
 
 def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
     """The stream has a second to bring it. Then it is refuted: the venue's book is shown, and no answer of REST makes it proven."""
-    sync, outcome = doubted(snapshot("10:4", "11:1", 105))
+    sync, outcome = probed(snapshot("10:4", "11:1", 105))
     assert outcome is Outcome.NOTHING
     assert sync.overdue(probe.GRACE_NS) is None
     newer = sync.overdue(1 + probe.GRACE_NS)
@@ -384,11 +384,11 @@ def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
 
 def test_a_stream_that_brings_what_rest_knew_is_not_refuted() -> None:
     """REST may be ahead by the stream's delay."""
-    sync, _ = doubted(snapshot("10:4", "11:1", 105))
+    sync, _ = probed(snapshot("10:4", "11:1", 105))
     sync.apply_update(update("10:4", first=101, last=105))
 
     assert sync.overdue(10 * probe.GRACE_NS) is None
-    _, outcome = doubted(snapshot("10:4 9:1", "11:1 12:1", 105), sync)
+    _, outcome = probed(snapshot("10:4 9:1", "11:1 12:1", 105), sync)
     assert outcome is Outcome.QUIET
 
 
@@ -401,7 +401,7 @@ def test_a_snapshot_is_compared_with_what_the_stream_said_not_with_the_snapshot_
     sync.mark_requested()
     assert sync.apply_snapshot(snapshot("10:3", "11:1", 110)) is Outcome.SYNCED
 
-    sync, outcome = doubted(snapshot("10:3", "11:1", 110), sync)
+    sync, outcome = probed(snapshot("10:3", "11:1", 110), sync)
 
     assert outcome is Outcome.NOTHING
     assert sync.overdue(1 + probe.GRACE_NS) is not None
@@ -411,7 +411,7 @@ def test_a_snapshot_is_compared_with_what_the_stream_said_not_with_the_snapshot_
 @pytest.mark.parametrize(("bids", "asks"), [("", ""), ("10:1 9:1", ""), ("10:1 9:2", "11:1 12:1"), ("10:1", "11:1 12:1")])
 def test_a_book_of_the_same_number_with_other_levels_refutes_the_stream_at_once(bids: str, asks: str) -> None:
     """An empty answer is no proof of a quiet market."""
-    sync, outcome = doubted(snapshot(bids, asks, 100))
+    sync, outcome = probed(snapshot(bids, asks, 100))
 
     assert outcome is Outcome.NOTHING
     assert sync.overdue(2) is not None
@@ -422,7 +422,7 @@ def test_an_older_book_by_rest_is_asked_for_again() -> None:
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=101))
 
-    sync, outcome = doubted(snapshot("10:1 9:1", "11:1 12:1", 100), sync)
+    sync, outcome = probed(snapshot("10:1 9:1", "11:1 12:1", 100), sync)
 
     assert outcome is Outcome.NOTHING
     assert sync.need.wanted == "the snapshot is older than the stream"
@@ -432,7 +432,7 @@ def test_an_older_book_by_rest_is_asked_for_again() -> None:
 
 def test_a_stream_stays_refuted_on_another_connection_until_it_speaks() -> None:
     """A connection that was opened since says nothing of it either."""
-    sync, _ = doubted(snapshot("10:4", "11:1", 105))
+    sync, _ = probed(snapshot("10:4", "11:1", 105))
     newer = sync.overdue(1 + probe.GRACE_NS)
     assert newer is not None
     sync.refute(newer)
@@ -525,7 +525,7 @@ def test_a_snapshot_nobody_asked_for_changes_nothing() -> None:
 
 
 def renewing() -> OrderBook:
-    """A live book whose market has left the range of its snapshot, which was asked for anew."""
+    """A live book whose market has left the range of its snapshot, which was asked for again."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", 100, partial=True))
     sync.check_range(levels("10:1 9:1"), levels("11:1 12:1"))
@@ -656,7 +656,7 @@ def test_an_impossible_level_breaks_the_book() -> None:
 
 
 def test_a_checksum_proves_each_frame_after_the_cut() -> None:
-    """What falls out of the depth is told as removals."""
+    """What falls out of the depth is reported as removals."""
     sync = OrderBook(CHECKED, 2)
     assert sync.apply_snapshot(snapshot("10:1 9:2 8:50", "11:1", checksum=4)) is Outcome.SYNCED
 
@@ -760,7 +760,7 @@ def test_a_connection_that_takes_over_may_begin_with_older_frames() -> None:
 
 @given(
     steps=st.lists(
-        st.tuples(st.sampled_from(["update", "hole", "repeat", "snapshot", "old snapshot"]), st.integers(1, 9), st.integers(0, 3)),
+        st.tuples(st.sampled_from(["update", "gap", "repeat", "snapshot", "old snapshot"]), st.integers(1, 9), st.integers(0, 3)),
         max_size=40,
     )
 )
@@ -770,7 +770,7 @@ def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -
     sync = OrderBook(BY_REST, 10)
     last: BookUpdate | None = None
     for what, price, size in steps:
-        if what in ("update", "hole"):
+        if what in ("update", "gap"):
             bids = dict(truth[-1])
             if size:
                 bids[Decimal(price)] = Decimal(size)
@@ -836,11 +836,11 @@ def test_rest_proves_a_silent_stream_only_by_what_the_stream_has_said(steps: lis
             asked = sync.need.wanted in (snapshot_need.PROBE, snapshot_need.OLDER)  # the question, or once more after an answer of the past
             if sync.need.wanted is not None:
                 sync.mark_requested()
-            told = max(100, number - late)
-            outcome = sync.apply_snapshot(BookSnapshot("X", None, now, levels(f"10:{told}"), levels("99:1"), told))
+            answered = max(100, number - late)
+            outcome = sync.apply_snapshot(BookSnapshot("X", None, now, levels(f"10:{answered}"), levels("99:1"), answered))
             if outcome is Outcome.QUIET:
                 assert asked
-                assert told == heard
+                assert answered == heard
                 assert not refuted
         newer = sync.overdue(now)
         if newer is not None:

@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.trades.gaps import CONFIRM_S
+from crosstape_connector.feeds.trades.open_gaps import CONFIRM_S
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.rest.backfill_schedule import BackfillJob, BackfillSchedule
 from crosstape_connector.venues.messages import TradeSnapshot
@@ -23,8 +23,8 @@ def trade(number: int) -> Trade:
     return Trade("v", "BTC-USD", number, number + 1_000, Decimal(1), Decimal(1), Side.BUY, str(number))
 
 
-def line(*numbers: int) -> TradeSequence:
-    """A line that has seen these."""
+def sequence(*numbers: int) -> TradeSequence:
+    """A sequence that has seen these."""
     found = TradeSequence(BITCOIN, contiguous=True)
     for number in numbers:
         found.accept(trade(number), number)
@@ -33,10 +33,10 @@ def line(*numbers: int) -> TradeSequence:
 
 def answer(found: TradeSequence, *numbers: int, at: float, left_out: int = 0) -> list[Event]:
     """What an answer of REST with these trades puts on the tape, at that second."""
-    (hole,) = found.open_gaps
+    (open_gap,) = found.open_gaps
     page = TradeSnapshot("BTC-USD", 9_000, tuple(map(trade, numbers)), left_out)
     events = found.fill_gaps(page.trades)
-    return events + (found.check_nonexistent(hole, page, at) if hole in found.open_gaps else [])
+    return events + (found.check_nonexistent(open_gap, page, at) if open_gap in found.open_gaps else [])
 
 
 def said(events: list[Event]) -> list[tuple[bool, int | None, int]]:
@@ -46,7 +46,7 @@ def said(events: list[Event]) -> list[tuple[bool, int | None, int]]:
 
 def test_two_answers_with_both_neighbours_and_none_between_close_the_gap() -> None:
     """With the gap's own times, so that whoever counts what is missing is done with it."""
-    found = line(4)
+    found = sequence(4)
     (gap,) = [event for event in found.accept(trade(8), 8) if isinstance(event, Gap)]
 
     assert answer(found, 4, 8, 9, at=0.0) == []
@@ -60,14 +60,14 @@ def test_two_answers_with_both_neighbours_and_none_between_close_the_gap() -> No
 
 def test_one_answer_is_not_enough_nor_are_two_in_a_row() -> None:
     """It may be cached, or of a server that is behind."""
-    found = line(4, 8)
+    found = sequence(4, 8)
     for at in (0.0, 1.0, CONFIRM_S - 0.1):
         assert answer(found, 4, 8, at=at) == []
 
 
 def test_a_neighbour_that_is_not_in_the_answer_proves_nothing() -> None:
     """Nothing is known of what lies beyond a page, and an answer that lacks a trade which we have may lack others."""
-    found = line(4, 8)
+    found = sequence(4, 8)
     for page in ((8, 9), (3, 4), (), (3, 8), (4, 9)):
         for at in (0.0, 2 * CONFIRM_S):
             assert answer(found, *page, at=at) == []
@@ -75,33 +75,33 @@ def test_a_neighbour_that_is_not_in_the_answer_proves_nothing() -> None:
 
 def test_an_answer_of_which_a_row_could_not_be_read_proves_nothing() -> None:
     """That row may be the trade that is missing."""
-    found = line(4, 8)
+    found = sequence(4, 8)
     for at in (0.0, 2 * CONFIRM_S, 4 * CONFIRM_S):
         assert answer(found, 4, 8, at=at, left_out=1) == []
 
 
 def test_some_came_and_the_rest_never_existed() -> None:
     """The repaired gap counts both, and says how many of each."""
-    found = line(4, 12)
+    found = sequence(4, 12)
     assert said(answer(found, 4, 6, 7, 12, at=0.0)) == []
     assert said(answer(found, 4, 6, 7, 12, at=CONFIRM_S)) == [(True, 7, 5)]
 
 
 def test_a_part_that_never_existed_is_said_when_the_rest_is_given_up() -> None:
     """Within narrower times, as of any part; the rest stays missing."""
-    found = line(4, 12)
+    found = sequence(4, 12)
     for at in (0.0, CONFIRM_S):
         assert said(answer(found, 4, 8, at=at)) == []  # the venue does not have what follows
-    (hole,) = found.open_gaps
-    (part,) = hole.report(9_000)
+    (open_gap,) = found.open_gaps
+    (part,) = open_gap.report(9_000)
 
-    assert (part.missed, part.nonexistent, hole.missing) == (4, 3, 3)
-    assert part.to_ts < hole.gap.to_ts
+    assert (part.missed, part.nonexistent, open_gap.missing) == (4, 3, 3)
+    assert part.to_ts < open_gap.gap.to_ts
 
 
 def test_a_trade_that_comes_after_all_is_published_once_and_the_count_corrected() -> None:
     """Sums over all repaired gaps stay right: nothing more is repaired, and one id less never existed."""
-    found = line(4, 8)
+    found = sequence(4, 8)
     answer(found, 4, 8, at=0.0)
     answer(found, 4, 8, at=CONFIRM_S)
 
@@ -114,7 +114,7 @@ def test_a_trade_that_comes_after_all_is_published_once_and_the_count_corrected(
 
 def test_a_trade_that_comes_before_the_gap_is_closed_is_no_correction() -> None:
     """Nobody has heard yet that it never existed."""
-    found = line(4, 12)
+    found = sequence(4, 12)
     for at in (0.0, CONFIRM_S):
         answer(found, 4, 8, at=at)
     assert said(found.accept(trade(6), 6)) == []
@@ -148,12 +148,12 @@ class Venue:
 def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], how: str) -> None:
     """Whatever exists between two trades, and however the venue counts its pages: nothing stays missing, and the numbers are exact."""
     venue = Venue({0, 1, *ids, 41, 42, 43}, how)
-    found = line(0, 1, 41)
+    found = sequence(0, 1, 41)
     plan = BackfillSchedule(longest_s=1_000.0, page=PAGE)
     list(plan.update([found], 0.0))
     now, tape = 0.0, list[Event]()
-    (hole,) = found.open_gaps
-    while hole in found.open_gaps:
+    (open_gap,) = found.open_gaps
+    while open_gap in found.open_gaps:
         now += 0.25
         job = plan.next_job(now)
         if job is None:
@@ -161,10 +161,10 @@ def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], 
         numbers = venue.page(job)
         page = TradeSnapshot("BTC-USD", 9_000, tuple(map(trade, numbers)))
         tape += found.fill_gaps(page.trades)
-        if hole in found.open_gaps:
-            tape += found.check_nonexistent(hole, page, now)
+        if open_gap in found.open_gaps:
+            tape += found.check_nonexistent(open_gap, page, now)
         span = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
         job.page_received(span, numbers[-1] if numbers else None, last=len(numbers) < PAGE, now=now)
-        assert hole not in found.open_gaps or not job.is_hopeless(now), "given up"
+        assert open_gap not in found.open_gaps or not job.is_hopeless(now), "given up"
     assert sorted(int(event.trade_id) for event in tape if isinstance(event, Trade)) == sorted(ids)
     assert said(tape) == [(True, 39, 39 - len(ids))]

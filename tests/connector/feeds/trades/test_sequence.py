@@ -1,4 +1,4 @@
-"""The line of an instrument's trades: each once, and every hole told."""
+"""The sequence of an instrument's trades: each once, and every gap reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crosstape_connector.feeds.trades.gaps import OPEN_GAPS, RUNS
+from crosstape_connector.feeds.trades.open_gaps import OPEN_GAPS, RUNS
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Instrument, Side, Status, Trade
@@ -22,8 +22,8 @@ def trade(number: int, *, at: int | None = None, backfilled: bool = False) -> Tr
     return Trade("v", "BTC-USD", moment, moment + 1_000, Decimal(1), Decimal(1), Side.BUY, str(number), backfilled)
 
 
-def line(*numbers: int, contiguous: bool = True) -> TradeSequence:
-    """A live line that has seen these."""
+def sequence(*numbers: int, contiguous: bool = True) -> TradeSequence:
+    """A live sequence that has seen these."""
     found = TradeSequence(BITCOIN, contiguous=contiguous)
     for number in numbers:
         found.accept(trade(number), number)
@@ -58,7 +58,7 @@ def repairs(events: list[Event]) -> list[tuple[GapCause, int | None, int, int]]:
 
 def test_the_first_trade_makes_the_line_live() -> None:
     """There is nothing before it that the tape could miss."""
-    status, first = accept(line(), 5)
+    status, first = accept(sequence(), 5)
 
     assert isinstance(status, Status)
     assert (status.state, status.kind, first) == (FeedState.LIVE, "trade", trade(5))
@@ -66,7 +66,7 @@ def test_the_first_trade_makes_the_line_live() -> None:
 
 def test_a_hole_says_how_many_and_from_when_to_when() -> None:
     """The gap comes before the trade that showed it."""
-    events = accept(line(1, 2), 6)
+    events = accept(sequence(1, 2), 6)
 
     assert gaps(events) == [(GapCause.SEQUENCE, 3, 1_002, 1_006)]
     assert events[-1] == trade(6)
@@ -74,15 +74,15 @@ def test_a_hole_says_how_many_and_from_when_to_when() -> None:
 
 def test_a_trade_that_was_there_is_dropped_and_counted() -> None:
     """Its number and its time are not newer."""
-    found = line(1, 2, 3)
+    found = sequence(1, 2, 3)
 
     assert accept(found, 2, 3) == []
     assert found.duplicates == 2
 
 
 def test_a_trade_of_a_told_hole_may_still_come() -> None:
-    """Once, in any order, marked as not seen live; when all of it is there, that is told."""
-    found = line(1, 5)
+    """Once, in any order, marked as not seen live; when all of it is there, that is reported."""
+    found = sequence(1, 5)
 
     events = accept(found, 2, 4, 4, 3)
 
@@ -93,8 +93,8 @@ def test_a_trade_of_a_told_hole_may_still_come() -> None:
 
 
 def test_a_venue_may_begin_its_numbering_anew() -> None:
-    """An old number with a new time is no duplicate; how many were missed cannot be told."""
-    found = line(1000)
+    """An old number with a new time is no duplicate; how many were missed cannot be reported."""
+    found = sequence(1000)
 
     events = found.accept(trade(7, at=2_000), 7)
 
@@ -105,7 +105,7 @@ def test_a_venue_may_begin_its_numbering_anew() -> None:
 
 def test_after_a_lost_connection_the_numbers_prove_that_nothing_was_missed() -> None:
     """Then there is no gap."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
 
     events = accept(found, 3)
@@ -116,7 +116,7 @@ def test_after_a_lost_connection_the_numbers_prove_that_nothing_was_missed() -> 
 
 def test_after_a_lost_connection_the_hole_is_exact() -> None:
     """From the last trade before to the first after."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
 
     assert gaps(accept(found, 10)) == [(GapCause.DISCONNECT, 7, 1_002, 1_010)]
@@ -125,7 +125,7 @@ def test_after_a_lost_connection_the_hole_is_exact() -> None:
 
 def test_numbers_that_only_grow_tell_of_no_hole() -> None:
     """After a lost connection it is not known how many were missed."""
-    found = line(1, 5, contiguous=False)
+    found = sequence(1, 5, contiguous=False)
     assert gaps(accept(found, 9)) == []
     lose(found)
 
@@ -138,19 +138,19 @@ def replay(*numbers: int) -> TradeSnapshot:
 
 
 def test_a_line_does_not_begin_with_what_is_older_than_the_tape() -> None:
-    """The replayed trades tell where it begins: the next one, or a hole before it."""
-    found = line()
+    """The replayed trades tell where it begins: the next one, or a gap before it."""
+    found = sequence()
 
     assert [type(event) for event in found.apply_snapshot(replay(8, 7, 9))] == [Status]
     assert ids(accept(found, 9, 10)) == ["10"]
-    other = line()
+    other = sequence()
     other.apply_snapshot(replay(7, 8))
     assert gaps(accept(other, 12)) == [(GapCause.SEQUENCE, 3, 1_012, 1_012)]
 
 
 def test_a_replay_repairs_a_line() -> None:
     """What was seen already is dropped, what was missed is published as not seen live, and no gap is left."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
 
     events = found.apply_snapshot(replay(1, 2, 3, 4))
@@ -162,7 +162,7 @@ def test_a_replay_repairs_a_line() -> None:
 
 def test_a_replay_that_does_not_reach_back_far_enough_leaves_a_gap() -> None:
     """With the number of those that are missing."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
 
     assert gaps(found.apply_snapshot(replay(6, 7)))[0][:2] == (GapCause.DISCONNECT, 3)
@@ -170,15 +170,15 @@ def test_a_replay_that_does_not_reach_back_far_enough_leaves_a_gap() -> None:
 
 def test_an_empty_replay_is_a_sign_of_life() -> None:
     """A product that never traded."""
-    found = line()
+    found = sequence()
 
     assert [type(event) for event in found.apply_snapshot(replay())] == [Status]
     assert found.next_id == -1
 
 
 def test_a_line_goes_on_from_the_tape() -> None:
-    """After a restart: older trades are dropped, a hole since then is a lost connection's."""
-    found = line()
+    """After a restart: older trades are dropped, a gap since then is a lost connection's."""
+    found = sequence()
     found.seed(trade(5))
     found.seed(trade(4))
 
@@ -190,33 +190,33 @@ def test_a_line_goes_on_from_the_tape() -> None:
 
 def test_a_connection_lost_before_it_spoke_does_not_forget_the_tape() -> None:
     """The gap still begins at the last trade that is on it."""
-    found = line()
+    found = sequence()
     found.seed(trade(5))
     lose(found)
 
     assert gaps(accept(found, 8)) == [(GapCause.DISCONNECT, 2, 1_005, 1_008)]
 
 
-def told(number: int, at: int) -> LastTrade:
+def named(number: int, at: int) -> LastTrade:
     """The venue's word of its newest trade."""
     return LastTrade("BTC-USD", at, at, number)
 
 
 def test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed() -> None:
     """Once may be an overtaking."""
-    found = line(1, 2)
+    found = sequence(1, 2)
 
-    assert found.apply_last_trade(told(4, 2_000)) == []
+    assert found.apply_last_trade(named(4, 2_000)) == []
     assert ids(accept(found, 3)) == ["3"]
-    assert gaps(found.apply_last_trade(told(4, 3_000))) == [(GapCause.SEQUENCE, 1, 1_003, 3_000)]
-    assert found.apply_last_trade(told(4, 4_000)) == []
+    assert gaps(found.apply_last_trade(named(4, 3_000))) == [(GapCause.SEQUENCE, 1, 1_003, 3_000)]
+    assert found.apply_last_trade(named(4, 4_000)) == []
     assert ids(accept(found, 5)) == ["5"]
 
 
 def test_a_hole_told_in_parts_may_still_be_filled() -> None:
     """A venue whose trades stall speaks of each newest one all the same: when they come after all, they are late, not a new numbering."""
-    found = line(1)
-    parts = [gap for number in (3, 5, 7) for at in (2_000, 3_000) for gap in gaps(found.apply_last_trade(told(number, at + number)))]
+    found = sequence(1)
+    parts = [gap for number in (3, 5, 7) for at in (2_000, 3_000) for gap in gaps(found.apply_last_trade(named(number, at + number)))]
 
     assert [missed for _, missed, _, _ in parts] == [2, 2, 2]
     late = accept(found, *range(2, 9))
@@ -229,32 +229,32 @@ def test_a_hole_told_in_parts_may_still_be_filled() -> None:
 
 def test_a_lost_connection_is_the_cause_of_one_gap_only() -> None:
     """Told by the venue's word; what is missed after it has a cause of its own."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
-    found.apply_last_trade(told(4, 2_000))
+    found.apply_last_trade(named(4, 2_000))
 
-    assert gaps(found.apply_last_trade(told(4, 3_000))) == [(GapCause.DISCONNECT, 2, 1_002, 3_000)]
+    assert gaps(found.apply_last_trade(named(4, 3_000))) == [(GapCause.DISCONNECT, 2, 1_002, 3_000)]
     assert gaps(accept(found, 7)) == [(GapCause.SEQUENCE, 2, 1_002, 1_007)]
 
 
 def test_the_venues_word_proves_a_quiet_line() -> None:
     """Nothing is missing: that is as good as a trade for whoever looks for silence. Trades that never came prove nothing."""
-    found = line(1, 2, 3)
-    found.apply_last_trade(told(3, 2_000))
+    found = sequence(1, 2, 3)
+    found.apply_last_trade(named(3, 2_000))
     assert found.proven_ts == 2_000
 
     for at in (3_000, 4_000, 5_000):
-        found.apply_last_trade(told(4, at))
+        found.apply_last_trade(named(4, at))
     assert found.proven_ts == 2_000
 
     accept(found, 5)
-    found.apply_last_trade(told(5, 6_000))
+    found.apply_last_trade(named(5, 6_000))
     assert found.proven_ts == 6_000
 
 
 def test_the_venues_word_is_no_beginning() -> None:
     """Nothing is known, so nothing is missed."""
-    assert line().apply_last_trade(told(9, 1)) == []
+    assert sequence().apply_last_trade(named(9, 1)) == []
 
 
 def page(*numbers: int, at: int = 9_000) -> TradeSnapshot:
@@ -264,7 +264,7 @@ def page(*numbers: int, at: int = 9_000) -> TradeSnapshot:
 
 def test_what_was_fetched_fills_the_hole_and_nothing_else() -> None:
     """A page reaches beyond both ends of it: what is there already, or will come by the stream, is not taken from it."""
-    found = line(1, 2, 6)
+    found = sequence(1, 2, 6)
     before = found.count
 
     events = found.fill_gaps(page(1, 2, 3, 4, 5, 6, 7).trades)
@@ -278,7 +278,7 @@ def test_what_was_fetched_fills_the_hole_and_nothing_else() -> None:
 
 def test_a_hole_that_fills_from_both_sides_is_whole_once() -> None:
     """The stream brings late what REST brings too."""
-    found = line(1, 6)
+    found = sequence(1, 6)
 
     events = [*found.fill_gaps(page(2, 3).trades), *accept(found, 3, 4), *found.fill_gaps(page(3, 4, 5).trades), *accept(found, 5)]
 
@@ -288,7 +288,7 @@ def test_a_hole_that_fills_from_both_sides_is_whole_once() -> None:
 
 def test_a_hole_before_another_may_still_be_filled() -> None:
     """Each gap is repaired by itself."""
-    found = line(1, 4, 6, 8)
+    found = sequence(1, 4, 6, 8)
 
     assert repairs(found.fill_gaps(page(5, 7).trades)) == [(GapCause.SEQUENCE, 1, 1_004, 1_006), (GapCause.SEQUENCE, 1, 1_006, 1_008)]
     assert repairs(found.fill_gaps(page(2, 3).trades)) == [(GapCause.SEQUENCE, 2, 1_001, 1_004)]
@@ -296,12 +296,12 @@ def test_a_hole_before_another_may_still_be_filled() -> None:
 
 def test_the_part_that_came_is_told_within_narrower_times_and_the_rest_when_it_comes() -> None:
     """So whoever adds up is right, and whoever looks for the gap itself sees that it is not whole yet."""
-    found = line(1_500, 1_506)
-    (hole,) = found.open_gaps
-    assert hole.report(0) == []
+    found = sequence(1_500, 1_506)
+    (open_gap,) = found.open_gaps
+    assert open_gap.report(0) == []
     found.fill_gaps(page(1_503, 1_504).trades)
 
-    part = repairs(list(hole.report(9_000)))
+    part = repairs(list(open_gap.report(9_000)))
     rest = found.fill_gaps(page(1_501, 1_502, 1_505).trades)
 
     gap = (GapCause.SEQUENCE, 5, 2_500, 2_506)
@@ -311,7 +311,7 @@ def test_the_part_that_came_is_told_within_narrower_times_and_the_rest_when_it_c
 
 def test_the_part_of_a_gap_that_came_is_not_taken_for_another_gap() -> None:
     """Trades of one frame have the same time of receipt, so that a gap between two of them begins and ends at the same moment."""
-    found = line(1)
+    found = sequence(1)
     found.accept(trade(2, at=5), 2)
     within_a_frame = gaps(found.accept(trade(4, at=5), 4))
     later = gaps(accept(found, 8))
@@ -319,32 +319,32 @@ def test_the_part_of_a_gap_that_came_is_not_taken_for_another_gap() -> None:
 
     accept(found, 5)
 
-    assert [gap for hole in found.open_gaps for gap in repairs(list(hole.report(9_000)))] == [(GapCause.SEQUENCE, 1, 1_005, 1_006)]
+    assert [gap for open_gap in found.open_gaps for gap in repairs(list(open_gap.report(9_000)))] == [(GapCause.SEQUENCE, 1, 1_005, 1_006)]
 
 
 def test_a_gap_that_follows_the_venues_word_after_a_restart_begins_early_enough() -> None:
     """A trade that came neither before the word nor since may have been made at any time after the last one that was received."""
-    found = line()
+    found = sequence()
     found.seed(trade(1))
-    found.apply_last_trade(told(4, 2_000))
-    found.apply_last_trade(told(4, 3_000))
+    found.apply_last_trade(named(4, 2_000))
+    found.apply_last_trade(named(4, 3_000))
 
     assert gaps(accept(found, 3_500)) == [(GapCause.SEQUENCE, 3_495, 1_001, 4_500)]
 
 
 def test_what_was_fetched_may_come_by_the_stream_after_all() -> None:
-    """Also where only the venue's word told of it: it is there already, and no new numbering."""
-    found = line(1, 2)
-    found.apply_last_trade(told(5, 2_000))
-    found.apply_last_trade(told(5, 3_000))
+    """Also where only the venue's word reported of it: it is there already, and no new numbering."""
+    found = sequence(1, 2)
+    found.apply_last_trade(named(5, 2_000))
+    found.apply_last_trade(named(5, 3_000))
 
     assert ids(found.fill_gaps(page(3, 4, 5).trades)) == ["3", "4", "5"]
     assert accept(found, 4, 5) == []
 
 
 def test_a_line_remembers_so_many_holes() -> None:
-    """Of the oldest, what came is told then; what comes later is as good as there already."""
-    found = line(0)
+    """Of the oldest, what came is reported then; what comes later is as good as there already."""
+    found = sequence(0)
     accept(found, *range(3, 3 * OPEN_GAPS + 1, 3))
     assert repairs(found.fill_gaps(page(1).trades)) == []
 
@@ -356,8 +356,8 @@ def test_a_line_remembers_so_many_holes() -> None:
 
 
 def test_a_hole_falls_into_so_many_pieces() -> None:
-    """A trade that would make one more is not published: it stays missing, as was told."""
-    found = line(0)
+    """A trade that would make one more is not published: it stays missing, as was reported."""
+    found = sequence(0)
     end = 2 * RUNS + 10
     accept(found, end)
 
@@ -369,7 +369,7 @@ def test_a_hole_falls_into_so_many_pieces() -> None:
 
 def test_a_polled_line_goes_on_without_a_stream() -> None:
     """What was missed between is there, what is known is not repeated, and the feed does not pass for live."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
 
     events = found.apply_poll(page(1, 2, 3, 4), "polled", 2_000)
@@ -382,10 +382,10 @@ def test_a_polled_line_goes_on_without_a_stream() -> None:
 
 def test_the_stream_goes_on_after_a_polled_line() -> None:
     """With nothing doubled; what was made between the last answer and its first trade is a gap, since that answer."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
     found.apply_poll(page(3, 4), "polled", 1_003)
-    again = line(1, 2)
+    again = sequence(1, 2)
     lose(again)
     again.apply_poll(page(3, 4), "polled", 1_003)
 
@@ -395,7 +395,7 @@ def test_the_stream_goes_on_after_a_polled_line() -> None:
 
 def test_a_polled_line_that_had_no_beginning_begins_with_the_newest() -> None:
     """As with the trades that a venue repeats on subscribing: the next one is the first on the tape."""
-    found = line()
+    found = sequence()
 
     assert ids(found.apply_poll(page(7, 8), "polled", 2_000)) == []
     assert ids(found.apply_poll(page(8, 9), "polled", 2_000)) == ["9"]
@@ -404,7 +404,7 @@ def test_a_polled_line_that_had_no_beginning_begins_with_the_newest() -> None:
 
 def test_an_answer_that_does_not_reach_back_far_enough_tells_a_gap() -> None:
     """Its trades count, those before are missing."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
 
     events = found.apply_poll(page(6, 7), "polled", 2_000)
@@ -415,7 +415,7 @@ def test_an_answer_that_does_not_reach_back_far_enough_tells_a_gap() -> None:
 
 def test_an_answer_that_comes_after_the_stream_fills_holes_only() -> None:
     """The feed is live again, or subscribed: its own trades are on the way."""
-    found = line(1, 2)
+    found = sequence(1, 2)
     lose(found)
     accept(found, 5)
 
@@ -425,7 +425,7 @@ def test_an_answer_that_comes_after_the_stream_fills_holes_only() -> None:
 
 def test_polled_trades_whose_ids_only_grow_prove_themselves_by_reaching_back() -> None:
     """A page that has a known trade has all that followed it."""
-    found = line(1, 5, contiguous=False)
+    found = sequence(1, 5, contiguous=False)
     lose(found)
 
     assert gaps(found.apply_poll(page(5, 9), "polled", 2_000)) == []
@@ -434,27 +434,27 @@ def test_polled_trades_whose_ids_only_grow_prove_themselves_by_reaching_back() -
 
 STEPS = st.one_of(
     st.integers(1, 12),
-    st.sampled_from(["lose", "told", "restart", "give up"]),
+    st.sampled_from(["lose", "named", "restart", "give up"]),
     st.tuples(st.sampled_from(["repair", "poll", "replay"]), st.integers(1, 12), st.integers(1, 12)),
 )
 Step = int | str | tuple[str, int, int]
 
 
 class Play:
-    """A line to which things happen, and the tape that comes of it."""
+    """A sequence to which things happen, and the tape that comes of it."""
 
     def __init__(self) -> None:
-        self.line = line()
+        self.sequence = sequence()
         self.newest = 0
         self.published: list[int] = []
         self.gaps: list[tuple[Gap, range]] = []
         self.repaired: list[Gap] = []
-        self.untold = 0
-        """So many came back that nobody will tell: parts of a gap of one moment, when the line ended."""
+        self.unreported = 0
+        """So many came back that nobody will tell: parts of a gap of one moment, when the sequence ended."""
 
     def step(self, step: Step) -> None:
         """One thing happens."""
-        at = self.line.next_id
+        at = self.sequence.next_id
         for event in self._events(step):
             if isinstance(event, Trade):
                 self.published.append(int(event.trade_id))
@@ -475,23 +475,23 @@ class Play:
         assert not same or any(set(missing) <= set(self.published) for missing in same)
 
     def _events(self, step: Step) -> list[Event]:
-        found = self.line
+        found = self.sequence
         match step:
             case "lose":
                 lose(found)
                 return []
-            case "told":
+            case "named":
                 self.newest += 3  # trades that the stream does not bring yet
-                return [*found.apply_last_trade(told(self.newest, 10_000)), *found.apply_last_trade(told(self.newest, 10_000))]
+                return [*found.apply_last_trade(named(self.newest, 10_000)), *found.apply_last_trade(named(self.newest, 10_000))]
             case "give up":
-                return [gap for hole in found.open_gaps for gap in hole.report(10_000)]
+                return [gap for open_gap in found.open_gaps for gap in open_gap.report(10_000)]
             case "restart":
                 if not self.published or max(self.published) + 1 != found.next_id:
                     return []  # the venue's word moved it on: that is on the tape, but not read back from there
                 told_back = self._events("give up")
-                self.untold += sum(hole.recovered for hole in found.open_gaps)
-                self.line = line()
-                self.line.seed(trade(max(self.published)))
+                self.unreported += sum(open_gap.recovered for open_gap in found.open_gaps)
+                self.sequence = sequence()
+                self.sequence.seed(trade(max(self.published)))
                 return told_back
             case int(number):
                 self.newest = max(self.newest, number)
@@ -506,8 +506,8 @@ class Play:
 
 @settings(max_examples=300)
 @given(steps=st.lists(STEPS, max_size=50))
-@example(steps=[1, "restart", "told", 7, 5, "restart"])
-@example(steps=[1, "restart", "told", 6, "told", 7, "give up"])
+@example(steps=[1, "restart", "named", 7, 5, "restart"])
+@example(steps=[1, "restart", "named", 6, "named", 7, "give up"])
 def test_published_and_missed_add_up(steps: list[Step]) -> None:
     """Whatever comes in whatever order, from the stream, by pages of REST and across restarts: no trade twice; every number up to the
     newest is published, or missing as gaps tell; a gap is repaired only when all of it is there.
@@ -518,10 +518,10 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
 
     assert len(play.published) == len(set(play.published))
     if play.published:
-        untold = play.untold + sum(hole.recovered for hole in play.line.open_gaps)
-        missed = sum(gap.missed or 0 for gap, _ in play.gaps) - sum(gap.missed or 0 for gap in play.repaired) - untold
+        unreported = play.unreported + sum(open_gap.recovered for open_gap in play.sequence.open_gaps)
+        missed = sum(gap.missed or 0 for gap, _ in play.gaps) - sum(gap.missed or 0 for gap in play.repaired) - unreported
         first = min([play.published[0], *(missing.start for _, missing in play.gaps)])
-        assert missed == max(play.line.next_id, max(play.published) + 1) - first - len(play.published)
+        assert missed == max(play.sequence.next_id, max(play.published) + 1) - first - len(play.published)
 
 
 # ---- a line that was silent
@@ -529,7 +529,7 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
 
 def silent() -> TradeSequence:
     """Called stale after its trade 5, on a venue that answers a subscription with the newest trades."""
-    found = line(4, 5)
+    found = sequence(4, 5)
     found.answers_subscribe = True
     found.stalled_ts = 5_000
     found.set_state(FeedState.STALE, "silent", 5_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crosstape.errors import SettingsError
-from crosstape_aggregator.windows.window import DAY_S, WindowSpec, earliest, parse, parse_all
+from crosstape_aggregator.windows.window_spec import DAY_S, WindowSpec, earliest, parse, parse_all
 
 
 @pytest.mark.parametrize(("name", "length_s"), [("30s", 30), ("1m", 60), ("5m", 300), ("4h", 14_400), ("24h", 86_400), ("1d", None)])

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_connector.rest.snapshots import AT_ONCE
+from crosstape_connector.rest.snapshot_recovery import AT_ONCE
 from crosstape_schemas import FeedState
 from tests.connector.fake_venue import FakeVenue, book, fake, serving
 from tests.connector.rig import QUICK, Rig, rigged

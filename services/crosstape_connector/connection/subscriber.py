@@ -1,0 +1,128 @@
+"""Keeps the subscriptions of one connection: sends requests, applies the venue's answers, and publishes what becomes of the topics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from crosstape_connector.connection.bad_frames import BadFrames
+from crosstape_connector.connection.context import ConnectionContext
+from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
+from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
+from crosstape_connector.connection.websocket import Sender
+from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.messages import Ack, Rejected
+from crosstape_connector.venues.spec import subscribed_depth
+
+
+class Subscriber:
+    """Joins the subscriptions of one connection to its socket and to the tape. Before `enter`, nothing is published."""
+
+    def __init__(
+        self, context: ConnectionContext, connection: ConnectionPlan, feeds: SubscribedFeeds, bad: BadFrames, log: FilteringBoundLogger
+    ) -> None:
+        self.subscriptions = Subscriptions(
+            connection.endpoint,
+            connection.topics,
+            depth=subscribed_depth(context.venue, context.settings.book_depth),
+            ack_timeout_s=context.settings.ack_timeout_s,
+        )
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the venue has answered every topic."""
+        self.entered = False
+        """Whether the topics count as connected: `FeedHandler.open_topics` was called, so `close_topics` must be."""
+        self._context = context
+        self._endpoint = connection.endpoint
+        self._feeds = feeds
+        self._bad = bad
+        self._log = log
+        self._wake = asyncio.Event()
+
+    async def run(self, sender: Sender) -> None:
+        """Send the greeting, then requests as they are due, all within the endpoint's rate limit. Ends with the connection."""
+        for data in self._endpoint.greeting:
+            await sender.wait_turn()
+            await sender.send(data)
+        while True:
+            pending = self.subscriptions.next_request()
+            if pending is None:
+                self._wake.clear()
+                await self._wake.wait()  # until something is to be sent; the connection's end cancels this
+                continue
+            await sender.wait_turn()
+            self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # before it is: the answer may be here when it is
+            form = self._endpoint.unsubscribe if pending.unsubscribe else self._endpoint.subscribe
+            await sender.send(form(pending.request))
+
+    def enter(self, opened_ts: int) -> None:
+        """Count the topics as connected since `opened_ts` (ns since the epoch), and publish the answers that have come so far."""
+        now = time.time_ns()
+        feeds, states, sink = self._context.feeds, self.subscriptions.states, self._context.sink
+        self.entered = True
+        sink.publish(feeds.open_topics(states, now, opened_ts))
+        sink.publish(feeds.confirm_topics([topic for topic in states if states[topic] is TopicState.CONFIRMED], now))
+        for topic, reason in self.subscriptions.reasons.items():
+            sink.publish(feeds.reject_topic(topic, reason, now))
+
+    def leave(self, reason: str) -> None:
+        """Publish that the connection is closed, if its topics counted as connected."""
+        if self.entered:
+            self._context.check_clock()
+            self._context.sink.publish(self._context.feeds.close_topics(self.subscriptions.states, time.time_ns(), reason))
+
+    def subscribe(self, topics: Sequence[Topic]) -> None:
+        """Subscribe these topics too. Their feeds must exist in `FeedHandler`."""
+        self._feeds.add(topics)
+        self.subscriptions.subscribe(topics)
+        if self.entered:
+            self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
+        self._wake.set()
+
+    def unsubscribe(self, topics: Sequence[Topic]) -> None:
+        """Unsubscribe these topics. What still comes for them is counted as unwanted."""
+        self.subscriptions.unsubscribe(topics)
+        self._feeds.remove(topics)
+        self._wake.set()
+        self._check_settled()
+
+    def resubscribe(self, topic: Topic) -> bool:
+        """Unsubscribe and subscribe this topic alone. False: it is not here, rejected, or under way already."""
+        if not self.subscriptions.resubscribe(topic):
+            return False
+        self._wake.set()
+        return True
+
+    def acknowledge(self, ack: Ack) -> None:
+        """Apply an acknowledgement."""
+        self.confirm(self.subscriptions.acknowledge(ack))
+
+    def confirm(self, topics: Sequence[Topic]) -> None:
+        """Publish that the venue has confirmed these topics."""
+        if topics and self.entered:
+            self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
+        self._check_settled()
+
+    def reject(self, refusal: Rejected) -> None:
+        """Apply a refusal, and publish and log which topics it rejects for good."""
+        topics = self.subscriptions.reject(refusal)
+        self._wake.set()  # part of what was refused may be asked for again
+        if not topics:
+            self._bad.report_complaint(refusal.reason)
+        for topic in topics:
+            self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=refusal.reason)
+            if self.entered:
+                self._context.sink.publish(self._context.feeds.reject_topic(topic, refusal.reason, time.time_ns()))
+        self._check_settled()
+
+    def send_again(self) -> None:
+        """Send the requests that were queued again."""
+        self._wake.set()
+
+    def _check_settled(self) -> None:
+        if not self.settled.done() and self.subscriptions.settled:
+            self.settled.set_result(None)
+            self._log.info("session.subscribed", **{state.value: count for state, count in self.subscriptions.counts().items()})

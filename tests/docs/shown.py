@@ -120,9 +120,7 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/deploy.md#without-docker sh": NotRun("installs a service: needs systemd and root"),
     "docs/how-to/operate.md#at-a-glance sh": _DOCKER,
     "docs/how-to/operate.md#two-replicas-of-a-venue sh": _DOCKER,
-    f"{_REHEARSE}#1-start-venues-that-can-fail console": RunBy(
-        "cli/test_demo.py::test_two_demos_at_once_show_quotes_of_three_venues"
-    ),
+    f"{_REHEARSE}#1-start-venues-that-can-fail console": RunBy("cli/test_demo.py::test_two_demos_at_once_show_quotes_of_three_venues"),
     f"{_REHEARSE}#1-start-venues-that-can-fail console 2": RunBy("cli/test_demo.py::test_up_runs_the_venues_of_the_settings"),
     f"{_REHEARSE}#2-let-something-go-wrong console": _REHEARSED,
     f"{_REHEARSE}#2-let-something-go-wrong console 2": _REHEARSED,

@@ -16,8 +16,8 @@ from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status
 
 DISCOVER_S: Final = 1.0
 FIRST_POLL_S: Final = 0.1
-"""How often it is looked whether the tape was read for the first time."""
-"""How often new instruments are looked for, when all are wanted."""
+"""How often to check whether the tape was read for the first time."""
+"""How often to look for new instruments, when all are wanted."""
 
 
 class Quotes:
@@ -55,7 +55,7 @@ class Quotes:
                 await self._is_read.wait()
 
     def why_nothing(self) -> list[str]:
-        """Why there may be no quote, as far as the tape tells; nothing before it was looked at."""
+        """The causes why there may be no quote, as far as the tape shows them; empty before the tape was read once."""
         return self._causes.why_nothing(time.monotonic(), time.time_ns()) if self._is_read.is_set() else []
 
     def named(self, instrument: str) -> str:

@@ -1,4 +1,4 @@
-"""Asking a service whether it does its work. A container asks so every few seconds: this loads nothing that it does not need."""
+"""Asks a service whether it is healthy. A container does so every few seconds: this module loads nothing that it does not need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crosstape.settings import TelemetrySettings, load
 PATH: Final = "/readyz"
 TIMEOUT_S: Final = 5.0
 ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where one listens is not where one asks
-"""Of a service that listens on all addresses: the one to ask."""
+"""For a service that listens on all addresses: the address to ask."""
 
 
 def probe(url: str = "", timeout_s: float = TIMEOUT_S, settings: Path | None = None) -> Exit:

@@ -16,7 +16,7 @@ from crosstape_schemas import Cbbo
 TABLE_S: Final = 0.25
 LINES_S: Final = 5.0
 MARGIN_ROWS: Final = 4
-"""Of the terminal, for title, heading and prompt."""
+"""Rows of the terminal for title, heading and prompt."""
 
 
 async def show(

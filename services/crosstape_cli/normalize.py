@@ -24,7 +24,7 @@ from crosstape_schemas import encode
 
 STDIN: Final = Path("-")
 SHOWN_BYTES: Final = 200
-"""Of a frame that could not be used."""
+"""Marks a frame that could not be used."""
 
 
 def normalize(
@@ -75,7 +75,7 @@ def _lines(file: Path) -> Iterator[Iterable[bytes]]:
     except OSError as exc:
         raise SettingsError(f"{_name(file)}: cannot be read: {exc.strerror or exc}") from exc
     except zstandard.ZstdError as exc:
-        raise CrosstapeError(f"{_name(file)}: not whole zstd: {exc}") from exc
+        raise CrosstapeError(f"{_name(file)}: incomplete zstd: {exc}") from exc
     except CrosstapeError as exc:
         raise type(exc)(f"{_name(file)}: {exc}") from exc
 

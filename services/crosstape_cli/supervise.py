@@ -26,7 +26,7 @@ from crosstape.runtime.lifecycle import SUPERVISED
 BACKOFF_MIN_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
 HEALTHY_S: Final = 30.0
-"""A child that lived so long starts the backoff anew."""
+"""A child that lived this long starts with the shortest pause again."""
 
 MARGIN_S: Final = 2.0
 """Beyond its own drain, before a child that was asked to stop is killed."""
@@ -40,7 +40,7 @@ class Service(msgspec.Struct, frozen=True):
     name: str
     command: tuple[str, ...]
     environ: Mapping[str, str]
-    """The whole of it."""
+    """Its complete environment."""
     log_file: Path | None = None
     """Standard error and output are appended there; None: they go to our standard error."""
     reloads: bool = False
@@ -57,7 +57,7 @@ class Children:
 
     @contextmanager
     def holding(self, service: Service, process: Process) -> Iterator[None]:
-        """It runs while this is open."""
+        """Note that the process of this service runs, for the length of the block."""
         self._running[process.pid] = service, process
         try:
             yield
@@ -65,23 +65,23 @@ class Children:
             del self._running[process.pid]
 
     def begin(self, services: Sequence[Service], keep: Callable[[Service], asyncio.Task[Exit]]) -> None:
-        """Keep these; `keep` gives the task that does it."""
+        """Keep these services running; `keep` returns the task that does it for one."""
         self._keep = keep
         for service in services:
             self.add(service)
 
     def add(self, service: Service) -> None:
-        """Keep this one too."""
+        """Keep this service running, too."""
         assert self._keep is not None, "supervise runs"
         self._keepers[service.name] = self._keep(service)
 
     def remove(self, name: str) -> None:
-        """Ask it to stop, and keep it no longer."""
+        """Ask the service to stop, and do not restart it."""
         self._keepers.pop(name).cancel()
 
     @property
     def names(self) -> list[str]:
-        """Of those that are kept."""
+        """Names of the services that are kept running."""
         return list(self._keepers)
 
     @property
@@ -90,7 +90,7 @@ class Children:
         return max((task.result() for task in self._keepers.values() if not task.cancelled()), default=Exit.OK)
 
     def hang_up(self) -> None:
-        """SIGHUP to each that reloads."""
+        """Send SIGHUP to each service that reloads."""
         for service, process in self._running.values():
             if service.reloads:
                 with suppress(ProcessLookupError):

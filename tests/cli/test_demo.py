@@ -1,4 +1,4 @@
-"""The whole tape on this machine: what a person sees first, with real processes throughout."""
+"""A complete tape on this machine: what a person sees first, with real processes throughout."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_the_evidence_for_each_venue_is_there() -> None:
 
 
 def test_no_setting_is_missing() -> None:
-    """By its whole path."""
+    """By its complete path."""
     page = (REFERENCE / "settings.md").read_text()
 
     assert [path for path in paths(Settings()) if f"`{path}`" not in page] == []

@@ -285,7 +285,7 @@ async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
 
 
 async def test_a_slow_subscriber_learns_what_it_lost(tmp_path: Path) -> None:
-    """The server closes the connection of one that does not read; the client connects again by itself; `seq` tells how many were lost."""
+    """The server closes the connection of one that does not read; the client connects again by itself; `seq` shows how many were lost."""
     name = "docs/how-to/read-the-tape.md#know-what-you-missed python"
     how = SHOWN[name]
     assert isinstance(how, Follows)

@@ -2,10 +2,9 @@
 
 The offset of a venue is our clock less the venue's. It has two parts:
 
-- the connector's clock less the venue's. The connector reports it in its venue-wide status (`clock_offset_ns`). If it does not, the offset
-is
-  measured here: the smallest `received_ts` less `venue_ts` of the live trades of the last minute, which includes the shortest way of a
-  message.
+- the connector's clock less the venue's. The connector reports it in its venue-wide status (`clock_offset_ns`). If it does not, it is
+  measured here: the smallest `received_ts` less `venue_ts` of the live trades of the last minute. This includes the shortest transit time
+  of a message.
 - our clock less the connector's: the smallest difference of the last minute between our clock, when a venue-wide status arrived, and its
   `received_ts`. On one host this is the shortest way over the bus, a few ms.
 

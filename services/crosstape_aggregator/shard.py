@@ -113,7 +113,7 @@ class ShardAggregator:
         async with self._live, self._past_reader:
             try:
                 await self._start()
-                self._publisher.publish_all(self._predecessor.silence(time.time_ns()))
+                self._publisher.publish_all(self._predecessor.gap_before_sign(time.time_ns()))
                 self.sign.publish()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")

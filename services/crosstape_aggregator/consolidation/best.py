@@ -45,9 +45,9 @@ class BestPrices(NamedTuple):
 
 
 def best(legs: Sequence[VenuePrices]) -> BestPrices:
-    """Find the best bid and ask over legs that count. `mid` and `spread` are exact (a crossed market has a negative spread); `spread_bps`
-    is
-    rounded to 4 decimals.
+    """Find the best bid and ask over legs that count.
+
+    `mid` and `spread` are exact; a crossed market has a negative spread. `spread_bps` is rounded to 4 decimals.
     """
     bid_price = ask_price = bid_size = ask_size = None
     bid_venues: tuple[str, ...] = ()

@@ -65,9 +65,9 @@ class Engine:
         self._venues.apply_past(status, written_ts)
 
     def unheard(self, venue: str, until_ts: int) -> None:
-        """A venue's venue-wide events up to `until_ts` cannot be read any more; 0: all can."""
+        """Note that a venue's venue-wide events up to `until_ts` (ns) were trimmed before they were read; 0 = none were."""
         liveness = self._venues.venue(venue)
-        liveness.unheard_ts = max(liveness.unheard_ts, until_ts)
+        liveness.trimmed_until_ts = max(liveness.trimmed_until_ts, until_ts)
 
     def look(self, unread: Collection[str] | None, now: int, monotonic_ns: int) -> None:
         """Find out which instruments' windows can be complete. `unread`: the instruments whose streams have not been read up to nearly now;

@@ -180,13 +180,13 @@ class VenueLeg:
     def sample(self, now: int) -> None:
         """Measure how long its feed is silent. Call it at a steady pace, and only when all streams have been read up to now."""
         if self.input is not None:
-            self._pace.sample(self.heard_ts, now - self.liveness.way_ns)
+            self._pace.sample(self.heard_ts, now - self.liveness.transit_ns)
 
     def silence(self, now: int) -> tuple[int, float] | None:
         """How long its feed has been silent, and how long it usually is (ns); None: its pace is not known."""
         event = self.input
         usual_ns = None if event is None else self._pace.usual_ns(event.epoch, event.seq, event.received_ts)
-        return None if usual_ns is None else (now - self.liveness.way_ns - self.heard_ts, usual_ns)
+        return None if usual_ns is None else (now - self.liveness.transit_ns - self.heard_ts, usual_ns)
 
     def suspect(self, now: int) -> None:
         """Exclude the leg, which counted until now, until an event or status of its feed arrives."""

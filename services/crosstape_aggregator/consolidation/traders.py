@@ -97,9 +97,9 @@ class Traders:
         known = True
         for venue in {*self._restored, *self.last, *self._feeds}:
             liveness = self._venues.venue(venue)
-            coverage.unknown_until(max(liveness.doubtful_ts, liveness.stopped_ts))
-            if liveness.unheard_ts > self._restored_ts:
-                coverage.unknown_until(liveness.unheard_ts)
+            coverage.unknown_until(max(liveness.doubtful_until_ts, liveness.stopped_ts))
+            if liveness.trimmed_until_ts > self._restored_ts:
+                coverage.unknown_until(liveness.trimmed_until_ts)
             known = self._is_known(venue, liveness, now) and known
         return known
 
@@ -115,7 +115,7 @@ class Traders:
                     return True
             elif trade is not None and trade.epoch == liveness.epoch and not trade.backfilled:
                 return True  # a connector that publishes no states of its feeds
-        heard_ts = 0 if liveness.known else liveness.heard_ts
+        heard_ts = 0 if liveness.known else liveness.status_ts
         for event in (feed, trade):
             if event is not None:
                 heard_ts = max(heard_ts, event.received_ts)

@@ -154,7 +154,7 @@ async def test_what_is_no_quote_of_ours_is_no_beginning(client: Redis, valkey: s
     async with connect(BusSettings(url=valkey)) as bus:
         one = Predecessor(bus, KEYS, ALL_INSTRUMENTS)
         await one.look_up([X, ETH, "SOL-USDT", "ADA-USDT", "NEW-USDT"])
-    assert one.left == {"ADA-USDT": T0}
+    assert one.last_ts == {"ADA-USDT": T0}
 
 
 async def test_many_instruments_are_looked_up_in_few_calls(client: Redis, valkey: str) -> None:
@@ -171,7 +171,7 @@ async def test_many_instruments_are_looked_up_in_few_calls(client: Redis, valkey
         await one.look_up(names)
         stats: Any = await client.info("commandstats")
     assert stats["cmdstat_eval"]["calls"] == MANY / 250
-    assert len(one.left) == MANY
+    assert len(one.last_ts) == MANY
 
 
 async def test_a_server_that_does_not_answer_is_asked_again(client: Redis, valkey: str) -> None:
@@ -187,9 +187,9 @@ async def test_a_server_that_does_not_answer_is_asked_again(client: Redis, valke
             await one.look_up_sign()
         between.refusing = False
         await one.look_up([X])
-    assert one.left == {X: T0}
+    assert one.last_ts == {X: T0}
     first = _last(X, T0 + S)
-    assert [(found.from_ts, found.to_ts) for found in one.gaps([first, first])] == [(T0, T0 + S)]
+    assert [(found.from_ts, found.to_ts) for found in one.gaps_before([first, first])] == [(T0, T0 + S)]
 
 
 async def test_each_share_goes_by_its_own_sign_of_life(client: Redis, valkey: str) -> None:
@@ -203,8 +203,8 @@ async def test_each_share_goes_by_its_own_sign_of_life(client: Redis, valkey: st
         for shard in (Shard(0, 3), Shard(1, 3), Shard(2, 3), ALL_INSTRUMENTS):
             one = Predecessor(bus, KEYS, shard)
             await one.look_up_sign()
-            found.append([gap.from_ts for gap in one.silence(T0 + S)])
-            assert list(one.silence(T0 + S)) == []
+            found.append([gap.from_ts for gap in one.gap_before_sign(T0 + S)])
+            assert list(one.gap_before_sign(T0 + S)) == []
     assert found == [[T0], [T0 + 1], [], []]
 
 

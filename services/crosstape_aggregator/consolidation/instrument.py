@@ -1,4 +1,4 @@
-"""Applies the events of one instrument to its legs and windows. Pure state; time comes in as a value."""
+"""Applies the events of one instrument to its legs and windows. Pure; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ class InstrumentState(NamedTuple):
 class ConsolidatedInstrument:
     """Holds the legs and the trades of all venues in one instrument.
 
-    Every venue's trades count in the windows, whether or not its leg counts in the quote: a trade has happened, a quote is an offer. The
-    bus delivers each event exactly once; nothing is deduplicated here. Backfilled trades count in the second in which they happened.
+    The trades of every venue count in the windows, even while the leg of the venue does not count in the quote: a trade is a fact, a quote
+    is an offer. The bus delivers each event exactly once, so no duplicates are removed here. Backfilled trades count in the second in which
+    they happened.
     """
 
     __slots__ = (
@@ -55,7 +56,7 @@ class ConsolidatedInstrument:
     def __init__(self, name: str, rules: Rules, venues: Liveness, counts: Counts, now: int) -> None:
         self.name = name
         self.legs: list[VenueLeg] = []
-        """In the order of the venues' names."""
+        """The legs, sorted by venue."""
         self.windows = TradeWindows(rules.windows, now // SECOND)
         self.read = False
         """Whether all of its trades and gaps, and the venue-wide events, have been read and applied up to nearly now."""
@@ -79,7 +80,7 @@ class ConsolidatedInstrument:
             self._received_ts = received_ts
 
     def consolidate(self, now: int) -> Cbbo | None:
-        """Compute the consolidated quote as of `now`, unstamped; None when it equals the last one."""
+        """Compute the consolidated quote as of `now` (ns), without epoch and `seq`; None if it equals the last one."""
         return self.quote.compute(self._received_ts, now)
 
     def sample_paces(self, now: int) -> None:

@@ -21,7 +21,7 @@ LEAST_NS: Final = 250_000_000
 
 
 class CrossingLeg(Protocol):
-    """A leg that counts."""
+    """The properties of a leg that counts."""
 
     @property
     def bid_price(self) -> Decimal | None: ...  # noqa: D102
@@ -29,20 +29,20 @@ class CrossingLeg(Protocol):
     def ask_price(self) -> Decimal | None: ...  # noqa: D102
 
     def silence(self, now: int) -> tuple[int, float] | None:
-        """How long its feed has been silent and how long it usually is, ns; None: its pace is not known."""
+        """Return how long its feed has been silent and how long it usually is (ns); None: its pace is not known."""
 
 
 L = TypeVar("L", bound=CrossingLeg)
 
 
 class OverdueLeg(NamedTuple, Generic[L]):
-    """A leg in a cross."""
+    """A leg that crosses others, and how long its silence is."""
 
     leg: L
     ratio: float
-    """Its silence divided by the suspicious one: it is suspicious from 1 on."""
+    """Its silence divided by the shortest suspicious silence; 1 or more: the leg is suspect."""
     left_ns: float
-    """How long until it is suspicious, ns; not above 0 when it is already."""
+    """Time until the leg is suspect, ns; 0 or less: it is."""
 
 
 def crossing(legs: Sequence[L]) -> list[L]:

@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 
 async def test_every_change_is_published_when_no_interval_is_set(client: Redis, valkey: str) -> None:
-    """Each event has a quote, in order, also when events arrive together."""
+    """Each event makes a quote, in order, even if events arrive together."""
     async with venue(valkey, "binance") as binance, aggregator(valkey, min_interval_s=0, windows=()):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -53,7 +53,7 @@ async def test_under_load_the_newest_state_of_every_instrument_arrives(client: R
 
 
 async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is computed while the publisher is full; the newest state goes out when it is not."""
+    """No quote is computed while too many wait. The newest state is published when the bus accepts quotes again."""
     monkeypatch.setattr(quote_publisher, "MAX_PENDING", 0)
     async with venue(valkey, "binance") as binance, aggregator(valkey):
         await binance.live_on()

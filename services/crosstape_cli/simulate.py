@@ -21,10 +21,13 @@ from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.service import run
-from crosstape_simulator.spec import VENUES, SimulatorSpec
-from crosstape_simulator.venues.registry import default_listings
+from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import DEFAULT, VENUES, default_listings
 
-Names = Annotated[tuple[str, ...], Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: all, or those played.")]
+Names = Annotated[
+    tuple[str, ...],
+    Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: {', '.join(DEFAULT)}, or those played."),
+]
 Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]
 Ports = Annotated[tuple[str, ...], Parameter(negative="", help="Fixed ports: kraken=8001; default: free ones.")]
 Faults = Annotated[
@@ -63,7 +66,7 @@ def simulate(
     _check(venue, rate, speed)
     control_host, control_port = _control(control)
     spec = SimulatorSpec(
-        venues=venue or (() if play else VENUES),
+        venues=venue or (() if play else DEFAULT),
         recordings=tuple(str(path) for path in play),
         speed=speed,
         repeat=repeat,
@@ -98,7 +101,7 @@ def simulate(
 def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str]) -> str:
     """TOML for the connectors: addresses and, of synthetic venues, the instruments that they list. Venues left out are disabled."""
     tables = []
-    for name in sorted({*venues, *VENUES}):
+    for name in sorted({*venues, *DEFAULT}):
         lines = [f"[venues.{name}]"]
         for key, value in venues.get(name, {"enabled": False}).items():
             lines.append(f"{key} = {_toml(value)}")

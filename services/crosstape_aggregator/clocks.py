@@ -54,10 +54,10 @@ class Least:
 class VenueClock:
     """Measures the offset of one venue. All times are ns."""
 
-    __slots__ = ("_reported", "_trades", "_way")
+    __slots__ = ("_reported", "_trades", "_transit")
 
     def __init__(self) -> None:
-        self._way = Least()
+        self._transit = Least()
         self._trades = Least()
         self._reported: int | None = None
 
@@ -67,13 +67,13 @@ class VenueClock:
 
     def clear(self) -> None:
         """Drop all measurements, because our own clock was set."""
-        self._way.clear()
+        self._transit.clear()
         self._trades.clear()
         self._reported = None
 
     def arrived(self, now: int, received_ts: int) -> None:
         """Measure with a venue-wide status that arrived now, directly after it was published."""
-        self._way.add(now, now - received_ts)
+        self._transit.add(now, now - received_ts)
 
     def reported(self, offset_ns: int | None) -> None:
         """Store the connector's clock less the venue's, from a status. None: the connector does not report it."""
@@ -90,16 +90,16 @@ class VenueClock:
         return self._reported is not None
 
     @property
-    def way_ns(self) -> int | None:
+    def transit_ns(self) -> int | None:
         """Our clock less the connector's, plus the shortest time over the bus; None: not known."""
-        return self._way.value()
+        return self._transit.value()
 
     @property
     def offset_ns(self) -> int | None:
         """Our clock less the venue's; None: not known."""
-        way = self._way.value()
+        transit = self._transit.value()
         from_venue = self._trades.value() if self._reported is None else self._reported
-        return None if way is None or from_venue is None else way + from_venue
+        return None if transit is None or from_venue is None else transit + from_venue
 
 
 def doubtful_until(now: int, offset_ns: int, tolerance_ns: int) -> int:

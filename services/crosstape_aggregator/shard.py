@@ -37,7 +37,7 @@ from crosstape_schemas import VENUE_WIDE, Keys, decode
 
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
 
-SLICE: Final = 256
+EVENTS_PER_TURN: Final = 256
 """Events applied before other tasks may run."""
 REFRESH_S: Final = 0.25
 """Time between two searches for new streams. Cheap: the server returns one number for each partition if there are none."""
@@ -206,7 +206,7 @@ class ShardAggregator:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
             behind = self._quotes.is_behind(len(entries), now)
             self._engine.set_behind(behind)
-            parts = _parts(entries, 1 if self._every_change and not behind else SLICE)
+            parts = _parts(entries, 1 if self._every_change and not behind else EVENTS_PER_TURN)
             await self._barrier.apply(parts, self._apply_live, self._publish_some if behind else self._publish_all)
 
     def _apply_live(self, entries: Sequence[Entry]) -> None:

@@ -179,7 +179,7 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
 
 async def test_windows_are_not_complete_before_the_past_is_applied(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The past must be applied, not only read. Its last entry may be a foreign one."""
-    monkeypatch.setattr(catch_up, "SLICE", 4)
+    monkeypatch.setattr(catch_up, "EVENTS_PER_TURN", 4)
     monkeypatch.setattr(shard, "REFRESH_S", 0.0)
     now, stream = time.time_ns(), KEYS.stream("trade", X)
     await client.xadd(stream, {"d": encode(trade("binance", "1", "1", now - 4_000 * S))}, id=f"{now // 1_000_000 - 4_000_000}-0")

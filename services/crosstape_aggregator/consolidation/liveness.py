@@ -103,7 +103,7 @@ class VenueLiveness:
 
     def look(self, now: int, *, silent_ns: int, tolerance_ns: int, sure: bool) -> None:
         """Update `known` and `transit_ns`; call it about every second. `sure`: our own clock was not set lately."""
-        offset, self.transit_ns = self.clock.offset_ns, self.clock.way_ns or 0
+        offset, self.transit_ns = self.clock.offset_ns, self.clock.transit_ns or 0
         right = sure and offset is not None and not doubtful_until(now, offset, tolerance_ns)
         if sure and offset is not None:
             # if the clock was wrong at the last look, it may have been wrong until now

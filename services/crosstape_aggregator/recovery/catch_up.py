@@ -30,7 +30,7 @@ LOOK_S: Final = 5.0
 """Longest wait for the ranges of ids of the streams."""
 READ_S: Final = 1.0
 MS: Final = 1_000_000
-SLICE: Final = 256
+EVENTS_PER_TURN: Final = 256
 """Events applied before other tasks may run."""
 
 log = structlog.get_logger(__name__)
@@ -98,7 +98,7 @@ class PastReader:
         while True:
             entries = await self._past.read(timeout_s=READ_S)  # may return no entries, if the rest of a past is foreign ones
             cursors = dict(self._past.cursors)
-            parts = [entries[at : at + SLICE] for at in range(0, len(entries), SLICE)]
+            parts = [entries[at : at + EVENTS_PER_TURN] for at in range(0, len(entries), EVENTS_PER_TURN)]
             await self._barrier.apply(parts, self._apply, _let_others_run)
             self._applied = cursors  # only now: windows can be complete when the past has been applied, not when it has been read
 

@@ -128,7 +128,7 @@ class Coordinator:
         for number in changes.start:
             log.info("leases.taken", share=number, shares=self.leases.shares)
             service = self._serve(Shard(number, self.leases.shares))
-            task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.share.{number}")
+            task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.shard.{number}")
             self._services[number] = service, task
         if changes.release is not None:
             log.info("leases.giving_back", share=changes.release)

@@ -103,31 +103,31 @@ def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int
     """Checkpoints and crashes happen at any moment. The windows are always those of a run without interruption, to the last digit."""
     now = T0
     tape: list[Trade | Gap] = []
-    whole, broken = Run(windows, now), Run(windows, now)
-    whole.instrument.known_from(START_S)
-    broken.instrument.known_from(START_S)
+    uninterrupted, restarting = Run(windows, now), Run(windows, now)
+    uninterrupted.instrument.known_from(START_S)
+    restarting.instrument.known_from(START_S)
     state: Fields | None = None
     for what, venue, amount, price, size in steps:
         match what:
             case "trade":
                 tape.append(trade(venue, str(price), str(size), now + amount * S, received_ts=now))
-                whole.apply(tape, now)
+                uninterrupted.apply(tape, now)
             case "gap" | "repair":
                 tape.append(gap(venue, T0 + amount * S, T0 + (amount + 1) * S, repaired=what == "repair"))
-                whole.apply(tape, now)
+                uninterrupted.apply(tape, now)
             case "wait":
                 now += amount * S
-                whole.vwap(now)
+                uninterrupted.vwap(now)
             case "save":
-                state = broken.save() or state
+                state = restarting.save() or state
             case "take":
-                broken.apply(tape, now)
+                restarting.apply(tape, now)
             case _:
-                broken = restarted(windows, state, tape, now)
-                assert broken.vwap(now) == whole.vwap(now)
-    broken = restarted(windows, state, tape, now)
+                restarting = restarted(windows, state, tape, now)
+                assert restarting.vwap(now) == uninterrupted.vwap(now)
+    restarting = restarted(windows, state, tape, now)
     for later_s in (0, 1, 30, 3_600, DAY_S):
-        assert broken.vwap(now + later_s * S) == whole.vwap(now + later_s * S)
+        assert restarting.vwap(now + later_s * S) == uninterrupted.vwap(now + later_s * S)
 
 
 def counted(*seconds: int) -> InstrumentState:

@@ -38,7 +38,7 @@ from tests.waiting import wait_until
 
 async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint contains exactly the trades up to its id, even if many events are read but not applied."""
-    monkeypatch.setattr(shard, "SLICE", 1)
+    monkeypatch.setattr(shard, "EVENTS_PER_TURN", 1)
     await long_ago(client)
     found: dict[Any, Any] = {}
     async with venue(valkey, "kraken") as kraken, aggregator(valkey, windows=WINDOWS, checkpoint_s=0.001):

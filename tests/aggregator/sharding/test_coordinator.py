@@ -1,4 +1,4 @@
-"""Aggregators that share the work and replace one another, in this process, on a real server."""
+"""Tests aggregators that divide the instruments and replace one another, in this process, on a real server."""
 
 from __future__ import annotations
 

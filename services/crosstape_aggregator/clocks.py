@@ -8,8 +8,8 @@ The offset of a venue is our clock less the venue's. It has two parts:
 - our clock less the connector's: the smallest difference of the last minute between our clock, when a venue-wide status arrived, and its
   `received_ts`. On one host this is the shortest time over the bus, a few ms.
 
-**Rule.** While the offset is above the tolerance in either direction, trades may count in wrong seconds. Then every second up to `now` is
-doubtful and, where the venue's clock is ahead of ours, so are the seconds that its trades may have been counted in already: up to `now`
+**Rule.** While the offset is above the tolerance, in either direction, trades may be counted in wrong seconds. Then every second up to
+`now` is doubtful. If the venue's clock is ahead of ours, its trades may also be in later seconds, so these are doubtful, too: up to `now`
 plus how far it is ahead, `AHEAD_S` at most. A window is complete again when it starts after the last doubtful second.
 """
 

@@ -1,11 +1,11 @@
 """Measures how long the feed of a leg is usually silent. Pure.
 
-Feeds are bursty: the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, yet an eighth
-of the time is silences of more than 100 ms.) What matters is how old a leg's newest event is at a random moment. So its age is sampled
-every few seconds; the mean of the samples is the usual silence. Samples of a silence count only when it has ended: a feed that has died
-does not make its own silence usual.
+Events come in bursts, so the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, but
+an eighth of the time belongs to silences of more than 100 ms.) The age of a leg's newest event at a random moment says more. So this age is
+sampled every few seconds, and the mean of the samples is the usual silence. The samples of a silence count only after it has ended.
+Otherwise the silence of a dead feed would become the usual one.
 
-Until there are enough samples, an event's number and epoch give a first estimate: the number of events since its connector was started.
+Until there are enough samples, `seq` and epoch of an event give a first estimate: how many events came since the start of the connector.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Finds which of the legs that cross each other are probably dead. They are excluded until an event of their feed arrives. Pure.
 
-A market across venues is rarely crossed for long, because a crossed market is a profit for whoever trades it. When legs cross, and the feed
-of one of them has been silent for `FACTOR` times its usual silence (`pace`), it has probably stalled and shows an old market. This is found
-with the first crossed quote, long before the connector's watchdog can know. Legs that are as fresh as usual are never suspect: if they
-cross, the quote shows a crossed market.
+A market across venues is rarely crossed for long, because traders profit from it at once. If legs cross, and the feed of one of them has
+been silent for `FACTOR` times its usual silence (`pace`), this feed has probably stalled and shows old prices. The first crossed quote is
+enough to find it, long before the connector's watchdog can. Legs that are as fresh as usual are never suspect: if they cross, the quote
+shows a crossed market.
 
-A market that is only locked (best bid = best ask) makes no leg suspect: there is no profit in it, so it may last and be silent.
+A market that is only locked (best bid = best ask) makes no leg suspect. There is no profit in it, so it may last while feeds are silent.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """Computes VWAP, volume and count of trades over rolling windows, exactly.
 
-A window of N seconds at the moment `now` holds the trades (by venue time) of the last N seconds that are over, of the present second, and
-of later ones, which a venue's clock may be ahead by. So a trade counts at once even if its venue's clock is a second ahead (this happens),
-it leaves N seconds after its own time, and the clock of one venue cannot push out the trades of another. A window depends on the trades and
-on `now` alone. `now` is the `ts` of the quote that the window is published with, so anyone can compute it again from the tape. A venue time
-that is up to `AHEAD_S` ahead of the time of receipt is used; if it is further ahead or missing, the time of receipt is used. When a venue's
-clock and ours differ (`clocks`), windows say that they are not complete.
+At the moment `now`, a window of N seconds contains the trades (by venue time) of the last N full seconds, of the present second, and of
+later seconds. Trades of later seconds exist because a venue's clock may be ahead of ours. So a trade counts at once, even if its venue's
+clock is a second ahead (this happens). It leaves the window N seconds after its own second, and the clock of one venue cannot push out the
+trades of another.
 
-`now` never goes back here: when our clock is set back, windows stand still until it has caught up, and are not complete meanwhile.
+A window depends only on the trades and on `now`, which is the `ts` of the quote that contains the window. So anyone can compute it again
+from the tape. A venue time is used if it is at most `AHEAD_S` after the time of receipt. If it is later or missing, the time of receipt is
+used. While a venue's clock and ours differ too much (`clocks`), windows are not complete.
 
-Cost: a trade is added to the sum of all trades and to the bucket of its second. A window is that sum less what has left the window, so a
-bucket is touched once more per window, when it leaves: O(1) amortised a trade, whatever the number and length of the windows. The UTC day
-keeps no buckets of its own.
+`now` never goes back here. If our clock is set back, windows do not move until it has caught up, and are not complete meanwhile.
+
+Cost: O(1) amortised for each trade, for any number and length of windows. A trade is added to the sum of all trades, and to the bucket of
+its second. The value of a window is the sum of all trades less the sum of the trades that have left it. So each window uses a bucket once:
+when the bucket leaves the window. The UTC day needs no buckets of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from crosstape_schemas import Trade, Vwap
 
 _AHEAD: Final = AHEAD_S * SECOND
 _TRIM: Final = 1_024
+"""Buckets that no window needs are dropped when there are this many, or no others."""
 _NEVER: Final = 1 << 62
 
 

@@ -11,7 +11,7 @@ PAUSE_MAX_S: Final = 30.0
 
 
 def pause_s(failures: int) -> float:
-    """Return how long to wait after so many failures in a row: twice as long after each, capped.
+    """Return how long to wait after this number of failures in a row: twice as long after each, capped.
 
     Not random: the requests of one process to one venue already wait for each other.
     """

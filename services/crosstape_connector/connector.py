@@ -36,7 +36,7 @@ from crosstape_connector.universe import Universe
 from crosstape_schemas import FeedState
 
 TICK_S: Final = 0.1
-"""How often the clock is looked at, and books are published that are due, where books have no interval of their own."""
+"""Interval of the checks of our clock; also of publishing due books, if the settings give no interval for books."""
 
 log = structlog.get_logger(__name__)
 
@@ -146,7 +146,7 @@ class Connector:
                 writing.cancel()
 
     def reload(self, load: Callable[[], Settings]) -> None:
-        """Take up the instruments that the settings name now. Other changes are logged, and wait for the next start."""
+        """Apply changes of the wanted instruments. Other changed settings are logged, and apply at the next start."""
         venue = self._feeds.venue.id
         try:
             fresh = load()
@@ -201,7 +201,7 @@ class Connector:
             await asyncio.sleep(pause_s)
 
     async def _finish(self) -> None:
-        """Say that the venue is down, since the sessions have ended, and wait until all is on the tape."""
+        """Publish that the venue is down, because the sessions have ended, and wait until all events are on the tape."""
         venue = self._feeds.venue.id
         self._sink.publish([self._health.status(FeedState.DOWN, "stopped")])
         if await self._writer.finish(self._settings.run.drain_s):

@@ -20,7 +20,7 @@ from crosstape_connector.universe import Universe
 from crosstape_schemas import VENUE_WIDE, FeedState, Status
 
 UNTRADED: Final = (FeedState.CONNECTING, FeedState.RECOVERING)
-"""A confirmed feed of trades in one of these states is as good as live: nobody has traded since."""
+"""A confirmed trade feed in one of these states counts as live: no trade was made since it was subscribed."""
 
 STATELESS: Final = frozenset({"status"})
 """Kinds of events that are no feeds."""
@@ -55,7 +55,7 @@ class Health:
         self._started_ts = started_ts
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether the bus takes our events and every feed is live, or refused by the venue for a reason; and the details."""
+        """Return whether we are ready (the bus accepts our events, each feed is live or refused by the venue for a reason), and details."""
         refused = {
             f"{topic.channel} {topic.symbol}": reason
             for session in self._supervisor.sessions
@@ -81,7 +81,7 @@ class Health:
         return bus and self._is_healthy(waiting), details
 
     def is_healthy(self) -> bool:
-        """Whether every feed is live that should be."""
+        """Whether every feed that should be live is live."""
         return self._is_healthy(self._waiting())
 
     def connections(self) -> int:
@@ -89,21 +89,21 @@ class Health:
         return sum(session.open for session in self._supervisor.sessions)
 
     def statuses(self) -> Iterator[Status]:
-        """Yield the statuses that belong to no feed: of the venue as a whole, and of instruments that it does not list."""
+        """Yield the statuses that belong to no feed: the venue-wide status, and those of instruments that the venue does not list."""
         yield self.venue_status()
         yield from self._universe.refusals()
 
     def venue_status(self) -> Status:
-        """The status of the venue as a whole, never better than what the venue says of itself."""
+        """Return the venue-wide status. It is never better than the state that the venue reports itself."""
         return self.status(*self._venue_state())
 
     def status(self, state: FeedState, reason: str) -> Status:
-        """A status of the venue as a whole."""
+        """Return a venue-wide status."""
         now, offset_ns = time.time_ns(), self._time.offset_ns
         return Status(self._feeds.venue.id, VENUE_WIDE, None, now, kind=VENUE_WIDE, state=state, reason=reason, clock_offset_ns=offset_ns)
 
     def readings(self) -> Readings:
-        """The gauges."""
+        """Return the gauges for `/metrics`."""
         universe = self._universe
         return Readings(
             feeds=self._feeds_by_state,
@@ -123,7 +123,7 @@ class Health:
         return bool(self._feeds.records) and self._supervisor.up and not waiting
 
     def _waiting(self) -> list[FeedRecord]:
-        """The feeds that are not live but should be: not those that the venue refuses, nor those in which nobody has traded since."""
+        """Return the feeds that should be live but are not, without feeds that the venue refuses and trade feeds without a trade yet."""
         refused = {(topic.channel, topic.symbol) for session in self._supervisor.sessions for topic in session.subscriptions.reasons}
         channels = {kind: name for endpoint in reversed(self._feeds.venue.endpoints) for kind, name in endpoint.channels.items()}
         return [

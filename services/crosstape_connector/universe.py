@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class Universe:
-    """Keeps the instruments of one venue. Publishes what becomes of each name, and gives new ones to `FeedHandler` and the supervisor."""
+    """Keeps the instruments of one venue: publishes the status of each name, and adds new ones to `FeedHandler` and the supervisor."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Universe:
         self._supervisor = supervisor
         self._watchdog = watchdog
         self._refresh_s = refresh_s
-        self._removed: set[str] = set()  # names that were taken once, and reported as removed
+        self._removed: set[str] = set()  # names that were subscribed once, and reported as removed
         self._rewanted = asyncio.Event()
         self._told: set[str] = set()
 
@@ -82,7 +82,7 @@ class Universe:
         self._rewanted.set()
 
     async def run(self) -> None:
-        """Fetch the venue's list and take the wanted instruments; then fetch it again now and then, for instruments that were missing."""
+        """Fetch the venue's list and subscribe the wanted instruments; then fetch it again now and then, for names that were missing."""
         refresh_s = self._refresh_s
         waits = delays(RETRY_S, RETRY_MAX_S)
         while True:
@@ -138,7 +138,7 @@ class Universe:
             self._told.remove(name)
             log.info("instrument.listed", venue=self._venue.id, instrument=name)
             if not self._is_probed(name):
-                self._say(name, FeedState.LIVE)  # the instrument as a whole is fine; each feed has its own status
+                self._say(name, FeedState.LIVE)  # the status of the instrument; each feed has its own status, too
         new = {name: instrument for name, instrument in selection.listed.items() if name not in self.taken}
         if not new:
             return
@@ -163,11 +163,11 @@ class Universe:
         log.info("instrument.removed", venue=self._venue.id, instrument=name)
 
     def refusals(self) -> Iterator[Status]:
-        """Return the statuses of the names that cannot be taken."""
+        """Return the statuses of the names that cannot be subscribed."""
         return starmap(self._refusal, [row for row in self.selection.refused.items() if not self._is_probed(row[0])])
 
     def _is_probed(self, name: str) -> bool:
-        """Whether `Probes` asks more often than this list is fetched whether the instrument trades, and publishes the answer."""
+        """Whether `Probes` checks if the instrument trades, and publishes the answer. It asks more often than this list is fetched."""
         return name in self.taken and self._venue.trading is not None
 
     def _refusal(self, name: str, reason: str) -> Status:

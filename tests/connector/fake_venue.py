@@ -109,7 +109,7 @@ def request(verb: Verb, wanted: Request) -> bytes:
 
 
 def endpoint(name: str = "main", channels: dict[str, str] | None = None, **options: Any) -> Endpoint:
-    """One endpoint, quick and without limits if not told otherwise."""
+    """Return an endpoint with short times and without limits; `options` change it."""
     defaults: dict[str, Any] = {"requests_per_s": 1e9, "connects_per_s": 1e9, "silence_s": 20.0}
     return Endpoint(
         name=name,
@@ -173,7 +173,7 @@ def _follows(update: BookUpdate, sequence: int) -> Verdict:
 
 
 def fake(*endpoints: Endpoint, rest_books: bool = False, past: bool = False) -> Venue:
-    """The venue's table. `past`: its trades and quotes are to be had by REST, too."""
+    """Return the venue's table. `past`: past trades and quotes are available by REST, too."""
     return Venue(
         id=ID,
         endpoints=endpoints or (endpoint(),),
@@ -208,7 +208,7 @@ def book(symbol: str, number: int, *, snap: bool = False, bid: str = "10.4", ask
 
 
 class Peer:
-    """One connection as the venue sees it."""
+    """One connection, seen from the venue."""
 
     def __init__(self, path: str, socket: web.WebSocketResponse) -> None:
         self.path = path
@@ -217,23 +217,23 @@ class Peer:
         self.close_code: int | None = None
 
     async def send(self, *frames: bytes) -> None:
-        """Text frames, whatever the bytes are."""
+        """Send text frames with these bytes."""
         for frame in frames:
             await self.socket.send_frame(frame, WSMsgType.TEXT)
 
     def asked(self, op: str) -> list[tuple[str, str]]:
-        """(channel, symbol) of all requests of this kind, in order."""
+        """Return (channel, symbol) of all requests of this kind, in order."""
         return [(one["channel"], symbol) for one in self.requests if one.get("op") == op for symbol in one["symbols"]]
 
     def cut(self) -> None:
-        """End it without a goodbye."""
+        """End the connection without a close frame."""
         assert self.socket._req is not None
         assert self.socket._req.transport is not None
         self.socket._req.transport.abort()
 
 
 class FakeVenue:
-    """The server. Its attributes say how it behaves, and may change while it runs."""
+    """The server. Its attributes control its behaviour, and may change while it runs."""
 
     def __init__(self) -> None:
         self.url = ""

@@ -1,4 +1,4 @@
-"""A venue's runtime around a list: what a session or a supervisor puts on the tape, without a bus."""
+"""All parts of a venue's connector without a bus: the published events are a list."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ E = TypeVar("E", bound=Event)
 
 
 def instrument(symbol: str) -> Instrument:
-    """`AAAUSD` of the fake venue."""
+    """Return the instrument of a symbol such as `AAAUSD` of the fake venue."""
     return Instrument(f"{symbol[:3]}-{symbol[3:]}", ID, symbol, symbol[:3], symbol[3:])
 
 
 class Rig:
-    """Everything of a venue but the bus. `tape` is what was published."""
+    """All parts of a venue's connector but the bus. `tape`: the published events."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Rig:
         self.supervisor = Supervisor(self.context, self.connections)
 
     def session(self, connection: ConnectionPlan | None = None) -> Session:
-        """A session of the first connection."""
+        """Return a session for the first connection."""
         return Session(self.context, connection or self.connections[0], 1)
 
     def _may_fetch(self) -> bool:
@@ -104,24 +104,24 @@ class Rig:
         await self.flows.wait()
 
     def of(self, kind: type[E], name: str = "") -> list[E]:
-        """The events of a kind that are on the tape, of all instruments or of one."""
+        """Return the published events of this class, of all instruments or of one."""
         return [event for event in self.tape if isinstance(event, kind) and name in ("", event.instrument)]
 
     def of_status(self, name: str) -> list[Status]:
-        """The statuses of an instrument."""
+        """Return the statuses of an instrument."""
         return self.of(Status, name)
 
     def states(self, name: str, kind: str) -> list[FeedState]:
-        """The states that a feed went through."""
+        """Return the states of a feed, in order."""
         return [event.state for event in self.of(Status, name) if event.kind == kind]
 
     def state(self, name: str, kind: str) -> FeedState:
-        """The state it is in."""
+        """Return the last state of a feed."""
         return next(record.state for record in self.feeds.records.values() if (record.instrument, record.kind) == (name, kind))
 
     @asynccontextmanager
     async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:
-        """Sessions for ever, for the length of the block; `probes`: REST is asked what silence means, too."""
+        """Run the supervisor during the block. `probes`: also probe silent instruments by REST."""
         async with asyncio.TaskGroup() as tasks:
             parts = (self.supervisor, self.snapshots, self.backfill, self.polling, *((self.probes,) if probes else ()))
             running = [tasks.create_task(part.run()) for part in parts]
@@ -150,7 +150,7 @@ async def rigged(
 
 @asynccontextmanager
 async def running(session: Session) -> AsyncIterator[asyncio.Task[None]]:
-    """The session's task, cancelled at the end if it still runs. Await it for the error that ended it."""
+    """Run the session, and cancel it at the end if it still runs. Await the task for the error that ended it."""
     task = asyncio.create_task(session.run())
     try:
         yield task

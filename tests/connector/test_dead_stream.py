@@ -1,4 +1,4 @@
-"""One symbol's stream is dead while its connection, and all other symbols on it, go on: by sockets, with shortened patience."""
+"""The stream of one symbol is dead while its connection and all other symbols on it go on: over sockets, with short limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DETECTED_S = SETTINGS.stale_min_s / 2 + 1.0 + 3 * 0.25 + 0.5
 
 
 class Market:
-    """What the venue has, and what it sends of it. Stopping `AAA` leaves REST, and all that `BBB` says, as they are."""
+    """The market of a fake venue, and the changes that the venue sends. After `AAA` has stopped, REST and `BBB` go on as before."""
 
     def __init__(self, server: FakeVenue) -> None:
         self.server = server
@@ -38,21 +38,21 @@ class Market:
         server.snapshots = self.snapshot
 
     def snapshot(self, symbol: str) -> bytes:
-        """A book by REST."""
+        """Return a book by REST."""
         if symbol != "AAAUSD":
             return book(symbol, self.others, snap=True)
         if self.empty:
             return b'{"ch":"book","s":"AAAUSD","i":%d,"snap":true,"b":[],"a":[]}' % self.number
         return book(symbol, self.number, snap=True, bid=self.prices[0], ask=self.prices[1])
 
-    def move(self, bid: str, ask: str) -> None:
-        """The market moves; whoever listens to a dead stream does not hear of it."""
+    def change(self, bid: str, ask: str) -> None:
+        """Change the market; a dead stream does not bring the change."""
         self.number += 1
         self.prices = (bid, ask)
         self.moved_at = time.monotonic()
 
-    async def tell(self) -> None:
-        """The newest change of each symbol, on every connection."""
+    async def send_changes(self) -> None:
+        """Send the newest change of each symbol on every connection."""
         self.others += 1
         frames = [book("BBBUSD", self.others), quote("BBBUSD")]
         if not self.dead:
@@ -64,15 +64,15 @@ class Market:
                 await peer.send(*frames)
 
     async def run(self) -> None:
-        """Thirty times a second, for ever."""
+        """Send the changes thirty times a second, without end."""
         while True:
-            await self.tell()
+            await self.send_changes()
             await asyncio.sleep(1 / 30)
 
 
 @asynccontextmanager
-async def living(settings: VenueSettings = SETTINGS, **options: Any) -> AsyncIterator[tuple[Rig, Market]]:
-    """Two symbols that live, their paces known."""
+async def live_symbols(settings: VenueSettings = SETTINGS, **options: Any) -> AsyncIterator[tuple[Rig, Market]]:
+    """Two symbols with live feeds and known intervals."""
     async with serving() as server, rigged(server, fake(rest_books=True, **options), settings) as rig:
         market = Market(server)
         async with rig.supervised():
@@ -86,38 +86,38 @@ async def living(settings: VenueSettings = SETTINGS, **options: Any) -> AsyncIte
 
 
 def live(rig: Rig, *kinds: str) -> bool:
-    """Whether any of these feeds of the dead symbol is called live."""
+    """Return whether any of these feeds of the dead symbol is live."""
     return any(rig.state(NAME, kind) is FeedState.LIVE for kind in kinds)
 
 
 async def never_live(rig: Rig, seconds: float, *kinds: str) -> None:
-    """None of these becomes live within so many seconds: what must not happen has to be waited for."""
+    """Check for some seconds that none of these feeds becomes live."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert not live(rig, *kinds), [event for event in rig.tape if event.instrument == NAME][-12:]
         await asyncio.sleep(0.01)
 
 
-def one_move(market: Market) -> None:
-    """REST knows more by one update, and rests there."""
-    market.move("89.99", "90.01")
+def one_change(market: Market) -> None:
+    """REST has one more update than the stream, and no others follow."""
+    market.change("89.99", "90.01")
 
 
 def emptied(market: Market) -> None:
-    """REST knows more by one update: nobody offers anything any more."""
+    """REST has one more update than the stream, after which the book is empty."""
     market.number += 1
     market.empty = True
 
 
 def emptied_alike(market: Market) -> None:
-    """REST has an empty book, and calls it by the number that the stream has reached."""
+    """REST has an empty book with the number that the stream has reached."""
     market.empty = True
 
 
-@pytest.mark.parametrize("change", [one_move, emptied, emptied_alike])
-async def test_a_dead_stream_is_stale_once_rest_knows_more_and_until_it_speaks(change: Callable[[Market], None]) -> None:
-    """It is subscribed again alone, then on another connection, and no answer of REST makes it live. The others are not concerned."""
-    async with living() as (rig, market):
+@pytest.mark.parametrize("change", [one_change, emptied, emptied_alike])
+async def test_a_dead_stream_is_stale_from_a_newer_book_by_rest_until_it_has_data(change: Callable[[Market], None]) -> None:
+    """It is subscribed again alone, then on another connection, and no answer of REST makes it live. The others are not affected."""
+    async with live_symbols() as (rig, market):
         (peer,) = market.server.peers
         market.dead = True
         change(market)
@@ -142,21 +142,21 @@ async def test_a_dead_stream_is_stale_once_rest_knows_more_and_until_it_speaks(c
         assert (str(newest.bids[0][0]), newest.state) == (market.prices[0], FeedState.LIVE)
 
 
-async def test_a_dead_stream_of_a_market_that_goes_on_moving_is_never_live_again() -> None:
-    """REST knows more each time that it is asked: nothing of it is taken for the stream."""
-    async with living() as (rig, market):
+async def test_a_dead_stream_of_a_changing_market_is_never_live_again() -> None:
+    """Each answer of REST has changes that the stream did not bring."""
+    async with live_symbols() as (rig, market):
         market.dead = True
-        market.move("89.99", "90.01")
+        market.change("89.99", "90.01")
         await wait_until(lambda: not live(rig, "quote", "book", "delta"), what="stale", timeout_s=DETECTED_S)
 
         for step in range(8):
-            market.move(f"{80 + step}.99", f"{81 + step}.01")
+            market.change(f"{80 + step}.99", f"{81 + step}.01")
             await never_live(rig, 0.5, "quote", "book", "delta")
 
 
-async def test_a_market_that_is_quiet_is_live_for_as_long_as_rest_has_what_the_stream_said() -> None:
-    """Never stale, never subscribed again; and found out within the same time when it moves at last and the stream does not say so."""
-    async with living() as (rig, market):
+async def test_a_quiet_market_is_live_while_rest_has_the_same_book() -> None:
+    """It is never stale and never subscribed again. When the market changes at last and the stream does not, that is found as soon."""
+    async with live_symbols() as (rig, market):
         (peer,) = market.server.peers
         market.dead = True
         started = time.monotonic()
@@ -168,13 +168,13 @@ async def test_a_market_that_is_quiet_is_live_for_as_long_as_rest_has_what_the_s
         assert rig.feeds.book_checks()[NAME].quiet >= 2
 
 
-async def test_a_stream_that_brings_what_rest_knew_first_is_not_stale() -> None:
-    """REST may be ahead of the stream by the stream's delay: a second is given."""
-    async with living() as (rig, market):
+async def test_a_stream_that_is_a_little_behind_rest_is_not_stale() -> None:
+    """The stream gets a second to bring a change that REST has."""
+    async with live_symbols() as (rig, market):
         market.dead = True
         for _ in range(3):
             asked = len([call for call in market.server.calls if "AAAUSD" in call])
-            market.move("98.99", "99.01")
+            market.change("98.99", "99.01")
             await wait_until(lambda asked=asked: len([call for call in market.server.calls if "AAAUSD" in call]) > asked, what="asked")  # type: ignore[misc]
             await asyncio.sleep(0.3)
             peer: Peer = market.server.peer

@@ -13,7 +13,7 @@ ENDPOINTS = [(venue.id, endpoint) for venue in VENUES.values() for endpoint in v
 
 @pytest.mark.parametrize(("venue", "endpoint"), ENDPOINTS, ids=[f"{venue}-{endpoint.name}" for venue, endpoint in ENDPOINTS])
 def test_an_endpoint_keeps_to_its_venues_limits(venue: str, endpoint: Endpoint) -> None:
-    """With room for a pong and a ping in each second, where these count."""
+    """With room for a pong and a ping per second, if the venue counts these."""
     limit = limits_of(venue)[endpoint.name]
 
     assert limit.topics is None or endpoint.topics <= limit.topics
@@ -24,6 +24,6 @@ def test_an_endpoint_keeps_to_its_venues_limits(venue: str, endpoint: Endpoint) 
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_no_limit_is_of_an_endpoint_that_is_not_there(venue: str) -> None:
-    """Nor does an endpoint lack one."""
+def test_every_limit_belongs_to_an_endpoint(venue: str) -> None:
+    """And every endpoint has a limit."""
     assert set(limits_of(venue)) == {endpoint.name for endpoint in VENUES[venue].endpoints}

@@ -1,4 +1,4 @@
-"""SIGHUP: instruments come and go, and what stays does not notice."""
+"""SIGHUP: instruments are added and removed, and the others are not affected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 
 @asynccontextmanager
 async def running(world: World, settings: Callable[[], Settings]) -> AsyncIterator[None]:
-    """The connector, which reads `settings` again at SIGHUP."""
+    """Run the connector, which reads `settings` again at SIGHUP."""
     task = asyncio.create_task(service.run(world.settings, "fake", settings))
     try:
         yield
@@ -37,17 +37,17 @@ async def running(world: World, settings: Callable[[], Settings]) -> AsyncIterat
 
 
 def hang_up() -> None:
-    """As `kill -HUP` does."""
+    """Send SIGHUP, as `kill -HUP` does."""
     os.kill(os.getpid(), signal.SIGHUP)
 
 
 async def states(world: World, name: str, kind: str = "trade") -> list[tuple[FeedState, str]]:
-    """What was said of a feed."""
+    """Return (state, reason) of each published status of a feed."""
     return [(one.state, one.reason) for one in await world.stream(f"status:{name}") if isinstance(one, Status) and one.kind == kind]
 
 
 async def test_an_instrument_is_added_without_a_break_of_the_others(world: World) -> None:
-    """On the same connection, which has room."""
+    """It is subscribed on the same connection, which has room."""
     async with running(world, lambda: changed(world.settings, instruments=("AAA-USD", "BBB-USD"))):
         await subscribed(world.server)
         await world.server.peer.send(trade("AAAUSD", 1))
@@ -61,8 +61,8 @@ async def test_an_instrument_is_added_without_a_break_of_the_others(world: World
         assert [state for state, _ in await states(world, "AAA-USD")] == [FeedState.CONNECTING, FeedState.LIVE]
 
 
-async def test_where_no_connection_has_room_there_is_one_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the endpoint's limit."""
+async def test_without_room_on_a_connection_another_is_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint limits the topics of a connection."""
     monkeypatch.setitem(VENUES, "fake", fake(endpoint(topics=1)))
     async with running(world, lambda: changed(world.settings, instruments=("AAA-USD", "BBB-USD"))):
         await subscribed(world.server)
@@ -71,8 +71,8 @@ async def test_where_no_connection_has_room_there_is_one_more(world: World, monk
         assert [peer.asked("subscribe") for peer in world.server.peers] == [[("trades", "AAAUSD")], [("trades", "BBBUSD")]]
 
 
-async def test_an_instrument_is_removed_and_says_so(world: World) -> None:
-    """Unsubscribed; `down` with the reason, as a whole too, in its last quote as well; its feeds are out of the metrics."""
+async def test_a_removed_instrument_is_published_as_down(world: World) -> None:
+    """It is unsubscribed. Its status, its feeds and its last quote are `down` with the reason, and its feeds leave the metrics."""
     own = {"kinds": ("trade", "quote"), "instruments": ("AAA-USD", "BBB-USD")}
     world.settings = changed(world.settings, **own)
     fewer = changed(world.settings, instruments=("BBB-USD",))
@@ -102,8 +102,8 @@ async def test_an_instrument_is_removed_and_says_so(world: World) -> None:
         assert len(world.server.peers) == 1
 
 
-async def test_one_that_comes_back_goes_on_after_a_gap(world: World) -> None:
-    """What was traded meanwhile is told, with the count; as a whole it is well again."""
+async def test_an_instrument_that_is_added_again_continues_after_a_gap(world: World) -> None:
+    """The gap has the count of the trades missed meanwhile; the instrument is live again."""
     wanted = [("BBB-USD",), ("AAA-USD", "BBB-USD")]
     world.settings = changed(world.settings, instruments=("AAA-USD", "BBB-USD"))
     async with running(world, lambda: changed(world.settings, instruments=wanted.pop(0))):
@@ -123,8 +123,8 @@ async def test_one_that_comes_back_goes_on_after_a_gap(world: World) -> None:
         assert (await states(world, "AAA-USD"))[-1] == (FeedState.LIVE, "")
 
 
-async def test_the_last_of_a_connection_takes_it_along(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection without subscriptions is no use; the other one is not touched."""
+async def test_a_connection_ends_with_its_last_instrument(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without subscriptions is of no use; the other connection stays."""
     monkeypatch.setitem(VENUES, "fake", fake(endpoint(topics=1)))
     world.settings = changed(world.settings, instruments=("AAA-USD", "BBB-USD"))
     async with running(world, lambda: changed(world.settings, instruments=("BBB-USD",))):
@@ -137,8 +137,8 @@ async def test_the_last_of_a_connection_takes_it_along(world: World, monkeypatch
         assert len(world.server.peers) == 2
 
 
-async def test_a_wrong_file_is_told_in_one_line_and_changes_nothing(world: World) -> None:
-    """However many mistakes there are in it."""
+async def test_invalid_settings_are_logged_in_one_line_and_change_nothing(world: World) -> None:
+    """Also if they have several mistakes."""
 
     def wrong() -> Settings:
         raise SettingsError("one mistake\nanother")
@@ -154,8 +154,8 @@ async def test_a_wrong_file_is_told_in_one_line_and_changes_nothing(world: World
     assert refused["error"] == "one mistake; another"
 
 
-async def test_what_cannot_be_changed_while_running_is_named(world: World) -> None:
-    """By its path, without its value; other venues and the aggregator are not our concern."""
+async def test_changes_that_need_a_restart_are_logged(world: World) -> None:
+    """The log has the path of the setting without its value, and ignores other venues and the aggregator."""
     other = changed(world.settings, kinds=("trade", "quote"), stale_s=7.0)
     other = msgspec.structs.replace(
         other,
@@ -173,7 +173,7 @@ async def test_what_cannot_be_changed_while_running_is_named(world: World) -> No
 
 
 async def test_a_name_that_the_venue_has_only_now_is_found(world: World) -> None:
-    """The list of instruments is fetched anew if the one that is there does not have it."""
+    """The list of instruments is fetched again if it does not have the name."""
     world.settings = msgspec.structs.replace(
         world.settings, connector=msgspec.structs.replace(world.settings.connector, instruments_refresh_s=3600.0)
     )

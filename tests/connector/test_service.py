@@ -1,4 +1,4 @@
-"""A connector as it is run: from settings to the tape on a real server, and how it ends."""
+"""A complete connector: from the settings to the tape on a real server, and how it ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.waiting import wait_until
 
 
 async def test_a_trade_is_on_the_tape_and_the_venue_gives_signs_of_life(world: World) -> None:
-    """The stream of the instrument, and the venue's own with a status again and again."""
+    """The trade is in the stream of its instrument; the venue-wide stream gets a status again and again."""
     async with world.running():
         await subscribed(world.server)
         await world.server.peer.send(trade("AAAUSD", 1, "10.50"))
@@ -51,7 +51,7 @@ async def test_a_trade_is_on_the_tape_and_the_venue_gives_signs_of_life(world: W
 
 
 async def test_what_is_pending_at_the_end_is_published(world: World) -> None:
-    """Cancelled in mid-stream: every trade that was read is on the tape, then that the feed and the venue are down, and why."""
+    """The connector is cancelled while data come: every trade it read is published, then that the feed and the venue are down, and why."""
     async with world.running():
         await subscribed(world.server)
         await world.server.peer.send(*[trade("AAAUSD", number) for number in range(1, 2001)])
@@ -84,7 +84,7 @@ raise SystemExit(main(lambda: run(settings, "fake")))
 
 
 async def test_a_process_that_gets_sigterm_loses_nothing(world: World, tmp_path: Path) -> None:
-    """As `docker stop` does it: exit code 0, the last trade that it read on the tape, the capture whole."""
+    """As with `docker stop`: exit code 0, the last trade it read is on the tape, and the capture is complete."""
     connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(tmp_path / "captures"), instruments_refresh_s=3600.0)
     settings = msgspec.structs.replace(world.settings, connector=connector)
     process = await asyncio.create_subprocess_exec(
@@ -112,8 +112,8 @@ async def test_a_process_that_gets_sigterm_loses_nothing(world: World, tmp_path:
     assert lines[-1]["d"] == "close"
 
 
-async def test_what_could_not_be_published_is_told(world: World) -> None:
-    """The bus does not answer within `run.drain_s`: the log says how many events are lost."""
+async def test_the_number_of_lost_events_is_logged(world: World) -> None:
+    """The bus does not answer within `run.drain_s`."""
     world.settings = msgspec.structs.replace(world.settings, run=msgspec.structs.replace(world.settings.run, drain_s=0.2))
     with capture_logs() as logs:
         async with world.running():
@@ -126,8 +126,8 @@ async def test_what_could_not_be_published_is_told(world: World) -> None:
     assert said["states"] == 0
 
 
-async def test_a_state_that_could_not_be_published_is_no_event_that_is_missing(world: World) -> None:
-    """A quote gives way to the next one anyway: it is counted by itself."""
+async def test_an_unpublished_state_is_no_lost_event(world: World) -> None:
+    """The next quote replaces it anyway, so it is counted separately."""
     world.settings = msgspec.structs.replace(
         changed(world.settings, kinds=("quote",)), run=msgspec.structs.replace(world.settings.run, drain_s=0.2)
     )
@@ -143,7 +143,7 @@ async def test_a_state_that_could_not_be_published_is_no_event_that_is_missing(w
 
 
 async def test_a_restart_does_not_publish_a_trade_again(world: World) -> None:
-    """The newest trade on the tape is read at the start: the venue's replay is dropped, and what was missed is a gap."""
+    """At the start it reads the newest trade on the tape: it drops the venue's replay, and reports missed trades as a gap."""
     async with world.running():
         await subscribed(world.server)
         await world.server.peer.send(trade("AAAUSD", 7))
@@ -160,7 +160,7 @@ async def test_a_restart_does_not_publish_a_trade_again(world: World) -> None:
 
 
 async def test_a_replica_that_is_alone_publishes(world: World) -> None:
-    """After it has waited for others that might be there. It says which replica it is, and that none could take over."""
+    """First it waits for other replicas. Its details have its name, and that no other could take over."""
     connector = msgspec.structs.replace(world.settings.connector, replica="a", lease_s=0.3)
     world.settings = msgspec.structs.replace(world.settings, connector=connector)
     for _ in range(2):
@@ -181,7 +181,7 @@ async def test_a_replica_that_is_alone_publishes(world: World) -> None:
 
 
 async def test_an_unknown_instrument_is_reported_and_the_others_go_on(world: World) -> None:
-    """One error in the log with the nearest names, `down` on the tape, and the feed of the other is live."""
+    """The log has one error with the nearest names, the tape has `down`, and the feed of the other instrument is live."""
     world.settings = changed(world.settings, instruments=("AAB-USD", "AAA-USD"))
     with capture_logs() as logs:
         async with world.running():
@@ -198,8 +198,8 @@ async def test_an_unknown_instrument_is_reported_and_the_others_go_on(world: Wor
     assert (status.kind, status.state.value, status.reason) == ("*", "down", said["reason"])
 
 
-async def test_an_instrument_that_is_listed_later_is_taken_then(world: World) -> None:
-    """None valid: it stays up and looks again. The new one gets a connection of its own."""
+async def test_an_instrument_that_is_listed_later_is_subscribed_then(world: World) -> None:
+    """Without a listed instrument the connector stays up and fetches the list again. The new one gets its own connection."""
     world.server.listed = {"BBBUSD": True}
     async with world.running() as task:
         await wait_until(lambda: world.has("status:AAA-USD", 1), what="it is refused")
@@ -208,29 +208,29 @@ async def test_an_instrument_that_is_listed_later_is_taken_then(world: World) ->
         await subscribed(world.server)
         await world.server.peer.send(trade("AAAUSD", 1))
         await wait_until(lambda: world.has("trade:AAA-USD", 1), what="its trade")
-    assert await _whole_states(world, 2) == ["down", "live"]
+    assert await _instrument_states(world, 2) == ["down", "live"]
 
 
-async def test_an_instrument_that_stops_trading_is_stale_as_a_whole_until_it_trades_again(world: World) -> None:
-    """The venue's list says so before its feeds do; the connection stays."""
+async def test_an_instrument_that_stops_trading_is_stale_until_it_trades_again(world: World) -> None:
+    """The venue's list shows it before its feeds do; the connection stays."""
     async with world.running():
         await subscribed(world.server)
         world.server.listed["AAAUSD"] = False
-        await wait_until(lambda: _whole_states(world, 1), what="it is called stale")
+        await wait_until(lambda: _instrument_states(world, 1), what="it is called stale")
         world.server.listed["AAAUSD"] = True
-        await wait_until(lambda: _whole_states(world, 2), what="it is well again")
-    assert await _whole_states(world, 2) == ["stale", "live"]
+        await wait_until(lambda: _instrument_states(world, 2), what="it is well again")
+    assert await _instrument_states(world, 2) == ["stale", "live"]
     assert len(world.server.peers) == 1
 
 
-async def _whole_states(world: World, count: int) -> list[str]:
-    """The states of all feeds of the instrument together, once there are so many."""
+async def _instrument_states(world: World, count: int) -> list[str]:
+    """Return the states of the instrument's own status, once there are `count` of them."""
     states = [event.state.value for event in await world.stream("status:AAA-USD") if isinstance(event, Status) and event.kind == "*"]
     return states if len(states) >= count else []
 
 
 async def test_a_second_connector_of_the_same_venue_takes_over(world: World) -> None:
-    """The first gives way at once: two would put each trade on the tape twice."""
+    """The first ends at once: two connectors would publish each trade twice."""
     first = asyncio.create_task(service.run(world.settings, "fake"))
     await subscribed(world.server)
     second = Publisher(world.client, Keys(), world.settings.bus, producer="connector.fake")
@@ -246,7 +246,7 @@ async def test_a_second_connector_of_the_same_venue_takes_over(world: World) -> 
 
 
 async def test_it_starts_from_the_cache_when_rest_is_down(world: World) -> None:
-    """As the last run left it."""
+    """The last run wrote the cache."""
     async with world.running():
         await subscribed(world.server)
     world.server.answers = [web.Response(status=500) for _ in range(100)]
@@ -257,7 +257,7 @@ async def test_it_starts_from_the_cache_when_rest_is_down(world: World) -> None:
 
 
 async def test_it_waits_for_a_venue_whose_instruments_it_cannot_get(world: World) -> None:
-    """No cache and no REST: up, down on the tape with the reason, and on its way when REST is back."""
+    """Without cache and REST it stays up, publishes `down` with the reason, and starts when REST answers again."""
     world.server.answers = [web.Response(status=500)]
     async with world.running():
         await wait_until(lambda: world.has("venue:fake", 3), what="signs of life")
@@ -271,8 +271,8 @@ def _value(name: str, **labels: str) -> float | None:
     return prometheus_client.REGISTRY.get_sample_value(name, {"venue": "fake", **labels})
 
 
-async def test_health_and_metrics_say_what_is_going_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ready once every feed is live or refused and the bus has taken something; all metrics are there by their names."""
+async def test_health_and_metrics_show_the_state(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ready once every feed is live or refused and the bus has accepted an event. All metrics exist."""
     world.settings = changed(
         msgspec.structs.replace(world.settings, telemetry=TelemetrySettings(http_enabled=True)), instruments=("AAA-USD", "BBB-USD")
     )
@@ -297,7 +297,7 @@ async def test_health_and_metrics_say_what_is_going_on(world: World, monkeypatch
 
 
 async def test_what_has_not_happened_is_counted_as_0(world: World) -> None:
-    """From the start: alerts look at how counters grow, and compare states with 0."""
+    """From the start: alerts use the increase of counters, and compare states with 0."""
     async with world.running():
         await subscribed(world.server)
         assert _value("crosstape_connector_lost_total", endpoint="main") == 0
@@ -306,7 +306,7 @@ async def test_what_has_not_happened_is_counted_as_0(world: World) -> None:
 
 
 async def test_a_feed_that_is_not_live_waits(world: World) -> None:
-    """From the moment of its loss until data are here again, however many connections that takes; a trade feed is not waited for."""
+    """From its loss until it has data again, over any number of connections. A trade feed does not wait for trades."""
     world.settings = changed(world.settings, kinds=("trade", "quote"))
 
     def waiting(kind: str) -> float:
@@ -348,8 +348,8 @@ async def _ready(url: str) -> bool:
     return (await asyncio.to_thread(_get, f"{url}/readyz"))[0] == 200
 
 
-async def test_a_connector_is_ready_before_anybody_trades(world: World) -> None:
-    """At its start, and again on a new connection: an acknowledged subscription is all there can be."""
+async def test_a_connector_is_ready_before_the_first_trade(world: World) -> None:
+    """At its start, and again on a new connection: an acknowledged subscription is enough."""
     world.settings = msgspec.structs.replace(world.settings, telemetry=TelemetrySettings(http_enabled=True))
     with capture_logs() as logs:
         async with world.running():
@@ -364,7 +364,7 @@ async def test_a_connector_is_ready_before_anybody_trades(world: World) -> None:
 
 
 async def test_lags_are_sampled_and_never_clamped(world: World) -> None:
-    """Every 64th frame: venue to us, which is negative where its clock is ahead, and from us to the bus's acknowledgement."""
+    """For every 64th frame: from the venue to us (negative if its clock is ahead), and from us to the acknowledgement of the bus."""
     async with world.running():
         await subscribed(world.server)
         ahead_ms = time.time_ns() // 1_000_000 + 60_000  # more than a slow machine takes to read them
@@ -375,7 +375,7 @@ async def test_lags_are_sampled_and_never_clamped(world: World) -> None:
 
 
 async def test_a_capture_normalizes_to_what_was_published(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same parsers and the same `Feeds`: trades, quotes and books are those of the tape, a cut and a broken book included."""
+    """The same parsers and `FeedHandler` are used: trades, quotes and books are those of the tape, also after a cut and a broken book."""
 
     def snapshots(_peer: Peer, request: dict[str, Any]) -> list[bytes]:
         return [book("AAAUSD", 10, snap=True)] if request["channel"] == "book" else []
@@ -414,8 +414,8 @@ def _is_live(event: Event) -> bool:
     return not isinstance(event, Quote | Book) or event.state is FeedState.LIVE
 
 
-async def test_a_capture_holds_the_whole_conversation(world: World, tmp_path: Path) -> None:
-    """Instruments, connection, requests, frames and the end, in one readable file."""
+async def test_a_capture_holds_the_complete_conversation(world: World, tmp_path: Path) -> None:
+    """Instruments, opened connection, requests, frames and the end are in one readable file."""
     connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(tmp_path / "captures"), instruments_refresh_s=3600.0)
     world.settings = msgspec.structs.replace(world.settings, connector=connector)
     async with world.running():
@@ -432,8 +432,8 @@ async def test_a_capture_holds_the_whole_conversation(world: World, tmp_path: Pa
     assert lines[-1]["f"] == "stopped"
 
 
-async def test_a_disk_that_gets_full_is_told_and_ends_no_feed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the capture and the cache of instruments alike: once each. Lines that are in no capture are counted, trades go on."""
+async def test_a_full_disk_is_logged_and_ends_no_feed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Capture and cache of instruments log it once each. Lines that are in no capture are counted, and trades continue."""
     monkeypatch.setattr("crosstape_connector.capture.writer.FLUSH_S", 0.0)
     numbers = itertools.count(1)
     with small_disk(tmp_path / "disk", 64 * 1024) as disk, capture_logs() as logs:
@@ -483,18 +483,18 @@ async def _last_price(world: World) -> bool:
     ],
 )
 def test_addresses_can_be_replaced_for_all_or_by_name(own: dict[str, str], given: str | dict[str, str], expected: dict[str, str]) -> None:
-    """The path stays as given."""
+    """The path of the given address is used unchanged."""
     assert service.addresses("venues.x.ws_url", own, given) == expected
 
 
-def test_an_address_for_an_endpoint_that_is_not_there_is_an_error() -> None:
-    """With the key's path and the nearest name."""
+def test_an_address_for_an_unknown_endpoint_is_an_error() -> None:
+    """The error has the path of the setting and the nearest name."""
     with pytest.raises(SettingsError, match=r"venues\.x\.ws_url\.mian: .* nearest is main"):
         service.addresses("venues.x.ws_url", {"main": "wss://x"}, {"mian": "ws://y"})
 
 
 async def test_an_unknown_venue_is_an_error(world: World) -> None:
-    """Which names those there are; likewise one that the settings do not have."""
+    """The error lists the known venues. A venue that is not in the settings is an error, too."""
     with pytest.raises(UnknownVenue, match="kraken"):
         await service.run(world.settings, "krakken")
     with pytest.raises(SettingsError, match=r"venues\.kraken"):
@@ -502,7 +502,7 @@ async def test_an_unknown_venue_is_an_error(world: World) -> None:
 
 
 async def test_endpoints_have_addresses_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two endpoints, two addresses from the settings' table."""
+    """The settings give two addresses for two endpoints."""
     venue = fake(endpoint("trading", {"trade": "trades"}), endpoint("market", {"quote": "quotes"}))
     monkeypatch.setitem(VENUES, "fake", venue)
     base = world.server.url.replace("http", "ws")

@@ -1,4 +1,4 @@
-"""A connector as it is run: a fake venue, a real bus, and settings for both."""
+"""A connector as it runs in production: a fake venue, a real bus, and settings for both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 
 class World:
-    """A server that speaks as the fake venue, a bus, and settings for both."""
+    """A fake venue, a bus, and settings for both."""
 
     def __init__(self, server: FakeVenue, client: Redis, settings: Settings) -> None:
         self.server = server
@@ -31,12 +31,12 @@ class World:
         return [decode(fields[b"d"]) for _, fields in entries]
 
     async def has(self, name: str, count: int) -> bool:
-        """Whether a stream has so many."""
+        """Return whether a stream has `count` events."""
         return int(await self.client.xlen(f"tape:{name}")) >= count
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
-        """The connector, cancelled at the end, as SIGTERM does."""
+        """Run the connector, and cancel it at the end, as SIGTERM does."""
         task = asyncio.create_task(service.run(self.settings, "fake"))
         try:
             yield task
@@ -48,10 +48,10 @@ class World:
 
 
 def changed(settings: Settings, **own: Any) -> Settings:
-    """The venue's settings with these changes."""
+    """Return the settings with these changes of the venue's settings."""
     return msgspec.structs.replace(settings, venues={"fake": msgspec.structs.replace(settings.venues["fake"], **own)})
 
 
 async def subscribed(server: FakeVenue, count: int = 1) -> None:
-    """So many connections were made, and the last has been asked for something."""
+    """Wait until `count` connections were made, and the last has a request."""
     await wait_until(lambda: len(server.peers) == count and server.peer.requests, what="subscribed")

@@ -1,4 +1,4 @@
-"""Reports what one connection cannot use: whole frames, values left out of frames, refusals that name no subscription."""
+"""Reports what one connection cannot use: complete frames, values left out of frames, refusals that name no subscription."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ HEAD: Final = 200
 """Bytes of a bad frame in the log."""
 
 COMPLAINTS: Final = 20
-"""Different reasons of such refusals that one connection logs at most."""
+"""One connection logs at most this many different reasons of refusals that name no subscription."""
 
 INTERNAL: Final = "internal"
-"""The kind of a frame that met a fault of ours."""
+"""The kind of a frame that our own code failed to handle (a bug)."""
 
 
 class BadFrames:
-    """Counts each, and logs the first of a kind per connection. Frames are public data: nothing in them is secret."""
+    """Counts bad frames and values, and logs the first of each kind per connection. Frames are public data, with nothing secret."""
 
     def __init__(self, counters: Counters, capture: Capture | None, number: int, log: FilteringBoundLogger) -> None:
         """`number` names the connection in the capture."""

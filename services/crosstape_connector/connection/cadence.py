@@ -1,7 +1,7 @@
 """Learns how often a feed receives data, from repeated readings of its record. Pure: times come in as values.
 
-The usual interval of a regular feed is its mean interval; a feed is regular if its longest silence is at most `REGULAR` times the mean. For
-all others, which are most markets, it is the longest silence. That is forgotten with a half-life of ten minutes.
+A feed is regular if its longest silence is at most `REGULAR` times its mean interval. The usual interval of a regular feed is its mean
+interval. For all other feeds, which are most markets, it is the longest silence. That is forgotten with a half-life of ten minutes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.feed_state import FeedRecord
 
 KNOWN: Final = 20
-"""Events after which the usual interval of a feed is known."""
+"""The usual interval of a feed is known after this many events."""
 
 REGULAR: Final = 1.5
 HALF_LIFE_S: Final = 600.0
@@ -21,7 +21,7 @@ WEIGHT: Final = 1 / 32
 
 
 class Cadence:
-    """The intervals of one feed. They outlive connections."""
+    """Keeps the intervals of one feed, across its connections."""
 
     __slots__ = ("_first_ts", "_is_blurred", "_quiet_s", "_received_ts", "count", "longest_s", "mean_s")
 
@@ -45,10 +45,10 @@ class Cadence:
         return (self._received_ts - self._first_ts) / 1e9
 
     def learn(self, record: FeedRecord, now: int, elapsed_s: float, *, alive: bool, most_s: float | None = None) -> None:
-        """Learn from this reading and the one before, `elapsed_s` ago: how many events came in between.
+        """Learn how many events came since the reading before, `elapsed_s` ago.
 
-        `alive`: the connection received data. `most_s`: the current silence was taken for a stall after this many seconds, so no more than
-        that is learned: enough not to repeat the mistake, too little to miss real stalls for long.
+        `alive`: the connection received data. `most_s`: the current silence counted as a stall after this many seconds, so a longer one
+        is not learned. That is enough not to repeat a false alarm, and too little to miss real stalls for long.
         """
         self._is_blurred = self._is_blurred or not alive
         if record.count > self.count:

@@ -10,9 +10,9 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.spec import Venue
 
-SHARE: Final = 0.5
-"""The part of a venue's limit that we use. The rest is for attempts we cannot count: those before a restart, and those of others who share
-our address."""
+BUDGET_SHARE: Final = 0.5
+"""The part of a venue's limit that we use. The rest is for attempts that we cannot count: before a restart, and by other programs with our
+IP address."""
 
 NOTED_S: Final = 0.001
 """Shorter waits are not counted."""
@@ -25,7 +25,7 @@ class ConnectBudget:
         self._counters = counters
         self._rate_limits = {endpoint.name: RateLimit.per_second(endpoint.connects_per_s) for endpoint in venue.endpoints}
         limit = venue.connects
-        self._budget = None if limit is None else RateLimit(max(1, int(limit.attempts * SHARE)), limit.window_s)
+        self._budget = None if limit is None else RateLimit(max(1, int(limit.attempts * BUDGET_SHARE)), limit.window_s)
         self._not_before = 0.0
 
     async def wait_turn(self, endpoint: str) -> None:
@@ -46,7 +46,7 @@ class ConnectBudget:
             counters.connect_wait_seconds += waited_s
 
     def hold_off(self, seconds: float) -> None:
-        """Let no connection attempt anything for this long: the venue asked one of them to wait, and means the address."""
+        """Delay all attempts by this many seconds: the venue asked one connection to wait, and its limit is for our IP address."""
         self._not_before = max(self._not_before, time.monotonic() + seconds)
 
 

@@ -1,4 +1,4 @@
-"""What all connections of a venue share."""
+"""The parts that all connections of a venue share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crosstape_connector.venues.spec import Venue
 
 @dataclass(frozen=True, slots=True)
 class ConnectionContext:
-    """What all connections of a venue share."""
+    """The parts that all connections of a venue share."""
 
     venue: Venue
     settings: VenueSettings
@@ -28,17 +28,17 @@ class ConnectionContext:
     counters: Counters
     http: aiohttp.ClientSession
     urls: Mapping[str, str]
-    """Endpoint → its address."""
+    """Endpoint name → its URL."""
     watchdog: Watchdog
     flow: Callable[[], Awaitable[None]]
-    """Awaited now and then: gives other tasks a turn, and waits while the bus is far behind."""
+    """Awaited by sessions now and then: gives other tasks a turn, and waits while the bus is far behind."""
     capture: Capture | None
     rate_limits: Mapping[str, RateLimit]
-    """Of messages, for endpoints that limit all their connections together; see `shared_rate_limits`."""
+    """Endpoint name → the rate limit of messages that its connections share; see `shared_rate_limits`."""
     check_clock: Callable[[], None] = lambda: None
-    """Notices a step of our clock, or a stop of this process. Called before anything is judged by our times."""
+    """Notices a step of our clock, or a stop of this process. Called before any check that uses our times."""
     probe: Callable[[str], None] = lambda instrument: None
-    """Called with a silent instrument: REST is asked whether it trades."""
+    """Called with a silent instrument: asks by REST whether it trades."""
 
 
 def shared_rate_limits(venue: Venue) -> dict[str, RateLimit]:

@@ -19,11 +19,11 @@ from crosstape.origin import SIMULATED_HEADER, Origin
 from crosstape_schemas import Keys
 
 FIRST_S: Final = 3.0
-"""How long to wait for the venue's first answer before the producer's name is claimed. The name must not be claimed for answers that do not
-belong here; but a venue that is out of reach must be reported, so the wait has an end."""
+"""How long to wait for the venue's first answer before the producer's name is claimed. We must not claim the name if the answers belong on
+another tape. But we must report a venue that cannot be reached, so the wait has an end."""
 
 RETRY_S: Final = 0.1
-"""Between attempts to ask the server."""
+"""Pause between attempts to ask the server."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +34,11 @@ class OriginCheck:
     def __init__(
         self, client: Client, keys: Keys, tape: Tape, *, venue: str, server: str, mixes: bool, on_origin: Callable[[Origin], None]
     ) -> None:
-        """`server`: the address of the bus without secrets. `mixes`: any origin may be on the tape. `on_origin`: called before any use."""
+        """`server`: the address of the bus without secrets. `mixes`: the tape may have data of both origins. `on_origin`: called with the
+        origin before the first answer is used.
+        """
         self.refused = False
-        """An answer does not belong on this tape."""
+        """Whether an answer does not belong on this tape."""
         self._client = client
         self._keys = keys
         self._tape = tape
@@ -70,7 +72,7 @@ class OriginCheck:
             log.info("connector.no_answer_yet", venue=self._venue, after_s=FIRST_S)
 
     async def _answered(self, _session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
-        """Check an answer that has begun. An error may come from a proxy, unless a simulated venue marks it as its own."""
+        """Check an answer when its head has come. An error may come from a proxy, unless a simulated venue marks it with its header."""
         status = end.response.status
         origin = Origin.SIMULATED if SIMULATED_HEADER in end.response.headers else Origin.LIVE
         if origin is Origin.LIVE and not (status == 101 or 200 <= status < 300):
@@ -83,7 +85,7 @@ class OriginCheck:
                 await self._agree(origin, f"{end.url.scheme}://{end.url.host}")
 
     async def _agree(self, origin: Origin, address: str) -> None:
-        """Register this origin for the tape. Raises `WrongTape`. Waits for the bus, as long as the request may take."""
+        """Register this origin for the tape. Raises `WrongTape`. Waits for the bus; the timeout of the request limits this wait."""
         while True:
             try:
                 found = await self._tape.identify(self._client, self._keys, origin=origin)

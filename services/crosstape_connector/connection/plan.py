@@ -12,7 +12,7 @@ from crosstape_schemas import Instrument
 
 
 class ConnectionPlan(msgspec.Struct, frozen=True):
-    """One WebSocket to open, and the topics to subscribe on it. All topics of a symbol are on the same one."""
+    """One WebSocket to open, and the topics to subscribe on it. All topics of a symbol are on the same WebSocket."""
 
     endpoint: Endpoint
     topics: tuple[Topic, ...]

@@ -29,22 +29,22 @@ from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.parsing.refusals import public
 
 HARD_LIMIT: Final = 4
-"""A frame this many times larger than its endpoint allows is not read to its end: the session ends instead."""
+"""A session ends without reading a frame to its end if the frame is this many times larger than its endpoint allows."""
 
 FAIR: Final = 256
-"""After this many frames in a row other tasks get a turn: reading frames that have already arrived never waits by itself."""
+"""Other tasks get a turn after this many frames in a row, because reading frames that have already arrived never waits by itself."""
 
 log = structlog.get_logger(__name__)
 
 
 class Session:
-    """One connection, for one `run`. `number` names it in the capture; `standby`: it collects what it reads until `take_over`."""
+    """Runs one connection; call `run` only once. `number` names it in the capture. `standby`: keeps what it reads until `take_over`."""
 
     def __init__(self, context: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
         self.number = number
         self.connection = connection
         self.rotate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when this connection is to be replaced: the venue will close it soon, or a new one may help its feeds."""
+        """Done when this connection should be replaced: the venue will close it soon, or a new one may help its feeds."""
         self.open = False
         self._context = context
         self._endpoint = connection.endpoint
@@ -54,7 +54,7 @@ class Session:
         self._handover = Handover(context.feeds) if standby else None
         self._opened_ts = 0
         self._heard_ts = 0
-        self._holding_back = False  # we do not read just now: no silence of the venue or of a feed
+        self._holding_back = False  # we do not read now, so a silence is ours and not the venue's
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
         self._bad = BadFrames(context.counters, context.capture, number, self._log)
         self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log)
@@ -63,7 +63,7 @@ class Session:
         self.subscribe, self.unsubscribe = self._subscriber.subscribe, self._subscriber.unsubscribe
 
     async def run(self) -> None:
-        """Connect and read until the connection ends. Raises `ConnectFailed` or `ConnectionLost`; cancelled, it closes politely."""
+        """Connect and read until the connection ends. Raises `ConnectFailed` or `ConnectionLost`. If cancelled, sends a close frame."""
         url = self._context.urls[self._endpoint.name]
         self._counters.connects += 1
         max_bytes = HARD_LIMIT * self._endpoint.max_frame_bytes
@@ -86,7 +86,8 @@ class Session:
     def resubscribe(self, topic: Topic) -> bool:
         """Unsubscribe and subscribe this topic alone.
 
-        False: it is not here, rejected, or under way already; or this session is on standby, and the one before it is to be asked.
+        False: the topic is not on this session, was rejected, or is being subscribed already; or this session is on standby. Then the
+        session that it replaces must do it.
         """
         return self._handover is None and self._subscriber.resubscribe(topic)
 
@@ -102,7 +103,7 @@ class Session:
         """Publish what was collected on standby, and from now on all that comes. The session it replaces must have stopped reading."""
         handover, self._handover = self._handover, None
         if not self.open:
-            return  # the one to be replaced is gone: this is an ordinary session, which enters when it opens
+            return  # the session to be replaced has ended: this is an ordinary session now, which enters when it opens
         self._subscriber.enter(self._opened_ts)
         if handover is not None:
             for effect in handover.hand_over(self._feeds.books(self.subscriptions.states), time.time_ns()):
@@ -134,7 +135,7 @@ class Session:
             raise _leaf(lost) from None
 
     async def _read(self, socket: Socket, sender: Sender) -> None:
-        """The hot path. Per frame: one clock reading, the parser, the feeds, the sink; nothing that waits, logs or looks up a label."""
+        """Read frames: the hot path. Per frame: one clock reading, the parser, the feeds, the sink. No waiting, logs or label look-ups."""
         context, counters, capture = self._context, self._counters, self._context.capture
         parse = self._endpoint.parser(self._feeds.symbols)
         handlers, publish = context.feeds.handlers, context.sink.publish
@@ -166,7 +167,7 @@ class Session:
                         self._handover.hold(output)
             except FeedError:
                 raise
-            except Exception as exc:  # what nobody thought of in one frame must not end the others
+            except Exception as exc:  # an unexpected error in one frame must not stop the frames after it
                 self._skip(data, received_ts, exc)
                 continue
             if capture is not None:
@@ -182,7 +183,7 @@ class Session:
                     self._holding_back = False
 
     async def _read_other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> None:
-        """Handle a message that is not a text frame. Raises `ConnectionLost` where it is the end."""
+        """Handle a message that is not a text frame. Raises `ConnectionLost` if it ends the connection."""
         match message.type:
             case WSMsgType.PING:
                 await sender.pong(message.data)
@@ -191,7 +192,7 @@ class Session:
             case WSMsgType.BINARY:
                 self._counters.frames += 1
                 self._counters.bytes += len(message.data)
-                self._skip(message.data, received_ts, BinaryFrame("a binary frame from a venue that speaks text"), binary=True)
+                self._skip(message.data, received_ts, BinaryFrame("a binary frame from a venue that sends text"), binary=True)
             case WSMsgType.CLOSE:
                 raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
             case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
@@ -221,7 +222,7 @@ class Session:
                 self._bad.report_odd(output)
 
     def _skip(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
-        """Report a frame that cannot be used; the quotes and tickers that it may have held are not the newest any more."""
+        """Report a frame that cannot be used. The quotes and tickers that it may contain make those on the tape out of date."""
         kind = self._bad.report(data, received_ts, exc, binary=binary)
         if kind in unreadable.NOT_OURS:
             return
@@ -232,7 +233,7 @@ class Session:
                 self._handover.hold(output)
 
     async def _keep_up(self, upkeep: Upkeep, sender: Sender) -> None:
-        """Do what is due by the clock and not by a frame. On standby, feeds are judged by the connection that is to be replaced."""
+        """Run the checks that are due by the clock. On standby, feeds are not checked here but on the connection to be replaced."""
         while True:
             await asyncio.sleep(upkeep.poll_s)
             now = time.monotonic()
@@ -252,7 +253,7 @@ class Session:
                 await sender.send_now(ping)
 
     def _has_received(self, topic: Topic, since_ts: int) -> bool:
-        """Whether this connection brought data of the topic since then. On standby, the data may be of the connection to be replaced."""
+        """Whether this connection brought data of the topic since then. False on standby: data may be of the connection to be replaced."""
         return self._handover is None and self._feeds.has_received(topic, since_ts)
 
 

@@ -1,4 +1,4 @@
-"""A connection slot: the topics that one connection is to have, and the attempts to keep a session running for them."""
+"""A connection slot: the topics of one planned connection, and the attempts to keep a session running for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosstape_connector.feeds.keys import Topic
 
 
 class Attempt:
-    """A session and the task that runs it. `error`: why it ended; None while it runs, or if we ended it."""
+    """Runs one session in a task. `error`: why the session ended; None while it runs, or if we ended it."""
 
     def __init__(self, session: Session, group: asyncio.TaskGroup) -> None:
         self.session = session
@@ -34,13 +34,13 @@ class Attempt:
 
 
 class ConnectionSlot:
-    """The topics that one connection is to have. They change while sessions run, and outlive each session."""
+    """Keeps the topics of one planned connection. They may change while sessions run, and stay when a session ends."""
 
     def __init__(self, plan: ConnectionPlan) -> None:
         self.endpoint = plan.endpoint
         self.topics = dict.fromkeys(plan.topics)
         self.attempts: list[Attempt] = []
-        """Two while one session replaces another, none while the slot waits to connect."""
+        """The running attempts: two while one session replaces another, none while the slot waits to connect."""
         self.task: asyncio.Task[None] | None = None
         """Keeps the slot connected, once the supervisor runs."""
 
@@ -56,7 +56,7 @@ class ConnectionSlot:
             attempt.session.subscribe(topics)
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
-        """Unsubscribe those of these topics that are here. Without topics, the slot's task ends."""
+        """Unsubscribe the topics that this slot has; others are ignored. A slot without topics ends its task."""
         gone = [topic for topic in topics if topic in self.topics]
         for topic in gone:
             del self.topics[topic]

@@ -1,4 +1,4 @@
-"""Keeps the subscriptions of one connection: sends requests, applies the venue's answers, and publishes what becomes of the topics."""
+"""Keeps the subscriptions of one connection: sends requests, applies the venue's answers, and publishes the new states of the feeds."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Subscriber:
                 await self._wake.wait()  # until something is to be sent; the connection's end cancels this
                 continue
             await sender.wait_turn()
-            self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # before it is: the answer may be here when it is
+            self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # first, because the answer may come during `send`
             form = self._endpoint.unsubscribe if pending.unsubscribe else self._endpoint.subscribe
             await sender.send(form(pending.request))
 
@@ -83,14 +83,14 @@ class Subscriber:
         self._wake.set()
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
-        """Unsubscribe these topics. What still comes for them is counted as unwanted."""
+        """Unsubscribe these topics. Data that still come for them are counted as unwanted."""
         self.subscriptions.unsubscribe(topics)
         self._feeds.remove(topics)
         self._wake.set()
         self._check_settled()
 
     def resubscribe(self, topic: Topic) -> bool:
-        """Unsubscribe and subscribe this topic alone. False: it is not here, rejected, or under way already."""
+        """Unsubscribe and subscribe this topic alone. False: it is not on this connection, was rejected, or is being subscribed already."""
         if not self.subscriptions.resubscribe(topic):
             return False
         self._wake.set()

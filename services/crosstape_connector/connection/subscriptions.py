@@ -12,8 +12,8 @@ from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack, Rejected
 from crosstape_connector.venues.spec import Endpoint, Request
 
-ATTEMPTS: Final = 3
-"""How often a subscription is sent before a venue that does not answer is given up."""
+SEND_ATTEMPTS: Final = 3
+"""How often a subscription is sent to a venue that does not answer before the connection is closed."""
 
 
 class TopicState(StrEnum):
@@ -25,7 +25,7 @@ class TopicState(StrEnum):
 
 
 class PendingRequest:
-    """One request: queued, then sent, then forgotten when each of its topics is answered."""
+    """One request: first queued, then sent, and forgotten when each of its topics has an answer."""
 
     __slots__ = ("request", "sent_at", "sent_ts", "topics", "unsubscribe")
 
@@ -43,9 +43,9 @@ class PendingRequest:
 class Subscriptions:
     """The topics of one connection, each pending, confirmed or rejected.
 
-    A refusal that names its topic concerns that topic only. One that names none means its request, or the oldest pending request. A request
-    for several topics is then sent again in two halves, until the topic at fault is alone and all others are confirmed. A refusal of a
-    confirmed topic changes nothing; an acknowledgement, or data, of a rejected topic confirms it.
+    A refusal that names its topic concerns that topic only. A refusal without a topic concerns its request, or else the oldest pending
+    request. A request for several topics is then sent again in two halves, until the topic at fault is alone and all others are confirmed.
+    A refusal of a confirmed topic changes nothing. An acknowledgement or data of a rejected topic confirm it.
     """
 
     def __init__(self, endpoint: Endpoint, topics: Sequence[Topic], *, depth: int, ack_timeout_s: float) -> None:
@@ -94,7 +94,7 @@ class Subscriptions:
         self._waiting[pending.request.request_id] = pending
 
     def resubscribe(self, topic: Topic) -> bool:
-        """Queue an unsubscribe and a subscribe of this topic alone. False: the topic is not here, rejected, or pending."""
+        """Queue an unsubscribe and a subscribe of this topic alone. False: the topic is unknown here, rejected, or pending."""
         if self.states.get(topic) is not TopicState.CONFIRMED:
             return False
         self.states[topic] = TopicState.PENDING
@@ -104,7 +104,7 @@ class Subscriptions:
         return True
 
     def subscribe(self, topics: Iterable[Topic]) -> None:
-        """Queue subscribes of the topics that are not here yet."""
+        """Queue subscribes of the topics that this connection does not have yet."""
         fresh = [topic for topic in topics if topic not in self.states]
         self.states.update(dict.fromkeys(fresh, TopicState.PENDING))
         self._queue_requests(fresh)
@@ -132,7 +132,7 @@ class Subscriptions:
         if ack.symbols or (ack.channel is not None and pending is None):
             named = self._named(ack, pending)
             if pending is None:
-                # A list of all that is subscribed (Coinbase) may name what is about to be subscribed again: that is not its answer.
+                # A list of all subscriptions (Coinbase) may still name a topic that we are about to subscribe again: that is no answer.
                 unsent = {topic for queued in self._queue for topic in queued.topics}
                 named = [topic for topic in named if topic not in unsent]
             return self._confirm(named)
@@ -176,8 +176,8 @@ class Subscriptions:
             confirmed += self._confirm([topic for topic in pending.topics if has_received(topic, pending.sent_ts)])
             silent = [topic for topic in pending.topics if self.states[topic] is TopicState.PENDING]
             self._unanswered.update(silent)
-            lost += [topic for topic in silent if self._unanswered[topic] >= ATTEMPTS]
-            retry = [topic for topic in silent if self._unanswered[topic] < ATTEMPTS]
+            lost += [topic for topic in silent if self._unanswered[topic] >= SEND_ATTEMPTS]
+            retry = [topic for topic in silent if self._unanswered[topic] < SEND_ATTEMPTS]
             self._queue_requests(retry)
             again += retry
         return confirmed, again, lost

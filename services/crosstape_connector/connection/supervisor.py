@@ -23,11 +23,11 @@ from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.spec import Endpoint
 
 HANDOVER_S: Final = 30.0
-"""How long a new connection may take until it can take over without a gap. Then it is given up, and another is tried; but where the venue
-has said that it will close the old connection, the new one takes over all the same."""
+"""How long a new connection may take until it can take over without a gap. After this time it is closed, and another is tried. But if the
+venue has announced that it will close the old connection, the new one takes over all the same."""
 
 OVERLAP_S: Final = 0.5
-"""Both connections are read for at least this long after all is subscribed: either may get the same message a little later."""
+"""Both connections are read for at least this long after all topics are subscribed: either may get the same message a little later."""
 
 LOOK_S: Final = 0.05
 """How often to check whether the new connection can take over."""
@@ -69,7 +69,7 @@ class Supervisor:
         return any(attempt.session.open for attempt in self._attempts.values())
 
     def answered(self, endpoint: str) -> bool:
-        """Whether a connection to this endpoint is open and the venue has answered a subscription on it: an open socket proves little."""
+        """Whether the venue has answered a subscription on an open connection to this endpoint. An open socket alone proves little."""
         return any(
             session.open and session.subscriptions.answered for session in self.sessions if session.connection.endpoint.name == endpoint
         )
@@ -119,7 +119,7 @@ class Supervisor:
                 waits = await self._pause(attempt, waits)
         finally:
             for attempt in slot.attempts:
-                if not attempt.task.cancelling():  # when all ends, it is cancelled with us: a second time would cut its closing short
+                if not attempt.task.cancelling():  # at shutdown it is cancelled with us; a second cancel would interrupt its closing
                     attempt.task.cancel()
 
     async def _launch(self, slot: ConnectionSlot, group: asyncio.TaskGroup, *, standby: bool = False) -> Attempt:
@@ -136,7 +136,7 @@ class Supervisor:
         return attempt
 
     async def _rotate_as_due(self, attempt: Attempt, slot: ConnectionSlot, group: asyncio.TaskGroup) -> Attempt:
-        """Replace this connection whenever that is due. Returns the attempt that has ended: this one, or the last to take over."""
+        """Replace this connection whenever it is due. Returns the attempt that has ended: this one, or the last that took over."""
         waits = self._delays()
         wait_s = self._due_s(slot.endpoint)
         while True:
@@ -159,7 +159,7 @@ class Supervisor:
             wait_s = 0.0
 
     async def _wait_ready(self, attempt: Attempt, successor: Attempt) -> str:
-        """Wait until the successor can take over, one of the two has ended, or `HANDOVER_S` is over. Returns what it still lacks, or ""."""
+        """Wait until the successor can take over, one of the two has ended, or `HANDOVER_S` is over. Returns why it cannot, or ""."""
         until = time.monotonic() + HANDOVER_S
         session = successor.session
         await asyncio.wait({attempt.task, successor.task, session.settled}, timeout=HANDOVER_S, return_when=asyncio.FIRST_COMPLETED)
@@ -195,7 +195,7 @@ class Supervisor:
         return waits
 
     def _wait_s(self, error: FeedError | None, waits: Iterator[float]) -> float:
-        """Return the seconds until the next attempt. If the venue asked for a pause, all connections make it."""
+        """Return the seconds until the next attempt. If the venue asked for a pause, all connections wait."""
         wait_s = next(waits)
         if isinstance(error, ConnectFailed) and error.retry_after_s is not None:
             self._connects.hold_off(error.retry_after_s)

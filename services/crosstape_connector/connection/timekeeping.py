@@ -57,7 +57,7 @@ class Timekeeping:
         return None if self.offset_ns is None else self.offset_ns / 1e9
 
     def check(self) -> None:
-        """Notice a step of our clock or a stop of this process. Called before anything is judged by our times."""
+        """Notice a step of our clock or a stop of this process. Called before any check that uses our times."""
         step, stop = self._beat.check(self._clock(), self._steady())
         if step is not None:
             log.warning("clock.set", venue=self._feeds.venue.id, by_s=round(step.step_ns / 1e9, 3))

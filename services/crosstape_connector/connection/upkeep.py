@@ -10,19 +10,19 @@ from structlog.typing import FilteringBoundLogger
 
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
-from crosstape_connector.connection.subscriptions import ATTEMPTS, Subscriptions
+from crosstape_connector.connection.subscriptions import SEND_ATTEMPTS, Subscriptions
 from crosstape_connector.errors import ConnectionLost
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.spec import Endpoint
 
 POLL_S: Final = 0.25
-"""How often a connection is looked at, unless a limit is so short that it must be more often."""
+"""Interval of the checks of a connection; shorter if a limit is very short."""
 
 
 class Silence:
     """Measures for how long no frame came, at steps of about `poll_s`.
 
-    It counts its own steps, not only the clock: a process that was stopped for a minute finds its frames waiting, and must read them first.
+    It counts its own steps, not only the clock: after a stop of this process, frames wait in the socket and must be read first.
     """
 
     def __init__(self, poll_s: float, now: float, heard_ts: int) -> None:
@@ -75,33 +75,33 @@ class Upkeep:
             raise ConnectionLost(f"no frame for {self._silence_s:g} s")
 
     def check_answers(self, now: float, has_received: Callable[[Topic, int], bool]) -> tuple[list[Topic], bool]:
-        """Queue again what the venue did not answer in time.
+        """Queue again the requests that the venue did not answer in time.
 
-        `has_received(topic, since_ts)` says whether data of the topic came since then: data confirm a topic, too. Returns the topics that
-        are confirmed so, and whether requests are queued again. Raises `ConnectionLost` when a topic was asked for `ATTEMPTS` times.
+        `has_received(topic, since_ts)` returns whether data of the topic came since then: data confirm a topic, too. Returns the topics
+        that data confirm, and whether requests are queued again. Raises `ConnectionLost` when a topic was requested `SEND_ATTEMPTS` times.
         """
         confirmed, again, given_up = self._subscriptions.retry_overdue(now, has_received)
         if given_up:
             topic = given_up[0]
             others = f" and {len(given_up) - 1} more" if len(given_up) > 1 else ""
-            raise ConnectionLost(f"no acknowledgement of {topic.channel} {topic.symbol}{others}, asked {ATTEMPTS} times")
+            raise ConnectionLost(f"no acknowledgement of {topic.channel} {topic.symbol}{others}, asked {SEND_ATTEMPTS} times")
         if again:
             self._log.warning("subscription.unanswered", topics=len(again), first=" ".join(again[0][1:]))
         return confirmed, bool(again)
 
     def check_streams(self) -> None:
-        """Publish what the clock shows of streams that do not bring what happens."""
+        """Publish what the checks by the clock find about streams that miss changes; see `CrossChecks`."""
         self._context.sink.publish(self._context.feeds.check_streams(self._feeds.instruments, time.time_ns()))
 
     def feeds_due(self, now: float) -> bool:
-        """Whether stopped feeds are to be looked for now. Counts as done."""
+        """Return whether `check_feeds` is due now, and start the next interval if it is."""
         if now - self._feeds_checked_at < self._feeds_every_s:
             return False
         self._feeds_checked_at = now
         return True
 
     def check_feeds(self, heard_ts: int, resubscribe: Callable[[Topic], bool]) -> None:
-        """Mark stopped feeds stale and subscribe them again. Raises `ConnectionLost` when that has not helped and no other feed speaks."""
+        """Mark stopped feeds stale and subscribe them again. Raises `ConnectionLost` if that has not helped and no other feed is live."""
         context, now = self._context, time.time_ns()
         topics = {FeedKey(record.kind, record.instrument): topic for topic, records in self._feeds.by_topic.items() for record in records}
         records = self._feeds.trading()
@@ -119,7 +119,7 @@ class Upkeep:
             raise ConnectionLost("acknowledged, but none of its feeds speaks")
 
     def wants_replacement(self) -> bool:
-        """Whether subscribing feeds again did not help though others live on this connection: a new one may."""
+        """Whether to replace this connection: some feeds are live on it, but for others subscribing again did not help."""
         feeds = self._context.watchdog.find_futile(self._feeds.trading())
         if feeds:
             self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))

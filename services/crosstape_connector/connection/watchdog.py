@@ -1,24 +1,27 @@
-"""Finds feeds that have stopped though their connection lives. Pure: it gets the records of a connection now and then, with the time.
+"""Finds feeds that have stopped though their connection is open. Pure: `upkeep` passes it the records of a connection now and then.
 
-A market may be quiet, so silence alone proves nothing. The feed's history does, and the venue's answer when it is asked. The rules:
+Others act on what it finds. `upkeep` marks a feed stale and subscribes it again, or asks for a new connection. For a `Stall` of attempt 0,
+`rest/probes` asks the venue whether the instrument trades, and `feeds/books/probe` compares the book with one by REST.
+
+A market may be quiet, so silence alone proves nothing. The history of the feed and the answers of the venue do. The rules:
 
 - A feed that received at least `KNOWN` events has a usual interval (see `cadence`). It is stale when it is silent for longer than `USUAL` ×
   that interval and than `stale_min_s`; in its first `stale_s`, also than `stale_s`, since a busy minute is not typical of a thin pair.
 - A feed that received nothing since its connection subscribed it is stale after `stale_s`, or after its usual limit if that is longer.
   Trades come only when someone trades, so without a usual interval they get `PATIENCE` times as long; so does every feed while none at all
   received data on the connection. A snapshot by REST does not count as received data.
-- A feed that received fewer than `KNOWN` events is never stale by silence: a thin pair begins with one snapshot and silence. The venue is
-  asked about it all the same, as if its limit were `stale_s`.
-- A feed is not silent if the venue confirms that nothing happened. Coinbase's heartbeats name the newest trade; other venues are asked
+- A feed that received fewer than `KNOWN` events is never stale because of silence: a thin pair begins with one snapshot and then silence.
+  We ask the venue about it all the same, as if its limit were `stale_s`.
+- A feed is not silent if the venue confirms that nothing happened. Coinbase's heartbeats name the newest trade. Other venues are asked
   by REST halfway to the limit (a `Stall` of attempt 0), and again after each further limit. If REST has the same book as the stream, the
   market is quiet. Each such answer doubles the time until the next question, up to `TRUST` times.
-- A feed that REST, or another feed, has refuted is stale at once. Earlier confirmations no longer count, and the data that follow a new
-  subscription are no proof: its limit is `stale_min_s` until its stream brings data.
+- A feed is stale at once if REST or another feed shows that its stream misses changes. Earlier confirmations no longer count, and the data
+  that follow a new subscription are no proof: its limit is `stale_min_s` until its stream brings data.
 - No feed is judged while the connection itself is silent (that ends with `ConnectionLost`), or while it is refused or not yet confirmed.
 
-A stale feed is subscribed again, alone: at once, then after twice the limit, four times, and so on while it is silent. When that does not
-help, a new connection may. A connection whose feeds are all stale is hopeless, and ends. Where other feeds live, going on is futile for the
-stale one: the connection is replaced without a gap, at most once per attempt, and after more attempts each time.
+A stale feed is subscribed again, alone: at once, then after twice the limit, four times the limit, and so on while it is silent. If that
+does not help, a new connection may help. A connection whose feeds are all stale is hopeless, and ends. If other feeds on it are live, it is
+replaced without a gap, at most once per attempt, and after more attempts each time.
 """
 
 from __future__ import annotations
@@ -35,19 +38,22 @@ from crosstape_connector.feeds.keys import FeedKey
 from crosstape_schemas import FeedState
 
 USUAL: Final = 3.0
+"""A feed is stale after this many usual intervals of silence."""
 PATIENCE: Final = 4.0
+"""Factor on the limit of a feed for which long silences are normal."""
 TRUST: Final = 8
-ATTEMPTS: Final = 2
-"""After this many attempts, subscribing again did not help: the first had no effect."""
+"""Largest factor by which confirmations lengthen the time until the next question."""
+VAIN_ATTEMPTS: Final = 2
+"""From this attempt on, subscribing again has not helped: the feed was silent after the attempts before."""
 
 
 class Stall(msgspec.Struct, frozen=True):
-    """A feed that has stopped, or may have."""
+    """A feed that has stopped, or may have stopped."""
 
     feed: FeedKey
     reason: str
     attempt: int
-    """0: ask the venue whether the market is quiet; 1: the first attempt to revive it; more: the attempts before did not help."""
+    """0: ask the venue whether the market is quiet; 1: first attempt to revive the feed; above 1: earlier attempts did not help."""
 
 
 class _Watch:
@@ -58,17 +64,17 @@ class _Watch:
     def __init__(self) -> None:
         self.cadence = Cadence()
         self.looked_ts = 0
-        self.since_ts = 0  # start of the current silence, which all below is about
+        self.since_ts = 0  # start of the current silence; all fields below are about it
         self.limit_s = 0.0
         self.attempts = 0
         self.retry_s = 0.0
         self.question_s = 0.0  # length of the silence when the venue was last asked
         self.proven_ts = 0
         self.proofs = 0  # times in a row that the venue confirmed that the market is quiet
-        self.renewals = 0  # connections replaced because of it since it last received data
+        self.renewals = 0  # connections replaced because of this feed since it last received data
 
     def update(self, record: FeedRecord) -> None:
-        """Start another silence if the feed received data, was confirmed or refuted, or is on another connection."""
+        """Start a new silence if the feed received data, was confirmed or refuted, or is on another connection."""
         if record.received_ts > max(self.since_ts, record.opened_ts):
             self.proofs = self.renewals = 0
         elif record.refuted_ts:
@@ -97,7 +103,7 @@ class Watchdog:
 
     def find_stalls(self, records: Collection[FeedRecord], heard_ts: int, now: int) -> list[Stall]:
         """Return the feeds of a connection to ask the venue about, or to subscribe again. `heard_ts`: time of its newest frame."""
-        spoken = any(record.received_ts > record.opened_ts for record in records)
+        any_received = any(record.received_ts > record.opened_ts for record in records)
         alive = (now - heard_ts) / 1e9 <= self._stale_min_s
         found: list[Stall] = []
         for record in records:
@@ -109,7 +115,7 @@ class Watchdog:
             watch.update(record)
             if not alive or not record.confirmed or record.state is FeedState.DOWN:
                 continue
-            stall = self._judge(feed, record, watch, now, others_spoke=spoken)
+            stall = self._judge(feed, record, watch, now, any_received=any_received)
             if stall is not None:
                 found.append(stall)
         return found
@@ -127,32 +133,32 @@ class Watchdog:
     def is_hopeless(self, records: Collection[FeedRecord]) -> bool:
         """Whether all feeds of a connection are stale, each after an attempt that did not help."""
         judged = [record for record in records if record.confirmed and record.state is not FeedState.DOWN]
-        return bool(judged) and all(self._attempts(record) >= ATTEMPTS for record in judged)
+        return bool(judged) and all(self._attempts(record) >= VAIN_ATTEMPTS for record in judged)
 
     def find_futile(self, records: Collection[FeedRecord]) -> list[FeedKey]:
-        """Return the feeds for which the connection is to be replaced though others live on it: once per connection tried."""
+        """Return the feeds for which to replace the connection, though its other feeds are live. Each feed: once per new connection."""
         found: list[FeedKey] = []
         for record in records:
             feed = FeedKey(record.kind, record.instrument)
-            if self._attempts(record) >= ATTEMPTS + self._known[feed].renewals:
+            if self._attempts(record) >= VAIN_ATTEMPTS + self._known[feed].renewals:
                 self._known[feed].renewals += 1
                 found.append(feed)
         return found
 
     def _attempts(self, record: FeedRecord) -> int:
-        """Count the attempts in the current silence of this feed."""
+        """Return the number of attempts in the current silence of this feed."""
         watch = self._known.get(FeedKey(record.kind, record.instrument))
         goes_on = watch is not None and watch.since_ts == _since(record)
         return watch.attempts if watch is not None and goes_on else 0
 
-    def _judge(self, feed: FeedKey, record: FeedRecord, watch: _Watch, now: int, *, others_spoke: bool) -> Stall | None:
+    def _judge(self, feed: FeedKey, record: FeedRecord, watch: _Watch, now: int, *, any_received: bool) -> Stall | None:
         silent_s = (now - watch.since_ts) / 1e9
         if record.refuted_ts:
             watch.limit_s = self._stale_min_s
             is_news = record.refuted_ts == watch.since_ts
             return self._stall(feed, watch, silent_s, record.reason, limit_s=0.0 if is_news else self._stale_min_s)
         trust = min(2**watch.proofs, TRUST)
-        limit = self._limit(record, watch.cadence, others_spoke=others_spoke)
+        limit = self._limit(record, watch.cadence, any_received=any_received)
         reason = f"silent for {silent_s:.3g} s"
         if limit is not None:
             watch.limit_s = limit * trust
@@ -175,14 +181,14 @@ class Watchdog:
         watch.retry_s = silent_s + watch.limit_s * 2**watch.attempts
         return Stall(feed, reason, watch.attempts)
 
-    def _limit(self, record: FeedRecord, cadence: Cadence, *, others_spoke: bool) -> float | None:
+    def _limit(self, record: FeedRecord, cadence: Cadence, *, any_received: bool) -> float | None:
         """Return the seconds of silence after which the feed is stale; None: it cannot be judged."""
         known = cadence.count >= KNOWN
         young_s = self._stale_s if cadence.observed_s < self._stale_s else 0.0
         learned = max(self._stale_min_s, USUAL * cadence.usual_s, young_s) if known else 0.0
         if record.received_ts > record.opened_ts:
             return learned if known else None
-        impatient = others_spoke and (record.kind != "trade" or known)
+        impatient = any_received and (record.kind != "trade" or known)
         return max(learned, self._stale_s if impatient else PATIENCE * self._stale_s)
 
 

@@ -32,7 +32,9 @@ class UpgradeRefused(aiohttp.ClientError):
 
 
 async def read_refusal(response: aiohttp.ClientResponse) -> None:
-    """Read why a handshake was refused, which aiohttp leaves unread: for `raise_for_status` of an HTTP session. Ignores other answers.
+    """Read the reason of a refused handshake, which aiohttp does not read. A hook for `raise_for_status` of an HTTP session.
+
+    Ignores other answers.
 
     Waits `REFUSAL_S` for the body at most. Raises `UpgradeRefused`.
     """
@@ -43,7 +45,7 @@ async def read_refusal(response: aiohttp.ClientResponse) -> None:
         async with asyncio.timeout(REFUSAL_S):
             while len(body) < BODY and (chunk := await response.content.readany()):
                 body += chunk
-    except (aiohttp.ClientError, OSError):  # what has come is all there is; a TimeoutError is an OSError
+    except (aiohttp.ClientError, OSError):  # the bytes so far are the reason; a TimeoutError is an OSError
         pass
     response.close()
     raise UpgradeRefused(refusal(response.status, body), retry_after(response.headers, time.time()))
@@ -74,7 +76,7 @@ async def connect(http: aiohttp.ClientSession, url: str, *, timeout_s: float, ma
 class Sender:
     """Sends the messages of one connection within its rate limit. `number` names the connection in the capture.
 
-    Sending has no timeout: a venue that reads nothing sends nothing either, which ends the connection.
+    Sending has no timeout: a venue that does not read does not send either, and its silence ends the connection.
     """
 
     def __init__(self, socket: Socket, number: int, *, rate_limit: RateLimit, capture: Capture | None) -> None:

@@ -1,7 +1,8 @@
 """The policy by which redundant connectors of one venue share one lease: one replica is active, the others are standbys.
 
-What a replica wants of the lease is decided in `election`. This module tells the other replicas how this one is, hears how they are, and
-starts and ends its term. An active replica that steps back by its own will drains first; then it gives the lease back.
+`election` decides what a replica asks the lease server for. This module writes the status of this replica, reads the statuses of the
+others, and starts and ends the term of this replica. An active replica that steps back on its own publishes what is pending first, and then
+releases the lease.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ class Candidate(Protocol):
     """The replica that the policy decides for."""
 
     def status(self) -> PeerStatus:
-        """How this replica is now."""
+        """Return the status of this replica now."""
 
     def step_back_if_lost(self) -> None:
         """Become a standby if connections to the venue are lost and another replica could take over."""
 
     async def drain(self, timeout_s: float) -> None:
-        """Publish what was read so far, as much as can be within `timeout_s`."""
+        """Publish the pending events, as many as possible within `timeout_s`."""
 
     async def serve(self) -> None:
-        """Be active until cancelled, or until another writer has claimed the producer's cursor."""
+        """Run as the active replica until cancelled, or until another writer has claimed the producer's cursor."""
 
 
 class HotStandby:
@@ -49,11 +50,11 @@ class HotStandby:
     def __init__(self, client: Client, keys: Keys, candidate: Candidate, *, venue: str, producer: str, name: str, life_s: float) -> None:
         me = f"{name}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.peers: list[PeerStatus] = []
-        """The other replicas, as they were at the last answer; none while the server does not answer."""
+        """The statuses of the other replicas at the last answer; empty while the server does not answer."""
         self.term: asyncio.Task[None] | None = None
-        """The task that serves, while there is one."""
+        """The task that runs our term; None while this replica is a standby."""
         self.resigning = False
-        """This replica has stepped back, though the lease is still ours."""
+        """Whether this replica has stepped back and has not released the lease yet."""
         self.elector = Elector(self, life_s)
         self._election = Election(me, life_s)
         self._table = LeaseTable(client, keys, me, producer, [producer])
@@ -64,22 +65,22 @@ class HotStandby:
         self._life_s = life_s
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
-        """Hold the lease, or stand by for it, until cancelled. Terms run as tasks of this group."""
+        """Hold the lease, or wait for it as a standby, until cancelled. Terms run as tasks of this group."""
         self._tasks = tasks
         await self.elector.run()
 
     def replaceable(self, feeds: int) -> bool:
-        """Whether another replica could take over this many feeds."""
+        """Whether another replica could take over from one with this many feeds."""
         return any(peer.could_replace(feeds) for peer in self.peers)
 
     def resign(self) -> None:
-        """Give the lease back, if we have it, once what was read before is on the tape."""
+        """Release the lease, if we have it, as soon as the pending events are on the tape."""
         self.resigning = self._election.active
         self.elector.wake()
 
     @contextlib.asynccontextmanager
     async def leaving(self) -> AsyncIterator[None]:
-        """Make no more calls; after the block, give the lease back. If that does not reach the server, the lease expires by itself."""
+        """Stop calling the server; after the block, release the lease. If that call fails, the lease expires by itself."""
         async with self.elector.stopped():
             yield
             with contextlib.suppress(*UNAVAILABLE, LeaseCountMismatch):
@@ -98,35 +99,35 @@ class HotStandby:
             self.resigning = False
 
     async def ask(self) -> LeaseSnapshot:
-        """Exchange statuses with the other replicas, and ask for the lease between the two."""
+        """Write our status, call the lease server, and read the statuses of the other replicas."""
         await self._statuses.write(self._candidate.status())
         leases = await self._table.exchange([self._election.want], self._life_s)
-        names = [one.partition("@")[0] for one in leases.instances if one != self._election.me]
+        names = [instance.partition("@")[0] for instance in leases.instances if instance != self._election.me]
         self.peers = await self._statuses.read(names)
         return leases
 
     async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:
-        """Start a term with the lease, and end it without."""
-        self._election.answered(leases, sent_at, self._candidate.status(), self.peers)
+        """Start a term when we have the lease, and end it when we do not. Returns whether to call the server again at once."""
+        self._election.apply_answer(leases, sent_at, self._candidate.status(), self.peers)
         if self.term is not None and self.term.done():
             self.term = None
             if self._election.active:  # a connector that has no replica name, and so no lease, has claimed the cursor
                 self._election.resign()
-                return self._election.taking
+                return self._election.may_acquire
         if self._election.active and self.term is None:
             self.resigning = False
-            self.term = self._tasks.create_task(self._candidate.serve(), name="line.serve")
+            self.term = self._tasks.create_task(self._candidate.serve(), name="replica.serve")
         elif self.term is not None and not self._election.active:
             self.term.cancel()
             await asyncio.wait([self.term])  # it ends at once, except for removing files
             self.term = None
-        return self._election.taking
+        return self._election.may_acquire
 
     def unanswered(self, reason: str) -> None:
-        """Forget the other replicas: what is not known cannot be relied on."""
+        """Forget the statuses of the other replicas, because they may be out of date. `reason`: why the server did not answer."""
         log.warning("line.no_answer", venue=self._venue, line=self._name, reason=reason)
         self.peers = []
 
     def mismatched(self, theirs: int) -> None:
-        """Treat it as no answer: all replicas of a producer have one lease, so this is another service's table."""
+        """Ignore an answer with another number of leases: replicas share exactly one lease, so this table belongs to another service."""
         self.unanswered(f"{theirs} leases in place of one")

@@ -1,4 +1,4 @@
-"""The statuses that replicas write on the server: one key per replica, which expires after its replica ends."""
+"""The statuses that replicas write on the server: one key per replica. The key expires when its replica does not renew it any more."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from crosstape.bus.client.call import Client, execute
 from crosstape_connector.failover.election import PeerStatus
 from crosstape_schemas import Keys
 
-LIVES: Final = 3
-"""A status expires after this many lives of a lease. Whether its replica still runs is in the table of leases."""
+STATUS_LIVES: Final = 3
+"""A status expires after this many lives of a lease. The table of leases shows sooner whether its replica still runs."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(PeerStatus).decode
@@ -25,7 +25,7 @@ class Peers:
         self._client = client
         self._keys = keys
         self._producer = producer
-        self._life_ms = round(LIVES * life_s * 1000)
+        self._life_ms = round(STATUS_LIVES * life_s * 1000)
 
     async def write(self, status: PeerStatus) -> None:
         """Write our status. Raises one of `call.UNAVAILABLE`."""
@@ -36,14 +36,14 @@ class Peers:
         await execute(self._client, "DEL", self._key(replica))
 
     async def read(self, replicas: Iterable[str]) -> list[PeerStatus]:
-        """Read the statuses of these replicas, without those that are absent or unreadable. Raises one of `call.UNAVAILABLE`."""
+        """Read the statuses of these replicas; absent and unreadable ones are left out. Raises one of `call.UNAVAILABLE`."""
         found = []
         for replica in replicas:
             text = await execute(self._client, "GET", self._key(replica))
             try:
                 found.append(_decode(text or b""))
             except msgspec.MsgspecError:
-                continue  # it has not written one yet, or has another version: it counts as unhealthy
+                continue  # the replica has not written its status yet, or runs another version: it counts as unhealthy
         return found
 
     def _key(self, replica: str) -> str:

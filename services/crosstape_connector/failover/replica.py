@@ -1,9 +1,10 @@
 """A connector that is one of several replicas for one venue: one of them is active, the others are standbys.
 
-All replicas read the venue alike. The active one publishes what it reads; a standby keeps its trades in a `StandbyTradeBuffer`. Whoever
-gets the lease claims the producer's cursor, after which nobody else can write, reads where the tape ends, and continues there.
+All replicas read the venue in the same way. The active one publishes what it reads; a standby keeps its trades in a `StandbyTradeBuffer`.
+The replica that gets the lease claims the producer's cursor, after which no other can write. Then it reads where the tape ends, and
+continues there.
 
-    standby ── has the lease: claims, reads the end of the tape, publishes the trades behind it and all states ────────────► active
+    standby ── has the lease: claims, reads the end of the tape, publishes the trades after it and all states ─────────────► active
        ▲                                                                                                                        │
        └── another replica has claimed; or this one lost its connections or stops, and a healthy one can take over: no gap ◄────┘
 """
@@ -42,7 +43,7 @@ from crosstape_schemas import FeedState, Keys, Status
 
 FOLLOW_S: Final = 1.0
 FOLLOW_EACH_S: Final = 0.002
-"""Pause of a standby between two looks at the end of the tape, and the addition for each instrument."""
+"""A standby reads the end of the tape once per `FOLLOW_S`, plus `FOLLOW_EACH_S` for each instrument."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ class Replica:
         metrics: PublisherMetrics,
         tape: Tape | None = None,
     ) -> None:
-        """`spool`: the directory of this replica's own. `tape`: the tape it writes to, if other parts of the process need to know, too."""
+        """`spool`: a directory that no other replica uses. `tape`: the identity of the tape, where other parts of the process share it."""
         self._feeds = feeds
         self._buffer = StandbyTradeBuffer(feeds.venue.trade_ids)
         self.sink = Sink(counters, before_down=self._step_back_before)
@@ -78,14 +79,14 @@ class Replica:
         self._term: Term | None = None
         self._active = False
         self._followed = False
-        """The end of the tape was read since this replica became a standby."""
+        """Whether the end of the tape was read since this replica became a standby."""
         self._acknowledged = 0
         self._takeovers = 0
         self._discarded = 0
 
     @property
     def pending(self) -> int:
-        """See `Publisher`; 0 while there is none."""
+        """See `Publisher`; 0 on a standby."""
         return 0 if self._term is None else self._term.pending
 
     @property
@@ -95,13 +96,13 @@ class Replica:
 
     @property
     def unpublished(self) -> Unpublished:
-        """See `Publisher`; nothing while there is none."""
+        """See `Publisher`; all zero on a standby."""
         publisher = None if self._term is None else self._term.publisher
         return Unpublished(0, 0, 0) if publisher is None else publisher.unpublished
 
     @property
     def healthy(self) -> bool:
-        """Whether the server takes what is published; of a standby, whether it answers."""
+        """Whether the server accepts our events; on a standby, whether it answers."""
         if (publisher := self._publisher) is not None:
             return publisher.acknowledged > 0 and publisher.availability.answering
         return time.monotonic() - self._standby.elector.answered_at < CALLS * self._life_s
@@ -139,7 +140,7 @@ class Replica:
             "covered": self._replaceable(),
             "held": len(self._buffer),
             "other_replicas": {name: _described(*state, "healthy") for name, state in others.items()},
-            "line": self._name,  # this and the next are the old names of the release before
+            "line": self._name,  # this key and the next are the names of the release before
             "other_lines": {name: _described(*state, "well") for name, state in others.items()},
         }
 
@@ -148,14 +149,14 @@ class Replica:
         return ReplicaReading(self._name, self._active, self._replaceable(), len(self._buffer), self._takeovers, self._discarded)
 
     async def run(self, health: VenueHealth) -> None:
-        """Hold the lease, or stand by for it, until cancelled."""
+        """Hold the lease, or wait for it as a standby, until cancelled."""
         self._health = health
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(), name="replica.follow")
             await self._standby.run(tasks)
 
     async def finish(self, timeout_s: float) -> bool:
-        """See `Writer`: what is pending is published, or spooled if no other replica is healthy; then the lease is free for others."""
+        """See `Writer`. Publishes what is pending, or spools it if no other replica is healthy; then releases the lease."""
         if self._active and self._replaceable():
             self._step_back()
         async with self._standby.leaving():
@@ -188,12 +189,12 @@ class Replica:
             self._standby.elector.wake()
 
     def _wanted(self) -> list[tuple[str, str]]:
-        """The (kind, instrument) pairs whose newest events must be known to continue the tape."""
+        """Return the (kind, instrument) pairs whose newest events must be known to continue the tape."""
         names = dict.fromkeys(feed.instrument for feed in self._feeds.records)
         return [predecessor.WHOLE_VENUE, *predecessor.wanted(self._feeds.kinds, names)]
 
     def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
-        """Become active: continue the tape behind `last`, in one step. Nobody else can write any more."""
+        """Become active: continue the tape after its newest events, `last`, in one step. No other replica can write any more."""
         now, held = time.time_ns(), len(self._buffer)
         self.sink.pass_to(publisher.publish, lambda: publisher.pending)
         self.sink.publish(continue_tape(self._feeds, self._buffer, predecessor.trades(last), now))
@@ -206,7 +207,7 @@ class Replica:
         log.info("line.active", venue=self._plan.venue, line=self._name, epoch=publisher.epoch, held=held)
 
     def _step_back(self) -> None:
-        """Become a standby from the next event on. If we still have the lease, it is given back when what is pending is on the tape."""
+        """Become a standby from the next event on. If we still have the lease, it is released when the pending events are on the tape."""
         if not self._active:
             return
         self._active, self._followed = False, False
@@ -235,7 +236,7 @@ class Replica:
                     self._followed = True
 
     def _step_back_before(self, status: Status) -> None:
-        """Become a standby before a feed is said to be down, if it lost its connection and another replica can take over."""
+        """Become a standby before we publish that a feed is down, if it lost its connection and another replica can take over."""
         if self._active:
             record = self._feeds.records.get(FeedKey(status.kind, status.instrument))
             if record is not None and not record.sessions and self._replaceable():
@@ -245,8 +246,8 @@ class Replica:
         return self._standby.replaceable(len(self._feeds.records))
 
     def _lost(self) -> bool:
-        """Whether a feed has no connection though it once had one."""
-        return not self._health.connections() or any(one.opened_ts and not one.sessions for one in self._feeds.records.values())
+        """Whether a feed has lost its connection."""
+        return not self._health.connections() or any(feed.opened_ts and not feed.sessions for feed in self._feeds.records.values())
 
     def status(self) -> PeerStatus:
         """See `Candidate`."""
@@ -268,5 +269,5 @@ class Replica:
         return self._followed and all(self._buffer.is_complete(name, end) for name, end in self._feeds.trades.next_ids().items())
 
 
-def _described(active: bool, healthy: bool, word: str) -> str:
-    return f"{'active' if active else 'standby'}, {word if healthy else f'not {word}'}"
+def _described(active: bool, healthy: bool, adjective: str) -> str:
+    return f"{'active' if active else 'standby'}, {adjective if healthy else f'not {adjective}'}"

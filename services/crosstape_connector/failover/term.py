@@ -1,6 +1,7 @@
-"""One term of an active replica: from having the lease until it is lost, given up, or another replica publishes.
+"""One term of an active replica: from acquiring the lease until the lease is lost or released, or another replica publishes.
 
-A term begins with a claim, after which nobody else can write. It publishes nothing about its end, since another replica continues the tape.
+A term begins with a claim, after which no other replica can write. It publishes nothing about its end, because another replica continues
+the tape.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from crosstape.settings import BusSettings
 from crosstape_connector.publishing.predecessor import LastEvents
 from crosstape_schemas import Keys
 
-SETTLE_S: Final = 0.2
-"""Pause between the claim and the first event. What the former active replica received a little earlier has reached us, too, by then."""
+CLAIM_SETTLE_S: Final = 0.2
+"""Pause between the claim and the first event. The replica that was active before us may receive a message a little earlier than we do:
+after this pause we have received it, too."""
 
 RETRY_S: Final = 0.1
 """Pause between attempts to claim, and to read where the tape ends."""
@@ -35,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class TermPlan(NamedTuple):
-    """Where a replica publishes."""
+    """The fixed parts of every term of one replica: where it publishes, and as which producer."""
 
     client: Client
     keys: Keys
@@ -45,13 +47,13 @@ class TermPlan(NamedTuple):
     producer: str
     replica: str
     spool: Path
-    """The directory of this replica's own."""
+    """A directory that no other replica uses."""
     tape: Tape
     on_acknowledged: Callable[[int], None]
     """See `Publisher`."""
 
     async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
-        """Return (kind, instrument) → the newest event on the tape, where there is one. Raises `BusError`."""
+        """Return (kind, instrument) → the newest event on the tape; pairs without an event are left out. Raises `BusError`."""
         return await last_values(self.client, self.keys, wanted, self.venue)
 
     async def remove_spool(self) -> None:
@@ -66,15 +68,16 @@ class TermPlan(NamedTuple):
 
 
 class Term:
-    """One term. `run` once."""
+    """Runs one term. Call `run` only once."""
 
     def __init__(self, plan: TermPlan) -> None:
         self.publisher: Publisher | None = None
-        """The publisher, from the claim on."""
+        """The publisher; None before the claim."""
         self.keeps_spool = False
-        """Whether pending events stay in the spool at the end, for the next start of this replica: no other replica takes over."""
+        """Whether events that are pending at the end stay in the spool, for the next start of this replica. Set if no other replica can
+        take over."""
         self.discarded = 0
-        """Events that were pending at the end and were discarded."""
+        """Number of events that were pending at the end and were discarded."""
         self._plan = plan
 
     @property
@@ -93,10 +96,10 @@ class Term:
         start: Callable[[Publisher, LastEvents], None],
         stop: Callable[[], None],
     ) -> None:
-        """Publish until cancelled, or until another has claimed.
+        """Publish until cancelled, or until another replica has claimed the cursor.
 
-        `start` is called once, with the newest event on the tape of each (kind, instrument) in `wanted()`. `stop` is called before
-        anything is given up: nothing may be published from then on.
+        `start` is called once, with the newest event on the tape of each (kind, instrument) in `wanted()`. `stop` is called before the
+        publisher is closed: nothing may be published from then on.
         """
         plan = self._plan
         claimed = await self._claim()
@@ -117,7 +120,7 @@ class Term:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(publisher.run(), name="replica.publish")
                 await publisher.claimed()
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(CLAIM_SETTLE_S)
                 start(publisher, await self._end_of_tape(wanted))
         except* Superseded:
             self.keeps_spool = False
@@ -137,7 +140,7 @@ class Term:
             await asyncio.sleep(RETRY_S)
 
     async def _end_of_tape(self, wanted: Callable[[], Sequence[tuple[str, str]]]) -> LastEvents:
-        """Read where the tape ends, now that nobody else can write. An instrument that was added meanwhile is read, too."""
+        """Read where the tape ends, now that no other replica can write. Reads again if an instrument was added meanwhile."""
         while True:
             asked = list(wanted())
             with contextlib.suppress(BusError):
@@ -148,7 +151,7 @@ class Term:
             await asyncio.sleep(RETRY_S)
 
     async def _discard(self, left: int) -> None:
-        """Drop the events that are not on the tape: another replica has them from its own connection, or reports a gap."""
+        """Drop `left` unpublished events: another replica has them from its own connection, or reports a gap."""
         plan = self._plan
         plan.metrics.pending(0)
         plan.metrics.spool(0, 0)

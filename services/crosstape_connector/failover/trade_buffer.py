@@ -1,7 +1,8 @@
 """Trades a standby replica has received, kept until the active replica has published them. Pure: no I/O, no clock, no log.
 
-Only trades are kept: of all other kinds the newest state is enough, and `FeedHandler` has it. Trade ids show which trades the tape has and
-which no replica has: on takeover, each trade behind the newest on the tape is published once, in order, or is counted in a `Gap`.
+Only trades are kept: of all other kinds the newest state is enough, and `FeedHandler` has it. Trade ids show which trades are on the tape
+and which trades no replica has received. On takeover, each trade after the newest on the tape is published once, in order, or is counted in
+a `Gap`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_schemas import Event, Gap, GapCause, Trade
 
-HELD: Final = 100_000
-"""The most trades kept, of all instruments together: about 50 MB. While another replica is active, a second's worth is here."""
+MAX_TRADES: Final = 100_000
+"""The most trades kept, of all instruments together: about 50 MB. While another replica is active, the buffer has about the trades of one
+second."""
 
-GIVEN_UP: Final = 2
-"""When there are more, the instrument with the most trades drops the older half. A takeover reports them as a gap with the count."""
+DROPPED_PART: Final = 2
+"""When the buffer is full, the instrument with the most trades drops its oldest half (one part of this many). A takeover reports them as a
+gap with the count."""
 
 
 def continue_tape(feeds: FeedHandler, buffer: StandbyTradeBuffer, tape: Sequence[Trade], now: int) -> Sequence[Event]:
-    """Return the events with which a new active replica continues the tape, whose newest trades are `tape`, one per instrument.
+    """Return the events with which a new active replica continues the tape. `tape`: its newest trades, one per instrument.
 
-    From then on `feeds` continues by itself. `now`: ns since the epoch.
+    After that, the events of `feeds` continue the tape. `now`: ns since the epoch.
     """
     buffer.drop_published(tape)
     newest = {trade.instrument: trade for trade in tape}
@@ -51,11 +54,11 @@ def missing_after(tape: Trade | None, released: Iterable[Event]) -> Iterator[Ope
 class StandbyTradeBuffer:
     """Keeps the trades of one venue's instruments. `ids` is the venue's `trade_ids`.
 
-    Trades with ids may come in any order, as backfilled ones do. Without ids, only the venue's time shows which trades the tape lacks,
-    which is not exact: then, and where ids only increase, a takeover reports a gap without a count.
+    Trades with ids may come in any order; backfilled trades come late. Without ids, only the venue's time shows which trades are not on the
+    tape, and that is not exact. So a takeover reports a gap without a count there, and also where ids increase but are not contiguous.
     """
 
-    def __init__(self, ids: Literal["contiguous", "increasing", "none"], bound: int = HELD) -> None:
+    def __init__(self, ids: Literal["contiguous", "increasing", "none"], bound: int = MAX_TRADES) -> None:
         self._ids = ids
         self._bound = bound
         self._count = 0
@@ -72,7 +75,7 @@ class StandbyTradeBuffer:
             self._add(event)
 
     def drop_published(self, trades: Iterable[Trade]) -> None:
-        """Drop these trades, the newest on the tape of each instrument, and all before them."""
+        """Drop all trades up to these, which are the newest on the tape of each instrument."""
         for trade in trades:
             self._tape[trade.instrument] = trade
             held = self._held.get(trade.instrument)
@@ -89,7 +92,7 @@ class StandbyTradeBuffer:
         return end - 1 - int(tape.trade_id) <= len(self._held.get(instrument, ()))
 
     def release(self, instrument: str, end: int, now: int) -> Sequence[Event]:
-        """Remove and return the trades and gaps behind the newest trade on the tape, up to `end`, the id that this replica expects next."""
+        """Remove and return the trades and gaps after the newest trade on the tape, up to `end`, the id that this replica expects next."""
         held = self._held.pop(instrument, {})
         self._count -= len(held)
         tape = self._tape.get(instrument)
@@ -120,7 +123,7 @@ class StandbyTradeBuffer:
         held = self._held.setdefault(name, {})
         if number > newest:
             self._newest[name] = number
-        elif not trade.backfilled:  # the venue has restarted its numbering: what is kept has old numbers
+        elif not trade.backfilled:  # the venue has restarted its numbering: the trades kept so far have old numbers
             self._count -= len(held)
             held.clear()
             self._newest[name] = number
@@ -132,7 +135,7 @@ class StandbyTradeBuffer:
 
     def _drop_oldest(self) -> None:
         fullest = max(self._held.values(), key=len)
-        numbers = sorted(fullest)[: max(1, len(fullest) // GIVEN_UP)]
+        numbers = sorted(fullest)[: max(1, len(fullest) // DROPPED_PART)]
         for number in numbers:
             del fullest[number]
         self._count -= len(numbers)
@@ -150,6 +153,6 @@ class StandbyTradeBuffer:
         return [self._gap(tape, None, trades[0].received_ts if trades else now), *trades]
 
     def _gap(self, before: Trade, missed: int | None, to_ts: int) -> Gap:
-        """Report that this many trades are missing behind `before`."""
+        """Return a gap: `missed` trades (None: an unknown number) are missing after `before`."""
         where = before.venue, before.instrument
         return Gap(*where, None, to_ts, "trade", min(before.received_ts, to_ts), to_ts, missed, GapCause.DISCONNECT)

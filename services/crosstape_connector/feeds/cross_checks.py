@@ -1,15 +1,16 @@
-"""Finds streams that do not bring what happens at their venue, by REST or by another stream of the same instrument. Pure.
+"""Finds streams that miss changes at their venue, by REST or by another stream of the same instrument. Pure.
 
-A feed whose subscription is dead looks like one of a quiet market. Three checks tell them apart:
+A feed whose subscription is dead looks like a feed of a quiet market. Three checks distinguish them:
 
 - **A book by REST** (a probe, which the watchdog requests): its number is later than the one that the stream has reached, and the stream
   does not bring that change within `probe.GRACE_NS`.
 - **The best prices by REST** (`compare_best_prices`): twice in a row they differ from those of a feed that has been silent since before
   the first answer.
-- **Quote and book of one venue**, where the quote is a stream of its own: one of them has not changed for `AGREE_NS` while the other was
-  different at every check. Which of the two is wrong is not known, so neither is live until their streams make them agree again.
+- **Quote and book of one venue**, where the quote has its own stream: one of them has not changed for `AGREE_NS` while the other was
+  different at every check. We do not know which of the two is wrong, so neither is live until their streams make them agree again.
 
-A feed that is refuted is stale at once, until its stream brings data. The watchdog subscribes it again, alone, then on another connection.
+A feed that a check refutes is stale at once, until its stream brings data. The watchdog subscribes it again, alone, then on another
+connection.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from crosstape_schemas import FeedState, GapCause, Quote
 
 LIVE: Final = FeedState.LIVE
 AGREE_NS: Final = 1_000_000_000
-"""How long quote and book may differ (or for two conflation intervals): one stream is a little behind the other."""
+"""How long quote and book may differ (two conflation intervals, if that is longer): one stream is a little behind the other."""
 BEHIND: Final = "REST has changes that the stream did not bring"
 
 
@@ -57,7 +58,7 @@ class CrossChecks:
         self._suspects = {feed: step.shifted(asked_ts) for feed, asked_ts in self._suspects.items()}
 
     def check_streams(self, instruments: Iterable[str], now: int) -> list[Effect]:
-        """Check what time shows: changes that a stream has not brought in time, quotes and books that contradict each other."""
+        """Run the checks by the clock: changes that a stream has not brought in time, quotes and books that contradict each other."""
         events: list[Effect] = []
         for name in instruments:
             book = self._books.get(name)
@@ -70,7 +71,7 @@ class CrossChecks:
         return events
 
     def stream_resumed(self, book: BookFeed, now: int) -> list[Effect]:
-        """Note that an update of the book's stream was applied: whatever was held against the stream is over."""
+        """Note that an update of the book's stream was applied: the stream is not refuted any more."""
         book.order_book.probe.refuted = False
         events: list[Effect] = []
         for record in book.records:
@@ -83,7 +84,7 @@ class CrossChecks:
         return events
 
     def confirm_quiet(self, book: BookFeed, now: int) -> list[Effect]:
-        """Note that REST has the book which the stream brought: nothing was missed, but by a quote with another best price."""
+        """Note that REST has the same book as the stream: nothing was missed, except by a quote with another best price."""
         events: list[Effect] = []
         for record in (*book.records, *book.others):
             if not book.silent_with(record):
@@ -146,7 +147,7 @@ class CrossChecks:
         return book.change_events(newer, now, events)
 
     def _share(self, book: BookFeed, reason: str, now: int) -> list[Effect]:
-        """Refute the instrument's other feeds that have brought nothing since the book's stream did. A quote can be compared first."""
+        """Refute the instrument's other feeds that are silent since the book's stream. A quote with the right price is not refuted."""
         last_ts = max(record.received_ts for record in book.records)
         events: list[Effect] = []
         for record in book.others:

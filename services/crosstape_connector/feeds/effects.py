@@ -1,4 +1,4 @@
-"""What the feeds return for one output, a topic or a step of time: events for the tape, and requests for the shell."""
+"""The values that the feeds return: events for the tape, and snapshot requests for the code that does I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosstape_schemas import Event
 
 
 class SnapshotRequest(msgspec.Struct, frozen=True):
-    """Asks the shell for a new snapshot of one book: fetch it by REST and apply it, or unsubscribe its topic and subscribe it again."""
+    """Requests a new snapshot of one book: fetch it by REST and apply it, or unsubscribe its topic and subscribe it again."""
 
     instrument: str
     symbol: str

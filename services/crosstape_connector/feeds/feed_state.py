@@ -10,7 +10,7 @@ from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Instrument, Quote, Status, Ticker
 
 POLLED: Final = "polled over REST"
-"""How the reason of a feed begins that is polled by REST for want of a stream."""
+"""The reason of a feed begins with this while it is polled by REST because its stream is away."""
 
 
 class FeedRecord:
@@ -55,23 +55,23 @@ class FeedRecord:
         self.state = FeedState.CONNECTING
         self.reason = ""
         self.waiting_ts = 0
-        """Since when the feed has not been live; 0 = it is live, or its state has never changed."""
+        """The time since which the feed is not live; 0 = it is live, or its state has never changed."""
         self.received_ts = 0
         """`received_ts` of the newest message on the stream, even if it changed nothing that we publish; 0 = none yet."""
         self.replayed_ts = 0
         """`received_ts` of the newest snapshot, replay or late data; while they are equal, `venue_ts` may be far older than the frame."""
         self.fetched_ts = 0
-        """`received_ts` of the newest data that were requested beside the stream, and so do not show that it lives; 0 = none yet."""
+        """`received_ts` of the newest data by REST, which do not show that the stream lives; 0 = none yet."""
         self.proven_ts = 0
         """When the venue last confirmed, in its own way, that nothing was missed; 0 = never."""
         self.stalled_ts = 0
         """When the feed last became stale; 0 = never."""
         self.refuted_ts = 0
-        """When it was found that the stream does not bring what happens at the venue; 0 = never, or it has brought data since."""
+        """When a check found that the stream misses changes; 0 = never, or it has brought data since."""
         self.unread_ts = 0
-        """Since when the stream's data cannot be read; 0 = they can."""
+        """The time since which the stream's data cannot be read; 0 = they can be read."""
         self.contradiction = ""
-        """How the feed and another of its instrument contradict each other: meanwhile no data make it live. Empty = they agree."""
+        """How this feed and another of its instrument contradict each other; until they agree, no data make it live. Empty = they agree."""
         self.answers_subscribe = False
         """Whether the venue answers its subscription with data: then the first data after it do not show that the stream lives."""
         self._answer_ts = 0  # `stalled_ts` of the stall after which such data came
@@ -87,7 +87,7 @@ class FeedRecord:
         self.sessions = 0
         """Number of connections that have the feed now: two while one replaces the other."""
         self.gap_from = 0
-        """Since when data are missing because a connection was lost; 0 = none are."""
+        """The time since which data are missing because a connection was lost; 0 = none are missing."""
         self.last: Quote | Book | Ticker | None = None
         """The newest published event, for kinds of which only the newest matters."""
 
@@ -114,7 +114,7 @@ class FeedRecord:
         return self.set_state(FeedState.STALE, self.contradiction, now) if self.contradiction else self.set_state(FeedState.LIVE, "", now)
 
     def refute(self, reason: str, now: int, missed_from: int = 0) -> list[Event]:
-        """Note that the stream does not bring what happens: the feed is stale until it does. `missed_from`: start of the gap; 0 = none."""
+        """Note that the stream misses changes: the feed is stale until it brings data. `missed_from`: start of the gap; 0 = none."""
         self.refuted_ts = self.refuted_ts or now
         self.stalled_ts = self.stalled_ts if self.silent else now
         events = self.set_state(FeedState.STALE, reason, now)
@@ -132,7 +132,7 @@ class FeedRecord:
         return self.set_state(FeedState.DOWN, reason, now)
 
     def check_answer(self) -> bool:
-        """Note that data came. Returns whether they may only answer a subscription that was made because the feed is stale."""
+        """Note that data came. Returns whether they may be only the answer to a subscription that was renewed because the feed is stale."""
         is_first = self.answers_subscribe and self.silent and self._answer_ts != self.stalled_ts
         self._answer_ts = self.stalled_ts
         return is_first
@@ -142,7 +142,7 @@ class FeedRecord:
         events: list[Event] = []
         if self.state is not FeedState.LIVE:
             events = [*self.set_live(event.received_ts), *self.end_gap(event.received_ts)]
-            self.replayed_ts = event.received_ts  # on subscribing, many venues send what was last
+            self.replayed_ts = event.received_ts  # on subscribing, many venues send the newest data again
         self.received_ts = event.received_ts
         self.venue_ts = event.venue_ts
         self.count += 1
@@ -154,7 +154,7 @@ class FeedRecord:
         return Gap(self.venue, self.instrument, venue_ts, to_ts, self.kind, start, to_ts, missed, cause)
 
     def end_gap(self, now: int) -> list[Event]:
-        """Return the gap that a lost connection left, if there is one, now that data come again."""
+        """Return the gap that a lost connection left, if any. Called when data come again."""
         if not self.gap_from or self.contradiction:
             return []
         gap = self.gap_event(now, None, GapCause.UNKNOWN if self.unread_ts else GapCause.DISCONNECT)
@@ -172,12 +172,12 @@ class FeedRecord:
         return []
 
     def resume_after(self, received_ts: int) -> None:
-        """Note that the tape's newest event was received at `received_ts`: data are missing since, if the feed has had none yet."""
+        """Note that the newest event on the tape was received at `received_ts`. If the feed has no data yet, they are missing since."""
         if not self.count and not self.fetched_ts:
             self.gap_from = received_ts
 
     def interrupt(self, since_ts: int) -> None:
-        """Note that the connection is gone: data are missing since `since_ts`, if there ever were any."""
+        """Note that the connection is lost: data are missing since `since_ts`, if the feed ever had any."""
         self.confirmed = False
         self.unread_ts = 0
         self.gap_from = self.gap_from or (since_ts if self.received_ts or self.fetched_ts else 0)

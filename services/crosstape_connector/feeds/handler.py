@@ -1,9 +1,9 @@
 """All feeds of one venue in one process: applies what parsers found, returns what goes on the tape. Pure: no I/O, no clock, no log.
 
-A handler outlives connections. It keeps what must be known across them: the state of each feed, the newest trade of each instrument (in
-`trades`), the books (in `books`), the newest quotes and tickers (in `quote_feeds`), and what the venue says of itself (in `venue_status`).
-It finds the part that an output, a topic or a check belongs to; what that part returns, it returns: effects, in the order in which they
-must leave.
+A handler outlives connections. It keeps the state that must survive them: the state of each feed, the newest trade of each instrument (in
+`trades`), the books (in `books`), the newest quotes and tickers (in `quote_feeds`), and the states that the venue reports (in
+`venue_status`). It passes each output, topic or check to the part that applies it, and returns the effects of that part, in the order in
+which they must be published.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class FeedHandler:
             ConnectionBreak: self._books.apply_break,
             Unreadable: self._quotes.apply_unreadable,
         }
-        """Class of an output → what applies it. A session looks it up here itself, to save a call a frame; a class that is not here
-        (`Ack`, `Reply` …) concerns the session only."""
+        """Class of an output → the method that applies it. A session looks it up here itself, to save a call per frame; other classes
+        (`Ack`, `Reply` …) concern the session only."""
         for instrument in instruments.values():
             self.add_instrument(instrument)
 
@@ -79,7 +79,7 @@ class FeedHandler:
         return handler(output) if handler is not None else _NOTHING
 
     def add_instrument(self, instrument: Instrument) -> None:
-        """Keep the feeds of one more instrument from now on. One that is there already stays as it is."""
+        """Track the feeds of one more instrument from now on. An instrument that is tracked already stays as it is."""
         name = instrument.name
         if name in self._instruments:
             return
@@ -116,9 +116,9 @@ class FeedHandler:
         return events
 
     def seed(self, events: Iterable[Event]) -> None:
-        """Start from the newest events on the tape, one a feed: what is missing since then is a gap.
+        """Start after the newest events on the tape, one per feed: data that are missing since then are a gap.
 
-        A feed that has brought data already is left as it is. The trades tell which ids are on the tape.
+        A feed that has brought data already stays as it is. The trades show which ids are on the tape.
         """
         self.trades.seed(event for event in events if isinstance(event, Trade))
         for event in events:
@@ -127,9 +127,10 @@ class FeedHandler:
                 record.resume_after(event.received_ts)
 
     def restate(self, now: int) -> Iterable[Event]:
-        """Yield all states as they are now, for a tape that another replica has published until now.
+        """Yield all current states, for a tape on which another replica has published until now.
 
-        They are what the venue reports, and of each feed its status and its newest quote, ticker or book; for `delta`, the full book.
+        These are the states that the venue reports, and of each feed its status and its newest quote, ticker or book; for `delta`, the full
+        book.
         """
         yield from self._status.restate(now)
         for record in self.records.values():
@@ -191,7 +192,7 @@ class FeedHandler:
         return record.set_state(FeedState.STALE, reason, now)
 
     def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Effect]:
-        """Check the streams of these instruments against what else is known; call it a few times a second. See `CrossChecks`."""
+        """Compare the streams of these instruments with each other and with REST. Call it a few times a second. See `CrossChecks`."""
         return self._books.cross_checks.check_streams(instruments, now)
 
     def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Effect]:
@@ -275,7 +276,7 @@ class FeedHandler:
         return self._status.halts
 
     def set_halt(self, instrument: str, reason: str, now: int) -> Sequence[Event]:
-        """Note that an instrument does not trade for this reason, or (empty) that it does, by REST. It overrules what the stream said."""
+        """Note by REST that an instrument does not trade, for this reason; empty: that it trades. It overrules the stream's state."""
         if instrument not in self._instruments:
             return _NOTHING
         events = self._status.set_halt(instrument, reason, now)

@@ -1,15 +1,15 @@
-"""Collects what a connection receives while it waits to replace another, and tells when it may. Pure: no I/O, no clock.
+"""Keeps the outputs of a connection that waits to replace an older one, and decides when it may take over. Pure: no I/O, no clock.
 
-Both connections carry the same feeds, and which of them is ahead changes from frame to frame. Nothing may be lost between the two, and
-nothing may be on the tape twice:
+Both connections carry the same feeds, and either may be ahead at any moment. No event may be lost between the two, and none may be on the
+tape twice:
 
-- **Trades** are kept. A `TradeSequence` drops those that it has by the venue's ids, so all that matters is that the older connection has
-  come as far as the newer one's first trade.
-- **Books by REST** number their updates across connections: these are kept, and must link to the book as it is.
+- **Trades** are kept. A `TradeSequence` drops the trades that it has, by the venue's ids. So the new connection may take over once the
+  older one has reached its first trade.
+- **Books by REST** number their updates across connections: the updates are kept, and must link to the current book.
 - **Books in the stream** begin with a snapshot on each connection: a second book is built here, proven by the same rules, and replaces the
-  one on the tape.
-- **Quotes, tickers and statuses**: the newest of each is enough, where it is newer than what is on the tape; one that cannot be read
-  counts as well.
+  book on the tape.
+- **Quotes, tickers and statuses**: only the newest of each is kept, and is published if it is newer than the one on the tape. A quote or
+  ticker that cannot be read counts, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Connec
 from crosstape_schemas import KIND_OF, Quote, Status, Ticker, Trade
 
 CAPACITY: Final = 100_000
-"""Trades and updates kept at most: a connection that has waited for more cannot take over any more."""
+"""The most trades and updates kept: a connection that has received more while it waited cannot take over any more."""
 
 
 class Handover:
@@ -45,7 +45,7 @@ class Handover:
         """Keep one output of the waiting connection."""
         match output:
             case Trade() if self._feeds.venue.trade_ids == "none":
-                pass  # without an id nothing shows whether the other connection had it, and that one reads until the last moment
+                pass  # without ids we cannot see whether the older connection had this trade; it reads until the last moment
             case Trade() | TradeSnapshot():
                 self._keep("trade", output)
             case BookUpdate() if not self._in_stream:
@@ -73,7 +73,7 @@ class Handover:
             if first is not None and not self._feeds.links(first):
                 return f"{kind} of {name}: the connection before is behind"
             if kind == "trade":
-                self._first[kind, name] = None  # the tape only goes on from there; a book may break meanwhile
+                self._first[kind, name] = None  # it still links later: the tape only goes forward. A book may break meanwhile
         for name in books if self._in_stream else ():
             book = self._books.get(name)
             if self._feeds.has_live_book(name) and (book is None or not book.live):

@@ -28,11 +28,11 @@ class QuoteFeeds:
         self._tickers: dict[str, FeedRecord] = {}
 
     def add_feed(self, record: FeedRecord) -> None:
-        """Apply from now on what comes for this feed of kind `quote` or `ticker`."""
+        """Apply quotes or tickers to this feed from now on."""
         self._feeds(record.kind)[record.instrument] = record
 
     def remove_instrument(self, instrument: str) -> None:
-        """Apply nothing more to its feeds."""
+        """Remove the feeds of this instrument."""
         self._quotes.pop(instrument, None)
         self._tickers.pop(instrument, None)
 
@@ -58,8 +58,8 @@ class QuoteFeeds:
     def _apply_to_silent(self, record: FeedRecord, quote: Quote) -> Sequence[Event]:
         """Apply a quote to a feed that is not live.
 
-        The first quote after subscribing again may be no more than the venue's answer. If it has the prices that we have, nothing was
-        missed; if it has others, the stream had missed a change, and only the next quote shows that it brings them now.
+        The first quote after subscribing again may be only the venue's answer to that. If it has our prices, nothing was missed. If it has
+        other prices, the stream had missed a change, and only the next quote shows that the stream brings changes again.
         """
         before, events = record.last, list[Event]()
         same = isinstance(before, Quote) and top_of(before) == top_of(quote)
@@ -75,9 +75,9 @@ class QuoteFeeds:
         return [*events, quote]
 
     def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
-        """Publish a quote that REST was asked for at `asked_ts`, for want of a stream: `recovering`, never `live`.
+        """Publish a quote that was requested from REST at `asked_ts` because the stream is away: `recovering`, never `live`.
 
-        Nothing if the stream was there first, or if neither prices nor sizes have changed. `reason`: of the feed's state meanwhile.
+        Publishes nothing if the stream is live again, or if neither prices nor sizes have changed. `reason`: of the feed's state meanwhile.
         """
         record = self._quotes.get(quote.instrument)
         if record is None:
@@ -93,7 +93,7 @@ class QuoteFeeds:
         return events
 
     def apply_ticker(self, ticker: Ticker) -> Sequence[Event]:
-        """Publish a ticker when a figure of its own has changed: some venues send it with every change of the quote."""
+        """Publish a ticker if its figures have changed: some venues also send it when only the quote changes."""
         record = self._tickers.get(ticker.instrument)
         if record is None:
             return self._unwanted()
@@ -108,7 +108,7 @@ class QuoteFeeds:
         return [*events, ticker]
 
     def apply_unreadable(self, output: Unreadable) -> Sequence[Event]:
-        """Set the feed to `recovering` at once; its next readable data end that, and the gap. Nothing without such a feed."""
+        """Set the feed to `recovering`, with a gap that ends with its next readable data. Ignored if there is no such feed."""
         record = self._feeds(output.kind).get(output.instrument)
         return record.mark_unreadable(output.received_ts) if record is not None else _NOTHING
 

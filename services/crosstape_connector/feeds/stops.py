@@ -1,4 +1,4 @@
-"""Stops of this process, and up to when a feed was complete if its connection broke in one. Pure: times come in as values."""
+"""Stops of this process, and until when a feed was complete if its connection broke during a stop. Pure: times come in as values."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Stops:
             self._newest = Stop(step.shifted(self._newest.from_ts), step.shifted(self._newest.to_ts))
 
     def complete_until(self, received_ts: int) -> int:
-        """Return up to when nothing is missing of a feed that lost its connection and whose newest data were received at `received_ts`.
+        """Return the time until which a feed is complete that lost its connection. `received_ts`: of its newest data.
 
-        What was read soon after a stop was sent during it, or before: then the feed is complete only until the stop began.
+        Data that we read soon after a stop were sent during the stop or before: then the feed is complete only until the stop began.
         """
         stop = self._newest
         if stop is not None and stop.from_ts < received_ts <= stop.to_ts + BACKLOG_NS:

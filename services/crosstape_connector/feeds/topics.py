@@ -1,4 +1,4 @@
-"""What becomes of feeds when connections subscribe, confirm, refuse or lose their topics. Pure: no I/O, no clock, no log."""
+"""Changes the states of feeds when topics are subscribed, confirmed, refused or lost. Pure: no I/O, no clock, no log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Topics:
                 self._kinds[endpoint.name, channel] = (*self._kinds.get((endpoint.name, channel), ()), kind)
 
     def add_symbol(self, symbol: str, instrument: str) -> None:
-        """Know a symbol of the venue by our instrument."""
+        """Map a symbol of the venue to our instrument."""
         self._names[symbol] = instrument
 
     def remove_symbol(self, symbol: str) -> None:

@@ -1,4 +1,4 @@
-"""What a venue says of itself and of its instruments, on its stream and by REST. Pure: no I/O, no clock, no log."""
+"""The states that a venue reports for itself and for its instruments, on its stream and by REST. Pure: no I/O, no clock, no log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class VenueStatus:
     def __init__(self, venue: str) -> None:
         """`venue`: its id."""
         self.state = FeedState.LIVE
-        """State of the venue itself; `live` until it says otherwise. The connector's venue-wide `Status` must not be better."""
+        """State of the venue itself; `live` until it reports another. The connector's venue-wide `Status` must not be better."""
         self.reason = ""
         self.halts: dict[str, str] = {}
         """Instrument → why it does not trade, by REST."""
@@ -24,7 +24,7 @@ class VenueStatus:
         self._reported: dict[tuple[str, str], tuple[FeedState, str]] = {}  # by the stream; key: kind and instrument
 
     def apply(self, status: Status) -> Sequence[Event]:
-        """Publish a status of the stream if it is new. An instrument is presumed to trade until its venue says otherwise."""
+        """Publish a status of the stream if it is new. An instrument is presumed to trade until its venue reports another state."""
         key = status.kind, status.instrument
         before = self._reported.get(key, None if status.instrument == VENUE_WIDE else (LIVE, ""))
         if before == (status.state, status.reason):
@@ -52,7 +52,7 @@ class VenueStatus:
         return instrument in self.halts or (reported is not None and reported[0] is not LIVE)
 
     def remove_instrument(self, instrument: str) -> None:
-        """Forget what REST said of an instrument."""
+        """Forget the halt of an instrument that REST reported."""
         self.halts.pop(instrument, None)
 
     def restate(self, now: int) -> Iterator[Status]:

@@ -15,7 +15,7 @@ from crosstape_connector.metrics.families import BACKFILL_OUTCOMES, DURATION_BOU
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Status
 
 SAMPLE: Final = 64
-"""The lag of one frame in this many is measured. A power of two."""
+"""We measure the lag of one frame in this many. A power of two."""
 
 
 class Histogram:

@@ -1,11 +1,12 @@
 """The last events on the tape before this connector, or this replica, publishes, and the gaps that follow from them. Pure.
 
-Nobody receives data from a predecessor's last event until data resume, however it ended: killed, stopped in order, with its feed down or
-its instrument removed. So there is a gap of each kind that was published, from the `received_ts` of its last event. Quotes, books and
-tickers are states: their gap says that states in between were not seen. Without a last event, as of a new instrument, there is no gap.
+No connector receives data between a predecessor's last event and our first, however the predecessor ended: killed, stopped in order, with
+its feed down or its instrument removed. So there is a gap of each kind that was published, from the `received_ts` of its last event.
+Quotes, books and tickers are states: their gap means that states in between were not seen. Without a last event (a new instrument) there is
+no gap.
 
-A replica that takes over has received all the time, but published nothing. Trades continue by their ids (`failover.trade_buffer`). Of the
-other kinds it publishes the newest state, and a gap if there may be another state between that and the last on the tape.
+A replica that takes over has received data all the time, but published nothing. Trades continue by their ids (`failover.trade_buffer`). Of
+the other kinds it publishes the newest state, and a gap if there may be another state between that and the last on the tape.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ WHOLE_VENUE: Final = ("status", VENUE_WIDE)
 FEEDS: Final = ("trade", "quote", "book", "delta", "ticker")
 """Kinds of events that belong to a feed."""
 
-TOGETHER_NS: Final = 100_000_000
-"""Two replicas may receive the same quote this far apart. It identifies quotes to which the venue gives no time."""
+SAME_QUOTE_NS: Final = 100_000_000
+"""Two replicas may receive the same quote this far apart, ns. Used for quotes to which the venue gives no time."""
 
 
 def wanted(kinds: Iterable[str], names: Iterable[str]) -> list[tuple[str, str]]:
@@ -42,7 +43,7 @@ def trades(left: LastEvents) -> list[Trade]:
 
 
 def silence(venue: str, left: LastEvents, now: int) -> Iterator[Gap]:
-    """Yield the gap in the venue-wide status, if there was one: a state of the venue or of a feed in between was not published either."""
+    """Yield the gap in the venue-wide status, if the tape has such a status: states in between were not published."""
     last = left.get(WHOLE_VENUE)
     if last is not None:
         yield Gap(venue, VENUE_WIDE, None, now, "status", min(last.received_ts, now), now, None, GapCause.DISCONNECT)
@@ -73,7 +74,7 @@ def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
             if not isinstance(ours, Quote) or _figures(ours) != _figures(last):
                 return False
             if ours.venue_ts is None or last.venue_ts is None:
-                return record.received_ts <= last.received_ts + TOGETHER_NS
+                return record.received_ts <= last.received_ts + SAME_QUOTE_NS
             return ours.venue_ts == last.venue_ts
         case Ticker():
             return isinstance(ours, Ticker) and _figures(ours) == _figures(last)

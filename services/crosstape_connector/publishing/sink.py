@@ -18,7 +18,7 @@ _RARE: Final = frozenset({Status, Gap, SnapshotRequest})
 class Sink:
     """Counts events and passes them to the publisher; on a standby, to its buffer. Snapshot requests leave here, too. Never waits.
 
-    Belongs to a `Writer`, which alone says where events go. That is a bound method, so that an event costs one call.
+    Belongs to a `Writer`, and only the writer sets where events go. That target is a bound method, so that an event costs one call.
     """
 
     __slots__ = (
@@ -27,7 +27,7 @@ class Sink:
     )  # fmt: skip
 
     def __init__(self, counters: Counters, *, before_down: Callable[[Status], None] = lambda status: None) -> None:
-        """`before_down`: called with the status of a feed that is down before it is published. The writer may become a standby then.
+        """`before_down`: called with each `down` status before it is published; the writer may become a standby then.
 
         Nothing can be published before `pass_to` or `hold_in`.
         """
@@ -66,7 +66,7 @@ class Sink:
         self._listeners.append(listener)
 
     def sample(self, event: Effect) -> None:
-        """Measure with this event, the newest published: how late it came, and from now on how long it takes to be acknowledged."""
+        """Measure two delays with `event`, the newest published: from the venue to us, and from now to the bus's acknowledgement."""
         if isinstance(event, SnapshotRequest):
             return
         if event.venue_ts is not None:
@@ -76,19 +76,19 @@ class Sink:
             self._sampled_ts = event.received_ts
 
     def acknowledged(self, entries: int) -> None:
-        """The server has acknowledged this many more entries: `on_acknowledged` of a `Publisher`."""
+        """Note that the server has acknowledged this many more entries: the `on_acknowledged` of a `Publisher`."""
         self._unacknowledged -= entries
         if self._sampled_ts and self._unacknowledged <= 0:
             self._counters.publishing.observe((time.time_ns() - self._sampled_ts) / 1e9)
             self._sampled_ts = 0
 
     def pass_to(self, publish: Callable[[Event], None], pending: Callable[[], int] = lambda: 0) -> None:
-        """Publish by this publisher from the next event on; `pending` counts its entries that are not acknowledged. For the writer."""
+        """Publish with `publish` from the next event on; `pending` returns how many entries are not acknowledged. Only for the writer."""
         self._publish, self._pending, self._events, self._holding = publish, pending, self._counters.events, False
         self._sampled_ts = 0
 
     def hold_in(self, hold: Callable[[Event], None]) -> None:
-        """Give events to this buffer from the next one on, without counting them as published. For the writer."""
+        """Pass events to the buffer `hold` from the next event on, without counting them as published. Only for the writer."""
         self._publish, self._pending, self._events, self._holding = hold, lambda: 0, defaultdict(int), True
         self._sampled_ts = 0
 
@@ -102,4 +102,4 @@ class Sink:
 
 
 def _nowhere(event: Event) -> None:
-    raise AssertionError(f"no writer takes {event} yet")
+    raise AssertionError(f"published before the writer has set a target: {event}")

@@ -1,4 +1,4 @@
-"""The writer puts a connector's events on the tape: for good (`SoleWriter`), or in turn with other replicas (`failover.replica`)."""
+"""The writer puts a connector's events on the tape: all the time (`SoleWriter`), or in turn with other replicas (`failover.replica`)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from crosstape_schemas import Event
 
 
 class VenueHealth(Protocol):
-    """The state of a connector, as its writer asks for it."""
+    """The health of a connector, which its writer reads."""
 
     def is_healthy(self) -> bool:
-        """Whether every feed is live that should be."""
+        """Whether every feed that should be live is live."""
 
     def connections(self) -> int:
         """Count the open connections to the venue."""
 
     def statuses(self) -> Iterable[Event]:
-        """The statuses that belong to no feed: of the venue as a whole, and of instruments that it does not list."""
+        """Return the statuses that belong to no feed: the venue-wide status, and those of instruments that the venue does not list."""
 
 
 class Writer(Protocol):
@@ -49,7 +49,7 @@ class Writer(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """Whether the bus takes what is published; of a standby: whether the server answers."""
+        """Whether the bus accepts our events; on a standby: whether the server answers."""
 
     @property
     def active(self) -> bool:
@@ -62,26 +62,26 @@ class Writer(Protocol):
         """Write until cancelled. Raises `Superseded`."""
 
     async def last_events(self, wanted: Sequence[tuple[str, str]]) -> LastEvents:
-        """Read the newest event of each (kind, instrument) on the tape, where we continue. Waits for the bus. Raises `BusError`."""
+        """Return the newest event of each (kind, instrument) on the tape. We continue there. Waits for the bus. Raises `BusError`."""
 
     async def finish(self, timeout_s: float) -> bool:
-        """Publish what is pending after the connector has ended. False: not all within `timeout_s`; the rest may be in the spool."""
+        """Publish the pending events after the connector has ended. False: not all within `timeout_s`; the rest may be in the spool."""
 
     def close(self) -> None:
         """Close the spool."""
 
     def details(self) -> Mapping[str, Any]:
-        """Return what `/readyz` says about the writer."""
+        """Return the writer's part of the answer of `/readyz`."""
 
     def reading(self) -> ReplicaReading | None:
-        """Return what `/metrics` says about this replica; None: it is the only one."""
+        """Return the gauges of this replica for `/metrics`; None if there are no replicas."""
 
 
 class SoleWriter:
     """The writer of a connector that is the only one of its venue: it publishes from start to end."""
 
     def __init__(self, publisher: Publisher, sink: Sink, venue: str, superseded: Path | None = None) -> None:
-        """`superseded`: a file that tells the next start that this connector was superseded; None: the next start need not know."""
+        """`superseded`: a file to write when this connector was superseded, for its next start; None: write none."""
         self.sink = sink
         self._publisher = publisher
         self._venue = venue

@@ -1,7 +1,7 @@
-"""The connections of a capture, and which of them feeds the tape where two carry the same feed. Pure: time is that of the lines.
+"""The connections of a capture, and which of two connections with the same feed is used. Pure: time is that of the lines.
 
 A capture of a connector that replaced a connection has the frames of both. As in the running connector, the newer one waits (`Handover`)
-until the older one is closed. A recorder may leave out the closing: a connection that is silent for `SILENT_NS` is taken for closed.
+until the older one is closed. A recorder may leave out the closing: a connection that is silent for `SILENT_NS` counts as closed.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ SLACK_NS: Final = 10_000_000
 
 
 class RestOrder:
-    """Finds, in a first reading, lists of instruments that come too late, and snapshots that are not where their time says."""
+    """Finds, in a first reading, lists of instruments that come too late, and snapshots that are not in the order of their times."""
 
     def __init__(self, venue: Venue, lines: Iterable[CaptureLine]) -> None:
         """Read all `lines`, and keep those that must be moved."""

@@ -1,4 +1,4 @@
-"""What was in a capture, and what was made of it. Its fields are the keys of the summary that `crosstape normalize` prints."""
+"""Counts the contents of a capture, and the events made from it. Its fields are the keys of the summary of `crosstape normalize`."""
 
 from __future__ import annotations
 

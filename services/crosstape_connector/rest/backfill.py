@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Backfill:
-    """Fills the gaps in one venue's trades. One request at a time: one that hangs delays the other gaps, and no feed."""
+    """Fills the gaps in one venue's trades. Makes one request at a time: one that hangs delays the other gaps, but no feed."""
 
     def __init__(self, context: RestContext, *, flow: Callable[[], Awaitable[None]], longest_s: float) -> None:
         """`flow`: returns when the bus is not far behind. `longest_s`: see `BackfillSchedule`."""
@@ -32,7 +32,7 @@ class Backfill:
 
     @property
     def queued(self) -> int:
-        """How many gaps are being filled, or wait for their turn."""
+        """Number of gaps that are being filled or wait for their turn."""
         return len(self._schedule)
 
     async def run(self) -> None:
@@ -62,7 +62,7 @@ class Backfill:
             job.request_failed(exc.retry_after_s or 0.0, time.monotonic())
         else:
             if gap not in sequence.open_gaps:
-                return  # the stream brought the rest meanwhile, or the venue started its numbering again
+                return  # the stream brought the rest meanwhile, or the venue restarted its numbering
             self._context.sink.publish(self._context.feeds.trades.fill_gaps(page))
             if gap in sequence.open_gaps:
                 self._context.sink.publish(self._context.feeds.trades.check_nonexistent(gap, page, time.monotonic()))
@@ -79,7 +79,7 @@ class Backfill:
             self._close(gap, "part" if gap.missing < gap.end - gap.first else "nothing")
 
     def _close(self, open_gap: OpenGap, outcome: str) -> None:
-        """Count and log what became of a gap."""
+        """Count and log the outcome of a gap."""
         gap = open_gap.gap
         self._context.counters.backfills[outcome] += 1
         self._context.counters.nonexistent += open_gap.nonexistent

@@ -1,10 +1,10 @@
 """Decides which gap in the trades is filled next, and when it is given up. Pure: `backfill` reads the clock and makes the requests.
 
-One page is requested at a time. Gaps take turns: the one with the fewest pages so far goes first, then the smallest, then the newest; and
-every `OLDEST_EVERY`th turn is the oldest's. So a small gap is filled soon, and a large one is not forgotten for the small ones after it.
+One page is requested at a time. Gaps take turns: the gap with the fewest pages so far goes first, then the smallest, then the newest. Every
+`OLDEST_EVERY`th turn goes to the oldest gap. So a small gap is filled soon, and a large gap does not wait for ever.
 
-After a pass that brought nothing new, the page requested also has the trade before the missing ids. If the trade after them follows it
-there, in two answers some time apart, these ids never existed (`OpenGap.check_nonexistent`).
+After a pass that brought nothing new, the requested page also includes the trade before the missing ids. If the trade after them follows it
+directly, in two answers some time apart, these ids never existed (`OpenGap.check_nonexistent`).
 
 A gap is given up after `MAX_PAGES` pages, after `MAX_VAIN` passes that brought nothing (the venue does not have the trades any more, or not
 yet), or when it has been known for `MAX_AGE_S`. The part that came is then reported as repaired; the rest stays missing.
@@ -20,8 +20,8 @@ from crosstape_connector.backoff import pause_s
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 
-SETTLE_S: Final = 0.5
-"""The wait before the first request for a gap: the stream may only have swapped two trades."""
+STREAM_SETTLE_S: Final = 0.5
+"""The wait before the first request for a gap: the stream may only have swapped two trades, and bring the missing one at once."""
 
 MAX_PAGES: Final = 500
 MAX_VAIN: Final = 6
@@ -40,10 +40,10 @@ class BackfillJob:
         self.open_gap = open_gap
         self.page = page
         self.since = now
-        self.due = now + SETTLE_S
+        self.due = now + STREAM_SETTLE_S
         self.pages = 0
         self.vain = 0
-        """Passes that ended with ids still missing since one last brought a trade, that one included."""
+        """Passes that ended with ids still missing, counted from the last pass that brought a trade (included)."""
         self.failures = 0
         self.was_missing = open_gap.missing
         self.reached = -1
@@ -65,7 +65,7 @@ class BackfillJob:
         return number - 1
 
     def page_received(self, ids: range, newest_ts: int | None, *, last: bool, now: float) -> None:
-        """Note a page, after its trades were applied: the ids that it spans, the time of its newest trade, whether it is the `last`."""
+        """Note a page, after its trades were applied. `ids`: first to last; `newest_ts`: of its newest trade; `last`: no more."""
         self.pages += 1
         self.failures = 0
         if ids and ids[-1] > self.reached and not last:

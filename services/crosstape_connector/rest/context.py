@@ -1,4 +1,4 @@
-"""What all kinds of REST requests of a venue share."""
+"""The parts that all kinds of REST requests of a venue share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosstape_connector.rest.sources import RestSources
 
 @dataclass(frozen=True, slots=True)
 class RestContext:
-    """What all kinds of REST requests of a venue share."""
+    """The parts that all kinds of REST requests of a venue share."""
 
     sources: RestSources
     feeds: FeedHandler

@@ -18,10 +18,10 @@ from crosstape_connector.rest.polling_rules import Absence, PollSchedule
 from crosstape_connector.rest.worker import RequestWorker, RestRequest
 
 LOOK_S: Final = 0.1
-"""How often to look, while polling, whether the WebSocket is back."""
+"""Interval of checks, while polling, whether the WebSocket is connected again."""
 
 CATCH_UP_S: Final = 60.0
-"""Trades missed for at most this time are fetched by polling; after a longer absence polling starts with the newest, and a gap remains."""
+"""Polling fetches trades that were missed for at most this time. After a longer absence it starts with the newest, and a gap remains."""
 
 LAG_NS: Final = 1_000_000_000
 """How far an answer of REST may be behind the stream."""
@@ -49,7 +49,7 @@ class Polling:
     """Polls one venue. One request of a kind at a time."""
 
     def __init__(self, context: RestContext, *, answered: Callable[[str], bool], after_s: float, catch_up_s: float) -> None:
-        """`answered`: whether the venue has answered on an open connection to this endpoint; one on which it says nothing is of no use.
+        """`answered`: returns whether the venue has answered a subscription on an open connection to this endpoint.
 
         `after_s`: how long a WebSocket may be away before its feeds are polled; 0: they never are. `catch_up_s`: replaces `CATCH_UP_S`
         if it is more.
@@ -76,7 +76,7 @@ class Polling:
         return {kind: len(self._kinds[kind].polled) if kind in self._kinds else 0 for kind in ("trade", "quote")}
 
     def wake(self) -> None:
-        """Look now whether a connection is away."""
+        """Check now whether a connection is lost."""
         for worker in self._workers.values():
             worker.wake()
 
@@ -118,7 +118,7 @@ class Polling:
             raise
 
     def _end(self, kind: PolledKind, names: Collection[str], why: str) -> None:
-        """Say of these feeds, as far as they are polled, that they are not any more."""
+        """Stop polling these feeds, and publish their new state. Feeds that are not polled stay as they are."""
         now = time.time_ns()
         for name in kind.polled.intersection(names):
             self._context.sink.publish(self._context.feeds.end_polling(FeedKey(kind.kind, name), now, why))

@@ -1,7 +1,7 @@
 """Asks a venue by REST while its streams are connected: does an instrument trade, what are its best prices, what was its last trade?
 
-A stream can stop without a message, and a pair can be halted without one. Both look like a quiet market, so silence leads to these probes,
-whatever pace the watchdog has learned. They are no load for a venue whose streams bring data.
+A stream can stop without a message, and a pair can be halted without one. Both look like a quiet market. So a silent instrument is probed,
+whatever interval the watchdog has learned for it. Instruments whose streams bring data are probed rarely.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from crosstape_connector.rest.worker import RequestWorker, RestRequest
 from crosstape_connector.venues.spec import NOT_LISTED
 
 LOOK_S: Final = 0.25
-"""How often to look who is silent, while an instrument will soon have been silent for long enough."""
+"""Interval of checks for silent instruments, while one will soon have been silent for long enough."""
 
 URGENT_S: Final = 5.0
 """How often to ask whether an instrument trades that the watchdog doubts, or that did not trade at the last answer."""
@@ -42,12 +42,12 @@ TRADES_S: Final = 30.0
 """How often to ask for the newest trades of an instrument whose trades are silent."""
 
 TRADES_SILENT_S: Final = 10.0
-"""A shorter silence of trades leads to no probe: nobody need trade."""
+"""A shorter silence of trades leads to no probe: a market may have no trades for a while."""
 
-SHARE: Final = 0.25
+PROBE_SHARE: Final = 0.25
 """The share of the requests for trades that probes may use: the others fill gaps."""
 
-CONFIRM_S: Final = 1.0
+ASK_AGAIN_S: Final = 1.0
 """When to ask again after an answer that differs from the stream: the stream may only be late."""
 
 log = structlog.get_logger(__name__)
@@ -61,10 +61,10 @@ class Probes:
         self._context = context
         self._silent_s = silent_s
         self._trading = ProbeSchedule(urgent_s=URGENT_S, silent_s=SILENT_S, routine_s=ROUTINE_S)
-        self._prices = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=BEST_S)
-        self._trades = ProbeSchedule(urgent_s=CONFIRM_S, silent_s=TRADES_S)
+        self._prices = ProbeSchedule(urgent_s=ASK_AGAIN_S, silent_s=BEST_S)
+        self._trades = ProbeSchedule(urgent_s=ASK_AGAIN_S, silent_s=TRADES_S)
         self._trades_from = -math.inf  # no probe of trades before this time
-        self._groups: deque[Sequence[str]] = deque()  # instruments to ask about in one request, before any other
+        self._groups: deque[Sequence[str]] = deque()  # instruments to ask about next, one group per request
         self._unlisted: set[str] = set()  # instruments that are not listed any more: asked about alone
         self._trading_worker = RequestWorker(self._next_trading)
         self._prices_worker = RequestWorker(self._next_prices)
@@ -114,7 +114,7 @@ class Probes:
                 for name in names:
                     self._trading.request(name)
                 raise
-            if len(symbols) > 1:  # one of them is not listed any more: halve until it stands alone
+            if len(symbols) > 1:  # one of them is not listed any more: halve the group until that symbol is alone
                 half, listed = len(symbols) // 2, list(symbols.values())
                 self._groups += listed[:half], listed[half:]
                 return
@@ -172,7 +172,7 @@ class Probes:
         self._context.sink.publish(self._context.feeds.check_newest_trades(page))
         if page.trades and int(page.trades[-1].trade_id) >= sequence.next_id >= 0:
             self._trades.request(instrument)  # the stream may only be late
-        self._trades_from = time.monotonic() + 60.0 / (SHARE * source.per_minute)
+        self._trades_from = time.monotonic() + 60.0 / (PROBE_SHARE * source.per_minute)
 
     def _symbols(self, names: Sequence[str]) -> dict[str, str]:
         """Return the venue's symbol → our instrument."""

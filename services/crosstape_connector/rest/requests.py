@@ -1,4 +1,4 @@
-"""Everything that a venue's connector requests by REST while it runs, but the list of instruments."""
+"""Runs all kinds of REST requests of one venue, except for the list of instruments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crosstape_connector.rest.snapshot_recovery import SnapshotRecovery
 
 
 class RestRequests:
-    """The kinds of requests of one venue, which run beside each other."""
+    """Runs the kinds of requests of one venue concurrently."""
 
     def __init__(
         self,
@@ -42,6 +42,6 @@ class RestRequests:
             group.create_task(self.probes.run(), name="probes")
 
     def _wake(self) -> None:
-        """A status or a gap is published: a connection may be away, or there is a gap to fill."""
+        """Note that a status or gap is published: a connection may be lost, or there is a gap to fill."""
         self.backfill.wake()
         self.polling.wake()

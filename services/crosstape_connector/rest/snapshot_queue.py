@@ -27,9 +27,9 @@ class SnapshotJob:
 
 
 class SnapshotQueue:
-    """At most one job per book, which bounds it. The job that has been due for longest is next.
+    """Holds at most one job per book, so its size is bounded. The job that has been due for longest is next.
 
-    One probe at a time takes part in that, due when the probe before it ended: a broken book waits for one probe, not for all of them.
+    Only one probe at a time may be next, and it counts as due since the probe before it ended. So a broken book waits for at most one.
     """
 
     def __init__(self) -> None:

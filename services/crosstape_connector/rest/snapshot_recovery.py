@@ -1,4 +1,4 @@
-"""Does what `FeedHandler` requests for a book: fetches its snapshot by REST, or subscribes its topic again, within the venue's limits."""
+"""Gets the book snapshots that `FeedHandler` requests: fetches them by REST, or subscribes the topic again, within the venue's limits."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class SnapshotRecovery:
                 self._retry(job, exc)
                 return
         elif request.topic is not None:
-            # No connection does it if the one that has the topic is closing, or is subscribing it now: then a snapshot comes by itself.
+            # No connection subscribes it if its connection is closing, or is subscribing it already: then a snapshot comes anyway.
             self._resubscribe(request.topic)
         self._queue.remove(job, time.monotonic())
         if snapshot is not None and self._is_followed(request):
             self._context.sink.publish(self._context.feeds.apply(snapshot))
-        self._wake()  # the other worker may take up a probe now
+        self._wake()  # the other worker may start a probe now
 
     def _retry(self, job: SnapshotJob, exc: RestFailed) -> None:
         wait_s = self._queue.retry(job, exc.retry_after_s or 0.0, time.monotonic())
@@ -87,7 +87,7 @@ class SnapshotRecovery:
         self._wake()
 
     def _is_followed(self, request: SnapshotRequest) -> bool:
-        """Return whether a connection has the book: one that nothing follows must not be called live; the next connection asks again."""
+        """Return whether a connection has the book. Without one, no updates would follow; the next connection requests again."""
         kinds = ("book", "delta", "quote") if self._context.feeds.venue.quote_from_book else ("book", "delta")
         records = (self._context.feeds.records.get(FeedKey(kind, request.instrument)) for kind in kinds)
         return any(record is not None and record.sessions for record in records)

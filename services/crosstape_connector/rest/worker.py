@@ -1,6 +1,6 @@
-"""Makes the REST requests of one kind: waits until one is due, makes it, pauses after a failure. Which one is next, each kind decides.
+"""Makes the REST requests of one kind: waits until one is due, makes it, pauses after a failure. Each kind decides which request is next.
 
-Every kind has a worker of its own (snapshots have two), so that a request that hangs delays no other kind.
+Every kind has its own worker (snapshots have two), so that a request that hangs delays no other kind.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crosstape_connector.backoff import pause_s
 from crosstape_connector.errors import RestFailed
 
 LOOK_S: Final = 1.0
-"""The longest wait for the next request: whatever nobody calls `wake` for is noticed within this time."""
+"""The longest wait for the next request: a due request is noticed within this time, even if `wake` is not called."""
 
 RestRequest: TypeAlias = Callable[[], Awaitable[None]]
 """Makes one request and uses its answer. Raises `RestFailed`."""

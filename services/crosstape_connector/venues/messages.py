@@ -75,7 +75,7 @@ class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
-    """Groups the replayed trades of one frame, oldest first, into one snapshot per instrument."""
+    """Group the replayed trades of one frame, oldest first, into one snapshot per instrument."""
     names = dict.fromkeys(trade.instrument for trade in trades)
     return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
 
@@ -105,7 +105,7 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """The venue accepted a subscription: the request of that id, or these symbols of that channel."""
+    """The venue accepted a subscription: the request with this id, or these symbols of this channel."""
 
     request_id: int | None = None
     channel: str | None = None
@@ -114,7 +114,7 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """The venue refused a subscription. Without an id and a symbol it means the oldest request that still waits."""
+    """The venue refused a subscription. Without an id and a symbol it concerns the oldest request that has no answer yet."""
 
     reason: str
     request_id: int | None = None
@@ -139,7 +139,7 @@ class ConnectionBreak(msgspec.Struct, frozen=True):
 
 
 def unread(instrument: str, received_ts: int) -> ConnectionBreak:
-    """Marks one book as suspect, because a change of it cannot be read."""
+    """Return the break of one book, of which a change cannot be read."""
     return ConnectionBreak(received_ts, None, GapCause.UNKNOWN, (instrument,), "a change of the book cannot be read")
 
 
@@ -152,7 +152,7 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 def unreadable(kind: Literal["quote", "ticker"], instrument: str, received_ts: int, reason: object) -> tuple[Odd, Unreadable]:
-    """The outputs for a quote or ticker that cannot be read; `reason` is the error."""
+    """Return the outputs for a quote or ticker that cannot be read; `reason` is the error."""
     return Odd(kind, f"{kind} of {instrument}: {reason}"), Unreadable(kind, instrument, received_ts)
 
 

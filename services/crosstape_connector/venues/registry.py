@@ -12,12 +12,12 @@ VENUES: Final[dict[str, Venue]] = {venue.id: venue for venue in (binance.VENUE, 
 
 
 def recorded(name: str) -> Venue:
-    """The venue that a capture's header names. Raises `UnknownVenue`."""
+    """Return the venue that the header of a capture names. Raises `UnknownVenue`."""
     return next((venue for venue in VENUES.values() if name in venue.aliases), None) or find(name)
 
 
 def find(venue_id: str) -> Venue:
-    """The venue of that id. Raises `UnknownVenue`."""
+    """Return the venue with this id. Raises `UnknownVenue`."""
     try:
         return VENUES[venue_id]
     except KeyError:

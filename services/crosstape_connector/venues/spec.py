@@ -33,7 +33,7 @@ Symbols = Mapping[str, str]
 
 
 def lookup(symbols: Symbols, symbol: str, what: str = "symbol") -> str:
-    """Our instrument of their symbol. Raises `UnknownSymbol`, whose text names `what` the symbol stood for."""
+    """Return our instrument for a venue's symbol. Raises `UnknownSymbol`, whose text begins with `what`."""
     instrument = symbols.get(symbol)
     if instrument is None:
         raise UnknownSymbol(f"{what} {symbol!r}")
@@ -248,5 +248,5 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def subscribed_depth(venue: Venue, book_depth: int) -> int:
-    """The depth to ask a venue for: the smallest it offers that is not below ours, or its largest; ours where it has no choice."""
+    """Return the depth to subscribe: the smallest on offer that is not below ours, else the largest; ours if there is no choice."""
     return next((depth for depth in venue.book.depths if depth >= book_depth), max(venue.book.depths, default=book_depth))

@@ -23,7 +23,7 @@ LINES = [
 
 
 def test_a_capture_is_a_header_and_lines() -> None:
-    """What we do not use is passed over, empty lines too."""
+    """Unknown fields and empty lines are ignored."""
     header, lines = read(LINES)
 
     assert header == CaptureHeader(1, "kraken", "wss://ws.kraken.com/v2")
@@ -35,7 +35,7 @@ def test_a_capture_is_a_header_and_lines() -> None:
 
 
 def test_a_frame_is_text_or_base64() -> None:
-    """A frame without either is empty."""
+    """A line with neither has an empty frame."""
     assert CaptureLine(f="é").body() == "é".encode()
     assert CaptureLine(b="AP8=").body() == b"\x00\xff"
     assert CaptureLine().body() == b""
@@ -44,14 +44,14 @@ def test_a_frame_is_text_or_base64() -> None:
 
 
 @pytest.mark.parametrize("lines", [[], [b"{}"], [b"\xff"], [b"[1"], [b'{"capture":2,"venue":"kraken"}']])
-def test_what_does_not_begin_as_a_capture_is_none(lines: list[bytes]) -> None:
-    """Said before any line is read."""
+def test_a_file_without_a_header_is_no_capture(lines: list[bytes]) -> None:
+    """The error comes before any line is read."""
     with pytest.raises(NotACaptureError):
         read(lines)
 
 
-def test_a_torn_line_is_named() -> None:
-    """By its number, when it is reached."""
+def test_the_error_of_a_torn_line_has_its_number() -> None:
+    """It comes when the line is reached."""
     _, lines = read([HEADER, b'{"t":1}', b'{"t":'])
 
     assert next(lines) == CaptureLine(1)
@@ -60,8 +60,8 @@ def test_a_torn_line_is_named() -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_file_may_be_packed(tmp_path: Path, *, packed: bool) -> None:
-    """Told by how it begins; several zstd frames in a row are one file, as a writer that was killed and begun anew leaves them."""
+def test_a_file_may_be_compressed(tmp_path: Path, *, packed: bool) -> None:
+    """Its first bytes show it. Several zstd frames in a row are one file, as after a restart of a killed writer."""
     text = b"\n".join(LINES)
     compress = zstandard.ZstdCompressor().compress
     path = tmp_path / "capture"
@@ -73,8 +73,8 @@ def test_a_file_may_be_packed(tmp_path: Path, *, packed: bool) -> None:
         assert len(list(rest)) == 3
 
 
-def test_a_packed_file_that_ends_with_a_line_break_is_whole(tmp_path: Path) -> None:
-    """Nothing is added to it."""
+def test_a_compressed_file_that_ends_with_a_line_break_is_complete(tmp_path: Path) -> None:
+    """No line is added at its end."""
     path = tmp_path / "capture"
     path.write_bytes(zstandard.ZstdCompressor().compress(HEADER + b"\n"))
 

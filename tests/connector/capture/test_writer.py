@@ -1,4 +1,4 @@
-"""Captures: readable whatever happens, bounded, and never in the way."""
+"""Captures can be read after any failure, are bounded, and never delay the connector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = 1_700_000_000_000_000_000
 
 
 def begin(directory: Path, **options: Any) -> Capture:
-    """A started capture, without reasons to rotate."""
+    """Start a capture that has no reason to rotate."""
     defaults: dict[str, Any] = {"max_bytes": 1 << 30, "max_s": 3600.0}
     capture = Capture(directory, "fake", "wss://venue.test/ws", **(defaults | options))
     capture.start()
@@ -28,18 +28,18 @@ def begin(directory: Path, **options: Any) -> Capture:
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    """Every line of a file; it must be one whole zstd frame."""
+    """Return every line of a file, which must be one complete zstd frame."""
     text = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
     return [json.loads(line) for line in text.splitlines()]
 
 
 def all_lines(directory: Path) -> list[list[dict[str, Any]]]:
-    """Lines by file, in the order of the files' names, which is that of time."""
+    """Return the lines by file, in the order of the file names, which is the order of time."""
     return [lines_of(path) for path in sorted(directory.iterdir())]
 
 
 def test_every_kind_of_line_is_as_the_format_says(tmp_path: Path) -> None:
-    """Text as text, bytes as base64, what could not be used with its kind."""
+    """Text as text, bytes as base64, and bad frames with their kind."""
     capture = begin(tmp_path)
     capture.opened(NOW, 1, "wss://venue.test/ws")
     capture.frame_out(NOW + 1, 1, b'{"op":"subscribe"}')
@@ -63,13 +63,13 @@ def test_every_kind_of_line_is_as_the_format_says(tmp_path: Path) -> None:
 
 
 def test_nothing_written_is_no_file(tmp_path: Path) -> None:
-    """A connector that never connected leaves nothing to tidy up."""
+    """A connector that never connected leaves no file."""
     begin(tmp_path / "captures").stop()
     assert list((tmp_path / "captures").iterdir()) == []
 
 
 def test_a_file_is_rotated_by_size_and_each_can_be_read_alone(tmp_path: Path) -> None:
-    """The next begins with the instruments and the connections that go on; no frame is lost or doubled between them."""
+    """The next file begins with the instruments and the open connections; no frame is lost or written twice."""
     times = iter(range(NOW, NOW + 10**12, 10**9))
     capture = begin(tmp_path, max_bytes=2000, clock=lambda: next(times))
     capture.answered(NOW - 3, "https://venue.test/instruments", b'{"AAAUSD":true}', instruments=True)
@@ -98,7 +98,7 @@ def test_a_file_is_rotated_by_size_and_each_can_be_read_alone(tmp_path: Path) ->
 
 
 async def test_a_file_is_rotated_by_time(tmp_path: Path) -> None:
-    """Also while nothing comes: then it is closed, and the next begins with the next line."""
+    """Also while no line comes: the file is closed, and the next one begins with the next line."""
     now = NOW
     capture = begin(tmp_path, max_s=60.0, clock=lambda: now)
     capture.frame_in(now, 1, b"{}")
@@ -111,8 +111,8 @@ async def test_a_file_is_rotated_by_time(tmp_path: Path) -> None:
     assert [len(file) for file in all_lines(tmp_path)] == [2, 2]
 
 
-def test_a_full_queue_drops_and_says_how_many(tmp_path: Path) -> None:
-    """Counted, and told in the file at the place where they are missing."""
+def test_a_full_queue_drops_lines_and_counts_them(tmp_path: Path) -> None:
+    """The file has the number at the place where lines are missing."""
     capture = Capture(tmp_path, "fake", "", max_bytes=1 << 30, max_s=3600.0, lines=3)
     for number in range(5):
         capture.frame_in(NOW + number, 1, b"{}")
@@ -125,7 +125,7 @@ def test_a_full_queue_drops_and_says_how_many(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_fails_ends_the_capture_only(tmp_path: Path) -> None:
-    """Logged once; what it did not take and what comes later is counted, and nothing raises."""
+    """It is logged once. Lines that were not written, and later ones, are counted, and no error is raised."""
     with capture_logs() as logs:
         capture = begin(tmp_path / "captures")
         (tmp_path / "captures").rmdir()
@@ -138,7 +138,7 @@ async def test_a_disk_that_fails_ends_the_capture_only(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_leaves_what_was_flushed_and_counts_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each line is in a file or counted, and the file that could not be ended can be read."""
+    """Each line is in a file or counted, and the unfinished file can be read."""
     monkeypatch.setattr("crosstape_connector.capture.writer.FLUSH_S", 0.0)
     put = 0
     with small_disk(tmp_path / "disk") as disk, capture_logs() as logs:
@@ -165,7 +165,7 @@ async def test_a_full_disk_leaves_what_was_flushed_and_counts_the_rest(tmp_path:
 
 
 async def test_what_a_killed_process_wrote_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to the last flush; the frame has no end, and a stream reader does not mind."""
+    """Up to the last flush. The zstd frame has no end, which a stream reader accepts."""
     monkeypatch.setattr("crosstape_connector.capture.writer.FLUSH_S", 0.0)
     capture = begin(tmp_path)
     capture.frame_in(NOW, 1, b'{"number":1}')

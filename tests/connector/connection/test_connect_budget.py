@@ -1,4 +1,4 @@
-"""Attempts to connect, over all connections of a venue."""
+"""Limits of the attempts to connect, over all connections of a venue."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.waiting import wait_until
 
 @pytest.mark.parametrize(("name", "attempts", "window_s"), [("binance", 300, 300.0), ("coinbase", 8, 1.0), ("kraken", 150, 600.0)])
 def test_a_venues_budget_is_as_it_states(name: str, attempts: int, window_s: float) -> None:
-    """And its endpoints' own pace does not exceed our part of it."""
+    """The rates of its endpoints do not exceed our part of the budget."""
     venue = VENUES[name]
     assert venue.connects == ConnectLimit(attempts, window_s)
     assert sum(one.connects_per_s for one in venue.endpoints) <= attempts / window_s
 
 
 async def test_all_endpoints_share_the_budget_and_waits_are_counted() -> None:
-    """Half of what the venue states: two of four here, the third waits for the window."""
+    """We use half of the venue's limit: two of four attempts. The third waits for the window."""
     venue = msgspec.structs.replace(fake(endpoint("a", {"trade": "t"}), endpoint("b", {"quote": "q"})), connects=ConnectLimit(4, 0.5))
     counters = Counters()
     connects = ConnectBudget(venue, counters)
@@ -42,7 +42,7 @@ async def test_all_endpoints_share_the_budget_and_waits_are_counted() -> None:
 
 
 async def test_no_window_ever_holds_more_than_the_budget() -> None:
-    """However many ask at once."""
+    """Any number of attempts may wait at once."""
     venue = msgspec.structs.replace(fake(), connects=ConnectLimit(6, 0.2))
     connects = ConnectBudget(venue, Counters())
     at: list[float] = []
@@ -60,7 +60,7 @@ async def test_no_window_ever_holds_more_than_the_budget() -> None:
 
 
 async def test_a_retry_after_holds_all_connections_of_the_venue() -> None:
-    """Told to one of two, it keeps both away."""
+    """The venue asks one of two connections to wait, and both wait."""
     async with serving() as server, rigged(server, fake(endpoint(topics=1))) as rig:
         server.refuse_connections.append(web.Response(status=429, headers={"Retry-After": "1"}))
         started = time.monotonic()

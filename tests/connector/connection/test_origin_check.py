@@ -1,4 +1,4 @@
-"""Simulated data do not get onto a live tape, nor live data onto a simulated one: found out before anything is published or claimed."""
+"""Simulated data never get onto a live tape, nor live data onto a simulated tape: checked before anything is published or claimed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def venues() -> AsyncIterator[Simulator]:
 
 
 def settings_for(venues: Simulator, url: str, path: Path, **connector: Any) -> Settings:
-    """Of a connector to the simulated venue."""
+    """The settings of a connector to the simulated venue."""
     own = VenueSettings(instruments=("BTC-USDT",), ws_url=venues.ws_url["kraken"], rest_url=venues.rest_url["kraken"])
     return Settings(
         bus=BusSettings(url=url, timeout_s=1.0, backoff_s=0.1),
@@ -54,13 +54,13 @@ def settings_for(venues: Simulator, url: str, path: Path, **connector: Any) -> S
 
 
 async def origin(client: Redis) -> str:
-    """What the tape holds."""
+    """Return the origin of the data on the tape."""
     found: Any = await client.hget(IDENTITY, "origin")
     return "" if found is None else found.decode()
 
 
 async def refusal(settings: Settings, venue: str) -> str:
-    """How a connector ends that does not belong there: one line, and the exit code that it would have."""
+    """Return the one-line error and the exit code of a connector whose venue belongs on another tape."""
     with pytest.raises(BaseExceptionGroup) as ended:
         async with asyncio.timeout(30):
             await run(settings, venue)
@@ -78,8 +78,8 @@ def _leaf(exc: BaseException) -> BaseException:
     return exc
 
 
-async def test_every_answer_of_a_simulated_venue_says_so(venues: Simulator) -> None:
-    """REST, what it does not know, and the handshake of a WebSocket."""
+async def test_every_answer_of_a_simulated_venue_is_marked(venues: Simulator) -> None:
+    """REST answers, errors, and the handshake of a WebSocket."""
     base = venues.servers["kraken"].base
     async with ClientSession() as http:
         for path in ("/0/public/AssetPairs", "/nothing", "/0/public/Depth?pair=NONE"):
@@ -95,7 +95,7 @@ async def test_every_answer_of_a_simulated_venue_says_so(venues: Simulator) -> N
 async def test_a_simulated_venue_makes_a_fresh_tape_a_simulated_one(
     client: Redis, valkey: str, tmp_path: Path, venues: Simulator, *, line: str
 ) -> None:
-    """And a restart finds its own. No live venue gets on it from then on."""
+    """After a restart it may publish there again. A live venue may not from then on."""
     settings = settings_for(venues, valkey, tmp_path, replica=line)
     for _ in range(2):
         before = await client.xlen(TRADES)
@@ -118,7 +118,7 @@ async def _longer(client: Redis, before: int) -> bool:
 async def test_a_simulated_venue_is_kept_off_a_live_tape(
     client: Redis, valkey: str, tmp_path: Path, venues: Simulator, *, known: str, line: str
 ) -> None:
-    """Nothing is published, and the live connector of the same name does not even lose its name."""
+    """Nothing is published, and the live connector of the same name keeps its name."""
     async with connect(fast(valkey)) as shared:
         live = Publisher(shared, Keys(), fast(valkey), producer="connector.kraken")
         running = asyncio.create_task(live.run())
@@ -141,7 +141,7 @@ async def test_a_simulated_venue_is_kept_off_a_live_tape(
 
 
 async def test_a_live_venue_is_kept_off_a_simulated_tape(world: World) -> None:
-    """The same the other way round."""
+    """As the test before, with the two venues exchanged."""
     await world.client.hset(IDENTITY, mapping={"id": "ab12", "origin": "simulated"})
     text = await refusal(world.settings, "fake")
     assert "fake at http://127.0.0.1 is the venue itself" in text
@@ -149,8 +149,8 @@ async def test_a_live_venue_is_kept_off_a_simulated_tape(world: World) -> None:
     assert await world.client.keys() == [IDENTITY.encode()]
 
 
-async def test_who_means_it_may_mix_them(world: World) -> None:
-    """The log says so, and the tape stays what it is."""
+async def test_a_setting_allows_to_mix_them(world: World) -> None:
+    """The log reports it, and the origin of the tape stays."""
     await world.client.hset(IDENTITY, mapping={"id": "ab12", "origin": "simulated"})
     connector = msgspec.structs.replace(world.settings.connector, any_origin=True)
     world.settings = msgspec.structs.replace(world.settings, connector=connector)
@@ -164,8 +164,8 @@ async def test_who_means_it_may_mix_them(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["says no", "hangs"])
-async def test_a_venue_that_does_not_answer_is_said_to_be_down(world: World, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    """The tape hears of it all the same; and what answers later, and does not belong there, ends the connector."""
+async def test_a_venue_that_does_not_answer_is_published_as_down(world: World, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """If it answers later and belongs on another tape, the connector ends."""
     monkeypatch.setattr("crosstape_connector.connection.origin_check.FIRST_S", 3600.0 if how == "says no" else 0.2)
     world.settings = changed(world.settings, rest_timeout_s=1.0)
     await world.client.hset(IDENTITY, mapping={"id": "ab12", "origin": "simulated"})
@@ -177,7 +177,7 @@ async def test_a_venue_that_does_not_answer_is_said_to_be_down(world: World, mon
 
 
 async def test_an_error_is_no_answer_of_the_venue(world: World) -> None:
-    """What stands between us and a simulated venue may say 500, and is not the venue."""
+    """A proxy before a simulated venue may answer 500 without the mark."""
     world.server.answers.append(web.Response(status=500))
     async with world.running():
         await wait_until(lambda: world.has("venue:fake", 2), what="signs of life")
@@ -187,7 +187,7 @@ async def test_an_error_is_no_answer_of_the_venue(world: World) -> None:
 
 
 async def test_the_cache_of_a_rehearsal_is_not_a_live_connector_s(client: Redis, valkey: str, tmp_path: Path, venues: Simulator) -> None:
-    """Run from the same directory, on tapes of their own: each has its own list for the day when REST is away."""
+    """Both run from the same directory, on different tapes: each has its own cached list of instruments."""
     settings = settings_for(venues, valkey, tmp_path)
     listed = tmp_path / "run" / "instruments" / "kraken.json"
     listed.parent.mkdir(parents=True)
@@ -203,7 +203,7 @@ async def test_the_cache_of_a_rehearsal_is_not_a_live_connector_s(client: Redis,
 async def test_the_command_ends_with_its_code(
     client: Redis, valkey: str, tmp_path: Path, venues: Simulator, option: tuple[str, ...]
 ) -> None:
-    """A process, as a supervisor sees it: 7, and one line that names both sides; `--i-mean-it` does what the line says."""
+    """A process ends with code 7 and one line that names both sides. With `--i-mean-it` it runs."""
     await client.hset(IDENTITY, mapping={"id": "ab12", "origin": "live"})
     file = tmp_path / "sim.toml"
     urls = f'ws_url = "{venues.ws_url["kraken"]}"\nrest_url = "{venues.rest_url["kraken"]}"\n'

@@ -1,4 +1,4 @@
-"""What is subscribed where."""
+"""Which topics are subscribed on which connection."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def instruments(count: int, venue: str = "coinbase") -> dict[str, Instrument]:
 
 
 def test_kinds_in_one_channel_are_subscribed_once() -> None:
-    """And a kind that no endpoint has not at all."""
+    """A kind that no endpoint offers is not subscribed."""
     assert plan.channels(KRAKEN, ("quote", "ticker", "status", "book", "delta")) == {"v2": ("ticker", "book")}
 
 
 def test_a_kind_on_two_endpoints_is_taken_from_the_first() -> None:
-    """The other is the fallback."""
+    """The other endpoint is the fallback."""
     assert plan.channels(COINBASE, ("trade", "book")) == {"advanced": ("level2",), "exchange": ("matches",)}
 
 
 def test_a_symbol_keeps_its_topics_together() -> None:
-    """On a connection that has room for all of them."""
+    """They are on one connection, which has room for all of them."""
     endpoint = msgspec.structs.replace(KRAKEN.endpoints[0], topics=5)
     venue = msgspec.structs.replace(KRAKEN, endpoints=(endpoint,))
 
@@ -40,13 +40,13 @@ def test_a_symbol_keeps_its_topics_together() -> None:
 
 
 def test_nothing_wanted_is_nothing_planned() -> None:
-    """No instrument, or no kind that an endpoint has."""
+    """There is no instrument, or no kind that an endpoint offers."""
     assert plan.connections(KRAKEN, {}, ("trade",)) == []
     assert plan.connections(KRAKEN, instruments(2), ("status",)) == []
 
 
-def test_a_symbol_is_added_where_there_is_room_for_all_of_it() -> None:
-    """Its topics stay together."""
+def test_a_symbol_is_added_where_all_its_topics_fit() -> None:
+    """Its topics stay on one connection."""
     endpoint = msgspec.structs.replace(KRAKEN.endpoints[0], topics=4)
     venue = msgspec.structs.replace(KRAKEN, endpoints=(endpoint,))
     (connection,) = plan.connections(venue, instruments(2), ("book", "quote"))
@@ -58,13 +58,13 @@ def test_a_symbol_is_added_where_there_is_room_for_all_of_it() -> None:
 
 
 def test_a_depth_is_the_next_that_the_venue_has() -> None:
-    """Or its deepest; where there is no choice, what was asked for."""
+    """Or the venue's largest; a venue without a choice gets our depth."""
     assert [subscribed_depth(KRAKEN, depth) for depth in (1, 10, 11, 5000)] == [10, 10, 25, 1000]
     assert subscribed_depth(BINANCE, 17) == 17
 
 
 def test_requests_hold_one_channel_and_no_more_symbols_than_allowed() -> None:
-    """Ids count on, so that each answer finds its question."""
+    """Each request has its own id, so that each answer finds its request."""
     endpoint = msgspec.structs.replace(KRAKEN.endpoints[0], symbols_per_request=2)
     topics = [Topic("v2", channel, symbol) for symbol in ("A", "B", "C") for channel in ("trade", "book")]
 

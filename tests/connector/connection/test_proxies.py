@@ -1,4 +1,4 @@
-"""Which proxy a venue's address has: from the setting, else from the environment, as other programs read it."""
+"""Which proxy is used for a venue's address: that of the setting, else that of the environment, read as other programs read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WSS = "wss://ws.kraken.com/v2"
 
 
 def through(url: str, given: str = "environment", **environ: str) -> str | None:
-    """What the proxy of this address looks like."""
+    """Return the proxy of this address as text."""
     proxy = Proxies(SETTING, given, environ).for_url(url)
     return None if proxy is None else str(proxy)
 
@@ -46,7 +46,7 @@ def through(url: str, given: str = "environment", **environ: str) -> str | None:
     ],
 )
 def test_the_environment_names_the_proxy(url: str, environ: dict[str, str], expected: str | None) -> None:
-    """By the address's scheme; where it came from is part of what is shown, a password never is."""
+    """The variable depends on the scheme of the address. Its name is shown, a password never."""
     assert through(url, **environ) == expected
 
 
@@ -76,7 +76,7 @@ def test_the_environment_names_the_proxy(url: str, environ: dict[str, str], expe
     ],
 )
 def test_no_proxy_names_hosts(exempt: str, is_direct: bool) -> None:
-    """Exactly, with all below them, or only on one port."""
+    """A host exactly, with its subdomains, or only on one port."""
     for name in ("NO_PROXY", "no_proxy"):
         assert (through(WSS, HTTPS_PROXY="http://gate:3128", **{name: exempt}) is None) is is_direct
 
@@ -99,12 +99,12 @@ def test_no_proxy_names_hosts(exempt: str, is_direct: bool) -> None:
     ],
 )
 def test_no_proxy_names_addresses_and_networks(url: str, exempt: str, is_direct: bool) -> None:
-    """Of a host that is given as an address; names are not looked up for it."""
+    """They exempt a host that is given as an address; names are not looked up."""
     assert (through(url, ALL_PROXY="http://gate:3128", NO_PROXY=exempt) is None) is is_direct
 
 
 def test_the_setting_goes_before_the_environment() -> None:
-    """Also before `NO_PROXY`, which is about the proxies of the environment; empty is none."""
+    """Also before `NO_PROXY`, which is about the proxies of the environment. An empty setting means no proxy."""
     environ = {"HTTPS_PROXY": "http://gate:3128", "NO_PROXY": "*"}
 
     assert through(WSS, "http://own:1", **environ) == "http://own:1 (venues.kraken.proxy)"
@@ -132,8 +132,8 @@ def test_the_setting_goes_before_the_environment() -> None:
         ("HTTPS_PROXY", "http://gate/path", "HTTPS_PROXY = http://gate/path: expected"),
     ],
 )
-def test_what_is_no_proxy_is_an_error(source: str, value: str, expected: str) -> None:
-    """It names the setting or the variable, and what can be done; no password."""
+def test_an_invalid_proxy_is_an_error(source: str, value: str, expected: str) -> None:
+    """The error names the setting or the variable, and the remedy, but no password."""
     with pytest.raises(SettingsError) as caught:
         parsed(source, value, SETTING)
 
@@ -151,8 +151,8 @@ def test_a_password_is_decoded_and_not_shown() -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.sampled_from([WSS, "ws://127.0.0.1:1/", "https://[::1]/"]))
-def test_whatever_the_environment_says_is_used_or_refused(value: str, exempt: str, url: str) -> None:
-    """With an error of ours."""
+def test_any_environment_is_used_or_refused(value: str, exempt: str, url: str) -> None:
+    """It is refused with an error of ours."""
     try:
         proxies = Proxies(SETTING, "environment", {"HTTPS_PROXY": value, "NO_PROXY": exempt})
         proxies.for_url(url)

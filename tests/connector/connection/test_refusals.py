@@ -1,4 +1,4 @@
-"""What a venue says when it refuses is in the log, the status and the error: of REST and of the handshake."""
+"""The reason of a venue's refusal is in the log, the status and the error, for REST and for the handshake."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ RESTRICTED = "Service unavailable from a restricted location according to 'b. El
         (500 * b"long ", (500 * "long ")[: REASON - 1] + "…"),
     ],
 )
-def test_the_venues_words_are_one_short_line(body: bytes, said: str) -> None:
-    """Of JSON the message, of a page the title, else the text; without what a terminal would obey."""
+def test_a_reason_is_one_short_line(body: bytes, said: str) -> None:
+    """It is the message of JSON, the title of a page, or the text, without control characters."""
     assert reason(body) == said
 
 
@@ -68,14 +68,14 @@ def test_the_venues_words_are_one_short_line(body: bytes, said: str) -> None:
     ],
 )
 def test_a_secret_is_not_repeated(body: bytes) -> None:
-    """A venue or a proxy may quote the request."""
+    """A venue or a proxy may quote our request."""
     assert "hunter2" not in reason(body)
     assert reason(body)
 
 
 @given(st.binary(max_size=300))
 def test_any_body_is_a_line_that_can_be_printed(body: bytes) -> None:
-    """Whatever the bytes."""
+    """The body may be any bytes."""
     for text in (reason(body), refusal(451, body), refusal(451, body, body.decode(errors="replace"))):
         assert len(text) <= REASON + len("HTTP 451: ")
         assert text == "" or text.isprintable()
@@ -97,8 +97,8 @@ PATHS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_every_rest_path_says_why_it_was_refused(path: str) -> None:
-    """By one place that all calls pass."""
+async def test_the_error_of_every_rest_path_has_the_reason(path: str) -> None:
+    """All calls use the same code for it."""
     async with serving() as server, rigged(server, fake(past=True)) as rig:
         server.answers.append(web.json_response({"code": 0, "msg": RESTRICTED}, status=451))
         with pytest.raises(RestFailed) as caught:
@@ -108,7 +108,7 @@ async def test_every_rest_path_says_why_it_was_refused(path: str) -> None:
 
 
 async def test_an_address_with_a_token_is_not_in_the_error() -> None:
-    """Nor a password of the base."""
+    """Nor is a password in the base URL."""
     async with serving() as server, aiohttp.ClientSession() as http:
         base = server.url.replace("http://", "http://user:hunter2@")
         rest = RestClient(http, fake(), {"api": base}, timeout_s=5.0, capture=None, counters=Counters())
@@ -120,7 +120,7 @@ async def test_an_address_with_a_token_is_not_in_the_error() -> None:
 
 
 async def test_krakens_list_of_errors_comes_with_200() -> None:
-    """It is a refusal all the same, in its words."""
+    """It is a refusal all the same, with the venue's reason."""
     venue = msgspec.structs.replace(VENUES["kraken"], rest_urls={"api": ""})
     async with serving() as server, aiohttp.ClientSession() as http:
         rest = RestClient(http, venue, {"api": server.url}, timeout_s=5.0, capture=None, counters=Counters())
@@ -135,8 +135,8 @@ async def test_krakens_list_of_errors_comes_with_200() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 418, 429, 451, 503])
-async def test_a_refused_handshake_says_why(status: int) -> None:
-    """The answer to an upgrade has a body, which aiohttp leaves unread; what the venue asks for is heeded."""
+async def test_the_error_of_a_refused_handshake_has_the_reason(status: int) -> None:
+    """The answer has a body, which aiohttp does not read. The wait that the venue asks for is kept."""
     async with serving() as server, aiohttp.ClientSession(raise_for_status=read_refusal) as http:
         server.refuse_connections.append(web.json_response({"msg": RESTRICTED}, status=status, headers={"Retry-After": "7"}))
         with pytest.raises(ConnectFailed) as caught:
@@ -148,7 +148,7 @@ async def test_a_refused_handshake_says_why(status: int) -> None:
 
 
 async def test_a_reason_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The status is enough."""
+    """The error has only the status then."""
     monkeypatch.setattr(websocket, "REFUSAL_S", 0.05)
 
     over = asyncio.Event()
@@ -170,7 +170,7 @@ async def test_a_reason_that_does_not_come_is_not_waited_for(monkeypatch: pytest
 
 
 async def test_the_supervisor_logs_the_reason() -> None:
-    """`session.lost` names it, and it is the reason that the venue's status gives."""
+    """The event `session.lost` has it, and so has the venue-wide status."""
     async with serving() as server, rigged(server, fake(endpoint()), QUICK) as rig:
         server.refuse_connections += [web.json_response({"msg": RESTRICTED}, status=451) for _ in range(2)]
         with capture_logs() as logs:
@@ -179,8 +179,8 @@ async def test_the_supervisor_logs_the_reason() -> None:
     assert {log["reason"] for log in logs if log["event"] == "session.lost"} >= {f"HTTP 451: {RESTRICTED}"}
 
 
-async def test_the_tape_says_why_a_venue_has_no_instruments(world: World) -> None:
-    """The venue-wide status carries the venue's own words."""
+async def test_the_status_has_the_reason_why_a_venue_has_no_instruments(world: World) -> None:
+    """The venue-wide status has the venue's own message."""
     world.server.answers += [web.json_response({"msg": RESTRICTED}, status=451) for _ in range(3)]
     with capture_logs() as logs:
         async with world.running():

@@ -1,4 +1,4 @@
-"""A connection is replaced before its venue cuts it, and the old one serves until the new one can."""
+"""A connection is replaced before its venue closes it, and the old one is used until the new one can take over."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ ROTATING = msgspec.structs.replace(QUICK, rotate_s=0.2)
 
 
 def rotations(rig: Rig) -> int:
-    """So far."""
+    """Return the number of rotations so far."""
     return rig.counters.endpoints["main"].rotations
 
 
 @given(st.floats(1, 1e6), st.floats(0, 1))
 def test_a_connection_is_replaced_before_it_is_cut_and_not_with_the_others(lifetime_s: float, draw: float) -> None:
-    """Within the last tenth of its life, somewhere, with time left for a second attempt."""
+    """At a random moment in the last tenth of its life, with time left for a second attempt."""
     due = rotation_due_s(lifetime_s, draw)
     assert due is not None
     assert 0.9 * lifetime_s <= due <= 0.97 * lifetime_s
 
 
 def test_what_is_never_cut_is_never_replaced() -> None:
-    """A venue without such a limit."""
+    """The venue does not limit the age of connections."""
     assert rotation_due_s(0.0, 0.5) is None
 
 
-async def test_a_venue_that_cuts_at_an_age_finds_nobody_there() -> None:
-    """By the venue's table: trades go on, from one connection to the next, and it is us who hang up."""
+async def test_a_venue_never_cuts_a_connection_at_its_age_limit() -> None:
+    """Trades continue from one connection to the next, and we close each connection before the venue does."""
     async with serving() as server, rigged(server, fake(endpoint(lifetime_s=2.0)), symbols=["AAAUSD"]) as rig:
         async with rig.supervised():
             await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
@@ -54,7 +54,7 @@ async def test_a_venue_that_cuts_at_an_age_finds_nobody_there() -> None:
 
 
 async def test_the_new_connection_waits_until_the_old_one_has_come_as_far() -> None:
-    """A trade that the new one was told of, and the old one not yet, leaves no hole before it."""
+    """A trade that only the new connection has received yet leaves no gap before it."""
     async with serving() as server, rigged(server, settings=ROTATING, symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         old = server.peer
@@ -73,7 +73,7 @@ async def test_the_new_connection_waits_until_the_old_one_has_come_as_far() -> N
 
 
 async def test_a_new_connection_without_a_proven_book_does_not_take_over() -> None:
-    """The old one serves; the book of the one that takes over in the end goes on the tape."""
+    """The old one is used; when another takes over later, its book is published."""
     asked = itertools.count()
 
     def snapshots(_peer: Peer, request: dict[str, Any]) -> list[bytes]:
@@ -99,7 +99,7 @@ async def test_a_new_connection_without_a_proven_book_does_not_take_over() -> No
 
 
 async def test_what_only_the_new_connection_broke_is_not_on_the_tape() -> None:
-    """A hole in the numbers of the book that waits keeps it from taking over, and the book on the tape is untouched."""
+    """A gap in the numbers of the waiting book prevents the takeover, and the book on the tape stays live."""
     settings = msgspec.structs.replace(ROTATING, kinds=("book",))
     async with serving() as server, rigged(server, settings=settings, symbols=["AAAUSD"]) as rig, rig.supervised():
         server.on_subscribe = lambda _peer, _request: [book("AAAUSD", 30, snap=True)]
@@ -112,7 +112,7 @@ async def test_what_only_the_new_connection_broke_is_not_on_the_tape() -> None:
 
 
 async def test_a_new_connection_that_is_refused_is_tried_again() -> None:
-    """The old one does not notice."""
+    """The old connection is not affected."""
     async with serving() as server, rigged(server, settings=ROTATING, symbols=["AAAUSD"]) as rig:
         async with rig.supervised():
             await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
@@ -126,7 +126,7 @@ async def test_a_new_connection_that_is_refused_is_tried_again() -> None:
 
 
 async def test_an_old_connection_that_breaks_meanwhile_is_replaced_at_once() -> None:
-    """What the new one had held is not lost: the hole is filled, as far as it goes."""
+    """The trades that the new one has kept are published, and fill the gap as far as they reach."""
     async with serving() as server, rigged(server, settings=ROTATING, symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         old = server.peer

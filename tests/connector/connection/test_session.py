@@ -1,4 +1,4 @@
-"""One connection: what it says to its venue, what it makes of the answers, and what ends it."""
+"""One connection: its requests to the venue, the events from its frames, and how it ends."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.waiting import wait_until
 
 
 def having(**changes: object) -> VenueSettings:
-    """The quick settings with these changes."""
+    """Return the quick settings with these changes."""
     return msgspec.structs.replace(QUICK, **changes)
 
 
 async def test_frames_become_events_with_the_venues_digits() -> None:
-    """Connect, subscribe, acknowledge, publish: in the venue's order, every digit kept, stamped with our clock."""
+    """Connect, subscribe, acknowledge, publish: in the venue's order, with every digit and our receive time."""
     async with serving() as server, rigged(server) as rig, running(rig.session()):
         await wait_until(lambda: rig.state("AAA-USD", "trade") is FeedState.CONNECTING and server.peers, what="a connection")
         await wait_until(lambda: server.peer.asked("subscribe") == [("trades", "AAAUSD"), ("trades", "BBBUSD")], what="one request")
@@ -46,7 +46,7 @@ async def test_frames_become_events_with_the_venues_digits() -> None:
 
 
 async def test_a_silent_venue_is_a_lost_connection() -> None:
-    """Silence is measured by our own clock, not by the venue closing the socket; its feeds go down."""
+    """We measure the silence with our own clock, though the socket stays open. Its feeds go down."""
     async with serving() as server, rigged(server, fake(endpoint(silence_s=0.2))) as rig, running(rig.session()) as task:
         with pytest.raises(ConnectionLost, match=r"no frame for 0\.2 s"):
             await task
@@ -54,14 +54,14 @@ async def test_a_silent_venue_is_a_lost_connection() -> None:
 
 
 async def test_the_setting_for_silence_goes_before_the_venues() -> None:
-    """`silence_s` in the settings replaces what the venue's table says."""
+    """`silence_s` in the settings replaces the value in the venue's table."""
     async with serving() as server, rigged(server, settings=having(silence_s=0.2)) as rig, running(rig.session()) as task:
         with pytest.raises(ConnectionLost, match=r"no frame for 0\.2 s"):
             await task
 
 
 async def test_a_socket_that_we_hold_back_is_not_silent() -> None:
-    """While the bus is far behind nothing is read: that is ours, and neither the venue's silence nor a feed's."""
+    """While the bus is far behind we do not read. That is not a silence of the venue or of a feed."""
     settings = having(stale_s=0.1, stale_min_s=0.1)
     async with serving() as server, rigged(server, fake(endpoint(silence_s=0.2)), settings, ["AAAUSD"]) as rig:
         session = rig.session()
@@ -78,7 +78,7 @@ async def test_a_socket_that_we_hold_back_is_not_silent() -> None:
 
 
 async def test_a_venues_ping_is_a_sign_of_life_and_is_answered() -> None:
-    """A thin market may have nothing else to say."""
+    """In a thin market there may be no other frame."""
     async with serving() as server, rigged(server, fake(endpoint(silence_s=0.4))) as rig, running(rig.session()) as task:
         await wait_until(lambda: server.peers, what="a connection")
         for _ in range(12):
@@ -88,7 +88,7 @@ async def test_a_venues_ping_is_a_sign_of_life_and_is_answered() -> None:
 
 
 async def test_one_refused_subscription_leaves_the_others() -> None:
-    """A refusal that names its symbol concerns that symbol: its feed is down with the venue's reason, the others flow."""
+    """A refusal that names a symbol concerns that symbol only: its feed is down with the venue's reason, the others are live."""
     async with serving() as server, rigged(server) as rig:
         server.refused["AAAUSD"] = "Currency pair not supported"
         session = rig.session()
@@ -103,7 +103,7 @@ async def test_one_refused_subscription_leaves_the_others() -> None:
 
 
 async def test_a_refusal_without_a_name_is_narrowed_down() -> None:
-    """Where a venue does not say which symbol it means, the request is asked again in halves until the one at fault stands alone."""
+    """If the venue does not name the symbol, we send the request again in halves until the symbol at fault is alone."""
     symbols = ["AAAUSD", "BBBUSD", "CCCUSD", "DDDUSD", "EEEUSD"]
     async with serving() as server, rigged(server, symbols=symbols) as rig:
         server.refused["DDDUSD"] = "no"
@@ -116,7 +116,7 @@ async def test_a_refusal_without_a_name_is_narrowed_down() -> None:
 
 
 async def test_an_acknowledgement_that_never_comes_ends_the_session() -> None:
-    """Asked three times, `ack_timeout_s` each; the error names what was not answered."""
+    """We request three times and wait `ack_timeout_s` each time; the error names the topic."""
     async with serving() as server, rigged(server, settings=having(ack_timeout_s=0.1), symbols=["AAAUSD"]) as rig:
         server.acks = False
         async with running(rig.session()) as task:
@@ -126,7 +126,7 @@ async def test_an_acknowledgement_that_never_comes_ends_the_session() -> None:
 
 
 async def test_data_prove_a_subscription_that_was_not_acknowledged() -> None:
-    """What speaks lives, whatever the venue says of it."""
+    """A topic whose data come is subscribed."""
     async with serving() as server, rigged(server, settings=having(ack_timeout_s=0.1), symbols=["AAAUSD"]) as rig:
         server.acks = False
         server.on_subscribe = lambda _peer, _request: [trade("AAAUSD", 1)]
@@ -151,7 +151,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 async def test_a_bad_frame_is_counted_and_nothing_stops(kind: str) -> None:
-    """Each kind is counted under its own name and logged once, with what it looked like; frames around it are published."""
+    """Each kind is counted under its own name and logged once, with the beginning of the frame. Frames around it are published."""
     async with serving() as server, rigged(server, fake(endpoint(max_frame_bytes=4096))) as rig:
         session = rig.session()
         with capture_logs() as logs:
@@ -167,7 +167,7 @@ async def test_a_bad_frame_is_counted_and_nothing_stops(kind: str) -> None:
 
 
 async def test_a_bad_frame_of_quotes_is_a_gap_of_those_that_it_names() -> None:
-    """Nothing else would show that one is missing. A frame that is good, though not ours, is none; nor is one of trades."""
+    """Nothing else would show that a quote is missing. A good frame that is not for us makes no gap, nor does a frame of trades."""
     async with serving() as server, rigged(server, settings=having(kinds=("trade", "quote"))) as rig:
         session = rig.session()
         states = {record.instrument: record for record in rig.feeds.records.values() if record.kind == "quote"}
@@ -191,7 +191,7 @@ async def test_a_bad_frame_of_quotes_is_a_gap_of_those_that_it_names() -> None:
 
 
 async def test_a_binary_frame_is_a_bad_frame() -> None:
-    """Where text is spoken."""
+    """The endpoint sends text only."""
     async with serving() as server, rigged(server) as rig:
         session = rig.session()
         async with running(session):
@@ -203,7 +203,7 @@ async def test_a_binary_frame_is_a_bad_frame() -> None:
 
 
 async def test_a_frame_beyond_the_hard_limit_ends_the_session() -> None:
-    """It is not even read: memory is bounded by four times what the endpoint allows."""
+    """It is not read to its end, so memory is bounded by four times the endpoint's limit."""
     async with serving() as server, rigged(server, fake(endpoint(max_frame_bytes=1024))) as rig:
         session = rig.session()
         async with running(session) as task:
@@ -214,7 +214,7 @@ async def test_a_frame_beyond_the_hard_limit_ends_the_session() -> None:
         assert dict(rig.counters.bad_frames) == {"oversized": 1}
 
 
-async def test_the_venues_close_is_a_lost_connection_with_its_words() -> None:
+async def test_the_venues_close_is_a_lost_connection_with_its_reason() -> None:
     """Code and reason of the close frame are in the error."""
     async with serving() as server, rigged(server) as rig:
         session = rig.session()
@@ -226,7 +226,7 @@ async def test_the_venues_close_is_a_lost_connection_with_its_words() -> None:
 
 
 async def test_a_cut_is_a_lost_connection() -> None:
-    """A connection that breaks without a goodbye is noticed at once."""
+    """A connection that breaks without a close frame is noticed at once."""
     async with serving() as server, rigged(server) as rig:
         session = rig.session()
         async with running(session) as task:
@@ -236,8 +236,8 @@ async def test_a_cut_is_a_lost_connection() -> None:
                 await task
 
 
-async def test_being_cancelled_is_a_polite_goodbye() -> None:
-    """The venue gets a close frame, the tape that the feeds are down."""
+async def test_a_cancelled_session_closes_its_connection() -> None:
+    """The venue gets a close frame, and the feeds are published as down."""
     async with serving() as server, rigged(server) as rig:
         session = rig.session()
         async with running(session):
@@ -248,7 +248,7 @@ async def test_being_cancelled_is_a_polite_goodbye() -> None:
 
 
 async def test_an_application_ping_of_the_venue_is_answered() -> None:
-    """At once, with what it asked for."""
+    """The answer is sent at once, with the number of the ping."""
     async with serving() as server, rigged(server) as rig, running(rig.session()):
         await wait_until(lambda: server.peers, what="a connection")
         await server.peer.send(b'{"ping": 77}')
@@ -256,7 +256,7 @@ async def test_an_application_ping_of_the_venue_is_answered() -> None:
 
 
 async def test_our_pings_go_out_as_the_endpoint_wants_them() -> None:
-    """Every `ping_s`, each with an id of its own."""
+    """One every `ping_s`, each with its own id."""
     ours = endpoint(ping=lambda number: json.dumps({"op": "ping", "id": number}).encode(), ping_s=0.05)
     async with serving() as server, rigged(server, fake(ours)) as rig, running(rig.session()):
         await wait_until(lambda: server.peers and sum(one["op"] == "ping" for one in server.peer.requests) >= 2, what="two pings")
@@ -265,7 +265,7 @@ async def test_our_pings_go_out_as_the_endpoint_wants_them() -> None:
 
 
 async def test_requests_are_batched_by_channel_and_size() -> None:
-    """`symbols_per_request` at most in one message, one channel each; the greeting goes first."""
+    """A message has one channel and at most `symbols_per_request` symbols; the greeting comes first."""
     symbols = ["AAAUSD", "BBBUSD", "CCCUSD"]
     ours = endpoint(symbols_per_request=2, greeting=(b'{"op": "hello"}',))
     settings = having(kinds=("trade", "quote"))
@@ -282,8 +282,8 @@ async def test_requests_are_batched_by_channel_and_size() -> None:
         ]
 
 
-async def test_a_refused_connection_says_when_to_come_again() -> None:
-    """HTTP status and Retry-After of the handshake are in the error."""
+async def test_the_error_of_a_refused_connection_has_the_wait() -> None:
+    """The status and `Retry-After` of the handshake are in the error."""
     async with serving() as server, rigged(server) as rig:
         server.refuse_connections.append(web.Response(status=429, headers={"Retry-After": "7"}))
         with pytest.raises(ConnectFailed, match="HTTP 429") as failed:
@@ -305,8 +305,8 @@ async def _mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def test_a_feed_that_was_acknowledged_and_never_speaks_is_found_out() -> None:
-    """Others flow on the same connection: it is called stale and subscribed anew, alone."""
+async def test_an_acknowledged_feed_without_data_is_found_out() -> None:
+    """Other feeds on the connection have data: this one is stale, and subscribed again alone."""
     settings = having(kinds=("quote",), stale_s=0.2, stale_min_s=0.1)
     async with serving() as server, rigged(server, settings=settings) as rig:
         session = rig.session()
@@ -324,7 +324,7 @@ async def test_a_feed_that_was_acknowledged_and_never_speaks_is_found_out() -> N
 
 
 async def test_a_connection_is_replaced_for_a_feed_that_stays_silent_and_the_others_lose_nothing() -> None:
-    """Subscribed anew first, in vain; then another connection takes over, before this one is closed."""
+    """First the feed is subscribed again, in vain. Then a new connection takes over before the old one is closed."""
     settings = having(kinds=("trade",), stale_s=0.2, stale_min_s=0.1)
     async with serving() as server, rigged(server, settings=settings) as rig:
         numbers = itertools.count(1)
@@ -350,8 +350,8 @@ async def test_a_connection_is_replaced_for_a_feed_that_stays_silent_and_the_oth
         assert FeedState.STALE in rig.states("AAA-USD", "trade")
 
 
-async def test_a_broken_book_is_subscribed_anew_and_no_other() -> None:
-    """A hole in one instrument's numbers: only its book topic goes round; the other's keeps flowing and stays live."""
+async def test_only_a_broken_book_is_subscribed_again() -> None:
+    """Only the topic of the book with a gap in its numbers is subscribed again; the other book stays live."""
 
     def snapshots(_peer: Peer, request: dict[str, Any]) -> list[bytes]:
         return [book(symbol, 10, snap=True) for symbol in request["symbols"] if request["channel"] == "book"]
@@ -370,7 +370,7 @@ async def test_a_broken_book_is_subscribed_anew_and_no_other() -> None:
 
 
 async def test_quotes_are_published_as_they_come() -> None:
-    """No conflation before the bus."""
+    """They are not conflated before the bus."""
     async with serving() as server, rigged(server, settings=having(kinds=("quote",))) as rig:
         session = rig.session()
         async with running(session):
@@ -380,12 +380,12 @@ async def test_quotes_are_published_as_they_come() -> None:
 
 
 def live_quotes(rig: Rig) -> list[Quote]:
-    """Of any instrument."""
+    """Return whether the quotes of any instrument are live."""
     return [one for one in rig.of(Quote) if one.state is FeedState.LIVE]
 
 
 async def test_after_a_long_stop_of_the_process_no_connection_is_trusted() -> None:
-    """What it holds is too old to be called live; after a short one it goes on. A connection that was opened since is kept."""
+    """Its data are too old to count as live. After a short stop it continues. A connection that was opened later is kept."""
     async with serving() as server, rigged(server, fake(), symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         await server.peer.send(trade("AAAUSD", 1))

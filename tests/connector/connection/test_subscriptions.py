@@ -1,4 +1,4 @@
-"""What became of each topic that was asked for, with times as values."""
+"""The state of each requested topic, with times as values."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ QUOTE = Topic("main", "quotes", "AAAUSD")
 
 
 def table(*topics: Topic) -> Subscriptions:
-    """Ten seconds for an acknowledgement."""
+    """The subscriptions of a connection that waits ten seconds for an acknowledgement."""
     return Subscriptions(endpoint(), topics, depth=10, ack_timeout_s=10.0)
 
 
 def send(subscriptions: Subscriptions, at: float = 0.0) -> list[PendingRequest]:
-    """All that is due."""
+    """Send all requests that are due."""
     asks = []
     while (ask := subscriptions.next_request()) is not None:
         subscriptions.mark_sent(ask, at, int(at * 1e9))
@@ -26,12 +26,12 @@ def send(subscriptions: Subscriptions, at: float = 0.0) -> list[PendingRequest]:
 
 
 def never(_topic: Topic, _since: int) -> bool:
-    """Nothing spoke."""
+    """Return that no data came."""
     return False
 
 
-def test_an_acknowledged_id_confirms_all_of_its_request() -> None:
-    """Venues that say no more than the id."""
+def test_an_acknowledged_id_confirms_all_topics_of_its_request() -> None:
+    """Some venues send only the id."""
     subscriptions = table(A, B, QUOTE)
     first, _ = send(subscriptions)
     assert subscriptions.acknowledge(Ack(request_id=first.request.request_id)) == [A, B]
@@ -39,7 +39,7 @@ def test_an_acknowledged_id_confirms_all_of_its_request() -> None:
 
 
 def test_one_acknowledgement_per_symbol_confirms_that_symbol() -> None:
-    """Venues that answer a request of many symbols one by one, under one id."""
+    """Some venues answer a request for several symbols with one message per symbol, all with its id."""
     subscriptions = table(A, B)
     (ask,) = send(subscriptions)
     assert subscriptions.acknowledge(Ack(ask.request.request_id, "trades", ("BBBUSD",))) == [B]
@@ -50,14 +50,14 @@ def test_one_acknowledgement_per_symbol_confirms_that_symbol() -> None:
 
 
 def test_a_list_without_an_id_confirms_what_it_names() -> None:
-    """Venues that list all that is subscribed now, ours or not."""
+    """Some venues list all current subscriptions, also those that are not ours."""
     subscriptions = table(A, B)
     send(subscriptions)
     assert subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD", "ZZZUSD"))) == [A]
 
 
 def test_a_list_does_not_answer_what_was_not_asked_yet() -> None:
-    """Two topics are subscribed anew one after the other: the answer to the first still names the second, which is yet to be sent."""
+    """Two topics are subscribed again, one after the other: the answer to the first still names the second, which is not sent yet."""
     subscriptions = table(A, B)
     send(subscriptions)
     subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD", "BBBUSD")))
@@ -76,7 +76,7 @@ def test_a_list_does_not_answer_what_was_not_asked_yet() -> None:
 
 
 def test_a_refusal_without_any_name_means_the_oldest_that_waits() -> None:
-    """In the order in which requests were sent."""
+    """The oldest is the one that was sent first."""
     subscriptions = table(A, QUOTE)
     send(subscriptions)
     assert subscriptions.reject(Rejected("no")) == [A]
@@ -84,24 +84,24 @@ def test_a_refusal_without_any_name_means_the_oldest_that_waits() -> None:
     assert subscriptions.states[QUOTE] is TopicState.PENDING
 
 
-def test_a_refused_request_of_many_is_asked_again_in_halves() -> None:
-    """Until the one at fault is alone; nothing is refused that was not asked for alone."""
+def test_a_refused_request_for_several_topics_is_sent_again_in_halves() -> None:
+    """Until the topic at fault is alone; only a topic that was requested alone is rejected."""
     subscriptions = table(A, B, C)
     (ask,) = send(subscriptions)
     assert subscriptions.reject(Rejected("no", ask.request.request_id)) == []
     assert [one.request.symbols for one in send(subscriptions)] == [("AAAUSD", "BBBUSD"), ("CCCUSD",)]
 
 
-def test_a_refusal_of_an_unknown_id_means_nothing_of_ours() -> None:
-    """It must not be laid on the oldest."""
+def test_a_refusal_with_an_unknown_id_is_ignored() -> None:
+    """It must not reject the oldest request."""
     subscriptions = table(A)
     send(subscriptions)
     assert subscriptions.reject(Rejected("no", request_id=99)) == []
     assert subscriptions.states[A] is TopicState.PENDING
 
 
-def test_a_refusal_of_what_is_confirmed_is_no_news() -> None:
-    """`Already subscribed`, after a request that was sent twice."""
+def test_a_refusal_of_a_confirmed_topic_is_ignored() -> None:
+    """For example `already subscribed`, after a request was sent twice."""
     subscriptions = table(A)
     send(subscriptions)
     subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD",)))
@@ -110,7 +110,7 @@ def test_a_refusal_of_what_is_confirmed_is_no_news() -> None:
 
 
 def test_an_acknowledgement_after_a_refusal_counts() -> None:
-    """A refusal that named nothing may have been laid on the wrong topic."""
+    """A refusal without a name may have rejected the wrong topic."""
     subscriptions = table(A)
     send(subscriptions)
     subscriptions.reject(Rejected("no"))
@@ -119,7 +119,7 @@ def test_an_acknowledgement_after_a_refusal_counts() -> None:
 
 
 def test_what_is_not_answered_is_asked_again_and_the_third_time_given_up() -> None:
-    """Only what has no answer, each time; ids are never used twice."""
+    """Only topics without an answer are requested again; an id is never used twice."""
     subscriptions = table(A, B)
     (first,) = send(subscriptions)
     subscriptions.acknowledge(Ack(channel="trades", symbols=("BBBUSD",)))
@@ -134,7 +134,7 @@ def test_what_is_not_answered_is_asked_again_and_the_third_time_given_up() -> No
 
 
 def test_data_since_the_request_are_an_acknowledgement() -> None:
-    """Data from before are not: they may be of the subscription before."""
+    """Earlier data are not: they may come from the subscription before."""
     subscriptions = table(A, B)
     send(subscriptions, 5.0)
     spoke = {A: 6_000_000_000, B: 4_000_000_000}
@@ -142,8 +142,8 @@ def test_data_since_the_request_are_an_acknowledgement() -> None:
     assert (confirmed, again) == ([A], [B])
 
 
-def test_to_subscribe_anew_is_an_unsubscribe_and_a_subscribe_of_one_topic() -> None:
-    """And only of one that is confirmed: else it is on its way already, or refused."""
+def test_resubscribing_unsubscribes_and_subscribes_one_topic() -> None:
+    """Only a confirmed topic: others are pending already, or rejected."""
     subscriptions = table(A, B)
     assert not subscriptions.resubscribe(A)
     send(subscriptions)
@@ -155,7 +155,7 @@ def test_to_subscribe_anew_is_an_unsubscribe_and_a_subscribe_of_one_topic() -> N
 
 
 def test_the_answer_to_an_unsubscribe_confirms_nothing() -> None:
-    """Though it names the same symbol."""
+    """It names the same symbol."""
     subscriptions = table(A)
     send(subscriptions)
     subscriptions.acknowledge(Ack(channel="trades", symbols=("AAAUSD",)))
@@ -167,7 +167,7 @@ def test_the_answer_to_an_unsubscribe_confirms_nothing() -> None:
 
 
 def test_topics_come_and_go() -> None:
-    """New ones are asked for; those that leave are unsubscribed, if the venue knows of them, and what is said of them is no news."""
+    """New topics are subscribed. Removed topics are unsubscribed if the venue has them, and later answers about them are ignored."""
     subscriptions = table(A, B)
     (first,) = send(subscriptions)
     subscriptions.acknowledge(Ack(request_id=first.request.request_id, channel="trades", symbols=("AAAUSD",)))
@@ -185,7 +185,7 @@ def test_topics_come_and_go() -> None:
 
 
 def test_one_that_was_refused_is_not_unsubscribed() -> None:
-    """There is nothing to leave."""
+    """The venue has not subscribed it."""
     subscriptions = table(A)
     (ask,) = send(subscriptions)
     subscriptions.reject(Rejected("no such symbol", ask.request.request_id))

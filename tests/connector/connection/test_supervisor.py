@@ -1,4 +1,4 @@
-"""Sessions for ever: waits, hand-overs, and what the tape says in between."""
+"""Keeping sessions running: waits, takeovers, and what is published meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 
 async def test_a_cut_connection_comes_back_with_a_gap() -> None:
-    """Down, recovering, live; and a gap from the last trade before to the first after, with how many are missing."""
+    """Down, recovering, live; and a gap from the last trade before the loss to the first after it, with the count."""
     async with serving() as server, rigged(server, symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         await server.peer.send(trade("AAAUSD", 1))
@@ -34,8 +34,8 @@ async def test_a_cut_connection_comes_back_with_a_gap() -> None:
         assert rig.counters.gaps["disconnect"] == 1
 
 
-async def test_waits_grow_while_it_fails_and_begin_anew_after_a_healthy_spell() -> None:
-    """A venue that is down is not hammered, one that was well is not made to wait."""
+async def test_waits_grow_while_it_fails_and_are_short_after_a_healthy_session() -> None:
+    """A venue that is down gets few attempts; after a healthy session we do not wait long."""
     changed = msgspec.structs.replace(QUICK, backoff_min_s=0.02, backoff_max_s=10.0, healthy_s=0.3)
     async with serving() as server, rigged(server, settings=changed) as rig:
         server.refuse_connections += [web.Response(status=502) for _ in range(4)]
@@ -54,7 +54,7 @@ async def test_waits_grow_while_it_fails_and_begin_anew_after_a_healthy_spell() 
 
 
 async def test_retry_after_is_respected() -> None:
-    """However short our own wait would be."""
+    """Our own wait would be shorter."""
     async with serving() as server, rigged(server) as rig:
         server.refuse_connections.append(web.Response(status=429, headers={"Retry-After": "1"}))
         before = time.monotonic()
@@ -68,12 +68,12 @@ BOTH = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))
 
 
 def at(peers: list[Peer], name: str) -> list[Peer]:
-    """The connections to one endpoint."""
+    """Return the connections to one endpoint."""
     return [peer for peer in peers if peer.path == f"/ws/{name}"]
 
 
 async def test_two_endpoints_of_a_venue_are_two_connections_that_fail_apart() -> None:
-    """Each has its channels; when one is cut, feeds of the other stay live and its connection untouched."""
+    """Each has its channels. When one is cut, the feeds of the other stay live."""
     async with serving() as server, rigged(server, fake(*TWO), BOTH, ["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: len(server.peers) == 2 and all(peer.requests for peer in server.peers), what="two connections")
         (trading,), (market,) = at(server.peers, "trading"), at(server.peers, "market")
@@ -90,7 +90,7 @@ async def test_two_endpoints_of_a_venue_are_two_connections_that_fail_apart() ->
 
 
 async def test_topics_are_sharded_over_connections() -> None:
-    """No more on one than the endpoint allows."""
+    """A connection has at most as many topics as the endpoint allows."""
     symbols = ["AAAUSD", "BBBUSD", "CCCUSD"]
     async with serving() as server, rigged(server, fake(endpoint(topics=2)), symbols=symbols) as rig, rig.supervised():
         await wait_until(lambda: len(server.peers) == 2 and all(peer.requests for peer in server.peers), what="two connections")
@@ -98,8 +98,11 @@ async def test_topics_are_sharded_over_connections() -> None:
         assert asked == symbols
 
 
-async def test_a_rotation_leaves_no_hole() -> None:
-    """The venue says that it will close: the next connection is subscribed before the old one ends; nothing is lost or doubled."""
+async def test_a_rotation_leaves_no_gap() -> None:
+    """The venue announces that it will close:
+
+    the next connection is subscribed before the old one ends. No trade is lost or published twice.
+    """
 
     def snapshots(_peer: Peer, request: dict[str, Any]) -> list[bytes]:
         return [book(symbol, 20, snap=True) for symbol in request["symbols"] if request["channel"] == "book"]
@@ -130,7 +133,7 @@ async def test_a_rotation_leaves_no_hole() -> None:
 
 
 async def test_a_rotation_puts_no_older_quote_on_the_tape() -> None:
-    """What the next connection held until it took over was said by the old one, and is past."""
+    """Quotes that the new connection kept until it took over were published by the old one."""
     both = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))
     async with serving() as server, rigged(server, settings=both, symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: server.peers and len(server.peer.requests) == 2, what="subscribed")
@@ -151,7 +154,7 @@ async def test_a_rotation_puts_no_older_quote_on_the_tape() -> None:
 
 
 async def test_a_rotation_that_fails_leaves_the_old_connection() -> None:
-    """It serves until the venue cuts it; the next try follows."""
+    """It is used until the venue cuts it; then the next attempt follows."""
     async with serving() as server, rigged(server, symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
         server.refuse_connections.append(web.Response(status=503))
@@ -164,7 +167,7 @@ async def test_a_rotation_that_fails_leaves_the_old_connection() -> None:
 
 
 async def test_connections_that_share_a_limit_send_at_one_pace() -> None:
-    """Four requests on two connections, two a second: the last is sent a second after the first, at the least."""
+    """Four requests on two connections, two per second: the last is sent at least a second after the first."""
     shared = endpoint(topics=2, requests_per_s=2.0, requests_shared=True)
     both = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))
     async with serving() as server, rigged(server, fake(shared), both) as rig:
@@ -176,7 +179,7 @@ async def test_connections_that_share_a_limit_send_at_one_pace() -> None:
 
 
 async def test_an_open_socket_is_no_answer() -> None:
-    """`answered` needs an open connection on which the venue has confirmed or rejected a subscription, and looks at one endpoint only."""
+    """`answered` needs an open connection to the endpoint on which the venue has confirmed or rejected a subscription."""
     async with serving() as server, rigged(server, fake(*TWO), BOTH, ["AAAUSD"]) as rig:
         server.acks = False
         async with rig.supervised():
@@ -191,7 +194,7 @@ async def test_an_open_socket_is_no_answer() -> None:
 
 
 async def test_a_topic_is_subscribed_again_where_it_is() -> None:
-    """On the connection that has it, once at a time; an unknown topic is subscribed nowhere."""
+    """On the connection that has it, and not twice at the same time. An unknown topic is not subscribed."""
     async with serving() as server, rigged(server, fake(*TWO), BOTH, ["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: rig.supervisor.answered("market") and rig.supervisor.answered("trading"), what="two answers")
         topic = Topic("market", "quotes", "AAAUSD")

@@ -1,4 +1,4 @@
-"""What a running connector says of its clock against the venue's: on the tape, in the metrics, on `/readyz` and in the log."""
+"""How a running connector reports its clock's offset to the venue's: on the tape, in the metrics, on `/readyz` and in the log."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.waiting import wait_until
 
 
 async def offset_s(world: World) -> float | None:
-    """As the newest venue-wide status has it."""
+    """Return the offset in the newest venue-wide status."""
     status = (await world.stream("venue:fake"))[-1]
     assert isinstance(status, Status)
     return None if status.clock_offset_ns is None else status.clock_offset_ns / 1e9
 
 
 def market(world: World, ahead_s: float) -> Callable[[], Awaitable[bool]]:
-    """A trade with each call, made just now by a clock that is so far behind ours; whether the offset is known."""
+    """Send a trade whose time is this much behind our clock, and return whether the offset is known."""
     numbers = itertools.count(1)
 
     async def known() -> bool:
@@ -42,7 +42,7 @@ def market(world: World, ahead_s: float) -> Callable[[], Awaitable[bool]]:
 
 
 def ready(url: str) -> dict[str, Any]:
-    """The details of `/readyz`."""
+    """Return the details of `/readyz`."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
@@ -52,13 +52,13 @@ def ready(url: str) -> dict[str, Any]:
 
 
 def measured() -> float | None:
-    """The metric."""
+    """Return the value of the metric."""
     return prometheus_client.REGISTRY.get_sample_value("crosstape_connector_clock_offset_seconds", {"venue": "fake"})
 
 
 @pytest.mark.parametrize("ahead_s", [90.0, -30.0, 7_200.0])
-async def test_a_clock_that_is_wrong_is_said_everywhere(world: World, ahead_s: float) -> None:
-    """Within seconds; nothing else changes by it: the feeds stay live."""
+async def test_a_wrong_clock_is_reported_everywhere(world: World, ahead_s: float) -> None:
+    """Within seconds. Nothing else changes: the feeds stay live."""
     world.settings = msgspec.structs.replace(world.settings, telemetry=TelemetrySettings())
     with capture_logs() as logs:
         async with world.running():

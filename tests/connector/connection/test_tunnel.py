@@ -36,20 +36,20 @@ loops = pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_even
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """That signs the certificates of venue and proxy."""
+    """An authority that signs the certificates of venue and proxy."""
     return trustme.CA()
 
 
 @pytest.fixture(autouse=True)
 def trusted(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a company's own authority is made known to a program."""
+    """Make a program trust the authority, as a company does with its own."""
     file = tmp_path_factory.mktemp("trusted") / "ca.pem"
     file.write_bytes(authority.cert_pem.bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
 
 
 def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    """For a server of these names."""
+    """Return a TLS context for a server with these names."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*names).configure_cert(context)
     return context
@@ -57,7 +57,7 @@ def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def venue(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """The port of a venue that says hello by REST, and says everything twice on its WebSocket."""
+    """Run a venue that answers by REST, and sends everything twice on its WebSocket. Returns its port."""
 
     async def rest(_: web.Request) -> web.Response:
         return web.Response(body=b"hello")
@@ -82,18 +82,18 @@ async def venue(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def http(proxy: str, **environ: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """As the connector has it."""
+    """Return an HTTP session as the connector has it."""
     async with aiohttp.ClientSession(connector=TunnelConnector(Proxies("venues.fake.proxy", proxy, environ), limit=0)) as session:
         yield session
 
 
 def rest(session: aiohttp.ClientSession, base: str) -> RestClient:
-    """As the connector has it."""
+    """Return a REST client as the connector has it."""
     return RestClient(session, fake(), {"main": base}, timeout_s=TIMEOUT_S, capture=None, counters=Counters())
 
 
 async def echoed(session: aiohttp.ClientSession, url: str) -> bytes:
-    """What the WebSocket says to `ab`."""
+    """Return what the WebSocket answers to `ab`."""
     socket = await connect(session, url, timeout_s=TIMEOUT_S, max_bytes=1024)
     try:
         await socket.send_str("ab")
@@ -103,7 +103,7 @@ async def echoed(session: aiohttp.ClientSession, url: str) -> bytes:
 
 
 def run(loop: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[None, None, None]) -> None:
-    """On that loop."""
+    """Run this on one of the event loops."""
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main)
 
@@ -119,7 +119,7 @@ def test_rest_and_websocket_go_through_the_proxy(
     proxy_tls: bool,
     password: str,
 ) -> None:
-    """In tunnels, to a name that only the proxy resolves."""
+    """Both use tunnels, to a name that only the proxy can resolve."""
 
     async def main() -> None:
         async with (
@@ -140,7 +140,7 @@ def test_rest_and_websocket_go_through_the_proxy(
 
 
 async def test_the_environment_decides_by_address() -> None:
-    """One host of the venue through the proxy, the other not."""
+    """One host of the venue is reached through the proxy, the other directly."""
     async with venue(None) as port, connect_proxy({HOST: port}) as proxy:
         async with http("environment", HTTP_PROXY=proxy.url, NO_PROXY="localhost") as session:
             assert await echoed(session, f"ws://{HOST}/ws") == b"abab"
@@ -149,13 +149,13 @@ async def test_the_environment_decides_by_address() -> None:
 
 
 async def test_no_proxy_at_all() -> None:
-    """Where none is wanted, none is used, whatever the environment says."""
+    """With an empty setting no proxy is used, whatever the environment has."""
     async with venue(None) as port, http("", ALL_PROXY=NOBODY) as session:
         assert await echoed(session, f"ws://localhost:{port}/ws") == b"abab"
 
 
 async def test_an_address_of_version_six() -> None:
-    """Is in brackets in the request."""
+    """It is in brackets in the request."""
     async with connect_proxy() as proxy, http(proxy.url) as session:
         proxy.answer = b"HTTP/1.1 403 Forbidden\r\n\r\n"
         with pytest.raises(ConnectFailed):
@@ -178,7 +178,7 @@ async def test_an_address_of_version_six() -> None:
     ],
 )  # fmt: skip
 async def test_a_proxy_that_refuses_is_named_with_its_reason(answer: bytes, reason: str) -> None:
-    """For REST and WebSocket the same."""
+    """The same for REST and WebSocket."""
     async with connect_proxy() as proxy, http("environment", HTTPS_PROXY=proxy.url) as session:
         proxy.answer = answer
         expected = f"the proxy {proxy.url} (HTTPS_PROXY) does not connect us to {HOST}:443: {reason}"
@@ -192,7 +192,7 @@ async def test_a_proxy_that_refuses_is_named_with_its_reason(answer: bytes, reas
 
 @pytest.mark.parametrize(("user", "have"), [("", "no password"), (f"tape:{SECRET}x@", "a password")])
 async def test_a_wrong_password_is_not_shown(user: str, have: str) -> None:
-    """What the proxy asks for is."""
+    """The method that the proxy asks for is shown."""
     async with connect_proxy(password=USER) as proxy:
         url = proxy.url.replace(f"{USER}@", user)
         async with http(url) as session:
@@ -203,7 +203,7 @@ async def test_a_wrong_password_is_not_shown(user: str, have: str) -> None:
 
 
 async def test_a_proxy_that_is_not_there() -> None:
-    """Is named, and not the venue."""
+    """The error names the proxy, and not the venue."""
     async with http("environment", ALL_PROXY=NOBODY) as session:
         with pytest.raises(ConnectFailed, match=r"^the proxy http://127.0.0.1:1 \(ALL_PROXY\) cannot be reached: "):
             await echoed(session, f"wss://{HOST}/ws")
@@ -212,8 +212,8 @@ async def test_a_proxy_that_is_not_there() -> None:
             await rest(session, f"https://{HOST}").get("main", "/rest")
 
 
-async def test_certificates_are_looked_at(authority: trustme.CA) -> None:
-    """The venue's within the tunnel, and the proxy's own: whoever stands between can be told."""
+async def test_certificates_are_checked(authority: trustme.CA) -> None:
+    """The venue's within the tunnel, and the proxy's own: an attacker between us is noticed."""
     async with venue(certified(authority, "other.invalid")) as port, connect_proxy({HOST: port}) as proxy, http(proxy.url) as session:
         with pytest.raises(ConnectFailed, match=rf"no TLS with {HOST} through the proxy .*CERTIFICATE_VERIFY_FAILED"):
             await echoed(session, f"wss://{HOST}/ws")
@@ -222,8 +222,8 @@ async def test_certificates_are_looked_at(authority: trustme.CA) -> None:
             await echoed(session, f"wss://{HOST}/ws")
 
 
-async def test_a_proxy_that_says_nothing_is_given_up() -> None:
-    """Within the time that a connection may take; nothing is left open."""
+async def test_a_silent_proxy_is_given_up() -> None:
+    """Within the time limit of a connection; no socket stays open."""
     silent = asyncio.Event()
     gone = asyncio.Event()
 
@@ -246,7 +246,7 @@ async def test_a_proxy_that_says_nothing_is_given_up() -> None:
 
 
 async def test_a_tunnel_that_is_cut_is_a_lost_connection(authority: trustme.CA) -> None:
-    """As any other: the socket says so at once."""
+    """The socket reports it at once."""
     async with venue(certified(authority, HOST)) as port, connect_proxy({HOST: port}) as proxy, http(proxy.url) as session:
         socket = await connect(session, f"wss://{HOST}/ws", timeout_s=TIMEOUT_S, max_bytes=1024)
         cut(proxy)
@@ -255,5 +255,5 @@ async def test_a_tunnel_that_is_cut_is_a_lost_connection(authority: trustme.CA) 
 
 
 def cut(proxy: ConnectProxy) -> None:
-    """All of its connections."""
+    """Close all of its connections."""
     proxy.cut()

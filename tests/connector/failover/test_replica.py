@@ -1,4 +1,4 @@
-"""Two lines on a real server: who has the lease, who can write, and what each says of itself."""
+"""Two replicas on a real server: which one has the lease, which one can write, and the status that each reports."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ TOPIC = Topic("main", "trades", "AAAUSD")
 LEASE_S = 0.6
 
 
-class Line:
-    """One replica without sessions: a test reads for it, and is its health."""
+class RunningReplica:
+    """One replica without sessions: a test passes trades to it, and sets its health."""
 
     def __init__(self, client: Client, keys: Keys, name: str, bus: BusSettings, spool: Path) -> None:
         settings = Settings(bus=bus, connector=ConnectorSettings(replica=name, lease_s=LEASE_S))
@@ -50,13 +50,13 @@ class Line:
             metrics=PublisherMetrics(),
         )
         self.sink = self.writer.sink
-        self.well = True
+        self.healthy = True
         self.sink.publish(self.feeds.open_topics([TOPIC], 1))
         self.task: asyncio.Task[None] | None = None
 
     def is_healthy(self) -> bool:
         """See `VenueHealth`."""
-        return self.well
+        return self.healthy
 
     def connections(self) -> int:
         """See `VenueHealth`."""
@@ -67,17 +67,17 @@ class Line:
         yield Status("fake", VENUE_WIDE, None, time.time_ns(), VENUE_WIDE, FeedState.LIVE, "")
 
     def read(self, *numbers: int) -> None:
-        """Trades from the venue."""
+        """Receive these trades from the venue."""
         for number in numbers:
             now = time.time_ns()
             self.sink.publish(self.feeds.apply(Trade("fake", NAME, now, now, Decimal(1), Decimal(1), Side.BUY, str(number))))
 
     def start(self) -> None:
-        """Go for the lease."""
+        """Start the writer, which competes for the lease."""
         self.task = asyncio.create_task(self.writer.run(self))
 
     async def kill(self) -> None:
-        """As a process that is gone: nothing is given back."""
+        """End as a killed process does: the lease is not released."""
         assert self.task is not None
         self.task.cancel()
         await asyncio.wait([self.task])
@@ -90,40 +90,40 @@ class Line:
         return reading.active
 
     async def publishes(self) -> None:
-        """Wait until it does."""
+        """Wait until it publishes."""
         await wait_until(lambda: self.active, what="it publishes")
 
 
 @asynccontextmanager
-async def two(valkey: str, path: Path, keys: Keys = KEYS) -> AsyncIterator[tuple[Line, Line]]:
-    """The first publishes, the other stands by; each knows that the other is well."""
+async def two(valkey: str, path: Path, keys: Keys = KEYS) -> AsyncIterator[tuple[RunningReplica, RunningReplica]]:
+    """Start two replicas: the first is active, the second a standby, and each knows that the other is healthy."""
     bus = BusSettings(url=valkey, partitions=keys.partitions)
     async with connect(bus) as client:
-        lines = [Line(client, keys, name, bus, path / name) for name in "ab"]
-        first, second = lines
+        replicas = [RunningReplica(client, keys, name, bus, path / name) for name in "ab"]
+        first, second = replicas
         try:
             first.start()
             await first.publishes()
             second.start()
-            await wait_until(lambda: all(line.writer.details()["covered"] for line in lines), what="both are well")
+            await wait_until(lambda: all(replica.writer.details()["covered"] for replica in replicas), what="both are healthy")
             yield first, second
         finally:
-            for line in lines:
-                if line.task is not None and not line.task.done():
-                    await line.kill()
-            for line in lines:
-                if line.task is not None and not line.task.cancelled():
-                    line.task.result()
+            for replica in replicas:
+                if replica.task is not None and not replica.task.done():
+                    await replica.kill()
+            for replica in replicas:
+                if replica.task is not None and not replica.task.cancelled():
+                    replica.task.result()
 
 
 async def stream(client: Redis, kind: str, keys: Keys = KEYS) -> list[AnyEvent]:
-    """What is on it."""
+    """Return the events of one kind on the tape."""
     entries: Any = await client.xrange(keys.stream(kind, NAME))
     return [decode(fields[b"d"]) for _, fields in entries]
 
 
 async def ids(client: Redis, keys: Keys = KEYS) -> list[int]:
-    """Of the trades on the tape."""
+    """Return the ids of the trades on the tape."""
     return [int(event.trade_id) for event in await stream(client, "trade", keys) if isinstance(event, Trade)]
 
 
@@ -137,10 +137,10 @@ async def has(client: Redis, *numbers: int, keys: Keys = KEYS) -> None:
 
 
 async def test_one_publishes_and_when_it_is_gone_the_other_goes_on(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """With what it has held, behind what is on the tape; all states are said anew; nothing is told as missing."""
+    """The standby publishes the trades from its buffer that are not on the tape yet, and all states again. No gap is reported."""
     async with two(valkey, tmp_path) as (first, second):
-        for line in (first, second):
-            line.read(1, 2, 3)
+        for replica in (first, second):
+            replica.read(1, 2, 3)
         await has(client, 1, 2, 3)
         await first.kill()
         second.read(4, 5)
@@ -151,13 +151,13 @@ async def test_one_publishes_and_when_it_is_gone_the_other_goes_on(client: Redis
     epochs = sorted({event.epoch for event in trades})
     assert [[event.seq for event in trades if event.epoch == epoch] for epoch in epochs] == [[1, 2, 3], [1, 2, 3]]
     assert await stream(client, "gap") == []
-    said = [event.state for event in await stream(client, "status") if isinstance(event, Status) and event.epoch == epochs[1]]
-    assert said == [FeedState.LIVE]
+    restated = [event.state for event in await stream(client, "status") if isinstance(event, Status) and event.epoch == epochs[1]]
+    assert restated == [FeedState.LIVE]
     assert await client.xlen(KEYS.venue("fake")) == 3, "the state, by each, and between them the gap in the venue's sign of life"
 
 
 async def test_what_neither_has_is_a_gap_with_the_count(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """The one that is gone had read it, but not published; the other had missed it."""
+    """No replica has the trades 2 to 4: the takeover reports them as missing."""
     async with two(valkey, tmp_path) as (first, second):
         first.read(1)
         second.read(1)
@@ -172,10 +172,10 @@ async def test_what_neither_has_is_a_gap_with_the_count(client: Redis, valkey: s
 
 
 async def test_one_that_ends_in_order_is_replaced_at_once(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """What was pending is on the tape, the lease is free, its word is taken back."""
+    """Its pending events are on the tape, its lease is released, and its status is deleted."""
     async with two(valkey, tmp_path) as (first, second):
-        for line in (first, second):
-            line.read(*range(1, 500))
+        for replica in (first, second):
+            replica.read(*range(1, 500))
         assert await first.writer.finish(10)
         assert not first.active
         await first.kill()
@@ -186,8 +186,8 @@ async def test_one_that_ends_in_order_is_replaced_at_once(client: Redis, valkey:
     assert await stream(client, "gap") == []
 
 
-async def test_lost_connections_are_handed_over_before_they_are_told(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """No `down` on the tape, and none of what was missed: the other has it."""
+async def test_a_replica_that_loses_its_connections_hands_over_before_it_reports_them(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """The tape has no `down`, and no gap in trades: the other replica has received them."""
     async with two(valkey, tmp_path) as (first, second):
         first.read(1)
         second.read(1)
@@ -205,13 +205,13 @@ async def test_lost_connections_are_handed_over_before_they_are_told(client: Red
     assert {event.state for event in await stream(client, "status") if isinstance(event, Status)} <= {FeedState.CONNECTING, FeedState.LIVE}
 
 
-async def test_lost_connections_are_told_where_nobody_could_do_better(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """The other is not well either: who publishes says how it is, and goes on."""
+async def test_lost_connections_are_reported_if_no_healthy_replica_can_take_over(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """The standby is unhealthy, too: the active replica reports that its feeds are down, and stays active."""
     async with two(valkey, tmp_path) as (first, second):
         first.read(1)
         await has(client, 1)
-        second.well = False
-        await wait_until(lambda: not first.writer.details()["covered"], what="the other is not well")
+        second.healthy = False
+        await wait_until(lambda: not first.writer.details()["covered"], what="the standby is unhealthy")
         first.sink.publish(first.feeds.close_topics([TOPIC], time.time_ns(), "cut"))
         assert first.active
         first.sink.publish(first.feeds.open_topics([TOPIC], time.time_ns()))
@@ -225,7 +225,7 @@ async def test_lost_connections_are_told_where_nobody_could_do_better(client: Re
 
 
 async def test_one_that_another_has_superseded_publishes_nothing_more(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Whatever it has in its hands is refused by the server, counted and forgotten, on the disk too; the process goes on and stands by."""
+    """The server refuses its pending events; they are counted and discarded, in the spool too. The process goes on as a standby."""
     async with two(valkey, tmp_path) as (first, second):
         first.read(1)
         second.read(1)
@@ -242,7 +242,7 @@ async def test_one_that_another_has_superseded_publishes_nothing_more(client: Re
         assert reading is not None
         await wait_until(lambda: (second.writer.reading() or reading).discarded >= 2, what="they are discarded")
         assert await ids(client) == [1, 2]
-        await second.publishes()  # nobody else wanted to
+        await second.publishes()  # no other replica wants the lease
         second.read(5)
         await wait_until(lambda: client.exists(KEYS.stream("gap", NAME)), what="the gap")
     assert await ids(client) == [1, 2, 5]
@@ -251,8 +251,8 @@ async def test_one_that_another_has_superseded_publishes_nothing_more(client: Re
     assert gap.missed == 2
 
 
-async def test_a_spool_that_another_line_has_gone_past_is_removed(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Before anything of it is published."""
+async def test_a_spool_is_removed_after_another_replica_has_continued_the_tape(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """Nothing from this spool is published."""
     (tmp_path / "b" / "0-of-1").mkdir(parents=True)
     left = tmp_path / "b" / "0-of-1" / "0000000000000000.spool"
     left.write_bytes(b"whatever")
@@ -265,17 +265,17 @@ async def test_a_spool_that_another_line_has_gone_past_is_removed(client: Redis,
         second.read(2)
         await has(client, 1, 2)
         assert not left.exists()
-    said: Any = await client.xrange(KEYS.venue("fake"))
-    gaps = [event for _, fields in said if isinstance(event := decode(fields[b"d"]), Gap)]
+    entries: Any = await client.xrange(KEYS.venue("fake"))
+    gaps = [event for _, fields in entries if isinstance(event := decode(fields[b"d"]), Gap)]
     assert [(gap.kind, gap.cause) for gap in gaps] == [("status", GapCause.DISCONNECT)], "it was looked at, and found damaged"
 
 
-async def test_each_says_how_it_is(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """On the server, as JSON, for as long as it lives; and to whoever asks the process."""
+async def test_each_replica_reports_its_status(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """It writes JSON on the server, which expires after the replica ends; `details` shows the same."""
     async with two(valkey, tmp_path) as (first, second):
         second.read(1, 2)
-        word = json.loads(await client.get(KEYS.line("connector.fake", "b")) or "null")
-        assert (word["line"], word["active"], word["well"], word["covered"], word["feeds"]) == ("b", False, True, True, 1)
+        found = json.loads(await client.get(KEYS.line("connector.fake", "b")) or "null")
+        assert (found["line"], found["active"], found["well"], found["covered"], found["feeds"]) == ("b", False, True, True, 1)
         assert 0 < await client.pttl(KEYS.line("connector.fake", "b")) <= 3_000 * LEASE_S
         details = second.writer.details()
         assert (details["replica"], details["role"], details["held"]) == ("b", "standby", 2)
@@ -284,11 +284,11 @@ async def test_each_says_how_it_is(client: Redis, valkey: str, tmp_path: Path) -
         assert second.writer.healthy
         assert first.writer.details()["role"] == "active"
         await second.kill()
-        await wait_until(lambda: not first.writer.details()["covered"], what="nobody stands by")
+        await wait_until(lambda: not first.writer.details()["covered"], what="there is no standby any more")
 
 
-async def test_what_is_on_the_tape_is_held_no_more(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Looked up again and again; what is not there stays."""
+async def test_a_standby_drops_trades_that_are_on_the_tape(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """It reads the end of the tape again and again; trades that are not on the tape stay in the buffer."""
     async with two(valkey, tmp_path) as (first, second):
         second.read(1, 2, 3, 4)
         first.read(1, 2, 3)
@@ -296,12 +296,12 @@ async def test_what_is_on_the_tape_is_held_no_more(client: Redis, valkey: str, t
 
 
 async def test_with_partitions_each_of_them_is_claimed(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Also that of an instrument which does not lie where the lease does, so that what the former still has for it is refused."""
+    """Also a partition that does not hold the lease: the server refuses what the former active replica still writes there."""
     keys = Keys(partitions=3)
     assert keys.partition(NAME) != 0
     async with two(valkey, tmp_path, keys) as (first, second):
-        for line in (first, second):
-            line.read(1, 2)
+        for replica in (first, second):
+            replica.read(1, 2)
         await has(client, 1, 2, keys=keys)
         await first.kill()
         second.read(3)
@@ -309,5 +309,5 @@ async def test_with_partitions_each_of_them_is_claimed(client: Redis, valkey: st
         await has(client, 1, 2, 3, keys=keys)
         epochs = {await client.hget(keys.cursor("connector.fake", partition), "epoch") for partition in range(3)}
         assert epochs == {b"%d" % max(event.epoch for event in await stream(client, "trade", keys))}
-    keys_of_lines: Any = await client.keys("*:l[ei]*:connector.fake*")
-    assert all(key.startswith(b"tape:{0}:") for key in keys_of_lines)
+    keys_of_replicas: Any = await client.keys("*:l[ei]*:connector.fake*")
+    assert all(key.startswith(b"tape:{0}:") for key in keys_of_replicas)

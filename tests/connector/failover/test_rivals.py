@@ -47,7 +47,7 @@ async def start(world: World, tmp_path: Path) -> AsyncIterator[Start]:
 
 
 async def end(process: Process) -> int:
-    """SIGTERM; how it ended."""
+    """Send SIGTERM, and return the exit code."""
     if process.returncode is None:
         process.terminate()
     await asyncio.wait_for(process.communicate(), 30)
@@ -56,25 +56,25 @@ async def end(process: Process) -> int:
 
 
 async def epoch(world: World) -> int:
-    """Of whoever has the name."""
+    """Return the epoch of the connector that has the name."""
     return int(await world.client.hget(CURSOR, "epoch") or 0)
 
 
 async def goes_on(world: World) -> None:
-    """Whoever has the name publishes."""
+    """Wait until the connector that has the name publishes more statuses."""
     before = int(await world.client.xlen("tape:venue:fake"))
     await wait_until(lambda: world.has("venue:fake", before + 5), what="signs of life")
 
 
 async def last_words(process: Process) -> str:
-    """Of one that ends by itself, superseded."""
-    _, said = await asyncio.wait_for(process.communicate(), 30)
+    """Return the last line of the log of a process that ends by itself, superseded."""
+    _, stderr = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == Exit.SUPERSEDED
-    return said.decode().splitlines()[-1]
+    return stderr.decode().splitlines()[-1]
 
 
 async def test_the_one_that_was_superseded_does_not_take_the_name_back(world: World, start: Start) -> None:
-    """However often it is started, while the other goes on; when that one has ended, it works again."""
+    """It may be started again and again: it ends while the other goes on, and works again when that one has ended."""
     first = await start("first")
     await goes_on(world)
     second = await start("second")
@@ -99,7 +99,7 @@ async def _above(world: World, taken: int) -> bool:
 
 
 async def test_a_lone_connector_after_one_whose_clock_was_ahead(world: World, start: Start) -> None:
-    """Two hours: it starts, publishes, and so does the start after it, a live one of the kind keeps its name."""
+    """The clock was two hours ahead: the connector starts and publishes, twice; a second one beside it does not get the name."""
     ahead = time.time_ns() + 2 * 3_600_000_000_000
     await world.client.hset(CURSOR, mapping={"epoch": ahead, "batch": 7})
     for number in (1, 2):

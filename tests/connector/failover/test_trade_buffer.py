@@ -1,4 +1,4 @@
-"""What a line that stands by holds, and what of it goes on the tape when it takes over."""
+"""Which trades a standby replica keeps, and which of them it publishes when it takes over."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NOW = 1_000_000
 
 
 def trade(number: int, name: str = NAME, *, backfilled: bool = False) -> Trade:
-    """The trade with this id, made and read when its number says."""
+    """The trade with this id; the id also gives its times."""
     return Trade("fake", name, number * 10, number * 10 + 1, Decimal(number), Decimal(1), Side.BUY, str(number), backfilled)
 
 
 def holding(*numbers: int, bound: int = 1_000, ids: Literal["contiguous", "increasing", "none"] = "contiguous") -> StandbyTradeBuffer:
-    """These, in this order."""
+    """A buffer to which these trades were added, in this order."""
     buffer = StandbyTradeBuffer(ids, bound)
     for number in numbers:
         buffer.add(trade(number))
@@ -37,18 +37,18 @@ def holding(*numbers: int, bound: int = 1_000, ids: Literal["contiguous", "incre
 
 
 def ids(events: Sequence[Event]) -> list[int]:
-    """Of the trades among them."""
+    """The ids of the trades among these events."""
     return [int(event.trade_id) for event in events if isinstance(event, Trade)]
 
 
 def gap(missed: int | None, after: int, until: int) -> Gap:
-    """So many are missing after one trade, until another was read, or a time if it is late."""
+    """The gap of `missed` trades after the trade `after`. `until`: the trade that ends it, or a time (from `NOW` on)."""
     to_ts = until if until >= NOW else until * 10 + 1
     return Gap("fake", NAME, None, to_ts, "trade", after * 10 + 1, to_ts, missed, GapCause.DISCONNECT)
 
 
 def test_what_is_on_the_tape_is_not_published_again() -> None:
-    """Behind the newest there, each once, in order."""
+    """Only the trades after the newest on the tape are published, each once, in order."""
     buffer = holding(5, 6, 7, 8)
     buffer.drop_published([trade(6)])
 
@@ -57,15 +57,15 @@ def test_what_is_on_the_tape_is_not_published_again() -> None:
 
 
 def test_a_tape_that_is_ahead_needs_nothing() -> None:
-    """The other line's connection is the faster one."""
+    """The connection of the active replica is faster than ours."""
     buffer = holding(5, 6)
     buffer.drop_published([trade(9)])
 
     assert buffer.release(NAME, 7, NOW) == []
 
 
-def test_what_neither_line_has_is_a_gap_with_the_count() -> None:
-    """Before what is held, between, and behind: there the venue has told of trades that never came."""
+def test_trades_that_no_replica_has_are_a_gap_with_the_count() -> None:
+    """Trades may be missing before those in the buffer, between them, and after them: there the venue named a newer id."""
     buffer = holding(8, 9, 12)
     buffer.drop_published([trade(5)])
 
@@ -73,7 +73,7 @@ def test_what_neither_line_has_is_a_gap_with_the_count() -> None:
 
 
 def test_repairs_are_put_in_their_place() -> None:
-    """They came later than what follows them."""
+    """They came later than the trades that follow them."""
     buffer = holding(5, 9)
     for number in (7, 6):
         buffer.add(trade(number, backfilled=True))
@@ -86,19 +86,19 @@ def test_repairs_are_put_in_their_place() -> None:
 
 
 def test_a_tape_without_a_trade_begins_with_what_is_held() -> None:
-    """There is nothing to be missing before it."""
+    """Nothing can be missing before the first trade of a tape."""
     assert ids(holding(5, 6).release(NAME, 7, NOW)) == [5, 6]
 
 
 def test_a_new_numbering_makes_the_old_one_past() -> None:
-    """The venue has begun its ids anew: what is held is of the new ones."""
+    """The venue has restarted its numbering: the buffer keeps only trades with new ids."""
     buffer = holding(500, 501, 1, 2)
 
     assert ids(buffer.release(NAME, 3, NOW)) == [1, 2]
 
 
 def test_only_trades_are_held() -> None:
-    """States are known to `FeedHandler`; a gap of this line's own is none of the tape."""
+    """`FeedHandler` knows the states; a gap of this standby is not a gap of the tape."""
     buffer = StandbyTradeBuffer("contiguous")
     buffer.add(Status("fake", NAME, None, 1, "trade", FeedState.DOWN, ""))
     buffer.add(gap(1, 1, 2))
@@ -106,10 +106,10 @@ def test_only_trades_are_held() -> None:
     assert len(buffer) == 0
 
 
-def test_it_is_whole_when_nothing_is_missing_after_the_tape() -> None:
-    """By the ids that are expected next; what is not on the tape yet must all be there."""
+def test_it_is_complete_when_nothing_is_missing_after_the_tape() -> None:
+    """The buffer must have every trade from the end of the tape to the id that is expected next."""
     buffer = holding(8, 9)
-    assert buffer.is_complete(NAME, 10)  # nobody knows of a tape
+    assert buffer.is_complete(NAME, 10)  # the end of the tape was not read yet
     buffer.drop_published([trade(5)])
     assert not buffer.is_complete(NAME, 10)
     buffer.drop_published([trade(7)])
@@ -120,7 +120,7 @@ def test_it_is_whole_when_nothing_is_missing_after_the_tape() -> None:
 
 
 def test_the_instrument_that_has_most_gives_way() -> None:
-    """Its older trades go, and are counted when it comes to that; another's stay."""
+    """Its older trades are dropped, and are counted as missing on takeover; the trades of another instrument stay."""
     buffer = StandbyTradeBuffer("contiguous", bound=10)
     buffer.add(trade(1, OTHER))
     buffer.drop_published([trade(0), trade(0, OTHER)])
@@ -136,8 +136,8 @@ def test_the_instrument_that_has_most_gives_way() -> None:
 
 
 @pytest.mark.parametrize("kind", ["increasing", "none"])
-def test_where_no_hole_can_be_counted_one_is_told_all_the_same(kind: Literal["increasing", "none"]) -> None:
-    """What is later goes on the tape, behind a gap that does not count."""
+def test_without_contiguous_ids_a_gap_is_reported_without_a_count(kind: Literal["increasing", "none"]) -> None:
+    """The later trades are published after a gap whose `missed` is null."""
     buffer = holding(5, 6, 8, ids=kind)
     buffer.drop_published([trade(5)])
 
@@ -145,8 +145,8 @@ def test_where_no_hole_can_be_counted_one_is_told_all_the_same(kind: Literal["in
     assert buffer.is_complete(NAME, -1)
 
 
-def test_forgotten_is_forgotten() -> None:
-    """Where the tape was, too: what comes next is the first."""
+def test_clear_forgets_the_trades_and_the_end_of_the_tape() -> None:
+    """The next trade counts as the first."""
     buffer = holding(5, 6)
     buffer.drop_published([trade(5)])
     buffer.clear()
@@ -155,8 +155,8 @@ def test_forgotten_is_forgotten() -> None:
     assert ids(buffer.release(NAME, 4, NOW)) == [3]
 
 
-class Line:
-    """One of two connectors of a venue, as far as it is pure."""
+class ReplicaReads:
+    """The pure part of one of two replicas, with the trades that its connection brings."""
 
     def __init__(self, reads: list[int]) -> None:
         self.feeds = SplitFeeds(fake(), {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
@@ -165,12 +165,12 @@ class Line:
         self.reads = iter(reads)
 
     def read(self) -> Sequence[Event]:
-        """What the next frame is good for."""
+        """The events of the next frame."""
         number = next(self.reads, None)
         return () if number is None else self.feeds.apply(trade(number))
 
     def cut(self) -> Sequence[Event]:
-        """Its connection is lost, and there is another."""
+        """Its connection is lost, and a new one opens."""
         return [*self.feeds.close_topics([TOPIC], NOW, "cut"), *self.feeds.open_topics([TOPIC], NOW)]
 
 
@@ -185,14 +185,14 @@ def reading(draw: st.DrawFn) -> list[int]:
     return order
 
 
-def test_a_late_trade_that_the_tape_has_from_the_other_line_is_no_repair() -> None:
-    """Its line had missed it; the other had not, and has gone on since."""
-    line = Line([1, 2, 6, 4, 7, 8])
+def test_a_late_trade_that_is_on_the_tape_already_is_no_repair() -> None:
+    """Our replica had missed the trade; the active one had not, and has published newer trades since."""
+    replica = ReplicaReads([1, 2, 6, 4, 7, 8])
     for _ in range(3):
-        line.read()
-    continue_tape(line.feeds, line.buffer, [trade(6)], NOW)
+        replica.read()
+    continue_tape(replica.feeds, replica.buffer, [trade(6)], NOW)
 
-    assert [ids(line.read()) for _ in range(3)] == [[], [7], [8]]
+    assert [ids(replica.read()) for _ in range(3)] == [[], [7], [8]]
 
 
 STEPS: Final = ("a reads", "b reads", "a reads", "b reads", "a is cut", "b is cut", "the other takes over")
@@ -200,11 +200,11 @@ STEPS: Final = ("a reads", "b reads", "a reads", "b reads", "a is cut", "b is cu
 
 @settings(max_examples=80)
 @given(a=reading(), b=reading(), steps=st.lists(st.sampled_from(STEPS), max_size=60))
-def test_whoever_takes_over_whenever_each_trade_is_there_once_or_counted(a: list[int], b: list[int], steps: list[str]) -> None:
-    """Two connections of one market, each with holes of its own, whose lines publish in turn: from the first trade on the tape on, each is
-    there once, or is one of as many as a gap in its place says; one that comes after that says so itself.
+def test_after_any_takeovers_each_trade_is_on_the_tape_once_or_counted(a: list[int], b: list[int], steps: list[str]) -> None:
+    """Two replicas miss different trades and publish in turn. From the first trade of the tape on, each trade is on the tape once, or is
+    counted in a gap at its place; a trade that comes after its gap is marked as backfilled.
     """
-    lines, active, tape = {"a": Line(a), "b": Line(b)}, "a", list[Event]()
+    replicas, active, tape = {"a": ReplicaReads(a), "b": ReplicaReads(b)}, "a", list[Event]()
     for step in steps:
         if step == "the other takes over":
             active = "b" if active == "a" else "a"
@@ -212,24 +212,24 @@ def test_whoever_takes_over_whenever_each_trade_is_there_once_or_counted(a: list
             last = [event for event in tape if isinstance(event, Trade)][-1:]
             if newest is not None and last != [newest]:
                 last = [newest]
-            tape += continue_tape(lines[active].feeds, lines[active].buffer, last, NOW)
+            tape += continue_tape(replicas[active].feeds, replicas[active].buffer, last, NOW)
             continue
-        line = lines[step[0]]
-        for event in line.read() if step.endswith("reads") else line.cut():
+        replica = replicas[step[0]]
+        for event in replica.read() if step.endswith("reads") else replica.cut():
             if step[0] == active:
                 tape.append(event)
             else:
-                line.buffer.add(event)
+                replica.buffer.add(event)
 
-    expected, missing, told = 0, set[int](), 0
+    expected, missing, reported = 0, set[int](), 0
     for event in tape:
         if isinstance(event, Gap) and event.repaired:
             assert event.missed
-            told -= event.missed
-            assert told >= len(missing)
+            reported -= event.missed
+            assert reported >= len(missing)
         elif isinstance(event, Gap) and expected:
             assert event.missed
-            told += event.missed
+            reported += event.missed
             missing |= set(range(expected, expected + event.missed))
             expected += event.missed
         elif isinstance(event, Trade):
@@ -242,23 +242,23 @@ def test_whoever_takes_over_whenever_each_trade_is_there_once_or_counted(a: list
                 expected += 1
 
 
-def test_what_is_told_on_takeover_can_be_repaired() -> None:
-    """The holes of the line are those that were told, whatever it had missed before; once one is whole, its gap is told as repaired."""
-    line = Line([1, 2, 5, 8, 9])
+def test_a_gap_reported_on_takeover_can_be_repaired() -> None:
+    """After the takeover, the open gaps are those reported on the tape. A filled gap is reported as repaired."""
+    replica = ReplicaReads([1, 2, 5, 8, 9])
     for _ in range(5):
-        for event in line.read():
-            line.buffer.add(event)
-    told = [event for event in continue_tape(line.feeds, line.buffer, [trade(5)], NOW) if isinstance(event, Gap)]
+        for event in replica.read():
+            replica.buffer.add(event)
+    reported = [event for event in continue_tape(replica.feeds, replica.buffer, [trade(5)], NOW) if isinstance(event, Gap)]
 
-    events = line.feeds.trades.fill_gaps(TradeSnapshot(NAME, NOW, tuple(trade(number) for number in range(1, 10))))
+    events = replica.feeds.trades.fill_gaps(TradeSnapshot(NAME, NOW, tuple(trade(number) for number in range(1, 10))))
 
-    assert told == [gap(2, 5, 8)]
+    assert reported == [gap(2, 5, 8)]
     assert [event.trade_id for event in events if isinstance(event, Trade) and event.backfilled] == ["6", "7"]
     (repaired,) = (event for event in events if isinstance(event, Gap))
     assert repaired.repaired
-    assert (repaired.from_ts, repaired.to_ts, repaired.missed) == (told[0].from_ts, told[0].to_ts, 2)
+    assert (repaired.from_ts, repaired.to_ts, repaired.missed) == (reported[0].from_ts, reported[0].to_ts, 2)
 
 
 def at(event: Trade) -> int:
-    """Its id."""
+    """The id of this trade."""
     return int(event.trade_id)

@@ -1,4 +1,4 @@
-"""A handler whose snapshot requests are kept apart from its events, so that a test of one need not sort out the other."""
+"""A handler that keeps its snapshot requests apart from its events, so that a test sees only the one it checks."""
 
 from __future__ import annotations
 

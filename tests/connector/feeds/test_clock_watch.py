@@ -1,4 +1,4 @@
-"""A clock that is set, a process that is stopped: noticed, and what becomes of times and gaps."""
+"""Steps of our clock and stops of the process: how they are noticed, and their effect on times and gaps."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ class World:
         self.open()
 
     def open(self) -> None:
-        """A connection."""
+        """Open a connection."""
         self.feeds.open_topics(TOPICS, self.now)
         self.feeds.confirm_topics(TOPICS, self.now)
 
     def passes(self, seconds: float) -> None:
-        """So much time, with a beat every tenth of a second."""
+        """Let this time pass, with a check every tenth of a second."""
         for _ in range(round(seconds * 10)):
             self.sleeps(0.1)
             self.time.check()
 
     def sleeps(self, seconds: float) -> None:
-        """So much time, in which nothing of ours runs."""
+        """Let this time pass while the process is stopped."""
         self.now += round(seconds * SECOND)
         self.steady += round(seconds * SECOND)
 
     def data(self, *, made_ts: int | None = None) -> list[Event]:
-        """A trade and a quote."""
+        """Receive a trade and a quote."""
         self.number += 1
         venue_ts = self.now if made_ts is None else made_ts
         trade = Trade(ID, NAME, venue_ts, self.now, Decimal(1), Decimal(1), Side.BUY, str(self.number))
@@ -67,18 +67,18 @@ class World:
         return [*self.feeds.apply(trade), *self.feeds.apply(quote)]
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Lose the connection."""
         self.time.check()
         self.feeds.close_topics(TOPICS, self.now, "lost")
 
     def stale(self) -> list[str]:
-        """The kinds that the watchdog calls stale, if the connection has just spoken."""
+        """Return the kinds that the watchdog finds stale, if the connection has just received a frame."""
         return [
             stall.feed.kind for stall in self.watchdog.find_stalls(list(self.feeds.records.values()), self.now, self.now) if stall.attempt
         ]
 
     def lively(self, seconds: int) -> None:
-        """Data every second, looked at by the watchdog."""
+        """Receive data every second, with a check of the watchdog each time."""
         for _ in range(seconds):
             self.data()
             self.passes(1.0)
@@ -86,12 +86,12 @@ class World:
 
 
 def gaps(events: list[Event]) -> list[tuple[str, int, int, int | None]]:
-    """Kind, from, to, missed."""
+    """Return kind, from, to and missed of the gaps."""
     return [(event.kind, event.from_ts, event.to_ts, event.missed) for event in events if isinstance(event, Gap)]
 
 
-def test_a_beat_in_time_says_nothing() -> None:
-    """Nor does one that other work delays, nor a clock that is slewed."""
+def test_a_check_in_time_finds_nothing() -> None:
+    """Nor does a check that other work delays a little, nor a clock that is slewed."""
     beat = ClockWatch(START, 0)
     assert beat.check(START + SECOND // 10, SECOND // 10) == (None, None)
     assert beat.check(START + 2 * SECOND, 2 * SECOND) == (None, None)
@@ -99,7 +99,7 @@ def test_a_beat_in_time_says_nothing() -> None:
 
 
 def test_a_stop_and_a_step_at_once() -> None:
-    """A machine that slept for a minute while its clock was set an hour back: both, by the clock as it is now."""
+    """A machine slept for a minute while its clock was set an hour back: both are found, in times of the clock as it is now."""
     beat = ClockWatch(START, 0)
     now = START + 60 * SECOND - 3_600 * SECOND
     step, stop = beat.check(now, 60 * SECOND)
@@ -110,7 +110,7 @@ def test_a_stop_and_a_step_at_once() -> None:
 
 @given(st.integers(-(10**13), 10**13), st.integers(1, 10**8), st.integers(0, 10**13))
 def test_times_are_shifted_once(step_ns: int, passed_ns: int, age_ns: int) -> None:
-    """What was read before the step keeps its age; what was read after it stays; no time stays none."""
+    """Times read before the step keep their age, times read after it stay, and 0 (no time) stays 0."""
     now = START + step_ns + passed_ns
     step = ClockStep(step_ns, START + step_ns, now)
     before = START - age_ns
@@ -121,8 +121,8 @@ def test_times_are_shifted_once(step_ns: int, passed_ns: int, age_ns: int) -> No
 
 
 @pytest.mark.parametrize("step_s", [7_200.0, -7_200.0, 60.0, -60.0])
-def test_a_clock_that_is_set_makes_nothing_stale_and_blinds_nobody(step_s: float) -> None:
-    """Feeds that live stay live; one that dies afterwards is found out as soon as ever."""
+def test_a_step_makes_no_feed_stale_and_hides_no_stall(step_s: float) -> None:
+    """Live feeds stay live; a feed that stops afterwards is found as soon as before."""
     world = World()
     world.lively(60)
     world.now += round(step_s * SECOND)
@@ -153,7 +153,7 @@ def test_a_gap_over_a_step_lasts_as_long_as_it_did(step_s: float) -> None:
     assert all(to_ts - from_ts == 3 * SECOND for _, from_ts, to_ts, _ in found)
 
 
-def test_data_read_between_the_step_and_the_beat_are_left_as_they_are() -> None:
+def test_data_read_between_the_step_and_the_check_are_not_shifted() -> None:
     """They have the new time already."""
     for step_s in (7_200, -7_200):
         world = World()
@@ -167,7 +167,7 @@ def test_data_read_between_the_step_and_the_beat_are_left_as_they_are() -> None:
 
 
 def test_a_connection_that_broke_while_we_were_stopped_has_missed_data_since_then() -> None:
-    """What its socket still held is read when we go on, but is from before: the gap begins with the stop."""
+    """The data in its socket are from before the stop: the gap begins with the stop."""
     world = World()
     world.data()
     world.passes(1.0)
@@ -182,7 +182,7 @@ def test_a_connection_that_broke_while_we_were_stopped_has_missed_data_since_the
 
 
 def test_a_connection_that_survived_a_stop_has_missed_nothing() -> None:
-    """All that the venue sent was waiting. When it breaks much later, the gap begins there."""
+    """All frames of the venue waited in the socket. If it breaks much later, the gap begins there."""
     world = World()
     world.data()
     world.sleeps(60.0)
@@ -197,8 +197,8 @@ def test_a_connection_that_survived_a_stop_has_missed_nothing() -> None:
     assert gaps(world.data()) == [("trade", last, world.now, 1), ("quote", last, world.now, None)]
 
 
-def test_what_happened_is_logged() -> None:
-    """Once each: operators look there first."""
+def test_steps_and_stops_are_logged() -> None:
+    """Once each, for operators."""
     world = World()
     world.passes(1.0)
     with capture_logs() as logs:
@@ -213,7 +213,7 @@ def test_what_happened_is_logged() -> None:
 
 
 def test_an_offset_that_is_too_large_is_logged_once_and_once_when_it_is_right() -> None:
-    """Not once a second."""
+    """It is not logged once a second."""
     world = World()
     with capture_logs() as logs:
         for ahead_s in (0, 90, 0):
@@ -226,7 +226,7 @@ def test_an_offset_that_is_too_large_is_logged_once_and_once_when_it_is_right() 
 
 @pytest.mark.parametrize("step_s", [7_200, -7_200])
 def test_a_book_that_waits_for_a_snapshot_goes_on_waiting_for_as_long(step_s: int) -> None:
-    """One is asked for again when it is due, neither at once nor two hours late."""
+    """The next request is made when it is due, neither at once nor two hours late."""
     rule = BookRule(snapshot="stream", bridges=None, follows=None)
     book = OrderBook(rule, 10)
     level = ((Decimal(1), Decimal(1)),)
@@ -242,7 +242,7 @@ def test_a_book_that_waits_for_a_snapshot_goes_on_waiting_for_as_long(step_s: in
 
 @pytest.mark.parametrize("step_s", [7_200, -7_200])
 def test_two_readings_that_contradict_each_other_go_on_doing_so(step_s: int) -> None:
-    """For as long as they did before the step, and since."""
+    """The time of their contradiction includes the time before the step."""
     agreement = Agreement()
     one, other = (Decimal(1), Decimal(2)), (Decimal(3), Decimal(4))
     for tenth in range(11):

@@ -1,4 +1,4 @@
-"""Streams that do not bring what happens: by REST's book, by its best prices, by another stream."""
+"""Finding streams that miss changes: by REST's book, by its best prices, by another stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookUpdate, Unreadable, unread
 from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker
 from tests.connector.feeds.split import SplitFeeds
-from tests.connector.feeds.test_handler import drained, feeds, levels, only, snapshot, states
+from tests.connector.feeds.test_handler import feeds, levels, only, snapshot, states, taken_requests
 
 S = 1_000_000_000
 T0 = 1_000 * S
@@ -35,19 +35,19 @@ def change(bids: str, asks: str, at: int, number: int) -> BookUpdate:
 
 
 def state(found: FeedHandler, kind: str) -> FeedState:
-    """That of a feed."""
+    """Return the state of a feed."""
     return found.records[FeedKey(kind, NAME)].state
 
 
 class Binance:
-    """Quote and book of Binance, live since `T0`, both at 10 and 11; time passes by looks."""
+    """Quote and book of Binance, live since `T0`, with the prices 10 and 11; time passes in checks."""
 
     def __init__(self) -> None:
         self.found = feeds("binance", ("trade", "quote", "book", "delta", "ticker"))
         self.topics = [Topic("stream", name, "B") for name in ("trade", "bookTicker", "depth@100ms", "ticker")]
         self.found.open_topics(self.topics, T0 - 2 * S)
         self.found.confirm_topics(self.topics, T0 - 2 * S)
-        drained(self.found)
+        taken_requests(self.found)
         self.found.apply(snapshot(at=T0 - S, sequence=10))
         self.number = 10
         self.now = T0
@@ -57,7 +57,7 @@ class Binance:
         assert {state(self.found, kind) for kind in ("quote", "book", "delta", "ticker")} == {LIVE}
 
     def book(self, bids: str, asks: str) -> Sequence[Event]:
-        """A change of the book."""
+        """Receive a change of the book."""
         self.number += 1
         return self.found.apply(change(bids, asks, self.now, self.number))
 
@@ -66,7 +66,7 @@ class Binance:
         return self.found.apply(quote(bid, ask, self.now))
 
     def pass_time(self, seconds: float) -> list[Event]:
-        """Looks, four times a second."""
+        """Let time pass, with four checks per second."""
         events: list[Event] = []
         for _ in range(round(seconds * 4)):
             self.now += LOOK
@@ -74,21 +74,21 @@ class Binance:
         return events
 
     def answer(self, **fields: Any) -> Sequence[Event]:
-        """REST's book, asked for because of silence."""
+        """Answer a probe with this book by REST."""
         self.found.probe(FeedKey("book", NAME))
-        assert [one.cause for one in drained(self.found)] == ["silent"]
+        assert [one.cause for one in taken_requests(self.found)] == ["silent"]
         return self.found.apply(snapshot(at=self.now, **fields))
 
     def states(self) -> dict[str, FeedState]:
-        """All that are known."""
+        """Return the states of all feeds."""
         return {kind: state(self.found, kind) for kind in ("quote", "book", "delta", "ticker")}
 
 
 # ---- the book by REST
 
 
-def test_a_market_that_moved_without_its_stream_takes_all_that_is_silent_with_it() -> None:
-    """Quote, book and delta are stale, with gaps for what is missing, and so is the ticker: nothing happens without the book."""
+def test_a_dead_book_stream_makes_all_silent_feeds_stale() -> None:
+    """Quote, book and delta are stale, with gaps for the missing changes, and so is the ticker."""
     venue = Binance()
     venue.now += 20 * S
 
@@ -107,14 +107,14 @@ def test_a_market_that_moved_without_its_stream_takes_all_that_is_silent_with_it
     assert only(Quote, events)[-1].state is STALE
 
 
-def test_what_rest_says_later_makes_nothing_live_but_the_streams_do() -> None:
-    """Each its own; the ticker was doubted for the book's sake only."""
+def test_only_streams_make_refuted_feeds_live() -> None:
+    """Each stream its own feed; the ticker, which was refuted because of the book, is live with the book."""
     venue = Binance()
     venue.now += 20 * S
     venue.answer(bids="8:1", asks="9:1", sequence=15)
     venue.pass_time(1.5)
     venue.found.probe(FeedKey("book", NAME))
-    assert drained(venue.found) == []
+    assert taken_requests(venue.found) == []
     venue.found.apply(snapshot("8:1", "9:1", venue.now, sequence=15))
     assert set(venue.states().values()) == {STALE}
 
@@ -126,7 +126,7 @@ def test_what_rest_says_later_makes_nothing_live_but_the_streams_do() -> None:
 
 
 def test_a_quote_that_has_the_price_of_rests_book_is_right() -> None:
-    """Only the book's stream is dead, and only its depth moved."""
+    """Only the stream of the book is dead, and only levels below the best have changed."""
     venue = Binance()
     venue.now += 20 * S
     venue.answer(bids="10:2 9:5", asks="11:1", sequence=15)
@@ -135,7 +135,7 @@ def test_a_quote_that_has_the_price_of_rests_book_is_right() -> None:
 
 
 def test_a_book_that_rest_confirms_shows_a_quote_that_is_wrong() -> None:
-    """The market moved once: the book's stream said so, the quote's did not."""
+    """The best prices changed once: the stream of the book brought the change, that of the quote did not."""
     venue = Binance()
     venue.now += S // 2
     venue.book("10:0 8:1", "")
@@ -152,12 +152,12 @@ def test_a_book_that_rest_confirms_shows_a_quote_that_is_wrong() -> None:
 
 
 def best(venue: Binance, bid: str, ask: str) -> Sequence[Event]:
-    """REST's best prices, asked for and answered now."""
+    """REST's best prices, requested and answered now."""
     return venue.found.compare_best_prices(quote(bid, ask, venue.now), venue.now, venue.now)
 
 
-def test_best_prices_that_differ_twice_refute_what_has_been_silent() -> None:
-    """One answer may be late, or early. Sizes are not compared: Kraken cuts them."""
+def test_best_prices_that_differ_twice_refute_silent_feeds() -> None:
+    """One answer may be late or early. Sizes are not compared, because Kraken cuts them."""
     venue = Binance()
     venue.now += 6 * S
     assert best(venue, "10", "11") == []
@@ -173,8 +173,8 @@ def test_best_prices_that_differ_twice_refute_what_has_been_silent() -> None:
     assert venue.found.suspects() == set()
 
 
-def test_best_prices_say_nothing_of_a_stream_that_has_spoken_since() -> None:
-    """It is ahead of the answer."""
+def test_best_prices_prove_nothing_of_a_stream_with_newer_data() -> None:
+    """The stream is ahead of the answer."""
     venue = Binance()
     venue.now += 6 * S
     best(venue, "8", "9")
@@ -188,7 +188,7 @@ def test_best_prices_say_nothing_of_a_stream_that_has_spoken_since() -> None:
 
 
 def test_a_refuted_book_in_the_stream_is_live_with_an_update_only() -> None:
-    """A snapshot that a new subscription brings shows that REST was right, not that the stream goes on."""
+    """A snapshot after a new subscription shows that REST was right, but not that the stream works."""
     found = feeds("coinbase", ("quote", "book", "delta"))
     topic = Topic("advanced", "level2", "B")
     found.open_topics([topic], T0 - S)
@@ -213,7 +213,7 @@ def test_a_refuted_book_in_the_stream_is_live_with_an_update_only() -> None:
 
 
 def coinbase() -> SplitFeeds:
-    """A book in the stream, called stale because it was silent."""
+    """A book in the stream that is stale because it was silent."""
     found = feeds("coinbase", ("quote", "book", "delta"))
     topic = Topic("advanced", "level2", "B")
     found.open_topics([topic], T0 - S)
@@ -231,8 +231,8 @@ def test_a_subscription_that_is_answered_with_the_same_book_shows_a_quiet_market
     assert only(Gap, events) == []
 
 
-def test_a_subscription_that_is_answered_with_another_book_shows_a_dead_one() -> None:
-    """What it had missed is reported, and however often it is answered, only a change that follows makes it live."""
+def test_a_subscription_that_is_answered_with_another_book_shows_a_dead_stream() -> None:
+    """The missed changes are reported. Any number of such answers does not make the book live, only a later change does."""
     found = coinbase()
     for second in (11, 12, 13):
         events = found.apply(snapshot(f"8:{second}", "9:1", T0 + second * S))
@@ -245,7 +245,7 @@ def test_a_subscription_that_is_answered_with_another_book_shows_a_dead_one() ->
 
 
 def test_a_live_book_that_is_replaced_by_another_has_missed_something() -> None:
-    """A snapshot that comes unasked is good, and a gap for those who build the book from changes."""
+    """A snapshot that was not requested is used, and is a gap for readers of deltas."""
     found = feeds("coinbase", ("book", "delta"))
     topic = Topic("advanced", "level2", "B")
     found.open_topics([topic], T0 - S)
@@ -257,7 +257,7 @@ def test_a_live_book_that_is_replaced_by_another_has_missed_something() -> None:
 
 
 def test_a_quote_that_only_answers_is_not_live_until_another_comes() -> None:
-    """Kraken answers a subscription of its ticker with one."""
+    """Kraken answers a subscription of its ticker with a quote."""
     found = feeds("kraken", ("quote", "ticker"))
     topic = Topic("v2", "ticker", "B")
     found.open_topics([topic], T0 - S)
@@ -284,8 +284,8 @@ def test_a_quote_that_answers_with_what_was_known_shows_a_quiet_market() -> None
 # ---- quote and book
 
 
-def test_a_book_that_stands_still_while_the_quote_moves_takes_both_out() -> None:
-    """Which of them is wrong is not known. Whatever the one that lives says, it is not live."""
+def test_a_book_that_stands_still_while_the_quote_changes_makes_both_stale() -> None:
+    """We do not know which of them is wrong. New data of one do not make it live."""
     venue = Binance()
     events: list[Event] = []
     for step in range(8):
@@ -301,8 +301,8 @@ def test_a_book_that_stands_still_while_the_quote_moves_takes_both_out() -> None
     assert said.state is STALE
 
 
-def test_they_are_live_again_when_both_have_spoken_and_agree() -> None:
-    """The dead one must speak: that the market comes back to its last price is no sign of life."""
+def test_they_are_live_again_when_both_have_data_and_agree() -> None:
+    """The dead one must have data: a market that returns to its last price proves nothing."""
     venue = Binance()
     venue.quote("9.5", "11")
     venue.pass_time(1.5)
@@ -331,8 +331,8 @@ def test_a_moving_market_contradicts_itself_for_moments_only() -> None:
     assert set(venue.states().values()) == {LIVE}
 
 
-def test_looks_that_are_far_apart_say_nothing_of_the_time_between() -> None:
-    """We did not read: what waits in the socket may make them agree."""
+def test_checks_that_are_far_apart_prove_nothing() -> None:
+    """We did not read in between: frames in the socket may make the two agree."""
     venue = Binance()
     venue.quote("9.5", "11")
     assert venue.found.check_streams([NAME], venue.now) == []
@@ -342,7 +342,7 @@ def test_looks_that_are_far_apart_say_nothing_of_the_time_between() -> None:
 
 
 def test_where_the_quote_is_the_books_top_there_is_nothing_to_compare() -> None:
-    """They are one."""
+    """Quote and book are the same data."""
     found = feeds("coinbase", ("quote", "book"))
     found.open_topics([Topic("advanced", "level2", "B")], T0 - S)
     found.apply(snapshot(at=T0))
@@ -350,7 +350,7 @@ def test_where_the_quote_is_the_books_top_there_is_nothing_to_compare() -> None:
 
 
 def test_agreement_is_counted_from_where_one_stood_still_and_the_other_differed() -> None:
-    """The later of the two."""
+    """From the later of the two moments."""
     agreement = Agreement()
     one, two, three = (Decimal(1), Decimal(4)), (Decimal(2), Decimal(4)), (Decimal(3), Decimal(4))
     assert agreement.compare(one, one, 0) == 0
@@ -367,12 +367,12 @@ def test_agreement_is_counted_from_where_one_stood_still_and_the_other_differed(
     ("venue", "name", "channel"), [("binance", "stream", "depth@100ms"), ("coinbase", "advanced", "level2"), ("kraken", "v2", "book")]
 )
 def test_a_change_that_cannot_be_read_breaks_its_book(venue: str, name: str, channel: str) -> None:
-    """At once, with a gap of all that the book gives, and it is begun again."""
+    """At once, with a gap in all feeds of the book, and a new snapshot is requested."""
     found = feeds(venue, ("book", "delta"))
     topic = Topic(name, channel, "B")
     found.open_topics([topic], T0 - S)
     found.confirm_topics([topic], T0 - S)
-    drained(found)
+    taken_requests(found)
     found.apply(snapshot(at=T0, sequence=10))
 
     events = found.apply(unread(NAME, T0 + S))
@@ -381,12 +381,12 @@ def test_a_change_that_cannot_be_read_breaks_its_book(venue: str, name: str, cha
     assert {(gap.kind, gap.from_ts, gap.to_ts, gap.cause) for gap in only(Gap, events)} == {
         (kind, T0, T0 + S, GapCause.UNKNOWN) for kind in ("book", "delta")
     }
-    assert [one.cause for one in drained(found)] == ["a change of the book cannot be read"]
+    assert [one.cause for one in taken_requests(found)] == ["a change of the book cannot be read"]
     assert found.apply(unread(NAME, T0 + 2 * S)) == []
 
 
 def test_a_ticker_that_cannot_be_read_is_not_live_by_what_the_book_proves() -> None:
-    """Neither REST's book nor the next change of it shows what the ticker was; the next ticker does, and ends the gap."""
+    """Neither REST's book nor a change of it shows the ticker. The next readable ticker does, and ends the gap."""
     one = Binance()
     one.now += 2 * S
     events = list(one.found.apply(Unreadable("ticker", NAME, one.now)))
@@ -407,7 +407,7 @@ def test_a_ticker_that_cannot_be_read_is_not_live_by_what_the_book_proves() -> N
 
 
 def test_a_refuted_ticker_that_cannot_be_read_is_not_live_with_the_book() -> None:
-    """It is stale because the book's stream was found dead; the book speaks again, and the ticker was not read."""
+    """It was stale because of the book's dead stream. The book is live again, but the ticker could not be read."""
     one = Binance()
     one.pass_time(4)
     one.answer(sequence=one.number + 3)
@@ -420,8 +420,8 @@ def test_a_refuted_ticker_that_cannot_be_read_is_not_live_with_the_book() -> Non
     assert state(one.found, "ticker") is STALE
 
 
-def test_a_quote_that_cannot_be_read_while_it_is_held_stays_held() -> None:
-    """It and the book contradict each other: only their agreement, after both have spoken, ends that. The gap is reported then."""
+def test_an_unreadable_quote_that_contradicts_the_book_stays_stale() -> None:
+    """Only agreement, after both have data, makes both live. The gap is reported then."""
     one = Binance()
     for _ in range(2):
         one.quote("10.5", "11")

@@ -1,4 +1,4 @@
-"""Feeds: what goes on the tape, and what is said about it."""
+"""The feeds of a venue: which events and states are published."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ INTERVAL = 100
 
 
 def feeds(venue: str | Venue = "coinbase", kinds: Iterable[str] = ALL, *, interval: int = INTERVAL) -> SplitFeeds:
-    """Of one instrument, BTC-USD, which the venue calls B; books of two levels."""
+    """The feeds of one instrument, BTC-USD, which the venue calls B; books have two levels."""
     found = VENUES[venue] if isinstance(venue, str) else venue
     bitcoin = Instrument("BTC-USD", found.id, "B", "BTC", "USD")
     return SplitFeeds(found, {"BTC-USD": bitcoin}, tuple(kinds), book_depth=2, book_interval_ns=interval)
 
 
 def only(kind: type[E], events: Sequence[Event]) -> list[E]:
-    """Those of that kind."""
+    """Return the events of this class."""
     return [event for event in events if isinstance(event, kind)]
 
 
 def states(events: Sequence[Event]) -> dict[str, str]:
-    """Kind of feed → the state it was said to be in last."""
+    """Return kind of feed → its last published state."""
     return {event.kind: event.state.value for event in only(Status, events)}
 
 
@@ -62,32 +62,32 @@ def levels(text: str) -> tuple[Level, ...]:
 
 
 def snapshot(bids: str = "10:1 9:1 8:1", asks: str = "11:1 12:1", at: int = 1_000, **fields: Any) -> BookSnapshot:
-    """Of the book, received at that time."""
+    """A book snapshot received at this time."""
     return BookSnapshot("BTC-USD", at - 5, at, levels(bids), levels(asks), **fields)
 
 
 def update(bids: str = "", asks: str = "", at: int = 1_001, **fields: Any) -> BookUpdate:
-    """Of the book, received at that time."""
+    """A book update received at this time."""
     return BookUpdate("BTC-USD", at - 5, at, levels(bids), levels(asks), **fields)
 
 
 def trade(number: int, at: int = 1_000) -> Trade:
-    """Executed and received at that time."""
+    """A trade made and received at this time."""
     return Trade("v", "BTC-USD", at, at, Decimal(1), Decimal(1), Side.BUY, str(number))
 
 
 def quote(bid: int = 10, ask: int = 11, at: int = 1_000) -> Quote:
-    """Of size one, without a time of the venue."""
+    """A quote of size one, without a venue time."""
     return Quote("v", "BTC-USD", None, at, Decimal(bid), Decimal(1), Decimal(ask), Decimal(1))
 
 
 def ticker(last: int, at: int = 1_000) -> Ticker:
-    """With nothing but a last price."""
+    """A ticker with only a last price."""
     return Ticker("v", "BTC-USD", at, at, Decimal(last))
 
 
-def drained(found: SplitFeeds) -> list[SnapshotRequest]:
-    """What the shell is asked to do."""
+def taken_requests(found: SplitFeeds) -> list[SnapshotRequest]:
+    """Remove and return the snapshot requests so far."""
     requests = list(found.requested)
     found.requested.clear()
     return requests
@@ -104,7 +104,7 @@ QUOTES = Topic("stream", "bookTicker", "B")
 
 
 def test_the_next_trade_goes_on_the_tape_as_it_is() -> None:
-    """Without anything beside it."""
+    """No other event is published with it."""
     found = feeds()
     found.apply(trade(1))
     second = trade(2)
@@ -114,7 +114,7 @@ def test_the_next_trade_goes_on_the_tape_as_it_is() -> None:
 
 
 def test_trades_are_counted_by_the_venues_numbers() -> None:
-    """A gap, a duplicate, a replay and the venue's own word all go the same way."""
+    """A gap, a duplicate, a replay and a named id are all applied to the same sequence."""
     found = feeds()
     found.seed([trade(1), msgspec.structs.replace(trade(9), instrument="NOT-OURS")])
 
@@ -126,8 +126,8 @@ def test_trades_are_counted_by_the_venues_numbers() -> None:
     assert only(Gap, found.apply(LastTrade("BTC-USD", None, 1_003, 5)))[0].missed == 1
 
 
-def test_a_replay_of_what_was_there_leaves_no_gap_open() -> None:
-    """The next trade proves that nothing was missed: a gap long after is not the lost connection's."""
+def test_a_replay_of_known_trades_closes_the_gap_of_the_connection() -> None:
+    """The next trade proves that none was missed: a much later gap does not begin at the lost connection."""
     found = feeds(kinds=("trade",))
     found.open_topics([TRADES], 1_000)
     found.apply(trade(1))
@@ -153,8 +153,8 @@ def test_trades_without_numbers_are_published_as_they_come() -> None:
     ]
 
 
-def test_what_is_not_taken_is_counted() -> None:
-    """An instrument or a kind that was not asked for."""
+def test_unwanted_outputs_are_counted() -> None:
+    """They are of an instrument or a kind that was not requested."""
     found = feeds(kinds=())
     outputs: list[Output] = [
         trade(1), quote(), ticker(1), snapshot(), update(), TradeSnapshot("BTC-USD", 1, ()), LastTrade("BTC-USD", None, 1, 1),
@@ -168,8 +168,8 @@ def test_what_is_not_taken_is_counted() -> None:
     assert nameless.counts["unwanted"] == 1
 
 
-def test_what_belongs_to_the_session_is_nothing_here() -> None:
-    """Acknowledgements and the like."""
+def test_outputs_for_the_session_are_ignored() -> None:
+    """Acknowledgements and the like change no feed."""
     assert feeds().apply(Ack(1)) == ()
 
 
@@ -195,7 +195,7 @@ def test_a_ticker_is_published_when_its_own_figures_change() -> None:
 
 
 def test_after_a_lost_connection_quotes_and_tickers_are_missing_in_unknown_number() -> None:
-    """From the last before to the first after; the same figures are published again."""
+    """The gap goes from the last before the loss to the first after it, without a count. Equal figures are published again."""
     found = feeds("binance")
     topics = [QUOTES, Topic("stream", "ticker", "B")]
     found.open_topics(topics, 900)
@@ -214,7 +214,7 @@ def test_after_a_lost_connection_quotes_and_tickers_are_missing_in_unknown_numbe
 # ---- states
 
 
-def test_a_state_is_said_when_it_changes() -> None:
+def test_a_state_is_published_when_it_changes() -> None:
     """Connecting, live, down, recovering, live."""
     found = feeds("binance")
     said = [
@@ -230,7 +230,7 @@ def test_a_state_is_said_when_it_changes() -> None:
 
 
 def test_state_travels_with_the_data() -> None:
-    """The last quote is published again with its state when that changes: who reads last values sees it too. Its times stay its own."""
+    """When the state changes, the last quote is published again with the new state and its own times: readers of last values see it."""
     found = feeds("binance")
     found.open_topics([QUOTES], 900)
     found.apply(quote())
@@ -244,7 +244,7 @@ def test_state_travels_with_the_data() -> None:
 
 
 def test_a_stale_feed_is_live_again_with_the_next_data() -> None:
-    """Its session never went away: no gap."""
+    """Its connection was open all the time, so there is no gap."""
     found = feeds("binance")
     found.apply(quote())
     found.mark_stale(FeedKey("quote", "BTC-USD"), 5_000, "silent")
@@ -257,7 +257,7 @@ def test_a_stale_feed_is_live_again_with_the_next_data() -> None:
 
 
 def test_a_refused_topic_is_down_with_the_venues_reason() -> None:
-    """For every kind that it serves; what it does not know is nothing."""
+    """Every kind that the topic brings is down; an unknown topic is ignored."""
     found = feeds()
 
     events = found.reject_topic(LEVEL2, "no such product", 7)
@@ -268,8 +268,8 @@ def test_a_refused_topic_is_down_with_the_venues_reason() -> None:
     assert found.reject_topic(Topic("advanced", "heartbeats", "B"), "", 7) == []
 
 
-def test_a_feed_that_was_refused_after_it_spoke_has_a_gap() -> None:
-    """It may have been asked for again, and be accepted later."""
+def test_a_feed_that_was_refused_after_it_had_data_has_a_gap() -> None:
+    """It may be requested again later, and be accepted."""
     found = feeds("binance")
     found.open_topics([QUOTES], 900)
     found.apply(quote())
@@ -278,8 +278,8 @@ def test_a_feed_that_was_refused_after_it_spoke_has_a_gap() -> None:
     assert only(Gap, found.apply(quote(at=1_200)))[0].from_ts == 1_000
 
 
-def test_a_connection_that_is_replaced_is_not_missed() -> None:
-    """Two have the feed for a moment; the older one's end changes nothing."""
+def test_the_end_of_a_replaced_connection_changes_nothing() -> None:
+    """For a moment two connections have the feed; only the older one ends."""
     found = feeds("binance")
     found.open_topics([QUOTES, DEPTH], 900)
     found.apply(quote())
@@ -291,7 +291,7 @@ def test_a_connection_that_is_replaced_is_not_missed() -> None:
 
 
 def test_an_acknowledgement_confirms_a_feed() -> None:
-    """Until the connection is lost."""
+    """It stays confirmed until the connection is lost."""
     found = feeds("binance")
     record = found.records[FeedKey("quote", "BTC-USD")]
     found.open_topics([QUOTES], 900)
@@ -303,8 +303,8 @@ def test_an_acknowledgement_confirms_a_feed() -> None:
     assert (record.confirmed, record.sessions) == (False, 0)
 
 
-def test_the_venues_own_word_is_passed_on_when_it_changes() -> None:
-    """The first is said; an instrument is presumed well."""
+def test_the_venues_own_states_are_published_when_they_change() -> None:
+    """The first state is published, too, unless it is that of a healthy instrument, which is presumed."""
     found = feeds("kraken")
     online = Status("kraken", VENUE_WIDE, None, 1, VENUE_WIDE, FeedState.LIVE)
     closed = Status("kraken", VENUE_WIDE, None, 2, VENUE_WIDE, FeedState.DOWN, "maintenance")
@@ -316,8 +316,8 @@ def test_the_venues_own_word_is_passed_on_when_it_changes() -> None:
     assert [len(found.apply(status)) for status in (well, halted, halted, well)] == [0, 1, 0, 1]
 
 
-def test_a_halt_that_rest_tells_of_is_said_once_and_ends_with_rests_word_or_the_streams() -> None:
-    """It overrules what the stream said before, and nothing else; whoever takes over says it again."""
+def test_a_halt_by_rest_is_published_once_and_ends_by_rest_or_the_stream() -> None:
+    """It overrules the earlier state of the stream, and nothing else. A replica that takes over publishes it again."""
     found = feeds("coinbase")
     online = Status("coinbase", "BTC-USD", None, 1, VENUE_WIDE, FeedState.LIVE)
     assert found.apply(online) == ()
@@ -344,7 +344,7 @@ def test_a_halt_that_rest_tells_of_is_said_once_and_ends_with_rests_word_or_the_
 
 
 def test_instruments_come_and_go() -> None:
-    """One that is there already stays; one that is removed is down and gone."""
+    """Adding a known instrument changes nothing; a removed one is down and forgotten."""
     found = feeds("binance")
     found.apply(quote())
     found.add_instrument(Instrument("BTC-USD", "binance", "B", "BTC", "USD"))
@@ -359,8 +359,8 @@ def test_instruments_come_and_go() -> None:
     assert found.open_topics([QUOTES], 2_100) == []
 
 
-def test_a_line_of_trades_outlives_its_removal() -> None:
-    """Added again, it goes on with a gap, and drops what is on the tape."""
+def test_a_trade_sequence_outlives_the_removal_of_its_instrument() -> None:
+    """When the instrument is added again, the sequence continues after a gap, and drops trades that are on the tape."""
     found = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
     one = Trade("fake", "AAA-USD", 1, 1, Decimal(1), Decimal(1), Side.BUY, "1")
     found.apply(one)
@@ -379,7 +379,7 @@ def test_a_line_of_trades_outlives_its_removal() -> None:
 
 
 def test_a_book_gives_its_snapshot_its_top_and_its_changes() -> None:
-    """All live, and each says only what is new."""
+    """All three feeds are live, and each publishes only changes."""
     found = feeds()
 
     first = found.apply(snapshot())
@@ -407,7 +407,7 @@ def test_an_empty_side_has_no_best_level() -> None:
 
 
 def test_books_are_conflated_to_one_an_interval() -> None:
-    """The first change after a quiet time at once, then the newest state when it is due."""
+    """The first change after a quiet time is published at once, then the newest state when it is due."""
     found = feeds(kinds=("book",))
     assert len(only(Book, found.apply(snapshot(at=1_000)))) == 1
     assert found.apply(update("10:2", at=1_010)) == []
@@ -422,7 +422,7 @@ def test_books_are_conflated_to_one_an_interval() -> None:
 
 
 def test_without_an_interval_every_change_is_a_book() -> None:
-    """As the settings say."""
+    """The settings can turn conflation off."""
     found = feeds(kinds=("book",), interval=0)
     found.apply(snapshot())
 
@@ -430,7 +430,7 @@ def test_without_an_interval_every_change_is_a_book() -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_silence_books() -> None:
-    """A time further ahead than an interval cannot be when the next is due."""
+    """A due time that is more than one interval ahead is ignored."""
     found = feeds(kinds=("book",))
     found.apply(snapshot(at=50_000))
 
@@ -441,15 +441,15 @@ def test_a_clock_that_was_set_back_does_not_silence_books() -> None:
 
 
 def broken(found: SplitFeeds) -> Sequence[Event]:
-    """What a crossed book at 1,050 puts on the tape."""
+    """Publish what a crossed book at 1,050 leads to."""
     found.open_topics([LEVEL2], 900)
     found.apply(snapshot())
-    drained(found)
+    taken_requests(found)
     return found.apply(update("11:1", at=1_050))
 
 
-def test_a_break_is_said_at_once_in_all_that_the_book_gives() -> None:
-    """State, gap, and the last quote and book marked as not true any more; then a resync of this instrument is asked for."""
+def test_a_break_is_published_at_once_in_all_feeds_of_the_book() -> None:
+    """State, gap, and the last quote and book with the new state; then a new snapshot of this instrument is requested."""
     found = feeds()
 
     events = broken(found)
@@ -460,11 +460,11 @@ def test_a_break_is_said_at_once_in_all_that_the_book_gives() -> None:
     ]
     assert [quote.state for quote in only(Quote, events)] == [book.state for book in only(Book, events)] == [FeedState.RECOVERING]
     assert only(Delta, events) == []
-    assert drained(found) == [SnapshotRequest("BTC-USD", "B", "resubscribe", "crossed", 1, LEVEL2)]
+    assert taken_requests(found) == [SnapshotRequest("BTC-USD", "B", "resubscribe", "crossed", 1, LEVEL2)]
 
 
 def test_nothing_unproven_is_published_while_a_book_recovers() -> None:
-    """Until the snapshot makes it true again; then all that is new comes at once."""
+    """When the snapshot has proven the book, its new state is published at once."""
     found = feeds()
     broken(found)
     assert found.apply(update("10:5", at=1_060)) == ()
@@ -479,7 +479,7 @@ def test_nothing_unproven_is_published_while_a_book_recovers() -> None:
 
 
 def test_a_book_that_was_lost_with_its_connection_has_a_gap_until_it_is_back() -> None:
-    """From the last that was proven; the same top is published again."""
+    """The gap begins at the last proven state; an equal best price is published again."""
     found = feeds()
     found.open_topics([LEVEL2], 900)
     found.apply(snapshot())
@@ -498,7 +498,7 @@ def test_a_book_that_was_lost_with_its_connection_has_a_gap_until_it_is_back() -
 
 
 def test_a_book_lost_while_it_recovered_has_a_gap_from_the_last_that_was_proven() -> None:
-    """Not from the last that came: that was of no use."""
+    """Updates that came after that could not be used."""
     found = feeds(kinds=("book",))
     broken(found)
     found.apply(update("10:5", at=1_060))
@@ -507,8 +507,8 @@ def test_a_book_lost_while_it_recovered_has_a_gap_from_the_last_that_was_proven(
     assert [(gap.from_ts, gap.to_ts) for gap in only(Gap, found.apply(snapshot(at=1_100)))] == [(1_000, 1_100)]
 
 
-def test_a_hole_in_the_connections_numbers_breaks_every_book_on_it() -> None:
-    """And no other; a book that is broken already is not broken again."""
+def test_a_gap_in_the_connections_numbers_breaks_every_book_on_it() -> None:
+    """Books of other connections stay; a broken book is not broken again."""
     found = feeds()
     found.apply(snapshot())
     skipped = ConnectionBreak(1_050, 3, instruments=("BTC-USD", "ETH-USD"))
@@ -518,7 +518,7 @@ def test_a_hole_in_the_connections_numbers_breaks_every_book_on_it() -> None:
     assert {(gap.cause, gap.missed) for gap in only(Gap, events)} == {(GapCause.SEQUENCE, None)}
     assert {status.reason for status in only(Status, events)} == {"the connection's sequence skipped 3"}
     assert found.apply(skipped) == []
-    assert len(drained(found)) == 1
+    assert len(taken_requests(found)) == 1
     assert states(found.apply(snapshot(at=1_060)))["book"] == "live"
     assert {status.reason for status in only(Status, found.apply(ConnectionBreak(1_070, None, instruments=("BTC-USD",))))} == {
         "the connection's sequence skipped"
@@ -526,7 +526,7 @@ def test_a_hole_in_the_connections_numbers_breaks_every_book_on_it() -> None:
 
 
 def test_a_break_is_published_before_its_snapshot_is_requested() -> None:
-    """Both come back from the same call: status and gap first, the request last."""
+    """One call returns both: status and gap first, the request last."""
     venue, bitcoin = VENUES["binance"], Instrument("BTC-USD", "binance", "B", "BTC", "USD")
     found = FeedHandler(venue, {"BTC-USD": bitcoin}, ("book",), book_depth=2, book_interval_ns=0)
     found.open_topics([DEPTH], 900)
@@ -541,19 +541,19 @@ def test_a_break_is_published_before_its_snapshot_is_requested() -> None:
     assert asked.cause == "the stream begins after the snapshot"
 
 
-def test_a_snapshot_that_is_no_good_is_asked_for_again() -> None:
-    """With a gap, and the next attempt's number."""
+def test_a_snapshot_that_cannot_be_used_is_requested_again() -> None:
+    """There is a gap, and the request has the next attempt number."""
     found = feeds(kinds=("book",))
     broken(found)
 
     events = found.apply(snapshot("11:1", "10:1", at=1_060))
 
     assert only(Gap, events)[0].cause is GapCause.UNKNOWN
-    assert [request.attempt for request in drained(found)] == [1, 2]
+    assert [request.attempt for request in taken_requests(found)] == [1, 2]
 
 
 def test_a_stale_book_is_live_again_with_the_next_change() -> None:
-    """Whatever it changed: its quote is published with the new state."""
+    """Any change is enough; its quote is published with the new state."""
     found = feeds()
     found.apply(snapshot())
     for kind in ("book", "quote", "delta"):
@@ -570,17 +570,17 @@ def test_a_stale_book_is_live_again_with_the_next_change() -> None:
 
 
 def numbered(size: int, number: int, at: int = 1_001) -> BookUpdate:
-    """The best bid's size, by the update of that number."""
+    """An update with this number that sets the size of the best bid."""
     return update(f"10:{size}", at=at, first=number, last=number)
 
 
-def test_the_first_update_asks_for_the_snapshot() -> None:
-    """Once; what comes before it is held, and published with it."""
+def test_the_first_update_requests_the_snapshot() -> None:
+    """It is requested once. Updates that come before it are buffered, and published with it."""
     found = feeds("binance", ("book", "delta"))
     found.open_topics([DEPTH], 900)
     assert found.apply(numbered(2, 101)) == ()
     assert found.apply(numbered(3, 102)) == ()
-    assert drained(found) == [SnapshotRequest("BTC-USD", "B", "rest", "start", 1, DEPTH)]
+    assert taken_requests(found) == [SnapshotRequest("BTC-USD", "B", "rest", "start", 1, DEPTH)]
 
     events = found.apply(snapshot(at=1_100, sequence=100))
 
@@ -590,49 +590,49 @@ def test_the_first_update_asks_for_the_snapshot() -> None:
     assert only(Delta, found.apply(numbered(4, 103, at=1_200)))[0].sequence == 103
 
 
-def test_a_silent_market_asks_for_its_snapshot_when_it_is_confirmed() -> None:
-    """A thin pair may not speak for a minute."""
+def test_a_silent_market_requests_its_snapshot_when_it_is_confirmed() -> None:
+    """A thin pair may have no update for a minute."""
     found = feeds("binance", ("book", "quote"))
     found.open_topics([DEPTH, QUOTES], 900)
     found.confirm_topics([DEPTH, QUOTES], 950)
     found.confirm_topics([DEPTH], 960)
-    assert [request.cause for request in drained(found)] == ["start"]
+    assert [request.cause for request in taken_requests(found)] == ["start"]
 
     assert states(found.apply(snapshot(sequence=100))) == {"book": "live"}
     assert found.apply(snapshot(sequence=100)) == ()
 
 
-def test_a_hole_asks_for_a_new_snapshot() -> None:
-    """How many changes are missing is known."""
+def test_a_gap_in_the_numbers_requests_a_new_snapshot() -> None:
+    """The number of missing changes is known."""
     found = feeds("binance", ("book",))
     found.apply(numbered(2, 101))
     found.apply(snapshot(sequence=100))
-    drained(found)
+    taken_requests(found)
 
     events = found.apply(numbered(5, 105))
 
     assert [(gap.cause, gap.missed) for gap in only(Gap, events)] == [(GapCause.SEQUENCE, 3)]
-    assert [(request.how, request.cause) for request in drained(found)] == [("rest", "sequence")]
+    assert [(request.how, request.cause) for request in taken_requests(found)] == [("rest", "sequence")]
 
 
-def test_a_market_that_leaves_the_range_of_its_snapshot_asks_for_another() -> None:
-    """The book stays live, and the renewed one tells what was out of sight."""
+def test_a_market_that_leaves_the_range_of_its_snapshot_requests_another() -> None:
+    """The book stays live, and the new snapshot shows the levels that were unknown."""
     found = feeds("binance", ("book",), interval=0)
     found.apply(numbered(2, 101))
     found.apply(snapshot("10:1 9:1", "11:1 12:1", sequence=100, partial=True))
-    drained(found)
+    taken_requests(found)
 
     events = found.apply(update("10:0 8:1", at=1_010, first=102, last=102))
 
     assert only(Book, events)[0].bids == levels("9:1 8:1")
-    assert [request.cause for request in drained(found)] == ["the market has left the range of the snapshot"]
+    assert [request.cause for request in taken_requests(found)] == ["the market has left the range of the snapshot"]
     renewed = found.apply(snapshot("9:1 8.5:1 8:1", "11:1 12:1", at=1_020, sequence=102))
     assert states(renewed) == {}
     assert only(Book, renewed)[0].bids == levels("9:1 8.5:1")
 
 
-def test_what_falls_out_of_a_truncated_book_is_removed_in_its_changes() -> None:
-    """So that who follows them needs not know the depth."""
+def test_levels_beyond_the_depth_are_removed_in_deltas() -> None:
+    """So a reader of deltas need not know the depth."""
     venue = msgspec.structs.replace(VENUES["kraken"], book=BookRule(snapshot="stream", truncates=True, depths=(2,)))
     found = feeds(venue, ("delta",))
     found.apply(snapshot("10:1 9:1", "11:1 12:1"))
@@ -642,8 +642,8 @@ def test_what_falls_out_of_a_truncated_book_is_removed_in_its_changes() -> None:
     assert (delta.bids, delta.asks) == (levels("9.5:4 9:0"), levels("11.5:4 12:0"))
 
 
-def test_what_was_proven_is_told_by_instrument() -> None:
-    """For the metrics."""
+def test_check_counters_are_returned_by_instrument() -> None:
+    """The metrics export them."""
     found = feeds()
     found.apply(snapshot())
 
@@ -651,17 +651,17 @@ def test_what_was_proven_is_told_by_instrument() -> None:
 
 
 def by_rest(*kinds: str) -> SplitFeeds:
-    """Binance, subscribed and confirmed, its book fetched at 1,000 with the number 10."""
+    """Binance, subscribed and confirmed, with a book fetched at 1,000 that has the number 10."""
     found = feeds("binance", kinds or ("book", "delta"))
     found.open_topics([DEPTH, QUOTES], 900)
     found.confirm_topics([DEPTH, QUOTES], 910)
-    drained(found)
+    taken_requests(found)
     assert states(found.apply(snapshot(sequence=10)))["book"] == "live"
     return found
 
 
-def test_a_book_that_was_fetched_has_not_spoken() -> None:
-    """It is live, and nothing is known of its stream: whoever looks for silence must not be misled. What is lost with it is a gap."""
+def test_a_fetched_book_is_no_sign_of_its_stream() -> None:
+    """The book is live, but nothing shows that its stream works. If the connection is lost, there is a gap."""
     found = by_rest()
     record = found.records[FeedKey("book", "BTC-USD")]
     assert (record.received_ts, record.count, record.fetched_ts) == (0, 0, 1_000)
@@ -673,7 +673,7 @@ def test_a_book_that_was_fetched_has_not_spoken() -> None:
 
 
 def test_a_stale_book_is_not_live_by_a_snapshot_alone() -> None:
-    """It would be called live and stale in turns, for as long as its stream is silent. Its next update shows that it is followed."""
+    """Else it would be live and stale in turns while its stream is silent. Its next update shows that the stream works."""
     found = by_rest()
     found.mark_stale(FeedKey("book", "BTC-USD"), 1_040, "silent")
     found.close_topics([DEPTH], 1_050, "none of its feeds speaks")
@@ -689,11 +689,11 @@ def test_a_stale_book_is_not_live_by_a_snapshot_alone() -> None:
 
 
 def test_a_silent_book_that_has_not_changed_is_proven() -> None:
-    """And with it the quote, which cannot have changed without it. One that was called stale is live again."""
+    """So is its quote, which cannot have changed without the book. A stale feed is live again."""
     found = by_rest("book", "quote")
     found.mark_stale(FeedKey("quote", "BTC-USD"), 1_050, "silent")
     found.probe(FeedKey("quote", "BTC-USD"))
-    assert drained(found) == [SnapshotRequest("BTC-USD", "B", "rest", "silent", 1, DEPTH)]
+    assert taken_requests(found) == [SnapshotRequest("BTC-USD", "B", "rest", "silent", 1, DEPTH)]
 
     events = found.apply(snapshot(at=1_100, sequence=10))
 
@@ -702,26 +702,26 @@ def test_a_silent_book_that_has_not_changed_is_proven() -> None:
     assert {record.proven_ts for record in found.records.values()} == {1_100}
 
 
-def test_a_book_that_moves_does_not_answer_for_a_quote_that_is_silent() -> None:
-    """There is no telling whether the best of it was concerned."""
+def test_a_changed_book_does_not_confirm_a_silent_quote() -> None:
+    """We cannot see whether its best prices changed."""
     found = by_rest("book", "quote")
     found.apply(update("10:3", at=3_000_000_000, first=11, last=11))
 
     found.probe(FeedKey("quote", "BTC-USD"))
 
-    assert drained(found) == []
+    assert taken_requests(found) == []
 
 
 QUOTE_TOPIC = Topic("stream", "bookTicker", "B")
 
 
 def best(price: int, at: int) -> Quote:
-    """Of Binance, bid and ask at one distance."""
+    """A quote of Binance, with bid and ask at one distance."""
     return Quote("binance", "BTC-USD", None, at, Decimal(price), Decimal(1), Decimal(price + 1), Decimal(1))
 
 
 def quoting() -> SplitFeeds:
-    """The quotes of Binance, live since 1000."""
+    """The quotes of Binance, live since 1,000."""
     found = feeds("binance", ("quote",))
     found.open_topics([QUOTE_TOPIC], 900)
     found.confirm_topics([QUOTE_TOPIC], 950)
@@ -733,7 +733,7 @@ UNREAD = Unreadable("quote", "BTC-USD", 1_050)
 
 
 def test_an_unreadable_quote_before_any_other_is_no_gap() -> None:
-    """There is nothing on the tape that could be out of date; nor of a kind or an instrument that is not taken."""
+    """No event on the tape can be out of date. The same for a kind or an instrument that we do not have."""
     found = feeds("binance", ("quote",))
     found.open_topics([QUOTE_TOPIC], 900)
     for unread in (UNREAD, Unreadable("ticker", "BTC-USD", 950), Unreadable("quote", "ETH-USD", 950)):
@@ -743,7 +743,7 @@ def test_an_unreadable_quote_before_any_other_is_no_gap() -> None:
 
 
 def test_a_stale_quote_that_cannot_be_read_is_recovering() -> None:
-    """Its stream speaks, and is not read."""
+    """Its stream brings data again, but they cannot be read."""
     found = quoting()
     found.mark_stale(FeedKey("quote", "BTC-USD"), 1_040, "silent")
 
@@ -752,7 +752,7 @@ def test_a_stale_quote_that_cannot_be_read_is_recovering() -> None:
 
 
 def test_a_connection_lost_after_an_unreadable_quote_leaves_one_gap() -> None:
-    """From the last quote that could be read; a gap of later has its own cause."""
+    """It begins at the last quote that could be read. A later gap has its own cause."""
     found = quoting()
     found.apply(UNREAD)
     found.close_topics([QUOTE_TOPIC], 1_060, "closed")

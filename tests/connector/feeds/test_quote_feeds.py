@@ -1,4 +1,4 @@
-"""Quotes that come from REST for want of a stream. How those of a stream are applied is in `test_handler`."""
+"""Quotes from REST while the stream is away. `test_handler` tests the quotes of streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHY = f"{POLLED}, every 1 s at best"
 
 
 def feeds() -> FeedHandler:
-    """Quotes of one instrument, whose connection was lost before any came."""
+    """The quote feed of one instrument, whose connection was lost before the first quote."""
     known = {NAME: Instrument(NAME, "fake", "AB", "A", "B")}
     found = FeedHandler(fake(endpoint(channels={"quote": "quotes"})), known, ("quote",), book_depth=5, book_interval_ns=0)
     found.interrupt([QUOTES], 0, "lost")
@@ -24,17 +24,17 @@ def feeds() -> FeedHandler:
 
 
 def record(found: FeedHandler) -> FeedRecord:
-    """Its state."""
+    """Return the state of the feed."""
     return found.records[QUOTES]
 
 
 def quote(bid: int, at: int) -> Quote:
-    """Received then."""
+    """A quote received at this time."""
     return Quote("fake", NAME, None, at, Decimal(bid), Decimal(1), Decimal(bid + 1), Decimal(1))
 
 
 def test_a_polled_quote_is_never_live() -> None:
-    """Its feed says where it comes from; what says nothing new is not repeated."""
+    """The reason of its feed is that it is polled. A quote without a change is not published again."""
     found = feeds()
 
     first = found.apply_polled_quote(quote(10, 5), 4, WHY)
@@ -50,7 +50,7 @@ def test_a_polled_quote_is_never_live() -> None:
 
 
 def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
-    """It is live, subscribed, or has spoken since the answer was asked for."""
+    """The feed is live or subscribed, or the stream has brought a quote since the request."""
     alive, subscribed, spoke = feeds(), feeds(), feeds()
     record(alive).set_live(5)
     record(subscribed).confirmed = True
@@ -60,8 +60,8 @@ def test_an_answer_that_the_stream_overtook_is_dropped() -> None:
         assert list(one.apply_polled_quote(quote(10, 6), 4, WHY)) == []
 
 
-def test_a_quote_of_an_instrument_that_is_not_here_is_counted() -> None:
-    """It may have been removed while REST was asked."""
+def test_a_quote_of_a_removed_instrument_is_counted() -> None:
+    """The instrument may be removed during the request."""
     found = feeds()
     found.remove_instrument(NAME, 1)
 
@@ -70,8 +70,8 @@ def test_a_quote_of_an_instrument_that_is_not_here_is_counted() -> None:
     assert found.counts["unwanted"] == 1
 
 
-def test_the_end_of_polling_leaves_the_last_word_to_the_connection() -> None:
-    """Without one the feed is down."""
+def test_the_state_after_polling_depends_on_the_connection() -> None:
+    """With a connection the feed is `recovering`, without one `down`."""
     down, opened, broken, alive = feeds(), feeds(), feeds(), feeds()
     for one in (down, opened, broken, alive):
         one.apply_polled_quote(quote(10, 6), 4, WHY)

@@ -1,4 +1,4 @@
-"""What the counters of trades say, on every way that a trade can take: compared with the tape itself."""
+"""The counters of trades, for every way that a trade can come: compared with the tape itself."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from tests.waiting import wait_until
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that a test need not sit through."""
+    """Shorten the pauses."""
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
-    monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
+    monkeypatch.setattr(backfill_schedule, "STREAM_SETTLE_S", 0.05)
 
 
 def backfilled(rig: Rig) -> list[int]:
-    """The ids of trades on the tape that say so."""
+    """Return the ids of the backfilled trades on the tape."""
     return [int(trade.trade_id) for trade in rig.of(Trade) if trade.backfilled]
 
 
 async def test_polled_late_and_fetched_trades_are_all_counted() -> None:
-    """The counter is the number of trades on the tape that say `backfilled`, whoever brought them."""
+    """The counter is the number of backfilled trades on the tape, from any source."""
     settings = msgspec.structs.replace(QUICK, fallback_s=0.2)
     async with serving() as server, rigged(server, fake(past=True), settings, ["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = [1, 2, 3]
@@ -59,7 +59,7 @@ async def test_polled_late_and_fetched_trades_are_all_counted() -> None:
 
 
 async def test_a_gap_that_another_page_or_the_stream_filled_is_counted_as_filled() -> None:
-    """There are as many repaired gaps on the tape as the counter says."""
+    """The tape has as many repaired gaps as the counter shows."""
     async with serving() as server, rigged(server, fake(past=True), symbols=["AAAUSD"]) as rig, rig.supervised():
         server.past["AAAUSD"] = list(range(1, 9))
         await wait_until(lambda: server.peers and server.peer.requests, what="subscribed")
@@ -71,12 +71,12 @@ async def test_a_gap_that_another_page_or_the_stream_filled_is_counted_as_filled
 
 
 def trade(number: int, *, late: bool = False) -> Trade:
-    """One of `AAA-USD`."""
+    """A trade of `AAA-USD`."""
     return Trade(ID, "AAA-USD", number, number, Decimal(1), Decimal(1), Side.BUY, str(number), late)
 
 
 def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
-    """What was there before is a duplicate; the rest says `backfilled`."""
+    """Known trades are duplicates; the others are backfilled."""
     tape: list[Event] = []
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
@@ -88,7 +88,7 @@ def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
 
 
 def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None:
-    """What it only held, and the other had published, it never counts."""
+    """Trades that it only kept, and the other replica published, are never counted."""
     tape: list[Event] = []
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
@@ -106,7 +106,7 @@ def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None
 
 
 def test_duplicates_are_not_forgotten_with_an_instrument() -> None:
-    """A counter never goes down: that would be taken for a restart."""
+    """A counter never goes down: Prometheus would see a restart."""
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     for number in (1, 1, 1):
         feeds.apply(trade(number))

@@ -1,4 +1,4 @@
-"""What a replica that takes over has to report of its feeds, and what follows from what was on the tape before."""
+"""Which gaps a replica reports when it takes over, and which gaps follow from the last events on the tape."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def delta(received_ts: int, *, sequence: int | None = 3, venue_ts: int | None = 
 
 
 def book(received_ts: int, *, sequence: int | None = 3, venue_ts: int | None = None) -> Book:
-    """The same as it is published, conflated."""
+    """The same change as a published, conflated book."""
     return Book(ID, NAME, venue_ts, received_ts, ((ONE, ONE),), ((Decimal(9), ONE),), 10, FeedState.LIVE, sequence)
 
 
 def standby(*, at: int, venue_ts: int | None = None) -> FeedHandler:
-    """A replica whose four feeds are live, their newest data received then: the book is at number 3."""
+    """A replica whose four feeds are live, with their newest data received at this time: the book has the number 3."""
     feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     feeds.apply(quote(at, venue_ts=venue_ts))
     feeds.apply(ticker(at))
@@ -53,7 +53,7 @@ def standby(*, at: int, venue_ts: int | None = None) -> FeedHandler:
 
 
 def reported(feeds: FeedHandler, *tape: Event) -> dict[str, tuple[int, int]]:
-    """Kind → from and to of the gaps that a takeover reports behind this tape."""
+    """Return kind → (from, to) of the gaps that a takeover reports after this tape."""
     kinds = {Trade: "trade", Quote: "quote", Ticker: "ticker", Book: "book", Delta: "delta"}
     found = list(unpublished(feeds, {(kinds[type(event)], NAME): event for event in tape}, NOW))
     assert all((gap.missed, gap.cause, gap.repaired) == (None, GapCause.DISCONNECT, False) for gap in found)
@@ -61,20 +61,20 @@ def reported(feeds: FeedHandler, *tape: Event) -> dict[str, tuple[int, int]]:
 
 
 def test_what_was_not_published_is_a_gap_of_each_kind() -> None:
-    """From the last on the tape to the newest that we know."""
+    """From the last event on the tape to the newest that the replica received."""
     feeds, last = standby(at=5 * SECOND), 3 * SECOND
     tape = quote(last, bid=2), ticker(last, last=2), book(last, sequence=1), delta(last, sequence=2)
     assert reported(feeds, *tape) == dict.fromkeys(("quote", "ticker", "book", "delta"), (last, 5 * SECOND))
 
 
 def test_where_the_tape_has_our_newest_nothing_is_missing() -> None:
-    """Nothing has happened in a quiet market."""
+    """The market was quiet."""
     feeds, last = standby(at=5 * SECOND), 5 * SECOND - 1_000
     assert reported(feeds, quote(last), ticker(last), book(last), delta(last)) == {}
 
 
-def test_the_venues_time_tells_two_equal_quotes_apart() -> None:
-    """Between them may have been another. Without that time, only both being received together shows that they are one."""
+def test_the_venues_time_distinguishes_equal_quotes() -> None:
+    """There may be another quote between them. Without a venue time, they are the same quote only if both were received together."""
     feeds = standby(at=5 * SECOND, venue_ts=7)
     assert reported(feeds, quote(3 * SECOND, venue_ts=7)) == {}
     assert set(reported(feeds, quote(3 * SECOND, venue_ts=6))) == {"quote"}
@@ -95,19 +95,19 @@ def test_the_venues_time_tells_two_equal_quotes_apart() -> None:
 def test_a_book_is_the_same_by_number_and_time(
     ours: tuple[int, int | None], theirs: tuple[int | None, int | None], is_missing: bool
 ) -> None:
-    """Of both that are known, at least one must be, and none may differ."""
+    """Of number and time at least one must be known, and none may differ."""
     feeds = standby(at=5 * SECOND, venue_ts=ours[1])
     tape = [book(SECOND, sequence=theirs[0], venue_ts=theirs[1]), delta(SECOND, sequence=theirs[0], venue_ts=theirs[1])]
     assert set(reported(feeds, *tape)) == ({"book", "delta"} if is_missing else set())
 
 
 def test_a_tape_without_a_last_event_has_no_gap() -> None:
-    """The instrument is new, or the server has given that up."""
+    """The instrument is new, or the server has trimmed the event."""
     assert reported(standby(at=5 * SECOND)) == {}
 
 
 def test_a_feed_that_is_not_live_reports_its_gap_when_data_resume() -> None:
-    """Until then nobody knows how long it lasts."""
+    """Until then the end of the gap is not known."""
     feeds, last = standby(at=5 * SECOND), 3 * SECOND
     feeds.interrupt([FeedKey("quote", NAME), FeedKey("ticker", NAME)], 6 * SECOND, "lost")
     assert reported(feeds, quote(last, bid=2), ticker(last, last=2)) == {}
@@ -118,7 +118,7 @@ def test_a_feed_that_is_not_live_reports_its_gap_when_data_resume() -> None:
 
 
 def test_the_gap_in_a_venues_sign_of_life() -> None:
-    """Of kind `status`, for the venue as a whole; none on a new tape; never backwards, if the clock was set."""
+    """It has the kind `status` and is venue-wide. There is none on a new tape, and it never ends before it begins."""
     last = Status(ID, VENUE_WIDE, None, 3 * SECOND, VENUE_WIDE, FeedState.LIVE)
     (gap,) = silence(ID, {("status", VENUE_WIDE): last}, NOW)
     assert (gap.instrument, gap.kind, gap.from_ts, gap.to_ts, gap.missed) == (VENUE_WIDE, "status", 3 * SECOND, NOW, None)
@@ -128,7 +128,10 @@ def test_the_gap_in_a_venues_sign_of_life() -> None:
 
 
 def test_a_new_process_goes_on_from_the_tape() -> None:
-    """A gap of each kind, from the last event there to the first of ours; none where there was none, and none for others' instruments."""
+    """There is a gap of each kind, from the last event on the tape to our first;
+
+    none without a last event, and none for other instruments.
+    """
     feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     trade = Trade(ID, NAME, 3, 3 * SECOND, ONE, ONE, Side.BUY, "7")
     elsewhere = msgspec.structs.replace(quote(1), instrument="NOT-OURS")
@@ -147,12 +150,12 @@ def test_a_new_process_goes_on_from_the_tape() -> None:
 
 
 def delta_update(second: int) -> BookUpdate:
-    """The next change of that book."""
+    """The next change of the same book."""
     return BookUpdate(NAME, None, second * SECOND, ((ONE, ONE),), (), 3, 3)
 
 
-def test_what_is_looked_up() -> None:
-    """Only kinds that are feeds, for every instrument; of the answer, the trades."""
+def test_which_last_events_are_read() -> None:
+    """Of every instrument only the kinds that are feeds; of the answer, the trades."""
     assert wanted(("status", "trade", "ticker"), ["A-B", "C-D"]) == [
         ("trade", "A-B"), ("ticker", "A-B"), ("trade", "C-D"), ("ticker", "C-D"),
     ]  # fmt: skip
@@ -161,7 +164,7 @@ def test_what_is_looked_up() -> None:
 
 
 def test_trades_without_ids_have_a_gap_without_a_count() -> None:
-    """Which of them are on the tape already nobody can tell."""
+    """Nothing shows which of them are on the tape already."""
     venue = msgspec.structs.replace(fake(), trade_ids="none")
     feeds = FeedHandler(venue, {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     trade = Trade(ID, NAME, 3, 3 * SECOND, ONE, ONE, Side.BUY, "")
@@ -171,7 +174,7 @@ def test_trades_without_ids_have_a_gap_without_a_count() -> None:
 
 
 def test_a_predecessor_whose_clock_was_ahead_makes_no_gap_that_ends_before_it_begins() -> None:
-    """One start with a clock that was two hours ahead, and then one that is right."""
+    """One start has a clock that is two hours ahead, the next has the right time."""
     feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
     ahead = 7_200 * SECOND
     trade = Trade(ID, NAME, 3, ahead, ONE, ONE, Side.BUY, "7")

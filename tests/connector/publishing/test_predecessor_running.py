@@ -1,4 +1,4 @@
-"""A connector that is started where another was: a gap of every kind for the time nobody listened."""
+"""A connector that starts after another: a gap of every kind for the time without a connector."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ CHANNELS = {"trade": "trades", "quote": "quotes", "book": "book", "delta": "book
 
 @pytest.fixture(autouse=True)
 def _all_kinds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The venue has a channel for each."""
+    """The venue has a channel for each kind."""
     monkeypatch.setitem(VENUES, "fake", fake(endpoint(channels=CHANNELS)))
     world.settings = changed(world.settings, kinds=KINDS)
 
 
-async def speak(world: World, number: int, symbol: str = "AAAUSD") -> None:
-    """One event of each kind."""
+async def send_one_of_each(world: World, number: int, symbol: str = "AAAUSD") -> None:
+    """Send one event of each kind."""
     peer = world.server.peer
     await peer.send(trade(symbol, number), quote(symbol, str(number), "1000"), book(symbol, 100, snap=True), book(symbol, 101))
 
 
 async def has_all(world: World, count: int, name: str = "AAA-USD") -> bool:
-    """Whether there are so many of each kind."""
+    """Return whether there are `count` events of each kind."""
     return all([await world.has(f"{kind}:{name}", count) for kind in KINDS])
 
 
 async def gaps(world: World, name: str = "AAA-USD") -> dict[str, list[Gap]]:
-    """By kind."""
+    """Return the gaps by kind."""
     found: dict[str, list[Gap]] = {}
     for event in await world.stream(f"gap:{name}"):
         assert isinstance(event, Gap)
@@ -46,25 +46,25 @@ async def gaps(world: World, name: str = "AAA-USD") -> dict[str, list[Gap]]:
 
 
 def boundary(events: list[AnyEvent]) -> tuple[Event, Event]:
-    """The last event of the first process, and the first of the second."""
+    """Return the last event of the first process, and the first of the second."""
     first, second = sorted({event.epoch for event in events})
     return [event for event in events if event.epoch == first][-1], next(event for event in events if event.epoch == second)
 
 
 async def test_a_gap_of_every_kind_from_the_last_event_to_the_first(world: World) -> None:
-    """It does not matter how the first process ended; a third start is another gap, that begins where the second ended."""
+    """It does not matter how the first process ended. A third start makes another gap, which begins where the second ended."""
     async with world.running():
         await subscribed(world.server, 1)
         await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
-        await speak(world, 1)
+        await send_one_of_each(world, 1)
         await wait_until(lambda: has_all(world, 1), what="all kinds")
     assert await gaps(world) == {}
     async with world.running():
         await subscribed(world.server, 2)
         await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
-        await speak(world, 4)
+        await send_one_of_each(world, 4)
         await wait_until(lambda: world.has("gap:AAA-USD", 4), what="a gap of each kind")
-        await speak(world, 5)
+        await send_one_of_each(world, 5)
         await wait_until(lambda: has_all(world, 3), what="it goes on")
     found = await gaps(world)
     assert {kind: len(told) for kind, told in found.items()} == dict.fromkeys(KINDS, 1)
@@ -75,7 +75,7 @@ async def test_a_gap_of_every_kind_from_the_last_event_to_the_first(world: World
 
 
 async def test_the_venues_sign_of_life_has_a_gap_too(world: World) -> None:
-    """Before the first of the new ones, and only if there was one before."""
+    """It comes before the first new status, and only if there was a status before."""
     for number in (1, 2):
         async with world.running():
             await subscribed(world.server, number)
@@ -89,47 +89,50 @@ async def test_the_venues_sign_of_life_has_a_gap_too(world: World) -> None:
 
 
 async def test_an_instrument_that_is_new_has_no_gap_and_one_that_comes_back_has(world: World) -> None:
-    """Also while the connector runs: nobody listened to what was removed."""
+    """Also while the connector runs: a removed instrument had no connection."""
     steps = iter([("BBB-USD",), ("BBB-USD", "AAA-USD")])
     async with running(world, lambda: changed(world.settings, instruments=next(steps))):
         await subscribed(world.server, 1)
         await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
-        await speak(world, 1)
+        await send_one_of_each(world, 1)
         await wait_until(lambda: world.has("delta:AAA-USD", 2), what="all kinds")
         hang_up()
         await wait_until(lambda: ("book", "BBBUSD") in world.server.peer.asked("subscribe"), what="the other is subscribed")
-        await speak(world, 1, "BBBUSD")
+        await send_one_of_each(world, 1, "BBBUSD")
         await wait_until(lambda: world.has("delta:BBB-USD", 2), what="all kinds of the other")
         hang_up()
         await wait_until(lambda: world.server.peer.asked("subscribe").count(("book", "AAAUSD")) == 1, what="subscribed again")
-        await speak(world, 2)
+        await send_one_of_each(world, 2)
         await wait_until(lambda: world.has("quote:AAA-USD", 3), what="it goes on")
         await wait_until(lambda: world.has("gap:AAA-USD", 3), what="gaps of what has no numbers")
     assert await gaps(world, "BBB-USD") == {}
     assert {kind: len(told) for kind, told in (await gaps(world)).items()} == {"quote": 1, "book": 1, "delta": 1}
 
 
-async def test_what_the_server_has_given_up_is_no_gap(world: World) -> None:
-    """Nor is what is no event of ours: it is left out, and the connector works."""
+async def test_trimmed_events_are_no_gap(world: World) -> None:
+    """Entries that are no events are ignored, and the connector works."""
     await world.client.hset("tape:last:quote:AAA-USD", "fake", "no event")
     await world.client.set("tape:last:book:AAA-USD", "no hash")
     async with world.running():
         await subscribed(world.server, 1)
         await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
-        await speak(world, 1)
+        await send_one_of_each(world, 1)
         await wait_until(lambda: world.has("delta:AAA-USD", 2), what="all kinds")
     assert await gaps(world) == {}
 
 
-async def test_what_was_spooled_is_no_gap(world: World, valkey: str) -> None:
-    """It is on the tape before the gap is looked for: that begins behind it. Quotes and books were not spooled: theirs begins before."""
+async def test_spooled_events_are_no_gap(world: World, valkey: str) -> None:
+    """They are published before the tape is read, so the gap begins after them.
+
+    Quotes and books are not spooled: their gap begins earlier.
+    """
     async with proxy(valkey) as network:
         bus = msgspec.structs.replace(world.settings.bus, url=network.url, pending=100)
         world.settings = msgspec.structs.replace(world.settings, bus=bus, run=msgspec.structs.replace(world.settings.run, drain_s=0.2))
         async with world.running():
             await subscribed(world.server, 1)
             await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
-            await speak(world, 1)
+            await send_one_of_each(world, 1)
             await wait_until(lambda: has_all(world, 1), what="all kinds")
             await wait_until(lambda: world.has("delta:AAA-USD", 2), what="both changes")
             network.refusing = True
@@ -141,7 +144,7 @@ async def test_what_was_spooled_is_no_gap(world: World, valkey: str) -> None:
         async with world.running():
             await subscribed(world.server, 2)
             await wait_until(lambda: len(world.server.peer.requests) == 3, what="all channels")
-            await speak(world, 70)
+            await send_one_of_each(world, 70)
             await wait_until(lambda: world.has("gap:AAA-USD", 4), what="a gap of each kind")
             await wait_until(lambda: world.has("trade:AAA-USD", 60), what="the next trade")
     found = await gaps(world)
@@ -158,6 +161,6 @@ async def test_what_was_spooled_is_no_gap(world: World, valkey: str) -> None:
 
 
 def _received(world: World) -> float:
-    """Trades that the connector has read."""
+    """Return the trades that the connector has read."""
     value = prometheus_client.REGISTRY.get_sample_value("crosstape_connector_events_total", {"venue": "fake", "kind": "trade"})
     return (value or 0.0) - 1

@@ -1,4 +1,4 @@
-"""The way out: events go on the tape, snapshot requests to their router, in the order in which the feeds returned them."""
+"""The sink: events go to the writer, snapshot requests to their router, in the order in which the feeds returned them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def quote(bid: int) -> Quote:
 
 
 def test_a_snapshot_request_is_routed_in_its_place_and_never_published() -> None:
-    """Whatever is before it is on the tape already; it is no event, so nothing counts it as one."""
+    """The events before it are published already, and it is not counted as an event."""
     done: list[Effect] = []
     counters = Counters()
     sink = Sink(counters)

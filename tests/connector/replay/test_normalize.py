@@ -40,18 +40,18 @@ def capture(venue: str, *lines: bytes, url: str = "", name: str = "") -> list[by
 
 
 def frames(names: Iterable[bytes], start: int = 10, connection: int = 0) -> list[bytes]:
-    """Received one after the other."""
+    """Lines of frames, received one after the other."""
     return [line("in", start + number, frame, connection=connection) for number, frame in enumerate(names)]
 
 
 def run(venue: str, lines: list[bytes], **options: Any) -> tuple[list[Event], Normalized]:
-    """All events, and what they were taken from."""
+    """Return all events of a capture, and its summary."""
     found = normalize(VENUES[venue], lines, **options)
     return list(found), found
 
 
 def test_events_are_those_of_the_connector_numbered_as_on_the_tape() -> None:
-    """One count a kind and instrument; no process has an epoch here."""
+    """`seq` counts per kind and instrument; `epoch` is 0, because no process publishes here."""
     events, found = run("binance", capture("binance", *frames([BINANCE["trade"], BINANCE["trade_taker_buys"], BINANCE["book_ticker"]])))
 
     trades = [event for event in events if isinstance(event, Trade)]
@@ -67,14 +67,14 @@ def test_events_are_those_of_the_connector_numbered_as_on_the_tape() -> None:
 
 
 def test_the_same_capture_gives_the_same_bytes() -> None:
-    """Books are conflated by the frames' times."""
+    """Books are conflated by the times of the frames."""
     lines = capture("coinbase", *frames(EXCHANGE.values()), *frames(ADVANCED.values(), connection=1))
 
     assert [encode(event) for event in run("coinbase", lines)[0]] == [encode(event) for event in run("coinbase", lines)[0]]
 
 
 def test_a_rest_snapshot_is_used_at_its_place() -> None:
-    """The updates before it are held; it is asked for once, and never again."""
+    """The updates before it are buffered; it is requested once."""
     lines = capture(
         "binance",
         *frames([BINANCE["depth"]]),
@@ -107,7 +107,7 @@ PAST = {
 
 @pytest.mark.parametrize("venue", PAST)
 def test_answers_with_trades_and_quotes_are_left_out(venue: str) -> None:
-    """What a capture becomes is made of its frames; such an answer is counted and changes nothing."""
+    """Events are made from frames only; such an answer is counted and changes nothing."""
     found = VENUES[venue]
     assert found.trades is not None
     assert found.quotes is not None
@@ -126,7 +126,7 @@ def test_answers_with_trades_and_quotes_are_left_out(venue: str) -> None:
 
 
 def test_books_are_conflated_by_the_frames_times() -> None:
-    """The last one is published at the end, whatever the time."""
+    """The last book is published at the end, even if it is not due."""
     later = EXCHANGE["l2update"].replace(b"2.5", b"2.6")
     lines = capture("coinbase", *frames([EXCHANGE["snapshot"], EXCHANGE["l2update"], later]), url="wss://ws-feed.exchange.coinbase.com")
 
@@ -157,14 +157,14 @@ def test_the_dialect_is_that_of_the_url_or_of_the_first_frame(url: str) -> None:
 
 
 def test_a_recording_may_have_another_name_for_the_venue() -> None:
-    """One of another venue is refused: `BTCUSDT` is a pair here and a perpetual there."""
+    """A recording of another venue is refused: `BTCUSDT` is a pair here and a perpetual there."""
     assert run("coinbase", capture("coinbase", *frames([EXCHANGE["match"]]), name="coinbase_exchange"))[0]
     with pytest.raises(NotACaptureError, match="binance_usdm"):
         normalize(VENUES["binance"], capture("binance", name="binance_usdm"))
 
 
 def test_frames_without_a_receive_time_have_that_of_the_venue() -> None:
-    """The newest in them; never before the line before."""
+    """The newest venue time in the frame, but never before the line before."""
     lines = capture(
         "coinbase",
         line("in", None, ADVANCED["l2_snapshot"]),
@@ -184,14 +184,14 @@ def test_frames_without_a_receive_time_have_that_of_the_venue() -> None:
 
 
 def test_lines_may_be_a_little_out_of_order() -> None:
-    """Each frame keeps the time it was received at."""
+    """Each frame keeps its receive time."""
     lines = capture("binance", line("in", 20, BINANCE["trade"]), line("in", 15, BINANCE["trade_taker_buys"]))
 
     assert [event.received_ts for event in run("binance", lines)[0] if isinstance(event, Trade)] == [20, 15]
 
 
 def test_a_closed_connection_leaves_a_gap() -> None:
-    """Told when its data are back; a connection opened again under the same number closed the one before."""
+    """It is reported when data come again. Opening a connection with a number that is in use closes the former one."""
     first, second = (BINANCE["book_ticker"].replace(b"70001", number) for number in (b"70001", b"70009"))
     lines = capture(
         "binance",
@@ -213,8 +213,8 @@ def test_a_closed_connection_leaves_a_gap() -> None:
     assert found.summary.gaps == {"quote disconnect": 2}
 
 
-def test_a_feed_that_the_recorder_let_go_has_a_gap() -> None:
-    """Until it took it up again."""
+def test_a_feed_that_the_recorder_unsubscribed_has_a_gap() -> None:
+    """Until the recorder subscribed it again."""
     book = KRAKEN["book_snapshot"].replace(b'"checksum":0', b'"checksum":%d' % checksum())
     lines = capture("kraken", *frames([KRAKEN["ack"], book, KRAKEN["unsubscribed"], KRAKEN["ack"], book]))
 
@@ -227,14 +227,14 @@ def test_a_feed_that_the_recorder_let_go_has_a_gap() -> None:
 
 
 def checksum() -> int:
-    """Of the golden book, by its own digits."""
+    """The checksum of the golden book, computed from its digits."""
     from zlib import crc32
 
     return crc32(b"91000120000000091000510091000050000000909999100000000")
 
 
 def test_a_book_that_fails_its_checksum_is_followed_by_a_gap() -> None:
-    """And by no book of that frame."""
+    """No book of that frame is published."""
     events, found = run("kraken", capture("kraken", *frames([KRAKEN["book_snapshot"]])))
 
     assert [gap.cause for gap in events if isinstance(gap, Gap)] == [GapCause.CHECKSUM]
@@ -243,7 +243,7 @@ def test_a_book_that_fails_its_checksum_is_followed_by_a_gap() -> None:
 
 
 def test_what_cannot_be_used_is_counted_and_the_first_is_shown() -> None:
-    """Frames, answers and base64 alike."""
+    """Frames, answers and invalid base64."""
     lines = capture(
         "binance",
         *frames([b"garbage", b"more garbage", b'{"stream":"x@soothsayer","data":1}', BINANCE["trade"].replace(b"btcusdt", b"xrpusdt")]),
@@ -265,7 +265,10 @@ def test_what_cannot_be_used_is_counted_and_the_first_is_shown() -> None:
 
 
 def test_what_the_connector_could_not_use_is_not_used_here() -> None:
-    """An oversized frame may be good JSON, a refusal a good answer: skipped then, so skipped now, and counted."""
+    """An oversized frame may be good JSON, and a refusal a good answer:
+
+    the connector skipped them, so they are skipped and counted here.
+    """
     bad = [
         {"t": 10, "c": 1, "d": "in", "f": BINANCE["trade"].decode(), "bad": "oversized"},
         {"t": 11, "c": 0, "d": "rest", "u": "https://api.binance.com/api/v3/depth?symbol=BTCUSDT", "f": "{}", "bad": "refused"},
@@ -280,7 +283,7 @@ def test_what_the_connector_could_not_use_is_not_used_here() -> None:
 
 
 def test_files_of_one_capture_are_read_one_after_the_other() -> None:
-    """A later file begins with the connections that go on: they are not opened anew."""
+    """A later file begins with the connections that go on: they are not opened a second time."""
     again = {"t": 5, "c": 3, "d": "open", "u": "ws://x", "repeated": True}
     first = capture("binance", line("open", 5, connection=3, url="ws://x"), *frames([BINANCE["book_ticker"]], connection=3))
     later = capture("binance", msgspec.json.encode(again), *frames([BINANCE["book_ticker"]], 20, connection=3))
@@ -293,7 +296,7 @@ def test_files_of_one_capture_are_read_one_after_the_other() -> None:
 
 
 def test_a_connection_that_was_taken_over_leaves_no_gap() -> None:
-    """The next one had its feeds before it was closed."""
+    """The next connection had its feeds before it was closed."""
     lines = capture(
         "binance",
         *frames([BINANCE["book_ticker"]], connection=1),
@@ -306,14 +309,14 @@ def test_a_connection_that_was_taken_over_leaves_no_gap() -> None:
 
 
 def test_a_venue_without_rest_snapshots_uses_no_answer_but_the_instruments() -> None:
-    """Kraken's depth by REST has not the digits."""
+    """Kraken's depth by REST does not have all digits."""
     lines = capture("kraken", line("rest", 5, b"{}", url="https://api.kraken.com/0/public/Depth?pair=XBTUSD"))
 
     assert run("kraken", lines)[1].summary.rest == {"instruments": 1, "unused": 1}
 
 
 def test_the_summary_counts_what_is_no_event() -> None:
-    """Odd values, refusals, rotations, duplicates, and outputs of kinds that are not taken."""
+    """Odd values, refusals, rotations, duplicates, and outputs of kinds that are not published."""
     exchange = [EXCHANGE[name] for name in ("match", "match", "error", "snapshot", "l2update_no_time")]
     _, coinbase = run("coinbase", capture("coinbase", *frames(exchange)))
     _, binance = run("binance", capture("binance", *frames([BINANCE["shutdown"]])))
@@ -326,7 +329,7 @@ def test_the_summary_counts_what_is_no_event() -> None:
 
 
 def test_all_kinds_of_a_venue_are_there() -> None:
-    """Deltas if they are asked for."""
+    """With deltas, if they are requested."""
     book = KRAKEN["book_snapshot"].replace(b'"checksum":0', b'"checksum":%d' % checksum())
     lines = capture("kraken", *frames([KRAKEN["status"], KRAKEN["trade_snapshot"], KRAKEN["trade"], KRAKEN["ticker"], book]))
 
@@ -337,7 +340,7 @@ def test_all_kinds_of_a_venue_are_there() -> None:
 
 
 def kraken_book(kind: str, second: int, bids: dict[str, str], asks: dict[str, str], whole: dict[str, dict[str, str]]) -> bytes:
-    """A frame of Kraken's book, whose checksum is that of `whole`, the book after it."""
+    """A frame of Kraken's book, whose checksum is that of the book after it, `whole`."""
     sides = [[(Decimal(price), Decimal(size)) for price, size in whole[side].items()] for side in ("bids", "asks")]
     rule = VENUES["kraken"].book.checksum
     assert rule is not None
@@ -349,7 +352,7 @@ def kraken_book(kind: str, second: int, bids: dict[str, str], asks: dict[str, st
 
 
 def test_of_two_connections_that_overlap_the_younger_waits() -> None:
-    """One replaced the other: their frames cross, and nothing of it is a gap, a broken book, or there twice."""
+    """The newer one replaces the older: their frames alternate, without a gap, a broken book, or an event twice."""
     asks = {"91000.1": "2.00000000"}
     books = [{"bids": {"91000.0": f"0.{number}0000000"}, "asks": asks} for number in range(1, 6)]
     snapshots = [kraken_book("snapshot", second, book["bids"], asks, book) for second, book in enumerate(books)]
@@ -379,8 +382,8 @@ def test_of_two_connections_that_overlap_the_younger_waits() -> None:
     assert found.summary.duplicates == 2
 
 
-def test_a_connection_that_is_not_said_to_be_closed_is_so_when_it_has_been_silent() -> None:
-    """Recorders that reconnect may not say so: the younger one speaks after ten seconds of the elder's silence."""
+def test_a_silent_connection_counts_as_closed() -> None:
+    """Recorders may leave out the closing: the newer connection is used after ten seconds of silence of the older one."""
     second = 1_000_000_000
     lines = [
         *frames([BINANCE["trade"]], second),
@@ -395,7 +398,7 @@ def test_a_connection_that_is_not_said_to_be_closed_is_so_when_it_has_been_silen
 
 @pytest.mark.parametrize("bad", [False, True])
 def test_a_recorded_frame_that_cannot_be_read_is_a_gap_of_its_quote(*, bad: bool) -> None:
-    """Also where the connector has marked it as one."""
+    """Also if the connector has marked the frame as bad."""
     good, cut = BINANCE["book_ticker"], BINANCE["book_ticker"][:60]
     marked = msgspec.json.encode({"t": 11, "c": 0, "d": "in", "f": cut.decode(), "bad": "truncated"})
     unknown = msgspec.json.encode({"t": 11, "c": 0, "d": "in", "f": good.decode(), "bad": "unknown"})

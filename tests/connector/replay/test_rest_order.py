@@ -1,4 +1,4 @@
-"""Where a capture's REST lines stand does not matter for the events that it becomes."""
+"""The place of REST lines in a capture does not change the events made from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADER = msgspec.json.encode({"capture": 1, "venue": "binance", "url": ""})
 
 
 def update(number: int) -> bytes:
-    """The book's change of this number, a second after the one before."""
+    """The change of the book with this number, a second after the one before."""
     frame = {
         "e": "depthUpdate",
         "E": 1767225600000 + number * 1000,
@@ -39,7 +39,7 @@ def update(number: int) -> bytes:
 
 
 def snapshot(number: int) -> bytes:
-    """The book as it was after that change."""
+    """The book after this change."""
     return msgspec.json.encode({"lastUpdateId": number, "bids": [["90.5", str(number)]], "asks": [["91", "1"]]})
 
 
@@ -52,13 +52,13 @@ ORDERLY = [HEADER, REST[0], *FRAMES[:4], REST[1], *FRAMES[4:]]
 
 
 def events(lines: Sequence[bytes], **options: Any) -> list[bytes]:
-    """What a capture becomes, raw changes of books too."""
+    """Return the events of a capture, with deltas."""
     return [encode(event) for event in normalize(VENUES["binance"], lines, delta=True, book_interval_ns=0, **options)]
 
 
 @given(st.integers(0, len(FRAMES)), st.integers(0, len(FRAMES)), st.booleans())
 def test_rest_lines_may_stand_anywhere(instruments: int, depth: int, swapped: bool) -> None:
-    """Before the first frame, after the last, the snapshot before the instruments: not a byte differs."""
+    """Before the first frame, after the last, or the snapshot before the instruments: every byte is the same."""
     lines = list(FRAMES)
     rest = sorted([(instruments, REST[0]), (depth, REST[1])], key=lambda pair: pair[0], reverse=True)
     for place, one in rest if not swapped or instruments != depth else rest[::-1]:
@@ -69,7 +69,7 @@ def test_rest_lines_may_stand_anywhere(instruments: int, depth: int, swapped: bo
 
 
 def test_a_snapshot_before_everything_begins_a_book_from_a_pipe_too() -> None:
-    """What can be read only once is held until the instruments are there."""
+    """The lines of a pipe are kept until the instruments are known."""
     found = normalize(VENUES["binance"], iter([HEADER, REST[1], *FRAMES, REST[0]]), book_interval_ns=0)
     made = list(found)
 
@@ -92,7 +92,7 @@ LOSSY_ORDERLY = sorted([*LATER, *LOSSY], key=lambda text: msgspec.json.decode(te
 
 @given(st.permutations(LATER), st.booleans(), st.integers(0, 100_000_000))
 def test_all_that_rest_answered_may_stand_first_in_a_pipe(rest: list[bytes], from_pipe: bool, interval_ns: int) -> None:
-    """In whatever order: each snapshot is used for the resync that it belongs to."""
+    """In any order: each snapshot is used for its own request."""
     lines = [HEADER, *rest, *LOSSY]
     found = normalize(VENUES["binance"], iter(lines) if from_pipe else lines, delta=True, book_interval_ns=interval_ns)
     expected = normalize(VENUES["binance"], [HEADER, *LOSSY_ORDERLY], delta=True, book_interval_ns=interval_ns)
@@ -106,14 +106,14 @@ def test_all_that_rest_answered_may_stand_first_in_a_pipe(rest: list[bytes], fro
 
 @given(st.permutations([*LATER, *LOSSY]), st.booleans())
 def test_a_gap_never_ends_before_it_begins(lines: list[bytes], from_pipe: bool) -> None:
-    """Whatever the order of a pipe's lines makes of the books."""
+    """The lines of a pipe may be in any order."""
     for event in normalize(VENUES["binance"], iter([HEADER, *lines]) if from_pipe else [HEADER, *lines], book_interval_ns=0):
         if isinstance(event, Gap):
             assert event.from_ts <= event.to_ts
 
 
 def test_snapshots_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound the oldest is taken as if it had come now."""
+    """Beyond the bound the oldest snapshot is used at once."""
     lines = [HEADER, *LATER, *LOSSY]
     monkeypatch.setattr(rest_order, "CAPACITY", 1)
     found = normalize(VENUES["binance"], iter(lines))
@@ -122,7 +122,7 @@ def test_snapshots_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_pipe_gives_events_as_they_come() -> None:
-    """Nothing is held once the instruments are known."""
+    """Lines are not kept once the instruments are known."""
     given_out = 0
 
     def lines() -> Any:
@@ -135,8 +135,8 @@ def test_a_pipe_gives_events_as_they_come() -> None:
     assert given_out < len(FRAMES)
 
 
-def test_what_is_held_of_a_pipe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound lines are taken as they come, and the summary says what could not be mapped."""
+def test_the_kept_lines_of_a_pipe_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound lines are used as they come, and the summary counts those of unknown instruments."""
     monkeypatch.setattr(rest_order, "CAPACITY", 500)
     found = normalize(VENUES["binance"], iter([HEADER, *FRAMES, REST[0]]))
     list(found)
@@ -145,7 +145,7 @@ def test_what_is_held_of_a_pipe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_refusal_is_no_list_of_instruments() -> None:
-    """One that the venue refused, or that cannot be read, does not end the search."""
+    """A refused or unreadable answer does not end the search."""
     refused = msgspec.json.encode({"t": 1, "c": 0, "d": "rest", "f": "no", "u": INSTRUMENTS_URL["binance"], "bad": "refused"})
     broken = line("rest", 2, b'{"symbols":', url=INSTRUMENTS_URL["binance"])
     for lines in ([HEADER, refused, broken, REST[1], *FRAMES, REST[0]], [HEADER, *FRAMES, refused, REST[1], broken, REST[0]]):
@@ -153,7 +153,7 @@ def test_a_refusal_is_no_list_of_instruments() -> None:
 
 
 def test_snapshots_without_times_are_used_where_they_stand() -> None:
-    """A recorder may not have noted them; the instruments are looked for all the same."""
+    """A recorder may not have noted the times; the list of instruments is still moved to the front."""
     timeless = [msgspec.json.encode({**msgspec.json.decode(one), "t": None}) for one in (REST[1], *FRAMES, REST[0])]
     found = normalize(VENUES["binance"], [HEADER, *timeless], book_interval_ns=0)
 
@@ -161,7 +161,7 @@ def test_snapshots_without_times_are_used_where_they_stand() -> None:
 
 
 def test_a_venue_whose_snapshots_are_in_the_stream_needs_its_instruments_only() -> None:
-    """Kraken's frames before the list of pairs are read once it is known."""
+    """Kraken's frames before the list of pairs are used once the list is known."""
     header = msgspec.json.encode({"capture": 1, "venue": "kraken", "url": ""})
     frames = [line("in", number * SECOND, frame) for number, frame in enumerate(KRAKEN.values(), 1)]
     pairs = line("rest", SECOND, answers_of("kraken")["instruments"], url=INSTRUMENTS_URL["kraken"])

@@ -24,7 +24,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses."""
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     monkeypatch.setattr(worker, "LOOK_S", 0.05)
-    monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
+    monkeypatch.setattr(backfill_schedule, "STREAM_SETTLE_S", 0.05)
 
 
 def trades(*numbers: int) -> list[bytes]:

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from crosstape_connector import backoff
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.rest.backfill_schedule import MAX_AGE_S, MAX_PAGES, MAX_VAIN, OLDEST_EVERY, SETTLE_S, BackfillJob, BackfillSchedule
+from crosstape_connector.rest.backfill_schedule import (
+    MAX_AGE_S,
+    MAX_PAGES,
+    MAX_VAIN,
+    OLDEST_EVERY,
+    STREAM_SETTLE_S,
+    BackfillJob,
+    BackfillSchedule,
+)
 from crosstape_schemas import Instrument, Trade
 
 PAGE = 4
@@ -31,7 +39,7 @@ def line(*numbers: int) -> TradeSequence:
 
 
 def planned(*lines: TradeSequence, longest_s: float = 1_000.0) -> BackfillSchedule:
-    """The schedule of these sequences' gaps, known since 0; all are due at `SETTLE_S`."""
+    """The schedule of these sequences' gaps, known since 0; all are due at `STREAM_SETTLE_S`."""
     found = BackfillSchedule(longest_s=longest_s, page=PAGE)
     assert list(found.update(lines, 0.0)) == []
     return found
@@ -49,32 +57,32 @@ def test_a_gap_may_settle_for_a_moment() -> None:
     """The stream may bring the trade by itself; then nothing is requested."""
     found = line(1, 3)
     plan = planned(found)
-    assert (plan.next_job(0.0), plan.due_in(0.0), plan.due_in(2 * SETTLE_S)) == (None, SETTLE_S, 0.0)
+    assert (plan.next_job(0.0), plan.due_in(0.0), plan.due_in(2 * STREAM_SETTLE_S)) == (None, STREAM_SETTLE_S, 0.0)
 
     found.accept(trade(2), 2)
 
-    list(plan.update([found], SETTLE_S))
-    assert (plan.next_job(SETTLE_S), len(plan), plan.due_in(SETTLE_S)) == (None, 0, math.inf)
+    list(plan.update([found], STREAM_SETTLE_S))
+    assert (plan.next_job(STREAM_SETTLE_S), len(plan), plan.due_in(STREAM_SETTLE_S)) == (None, 0, math.inf)
 
 
 def test_a_page_begins_where_the_one_before_ended() -> None:
     """By id, and by the time of the newest trade in it; the first by the time of the trade before the gap."""
     plan = planned(line(1, 10))
-    job = plan.next_job(SETTLE_S)
+    job = plan.next_job(STREAM_SETTLE_S)
     assert job is not None
     asked = []
     while job.open_gap.missing:
         asked.append((job.next_id, job.at_ts // 1_000_000_000))
-        answer(job, range(1, 20), SETTLE_S)
+        answer(job, range(1, 20), STREAM_SETTLE_S)
     assert asked == [(2, 1), (6, 5)]
 
 
 def test_trades_that_came_by_the_stream_are_not_requested() -> None:
     """The stream brought the middle of the gap."""
     found = line(1, 12)
-    job = planned(found).next_job(SETTLE_S)
+    job = planned(found).next_job(STREAM_SETTLE_S)
     assert job is not None
-    answer(job, range(1, 20), SETTLE_S)
+    answer(job, range(1, 20), STREAM_SETTLE_S)
     for number in (6, 7, 8):
         found.accept(trade(number), number)
 
@@ -83,7 +91,7 @@ def test_trades_that_came_by_the_stream_are_not_requested() -> None:
 
 def test_passes_that_bring_nothing_are_repeated_with_pauses() -> None:
     """After `MAX_VAIN` of them the gap is given up; a trade that comes resets the count."""
-    job = planned(line(1, 8)).next_job(SETTLE_S)
+    job = planned(line(1, 8)).next_job(STREAM_SETTLE_S)
     assert job is not None
     answer(job, range(1, 4), 10.0)
     assert (job.next_id, job.due) == (3, 10.0 + backoff.PAUSE_S), "with the trade before: it may show that there is none"
@@ -96,7 +104,7 @@ def test_passes_that_bring_nothing_are_repeated_with_pauses() -> None:
 
 def test_a_page_that_gets_no_further_counts_as_none() -> None:
     """A venue may answer with the same page again and again."""
-    job = planned(line(1, 30)).next_job(SETTLE_S)
+    job = planned(line(1, 30)).next_job(STREAM_SETTLE_S)
     assert job is not None
     for _ in range(2 * MAX_VAIN):
         job.page_received(range(2, 6), None, last=False, now=1.0)
@@ -105,13 +113,13 @@ def test_a_page_that_gets_no_further_counts_as_none() -> None:
 
 def test_every_gap_is_given_up_in_the_end() -> None:
     """Also one of very many pages, and one whose venue never answers."""
-    long = planned(line(1, 10 * MAX_PAGES * PAGE), longest_s=1e6).next_job(SETTLE_S)
+    long = planned(line(1, 10 * MAX_PAGES * PAGE), longest_s=1e6).next_job(STREAM_SETTLE_S)
     assert long is not None
     for _ in range(MAX_PAGES):
         assert not long.is_hopeless(1.0)
         answer(long, range(1, 10 * MAX_PAGES * PAGE), 1.0)
     assert long.is_hopeless(1.0)
-    unanswered = planned(line(1, 3)).next_job(SETTLE_S)
+    unanswered = planned(line(1, 3)).next_job(STREAM_SETTLE_S)
     assert unanswered is not None
     unanswered.request_failed(60.0, 1.0)
     assert (unanswered.due, unanswered.is_hopeless(MAX_AGE_S), unanswered.is_hopeless(MAX_AGE_S + 1)) == (61.0, False, True)
@@ -137,9 +145,9 @@ def test_a_small_gap_does_not_wait_for_a_large_one_nor_the_large_one_for_ever() 
     for number in range(4 * OLDEST_EVERY):
         small = line(1, 3)
         list(plan.update([large, small], float(number)))
-        job = plan.next_job(number + SETTLE_S)
+        job = plan.next_job(number + STREAM_SETTLE_S)
         assert job is not None
-        answer(job, range(1, 2_000), number + SETTLE_S)
+        answer(job, range(1, 2_000), number + STREAM_SETTLE_S)
         turns.append("large" if job.sequence is large else "small")
     assert turns == (["small"] * (OLDEST_EVERY - 1) + ["large"]) * 4
 
@@ -153,7 +161,7 @@ def test_all_that_a_venue_has_comes(has: set[int], late: list[int]) -> None:
     found = line(1, 41)
     plan = planned(found)
     published: list[int] = []
-    now = SETTLE_S
+    now = STREAM_SETTLE_S
     while (job := plan.next_job(now)) is not None and job.open_gap.missing and not job.is_hopeless(now):
         got = sorted(number for number in has if number >= job.next_id)[:PAGE]
         published += [int(event.trade_id) for event in found.fill_gaps([trade(number) for number in got]) if isinstance(event, Trade)]

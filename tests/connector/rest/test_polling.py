@@ -35,7 +35,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling_rules, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
     monkeypatch.setattr(worker, "LOOK_S", 0.05)
-    monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
+    monkeypatch.setattr(backfill_schedule, "STREAM_SETTLE_S", 0.05)
 
 
 async def live(server: FakeVenue, rig: Rig) -> None:

@@ -93,7 +93,7 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, As
         ("SILENT_S", 0.4),
         ("ROUTINE_S", 0.6),
         ("BEST_S", 0.3),
-        ("CONFIRM_S", 0.1),
+        ("ASK_AGAIN_S", 0.1),
         ("LOOK_S", 0.02),
     ):
         monkeypatch.setattr(probes, name, seconds)

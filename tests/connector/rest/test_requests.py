@@ -19,7 +19,7 @@ def _never_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers only wait for what is due, or until they are woken."""
     monkeypatch.setattr(worker, "LOOK_S", 3600.0)
     monkeypatch.setattr(backoff, "PAUSE_S", 0.01)
-    monkeypatch.setattr(backfill_schedule, "SETTLE_S", 0.05)
+    monkeypatch.setattr(backfill_schedule, "STREAM_SETTLE_S", 0.05)
 
 
 async def test_a_gap_starts_its_backfill() -> None:

@@ -1,4 +1,4 @@
-"""What every venue must keep, run on each of them unasked: a new one needs its line in the registry and its golden frames."""
+"""The rules that every venue must keep, run for each of them: a new venue needs only its line in the registry and its golden frames."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def feeds(venue: Venue) -> FeedHandler:
 
 
 def digest(venue: Venue, endpoint: Endpoint, frames: list[bytes]) -> list[Event]:
-    """As a session does it; all that a frame may do wrong is to raise one of `FRAME_ERRORS`."""
+    """Parse frames as a session does. A bad frame may only raise one of `FRAME_ERRORS`."""
     parser, found = endpoint.parser(symbols_of(venue.id)), feeds(venue)
     effects: list[Effect] = []
     for now, frame in enumerate(frames, 1):
@@ -64,7 +64,7 @@ def test_a_venue_is_found_by_its_name() -> None:
 
 
 def test_a_bad_frame_is_counted_by_a_word() -> None:
-    """Its error's own, or that of all frames that do not decode."""
+    """The kind of its own error, or that of all frames that cannot be decoded."""
     kinds = {}
     for name, frame in (("torn", b'{"stream":'), ("no JSON", b"}"), ("other", b'{"stream":1}'), ("no text", b'{"stream":"\xff"}')):
         with pytest.raises(FRAME_ERRORS) as caught:
@@ -93,7 +93,7 @@ def test_an_endpoint_can_subscribe_and_unsubscribe_all_its_channels(venue: Venue
 
 @pytest.mark.parametrize("name", VENUES)
 def test_nothing_of_a_venue_is_left_to_do(name: str) -> None:
-    """Every channel and every source has an example, and what it becomes is written down; else a sentence says what is missing."""
+    """Every channel and source has an example with its expected outputs, or a sentence that names what is missing."""
     found = unfinished(VENUES[name])
 
     assert not found, "\n".join(["", *found])
@@ -101,7 +101,7 @@ def test_nothing_of_a_venue_is_left_to_do(name: str) -> None:
 
 @each_venue
 def test_golden_frames_and_answers_become_what_is_written_down(venue: Venue) -> None:
-    """All outputs, each field of them, with every digit."""
+    """All outputs are compared, with each field and every digit."""
     made = {(line.endpoint, line.name): line.outputs for line in golden.outputs(venue)}
 
     for place, outputs in made.items():
@@ -111,7 +111,7 @@ def test_golden_frames_and_answers_become_what_is_written_down(venue: Venue) -> 
 
 @each_venue
 def test_every_kind_of_a_venue_has_one_place(venue: Venue) -> None:
-    """And a connection never more topics than the endpoint allows."""
+    """And a connection never has more topics than the endpoint allows."""
     many = {f"A{n}-B": Instrument(f"A{n}-B", venue.id, f"A{n}B", f"A{n}", "B") for n in range(700)}
     planned = plan.connections(venue, many, KINDS)
 
@@ -124,7 +124,7 @@ def test_every_kind_of_a_venue_has_one_place(venue: Venue) -> None:
 
 @each_venue
 def test_instruments_are_read_and_known_again_by_their_url(venue: Venue) -> None:
-    """The answer's rows have our names; garbage is no list of instruments."""
+    """The rows have our names; garbage is refused."""
     source = venue.instruments
 
     assert source.match(venue.rest_urls[source.rest] + source.path)
@@ -136,14 +136,14 @@ def test_instruments_are_read_and_known_again_by_their_url(venue: Venue) -> None
 
 @each_venue
 def test_a_book_can_be_had(venue: Venue) -> None:
-    """A rule for links goes with a REST snapshot, and the proof is described."""
+    """A rule for links needs a REST snapshot, and the proof is described."""
     assert (venue.book.snapshot == "rest") == (venue.snapshots is not None)
     assert venue.book.proof
 
 
 @each_endpoint
 def test_golden_frames_are_all_understood(venue: Venue, endpoint: Endpoint) -> None:
-    """None is unknown to its own venue, and a recording's dialect is told by any of them but an error."""
+    """No frame is unknown to its own venue, and any frame but an error shows the dialect of a recording."""
     parser = endpoint.parser(symbols_of(venue.id))
     for name, frame in frames_of(venue.id, endpoint.name).items():
         parser(frame, 7)
@@ -174,7 +174,7 @@ def test_every_event_of_a_golden_frame_survives_the_wire(venue: Venue, endpoint:
 @example(data=b'{"channel":"book","stream":"btcusdt@trade","type":"match","data":' + b"[" * 100_000)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_bytes_do_harm(venue: Venue, endpoint: Endpoint, data: bytes) -> None:
-    """Whatever comes over the socket, a parser raises what a session expects, or nothing."""
+    """For any bytes, a parser returns, or raises an error that a session expects."""
     digest(venue, endpoint, [data])
 
 
@@ -186,7 +186,7 @@ STRANGE: list[Any] = [
 
 
 def warp(value: Any, chance: random.Random) -> Any:
-    """The same JSON with one of its parts replaced by something strange, or left out, or there twice."""
+    """Return the same JSON with one of its parts replaced by a strange value, left out, or doubled."""
     if isinstance(value, dict) and value and chance.random() < 0.85:
         key = chance.choice(list(value))
         if chance.random() < 0.15:
@@ -204,7 +204,7 @@ def warp(value: Any, chance: random.Random) -> Any:
 @given(seed=st.integers(min_value=0, max_value=2**32))
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_warped_frame_does_harm(venue: Venue, endpoint: Endpoint, seed: int) -> None:
-    """Golden frames in any order, each with a part replaced, between good ones: what comes out can be written."""
+    """Golden frames in any order, each with a part replaced, between good ones: all outputs can be encoded."""
     chance = random.Random(seed)
     frames: list[bytes] = []
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""Lists of instruments with odd rows: each is left out with its reason, and the rest of the list is as good as ever."""
+"""Lists of instruments with odd rows: each odd row is left out with its reason, and the other rows are used."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ each = pytest.mark.parametrize("name", LISTS)
 
 
 def parsed(name: str, rows: list[Any]) -> ListedInstruments:
-    """What the venue's table makes of these rows."""
+    """Return what the venue's table reads from these rows."""
     venue, _, body, *_ = LISTS[name]
     return instruments.parse(VENUES[venue], body(rows), 7)
 
@@ -132,7 +132,7 @@ ODD: dict[str, Callable[[str], Any]] = {
 @each
 @pytest.mark.parametrize("odd", ODD)
 def test_an_odd_row_takes_no_other_with_it(name: str, odd: str) -> None:
-    """Wherever it stands; and it does not become an instrument that trades."""
+    """At any place in the list; and it does not become an instrument that trades."""
     row = LISTS[name][1]
     for place in (0, 1, 2):
         rows: list[Any] = [row("ETH"), row("SOL")]
@@ -149,7 +149,7 @@ def test_an_odd_row_takes_no_other_with_it(name: str, odd: str) -> None:
 @each
 @pytest.mark.parametrize("odd", ["tick empty", "status a number", "status unknown", "base null"])
 def test_a_wanted_instrument_whose_row_is_odd_is_refused_with_the_reason(name: str, odd: str) -> None:
-    """By its name; the others are taken."""
+    """Its name is refused; the others are subscribed."""
     if (name, odd) == ("kraken", "base null"):
         pytest.skip("nothing else in a pair's row is its name")
     selection = instruments.select(parsed(name, [ODD[odd](name), LISTS[name][1]("ETH")]), ["BTC-USDT", "ETH-USDT"])
@@ -163,7 +163,7 @@ def test_a_wanted_instrument_whose_row_is_odd_is_refused_with_the_reason(name: s
 @pytest.mark.parametrize("wsname", [["ETH", "USDT"], 5, None, {}, "", "ETHUSDT", "/", "ETH/", "\ufffd/USDT"])
 @pytest.mark.parametrize(("base", "wanted"), [("ETH", "ETH-USDT"), ("XBT", "BTC-USDT"), ("XDG", "DOGE-USDT")])
 def test_a_pair_without_a_usable_name_is_known_by_its_other_one(wsname: Any, base: str, wanted: str) -> None:
-    """Kraken's `altname`, with the names of assets that REST has. What has no `wsname` at all is not offered by the WebSocket."""
+    """Kraken's `altname`, with REST's names of assets. The WebSocket does not offer pairs without a `wsname`."""
     selection = instruments.select(parsed("kraken", [kraken_row(base, wsname=wsname), kraken_row("SOL")]), [wanted])
     said = selection.refused[wanted]
     assert said.startswith("not listed on kraken" if wsname is None else "its row in the list of kraken cannot be used: ")
@@ -171,7 +171,7 @@ def test_a_pair_without_a_usable_name_is_known_by_its_other_one(wsname: Any, bas
 
 @each
 def test_rows_that_name_nothing_are_told_with_a_refusal(name: str) -> None:
-    """The wanted one may be among them."""
+    """The wanted instrument may be one of them."""
     selection = instruments.select(parsed(name, [None, [], LISTS[name][1]("ETH")]), ["BTC-USDT"])
 
     assert "2 rows of the list have no name" in selection.refused["BTC-USDT"]
@@ -179,7 +179,7 @@ def test_rows_that_name_nothing_are_told_with_a_refusal(name: str) -> None:
 
 @each
 def test_no_name_and_no_symbol_is_there_twice(name: str) -> None:
-    """Of two rows of one name the one that trades counts, else the first; a row that repeats another is odd."""
+    """Of two rows with one name the row that trades counts, else the first; a repeated row is odd."""
     row, stopped = LISTS[name][1], {"status": "BREAK" if name == "binance" else "maintenance" if name == "kraken" else "offline"}
     same = parsed(name, [row("BTC"), row("BTC"), row("ETH")])
     assert [one.name for one in same.instruments] == ["BTC-USDT", "ETH-USDT"]
@@ -192,7 +192,7 @@ def test_no_name_and_no_symbol_is_there_twice(name: str) -> None:
 
 @each
 def test_a_list_of_odd_rows_only_is_no_list(name: str) -> None:
-    """Nothing of it is an instrument, and nothing is raised."""
+    """It has no instruments, and no error is raised."""
     listing = parsed(name, [None, [], 5, LISTS[name][1]("")])
     assert listing.instruments == []
     assert len(listing.odd) == 4

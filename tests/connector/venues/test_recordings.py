@@ -1,6 +1,6 @@
-"""Real recordings: what is published against an independent reading of the same frames, with plain `json` and nothing of ours.
+"""Real recordings: published events compared with an independent reading of the same frames, with plain `json` and none of our code.
 
-`CROSSTAPE_CORPUS` names the folder that they are in; they are not part of this project.
+`CROSSTAPE_CORPUS` names the folder of the recordings, which are not part of this project.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def spelled(trade: Trade) -> tuple[str, str, str, str, str | None, int | None]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_frame_is_used(name: str) -> None:
-    """None is unknown, none malformed, no book breaks, no trade is missed or there twice."""
+    """No frame is unknown or malformed, no book breaks, and no trade is missed or published twice."""
     events, summary = normalized(name)
 
     assert summary.frames == sum(1 for _ in frames(name))
@@ -237,7 +237,7 @@ def test_coinbase_exchange_books_are_those_of_a_plain_replay() -> None:
 
 
 def test_coinbase_advanced_frames_follow_each_other() -> None:
-    """Their sequence has no hole, the acknowledgement in the middle included; times are the engine's, to the nanosecond."""
+    """Their sequence has no gap, also at the acknowledgement in the middle; times are the engine's, to the nanosecond."""
     events, summary = normalized(ADVANCED)
     expected = [
         ns(updates[-1]["event_time"] if updates else frame["timestamp"])
@@ -261,7 +261,7 @@ def test_kraken_books_have_the_venues_checksum_after_each_frame(name: str, count
 
 
 def test_kraken_resyncs_are_told() -> None:
-    """The recorder let its book go four times: down, live again, and a gap between."""
+    """The recorder unsubscribed its book four times: down, live again, and a gap between."""
     events, _ = normalized(TEN)
 
     said = [event.state for event in events if isinstance(event, Status) and event.kind == "book"]

@@ -1,4 +1,4 @@
-"""Best bid and ask by REST: what is asked of each venue that has them, and what its answers become."""
+"""Best bid and ask by REST: the requests to each venue that offers them, and the quotes from its answers."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_as_many_are_asked_for_at_once_as_the_venue_can_answer(venue: str) -> No
 @each
 @given(seed=st.integers(0, 2**32))
 def test_no_answer_does_harm(venue: str, seed: int) -> None:
-    """One with a part replaced by something strange is refused, or what it gives can be written."""
+    """An answer with a part replaced by a strange value is refused, or its outputs can be encoded."""
     try:
         quotes = parse(venue, msgspec.json.encode(warp(msgspec.json.decode(answers_of(venue)["quotes"]), random.Random(seed))))
     except FRAME_ERRORS:

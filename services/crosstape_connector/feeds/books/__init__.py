@@ -1,4 +1,12 @@
-"""Order books: built from a snapshot and updates, checked by what the venue proves. Pure.
+"""Order books: built from a snapshot and updates, and checked by the venue's numbers and checksums. Pure.
+
+- `book_feeds`, `book_feed`: the feeds that books give, and what is published of them
+- `order_book`: one book, built by the steps below
+- `levels`, `ladder`: both sides of a book; one side
+- `numbering`, `checks`: the numbers of the updates; the results of all checks
+- `update_buffer`, `snapshot_need`: updates that wait for a snapshot; which snapshot is needed
+- `probe`: compares a silent book with one by REST
+- `state`: the states of a book and of its request
 
 A venue whose snapshots come by REST, step by step as Binance documents it (`order_book` cites these numbers):
 

@@ -1,4 +1,4 @@
-"""The feeds that one book gives (book, delta, and quote where that is its top), and what is published of it. Pure: no I/O, no clock."""
+"""The feeds of one book (book, delta, and quote if it is the top of the book), and the events they publish. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class BookFeed:
         self.quote = records.get("quote")
         self.others = tuple(others.values())
         self.rival = others.get("quote")
-        """The quote feed where it is a stream of its own: it and the book must agree."""
+        """The quote feed, if it has its own stream: it and the book must agree."""
         self.agreement = Agreement()
         self.contradicted_ts = 0
         """When quote and book were last found to contradict each other; 0 = never."""
@@ -120,7 +120,7 @@ class BookFeed:
         return (SnapshotRequest(self.instrument, self.symbol, self._how, cause, attempt, self.topic),)
 
     def change_events(self, change: BookUpdate | BookSnapshot, now: int, events: list[Effect]) -> list[Effect]:
-        """Append to `events` what follows from a change that was applied, and return them."""
+        """Append the events of an applied change to `events`, and return them."""
         order_book = self.order_book
         self.venue_ts = change.venue_ts
         if self.delta is not None:
@@ -149,7 +149,7 @@ class BookFeed:
         return events
 
     def book_event(self, now: int) -> Sequence[Effect]:
-        """Return the book as it is published; and a snapshot request, if the published levels leave the range of the last snapshot."""
+        """Return the published book; also a snapshot request, if the published levels leave the range of the last snapshot."""
         record, order_book = self.book, self.order_book
         assert record is not None  # else it is never due
         bids, asks = order_book.levels.bids.top(self._depth), order_book.levels.asks.top(self._depth)

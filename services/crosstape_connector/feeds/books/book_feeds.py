@@ -136,7 +136,7 @@ class BookFeeds:
         return effects
 
     def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
-        """Go on with a book that another connection built: as it is, if it is live; else `recovering`, as after any break."""
+        """Continue with a book that another connection built: live if it is live, else `recovering` as after any break."""
         book = self.books.get(instrument)
         if book is None:
             return _NOTHING
@@ -163,10 +163,10 @@ class BookFeeds:
         return book.change_events(change, now, effects)
 
     def _synced(self, book: BookFeed, snapshot: BookSnapshot, good_ts: int) -> list[Effect]:
-        """Publish a book that begins again. `good_ts`: until when the book was live that the snapshot replaced; 0 = it was not.
+        """Publish a book that begins again. `good_ts`: the time until which the replaced book was live; 0 = it was not live.
 
-        A snapshot in the stream shows that the subscription answers. If it was subscribed again because it was silent, and the snapshot
-        differs from our book, then the stream had missed changes, and only an update shows that it brings them now.
+        A snapshot in the stream shows that the venue answers the subscription. If the topic was subscribed again because of silence, and
+        the snapshot differs from our book, the stream had missed changes. Then only an update shows that it brings changes again.
         """
         now = max(snapshot.received_ts, book.order_book.applied_ts)
         order_book = book.order_book

@@ -1,4 +1,4 @@
-"""The venue's numbers and times of one book's updates: which is next, which are old, and when the numbers have begun again. Pure."""
+"""The venue's numbers and times of one book's updates: which is next, which are old, and when the venue has restarted them. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_schemas import GapCause
 
 RESTART_NS: Final = 1_000_000_000
-"""The numbers have begun again if an update with an old number is so much newer than the book, by the venue's own clock."""
+"""The venue has restarted its numbers if an update with an old number is newer than the book by this much, by the venue's clock."""
 
 SKIPPING_NS: Final = 60_000_000_000
-"""The same without a venue's clock: if nothing but old numbers came for so long. A handover holds frames for half a minute at most."""
+"""Without a venue's clock: it has restarted them if only old numbers came for this long. A handover keeps frames for half a minute."""
 
 
 class Numbering:
@@ -50,11 +50,11 @@ class Numbering:
         self.tail = self.tail_ts = None
 
     def forget_past(self) -> None:
-        """Note that the numbers have begun again: those of the book before say nothing any more."""
+        """Note that the venue has restarted its numbers: those of the book before are of no use any more."""
         self._past = None
 
     def open_stream(self, update: BookUpdate) -> None:
-        """Look at the first update of a connection. A number below the book before is old, or the venue's numbers have begun again."""
+        """Check the first update of a connection. A number below the book before is old, or the venue has restarted its numbers."""
         if self._past is None or update.last is None or update.last >= self._past:
             return
         if update.venue_ts is None or self._past_ts is None or update.venue_ts - self._past_ts > RESTART_NS:

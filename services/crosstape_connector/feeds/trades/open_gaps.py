@@ -1,13 +1,12 @@
 """Tracks the trade ids that are missing after a reported gap, until they are filled, found nonexistent, or given up. Pure.
 
-A gap is reported once, with its count. What of it comes after all, from the stream or by REST, is taken out of it here, each id once. When
-nothing is missing any more, the gap is reported again as `repaired`, with the same times. If it is given up before that, the part that
-came is reported as repaired, within narrower times. So the sum of `missed` over gaps, less that over repaired ones, is never less than
-what is missing, and is exactly that once no gap is being filled.
+A gap is reported once, with the number of missing ids. If a missing trade comes later, from the stream or by REST, its id is removed from
+the open gap. When no id is missing any more, the gap is reported again as `repaired`, with the same times. If the gap is given up before
+that, the recovered part is reported as repaired, within narrower times. So the sum of `missed` over gaps, minus the sum over repaired gaps,
+is never less than the number of missing trades, and is equal to it once no gap is being filled.
 
 Ids that the venue shows not to exist (`OpenGap.check_nonexistent`) are not missing either: the repaired gap counts them in `missed` and in
-`nonexistent`. If a trade comes with such an id after all, it is published, and one more repaired gap with `nonexistent` -1 corrects the
-count.
+`nonexistent`. If a trade comes with such an id later, it is published, and one more repaired gap with `nonexistent` -1 corrects the count.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from typing import Final, TypeAlias
 from crosstape_schemas import Gap, Trade
 
 OPEN_GAPS: Final = 256
-"""Gaps kept per instrument, the newest. A late trade of an older gap is not published any more."""
+"""The most open gaps kept per instrument: the newest. A late trade of an older gap is not published any more."""
 
 RUNS: Final = 1_000
-"""Runs of missing ids kept per gap. A late trade that would split one more run is not published, and stays missing."""
+"""The most runs of missing ids kept per gap. A late trade that would make one more run is not published, and stays missing."""
 
 CONFIRM_S: Final = 5.0
 """Seconds between the two answers of a venue that prove ids nonexistent: a single one may be cached or late."""
@@ -76,7 +75,7 @@ class OpenGap:
         return sum(end - first for first, end in self._nonexistent)
 
     def run_at(self, number: int) -> IdRange:
-        """Return the run of missing ids that contains `number`; if it is not missing, a run of itself only."""
+        """Return the run of missing ids that contains `number`; if it is not missing, a run of this one id."""
         return next((run for run in self._missing if run[0] <= number < run[1]), (number, number + 1))
 
     def next_missing(self, after: int) -> int | None:
@@ -84,7 +83,7 @@ class OpenGap:
         return next((max(first, after + 1) for first, end in self._missing if end > after + 1), None)
 
     def fill(self, number: int, trade: Trade) -> bool:
-        """Take a trade out of the gap. Returns whether it was missing, or thought nonexistent."""
+        """Remove the id of a trade from the gap. Returns whether it was missing, or counted as nonexistent."""
         was_nonexistent = _remove(self._nonexistent, number)
         if not was_nonexistent and not _remove(self._missing, number):
             return False
@@ -124,8 +123,8 @@ class OpenGap:
         from_ts, to_ts = gap.from_ts, gap.to_ts
         if self._missing:
             if to_ts - from_ts <= 1:
-                return []  # a part of one moment would look like all of it
-            # never a single moment, as a gap within one frame has: another gap of this instrument may have just these times
+                return []  # a part with the times of the complete gap would look like the complete gap
+            # `from` and `to` must differ: a gap within one frame has equal times, and another gap may have just these
             from_ts = min(max(self._low_ts, from_ts), to_ts - 2)
             to_ts = min(max(self._high_ts, from_ts + 1), to_ts - 1)
         nonexistent, self.new_nonexistent = self.new_nonexistent, 0
@@ -171,7 +170,7 @@ class OpenGaps:
         return self._settle(gap, now)
 
     def _settle(self, gap: OpenGap, now: int) -> list[Gap]:
-        """Return the gap as repaired, if nothing of it is missing."""
+        """Return the gap as repaired, if none of its ids is missing."""
         if gap.missing:
             return []
         if gap in self._open:

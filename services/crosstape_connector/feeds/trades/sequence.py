@@ -55,7 +55,7 @@ class TradeSequence(FeedRecord):
             self.open_gaps.add(gap, now)
 
     def accept(self, trade: Trade, number: int) -> list[Event]:
-        """Accept one trade of the stream. Returns what it puts on the tape.
+        """Accept one trade of the stream. Returns the events for the tape.
 
         A past trade that answers a new subscription does not show that the stream will bring more.
         """
@@ -73,8 +73,8 @@ class TradeSequence(FeedRecord):
     def apply_snapshot(self, snapshot: TradeSnapshot) -> list[Event]:
         """Apply the newest trades, which the venue sends on subscribing.
 
-        They fill what was missed while there was no connection. Before the first trade they are older than the tape: none is published,
-        the sequence begins after the newest. If the feed was silent and these are newer, the stream had not brought them.
+        They fill the gap that a lost connection left. If no trade is known yet, they are older than the tape: none is published, and the
+        sequence begins after the newest. If the feed was silent and these trades are newer, the stream had not brought them.
         """
         numbered = _numbered(snapshot.trades)
         has_news = self.next_id >= 0 and any(number >= self.next_id for number, _ in numbered)
@@ -94,7 +94,7 @@ class TradeSequence(FeedRecord):
     def apply_last_trade(self, last: LastTrade) -> list[Event]:
         """Compare with the newest trade id that the venue names.
 
-        The name may overtake the trade: a trade is missing only if it still is when the venue names an id for the second time.
+        The id may overtake the trade: the trade counts as missing only if it has not come when the venue names an id a second time.
         """
         if self.next_id < 0:
             return []
@@ -107,7 +107,7 @@ class TradeSequence(FeedRecord):
         return self._skip_to(named + 1, last.received_ts)
 
     def fill_gaps(self, trades: Iterable[Trade]) -> list[Event]:
-        """Publish those of REST's trades that are missing, and report the gaps that are complete by them."""
+        """Publish the missing ones of these trades from REST, and report the gaps that they fill completely."""
         events: list[Event] = []
         for number, trade in _numbered(trades):
             if number < self.next_id:
@@ -115,16 +115,16 @@ class TradeSequence(FeedRecord):
         return events
 
     def check_nonexistent(self, gap: OpenGap, page: TradeSnapshot, now_s: float) -> list[Event]:
-        """Find ids of a gap that never existed in an answer of REST, after `fill_gaps` has taken its trades; see `OpenGap`."""
+        """Find, in an answer of REST, ids of a gap that never existed. Call it after `fill_gaps` with the same page; see `OpenGap`."""
         if page.left_out:
-            return []  # what could not be read may be what is missing
+            return []  # a row that could not be read may be the missing trade
         return [*self.open_gaps.check_nonexistent(gap, [number for number, _ in _numbered(page.trades)], now_s=now_s, now=page.received_ts)]
 
     def apply_poll(self, page: TradeSnapshot, reason: str, complete_ts: int) -> list[Event]:
         """Publish all new trades of REST while there is no stream. `reason`: of the feed's state meanwhile.
 
-        `complete_ts`: the page has every unknown trade that was made before that, by our clock; 0 = there may be more of them.
-        An answer that comes when the stream is back only fills gaps.
+        `complete_ts`: the page has every unknown trade that was made before this time, by our clock; 0 = there may be more.
+        An answer that comes when the stream is live again only fills gaps.
         """
         if self.state is FeedState.LIVE or self.confirmed:
             return self.fill_gaps(page.trades)
@@ -159,7 +159,7 @@ class TradeSequence(FeedRecord):
         if gaps is None:
             return None
         if trade.venue_ts is not None:
-            self.venue_ts = max(self.venue_ts or 0, trade.venue_ts)  # if the venue had named it, it is the newest
+            self.venue_ts = max(self.venue_ts or 0, trade.venue_ts)  # it is the newest trade if the venue had only named its id
             self.replayed_ts = self.received_ts
         return [msgspec.structs.replace(trade, backfilled=True), *gaps]
 
@@ -169,14 +169,14 @@ class TradeSequence(FeedRecord):
             self.count += 1
             return events
         if trade.venue_ts is not None and self.venue_ts is not None and trade.venue_ts > self.venue_ts:
-            gap = self.gap_event(trade.received_ts, None, GapCause.SEQUENCE)  # the venue's numbers have begun again
+            gap = self.gap_event(trade.received_ts, None, GapCause.SEQUENCE)  # the venue has restarted its numbering
             self._named = -1
             return [*self.open_gaps.close_all(trade.received_ts), gap, *self._publish(trade, number)]
         self.duplicates += 1
         return []
 
     def _skip_to(self, number: int, now: int) -> list[Event]:
-        """Go on at `number`: report as a gap the ids below it that never came."""
+        """Continue at the id `number`: report the ids below it that never came as a gap."""
         missed = number - self.next_id
         if not self._contiguous:
             return self.end_gap(now)

@@ -32,7 +32,7 @@ class TradeFeeds:
         self._plain: dict[str, FeedRecord] = {}  # of a venue without ids
 
     def add_instrument(self, instrument: Instrument) -> FeedRecord:
-        """Keep the trades of one more instrument, and return its feed. If it was here before, its sequence goes on."""
+        """Track the trades of one more instrument, and return its feed. If it was removed before, its sequence continues."""
         name = instrument.name
         if self._venue.trade_ids == "none":
             record = self._plain[name] = FeedRecord(instrument, "trade")
@@ -84,7 +84,7 @@ class TradeFeeds:
         return sequence.apply_snapshot(snapshot) if sequence is not None else self._unwanted()
 
     def fill_gaps(self, page: TradeSnapshot) -> Sequence[Event]:
-        """Publish those of REST's past trades that are missing."""
+        """Publish the missing ones of these past trades from REST."""
         sequence = self.sequences.get(page.instrument)
         return sequence.fill_gaps(page.trades) if sequence is not None else _NOTHING
 
@@ -109,9 +109,9 @@ class TradeFeeds:
         return [name for name, one in sequences if one.state is LIVE and max(one.received_ts, one.proven_ts, one.opened_ts) < before_ts]
 
     def check_newest(self, page: TradeSnapshot) -> Sequence[Event]:
-        """Compare an instrument's silent trades with the newest that REST has: they prove that none was missed or, twice, that some were.
+        """Compare a silent trade feed with the newest trades from REST. They prove that none was missed or, if seen twice, that some were.
 
-        Those are a gap, and published as far as the page has them; the feed is stale until its stream brings a trade.
+        Missed trades are reported as a gap and published, as far as the page has them. The feed is stale until its stream brings a trade.
         """
         sequence = self.sequences.get(page.instrument)
         if sequence is None or sequence.state is not LIVE or not page.trades:
@@ -129,7 +129,7 @@ class TradeFeeds:
         number = int(trade.trade_id)
         if number == sequence.next_id and sequence.state is LIVE:
             sequence.next_id = number + 1
-            sequence.gap_from = 0  # a replay of known trades makes a feed live but leaves its gap open: nothing is missing now
+            sequence.gap_from = 0  # after a replay of known trades the feed is live with an open gap: this trade shows that none is missing
             sequence.venue_ts = trade.venue_ts
             sequence.received_ts = trade.received_ts
             sequence.count += 1

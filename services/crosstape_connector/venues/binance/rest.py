@@ -101,18 +101,18 @@ _tradings = rows_decoder(RestTradings, 2)
 
 
 def depth_path(symbol: str) -> str:
-    """Path and query of a snapshot. Symbols may hold any letters."""
+    """Return path and query of a snapshot. Symbols may contain any letters."""
     return f"/api/v3/depth?symbol={quote(symbol)}&limit={LEVELS}"
 
 
 def depth_symbol(url: str) -> str | None:
-    """The symbol if the URL asks for a snapshot."""
+    """Return the symbol if the URL requests a snapshot, else None."""
     parts = urlsplit(url)
     return parse_qs(parts.query).get("symbol", [None])[0] if parts.path.endswith("/api/v3/depth") else None
 
 
 def parse_depth(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
-    """A snapshot. A side with as many levels as were asked for has more."""
+    """Return a snapshot. It is partial if a side has as many levels as were requested."""
     d = _depth(body)
     try:
         bids, asks = [(number(p), number(s)) for p, s in d.bids], [(number(p), number(s)) for p, s in d.asks]
@@ -125,17 +125,17 @@ def parse_depth(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
 
 
 def trades_path(symbol: str, first: int, since_ts: int) -> str:
-    """The page that begins with that id."""
+    """Return the path of the page that begins with this id."""
     return f"/api/v3/historicalTrades?symbol={quote(symbol)}&fromId={first}&limit={PAGE}"
 
 
 def newest_path(symbol: str) -> str:
-    """The newest trades, from the venue's memory."""
+    """Return the path of the newest trades, which are in the venue's memory."""
     return f"/api/v3/trades?symbol={quote(symbol)}&limit={PAGE}"
 
 
 def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
-    """Either answer. `isBuyerMaker` true: the taker sold."""
+    """Parse the answer to either path. `isBuyerMaker` true: the taker sold."""
 
     def read(raw: RestTrade) -> Trade:
         taker = SELL if raw.buyer_makes else BUY
@@ -147,12 +147,12 @@ def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapsho
 
 
 def quotes_path(symbols: Sequence[str]) -> str:
-    """Of several symbols in one answer: `symbols` is a list in JSON, without spaces."""
+    """Return the path of the quotes of several symbols: `symbols` is a JSON list without spaces."""
     return f"/api/v3/ticker/bookTicker?symbols={quote(msgspec.json.encode(list(symbols)))}"
 
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Quote | Odd]:
-    """`bookTicker` has no time; a side that is empty is zeros."""
+    """Parse `bookTicker`, which has no time; an empty side is zeros."""
 
     def read(raw: RestBookTicker) -> Quote:
         instrument = lookup(symbols, raw.symbol)
@@ -163,7 +163,7 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Qu
 
 
 def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:
-    """`exchangeInfo`: what may be traded spot."""
+    """Parse `exchangeInfo`: the symbols that can be traded spot."""
     return listed(_info(body).symbols, _instrument, _named)
 
 
@@ -186,12 +186,12 @@ def _named(row: Any) -> tuple[str, str]:
 
 
 def trading_path(symbols: Sequence[str]) -> str:
-    """`exchangeInfo` of these only. One that is not listed refuses them all."""
+    """Return the path of `exchangeInfo` for these symbols only. One unlisted symbol makes the venue refuse all."""
     return f"/api/v3/exchangeInfo?symbols={quote(msgspec.json.encode(list(symbols)))}&showPermissionSets=false"
 
 
 def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
-    """Anything but `TRADING` (`BREAK`, `HALT`, `CANCEL_ONLY` …) is no trading."""
+    """Parse the states: any other than `TRADING` (`BREAK`, `HALT`, `CANCEL_ONLY` …) means that the symbol does not trade."""
 
     def read(raw: msgspec.Raw) -> tuple[str, str]:
         row = _trading(raw)

@@ -79,12 +79,12 @@ _pair = msgspec.json.Decoder(RestPair).decode
 
 
 def ours(name: str) -> str:
-    """Our name of their asset."""
+    """Return our name of the venue's asset."""
     return ASSETS.get(name) or asset(name)
 
 
 def trades_path(market: str) -> str:
-    """All trades of the last hour: there is no way to ask from an id or a time."""
+    """Return the path of all trades of the last hour: the venue has no request from an id or a time."""
     return f"/api/v2/transactions/{quoted(market)}/?time=hour"
 
 
@@ -102,13 +102,13 @@ def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapsho
 
 
 def quotes_path(markets: Sequence[str]) -> str:
-    """The book of one market, a level a price."""
+    """Return the path of the book of one market, with one level per price."""
     (market,) = markets
     return f"/api/v2/order_book/{quoted(market)}/?group=1"
 
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
-    """The best levels of the one market that was asked for."""
+    """Return the best levels of the one requested market."""
     (instrument,) = symbols.values()
     book = _book(body)
     return best_quote(ID, instrument, book.bids, book.asks, venue_ts=micros_ns(book.microtimestamp), received_ts=received_ts)
@@ -141,7 +141,7 @@ def _named(row: Any) -> tuple[str, str]:
 
 
 def parse_trading(body: bytes, markets: Sequence[str]) -> dict[str, str]:
-    """Of `trading-pairs-info`, which lists all."""
+    """Parse `trading-pairs-info`, which lists all pairs."""
 
     def read(raw: msgspec.Raw) -> tuple[str, str]:
         pair = _pair(raw)

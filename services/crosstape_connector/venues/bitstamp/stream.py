@@ -107,14 +107,14 @@ class Parser:
 
 
 def micros_ns(text: str) -> int:
-    """A text of µs since the epoch → ns. Raises `FrameError`."""
+    """Convert a text of µs since the epoch to ns. Raises `FrameError`."""
     if not (text.isdecimal() and text.isascii() and len(text) <= 16):
         raise FrameError(f"not a time in µs: {text[:40]!r}")
     return int(text) * 1_000
 
 
 def _levels(rows: list[tuple[str, str]]) -> list[Level]:
-    """The levels of a side. One with a price of zero, which was seen, is left out; any other impossible one raises `FrameError`."""
+    """Return the levels of a side without those of price zero, which were seen. Raises `FrameError` for any other impossible level."""
     levels = [(number(price), number(size)) for price, size in rows]
     if not all(ZERO <= price < LIMIT and ZERO <= size < LIMIT for price, size in levels):
         raise FrameError("an impossible level")
@@ -136,11 +136,11 @@ def _refusal(frame: Frame, channel: str, market: str) -> Rejected:
 
 
 def request(verb: Verb, request: Request) -> bytes:
-    """One channel of one market: the table allows no more in a request."""
+    """Return the request for one channel of one market: the venue's table allows no more per request."""
     (market,) = request.symbols
     return _encode({"event": f"bts:{verb}", "data": {"channel": f"{request.channel}_{market}"}})
 
 
 def ping(request_id: int) -> bytes:
-    """The client's own heartbeat; its answer has no id."""
+    """Return the client's own heartbeat; the answer has no id."""
     return _encode({"event": "bts:heartbeat"})

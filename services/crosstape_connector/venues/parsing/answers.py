@@ -23,7 +23,7 @@ EMPTY: Final = (None, None)
 def rest_trade(
     venue: str, instrument: str, received_ts: int, *, trade_id: int, price: str, size: str, taker: Side | None, venue_ts: int | None
 ) -> Trade:
-    """One past trade. Raises `FrameError` for an impossible price or size, and for a side that is not known (`taker` None)."""
+    """Return one past trade. Raises `FrameError` for an impossible price or size, and for an unknown side (`taker` None)."""
     numbers = trade_numbers(price, size, f"trade {trade_id}")
     if taker is None:
         raise FrameError(f"trade {trade_id}: a side that is not known")
@@ -64,7 +64,7 @@ def list_reader(row: type[R]) -> Callable[[bytes, Callable[[R], T], str], tuple[
 
 
 def trade_page(instrument: str, received_ts: int, found: tuple[list[Trade], list[Odd]]) -> TradeSnapshot:
-    """The page that `read_rows` found in an answer."""
+    """Return the page of the trades that `read_rows` found in an answer."""
     trades, odd = found
     return page(instrument, trades, received_ts, len(odd), odd)
 
@@ -96,7 +96,7 @@ def _best(levels: Sequence[RestLevel]) -> tuple[Decimal, Decimal] | tuple[None, 
 def trading_states(rows: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], tuple[str, str]], names: Mapping[str, str]) -> dict[str, str]:
     """See `TradingSource.parse`. `read`: a row → (its name, why it does not trade); `names`: their symbol → its name in the rows.
 
-    While a row cannot be read, nothing is said of symbols that no other row names: it may be theirs.
+    If a row cannot be read, symbols that no other row names are left out: the row may be theirs.
     """
     found: dict[str, str] = {}
     is_complete = True

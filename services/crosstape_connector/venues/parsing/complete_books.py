@@ -18,8 +18,8 @@ _NOTHING: Final[tuple[Side, Side]] = ({}, {})
 class CompleteBooks:
     """The newest complete book of each instrument on one connection.
 
-    A lost frame costs nothing but time: the next one holds all that it held. A frame that is not newer than the one before is left out, so
-    that a book never goes back.
+    A lost frame only delays the book, because the next frame is complete again. A frame that is not newer than the one before is ignored,
+    so that a book never goes back in time.
     """
 
     __slots__ = ("_books", "_times")
@@ -29,14 +29,14 @@ class CompleteBooks:
         self._times: dict[str, int] = {}
 
     def forget(self, instrument: str) -> None:
-        """The next book of this instrument is a snapshot, whatever its time."""
+        """Forget the book of this instrument: its next book will be a snapshot, whatever its time."""
         self._books.pop(instrument, None)
         self._times.pop(instrument, None)
 
     def changed(
         self, instrument: str, bids: list[Level], asks: list[Level], *, venue_ts: int, received_ts: int
     ) -> BookSnapshot | BookUpdate | None:
-        """The snapshot or update that a complete book stands for; None: it is not newer than the one before."""
+        """Return the snapshot or update that a complete book stands for; None if it is not newer than the one before."""
         if venue_ts <= self._times.get(instrument, -1):
             return None
         self._times[instrument] = venue_ts
@@ -50,6 +50,6 @@ class CompleteBooks:
 
 
 def _changes(old: Side, new: Side) -> list[Level]:
-    """Removals, then levels that are new or have another size."""
+    """Return the removed levels, then those that are new or have another size."""
     gone = [(price, ZERO) for price in old if price not in new]
     return [*gone, *((price, size) for price, size in new.items() if old.get(price) != size)]

@@ -1,4 +1,4 @@
-"""Reads a venue's list of instruments row by row: a row that cannot be read, or is there twice, harms no other. Pure."""
+"""Reads a venue's list of instruments row by row: an unreadable or repeated row does not affect the other rows. Pure."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def listed(rows: Iterable[msgspec.Raw], read: Read, named: Named) -> list[Instru
 
 
 def asset_of(text: str, what: str) -> str:
-    """An asset's name, as it may be part of ours. Raises `FrameError`."""
+    """Return the name of an asset, which may become part of our names. Raises `FrameError`."""
     if not text or len(text) > NAME or not text.isprintable() or not _PARTS.isdisjoint(text) or any(map(str.isspace, text)):
         raise FrameError(f"{what} is {text[:NAME]!r}")
     return text
 
 
 def step_of(raw: msgspec.Raw) -> Any:
-    """A tick or step from its JSON, text or number; None for null. Raises `FrameError`."""
+    """Return a tick or step from its JSON, text or number; None for null. Raises `FrameError`."""
     text = bytes(raw).decode()
     if text == "null":
         return None

@@ -47,7 +47,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def figure(text: str) -> Decimal:
-    """A figure that may be negative or zero. Raises `NotANumber`."""
+    """Return a number that may be negative or zero. Raises `NotANumber`."""
     try:
         found = number(text)
     except ArithmeticError:
@@ -58,24 +58,24 @@ def figure(text: str) -> Decimal:
 
 
 def decimal(text: str) -> Decimal:
-    """A number in the notation of JSON, however large. Raises `NotANumber`."""
+    """Return a number in the notation of JSON, of any size. Raises `NotANumber`."""
     if len(text) > LONGEST or not text.isascii() or _NUMBER.fullmatch(text) is None:
         raise NotANumber(f"not a number: {short(text)}")
     return Decimal(text)
 
 
 def short(text: str) -> str:
-    """Text of whatever length for an error's message."""
+    """Return a text of any length, cut for the message of an error."""
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
 
 
 def doubtful(data: bytes) -> bool:
-    """Whether a frame whose numbers are JSON numbers has what no usual frame has, and text needs that only `Decimal` takes for a number."""
+    """Whether a frame whose numbers are JSON numbers has an unusual part, which a text that only `Decimal` reads as a number needs."""
     return SPACE in data or BACKSLASH in data or not data.isascii() or _misplaced_underscore(data) is not None
 
 
 def check(data: bytes | msgspec.Raw) -> None:
-    """Raises `NotANumber` for text anywhere in this JSON that `Decimal` reads though it is no number, and for a number that is too long."""
+    """Raise `NotANumber` for a number that is too long, and for text in this JSON that `Decimal` reads though it is no number."""
     for text in _texts(_decode(data)):
         if (len(text) > LONGEST or _NUMBER.fullmatch(text) is None) and _reads(text):
             raise NotANumber(f"not a number: {short(text)}")

@@ -27,13 +27,16 @@ _USER: Final = re.compile(r"//[^/\s@]+@")
 
 
 def refusal(status: int, body: bytes, known: str | None = None) -> str:
-    """`HTTP 451: Service unavailable from a restricted location`. `known`: the venue's reason, if its module has read it already."""
+    """Return a reason such as `HTTP 451:
+
+    Service unavailable from a restricted location`. `known`: the reason, if the venue's module has read it.
+    """
     said = line(known) if known else reason(body)
     return f"HTTP {status}: {said}" if said else f"HTTP {status}"
 
 
 def reason(body: bytes) -> str:
-    """The venue's reason: the message of a JSON object, the title of a page, or the text; empty if there is none."""
+    """Return the venue's reason: the message of a JSON object, the title of a page, or the text; empty if there is none."""
     head = body[:BODY]
     if head.lstrip()[:1] in (b"{", b"[", b'"') and (said := _of_json(head)):
         return line(said)
@@ -45,14 +48,14 @@ def reason(body: bytes) -> str:
 
 
 def line(text: str) -> str:
-    """One line that can be printed, cut to `REASON`; what looks like a secret is left out."""
+    """Return one printable line, cut to `REASON` characters; parts that look like a secret are left out."""
     printable = "".join(char if char.isprintable() else " " for char in text[: 20 * REASON])
     words = _USER.sub("//", _SECRET.sub(r"\1…", " ".join(printable.split())))
     return words if len(words) <= REASON else f"{words[: REASON - 1]}…"
 
 
 def public(url: str) -> str:
-    """An address without a user, a password and a query, which may hold a token."""
+    """Return an address without user, password and query, which may contain a token."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

@@ -1,8 +1,8 @@
 """Reads the rows of a frame or an answer one by one: a row that cannot be read harms no other. Pure.
 
-A row of the wrong form is found by its own decoder. What JSON itself does not allow (bytes that are not UTF-8, an escape of half a
-character, `NaN`), and what is nested too deep to be read, makes a decoder refuse all that the row stands in. `mended` looks for such rows
-by brackets and strings alone, and puts a text in the place of each, which no decoder takes for a row.
+A decoder of one row finds a row of the wrong form. But invalid JSON (bytes that are not UTF-8, an escape of half a character, `NaN`) and
+too deep nesting make a decoder refuse the complete frame or answer around the row. `mended` finds such rows by brackets and strings only,
+and replaces each by a text, which no decoder accepts as a row.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def readable(raws: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], T], what: str, odd: list[Odd]) -> list[T]:
-    """Returns what `read` makes of the rows that it can read, in order. Each other row adds an `Odd`, whose reason begins with `what`."""
+    """Return what `read` makes of the rows that it can read, in order. Each other row adds an `Odd`, whose reason begins with `what`."""
     good: list[T] = []
     for raw in raws:
         try:
@@ -46,7 +46,7 @@ def readable(raws: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], T], what
 
 
 def cause(raw: msgspec.Raw, error: Exception) -> Exception:
-    """Why a row cannot be read: what `mended` found in its place, or else the error that its decoder raised."""
+    """Return why a row cannot be read: the reason that `mended` put in its place, or else the error of its decoder."""
     return FrameError(msgspec.json.decode(raw, type=str).removeprefix(_INSTEAD)) if bytes(raw).startswith(_MARK) else error
 
 
@@ -104,7 +104,7 @@ def mended(data: bytes, depth: int) -> bytes:
 
 
 def _trouble(row: bytes, nested: int) -> str:
-    """Why a row cannot be read; empty: it can."""
+    """Return why a row cannot be read; empty if it can."""
     if nested > DEEPEST:
         return f"nested {nested} deep"
     try:

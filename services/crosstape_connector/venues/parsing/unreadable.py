@@ -30,7 +30,7 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
 
 
 def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:
-    """Our instruments whose symbols the text still names; all of them if it names none."""
+    """Return our instruments whose symbols are in the text; all of them if none is."""
     return [name for symbol, name in symbols.items() if _names(data, symbol)] or list(symbols.values())
 
 

@@ -31,12 +31,12 @@ _SHOWN: Final = 40
 
 
 def epoch_ns(stamp: int) -> int:
-    """Ms or µs since the epoch → ns; the size shows which of the two it is."""
+    """Convert ms or µs since the epoch to ns; the size of the number shows which of the two it is."""
     return stamp * 1_000_000 if stamp < MICROSECONDS else stamp * 1_000
 
 
 def seconds_ns(seconds: Decimal) -> int:
-    """Seconds since the epoch with their decimals → ns, exactly; what is finer than that is cut. Raises `FrameError`."""
+    """Convert seconds since the epoch, with decimals, to ns exactly; finer decimals are cut. Raises `FrameError`."""
     try:
         if ZERO < seconds < _LAST_SECOND:
             return int(seconds.scaleb(9))
@@ -77,7 +77,7 @@ def _minute_ns(text: str) -> int:
 
 
 def known_ns(text: str | None) -> int | None:
-    """As `iso_ns`, but null for no time, and for those that venues write where they know none: the year 1, the epoch itself."""
+    """Convert as `iso_ns`; None for null, and for the times that venues write for an unknown time: the year 1, the epoch itself."""
     if text is None:
         return None
     moment = iso_ns(text)
@@ -93,7 +93,7 @@ def positive(price: Decimal, size: Decimal) -> bool:
 
 
 def finite(*figures: Decimal | None) -> None:
-    """Raises `FrameError` if one is no number (`"NaN"` decodes like a price) or beyond the bounds of `numbers`."""
+    """Raise `FrameError` if one is no number (`"NaN"` decodes like a price) or beyond the bounds of `numbers`."""
     try:
         for one in figures:
             if one is not None and not number(one).is_finite():
@@ -106,12 +106,12 @@ def finite(*figures: Decimal | None) -> None:
 
 
 def shown(figure: object) -> str:
-    """A number, or what should be one, of whatever length for an error's message."""
+    """Return a number, or a value in its place, as text of limited length for the message of an error."""
     return str(figure)[:_SHOWN]
 
 
 def trade_numbers(price: str, size: str, what: str) -> tuple[Decimal, Decimal]:
-    """The price and the size of a trade from their text. Raises `FrameError`, which begins with `what`."""
+    """Return the price and the size of a trade from their text. Raises `FrameError`, which begins with `what`."""
     try:
         found = number(price), number(size)
         if ZERO < found[0] < LIMIT and ZERO < found[1] < LIMIT and price.isascii() and size.isascii():
@@ -122,12 +122,12 @@ def trade_numbers(price: str, size: str, what: str) -> tuple[Decimal, Decimal]:
 
 
 def side_of(price: str, size: str) -> tuple[Decimal, Decimal] | tuple[None, None]:
-    """As `side`, from text."""
+    """Return the same as `side`, from text."""
     return side(figure(price), figure(size))
 
 
 def side(price: Decimal, size: Decimal) -> tuple[Decimal, Decimal] | tuple[None, None]:
-    """One side of a quote; nulls where the venue writes zero for an empty one. Raises `FrameError` for what is no number."""
+    """Return one side of a quote; nulls if the venue writes zero for an empty side. Raises `FrameError` for a value that is no number."""
     if positive(price, size):
         return price, size
     if price.is_zero() or size.is_zero():

@@ -1,4 +1,4 @@
-"""Books: the levels, and how they are kept true."""
+"""Order books: their levels, and the checks that keep them correct."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def levels(text: str) -> tuple[Level, ...]:
 
 
 def snapshot(bids: str, asks: str, sequence: int | None = None, *, checksum: int | None = None, partial: bool = False) -> BookSnapshot:
-    """Of instrument X, received at 1."""
+    """A snapshot of instrument X, received at 1."""
     return BookSnapshot("X", None, 1, levels(bids), levels(asks), sequence, checksum, partial=partial)
 
 
 def update(bids: str = "", asks: str = "", first: int | None = None, last: int | None = None, *, checksum: int | None = None) -> BookUpdate:
-    """Of instrument X, received at its last number (or 2)."""
+    """An update of instrument X, received at its last number (or at 2)."""
     return BookUpdate("X", None, last or 2, levels(bids), levels(asks), first, last, checksum=checksum)
 
 
@@ -40,7 +40,7 @@ IN_STREAM = BookRule(snapshot="stream")
 
 
 def sum_of_sizes(bids: Sequence[Level], asks: Sequence[Level]) -> int:
-    """A checksum that a test can compute in its head."""
+    """A checksum that is easy to compute by hand."""
     return int(sum(size for _, size in (*bids, *asks)))
 
 
@@ -48,7 +48,7 @@ CHECKED = BookRule(snapshot="stream", checksum=sum_of_sizes, truncates=True)
 
 
 def synced(rule: BookRule = BY_REST, *, at: int = 100) -> OrderBook:
-    """A book that is live at that number: bids 10, 9, asks 11, 12, of size 1 each."""
+    """A live book with this number: bids 10 and 9, asks 11 and 12, all of size 1."""
     sync = OrderBook(rule, 2)
     assert sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", at)) is Outcome.SYNCED
     return sync
@@ -63,7 +63,7 @@ def synced(rule: BookRule = BY_REST, *, at: int = 100) -> OrderBook:
     depth=st.integers(1, 6),
 )
 def test_a_ladder_is_what_a_plain_dict_would_be(changes: list[list[tuple[int, int]]], *, best_last: bool, depth: int) -> None:
-    """After any changes: the same levels, best first, cut alike."""
+    """After any changes it has the same levels, best first, and the same cut."""
     ladder, plain = Ladder(best_last=best_last), dict[Decimal, Decimal]()
     for change in changes:
         rows = [(Decimal(price), Decimal(size)) for price, size in change]
@@ -84,7 +84,7 @@ def test_a_ladder_is_what_a_plain_dict_would_be(changes: list[list[tuple[int, in
 
 
 def test_one_price_is_one_level_however_it_is_written() -> None:
-    """Trailing zeros differ on some venues."""
+    """Some venues add trailing zeros."""
     ladder = Ladder(levels("1.10:2"), best_last=True)
 
     ladder.apply(levels("1.1:0.0"))
@@ -93,7 +93,7 @@ def test_one_price_is_one_level_however_it_is_written() -> None:
 
 
 def test_a_snapshot_may_hold_levels_without_size() -> None:
-    """They are none."""
+    """They are left out."""
     assert Ladder(levels("2:0 1:1"), best_last=True).best() == (Decimal(1), Decimal(1))
 
 
@@ -110,7 +110,7 @@ def test_an_impossible_level_is_an_error(row: str) -> None:
 
 
 def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
-    """What it holds already is left out; the first that goes on from it bridges."""
+    """Updates that are in the snapshot are dropped; the first one after it must span its number."""
     sync = OrderBook(BY_REST, 10)
     assert sync.apply_update(update("10:5", first=98, last=99)) is Outcome.NOTHING
     assert sync.need.wanted == "start"
@@ -126,7 +126,7 @@ def test_updates_wait_for_the_snapshot_and_the_right_ones_follow_it() -> None:
 
 
 def test_a_snapshot_may_come_before_any_update() -> None:
-    """A thin market: the book is good as it is, and the first update must bridge it."""
+    """In a thin market the snapshot is the book, and the first update must span its number."""
     sync = OrderBook(BY_REST, 10)
     sync.start()
     assert sync.need.wanted == "start"
@@ -141,7 +141,7 @@ def test_a_snapshot_may_come_before_any_update() -> None:
 
 
 def test_a_stream_that_begins_after_the_snapshot_is_a_break() -> None:
-    """Something lies between them that nobody saw."""
+    """The changes between them are missing."""
     sync = synced()
 
     assert sync.apply_update(update("10:2", first=102, last=103)) is Outcome.BROKEN
@@ -152,8 +152,8 @@ def test_a_stream_that_begins_after_the_snapshot_is_a_break() -> None:
     assert sync.levels.bids.best() == (Decimal(10), Decimal(2))
 
 
-def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
-    """It may come from a cache."""
+def test_a_snapshot_older_than_the_stream_is_requested_again() -> None:
+    """The snapshot may come from a cache."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_update(update("10:5", first=200, last=201))
     sync.mark_requested()
@@ -167,7 +167,7 @@ def test_a_snapshot_older_than_the_stream_is_asked_for_again() -> None:
 
 
 def test_a_snapshot_after_a_lost_connection_does_not_go_back_in_time() -> None:
-    """It was asked for before, or comes from a cache: what has been reported is newer. One that is as new is taken."""
+    """It was requested before, or comes from a cache: the published book is newer. A snapshot that is as new is used."""
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=105))
     sync.reset()
@@ -181,7 +181,7 @@ def test_a_snapshot_after_a_lost_connection_does_not_go_back_in_time() -> None:
 
 
 def test_numbers_that_have_begun_again_on_another_connection_are_shown_by_its_stream() -> None:
-    """A lower snapshot that an update of the new connection links to is the venue's book."""
+    """If an update of the new connection links to a snapshot with a lower number, that snapshot is the venue's book."""
     sync = synced()
     sync.reset()
     sync.start()
@@ -194,8 +194,8 @@ def test_numbers_that_have_begun_again_on_another_connection_are_shown_by_its_st
     assert sync.levels.bids.best() == (Decimal(10), Decimal(5))
 
 
-def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
-    """Then the snapshot was no beginning either."""
+def test_buffered_updates_may_break_the_book() -> None:
+    """Then the snapshot cannot be used either."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_update(update("12:5", first=101, last=101))
     sync.mark_requested()
@@ -204,8 +204,8 @@ def test_what_was_held_may_break_the_book_it_is_applied_to() -> None:
     assert sync.fault.reason == "crossed"
 
 
-def test_without_numbers_all_that_was_held_follows_the_snapshot() -> None:
-    """A venue may give none: nothing is proven then, and nothing lost."""
+def test_without_numbers_all_buffered_updates_follow_the_snapshot() -> None:
+    """Nothing is proven then, and nothing is lost."""
     sync = OrderBook(BookRule(snapshot="rest"), 10)
     sync.apply_update(update("10:5"))
     sync.mark_requested()
@@ -214,8 +214,8 @@ def test_without_numbers_all_that_was_held_follows_the_snapshot() -> None:
     assert sync.levels.bids.best() == (Decimal(10), Decimal(5))
 
 
-def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
-    """The book is not true from here; what comes is held for the next snapshot."""
+def test_a_gap_in_the_numbers_is_a_break_with_its_count() -> None:
+    """The book is wrong from here on; updates are buffered for the next snapshot."""
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=101))
 
@@ -227,8 +227,8 @@ def test_a_hole_in_the_numbers_is_a_break_with_its_size() -> None:
     assert sync.levels.bids.best() == (Decimal(10), Decimal(4))
 
 
-def test_a_second_hole_after_a_break_is_seen_too() -> None:
-    """The stream's numbering goes on while the book is gone."""
+def test_a_second_gap_after_a_break_is_seen_too() -> None:
+    """The numbers of the stream continue while there is no book."""
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=101))
     sync.apply_update(update("10:3", first=105, last=106))
@@ -238,8 +238,8 @@ def test_a_second_hole_after_a_break_is_seen_too() -> None:
     assert sync.apply_snapshot(snapshot("10:9", "11:1", 109)) is Outcome.SYNCED
 
 
-def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
-    """A snapshot from before the gap is then older than the stream."""
+def test_a_gap_while_waiting_drops_the_updates_before_it() -> None:
+    """A snapshot from before the gap is older than the stream then."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_update(update("10:1", first=100, last=101))
     sync.mark_requested()
@@ -252,7 +252,7 @@ def test_a_hole_while_waiting_drops_what_lies_before_it() -> None:
 
 
 def test_an_update_that_the_book_holds_already_is_skipped() -> None:
-    """As the second of two connections would send it."""
+    """A second connection would send it again."""
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=105))
 
@@ -265,7 +265,7 @@ SECOND = 1_000_000_000
 
 
 def at(seconds: float, number: int, *, clock: bool = True, size: int = 1) -> BookUpdate:
-    """A change of the bid at 10, sent and received then, unless the venue tells no time."""
+    """A change of the bid at 10, sent and received at this time; without a venue time if the venue has none."""
     ts = int((1_000 + seconds) * SECOND)
     return BookUpdate("X", ts if clock else None, ts, ((Decimal(10), Decimal(size)),), (), number, number)
 
@@ -286,7 +286,7 @@ def test_numbers_that_begin_again_are_a_break() -> None:
 
 
 def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there() -> None:
-    """What was held before them leads nowhere."""
+    """The updates buffered before them are dropped."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_update(at(0, 101))
     sync.mark_requested()
@@ -299,7 +299,7 @@ def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there()
 
 
 def test_old_updates_are_skipped_however_many() -> None:
-    """A connection that takes over, or a feed that is subscribed again, may begin with what is known: half a minute of it, at once."""
+    """A connection that takes over, or a new subscription, may begin with known updates: those of half a minute at once."""
     sync = synced()
     for number in range(101, 401):
         sync.apply_update(at(number / 10, number))
@@ -313,7 +313,7 @@ def test_old_updates_are_skipped_however_many() -> None:
 
 @pytest.mark.parametrize("clock", [True, False], ids=["a clock that goes back too", "no clock"])
 def test_nothing_but_old_numbers_for_a_minute_is_a_break(*, clock: bool) -> None:
-    """Whatever the venue's clock says or does not say: a book must not freeze and be called live."""
+    """With or without a venue time: a book must not stand still and stay live."""
     sync = synced()
     sync.apply_update(at(0, 101, clock=clock))
 
@@ -324,7 +324,7 @@ def test_nothing_but_old_numbers_for_a_minute_is_a_break(*, clock: bool) -> None
 
 
 def test_an_old_update_between_good_ones_does_no_harm_however_long_it_goes_on() -> None:
-    """As two connections side by side would send them."""
+    """Two parallel connections would send such updates."""
     sync = synced()
     for number in range(101, 301):
         assert sync.apply_update(at(number, number, clock=False)) is Outcome.APPLIED
@@ -332,7 +332,7 @@ def test_an_old_update_between_good_ones_does_no_harm_however_long_it_goes_on() 
 
 
 def test_a_stream_that_does_not_reach_its_snapshot_is_a_break() -> None:
-    """A snapshot is ahead by moments, not for ever: its number was of another count."""
+    """A snapshot may be ahead for a moment only: its number was of another numbering."""
     sync = synced(at=1_000_000)
 
     outcomes = [sync.apply_update(at(second, 101 + second)) for second in range(12)]
@@ -341,8 +341,8 @@ def test_a_stream_that_does_not_reach_its_snapshot_is_a_break() -> None:
     assert sync.need.wanted == sync.fault.reason == "the stream does not reach the snapshot"
 
 
-def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
-    """It stays as it is, and the question counts as no attempt."""
+def test_a_silent_book_that_rest_confirms_is_quiet() -> None:
+    """The book stays, and the probe is not counted as an attempt."""
     sync = synced()
     before = sync.need.attempt
     sync.start_probe()
@@ -357,7 +357,7 @@ def test_a_silent_book_that_the_venue_has_alike_is_quiet() -> None:
 
 
 def probed(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderBook, Outcome]:
-    """A book of which REST said this, when asked about its silence."""
+    """A book with this answer to a probe."""
     sync = sync or synced()
     sync.start_probe()
     assert sync.need.wanted == snapshot_need.PROBE
@@ -366,7 +366,7 @@ def probed(answer: BookSnapshot, sync: OrderBook | None = None) -> tuple[OrderBo
 
 
 def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
-    """The stream has a second to bring it. Then it is refuted: the venue's book is shown, and no answer of REST makes it proven."""
+    """The stream has a second to bring the change. Then it is refuted: REST's book is published, and no answer of REST makes it live."""
     sync, outcome = probed(snapshot("10:4", "11:1", 105))
     assert outcome is Outcome.NOTHING
     assert sync.overdue(probe.GRACE_NS) is None
@@ -382,7 +382,7 @@ def test_a_newer_book_by_rest_proves_nothing_of_the_stream() -> None:
     assert sync.apply_update(at(0, 106)) is Outcome.APPLIED
 
 
-def test_a_stream_that_brings_what_rest_knew_is_not_refuted() -> None:
+def test_a_stream_that_brings_the_change_in_time_is_not_refuted() -> None:
     """REST may be ahead by the stream's delay."""
     sync, _ = probed(snapshot("10:4", "11:1", 105))
     sync.apply_update(update("10:4", first=101, last=105))
@@ -392,8 +392,8 @@ def test_a_stream_that_brings_what_rest_knew_is_not_refuted() -> None:
     assert outcome is Outcome.QUIET
 
 
-def test_a_snapshot_is_compared_with_what_the_stream_said_not_with_the_snapshot_before() -> None:
-    """A book that was fetched again is newer than its stream: that it has not changed since says nothing of the stream."""
+def test_a_snapshot_is_compared_with_the_stream_not_with_the_snapshot_before() -> None:
+    """A fetched book may be newer than its stream: an equal second one proves nothing of the stream."""
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=101))
     sync.check_range(levels("10:1"), ())
@@ -410,15 +410,15 @@ def test_a_snapshot_is_compared_with_what_the_stream_said_not_with_the_snapshot_
 
 @pytest.mark.parametrize(("bids", "asks"), [("", ""), ("10:1 9:1", ""), ("10:1 9:2", "11:1 12:1"), ("10:1", "11:1 12:1")])
 def test_a_book_of_the_same_number_with_other_levels_refutes_the_stream_at_once(bids: str, asks: str) -> None:
-    """An empty answer is no proof of a quiet market."""
+    """An empty answer does not prove a quiet market."""
     sync, outcome = probed(snapshot(bids, asks, 100))
 
     assert outcome is Outcome.NOTHING
     assert sync.overdue(2) is not None
 
 
-def test_an_older_book_by_rest_is_asked_for_again() -> None:
-    """It comes from a cache, and shows nothing."""
+def test_an_older_book_by_rest_is_requested_again() -> None:
+    """It comes from a cache, and proves nothing."""
     sync = synced()
     sync.apply_update(update("10:2", first=101, last=101))
 
@@ -430,8 +430,8 @@ def test_an_older_book_by_rest_is_asked_for_again() -> None:
     assert sync.overdue(10 * probe.GRACE_NS) is None
 
 
-def test_a_stream_stays_refuted_on_another_connection_until_it_speaks() -> None:
-    """A connection that was opened since says nothing of it either."""
+def test_a_stream_stays_refuted_on_another_connection_until_it_has_data() -> None:
+    """The new connection proves nothing of the stream either."""
     sync, _ = probed(snapshot("10:4", "11:1", 105))
     newer = sync.overdue(1 + probe.GRACE_NS)
     assert newer is not None
@@ -450,7 +450,7 @@ def test_a_stream_stays_refuted_on_another_connection_until_it_speaks() -> None:
 
 
 def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_only() -> None:
-    """The stream stood at 101, REST had brought the book to 163: an answer with 160 is of the past."""
+    """The stream is at 101, and the book by REST at 163: an answer with 160 is older than the book."""
     sync = synced()
     sync.apply_update(at(0, 101))
     sync.need.wanted = "the market has left the range of the snapshot"
@@ -470,7 +470,7 @@ def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_onl
 
 
 def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() -> None:
-    """It is counted, and the next change that carries one proves it or breaks it."""
+    """It is counted, and the next update with a checksum proves the book or breaks it."""
     sync = OrderBook(CHECKED, 2)
     assert sync.apply_snapshot(snapshot("10:1", "11:1")) is Outcome.SYNCED
     assert (sync.checks.unchecked, sync.checks.checksums_ok) == (1, 0)
@@ -480,15 +480,15 @@ def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() 
     assert sync.apply_update(update("10:2", checksum=9)) is Outcome.BROKEN
 
 
-def test_only_a_live_book_by_rest_can_be_doubted() -> None:
-    """Any other is being made already, or comes with its stream."""
+def test_only_a_live_book_by_rest_can_be_probed() -> None:
+    """Any other book waits for a snapshot already, or gets it from its stream."""
     for sync in (OrderBook(BY_REST, 10), synced(IN_STREAM)):
         sync.start_probe()
         assert sync.need.wanted is None
 
 
 def test_updates_without_numbers_cannot_be_linked() -> None:
-    """A rule by numbers breaks on them."""
+    """They break a book whose rule needs numbers."""
     sync = synced()
     sync.apply_update(update(first=101, last=101))
 
@@ -497,7 +497,7 @@ def test_updates_without_numbers_cannot_be_linked() -> None:
 
 
 def test_the_buffer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond it all is dropped and the snapshot asked for again."""
+    """Beyond it, all updates are dropped and the snapshot is requested again."""
     monkeypatch.setattr(update_buffer, "CAPACITY", 10)
     sync = OrderBook(BY_REST, 10)
     sync.apply_update(update("10:1 9:1 8:1", first=1, last=1))
@@ -513,8 +513,8 @@ def test_the_buffer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sync.apply_snapshot(snapshot("10:1", "11:1", 3)) is Outcome.SYNCED
 
 
-def test_a_snapshot_nobody_asked_for_changes_nothing() -> None:
-    """A recording may hold more of them than were needed."""
+def test_a_snapshot_that_was_not_requested_changes_nothing() -> None:
+    """A recording may have more snapshots than were needed."""
     sync = synced()
 
     assert sync.apply_snapshot(snapshot("10:5", "11:5", 100)) is Outcome.NOTHING
@@ -525,7 +525,7 @@ def test_a_snapshot_nobody_asked_for_changes_nothing() -> None:
 
 
 def renewing() -> OrderBook:
-    """A live book whose market has left the range of its snapshot, which was asked for again."""
+    """A live book whose market has left the range of its snapshot; a new one is requested."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_snapshot(snapshot("10:1 9:1", "11:1 12:1", 100, partial=True))
     sync.check_range(levels("10:1 9:1"), levels("11:1 12:1"))
@@ -537,8 +537,8 @@ def renewing() -> OrderBook:
     return sync
 
 
-def test_beyond_the_range_of_a_snapshot_it_is_renewed_while_the_book_lives() -> None:
-    """Levels out there are unknown until they change. The renewed book is that of the stream, with all levels."""
+def test_beyond_the_range_of_a_snapshot_it_is_renewed_while_the_book_is_live() -> None:
+    """Levels beyond the range are unknown until they change. The renewed book has all levels."""
     sync = renewing()
     sync.check_range(levels("8:1"), levels("11:1"))
     assert sync.need.wanted is None, "asked once"
@@ -552,7 +552,7 @@ def test_beyond_the_range_of_a_snapshot_it_is_renewed_while_the_book_lives() -> 
 
 
 def test_a_renewal_that_is_too_old_leaves_the_book_as_it_is() -> None:
-    """It is asked for again."""
+    """The snapshot is requested again."""
     sync = renewing()
     sync.apply_update(update("10:3", first=102, last=102))
 
@@ -564,7 +564,7 @@ def test_a_renewal_that_is_too_old_leaves_the_book_as_it_is() -> None:
 
 
 def test_a_renewal_does_not_take_a_quiet_book_back_in_time() -> None:
-    """A server's cache may answer with an older book while no update comes: ours is newer."""
+    """A cache may answer with an older book while no update comes: ours is newer."""
     sync = renewing()
     before = sync.sequence, sync.levels.bids.top(5), sync.levels.asks.top(5)
     assert sync.sequence is not None
@@ -575,8 +575,8 @@ def test_a_renewal_does_not_take_a_quiet_book_back_in_time() -> None:
     assert sync.need.wanted == "the snapshot is older than the stream"
 
 
-def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The buffer's bound costs the renewal, not the book."""
+def test_a_renewal_that_takes_too_long_is_requested_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full buffer ends the renewal, but not the book."""
     sync = renewing()
     monkeypatch.setattr(update_buffer, "CAPACITY", 3)
     sync.apply_update(update("10:3", first=102, last=102))
@@ -588,8 +588,8 @@ def test_a_renewal_that_takes_too_long_is_begun_anew(monkeypatch: pytest.MonkeyP
     assert sync.need.wanted is not None
 
 
-def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
-    """The levels that the market has moved to are not known."""
+def test_an_empty_published_side_is_out_of_range_too() -> None:
+    """The levels where the market is now are unknown."""
     sync = OrderBook(BY_REST, 10)
     sync.apply_snapshot(snapshot("10:1", "11:1", 100, partial=True))
 
@@ -602,7 +602,7 @@ def test_an_empty_side_of_what_is_published_is_out_of_range_too() -> None:
 
 
 def test_updates_without_a_snapshot_are_dropped() -> None:
-    """There is nothing to apply them to."""
+    """There is no book to apply them to."""
     sync = OrderBook(IN_STREAM, 10)
     sync.start()
 
@@ -610,8 +610,8 @@ def test_updates_without_a_snapshot_are_dropped() -> None:
     assert (sync.checks.unproven, sync.need.wanted) == (1, None)
 
 
-def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
-    """Its frame may have been one that could not be used; the updates alone never make a book."""
+def test_a_lost_snapshot_is_requested_again() -> None:
+    """Its frame may be one that could not be used; updates alone never make a book."""
     sync = OrderBook(IN_STREAM, 10)
     later = order_book.PATIENCE_NS + 1
 
@@ -628,7 +628,7 @@ def test_a_snapshot_that_was_lost_is_asked_for_again() -> None:
 
 
 def test_a_second_snapshot_replaces_the_first() -> None:
-    """It may come at any time."""
+    """A snapshot in the stream may come at any time."""
     sync = synced(IN_STREAM)
 
     assert sync.apply_snapshot(snapshot("5:1", "6:1")) is Outcome.SYNCED
@@ -636,7 +636,7 @@ def test_a_second_snapshot_replaces_the_first() -> None:
 
 
 def test_a_crossed_book_is_broken() -> None:
-    """Best bid at or above best ask: something was missed, whatever the numbers say."""
+    """A best bid at or above the best ask shows that a change was missed, even if the numbers are right."""
     sync = synced(IN_STREAM)
 
     assert sync.apply_update(update("11:1")) is Outcome.BROKEN
@@ -647,7 +647,7 @@ def test_a_crossed_book_is_broken() -> None:
 
 
 def test_an_impossible_level_breaks_the_book() -> None:
-    """Part of the frame may have been applied: nothing in the book can be trusted."""
+    """A part of the frame may be applied, so no level can be trusted."""
     sync = synced(IN_STREAM)
 
     assert sync.apply_update(update("9:5", "12:NaN")) is Outcome.BROKEN
@@ -656,7 +656,7 @@ def test_an_impossible_level_breaks_the_book() -> None:
 
 
 def test_a_checksum_proves_each_frame_after_the_cut() -> None:
-    """What falls out of the depth is reported as removals."""
+    """Levels beyond the depth are reported as removed."""
     sync = OrderBook(CHECKED, 2)
     assert sync.apply_snapshot(snapshot("10:1 9:2 8:50", "11:1", checksum=4)) is Outcome.SYNCED
 
@@ -669,8 +669,8 @@ def test_a_checksum_proves_each_frame_after_the_cut() -> None:
     assert (sync.fault.cause, sync.checks.checksums_bad) == (GapCause.CHECKSUM, 1)
 
 
-def test_a_snapshot_that_fails_its_checksum_is_none() -> None:
-    """It is asked for again, as the second attempt."""
+def test_a_snapshot_that_fails_its_checksum_is_not_used() -> None:
+    """It is requested again, as the second attempt."""
     sync = OrderBook(CHECKED, 2)
     assert sync.apply_snapshot(snapshot("10:1", "11:1", checksum=3)) is Outcome.BROKEN
     sync.mark_requested()
@@ -680,7 +680,7 @@ def test_a_snapshot_that_fails_its_checksum_is_none() -> None:
 
 
 def test_the_acknowledged_depth_is_the_one_that_is_cut_at() -> None:
-    """A recording may have been made with another than ours."""
+    """A recording may have another depth than ours."""
     sync = OrderBook(CHECKED, 2)
 
     sync.apply_snapshot(BookSnapshot("X", None, 1, levels("10:1 9:1 8:1 7:1"), (), depth=3))
@@ -688,8 +688,8 @@ def test_the_acknowledged_depth_is_the_one_that_is_cut_at() -> None:
     assert len(sync.levels.bids.prices) == 3
 
 
-def test_a_book_that_lived_for_a_while_begins_its_attempts_anew() -> None:
-    """One that breaks at once again does not: the pauses must grow."""
+def test_a_book_that_was_live_for_a_while_counts_its_attempts_from_1() -> None:
+    """A book that breaks at once again does not: the pauses must grow."""
     sync = synced(IN_STREAM)
     for attempt in (1, 2, 3):
         assert sync.invalidate(GapCause.SEQUENCE, "elsewhere")
@@ -714,7 +714,7 @@ def test_counts_have_names() -> None:
 
 
 def timed(ts: int, bids: str, checksum: int) -> BookUpdate:
-    """Of a venue that has times and checksums, and no numbers."""
+    """A book of a venue with times and checksums, but without numbers."""
     return BookUpdate("X", ts, ts, levels(bids), (), checksum=checksum)
 
 
@@ -722,7 +722,10 @@ IN_ORDER = msgspec.structs.replace(CHECKED, ordered=True)
 
 
 def test_an_update_that_was_overtaken_is_a_break() -> None:
-    """The later one may have hidden it, and then even the checksum of the earlier one is right: the book would go back in time."""
+    """The later update may have hidden its change, and then even the checksum of the earlier one is right:
+
+    the book would go back in time.
+    """
     sync = synced(IN_ORDER)
     assert sync.apply_update(timed(5, "10:3", 6)) is Outcome.APPLIED
     assert sync.apply_update(timed(7, "10:7", 10)) is Outcome.APPLIED
@@ -733,8 +736,8 @@ def test_an_update_that_was_overtaken_is_a_break() -> None:
     assert (sync.fault.cause, sync.checks.overtaken) == (GapCause.SEQUENCE, 1)
 
 
-def test_a_snapshot_that_was_overtaken_is_asked_for_once_more() -> None:
-    """Not again and again: a venue's clock may have been set back."""
+def test_an_overtaken_snapshot_is_requested_once_more() -> None:
+    """Only once: the venue's clock may have been set back."""
     sync = synced(IN_ORDER)
     sync.apply_update(timed(7, "10:7", 10))
     old = msgspec.structs.replace(snapshot("10:1", "11:1"), venue_ts=6)
@@ -746,7 +749,7 @@ def test_a_snapshot_that_was_overtaken_is_asked_for_once_more() -> None:
 
 
 def test_a_connection_that_takes_over_may_begin_with_older_frames() -> None:
-    """It has held them back."""
+    """It has kept them while it waited."""
     sync = synced(IN_ORDER)
     sync.apply_update(timed(7, "10:7", 10))
 
@@ -765,7 +768,7 @@ def test_a_connection_that_takes_over_may_begin_with_older_frames() -> None:
     )
 )
 def test_a_live_book_is_always_the_true_one(steps: list[tuple[str, int, int]]) -> None:
-    """A venue's book beside ours: whatever is lost, repeated or late, while ours says that it is live it has the same levels."""
+    """Frames may be lost, repeated or late: while our book is live, it has the same levels as the venue's book."""
     truth: list[dict[Decimal, Decimal]] = [{}]  # the bids after each numbered change
     sync = OrderBook(BY_REST, 10)
     last: BookUpdate | None = None

@@ -1,4 +1,4 @@
-"""Trade ids that never existed: when the venue's answers show it, and what the tape says then."""
+"""Trade ids that never existed: when the venue's answers show it, and what is published then."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BITCOIN: Final = Instrument("BTC-USD", "v", "BTC/USD", "BTC", "USD")
 
 
 def trade(number: int) -> Trade:
-    """Made at its number, received a thousand later."""
+    """A trade made at its number, received 1,000 ns later."""
     return Trade("v", "BTC-USD", number, number + 1_000, Decimal(1), Decimal(1), Side.BUY, str(number))
 
 
 def sequence(*numbers: int) -> TradeSequence:
-    """A sequence that has seen these."""
+    """A sequence that has accepted these trades."""
     found = TradeSequence(BITCOIN, contiguous=True)
     for number in numbers:
         found.accept(trade(number), number)
@@ -32,41 +32,41 @@ def sequence(*numbers: int) -> TradeSequence:
 
 
 def answer(found: TradeSequence, *numbers: int, at: float, left_out: int = 0) -> list[Event]:
-    """What an answer of REST with these trades puts on the tape, at that second."""
+    """Apply an answer of REST with these trades at this second, and return the events for the tape."""
     (open_gap,) = found.open_gaps
     page = TradeSnapshot("BTC-USD", 9_000, tuple(map(trade, numbers)), left_out)
     events = found.fill_gaps(page.trades)
     return events + (found.check_nonexistent(open_gap, page, at) if open_gap in found.open_gaps else [])
 
 
-def said(events: list[Event]) -> list[tuple[bool, int | None, int]]:
-    """Of the gaps among these: repaired, missed, nonexistent."""
+def counts_of(events: list[Event]) -> list[tuple[bool, int | None, int]]:
+    """Return (repaired, missed, nonexistent) of the gaps among these events."""
     return [(event.repaired, event.missed, event.nonexistent) for event in events if isinstance(event, Gap)]
 
 
 def test_two_answers_with_both_neighbours_and_none_between_close_the_gap() -> None:
-    """With the gap's own times, so that whoever counts what is missing is done with it."""
+    """The repaired gap has the times of the gap, so that a reader counts nothing as missing any more."""
     found = sequence(4)
     (gap,) = [event for event in found.accept(trade(8), 8) if isinstance(event, Gap)]
 
     assert answer(found, 4, 8, 9, at=0.0) == []
     events = answer(found, 4, 8, 9, at=CONFIRM_S)
 
-    assert said(events) == [(True, 3, 3)]
+    assert counts_of(events) == [(True, 3, 3)]
     assert isinstance(events[0], Gap)
     assert (events[0].from_ts, events[0].to_ts, events[0].cause) == (gap.from_ts, gap.to_ts, gap.cause)
     assert len(found.open_gaps) == 0
 
 
 def test_one_answer_is_not_enough_nor_are_two_in_a_row() -> None:
-    """It may be cached, or of a server that is behind."""
+    """An answer may be cached, or come from a server that is behind."""
     found = sequence(4, 8)
     for at in (0.0, 1.0, CONFIRM_S - 0.1):
         assert answer(found, 4, 8, at=at) == []
 
 
 def test_a_neighbour_that_is_not_in_the_answer_proves_nothing() -> None:
-    """Nothing is known of what lies beyond a page, and an answer that lacks a trade which we have may lack others."""
+    """Ids beyond a page are unknown, and an answer that lacks a trade we have may lack others."""
     found = sequence(4, 8)
     for page in ((8, 9), (3, 4), (), (3, 8), (4, 9)):
         for at in (0.0, 2 * CONFIRM_S):
@@ -74,24 +74,24 @@ def test_a_neighbour_that_is_not_in_the_answer_proves_nothing() -> None:
 
 
 def test_an_answer_of_which_a_row_could_not_be_read_proves_nothing() -> None:
-    """That row may be the trade that is missing."""
+    """The unreadable row may be the missing trade."""
     found = sequence(4, 8)
     for at in (0.0, 2 * CONFIRM_S, 4 * CONFIRM_S):
         assert answer(found, 4, 8, at=at, left_out=1) == []
 
 
 def test_some_came_and_the_rest_never_existed() -> None:
-    """The repaired gap counts both, and says how many of each."""
+    """The repaired gap has the count of both, and of the nonexistent ids alone."""
     found = sequence(4, 12)
-    assert said(answer(found, 4, 6, 7, 12, at=0.0)) == []
-    assert said(answer(found, 4, 6, 7, 12, at=CONFIRM_S)) == [(True, 7, 5)]
+    assert counts_of(answer(found, 4, 6, 7, 12, at=0.0)) == []
+    assert counts_of(answer(found, 4, 6, 7, 12, at=CONFIRM_S)) == [(True, 7, 5)]
 
 
-def test_a_part_that_never_existed_is_said_when_the_rest_is_given_up() -> None:
-    """Within narrower times, as of any part; the rest stays missing."""
+def test_a_nonexistent_part_is_reported_when_the_rest_is_given_up() -> None:
+    """It is reported within narrower times, as any part; the rest stays missing."""
     found = sequence(4, 12)
     for at in (0.0, CONFIRM_S):
-        assert said(answer(found, 4, 8, at=at)) == []  # the venue does not have what follows
+        assert counts_of(answer(found, 4, 8, at=at)) == []  # the venue does not have what follows
     (open_gap,) = found.open_gaps
     (part,) = open_gap.report(9_000)
 
@@ -100,27 +100,27 @@ def test_a_part_that_never_existed_is_said_when_the_rest_is_given_up() -> None:
 
 
 def test_a_trade_that_comes_after_all_is_published_once_and_the_count_corrected() -> None:
-    """Sums over all repaired gaps stay right: nothing more is repaired, and one id less never existed."""
+    """The sums over all repaired gaps stay right: `missed` does not change, and `nonexistent` is one less."""
     found = sequence(4, 8)
     answer(found, 4, 8, at=0.0)
     answer(found, 4, 8, at=CONFIRM_S)
 
     events = found.accept(trade(6), 6)
     assert [event.trade_id for event in events if isinstance(event, Trade) and event.backfilled] == ["6"]
-    assert said(events) == [(True, 0, -1)]
-    assert said(found.accept(trade(6), 6)) == []
+    assert counts_of(events) == [(True, 0, -1)]
+    assert counts_of(found.accept(trade(6), 6)) == []
     assert found.duplicates == 1
 
 
 def test_a_trade_that_comes_before_the_gap_is_closed_is_no_correction() -> None:
-    """Nobody has heard yet that it never existed."""
+    """No event has reported this id as nonexistent yet."""
     found = sequence(4, 12)
     for at in (0.0, CONFIRM_S):
         answer(found, 4, 8, at=at)
-    assert said(found.accept(trade(6), 6)) == []
+    assert counts_of(found.accept(trade(6), 6)) == []
     for at in (0.0, CONFIRM_S):
         events = answer(found, 4, 8, 12, at=at)
-    assert said(events) == [(True, 7, 5)]
+    assert counts_of(events) == [(True, 7, 5)]
 
 
 class Venue:
@@ -131,7 +131,7 @@ class Venue:
         self.how = how
 
     def page(self, job: BackfillJob) -> list[int]:
-        """Its answer."""
+        """Return the venue's answer."""
         match self.how:
             case "first":
                 return [number for number in self.ids if number >= job.next_id][:PAGE]
@@ -146,7 +146,7 @@ class Venue:
     how=st.sampled_from(["first", "last", "time"]),
 )
 def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], how: str) -> None:
-    """Whatever exists between two trades, and however the venue counts its pages: nothing stays missing, and the numbers are exact."""
+    """For any trades between two others, and any way of paging: no id stays missing, and the counts are exact."""
     venue = Venue({0, 1, *ids, 41, 42, 43}, how)
     found = sequence(0, 1, 41)
     plan = BackfillSchedule(longest_s=1_000.0, page=PAGE)
@@ -167,4 +167,4 @@ def test_a_gap_is_closed_and_everything_that_exists_is_published(ids: set[int], 
         job.page_received(span, numbers[-1] if numbers else None, last=len(numbers) < PAGE, now=now)
         assert open_gap not in found.open_gaps or not job.is_hopeless(now), "given up"
     assert sorted(int(event.trade_id) for event in tape if isinstance(event, Trade)) == sorted(ids)
-    assert said(tape) == [(True, 39, 39 - len(ids))]
+    assert counts_of(tape) == [(True, 39, 39 - len(ids))]

@@ -1,4 +1,4 @@
-"""The sequence of an instrument's trades: each once, and every gap reported."""
+"""The sequence of an instrument's trades: each trade once, and every gap reported."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BITCOIN = Instrument("BTC-USD", "v", "BTC/USD", "BTC", "USD")
 
 
 def trade(number: int, *, at: int | None = None, backfilled: bool = False) -> Trade:
-    """Executed at its number (or another time) and received a thousand later."""
+    """A trade made at its number (or at another time) and received 1,000 ns later."""
     moment = number if at is None else at
     return Trade("v", "BTC-USD", moment, moment + 1_000, Decimal(1), Decimal(1), Side.BUY, str(number), backfilled)
 
 
 def sequence(*numbers: int, contiguous: bool = True) -> TradeSequence:
-    """A live sequence that has seen these."""
+    """A live sequence that has accepted these trades."""
     found = TradeSequence(BITCOIN, contiguous=contiguous)
     for number in numbers:
         found.accept(trade(number), number)
@@ -31,40 +31,40 @@ def sequence(*numbers: int, contiguous: bool = True) -> TradeSequence:
 
 
 def accept(found: TradeSequence, *numbers: int) -> list[Event]:
-    """What these put on the tape."""
+    """Return the events for the tape after these trades."""
     return [event for number in numbers for event in found.accept(trade(number), number)]
 
 
 def lose(found: TradeSequence) -> None:
-    """Its connection is gone."""
+    """Lose the connection of the feed."""
     found.interrupt(found.received_ts)
     found.set_state(FeedState.DOWN, "lost", 0)
 
 
 def ids(events: list[Event]) -> list[str]:
-    """Of the trades among these."""
+    """Return the ids of the trades among these events."""
     return [event.trade_id for event in events if isinstance(event, Trade)]
 
 
 def gaps(events: list[Event]) -> list[tuple[GapCause, int | None, int, int]]:
-    """Cause, missed, from and to of the gaps among these that tell of something missing."""
+    """Return cause, missed, from and to of each gap that is not repaired."""
     return [(event.cause, event.missed, event.from_ts, event.to_ts) for event in events if isinstance(event, Gap) and not event.repaired]
 
 
 def repairs(events: list[Event]) -> list[tuple[GapCause, int | None, int, int]]:
-    """The same of those that tell of something that came after all."""
+    """Return cause, missed, from and to of each repaired gap."""
     return [(event.cause, event.missed, event.from_ts, event.to_ts) for event in events if isinstance(event, Gap) and event.repaired]
 
 
-def test_the_first_trade_makes_the_line_live() -> None:
-    """There is nothing before it that the tape could miss."""
+def test_the_first_trade_makes_the_feed_live() -> None:
+    """No gap is reported: the tape begins with this trade."""
     status, first = accept(sequence(), 5)
 
     assert isinstance(status, Status)
     assert (status.state, status.kind, first) == (FeedState.LIVE, "trade", trade(5))
 
 
-def test_a_hole_says_how_many_and_from_when_to_when() -> None:
+def test_a_gap_has_the_count_and_the_times() -> None:
     """The gap comes before the trade that showed it."""
     events = accept(sequence(1, 2), 6)
 
@@ -72,16 +72,16 @@ def test_a_hole_says_how_many_and_from_when_to_when() -> None:
     assert events[-1] == trade(6)
 
 
-def test_a_trade_that_was_there_is_dropped_and_counted() -> None:
-    """Its number and its time are not newer."""
+def test_a_known_trade_is_dropped_and_counted() -> None:
+    """Its number and its time are not newer than the newest trade."""
     found = sequence(1, 2, 3)
 
     assert accept(found, 2, 3) == []
     assert found.duplicates == 2
 
 
-def test_a_trade_of_a_told_hole_may_still_come() -> None:
-    """Once, in any order, marked as not seen live; when all of it is there, that is reported."""
+def test_a_missing_trade_may_still_come() -> None:
+    """Each is published once, in any order, as backfilled. When none is missing any more, the gap is reported as repaired."""
     found = sequence(1, 5)
 
     events = accept(found, 2, 4, 4, 3)
@@ -92,8 +92,8 @@ def test_a_trade_of_a_told_hole_may_still_come() -> None:
     assert accept(found, 2, 3, 4) == []
 
 
-def test_a_venue_may_begin_its_numbering_anew() -> None:
-    """An old number with a new time is no duplicate; how many were missed cannot be reported."""
+def test_a_venue_may_restart_its_numbering() -> None:
+    """An old number with a new time is no duplicate. The gap has no count, because nothing shows how many trades were missed."""
     found = sequence(1000)
 
     events = found.accept(trade(7, at=2_000), 7)
@@ -114,8 +114,8 @@ def test_after_a_lost_connection_the_numbers_prove_that_nothing_was_missed() -> 
     assert [type(event) for event in events] == [Status, Trade]
 
 
-def test_after_a_lost_connection_the_hole_is_exact() -> None:
-    """From the last trade before to the first after."""
+def test_after_a_lost_connection_the_gap_is_exact() -> None:
+    """It goes from the last trade before the loss to the first after it."""
     found = sequence(1, 2)
     lose(found)
 
@@ -123,8 +123,8 @@ def test_after_a_lost_connection_the_hole_is_exact() -> None:
     assert gaps(accept(found, 12)) == [(GapCause.SEQUENCE, 1, 1_010, 1_012)]
 
 
-def test_numbers_that_only_grow_tell_of_no_hole() -> None:
-    """After a lost connection it is not known how many were missed."""
+def test_numbers_that_only_grow_show_no_gap() -> None:
+    """After a lost connection the gap has no count."""
     found = sequence(1, 5, contiguous=False)
     assert gaps(accept(found, 9)) == []
     lose(found)
@@ -137,8 +137,8 @@ def replay(*numbers: int) -> TradeSnapshot:
     return TradeSnapshot("BTC-USD", 5_000, tuple(trade(number, backfilled=True) for number in numbers))
 
 
-def test_a_line_does_not_begin_with_what_is_older_than_the_tape() -> None:
-    """The replayed trades tell where it begins: the next one, or a gap before it."""
+def test_a_replay_is_not_published_on_an_empty_tape() -> None:
+    """The replayed trades only show the next id: then comes the next trade, or a gap before it."""
     found = sequence()
 
     assert [type(event) for event in found.apply_snapshot(replay(8, 7, 9))] == [Status]
@@ -148,8 +148,8 @@ def test_a_line_does_not_begin_with_what_is_older_than_the_tape() -> None:
     assert gaps(accept(other, 12)) == [(GapCause.SEQUENCE, 3, 1_012, 1_012)]
 
 
-def test_a_replay_repairs_a_line() -> None:
-    """What was seen already is dropped, what was missed is published as not seen live, and no gap is left."""
+def test_a_replay_fills_the_gap() -> None:
+    """Known trades are dropped, missed trades are published as backfilled, and no gap remains."""
     found = sequence(1, 2)
     lose(found)
 
@@ -161,7 +161,7 @@ def test_a_replay_repairs_a_line() -> None:
 
 
 def test_a_replay_that_does_not_reach_back_far_enough_leaves_a_gap() -> None:
-    """With the number of those that are missing."""
+    """The gap has the number of trades that are still missing."""
     found = sequence(1, 2)
     lose(found)
 
@@ -169,15 +169,15 @@ def test_a_replay_that_does_not_reach_back_far_enough_leaves_a_gap() -> None:
 
 
 def test_an_empty_replay_is_a_sign_of_life() -> None:
-    """A product that never traded."""
+    """A product that never traded has no trades to replay."""
     found = sequence()
 
     assert [type(event) for event in found.apply_snapshot(replay())] == [Status]
     assert found.next_id == -1
 
 
-def test_a_line_goes_on_from_the_tape() -> None:
-    """After a restart: older trades are dropped, a gap since then is a lost connection's."""
+def test_a_sequence_continues_the_tape() -> None:
+    """After a restart, trades that are on the tape are dropped, and missing ones are a gap with the cause of a lost connection."""
     found = sequence()
     found.seed(trade(5))
     found.seed(trade(4))
@@ -188,8 +188,8 @@ def test_a_line_goes_on_from_the_tape() -> None:
     assert ids(events) == ["8"]
 
 
-def test_a_connection_lost_before_it_spoke_does_not_forget_the_tape() -> None:
-    """The gap still begins at the last trade that is on it."""
+def test_a_connection_lost_before_its_first_trade_does_not_forget_the_tape() -> None:
+    """The gap still begins at the last trade on the tape."""
     found = sequence()
     found.seed(trade(5))
     lose(found)
@@ -198,12 +198,12 @@ def test_a_connection_lost_before_it_spoke_does_not_forget_the_tape() -> None:
 
 
 def named(number: int, at: int) -> LastTrade:
-    """The venue's word of its newest trade."""
+    """The venue names the id of its newest trade."""
     return LastTrade("BTC-USD", at, at, number)
 
 
-def test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed() -> None:
-    """Once may be an overtaking."""
+def test_a_trade_named_twice_and_never_sent_is_missed() -> None:
+    """Named once, the id may only have overtaken the trade."""
     found = sequence(1, 2)
 
     assert found.apply_last_trade(named(4, 2_000)) == []
@@ -213,8 +213,8 @@ def test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed() -> None:
     assert ids(accept(found, 5)) == ["5"]
 
 
-def test_a_hole_told_in_parts_may_still_be_filled() -> None:
-    """A venue whose trades stall speaks of each newest one all the same: when they come after all, they are late, not a new numbering."""
+def test_a_gap_reported_in_parts_may_still_be_filled() -> None:
+    """A venue whose trades stall still names each newest id. When the trades come later, they are late, and not a new numbering."""
     found = sequence(1)
     parts = [gap for number in (3, 5, 7) for at in (2_000, 3_000) for gap in gaps(found.apply_last_trade(named(number, at + number)))]
 
@@ -228,7 +228,7 @@ def test_a_hole_told_in_parts_may_still_be_filled() -> None:
 
 
 def test_a_lost_connection_is_the_cause_of_one_gap_only() -> None:
-    """Told by the venue's word; what is missed after it has a cause of its own."""
+    """The venue's named id shows that gap; trades missed after it are a gap with another cause."""
     found = sequence(1, 2)
     lose(found)
     found.apply_last_trade(named(4, 2_000))
@@ -237,8 +237,8 @@ def test_a_lost_connection_is_the_cause_of_one_gap_only() -> None:
     assert gaps(accept(found, 7)) == [(GapCause.SEQUENCE, 2, 1_002, 1_007)]
 
 
-def test_the_venues_word_proves_a_quiet_line() -> None:
-    """Nothing is missing: that is as good as a trade for whoever looks for silence. Trades that never came prove nothing."""
+def test_a_named_id_confirms_a_quiet_feed() -> None:
+    """No trade is missing: this confirms the feed as a trade would. It does not if trades are missing."""
     found = sequence(1, 2, 3)
     found.apply_last_trade(named(3, 2_000))
     assert found.proven_ts == 2_000
@@ -252,18 +252,18 @@ def test_the_venues_word_proves_a_quiet_line() -> None:
     assert found.proven_ts == 6_000
 
 
-def test_the_venues_word_is_no_beginning() -> None:
-    """Nothing is known, so nothing is missed."""
+def test_a_named_id_does_not_begin_a_sequence() -> None:
+    """Without a known trade, none counts as missed."""
     assert sequence().apply_last_trade(named(9, 1)) == []
 
 
 def page(*numbers: int, at: int = 9_000) -> TradeSnapshot:
-    """An answer of REST, received then."""
+    """A page of trades from REST, received at this time."""
     return TradeSnapshot("BTC-USD", at, tuple(msgspec.structs.replace(trade(number), received_ts=at) for number in numbers))
 
 
-def test_what_was_fetched_fills_the_hole_and_nothing_else() -> None:
-    """A page reaches beyond both ends of it: what is there already, or will come by the stream, is not taken from it."""
+def test_fetched_trades_fill_the_gap_and_nothing_else() -> None:
+    """A page reaches beyond both ends of the gap. Trades that are known, or will come by the stream, are not published from it."""
     found = sequence(1, 2, 6)
     before = found.count
 
@@ -276,8 +276,8 @@ def test_what_was_fetched_fills_the_hole_and_nothing_else() -> None:
     assert (found.count, found.duplicates) == (before + 1, 0), "the pace of the stream is learned from the stream alone"
 
 
-def test_a_hole_that_fills_from_both_sides_is_whole_once() -> None:
-    """The stream brings late what REST brings too."""
+def test_a_gap_filled_by_stream_and_rest_is_repaired_once() -> None:
+    """The stream brings the same trade late that REST brings."""
     found = sequence(1, 6)
 
     events = [*found.fill_gaps(page(2, 3).trades), *accept(found, 3, 4), *found.fill_gaps(page(3, 4, 5).trades), *accept(found, 5)]
@@ -286,7 +286,7 @@ def test_a_hole_that_fills_from_both_sides_is_whole_once() -> None:
     assert repairs(events) == [(GapCause.SEQUENCE, 4, 1_001, 1_006)]
 
 
-def test_a_hole_before_another_may_still_be_filled() -> None:
+def test_a_gap_before_another_may_still_be_filled() -> None:
     """Each gap is repaired by itself."""
     found = sequence(1, 4, 6, 8)
 
@@ -294,8 +294,8 @@ def test_a_hole_before_another_may_still_be_filled() -> None:
     assert repairs(found.fill_gaps(page(2, 3).trades)) == [(GapCause.SEQUENCE, 2, 1_001, 1_004)]
 
 
-def test_the_part_that_came_is_told_within_narrower_times_and_the_rest_when_it_comes() -> None:
-    """So whoever adds up is right, and whoever looks for the gap itself sees that it is not whole yet."""
+def test_a_recovered_part_is_reported_within_narrower_times() -> None:
+    """The sum of all counts stays right, and a reader of the gap sees that it is not complete yet."""
     found = sequence(1_500, 1_506)
     (open_gap,) = found.open_gaps
     assert open_gap.report(0) == []
@@ -310,7 +310,7 @@ def test_the_part_that_came_is_told_within_narrower_times_and_the_rest_when_it_c
 
 
 def test_the_part_of_a_gap_that_came_is_not_taken_for_another_gap() -> None:
-    """Trades of one frame have the same time of receipt, so that a gap between two of them begins and ends at the same moment."""
+    """Trades of one frame have the same receive time, so a gap between two of them begins and ends at the same moment."""
     found = sequence(1)
     found.accept(trade(2, at=5), 2)
     within_a_frame = gaps(found.accept(trade(4, at=5), 4))
@@ -322,8 +322,8 @@ def test_the_part_of_a_gap_that_came_is_not_taken_for_another_gap() -> None:
     assert [gap for open_gap in found.open_gaps for gap in repairs(list(open_gap.report(9_000)))] == [(GapCause.SEQUENCE, 1, 1_005, 1_006)]
 
 
-def test_a_gap_that_follows_the_venues_word_after_a_restart_begins_early_enough() -> None:
-    """A trade that came neither before the word nor since may have been made at any time after the last one that was received."""
+def test_a_gap_after_a_named_id_begins_early_enough() -> None:
+    """After a restart, a trade that never came may have been made at any time after the last received one."""
     found = sequence()
     found.seed(trade(1))
     found.apply_last_trade(named(4, 2_000))
@@ -332,8 +332,8 @@ def test_a_gap_that_follows_the_venues_word_after_a_restart_begins_early_enough(
     assert gaps(accept(found, 3_500)) == [(GapCause.SEQUENCE, 3_495, 1_001, 4_500)]
 
 
-def test_what_was_fetched_may_come_by_the_stream_after_all() -> None:
-    """Also where only the venue's word reported of it: it is there already, and no new numbering."""
+def test_a_fetched_trade_may_also_come_by_the_stream() -> None:
+    """It is a duplicate and not a new numbering, even if only the venue's named id had shown that it was missing."""
     found = sequence(1, 2)
     found.apply_last_trade(named(5, 2_000))
     found.apply_last_trade(named(5, 3_000))
@@ -342,8 +342,8 @@ def test_what_was_fetched_may_come_by_the_stream_after_all() -> None:
     assert accept(found, 4, 5) == []
 
 
-def test_a_line_remembers_so_many_holes() -> None:
-    """Of the oldest, what came is reported then; what comes later is as good as there already."""
+def test_the_number_of_open_gaps_is_bounded() -> None:
+    """When the oldest gap is dropped, its recovered part is reported. Later trades of it count as duplicates."""
     found = sequence(0)
     accept(found, *range(3, 3 * OPEN_GAPS + 1, 3))
     assert repairs(found.fill_gaps(page(1).trades)) == []
@@ -355,8 +355,8 @@ def test_a_line_remembers_so_many_holes() -> None:
     assert len(found.open_gaps) == OPEN_GAPS
 
 
-def test_a_hole_falls_into_so_many_pieces() -> None:
-    """A trade that would make one more is not published: it stays missing, as was reported."""
+def test_the_number_of_runs_in_a_gap_is_bounded() -> None:
+    """A trade that would make one more run is not published: it stays missing, as reported."""
     found = sequence(0)
     end = 2 * RUNS + 10
     accept(found, end)
@@ -367,8 +367,8 @@ def test_a_hole_falls_into_so_many_pieces() -> None:
     assert len(ids(found.fill_gaps(page(*range(1, end)).trades))) == end - 1 - len(late)
 
 
-def test_a_polled_line_goes_on_without_a_stream() -> None:
-    """What was missed between is there, what is known is not repeated, and the feed does not pass for live."""
+def test_polling_continues_the_sequence_without_a_stream() -> None:
+    """Missed trades are published, known ones are not repeated, and the feed is not live."""
     found = sequence(1, 2)
     lose(found)
 
@@ -380,8 +380,8 @@ def test_a_polled_line_goes_on_without_a_stream() -> None:
     assert found.apply_poll(page(4, at=9_500), "polled", 2_000) == []
 
 
-def test_the_stream_goes_on_after_a_polled_line() -> None:
-    """With nothing doubled; what was made between the last answer and its first trade is a gap, since that answer."""
+def test_the_stream_continues_after_polling() -> None:
+    """No trade is published twice. Trades made between the last answer and the first of the stream are a gap since that answer."""
     found = sequence(1, 2)
     lose(found)
     found.apply_poll(page(3, 4), "polled", 1_003)
@@ -393,8 +393,8 @@ def test_the_stream_goes_on_after_a_polled_line() -> None:
     assert gaps(accept(again, 7)) == [(GapCause.DISCONNECT, 2, 1_003, 1_007)]
 
 
-def test_a_polled_line_that_had_no_beginning_begins_with_the_newest() -> None:
-    """As with the trades that a venue repeats on subscribing: the next one is the first on the tape."""
+def test_polling_without_a_known_trade_begins_after_the_newest() -> None:
+    """As with a replay on subscribing, the next trade is the first on the tape."""
     found = sequence()
 
     assert ids(found.apply_poll(page(7, 8), "polled", 2_000)) == []
@@ -402,8 +402,8 @@ def test_a_polled_line_that_had_no_beginning_begins_with_the_newest() -> None:
     assert gaps(accept(found, 12))[0][:2] == (GapCause.DISCONNECT, 2)
 
 
-def test_an_answer_that_does_not_reach_back_far_enough_tells_a_gap() -> None:
-    """Its trades count, those before are missing."""
+def test_an_answer_that_does_not_reach_back_far_enough_is_a_gap() -> None:
+    """Its trades are published; the trades before them are missing."""
     found = sequence(1, 2)
     lose(found)
 
@@ -413,8 +413,8 @@ def test_an_answer_that_does_not_reach_back_far_enough_tells_a_gap() -> None:
     assert ids(events) == ["6", "7"]
 
 
-def test_an_answer_that_comes_after_the_stream_fills_holes_only() -> None:
-    """The feed is live again, or subscribed: its own trades are on the way."""
+def test_an_answer_after_the_stream_resumed_only_fills_gaps() -> None:
+    """The feed is live or subscribed again: newer trades will come by the stream."""
     found = sequence(1, 2)
     lose(found)
     accept(found, 5)
@@ -441,7 +441,7 @@ Step = int | str | tuple[str, int, int]
 
 
 class Play:
-    """A sequence to which things happen, and the tape that comes of it."""
+    """A sequence, the things that happen to it, and the resulting tape."""
 
     def __init__(self) -> None:
         self.sequence = sequence()
@@ -469,7 +469,7 @@ class Play:
                     at += event.missed
 
     def _check(self, repaired: Gap) -> None:
-        """It is whole, or says of itself that it is only a part."""
+        """A repaired gap is complete, or has the narrower times of a part."""
         moments = repaired.from_ts, repaired.to_ts
         same = [missing for gap, missing in self.gaps if (gap.from_ts, gap.to_ts) == moments]
         assert not same or any(set(missing) <= set(self.published) for missing in same)
@@ -528,7 +528,7 @@ def test_published_and_missed_add_up(steps: list[Step]) -> None:
 
 
 def silent() -> TradeSequence:
-    """Called stale after its trade 5, on a venue that answers a subscription with the newest trades."""
+    """A feed that became stale after its trade 5, on a venue that answers a subscription with the newest trades."""
     found = sequence(4, 5)
     found.answers_subscribe = True
     found.stalled_ts = 5_000
@@ -536,8 +536,8 @@ def silent() -> TradeSequence:
     return found
 
 
-def test_new_trades_with_which_a_subscription_is_answered_do_not_make_a_silent_line_live() -> None:
-    """The stream had not brought them. They are on the tape all the same; a trade that follows shows that it goes on."""
+def test_new_trades_in_the_answer_to_a_subscription_do_not_make_a_silent_feed_live() -> None:
+    """The stream had not brought them. They are published, but only a later trade shows that the stream works."""
     found = silent()
     newest = tuple(trade(number, backfilled=True) for number in (4, 5, 6, 7))
 
@@ -551,8 +551,8 @@ def test_new_trades_with_which_a_subscription_is_answered_do_not_make_a_silent_l
     assert found.state is FeedState.STALE
 
 
-def test_a_subscription_that_is_answered_with_what_is_known_shows_that_nobody_has_traded() -> None:
-    """Nothing was missed."""
+def test_known_trades_in_the_answer_to_a_subscription_show_a_quiet_market() -> None:
+    """No trade was missed."""
     found = silent()
     assert ids(found.apply_snapshot(TradeSnapshot("BTC-USD", 6_000, (trade(5, backfilled=True),)))) == []
     assert found.state is FeedState.LIVE

@@ -1,4 +1,4 @@
-"""Binance spot: what its frames become."""
+"""Binance spot: the outputs of its frames."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_trade_is_the_takers_with_every_digit() -> None:
 
 
 def test_microseconds_are_told_by_their_size() -> None:
-    """A URL with `timeUnit=MICROSECOND` changes nothing but the numbers."""
+    """A URL with `timeUnit=MICROSECOND` changes only the numbers."""
     (trade,) = parse(BINANCE["trade_us"])
 
     assert isinstance(trade, Trade)
@@ -97,7 +97,7 @@ def test_the_day_is_told_as_the_venue_counts_it() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [("trade", "aggTrade"), ("aggTrade", "trade")])
 def test_no_trade_counts_twice(first: str, second: str) -> None:
-    """`trade` and `aggTrade` tell of the same executions: per symbol the first that is seen is taken, the other left."""
+    """`trade` and `aggTrade` report the same executions: per symbol, the stream that comes first is used and the other ignored."""
     frames = {
         "trade": b'{"stream":"ethusdt@trade","data":{"e":"trade","E":1,"s":"ETHUSDT","t":10,"p":"1","q":"1","T":1,"m":true}}',
         "aggTrade": BINANCE["agg_trade"],
@@ -175,7 +175,7 @@ def test_replies_are_told_apart() -> None:
     ],
 )
 def test_what_cannot_be_used_says_why(frame: bytes, error: type[Exception]) -> None:
-    """By the error's type it is counted."""
+    """The type of the error gives the kind by which it is counted."""
     with pytest.raises(error):
         parse(frame)
 

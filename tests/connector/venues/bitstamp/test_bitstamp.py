@@ -1,4 +1,4 @@
-"""Bitstamp spot, WebSocket v2: what its frames become."""
+"""Bitstamp spot, WebSocket v2: the outputs of its frames."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_new_subscription_begins_with_a_snapshot() -> None:
     ],
 )
 def test_what_cannot_be_used_says_why(frame: bytes, error: type[Exception]) -> None:
-    """By the error's type it is counted."""
+    """The type of the error gives the kind by which it is counted."""
     with pytest.raises(error):
         parse(frame)
 

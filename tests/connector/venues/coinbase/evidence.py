@@ -32,8 +32,8 @@ EVIDENCE: Final = {
         (EXCHANGE,),
         (
             f"{RECORDED}test_coinbase_matches_are_all_there_to_the_digit",
-            "connector/feeds/trades/test_sequence.py::test_a_trade_the_venue_speaks_of_twice_and_never_sends_is_missed",
-            "connector/feeds/trades/test_sequence.py::test_the_venues_word_proves_a_quiet_line",
+            "connector/feeds/trades/test_sequence.py::test_a_trade_named_twice_and_never_sent_is_missed",
+            "connector/feeds/trades/test_sequence.py::test_a_named_id_confirms_a_quiet_feed",
         ),
     ),
     "ticker": Evidence((EXCHANGE,), (f"{RECORDED}test_coinbase_tickers_agree_with_the_takers_side",), ITSELF),

@@ -1,4 +1,4 @@
-"""Coinbase, Advanced Trade: what its frames become."""
+"""Coinbase, Advanced Trade: the outputs of its frames."""
 
 from __future__ import annotations
 
@@ -134,14 +134,14 @@ def test_all_frames_of_a_connection_share_one_sequence() -> None:
 
 
 def test_a_hole_in_the_sequence_is_told_with_the_books_it_spoils() -> None:
-    """Before the frame that showed it, which may be of any channel."""
+    """The break comes before the outputs of the frame that showed it, which may be of any channel."""
     outputs = from_advanced(ADVANCED["l2_snapshot"], numbered(ADVANCED["heartbeats"], 3))
 
     assert outputs[1:] == [ConnectionBreak(7, 2, instruments=("BTC-USD",)), Heartbeat()]
 
 
 def test_a_sequence_that_falls_back_is_a_break_too() -> None:
-    """How much is missing cannot be told."""
+    """The number of missing frames is unknown."""
     outputs = from_advanced(ADVANCED["heartbeats"], numbered(ADVANCED["heartbeats"], 2))
 
     assert outputs[1:] == [ConnectionBreak(7, None), Heartbeat()]
@@ -149,14 +149,14 @@ def test_a_sequence_that_falls_back_is_a_break_too() -> None:
 
 @pytest.mark.parametrize("name", ["l2_snapshot", "l2_update"])
 def test_a_book_of_the_past_is_not_taken_for_the_present(name: str) -> None:
-    """A snapshot that was overtaken would make a book that is called live and is not true."""
+    """An overtaken snapshot would make a live book that is wrong."""
     outputs = from_advanced(ADVANCED["l2_snapshot"], numbered(ADVANCED["heartbeats"], 9), numbered(ADVANCED[name], 4))
 
     assert outputs[3:] == [ConnectionBreak(7, None, instruments=("BTC-USD",))]
 
 
 def test_a_book_frame_that_cannot_be_read_is_a_hole() -> None:
-    """Its changes are lost as if it had not come; the next good frame says so."""
+    """Its changes are lost, as if the frame had not come; the next good frame reports the break."""
     torn = ADVANCED["l2_update"].replace(b'"product_id":"BTC-USD"', b'"product_id":7')
 
     outputs = from_advanced(ADVANCED["l2_snapshot"], torn, ADVANCED["l2_empty"])
@@ -166,7 +166,7 @@ def test_a_book_frame_that_cannot_be_read_is_a_hole() -> None:
 
 
 def test_a_break_found_in_a_bad_frame_is_not_forgotten() -> None:
-    """An unknown channel counts in the sequence, and tells of no book."""
+    """A frame of an unknown channel counts in the sequence, but cannot report the break itself."""
     unknown = b'{"channel":"soothsayer","timestamp":"x","sequence_num":5,"events":[]}'
 
     outputs = from_advanced(ADVANCED["l2_snapshot"], unknown, numbered(ADVANCED["heartbeats"], 6))
@@ -200,7 +200,7 @@ def test_one_strange_product_does_not_cost_the_others() -> None:
     ],
 )
 def test_what_cannot_be_used_says_why(frame: bytes, error: type[Exception]) -> None:
-    """By the error's type it is counted."""
+    """The type of the error gives the kind by which it is counted."""
     with pytest.raises(error):
         advanced.Parser(symbols_of("coinbase"))(frame, 7)
 

@@ -1,4 +1,4 @@
-"""Coinbase, Exchange: what its frames become."""
+"""Coinbase, Exchange: the outputs of its frames."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_channel_of_single_orders_is_known() -> None:
     ],
 )
 def test_an_exchange_change_that_cannot_be_read_spoils_its_book(good: bytes, bad: bytes) -> None:
-    """At once, and no other: nothing else would show that the book lacks it. Nothing of the frame is applied."""
+    """At once, and no other book: nothing else would show the missing change. No part of the frame is applied."""
     assert good in EXCHANGE["l2update"]
 
     odd, broken = from_exchange(EXCHANGE["snapshot"], EXCHANGE["l2update"].replace(good, bad))[1:]
@@ -141,7 +141,7 @@ def test_an_exchange_change_of_no_known_book_spoils_all_of_the_connection() -> N
     ],
 )
 def test_what_cannot_be_used_says_why(frame: bytes, error: type[Exception]) -> None:
-    """By the error's type it is counted."""
+    """The type of the error gives the kind by which it is counted."""
     with pytest.raises(error):
         exchange.Parser(symbols_of("coinbase"))(frame, 7)
 

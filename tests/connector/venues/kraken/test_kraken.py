@@ -1,4 +1,4 @@
-"""Kraken spot, WebSocket v2: what its frames become."""
+"""Kraken spot, WebSocket v2: the outputs of its frames."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_other_channels_are_known(name: str, count: int) -> None:
     ],
 )
 def test_what_cannot_be_used_says_why(frame: bytes, error: type[Exception]) -> None:
-    """By the error's type it is counted."""
+    """The type of the error gives the kind by which it is counted."""
     with pytest.raises(error):
         parse(frame)
 

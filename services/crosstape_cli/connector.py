@@ -1,4 +1,4 @@
-"""`crosstape connector`: one venue's feeds onto the tape."""
+"""`crosstape connector`: publishes one venue's feeds to the tape."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues.registry import VENUES
 
-Venue = Annotated[str, Parameter(help=f"Which venue: {', '.join(VENUES)}.")]
+Venue = Annotated[str, Parameter(help=f"The venue: {', '.join(VENUES)}.")]
 
 
 def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
-    """Run one venue's connector until it is told to stop (SIGTERM, Ctrl-C), when it publishes what is pending.
+    """Run one venue's connector until SIGTERM or Ctrl-C; then it publishes pending events and ends.
 
-    SIGHUP has it read its settings again: instruments come and go, without a break of those that stay.
+    At SIGHUP it reads its settings again: instruments are added and removed; the feeds of all others continue without a break.
 
-    What it takes from the venue stands in the settings under [venues.VENUE]. The server is that of bus.url, else the embedded one of a
-    running `crosstape up`.
+    The settings under [venues.VENUE] say which instruments and feeds it reads. The server is the one of bus.url, else the embedded one of
+    a running `crosstape up`.
     """
     loaded = load(settings)
     if venue not in loaded.venues:

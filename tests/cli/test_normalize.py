@@ -96,7 +96,7 @@ async def test_the_summary_can_be_left_out() -> None:
         (b"hello\n", "standard input: not the first line of a capture"),
         (CAPTURE + b"{cut", "standard input: line 8 of the capture"),
         (zstandard.compress(CAPTURE * 100)[:60], "standard input: "),
-        (b"\x28\xb5\x2f\xfd nonsense", "standard input: not whole zstd"),
+        (b"\x28\xb5\x2f\xfd nonsense", "standard input: damaged or incomplete zstd"),
         (capture(venue="binance"), "standard input: a capture of 'binance', not of 'kraken'"),
     ],
 )

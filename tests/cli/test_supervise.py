@@ -168,7 +168,7 @@ async def test_a_hangup_is_passed_to_those_that_reload(tmp_path: Path) -> None:
     task = asyncio.create_task(supervise([heedful, child(tmp_path / "b")], drain_s=20.0, children=children))
     await wait_until(lambda: pids(tmp_path / "a", "ready") and pids(tmp_path / "b"), what="both run")
 
-    children.hang_up()
+    children.send_sighup()
     await wait_until(lambda: pids(tmp_path / "a", "hungup"), what="it was told")
 
     task.cancel()
@@ -176,4 +176,4 @@ async def test_a_hangup_is_passed_to_those_that_reload(tmp_path: Path) -> None:
         await task
     assert (len(pids(tmp_path / "a")), len(pids(tmp_path / "b"))) == (1, 1)
     assert pids(tmp_path / "b", "drained") == pids(tmp_path / "b")
-    children.hang_up()  # nobody is there
+    children.send_sighup()  # nobody is there

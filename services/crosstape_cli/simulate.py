@@ -21,12 +21,12 @@ from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
 from crosstape_simulator.service import run
-from crosstape_simulator.spec import VENUES, SimulatorSpec
-from crosstape_simulator.venues.registry import default_listings
+from crosstape_simulator.spec import SimulatorSpec
+from crosstape_simulator.venues.registry import DEFAULT, VENUES, default_listings
 
 Names = Annotated[
     tuple[str, ...],
-    Parameter(negative="", help=f"Venues to simulate: any of {', '.join(VENUES)}; default: all, or those of --play."),
+    Parameter(negative="", help=f"Venues to simulate: any of {', '.join(VENUES)}; default: {', '.join(DEFAULT)}, or those of --play."),
 ]
 Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]
 Ports = Annotated[tuple[str, ...], Parameter(negative="", help="Fixed ports: kraken=8001; default: free ones.")]
@@ -66,7 +66,7 @@ def simulate(
     _check(venue, rate, speed)
     control_host, control_port = _control(control)
     spec = SimulatorSpec(
-        venues=venue or (() if play else VENUES),
+        venues=venue or (() if play else DEFAULT),
         recordings=tuple(str(path) for path in play),
         speed=speed,
         repeat=repeat,
@@ -101,10 +101,10 @@ def simulate(
 def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str]) -> str:
     """Returns settings for the connectors as TOML: the addresses, and for synthetic venues the instruments that they list.
 
-    Venues that are not simulated are disabled.
+    The other venues that run by default are disabled.
     """
     tables = []
-    for name in sorted({*venues, *VENUES}):
+    for name in sorted({*venues, *DEFAULT}):
         lines = [f"[venues.{name}]"]
         for key, value in venues.get(name, {"enabled": False}).items():
             lines.append(f"{key} = {_toml(value)}")

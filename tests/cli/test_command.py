@@ -65,7 +65,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["normalize", "kraaken"], f"no venue 'kraaken'; there are {', '.join(VENUES)}"),
         (["normalize", "kraken", "/nothing"], "/nothing: cannot be read: No such file"),
         (["normalize", "kraken", "--book-depth", "0"], "--book-depth must be at least 1"),
-        (["simulate", "--venue", "kraaken"], "--venue kraaken: there are binance, coinbase, kraken"),
+        (["simulate", "--venue", "kraaken"], "--venue kraaken: there are binance, bitstamp, coinbase, kraken"),
         (["simulate", "--port", "kraken"], "--port kraken: expected VENUE=PORT"),
         (["simulate", "--rate", "-1"], "--rate must be above 0"),
         (["health", "--url", "localhost:1"], "not the address of a service"),

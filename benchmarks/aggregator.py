@@ -30,7 +30,7 @@ POLL_S = 0.005
 
 
 async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -> dict[str, float]:
-    """One run on an empty server."""
+    """Measure one number of instruments on an empty server."""
     bus = BusSettings(url=url)
     settings = Settings(
         bus=bus,

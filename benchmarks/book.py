@@ -27,12 +27,12 @@ FRAME_NS = 10_000_000
 
 
 def price(ticks: int) -> Decimal:
-    """Ticks as a price."""
+    """Returns the price of a number of ticks."""
     return ticks * TICK
 
 
 def updates(count: int, levels: int, changes: int, seed: int) -> tuple[BookSnapshot, list[BookUpdate]]:
-    """A book around 1,000,000 ticks and changes that mostly touch it near the top, as markets do; it never crosses and keeps its size."""
+    """Returns a book around 1,000,000 ticks, and changes mostly near its top, as on a real market. It never crosses and keeps its size."""
     rng = random.Random(seed)
     middle = 1_000_000
     bids = {middle - 1 - i for i in range(levels)}

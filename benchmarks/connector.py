@@ -41,7 +41,7 @@ rest_url = "http://127.0.0.1:{port}"
 
 
 def on_tape(client: redis.Redis, streams: list[str]) -> int:
-    """How many trades there are."""
+    """Returns how many trades are on these streams."""
     with client.pipeline(transaction=False) as pipeline:
         for stream in streams:
             pipeline.xlen(stream)

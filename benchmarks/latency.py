@@ -47,7 +47,7 @@ enabled = false
 
 
 class Stamped(msgspec.Struct):
-    """What we read of a consolidated quote."""
+    """The fields of a consolidated quote that are needed here."""
 
     bid_size: Decimal | None
 
@@ -62,7 +62,7 @@ def wait_for_pattern_subscriber(client: redis.Redis, stream: str) -> None:
 
 
 def latencies(url: str, seconds: float) -> list[float]:
-    """Microseconds from sending to receiving, of every consolidated quote after the warm-up."""
+    """Returns, in microseconds, the time from sending to receiving of every consolidated quote after the warm-up."""
     path = urlsplit(url).path
     decode = msgspec.json.Decoder(Stamped).decode
     reader = hiredis.Reader()

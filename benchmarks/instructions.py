@@ -6,8 +6,8 @@ A busy machine does not change these counts, unlike times.
 
 The services run as the command starts them, under valgrind (which must be installed). All input waits before they start, so that batches
 are as large as they get, and `aggregator.min_interval_s` is 0, so that the number of quotes does not depend on speed. Each service runs
-twice, with few and with many frames or events: the difference leaves out start and end. Counts of the same tree still differ by some 1 % for a
-connector, and by up to 3 % for an aggregator.
+twice, with few and with many frames or events: the difference leaves out start and end. Counts of the same tree still
+differ by some 1 % for a connector, and by up to 3 % for an aggregator.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ CLOCK_NS: Final = 50_000_000
 """How far the market's clock and ours, on one machine, may be apart."""
 
 CUT_NS: Final = {"kraken": 999}
-"""By how much a venue's times may be too early, because it cuts digits."""
+"""ns by which a venue's times may be too early, because the venue cuts digits off."""
 
 
 class Limits(NamedTuple):
@@ -49,7 +49,7 @@ class Limits(NamedTuple):
 
 
 class Prices:
-    """One feed: the quotes or the books of one instrument of one venue."""
+    """Checks the prices of one feed: the quotes or the books of one instrument of one venue."""
 
     def __init__(self, true: TrueInstrument, kind: str, order: Order, limits: Limits) -> None:
         """`order`: of its venue, with all that was received until whatever is taken."""
@@ -90,7 +90,7 @@ class Prices:
         self._index = index
 
     def _earliest(self, event: Quote | Book, spans: Iterable[range], *, since: int = 0) -> int | None:
-        """Of the moments that fit, over all that were ever known, the first from `since` on."""
+        """Returns the first moment from `since` on at which the true book was the published one; None: there was none."""
         moments, dropped = self._true.moments, self._true.dropped
         for span in spans:
             for index in range(max(span.start, since - dropped), span.stop):
@@ -99,7 +99,7 @@ class Prices:
         return None
 
     def status(self, status: Status) -> Iterator[Violation]:
-        """Of this feed, or of all of its instrument or venue, after the events that were received before it."""
+        """Check a status of this feed, or of its instrument or its venue, after the events that were received before it."""
         shown = self._shown
         if status.state is FeedState.LIVE or shown is None:
             return
@@ -109,7 +109,7 @@ class Prices:
             self._shown = None
 
     def done(self, now: int) -> Iterator[Violation]:
-        """At the end of what was read, at that time."""
+        """Check the end of the tape, which was last read at `now` (ns)."""
         if self._shown is not None:
             yield from self._outlived(self._shown, now)
 
@@ -121,7 +121,7 @@ class Prices:
             yield Violation("a price stood too long", where, f"{self._limits.fresh_ns / 1e9:g} s at most", f"{(until - since) / 1e9:.3f} s")
 
     def _spans(self, event: Quote | Book) -> Iterator[range]:
-        """Where in the true moments to look."""
+        """Yields the moments of the true market at which the event may have been true."""
         true = self._true
         if isinstance(event, Book) and event.sequence is not None:
             index = true.at_number(event.sequence)

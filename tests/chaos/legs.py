@@ -36,14 +36,14 @@ class Span:
         self._kept.append((index, price))
 
     def extreme(self, first: int) -> Decimal:
-        """Of those from index `first` on."""
+        """Returns the extreme of the values from index `first` on."""
         while self._kept[0][0] < first:
             self._kept.popleft()
         return self._kept[0][1]
 
 
 class TrueRange:
-    """What an instrument's best prices truly were within the detection time, as time moves on."""
+    """The lowest and highest that an instrument's best prices truly were within the detection time, as time moves on."""
 
     def __init__(self, true: TrueInstrument) -> None:
         self._true = true
@@ -71,7 +71,7 @@ class TrueRange:
 
 
 class Legs:
-    """All instruments."""
+    """Checks the legs of all instruments."""
 
     def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], *, detect_ns: int, transit_ns: int) -> None:
         self._ranges = {key: TrueRange(true) for key, true in market.items()}

@@ -40,7 +40,7 @@ class Follower:
         self._read_to: dict[str, str] = {}
 
     async def more(self) -> list[Entry]:
-        """What is new: each stream's entries in its order, those of `FIRST` last: what they follow from stands before them."""
+        """Returns the new entries, in the order of each stream; those of `FIRST` last: the entries that they depend on come before them."""
         first = [stream for stream in await self._streams() if self._is_first(stream)]
         read = {stream: await self._stream(stream) for stream in first}
         others = [stream for stream in await self._streams() if not self._is_first(stream)]  # anew: a gap may be the first on its stream

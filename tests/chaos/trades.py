@@ -28,11 +28,11 @@ from tests.chaos.violations import Violation
 from tests.connector.venues.cases import trade_cases
 
 UNIT_NS: Final = {"binance": 1_000_000}
-"""In what a venue tells times; the others in µs."""
+"""The unit of a venue's times, in ns; of the others it is one µs."""
 
 
 class Trades:
-    """One instrument of one venue."""
+    """Checks the trades of one instrument of one venue."""
 
     def __init__(self, true: TrueInstrument, *, transit_ns: int, skews_ns: Collection[int]) -> None:
         """`transit_ns`: how much longer than the one before it a trade may take; `skews_ns`: how wrong the venue's clock may be, or 0."""
@@ -55,11 +55,11 @@ class Trades:
         self._next = self._next or number
 
     def gap(self, gap: Gap) -> None:
-        """One of this instrument's trades; before the trades that follow it."""
+        """Apply a gap in this instrument's trades, before the trades that follow it."""
         (self._fresh if gap.repaired else self._gaps).append(gap)
 
     def reads_on(self) -> None:
-        """Streams are read one after the other: what was told as repaired when they were read last has come by now."""
+        """Note that the streams are read again: trades reported as repaired in the last reading must have come by now."""
         self._repairs += self._fresh
         self._fresh = []
 
@@ -88,7 +88,7 @@ class Trades:
             self._late_ns = max(0, trade.received_ts - true.ts)
 
     def done(self) -> Iterator[Violation]:
-        """At the end of the tape: what was told as repaired is, if that was not told in the last piece of it."""
+        """Check at the end of the tape that every trade reported as repaired is there, if the report was not in the last reading."""
         for repair in self._repairs:
             where = f"{self._where}, repaired from {repair.from_ts} to {repair.to_ts}"
             around = [told for told in self._missing if told[0].from_ts <= repair.from_ts <= repair.to_ts <= told[0].to_ts]
@@ -105,7 +105,7 @@ class Trades:
             yield Violation("more is told as repaired than came", self._where, self._came, told)
 
     def _lacks(self, repair: Gap, missing: range) -> bool:
-        """Whether some of what a gap told has not come, and is not said to have never been."""
+        """Whether some trades of a gap have not come, and were not reported as never made."""
         lacking = self._told.intersection(missing)
         return len(lacking) > repair.nonexistent or not all(map(self._true.never_was, lacking))
 

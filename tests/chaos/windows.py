@@ -25,7 +25,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
 
 
 class Times:
-    """When one instrument's trades at one venue were made, as far as that was asked for."""
+    """The times of one instrument's trades at one venue, as far as they have been requested."""
 
     def __init__(self, true: TrueInstrument) -> None:
         self._true = true
@@ -48,10 +48,10 @@ class Times:
 
 
 class Windows:
-    """All instruments."""
+    """Checks the windows of all instruments."""
 
     def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], *, late_ns: int) -> None:
-        """`market`: of all venues that are consolidated. `late_ns`: how late a trade may be that is not told as missing."""
+        """`market`: all venues that are consolidated. `late_ns`: how late a trade may be that is not reported as missing."""
         self._times: dict[str, list[Times]] = defaultdict(list)
         for (_, instrument), true in market.items():
             self._times[instrument].append(Times(true))

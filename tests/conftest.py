@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from functools import partial
@@ -37,6 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Tests start some six hundred processes of ours. Each would compile the source again where the environment forbids to keep the result.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # In the background of a script SIGINT is ignored. Services would inherit that, and no test could end them by Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if reporter := config.pluginmanager.get_plugin("terminalreporter"):  # a worker has none
         config.pluginmanager.register(AtOnce(reporter))
 

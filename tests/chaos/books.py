@@ -1,25 +1,25 @@
-"""The rule of prices: what is published as live is what truly was, at the moment that it speaks of; and it does not stay when it is over.
+"""The rule of prices: a price that is published as live was true at the moment that it describes, and is not kept when it is over.
 
-**Which moment.** The strictest that each venue's words allow:
+**Which moment.** The strictest that each venue's data allow:
 
 | venue | event | the true book |
 |---|---|---|
 | binance | `book` | after exactly the changes up to its `sequence` (the venue's update id) |
-| binance | `book` while the ids begin again | at its `venue_ts`; of a snapshot by REST, which has none, at most `answer_ns` before |
-| binance | `quote`, which has neither number nor time | of some moment not more than `transit_ns` before what was sent before it |
-| coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue tells all changes up to then |
-| kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: of all moments within that µs |
+| binance | `book` while the ids start again | at its `venue_ts`; a REST snapshot has none: at most `answer_ns` before |
+| binance | `quote`, which has neither number nor time | at a moment at most `transit_ns` before the sending of the message before it |
+| coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue sends all changes up to then |
+| kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: at any moment within that µs |
 
-When what was before a quote was sent, the times of the venue's other events say (`order`): on a machine that is slow, those are as late
-as it. A quote that nothing was before gets `answer_ns`.
+The times of the venue's other events show when the message before a quote was sent (`order`): on a slow machine they are as late as the
+quote. A quote with no message before it gets `answer_ns`.
 
 A clock that is wrong on purpose (`skews_ns`) may have shifted `venue_ts`. A quote must equal the best bid and ask, price and size; a book
-all its levels, ten a side. Where several moments fit, it is the earliest that is not before the one of the event before: no event may
-tell of an earlier moment than the one before it on its stream.
+all its levels, ten a side. Where several moments fit, the earliest that is not before the moment of the event before counts: no event may
+describe an earlier moment than the event before it on its stream.
 
-**Not for longer than that.** From when the best prices differed from those published until the next event, a status that is not live (of
-the feed, its instrument or its venue) or a successor of the process, no more than `fresh_ns` may pass: a frozen book that calls itself
-live is as wrong as a false one. How late a venue itself is, its times say: that is no fault of the tape.
+**For how long.** When the true best prices change, the published ones may stand for at most `fresh_ns`, until the next event, a status that
+is not live (of the feed, its instrument or its venue), or a successor of the process: a frozen book that is marked live is as wrong as a
+false one. A delay within the venue itself can be seen in its times, and is no error of the tape.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Watch:
         self._told: dict[str, list[tuple[int, FeedState]]] = defaultdict(list)
         self._counts_in: dict[str, set[str]] = {}  # instrument → venues whose legs count in its newest consolidated quote
         self._complete: dict[str, bool] = {}  # instrument → whether any window of its newest consolidated quote says so
-        self._missed: dict[str, Counter[bool]] = defaultdict(Counter)  # venue → trades that gaps told: as missed, as repaired
+        self._missed: dict[str, Counter[bool]] = defaultdict(Counter)  # venue → trades that gaps reported: False missed, True repaired
         self._quoted: dict[str, int] = {}  # instrument → `received_ts` of its newest consolidated quote, if that is of all venues
 
     async def look(self) -> None:
@@ -229,7 +229,7 @@ async def rehearse(case: Case) -> Found:
             numbers = [await stand.rehearsal.set(fault) for fault in case.all_faults]
             if case.from_start:
                 await stand.connectors()
-            await asyncio.sleep(case.hold_s)  # how long a fault lasts is part of it
+            await asyncio.sleep(case.hold_s)  # the fault must last this long
             for number in numbers:
                 await stand.rehearsal.acts(number, TOLD_S)
             if case.told:

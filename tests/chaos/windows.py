@@ -1,8 +1,8 @@
-"""The rule of windows: one that calls itself complete holds so many trades as there were.
+"""The rule of windows: a window that is marked complete holds as many trades as there were.
 
-A window of N seconds of a consolidated quote must hold at least all trades of all venues that were made in its last N seconds, less the
-first of these and less the newest, which may be late by `late_ns`; and at most those of the N + 2 seconds until its `ts`. Whose
-clock is wrong does not matter: trades are counted by when they truly were. Judged of each instrument every `EVERY_NS`.
+A window of N seconds of a consolidated quote must hold at least all trades of all venues that were made in its last N seconds, less those
+of the first second and the newest, which may be late by `late_ns`; and at most those of the N + 2 seconds until its `ts`. A wrong clock
+does not matter: trades are counted by their true times. Each instrument is checked every `EVERY_NS`.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ async def test_a_stalled_instrument_is_stale_and_comes_back_whole(name: str, cli
         await venue.begins()
         await wait_until(lambda: _count(venue), what="its pace is known", timeout_s=60)
 
-        one = venue.set(f"stall instrument={BTC} kind=book")  # trades of a feed that is subscribed anew meanwhile are lost for good
+        one = venue.set(f"stall instrument={BTC} kind=book")  # not trade: trades are lost while a feed is subscribed again
         await venue.until("book", FeedState.STALE)
         assert FeedState.STALE not in await venue.states("book", ETH)
         venue.made.faults.remove(one.id)

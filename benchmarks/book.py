@@ -1,5 +1,5 @@
-"""One update into a book of 1,000 levels a side, and the quote out: µs per 10-level update, as a venue whose quotes are the top of its
-book.
+"""Measures one update of a book of 1,000 levels a side, with the quote that follows: µs per 10-level update, for a venue whose quotes are
+the top of its book.
 
     python benchmarks/book.py --updates 20000
 

@@ -1,4 +1,4 @@
-"""How long a dead leg counts: from the event until a consolidated quote no longer counts the leg, or a reader knows.
+"""Measures how long a dead leg counts: from the event until a consolidated quote no longer counts the leg, or a reader knows.
 
     python benchmarks/detection.py                     # every condition on every venue, once: about twenty minutes
     python benchmarks/detection.py --runs 3

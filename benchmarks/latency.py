@@ -1,5 +1,6 @@
-"""Frame on the socket → consolidated quote on the channel, over real processes: source, connector, server, aggregator, and this one as a
-subscriber.
+"""Measures the time from a frame on the socket to the consolidated quote on its channel.
+
+The processes are real: source, connector, server, aggregator, and this one as a subscriber.
 
     python benchmarks/latency.py --rate 5000 --seconds 10
 

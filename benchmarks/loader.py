@@ -58,7 +58,7 @@ async def main() -> None:
         for publisher in publishers.values():
             await publisher.drain(60)
         print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)  # as long as the other side takes
+        await asyncio.to_thread(sys.stdin.readline)  # no timeout: the benchmark decides when
         await asyncio.gather(*(produce(publisher, events(venue, names, count // 3)) for venue, publisher in publishers.items()))
         for publisher in publishers.values():
             await publisher.drain(60)

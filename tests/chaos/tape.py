@@ -43,9 +43,8 @@ class Follower:
         """Returns the new entries, in the order of each stream; those of `FIRST` last: the entries that they depend on come before them."""
         first = [stream for stream in await self._streams() if self._is_first(stream)]
         read = {stream: await self._stream(stream) for stream in first}
-        others = [
-            stream for stream in await self._streams() if not self._is_first(stream)
-        ]  # a gap may have made a stream
+        # Asked again: a gap may be the first entry of its stream, which then did not exist before.
+        others = [stream for stream in await self._streams() if not self._is_first(stream)]
         read |= {stream: await self._stream(stream) for stream in others}
         return [entry for stream in (*others, *reversed(first)) for entry in read[stream]]
 

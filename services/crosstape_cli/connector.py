@@ -1,4 +1,4 @@
-"""`crosstape connector`: one venue's feeds onto the tape."""
+"""`crosstape connector`: publishes one venue's feeds to the tape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`crosstape normalize`: a capture in, events out, exactly as the connector would have published them."""
+"""`crosstape normalize`: turns a capture into events, exactly as the connector would have published them."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def normalize(
             out.write(b"\n")
         out.flush()
         if not quiet:
-            sys.stderr.write(_told(made.summary) + "\n")
+            sys.stderr.write(_as_json(made.summary) + "\n")
     return Exit.OK
 
 
 @contextmanager
 def _lines(file: Path) -> Iterator[Iterable[bytes]]:
-    """The lines of a file or of standard input. What is wrong with it becomes one of our errors, with its name."""
+    """Opens a file or standard input for the length of the block. Raises `SettingsError` or `CrosstapeError`, naming the file."""
     try:
         if file == STDIN:
             yield _unpacked(sys.stdin.buffer)
@@ -71,7 +71,7 @@ def _lines(file: Path) -> Iterator[Iterable[bytes]]:
             with opened(file) as lines:
                 yield lines
     except BrokenPipeError:
-        raise  # of our output, not of the capture
+        raise  # the pipe of our output, not of the capture
     except OSError as exc:
         raise SettingsError(f"{_name(file)}: cannot be read: {exc.strerror or exc}") from exc
     except zstandard.ZstdError as exc:
@@ -85,14 +85,14 @@ def _name(file: Path) -> str:
 
 
 def _unpacked(stream: Any) -> Iterator[bytes]:
-    """Lines of a pipe, which cannot be read from the start again once its first bytes were looked at."""
+    """Returns the lines of a pipe, decompressed if they are zstd. It peeks: a pipe cannot be read from the start again."""
     if stream.peek(4)[:4] != zstandard.MAGIC_NUMBER.to_bytes(4, "little"):
         return iter(stream)
     return iter(io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)))
 
 
-def _told(summary: Summary) -> str:
-    """The summary as JSON that a person can read too."""
+def _as_json(summary: Summary) -> str:
+    """Returns the summary as indented JSON, with frames as text."""
     raw: dict[str, Any] = msgspec.to_builtins(summary, builtin_types=(bytes,))
     for first in raw["first_unhandled"]:
         first["frame"] = first["frame"][:SHOWN_BYTES].decode(errors="replace")

@@ -17,7 +17,7 @@ from crosstape_schemas import Keys
 ROOT: Final = Path(__file__).parents[2]
 LANGUAGES: Final = frozenset({"python", "py", "sh", "bash", "shell", "console", "js", "javascript", "mjs", "jq"})
 ADDRESS: Final = "redis://localhost:6379"
-"""Where shown programs find the server; a test puts its own address there."""
+"""The address of the server in shown programs; a test replaces it by its own."""
 
 
 class Block(NamedTuple):
@@ -36,9 +36,9 @@ class Follows(NamedTuple):
     arguments: tuple[str, ...] = ()
     """`{url}` is the server's address, `{port}` its port, `{file}` the file that is read in place of standard output."""
     announces: str = ""
-    """What it says on either output when a connection was lost; needed of a reader of a channel, which loses events then."""
+    """Text that the program must print when it loses its connection; needed for a reader of a channel, which loses events then."""
     ends: bool = False
-    """It ends with an error when the connection is lost."""
+    """Whether it ends with an error when the connection is lost."""
 
 
 class Prints(NamedTuple):
@@ -55,7 +55,7 @@ class RunBy(NamedTuple):
 
 
 class NotRun(NamedTuple):
-    """It is only parsed, and why."""
+    """The program is only parsed, for this reason."""
 
     reason: str
 
@@ -141,7 +141,7 @@ SHOWN: Final[dict[str, How]] = {
         _SYNOPSIS,
     ),
 }
-"""By name: how it is tested."""
+"""Name of a program → how it is tested."""
 
 
 def blocks() -> Iterator[Block]:

@@ -1,9 +1,9 @@
-"""Events from the tape into consolidated quotes on the tape: events/s, and CPU µs per event, at 10, 200 and 2,000 instruments.
+"""Measures the aggregator, from events to consolidated quotes: events/s, and CPU µs per event, at 10, 200 and 2,000 instruments.
 
     python benchmarks/aggregator.py --events 600000
 
-The whole service runs in this process (readers, engine, publisher). While it stands still, a loader in another puts quotes and trades of
-three venues on the tape; then it has to catch up with them. Per event is the CPU time of this process, publishing and
+The whole service runs in this process (readers, engine, publisher). While it stands still, a loader in another process publishes
+quotes and trades of three venues; then the service has to catch up with them. Per event is the CPU time of this process, publishing and
 checkpoints included (with --checkpoint-s, more of them than usual).
 """
 
@@ -30,7 +30,7 @@ POLL_S = 0.005
 
 
 async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -> dict[str, float]:
-    """One run on an empty server."""
+    """Measure one number of instruments on an empty server."""
     bus = BusSettings(url=url)
     settings = Settings(
         bus=bus,
@@ -50,12 +50,12 @@ async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -
             deadline = time.monotonic() + LIMIT_S
             while not (len(engine.instruments) == instruments and service.ready()[1]["catching_up"] == 0):
                 if time.monotonic() > deadline:
-                    raise SystemExit("aggregator: it never caught up with what was there")
+                    raise SystemExit("aggregator: it never caught up with the loaded events")
                 await asyncio.sleep(POLL_S)
             before, quotes = sum(engine.counts.applied.values()), engine.counts.published
             loader.stdin.write(b"go\n")
             loader.stdin.flush()
-            loader.wait(LIMIT_S)  # and with it this loop: nothing is read meanwhile
+            loader.wait(LIMIT_S)  # blocks the event loop on purpose: nothing is read meanwhile
             start, start_cpu = time.perf_counter(), time.process_time()
             while (taken := sum(engine.counts.applied.values()) - before) < count // 3 * 3:
                 if time.monotonic() > deadline:

@@ -1,5 +1,5 @@
-"""One update into a book of 1,000 levels a side, and the quote out: µs per 10-level update, as a venue whose quotes are the top of its
-book.
+"""Measures one update of a book of 1,000 levels a side, with the quote that follows: µs per 10-level update, for a venue whose quotes are
+the top of its book.
 
     python benchmarks/book.py --updates 20000
 
@@ -27,12 +27,12 @@ FRAME_NS = 10_000_000
 
 
 def price(ticks: int) -> Decimal:
-    """Ticks as a price."""
+    """Returns the price of a number of ticks."""
     return ticks * TICK
 
 
 def updates(count: int, levels: int, changes: int, seed: int) -> tuple[BookSnapshot, list[BookUpdate]]:
-    """A book around 1,000,000 ticks and changes that mostly touch it near the top, as markets do; it never crosses and keeps its size."""
+    """Returns a book around 1,000,000 ticks, and changes mostly near its top, as on a real market. It never crosses and keeps its size."""
     rng = random.Random(seed)
     middle = 1_000_000
     bids = {middle - 1 - i for i in range(levels)}

@@ -1,4 +1,4 @@
-"""Frames from a WebSocket into the server, by a connector as the command starts it: frames/s, and CPU µs per frame.
+"""Measures a connector as the command starts it, from frames on a WebSocket to events on the server: frames/s, and CPU µs per frame.
 
     python benchmarks/connector.py                                                     # its own source and server
     python benchmarks/connector.py --ws-port 9391 --redis-url redis://127.0.0.1:6379 --count 200000 --symbols 20
@@ -41,7 +41,7 @@ rest_url = "http://127.0.0.1:{port}"
 
 
 def on_tape(client: redis.Redis, streams: list[str]) -> int:
-    """How many trades there are."""
+    """Returns how many trades are on these streams."""
     with client.pipeline(transaction=False) as pipeline:
         for stream in streams:
             pipeline.xlen(stream)
@@ -74,7 +74,7 @@ def main() -> None:
         deadline = time.monotonic() + LIMIT_S
         while not (first := on_tape(client, streams)):
             if time.monotonic() > deadline or connector.poll() is not None:
-                raise SystemExit("connector: nothing came onto the tape")
+                raise SystemExit("connector: it published nothing")
             time.sleep(POLL_S)
         start, start_cpu, start_server = time.perf_counter(), harness.cpu_s(connector.pid), harness.server_cpu_s(bus)
         while (last := on_tape(client, streams)) < options.count and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""How long a dead leg counts: from the event until a consolidated quote no longer counts the leg, or a reader knows.
+"""Measures how long a dead leg counts: from the event until a consolidated quote no longer counts the leg, or a reader knows.
 
     python benchmarks/detection.py                     # every condition on every venue, once: about twenty minutes
     python benchmarks/detection.py --runs 3
@@ -47,19 +47,19 @@ SYMBOLS = {
     "dead symbol, rests": ("XRP-USDT", ("stall", "market how=rest")),
     "halted pair": ("ADA-USDT", ("halt",)),
 }
-"""Condition → instrument and faults; all at once, on all venues."""
+"""Condition → instrument and faults. All conditions run at the same time, on all venues."""
 VENUE_FAULTS = {"dead venue, stalled": "stall", "dead venue, half-open": "half-open", "dead venue, cut": "cut for=600"}
 WATCHED = "ETH-USDT"
-"""Whose legs are watched when a whole venue is dead."""
+"""Instrument whose legs are watched in the conditions that stop a venue, a connector or the aggregator."""
 OUT_S = 8.0
-"""A leg that has not counted for so long is out."""
+"""A leg counts as out once it has not counted for this many seconds."""
 START_S = 90.0
 AGAIN_S = 180.0
 POLL_S = 0.1
 
 
 class Tape:
-    """Everything as processes."""
+    """Simulator, server, three connectors and an aggregator, each a process of its own."""
 
     def __init__(self, stack: contextlib.ExitStack, rate: float) -> None:
         self._directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="detection-", dir="/tmp")))
@@ -82,33 +82,33 @@ class Tape:
         self.aggregator()
 
     def start(self, name: str, *arguments: str) -> None:
-        """One process."""
+        """Start one process; `arguments` are those of the `crosstape` command."""
         with (self._directory / f"{name}.log").open("ab") as log:
             command = (sys.executable, "-m", "crosstape_cli", *arguments)
             self._processes[name] = subprocess.Popen(command, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def connector(self, venue: str) -> None:
-        """Start one."""
+        """Start the connector of one venue."""
         self.start(venue, "connector", "--venue", venue, *self._settings)
 
     def aggregator(self) -> None:
-        """Start it."""
+        """Start the aggregator."""
         self.start("aggregator", "aggregator", *self._settings)
 
     def kill(self, name: str) -> int:
-        """With SIGKILL; when, ns."""
+        """Kill a process with SIGKILL. Returns the time of the kill, ns since the epoch."""
         self._processes[name].kill()
         now = time.time_ns()
         self._processes[name].wait()
         return now
 
     def set(self, text: str) -> int:
-        """A fault; its number."""
+        """Start a fault in the simulator. Returns the number of the fault."""
         with urllib.request.urlopen(f"{self._control}/faults", text.encode(), timeout=10) as answer:
             return int(json.load(answer)["id"])
 
     def end(self, number: int) -> None:
-        """The fault is over; one that is already is no mistake."""
+        """End a fault. A fault that has already ended is no error."""
         request = urllib.request.Request(f"{self._control}/faults/{number}", method="DELETE")
         with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10):
             pass
@@ -125,7 +125,7 @@ class Tape:
 
 
 class Figures:
-    """What was measured, by condition."""
+    """The results, by condition: seconds until each leg was out, legs that never were, and crossed quotes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
@@ -134,7 +134,7 @@ class Figures:
         self.crossed: dict[str, int] = defaultdict(int)
 
     def add(self, condition: str, seconds: float | None, crossed: legs_seen.Crossed | None = None) -> None:
-        """One leg; None: it counted to the end."""
+        """Add the result of one leg. `seconds` None: it still counted at the end of the wait."""
         if seconds is None:
             self.never[condition] += 1
         else:
@@ -146,7 +146,7 @@ class Figures:
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {condition}: {found}{'' if crossed is None else f', {crossed}'}\n")
 
     def shown(self) -> dict[str, dict[str, object]]:
-        """For the one line."""
+        """Returns the figures of each condition for the JSON line."""
         found: dict[str, dict[str, object]] = {}
         for condition in sorted({*self.seconds, *self.never}):
             ordered = sorted(self.seconds[condition])
@@ -160,7 +160,7 @@ class Figures:
 
 
 class Measure:
-    """The conditions, one after the other."""
+    """Runs the conditions, one after the other."""
 
     def __init__(self, tape: Tape, seen: legs_seen.LegsSeen, options: argparse.Namespace) -> None:
         self.figures = Figures()
@@ -170,7 +170,7 @@ class Measure:
         self._longest_s: float = options.longest
 
     def symbols(self, wanted: set[str]) -> None:
-        """Single instruments of all venues, all conditions at once: each has an instrument of its own, and two more go on."""
+        """Run all conditions of single instruments at the same time, on all venues. Each has its own instrument; two more stay healthy."""
         chosen = {name: what for name, what in SYMBOLS.items() if name.partition(",")[0] in wanted}
         self._settle()
         since = time.time_ns()
@@ -185,7 +185,7 @@ class Measure:
         self._end(numbers)
 
     def venue(self, condition: str, venue: str) -> None:
-        """A whole venue."""
+        """Stop all feeds of one venue by a fault, and wait until its leg is out."""
         self._settle()
         since = time.time_ns()
         number = self._tape.set(f"{VENUE_FAULTS[condition]} venue={venue}")
@@ -193,14 +193,14 @@ class Measure:
         self._end([number])
 
     def connector(self, venue: str) -> None:
-        """Killed, and started again."""
+        """Kill one connector, wait until its leg is out, and start it again."""
         self._settle()
         since = self._tape.kill(venue)
         self._until_out({(venue, WATCHED): "dead connector"}, since)
         self._tape.connector(venue)
 
     def aggregator(self) -> None:
-        """Killed, and started again."""
+        """Kill the aggregator, wait until readers know that it is dead, and start it again."""
         wait_until(self._seen.aggregator_lives, "the aggregator's sign of life", AGAIN_S)
         time.sleep(2.0)
         since = self._tape.kill("aggregator")
@@ -212,7 +212,7 @@ class Measure:
         self._tape.aggregator()
 
     def _settle(self) -> None:
-        """All legs count, and have for a while."""
+        """Return when all legs count, and have counted for `--settle` seconds."""
         wait_until(lambda: self._seen.count(VENUES, INSTRUMENTS), "all legs", AGAIN_S)
         deadline = time.monotonic() + self._settle_s
         while time.monotonic() < deadline:
@@ -221,7 +221,7 @@ class Measure:
         self._seen.forget()
 
     def _until_out(self, legs: dict[tuple[str, str], str], since: int) -> None:
-        """Wait until each leg is out, or for as long as is allowed; note what was seen."""
+        """Wait until each leg is out, or `--longest` seconds are over; add the results."""
         deadline = time.monotonic() + self._longest_s
         while time.monotonic() < deadline and any(self._seen.out_for_s(*leg) < OUT_S for leg in legs):
             time.sleep(POLL_S)
@@ -236,7 +236,7 @@ class Measure:
 
 
 def wait_until(holds: Callable[[], bool], what: str, timeout_s: float) -> None:
-    """Raises `SystemExit` if it does not come to pass."""
+    """Wait until `holds()` is true. Raises `SystemExit` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > deadline:
@@ -246,7 +246,7 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float) -> None:
 
 @contextlib.contextmanager
 def seeing(url: str) -> Iterator[legs_seen.LegsSeen]:
-    """A subscriber for the length of the block."""
+    """Run a subscriber for the length of the block."""
     seen = legs_seen.LegsSeen(url)
     seen.start()
     try:
@@ -258,10 +258,10 @@ def seeing(url: str) -> Iterator[legs_seen.LegsSeen]:
 def main() -> None:
     """Print one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1, help="of every condition on every venue")
+    parser.add_argument("--runs", type=int, default=1, help="how often to run every condition on every venue")
     parser.add_argument("--rate", type=float, default=120.0, help="orders a second, over all venues")
     parser.add_argument("--settle", type=float, default=40.0, help="seconds before each event: feeds are questioned late in their first 30")
-    parser.add_argument("--longest", type=float, default=90.0, help="seconds that are waited for a leg to be out")
+    parser.add_argument("--longest", type=float, default=90.0, help="longest wait for a leg to be out, in seconds")
     parser.add_argument("--only", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     options = parser.parse_args()
     wanted = set(options.only)

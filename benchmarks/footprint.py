@@ -1,10 +1,11 @@
-"""What a running tape needs: CPU and memory of its services, and memory of its server by kind of stream. It changes nothing on it.
+"""Measures what a running tape needs: CPU and memory of its services, and memory of its server by kind of stream. It changes nothing.
 
     make demo &                                  # or any tape of yours, or the containers of compose
     python benchmarks/footprint.py --redis-url redis://127.0.0.1:6380 --metrics http://172.18.0.5:9100 http://172.18.0.6:9100 --seconds 30
 
-One JSON line for each service (CPU as a share of one core, resident memory, events a second) and one for each kind of stream (entries,
-bytes an entry). What a service does is read off its `/metrics` twice; a server's bytes are those of `MEMORY USAGE`, all entries counted.
+Prints one JSON line for each service (CPU as a share of one core, resident memory, events a second) and one for each kind of stream
+(entries, bytes an entry). A service's figures are the difference between two readings of its `/metrics`; a server's bytes are those of
+`MEMORY USAGE`, all entries counted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ COUNTED = {"crosstape_connector_frames_total", "crosstape_aggregator_events_tota
 
 
 def readings(url: str) -> defaultdict[str, float]:
-    """What a service says of itself, summed over labels; what its name is, under `service …` with 0."""
+    """Reads the metrics of one service, each summed over its labels. The key `service NAME`, with value 0, gives the service's name."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found: defaultdict[str, float] = defaultdict(float)
@@ -41,7 +42,7 @@ def readings(url: str) -> defaultdict[str, float]:
 
 
 def services(urls: list[str], seconds: float) -> None:
-    """Two readings of each, and what lies between."""
+    """Read each service twice, and print the figures for the time between the readings."""
     before = {url: readings(url) for url in urls}
     started = time.monotonic()
     time.sleep(seconds)
@@ -60,7 +61,7 @@ def services(urls: list[str], seconds: float) -> None:
 
 
 def server(url: str, prefix: str) -> None:
-    """Bytes an entry, by kind."""
+    """Print the entries and the bytes per entry of each kind of stream."""
     client = redis.Redis.from_url(url, decode_responses=True)
     entries: Counter[str] = Counter()
     size: Counter[str] = Counter()
@@ -75,7 +76,7 @@ def server(url: str, prefix: str) -> None:
 
 
 def main() -> None:
-    """See the module."""
+    """Print one JSON line for each service and for each kind of stream."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--redis-url", default="", help="of the tape's server; empty: leave it out")
     parser.add_argument("--prefix", default="tape")

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a private server, a frame source, services as the command starts them, and how figures are printed."""
+"""Shared by the benchmarks: a private server, a frame source, child processes, and the printing of the figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 @contextlib.contextmanager
 def server(url: str = "") -> Iterator[str]:
-    """The url of a bus: the one given, or an embedded server for the length of the block."""
+    """Yields the url of a server: the given one, or an embedded server that runs for the length of the block."""
     if url:
         yield url
         return
@@ -37,7 +37,7 @@ def server(url: str = "") -> Iterator[str]:
 
 @contextlib.contextmanager
 def process(*command: str, stdin: bool = False) -> Iterator[subprocess.Popen[bytes]]:
-    """A child for the length of the block; its standard error is ours."""
+    """Run a child process for the length of the block. Its standard error is ours."""
     child = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE if stdin else None, stdout=subprocess.PIPE)
     try:
         yield child
@@ -52,25 +52,25 @@ def process(*command: str, stdin: bool = False) -> Iterator[subprocess.Popen[byt
 
 @contextlib.contextmanager
 def source(*options: str) -> Iterator[int]:
-    """The port of a frame source (see `source`)."""
+    """Start a frame source (see `source`); yields its port."""
     with process(str(HERE / "source.py"), "0", *options) as child:
         assert child.stdout is not None
         yield int(json.loads(child.stdout.readline())["port"])
 
 
 def instruments(count: int) -> tuple[str, ...]:
-    """The source's instruments, by our names."""
+    """Returns the names of the source's instruments, as `COIN0-USDT`."""
     return tuple(f"COIN{i}-USDT" for i in range(count))
 
 
 def cpu_s(pid: int) -> float:
-    """User and system seconds that a running process has used (Linux)."""
+    """Returns the CPU seconds, user and system, that a running process has used (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def server_cpu_s(url: str) -> float:
-    """User and system seconds that the server has used."""
+    """Returns the CPU seconds, user and system, that the server has used."""
     with redis.Redis.from_url(url) as client:
         info = client.info("cpu")
     assert isinstance(info, dict)
@@ -78,10 +78,10 @@ def server_cpu_s(url: str) -> float:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value below which `share` of an ascending sequence lies."""
+    """Returns the value below which `share` (0 to 1) of an ascending sequence lies."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def report(**figures: object) -> None:
-    """The one line on standard output."""
+    """Print the figures as one JSON line on standard output."""
     print(json.dumps({"python": ".".join(map(str, sys.version_info[:3])), "cpus": os.cpu_count(), **figures}), flush=True)

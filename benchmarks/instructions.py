@@ -1,11 +1,13 @@
-"""Instructions per frame of a connector and per event of an aggregator, of this tree and another: a noisy machine counts like a quiet one.
+"""Counts the instructions per frame of a connector and per event of an aggregator, of this tree and of another one.
+
+A busy machine does not change these counts, unlike times.
 
     python benchmarks/instructions.py --against ../before/.venv/bin/python
 
-The services run as the command starts them, under valgrind (which must be installed), with a backlog before them, so that batches are as
-large as they get, and with `aggregator.min_interval_s` 0, so that how many quotes are computed does not depend on how long it takes. Each
-runs twice, with few frames or events and with many: what starting and ending take cancels out. Counts of the same tree still differ by some
-1 % for a connector, and by up to 3 % for an aggregator.
+The services run as the command starts them, under valgrind (which must be installed). All input waits before they start, so that batches
+are as large as they get, and `aggregator.min_interval_s` is 0, so that the number of quotes does not depend on speed. Each service runs
+twice, with few and with many frames or events: the difference leaves out start and end. Counts of the same tree still
+differ by some 1 % for a connector, and by up to 3 % for an aggregator.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ FEW, MANY = 10_000, 40_000
 LIMIT_S = 600.0
 POLL_S = 0.1
 SYMBOLS = 20
-"""Of the connector."""
+"""How many instruments the connector reads."""
 REFS = re.compile(rb"I +refs: +([\d,]+)")
 SETTINGS = """\
 [bus]
@@ -59,7 +61,7 @@ rest_url = "http://127.0.0.1:{port}"
 
 
 class Counted:
-    """A service under valgrind."""
+    """A service that runs under valgrind."""
 
     def __init__(self, python: str, service: tuple[str, ...], directory: Path) -> None:
         """`directory`: with `settings.toml`."""
@@ -69,7 +71,7 @@ class Counted:
         self.process = subprocess.Popen(command, env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"})
 
     def wait_for(self, so: Callable[[], bool], what: str) -> None:
-        """Until it is so; ends the program if that takes too long, or the service has ended."""
+        """Wait until `so()` is true. Ends the program if that takes too long, or if the service has ended."""
         deadline = time.monotonic() + LIMIT_S
         while not so():
             if time.monotonic() > deadline or self.process.poll() is not None:
@@ -77,7 +79,7 @@ class Counted:
             time.sleep(POLL_S)
 
     def end(self) -> int:
-        """End it in order; how many instructions it took."""
+        """Stop the service. Returns the number of instructions that it executed."""
         self.process.terminate()
         self.process.wait(LIMIT_S)
         found = REFS.search(self._log.read_bytes())
@@ -87,7 +89,7 @@ class Counted:
 
 @contextlib.contextmanager
 def counted(python: str, service: tuple[str, ...], bus: str, names: list[str], port: int = 1) -> Iterator[Counted]:
-    """One that runs for the length of the block, if it is not ended before."""
+    """Run a service under valgrind for the length of the block, or until it is stopped before."""
     with tempfile.TemporaryDirectory() as directory:
         settings = SETTINGS.format(bus=bus, directory=directory, names=msgspec.json.encode(names).decode(), port=port)
         (Path(directory) / "settings.toml").write_text(settings)
@@ -100,7 +102,7 @@ def counted(python: str, service: tuple[str, ...], bus: str, names: list[str], p
 
 
 def connector(python: str, count: int) -> int:
-    """Of one that has put so many trades on the tape."""
+    """Returns the instructions of a connector that has published `count` trades."""
     names = list(harness.instruments(SYMBOLS))
     with (
         harness.server() as bus,
@@ -113,7 +115,7 @@ def connector(python: str, count: int) -> int:
 
 
 def aggregator(python: str, count: int, *, instruments: int) -> int:
-    """Of one that has taken so many events."""
+    """Returns the instructions of an aggregator that has read `count` events."""
     names = list(harness.instruments(instruments))
     with harness.server() as bus, redis.Redis.from_url(bus) as client:
         loading = (str(harness.HERE / "loader.py"), bus, str(instruments), str(count))
@@ -137,7 +139,7 @@ def aggregator(python: str, count: int, *, instruments: int) -> int:
 
 
 def compared(measure: Callable[[str, int], int], pythons: list[str]) -> dict[str, float]:
-    """Per frame or event, of each."""
+    """Returns the instructions per frame or event of each tree."""
     found = [round((measure(python, MANY) - measure(python, FEW)) / (MANY - FEW)) for python in pythons]
     figures: dict[str, float] = dict(zip(("ours", "theirs"), found, strict=False))
     return figures if len(found) == 1 else figures | {"ratio": round(found[0] / found[1], 3)}

@@ -1,5 +1,6 @@
-"""Frame on the socket → consolidated quote on the channel, over real processes: source, connector, server, aggregator, and this one as a
-subscriber.
+"""Measures the time from a frame on the socket to the consolidated quote on its channel.
+
+The processes are real: source, connector, server, aggregator, and this one as a subscriber.
 
     python benchmarks/latency.py --rate 5000 --seconds 10
 
@@ -47,7 +48,7 @@ enabled = false
 
 
 class Stamped(msgspec.Struct):
-    """What we read of a consolidated quote."""
+    """The fields of a consolidated quote that are needed here."""
 
     bid_size: Decimal | None
 
@@ -62,7 +63,7 @@ def wait_for_pattern_subscriber(client: redis.Redis, stream: str) -> None:
 
 
 def latencies(url: str, seconds: float) -> list[float]:
-    """Microseconds from sending to receiving, of every consolidated quote after the warm-up."""
+    """Returns, in microseconds, the time from sending to receiving of every consolidated quote after the warm-up."""
     path = urlsplit(url).path
     decode = msgspec.json.Decoder(Stamped).decode
     reader = hiredis.Reader()

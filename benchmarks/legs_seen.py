@@ -1,5 +1,5 @@
-"""What a subscriber sees, for `detection`: since when each venue's leg of each instrument has counted or not, which quotes a leg crossed,
-and whether an aggregator is alive by the rule that readers have.
+"""Follows the channels of a tape, for `detection`: since when each leg has counted or not, which legs crossed the consolidated quote,
+and whether an aggregator is alive by the rule that readers use.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ POLL_S: Final = 0.05
 
 
 class Crossed(NamedTuple):
-    """Consolidated quotes of one instrument, and how many of them had a bid above their ask with the leg of one venue at either."""
+    """Counts the consolidated quotes of one instrument, and those whose bid was above the ask with the venue's leg on one of the sides."""
 
     quotes: int
     crossed: int
 
 
 class LegsSeen(threading.Thread):
-    """Follows all channels of consolidated quotes and of venues until `stop`."""
+    """Thread that follows all channels of consolidated quotes and of venues until `stop`."""
 
     def __init__(self, url: str) -> None:
         super().__init__(name="subscriber", daemon=True)
@@ -38,22 +38,22 @@ class LegsSeen(threading.Thread):
         self._signs = SignsOfLife()
 
     def run(self) -> None:
-        """Until `stop`."""
+        """Follow the channels until `stop`."""
         with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
             pubsub.psubscribe("tape:cbbo:*", "tape:venue:*")
             while not self._stopping.is_set():
                 message = pubsub.get_message(timeout=POLL_S)
                 if message is not None:
                     with self._lock:
-                        self._take(message["data"])
+                        self._apply(message["data"])
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._stopping.set()
         self.join(10)
         self._client.close()
 
-    def _take(self, data: bytes) -> None:
+    def _apply(self, data: bytes) -> None:
         match decode(data):
             case Cbbo() as quote:
                 for leg in quote.legs:
@@ -78,27 +78,27 @@ class LegsSeen(threading.Thread):
             return all(key in self._known and key not in self._out for key in keys)
 
     def out_for_s(self, venue: str, instrument: str) -> float:
-        """For how long a leg has not counted; 0: it does."""
+        """Returns the seconds since which a leg has not counted; 0: it counts."""
         since = self.out_since(venue, instrument)
         return (time.time_ns() - since) / 1e9 if since else 0.0
 
     def out_since(self, venue: str, instrument: str) -> int:
-        """`ts` of the first quote since which it has not counted, ns; 0: it does."""
+        """Returns `ts` (ns) of the first quote since which the leg has not counted; 0: it counts."""
         with self._lock:
             return self._out.get((venue, instrument), 0)
 
     def crossed(self, venue: str, instrument: str, since: int, until: int) -> Crossed:
-        """Of the quotes between these times, ns."""
+        """Counts the quotes between these times (ns since the epoch), and those that this leg crossed."""
         with self._lock:
             quotes = [venues for ts, venues in self._quotes[instrument] if since <= ts < until]
         return Crossed(len(quotes), sum(venue in venues for venues in quotes))
 
     def forget(self) -> None:
-        """Begin a new count of quotes."""
+        """Forget all quotes counted so far."""
         with self._lock:
             self._quotes.clear()
 
     def aggregator_lives(self) -> bool:
-        """By the rule that readers have."""
+        """Whether an aggregator is alive by the rule that readers use."""
         with self._lock:
             return self._signs.is_alive(CONSOLIDATED, time.monotonic())

@@ -25,7 +25,7 @@ TICK = Decimal("0.01")
 
 
 def events(venue: str, names: list[str], count: int) -> Iterator[Event]:
-    """Prices that move within one percent, so that nobody is an outlier."""
+    """Returns quotes and trades whose prices stay within one percent, so that no venue is an outlier."""
     for index in range(count):
         name, now = names[index % len(names)], time.time_ns()
         price = Decimal(100_000 + index % 977) * TICK
@@ -36,7 +36,7 @@ def events(venue: str, names: list[str], count: int) -> Iterator[Event]:
 
 
 async def produce(publisher: Publisher, made: Iterator[Event]) -> None:
-    """Publish, never far ahead of the server."""
+    """Publish all events, never far ahead of the server."""
     for index, event in enumerate(made):
         publisher.publish(event)
         if not index % TURN:
@@ -44,7 +44,7 @@ async def produce(publisher: Publisher, made: Iterator[Event]) -> None:
 
 
 async def main() -> None:
-    """Begin, wait for the word, go on, end."""
+    """Publish one quote of each instrument, wait for a line on standard input, then publish the rest."""
     url, instruments, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     names = [f"COIN{i}-USDT" for i in range(instruments)]
     settings = BusSettings(url=url, max_len=MaxLen(trade=KEPT, quote=KEPT))
@@ -58,7 +58,7 @@ async def main() -> None:
         for publisher in publishers.values():
             await publisher.drain(60)
         print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)  # as long as the other side takes
+        await asyncio.to_thread(sys.stdin.readline)  # no timeout: the benchmark decides when
         await asyncio.gather(*(produce(publisher, events(venue, names, count // 3)) for venue, publisher in publishers.items()))
         for publisher in publishers.values():
             await publisher.drain(60)

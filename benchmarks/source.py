@@ -61,7 +61,7 @@ def exchange_info(symbols: int) -> bytes:
 
 
 class Source:
-    """Frames are made before the first client comes, unless they carry the time."""
+    """Serves frames. They are encoded before the first client connects, unless they carry the time."""
 
     def __init__(self, symbols: int, count: int, rate: float) -> None:
         self.symbols, self.count, self.rate = symbols, count, rate
@@ -70,7 +70,7 @@ class Source:
         self.chunks = [b"".join(trade(i, symbols) for i in range(start, min(start + CHUNK, count))) for start in starts]
 
     async def send(self, writer: asyncio.StreamWriter) -> None:
-        """All frames to one client."""
+        """Send all frames to one client."""
         for chunk in self.chunks:
             writer.write(chunk)
             await writer.drain()
@@ -86,7 +86,7 @@ class Source:
             await asyncio.sleep(0.0005)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """HTTP until the upgrade, then the WebSocket."""
+        """Answer HTTP requests until the upgrade, then serve the WebSocket."""
         sending: asyncio.Task[None] | None = None
         try:
             while b"upgrade: websocket" not in (request := await reader.readuntil(b"\r\n\r\n")).lower():
@@ -114,7 +114,7 @@ class Source:
 
 
 async def client_frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int, bytes]]:
-    """Opcode and unmasked payload of each frame of a client."""
+    """Yields opcode and unmasked payload of each frame of a client."""
     while True:
         first, second = await reader.readexactly(2)
         size = second & 127
@@ -126,7 +126,7 @@ async def client_frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int
 
 
 async def main() -> None:
-    """Serve until ended."""
+    """Serve until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("port", type=int)
     parser.add_argument("--symbols", type=int, default=20)

@@ -1,10 +1,10 @@
-"""Legs that stop: how often they cross the consolidated quote, and how often a healthy leg is taken for dead.
+"""Measures how often stopped legs cross the consolidated quote, and how often a healthy leg is suspected.
 
     python benchmarks/suspects.py --minutes 60
 
-The simulator's market and the aggregator's engine in this process, on a clock of their own: nothing is measured but what is decided. Every
-minute one venue after another stops for `--stall-s`, as long as a watchdog may take; then a run of the same length in which none does. Each
-with the rule and without it. Prints one JSON line.
+The simulator's market and the aggregator's engine run in this process, on a simulated clock: only decisions are measured, not speed. Every
+minute another venue stops for `--stall-s`, which is as long as a watchdog may need. A second run of the same length has no stops. Both runs
+are made with the rule for suspects and without it. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NEVER = 1e18
 
 
 def quotes(rate: float, seed: int, seconds: int) -> Iterator[Quote]:
-    """The venues' best prices whenever they change, unstamped."""
+    """Yields the venues' best prices whenever they change, without epoch and `seq`."""
     listings = [listing for venue in VENUES for listing in default_listings(venue)]
     market = Simulated(listings, seed=seed, start_ts=T0, rate=rate, levels=LEVELS)
     before: dict[int, tuple[int, ...]] = {}
@@ -58,13 +58,13 @@ def _quote(pair: Pair, ts: int, best: tuple[int, int, int, int]) -> Quote:
 
 
 def dead(ts: int, stall_s: float) -> str:
-    """The venue that is stopped then; empty: none is."""
+    """Returns the venue that is stopped at this time; empty: none."""
     minute, within = divmod((ts - T0) // S, PERIOD_S)
     return VENUES[minute % len(VENUES)] if minute and within < stall_s else ""
 
 
 def crosses(leg: Leg, quote: Cbbo) -> bool:
-    """Whether it counts and crosses another that does."""
+    """Whether this leg counts, and crosses another leg that counts."""
     if leg.excluded is not None:
         return False
     others = [other for other in quote.legs if other is not leg and other.excluded is None]
@@ -76,7 +76,7 @@ def crosses(leg: Leg, quote: Cbbo) -> bool:
 
 
 def run(rate: float, seed: int, minutes: int, stall_s: float) -> Counter[str]:
-    """One run."""
+    """Run the market and the engine once."""
     engine = Engine(AggregatorSettings(windows=(), settle_s=1.0))
     seqs: Counter[tuple[str, str]] = Counter()
     found: Counter[str] = Counter()

@@ -2,8 +2,8 @@
 
     python examples/above_vwap.py redis://127.0.0.1:6379     (or unix:///…/valkey.sock, as `crosstape up` printed)
 
-It begins with the last quote of each instrument and misses none after it; what was trimmed before it was read is printed as missed. A quote
-is used only while its aggregator gives a sign of life, which is a status once a second.
+It begins with the last quote of each instrument and reads all after it. Quotes that were trimmed before it read them are printed as missed.
+A quote is used only while its aggregator gives a sign of life, which is a status once a second.
 """
 
 import argparse
@@ -15,11 +15,11 @@ import time
 from crosstape import BusSettings, Cbbo, Keys, Missed, Reader, SettingsError, SignsOfLife, Start, Status, connect
 
 INSTRUMENTS = ("BTC-USDT", "ETH-USDT", "BTC-USD", "ETH-USD")
-START_S = 3.0  # the aggregator's sign of life may come so late after the start
+START_S = 3.0  # after the start, the aggregator's sign of life may take this long
 
 
 def missed(what: Missed) -> None:
-    """Say what this reader did not get."""
+    """Print what this reader did not receive."""
     print(f"missed: {what}", file=sys.stderr, flush=True)
 
 

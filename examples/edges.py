@@ -3,7 +3,7 @@
     python examples/edges.py redis://127.0.0.1:6379          (or unix:///…/valkey.sock, as `crosstape up` printed)
 
 It reads the streams from now on (`--from-start`: from their oldest entry) and prints each edge once. It waits while the server is away and
-continues after the last entry that it has read. Prices are strings: keep them decimal.
+continues after the last entry that it has read. Prices are strings on the tape; it computes with decimals.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def edge(quote: dict[str, Any]) -> tuple[Decimal, str, str] | None:
 
 
 def main(server: Any, *, from_start: bool) -> None:
-    """Print each edge; say on standard error when one can no longer be trusted."""
+    """Print each edge; report on standard error when one can no longer be trusted."""
     heard: dict[int, float] = {}  # the aggregator's epoch: when it last gave its sign of life
     edges: dict[str, int] = {}  # instruments that have an edge now: the epoch of the aggregator that says so
     for event in events(server, [LIFE, *(f"tape:cbbo:{name}" for name in INSTRUMENTS)], from_start=from_start):

@@ -22,7 +22,7 @@ function parse(text) {
 }
 
 const stream = `tape:trade:${instrument}`;
-const client = createClient({ url, socket: { socketTimeout: 5000 } }); // no answer for so long: the connection is dead. Longer than BLOCK
+const client = createClient({ url, socket: { socketTimeout: 5000 } }); // no answer for 5 s: the connection is dead. Longer than BLOCK
 client.on("error", (error) => console.error(`waiting for the server: ${error.message}`));
 await client.connect(); // it tries again by itself until the server answers
 

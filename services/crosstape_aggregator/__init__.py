@@ -1,6 +1,11 @@
 """Consolidates the quotes and trades of all venues into one quote for each instrument: best prices, and VWAP over rolling windows.
 
-`service` is the process. It serves the shards of the instruments whose leases it holds (`sharding`); `shard` serves one of them. `shard`
-reads the bus, restores windows after a start (`recovery`), and publishes quotes (`publishing`). What an event changes and what a quote says
-is decided in `consolidation` and `windows`, which are pure.
+- `service`: the process; it serves the shards whose leases it holds
+- `shard`: serves one shard, a part of the instruments: reads the bus, applies events and publishes quotes
+- `sharding`: divides the instruments into shards, and the shards among the running aggregators
+- `recovery`: restores the windows after a start
+- `publishing`: when quotes are computed and published
+- `consolidation`, `windows`: how an event changes the state, and how a quote is computed from it; both are pure
+- `clocks`, `decimals`, `wakeup`: the clock offsets of venues, exact arithmetic, an alarm for one task
+- `metrics`: exports numbers of all of these
 """

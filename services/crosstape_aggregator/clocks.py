@@ -1,16 +1,15 @@
-"""Measures how far a venue's clock differs from ours. Windows use venue time, so they are wrong if clocks differ. Pure.
+"""Measures how far the clock of a venue differs from ours. Windows use venue time, so they are wrong if clocks differ. Pure.
 
 The offset of a venue is our clock less the venue's. It has two parts:
 
-- the connector's clock less the venue's. The connector reports it in its venue-wide status (`clock_offset_ns`). If it does not, the offset
-is
-  measured here: the smallest `received_ts` less `venue_ts` of the live trades of the last minute, which includes the shortest way of a
-  message.
+- the connector's clock less the venue's. The connector reports it in its venue-wide status (`clock_offset_ns`). If it does not, it is
+  measured here: the smallest `received_ts` less `venue_ts` of the live trades of the last minute. This includes the shortest transit time
+  of a message.
 - our clock less the connector's: the smallest difference of the last minute between our clock, when a venue-wide status arrived, and its
-  `received_ts`. On one host this is the shortest way over the bus, a few ms.
+  `received_ts`. On one host this is the shortest time over the bus, a few ms.
 
-**Rule.** While the offset is above the tolerance in either direction, trades may count in wrong seconds. Then every second up to `now` is
-doubtful and, where the venue's clock is ahead of ours, so are the seconds that its trades may have been counted in already: up to `now`
+**Rule.** While the offset is above the tolerance, in either direction, trades may be counted in wrong seconds. Then every second up to
+`now` is doubtful. If the venue's clock is ahead of ours, its trades may also be in later seconds, so these are doubtful, too: up to `now`
 plus how far it is ahead, `AHEAD_S` at most. A window is complete again when it starts after the last doubtful second.
 """
 
@@ -25,11 +24,11 @@ AHEAD_S: Final = 60
 MEASURED_NS: Final = 60 * SECOND
 """Time over which the smallest difference is taken."""
 KEPT: Final = 1_024
-"""Most differences kept: if statuses come faster, they reach back less far."""
+"""Most differences kept. If statuses come faster than this, they cover less than a minute."""
 
 
 class Least:
-    """The smallest difference of the last minute. If no newer one is added, the newest stays."""
+    """Keeps the smallest difference of the last minute. If none was added since, the last differences stay."""
 
     __slots__ = ("_kept",)
 
@@ -44,7 +43,7 @@ class Least:
         kept.append((now, difference))
 
     def value(self) -> int | None:
-        """The smallest difference, ns; None: nothing was ever measured."""
+        """Return the smallest difference (ns); None: none was added."""
         return min((difference for _, difference in self._kept), default=None)
 
     def clear(self) -> None:
@@ -53,36 +52,36 @@ class Least:
 
 
 class VenueClock:
-    """The offset of one venue. All times are ns."""
+    """Measures the offset of one venue. All times are ns."""
 
-    __slots__ = ("_reported", "_trades", "_way")
+    __slots__ = ("_reported", "_trades", "_transit")
 
     def __init__(self) -> None:
-        self._way = Least()
+        self._transit = Least()
         self._trades = Least()
         self._reported: int | None = None
 
     def restart(self) -> None:
-        """The venue's connector was started again, perhaps on another host: its clock is unknown."""
+        """Drop all measurements, because the connector was started again, perhaps on another host with another clock."""
         self.clear()
 
     def clear(self) -> None:
-        """Our own clock was set: what was measured by it does not hold any more."""
-        self._way.clear()
+        """Drop all measurements, because our own clock was set."""
+        self._transit.clear()
         self._trades.clear()
         self._reported = None
 
     def arrived(self, now: int, received_ts: int) -> None:
-        """A venue-wide status arrived now, as soon as it was published."""
-        self._way.add(now, now - received_ts)
+        """Measure with a venue-wide status that arrived now, directly after it was published."""
+        self._transit.add(now, now - received_ts)
 
     def reported(self, offset_ns: int | None) -> None:
-        """A status gave the connector's clock less the venue's. None: the connector does not know it, or does not report it."""
+        """Store the connector's clock less the venue's, from a status. None: the connector does not report it."""
         if offset_ns is not None:
             self._reported = offset_ns
 
     def traded(self, now: int, received_ts: int, venue_ts: int) -> None:
-        """A trade was received live."""
+        """Measure with a trade that was received live."""
         self._trades.add(now, received_ts - venue_ts)
 
     @property
@@ -91,20 +90,20 @@ class VenueClock:
         return self._reported is not None
 
     @property
-    def way_ns(self) -> int | None:
-        """Our clock less the connector's, the shortest way over the bus included; None: not known."""
-        return self._way.value()
+    def transit_ns(self) -> int | None:
+        """Our clock less the connector's, plus the shortest time over the bus; None: not known."""
+        return self._transit.value()
 
     @property
     def offset_ns(self) -> int | None:
         """Our clock less the venue's; None: not known."""
-        way = self._way.value()
+        transit = self._transit.value()
         from_venue = self._trades.value() if self._reported is None else self._reported
-        return None if way is None or from_venue is None else way + from_venue
+        return None if transit is None or from_venue is None else transit + from_venue
 
 
 def doubtful_until(now: int, offset_ns: int, tolerance_ns: int) -> int:
-    """The moment up to which seconds are doubtful because of a clock with this offset; 0: none is."""
+    """Return the moment (ns) up to which seconds are doubtful because of a clock with this offset; 0 = none."""
     if abs(offset_ns) <= tolerance_ns:
         return 0
     return now + min(max(0, -offset_ns), AHEAD_S * SECOND)

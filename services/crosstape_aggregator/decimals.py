@@ -11,7 +11,7 @@ from typing import Final
 
 LOW: Final = Decimal("1E-24")
 HIGH: Final = Decimal("1E+24")
-"""Prices and sizes outside [LOW, HIGH) are not accepted: a zero price, NaN, infinity, a wrong exponent."""
+"""Prices and sizes outside [LOW, HIGH) are not usable: a zero price, NaN, infinity, a wrong exponent."""
 
 _TRAPS: Final = [DivisionByZero, Inexact, InvalidOperation, Overflow]
 _PRODUCT: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
@@ -35,12 +35,12 @@ times = _SUM.multiply
 
 
 def plain(number: Decimal) -> Decimal:
-    """Write a number without trailing zeros and exponent, so that equal numbers look the same: `1E+3` is 1000, `0E-8` is 0."""
+    """Return a number without trailing zeros and exponent, so that equal numbers look the same: `1E+3` → 1000, `0E-8` → 0."""
     return _SUM.add(_SUM.normalize(number), ZERO)
 
 
 def usable(price: Decimal | None, size: Decimal | None) -> bool:
-    """Whether a level can be computed with: a price, a size unless it is unknown, both within bounds and not absurdly long."""
+    """Whether a level is usable: it has a price; price and size (None = unknown) are within bounds and have at most 96 digits."""
     try:
         if price is None or not LOW <= price < HIGH or (size is not None and not LOW <= size < HIGH):
             return False

@@ -36,10 +36,10 @@ log = structlog.get_logger(__name__)
 
 
 async def run(settings: Settings) -> None:
-    """Run until cancelled. At the end all published events are on the bus, unless that takes longer than `run.drain_s` or a lease's life.
+    """Run until cancelled. Then wait until all published events are on the bus, for `run.drain_s` or the life of a lease at most.
 
     Raises at the start `SettingsError` for a window with a wrong name, `StorageError`, and `BusError` if the bus cannot be used within
-    `bus.start_s`; in a group `SettingsError` when other aggregators on the bus have another number of `aggregator.shares`.
+    `bus.start_s`. Raises later, in a group, `SettingsError` if other aggregators on the bus have another `aggregator.shares`.
     """
     Rules.of(settings.aggregator)
     run_dir(settings.run)
@@ -57,7 +57,7 @@ async def run(settings: Settings) -> None:
 
 
 class AggregatorProcess:
-    """The shards that are served by this process."""
+    """Holds the shards that this process serves."""
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
@@ -70,11 +70,11 @@ class AggregatorProcess:
         return ShardService(shard, self._settings, self.keys, self._tape, left_s=self.coordinator.left_s, served=self._served)
 
     def engines(self) -> list[Engine]:
-        """The engines of the shards that are served now."""
+        """Return the engines of the shards that are served now."""
         return [one.engine for one in self._served]
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether it is ready, and details: the bus answers, and each shard works or, if other instances hold all, it is a standby."""
+        """Return whether the process is ready, and details. Ready: the bus answers, and all shards work, or it is a standby without any."""
         bus = time.monotonic() - self.coordinator.answered_at < LOST_S
         served = list(self._served)
         is_standby = not served and self.coordinator.leases.is_standby
@@ -143,17 +143,17 @@ class ShardService:
         return self._go.is_set() and time.monotonic() < end
 
     def pause(self) -> None:
-        """Send nothing more. Published events wait; a call that is under way is accepted or refused by the bus."""
+        """Stop sending to the bus. Published events wait in memory; the bus accepts or refuses a call that is already sent."""
         self._go.clear()
         self._stop.set()
 
     def resume(self) -> None:
-        """Send again, starting with the events that wait."""
+        """Send to the bus again, starting with the events that wait."""
         self._stop.clear()
         self._go.set()
 
     async def _claim(self, client: Client) -> int:
-        """Claim the epoch to publish under; from now on the bus refuses the previous owner of the shard. Waits for the bus."""
+        """Claim an epoch for the shard. From now on the bus refuses events of the previous owner. Waits while the bus is away."""
         logged = False
         while True:
             try:
@@ -165,19 +165,19 @@ class ShardService:
             await asyncio.sleep(REFRESH_S)
 
     async def _write(self, publisher: Publisher) -> None:
-        """Send, except while paused. A call that is broken off is sent again and written once."""
+        """Send events to the bus, except while paused. An interrupted call is sent again; the bus writes it only once."""
         while True:
-            await self._go.wait()  # until the lease is certain again
+            await self._go.wait()  # while paused: until the lease is renewed
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(publisher.run(), name="aggregator.write")
                 await self._stop.wait()
                 writing.cancel()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the shard is ready, and details: see `ShardAggregator.ready`."""
+        """Return whether the shard is ready, and details, as `ShardAggregator.ready` does."""
         return _NOT_YET if self._aggregator is None else self._aggregator.ready()
 
     def works(self) -> bool:
-        """Whether it is ready or has nothing to do: one of several shards may have no instrument."""
+        """Whether the shard is ready or has nothing to do: one of several shards may have no instrument."""
         ready, found = self.ready()
         return self._go.is_set() and (ready or (self._shard.of > 1 and found["bus"] and found["works"] and not found["instruments"]))

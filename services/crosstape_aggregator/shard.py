@@ -1,9 +1,9 @@
-"""Serves one shard of the instruments: from the bus through the engine to the bus. `service` decides which shards an instance serves.
+"""Serves one shard: reads events from the bus, applies them to the engine, and publishes quotes. (`service` decides about shards.)
 
-Two readers, so that the past does not delay the present. The live reader begins with the last value of each quote, book and state: quotes
-are right as soon as these have been read. The other (`recovery.catch_up`) reads trades and gaps from where the shard's checkpoint ends or,
-without one, from the start of the longest window on, as far as the streams still hold it. When the past of a stream has been read, the live
-reader goes on with it. VWAP, volume and count are right again then, and say so (`complete`).
+There are two readers, so that reading the past does not delay live events. The live reader begins with the last value of each quote, book
+and state: quotes are correct as soon as these have been read. The other reader (`recovery.catch_up`) reads past trades and gaps: from the
+ids in the checkpoint of the shard on or, without a checkpoint, from the start of the longest window on. When the past of a stream has been
+applied, the live reader continues with this stream. From then on VWAP, volume and count are correct, and marked as `complete`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from crosstape_schemas import VENUE_WIDE, Keys, decode
 
 LIVE_KINDS: Final = frozenset({"quote", "book", "status", "venue"})
 
-SLICE: Final = 256
-"""Events applied without letting other tasks run."""
+EVENTS_PER_TURN: Final = 256
+"""Events applied before other tasks may run."""
 REFRESH_S: Final = 0.25
-"""Time between two looks for new streams: the answer is one number, unless there are some."""
+"""Time between two searches for new streams. Cheap: the server returns one number for each partition if there are none."""
 EXPORT_S: Final = 1.0
 """Time between two updates of the metrics."""
 LOST_S: Final = 5.0
@@ -52,7 +52,9 @@ log = structlog.get_logger(__name__)
 
 
 class ShardAggregator:
-    """Readers → engine → publisher. Owns no queue: events stay on the server until they are read, a quote is computed when it can go."""
+    """Connects readers, engine and publisher. It needs no queue: events stay on the server until they are read, and a quote is computed
+    when the bus can accept it.
+    """
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class ShardAggregator:
         self._publisher = publisher
         self._every_change = settings.aggregator.min_interval_s == 0
         self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, shard=shard)
-        self._found: list[FoundStream] = []  # streams that are not read yet
+        self._found: list[FoundStream] = []  # new streams, until reading them has started
         self._predecessor = Predecessor(client, keys, shard)
         self._live, self._past_reader = self._reader(settings), self._reader(settings)
         self._barrier = Barrier()
@@ -96,7 +98,7 @@ class ShardAggregator:
         )
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Ready: the bus answered within the last seconds, the loops go on, and at least one instrument has a leg that counts."""
+        """Return whether the shard is ready, and details. Ready: the bus answers, the loops make progress, and a leg counts."""
         reachable = time.monotonic() - self._stream_progress.answered_at < LOST_S
         counting = self._exporter.counting
         works = self.sign.published_lately(time.monotonic())
@@ -113,7 +115,7 @@ class ShardAggregator:
         async with self._live, self._past_reader:
             try:
                 await self._start()
-                self._publisher.publish_all(self._predecessor.silence(time.time_ns()))
+                self._publisher.publish_all(self._predecessor.gap_before_sign(time.time_ns()))
                 self.sign.publish()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")
@@ -128,13 +130,13 @@ class ShardAggregator:
                 self._exporter.close()
 
     async def save(self, timeout_s: float) -> None:
-        """Write a last checkpoint when `run` has ended, within this time or not at all."""
+        """Write the last checkpoint after `run` has ended. Gives up after `timeout_s`."""
         if self._past.checkpointer is not None:
             await self._past.checkpointer.save_last(timeout_s)
 
     async def _start(self) -> None:
-        """Apply the last values of all streams before the first quote is computed: a leg whose feed is down must not count meanwhile."""
-        await self._publisher.claimed()  # waits while the bus is away; from now on the predecessor cannot publish any more
+        """Apply the last values of all streams before the first quote is computed: otherwise a leg whose feed is down would count."""
+        await self._publisher.claimed()  # waits while the bus is away; after it, the predecessor cannot publish any more
         while (reason := await self._apply_last_statuses()) is not None:
             if not self._logged_wait:
                 log.warning("aggregator.waits_for_bus", reason=reason)
@@ -149,7 +151,7 @@ class ShardAggregator:
         self._quotes.publish_soon(time.time_ns())
 
     async def _apply_last_statuses(self) -> str | None:
-        """Apply the venues' signs of life, which quotes need to count, and load the checkpoint. The reason, if the bus did not answer."""
+        """Apply the venues' last signs of life, which legs need to count, and load the checkpoint. Returns an error text, or None."""
         try:
             async with asyncio.timeout(LOST_S):
                 values: list[bytes] = await execute(self._client, "HVALS", self._keys.last("status", VENUE_WIDE))
@@ -179,7 +181,7 @@ class ShardAggregator:
                 self._exporter.export(len(self._past.catch_up))
 
     async def _discover(self) -> None:
-        """Start to read new streams. If the bus does not answer, the readers log it, and the next call tries again."""
+        """Find new streams and start to read them. If the bus does not answer, the next call tries again; the readers log the outage."""
         try:
             async with asyncio.timeout(LOST_S):
                 self._found += await self._discovery.refresh()
@@ -196,7 +198,7 @@ class ShardAggregator:
     async def _read_live(self) -> None:
         while True:
             self._waits = True
-            entries = await self._live.read(timeout_s=None)  # without a limit: a quiet bus has no events
+            entries = await self._live.read(timeout_s=None)  # no time limit: a quiet bus has no events
             self._waits = False
             self._rounds += 1
             now = time.time_ns()
@@ -204,7 +206,7 @@ class ShardAggregator:
                 READ_LAG.observe((now - entries[-1].event.received_ts) / SECOND)
             behind = self._quotes.is_behind(len(entries), now)
             self._engine.set_behind(behind)
-            parts = _parts(entries, 1 if self._every_change and not behind else SLICE)
+            parts = _parts(entries, 1 if self._every_change and not behind else EVENTS_PER_TURN)
             await self._barrier.apply(parts, self._apply_live, self._publish_some if behind else self._publish_all)
 
     def _apply_live(self, entries: Sequence[Entry]) -> None:
@@ -220,7 +222,7 @@ class ShardAggregator:
         await self._quotes.publish_all()
 
     def _progress(self, now: int) -> LoopProgress:
-        """How far the loops of reading and publishing have come, for the sign of life."""
+        """Return the progress of the loops, for the sign of life."""
         next_ts = self._engine.next_ts()
         return LoopProgress(
             read=self._rounds,

@@ -9,7 +9,7 @@ _NS: Final = 1_000_000_000
 
 
 class Wakeup:
-    """An alarm for one waiter. Moments are ns since the epoch, by the clock that the caller reads; setting one costs no task."""
+    """An alarm for one waiter, without a task. Moments are ns since the epoch, by the clock that the caller reads."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -27,12 +27,12 @@ class Wakeup:
         self._handle = self._loop.call_later(max(0, at - now) / _NS, self._ring_now)
 
     async def wait(self) -> None:
-        """Wait for the earliest moment. Without a limit: while none is set, nothing is due."""
+        """Wait for the earliest moment that is set; for ever while none is set."""
         await self._ring.wait()
         self._ring.clear()
 
     def close(self) -> None:
-        """Cancel the moment that is set."""
+        """Cancel the alarm."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -1,4 +1,4 @@
-"""`crosstape aggregator`: from the venues' events to consolidated quotes."""
+"""`crosstape aggregator`: reads the venues' events, publishes consolidated quotes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from crosstape_cli.server import located
 
 
 def aggregator(*, settings: SettingsFile = None) -> Exit:
-    """Run the aggregator until it is told to stop (SIGTERM, Ctrl-C).
+    """Run the aggregator until it is stopped (SIGTERM, Ctrl-C).
 
-    It consolidates the instruments of aggregator.instruments, or all that appear on the bus. The server is that of bus.url, else the
+    It consolidates the instruments of aggregator.instruments, or all that appear on the bus. The server is the one of bus.url, else the
     embedded one of a running `crosstape up`.
     """
     loaded = located(load(settings))

@@ -1,4 +1,4 @@
-"""Why there is nothing to see on a tape, as far as the tape itself says: from statuses to text. Pure."""
+"""Explains, from the statuses on a tape, why it has no consolidated quotes: from statuses to text. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event, FeedState, Status
 
 SECOND_NS: Final = 1_000_000_000
 STOPPED: Final = "stopped"
-"""The reason in the last status of a connector that has ended on purpose."""
+"""`reason` of the last status of a connector that was stopped on purpose."""
 
 SHOWN: Final = 3
-"""So many refused instruments are named."""
+"""Count of refused instruments that are named."""
 
 
 class Causes:
-    """Takes statuses, and tells from them who is missing: connectors, aggregators, instruments that a venue refuses."""
+    """Finds out from statuses what is missing: connectors, aggregators, instruments that a venue refuses."""
 
     def __init__(self) -> None:
         self.signs = SignsOfLife()
-        self._venues: dict[str, Status] = {}  # the newest status of each venue as a whole
+        self._venues: dict[str, Status] = {}  # venue → its newest venue-wide status
         self._heard_ts: dict[int, int] = {}  # epoch of an aggregator → received_ts of its newest sign of life
-        self._refused: dict[tuple[str, str], str] = {}  # instrument, venue → reason
+        self._refused: dict[tuple[str, str], str] = {}  # (instrument, venue) → reason
 
     def apply(self, status: Status, now_s: float, now_ts: int) -> None:
-        """Take a status that arrived now; `now_s` is of the monotonic clock."""
+        """Apply a status that arrived now; `now_s` is of the monotonic clock."""
         if status.kind != VENUE_WIDE and status.venue != CONSOLIDATED:
-            return  # of one feed
+            return  # the status of one feed
         if status.instrument != VENUE_WIDE:
             key = status.instrument, status.venue
             self._refused.pop(key, None)
@@ -45,17 +45,17 @@ class Causes:
             self._venues[status.venue] = status
 
     def silent_s(self, event: Event, now_s: float, now_ts: int) -> float | None:
-        """For how long the aggregator that published this has given no sign of life; None: it is alive."""
+        """Seconds for which the aggregator that published this has given no sign of life; None: it is alive."""
         if self.signs.is_current(event, now_s):
             return None
         return max(0.0, (now_ts - self._heard_ts.get(event.epoch, event.received_ts)) / SECOND_NS)
 
     def why_nothing(self, now_s: float, now_ts: int) -> list[str]:
-        """Why there may be no consolidated quote, each cause a phrase; none if all seems well."""
+        """The causes why there may be no consolidated quote, a phrase each; empty if none is known."""
         return [*self._connectors(now_s, now_ts), *self._aggregators(now_s, now_ts), *self._refusals()]
 
     def why_not(self, instrument: str) -> str:
-        """Which venues refuse an instrument, and why; empty if none is known to."""
+        """Returns the venues that refuse an instrument, with their reasons: `VENUE: REASON; …`; empty if no refusal is known."""
         found = [f"{venue}: {reason}" if reason else venue for (name, venue), reason in self._refused.items() if name == instrument]
         return "; ".join(sorted(found))
 

@@ -1,4 +1,4 @@
-"""`crosstape connector`: one venue's feeds onto the tape."""
+"""`crosstape connector`: publishes one venue's feeds to the tape."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues.registry import VENUES
 
-Venue = Annotated[str, Parameter(help=f"Which venue: {', '.join(VENUES)}.")]
+Venue = Annotated[str, Parameter(help=f"Venue: {', '.join(VENUES)}.")]
 
 
 def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
-    """Run one venue's connector until it is told to stop (SIGTERM, Ctrl-C), when it publishes what is pending.
+    """Run one venue's connector until it is stopped (SIGTERM, Ctrl-C); then it publishes what is pending.
 
-    SIGHUP has it read its settings again: instruments come and go, without a break of those that stay.
+    SIGHUP makes it read its settings again: instruments are added and removed, and the others continue without a break.
 
-    What it takes from the venue stands in the settings under [venues.VENUE]. The server is that of bus.url, else the embedded one of a
+    Its instruments and channels are in the settings under [venues.VENUE]. The server is that of bus.url, else the embedded one of a
     running `crosstape up`.
     """
     loaded = load(settings)

@@ -35,7 +35,7 @@ from crosstape_schemas import CONSOLIDATED, Keys
 from crosstape_simulator.spec import VENUES
 
 LEGS: Final = 3
-"""So many legs must count at once in one consolidated quote, or the demo has shown nothing."""
+"""Count of legs that must count at once in one consolidated quote; otherwise the demo has shown nothing."""
 
 LOOPBACK: Final = "127.0.0.1"
 DRAIN_S: Final = 5.0
@@ -49,25 +49,25 @@ log = structlog.get_logger(__name__)
 
 def demo(
     *,
-    seconds: Annotated[float | None, Parameter(help="How long; default: until Ctrl-C.")] = None,
+    seconds: Annotated[float | None, Parameter(help="How long the demo runs; default: until Ctrl-C.")] = None,
     json: Annotated[
         bool,
         Parameter(negative="", help="At the end print each instrument's last consolidated quote as JSON, as published, and nothing else."),
     ] = False,
     rate: Annotated[float, Parameter(help="Orders a second, over all simulated venues.")] = 120.0,
-    seed: Annotated[int, Parameter(help="Of the simulated market.")] = 1,
-    logs: Annotated[Path | None, Parameter(help="Directory to keep the logs of all processes in.")] = None,
-    fault: Annotated[tuple[str, ...], Parameter(negative="", help="What is to go wrong at the venues: see crosstape simulate.")] = (),
-    control: Annotated[str | None, Parameter(help="Where faults can be set while it runs: see crosstape simulate.")] = None,
+    seed: Annotated[int, Parameter(help="Seed of the simulated market: the same seed, the same orders.")] = 1,
+    logs: Annotated[Path | None, Parameter(help="Directory that keeps the logs of all processes.")] = None,
+    fault: Annotated[tuple[str, ...], Parameter(negative="", help="A fault at the venues: see crosstape simulate.")] = (),
+    control: Annotated[str | None, Parameter(help="[HOST:]PORT where you set faults while it runs: see crosstape simulate.")] = None,
     port: Annotated[
         int | None,
-        Parameter(help="TCP port of its server, on this machine's loopback address (0: a free one), for programs of yours; default: none."),
+        Parameter(help="TCP port of its server on the loopback address, for your programs (0: a free port); default: none."),
     ] = None,
 ) -> Exit:
-    """Show the whole tape on simulated venues: an embedded server, three venues, their connectors and the aggregator, each a process.
+    """Show a complete tape on simulated venues: an embedded server, three venues, their connectors and the aggregator, each a process.
 
-    Needs no network and no settings, and leaves nothing behind. It prints where its server is: a unix socket and, with --port 6379, the
-    address that clients take by default. Exits 5 if no quote was consolidated from three venues.
+    It needs no network and no settings, and leaves nothing behind. It prints the address of its server: a unix socket or, with --port 6379,
+    the address that clients use by default. It exits with 5 if no quote was consolidated from three venues.
     """
     if port is not None and not 0 <= port < 65536:
         raise SettingsError(f"--port {port}: expected a port, as 6379")
@@ -89,9 +89,9 @@ async def _demo(seconds: float | None, simulated: Sequence[str], logs: Path | No
             try:
                 async with _running(services, directory / "venues.toml", quotes, as_json=as_json):
                     await _time_is_over(seconds)
-                    last = await _last(client, keys, quotes)  # before the services end: a connector's last word is that it is down
+                    last = await _last(client, keys, quotes)  # before the services end: a connector's last event is that it is down
             except CrosstapeError:
-                _tell_logs(log_directory)
+                _print_logs(log_directory)
                 raise
         proven = max(quotes.most_venues.values(), default=0) >= LEGS
         for event in last:
@@ -101,7 +101,7 @@ async def _demo(seconds: float | None, simulated: Sequence[str], logs: Path | No
             _sum_up(quotes)
         if not proven:
             sys.stderr.write(f"crosstape: no quote was consolidated from {LEGS} venues\n")
-            _tell_logs(log_directory)
+            _print_logs(log_directory)
         return Exit.OK if proven else Exit.UNPROVEN
 
 
@@ -116,7 +116,7 @@ async def _server(directory: Path, port: int | None) -> AsyncIterator[EmbeddedSe
 
 
 def _say_where(server: EmbeddedServer, *, as_json: bool) -> None:
-    """How to read the tape by hand and from a program, before the quotes are shown; standard output is left to these with --json."""
+    """Print how to read the tape by hand and from a program; with --json on standard error, because standard output is for the quotes."""
     if as_json and not sys.stderr.isatty():
         return
     url = server.tcp_url if server.port else server.url
@@ -131,7 +131,7 @@ def _say_where(server: EmbeddedServer, *, as_json: bool) -> None:
 
 
 async def _time_is_over(seconds: float | None) -> None:
-    """Return after so long, or after Ctrl-C."""
+    """Return after this time, or after Ctrl-C."""
     try:
         async with asyncio.timeout(seconds):
             await asyncio.Event().wait()
@@ -145,7 +145,7 @@ async def _time_is_over(seconds: float | None) -> None:
 
 @asynccontextmanager
 async def _running(services: list[Service], settings_file: Path, quotes: Quotes, *, as_json: bool) -> AsyncIterator[None]:
-    """From the first process to the last one's end."""
+    """Run all processes for the length of the block, the simulator first."""
     simulator, *others = services
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(supervise([simulator], drain_s=DRAIN_S), name="supervise the simulator")]
@@ -165,7 +165,7 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
 
 
 def _services(directory: Path, logs: Path, url: str, simulated: Sequence[str]) -> list[Service]:
-    """The simulator, then what reads from it. Settings of ours alone: whatever the user has set concerns other tapes."""
+    """The simulator, then what reads from it. The user's own settings are left out: they concern other tapes."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
     environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in VENUES}  # they are on this machine
@@ -216,7 +216,7 @@ def summary(most_venues: Mapping[str, int]) -> str:
     return f"{len(most_venues)} instruments were consolidated: {parts}{every}"
 
 
-def _tell_logs(directory: Path) -> None:
+def _print_logs(directory: Path) -> None:
     for path in sorted(directory.glob("*.log")):
         lines = path.read_text(errors="replace").splitlines()[-TAIL:]
         sys.stderr.write("".join(f"{path.stem}: {text}\n" for text in lines))
@@ -224,7 +224,7 @@ def _tell_logs(directory: Path) -> None:
 
 @contextmanager
 def _directories(logs: Path | None) -> Iterator[tuple[Path, Path]]:
-    """A run directory of this demo alone, and the one for logs: two demos at once do not meet."""
+    """Make the run directory of this demo, and the one for logs; two demos at once do not share one."""
     with ExitStack() as stack:
         try:
             made = tempfile.TemporaryDirectory(prefix="crosstape-demo-", ignore_cleanup_errors=True)

@@ -1,4 +1,4 @@
-"""The newest consolidated quote of each instrument, as the tape brings it, and whether its aggregator is alive."""
+"""Follows a tape: the newest consolidated quote of each instrument, and whether its aggregator is alive."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from crosstape_cli.causes import Causes
 from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status
 
 DISCOVER_S: Final = 1.0
+"""Seconds between two searches for new instruments."""
+
 FIRST_POLL_S: Final = 0.1
-"""How often it is looked whether the tape was read for the first time."""
-"""How often new instruments are looked for, when all are wanted."""
+"""How often to check whether the tape was read for the first time."""
+"""How often to look for new instruments, when all are wanted."""
 
 
 class Quotes:
-    """Follows some instruments, or all that appear. Read its attributes; they change while `run` runs."""
+    """Follows the quotes of some instruments, or of all that appear. Its attributes change while `run` runs."""
 
     def __init__(self, client: Client, keys: Keys, instruments: Sequence[str] = ()) -> None:
         self.latest: dict[str, Cbbo] = {}
-        """By instrument."""
+        """Instrument → its newest consolidated quote."""
         self.most_venues: dict[str, int] = {}
-        """By instrument: how many legs counted at once, at best."""
+        """Instrument → the most venues that were in one of its quotes so far."""
         self._causes = Causes()
         self._is_read = asyncio.Event()
         self._client = client
@@ -35,15 +37,15 @@ class Quotes:
         self._wanted = tuple(instruments)
 
     async def run(self) -> None:
-        """Follow until cancelled; waits out a server that is away."""
+        """Follow the tape until cancelled. While the server is away, it waits."""
         wanted = [self._keys.stream(kind, instrument) for kind in ("status", "cbbo") for instrument in self._wanted]
-        names = [self._keys.venue(CONSOLIDATED), *wanted]  # signs of life before the quotes that they keep alive
+        names = [self._keys.venue(CONSOLIDATED), *wanted]  # signs of life first: they decide whether a quote is current
         async with Reader(self._client, self._keys, streams=names, start=Start.LAST_THEN_NOW) as reader, asyncio.TaskGroup() as tasks:
             tasks.create_task(self._discover(reader), name="discover instruments")
             tasks.create_task(self._read(reader), name="read quotes")
 
     def silent(self) -> dict[str, float]:
-        """The instruments whose aggregator is dead, and for how many seconds it has given no sign of life."""
+        """Returns the instruments whose aggregator is dead, each with the seconds since its last sign of life."""
         now_s, now_ts = time.monotonic(), time.time_ns()
         found = {name: self._causes.silent_s(quote, now_s, now_ts) for name, quote in self.latest.items()}
         return {name: silent_s for name, silent_s in found.items() if silent_s is not None}
@@ -55,11 +57,11 @@ class Quotes:
                 await self._is_read.wait()
 
     def why_nothing(self) -> list[str]:
-        """Why there may be no quote, as far as the tape tells; nothing before it was looked at."""
+        """The causes why there may be no quote, as far as the tape shows them; empty before the tape was read once."""
         return self._causes.why_nothing(time.monotonic(), time.time_ns()) if self._is_read.is_set() else []
 
     def named(self, instrument: str) -> str:
-        """The instrument and, in brackets, the venues that refuse it, with their reasons."""
+        """Returns the instrument and, in brackets, the venues that refuse it, with their reasons."""
         why = self._causes.why_not(instrument)
         return f"{instrument} ({why})" if why else instrument
 
@@ -80,7 +82,7 @@ class Quotes:
                 reader.add(await streams(self._client, self._keys, *kinds), Start.LAST_THEN_NOW)
                 is_behind = bool(reader.behind(time.monotonic()))
             except UNAVAILABLE:
-                is_behind = True  # the reader waits for the server; so do we
+                is_behind = True  # the server is away, and the reader waits for it
             if is_behind:
                 self._is_read.clear()
             else:
@@ -90,7 +92,7 @@ class Quotes:
 
 
 async def streams(client: Client, keys: Keys, *kinds: str) -> list[str]:
-    """Names of the streams of these kinds that exist, in the order of the kinds. Raises one of `UNAVAILABLE`."""
+    """Returns the names of all streams of these kinds, in the order of the kinds. Raises one of `UNAVAILABLE`."""
     found: list[str] = []
     for partition in range(keys.partitions):
         members: Iterable[Any] = await execute(client, "SMEMBERS", keys.registry(partition))
@@ -100,7 +102,7 @@ async def streams(client: Client, keys: Keys, *kinds: str) -> list[str]:
 
 
 async def reachable(client: Client) -> None:
-    """Return if the server answers. Raises `BusError` if not: for commands that should say so rather than wait."""
+    """Return if the server answers. Raises `BusError` if not, for commands that should fail at once instead of waiting for it."""
     try:
         await execute(client, "PING")
     except UNAVAILABLE as exc:

@@ -1,4 +1,4 @@
-"""`crosstape health`: what a running service says of itself, for container health checks and for people."""
+"""`crosstape health`: what a running service reports about itself, for container health checks and for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosstape_cli.options import SettingsFile
 Url = Annotated[
     str,
     Parameter(
-        help="Of the service, as its log says at the start (telemetry.listening): http://127.0.0.1:9100; without a path, /readyz is asked."
+        help="Address of the service, as its log has it (telemetry.listening): http://127.0.0.1:9100; without a path, /readyz is requested."
         " Default: that of telemetry.http_host and telemetry.http_port, on this machine."
     ),
 ]
@@ -22,8 +22,8 @@ Url = Annotated[
 def health(
     *, url: Url = "", timeout_s: Annotated[float, Parameter(help="Longest wait for the answer.")] = TIMEOUT_S, settings: SettingsFile = None
 ) -> Exit:
-    """Ask a service whether it does its work; prints its answer, exits 0 if so and 1 if not.
+    """Ask a service whether it is healthy: prints its answer, and exits with 0 if it is and 1 if not.
 
-    With no option it asks the service that the environment describes, as a container's health check does, and costs least.
+    Without an option it asks the service that the environment describes, as a container's health check does. That costs least.
     """
     return probe(url, timeout_s, settings)

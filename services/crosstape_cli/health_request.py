@@ -1,4 +1,4 @@
-"""Asking a service whether it does its work. A container asks so every few seconds: this loads nothing that it does not need."""
+"""Asks a service whether it is healthy. A container does so every few seconds: this module loads nothing that it does not need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from crosstape.settings import TelemetrySettings, load
 PATH: Final = "/readyz"
 TIMEOUT_S: Final = 5.0
 ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where one listens is not where one asks
-"""Of a service that listens on all addresses: the one to ask."""
+"""For a service that listens on all addresses: the address to ask."""
 
 
 def probe(url: str = "", timeout_s: float = TIMEOUT_S, settings: Path | None = None) -> Exit:
-    """Ask the service at `url`, else the one that the settings describe; print its answer.
+    """Send one request to the service at `url`, else to the one that the settings describe, and print its answer.
 
-    Past any proxy of the environment, which is for venues. OK if the service does its work, else FAILED. Raises `SettingsError`.
+    The connection uses no proxy: HTTP_PROXY and the like in the environment are for the connections to venues. Returns `Exit.OK` if the
+    service works, else `Exit.FAILED`. Raises `SettingsError` if the address or the settings are wrong.
     """
     parts = _parsed(url or url_of(load.load(settings).telemetry))
     path = (parts.path if parts.path.strip("/") else PATH) + (f"?{parts.query}" if parts.query else "")
@@ -30,7 +31,7 @@ def probe(url: str = "", timeout_s: float = TIMEOUT_S, settings: Path | None = N
         connection.request("GET", path, headers={"Connection": "close"})
         answer = connection.getresponse()
         sys.stdout.write(answer.read().decode(errors="replace") + "\n")
-    except (OSError, HTTPException) as exc:  # a TimeoutError is an OSError; what is no HTTP is the other
+    except (OSError, HTTPException) as exc:  # a TimeoutError is an OSError; HTTPException: the answer is no HTTP
         reason = " ".join(str(exc).split()) or type(exc).__name__
         sys.stderr.write(f"crosstape: {parts.scheme}://{parts.netloc}{path}: no answer: {reason}\n")
         return Exit.FAILED
@@ -40,7 +41,7 @@ def probe(url: str = "", timeout_s: float = TIMEOUT_S, settings: Path | None = N
 
 
 def url_of(telemetry: TelemetrySettings) -> str:
-    """Where a service with these settings is to be asked. Raises `SettingsError` if they do not say."""
+    """Returns the address of a service with these settings: `http://HOST:PORT`. Raises `SettingsError` if they name no port."""
     if not telemetry.http_enabled:
         raise SettingsError("telemetry.http_enabled is false: there is nothing to ask; set it, or name a service by --url")
     if not telemetry.http_port:

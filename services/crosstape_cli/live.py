@@ -1,4 +1,4 @@
-"""Quotes shown while they change: a table that stays in place on a terminal, lines now and then anywhere else."""
+"""Shows quotes while they change: a table that is updated in place on a terminal, a block of lines every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from crosstape_cli.view import line, table
 from crosstape_schemas import Cbbo
 
 TABLE_S: Final = 0.25
+"""Seconds between two updates of the table."""
+
 LINES_S: Final = 5.0
+"""Seconds between two blocks of lines."""
+
 MARGIN_ROWS: Final = 4
-"""Of the terminal, for title, heading and prompt."""
+"""Rows of the terminal for title, heading and prompt."""
 
 
 async def show(
     quotes: Mapping[str, Cbbo], *, console: Console, title: Callable[[], str], silent: Callable[[], Mapping[str, float]] = dict
 ) -> None:
-    """Show what `quotes` holds, again and again, until cancelled. Waits are the pace of the picture.
+    """Show `quotes` (by instrument) again and again, until cancelled.
 
-    `silent` gives the instruments whose aggregator is dead, and for how many seconds it has been silent.
+    `silent` returns the instruments whose aggregator is dead, each with the seconds since its last sign of life.
     """
     if console.is_terminal:
         await _show_table(quotes, console, title, silent)

@@ -1,4 +1,4 @@
-"""The `crosstape` command. Each subcommand is imported when it is used: a connector's process does not load the table of `watch`."""
+"""The `crosstape` command. It imports a subcommand's module only when it is used: a connector does not load the table of `watch`."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 COMMANDS: Final = {
-    "demo": "Simulated venues and a consolidated quote, offline: the whole tape on this machine.",
-    "up": "Run the live venues of your settings, the aggregator and, where none is set, the server.",
+    "demo": "Simulated venues and a consolidated quote, offline: a complete tape on this machine.",
+    "up": "Run the live venues of your settings, the aggregator and, if you set none, the server.",
     "watch": "Live table of a running tape: legs and consolidated quotes.",
     "connector": "Run one venue's connector.",
     "aggregator": "Run the aggregator.",
     "simulate": "Serve simulated venues on this machine.",
-    "normalize": "Turn a capture of a venue's frames into events, one JSON a line.",
+    "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",
     "schema": "Print the JSON Schema or the AsyncAPI document of the tape.",
-    "health": "Ask a running service whether it is well.",
+    "health": "Ask a running service whether it works.",
 }
 
 RELOADING: Final = frozenset({"up", "connector"})
-"""Those that read their settings again at SIGHUP."""
+"""The commands that read their settings again at SIGHUP."""
 
 SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "simulate"})
-"""Commands that run until they are told to stop."""
+"""The commands that run until they are stopped by a signal."""
 
 
 def build(*, summaries: bool = True) -> App:
-    """The command line. A summary given here would hide the command's own help: they are for the list of commands only."""
+    """Build the command line. `summaries`: show `COMMANDS` as the help of each command; only for the list of all commands.
+
+    A command's own `--help` needs False: a summary would replace the docstring of the command.
+    """
     from cyclopts import App  # noqa: PLC0415  # see `_run`
 
     app = App(
@@ -55,25 +58,28 @@ def build(*, summaries: bool = True) -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Mistakes in a command line or a setting are told on standard error, a line each."""
+    """Run one command; returns its exit code. Prints mistakes in the command line and in settings on standard error, one per line."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None and tokens and tokens[0] in SERVICES:
-        _heed_signals(reloading=tokens[0] in RELOADING)
+        _handle_early_signals(reloading=tokens[0] in RELOADING)
     try:
         done = _run(tokens)
         sys.stdout.flush()
     except CrosstapeError as exc:
-        _complain(str(exc))
+        _print_error(str(exc))
         return code_of(exc)
     except BrokenPipeError:
-        # Who read our output has gone, as `head` does. Standard output must not be flushed into the broken pipe at exit.
+        # The reader of our output has closed the pipe, as `head` does. Without this, Python would flush into it at exit, and fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     return done if isinstance(done, int) else Exit.OK
 
 
 def _run(tokens: Sequence[str]) -> Any:
-    """What the command returns. Its arguments are parsed by cyclopts, which takes longer to load than a health check to be made."""
+    """Run the command; returns what it returns.
+
+    `health` without options goes past cyclopts, the parser of arguments: to import it takes longer than the health check itself.
+    """
     if list(tokens) == ["health"]:  # nothing to parse
         from crosstape_cli.health_request import probe  # noqa: PLC0415
 
@@ -86,26 +92,27 @@ def _run(tokens: Sequence[str]) -> Any:
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as exc:
         command = next((token for token in tokens if token in COMMANDS), "")
-        _complain(f"{_one_line(exc)} (see: crosstape {command}{' ' if command else ''}--help)")
+        _print_error(f"{_one_line(exc)} (see: crosstape {command}{' ' if command else ''}--help)")
         return Exit.USAGE
 
 
-def _heed_signals(*, reloading: bool) -> None:
-    """End at once when told to before the service runs; then `lifecycle` takes over.
+def _handle_early_signals(*, reloading: bool) -> None:
+    """Make SIGTERM and SIGINT end the process at once while the service is being imported. Later `lifecycle` sets its own handlers.
 
-    Loading a service takes a second. By default a signal in it ends us as if by a crash or, as a container's first process, not at all.
+    The import takes about a second. Without these handlers a signal in that second would look like a crash, and would be ignored where we
+    are the first process of a container.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(Exit.OK))  # nothing is open yet; an exception could be caught by what is being loaded
+        signal.signal(number, lambda *_: os._exit(Exit.OK))  # nothing is open yet; a module being imported could catch an exception
     if reloading:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the settings are about to be read
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the settings are not read yet: there is nothing to read again
 
 
 def _one_line(exc: Exception) -> str:
     return " ".join(str(exc).split())
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     for line in text.splitlines():
         print(f"crosstape: {line}", file=sys.stderr)
 

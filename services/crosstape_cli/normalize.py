@@ -1,4 +1,4 @@
-"""`crosstape normalize`: a capture in, events out, exactly as the connector would have published them."""
+"""`crosstape normalize`: turns a capture into events, exactly as the connector would have published them."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from crosstape_schemas import encode
 
 STDIN: Final = Path("-")
 SHOWN_BYTES: Final = 200
-"""Of a frame that could not be used."""
+"""Marks a frame that could not be used."""
 
 
 def normalize(
-    venue: Annotated[str, Parameter(help=f"Whose capture it is: {', '.join(VENUES)}.")],
+    venue: Annotated[str, Parameter(help=f"Venue of the capture: {', '.join(VENUES)}.")],
     file: Annotated[Path, Parameter(help="The capture, plain or zstd; -: standard input.", allow_leading_hyphen=True)] = STDIN,
     /,
     *,
-    delta: Annotated[bool, Parameter(negative="", help="Also the raw changes of books.")] = False,
+    delta: Annotated[bool, Parameter(negative="", help="Print the single changes of books, too.")] = False,
     book_depth: Annotated[int, Parameter(help="Levels a side in book events.")] = 10,
     book_interval_s: Annotated[float, Parameter(help="At most one book event per interval and instrument; 0: one per change.")] = 0.1,
-    quiet: Annotated[bool, Parameter(negative="", help="No summary.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", help="Print no summary.")] = False,
 ) -> Exit:
-    """Turn a capture into events: one JSON a line on standard output, in order; a summary as JSON on standard error.
+    """Turn a capture into events: one JSON object per line on standard output, in order; a summary as JSON on standard error.
 
-    Parsers, books and proofs are those of the running connector. Instruments and snapshots are taken from the capture's REST lines: of a
-    file wherever they stand; of standard input a snapshot must not stand behind the frames that it is needed for. The epoch of all events
-    is 0, and seq counts 1, 2, 3 … per stream, so that the same capture always gives the same bytes.
+    Parsers, books and checks are those of the running connector. Instruments and snapshots come from the capture's REST lines. In a file
+    these may be anywhere; on standard input a snapshot must come before the frames that need it. The epoch of all events is 0, and seq
+    counts 1, 2, 3 … per stream, so the same capture always gives the same bytes.
     """
     if venue not in VENUES:
         raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")
@@ -55,13 +55,13 @@ def normalize(
             out.write(b"\n")
         out.flush()
         if not quiet:
-            sys.stderr.write(_told(made.summary) + "\n")
+            sys.stderr.write(_as_json(made.summary) + "\n")
     return Exit.OK
 
 
 @contextmanager
 def _lines(file: Path) -> Iterator[Iterable[bytes]]:
-    """The lines of a file or of standard input. What is wrong with it becomes one of our errors, with its name."""
+    """Opens a file or standard input for the length of the block. Raises `SettingsError` or `CrosstapeError`, naming the file."""
     try:
         if file == STDIN:
             yield _unpacked(sys.stdin.buffer)
@@ -71,11 +71,11 @@ def _lines(file: Path) -> Iterator[Iterable[bytes]]:
             with opened(file) as lines:
                 yield lines
     except BrokenPipeError:
-        raise  # of our output, not of the capture
+        raise  # the pipe of our output, not of the capture
     except OSError as exc:
         raise SettingsError(f"{_name(file)}: cannot be read: {exc.strerror or exc}") from exc
     except zstandard.ZstdError as exc:
-        raise CrosstapeError(f"{_name(file)}: not whole zstd: {exc}") from exc
+        raise CrosstapeError(f"{_name(file)}: incomplete zstd: {exc}") from exc
     except CrosstapeError as exc:
         raise type(exc)(f"{_name(file)}: {exc}") from exc
 
@@ -85,14 +85,14 @@ def _name(file: Path) -> str:
 
 
 def _unpacked(stream: Any) -> Iterator[bytes]:
-    """Lines of a pipe, which cannot be read from the start again once its first bytes were looked at."""
+    """Returns the lines of a pipe, decompressed if they are zstd. It peeks: a pipe cannot be read from the start again."""
     if stream.peek(4)[:4] != zstandard.MAGIC_NUMBER.to_bytes(4, "little"):
         return iter(stream)
     return iter(io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)))
 
 
-def _told(summary: Summary) -> str:
-    """The summary as JSON that a person can read too."""
+def _as_json(summary: Summary) -> str:
+    """Returns the summary as indented JSON, with frames as text."""
     raw: dict[str, Any] = msgspec.to_builtins(summary, builtin_types=(bytes,))
     for first in raw["first_unhandled"]:
         first["frame"] = first["frame"][:SHOWN_BYTES].decode(errors="replace")

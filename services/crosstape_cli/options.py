@@ -1,4 +1,4 @@
-"""Options that several commands have, and what follows from them."""
+"""Options that several commands share, and the settings and logs that follow from them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ IMeanIt = Annotated[
 
 
 _old_names: list[str] = []
-"""What `load` found, for `begin_logging` to log: logging has no form before the settings are known."""
+"""Old names of settings that `load` found. `begin_logging` logs them: the format of logs is itself a setting, unknown before `load`."""
 
 
 def load(path: Path | None) -> Settings:
-    """The settings, all of whose venues are known here. Raises `SettingsError` with a line per mistake."""
+    """Read the settings, and check that all their venues exist. Raises `SettingsError` with one line per mistake."""
     from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415  # `health` needs no venue
 
     _old_names.clear()
@@ -50,7 +50,7 @@ def load(path: Path | None) -> Settings:
 
 
 def begin_logging(settings: Settings, *, service: str) -> None:
-    """Have the service log as the settings say, and log which variables were ignored, and which settings have new names."""
+    """Set up the logs of a service as the settings say. Then log which variables were ignored, and which settings have new names."""
     import structlog  # noqa: PLC0415  # `health` logs nothing, and runs every few seconds
 
     from crosstape.runtime.telemetry import configure_logging  # noqa: PLC0415
@@ -58,7 +58,7 @@ def begin_logging(settings: Settings, *, service: str) -> None:
     configure_logging(settings.telemetry, service=service)
     if names := ignored_variables():
         structlog.get_logger(__name__).info(
-            "settings.service_variables_ignored", names=names, reason="the platform describes services by them"
+            "settings.service_variables_ignored", names=names, reason="the container platform sets them to describe its services"
         )
     if _old_names:
         structlog.get_logger(__name__).warning("settings.old_names", names=list(_old_names), until="the next release")

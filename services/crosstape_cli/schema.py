@@ -1,4 +1,4 @@
-"""`crosstape schema`: the contract, for other languages."""
+"""`crosstape schema`: prints the contract of the tape for programs in other languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which server a command uses: the one of `bus.url`, else the embedded one that `crosstape up` runs in the run directory."""
+"""Finds the server that a command uses: the one of `bus.url`, else the embedded one that `crosstape up` runs in the run directory."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings
 
 URL_FILE: Final = "bus.url"
-"""In the run directory, while an embedded server runs: its url."""
+"""File in the run directory that holds the url of the embedded server while it runs."""
 
 
 def located(settings: Settings) -> Settings:
-    """The settings with a `bus.url`. Raises `BusError` if none is set and no embedded server runs, `SettingsError` as `check_embedded`."""
+    """Returns the settings with a `bus.url`: their own, else that of the embedded server.
+
+    Raises `BusError` if neither exists, and `SettingsError` as `check_embedded` does.
+    """
     if settings.bus.url:
         return settings
     check_embedded(settings)
@@ -42,23 +45,23 @@ def located(settings: Settings) -> Settings:
 
 
 def check_embedded(settings: Settings) -> None:
-    """Raise `SettingsError` for credentials that no server is given to: without a `bus.url` they would be left out in silence."""
+    """Raise `SettingsError` if credentials are set without a `bus.url`: the embedded server has none, and would silently ignore them."""
     for name in ("password", "username"):
         if getattr(settings.bus, name):
             raise SettingsError(f"bus.{name} is set, but bus.url is not: the embedded server has none; name your server, or leave it out")
 
 
 def with_url(settings: Settings, url: str) -> Settings:
-    """The settings, for the server at `url`."""
+    """Returns the settings with `url` as `bus.url`."""
     return msgspec.structs.replace(settings, bus=msgspec.structs.replace(settings.bus, url=url))
 
 
 @contextmanager
 def announced(directory: Path, url: str) -> Iterator[None]:
-    """For the length of the block, `located` finds this server."""
+    """Let other commands find the server at `url` for the length of the block (see `located`). Raises `StorageError`."""
     path = directory / URL_FILE
     try:
-        path.unlink(missing_ok=True)  # of a run that was killed, maybe another user's
+        path.unlink(missing_ok=True)  # left by a run that was killed; another user may own it, so it cannot always be overwritten
         path.write_text(f"{url}\n")
         share_with_group(path)
     except OSError as exc:
@@ -70,12 +73,12 @@ def announced(directory: Path, url: str) -> Iterator[None]:
 
 
 def redis_cli(url: str) -> str:
-    """How to look at that server by hand."""
+    """Returns the `redis-cli` command that connects to this server."""
     return f"redis-cli -s {url.removeprefix('unix://')}" if url.startswith("unix://") else f"redis-cli -u {url}"
 
 
 def command() -> str:
-    """How to type `crosstape` here: the path of this environment's own, unless it is on the PATH."""
+    """Returns what to type for `crosstape`: its name if it is on the PATH, else the path of the one in this environment."""
     if shutil.which("crosstape"):
         return "crosstape"
     path = Path(sys.executable).with_name("crosstape")
@@ -83,6 +86,7 @@ def command() -> str:
 
 
 def _listens(url: str) -> bool:
+    """Whether a server listens on this unix socket. Raises `PermissionError` if we may not connect to it."""
     if not url.startswith("unix://"):
         return False
     try:

@@ -1,4 +1,4 @@
-"""`crosstape simulate`: venues on this machine, synthetic or played from recordings."""
+"""`crosstape simulate`: serves simulated venues on this machine: a synthetic market, or recordings that are played back."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from crosstape_simulator.venues.registry import DEFAULT, VENUES, default_listing
 
 Names = Annotated[
     tuple[str, ...],
-    Parameter(negative="", help=f"Which venues: any of {', '.join(VENUES)}; default: {', '.join(DEFAULT)}, or those played."),
+    Parameter(negative="", help=f"Venues: any of {', '.join(VENUES)}; default: {', '.join(DEFAULT)}, or those played."),
 ]
-Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play instead of a synthetic market.")]
+Recordings = Annotated[tuple[Path, ...], Parameter(negative="", help="Capture files to play in place of a synthetic market.")]
 Ports = Annotated[tuple[str, ...], Parameter(negative="", help="Fixed ports: kraken=8001; default: free ones.")]
 Faults = Annotated[
     tuple[str, ...],
     Parameter(
         negative="",
-        help='What is to go wrong: "stall venue=kraken instrument=BTC-USDT after=20 for=10"; several times for several faults.\n'
+        help='A fault, such as "stall venue=kraken instrument=BTC-USDT after=20 for=10"; give the option once for each fault.\n'
         + "\n".join(f"{name}: {what}" for name, what, _ in table.rows()),
     ),
 ]
 Control = Annotated[
     str | None,
-    Parameter(help="[HOST:]PORT (0: a free one) where faults can be set and the true market be asked for while it runs; default: nowhere."),
+    Parameter(help="[HOST:]PORT (0: a free port) where you set faults and read the true market while it runs; default: none."),
 ]
 
 
@@ -48,20 +48,20 @@ def simulate(
     *,
     venue: Names = (),
     play: Recordings = (),
-    speed: Annotated[float, Parameter(help="Of recordings: 1 as recorded, 10 ten times as fast, 0 as fast as clients read.")] = 1.0,
-    repeat: Annotated[bool, Parameter(negative="", help="Play recordings again for clients that come after their end.")] = False,
-    seed: Annotated[int, Parameter(help="Of the synthetic market.")] = 1,
+    speed: Annotated[float, Parameter(help="Speed of recordings: 1 as recorded, 10 ten times as fast, 0 as fast as clients read.")] = 1.0,
+    repeat: Annotated[bool, Parameter(negative="", help="Play recordings again for clients that connect after their end.")] = False,
+    seed: Annotated[int, Parameter(help="Seed of the synthetic market: the same seed, the same orders.")] = 1,
     rate: Annotated[float, Parameter(help="Orders a second, over all synthetic venues.")] = 120.0,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Ports = (),
     fault: Faults = (),
     control: Control = None,
-    write: Annotated[Path | None, Parameter(help="Also write the settings there, once everything listens.")] = None,
+    write: Annotated[Path | None, Parameter(help="File to write the settings to, once all venues listen.")] = None,
     settings: SettingsFile = None,
 ) -> Exit:
-    """Serve venues that speak the real ones' protocols, until Ctrl-C; prints the settings that point connectors at them.
+    """Serve simulated venues that speak the protocols of the real ones, until Ctrl-C. Prints settings that point connectors at them.
 
-    Use what it prints as a settings file, or add it to yours: crosstape simulate --write sim.toml, then crosstape up --settings sim.toml.
+    Use them as a settings file, or add them to yours: crosstape simulate --write sim.toml, then crosstape up --settings sim.toml.
     """
     _check(venue, rate, speed)
     control_host, control_port = _control(control)
@@ -81,17 +81,17 @@ def simulate(
     begin_logging(load(settings), service="simulator")
 
     def announce(text: str) -> None:
-        told = json.loads(text)
-        snippet = as_settings(told["venues"], synthetic=spec.venues)
-        if "control" in told:
-            snippet = f"# faults and the true market: {told['control']}/\n\n{snippet}"
+        addresses = json.loads(text)
+        snippet = as_settings(addresses["venues"], synthetic=spec.venues)
+        if "control" in addresses:
+            snippet = f"# faults and the true market: {addresses['control']}/\n\n{snippet}"
         sys.stdout.write(snippet)
         sys.stdout.flush()
         if write is not None:
-            fresh = write.with_name(f"{write.name}.{os.getpid()}")
+            temporary = write.with_name(f"{write.name}.{os.getpid()}")
             try:
-                fresh.write_text(snippet)
-                fresh.replace(write)  # whoever waits for the file finds all of it
+                temporary.write_text(snippet)
+                temporary.replace(write)  # a program that waits for the file never sees a part of it
             except OSError as exc:
                 raise SettingsError(f"--write {write}: cannot be written: {exc.strerror}") from exc
 
@@ -99,7 +99,10 @@ def simulate(
 
 
 def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str]) -> str:
-    """TOML for the connectors: addresses and, of synthetic venues, the instruments that they list. Venues left out are disabled."""
+    """Returns settings for the connectors as TOML: the addresses, and for synthetic venues the instruments that they list.
+
+    The other venues that run by default are disabled.
+    """
     tables = []
     for name in sorted({*venues, *DEFAULT}):
         lines = [f"[venues.{name}]"]
@@ -113,10 +116,10 @@ def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping) and len(set(value.values())) == 1:
-        return _toml(next(iter(value.values())))  # one address for all endpoints
+        return _toml(next(iter(value.values())))  # all endpoints have the same address
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-    return msgspec.json.encode(value).decode()  # text, numbers, true and lists of these are the same in both
+    return msgspec.json.encode(value).decode()  # JSON and TOML write text, numbers, true and lists the same
 
 
 def _check(venues: Sequence[str], rate: float, speed: float) -> None:
@@ -138,7 +141,10 @@ def _ports(given: Sequence[str]) -> dict[str, int]:
 
 
 def rehearsal(fault: Sequence[str], control: str | None) -> list[str]:
-    """Options of `simulate` for another command that starts it, which are looked at first. Raises `SettingsError`."""
+    """Checks `--fault` and `--control` for a command that starts `simulate` as a child. Returns them as options for its command line.
+
+    Raises `SettingsError` if one is wrong, or if the port of `--control` is in use.
+    """
     _faults(fault)
     host, port = _control(control)
     check_free(host, port or 0, f"--control {control}")

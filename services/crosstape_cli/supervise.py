@@ -1,7 +1,8 @@
-"""Child processes that are kept running, and are gone when we are.
+"""Runs services as child processes: starts each again when it ends, and stops all of them when this process ends.
 
-Each has a pipe from us as its standard input: when we end, however that happens, the pipe closes and the child stops in order
-(`crosstape.runtime.lifecycle`). Each is in a session of its own, so that Ctrl-C at a terminal reaches only us, and we stop them in order.
+The standard input of each child is a pipe from this process. When this process ends, even by SIGKILL, the pipe closes, and the child stops
+gracefully (`crosstape.runtime.lifecycle`). Each child has its own session, so that Ctrl-C at a terminal reaches only this process, which
+then stops the children.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from crosstape.runtime.lifecycle import SUPERVISED
 BACKOFF_MIN_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
 HEALTHY_S: Final = 30.0
-"""A child that lived so long starts the backoff anew."""
+"""A child that ran at least this long is restarted after the shortest pause again."""
 
 MARGIN_S: Final = 2.0
-"""Beyond its own drain, before a child that was asked to stop is killed."""
+"""A child that was asked to stop is killed this long after its own `drain_s`."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,57 +41,57 @@ class Service(msgspec.Struct, frozen=True):
     name: str
     command: tuple[str, ...]
     environ: Mapping[str, str]
-    """The whole of it."""
+    """All environment variables of the child; it inherits none of ours."""
     log_file: Path | None = None
-    """Standard error and output are appended there; None: they go to our standard error."""
+    """The child's standard output and standard error are appended to this file; None: both go to our standard error."""
     reloads: bool = False
-    """It reads its settings again at SIGHUP."""
+    """Whether the child reads its settings again at SIGHUP."""
 
 
 class Children:
-    """The services that are kept running, by name; those of `supervise`, to which others may be added while it runs."""
+    """The services that `supervise` keeps running, by name. Others may be added and removed while it runs."""
 
     def __init__(self) -> None:
-        self._running: dict[int, tuple[Service, Process]] = {}  # by process id
-        self._keepers: dict[str, asyncio.Task[Exit]] = {}
-        self._keep: Callable[[Service], asyncio.Task[Exit]] | None = None
+        self._running: dict[int, tuple[Service, Process]] = {}  # process id → the process, and its service
+        self._tasks: dict[str, asyncio.Task[Exit]] = {}  # name of a service → the task that keeps it running
+        self._create_task: Callable[[Service], asyncio.Task[Exit]] | None = None
 
     @contextmanager
-    def holding(self, service: Service, process: Process) -> Iterator[None]:
-        """It runs while this is open."""
+    def tracked(self, service: Service, process: Process) -> Iterator[None]:
+        """Within `with`, the process counts as running, and receives the signal of `send_sighup`."""
         self._running[process.pid] = service, process
         try:
             yield
         finally:
             del self._running[process.pid]
 
-    def begin(self, services: Sequence[Service], keep: Callable[[Service], asyncio.Task[Exit]]) -> None:
-        """Keep these; `keep` gives the task that does it."""
-        self._keep = keep
+    def start(self, services: Sequence[Service], create_task: Callable[[Service], asyncio.Task[Exit]]) -> None:
+        """Start the first services. `create_task` creates the task that keeps one service running; its result is an exit code."""
+        self._create_task = create_task
         for service in services:
             self.add(service)
 
     def add(self, service: Service) -> None:
-        """Keep this one too."""
-        assert self._keep is not None, "supervise runs"
-        self._keepers[service.name] = self._keep(service)
+        """Start one more service. `supervise` must be running."""
+        assert self._create_task is not None, "supervise runs"
+        self._tasks[service.name] = self._create_task(service)
 
     def remove(self, name: str) -> None:
-        """Ask it to stop, and keep it no longer."""
-        self._keepers.pop(name).cancel()
+        """Ask the service to stop; it is not started again."""
+        self._tasks.pop(name).cancel()
 
     @property
     def names(self) -> list[str]:
-        """Of those that are kept."""
-        return list(self._keepers)
+        """The names of the services that are kept running."""
+        return list(self._tasks)
 
     @property
     def worst(self) -> Exit:
-        """The worst code that one was given up for, when all have ended."""
-        return max((task.result() for task in self._keepers.values() if not task.cancelled()), default=Exit.OK)
+        """The greatest exit code for which a service is not started again. Read it only when all tasks have ended."""
+        return max((task.result() for task in self._tasks.values() if not task.cancelled()), default=Exit.OK)
 
-    def hang_up(self) -> None:
-        """SIGHUP to each that reloads."""
+    def send_sighup(self) -> None:
+        """Send SIGHUP to each running process whose service reads its settings again (`reloads`)."""
         for service, process in self._running.values():
             if service.reloads:
                 with suppress(ProcessLookupError):
@@ -98,23 +99,24 @@ class Children:
 
 
 def crosstape(*arguments: str) -> tuple[str, ...]:
-    """The command line that runs a subcommand with the interpreter and code that we run with."""
+    """Returns the command line that runs a subcommand with our own interpreter and code."""
     return (sys.executable, "-m", "crosstape_cli", *arguments)
 
 
 async def supervise(services: Sequence[Service], *, drain_s: float, children: Children | None = None) -> Exit:
-    """Keep every service running until cancelled; then ask them all to stop, and kill those that take longer than `drain_s` and a margin.
+    """Keep every service running until cancelled; then ask all to stop, and kill those that take longer than `drain_s` plus `MARGIN_S`.
 
-    One that ends is started again after a jittered, growing pause, except after a code that says that this cannot help. Returns, with the
-    worst such code, only when there is none left to run.
+    A service that ends is started again after a jittered, growing pause, unless its exit code is one of `NOT_RESTARTED`: then another start
+    cannot help. Returns only when no service is left to run, with the greatest of these codes.
     """
-    held = children or Children()
+    kept = children or Children()
     async with asyncio.TaskGroup() as tasks:
-        held.begin(services, lambda service: tasks.create_task(_keep(service, drain_s, held), name=f"supervise {service.name}"))
-    return held.worst
+        kept.start(services, lambda service: tasks.create_task(_keep_running(service, drain_s, kept), name=f"supervise {service.name}"))
+    return kept.worst
 
 
-async def _keep(service: Service, drain_s: float, children: Children) -> Exit:
+async def _keep_running(service: Service, drain_s: float, children: Children) -> Exit:
+    """Run one service again and again. Returns the exit code after which it is not started again."""
     delays = _delays()
     while True:
         started = time.monotonic()
@@ -130,7 +132,7 @@ async def _keep(service: Service, drain_s: float, children: Children) -> Exit:
 
 
 async def _run(service: Service, drain_s: float, children: Children) -> int:
-    """From start to end of one process; its exit code, negative for a signal."""
+    """Run one process from its start to its end. Returns its exit code; negative: the number of the signal that ended it."""
     with ExitStack() as files:
         output = sys.stderr.fileno() if service.log_file is None else files.enter_context(service.log_file.open("ab")).fileno()
         environ = {**service.environ, SUPERVISED: "1"}
@@ -139,8 +141,8 @@ async def _run(service: Service, drain_s: float, children: Children) -> int:
         )
     log.info("service.started", name=service.name, pid=process.pid)
     try:
-        with children.holding(service, process):
-            return await process.wait()  # for as long as it lives: that it does its work is for its own health to say
+        with children.tracked(service, process):
+            return await process.wait()  # without a limit: whether it works is shown by its own health check
     finally:
         if process.returncode is None:
             await _stop(process, service.name, drain_s)
@@ -156,12 +158,12 @@ async def _stop(process: Process, name: str, drain_s: float) -> None:
         log.warning("service.killed", name=name, after_s=drain_s + MARGIN_S)
         with suppress(ProcessLookupError):
             process.kill()
-        code = await process.wait()  # SIGKILL is not refused
+        code = await process.wait()  # a process cannot ignore SIGKILL
     log.info("service.stopped", name=name, code=code)
 
 
 def _delays() -> Iterator[float]:
-    """Pauses before starts: doubling to a cap, half of each at random, so that children that died together do not start together."""
+    """Yields the pauses before restarts, in seconds: doubling up to a cap, with jitter, so that children that died together start apart."""
     delay = BACKOFF_MIN_S
     while True:
         yield random.uniform(delay / 2, delay)  # noqa: S311

@@ -1,4 +1,4 @@
-"""`crosstape up`: the whole tape on one machine, with live venues."""
+"""`crosstape up`: runs everything on one machine: live venues, the aggregator, and a server if no other is set."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ from crosstape_cli.supervise import Children, Service, crosstape, supervise
 from crosstape_schemas import Keys
 
 START_S: Final = 120.0
-"""Longest start of the embedded server: it reads back what it kept."""
+"""Longest wait for the embedded server to start: it first reads its data from disk."""
 
 WATCH_S: Final = 1.0
-"""How often it is looked whether the embedded server still lives."""
+"""Seconds between two checks whether the embedded server still runs."""
 
 CONNECTOR: Final = "connector."
-"""The names of connectors begin with it."""
+"""The name of a connector's service begins with this; the name of the venue follows."""
 
 PRODUCER: Final = "up"
-"""Publishes nothing; the name under which it looks whether one could."""
+"""Producer name for the check at the start whether the server lets us publish. `up` itself publishes nothing."""
 
 log = structlog.get_logger(__name__)
 
 
 def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
-    """Run a connector for each enabled venue of the settings, and the aggregator, each as a process of its own, until Ctrl-C.
+    """Run a connector for each enabled venue of the settings, and the aggregator, each as its own process, until Ctrl-C.
 
-    SIGHUP has the settings read again: venues and instruments come and go, without a break of those that stay.
+    At SIGHUP the settings are read again: venues and instruments are added and removed; all others continue without a break.
 
-    What dies is started again, after a growing pause; Ctrl-C or SIGTERM lets all of them publish what is pending. With no bus.url set, an
-    embedded Valkey is started, keeps its data in the run directory, and listens on a unix socket that only you can open.
+    A process that dies is started again, after a growing pause. At Ctrl-C or SIGTERM all processes publish their pending events and end.
+    If bus.url is not set, an embedded Valkey is started. It keeps its data in the run directory, and listens on a unix socket that only
+    you can open.
     """
     loaded = load(settings)
     if not enabled(loaded):
@@ -60,43 +61,43 @@ def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
 
 
 def enabled(settings: Settings) -> list[str]:
-    """The venues to run, in the order of the settings."""
+    """Returns the names of the venues to run, in the order of the settings: enabled, with at least one instrument."""
     return [name for name, venue in settings.venues.items() if venue.enabled and venue.instruments]
 
 
 async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        ignored = set(ignored_variables())  # a service would only say so again
+        ignored = set(ignored_variables())  # already logged here: without them no child logs them again
         environ = {name: value for name, value in os.environ.items() if name not in ignored}
         if i_mean_it:
             environ["CROSSTAPE_CONNECTOR__ANY_ORIGIN"] = "true"
         url = settings.bus.url
-        keeper: asyncio.Task[None] | None = None
+        server_task: asyncio.Task[None] | None = None
         directory = run_dir(settings.run)
         if not url:
             server = EmbeddedServer(directory, persist=True)
             await server.start(START_S)
             stack.push_async_callback(server.stop)
             stack.enter_context(announced(directory, server.url))
-            keeper = tasks.create_task(_keep(server), name="keep the server")
+            server_task = tasks.create_task(_keep_running(server), name="keep the server")
             url = environ["CROSSTAPE_BUS__URL"] = server.url
             log.info("server.embedded", url=url, data=str(directory))
         else:
-            stack.enter_context(_held(directory))
-            async with connect(settings.bus) as client:  # or each service would say the same, again and again
+            stack.enter_context(_locked(directory))
+            async with connect(settings.bus) as client:  # check once here: else each service would fail and log the same, again and again
                 await wait_until_usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
-        wanted = _Wanted(settings, file, environ)
-        wanted.check_ports()
-        _tell(url)
-        with on_hangup(wanted.reload):
-            code = await supervise(wanted.services(), drain_s=settings.run.drain_s, children=wanted.children)
-        if keeper is not None:
-            keeper.cancel()
+        configured = _ConfiguredServices(settings, file, environ)
+        configured.check_ports()
+        _print_hints(url)
+        with on_hangup(configured.reload):
+            code = await supervise(configured.services(), drain_s=settings.run.drain_s, children=configured.children)
+        if server_task is not None:
+            server_task.cancel()
         return code
 
 
-class _Wanted:
-    """Which services the settings ask for, as they are read anew."""
+class _ConfiguredServices:
+    """The services that the settings ask for: at the start, and each time that the settings are read again."""
 
     def __init__(self, settings: Settings, file: Path | None, environ: Mapping[str, str]) -> None:
         self.children = Children()
@@ -106,7 +107,7 @@ class _Wanted:
         self._ports: dict[str, int] = {}
 
     def check_ports(self) -> None:
-        """Raise `SettingsError` if a service could not listen on the port that it is to have. Each would say so itself, later."""
+        """Raise `SettingsError` if the port of a service is in use: one error now, instead of one from each child later."""
         telemetry = self._settings.telemetry
         count = len(self.services())
         if not telemetry.http_enabled:
@@ -116,11 +117,11 @@ class _Wanted:
             check_free(telemetry.http_host, port, where)
 
     def services(self) -> list[Service]:
-        """Those to begin with."""
+        """Returns the services to start first: a connector for each enabled venue, and the aggregator."""
         return [*map(self._connector, enabled(self._settings)), self._service("aggregator", ("aggregator",))]
 
     def reload(self) -> None:
-        """Have connectors read the settings again, if these are right; start those of new venues, stop those of venues that are gone."""
+        """Read the settings again. If they are right, reload all connectors, start those of new venues, stop those of removed venues."""
         try:
             fresh = load(self._file)
             if not (venues := enabled(fresh)):
@@ -128,7 +129,7 @@ class _Wanted:
         except SettingsError as exc:
             log.error("settings.refused", error="; ".join(str(exc).splitlines()))
             return
-        self.children.hang_up()
+        self.children.send_sighup()
         connectors = {service.name: service for service in map(self._connector, venues)}
         for name in self.children.names:
             if name.startswith(CONNECTOR) and name not in connectors:
@@ -143,14 +144,17 @@ class _Wanted:
         option = () if self._file is None else ("--settings", str(self._file))
         own = dict(self._environ)
         first = self._settings.telemetry.http_port
-        if first:  # one that comes later has the next port, one that comes back its own
+        if first:  # a service that is added later gets the next port; one that is added again gets its own port again
             own["CROSSTAPE_TELEMETRY__HTTP_PORT"] = str(self._ports.setdefault(name, first + len(self._ports)))
         return Service(name, crosstape(*arguments, *option), own, reloads=reloads)
 
 
 @contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    """The run directory, for this run alone: the services of two would take their venues from one another. Raises `StorageError`."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Lock the run directory for the length of the block. Raises `StorageError` if another `up` has it, or if it cannot be written.
+
+    Two runs would start two connectors for each venue, and each would supersede the other again and again.
+    """
     lock = DirectoryLock(directory / RUN_LOCK)
     try:
         lock.acquire()
@@ -162,8 +166,8 @@ def _held(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-async def _keep(server: EmbeddedServer) -> None:
-    """Start the embedded server again if it dies; what it had written to its file it still has, and the services wait for it."""
+async def _keep_running(server: EmbeddedServer) -> None:
+    """Start the embedded server again whenever it dies. It reads its data from its file; meanwhile the services wait for it."""
     while True:
         await asyncio.sleep(WATCH_S)
         if not server.running:
@@ -173,8 +177,8 @@ async def _keep(server: EmbeddedServer) -> None:
             log.info("server.embedded", url=server.url)
 
 
-def _tell(url: str) -> None:
-    """How to look at the tape: for the person at the terminal, not for the log."""
+def _print_hints(url: str) -> None:
+    """Print how to look at the tape, if standard error is a terminal: hints are for people, not for logs."""
     if sys.stderr.isatty():
         hints = (f"the tape is on {shown(url)}", f"  look at it:      {command()} watch", f"  by hand:         {shown(redis_cli(url))}")
         sys.stderr.write("\n".join((*hints, "  stop:            Ctrl-C", "")))

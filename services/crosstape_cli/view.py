@@ -17,7 +17,7 @@ _NOTHING: Final = "–"
 
 
 WIDE: Final = 100
-"""Columns of a terminal that has room for the VWAP too."""
+"""Columns of a terminal that is wide enough for the VWAP too."""
 
 
 def table(
@@ -33,7 +33,7 @@ def table(
 
     If the legs of some instruments do not fit, the title says so.
 
-    Prices are in full, sizes to five digits. `silent`: instruments whose aggregator has given no sign of life for so many seconds.
+    Prices are in full, sizes to five digits. `silent`: seconds without a sign of life, of instruments whose aggregator is dead.
     """
     wide = columns >= WIDE
     with_legs = _with_legs(quotes, rows)
@@ -83,7 +83,7 @@ def line(quote: Cbbo, silent_s: float | None = None) -> str:
 
 
 def number(value: Decimal | None, *, digits: int | None = None) -> str:
-    """A price or size in full, or to so many digits; without an exponent and without trailing zeros after the point."""
+    """A price or size in full, or to `digits` digits; without an exponent and without trailing zeros after the point."""
     if value is None:
         return _NOTHING
     if digits is not None and value:

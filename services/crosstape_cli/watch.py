@@ -1,4 +1,4 @@
-"""`crosstape watch`: a live table of a running tape."""
+"""`crosstape watch`: shows a live table of a running tape."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from crosstape_cli.server import located
 from crosstape_schemas import Keys
 
 FIRST_S: Final = 5.0
-"""Seconds that the first line waits at most until the tape has been read."""
+"""Longest wait before the first line is printed: until the tape has been read once."""
 
 
 def watch(
-    *instruments: Annotated[str, Parameter(help="Which to show: BTC-USDT ETH-USD …; default: all on the tape.")],
+    *instruments: Annotated[str, Parameter(help="Instruments to show: BTC-USDT ETH-USD …; default: all on the tape.")],
     settings: SettingsFile = None,
 ) -> Exit:
-    """Show each instrument's consolidated quote with the legs it is made of, and why a leg does not count, until Ctrl-C.
+    """Show each instrument's consolidated quote with its legs, and why a leg is excluded, until Ctrl-C.
 
-    A quote whose aggregator has given no sign of life for 3 s is shown as that. Where there is no quote, the title says why, if the tape
-    tells: no connector or aggregator lives, a venue is down, an instrument is refused.
-    On a terminal a table that stays in place; elsewhere lines, every few seconds. The server is that of bus.url, else the embedded one of
-    a running `crosstape up`.
+    A quote whose aggregator has given no sign of life for 3 s is marked. Where there is no quote, the title says why, if the tape has the
+    reason: no connector or aggregator is alive, a venue is down, an instrument is refused.
+    On a terminal it shows a table that stays in place; a small window shows the legs of as many instruments as fit. Elsewhere it prints
+    lines, every few seconds. The server is that of bus.url, else the embedded one of a running `crosstape up`.
     """
     loaded = located(load(settings))
-    configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="error"), service="watch")  # the table is the news
+    configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="error"), service="watch")  # the table says it all
     return main(lambda: _watch(loaded, instruments))
 
 

@@ -20,11 +20,11 @@ from tests.waiting import wait_until
 
 KEYS = Keys()
 ALIVE_S = 0.1
-"""How often a venue says that it lives."""
+"""Seconds between two signs of life of a venue."""
 
 
 def settings_for(url: str, **aggregator: object) -> Settings:
-    """Default settings without HTTP, with these changes."""
+    """Return the default settings with these changes, without HTTP."""
     return Settings(
         bus=BusSettings(url=url),
         telemetry=TelemetrySettings(http_enabled=False),
@@ -34,7 +34,7 @@ def settings_for(url: str, **aggregator: object) -> Settings:
 
 @contextlib.asynccontextmanager
 async def aggregator(url: str, **changed: object) -> AsyncIterator[asyncio.Task[None]]:
-    """Run an aggregator during the block; at its end it is cancelled, as by a signal."""
+    """Run an aggregator during the block. At the end it is cancelled, as by a signal."""
     task = asyncio.create_task(run(settings_for(url, **changed)))
     try:
         yield task
@@ -64,8 +64,9 @@ class FakeVenue:
         await self.say(quote(self.name, bid, ask, time.time_ns(), sizes=sizes, instrument=instrument))
 
     async def live_on(self, *, clock_offset_ns: int | None = 0) -> None:
-        """Say that the feed of trades is live and, until the block ends, again and again that the venue lives. Once said, it holds for the
-        length of a test: the connector's clock is an hour ahead of the venue's and ours.
+        """Publish that the feed of trades is live, and signs of life until the block ends.
+
+        The connector's clock is an hour ahead of the venue's and ours, so that a sign stays valid for a full test.
         """
         self._offset_ns = clock_offset_ns
         await self.say(status(self.name, FeedState.LIVE, time.time_ns(), kind="trade"), self._alive())
@@ -91,7 +92,7 @@ class FakeVenue:
 
 @contextlib.asynccontextmanager
 async def venue(url: str, name: str, *, epoch: int = 0) -> AsyncIterator[FakeVenue]:
-    """A connector that has just been started; 0: its epoch is the time, or above the one before."""
+    """Start a connector. Its epoch is `epoch` or, if that is 0, the time or a number above its last epoch."""
     settings = BusSettings(url=url)
     async with connect(settings) as client:
         publisher = Publisher(client, KEYS, settings, producer=f"connector.{name}", epoch=epoch)

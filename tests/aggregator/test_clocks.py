@@ -1,4 +1,4 @@
-"""How far clocks differ, and which seconds are doubtful for it."""
+"""Tests how far clocks differ, and which seconds are doubtful because of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ONE = Decimal(1)
 
 
 def test_the_smallest_difference_of_the_last_minute_counts() -> None:
-    """A slow message does not move the offset; a clock that was set does, a minute later at the latest."""
+    """A slow message does not change the offset. A clock that was set changes it within a minute."""
     least = Least()
     assert least.value() is None
     for age_s, difference in ((0, 40), (10, 5), (30, 900), (65, 60)):
@@ -31,7 +31,7 @@ def test_the_smallest_difference_of_the_last_minute_counts() -> None:
 
 
 def test_differences_of_before_our_clock_was_set_back_are_forgotten() -> None:
-    """They would look as if they were of the future."""
+    """They would have times in the future."""
     least = Least()
     least.add(T0 + 90 * S, 1)
     least.add(T0, 7)
@@ -39,7 +39,7 @@ def test_differences_of_before_our_clock_was_set_back_are_forgotten() -> None:
 
 
 def test_an_offset_has_two_parts() -> None:
-    """The venue's as its connector says it, and the connector's as we measure it."""
+    """The connector reports the offset of the venue; we measure the offset of the connector."""
     clock = VenueClock()
     clock.reported(-30 * S)
     assert clock.offset_ns is None
@@ -51,7 +51,7 @@ def test_an_offset_has_two_parts() -> None:
 
 
 def test_a_connector_that_does_not_say_is_measured_by_its_trades() -> None:
-    """The connector's report comes first."""
+    """If the connector reports its offset, the report is used."""
     clock = VenueClock()
     clock.arrived(T0, T0)
     clock.traded(T0, T0 + 90 * S, T0)
@@ -67,7 +67,7 @@ def test_a_connector_that_does_not_say_is_measured_by_its_trades() -> None:
     [(0, None), (2, None), (-2, None), (2.1, 0), (90, 0), (7_200, 0), (-30, 30), (-60, 60), (-7_200, AHEAD_S)],
 )
 def test_seconds_up_to_now_are_doubtful_while_clocks_differ(offset_s: float, doubtful_s: int | None) -> None:
-    """And those that a venue ahead of us has counted in already."""
+    """If the venue is ahead of us, later seconds are doubtful, too."""
     assert doubtful_until(T0, round(offset_s * S), TOLERANCE) == (0 if doubtful_s is None else T0 + doubtful_s * S)
 
 
@@ -79,7 +79,7 @@ def test_seconds_up_to_now_are_doubtful_while_clocks_differ(offset_s: float, dou
     trades=st.lists(st.integers(0, 200), max_size=60),
 )
 def test_a_window_behind_the_doubtful_seconds_is_right(offset_s: int, begins: int, lasts: int, length: int, trades: list[int]) -> None:
-    """Trades of a venue whose clock was wrong for a while count in wrong seconds."""
+    """While the clock of a venue is wrong, its trades count in wrong seconds."""
     base = T0 // S
     windows = TradeWindows([WindowSpec("w", length)], base)
     doubtful = 0

@@ -18,7 +18,7 @@ usable_numbers = st.decimals(min_value=Decimal("1E-24"), max_value=Decimal("9E+2
 
 @given(st.lists(st.tuples(usable_numbers, usable_numbers), min_size=1, max_size=20))
 def test_sums_of_products_are_exact(levels: list[tuple[Decimal, Decimal]]) -> None:
-    """No digit is lost however far apart the numbers are, and a number that was added can be subtracted again."""
+    """No digit is lost, however different the numbers are. A number that was added can be subtracted again."""
     total, expected = Decimal(0), Fraction(0)
     for price, size in levels:
         try:
@@ -34,7 +34,7 @@ def test_sums_of_products_are_exact(levels: list[tuple[Decimal, Decimal]]) -> No
 
 @given(usable_numbers, usable_numbers)
 def test_the_mid_is_exact(bid: Decimal, ask: Decimal) -> None:
-    """Half of an odd last digit needs one digit more, and has it."""
+    """Half of an odd last digit needs one more digit."""
     assert Fraction(mid(bid, ask)) == (Fraction(bid) + Fraction(ask)) / 2
 
 
@@ -45,7 +45,7 @@ def test_equal_numbers_read_alike(number: str, text: str) -> None:
 
 
 def test_basis_points_have_four_decimals_rounded_half_even() -> None:
-    """2 / 3 of a basis point and ties."""
+    """The cases are 2 / 3 of a basis point, and ties."""
     assert str(basis_points(Decimal(2), Decimal(30_000))) == "0.6667"
     assert str(basis_points(Decimal("0.00005"), Decimal(10_000))) == "0.0000"
     assert str(basis_points(Decimal("0.00015"), Decimal(10_000))) == "0.0002"
@@ -53,14 +53,14 @@ def test_basis_points_have_four_decimals_rounded_half_even() -> None:
 
 
 def test_an_average_has_sixteen_digits() -> None:
-    """And no trailing zeros."""
+    """It has no trailing zeros."""
     assert str(average(Decimal(200), Decimal(3))) == "66.66666666666667"
     assert str(average(Decimal(300), Decimal(3))) == "100"
 
 
 @pytest.mark.parametrize("price", ["NaN", "sNaN", "Infinity", "-Infinity", "0", "-1", "1E+24", "1E-25", "1." + "1" * 100])
 def test_what_is_no_price_is_not_usable(price: str) -> None:
-    """A decimal on the wire may be anything."""
+    """A decimal from the bus may have any value."""
     assert not usable(Decimal(price), Decimal(1))
     assert not usable(Decimal(1), Decimal(price))
 

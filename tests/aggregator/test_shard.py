@@ -28,7 +28,7 @@ ETH = "ETH-USDT"
 
 
 async def test_three_venues_become_one_quote_on_the_bus(client: Redis, valkey: str) -> None:
-    """On the stream, on the channel and as a last value, numbered by its own producer."""
+    """The quote is on the stream, on the channel and in the last values, numbered by the shard's producer."""
     async with (
         client.pubsub() as pubsub,
         venue(valkey, "binance") as binance,
@@ -70,7 +70,7 @@ async def test_three_venues_become_one_quote_on_the_bus(client: Redis, valkey: s
 
 
 async def test_a_venue_whose_connector_dies_is_excluded_and_settles_when_it_is_back(client: Redis, valkey: str) -> None:
-    """Its quotes grow old and it gives no sign of life; the other's quiet market counts on."""
+    """Its quotes are old and it gives no sign of life. The other venue is quiet, but alive, and counts."""
     async with venue(valkey, "binance") as binance, aggregator(valkey, stale_s=0.3, settle_s=0.2):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -91,7 +91,7 @@ async def test_a_venue_whose_connector_dies_is_excluded_and_settles_when_it_is_b
 
 
 async def test_a_connector_counts_whose_epoch_is_smaller_since_the_server_lost_its_data(client: Redis, valkey: str) -> None:
-    """Its clock was ahead at its start before. A pair that is quoted once, while the former epoch may still live, counts as well."""
+    """Its clock was ahead at its last start. An instrument quoted only once, while the old epoch may be alive, counts as well."""
     ahead = time.time_ns() + 7_200 * S
     async with aggregator(valkey, stale_s=1.0, settle_s=0.1):
         async with venue(valkey, "kraken", epoch=ahead) as kraken:
@@ -113,7 +113,7 @@ async def test_a_connector_counts_whose_epoch_is_smaller_since_the_server_lost_i
 
 
 async def test_a_leg_whose_feed_is_down_never_counts_after_a_start(client: Redis, valkey: str) -> None:
-    """The last quote is young and says live; what the last status says is known before the first quote is published."""
+    """The last quote is new and live, but the last status is not. Both are read before the first quote is published."""
     async with venue(valkey, "binance") as binance, venue(valkey, "kraken") as kraken:
         for one in (binance, kraken):
             await one.live_on()
@@ -125,7 +125,7 @@ async def test_a_leg_whose_feed_is_down_never_counts_after_a_start(client: Redis
 
 
 async def test_windows_are_right_after_a_restart(client: Redis, valkey: str) -> None:
-    """Every trade counts once: those seen before, those that came meanwhile, and late ones where they belong."""
+    """Each trade counts once: earlier ones, those published during the restart, and late ones in their own second."""
     async with venue(valkey, "binance") as binance:
         now = time.time_ns()
         await binance.live_on()
@@ -153,7 +153,7 @@ async def test_windows_are_right_after_a_restart(client: Redis, valkey: str) -> 
 
 
 async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(client: Redis, valkey: str) -> None:
-    """And no gap says otherwise; one that is repaired does not."""
+    """An open gap makes them incomplete; a repaired one does not."""
     ms = time.time_ns() // 1_000_000
     for kind, event in (("trade", trade("binance", "1", "1", time.time_ns() - 4_000 * S)), ("quote", quote("binance", "1", "2"))):
         await client.xadd(KEYS.stream(kind, X), {"d": encode(event)}, id=f"{ms - 4_000_000}-0")
@@ -177,9 +177,9 @@ async def test_windows_are_complete_when_the_stream_reaches_back_far_enough(clie
         await complete([True, True])
 
 
-async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the past is not enough, it must be applied; and its last entry may be a foreign one."""
-    monkeypatch.setattr(catch_up, "SLICE", 4)
+async def test_windows_are_not_complete_before_the_past_is_applied(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The past must be applied, not only read. Its last entry may be a foreign one."""
+    monkeypatch.setattr(catch_up, "EVENTS_PER_TURN", 4)
     monkeypatch.setattr(shard, "REFRESH_S", 0.0)
     now, stream = time.time_ns(), KEYS.stream("trade", X)
     await client.xadd(stream, {"d": encode(trade("binance", "1", "1", now - 4_000 * S))}, id=f"{now // 1_000_000 - 4_000_000}-0")
@@ -200,7 +200,7 @@ async def test_windows_are_not_complete_before_the_past_is_taken(client: Redis, 
 
 
 async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, valkey: str) -> None:
-    """The numbering of a stream skipped: what was missed is not known, but that it was."""
+    """The `seq` of a stream skips numbers, so trades are missing, but it is not known which."""
     old = time.time_ns() - 100 * S
     stream = KEYS.stream("trade", X)
     for seq, entry_id in ((1, f"{old // 1_000_000}-0"), (2, "*")):
@@ -225,7 +225,7 @@ async def test_trades_that_the_bus_lost_make_windows_incomplete(client: Redis, v
 
 
 async def test_an_outage_of_the_bus_is_waited_out(client: Redis, valkey: str) -> None:
-    """At the start and later; quotes are right again when it is back."""
+    """The outage is at the start, or later. When it is over, quotes are correct again."""
     async with proxy(valkey) as between, venue(valkey, "binance") as binance:
         between.refusing = True
         async with aggregator(between.url):
@@ -249,7 +249,7 @@ async def test_an_outage_of_the_bus_is_waited_out(client: Redis, valkey: str) ->
 
 
 async def test_entries_that_are_none_of_ours_are_survived(client: Redis, valkey: str) -> None:
-    """Garbage on a stream, a key of another type, a foreign name in the registry, a last value that is no event."""
+    """There are invalid entries, a key of another type, a foreign stream name, and a last value that is no event."""
     await client.xadd(KEYS.stream("quote", X), {"d": b"{]"})
     await client.xadd(KEYS.stream("quote", X), {"other": b"field"})
     await client.set(KEYS.stream("trade", X), b"no stream")
@@ -273,7 +273,7 @@ async def test_entries_that_are_none_of_ours_are_survived(client: Redis, valkey:
 
 
 async def test_new_instruments_are_picked_up(client: Redis, valkey: str) -> None:
-    """Also those that have a book only."""
+    """Instruments that have only a book are found, too."""
     async with venue(valkey, "binance") as binance, aggregator(valkey):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -288,7 +288,7 @@ async def test_new_instruments_are_picked_up(client: Redis, valkey: str) -> None
 
 
 async def test_named_instruments_are_the_only_ones(client: Redis, valkey: str) -> None:
-    """`aggregator.instruments`."""
+    """Only the instruments in `aggregator.instruments` are served."""
     async with venue(valkey, "binance") as binance, aggregator(valkey, instruments=(ETH,)):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -298,7 +298,7 @@ async def test_named_instruments_are_the_only_ones(client: Redis, valkey: str) -
 
 
 async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reachable alone is not enough."""
+    """It is not enough that the bus answers."""
     settings = settings_for(valkey)
     engine = Engine(settings.aggregator)
     async with connect(settings.bus) as bus, venue(valkey, "binance") as binance:
@@ -322,6 +322,6 @@ async def test_it_is_ready_when_a_leg_counts(client: Redis, valkey: str, monkeyp
 
 
 async def test_a_wrong_window_stops_the_start() -> None:
-    """Before anything is connected."""
+    """The error is raised before anything is connected."""
     with pytest.raises(SettingsError, match="windows"):
         await run(settings_for("redis://127.0.0.1:1", windows=("1y",)))

@@ -11,7 +11,7 @@ from tests.aggregator.builders import MS, S
 
 
 async def test_it_rings_at_the_earliest_moment() -> None:
-    """Also at one that has passed; a later one changes nothing."""
+    """A moment in the past wakes the waiter at once. A later moment changes nothing."""
     alarm = Wakeup()
     alarm.set(100 * S, 0)
     alarm.set(200 * S, 0)

@@ -35,7 +35,7 @@ def quote(number: int, instrument: str = BTC, venue: str = "binance") -> Quote:
 
 
 def status(kind: str, state: FeedState = FeedState.LIVE, instrument: str = BTC, venue: str = "binance") -> Status:
-    """Of one feed."""
+    """Returns a status of one feed."""
     return Status(venue, instrument, None, 1, kind, state)
 
 
@@ -67,7 +67,7 @@ class Counts(PublisherMetrics):
         self.of["spooled"] += entries
 
     def spool(self, size: int, entries: int) -> None:
-        """As it stands."""
+        """Note the size of the spool."""
         self.of["spool bytes"], self.of["spool entries"] = size, entries
 
     def spool_error(self) -> None:
@@ -116,7 +116,7 @@ async def on_tape(client: Client, stream: str = TRADES) -> list[AnyEvent]:
 
 
 async def ids(client: Redis, stream: str = TRADES) -> list[str]:
-    """Those of all entries of a stream, oldest first."""
+    """Returns the ids of all entries of a stream, oldest first."""
     entries: Any = await client.xrange(stream)
     return [entry_id.decode() for entry_id, _ in entries]
 
@@ -128,7 +128,7 @@ async def command(client: Redis, *words: str | int) -> Any:
 
 
 def stamped(event: Event, epoch: int, seq: int) -> bytes:
-    """As a publisher would write it."""
+    """Returns an event's bytes as a publisher would write them."""
     return stamp(event, epoch, seq)
 
 

@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 
 async def test_it_answers_on_a_socket_that_only_its_user_can_open(tmp_path: Path) -> None:
-    """No network port; the socket's and the directory's modes keep others out."""
+    """It has no network port; the modes of socket and directory keep others out."""
     async with embedded(tmp_path / "run") as url, Redis.from_url(url) as client:
         assert await client.ping()
         assert (await client.config_get("port"))["port"] == "0"
@@ -43,7 +43,7 @@ async def test_a_loopback_port_is_opened_only_when_asked_for(tmp_path: Path) -> 
 
 
 async def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
-    """At once: two servers on one socket path would take each other's place. The message names the directory, and who has it."""
+    """Two servers on one socket path would replace each other. The error comes at once, and names the directory and its holder."""
     async with embedded(tmp_path) as url:
         with pytest.raises(DirectoryInUse, match=rf"another run uses {tmp_path} \(process {os.getpid()} on .*, since 2.* UTC, "):
             await EmbeddedServer(tmp_path).start(timeout_s=3600)
@@ -52,7 +52,7 @@ async def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> 
 
 
 async def test_a_stale_socket_is_no_obstacle(tmp_path: Path) -> None:
-    """What a killed server left behind is replaced."""
+    """A killed server left the socket; it is replaced."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
         left.bind(str(tmp_path / "valkey.sock"))
     async with embedded(tmp_path) as url, Redis.from_url(url) as client:
@@ -71,7 +71,7 @@ async def test_a_long_directory_gets_a_short_socket(tmp_path: Path) -> None:
 
 
 async def test_a_long_directory_without_any_other_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose only writable place it is: the message says what to set."""
+    """A container may have only one directory that can be written: the error says what to set."""
     monkeypatch.setattr("crosstape.runtime.embedded_server.SHORT_DIRS", (str(tmp_path / "nothing"),))
     long = tmp_path / ("d" * 90) / ("e" * 90)
 
@@ -123,7 +123,7 @@ async def test_the_server_dies_with_its_owner(tmp_path: Path) -> None:
 
 
 async def test_the_server_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
-    """It holds the data until it has ended; that is logged once."""
+    """That server holds the data until it has ended; the wait is logged once."""
     first = EmbeddedServer(tmp_path)
     await first.start()
     fd, first._lock = first._lock, None

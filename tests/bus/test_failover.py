@@ -1,4 +1,4 @@
-"""A master of a cluster dies and its replica takes its place: what the ring covers is there, once, whatever the replica had of it."""
+"""A master of a cluster dies and its replica replaces it: everything in the retransmit buffer is on the tape, once."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def quoted(publisher: Publisher, bid: str) -> bool:
 
 
 async def test_a_replica_that_lagged_gets_the_rest(six: Cluster) -> None:
-    """It has acknowledged nothing of what its master did: the cursor has gone back, and the ring fills what is missing."""
+    """The replica has none of its master's last data: the cursor went back, and the retransmit buffer fills in what is missing."""
     bus, gaps, counts = over(six), Gaps(), Counts()
     async with (
         publishing(bus, keys=KEYS, metrics=counts) as publisher,

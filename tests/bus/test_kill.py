@@ -17,11 +17,11 @@ pytestmark = pytest.mark.slow
 
 KILLS = 3
 PENDING = 20_000
-"""No more is published to a server that is away: what overflows is another test's."""
+"""Fewer events than this are published while the server is away: overflow is tested elsewhere."""
 
 
 async def busy(publisher: Publisher, enough: asyncio.Event) -> int:
-    """Publish trades and quotes until told; how many of each."""
+    """Publish trades and quotes until `enough` is set. Returns how many of each."""
     number = 0
     while not enough.is_set():
         if publisher.pending < PENDING:
@@ -35,7 +35,7 @@ async def busy(publisher: Publisher, enough: asyncio.Event) -> int:
 
 
 async def written(publisher: Publisher, more: int) -> None:
-    """So many more entries are acknowledged."""
+    """Wait until this many more entries are acknowledged."""
     enough = publisher.acknowledged + more
     await wait_until(lambda: publisher.acknowledged >= enough, what="it is written to")
 

@@ -24,13 +24,13 @@ transactions = bodies.map(lambda body: as_written("MULTI") + body + as_written("
 
 
 def as_written(*words: str | bytes) -> bytes:
-    """One command of an append-only file."""
+    """Returns one command in the form of an append-only file."""
     encoded = [word.encode() if isinstance(word, str) else word for word in words]
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
 
 
 def mend(directory: Path) -> str:
-    """What it said."""
+    """Run the script. Returns its output."""
     return subprocess.run([MENDER, directory], check=True, capture_output=True, text=True, timeout=20).stderr
 
 
@@ -38,9 +38,9 @@ def mend(directory: Path) -> str:
 def test_an_unfinished_transaction_is_cut_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, before: bytes, last: bytes, data: st.DataObject
 ) -> None:
-    """Wherever the server was when it was killed: within a command of the transaction, or between two.
+    """The server may be killed within a command of the transaction, or between two commands.
 
-    One of which not even the beginning is whole is left to the server, which cuts it.
+    If even the beginning of the transaction is incomplete, the server itself cuts it off.
     """
     written = data.draw(st.integers(0, len(last)))
     file = tmp_path_factory.mktemp("data") / AOF

@@ -22,7 +22,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 UNSYNCED_S = 1.0
-"""What a server with `appendfsync everysec` may lose."""
+"""Seconds of data that a server with `appendfsync everysec` may lose."""
 
 TIMES = 4
 
@@ -34,22 +34,23 @@ class Machine(World):
         await producer.listen()
 
     async def moment(self, chance: random.Random) -> int:
-        """One that nothing announces; how much of the server's file is on the disk then, at the least."""
+        """Wait for a random moment. Returns how many bytes of the server's file are then certainly on the disk."""
         await asyncio.sleep(chance.uniform(0, 0.5))
         size = written(self.server.run_dir)
         await asyncio.sleep(chance.uniform(0, UNSYNCED_S))
         return size
 
     async def lose_power(self, chance: random.Random, synced: int) -> None:
-        """Of the server."""
+        """Cut the power of the server's machine."""
         await self.kill_server()
         forget(self.server.run_dir, chance.randint(synced, written(self.server.run_dir)))
 
 
 async def check(client: Redis) -> None:
-    """Every trade once and in order, though none is told as lost; and every epoch numbered without a hole.
+    """Check that every trade is there once and in order, or reported as lost; and that no number is missing in any epoch.
 
-    Where a producer died together with the server, and what it had spooled came after what that forgot, there is a hole, and it is told.
+    One gap in the numbers is allowed: the producer died together with the server, which forgot entries before the spooled ones. A gap must
+    report it.
     """
     told = await on_tape(client, KEYS.venue("binance"))
     assert all(isinstance(event, Gap) and event.cause is GapCause.BUS for event in told)

@@ -1,25 +1,25 @@
-"""The rule of prices: what is published as live is what truly was, at the moment that it speaks of; and it does not stay when it is over.
+"""The rule of prices: a price that is published as live was true at the moment that it describes, and is not kept when it is over.
 
-**Which moment.** The strictest that each venue's words allow:
+**Which moment.** The strictest that each venue's data allow:
 
 | venue | event | the true book |
 |---|---|---|
 | binance | `book` | after exactly the changes up to its `sequence` (the venue's update id) |
-| binance | `book` while the ids begin again | at its `venue_ts`; of a snapshot by REST, which has none, at most `answer_ns` before |
-| binance | `quote`, which has neither number nor time | of some moment not more than `transit_ns` before what was sent before it |
-| coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue tells all changes up to then |
-| kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: of all moments within that µs |
+| binance | `book` while the ids start again | at its `venue_ts`; a REST snapshot has none: at most `answer_ns` before |
+| binance | `quote`, which has neither number nor time | at a moment at most `transit_ns` before the sending of the message before it |
+| coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue sends all changes up to then |
+| kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: at any moment within that µs |
 
-When what was before a quote was sent, the times of the venue's other events say (`order`): on a machine that is slow, those are as late
-as it. A quote that nothing was before gets `answer_ns`.
+The times of the venue's other events show when the message before a quote was sent (`order`): on a slow machine they are as late as the
+quote. A quote with no message before it gets `answer_ns`.
 
 A clock that is wrong on purpose (`skews_ns`) may have shifted `venue_ts`. A quote must equal the best bid and ask, price and size; a book
-all its levels, ten a side. Where several moments fit, it is the earliest that is not before the one of the event before: no event may
-tell of an earlier moment than the one before it on its stream.
+all its levels, ten a side. Where several moments fit, the earliest that is not before the moment of the event before counts: no event may
+describe an earlier moment than the event before it on its stream.
 
-**Not for longer than that.** From when the best prices differed from those published until the next event, a status that is not live (of
-the feed, its instrument or its venue) or a successor of the process, no more than `fresh_ns` may pass: a frozen book that calls itself
-live is as wrong as a false one. How late a venue itself is, its times say: that is no fault of the tape.
+**For how long.** When the true best prices change, the published ones may stand for at most `fresh_ns`, until the next event, a status that
+is not live (of the feed, its instrument or its venue), or a successor of the process: a frozen book that is marked live is as wrong as a
+false one. A delay within the venue itself can be seen in its times, and is no error of the tape.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLOCK_NS: Final = 50_000_000
 """How far the market's clock and ours, on one machine, may be apart."""
 
 CUT_NS: Final = {"kraken": 999}
-"""By how much a venue's times may be too early, because it cuts digits."""
+"""ns by which a venue's times may be too early, because the venue cuts digits off."""
 
 
 class Limits(NamedTuple):
@@ -49,7 +49,7 @@ class Limits(NamedTuple):
 
 
 class Prices:
-    """One feed: the quotes or the books of one instrument of one venue."""
+    """Checks the prices of one feed: the quotes or the books of one instrument of one venue."""
 
     def __init__(self, true: TrueInstrument, kind: str, order: Order, limits: Limits) -> None:
         """`order`: of its venue, with all that was received until whatever is taken."""
@@ -90,7 +90,7 @@ class Prices:
         self._index = index
 
     def _earliest(self, event: Quote | Book, spans: Iterable[range], *, since: int = 0) -> int | None:
-        """Of the moments that fit, over all that were ever known, the first from `since` on."""
+        """Returns the first moment from `since` on at which the true book was the published one; None: there was none."""
         moments, dropped = self._true.moments, self._true.dropped
         for span in spans:
             for index in range(max(span.start, since - dropped), span.stop):
@@ -99,7 +99,7 @@ class Prices:
         return None
 
     def status(self, status: Status) -> Iterator[Violation]:
-        """Of this feed, or of all of its instrument or venue, after the events that were received before it."""
+        """Check a status of this feed, or of its instrument or its venue, after the events that were received before it."""
         shown = self._shown
         if status.state is FeedState.LIVE or shown is None:
             return
@@ -109,7 +109,7 @@ class Prices:
             self._shown = None
 
     def done(self, now: int) -> Iterator[Violation]:
-        """At the end of what was read, at that time."""
+        """Check the end of the tape, which was last read at `now` (ns)."""
         if self._shown is not None:
             yield from self._outlived(self._shown, now)
 
@@ -121,7 +121,7 @@ class Prices:
             yield Violation("a price stood too long", where, f"{self._limits.fresh_ns / 1e9:g} s at most", f"{(until - since) / 1e9:.3f} s")
 
     def _spans(self, event: Quote | Book) -> Iterator[range]:
-        """Where in the true moments to look."""
+        """Yields the moments of the true market at which the event may have been true."""
         true = self._true
         if isinstance(event, Book) and event.sequence is not None:
             index = true.at_number(event.sequence)

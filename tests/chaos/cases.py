@@ -1,4 +1,4 @@
-"""What is rehearsed: faults of venues, as what each must be told, and what is known not to hold."""
+"""The rehearsals: the faults of venues, the statuses that each must cause, and the failures that are known."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ OTHERS: Final = tuple(venue for venue in SIMULATED if venue not in VENUES)
 """Venues that are not simulated by default. They are rehearsed apart, with the faults that concern what a venue's own files do."""
 ODD: Final = ("null", "empty", "status", "missing", "type", "row", "duplicate")
 DETECTED: Final = Bounds(detect_s=8.0)
-"""With a watchdog as quick as that of `stand`."""
+"""For watchdogs that are as quick as those of `stand`."""
 SKEWED: Final = Bounds(detect_s=3.0, traded_s=1.5, skews_s=(-90.0, 30.0, 7200.0))
 
 
 class Case(NamedTuple):
-    """One rehearsal, on all its venues at once, each with faults of its own."""
+    """One rehearsal. It runs on all its venues at once, each with its own faults."""
 
     name: str
     faults: tuple[str, ...]
     """Set together, once everything is live; each must act."""
     told: frozenset[FeedState] = UNTOLD
-    """One of these must be told, of a feed or of the venue, before the faults are ended; empty: nothing need be."""
+    """At least one of these states must be published, of a feed or of the venue, before the faults end; empty: none is needed."""
     venues: tuple[str, ...] = VENUES
     hold_s: float = 2.0
     """How long faults that do not end by themselves last at least."""
@@ -50,7 +50,7 @@ class Case(NamedTuple):
     then: str = ""
     """A fault that is set once the others are over: what it takes to come back."""
     quoted: bool = False
-    """With an aggregator, whose quotes, legs and windows are checked too."""
+    """Whether an aggregator runs as well, whose quotes, legs and windows are then checked."""
     windows: bool = False
     """Only once the shortest windows call themselves complete."""
     out: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Case(NamedTuple):
     heals: tuple[str, ...] = ()
     """Instruments of which quotes and books must be live with new data, before the faults are ended."""
     repaired: bool = False
-    """All gaps of trades must be told as repaired in the end."""
+    """Whether all gaps of trades must be reported as repaired in the end."""
     bounds: Bounds = Bounds()
 
     @property

@@ -35,26 +35,26 @@ PRICES: Final = ("quote", "book")
 
 
 class Bounds(NamedTuple):
-    """What must be granted to a tape: how long things may take, and what is wrong with the venue on purpose. Seconds."""
+    """The limits within which a tape counts as right, in seconds: how long things may take, and what is wrong with the venue on purpose."""
 
     transit_s: float = 2.0
     """How much later than others that are sent with it a thing may come: how slow this machine is, the others say, too."""
     answer_s: float = 10.0
-    """From what a REST answer tells to its receipt."""
+    """Longest time from the moment that a REST answer describes to its receipt."""
     fresh_s: float = 10.0
     """How long prices that are over may stand as live: until a watchdog can have noticed, or the server is back."""
     detect_s: float = 10.0
     """The stated detection time: how long a leg may count whose venue's market has moved on without it."""
     traded_s: float = 10.0
-    """How late a trade may be in a window that calls itself complete: until it is told that trades are missing."""
+    """How late a trade may be in a window that is marked complete. Later, the missing trades must have been reported."""
     still_s: float = 20.0
     """How long nothing at all may happen: in a venue's market, on its part of the tape, among consolidated quotes."""
     skews_s: tuple[float, ...] = ()
-    """By how much the venue's clock may be wrong, besides not at all."""
+    """Errors that the venue's clock may have, besides none."""
 
 
 class Checker:
-    """Of one tape and one market."""
+    """Checks one tape against one true market."""
 
     def __init__(
         self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds, *, consolidated: bool = False, windows: bool = False
@@ -79,10 +79,10 @@ class Checker:
         self.prices = {(*key, kind): Prices(true, kind, self._orders[key[0]], limits) for key, true in market.items() for kind in PRICES}
 
     def take(self, entries: list[Entry], trimmed: Collection[str] = ()) -> Iterator[Violation]:
-        """Judge what is new. `trimmed`: streams whose beginning was gone before it could be read.
+        """Check the new entries. `trimmed`: streams whose oldest entries were removed before they could be read.
 
-        A gap must be among the entries of the trades that follow it, or of a call before; trades that it tells as repaired, of the next
-        call at the latest.
+        A gap must be in the same call as the trades that follow it, or in an earlier one. Trades that a gap reports as repaired must
+        come in the next call at the latest.
         """
         yield from self._progress.look()
         if self._windows is not None:
@@ -123,7 +123,7 @@ class Checker:
             yield from _merged(feed, prices[key], [status for status in statuses[key[0]] if _concerns(status, key)])
 
     def done(self, now: int | None = None) -> list[Violation]:
-        """At the end of the tape, which was last read at `now` (ns)."""
+        """Check the end of the tape, which was last read at `now` (ns)."""
         now = time.time_ns() if now is None else now
         violations = [*self._progress.look(), *self._progress.done(now), *self._numbering.done()]
         for trades in self.trades.values():

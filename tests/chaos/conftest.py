@@ -1,4 +1,4 @@
-"""What the rehearsals share."""
+"""Fixtures that the rehearsals share."""
 
 from __future__ import annotations
 

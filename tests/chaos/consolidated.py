@@ -20,7 +20,7 @@ Prices = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]
 
 
 class Consolidated:
-    """All instruments."""
+    """Checks the consolidated quotes of all instruments."""
 
     def __init__(self, venues: Collection[str]) -> None:
         """`venues`: whose events are shown; of legs of others nothing is known."""

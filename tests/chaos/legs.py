@@ -1,9 +1,8 @@
-"""The rule of legs: a leg that counts is never further from its venue's true best price than the market moved within the stated detection
-time.
+"""The rule of legs: a leg that counts is never further from its venue's true best price than the market moved within the detection time.
 
-Bid and ask of a leg that counts in a consolidated quote must each lie between the lowest and the highest that the venue's true best bid, or
-ask, was from `detect_ns` and `transit_ns` before the quote's `ts` until then. So a quote of a dead stream may count for as long as it takes
-to find it out, and for as long as it is true; the market that stays where it was makes no quote of it wrong.
+Bid and ask of a leg that counts in a consolidated quote must each lie between the lowest and the highest true best bid, or ask, of its
+venue, from `detect_ns` and `transit_ns` before the quote's `ts` until then. So a quote of a dead stream may count until the death is
+detected, and for as long as it is true: while the market does not move, the quote is right.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ class Span:
         self._kept.append((index, price))
 
     def extreme(self, first: int) -> Decimal:
-        """Of those from index `first` on."""
+        """Returns the extreme of the values from index `first` on."""
         while self._kept[0][0] < first:
             self._kept.popleft()
         return self._kept[0][1]
 
 
 class TrueRange:
-    """What an instrument's best prices truly were within the detection time, as time moves on."""
+    """The lowest and highest that an instrument's best prices truly were within the detection time, as time moves on."""
 
     def __init__(self, true: TrueInstrument) -> None:
         self._true = true
@@ -71,7 +70,7 @@ class TrueRange:
 
 
 class Legs:
-    """All instruments."""
+    """Checks the legs of all instruments."""
 
     def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], *, detect_ns: int, transit_ns: int) -> None:
         self._ranges = {key: TrueRange(true) for key, true in market.items()}

@@ -1,10 +1,10 @@
-"""How long it takes from a frame's reading to the consolidated quote on its channel, measured by a subscriber that does nothing else.
+"""Measures the time from the reading of a frame to the consolidated quote on its channel, by a subscriber that does nothing else.
 
     python -m tests.chaos.listener SOCKET
 
-Prints a JSON line a second: `{"ts": ns, "late": {"3": 410, …}}`, how many quotes came so many `UNIT_NS` after `received_ts`, the moment
-when the newest frame in them was read from the venue's socket; one that has no newer frame than the one before (a window moved on, a leg
-has settled) is not counted. A process of its own: whoever checks the tape must not disturb it.
+Prints one JSON line a second: `{"ts": ns, "late": {"3": 410, …}}`: 410 quotes came 3 `UNIT_NS` after their `received_ts`, the moment when
+the newest frame in them was read from the venue's socket. A quote without a newer frame than the quote before it (a window moved on, a leg
+has settled) is not counted. This is a process of its own, so that the checker of the tape does not disturb the measurement.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MAX: Final = 100_000
 
 
 class Read(msgspec.Struct):
-    """What is read of a quote."""
+    """The fields of a quote that are needed here."""
 
     received_ts: int
 
 
 def main(path: str) -> None:
-    """Until the server, or whoever reads us, is gone."""
+    """Measure until the server, or the process that reads our output, has gone."""
     decode = msgspec.json.Decoder(Read).decode
     reader = hiredis.Reader()
     late: Counter[int] = Counter()

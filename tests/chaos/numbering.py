@@ -1,7 +1,7 @@
-"""The rule of numbers: within (stream, venue, epoch) `seq` is 1, 2, 3 …; epochs only grow; a hole is told by gaps of the bus, exactly.
+"""The rule of numbers: within (stream, venue, epoch) `seq` is 1, 2, 3 …; epochs only grow; missing numbers are reported as gaps, exactly.
 
-A server that loses what it had acknowledged leaves such holes: what its producer cannot publish again it tells as a gap of that kind,
-with the count. Nothing else may leave one.
+Only a server that loses acknowledged entries may leave missing numbers. The producer publishes those entries again or, where it cannot,
+a gap of cause `bus` with their count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.chaos.violations import Violation
 
 
 class Numbering:
-    """All streams."""
+    """Checks the numbers of all streams."""
 
     def __init__(self) -> None:
         self._at: dict[tuple[str, str], tuple[int, int]] = {}  # (stream, venue) → (epoch, seq) of its newest
@@ -44,7 +44,7 @@ class Numbering:
             self._holes[key] += event.seq - seq - 1
 
     def done(self) -> Iterator[Violation]:
-        """At the end: whether holes and what was told of them agree."""
+        """Check at the end whether missing numbers and reported gaps agree."""
         for key in sorted({*self._holes, *self._told}):
             if self._holes[key] != self._told[key]:
                 yield Violation("numbers are missing", " of ".join(key), f"{self._told[key]}, as gaps say", f"{self._holes[key]}")

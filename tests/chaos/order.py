@@ -1,4 +1,4 @@
-"""What a connection tells in order: by it, how old a thing without a time can have been when it was sent, however slow the machine is."""
+"""Finds the earliest time at which a message without a time was sent, from the order of a connection: right on slow machines, too."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ KEPT: Final = 20_000
 
 
 class Order:
-    """Of one venue: the times that it put on what it sent, in the order of our receipt."""
+    """The times that one venue put on its messages, in the order in which we received them."""
 
     def __init__(self) -> None:
         self._dated: list[tuple[int, int]] = []  # (received_ts, venue_ts), ascending
 
     def take(self, event: Event) -> None:
-        """One of this venue's; what came otherwise than over its stream tells nothing."""
+        """Note an event of this venue. An event that did not come over its stream is ignored."""
         match event:
             case Trade(backfilled=False, venue_ts=int() as sent_ts) | Delta(venue_ts=int() as sent_ts) | Book(venue_ts=int() as sent_ts):
                 insort(self._dated, (event.received_ts, sent_ts))
@@ -26,6 +26,6 @@ class Order:
             del self._dated[:-KEPT]
 
     def sent_after(self, received_ts: int) -> int | None:
-        """When what was received then can have been sent at the earliest: with the newest dated before it; None: there is none."""
+        """Returns the earliest send time (ns) of a message received then: the newest time on a message before it; None: there is none."""
         index = bisect_left(self._dated, (received_ts, 0))
         return min(received_ts, self._dated[index - 1][1]) if index else None

@@ -1,4 +1,4 @@
-"""Where a rehearsal's tape is: a server or a cluster of its own, and how services and the checker reach it."""
+"""The place of a rehearsal's tape: a server or a cluster of its own, and how services and the checker reach it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.engines import Embedded, running
 from tests.proxy import Proxy, proxy
 
 PARTITIONS: Final = 4
-"""With which the rehearsed instruments are on different masters."""
+"""With this count the rehearsed instruments are on different masters."""
 
 ADMIN: Final = "checker"
-"""Of a server with a password: our own user, whom a changed password does not concern."""
+"""The checker's own user on a server with passwords. Faults that change a password do not affect it."""
 
 
 class Place(NamedTuple):
-    """`url` is what the services are told, `client` is the checker's own."""
+    """A tape's server. `url` is for the services, `client` is the checker's own."""
 
     url: str
     client: Redis | RedisCluster
@@ -51,7 +51,7 @@ class Reached(NamedTuple):
 
 @asynccontextmanager
 async def reached(directory: Path, *, password: str, options: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[Reached]:
-    """One that keeps what it acknowledged."""
+    """Run a server that keeps every acknowledged entry, for the length of the block."""
     user = {"requirepass": password, "user": f"{ADMIN} on >{password} ~* &* +@all"}
     server = Embedded(directory, persist=True, options={"appendfsync": "always", **user, **options})
     async with (

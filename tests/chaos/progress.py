@@ -1,8 +1,8 @@
-"""The rule of progress: a checker that saw nothing has proved nothing, so that nothing may stand still.
+"""The rule of progress: everything must move. A checker that saw nothing has proved nothing.
 
-Of each venue, all instruments together: its market moves, and there is new data of it on the tape, and prices of it were compared. Where an
-aggregator runs, there are new consolidated quotes. None of these may be missing for longer than `still_ns`: the market from its first move
-on, the tape at the end, when everything is live again. An instrument whose market rests on purpose has neighbours that do not.
+For each venue, all instruments together: its market moves, its new data are on the tape, and its prices were compared. With an aggregator
+there are new consolidated quotes. None of these may be absent for longer than `still_ns`: the market from its first move on, the tape at
+the end, when everything is live again. If the market of one instrument rests on purpose, others of the venue move.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COMPARED: Final = ("quote", "book")
 
 
 class Progress:
-    """Of one tape and one market."""
+    """Checks the progress of one tape and one market."""
 
     def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], *, still_ns: int, consolidated: bool) -> None:
         """`consolidated`: an aggregator runs."""
@@ -34,7 +34,7 @@ class Progress:
         self._quoted = 0
 
     def look(self) -> Iterator[Violation]:
-        """At how the market has moved since the last time."""
+        """Check how the market has moved since the last call."""
         for venue, instruments in self._of.items():
             since = self._moved.get(venue, 0)
             moves = sorted(ts for true in instruments for ts in true.moved_since(since))
@@ -43,7 +43,7 @@ class Progress:
                 self._moved[venue] = ts
 
     def take(self, event: Event) -> None:
-        """What is on the tape."""
+        """Note an event on the tape."""
         match event:
             case Quote() | Book():
                 self._newest[event.venue] = max(self._newest[event.venue], event.received_ts)
@@ -54,7 +54,7 @@ class Progress:
                 self._quoted = max(self._quoted, event.ts)
 
     def done(self, now: int) -> Iterator[Violation]:
-        """At the end of the tape, which was last read at `now`."""
+        """Check the end of the tape, which was last read at `now` (ns)."""
         for venue in self._of:
             yield from self._still(venue, now)
             if venue not in self._moved:

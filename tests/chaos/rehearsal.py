@@ -1,4 +1,4 @@
-"""The simulator's control endpoint, as a client of it."""
+"""A client of the simulator's control endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rehearsal:
         self._http = http
 
     async def set(self, text: str) -> int:
-        """Its number."""
+        """Start a fault. Returns its number."""
         async with self._http.post("/faults", data=text) as answer:
             told: dict[str, Any] = await answer.json()
             assert answer.status == 201, told

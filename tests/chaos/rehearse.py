@@ -1,4 +1,4 @@
-"""A rehearsal: everything is live, faults are set, told and ended, everything is live again; then the tape is checked, venue by venue."""
+"""Runs one rehearsal: all is live, faults start, are reported and end, all is live again; then the tape of each venue is checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.chaos.stand import INSTRUMENTS, Stand, standing
 
 LIVE_S: Final = 40.0
 TOLD_S: Final = 25.0
-"""Longest waits: on a slow machine everything takes longer, and a known failure takes all of it."""
+"""Longest waits, in seconds. On a slow machine everything takes longer; a failure that is known uses all of it."""
 
 OUT_S: Final = 3.0
 """How long a leg that does not count is watched: a doubt that is confirmed must not be forgotten."""
@@ -30,14 +30,14 @@ FEEDS: Final = tuple((kind, name) for kind in ("trade", "quote", "book") for nam
 
 
 class Found(NamedTuple):
-    """What a rehearsal found: all that is wrong, in words, by venue; and the newest lines that each service logged."""
+    """The result of a rehearsal: everything that is wrong, as text, by venue; and the newest log lines of each service."""
 
     wrong: dict[str, list[str]]
     logged: str
 
 
 class Watch:
-    """What a venue's feeds are like now, by the tape."""
+    """The present states of a venue's feeds, read from the tape."""
 
     def __init__(self, stand: Stand) -> None:
         self._follower = stand.follower()
@@ -48,7 +48,7 @@ class Watch:
         self._told: dict[str, list[tuple[int, FeedState]]] = defaultdict(list)
         self._counts_in: dict[str, set[str]] = {}  # instrument → venues whose legs count in its newest consolidated quote
         self._complete: dict[str, bool] = {}  # instrument → whether any window of its newest consolidated quote says so
-        self._missed: dict[str, Counter[bool]] = defaultdict(Counter)  # venue → trades that gaps told: as missed, as repaired
+        self._missed: dict[str, Counter[bool]] = defaultdict(Counter)  # venue → trades that gaps reported: False missed, True repaired
         self._quoted: dict[str, int] = {}  # instrument → `received_ts` of its newest consolidated quote, if that is of all venues
 
     async def look(self) -> None:
@@ -97,7 +97,7 @@ class Watch:
         return all(self._complete.get(name, False) for name in INSTRUMENTS)
 
     def missing(self, venue: str) -> int:
-        """Trades that gaps told as missed and that were not told as repaired."""
+        """Returns how many trades gaps have reported as missing and not as repaired."""
         return self._missed[venue][False] - self._missed[venue][True]
 
     def count(self, venue: str, kind: str, instrument: str) -> int:
@@ -105,7 +105,7 @@ class Watch:
         return self._counts[venue, kind, instrument]
 
     def told(self, venue: str, since: int) -> set[FeedState]:
-        """States that were told since then."""
+        """Returns the states that were published since then."""
         return {state for ts, state in self._told[venue] if ts >= since}
 
 
@@ -151,7 +151,7 @@ class Audience:
         await self._patiently(unknown, LIVE_S)
 
     async def told(self, states: frozenset[FeedState], since: int) -> None:
-        """Wait until each venue has told one of these since then."""
+        """Wait until each venue has published one of these states since then."""
 
         def untold(venue: str) -> str:
             found = self._watch.told(venue, since)
@@ -185,7 +185,7 @@ class Audience:
         await self._patiently(missing, LIVE_S)
 
     async def repaired(self) -> None:
-        """Wait until every gap of trades has been told as repaired."""
+        """Wait until every gap of trades is reported as repaired."""
 
         def open_gaps(venue: str) -> str:
             missing = self._watch.missing(venue)
@@ -194,7 +194,7 @@ class Audience:
         await self._patiently(open_gaps, LIVE_S)
 
     async def _patiently(self, trouble: Callable[[str], str], timeout_s: float) -> None:
-        """Until there is no trouble, or time is up: then it is noted. A venue that is in trouble already is not waited for."""
+        """Wait until `trouble` finds nothing, or the time is over: then note it. A venue that already has a failure is not waited for."""
         deadline = time.monotonic() + timeout_s
         well = [venue for venue in self._stand.venues if not self.wrong[venue]]
         while True:
@@ -229,7 +229,7 @@ async def rehearse(case: Case) -> Found:
             numbers = [await stand.rehearsal.set(fault) for fault in case.all_faults]
             if case.from_start:
                 await stand.connectors()
-            await asyncio.sleep(case.hold_s)  # how long a fault lasts is part of it
+            await asyncio.sleep(case.hold_s)  # the fault must last this long
             for number in numbers:
                 await stand.rehearsal.acts(number, TOLD_S)
             if case.told:

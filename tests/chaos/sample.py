@@ -1,4 +1,4 @@
-"""A small market and a whole tape of it, made by hand: nothing is wrong with it."""
+"""A small market and a complete tape of it, made by hand, without any error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _instrument(venue: str, base: int) -> TrueInstrument:
 
 
 def tape(true: dict[tuple[str, str], TrueInstrument]) -> list[Event]:
-    """All that a connector and an aggregator would say of it, in order, not numbered yet."""
+    """Returns all events that a connector and an aggregator would publish about it, in order, without numbers."""
     said: list[tuple[int, Event]] = []
     for (venue, name), one in true.items():
         said += [(START, Status(venue, name, None, START, kind, FeedState.LIVE)) for kind in ("quote", "book", "trade")]
@@ -65,7 +65,7 @@ def tape(true: dict[tuple[str, str], TrueInstrument]) -> list[Event]:
 
 
 def quote(venue: str, moment: Moment) -> Quote:
-    """As the venue's would be."""
+    """Returns the quote that the venue would publish at this moment."""
     (bid, bid_size), (ask, ask_size) = moment.top
     return Quote(venue, BTC, None if venue == "binance" else moment.ts, moment.ts + LATE, bid, bid_size, ask, ask_size)
 
@@ -77,7 +77,7 @@ def book(venue: str, moment: Moment) -> Book:
 
 
 def gap(venue: str, missed: int | None, from_ts: int, to_ts: int, *, kind: str = "trade", cause: GapCause = GapCause.DISCONNECT) -> Gap:
-    """Of a venue's trades, unless told otherwise."""
+    """Returns a gap, of a venue's trades by default."""
     return Gap(venue, BTC, None, to_ts, kind, from_ts, to_ts, missed, cause)
 
 
@@ -105,7 +105,7 @@ def _entry(event: Event, seqs: Counter[tuple[str, str]]) -> Entry:
 
 
 def cbbo(quotes: Sequence[Quote]) -> Cbbo:
-    """Of these legs, all of which count."""
+    """Returns a consolidated quote of these legs, all of which count."""
     legs = tuple(
         Leg(one.venue, one.bid_price, one.bid_size, one.ask_price, one.ask_size, one.received_ts, FeedState.LIVE, None, one.epoch, one.seq)
         for one in quotes

@@ -1,6 +1,6 @@
-"""What a server can do to those who use it while it lives: be slow, refuse, forget, hang up. Each ends with the server as it was.
+"""Faults of a running server: it is slow, refuses, forgets, or closes connections. After each fault the server is as it was before.
 
-Every service is to notice: what it must log is part of a fault, so that none passes for want of having happened.
+Every service must notice: a fault names the log line that it must cause, so that no fault passes because it never happened.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Noticed = Callable[[], Awaitable[None]]
 
 
 class Fault(NamedTuple):
-    """`act` is told of the server, and how to wait until it has been noticed."""
+    """One fault. `act` receives the server, and a function that waits until the fault has been noticed."""
 
     name: str
     act: Callable[[Reached, Noticed], Awaitable[None]]
     logged: str = ""
-    """Part of what every service must log of it anew; empty: it is no outage."""
+    """Part of a log line that every service must write once more; empty: the fault is no outage."""
 
 
 async def _set(admin: Redis, name: str, value: str) -> None:
@@ -46,7 +46,7 @@ async def _set(admin: Redis, name: str, value: str) -> None:
 
 
 async def _hang_up(admin: Redis) -> None:
-    """On all but us."""
+    """Close all connections but ours."""
     for kind in ("normal", "pubsub"):
         await command(admin, "CLIENT", "KILL", "TYPE", kind)
 
@@ -61,7 +61,7 @@ async def _full(at: Reached, noticed: Noticed) -> None:
 
 
 async def _replica(at: Reached, noticed: Noticed) -> None:
-    """Of nobody that there is: it keeps what it has."""
+    """Make the server a replica of a master that does not exist; it keeps its data."""
     await command(at.admin, "REPLICAOF", "127.0.0.1", "1")
     try:
         await noticed()
@@ -111,7 +111,7 @@ async def _rights(at: Reached, noticed: Noticed) -> None:
 
 
 async def _hangs_up(at: Reached, noticed: Noticed) -> None:
-    """At least so many times, and until it has met each service in the middle of a call: between two, there is nothing to notice."""
+    """Close connections at least this often, until each service was hit in the middle of a call: between two calls it notices nothing."""
     noticing = asyncio.ensure_future(noticed())
     times = 0
     while times < KILLS or not noticing.done():
@@ -150,7 +150,7 @@ FAULTS: Final = (
 
 
 def noticing(logged: Callable[[], dict[str, str]], text: str) -> Noticed:
-    """What waits until each service has logged this once more, and `HELD_S` longer. `logged`: what each has until now."""
+    """Returns a function that waits until each service has logged this once more, plus `HELD_S`. `logged`: what each has logged so far."""
     before = {name: log.count(text) for name, log in logged().items()}
 
     async def noticed() -> None:

@@ -1,12 +1,12 @@
-"""A soak: the whole tape at a steady rate, a fault every so often, and the checker all the while. Ends with one JSON line of figures.
+"""A soak test: the complete tape at a steady rate, regular faults, and the checker all the time. Ends with one JSON line of figures.
 
     make soak                                          # ten minutes, 10,000 orders a second
     make soak ARGS='--minutes 2 --rate 500 --seed 7'
 
 Exits 1 if anything is wrong: a violation, a process that ended, memory that grew by more than a tenth since the second minute, or a p99
-over the budget while no fault was near. `--rate` is of orders, of which 10,000 make some 5,000 frames; how many is in the figures. Latency
-is that of `listener`; the venues and the checker, which no desk runs beside its tape, get the processor time that the tape leaves. What is
-known not to hold (`cases.KNOWN`) is left out. On Linux only.
+over the budget while no fault was near. `--rate` counts orders; 10,000 orders make some 5,000 frames, and the figures give the exact count.
+Latency is measured by `listener`. Venues and checker, which nobody runs beside a real tape, get the processor time that the tape leaves.
+Failures that are known (`cases.KNOWN`) are left out. Linux only.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ FAULTS: Final = (
 )
 ONLY: Final = {"kraken": ("checksum count=3", "checksum what=level count=3", "maintenance for=3"), "coinbase": ("reset for=3",)}
 CALM_S: Final = 12.0
-"""So long after a fault began its consequences are over: latency counts again."""
+"""Seconds after the start of a fault until its consequences are over and latency counts again."""
 
 BOUNDS: Final = Bounds(fresh_s=25.0, detect_s=25.0, traded_s=25.0)
 WARM_S: Final = 120.0
@@ -70,13 +70,13 @@ OTHERS: Final = ("simulator", "listener")
 """Processes that are no part of the tape: what they remember of the market and of latencies grows for a while. Their figures are shown."""
 
 SHOWN: Final = 5
-"""Violations of each rule that are told one by one."""
+"""How many violations of each rule are printed one by one."""
 UNIT_US: Final = 100
 POLL_S: Final = 0.5
 
 
 class Soak:
-    """One, from its first fault to its figures."""
+    """One soak test, from its first fault to its figures."""
 
     def __init__(self, options: argparse.Namespace, running: Services, market: TrueMarket, rehearsal: Rehearsal) -> None:
         self.violations: list[Violation] = []
@@ -99,7 +99,7 @@ class Soak:
         self.note(list(self._checker.take(entries, self._follower.trimmed)))
 
     def note(self, found: list[Violation]) -> None:
-        """Tell them as they are found."""
+        """Print violations as they are found."""
         for violation in found:
             self._shown[violation.what] += 1
             if self._shown[violation.what] <= SHOWN:
@@ -116,7 +116,7 @@ class Soak:
         await self._rehearsal.set(text)
 
     async def listen(self) -> None:
-        """Take the listener's word, while no fault is near; until cancelled."""
+        """Add the listener's figures while no fault is near, until cancelled."""
         stream = self._services.processes["listener"].stdout
         assert stream is not None
         while line := await stream.readline():
@@ -125,7 +125,7 @@ class Soak:
                 self._late.update({int(units): count for units, count in told["late"].items()})
 
     def done(self) -> None:
-        """At the end of the tape."""
+        """Check the end of the tape."""
         self.note(self._checker.done())
 
     @property
@@ -144,7 +144,7 @@ class Soak:
 
 
 def tell(**what: object) -> None:
-    """To whoever watches."""
+    """Print the progress, for a person who watches."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {json.dumps(what)}\n")
 
 

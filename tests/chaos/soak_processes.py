@@ -1,4 +1,4 @@
-"""The whole tape as processes, for a soak: who they are, and how much memory each takes."""
+"""The processes of a soak test: which run, and how much memory each uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 START_S: Final = 60.0
 STOP_S: Final = 30.0
 MIB: Final = 1024
-"""In the KiB that the system counts in."""
+"""One MiB, in the KiB that the system counts in."""
 
 BOUNDED: Final = {
     f"CROSSTAPE_BUS__MAX_LEN__{kind}": length
@@ -47,7 +47,7 @@ class Services:
 
     @property
     def ended(self) -> list[str]:
-        """Who should run and does not."""
+        """Returns the names of the processes that should run and do not."""
         return [name for name, process in self.processes.items() if process.returncode is not None]
 
     async def rss_mib(self) -> dict[str, float]:
@@ -59,7 +59,7 @@ class Services:
         return {name: _rss_kib(pid) / MIB for name, pid in pids.items()}
 
     async def serve(self, http: aiohttp.ClientSession) -> bool:
-        """Whether all connectors tell their figures."""
+        """Whether the metrics of all connectors can be read."""
         try:
             await self.frames(http)
         except aiohttp.ClientConnectionError:
@@ -67,7 +67,7 @@ class Services:
         return True
 
     async def frames(self, http: aiohttp.ClientSession) -> float:
-        """That all connectors have read so far."""
+        """Returns how many frames all connectors have read so far."""
         total = 0.0
         for port in self._ports.values():
             async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:

@@ -1,4 +1,4 @@
-"""What a rehearsal takes: simulated venues, and the services on them, each a process, that write to its place (`place`)."""
+"""The test stand of a rehearsal: simulated venues, and the services on them, each a process, which write to one place (`place`)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Stand:
         self._logs: dict[str, Path] = {}
 
     async def start(self, *command: str, **variables: str) -> Process:
-        """One of our services; ended with the stand."""
+        """Start one of our services. It ends with the stand."""
         name = ".".join(word for word in command if not word.startswith("-"))
         self._logs[name] = self._directory / f"{name}.log"
         with self._logs[name].open("ab") as log:
@@ -94,15 +94,15 @@ class Stand:
         return process
 
     async def connectors(self, **variables: str) -> dict[str, Process]:
-        """One for each venue."""
+        """Start one connector for each venue."""
         return {venue: await self.start("connector", "--venue", venue, **variables) for venue in self.venues}
 
     def follower(self) -> Follower:
-        """Of all that is on the tape, from the beginning."""
+        """Returns a follower of the complete tape, from its beginning."""
         return Follower(self.place.client, self.place.keys)
 
     def logged(self) -> dict[str, str]:
-        """What each service has logged, by its name: `connector.kraken`."""
+        """Returns the log of each service, by its name: `connector.kraken`."""
         return {name: path.read_text(errors="replace") for name, path in self._logs.items()}
 
     def newest_logged(self) -> str:
@@ -113,7 +113,7 @@ class Stand:
         )
 
     async def stop(self) -> None:
-        """All that still run."""
+        """Stop all processes that still run."""
         running = [process for process in self._processes if process.returncode is None]
         for process in running:
             process.terminate()
@@ -127,7 +127,7 @@ class Stand:
     async def violations(
         self, bounds: Bounds, *, venue: str = "", begun: Mapping[tuple[str, str], int] = MappingProxyType({})
     ) -> list[Violation]:
-        """Of all that is on the tape now, or of a venue's part. `begun`: first trades that are known to have been there once."""
+        """Check the tape as it is now, or one venue's part. `begun`: first trades that are known to have been on the tape."""
         market = {key: true for key, true in self.market.of.items() if venue in ("", key[0])}
         is_quoted = "aggregator" in self._logs
         checker = Checker(market, bounds, consolidated=is_quoted, windows=is_quoted and not venue)

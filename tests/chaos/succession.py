@@ -12,7 +12,7 @@ from tests.chaos.violations import Violation
 
 
 class Succession:
-    """All instruments."""
+    """Checks the successions of all instruments."""
 
     def __init__(self) -> None:
         self._gaps: dict[tuple[str, int], Gap] = {}  # (instrument, epoch) → the first gap of its quotes

@@ -40,10 +40,11 @@ class Follower:
         self._read_to: dict[str, str] = {}
 
     async def more(self) -> list[Entry]:
-        """What is new: each stream's entries in its order, those of `FIRST` last: what they follow from stands before them."""
+        """Returns the new entries, in the order of each stream; those of `FIRST` last: the entries that they depend on come before them."""
         first = [stream for stream in await self._streams() if self._is_first(stream)]
         read = {stream: await self._stream(stream) for stream in first}
-        others = [stream for stream in await self._streams() if not self._is_first(stream)]  # anew: a gap may be the first on its stream
+        # Asked again: a gap may be the first entry of its stream, which then did not exist before.
+        others = [stream for stream in await self._streams() if not self._is_first(stream)]
         read |= {stream: await self._stream(stream) for stream in others}
         return [entry for stream in (*others, *reversed(first)) for entry in read[stream]]
 
@@ -57,7 +58,7 @@ class Follower:
     async def _stream(self, stream: str) -> list[Entry]:
         if stream not in self._read_to:
             if not await self._client.exists(stream):
-                return []  # a server that lost it has been told of it anew, and nothing is on it yet
+                return []  # the server lost the stream and knows its name again; it has no entry yet
             self._read_to[stream] = "-"
             info = await self._client.xinfo_stream(stream)
             if info["entries-added"] > info["length"]:

@@ -24,18 +24,18 @@ Market = dict[tuple[str, str], TrueInstrument]
 
 
 def found(entries: list[Entry], bounds: Bounds = BOUNDS, *, market: Market | None = None, now: int = END, quoted: bool = True) -> set[str]:
-    """What the checker says of a tape, of the sample's market if not of another. `quoted`: an aggregator runs."""
+    """Returns the rules that the checker finds broken on a tape, by default of the sample's market. `quoted`: an aggregator runs."""
     checker = Checker(sample.market() if market is None else market, bounds, consolidated=quoted)
     return {violation.what for violation in (*checker.take(entries), *checker.take([]), *checker.done(now))}
 
 
 def of(events: list[Event], kind: type[Event], venue: str) -> list[int]:
-    """Where events of one feed are."""
+    """Returns the indexes of one feed's events."""
     return [index for index, event in enumerate(events) if type(event) is kind and event.venue == venue]
 
 
 def changed(events: list[Event], index: int, **fields: object) -> list[Event]:
-    """With other fields in one of them."""
+    """Returns the events with some fields of one event changed."""
     return [*events[:index], msgspec.structs.replace(events[index], **fields), *events[index + 1 :]]
 
 
@@ -54,7 +54,7 @@ def test_a_whole_tape_is_right() -> None:
 
 
 def test_it_may_come_in_pieces() -> None:
-    """As a tape does that is followed."""
+    """The tape may be checked in pieces, as one that is followed is."""
     checker = Checker(sample.market(), BOUNDS)
     entries = sample.entries(sample.tape(sample.market()))
 
@@ -87,7 +87,7 @@ def _frozen(events: list[Event]) -> list[Event]:
 
 
 def _missing(count: int, *said: Event) -> Corrupt:
-    """So many trades less, in the middle, and what is said of it."""
+    """Removes `count` trades in the middle, and adds the gap that reports them."""
 
     def corrupt(events: list[Event]) -> list[Event]:
         events = without(events, of(events, Trade, "binance")[5 : 5 + count])
@@ -97,7 +97,7 @@ def _missing(count: int, *said: Event) -> Corrupt:
 
 
 BEFORE, AFTER = START + 50 * STEP + LATE, START + 90 * STEP + LATE
-"""When the trades around three that are missing were received."""
+"""Times at which the trades before and after the three missing ones were received."""
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,12 @@ def test_what_is_wrong_is_named(corrupt: Corrupt, what: str) -> None:
     ],
 )
 def test_what_a_gap_tells_exactly_is_right(said: list[Event]) -> None:
-    """Also when two tell it together."""
+    """Also if two gaps report it together."""
     assert found(sample.entries(_missing(3, *said)(sample.tape(sample.market())))) == set()
 
 
 def test_what_comes_late_must_say_so() -> None:
-    """A trade of a hole that was told; it is marked, or named."""
+    """A trade of a reported gap comes late: it must be marked as backfilled."""
     events = sample.tape(sample.market())
     places = of(events, Trade, "binance")
     first, second = events[places[5]], events[places[6]]
@@ -178,7 +178,7 @@ def test_a_slow_machine_is_not_the_fault_of_the_tape() -> None:
 
 
 def test_a_quote_that_is_late_among_others_that_are_not_is_named() -> None:
-    """It has no time of its own to say so."""
+    """The quote has no time of its own that could show this."""
     events = sample.tape(sample.market())
     place = of(events, Quote, "binance")[50]
     late = [*events[:place], _received_later(events[place], 3), *events[place + 1 :]]
@@ -187,7 +187,7 @@ def test_a_quote_that_is_late_among_others_that_are_not_is_named() -> None:
 
 
 def test_a_clock_may_be_wrong_only_if_that_is_known() -> None:
-    """By so much, and no more."""
+    """The clock may be wrong by the known error, and by no more."""
     events = [
         msgspec.structs.replace(event, venue_ts=event.venue_ts - 5 * 10**9) if event.venue_ts and event.venue == "kraken" else event
         for event in sample.tape(sample.market())
@@ -220,7 +220,7 @@ def test_a_hole_in_the_numbers_is_named_unless_a_gap_of_the_bus_tells_it() -> No
 
 
 def test_numbers_that_come_again_are_named() -> None:
-    """Of one epoch, and of one that is over."""
+    """Numbers of the present epoch, and of an earlier one."""
 
     def again(entries: list[Entry]) -> list[Entry]:
         return [*entries[:40], *entries[39:]]
@@ -282,7 +282,7 @@ def test_a_consolidated_quote_is_taken_apart(fields: dict[str, object], what: st
     ("from_by", "to_by", "right"), [(0, 0, True), (-STEP, 0, True), (1, 0, False), (0, 1, False), (0, -1, False), (None, None, False)]
 )
 def test_a_time_without_an_aggregator_is_a_gap(from_by: int | None, to_by: int | None, *, right: bool) -> None:
-    """From the last quote of the one before, or an earlier one, to the first of the next; under its epoch."""
+    """The gap runs from the last quote of the first aggregator, or before, to the first quote of the next, under the next one's epoch."""
     entries = sample.entries(sample.tape(sample.market()))
     quotes = [index for index, entry in enumerate(entries) if isinstance(entry.event, Cbbo)]
     half, later = quotes[len(quotes) // 2], sample.EPOCH + 1
@@ -307,7 +307,7 @@ def test_a_leg_that_is_not_live_must_not_count() -> None:
 
 
 def _fetched(*said: Event) -> list[Event]:
-    """Three trades are missing, which a gap told; then two of them are there, marked, and more is said."""
+    """Three trades are missing, as a gap reports; then two of them come, marked as backfilled, with a gap that is repaired."""
     events = sample.tape(sample.market())
     late = [events[index] for index in of(events, Trade, "binance")[5:7]]
     events = _missing(3, sample.gap("binance", 3, BEFORE, AFTER))(events)
@@ -316,12 +316,12 @@ def _fetched(*said: Event) -> list[Event]:
 
 
 def _repaired(missed: int, to_ts: int) -> Event:
-    """So many came, which were missed until then."""
+    """Returns a repaired gap: `missed` trades have come that were missing until then."""
     return msgspec.structs.replace(sample.gap("binance", missed, BEFORE, to_ts), repaired=True, received_ts=AFTER + STEP)
 
 
 def test_what_is_told_as_repaired_must_be() -> None:
-    """A part of a gap has narrower times; the whole of it has its own; what never was missing cannot come."""
+    """A report of a partial repair has narrower times than the gap, a full one the same. Trades that were never missing cannot come."""
     assert found(sample.entries(_fetched())) == set()
     assert found(sample.entries(_fetched(_repaired(2, AFTER - 1)))) == set()
     assert found(sample.entries(_fetched(_repaired(2, AFTER)))) == {"a gap is called repaired that is not"}
@@ -351,7 +351,7 @@ def _told(events: list[Event], *said: Event) -> list[Entry]:
 
 
 def test_ids_that_never_were_may_be_told_as_missing_and_closed() -> None:
-    """Nothing is missing; a gap that counts them is closed only with the number of those that never were."""
+    """No trade is missing. A gap that counts these ids can be closed only with the number of ids that never existed."""
     market, events = _skipping(3)
     gap = sample.gap("binance", 3, BEFORE, AFTER - 3 * STEP)
 
@@ -379,7 +379,7 @@ def _of_all(nonexistent: int) -> Event:
 
 
 def test_ids_that_were_skipped_hide_no_trade_that_was_not() -> None:
-    """One that truly was is missing beside them."""
+    """One trade that truly existed is missing beside them."""
     market, events = _skipping(3)
 
     assert found(_told(without(events, of(events, Trade, "binance")[5:6])), market=market) == {"trades are missing"}
@@ -395,7 +395,7 @@ def _dead(market: Market, since: int) -> list[Event]:
 
 
 def _drifting(ticks: int, since: int) -> Market:
-    """Kraken's best prices move once, after so many moves."""
+    """Returns a market in which Kraken's best prices move once, after `ticks` moves."""
     market = sample.market()
     one = market["kraken", BTC]
     one.moments = [
@@ -410,7 +410,7 @@ def _up(levels: tuple[Level, ...], ticks: int) -> tuple[Level, ...]:
 
 
 def test_a_leg_of_a_dead_stream_may_count_until_it_is_found_out() -> None:
-    """And no longer, if its market has moved; the other venue's quotes tell it again and again."""
+    """If its market has moved, the leg may count no longer than that; the other venue's quotes repeat it again and again."""
     what = "a leg counts that is far from its market"
 
     assert found(sample.entries(_dead(_drifting(0, 120), 100)), QUICK, market=_drifting(0, 120)) == set()
@@ -509,7 +509,7 @@ def _windowed(trades: int, *, complete: bool = True) -> set[str]:
 
 
 def test_a_window_that_calls_itself_complete_holds_its_trades() -> None:
-    """Of a trade a second at each of two venues: twenty in ten seconds, or a few more or less. One that is incomplete may hold any."""
+    """One trade a second at each of two venues: twenty in ten seconds, or a few more or less. An incomplete window may hold any number."""
     wrong = {"a complete window holds not its trades"}
 
     assert _windowed(20) == set()

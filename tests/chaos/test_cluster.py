@@ -18,11 +18,11 @@ from tests.cluster import Cluster
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 LAG_S = 1.0
-"""By which a replica is behind when its master dies."""
+"""Seconds by which a replica is behind when its master dies."""
 
 
 async def again(stand: Stand, since: int, begun: dict[tuple[str, str], int]) -> None:
-    """All is live and quoted with what came after that time, and the tape is right; what the ring covers is told by no gap."""
+    """Wait until all is live and quoted with data after that time; then check the tape. The retransmit buffer leaves no gap."""
     audience = Audience(stand)
     await audience.live(since)
     await audience.quoted(since)
@@ -33,7 +33,7 @@ async def again(stand: Stand, since: int, begun: dict[tuple[str, str], int]) -> 
 
 
 def masters(nodes: Cluster, stand: Stand) -> tuple[int, int]:
-    """Which hold the first instrument, with all leases and checkpoints, and the second."""
+    """Returns the master with the first instrument, all leases and all checkpoints, and the master with the second instrument."""
     first, second = (nodes.holder(stand.place.keys.stream("trade", name)) for name in INSTRUMENTS)
     assert first == nodes.holder(stand.place.keys.lease("aggregator"))
     assert first != second

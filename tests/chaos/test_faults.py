@@ -1,6 +1,6 @@
-"""Every fault on every venue that has it: it is told, it is survived, and the tape is right throughout.
+"""Every fault on every venue that has it: the fault is reported, the connector survives it, and the tape stays right.
 
-One rehearsal is of all venues at once, because starting services takes longer than most faults; each venue's part is a test of its own.
+One rehearsal runs all venues at once, because starting services takes longer than most faults. Each venue's part is a test of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 class WrongError(AssertionError):
-    """What a rehearsal found."""
+    """The errors that a rehearsal found."""
 
 
 class Rehearsals:
@@ -36,7 +36,7 @@ class Rehearsals:
 
 @pytest.fixture(scope="module")
 def rehearsals() -> Rehearsals:
-    """Of this run."""
+    """Yields the rehearsals of this run."""
     return Rehearsals()
 
 
@@ -62,7 +62,7 @@ def _parts() -> list[object]:
 
 @pytest.mark.parametrize(("case", "venue"), _parts())
 def test_the_tape_is_right_whatever_a_venue_does(case: Case, venue: str, rehearsals: Rehearsals) -> None:
-    """What is wrong is told while it is, everything is live again afterwards, and the checker finds nothing."""
+    """The fault is reported while it lasts, everything is live again afterwards, and the checker finds nothing."""
     found = rehearsals.of(case)
     if wrong := found.wrong[venue]:
         raise WrongError("\n".join([f"{len(wrong)} things are wrong: {wrong[0]}", *wrong[1:20], found.logged]))

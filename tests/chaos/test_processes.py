@@ -1,4 +1,4 @@
-"""Our own processes fail: killed, or stopped for so long that another has taken their place."""
+"""Our own processes fail: they are killed, or stopped for so long that another process has replaced them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 AGAIN_S = 60.0
 UNSYNCED_S = 1.0
-"""What a server with `appendfsync everysec` may lose with its machine's power."""
+"""Seconds of data that a server with `appendfsync everysec` may lose when its machine loses power."""
 
 
 async def quoted(stand: Stand) -> dict[str, list[Cbbo]]:
-    """All consolidated quotes on the tape, by instrument."""
+    """Returns all consolidated quotes on the tape, by instrument."""
     found: dict[str, list[Cbbo]] = {name: [] for name in INSTRUMENTS}
     for entry in await stand.follower().more():
         if isinstance(entry.event, Cbbo):
@@ -35,7 +35,7 @@ async def quoted(stand: Stand) -> dict[str, list[Cbbo]]:
 
 
 async def quotes_of(stand: Stand, epochs: int) -> None:
-    """Wait until the newest consolidated quotes are of all venues, and so many aggregators have quoted."""
+    """Wait until the newest consolidated quotes include all venues, and `epochs` aggregators have published quotes."""
 
     async def so() -> bool:
         return all(
@@ -47,7 +47,7 @@ async def quotes_of(stand: Stand, epochs: int) -> None:
 
 
 async def test_killed_connectors_leave_gaps_that_count(short_path: Path) -> None:
-    """All three at once; their successors go on behind the last trade on the tape."""
+    """All three are killed at once. Their successors continue after the last trade on the tape."""
     async with served(short_path) as (_, place), standing(short_path, place) as stand:
         killed = await stand.connectors()
         await alive(stand, 0)
@@ -64,7 +64,7 @@ async def test_killed_connectors_leave_gaps_that_count(short_path: Path) -> None
 
 
 async def test_a_machine_that_loses_power(short_path: Path) -> None:
-    """Server and all services in the same moment, and the newest second of what the server had: what is not there is told, exactly."""
+    """Server and services die at the same moment, and the server loses its newest second. Gaps report exactly what is lost."""
     async with served(short_path, persist=True) as (server, place), standing(short_path, place) as stand:
         killed = [*(await stand.connectors()).values(), await stand.start("aggregator")]
         await alive(stand, 0)
@@ -91,7 +91,7 @@ async def test_a_machine_that_loses_power(short_path: Path) -> None:
 
 
 async def test_a_killed_aggregator_is_replaced(short_path: Path) -> None:
-    """By the one that stands by: every quote of either can be taken apart, and none of the first comes after one of the second."""
+    """The standby replaces it. Every quote of either can be explained, and no quote of the first comes after one of the second."""
     async with served(short_path) as (_, place), standing(short_path, place) as stand:
         await stand.connectors()
         first = await stand.start("aggregator")

@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 BOUNDS = Bounds(fresh_s=20.0)
-"""Nothing is published while there is no server."""
+"""Nothing is published while the server is away."""
 
 
 @asynccontextmanager
@@ -52,7 +52,7 @@ async def first_trades(stand: Stand) -> dict[tuple[str, str], int]:
 
 
 async def lost(stand: Stand) -> dict[str, int]:
-    """What is told as lost by the server, by kind."""
+    """Returns how many events gaps report as lost by the server, by kind."""
     found: dict[str, int] = {}
     for entry in await stand.follower().more():
         event = entry.event
@@ -75,7 +75,7 @@ async def test_a_server_that_was_killed_and_has_its_data(short_path: Path) -> No
 
 
 async def test_a_server_that_has_lost_everything_gets_the_newest_again(short_path: Path) -> None:
-    """All of it, if that is as far back as a producer remembers."""
+    """Producers send again everything that they remember."""
     async with connected(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="120") as (server, stand):
         begun = await first_trades(stand)
         await server.kill()
@@ -87,7 +87,7 @@ async def test_a_server_that_has_lost_everything_gets_the_newest_again(short_pat
 
 
 async def test_a_server_that_has_lost_more_than_is_remembered(short_path: Path) -> None:
-    """What cannot be published again is told, each stream's exactly."""
+    """What cannot be published again is reported as gaps, with the exact count of each stream."""
     async with connected(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="0.5") as (server, stand):
         begun = await first_trades(stand)
         await asyncio.sleep(2)  # more than it remembers
@@ -105,7 +105,7 @@ async def test_a_server_that_has_lost_more_than_is_remembered(short_path: Path) 
 
 
 async def test_a_server_that_is_away_for_longer_than_memory_lasts(short_path: Path) -> None:
-    """What happened goes through the spool, and onto the tape, once, in order; prices give way to newer ones."""
+    """Lossless events go through the spool onto the tape, once, in order. Newer prices replace older ones."""
     async with connected(short_path, persist=True, CROSSTAPE_BUS__PENDING="60") as (server, stand):
         begun = await first_trades(stand)
         await server.kill()

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300), pytest.mark.xdist_gro
 
 
 async def _again(stand: Stand, since: int) -> list[str]:
-    """What is not live, not quoted, lost, or wrong on the tape, though it should be again."""
+    """Returns everything that is not live, not quoted, lost or wrong on the tape, although it should be healthy again."""
     audience = Audience(stand)
     await audience.live(since)
     await audience.quoted(since)
@@ -32,7 +32,7 @@ async def _again(stand: Stand, since: int) -> list[str]:
 
 
 async def _rehearsed() -> dict[str, list[str]]:
-    """What is wrong after each fault, and was not before; by its name."""
+    """Returns, by the name of the fault, the errors after each fault that were not there before."""
     with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp") as name:
         directory = Path(name)
         async with reached(directory, password=PASSWORD, options=OPTIONS) as at, standing(directory, at.place) as stand:
@@ -55,7 +55,7 @@ async def _rehearsed() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def rehearsed() -> dict[str, list[str]]:
-    """All of it, once."""
+    """Runs all faults once, for all tests of this module."""
     return asyncio.run(_rehearsed())
 
 

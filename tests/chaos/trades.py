@@ -1,18 +1,23 @@
-"""The rule of trades: from the first on the tape on, each of the market is there exactly once, as it was, or a published `gap` tells it.
+"""The rule of trades: from the first on the tape on, each trade of the market is there exactly once and unchanged, or a `gap` reports it.
 
-The venues number each instrument's trades without a hole, so there is always one that must come next. A gap says that so many of the next
-are missing; it is read before the trades that were received at its `to_ts` or later, or, where a trade is not the next without it, since
-its `from_ts`. A trade that is not the next, though no gap told of those between, is a hole; one that a gap told as missing must be marked
-`backfilled` when it comes after all, or the gap told too much; any other is one too many. What a gap tells as missing must have happened
-between its `from_ts`, less what it takes to get here (what it took the trade before, and `transit_ns`), and `to_ts`.
+The venues number each instrument's trades without missing numbers, so the next trade is always known. A gap reports how many of the next
+trades are missing. It is read before the trades that were received at its `to_ts` or later or, where a trade would otherwise not be the
+next one, since its `from_ts`. Violations:
 
-If ids of a venue only increase, nobody can know what is missing: each trade is on the tape at most once, as it was, and no gap counts.
+- a trade is not the next one, and no gap reported those between;
+- a trade comes after a gap reported it as missing, and is not marked `backfilled`;
+- any other trade that is not the next one.
 
-Ids that the market skipped never existed: nothing is missing then, but a gap may count them, because nobody can know at first. Such a gap
-may be told as repaired without a trade, if it says how many of them never were (`nonexistent`).
+Trades that a gap reports must have been made between its `from_ts`, less the time to get here (that of the trade before, and `transit_ns`),
+and its `to_ts`.
 
-A gap that is `repaired` tells of trades that came after all. With the times of one that was told it says that all of that is there; with
-narrower times, that so many of it are. Together they tell of no more trades than came.
+If a venue's ids only increase, nobody can know what is missing: each trade is on the tape at most once and unchanged; gaps are not checked.
+
+Ids that the market skipped never existed: nothing is missing, but a gap may count them, because nobody can know that at first. Such a gap
+may be repaired without a trade, if the report says how many of the ids never existed (`nonexistent`).
+
+A gap that is `repaired` reports trades that came later. With the times of an earlier gap it says that all its trades are there; with
+narrower times, that this many are. Together they report no more trades than came.
 """
 
 from __future__ import annotations
@@ -28,11 +33,11 @@ from tests.chaos.violations import Violation
 from tests.connector.venues.cases import trade_cases
 
 UNIT_NS: Final = {"binance": 1_000_000}
-"""In what a venue tells times; the others in µs."""
+"""The unit of a venue's times, in ns; of the others it is one µs."""
 
 
 class Trades:
-    """One instrument of one venue."""
+    """Checks the trades of one instrument of one venue."""
 
     def __init__(self, true: TrueInstrument, *, transit_ns: int, skews_ns: Collection[int]) -> None:
         """`transit_ns`: how much longer than the one before it a trade may take; `skews_ns`: how wrong the venue's clock may be, or 0."""
@@ -43,23 +48,23 @@ class Trades:
         self._skews_ns = skews_ns
         self._late_ns = 0  # how long the newest was under way
         self._next = 0
-        self._told: set[int] = set()  # ids that gaps told as missing, and that have not come
+        self._told: set[int] = set()  # ids that gaps reported as missing, and that have not come
         self._gaps: deque[Gap] = deque()  # not read yet: nothing has been received since
-        self._missing: list[tuple[Gap, range]] = []  # what each gap told
+        self._missing: list[tuple[Gap, range]] = []  # each gap, with the ids that it reported
         self._repairs: list[Gap] = []
         self._fresh: list[Gap] = []
-        self._came = 0  # trades that came after they had been told as missing
+        self._came = 0  # trades that came after a gap had reported them as missing
 
     def begins_at(self, number: int) -> None:
         """The tape is known to have begun with this trade, whether it is still there or not."""
         self._next = self._next or number
 
     def gap(self, gap: Gap) -> None:
-        """One of this instrument's trades; before the trades that follow it."""
+        """Apply a gap in this instrument's trades, before the trades that follow it."""
         (self._fresh if gap.repaired else self._gaps).append(gap)
 
     def reads_on(self) -> None:
-        """Streams are read one after the other: what was told as repaired when they were read last has come by now."""
+        """Note that the streams are read again: trades reported as repaired in the last reading must have come by now."""
         self._repairs += self._fresh
         self._fresh = []
 
@@ -88,7 +93,7 @@ class Trades:
             self._late_ns = max(0, trade.received_ts - true.ts)
 
     def done(self) -> Iterator[Violation]:
-        """At the end of the tape: what was told as repaired is, if that was not told in the last piece of it."""
+        """Check at the end of the tape that every trade reported as repaired is there, if the report was not in the last reading."""
         for repair in self._repairs:
             where = f"{self._where}, repaired from {repair.from_ts} to {repair.to_ts}"
             around = [told for told in self._missing if told[0].from_ts <= repair.from_ts <= repair.to_ts <= told[0].to_ts]
@@ -105,7 +110,7 @@ class Trades:
             yield Violation("more is told as repaired than came", self._where, self._came, told)
 
     def _lacks(self, repair: Gap, missing: range) -> bool:
-        """Whether some of what a gap told has not come, and is not said to have never been."""
+        """Whether some trades of a gap have not come, and were not reported as never made."""
         lacking = self._told.intersection(missing)
         return len(lacking) > repair.nonexistent or not all(map(self._true.never_was, lacking))
 

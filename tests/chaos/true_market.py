@@ -20,7 +20,7 @@ KEPT: Final = 40_000
 
 
 class TrueTrade(NamedTuple):
-    """One execution in the market. `ts`: when, ns."""
+    """One execution in the market. `ts`: its time, ns."""
 
     id: int
     ts: int
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
 
 
 class TrueBook:
-    """One side of a book, by the simplest means. `sign`: 1 asks, -1 bids."""
+    """One side of a book, in the simplest form. `sign`: 1 asks, -1 bids."""
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
@@ -74,13 +74,13 @@ class TrueBook:
 
 
 class TrueInstrument:
-    """One instrument of one venue, as far as it has been asked for."""
+    """The true market of one instrument of one venue, as far as it has been requested."""
 
     def __init__(self, venue: str, instrument: str) -> None:
         self.venue = venue
         self.instrument = instrument
         self.trades: dict[int, TrueTrade] = {}
-        """By id, ascending. Ids that were skipped are not in it."""
+        """Trade id → trade, ascending. Ids that the market skipped are not in it."""
         self.moments: list[Moment] = []
         """Ascending in time and number."""
         self.dropped = 0
@@ -89,14 +89,14 @@ class TrueInstrument:
         self._bids, self._asks = TrueBook(-1), TrueBook(1)
 
     def learn_trades(self, rows: Iterable[dict[str, Any]]) -> None:
-        """From an answer of `/truth/trades`."""
+        """Add the trades of an answer of `/truth/trades`."""
         for row in rows:
             self.trades[row["id"]] = TrueTrade(row["id"], row["ts"], Decimal(row["price"]), Decimal(row["size"]), Side(row["taker"]))
         for number in list(self.trades)[: max(0, len(self.trades) - KEPT)]:
             del self.trades[number]
 
     def learn_moves(self, answer: dict[str, Any]) -> None:
-        """From an answer of `/truth/moves`."""
+        """Add the moves of an answer of `/truth/moves`."""
         if (start := answer.get("start")) is not None:
             self._moves = answer["first"]
             self._move(start)
@@ -115,7 +115,7 @@ class TrueInstrument:
 
     @property
     def moves(self) -> int | None:
-        """What to ask for moves after; None: for all."""
+        """The number after which to request moves; None: request all."""
         return self._moves if self.moments else None
 
     def at_number(self, number: int) -> int | None:
@@ -131,24 +131,24 @@ class TrueInstrument:
         return range(max(0, first), last)
 
     def moved_since(self, ts: int) -> Iterator[int]:
-        """When it moved after that time, as far as that is remembered, ascending."""
+        """Yields the times after `ts` at which it moved, as far as they are remembered, ascending."""
         for moment in self.moments[bisect_right(self.moments, ts, key=lambda moment: moment.ts) :]:
             yield moment.ts
 
     def never_was(self, number: int) -> bool:
-        """Whether the market skipped this trade id: it knows trades on both sides of it."""
+        """Whether the market skipped this trade id: it has trades on both sides of it."""
         if number in self.trades or not self.trades:
             return False
         return next(iter(self.trades)) < number < next(reversed(self.trades))
 
     def next_top(self, index: int) -> int | None:
-        """When the best prices next differed from those of this moment, ns; None: they have not."""
+        """Returns the time (ns) at which the best prices next differed from those of this moment; None: they have not."""
         top = self.moments[index].top
         return next((self.moments[after].ts for after in range(index + 1, len(self.moments)) if self.moments[after].top != top), None)
 
 
 class TrueMarket:
-    """All instruments that are to be checked. `more` brings them up to now."""
+    """The true markets of all instruments that are to be checked. `more` brings them up to now."""
 
     def __init__(self, http: aiohttp.ClientSession, instruments: Iterable[tuple[str, str]]) -> None:
         """`http`: of the control endpoint. `instruments`: (venue, our name)."""

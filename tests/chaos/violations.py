@@ -1,4 +1,4 @@
-"""What is wrong with a tape, as data."""
+"""Violations: the errors found on a tape, as data."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Violation(NamedTuple):
-    """One thing that must not be."""
+    """One violation of a rule."""
 
     what: str
-    """Which rule, in constant words: `a trade is missing`."""
+    """The rule, as a constant text: `a trade is missing`."""
     where: str
-    """Stream, venue, and what else it takes to find it by hand."""
+    """Stream, venue, and whatever else helps to find it by hand."""
     expected: object
     found: object
 

@@ -1,8 +1,8 @@
-"""The rule of windows: one that calls itself complete holds so many trades as there were.
+"""The rule of windows: a window that is marked complete holds as many trades as there were.
 
-A window of N seconds of a consolidated quote must hold at least all trades of all venues that were made in its last N seconds, less the
-first of these and less the newest, which may be late by `late_ns`; and at most those of the N + 2 seconds until its `ts`. Whose
-clock is wrong does not matter: trades are counted by when they truly were. Judged of each instrument every `EVERY_NS`.
+A window of N seconds of a consolidated quote must hold at least all trades of all venues that were made in its last N seconds, less those
+of the first second and the newest, which may be late by `late_ns`; and at most those of the N + 2 seconds until its `ts`. A wrong clock
+does not matter: trades are counted by their true times. Each instrument is checked every `EVERY_NS`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
 
 
 class Times:
-    """When one instrument's trades at one venue were made, as far as that was asked for."""
+    """The times of one instrument's trades at one venue, as far as they have been requested."""
 
     def __init__(self, true: TrueInstrument) -> None:
         self._true = true
@@ -48,10 +48,10 @@ class Times:
 
 
 class Windows:
-    """All instruments."""
+    """Checks the windows of all instruments."""
 
     def __init__(self, market: Mapping[tuple[str, str], TrueInstrument], *, late_ns: int) -> None:
-        """`market`: of all venues that are consolidated. `late_ns`: how late a trade may be that is not told as missing."""
+        """`market`: all venues that are consolidated. `late_ns`: how late a trade may be that is not reported as missing."""
         self._times: dict[str, list[Times]] = defaultdict(list)
         for (_, instrument), true in market.items():
             self._times[instrument].append(Times(true))

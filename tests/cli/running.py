@@ -16,7 +16,7 @@ TIMEOUT_S = 60.0
 
 
 class Done(NamedTuple):
-    """What a command left behind."""
+    """Output and exit code of a command that has ended."""
 
     code: int
     out: bytes
@@ -48,7 +48,7 @@ async def crosstape(
 async def started(
     *arguments: str, output: int = PIPE, variables: Mapping[str, str] = MappingProxyType({}), prefix: Sequence[str] = ()
 ) -> AsyncIterator[Process]:
-    """One that runs; killed with the block if it still does."""
+    """Starts a command; kills it at the end of the block if it still runs."""
     command = (*prefix, sys.executable, "-m", "crosstape_cli", *arguments)
     process = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=output, stderr=PIPE, env=environ(**variables), limit=1 << 20

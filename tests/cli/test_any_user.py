@@ -40,8 +40,9 @@ pytestmark = pytest.mark.skipif(
 
 
 def anybody(home: str | None = None, user: int = USER) -> tuple[str, ...]:
-    """What a command begins with: OpenShift's user, group 0 and the volume's group. It may read all that root may, as an interpreter in
-    root's home asks for, and write nothing that a user of this number could not.
+    """Returns how a command line begins that runs as OpenShift's user, with group 0 and the volume's group.
+
+    The user may read all that root may, as an interpreter in root's home needs, and write nothing that such a user could not.
     """
     allowed = "-all,+dac_read_search"
     where = ("-u", "HOME") if home is None else (f"HOME={home}",)
@@ -52,7 +53,7 @@ def anybody(home: str | None = None, user: int = USER) -> tuple[str, ...]:
 
 
 def volume(path: Path, owner: int, group: int, mode: int) -> Path:
-    """A directory as a platform hands it over. The temporary directory of a test is for root only: others may pass through it."""
+    """Makes a directory as a platform provides it. The temporary directory of a test is for root only: others may pass through it."""
     path.mkdir()
     os.chown(path, owner, group)
     path.chmod(mode)
@@ -87,7 +88,7 @@ HOMES = (None, "/", "/nowhere")
     ],
 )  # quick: each directory, and each home; slow: all the other pairs
 async def test_up_works_where_it_may_write(tmp_path: Path, owner: int, group: int, mode: int, home: str | None) -> None:
-    """With its server and its services; `watch` of the same user finds it."""
+    """It runs with its server and its services; `watch` of the same user finds the server."""
     path = volume(tmp_path / "run", owner, group, mode)
     variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(path)}
     async with started("up", variables=variables, prefix=anybody(home)) as process:
@@ -109,7 +110,7 @@ async def test_up_works_where_it_may_write(tmp_path: Path, owner: int, group: in
 
 
 def left(run_dir: Path) -> list[Event]:
-    """What is in the spools of a run directory, in order."""
+    """Returns the events in the spools of a run directory, in order."""
     found: list[Event] = []
     for segment in sorted((run_dir / "spool").rglob(f"*{SUFFIX}")):
         data = segment.read_bytes()
@@ -154,13 +155,13 @@ def owns(user: int, path: Path) -> bool:
 
 
 def aof(run_dir: Path) -> bytes:
-    """What the embedded server has written of its data."""
+    """Returns the data that the embedded server has written to disk."""
     return b"".join(file.read_bytes() for file in (run_dir / "appendonlydir").glob("*.aof"))
 
 
 @pytest.mark.parametrize(("group", "mode"), VOLUMES)
 async def test_a_spool_goes_to_the_tape_by_another_user_of_the_group(valkey: str, tmp_path: Path, group: int, mode: int) -> None:
-    """A connector of one user leaves a spool, since its server is away; that of the next publishes all of it."""
+    """The connector of one user leaves a spool, because its server is away; the connector of the next user publishes all of it."""
     path, file = volume(tmp_path / "run", 0, group, mode), tmp_path / "simulator.toml"
     async with started("simulate", "--venue", "kraken", "--rate", "100", "--write", str(file)), proxy(valkey) as net:
         variables = {
@@ -230,7 +231,7 @@ async def test_a_server_whose_files_may_not_be_used_says_what_to_set(tmp_path: P
 
 @pytest.mark.parametrize("name", ["spool", "spool/connector.kraken", "spool/connector.kraken/0-of-1", "instruments"])
 async def test_a_connector_that_may_not_use_what_it_finds_says_what_to_set(tmp_path: Path, name: str) -> None:
-    """At its start, not when the server is away: an earlier release made them for their maker alone."""
+    """It fails at its start, not when the server is away: an earlier release made files that only their maker can use."""
     path = volume(tmp_path / "run", 0, GROUP, 0o2775)
     for part in reversed(Path(name).parents[:-1]):
         (path / part).mkdir()
@@ -257,7 +258,7 @@ async def test_a_connector_that_may_not_use_what_it_finds_says_what_to_set(tmp_p
     ],
 )
 async def test_without_a_place_it_says_what_to_set(command: tuple[str, ...], home: str | None, error: str) -> None:
-    """In one line, whatever there is for a home."""
+    """One line, whether a home directory exists or not."""
     done = await crosstape(*command, prefix=anybody(home), variables=NO_VENUE)
 
     assert done.code == (Exit.USAGE if home is None else Exit.STORAGE)
@@ -295,7 +296,7 @@ async def test_what_needs_no_run_directory_needs_no_home() -> None:
 
 @pytest.mark.slow
 async def test_a_demo_of_anybody() -> None:
-    """The whole tape, as a user that nobody knows."""
+    """The demo runs as a user that is not in the user database."""
     done = await crosstape("demo", "--seconds", "20", "--json", prefix=anybody(), timeout_s=90)
 
     assert (done.code, done.err) == (Exit.OK, "")

@@ -37,7 +37,7 @@ def test_help_lists_every_command_with_what_it_does(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its own words, options and the exit codes."""
+    """The help has its own text, its options and the exit codes."""
     assert main([name, "--help"]) == Exit.OK
 
     text = capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the distribution."""
+    """The version is that of the distribution."""
     assert main(["--version"]) == Exit.OK
     assert capsys.readouterr().out.strip() == __version__
 
@@ -76,7 +76,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_usage_is_one_clear_line(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """On standard error, with code 2, and nothing else."""
+    """One line on standard error, code 2, and nothing else."""
     assert main(arguments) == Exit.USAGE
 
     out, err = capsys.readouterr()
@@ -87,7 +87,7 @@ def test_wrong_usage_is_one_clear_line(arguments: list[str], expected: str, caps
 
 
 def test_every_mistake_in_the_settings_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line each; a venue that is none counts as one."""
+    """One line per mistake; a venue that does not exist is a mistake, too."""
     file = tmp_path / "crosstape.toml"
 
     file.write_text("[bus]\nbacth = 1\nbatch = 0\n")
@@ -112,7 +112,7 @@ def test_up_with_nothing_to_run_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 def test_without_a_server_a_command_says_so(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the directory that it looked in."""
+    """The error names the directory in which it looked."""
     monkeypatch.setenv("CROSSTAPE_RUN__DIR", str(tmp_path / "run"))
 
     assert main(command) == Exit.UNREACHABLE
@@ -143,7 +143,7 @@ def test_the_embedded_server_has_no_credentials(name: str, bus: BusSettings) -> 
 
 
 def test_redis_cli_is_spelled_out() -> None:
-    """What `up` prints can be pasted."""
+    """The command that `up` prints can be pasted into a shell."""
     assert redis_cli("unix:///run/x.sock") == "redis-cli -s /run/x.sock"
     assert redis_cli("redis://h:1") == "redis-cli -u redis://h:1"
 
@@ -172,7 +172,7 @@ async def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 async def test_health_asks_a_service() -> None:
-    """Its readiness by default, whatever path is named otherwise."""
+    """It asks `/readyz` by default, or the path that is given."""
     ready = False
     async with serve(TelemetrySettings(), lambda: (ready, {"why": "starting"})) as url:
         assert url is not None
@@ -189,7 +189,7 @@ async def test_health_asks_a_service() -> None:
 
 
 async def test_health_asks_the_service_of_the_settings(tmp_path: Path) -> None:
-    """With no option, as a container does; or with those of a file."""
+    """Without options, as in a container, or with a settings file."""
     async with serve(TelemetrySettings(http_host="0.0.0.0"), lambda: (True, {})) as url:
         assert url is not None
         port = url.rpartition(":")[2]
@@ -216,12 +216,12 @@ async def test_health_asks_the_service_of_the_settings(tmp_path: Path) -> None:
     ],
 )
 def test_where_one_listens_is_not_always_where_one_asks(host: str, expected: str) -> None:
-    """All addresses are no address to ask."""
+    """A service that listens on all addresses is asked on the loopback address."""
     assert url_of(TelemetrySettings(http_host=host, http_port=9100)) == expected
 
 
 def test_a_service_that_cannot_be_asked_is_a_wrong_setting() -> None:
-    """Rather than one that is not well."""
+    """The exit code is that of a wrong setting, not that of a service that does not work."""
     with pytest.raises(SettingsError, match=r"telemetry.http_enabled is false"):
         url_of(TelemetrySettings(http_enabled=False, http_port=9100))
 

@@ -1,4 +1,4 @@
-"""The whole tape on this machine: what a person sees first, with real processes throughout."""
+"""A complete tape on this machine: what a person sees first, with real processes throughout."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 async def test_two_demos_at_once_show_quotes_of_three_venues(tmp_path: Path) -> None:
-    """Nothing but the last quotes, as published, on standard output; nothing left behind."""
+    """Standard output has only the last quotes, as published; no file is left behind."""
     first, second = await asyncio.gather(
         *(crosstape("demo", "--seconds", "20", "--json", "--logs", str(tmp_path / name), timeout_s=90) for name in ("a", "b"))
     )
@@ -52,7 +52,7 @@ async def test_two_demos_at_once_show_quotes_of_three_venues(tmp_path: Path) -> 
 
 @pytest.mark.slow
 async def test_ctrl_c_ends_a_demo_in_order() -> None:
-    """With a summary, and with every process gone."""
+    """It prints a summary, and all its processes end."""
     async with started("demo") as process:
         while "3 venues  normal" not in await line(process):
             pass
@@ -90,7 +90,7 @@ async def test_a_demo_that_shows_nothing_fails(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_up_runs_the_venues_of_the_settings(tmp_path: Path) -> None:
-    """With an embedded server that `watch` finds, and every process restarted that dies; SIGTERM drains."""
+    """Its embedded server is found by `watch`, every process that dies is restarted, and SIGTERM lets all of them drain."""
     settings = tmp_path / "sim.toml"
     state = {"CROSSTAPE_RUN__DIR": str(tmp_path / "run"), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json"}
     async with started("simulate", "--write", str(settings)):
@@ -127,13 +127,13 @@ async def test_up_runs_the_venues_of_the_settings(tmp_path: Path) -> None:
 
 
 async def _events(process: asyncio.subprocess.Process) -> list[dict[str, object]]:
-    """All that a process and its children log, until they end."""
+    """Returns all that a process and its children log, until they end."""
     assert process.stderr is not None
     return [json.loads(text) async for text in process.stderr]
 
 
 async def test_simulate_prints_settings(tmp_path: Path) -> None:
-    """Which can be used as they are; the same are written where asked."""
+    """The settings can be used as they are; the same text is written to the file of `--write`."""
     file = tmp_path / "sim.toml"
     async with started("simulate", "--venue", "kraken", "--venue", "coinbase", "--write", str(file)) as process:
         await wait_until(file.exists, what="it listens")
@@ -151,7 +151,7 @@ async def test_simulate_prints_settings(tmp_path: Path) -> None:
 
 
 async def test_simulate_says_where_it_is_controlled(tmp_path: Path) -> None:
-    """As a comment in the settings that it writes; faults of the command line are set."""
+    """The address is a comment in the settings that it writes; faults of the command line are set."""
     file = tmp_path / "sim.toml"
     async with started("simulate", "--venue", "kraken", "--control", "0", "--fault", "drop count=0", "--write", str(file)) as process:
         await wait_until(file.exists, what="it listens")
@@ -174,7 +174,7 @@ async def test_simulate_says_where_it_is_controlled(tmp_path: Path) -> None:
     ],
 )
 async def test_a_fault_that_there_is_not_stops_the_start(command: str, option: str, value: str, error: str) -> None:
-    """With the nearest name, as wrong usage."""
+    """The error is wrong usage, and names the nearest fault."""
     done = await crosstape(command, option, value)
 
     assert done.code == Exit.USAGE

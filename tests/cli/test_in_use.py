@@ -1,4 +1,4 @@
-"""What somebody else has already: a port, a run directory. Said at once, in one line, with the option or the setting to change."""
+"""Ports and run directories that another process uses: the error is one line, at once, and names the option or the setting to change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def taken() -> Iterator[int]:
 
 @pytest.mark.parametrize("has_server", [True, False], ids=["a server of its own", "another server"])
 async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Path, valkey: str, *, has_server: bool) -> None:
-    """It says who has the directory, and since when; the first goes on, and afterwards the directory is free."""
+    """The error names the process that has the directory, and its start. The first one continues; afterwards the directory is free."""
     lock = tmp_path / "run" / "run.lock"
     variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(tmp_path / "run")} | ({} if has_server else {"CROSSTAPE_BUS__URL": valkey})
     async with started("up", variables=variables) as first:
@@ -74,7 +74,7 @@ async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Pat
     ],
 )
 async def test_a_demo_says_that_a_port_is_taken(taken: int, command: tuple[str, ...], error: str) -> None:
-    """Before anything starts."""
+    """The error comes before anything starts."""
     before = time.monotonic()
     done = await crosstape(*(word.format(port=taken) for word in command))
 
@@ -93,7 +93,7 @@ async def test_a_demo_says_that_a_port_is_taken(taken: int, command: tuple[str, 
     ],
 )
 async def test_a_simulator_says_that_a_port_is_taken(taken: int, options: tuple[str, ...], error: str) -> None:
-    """As wrong usage: it would be no better the next time."""
+    """The exit code is that of wrong usage: a restart would not help."""
     done = await crosstape("simulate", *(word.format(port=taken) for word in options), CROSSTAPE_TELEMETRY__LOG_FORMAT="json")
 
     assert (done.code, done.out) == (Exit.USAGE, b"")
@@ -120,7 +120,7 @@ async def test_up_says_that_a_port_of_its_services_is_taken(taken: int, tmp_path
 
 
 async def test_a_simulator_that_was_given_up_ends_the_demo() -> None:
-    """At once, where its port was taken after all: it is not waited for."""
+    """Its port was taken after the check: the demo ends at once, and does not wait for the simulator."""
 
     async def given_up() -> Exit:
         return Exit.USAGE
@@ -133,7 +133,7 @@ async def test_a_simulator_that_was_given_up_ends_the_demo() -> None:
 
 
 async def test_a_demo_can_be_read_where_clients_look(tmp_path: Path) -> None:
-    """It says where its server is; a plain client on that port reads the tape."""
+    """It prints where its server is; a plain client on that port reads the tape."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     async with started("demo", "--port", str(port), "--logs", str(tmp_path)) as process:
@@ -151,7 +151,7 @@ async def test_a_demo_can_be_read_where_clients_look(tmp_path: Path) -> None:
 
 
 async def test_a_demo_without_a_port_says_which_socket(tmp_path: Path) -> None:
-    """That only its user can open."""
+    """Only its user can open the socket."""
     async with started("demo", "--logs", str(tmp_path)) as process:
         url = (await line(process)).removeprefix("the tape is on ")
         assert url.startswith("unix:///")

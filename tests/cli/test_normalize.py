@@ -44,7 +44,7 @@ CAPTURE = capture(trade(1), "no JSON", trade(2), trade(2), trade(5))
 
 
 async def test_a_byte_order_mark_is_no_part_of_a_capture(tmp_path: Path) -> None:
-    """As an editor leaves it that was used to cut a capture; one in another encoding is named as that."""
+    """An editor that was used to cut a capture may add the mark. A capture in another encoding is an error that names the encoding."""
     file = tmp_path / "capture.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + CAPTURE)
     done = await crosstape("normalize", "kraken", str(file), "--quiet")
@@ -62,7 +62,7 @@ async def test_a_byte_order_mark_is_no_part_of_a_capture(tmp_path: Path) -> None
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("way", ["file", "-", "nothing named"])
 async def test_a_capture_becomes_events(tmp_path: Path, way: str, *, packed: bool) -> None:
-    """From a file or a pipe, plain or zstd: the same bytes; the summary apart from them."""
+    """A file and a pipe, plain and zstd, give the same bytes; the summary is separate."""
     data = zstandard.compress(CAPTURE) if packed else CAPTURE
     file = tmp_path / "capture"
     file.write_bytes(data)
@@ -85,7 +85,7 @@ async def test_a_capture_becomes_events(tmp_path: Path, way: str, *, packed: boo
 
 
 async def test_the_summary_can_be_left_out() -> None:
-    """For scripts that have no use for it."""
+    """Scripts may not need the summary."""
     assert (await crosstape("normalize", "kraken", "-", "--quiet", stdin=CAPTURE)).err == ""
 
 
@@ -96,12 +96,12 @@ async def test_the_summary_can_be_left_out() -> None:
         (b"hello\n", "standard input: not the first line of a capture"),
         (CAPTURE + b"{cut", "standard input: line 8 of the capture"),
         (zstandard.compress(CAPTURE * 100)[:60], "standard input: "),
-        (b"\x28\xb5\x2f\xfd nonsense", "standard input: not whole zstd"),
+        (b"\x28\xb5\x2f\xfd nonsense", "standard input: incomplete zstd"),
         (capture(venue="binance"), "standard input: a capture of 'binance', not of 'kraken'"),
     ],
 )
 async def test_what_is_no_capture_is_told(data: bytes, expected: str) -> None:
-    """In one line, with a code."""
+    """The error is one line, with an exit code."""
     done = await crosstape("normalize", "kraken", stdin=data)
 
     assert done.code == Exit.FAILED

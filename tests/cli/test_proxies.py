@@ -33,7 +33,7 @@ async def test_a_connector_works_through_a_proxy(
     venue_tls: bool,
     proxy_tls: bool,
 ) -> None:
-    """All it does goes through the one that the environment names, by REST and WebSocket; that is logged once, without the password."""
+    """All its connections, REST and WebSocket, use the proxy of the environment; that is logged once, without the password."""
     authority = trustme.CA()
     (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
 
@@ -111,7 +111,7 @@ async def test_a_refusal_of_the_proxy_is_logged_with_its_reason(client: Redis, v
     ],
 )  # fmt: skip
 async def test_a_proxy_that_cannot_be_used_stops_the_start(valkey: str, tmp_path: Path, name: str, value: str, error: str) -> None:
-    """As a wrong setting, in one line."""
+    """It is a wrong setting: one line."""
     variables = {"CROSSTAPE_BUS__URL": valkey, "CROSSTAPE_RUN__DIR": str(tmp_path / "run"), name: value}
     done = await crosstape("connector", "--venue", "kraken", variables=variables)
 
@@ -121,7 +121,7 @@ async def test_a_proxy_that_cannot_be_used_stops_the_start(valkey: str, tmp_path
 
 
 async def test_a_password_of_a_proxy_does_not_belong_in_the_settings_file(tmp_path: Path) -> None:
-    """It can stand in a file of its own."""
+    """A file of its own may hold it."""
     (tmp_path / "x.toml").write_text(f"[venues.kraken]\nproxy = 'http://{USER}@gate:3128'\n")
     done = await crosstape("connector", "--venue", "kraken", "--settings", str(tmp_path / "x.toml"))
 
@@ -132,7 +132,7 @@ async def test_a_password_of_a_proxy_does_not_belong_in_the_settings_file(tmp_pa
 
 @pytest.mark.slow
 async def test_the_demo_needs_no_proxy() -> None:
-    """Its venues are on this machine."""
+    """The venues of the demo are on this machine."""
     nobody = "http://127.0.0.1:1"
     done = await crosstape("demo", "--seconds", "20", "--json", HTTP_PROXY=nobody, HTTPS_PROXY=nobody, ALL_PROXY=nobody, timeout_s=90)
 

@@ -61,7 +61,7 @@ async def logged(process: Process, event: str) -> None:
 
 @each_service
 async def test_a_wrong_address_is_a_wrong_setting(service: str, tmp_path: Path) -> None:
-    """Not a server that may come up yet: nothing is waited for."""
+    """It is not an outage: the service does not wait."""
     done = await crosstape(
         *SERVICES[service], CROSSTAPE_BUS__URL=f"redis://tape:{SECRET}@db:99999", CROSSTAPE_RUN__DIR=str(tmp_path / "run")
     )
@@ -71,7 +71,7 @@ async def test_a_wrong_address_is_a_wrong_setting(service: str, tmp_path: Path) 
 
 @each_service
 async def test_a_wrong_setting(service: str) -> None:
-    """Told before anything else is looked at."""
+    """It is reported before anything else is checked."""
     done = await crosstape(*SERVICES[service], CROSSTAPE_BUS__STRAT_S="1", CROSSTAPE_BUS__URL=NOBODY)
 
     code, error = failure(done)
@@ -90,12 +90,12 @@ KUBERNETES = {
     "CROSSTAPE_AGGREGATOR_PORT_9100_TCP_ADDR": "10.96.7.12",
     "CROSSTAPE_CONNECTOR_BINANCE_PORT": "tcp://10.96.7.13:9100",
 }
-"""What a pod sees of services with these names."""
+"""Variables that a pod sees for services with these names."""
 
 
 @each_service
 async def test_the_variables_of_kubernetes_services_do_not_stop_it(service: str, tmp_path: Path) -> None:
-    """They are named in one line of the log; here, the start ends later for want of a server."""
+    """The log names them in one line. In this test the start ends later, because there is no server."""
     variables = {"CROSSTAPE_BUS__URL": NOBODY, "CROSSTAPE_BUS__START_S": "0.5", "CROSSTAPE_RUN__DIR": str(tmp_path / "run")}
     done = await crosstape(*SERVICES[service], variables=KUBERNETES | variables)
 
@@ -106,7 +106,7 @@ async def test_the_variables_of_kubernetes_services_do_not_stop_it(service: str,
 
 @each_service
 async def test_a_mistake_beside_them_still_stops_it(service: str) -> None:
-    """With the nearest name, and nothing about theirs."""
+    """The error names the nearest setting, and says nothing about the variables of the platform."""
     done = await crosstape(*SERVICES[service], variables=KUBERNETES, CROSSTAPE_BUS__ULR="redis://x")
 
     assert failure(done) == (Exit.USAGE, "bus.ulr (CROSSTAPE_BUS__ULR): no such setting; did you mean bus.url?")
@@ -114,7 +114,7 @@ async def test_a_mistake_beside_them_still_stops_it(service: str) -> None:
 
 @each_service
 async def test_a_password_for_the_embedded_server_is_a_mistake(service: str, tmp_path: Path) -> None:
-    """It has none: whoever gives one means another server, whose address is missing."""
+    """The embedded server has no password: a person who sets one means another server, whose address is missing."""
     (tmp_path / "secret").write_text(SECRET)
     done = await crosstape(
         *SERVICES[service], CROSSTAPE_RUN__DIR=str(tmp_path / "run"), CROSSTAPE_BUS__PASSWORD_FILE=str(tmp_path / "secret")
@@ -127,7 +127,7 @@ async def test_a_password_for_the_embedded_server_is_a_mistake(service: str, tmp
 
 @each_service
 async def test_no_server(service: str, tmp_path: Path) -> None:
-    """Waited for as long as the settings say; which, how long and why is told."""
+    """The service waits as long as the settings say; the error names the server, the wait and the reason."""
     done = await crosstape(
         *SERVICES[service], CROSSTAPE_BUS__URL=NOBODY, CROSSTAPE_BUS__START_S="0.5", CROSSTAPE_RUN__DIR=str(tmp_path / "run")
     )
@@ -139,7 +139,7 @@ async def test_no_server(service: str, tmp_path: Path) -> None:
 
 @each_service
 async def test_a_server_that_refuses_us(service: str, valkey: str, tmp_path: Path) -> None:
-    """At once: the default longest wait is longer than this test's."""
+    """The service ends at once: the default wait is longer than this test's."""
     done = await crosstape(
         *SERVICES[service],
         CROSSTAPE_BUS__URL=valkey,
@@ -164,7 +164,7 @@ async def test_a_full_disk(service: str, valkey: str, tmp_path: Path) -> None:
 
 
 async def test_up_needs_room_for_the_server_of_its_own(tmp_path: Path) -> None:
-    """It is not even started."""
+    """The embedded server is not even started."""
     with full_disk(tmp_path / "run") as path:
         done = await crosstape("up", CROSSTAPE_RUN__DIR=str(path))
 
@@ -172,7 +172,7 @@ async def test_up_needs_room_for_the_server_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_a_read_only_disk(valkey: str, tmp_path: Path) -> None:
-    """As a container's own is."""
+    """The disk of a container is often read-only."""
     with read_only_disk(tmp_path / "disk") as path:
         done = await crosstape(*SERVICES["connector"], CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(path / "run"))
 
@@ -190,7 +190,7 @@ async def test_no_permission(service: str, valkey: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
 async def test_a_directory_of_another_user(valkey: str, tmp_path: Path) -> None:
-    """A volume that was filled by another image: who it belongs to and who we are is told."""
+    """Another image filled the volume: the error says who owns it and who we are."""
     os.chown(tmp_path, 65534, 65534)
     done = await crosstape(*SERVICES["connector"], CROSSTAPE_BUS__URL=valkey, CROSSTAPE_RUN__DIR=str(tmp_path))
 
@@ -198,7 +198,7 @@ async def test_a_directory_of_another_user(valkey: str, tmp_path: Path) -> None:
 
 
 async def test_a_capture_that_cannot_be_written(valkey: str, tmp_path: Path) -> None:
-    """It was asked for: a connector without it would not be what was meant."""
+    """Recording was asked for: a connector that ran without it would not do what was meant."""
     with full_disk(tmp_path / "captures") as path:
         done = await crosstape(
             *SERVICES["connector"],
@@ -241,7 +241,7 @@ async def test_it_stops_when_told_to_while_it_waits_for_the_server(service: str,
 
 
 async def test_it_stops_when_told_to_while_it_waits_for_a_venue(valkey: str, tmp_path: Path) -> None:
-    """Its last word, that the venue is down, is on the tape."""
+    """Its last status, `down` for the venue, is on the tape."""
     variables = {
         "CROSSTAPE_BUS__URL": valkey,
         "CROSSTAPE_RUN__DIR": str(tmp_path / "run"),

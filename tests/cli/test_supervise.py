@@ -55,7 +55,7 @@ def child(folder: Path, body: str = CHILD, name: str = "child", log_file: Path |
 
 
 def pids(folder: Path, what: str = "started") -> set[int]:
-    """Of the processes that left such files."""
+    """Returns the ids of the processes that left such files."""
     return {int(path.suffix[1:]) for path in folder.glob(f"{what}.*")}
 
 
@@ -68,7 +68,7 @@ def gone(pid: int) -> bool:
 
 
 async def test_what_dies_is_started_again(tmp_path: Path) -> None:
-    """After a pause; the others run on."""
+    """It is restarted after a pause; the others continue."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     task = asyncio.create_task(supervise([child(tmp_path / "a"), child(tmp_path / "b")], drain_s=5.0))
@@ -142,7 +142,7 @@ async def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
 
 
 def test_pauses_grow_to_a_cap_and_vary() -> None:
-    """So that children that died together do not come back together for ever."""
+    """Jitter: children that died together are not restarted together."""
     delays = supervision._delays()
     first = [next(delays) for _ in range(12)]
 
@@ -168,7 +168,7 @@ async def test_a_hangup_is_passed_to_those_that_reload(tmp_path: Path) -> None:
     task = asyncio.create_task(supervise([heedful, child(tmp_path / "b")], drain_s=20.0, children=children))
     await wait_until(lambda: pids(tmp_path / "a", "ready") and pids(tmp_path / "b"), what="both run")
 
-    children.hang_up()
+    children.send_sighup()
     await wait_until(lambda: pids(tmp_path / "a", "hungup"), what="it was told")
 
     task.cancel()
@@ -176,4 +176,4 @@ async def test_a_hangup_is_passed_to_those_that_reload(tmp_path: Path) -> None:
         await task
     assert (len(pids(tmp_path / "a")), len(pids(tmp_path / "b"))) == (1, 1)
     assert pids(tmp_path / "b", "drained") == pids(tmp_path / "b")
-    children.hang_up()  # nobody is there
+    children.send_sighup()  # nobody is there

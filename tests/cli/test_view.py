@@ -54,7 +54,7 @@ def drawn(columns: int = 120, rows: int = 20, silent: Mapping[str, float] = Mapp
 
 
 def test_a_row_for_the_quote_and_one_for_each_leg() -> None:
-    """With ages, and why a leg does not count."""
+    """Each row has ages, and the reason why a leg does not count."""
     rows = [" ".join(row.split()) for row in drawn(a=QUOTE).splitlines()]
 
     assert rows[0] == "the title"
@@ -67,7 +67,7 @@ def test_a_row_for_the_quote_and_one_for_each_leg() -> None:
 
 
 def test_a_quote_whose_aggregator_is_dead_says_so() -> None:
-    """In place of how many venues count, which nobody knows any more; its legs say nothing."""
+    """It is shown in place of the count of venues, which nobody knows any more; the legs show nothing."""
     rows = [" ".join(row.split()) for row in drawn(a=QUOTE, silent={"BTC-USDT": 12.3}).splitlines()]
 
     assert rows[2].endswith(" no aggregator for 12 s")
@@ -151,7 +151,7 @@ def test_a_terminal_of_24_rows_shows_the_legs_of_the_first_instruments() -> None
 
 
 def test_a_quote_in_a_line() -> None:
-    """For logs and pipes."""
+    """The form for logs and pipes."""
     assert line(QUOTE) == (
         "BTC-USDT   100.1 × 1.23456789 / 100.2 × 2  9.98 bps  1 venues  normal  (binance live, kraken stale, coinbase down)"
     )
@@ -170,7 +170,7 @@ def test_a_quote_in_a_line() -> None:
     ],
 )
 def test_numbers_are_plain(value: str, full: str, short: str) -> None:
-    """No exponent, no zeros after the last digit; sizes to five digits."""
+    """No exponent, no zeros after the last digit; sizes have five digits."""
     assert number(Decimal(value)) == full
     assert size(Decimal(value)) == short
 
@@ -193,12 +193,12 @@ def test_ages_are_not_clamped() -> None:
 
 
 def test_a_leg_says_why_it_does_not_count() -> None:
-    """Its feed's state where that is the reason, else the reason."""
+    """The state of its feed if that is the reason, else the reason itself."""
     assert [state_of(leg) for leg in (GOOD, STALE, DOWN)] == ["live", "stale", "down"]
 
 
 async def put(client: Redis, quote: Cbbo) -> None:
-    """On the tape, as a publisher does."""
+    """Writes a quote to the tape, as a publisher does."""
     name = KEYS.stream("cbbo", quote.instrument)
     await client.xadd(name, {"d": encode(quote)})
     await client.hset(KEYS.last("cbbo", quote.instrument), CONSOLIDATED, encode(quote))
@@ -206,7 +206,7 @@ async def put(client: Redis, quote: Cbbo) -> None:
 
 
 async def test_quotes_are_found_and_followed(client: Redis, valkey: str) -> None:
-    """Those that are there, those that come, and instruments that appear later."""
+    """Quotes that exist, quotes that come, and instruments that appear later."""
     await put(client, QUOTE)
     await client.sadd(KEYS.registry(), "tape:trade:BTC-USDT", "something:else")
     async with connect(BusSettings(url=valkey)) as reading:
@@ -227,7 +227,7 @@ async def test_quotes_are_found_and_followed(client: Redis, valkey: str) -> None
 
 
 async def give_sign(client: Redis, status: Status) -> None:
-    """On the tape, as an aggregator does."""
+    """Writes a sign of life to the tape, as an aggregator does."""
     await client.xadd(KEYS.venue(status.venue), {"d": encode(status)})
     await client.hset(KEYS.last("status", "*"), status.venue, encode(status))
     await client.sadd(KEYS.registry(), KEYS.venue(status.venue))
@@ -235,7 +235,7 @@ async def give_sign(client: Redis, status: Status) -> None:
 
 @pytest.mark.parametrize("wanted", [(), ("BTC-USDT",)])
 async def test_a_dead_aggregator_is_seen(client: Redis, valkey: str, wanted: tuple[str, ...]) -> None:
-    """When it died before anybody watched, and when it dies meanwhile; one that lives is not mistaken for it."""
+    """The aggregator died before or while somebody watches; one that is alive is not shown as dead."""
     now = time.time_ns()
     await give_sign(client, sign(now - 60 * S))
     await put(client, msgspec.structs.replace(QUOTE, received_ts=now - 60 * S))
@@ -274,7 +274,7 @@ async def test_only_what_is_asked_for_is_followed(client: Redis, valkey: str) ->
 
 
 async def test_a_server_that_is_away_is_told() -> None:
-    """By commands for people, which should not wait for ever."""
+    """Commands for people fail instead of waiting for ever."""
     async with connect(BusSettings(url="redis://127.0.0.1:1")) as nowhere:
         with pytest.raises(BusError, match="the server does not answer"):
             await reachable(nowhere)
@@ -282,7 +282,7 @@ async def test_a_server_that_is_away_is_told() -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 async def test_what_is_shown_changes_with_the_quotes(*, terminal: bool) -> None:
-    """In place on a terminal, line by line elsewhere."""
+    """A terminal is updated in place; elsewhere new lines are printed."""
     file = io.StringIO()
     quotes = {"BTC-USDT": QUOTE}
     task = asyncio.create_task(show(quotes, console=Console(file=file, force_terminal=terminal, width=120), title=lambda: "the title"))

@@ -36,7 +36,7 @@ class Project:
         self._name = name
 
     def compose(self, *arguments: str, timeout_s: float = 300.0) -> str:
-        """What the command printed; it must succeed."""
+        """Run a command of compose, which must succeed. Returns its output."""
         variables = {"DEMO_REDIS_PORT": str(self.port), "CROSSTAPE_IMAGE": IMAGE}
         return done(self._program, "-p", self._name, "--profile", "demo", *arguments, timeout_s=timeout_s, **variables)
 
@@ -73,7 +73,7 @@ class Project:
         until(lambda: self.started_at(service) > before, what=f"{service} is started again")
 
     def started_at(self, service: str) -> str:
-        """When its container was started last; later times compare greater."""
+        """Returns when its container was started last; later times compare greater."""
         return str(self.states()[service]["StartedAt"])
 
     def redis(self) -> Redis:
@@ -83,7 +83,7 @@ class Project:
 
 @contextmanager
 def demo(program: str, name: str) -> Iterator[Project]:
-    """The demo, built and started; all of it is removed at the end, and its logs are printed."""
+    """Builds and starts the demo; at the end prints its logs and removes all of it."""
     project = Project(program, name)
     try:
         project.compose("up", "-d", "--build", timeout_s=600)

@@ -21,7 +21,7 @@ POLL_S = 0.2
 
 
 def run(*command: str, timeout_s: float = 60.0, **variables: str) -> subprocess.CompletedProcess[str]:
-    """One command to its end, in the root of the repository; its output as text, errors among it. Never raises for its exit code."""
+    """Run one command in the root of the repository. Returns its output as text, errors included; never raises for an exit code."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("CROSSTAPE_", "COMPOSE_"))}
     return subprocess.run(
         command,

@@ -23,7 +23,7 @@ KEYS = Keys()
 NAME = "BTC-USDT"
 VENUES = {"binance", "coinbase", "kraken"}
 AGAIN_S = 60.0
-"""For a service to be back; what it takes when nothing else runs is a few seconds."""
+"""Longest wait for a service to be back; on a machine without other load it takes a few seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +54,13 @@ def live(quote: Cbbo) -> dict[str, int]:
 
 
 def recorded(client: Redis, kind: str) -> list[Event]:
-    """All of a stream."""
+    """Returns all events of a stream."""
     entries: Any = client.xrange(KEYS.stream(kind, NAME))
     return [decode(fields[b"d"]) for _, fields in entries]
 
 
 def assert_whole(client: Redis) -> None:
-    """Numbers without a hole, each trade once."""
+    """Check that no number is missing, and that each trade is there once."""
     numbers: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     trades: defaultdict[str, list[str]] = defaultdict(list)
     for event in recorded(client, "trade"):
@@ -82,7 +82,7 @@ def test_a_program_on_the_host_hears_three_live_legs(tape: Project) -> None:
 
 
 def test_a_killed_connector_is_seen_and_comes_back(tape: Project) -> None:
-    """Its leg stops counting or is renewed; afterwards it counts again, from a new start of the connector, and no trade is there twice."""
+    """Its leg stops counting or is renewed. Later it counts again, from a new start of the connector; no trade is there twice."""
     with tape.redis() as client:
         before = live(newest(client))["kraken"]
         tape.kill("demo-connector-kraken")
@@ -92,7 +92,7 @@ def test_a_killed_connector_is_seen_and_comes_back(tape: Project) -> None:
 
 
 def test_a_killed_aggregator_goes_on(tape: Project) -> None:
-    """Its successor numbers anew, in an epoch of its own."""
+    """Its successor starts its numbers again, in an epoch of its own."""
     with tape.redis() as client:
         before = newest(client).epoch
         tape.kill("demo-aggregator")
@@ -101,7 +101,7 @@ def test_a_killed_aggregator_goes_on(tape: Project) -> None:
 
 
 def test_a_killed_redis_comes_back_with_the_tape(tape: Project) -> None:
-    """What its file had, and what it had not, sent again by those who wrote it: numbers have no hole, no trade is there twice."""
+    """It has what is in its file; producers send the rest again: no number is missing, no trade is there twice."""
     with tape.redis() as client:
         before = len(recorded(client, "trade"))
         tape.kill("demo-redis")

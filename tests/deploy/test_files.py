@@ -1,4 +1,4 @@
-"""What is deployed, as files: no engine is asked. Compose's own check of them, where its program is installed."""
+"""Checks the files that are deployed, without a container engine, and with Compose's own check where it is installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.deploy.engine import ROOT, done, run
 
 DOCKER = ROOT / "docker"
 VENUES = default_venues()
-"""Those that are deployed: others are added by who wants them."""
+"""The venues that are deployed; users add others."""
 COMPOSE = (ROOT / "compose.yaml").read_text()
 PROFILES = ("live", "demo", "monitoring", "scale", "cluster")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-")
@@ -27,7 +27,7 @@ PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """By name, with what they share merged in."""
+    """Returns name → service, with the shared parts merged in."""
     found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
     return found
 
@@ -42,7 +42,7 @@ def lock(path: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", services())
 def test_no_container_may_do_more_than_it_must(name: str) -> None:
-    """No capability, no new privilege, no writing but where it says so, bounded memory, processes and logs, and it comes back."""
+    """No capability, no new privilege, no writing but where listed; memory, processes and logs are bounded, and it is restarted."""
     service = services()[name]
 
     assert service["cap_drop"] == ["ALL"]
@@ -106,7 +106,7 @@ def test_the_example_of_the_environment_names_what_compose_reads() -> None:
 
 @pytest.mark.parametrize("name", ["crosstape.toml", "demo.toml"])
 def test_the_settings_are_valid(name: str) -> None:
-    """As the services would read them; each venue has instruments."""
+    """They load as in the services; each venue has instruments."""
     settings = load(DOCKER / name, {})
 
     assert set(settings.venues) == set(VENUES)
@@ -138,7 +138,7 @@ def test_redis_and_the_services_read_the_same_password(content: bytes, tmp_path:
     ],
 )
 def test_redis_is_started_with_the_password_or_not_at_all(content: bytes | None, asked_for: list[str] | None, tmp_path: Path) -> None:
-    """By standard input; a secret that is not there is no reason to start without one."""
+    """The password comes by standard input; if the secret is missing, the server does not start without a password."""
     file = tmp_path / "bus_password"
     if content is not None:
         file.write_bytes(content)
@@ -166,7 +166,7 @@ def test_whoever_needs_the_password_has_its_reader() -> None:
 
 @pytest.mark.parametrize("name", ["run.lock", "build.lock"])
 def test_the_image_has_the_versions_that_are_tested(name: str) -> None:
-    """Its locks are parts of the developers' lock, hash for hash."""
+    """The image's lock files are parts of the developers' lock file, with the same hashes."""
     part, whole = lock(f"docker/{name}"), lock("requirements.lock")
 
     assert part
@@ -199,5 +199,5 @@ def test_compose_understands_what_users_are_told_to_add(program: str, number: in
 
 @pytest.mark.skipif(shutil.which(str(ROOT / ".venv" / "bin" / "hadolint")) is None, reason="hadolint has no program for this machine")
 def test_the_dockerfile_is_well_made() -> None:
-    """By hadolint's rules, all of them."""
+    """All of hadolint's rules pass."""
     assert done(str(ROOT / ".venv" / "bin" / "hadolint"), "docker/Dockerfile") == ""

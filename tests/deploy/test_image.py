@@ -32,7 +32,7 @@ def container() -> Iterator[str]:
 
 
 def python(code: str) -> str:
-    """What this code prints in the image."""
+    """Run this code in the image. Returns its output."""
     return done("docker", "run", "--rm", *HARDENED, "--entrypoint", "python", IMAGE, "-c", code)
 
 
@@ -70,7 +70,7 @@ def test_the_whole_tape_runs_in_one_read_only_container() -> None:
 @pytest.mark.parametrize("user", ["1000680000:0", "4242", "0:0"])
 @pytest.mark.parametrize("options", [(), ("-e", "HOME=/"), ("--tmpfs", "/var/lib/crosstape:mode=777")])
 def test_it_runs_as_any_user_of_group_0(container: str, user: str, options: tuple[str, ...]) -> None:
-    """As OpenShift starts it, without a name and a home: `up` has its server in the run directory."""
+    """OpenShift starts it so, without a user name and a home: the server of `up` uses the run directory."""
     settings = ("-e", "CROSSTAPE_VENUES__BINANCE__ENABLED=false", "-e", "CROSSTAPE_VENUES__COINBASE__ENABLED=false")
     done("docker", "run", "-d", "--name", container, "--user", user, "--read-only", "--tmpfs", "/tmp", *options, *settings, IMAGE, "up")
     until(lambda: "server.embedded" in done("docker", "logs", container), what="it has its server")
@@ -99,7 +99,7 @@ def test_asked_to_stop_it_ends_by_itself(container: str) -> None:
 )
 @pytest.mark.parametrize("service", ["aggregator", "connector --venue kraken"])
 def test_what_cannot_start_says_why_and_ends(container: str, service: str, options: tuple[str, ...], code: int, said: str) -> None:
-    """With the documented code, and one line for a person."""
+    """The exit code is the documented one, with one line for a person."""
     result = run(
         "docker", "run", "--name", container, *HARDENED, "-e", "CROSSTAPE_BUS__URL=redis://127.0.0.1:1", *options, IMAGE, *service.split()
     )

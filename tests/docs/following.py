@@ -44,7 +44,7 @@ class Program(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a program: numbers in the order printed, those that it had to print, and all that it said."""
+    """The result of a program: the numbers that it printed, in order, those that it had to print, and its complete output."""
 
     printed: list[int]
     first: int
@@ -60,7 +60,7 @@ def leg(venue: str, bid: Decimal, ask: Decimal) -> Leg:
 
 
 def quote(number: int) -> Cbbo:
-    """One whose every shown price says its number: crossed by it, and above or below the average price in turns."""
+    """Returns a quote whose every shown price contains its number; crossed, and above or below the average price in turns."""
     low, high, mid = Decimal(1000), Decimal(1000 + number), Decimal(number) + Decimal("0.5")
     paid = mid - 1 if number % 2 else mid + 1
     return Cbbo(
@@ -73,7 +73,7 @@ def quote(number: int) -> Cbbo:
 
 
 def trade(number: int) -> Trade:
-    """One whose id is its number."""
+    """Returns a trade whose id is its number."""
     return Trade(
         venue="binance", instrument="BTC-USDT", venue_ts=RECEIVED_TS, received_ts=RECEIVED_TS, price=Decimal("3.50"), size=Decimal("0.10"),
         taker=Side.BUY, trade_id=str(number), epoch=EPOCH, seq=number,
@@ -89,7 +89,7 @@ def life(number: int) -> Status:
 
 
 def loss() -> Gap:
-    """What else may be on the stream of the aggregator's signs of life."""
+    """Returns a gap: another kind of event on the stream of the aggregator's signs of life."""
     return Gap(
         venue=CONSOLIDATED, instrument=VENUE_WIDE, venue_ts=None, received_ts=time.time_ns(), kind=VENUE_WIDE, from_ts=1, to_ts=2,
         missed=None, cause=GapCause.BUS, epoch=EPOCH + 1, seq=1,
@@ -144,7 +144,7 @@ class Running:
         return max(self.printed(), default=0)
 
     async def listen(self) -> None:
-        """Until it closes its outputs."""
+        """Reads the program's outputs until it closes them."""
         assert self.process.stdout is not None
         assert self.process.stderr is not None
 
@@ -157,7 +157,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def started(programs: Mapping[str, Program]) -> AsyncIterator[dict[str, Running]]:
-    """All of them, ended with the block."""
+    """Runs all these programs for the length of the block."""
     running: dict[str, Running] = {}
     listening: list[asyncio.Task[None]] = []
     try:

@@ -17,7 +17,7 @@ from crosstape_schemas import Keys
 ROOT: Final = Path(__file__).parents[2]
 LANGUAGES: Final = frozenset({"python", "py", "sh", "bash", "shell", "console", "js", "javascript", "mjs", "jq"})
 ADDRESS: Final = "redis://localhost:6379"
-"""Where shown programs find the server; a test puts its own address there."""
+"""The address of the server in shown programs; a test replaces it by its own."""
 
 
 class Block(NamedTuple):
@@ -36,9 +36,9 @@ class Follows(NamedTuple):
     arguments: tuple[str, ...] = ()
     """`{url}` is the server's address, `{port}` its port, `{file}` the file that is read in place of standard output."""
     announces: str = ""
-    """What it says on either output when a connection was lost; needed of a reader of a channel, which loses events then."""
+    """Text that the program must print when it loses its connection; needed for a reader of a channel, which loses events then."""
     ends: bool = False
-    """It ends with an error when the connection is lost."""
+    """Whether it ends with an error when the connection is lost."""
 
 
 class Prints(NamedTuple):
@@ -55,7 +55,7 @@ class RunBy(NamedTuple):
 
 
 class NotRun(NamedTuple):
-    """It is only parsed, and why."""
+    """The program is only parsed, for this reason."""
 
     reason: str
 
@@ -120,15 +120,13 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/deploy.md#without-docker sh": NotRun("installs a service: needs systemd and root"),
     "docs/how-to/operate.md#at-a-glance sh": _DOCKER,
     "docs/how-to/operate.md#two-replicas-of-a-venue sh": _DOCKER,
-    f"{_REHEARSE}#1-start-venues-that-can-be-told-to-fail console": RunBy(
-        "cli/test_demo.py::test_two_demos_at_once_show_quotes_of_three_venues"
-    ),
-    f"{_REHEARSE}#1-start-venues-that-can-be-told-to-fail console 2": RunBy("cli/test_demo.py::test_up_runs_the_venues_of_the_settings"),
+    f"{_REHEARSE}#1-start-venues-that-can-fail console": RunBy("cli/test_demo.py::test_two_demos_at_once_show_quotes_of_three_venues"),
+    f"{_REHEARSE}#1-start-venues-that-can-fail console 2": RunBy("cli/test_demo.py::test_up_runs_the_venues_of_the_settings"),
     f"{_REHEARSE}#2-let-something-go-wrong console": _REHEARSED,
     f"{_REHEARSE}#2-let-something-go-wrong console 2": _REHEARSED,
     f"{_REHEARSE}#2-let-something-go-wrong console 3": _REHEARSED,
     f"{_REHEARSE}#2-let-something-go-wrong console 4": _REHEARSED,
-    f"{_REHEARSE}#3-watch-what-your-logic-is-told console": _REHEARSED,
+    f"{_REHEARSE}#3-watch-what-your-logic-receives console": _REHEARSED,
     f"{_REHEARSE}#4-check-the-tape-against-the-truth console": _REHEARSED,
     "docs/how-to/secure-the-bus.md#1-an-authority-and-a-certificate sh": _SECURED,
     "docs/how-to/secure-the-bus.md#2-users sh": _SECURED,
@@ -143,7 +141,7 @@ SHOWN: Final[dict[str, How]] = {
         _SYNOPSIS,
     ),
 }
-"""By name: how it is tested."""
+"""Name of a program → how it is tested."""
 
 
 def blocks() -> Iterator[Block]:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "compose.yaml", ".env.example", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md")))]
 
 GLOBAL = {"-f", "--file", "-p", "--project-name", "--profile", "--env-file", "--project-directory"}
-"""Before the command, in both programs."""
+"""Options that stand before the command, in both programs."""
 
 OLD = {
     "build": {"--build-arg", "--no-cache", "--pull", "--quiet", "-q"},
@@ -44,7 +44,7 @@ SHOWN = re.compile(r"(?:docker compose|docker-compose)((?: +(?!-> )[^\s`#()|&;,]
 
 
 def shown() -> Iterator[tuple[str, list[str]]]:
-    """Page and words behind `docker compose` of each command that is shown, in a block or within a sentence."""
+    """Yields the page and the words after `docker compose` of each command that is shown, in a block or within a sentence."""
     for page in PAGES:
         for line in (ROOT / page).read_text().splitlines():
             for found in SHOWN.finditer(line.partition(" # ")[0] if line.startswith("docker") else line):
@@ -75,7 +75,7 @@ def split(words: list[str]) -> tuple[set[str], str, set[str]]:
 
 @functools.cache
 def help_of(command: str) -> str:
-    """What today's program says of a command."""
+    """Returns the help of a command from the installed program."""
     return subprocess.run([str(BUNDLED), command, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
 
 
@@ -102,7 +102,7 @@ def test_the_old_compose_has_it(page: str, words: list[str]) -> None:
 @pytest.mark.skipif(not BUNDLED.exists(), reason="today's compose is not among the tools here")
 @pytest.mark.parametrize(("page", "words"), [pytest.param(page, words, id=f"{page}: {' '.join(words)}") for page, words in shown()])
 def test_todays_compose_has_it(page: str, words: list[str]) -> None:
-    """By its own help."""
+    """The command's own help has the option."""
     _, command, own = split(words)
 
     known = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", help_of(command)))
@@ -111,7 +111,7 @@ def test_todays_compose_has_it(page: str, words: list[str]) -> None:
 
 @pytest.mark.parametrize("option", ["--since", "--until", "-n"])
 def test_options_that_only_one_of_them_has_are_refused(option: str) -> None:
-    """As they stood there once."""
+    """Commands as they once stood in the pages."""
     with pytest.raises(AssertionError):
         test_the_old_compose_has_it("page", ["logs", option, "10m", "redis"])
     with pytest.raises(AssertionError):
@@ -122,7 +122,7 @@ OURS = re.compile(r"(?:^|`|\$ |-- )(?:\S*/)?crosstape ((?:" + "|".join(COMMANDS)
 
 
 def ours() -> Iterator[tuple[str, list[str]]]:
-    """Page and words behind `crosstape` of each command of ours that is shown with its options."""
+    """Yields the page and the words after `crosstape` of each of our commands that is shown with its options."""
     for page in PAGES:
         if page != "docs/reference/commands.md":
             for found in OURS.finditer((ROOT / page).read_text()):
@@ -132,7 +132,7 @@ def ours() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("page", "words"), [pytest.param(page, words, id=f"{page}: {' '.join(words)}") for page, words in ours()])
 def test_our_command_has_it(page: str, words: list[str]) -> None:
-    """By what it says of itself."""
+    """The command's own help has the option."""
     app: App = build()[words[0]]
     known = {name for argument in app.assemble_argument_collection(parse_docstring=False) for name in argument.names}
 

@@ -37,7 +37,7 @@ QUOTE = Cbbo(
 
 
 async def publish(client: Redis, quote: Cbbo) -> None:
-    """As the bus does: stream, channel, last value."""
+    """Writes a quote as the bus does: stream, channel, last value."""
     data = encode(quote)
     await client.xadd(STREAM, {"d": data})
     await client.hset(Keys().last("cbbo", quote.instrument), CONSOLIDATED, data)
@@ -63,7 +63,7 @@ async def example(*command: str) -> AsyncIterator[Process]:
 
 
 async def line(process: Process, *, error: bool = False) -> str:
-    """What it says next."""
+    """Returns the next line of the program's output."""
     stream = process.stderr if error else process.stdout
     assert stream is not None
     return (await asyncio.wait_for(stream.readline(), 30)).decode().strip()
@@ -71,7 +71,7 @@ async def line(process: Process, *, error: bool = False) -> str:
 
 @pytest.mark.parametrize("name", [path.name for path in EXAMPLES.iterdir() if path.is_file()])
 def test_an_example_is_short(name: str) -> None:
-    """Under 120 lines, or it is not an example."""
+    """An example has fewer than 120 lines."""
     assert len((EXAMPLES / name).read_text().splitlines()) < 120
 
 
@@ -87,7 +87,7 @@ async def test_edges_with_plain_redis(client: Redis, valkey: str) -> None:
 
 
 async def test_an_edge_of_a_dead_aggregator_is_said_to_be_not_current(client: Redis, valkey: str) -> None:
-    """When its sign of life has ended for three seconds."""
+    """The edge is reported three seconds after the last sign of life."""
     await publish(client, QUOTE)
 
     async with example(sys.executable, str(EXAMPLES / "edges.py"), valkey, "--from-start") as process:
@@ -96,7 +96,7 @@ async def test_an_edge_of_a_dead_aggregator_is_said_to_be_not_current(client: Re
 
 
 async def test_above_vwap_with_the_reader(client: Redis, valkey: str) -> None:
-    """It begins with the last value, if its aggregator lives, and follows the tape from there until the aggregator is silent."""
+    """It starts with the last value if the aggregator is alive, and follows the tape from there until the aggregator is silent."""
     await publish(client, QUOTE)
 
     async with example(sys.executable, str(EXAMPLES / "above_vwap.py"), valkey) as process:
@@ -113,7 +113,7 @@ async def test_above_vwap_with_the_reader(client: Redis, valkey: str) -> None:
 
 
 async def test_above_vwap_does_not_use_what_a_dead_aggregator_left(client: Redis, valkey: str) -> None:
-    """Its last value stays, and another aggregator's sign of life says nothing about it."""
+    """The last value is still on the tape, and the sign of life of another aggregator does not make it current."""
     await publish(client, QUOTE)
 
     async with example(sys.executable, str(EXAMPLES / "above_vwap.py"), valkey) as process:
@@ -137,7 +137,7 @@ printf 'pmessage\\ntape:cbbo:*\\ntape:cbbo:BTC-USDT\\n%s\\n' '{normal}' '{crosse
 
 
 async def test_crossed_with_redis_cli(tmp_path: Path) -> None:
-    """A crossed market is a line; when the connection ends, the loss is reported and it subscribes again. Needs no redis-cli."""
+    """A crossed market is one line; when the connection is lost, it reports that and subscribes again. Needs no redis-cli."""
     normal = encode(msgspec.structs.replace(QUOTE, market=Market.NORMAL)).decode()
     stub = tmp_path / "redis-cli"
     stub.write_text(REDIS_CLI.format(normal=normal, crossed=encode(QUOTE).decode()))

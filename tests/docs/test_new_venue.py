@@ -44,7 +44,7 @@ def run(copy: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_contract_tests_of_a_skeleton_say_what_is_left_to_do(copy: Path) -> None:
-    """In sentences; the venue is registered and imports, and the tests of the others are as before."""
+    """The messages are sentences. The new venue is registered and can be imported; the tests of other venues still pass."""
     done = run(copy, "docs.new_venue", "okx")
     assert done.returncode == 0, done.stderr
     assert "services/crosstape_connector/venues/okx/__init__.py" in done.stdout
@@ -59,7 +59,7 @@ def test_the_contract_tests_of_a_skeleton_say_what_is_left_to_do(copy: Path) -> 
 
 @pytest.mark.slow
 def test_what_is_written_is_formatted_and_typed(copy: Path) -> None:
-    """From the first minute on."""
+    """The files of a new venue pass ruff and mypy from the start."""
     assert run(copy, "docs.new_venue", "a_b2").returncode == 0
     for command in (("ruff", "check", "--no-cache", "."), ("ruff", "format", "--no-cache", "--check", ".")):
         checked = run(copy, *command)

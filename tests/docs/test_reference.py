@@ -34,7 +34,7 @@ def generator() -> ModuleType:
 
 
 def paths(section: Section, path: str = "") -> Iterator[str]:
-    """Of all settings, as the reference names them."""
+    """Yields the paths of all settings, as the reference names them."""
     for name in section.__struct_fields__:
         value = getattr(section, name)
         if isinstance(value, Section):
@@ -69,14 +69,14 @@ def test_the_evidence_for_each_venue_is_there() -> None:
 
 
 def test_no_setting_is_missing() -> None:
-    """By its whole path."""
+    """By its complete path."""
     page = (REFERENCE / "settings.md").read_text()
 
     assert [path for path in paths(Settings()) if f"`{path}`" not in page] == []
 
 
 def test_no_event_and_no_field_is_missing() -> None:
-    """Of structs within events neither."""
+    """Structs within events are documented, too."""
     page = (REFERENCE / "events.md").read_text()
 
     assert [kind for kind in KINDS if f"## `{kind}`" not in page] == []
@@ -106,7 +106,7 @@ def test_no_metric_is_missing() -> None:
 
 
 def test_no_command_is_missing() -> None:
-    """With its options; and each has a module of its name."""
+    """The reference has each command with its options; each command has a module of its name."""
     page = (REFERENCE / "commands.md").read_text()
 
     assert [name for name in COMMANDS if f"## crosstape {name}\n" not in page] == []
@@ -124,7 +124,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
 def test_links_lead_to_headings_that_exist(page: str) -> None:
-    """In this page or another of the repository."""
+    """The heading is in this page or in another one of the repository."""
     found = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", (ROOT / page).read_text())
     targets = [((ROOT / page).parent / target if target else ROOT / page, anchor) for target, anchor in found]
 

@@ -26,7 +26,7 @@ from tests.waiting import wait_until
 
 BLOCKS: Final = {block.name: block for block in shown.blocks()}
 PACKAGES: Final = ("redis@6.3.1", "lossless-json@4.3.3")
-"""Of npm, for the programs in JavaScript."""
+"""Packages of npm that the programs in JavaScript need."""
 
 FOLLOWERS: Final = [name for name, how in SHOWN.items() if isinstance(how, Follows)]
 QUICK_QUIETS_S: Final = (2.5, 2.5)
@@ -138,7 +138,7 @@ class Workshop:
 def followed(
     directory: Path, names: list[str], quiets: tuple[float, ...], query: str, node: Path | None, *, persist: bool = True
 ) -> dict[str, Outcome]:
-    """What came of all these, run at once. With `persist` the server has its data after a kill."""
+    """Runs these programs at the same time, and returns their results. With `persist` the server keeps its data after a kill."""
 
     async def run() -> dict[str, Outcome]:
         server = Embedded(directory / "server", persist=persist, port=0)
@@ -161,7 +161,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Mapping[str, Outcome]:
-    """All that can run here, with the clocks that users have."""
+    """Results of all programs that can run here, with the default timeouts of their clients."""
     node: Path | None = None
     names = [name for name in FOLLOWERS if not why_not(name)]
     try:
@@ -193,7 +193,7 @@ def check(name: str, outcome: Outcome) -> None:
 @pytest.mark.xdist_group("quick followers")  # all of them run at once
 @pytest.mark.parametrize("name", [name for name in FOLLOWERS if not is_node(name)])
 def test_it_survives_quiet_and_a_restart(name: str, request: pytest.FixtureRequest) -> None:
-    """With clocks of clients that are shorter than the quiet."""
+    """The timeouts of the clients are shorter than the quiet time."""
     if why := why_not(name):
         pytest.skip(why)
     check(name, request.getfixturevalue("quick")[name])
@@ -204,7 +204,7 @@ def test_it_survives_quiet_and_a_restart(name: str, request: pytest.FixtureReque
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", FOLLOWERS)
 def test_it_survives_a_minute_of_quiet_and_a_restart(name: str, request: pytest.FixtureRequest) -> None:
-    """With the clocks that clients have by default."""
+    """The clients have their default timeouts."""
     if why := why_not(name):
         pytest.skip(why)
     if is_node(name):
@@ -231,7 +231,7 @@ async def test_it_prints_what_the_page_says(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, how in SHOWN.items() if isinstance(how, Prints) and is_node(name)])
 async def test_javascript_prints_what_the_page_says(name: str, tmp_path: Path, node_modules: Path) -> None:
-    """With packages of npm."""
+    """Needs packages of npm."""
     if why := why_not(name):
         pytest.skip(why)
     await prints(name, tmp_path, node_modules)
@@ -252,7 +252,7 @@ async def prints(name: str, directory: Path, node: Path | None, rights: Sequence
 
 
 async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
-    """As CSV and as JSON lines, each trade once, over several runs and after a line that was cut off."""
+    """CSV and JSON lines, each trade once, over several runs and after a line that was cut off."""
     server = Embedded(tmp_path / "server", port=0)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     block = BLOCKS["docs/how-to/read-the-tape.md#to-a-file sh"]
@@ -285,7 +285,7 @@ async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
 
 
 async def test_a_slow_subscriber_learns_what_it_lost(tmp_path: Path) -> None:
-    """The server closes the connection of one that does not read; the client connects again by itself; `seq` tells how many were lost."""
+    """The server closes the connection of one that does not read; the client connects again by itself; `seq` shows how many were lost."""
     name = "docs/how-to/read-the-tape.md#know-what-you-missed python"
     how = SHOWN[name]
     assert isinstance(how, Follows)
@@ -324,7 +324,7 @@ async def test_a_slow_subscriber_learns_what_it_lost(tmp_path: Path) -> None:
 
 
 async def test_shown_programs_need_no_more_rights_than_a_strategy_has(tmp_path: Path) -> None:
-    """Those of the user `strategy` in the how-to "Secure the bus"."""
+    """The rights are those of the user `strategy` in the how-to "Secure the bus"."""
     page = (ROOT / "docs" / "how-to" / "secure-the-bus.md").read_text()
     rights = re.findall(r"^user strategy on #\$\(hash strategy\) (.*)$", page, re.MULTILINE)[0].split()
     server = Embedded(tmp_path / "server", port=0)
@@ -353,7 +353,7 @@ async def test_shown_programs_need_no_more_rights_than_a_strategy_has(tmp_path: 
 @pytest.mark.parametrize("name", ["edges.py", "above_vwap.py", "to_csv.py"])
 @pytest.mark.parametrize("arguments", [[], ["no address", "BTC-USDT", "file"]])
 def test_an_example_that_is_called_wrongly_says_how(name: str, arguments: list[str], tmp_path: Path) -> None:
-    """A line about its usage and exit code 2, not a traceback."""
+    """One line about its usage and exit code 2, not a traceback."""
     arguments = arguments[: 3 if name == "to_csv.py" else 1]
     command = [sys.executable, str(ROOT / "examples" / name), *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)

@@ -1,4 +1,4 @@
-"""What the how-to shows for a cluster, on a cluster."""
+"""The programs that the how-to shows for a cluster, run on a cluster."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def program(directory: Path, nodes: Cluster) -> Program:
 
 @pytest.mark.slow
 async def test_the_reader_of_a_cluster(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """It finds the key, waits longer than the client does for an answer, and goes on when a replica has taken the master's place."""
+    """It finds the node of the key, waits longer than the client for an answer, and continues when a replica has replaced the master."""
     async with (
         cluster("embedded", lambda: tmp_path_factory.mktemp("node"), replicas=True) as nodes,
         RedisCluster(host="127.0.0.1", port=nodes.masters[0].port) as client,
@@ -71,7 +71,7 @@ async def test_the_reader_of_a_cluster(tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.slow
 async def test_the_reader_waits_for_a_cluster_that_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Before it starts, and when all of it is killed."""
+    """The cluster is away before the reader starts, and again when all nodes are killed."""
     async with cluster("embedded", lambda: tmp_path_factory.mktemp("node")) as nodes:
         for master in nodes.masters:
             await master.kill()

@@ -29,13 +29,13 @@ CURRENT = "docs/how-to/read-the-tape.md#is-this-quote-current python"
 
 
 def has_printed(one: Running) -> bool:
-    """A line with a price of BTC-USDT in it."""
+    """Whether the program has printed a price of BTC-USDT."""
     return "64" in one.out
 
 
 @pytest.mark.slow
 async def test_what_is_shown_reads_the_demo(tmp_path: Path) -> None:
-    """On the port that the pages name, given as they give it."""
+    """The programs use the port that the pages name."""
     port = free_port()
     for page in ("README.md", "docs/how-to/read-the-tape.md"):
         assert "`make demo ARGS='--port 6379'`" in (ROOT / page).read_text()

@@ -37,5 +37,5 @@ def changes(events: Iterable[Event], after: int | None) -> list[tuple[object, ..
 
 
 def begun(events: Iterable[Event]) -> int | None:
-    """The venue's number that the first whole book stood at."""
+    """Returns the venue's number of the first complete book."""
     return next((event.sequence for event in events if isinstance(event, Delta) and event.snapshot), None)

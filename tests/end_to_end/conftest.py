@@ -1,4 +1,4 @@
-"""What tests of whole processes share with the rehearsals."""
+"""Fixtures that tests of complete processes share with the rehearsals."""
 
 from tests.chaos.conftest import short_path
 

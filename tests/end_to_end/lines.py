@@ -1,4 +1,4 @@
-"""Two lines of one venue as processes, with a market that remembers what truly happened."""
+"""Two replicas ("lines") of one venue's connector as processes, with a market that remembers all its trades."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tests.chaos.tape import KEYS
 from tests.waiting import wait_until
 
 LONG_S = 60.0
-"""What is promised takes about a second; a slowed machine may take longer to start Python."""
+"""Longest wait. What is promised takes about a second; a busy machine may need longer to start Python."""
 
 
 @asynccontextmanager
 async def market(path: Path, venue: str) -> AsyncIterator[Stand]:
-    """One venue, and a server."""
+    """Runs one venue and a server."""
     async with served(path) as (_, place), standing(path, place, venues=[venue]) as stand:
         yield stand
 
 
 class Lines:
-    """The lines `a` and `b` of one venue, as processes."""
+    """The replicas `a` and `b` of one venue, as processes."""
 
     def __init__(self, stand: Stand, venue: str) -> None:
         self.stand = stand
@@ -38,18 +38,18 @@ class Lines:
         self.processes: dict[str, Process] = {}
 
     async def start(self, line: str, **variables: str) -> None:
-        """One of them, anew."""
+        """Start one replica, also after it has ended."""
         environ = {"CROSSTAPE_CONNECTOR__REPLICA": line, **variables}
         self.processes[line] = await self.stand.start("connector", "--venue", self.venue, **environ)
 
     async def both(self, **variables: str) -> str:
-        """Start them, and wait until both are well; which one publishes."""
+        """Start both, and wait until both are healthy. Returns the one that publishes."""
         for line in "ab":
             await self.start(line, **variables)
         return await self.ready()
 
     async def words(self) -> dict[str, dict[str, Any]]:
-        """What the lines say of themselves now."""
+        """Returns what each replica answers on `/readyz` now."""
         found = {line: await self.stand.place.client.get(KEYS.line(f"connector.{self.venue}", line)) for line in "ab"}
         return {line: json.loads(word) for line, word in found.items() if word is not None}
 
@@ -69,7 +69,7 @@ class Lines:
         await wait_until(more, what="trades go on", timeout_s=LONG_S)
 
     async def ready(self) -> str:
-        """Wait until both are well, know it of each other, and one of them publishes: which."""
+        """Wait until both are healthy, each knows that of the other, and one publishes. Returns that one."""
         publishing = ""
 
         async def so() -> bool:
@@ -82,20 +82,20 @@ class Lines:
         return publishing
 
     async def end(self, line: str, number: signal.Signals) -> None:
-        """Of one process."""
+        """Send a signal to one replica, and wait until it has ended."""
         self.processes[line].send_signal(number)
         await asyncio.wait_for(self.processes[line].wait(), LONG_S)
 
     async def trades(self) -> int:
-        """So many are on the tape."""
+        """Returns the number of trades on the tape."""
         return int(await self.stand.place.client.xlen(KEYS.stream("trade", "BTC-USDT")))
 
     async def events(self) -> list[Event]:
-        """All that is on the tape."""
+        """Returns all events on the tape."""
         return [entry.event for entry in await self.stand.follower().more()]
 
     async def check(self) -> None:
-        """Each trade is there once, none is told as missing, nothing else is wrong with the tape."""
+        """Check that each trade is there once, that none is reported as missing, and that the tape has no other error."""
         violations = await self.stand.violations(Bounds(fresh_s=30.0))  # nothing is published while there is no server
         assert violations == [], violations
         gaps = [event for event in await self.events() if isinstance(event, Gap) and event.kind == "trade"]
@@ -107,5 +107,5 @@ class Lines:
 
 
 def other(line: str) -> str:
-    """Of the two."""
+    """Returns the other one of the two replicas."""
     return "b" if line == "a" else "a"

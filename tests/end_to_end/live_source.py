@@ -20,7 +20,7 @@ QUOTE_EVERY = 10
 
 
 class Market:
-    """All that was made so far, and who hears of it."""
+    """All that the market has made so far, and the clients that receive it."""
 
     def __init__(self, symbols: int, trades: int, rate: float) -> None:
         self.symbols, self.trades, self.rate = symbols, trades, rate
@@ -28,7 +28,7 @@ class Market:
         self.begun = asyncio.Event()
 
     async def run(self) -> None:
-        """From the first subscription to the last trade; quotes go on."""
+        """Make trades from the first subscription to the last trade; quotes continue."""
         await self.begun.wait()
         start, made = time.monotonic(), 0
         while True:

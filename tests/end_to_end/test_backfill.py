@@ -1,4 +1,4 @@
-"""A venue that cannot be had for a while, a real connector: what was missed is fetched, or was polled, as the market's truth tells."""
+"""A venue that is away for a while, and a real connector: missed trades are fetched or polled, and equal those of the market."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def made(venue: Venue, instrument: str) -> int:
 
 
 async def missing(client: Redis, instrument: str) -> list[int]:
-    """What each gap in trades counts, those that are repaired less."""
+    """Returns the counts of the gaps in trades, less the repaired ones."""
     gaps = [gap for gap in await tape(client, "gap", instrument) if isinstance(gap, Gap) and gap.kind == "trade"]
     assert all(gap.missed is not None for gap in gaps)
     return [-(gap.missed or 0) if gap.repaired else gap.missed or 0 for gap in gaps]
@@ -43,7 +43,7 @@ async def whole(venue: Venue, instrument: str) -> bool:
 
 
 async def settles(venue: Venue) -> None:
-    """The market all but stops; then all of it is on the tape."""
+    """Make the market almost stop, and wait until all its trades are on the tape."""
     venue.made.faults.add(parse.from_text("burst factor=0.001"))
     for instrument in (BTC, ETH):
         await wait_until(lambda one=instrument: whole(venue, one), what=f"all trades of {instrument}", timeout_s=90)  # type: ignore[misc]
@@ -51,7 +51,7 @@ async def settles(venue: Venue) -> None:
 
 @pytest.mark.parametrize("name", NUMBERED)
 async def test_what_an_outage_cost_is_all_there_afterwards(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
-    """It is longer than what the venue repeats on subscribing: gaps are told, and repaired."""
+    """The outage is longer than the trades that the venue repeats on subscribing: gaps are reported, then repaired."""
     async with connected(name, client, valkey, tmp_path, fallback_s=0.0) as venue:
         await venue.begins()
         fault = venue.set("cut for=600")

@@ -1,6 +1,6 @@
-"""A network that loses, repeats, mixes up and damages a venue's frames, between the simulator's market and our books, without sockets.
+"""A network that loses, repeats, reorders and damages a venue's frames, between the simulator's market and our books, without sockets.
 
-Whatever it does: a book that is called live is the true one, as of the newest frame that was delivered whole.
+A book that is published as live must always be the true one, as of the newest frame that arrived undamaged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NOT_JSON = b"\xff\xfe"
 
 
 class Frame(NamedTuple):
-    """On its way. `number` counts them, `truth` is each instrument's book as it tells it, `ids` the venue's own number of that."""
+    """A frame on its way. `number` counts frames, `truth` is each instrument's true book at that frame, `ids` the venue's numbers of it."""
 
     number: int
     payload: bytes
@@ -144,7 +144,7 @@ class Network(RuleBasedStateMachine):
                 self.feed.receive(self.connection, message(request).decode())
 
     def say(self, effects: Iterable[Effect]) -> None:
-        """What is published, and what is to be done."""
+        """Publish the events, and queue the requests, of these effects."""
         for effect in effects:
             if isinstance(effect, Book):
                 self.books[effect.instrument] = effect
@@ -203,13 +203,13 @@ class Network(RuleBasedStateMachine):
     @precondition(lambda self: self.frames)
     @rule()
     def drop(self) -> None:
-        """One is lost."""
+        """Lose one frame."""
         self.frames.popleft()
 
     @precondition(lambda self: self.frames)
     @rule()
     def duplicate(self) -> None:
-        """One arrives twice."""
+        """Deliver one frame twice."""
         self.hear(self.frames[0])
         self.hear(self.frames.popleft())
 
@@ -224,7 +224,7 @@ class Network(RuleBasedStateMachine):
     @precondition(lambda self: self.frames)
     @rule(half=st.booleans())
     def damage(self, *, half: bool) -> None:
-        """One is cut in half, or no text."""
+        """Cut one frame in half, or replace it by bytes that are no text."""
         frame = self.frames.popleft()
         middle = len(frame.payload) // 2
         self.hear(frame, frame.payload[:middle] + (b"" if half else NOT_JSON + frame.payload[middle:]))
@@ -241,7 +241,7 @@ class Network(RuleBasedStateMachine):
 
     @rule()
     def resync(self) -> None:
-        """What our books ask for is done."""
+        """Answer what our books requested."""
         while self.snapshot_requests:
             request = self.snapshot_requests.popleft()
             if request.how == "rest":
@@ -258,7 +258,7 @@ class Network(RuleBasedStateMachine):
 
     @rule()
     def calm(self) -> None:
-        """All goes well for a while."""
+        """Deliver everything undamaged for a while."""
         for _ in range(3):
             self.time_passes(150)
             self.deliver(len(self.frames))

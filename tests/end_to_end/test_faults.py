@@ -1,4 +1,4 @@
-"""A venue that fails, a real connector: the tape says what happened, and is right again afterwards, as the truth of the market tells."""
+"""A venue that fails, and a real connector: the tape reports the failure, and afterwards equals the true market again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS = ("trade", "quote", "book", "delta", "status")
 
 
 class Venue:
-    """One simulated venue, and what its connector puts on the tape."""
+    """One simulated venue, and the events of its connector on the tape."""
 
     def __init__(self, name: str, made: Simulator, client: Redis) -> None:
         assert made.market is not None
@@ -43,7 +43,7 @@ class Venue:
         return self.made.faults.add(parse.from_text(f"{text} venue={self.name}"))
 
     async def states(self, kind: str, instrument: str = BTC) -> list[FeedState]:
-        """All that were told of one feed."""
+        """Returns all states that were published of one feed, in order."""
         told = await tape(self.client, "status", instrument)
         return [event.state for event in told if isinstance(event, Status) and event.kind in (kind, "*")]
 
@@ -87,7 +87,7 @@ class Venue:
 
 
 def plain(levels: Sequence[Sequence[object]]) -> list[tuple[Decimal, Decimal]]:
-    """Of the best ten: numbers, however they are written."""
+    """Returns the best ten levels as numbers, however they are written."""
     return [(Decimal(str(price)), Decimal(str(size))) for price, size in levels][:10]
 
 
@@ -170,7 +170,7 @@ async def test_a_stalled_instrument_is_stale_and_comes_back_whole(name: str, cli
         await venue.begins()
         await wait_until(lambda: _count(venue), what="its pace is known", timeout_s=60)
 
-        one = venue.set(f"stall instrument={BTC} kind=book")  # trades of a feed that is subscribed anew meanwhile are lost for good
+        one = venue.set(f"stall instrument={BTC} kind=book")  # not trade: trades are lost while a feed is subscribed again
         await venue.until("book", FeedState.STALE)
         assert FeedState.STALE not in await venue.states("book", ETH)
         venue.made.faults.remove(one.id)
@@ -182,7 +182,7 @@ async def test_a_stalled_instrument_is_stale_and_comes_back_whole(name: str, cli
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 async def test_a_venue_that_says_nothing_but_that_it_lives_is_connected_anew(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Heartbeats and pongs go on, all data have stopped: stale, subscribed anew in vain, and then another connection. Then all is true."""
+    """Heartbeats and pongs continue, all data stop: the feed is stale, subscribing again does not help, a new connection does."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         await wait_until(lambda: _count(venue), what="its pace is known", timeout_s=60)

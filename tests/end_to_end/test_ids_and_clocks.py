@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 async def gaps(venue: Venue, *, repaired: bool) -> list[Gap]:
-    """In trades."""
+    """Returns the gaps in trades."""
     events = await tape(venue.client, "gap", BTC)
     return [event for event in events if isinstance(event, Gap) and event.kind == "trade" and event.repaired is repaired]
 
@@ -26,7 +26,7 @@ async def gaps(venue: Venue, *, repaired: bool) -> list[Gap]:
 @pytest.mark.parametrize("ids", [3, 1_500])
 @pytest.mark.parametrize("name", NUMBERED)
 async def test_ids_that_never_existed_leave_nothing_missing(name: str, ids: int, client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Fewer than a page of REST, and more: the gap is closed with its own times, and all ids of it never existed."""
+    """Fewer ids than one page of REST, and more. The gap is closed with its own times; all its ids never existed."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         venue.set(f"skip-ids instrument={BTC} ids={ids}")
@@ -66,7 +66,7 @@ async def test_some_were_lost_and_some_never_existed(name: str, client: Redis, v
 
 
 def newest_id(venue: Venue) -> int:
-    """Of the market's trades."""
+    """Returns the newest trade id of the market."""
     return int(venue.truth.trades(venue.name, BTC, 0, 10**6)["trades"][-1]["id"])
 
 

@@ -27,7 +27,7 @@ SYMBOLS = 20
 TRADES = 200_000
 RATE = 10_000
 AGAIN_S = 30
-"""What is promised is 3 s; a slowed machine may take longer to start Python."""
+"""Longest wait. What is promised takes 3 s; a busy machine may need longer to start Python."""
 NAMES = [f"COIN{i}-USDT" for i in range(SYMBOLS)]
 SETTINGS = """\
 [bus]
@@ -55,7 +55,7 @@ class Services:
         self._started: list[Process] = []
 
     async def start(self, *command: str) -> Process:
-        """One service, with the settings of this test."""
+        """Start one service with the settings of this test."""
         file = self.path / "settings.toml"
         file.write_text(SETTINGS.format(bus=self.bus, dir=self.path, names=json.dumps(NAMES), port=self._port))
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "crosstape_cli", *command, "--settings", str(file))
@@ -71,7 +71,7 @@ class Services:
         return await self.start("aggregator")
 
     async def stop(self) -> None:
-        """All that still run, in order."""
+        """Stop all processes that still run, gracefully."""
         for process in self._started:
             if process.returncode is None:
                 process.terminate()
@@ -101,7 +101,7 @@ async def at_trade(client: Redis, number: int) -> bool:
 
 
 async def ids(client: Redis, name: str) -> list[int]:
-    """Of the trades on the tape, in order."""
+    """Returns the ids of the trades on the tape, in order."""
     return [int(event.trade_id) for event in await tape(client, "trade", name) if isinstance(event, Trade)]
 
 
@@ -121,7 +121,7 @@ async def right_again(client: Redis, since: Decimal) -> bool:
 
 
 async def test_a_killed_connector_leaves_no_trade_twice_and_says_which_are_missing(valkey: str, client: Redis, tmp_path: Path) -> None:
-    """Its successor goes on behind the last trade on the tape; the hole is a gap with the exact count; quotes are right again soon."""
+    """Its successor continues after the last trade on the tape. A gap reports the missing trades with their exact count."""
     async with services(tmp_path, valkey) as market:
         await market.aggregator()
         first = await market.connector()
@@ -142,7 +142,7 @@ async def test_a_killed_connector_leaves_no_trade_twice_and_says_which_are_missi
 
 
 async def test_a_killed_aggregator_counts_every_trade_once_again(valkey: str, client: Redis, tmp_path: Path) -> None:
-    """Its successor reads the trades of its windows from the tape: volume and count are those of the tape."""
+    """Its successor reads the trades of its windows from the tape: volume and count equal those of the tape."""
     async with services(tmp_path, valkey) as market:
         first = await market.aggregator()
         await market.connector()

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_grou
 
 @pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])
 async def test_kill_them_in_turn_and_no_trade_is_missing_or_doubled(short_path: Path, venue: str) -> None:
-    """Each time the other goes on behind the last trade on the tape: every trade of the market is there once, and no gap is told."""
+    """Each time the other replica continues after the last trade on the tape: every trade is there once, and there is no gap."""
     async with market(short_path, venue) as stand:
         lines = Lines(stand, venue)
         await lines.both()
@@ -31,7 +31,7 @@ async def test_kill_them_in_turn_and_no_trade_is_missing_or_doubled(short_path: 
 
 
 async def test_one_that_is_stopped_leaves_no_trace(short_path: Path) -> None:
-    """SIGTERM: the other publishes before a session is closed, so that no feed is told to be down, and the process ends in order."""
+    """SIGTERM: the other one publishes before a session is closed, so no feed is reported as down, and the process ends gracefully."""
     async with market(short_path, "kraken") as stand:
         lines = Lines(stand, "kraken")
         line = await lines.both()
@@ -47,7 +47,7 @@ async def test_one_that_is_stopped_leaves_no_trace(short_path: Path) -> None:
 
 
 async def test_one_whose_venue_is_cut_off_hands_over_before_it_tells(short_path: Path) -> None:
-    """No feed is told to be down, no gap, though the line that published has missed trades; back again, it stands by."""
+    """No feed is reported as down and no gap, although the active replica missed trades. When its venue is back, it is the standby."""
     async with market(short_path, "kraken") as stand:
         lines = Lines(stand, "kraken")
         public = stand.ws_url["kraken"]
@@ -69,7 +69,7 @@ async def test_one_whose_venue_is_cut_off_hands_over_before_it_tells(short_path:
 
 
 async def test_one_that_wakes_up_too_late_is_refused_and_stands_by(short_path: Path) -> None:
-    """It was stopped while it published; what it has in its hands is discarded, its process goes on."""
+    """It was stopped while it published. Its waiting events are discarded; its process continues."""
     async with market(short_path, "kraken") as stand:
         lines = Lines(stand, "kraken")
         line = await lines.both()

@@ -1,4 +1,4 @@
-"""Two lines of one venue while their server is away, stopped or has lost everything: who goes on, and what is on the tape afterwards."""
+"""Two replicas of one venue whose server is away, stopped, or has lost all data: which one publishes, and what is on the tape then."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEASE_S = 2.0
 
 @asynccontextmanager
 async def two(path: Path, *, persist: bool = True, **variables: str) -> AsyncIterator[tuple[Embedded, Lines, str]]:
-    """A server, both lines well, and which one publishes."""
+    """Runs a server and both replicas until both are healthy. Yields also the name of the one that publishes."""
     async with served(path, persist=persist) as (server, place), standing(path, place, venues=["kraken"]) as stand:
         lines = Lines(stand, "kraken")
         environ = {
@@ -36,12 +36,12 @@ async def two(path: Path, *, persist: bool = True, **variables: str) -> AsyncIte
 
 
 def spooled(path: Path, line: str) -> int:
-    """Bytes in a line's spool."""
+    """Returns the bytes in the spool of one replica."""
     return sum(file.stat().st_size for file in (path / "spool" / f"connector.kraken.{line}").rglob("*.spool"))
 
 
 async def happens(stand: Stand, trades: int) -> None:
-    """Wait until the market has made so many trades more, whoever hears of them."""
+    """Wait until the market has made this many more trades, whether anyone receives them or not."""
     await stand.market.more()
     true = stand.market.of["kraken", "BTC-USDT"].trades
     until = max(true, default=0) + trades
@@ -65,7 +65,7 @@ async def paused(stand: Stand) -> AsyncIterator[None]:
 
 
 async def test_a_server_that_is_away_moves_nothing(short_path: Path) -> None:
-    """For longer than a lease and than memory lasts: who published goes on, with what it has spooled; the other leaves it the time."""
+    """The outage is longer than a lease, and memory is used up: the active replica keeps its spool, and the other one lets it publish."""
     async with two(short_path) as (server, lines, line):
         await server.kill()
         await wait_until(lambda: spooled(short_path, line), what="it spools", timeout_s=LONG_S)
@@ -78,7 +78,7 @@ async def test_a_server_that_is_away_moves_nothing(short_path: Path) -> None:
 
 
 async def test_a_server_that_comes_back_empty_moves_nothing(short_path: Path) -> None:
-    """No lease is there, though nobody gave it up: who published takes it again, and publishes anew what the server has lost."""
+    """All leases are lost, though nobody released them: the active replica takes its lease again, and publishes the lost data again."""
     async with two(short_path, persist=False, CROSSTAPE_BUS__RETRANSMIT_S="120") as (server, lines, line):
         await server.kill()
         await server.start()
@@ -89,7 +89,7 @@ async def test_a_server_that_comes_back_empty_moves_nothing(short_path: Path) ->
 
 
 async def test_a_server_that_was_stopped_moves_nothing(short_path: Path) -> None:
-    """Its clock has gone on, so that the lease has run out when it wakes."""
+    """The clock of the server continued, so the lease has expired when it wakes."""
     async with two(short_path) as (_, lines, line):
         async with paused(lines.stand):
             await happens(lines.stand, 200)

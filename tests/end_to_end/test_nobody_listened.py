@@ -30,17 +30,17 @@ def all_kinds(venue: str) -> dict[str, str]:
 
 
 async def tape(stand: Stand) -> list[Event]:
-    """All that is on it, of one instrument and of the venue as a whole."""
+    """Returns all events on the tape of one instrument and of the venue as a whole."""
     return [entry.event for entry in await stand.follower().more() if entry.event.instrument in {NAME, VENUE_WIDE}]
 
 
 async def epochs(stand: Stand, kind: str) -> list[int]:
-    """Of the processes that published something of this kind."""
+    """Returns the epochs of the processes that published something of this kind."""
     return sorted({event.epoch for event in await tape(stand) if KIND_OF[type(event)] == kind and event.instrument == NAME})
 
 
 async def published(stand: Stand, count: int) -> None:
-    """Wait until so many processes have published something of every kind."""
+    """Wait until this many processes have published something of every kind."""
 
     async def so() -> bool:
         return all([len(await epochs(stand, kind)) >= count for kind in KINDS])
@@ -78,7 +78,7 @@ async def test_a_killed_connectors_successor_reports_every_kind(short_path: Path
 
 
 async def test_a_replica_that_takes_over_reports_what_it_did_not_publish(short_path: Path) -> None:
-    """Of trades nothing is missing; of the rest, what was between the last event on the tape and the state that it publishes."""
+    """No trade is missing. Of other kinds, it reports the time between the last event on the tape and its own first state."""
     async with market(short_path, "kraken") as stand:
         lines = Lines(stand, "kraken")
         line = await lines.both(**all_kinds("kraken"))
@@ -103,7 +103,7 @@ async def test_a_replica_that_takes_over_reports_what_it_did_not_publish(short_p
 
 
 async def test_a_process_that_was_stopped_while_its_connections_broke_reports_all_of_it(short_path: Path) -> None:
-    """What its sockets still held is read when it goes on; nothing says that it is old but that it was stopped."""
+    """When it continues, it reads old data from its sockets; only the stop itself shows that they are old."""
     async with market(short_path, "kraken") as stand:
         process = await stand.start("connector", "--venue", "kraken", **all_kinds("kraken"))
         await published(stand, 1)

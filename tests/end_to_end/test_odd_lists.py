@@ -48,7 +48,7 @@ def spoiled(venue: str, body: bytes) -> bytes:
 
 
 class Front:
-    """Before a simulated venue's REST: its list is spoiled on the way; `down`: nothing is answered."""
+    """A proxy of a simulated venue's REST that changes its list of instruments; `down`: it answers nothing."""
 
     def __init__(self, venue: str, behind: str, http: aiohttp.ClientSession) -> None:
         self.down = False
@@ -70,7 +70,7 @@ class Front:
 
 @asynccontextmanager
 async def fronted(server: VenueServer) -> AsyncIterator[tuple[Front, str]]:
-    """With its address."""
+    """Runs the proxy; yields it and its address."""
     async with aiohttp.ClientSession() as http:
         front = Front(server.venue, f"http://{server.base}", http)
         app = web.Application()
@@ -87,7 +87,7 @@ async def fronted(server: VenueServer) -> AsyncIterator[tuple[Front, str]]:
 
 @pytest.mark.parametrize("venue", LISTS)
 async def test_a_connector_starts_with_an_odd_list(client: Redis, valkey: str, tmp_path: Path, venue: str) -> None:
-    """Of each kind of oddness one line is logged; and so it is with the list that was kept on disk, when REST is down."""
+    """One line is logged for each kind of oddness, also for a list that was kept on disk while REST is down."""
     async with simulator(still(venues=(venue,), paused=False, rate=50.0)) as made, fronted(made.servers[venue]) as (front, url):
         server = made.servers[venue]
         own = VenueSettings(instruments=("BTC-USDT", "ETH-USDT"), kinds=("quote", "trade"), ws_url=server.ws_url, rest_url=url)

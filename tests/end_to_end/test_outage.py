@@ -33,7 +33,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_long_outage_loses_no_trade(valkey: str, client: Redis, tmp_path: Path) -> None:
-    """Each is on the tape once, in order and numbered without a hole; quotes were conflated; no file is left."""
+    """Each trade is on the tape once, in order, without a missing number. Quotes were conflated; no file is left."""
     async with proxy(valkey) as network, services(tmp_path, network.url) as market:
         await market.connector()
         await wait_until(lambda: at_trade(client, 500), what="some trades", timeout_s=60)
@@ -51,7 +51,7 @@ async def test_a_long_outage_loses_no_trade(valkey: str, client: Redis, tmp_path
 
 
 async def test_a_connector_killed_in_an_outage_leaves_what_it_spooled(valkey: str, client: Redis, tmp_path: Path) -> None:
-    """Its successor puts that on the tape first, goes on behind it, and tells the hole while nobody listened: once, with the count."""
+    """Its successor first publishes the spool, then continues after it. One gap reports the time without a connector, with the count."""
     async with proxy(valkey) as network, services(tmp_path, network.url) as market:
         first = await market.connector()
         await wait_until(lambda: at_trade(client, 500), what="some trades", timeout_s=60)

@@ -1,6 +1,6 @@
-"""Recorded book streams with frames lost, repeated, swapped and damaged: what is called live is what the whole recording makes of it.
+"""Recorded book streams with lost, repeated, swapped and damaged frames: a live book must equal the one of the undamaged recording.
 
-That this is the book of the venue itself is shown in tests/connector/venues/test_recordings.py. `CROSSTAPE_CORPUS` names the recordings.
+That this is also the venue's own book is tested in tests/connector/venues/test_recordings.py. `CROSSTAPE_CORPUS` names the recordings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Levels = tuple[object, object]
 
 
 class Recording(NamedTuple):
-    """One instrument's stream."""
+    """The recorded stream of one instrument."""
 
     venue: str
     name: str
@@ -58,7 +58,7 @@ class Line(NamedTuple):
 
 @cache
 def lines(recording: Recording) -> list[Line]:
-    """Its frames and snapshots, in order."""
+    """Returns its frames and snapshots, in order."""
     found: list[Line] = []
     with opened(Path(CORPUS) / f"{recording.name}.jsonl.zst") as rows:
         for row in rows:
@@ -73,7 +73,7 @@ def lines(recording: Recording) -> list[Line]:
 
 
 class Connector:
-    """One venue's book, fed by hand."""
+    """One venue's book, which the test feeds."""
 
     def __init__(self, recording: Recording) -> None:
         self.venue: Venue = find(recording.venue)
@@ -85,7 +85,7 @@ class Connector:
         self.now = 1
 
     def hear(self, line: Line, text: bytes | None = None) -> bool:
-        """A frame or an answer arrives, perhaps damaged. Whether it tells of the book."""
+        """Deliver a frame or an answer, perhaps damaged. Returns whether it is about the book."""
         self.now += 1
         outputs: list[Any] = []
         try:
@@ -134,7 +134,7 @@ def truth(recording: Recording) -> tuple[list[Levels | None], dict[int, Levels]]
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_recorded_book_is_true_or_said_not_to_be(recording: Recording, data: st.DataObject) -> None:
-    """After each frame of the book that arrives whole: the book as of the newest of them, or none."""
+    """After each undamaged frame of the book, the book is that of the newest such frame, or there is none."""
     stream = lines(recording)
     after, numbered = truth(recording)
     places = st.dictionaries(st.integers(0, len(stream) - 1), st.sampled_from(["drop", "duplicate", "swap", "damage"]), max_size=8)

@@ -1,4 +1,4 @@
-"""A recording played through simulator, connector and server over real sockets puts on the tape what `normalize` makes of it."""
+"""A recording that is played through simulator, connector and server over real sockets gives the same events as `normalize`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def with_products(path: Path, to: Path) -> Path:
 
 
 def rest_url(venues: Simulator, venue: str) -> dict[str, str]:
-    """Where the connector finds the addresses it has; the simulator may serve more."""
+    """Returns the addresses that the connector knows; the simulator may serve more."""
     served = venues.rest_url[venue]
     return {name: served if isinstance(served, str) else served[name] for name in find(venue).rest_urls}
 
@@ -138,5 +138,5 @@ async def _consolidated(client: Redis, instrument: str, last: Quote) -> bool:
 
 
 def prices(quote: Quote | Cbbo) -> tuple[object, ...]:
-    """Of both sides, with sizes."""
+    """Returns price and size of both sides."""
     return quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size

@@ -41,7 +41,7 @@ def written(made: Simulator, bus: str, run_dir: Path, taken: Mapping[str, tuple[
 
 @pytest.mark.parametrize("name", ALL)
 async def test_an_instrument_goes_and_comes_back_on_each_venue(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
-    """By the venue's own words for it: the other instrument is live all along, without a gap."""
+    """With the subscriptions of each venue: the other instrument stays live without a gap."""
     spec = SimulatorSpec(venues=(name,), rate=200.0)
     async with simulator(spec) as made:
         both = VenueSettings(instruments=(BTC, ETH), ws_url=made.ws_url[name], rest_url=rest_url(made, name))
@@ -64,9 +64,9 @@ async def test_an_instrument_goes_and_comes_back_on_each_venue(name: str, client
 
 @pytest.mark.slow
 async def test_a_leg_that_was_removed_does_not_count_until_it_is_back(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Excluded for its state, shown as down; the other venue's leg and the venue's other instrument go on; a wrong file is no harm.
+    """The leg is excluded and shown as down. The other venue's leg and the venue's other instrument continue; a wrong file changes nothing.
 
-    Nor does a whole venue that was taken away count until it is back.
+    The same holds for a complete venue that is removed and added again.
     """
     file = tmp_path / "settings.toml"
 

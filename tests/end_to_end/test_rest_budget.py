@@ -1,6 +1,6 @@
-"""What the connector may ask of a venue by REST, all at once and for as long as it takes, against the limits as the simulator keeps them.
+"""The most that a connector requests from a venue by REST, against the limits that the simulator enforces.
 
-In virtual time: pacers and markets take it as a value.
+Time is simulated: pacers and markets receive it as a value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ START_S = 1_800_000_000
 
 
 def listings(venue: str) -> tuple[Listing, ...]:
-    """So many pairs, with symbols of the venue's form."""
+    """Returns this many pairs, with symbols of the venue's form."""
     own = next(one for one in default_listings(venue) if (one.base, one.quote) == ("BTC", "USDT"))
     form = re.sub("usdt", "{}", own.symbol, flags=re.IGNORECASE)
     case = str.lower if own.symbol.islower() else str
@@ -35,20 +35,20 @@ def listings(venue: str) -> tuple[Listing, ...]:
 
 
 def market(venue: str) -> SyntheticMarket:
-    """One that stands still."""
+    """Returns a market that does not move."""
     spec = SimulatorSpec(venues=(venue,), paused=True, start_ts=START_S * NS, levels=20, listings={venue: listings(venue)})
     return SyntheticMarket(spec, (venue,))
 
 
 def slots(per_minute: int) -> Iterator[float]:
-    """When a queue that is never empty may ask, in seconds from its start."""
+    """Yields the times at which a queue that is never empty may send, in seconds from its start."""
     rate_limit = RateLimit(max(1, int(per_minute * BURST_S / 60)), BURST_S)
     while True:
         yield rate_limit.reserve(0.0)
 
 
 def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:
-    """(when, kind, path): every book anew, every instrument's missed trades, and quotes for as long as that takes."""
+    """Yields (time, kind, path): each book again, each instrument's missed trades, and quotes for as long as these take."""
     yield 0.0, "instruments", venue.instruments.path
     last = 0.0
     if venue.snapshots is not None:

@@ -1,4 +1,4 @@
-"""What the connector asks by REST of past trades and quotes, asked of the simulated venues: what comes back is what the market did."""
+"""The connector's REST requests for past trades and quotes, sent to the simulated venues: the answers equal the true market."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ each = pytest.mark.parametrize("venue", ALL)
 
 
 class Asking:
-    """One simulated venue, and the connector's way to ask it."""
+    """One simulated venue, and the connector's REST client for it."""
 
     def __init__(self, made: Simulator, rest: RestClient, venue: str, instruments: list[Instrument]) -> None:
         assert made.market is not None
@@ -53,25 +53,25 @@ class Asking:
         return self.trades.parse(body, instrument.name, received_ts).trades
 
     def true(self, instrument: Instrument) -> list[tuple[str, Decimal, Decimal, Side, int]]:
-        """All trades of the market."""
+        """Returns all trades of the market."""
         pair = self.pairs[instrument.symbol]
         return [self.written(pair, ts, fill) for ts, fill in pair.past]
 
     def written(self, pair: Pair, ts: int, fill: Fill) -> tuple[str, Decimal, Decimal, Side, int]:
-        """As it is to be on the tape."""
+        """Returns the trade as it must be on the tape."""
         price, size = Decimal(fill.price).scaleb(-pair.listing.price_decimals), Decimal(fill.size).scaleb(-pair.listing.size_decimals)
         moment = ts // self.unit_ns * self.unit_ns
         return str(fill.trade_id), price, size, Side.BUY if fill.buyer_takes else Side.SELL, moment
 
 
 def told(trades: tuple[Trade, ...]) -> list[tuple[str, Decimal, Decimal, Side | None, int | None]]:
-    """What a trade is, but when it was received."""
+    """Returns all fields of a trade but the time of its receipt."""
     return [(trade.trade_id, trade.price, trade.size, trade.taker, trade.venue_ts) for trade in trades]
 
 
 @asynccontextmanager
 async def asking(venue: str) -> AsyncIterator[Asking]:
-    """With the instruments that the venue lists."""
+    """Runs a venue, with the instruments that it lists."""
     found = VENUES[venue]
     async with simulator(still(venues=(venue,))) as made, aiohttp.ClientSession() as http:
         url = f"http://{made.servers[venue].base}"
@@ -82,7 +82,7 @@ async def asking(venue: str) -> AsyncIterator[Asking]:
 
 @each
 async def test_the_newest_trades_are_the_markets(venue: str) -> None:
-    """Of every instrument that the venue lists, to the digit and to the time that its answer has."""
+    """Trades of every instrument that the venue lists, equal in each digit and in the time that the answer has."""
     async with asking(venue) as one:
         one.made.advance(20.0)
         assert len(one.instruments) == len(one.pairs)
@@ -94,7 +94,7 @@ async def test_the_newest_trades_are_the_markets(venue: str) -> None:
 
 @each
 async def test_what_was_missed_is_had_page_by_page(venue: str) -> None:
-    """From the first id that is missing to the newest, however many pages that is; a page may begin earlier, and never later."""
+    """From the first missing id to the newest, over any number of pages. A page may start before the missing ids, never after."""
     async with asking(venue) as one:
         instrument = one.instruments[0]
         pair = one.pairs[instrument.symbol]
@@ -137,7 +137,7 @@ async def test_many_trades_of_one_moment_are_not_lost_between_pages(venue: str) 
 
 @each
 async def test_quotes_are_the_top_of_the_true_book(venue: str) -> None:
-    """Of every instrument, in as few requests as the venue allows; Kraken cuts sizes to three decimals."""
+    """Every instrument, in as few requests as the venue allows. Kraken cuts sizes to three decimals."""
     async with asking(venue) as one:
         one.made.advance(5.0)
         symbols = {instrument.symbol: instrument.name for instrument in one.instruments}

@@ -31,7 +31,7 @@ def unhurried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def check(venue: Venue) -> None:
-    """No gap, nothing but live once live, and in the end each trade once and the true book."""
+    """Check that there is no gap, only `live` after the first `live`, and in the end each trade once and the true book."""
     for instrument in (BTC, ETH):
         assert await tape(venue.client, "gap", instrument) == []
         for kind in ("trade", "quote", "book"):
@@ -44,7 +44,7 @@ async def check(venue: Venue) -> None:
 async def test_a_rotation_is_not_seen_on_the_tape(
     name: str, client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a venue's real protocol, with its real rules of books: no trade is missing or doubled, no gap, no state but live."""
+    """With the venue's real protocol and rules of books: no trade is missing or doubled, no gap, no state but live."""
     unhurried(name, monkeypatch)
     async with connected(name, client, valkey, tmp_path, rotate_s=2.0) as venue:
         await venue.begins()
@@ -57,7 +57,7 @@ async def test_a_rotation_is_not_seen_on_the_tape(
 async def test_a_minute_of_rotations_is_not_seen_on_the_tape(
     name: str, client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As often as one after the other can be had."""
+    """Each rotation follows the one before as soon as possible."""
     unhurried(name, monkeypatch)
     async with connected(name, client, valkey, tmp_path, rotate_s=1.0) as venue:
         await venue.begins()

@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 Note = Callable[[str, object], None]
 every_venue = pytest.mark.parametrize("name", ALL)
 SILENT_S, ASKED_S, CONFIRMED_S = 3.0, 5.0, 1.0
-"""With these settings a silence of three seconds raises questions; one is asked every five, and an answer is confirmed after one."""
+"""With these settings a silence of three seconds causes a request, at most one every five seconds; an answer is confirmed after one."""
 DETECTED_S = SILENT_S + ASKED_S + CONFIRMED_S + 2.0
 """… and two for looks, answers and a slow machine."""
 HALTED_S = 10.0
@@ -28,19 +28,19 @@ LOOK_S = 0.02
 
 
 async def live(venue: Venue, instrument: str = BTC) -> set[str]:
-    """Which of quote and book are called live by their newest event."""
+    """Returns which of quote and book are live by their newest event."""
     events = [await newest(venue.client, kind, instrument) for kind in ("quote", "book")]
     return {type(event).__name__ for event in events if isinstance(event, Quote | Book) and event.state is FeedState.LIVE}
 
 
 async def instrument_state(venue: Venue, instrument: str = BTC) -> FeedState:
-    """What the newest word on the instrument as a whole says."""
+    """Returns the state of the newest status of the instrument as a whole."""
     states = await venue.states("*", instrument)
     return states[-1] if states else FeedState.LIVE
 
 
 async def stays_out(venue: Venue, seconds: float) -> None:
-    """Neither quote nor book is live for so long: what must not happen has to be waited for."""
+    """Check for this long that neither quote nor book becomes live. Only waiting can show that."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert not await live(venue)
@@ -53,7 +53,7 @@ async def stays_out(venue: Venue, seconds: float) -> None:
 async def test_a_dead_symbol_is_out_within_the_stated_time(  # noqa: PLR0917
     name: str, every: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
 ) -> None:
-    """Its market moves once, or again and again. It stays out until its stream speaks, a gap says what is missing; others go on."""
+    """Its market moves once or often. It stays out until its stream sends again, and a gap reports what is missing; others continue."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         dead = venue.set(f"stall instrument={BTC} heals=never")
@@ -79,7 +79,7 @@ async def test_a_dead_symbol_is_out_within_the_stated_time(  # noqa: PLR0917
 @pytest.mark.slow
 @every_venue
 async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
-    """It rests for long: what REST has is what the stream said, so it is right, and it goes on as if nothing had been."""
+    """The market rests for long. REST gives the same book as the stream, so the book stays live."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         rest = venue.set(f"market instrument={BTC} how=rest")
@@ -105,7 +105,7 @@ async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, val
 async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(  # noqa: PLR0917
     name: str, how: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
 ) -> None:
-    """Its stream says nothing of it, and its book by REST is as it was. Only that pair is out, with the venue's word for why."""
+    """Its stream is silent, and REST gives the same book. Only that pair is out, with the reason that the venue gives."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         halt = venue.set(f"halt instrument={BTC} how={how}")
@@ -187,7 +187,7 @@ async def test_a_book_whose_snapshot_has_no_checksum_starts(client: Redis, valke
 )
 @pytest.mark.parametrize("name", ["binance", "kraken"])
 async def test_a_quote_that_cannot_be_read_is_out_until_the_next(name: str, fault: str, client: Redis, valkey: str, tmp_path: Path) -> None:
-    """In a market that rests, so that nothing else shows it: the quote before is recovering at once, and so is no other instrument's."""
+    """The market rests, so nothing else shows it: the quote is recovering at once, and no other instrument's is."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         await venue.until("quote", FeedState.LIVE)

@@ -9,6 +9,6 @@ from crosstape_simulator.venues.registry import VENUES as SIMULATED
 
 ALL: Final = tuple(name for name in VENUES if name in SIMULATED)
 NUMBERED: Final = tuple(name for name in ALL if VENUES[name].trade_ids == "contiguous")
-"""Those whose trade ids show how many are missing."""
+"""Venues whose trade ids show how many trades are missing."""
 HALTS: Final = tuple((name, how) for name in ALL for how in (*SIMULATED[name].rest.halted, "gone"))
 """(venue, how one of its instruments can be halted)."""

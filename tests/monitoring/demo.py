@@ -20,10 +20,10 @@ SERVICES = {
     **{f"demo-connector-{venue}": ("connector", "--venue", venue) for venue in VENUES},
     "demo-aggregator": ("aggregator",),
 }
-"""By the names that they have on the compose network."""
+"""Name on the compose network → the service."""
 
 LINE = {"demo-connector-kraken": "a"}
-"""One is a line of several, so that what those expose is there."""
+"""One connector is a replica, so that the metrics of replicas are there."""
 
 
 @asynccontextmanager
@@ -58,7 +58,7 @@ async def ready(target: str) -> bool:
 
 
 def fetch(url: str) -> str:
-    """What is there. Raises `OSError`."""
+    """Returns the text at an address. Raises `OSError`."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         text: str = answer.read().decode()
     return text

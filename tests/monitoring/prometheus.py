@@ -25,7 +25,7 @@ PROMETHEUS = MONITORING / "prometheus"
 MISSING = shutil.which("promtool") is None or shutil.which("prometheus") is None
 
 needs_prometheus = pytest.mark.skipif(MISSING and os.environ.get("CI") != "true", reason="promtool is not installed")
-"""In CI such a test fails where there is none, rather than be skipped."""
+"""In CI such a test fails if Prometheus is missing; elsewhere it is skipped."""
 
 EVERY_S = 2
 """How often the tests scrape and judge; faster than the product, so that there is something to see soon."""
@@ -46,7 +46,7 @@ def configuration(targets: Mapping[str, str]) -> str:
 
 
 class Prometheus:
-    """One that runs."""
+    """A Prometheus that runs."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,6 +1,6 @@
-"""Which metrics and labels a PromQL expression names. Not a parser: it knows words, braces and lists of labels, which is enough for ours.
+"""Finds the metrics and labels in a PromQL expression. Not a parser: it knows words, braces and lists of labels, which is enough here.
 
-Syntax is promtool's to judge; this is for what promtool cannot know: whether there is such a metric, and whether it has such a label.
+promtool checks the syntax. This finds what promtool cannot know: whether a metric exists, and whether it has a label.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ WORDS: Final = frozenset(
     {"and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "inf", "nan"}
 )
 LISTS: Final = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
-"""Words with a list of labels in parentheses after them."""
+"""Words that are followed by a list of labels in parentheses."""
 
 TOKEN: Final = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)
@@ -27,7 +27,7 @@ TOKEN: Final = re.compile(
 
 
 class Names(NamedTuple):
-    """What an expression names."""
+    """The metrics and labels in one expression."""
 
     metrics: dict[str, set[str]]
     """Metric → labels that it is selected by."""

@@ -22,18 +22,18 @@ class Query(NamedTuple):
 
 
 def rules() -> list[dict[str, Any]]:
-    """All of them, as they stand."""
+    """Returns all rules, as they are written."""
     files = [yaml.safe_load(path.read_text()) for path in sorted((PROMETHEUS / "rules").glob("*.yml"))]
     return [rule for file in files for group in file["groups"] for rule in group["rules"]]
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    """By name."""
+    """Returns name → alert."""
     return {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 
 def rule_queries() -> Iterator[Query]:
-    """Of rules, and those within their annotations, labels filled in."""
+    """Yields the queries of rules, and those within their annotations with labels filled in."""
     for rule in rules():
         name = rule.get("alert") or rule["record"]
         yield Query(name, rule["expr"])
@@ -49,7 +49,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def panel_queries() -> Iterator[Query]:
-    """As Grafana would send them for the demo: its variables filled in."""
+    """Yields the queries of panels as Grafana would send them for the demo, with its variables filled in."""
     for panel in panels():
         for target in panel["targets"]:
             expr = target["expr"].replace("$tape", "demo").replace("$instrument", ".*").replace("$__rate_interval", "1m")

@@ -26,7 +26,7 @@ def test_it_is_up_to_date() -> None:
 
 
 def test_it_is_of_grafanas_types() -> None:
-    """Read as they are, nothing of it is lost; nor is it another when read again."""
+    """Reading it into Grafana's types and writing it again loses and changes nothing."""
     register_default_plugins()
     once = json.loads(json.dumps(Dashboard.from_json(RAW), cls=JSONEncoder))
     twice = json.loads(json.dumps(Dashboard.from_json(once), cls=JSONEncoder))
@@ -36,7 +36,7 @@ def test_it_is_of_grafanas_types() -> None:
 
 
 def lost(before: Any, after: Any, path: str = "") -> list[str]:
-    """Where something of `before` is not in `after`, which may have defaults beside."""
+    """Returns the paths at which `after` lacks a value of `before`; `after` may have defaults besides."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [where for name in before for where in lost(before[name], after.get(name), f"{path}.{name}")]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
@@ -60,7 +60,7 @@ def test_panels_are_told_apart() -> None:
 
 
 def test_panels_explain_themselves() -> None:
-    """Each has words, a unit and the provisioned source; each line has a legend."""
+    """Each panel has a description, a unit and the provisioned source; each line has a legend."""
     (source,) = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
     for panel in panels():
         title = panel["title"]
@@ -72,7 +72,7 @@ def test_panels_explain_themselves() -> None:
 
 
 def test_legends_are_of_labels_that_are_left() -> None:
-    """What a query sums away cannot stand in its legend."""
+    """A label that the query sums over cannot be in its legend."""
     for panel in panels():
         for target in panel["targets"]:
             labels = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
@@ -89,7 +89,7 @@ def test_rates_look_back_on_four_scrapes() -> None:
 
 
 def test_each_reason_has_a_word() -> None:
-    """Of the legs' states, in the contract's order."""
+    """The reasons why a leg does not count, in the contract's order."""
     (legs,) = [panel for panel in panels() if panel["title"] == "Legs"]
     (words,) = legs["fieldConfig"]["defaults"]["mappings"]
 

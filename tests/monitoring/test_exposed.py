@@ -1,4 +1,4 @@
-"""What rules and panels ask for is what the services expose."""
+"""The services expose every metric that rules and panels use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def exposed(directory: Path) -> dict[str, set[str]]:
 
 @pytest.mark.slow
 async def test_every_name_and_label_is_exposed(tmp_path: Path) -> None:
-    """By the demo's services as they run; a counter that an alert looks at is there before anything has happened."""
+    """The services of the demo expose them while they run; a counter of an alert exists before its first event."""
     known = await exposed(tmp_path) | OF_PROMETHEUS
     for rule in rules():
         if "record" in rule:

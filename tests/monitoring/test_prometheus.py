@@ -28,7 +28,7 @@ MOMENT_S = 15.0
 
 
 async def empty(running: Prometheus, queries: list[Query]) -> list[str]:
-    """Where there is no data."""
+    """Returns the queries that find no data."""
     return [query.where for query in queries if not await running.query(query.expr)]
 
 
@@ -36,7 +36,7 @@ async def empty(running: Prometheus, queries: list[Query]) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_no_panel_is_empty_and_no_alert_fires(tmp_path: Path) -> None:
-    """In a healthy demo; but for those that are rightly empty, which are."""
+    """In a healthy demo; the panels that should be empty are empty."""
     recorded = [Query(rule["record"], rule["record"]) for rule in rules() if "record" in rule]
     queries = [*panel_queries(), *recorded]
     filled = [query for query in queries if query.where not in RIGHTLY_EMPTY]

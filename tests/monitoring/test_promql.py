@@ -1,4 +1,4 @@
-"""Names are told from functions, words and values."""
+"""Metric names are distinguished from functions, words and values."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.monitoring.promql import names
     ],
 )
 def test_names_are_found(expr: str, metrics: dict[str, set[str]], lists: set[str]) -> None:
-    """All of them, with the labels that they are selected by."""
+    """All metrics, with the labels that select them."""
     assert names(expr) == (metrics, lists)
 
 
 def test_what_is_not_understood_is_an_error() -> None:
-    """It is not passed over."""
+    """An unknown word is not skipped."""
     with pytest.raises(ValueError, match="not understood"):
         names("up ; drop")

@@ -1,4 +1,4 @@
-"""Rules and their own tests, by Prometheus's tools; and that nobody is woken without being told what to do."""
+"""Rules and their own tests, run by Prometheus's tools; each alert says what to do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_alerts_fire_when_they_should(file: Path) -> None:
 
 @needs_prometheus
 def test_every_query_is_promql(tmp_path: Path) -> None:
-    """Those of panels and of annotations too: as rules, they are parsed by Prometheus itself."""
+    """Queries of panels and annotations, too: as rules, Prometheus itself parses them."""
     made = [{"record": f"query:{number}", "expr": expr} for number, (_, expr) in enumerate([*rule_queries(), *panel_queries()])]
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": made}]}))
@@ -47,7 +47,7 @@ def test_every_query_is_promql(tmp_path: Path) -> None:
 
 
 def evaluated() -> list[tuple[str, list[dict[str, Any]]]]:
-    """What each step of the rules' tests asks, and what it expects."""
+    """Returns the query of each step of the rules' tests, and its expected result."""
     files = [yaml.safe_load(path.read_text()) for path in TESTS]
     steps = [step for file in files for case in file["tests"] for step in case["promql_expr_test"]]
     return [(step["expr"], step.get("exp_samples", [])) for step in steps]
@@ -55,7 +55,7 @@ def evaluated() -> list[tuple[str, list[dict[str, Any]]]]:
 
 @pytest.mark.parametrize("name", alerts())
 def test_each_alert_is_tested_both_ways(name: str) -> None:
-    """It fires in some case; in another it is asked for and does not, or waits."""
+    """It fires in one case; in another it is evaluated and does not fire, or is pending."""
     firing = [f'alertname="{name}",alertstate="firing"' in str(expected) for expr, expected in evaluated() if "ALERTS" in expr]
 
     assert any(firing)
@@ -64,7 +64,7 @@ def test_each_alert_is_tested_both_ways(name: str) -> None:
 
 @pytest.mark.parametrize("name", alerts())
 def test_each_alert_says_what_to_do(name: str) -> None:
-    """How urgent, what, and where the runbook tells more; the runbook has it, with the same severity."""
+    """Severity, summary, and the link to the runbook, which has the alert with the same severity."""
     rule = alerts()[name]
     severity = rule["labels"]["severity"]
 
@@ -78,7 +78,7 @@ def test_each_alert_says_what_to_do(name: str) -> None:
 
 
 def test_the_runbook_knows_no_other_alert() -> None:
-    """One that was renamed is renamed there too."""
+    """An alert that is renamed must be renamed in the runbook, too."""
     section = RUNBOOK.read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
 
     assert re.findall(r"^### (\w+)$", section, re.MULTILINE) == list(alerts_in_order(section))

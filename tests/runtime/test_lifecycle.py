@@ -1,4 +1,4 @@
-"""From a coroutine to an exit code, in real processes with real signals."""
+"""How a coroutine becomes a process with an exit code, tested with real processes and real signals."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def program(body: str, **environ: str) -> AsyncIterator[Process]:
 
 
 async def says(process: Process, word: str) -> str:
-    """The next line of its output, which begins with `word`."""
+    """Returns the next line of the process's output, which must begin with `word`."""
     assert process.stdout is not None
     line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
     assert line.startswith(word), line
@@ -123,7 +123,7 @@ async def test_a_process_by_itself_does_not_mind_its_input() -> None:
     ],
 )
 async def test_an_error_becomes_a_code_and_one_line(raised: str, code: Exit, logged: bytes) -> None:
-    """With a traceback only where nobody expected it."""
+    """An unexpected error has a traceback; an error that we raise on purpose has none."""
     async with program(f"async def run():\n    raise {raised}\nsys.exit(main(run))") as process:
         _, err = await asyncio.wait_for(process.communicate(), 30)
 
@@ -141,7 +141,7 @@ async def test_a_coroutine_that_ends_says_its_code(done: str, code: Exit) -> Non
 
 
 async def test_the_collector_is_told_to_be_quiet() -> None:
-    """No full collection over all modules in the middle of a tick."""
+    """No full collection over all modules runs during the work."""
     async with program("async def run():\n    print(gc.get_threshold()[0], gc.get_freeze_count() > 1000)\nsys.exit(main(run))") as process:
         await says(process, "50000 True")
 
@@ -177,7 +177,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 async def test_a_hangup_is_a_word_and_not_the_end() -> None:
-    """As often as it is said."""
+    """It works each time that SIGHUP comes."""
     async with program(HEEDS) as process:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"running\n"
@@ -190,7 +190,7 @@ async def test_a_hangup_is_a_word_and_not_the_end() -> None:
 
 
 async def test_the_end_of_its_terminal_is_the_end() -> None:
-    """In order, as by SIGTERM: who closes a window does not want a tape to go on unseen. By `kill` it is a word there, too."""
+    """The process ends gracefully, as by SIGTERM: a tape should not run on after its window was closed. SIGHUP by `kill` is a reload."""
     ours, theirs = os.openpty()
     try:
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

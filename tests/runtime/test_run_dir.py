@@ -33,7 +33,7 @@ def test_by_default_it_lies_where_state_belongs(tmp_path: Path, monkeypatch: pyt
 
 
 def test_within_one_that_everyone_may_write_to_we_have_our_own(tmp_path: Path) -> None:
-    """As `/tmp` and a Kubernetes `emptyDir` are; it is left as it is, and the next start finds the same."""
+    """`/tmp` and a Kubernetes `emptyDir` are such directories. They are not changed, and the next start finds the same directory."""
     tmp_path.chmod(0o1777)
 
     made = run_dir(RunSettings(dir=str(tmp_path)), {})
@@ -56,7 +56,7 @@ def test_one_of_ours_that_was_planted_there_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("owner", [0, 1])
 def test_one_that_a_group_of_ours_may_write_to_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int) -> None:
-    """As the volumes of container platforms are, whoever owns them."""
+    """The volumes of container platforms are such directories, whoever owns them."""
     tmp_path.chmod(0o2775)
     found = tmp_path.stat()
     monkeypatch.setattr("os.geteuid", lambda: found.st_uid + owner)
@@ -70,7 +70,7 @@ def test_one_that_a_group_of_ours_may_write_to_is_used(tmp_path: Path, monkeypat
     ("mode", "owner", "complaint"), [(0o770, 0, "others may write"), (0o770, 1, "belongs to"), (0o755, 1, "belongs to")]
 )
 def test_one_of_another_group_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, complaint: str) -> None:
-    """Its members could plant a socket; the error says what to set."""
+    """The members of that group could put a socket there; the error says what to set."""
     tmp_path.chmod(mode)
     found = tmp_path.stat()
     monkeypatch.setattr("os.geteuid", lambda: found.st_uid + owner)
@@ -83,7 +83,7 @@ def test_one_of_another_group_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("given", "complaint"), [("", "run.dir is not set, and this user has no home"), ("~/run", "run.dir = ~/run: ")])
 def test_without_a_home_it_must_be_set(given: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose user is a number."""
+    """A container whose user is a number has no home."""
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 1_000_680_000)
 
@@ -95,7 +95,7 @@ def test_without_a_home_it_must_be_set(given: str, complaint: str, monkeypatch: 
 
 
 def test_one_that_is_no_directory_is_refused(tmp_path: Path) -> None:
-    """With the setting's name."""
+    """The error names the setting."""
     (tmp_path / "file").touch()
 
     with pytest.raises(StorageError, match=r"run.dir = .*file: cannot be made"):
@@ -103,7 +103,7 @@ def test_one_that_is_no_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its owner could change it at any time."""
+    """The owner could change the directory at any time."""
     monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
 
     with pytest.raises(StorageError, match="belongs to another user"):
@@ -111,7 +111,7 @@ def test_one_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_full_disk_is_found_out(tmp_path: Path) -> None:
-    """Before anything relies on it; nothing is left behind, and with room it is as any other."""
+    """It is found before anything needs the disk; nothing is left behind, and with free space the directory works."""
     with small_disk(tmp_path / "run") as path:
         filling = fill(path)
         with pytest.raises(StorageError, match=r"run.dir = .*run: cannot be written: No space left on device"):
@@ -139,7 +139,7 @@ def test_who_writes_nothing_does_not_mind_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fails_only_when_synced_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Network disks tell of a full quota so late."""
+    """Network disks report a full quota only then."""
 
     def fail(_: int) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))

@@ -1,4 +1,4 @@
-"""What a service says to those who run it, over real HTTP and in real log lines."""
+"""Logs, metrics and health of a service, over real HTTP and with real log lines."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_metrics_are_in_the_format_that_was_asked_for() -> None:
 
 
 async def test_text_of_ones_own_stands_beside_the_registry() -> None:
-    """In both formats, for as long as its block is open."""
+    """The text is there in both formats, for the length of the block."""
     line = "# TYPE crosstape_of_a_test gauge\ncrosstape_of_a_test 1\n"
     async with serve(TelemetrySettings(), lambda: NOT_READY) as url:
         with exposed(lambda: line):
@@ -101,7 +101,7 @@ async def test_it_listens_where_it_is_told() -> None:
 
 
 async def test_a_port_that_is_taken_is_a_clear_error() -> None:
-    """With the setting's name; the service does not run unseen."""
+    """The error names the setting; the service does not run without its metrics."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = TelemetrySettings(http_port=taken.getsockname()[1])
         with pytest.raises(SettingsError, match=r"telemetry.http_port = \d+: cannot listen there"):
@@ -128,7 +128,7 @@ except ValueError:
 
 
 async def spoken(*arguments: str) -> list[str]:
-    """The lines on standard error of a process that logs; nothing may be on its standard output."""
+    """Returns the lines on standard error of a process that logs; its standard output must be empty."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPEAKS, *arguments, stdout=PIPE, stderr=PIPE, env=environ)
     out, err = await asyncio.wait_for(process.communicate(), 30)
@@ -139,7 +139,7 @@ async def spoken(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("log_format", ["json", "auto"])
 async def test_each_event_is_one_line_of_json(log_format: str) -> None:
-    """Of libraries too, with the service's name and no secret; auto: whatever is no terminal."""
+    """Lines of libraries, too, with the service's name and without secrets. `auto` is JSON wherever there is no terminal."""
     live, slow, broke = map(json.loads, await spoken("info", log_format))
 
     assert {key: live[key] for key in ("event", "service", "level", "symbols", "url", "password")} == {
@@ -161,12 +161,12 @@ async def test_a_person_gets_plain_lines() -> None:
 
 
 async def test_a_level_hides_what_is_below() -> None:
-    """Of ours and of libraries."""
+    """Lines of ours and of libraries."""
     assert [json.loads(line)["event"] for line in await spoken("error", "json")] == ["it.broke"]
 
 
 def test_warnings_become_log_lines(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing writes to the terminal past the log."""
+    """No warning is written to the terminal without the log."""
     configure_logging(TelemetrySettings(log_format="json"), service="test")
     with warnings.catch_warnings():
         warnings.simplefilter("always")

@@ -26,7 +26,7 @@ TRADE = Trade(
 
 @given(events())
 def test_what_is_encoded_comes_back_equal(event: Event) -> None:
-    """No digit, no null and no number is changed by the wire."""
+    """Encoding and decoding change no digit, no null and no number."""
     assert decode(encode(event)) == event
     assert [f"{value:f}" for value in _decimals(decode(encode(event)))] == [f"{value:f}" for value in _decimals(event)]
 
@@ -50,7 +50,7 @@ def test_a_stamp_changes_the_stamp_alone(event: Event) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_is_its_events_tag(kind: str) -> None:
-    """The part of a stream's name and the `type` in its entries are one word."""
+    """The same word is part of a stream's name and the `type` of its entries."""
     cls = KINDS[kind]
 
     assert cls.__struct_config__.tag == kind
@@ -81,20 +81,20 @@ def test_a_field_of_the_future_is_skipped() -> None:
 
 
 def test_events_do_not_change() -> None:
-    """What one consumer does to an event, no other sees."""
+    """Consumers cannot change each other's events."""
     with pytest.raises(AttributeError):
         TRADE.price = Decimal(1)  # type: ignore[misc]
 
 
 def test_the_stamp_is_named_only() -> None:
-    """It stays last in the JSON whatever a subclass adds."""
+    """It is last in the JSON, whatever fields a subclass adds."""
     for cls in KINDS.values():
         assert cls.__struct_fields__[-2:] == ("epoch", "seq")
         assert list(json.loads(encode(TRADE)))[-2:] == ["epoch", "seq"]
 
 
 def test_an_empty_side_is_null() -> None:
-    """Not zero: a price of zero is a price."""
+    """It is not zero: zero could be a price."""
     quote = Quote("kraken", "BTC-USD", None, 1, None, None, Decimal(5), Decimal(1))
 
     assert b'"bid_price":null,"bid_size":null,"ask_price":"5"' in encode(quote)

@@ -30,7 +30,7 @@ def test_every_event_satisfies_the_schema(event: Event) -> None:
     [("price", 12700.0), ("price", "12,700"), ("price", "NaN"), ("taker", "ask"), ("received_ts", "1"), ("type", "nothing"), ("seq", None)],
 )
 def test_the_schema_refuses_what_is_not_ours(field: str, value: object) -> None:
-    """A price is never a JSON number; words are of the list."""
+    """A price is never a JSON number; enumerations have only the listed values."""
     trade: dict[str, Any] = {
         "type": "trade", "venue": "v", "instrument": "A-B", "venue_ts": None, "received_ts": 1, "price": "1", "size": "1",
         "taker": None, "trade_id": "1", "backfilled": False, "epoch": 1, "seq": 1,
@@ -42,7 +42,7 @@ def test_the_schema_refuses_what_is_not_ours(field: str, value: object) -> None:
 
 
 def test_the_schema_is_a_schema() -> None:
-    """Of the draft that it names."""
+    """It is valid by the draft that it names."""
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 

@@ -12,7 +12,7 @@ NAMES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", min_size=1, max_size=20
 
 
 def test_names_are_plain_by_default() -> None:
-    """What a person types into redis-cli."""
+    """They are easy to type into redis-cli."""
     keys = Keys()
 
     assert keys.stream("trade", "BTC-USDT") == "tape:trade:BTC-USDT"
@@ -50,7 +50,7 @@ def test_a_foreign_name_is_not_ours(name: str) -> None:
 
 
 def test_venue_wide_names_lie_in_the_first_partition() -> None:
-    """Where every service looks for them."""
+    """Every service knows where to find them."""
     assert Keys(partitions=16).partition(VENUE_WIDE) == 0
 
 

@@ -19,13 +19,13 @@ WORDS = {one.__name__: one for one in (Side, FeedState, GapCause, Market, Exclus
 
 
 def annotation(struct: type[Any], field: str) -> str:
-    """As the struct, or the base that defines the field, writes it."""
+    """Returns the annotation as the struct, or the base that defines the field, has it."""
     return next(str(found[field]) for base in struct.__mro__ if field in (found := inspect.get_annotations(base)))
 
 
 @pytest.mark.parametrize("name", FIRST["fields"])
 def test_what_a_reader_knows_is_still_there(name: str) -> None:
-    """With the same type; whatever came since has a default, so that an event without it is still one."""
+    """Each old field has the same type. Each new field has a default, so that an event without it is still valid."""
     struct, first = STRUCTS[name], FIRST["fields"][name]
     now = {field.encode_name: field for field in msgspec.structs.fields(struct)}
 
@@ -35,12 +35,12 @@ def test_what_a_reader_knows_is_still_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIRST["words"])
 def test_no_word_has_gone(name: str) -> None:
-    """A program that compares words finds those it knows."""
+    """A program that compares values of enumerations finds all that it knows."""
     assert set(FIRST["words"][name]) <= {word.value for word in WORDS[name]}
 
 
 def test_an_event_of_the_first_contract_is_read() -> None:
-    """As an old connector writes it during an upgrade: without the fields that came since."""
+    """During an upgrade an old connector writes such events, without the new fields."""
     gap = decode(
         b'{"type":"gap","venue":"v","instrument":"A-B","venue_ts":null,"received_ts":3,"kind":"trade","from_ts":1,"to_ts":2,'
         b'"missed":1,"cause":"disconnect","repaired":true,"epoch":1,"seq":1}'

@@ -96,7 +96,7 @@ def texts(event: Event) -> list[str]:
     ],
 )
 def test_a_number_is_written_in_plain_notation(number: str, text: str) -> None:
-    """In every kind of event, and where many stand in one; a zero that would fill a book keeps 64 decimals."""
+    """In every kind of event, and in lists of numbers; a zero with very many decimals keeps 64 of them."""
     value = Decimal(number)
     levels: tuple[Level, ...] = ((value, value), (Decimal(7), value))
     leg = Leg("kraken", value, value, None, None, 1, FeedState.LIVE, None, 1, 1)
@@ -147,7 +147,7 @@ def test_text_that_looks_like_a_number_stays_as_it_is(text: str) -> None:
 
 
 def test_an_event_without_an_exponent_is_what_msgspec_writes() -> None:
-    """Not a byte differs, also where an instrument's name has an E."""
+    """The bytes are the same, also if an instrument's name has an E."""
     for name in ("BTC-USDT", "DOGE-USDT", "ETH-USDT"):
         event = Trade("binance", name, 1, 2, Decimal("0.00150000"), Decimal("91000.10000000"), None, "4000001")
         assert encode(event) == msgspec.json.encode(event)

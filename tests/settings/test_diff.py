@@ -1,4 +1,4 @@
-"""Which settings differ."""
+"""The difference between two settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crosstape.settings.diff import changes
 
 
 def test_each_key_that_differs_is_named_by_its_path() -> None:
-    """In the order of the settings; nothing where nothing does."""
+    """In the order of the settings; empty if nothing differs."""
     before = Settings()
     venues = {**before.venues, "kraken": msgspec.structs.replace(before.venues["kraken"], kinds=("trade",), stale_s=1.0)}
     after = msgspec.structs.replace(
@@ -21,7 +21,7 @@ def test_each_key_that_differs_is_named_by_its_path() -> None:
 
 
 def test_a_venue_that_only_one_has_is_one_change() -> None:
-    """Not each of its keys."""
+    """The keys of the venue are not listed."""
     before = Settings()
     after = msgspec.structs.replace(before, venues={**before.venues, "fake": VenueSettings(stale_s=1.0)})
 

@@ -49,7 +49,7 @@ def test_the_environment_lies_over_the_file(file: Path) -> None:
 
 
 def test_an_old_name_of_a_setting_is_read(file: Path) -> None:
-    """In the file and in the environment, for one release; a mistake is named by the new one."""
+    """Old names are read from the file and the environment, for one release; errors use the new name."""
     file.write_text("[connector]\nline = 'a'\n")
 
     assert load(file, {}).connector.replica == "a"
@@ -66,7 +66,7 @@ def test_an_old_name_of_a_setting_is_read(file: Path) -> None:
 
 
 def test_the_environment_can_name_the_file(file: Path) -> None:
-    """Where no option can be given."""
+    """For platforms where no option can be given."""
     file.write_text("[bus]\nprefix = 'other'\n")
 
     assert load(None, {"CROSSTAPE_SETTINGS": str(file)}).bus.prefix == "other"
@@ -80,7 +80,7 @@ def test_decimals_do_not_pass_through_floats(file: Path) -> None:
 
 
 def test_a_named_venue_keeps_what_the_file_does_not_say(file: Path) -> None:
-    """One key of one venue is one line; the other venues stay."""
+    """The file sets one key of one venue; all other keys and venues keep their defaults."""
     file.write_text("[venues.kraken]\nbook_depth = 25\n[venues.other]\ninstruments = ['A-B']\n")
 
     venues = load(file, {}).venues
@@ -148,7 +148,7 @@ def test_the_environment_speaks_every_type(name: str, text: str, value: object) 
     ],
 )
 def test_a_mistake_in_the_file_is_named(file: Path, toml: str, expected: list[str]) -> None:
-    """Its path, the value, what may stand there and the nearest name; and the file."""
+    """The error has the path, the value, the valid values, the nearest name, and the file."""
     file.write_text(toml)
 
     with pytest.raises(SettingsError) as caught:
@@ -175,7 +175,7 @@ def test_a_mistake_in_the_file_is_named(file: Path, toml: str, expected: list[st
     ],
 )
 def test_a_mistake_in_the_environment_is_named(name: str, text: str, expected: str) -> None:
-    """With the variable it came from; one underscore too few is a mistake, not a silence."""
+    """The error names the variable; a single underscore is an error, too, not ignored."""
     with pytest.raises(SettingsError) as caught:
         load(None, {name: text})
 
@@ -189,7 +189,7 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
 
 
 def test_all_mistakes_are_told_at_once(file: Path) -> None:
-    """One line each: nobody starts five times to learn of five."""
+    """One line for each: five mistakes do not need five starts."""
     file.write_text("x = 1\n[bus]\nbatch = 0\nurll = ''\n")
 
     with pytest.raises(SettingsError) as caught:
@@ -199,7 +199,7 @@ def test_all_mistakes_are_told_at_once(file: Path) -> None:
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    """Not a start with the defaults."""
+    """The service does not start with the defaults."""
     with pytest.raises(SettingsError, match=r"nothing.toml: cannot read the settings file: No such file"):
         load(tmp_path / "nothing.toml", {})
 
@@ -229,7 +229,7 @@ def test_a_secret_in_the_file_is_refused_unseen(file: Path, toml: str) -> None:
 
 
 def test_secrets_come_from_the_environment_and_stay_out_of_sight() -> None:
-    """No repr shows them, of the section or of the whole, rich's neither."""
+    """Neither our repr nor rich's shows them, of a section or of all settings."""
     settings = load(None, {"CROSSTAPE_BUS__PASSWORD": SECRET, "CROSSTAPE_BUS__URL": f"rediss://user:{SECRET}@host:1/0?password={SECRET}"})
 
     assert settings.bus.password == SECRET
@@ -248,7 +248,7 @@ def test_a_user_without_a_password_may_stand_in_the_file(file: Path) -> None:
 
 @pytest.mark.parametrize("from_environment", [True, False])
 def test_a_password_can_stand_in_a_file_of_its_own(tmp_path: Path, file: Path, *, from_environment: bool) -> None:
-    """As container platforms mount them; the white space of an editor does not count."""
+    """Container platforms mount such files; white space at the end, as editors add it, is ignored."""
     secret = tmp_path / "password"
     secret.write_text(f" {SECRET}\n")
     if not from_environment:
@@ -259,7 +259,7 @@ def test_a_password_can_stand_in_a_file_of_its_own(tmp_path: Path, file: Path, *
 
 @pytest.mark.parametrize("content", [f"\ufeff{SECRET}\r\n", f"\ufeff {SECRET}", f"{SECRET}\r\n", f"{SECRET}\n\n", SECRET])
 def test_how_an_editor_saved_a_password_does_not_matter(tmp_path: Path, content: str) -> None:
-    """A byte order mark before it and line ends of any kind behind it are not part of it."""
+    """A byte order mark at the start and line ends of any kind are not part of the password."""
     secret = tmp_path / "password"
     secret.write_bytes(content.encode())
 
@@ -285,7 +285,7 @@ def test_how_an_editor_saved_the_settings_does_not_matter(file: Path, text: str)
     ],
 )
 def test_settings_in_another_encoding_are_an_error(file: Path, content: bytes, expected: str) -> None:
-    """It names the file, the encoding, and what to do."""
+    """The error names the file and the encoding, and says what to do."""
     file.write_bytes(content)
 
     with pytest.raises(SettingsError) as caught:
@@ -309,7 +309,7 @@ def test_settings_in_another_encoding_are_an_error(file: Path, content: bytes, e
 def test_a_home_that_there_is_not_is_an_error(
     option: str | None, variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container whose user is a number: no HOME, and nobody of that number is known."""
+    """A container whose user is a number has no HOME and no entry in the user database."""
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 1_000_680_000)
 
@@ -346,7 +346,7 @@ def test_a_secret_given_twice_is_a_mistake(outright: str, named: str) -> None:
 
 @pytest.mark.parametrize("keys", [("url", "url_file"), ("url_file", "url")])
 def test_a_secret_given_twice_in_the_settings_file_is_a_mistake(file: Path, keys: tuple[str, str]) -> None:
-    """In any order."""
+    """The order does not matter."""
     values = {"url": "redis://h", "url_file": "/dev/null"}
     file.write_text("[bus]\n" + "".join(f"{key} = '{values[key]}'\n" for key in keys))
 
@@ -355,7 +355,7 @@ def test_a_secret_given_twice_in_the_settings_file_is_a_mistake(file: Path, keys
 
 
 def test_an_empty_variable_and_an_empty_file_are_no_secret(tmp_path: Path) -> None:
-    """So that a deployment can name both and fill neither."""
+    """A deployment can then name both variables and leave both empty."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
 
@@ -366,7 +366,7 @@ def test_an_empty_variable_and_an_empty_file_are_no_secret(tmp_path: Path) -> No
 
 
 def test_an_address_can_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
-    """It may hold a password; and it is as hidden as one that came otherwise."""
+    """An address may hold a password; an address from a file is hidden like any other."""
     secret = tmp_path / "url"
     secret.write_text(f"redis://user:{SECRET}@host\n")
 
@@ -377,7 +377,7 @@ def test_an_address_can_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_proxy_is_as_hidden_as_an_address_of_the_bus(tmp_path: Path, file: Path) -> None:
-    """It may hold a password: out of a file of its own or the environment, never out of the settings file."""
+    """It may hold a password: it is read from the environment or from a file of its own, never from the settings file."""
     url = f"http://user:{SECRET}@gate:3128"
     secret = tmp_path / "proxy"
     secret.write_bytes(f"\ufeff{url}\r\n".encode())
@@ -416,7 +416,7 @@ def test_a_proxy_is_as_hidden_as_an_address_of_the_bus(tmp_path: Path, file: Pat
 def test_a_file_that_holds_no_secret_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, content: bytes | None, expected: str
 ) -> None:
-    """Not an empty password: the variable and the path are named, nothing of the content is shown."""
+    """It does not count as an empty password: the error names the variable and the path, and shows no content."""
     monkeypatch.chdir(tmp_path)
     secret = Path("secret")  # the message shows no more than 80 characters of a path
     if content is not None:
@@ -431,7 +431,7 @@ def test_a_file_that_holds_no_secret_is_an_error(
 
 
 def test_a_directory_or_a_strange_name_is_no_file_of_a_secret(tmp_path: Path, file: Path) -> None:
-    """As a secret that was not mounted is, where the platform makes a directory in its place."""
+    """Some platforms make a directory where a secret was not mounted."""
     with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
         load(None, {"CROSSTAPE_BUS__PASSWORD_FILE": str(tmp_path)})
     file.write_text('[bus]\npassword_file = "a\\u0000b"\n')
@@ -449,7 +449,7 @@ def test_only_a_secret_can_stand_in_a_file() -> None:
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `load()` of a service sees."""
+    """A service calls `load()` without arguments."""
     for name in [name for name in os.environ if name.startswith("CROSSTAPE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("CROSSTAPE_BUS__PREFIX", "mine")
@@ -480,7 +480,7 @@ def test_any_value_is_read_or_refused_cleanly(value: Any) -> None:
 
 
 def test_every_setting_can_be_described() -> None:
-    """The words of the error messages are those of the reference."""
+    """Error messages and the reference use the same descriptions."""
     from typing import get_type_hints
 
     from crosstape.settings import AggregatorSettings, BusSettings

@@ -11,7 +11,7 @@ import crosstape
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"prometheus-client": "prometheus_client"}
-"""Of distributions whose module is not named as they are."""
+"""Distributions whose module has another name."""
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ def test_logs_go_to_standard_error() -> None:
 
 
 def test_who_has_configured_structlog_keeps_it() -> None:
-    """Before the import or after it."""
+    """The program configures it before the import or after it."""
     mine = "import structlog; structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory())\n"
     for code in (mine + LOG, LOG.replace("async def", mine + "async def", 1)):
         done = python(code)

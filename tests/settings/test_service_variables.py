@@ -14,7 +14,7 @@ from crosstape.settings.service_variables import is_service_variable
 def kubernetes(
     service: str, *, host: str = "10.96.7.12", port: int = 9100, protocol: str = "TCP", port_name: str = "metrics"
 ) -> dict[str, str]:
-    """What a pod sees of a service with one named port, as Kubernetes documents it."""
+    """Returns the variables that a pod sees for a service with one named port, as Kubernetes documents them."""
     name = service.upper().replace("-", "_")
     shown = f"[{host}]" if ":" in host else host
     one = f"{name}_PORT_{port}_{protocol}"
@@ -31,7 +31,7 @@ def kubernetes(
 
 
 def docker(alias: str) -> dict[str, str]:
-    """What a container sees of one that it is linked to."""
+    """Returns the variables that a container sees for a container to which it is linked."""
     name = alias.upper().replace("-", "_")
     return {
         f"{name}_NAME": f"/crosstape-reader/{alias}",
@@ -67,7 +67,7 @@ SERVICES = [
     [{}, {"host": "fd00:10:96::7", "port": 6379, "port_name": "redis"}, {"protocol": "UDP", "port_name": "a--b"}, {"protocol": "SCTP"}],
 )
 def test_the_variables_of_a_service_are_ignored(service: str, options: dict[str, str]) -> None:
-    """Of services that are named like ours, whatever they listen on; those for the log are all of them."""
+    """The services have names like our sections, and any ports; the log names all the variables."""
     variables = kubernetes(service, **options)  # type: ignore[arg-type]
 
     assert load(None, variables) == Settings()
@@ -76,7 +76,7 @@ def test_the_variables_of_a_service_are_ignored(service: str, options: dict[str,
 
 @pytest.mark.parametrize("alias", ["crosstape", "crosstape-aggregator", "crosstape-bus"])
 def test_the_variables_of_a_docker_link_are_ignored(alias: str) -> None:
-    """With the environment of the other container, whatever it holds."""
+    """The environment of the other container is ignored, too, whatever it contains."""
     variables = docker(alias)
 
     assert load(None, variables) == Settings()
@@ -92,7 +92,7 @@ def test_settings_are_read_beside_them() -> None:
 
 
 def test_a_setting_is_read_though_its_value_looks_like_a_services() -> None:
-    """It is then refused as a value: whoever names a service `crosstape-telemetry--http` must learn of it."""
+    """The value is then an error: a person who names a service `crosstape-telemetry--http` must notice."""
     with pytest.raises(SettingsError, match=r"telemetry.http_port = .*CROSSTAPE_TELEMETRY__HTTP_PORT"):
         load(None, {"CROSSTAPE_TELEMETRY__HTTP_PORT": "tcp://10.96.7.12:9100"})
     assert load(None, {"CROSSTAPE_VENUES__X_NAME__REST_URL": "/a/b"}).venues["x_name"].rest_url == "/a/b"

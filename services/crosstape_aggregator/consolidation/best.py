@@ -45,9 +45,9 @@ class BestPrices(NamedTuple):
 
 
 def best(legs: Sequence[VenuePrices]) -> BestPrices:
-    """Find the best bid and ask over legs that count. `mid` and `spread` are exact (a crossed market has a negative spread); `spread_bps`
-    is
-    rounded to 4 decimals.
+    """Find the best bid and ask over legs that count.
+
+    `mid` and `spread` are exact; a crossed market has a negative spread. `spread_bps` is rounded to 4 decimals.
     """
     bid_price = ask_price = bid_size = ask_size = None
     bid_venues: tuple[str, ...] = ()
@@ -58,14 +58,14 @@ def best(legs: Sequence[VenuePrices]) -> BestPrices:
             if bid_price is None or price > bid_price:
                 bid_price, bid_size, bid_venues = price, leg.bid_size, (leg.venue,)
             elif price == bid_price:
-                bid_size = _together(bid_size, leg.bid_size)
+                bid_size = _sum_sizes(bid_size, leg.bid_size)
                 bid_venues += (leg.venue,)
         price = leg.ask_price
         if price is not None:
             if ask_price is None or price < ask_price:
                 ask_price, ask_size, ask_venues = price, leg.ask_size, (leg.venue,)
             elif price == ask_price:
-                ask_size = _together(ask_size, leg.ask_size)
+                ask_size = _sum_sizes(ask_size, leg.ask_size)
                 ask_venues += (leg.venue,)
     if bid_price is None or ask_price is None:
         market = Market.EMPTY if bid_price is None and ask_price is None else Market.ONE_SIDED
@@ -77,7 +77,7 @@ def best(legs: Sequence[VenuePrices]) -> BestPrices:
     return BestPrices(bid_price, bid_size, bid_venues, ask_price, ask_size, ask_venues, middle, spread, spread_bps, market)
 
 
-def _together(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+def _sum_sizes(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     if one is None or other is None:
         return one if other is None else other
     return add(one, other)
@@ -86,8 +86,8 @@ def _together(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 def outliers(legs: Sequence[VenuePrices], limit_bps: Decimal) -> frozenset[str]:
     """Find the venues whose mid is further than `limit_bps` from the median mid, if three legs or more have one.
 
-    `legs` are those with no fault of their own, settling ones included: the price of a leg does not depend on whether it counts already. A
-    leg with one side has no part in the median and is judged by the side that it has. If the median lies between two groups and would
+    `legs` are those without a fault of their own. Settling legs are included, because their prices are good. A leg with only one side does
+    not count for the median, and is compared by the side that it has. If the median lies between two groups and would
     exclude every leg, none is excluded, and the quote shows the crossed market.
     """
     doubles = [_double(leg) for leg in legs]
@@ -104,7 +104,7 @@ def outliers(legs: Sequence[VenuePrices], limit_bps: Decimal) -> frozenset[str]:
 
 
 def _double(leg: VenuePrices) -> Decimal:
-    """Twice the mid, or twice the only side."""
+    """Return twice the mid, or twice the price of the only side."""
     if leg.bid_price is not None and leg.ask_price is not None:
         return add(leg.bid_price, leg.ask_price)
     price = leg.bid_price if leg.bid_price is not None else leg.ask_price

@@ -1,4 +1,4 @@
-"""Computes the consolidated quote of one instrument from its legs and windows, and when it must be computed again."""
+"""Computes the consolidated quote of one instrument from its legs and windows, and the time when it must be computed again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, Leg, Market, Vwap
 
 
 class ConsolidatedQuote:
-    """Computes the quotes of one instrument. `legs` is in the order of the venues' names, and always the same list."""
+    """Computes the quotes of one instrument. `legs` is sorted by venue; the instrument adds new legs to this same list."""
 
     __slots__ = (
         "_crossed", "_legs", "_legs_shown", "_name", "_phase", "_rules", "_suspicion_ts", "_venues", "_vwap", "_windows", "spread_bps",
@@ -24,7 +24,7 @@ class ConsolidatedQuote:
 
     def __init__(self, name: str, legs: list[VenueLeg], windows: TradeWindows, rules: Rules, venues: Liveness) -> None:
         self.spread_bps: Decimal | None = None
-        """The spread when it was last computed; None: a side is missing."""
+        """Spread of the last quote in basis points; None: a side is missing."""
         self._name = name
         self._legs = legs
         self._windows = windows
@@ -34,12 +34,12 @@ class ConsolidatedQuote:
         self._suspicion_ts: int | None = None  # while crossed: when a leg becomes suspect
         self._legs_shown: tuple[Leg, ...] = ()
         self._vwap: dict[str, Vwap] = {}
-        # All windows of all instruments roll at the same moment. So that this is no burst once a second, each instrument has its own moment
-        # within the second at which it looks whether the passing of time alone has changed its windows.
+        # The windows of all instruments roll at the same moment of each second. To spread this work, each instrument has its own moment
+        # within the second (ns) at which its windows are computed again if only the time has changed.
         self._phase = zlib.crc32(name.encode()) % SECOND
 
     def compute(self, received_ts: int, now: int) -> Cbbo | None:
-        """Compute the quote as of `now`, unstamped; None when it equals the last one. `received_ts`: of the newest event in it."""
+        """Compute the quote as of `now`, without epoch and `seq`; None if it equals the last one. `received_ts`: of the newest event."""
         rules, all_legs = self._rules, self._legs
         faults = [leg.fault(now, rules.stale_ns) for leg in all_legs]
         good = [leg for leg, fault in zip(all_legs, faults, strict=True) if fault is None]
@@ -85,9 +85,9 @@ class ConsolidatedQuote:
         )
 
     def _exclude_suspects(self, counting: list[VenueLeg], now: int) -> bool:
-        """Exclude the legs of a crossed market that are probably dead, the most overdue first; whether there were any.
+        """Exclude the legs of a crossed market that are probably dead, the most overdue first. Returns whether any was excluded.
 
-        While events wait to be read, silences cannot be measured: every feed seems to be silent.
+        None is excluded while the process is behind: events wait to be read then, so every feed seems to be silent.
         """
         self._suspicion_ts = None
         count = len(counting)
@@ -100,9 +100,7 @@ class ConsolidatedQuote:
         return len(counting) < count
 
     def next_ts(self) -> int | None:
-        """When the quote, as last computed, may change by the passing of time alone: a leg goes stale or has settled, or a window rolls on.
-        None: never.
-        """
+        """Return when (ns) the last quote may change without an event: a leg goes stale or has settled, or a window rolls. None: never."""
         rules = self._rules
         moments = [ts for leg in self._legs if (ts := leg.next_ts(rules.stale_ns, rules.settle_ns)) is not None]
         if self._crossed and self._suspicion_ts is not None:

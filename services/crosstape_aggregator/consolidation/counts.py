@@ -18,7 +18,7 @@ class Counts:
         self.outdated: Counter[str] = Counter()
         """Events of an earlier epoch, ignored, by venue."""
         self.unusable: Counter[str] = Counter()
-        """Trades whose price or size cannot be computed with, by venue."""
+        """Trades whose price or size is outside of the bounds of `decimals`, by venue."""
         self.published = 0
         """Consolidated quotes published."""
         self.merged = 0

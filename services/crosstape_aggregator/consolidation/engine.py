@@ -1,4 +1,4 @@
-"""Applies events to the instruments that they concern, and computes the quotes that are due. Pure; time comes in as a value."""
+"""Applies events to the instruments of one shard, and computes the quotes that are due. Pure; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from crosstape_aggregator.consolidation.schedule import Schedule
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
 SAMPLE_NS: Final = 900_000_000
-"""Time between two samples, which `look` takes: about a second, however often it is called …"""
+"""Shortest time between two samples: `look` may be called more often …"""
 PARTS: Final = 4
-"""… and the part of the instruments (one in four) whose feeds are sampled each time."""
+"""… and each sample measures the feeds of one in four instruments, in turn."""
 ALL_EVERY: Final = 64
-"""Every 64th time all instruments are looked at: a venue may have been silent for a day."""
+"""Every 64th look updates all instruments, to find venues that have been silent for a day."""
 
 
 class Engine:
-    """Holds all instruments of one shard, and the venues that they share. Raises `SettingsError` when a window's name is wrong."""
+    """Holds all instruments of one shard, and the liveness of their venues. Raises `SettingsError` when a window's name is wrong."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self.rules = Rules.of(settings)
@@ -34,13 +34,13 @@ class Engine:
         self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True
-        self._quiet: set[str] = set()  # instruments that history has changed, and that are not due for it yet
+        self._quiet: set[str] = set()  # instruments that past events have changed, but that are not due yet
         self._schedule = Schedule(round(settings.min_interval_s * SECOND))
 
     def apply(self, events: Sequence[Event], now: int, *, quiet: bool = False) -> None:
-        """Apply events of any venue and instrument, or venue-wide ones. O(1) each; no quote is computed before it is due.
+        """Apply events of any venue and instrument, and venue-wide ones. O(1) each. Quotes are computed by `due`.
 
-        `quiet`: the events are history. They make no quote due; call `changed` when all of them have been applied.
+        `quiet`: the events are from the past and make no quote due. The caller calls `changed` when all of them have been applied.
         """
         instruments, schedule, dirty = self.instruments, self._schedule, self._venues.dirty
         changed = schedule.changed
@@ -61,23 +61,24 @@ class Engine:
             self.counts.applied[KIND_OF[kind]] += count
 
     def apply_past(self, status: Status, written_ts: int) -> None:
-        """Apply a venue-wide status from history: its state is over, but its clock offset concerns the trades of that time."""
+        """Apply a venue-wide status from the past: not its state, but its clock offset, which concerns the trades of that time."""
         self._venues.apply_past(status, written_ts)
 
     def unheard(self, venue: str, until_ts: int) -> None:
-        """A venue's venue-wide events up to `until_ts` cannot be read any more; 0: all can."""
+        """Note that a venue's venue-wide events up to `until_ts` (ns) were trimmed before they were read; 0 = none were."""
         liveness = self._venues.venue(venue)
-        liveness.unheard_ts = max(liveness.unheard_ts, until_ts)
+        liveness.trimmed_until_ts = max(liveness.trimmed_until_ts, until_ts)
 
     def look(self, unread: Collection[str] | None, now: int, monotonic_ns: int) -> None:
-        """Find out which instruments' windows can be complete. `unread`: the instruments whose streams have not been read up to nearly now;
-        None: all. Call it about every second and when `unread` has changed; O(instruments) then.
+        """Update which instruments' windows can be complete. Call it about every second, and when `unread` has changed.
+
+        `unread`: the instruments whose streams have not been read up to nearly now; None: all. O(instruments) at most.
         """
         self._sample(now)
-        turned = self._venues.look(now, monotonic_ns)
+        judge_all = self._venues.look(now, monotonic_ns)
         self._looks += 1
         names: Iterable[str] = self._venues.unlooked | self._quiet
-        if turned or self._had_unread or unread is None or unread or not self._looks % ALL_EVERY:
+        if judge_all or self._had_unread or unread is None or unread or not self._looks % ALL_EVERY:
             names = self.instruments
         self._had_unread = unread is None or bool(unread)
         for name in list(names):
@@ -89,7 +90,7 @@ class Engine:
         self._venues.unlooked.clear()
 
     def _sample(self, now: int) -> None:
-        """Measure how long feeds are usually silent (some instruments each time), and how far clocks differ."""
+        """Measure how long feeds are usually silent (of some instruments each time), and how far clocks differ."""
         if not 0 <= now - self._sampled_ts < SAMPLE_NS:
             if self._venues.measures:
                 for instrument in self.instruments.values():
@@ -101,11 +102,11 @@ class Engine:
                     instrument.sample_paces(now)
 
     def set_behind(self, behind: bool) -> None:
-        """Set whether many events were read at once, so that more may be waiting."""
+        """Set whether the process is behind: many events were read at once, so more may be waiting."""
         self._venues.behind = behind
 
     def clock_offsets_ns(self) -> dict[str, int]:
-        """Our clock less each venue's, in ns, where it is known."""
+        """Return venue → our clock less the venue's (ns), of the venues where it is known."""
         return self._venues.offsets_ns()
 
     def instrument(self, name: str, now: int) -> ConsolidatedInstrument:
@@ -122,17 +123,17 @@ class Engine:
         return [quote for name in self._schedule.due(limit) if (quote := self._quote(self.instruments[name], now)) is not None]
 
     def next_ts(self) -> int | None:
-        """When to call `due` next if no event comes: ns, 0 at once, None: not before an event."""
+        """Return when (ns) to call `due` next if no event is applied; 0 = at once, None: only after an event."""
         return self._schedule.next_ts()
 
     def changed(self, names: Iterable[str], now: int) -> None:
-        """Make these instruments due: something about them has changed other than by an event."""
+        """Make these instruments due, because something else than an event has changed them."""
         for name in names:
             self._schedule.mark(name, now)
 
     def _quote(self, instrument: ConsolidatedInstrument, now: int) -> Cbbo | None:
         quote = instrument.consolidate(now)
-        self._wake(instrument)
+        self._schedule_look(instrument)
         if quote is not None:
             self._schedule.published(instrument.name, now)
             self.counts.published += 1
@@ -140,14 +141,14 @@ class Engine:
         return quote
 
     def _look(self, instrument: ConsolidatedInstrument, now: int) -> None:
-        """The moment of an instrument's look has come; meanwhile its next change may have moved to a later moment."""
+        """Make an instrument due at the moment of its look, unless its next change has moved to a later moment meanwhile."""
         ts = instrument.quote.next_ts()
         if ts is not None and ts <= now:
             self._schedule.mark(instrument.name, now)
         else:
-            self._wake(instrument)
+            self._schedule_look(instrument)
 
-    def _wake(self, instrument: ConsolidatedInstrument) -> None:
+    def _schedule_look(self, instrument: ConsolidatedInstrument) -> None:
         ts = instrument.quote.next_ts()
         if ts is not None:
             self._schedule.look_at(instrument.name, ts)
@@ -164,7 +165,7 @@ class Engine:
                     self._schedule.mark(name, now)
 
     def _apply_dirty(self, received_ts: int, now: int) -> None:
-        """Apply the events that were refused until now, and mark each instrument of a venue that has changed."""
+        """Apply the events that were refused before, and make each instrument of a changed venue due."""
         refused, self._venues.refused = self._venues.refused, []
         for event in refused:
             self.instruments[event.instrument].apply(event, now)

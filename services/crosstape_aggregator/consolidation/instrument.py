@@ -1,4 +1,4 @@
-"""Applies the events of one instrument to its legs and windows. Pure state; time comes in as a value."""
+"""Applies the events of one instrument to its legs and windows. Pure; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
 
 class InstrumentState(NamedTuple):
-    """The windows of an instrument up to some id of its streams. A checkpoint keeps it."""
+    """The state of one instrument that a checkpoint keeps: its windows, up to one id of each of its streams."""
 
     windows: WindowsState
     coverage: CoverageState
@@ -44,8 +44,9 @@ class InstrumentState(NamedTuple):
 class ConsolidatedInstrument:
     """Holds the legs and the trades of all venues in one instrument.
 
-    Every venue's trades count in the windows, whether or not its leg counts in the quote: a trade has happened, a quote is an offer. The
-    bus delivers each event exactly once; nothing is deduplicated here. Backfilled trades count in the second in which they happened.
+    The trades of every venue count in the windows, even while the leg of the venue does not count in the quote: a trade is a fact, a quote
+    is an offer. The bus delivers each event exactly once, so no duplicates are removed here. Backfilled trades count in the second in which
+    they happened.
     """
 
     __slots__ = (
@@ -55,10 +56,10 @@ class ConsolidatedInstrument:
     def __init__(self, name: str, rules: Rules, venues: Liveness, counts: Counts, now: int) -> None:
         self.name = name
         self.legs: list[VenueLeg] = []
-        """In the order of the venues' names."""
+        """The legs, sorted by venue."""
         self.windows = TradeWindows(rules.windows, now // SECOND)
         self.read = False
-        """Whether its streams of trades and gaps, and the venues' own, have been read and applied up to nearly now."""
+        """Whether all of its trades and gaps, and the venue-wide events, have been read and applied up to nearly now."""
         self._rules = rules
         self._venues = venues
         self._counts = counts
@@ -69,17 +70,17 @@ class ConsolidatedInstrument:
         self.quote = ConsolidatedQuote(name, self.legs, self.windows, rules, venues)
 
     def apply(self, event: Event, now: int) -> bool:
-        """Apply one event; whether it may change the consolidated quote. Kinds that do not matter here are ignored."""
+        """Apply one event. Returns whether it may change the consolidated quote. Kinds that do not matter here are ignored."""
         apply = _APPLY.get(type(event))
         return apply is not None and apply(self, event, now)
 
     def touch(self, received_ts: int) -> None:
-        """Note when the newest event was received that may change this instrument's quote."""
+        """Keep `received_ts` of the newest event that may change this instrument's quote."""
         if received_ts > self._received_ts:  # noqa: PLR1730 — `max` costs three times as much, per event
             self._received_ts = received_ts
 
     def consolidate(self, now: int) -> Cbbo | None:
-        """Compute the consolidated quote as of `now`, unstamped; None when it equals the last one."""
+        """Compute the consolidated quote as of `now` (ns), without epoch and `seq`; None if it equals the last one."""
         return self.quote.compute(self._received_ts, now)
 
     def sample_paces(self, now: int) -> None:
@@ -88,23 +89,24 @@ class ConsolidatedInstrument:
             leg.sample(now)
 
     def known_from(self, second: int) -> None:
-        """All trades from this second on have been applied."""
+        """Note that all trades from `second` on (since the epoch) have been applied, so windows that start later can be complete."""
         self.windows.coverage.known_from(second)
         self.windows.coverage_changed()
 
     def open_gap(self, venue: str, from_ts: int, to_ts: int) -> None:
-        """Trades of a venue are missing between these moments (ns)."""
+        """Note that trades of a venue are missing between these moments (ns)."""
         self.windows.coverage.open_gap(venue, from_ts, to_ts)
         self.windows.coverage_changed()
 
     def unknown_until(self, ts: int) -> None:
-        """Trades up to this moment (ns) may be missing for good; 0: none are."""
+        """Note that trades up to this moment (ns) may be missing and will not be recovered; 0 = none are."""
         self.windows.coverage.unknown_until(ts)
         self.windows.coverage_changed()
 
     def look(self, now: int) -> bool:
-        """Find out whether trades may be missing: its streams must have been `read`, and `traders` must miss none. Whether this changes
-        what the windows say.
+        """Update whether trades may be missing: the streams must have been `read`, and `traders` must miss none.
+
+        Returns whether the windows that are published change by this.
         """
         coverage = self.windows.coverage
         before = coverage.complete_since_s
@@ -123,9 +125,9 @@ class ConsolidatedInstrument:
         return InstrumentState(self.windows.state(), coverage, self.traders.numbers(), self._received_ts)
 
     def restore(self, state: InstrumentState, at: int) -> None:
-        """Continue from the state of a checkpoint. `at`: the moment (ns) up to which venue-wide events are in it. When the trades since
-        then
-        have been applied, `known_from` is called.
+        """Continue from the state of a checkpoint. `at`: the moment (ns) up to which venue-wide events are in it.
+
+        The caller then applies the trades since the checkpoint, and calls `known_from`.
         """
         self.windows.restore(state.windows)
         self.windows.coverage.restore(state.coverage)
@@ -142,7 +144,7 @@ class ConsolidatedInstrument:
         return leg
 
     def _admitted(self, event: Event, now: int) -> VenueLeg | None:
-        """The leg that an event is for; None when the event is of an earlier epoch."""
+        """Return the leg that an event belongs to; None when the event is of an earlier epoch, which is counted."""
         if not self._venues.admits(self._venues.venue(event.venue), event, now):
             self._counts.outdated[event.venue] += 1
             return None
@@ -184,7 +186,7 @@ class ConsolidatedInstrument:
             self._counts.outdated[status.venue] += 1
             return False
         if status.state is FeedState.LIVE or not self.look(now):
-            return False  # that the feed is live waits for the next look: gaps that belong to it may come later
+            return False  # a feed that became live is applied at the next look: its gaps may arrive later than this status
         self.touch(status.received_ts)
         return True
 
@@ -193,7 +195,7 @@ class ConsolidatedInstrument:
         if venue not in self._last_trades:
             self.traders.add_venue(venue)
         second = trade_second(trade)
-        if second + 1 < trade.received_ts // SECOND:  # its second and the one after it were over
+        if second + 1 < trade.received_ts // SECOND:  # it was received after its second and the next one had ended
             self._counts.late[venue] += 1
             self._late_trade(trade, now)
         elif self.traders.late:
@@ -213,7 +215,7 @@ class ConsolidatedInstrument:
         return True
 
     def _late_trade(self, trade: Trade, now: int) -> None:
-        """Windows published since the trade happened lacked it. If it was received live, more may follow."""
+        """Handle a trade that published windows lacked. If it was received live, more late trades may follow."""
         wrong_until = self.traders.came_late(trade, self._rules.clock_tolerance_ns)
         if wrong_until:
             self.unknown_until(wrong_until)

@@ -1,22 +1,21 @@
-"""Holds one venue's part of a consolidated quote: its newest prices, its state, and whether it counts.
+"""Holds one venue's part of a consolidated quote (its leg): its newest prices, its state, and whether it counts.
 
 A leg is excluded, in this order of reasons, when
-- `state`: its feed is not live, or its venue has halted the instrument. A venue that says it is down takes all its legs with it; a venue
-  that was restarted (an event of a newer epoch was seen, on whatever stream) is connecting until this feed has data of the new epoch.
-  Events of an older epoch are ignored: they revive nothing;
+- `state`: its feed is not live, or its venue has halted the instrument. While a venue says that it is down, all of its legs are down. After
+  a restart of the connector (an event of a newer epoch arrived on any stream) the leg is connecting until its feed has data of the new
+  epoch. Events of an older epoch are ignored;
 - `stale`: its quote is `stale_s` old and its venue, in the same epoch, has given no sign of life for `stale_s`. The sign of life is the
   venue-wide status, as long as its state is live;
-- `empty`: it has neither a bid nor an ask that can be computed with;
+- `empty`: it has neither a usable bid nor a usable ask (`decimals.usable`);
 - `crossed`: its own bid is not below its own ask;
 - `outlier`: see `best.outliers`;
 - `suspect`: it crossed other legs that count while its feed had been silent for longer than usual (see `suspects`), and nothing of its feed
   has been received since: neither a quote nor a status;
-- `settling`: it was excluded for one of the other reasons but `empty`, and has not been good without a break for `settle_s` yet. A leg that
-  was suspect for less than `settle_s` does not have to settle.
+- `settling`: it was excluded for one of the other reasons, except `empty`, and has been without a fault for less than `settle_s` since. A
+  leg that was suspect for less than `settle_s` does not have to settle.
 
-So a leg that is seen for the first time counts at once, as does one whose venue was restarted so quickly that it was never excluded.
-Faults are noted when they arrive, also those that are over before the next quote is computed. Ages are judged when a quote is computed, by
-our clock against `received_ts`.
+So a new leg counts at once, and so does a leg whose venue was restarted so quickly that it was never excluded. A fault is noted when its
+event arrives, even if it is over before the next quote is computed. Ages are computed with each quote: our clock less `received_ts`.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class VenueLeg:
         self.ask_size: Decimal | None = None
         self.crossed = False
         self.excluded: Exclusion | None = Exclusion.STATE
-        """As last judged."""
+        """Why the leg does not count, as last judged; None: it counts."""
         self._from_quotes = False
         self._listing_state = LIVE
         self._quote_state = self._book_state = FeedState.CONNECTING
@@ -78,7 +77,7 @@ class VenueLeg:
         self._set(quote, (quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size), self._quote_state)
 
     def book(self, book: Book) -> bool:
-        """Apply the venue's book: its top is used while the venue has sent no quotes in this epoch. False: it was not used."""
+        """Apply the venue's book. Its best prices are used while the venue has sent no quotes in this epoch. False: it was not used."""
         if book.epoch != self._epoch:
             self._new_epoch(book.epoch)
         if self._from_quotes:
@@ -90,7 +89,7 @@ class VenueLeg:
         return True
 
     def status(self, status: Status) -> None:
-        """Apply the state of the quote or book feed, or of the instrument at this venue (a halt), which data of a feed do not end."""
+        """Apply the state of the quote feed, the book feed, or the instrument at this venue. Data of a feed do not end a halt."""
         if status.epoch != self._epoch:
             self._new_epoch(status.epoch)
         match status.kind:
@@ -128,7 +127,7 @@ class VenueLeg:
             self._good_since = None
 
     def _set_odd(self, bid: _Side, ask: _Side) -> None:
-        """Set prices that are not well-formed: a side is missing or cannot be computed with, or the two sides cross."""
+        """Set prices that are not well-formed: a side is missing or not usable, or the two sides cross."""
         if not usable(*bid):
             self.bid_price = self.bid_size = None
         if not usable(*ask):
@@ -151,19 +150,19 @@ class VenueLeg:
         return state
 
     def note_fault(self) -> None:
-        """The leg has a fault: if it has prices at all, it has to settle before it counts again."""
+        """Note a fault: a leg that has prices must settle before it counts again."""
         self._good_since = None
         self._must_settle = self._must_settle or self.input is not None
 
     def stale_ts(self, stale_ns: int) -> int:
-        """When (ns) the leg goes stale if nothing more is received from its venue."""
+        """Return when (ns) the leg goes stale if nothing more is received from its venue."""
         event, alive_ts = self.input, self.liveness.alive_ts
         if event is None or event.received_ts < alive_ts:  # `max` costs three times as much, several times per quote
             return alive_ts + stale_ns
         return event.received_ts + stale_ns
 
     def fault(self, now: int, stale_ns: int) -> Exclusion | None:
-        """The fault of the leg by itself, without comparison with others; None: it has none."""
+        """Return the fault of the leg, without comparison with other legs; None: it has none."""
         if self.state is not LIVE:
             return Exclusion.STATE
         if now >= self.stale_ts(stale_ns):
@@ -180,13 +179,13 @@ class VenueLeg:
     def sample(self, now: int) -> None:
         """Measure how long its feed is silent. Call it at a steady pace, and only when all streams have been read up to now."""
         if self.input is not None:
-            self._pace.sample(self.heard_ts, now - self.liveness.way_ns)
+            self._pace.sample(self.heard_ts, now - self.liveness.transit_ns)
 
     def silence(self, now: int) -> tuple[int, float] | None:
-        """How long its feed has been silent, and how long it usually is (ns); None: its pace is not known."""
+        """Return how long its feed has been silent, and how long it usually is (ns); None: its pace is not known."""
         event = self.input
         usual_ns = None if event is None else self._pace.usual_ns(event.epoch, event.seq, event.received_ts)
-        return None if usual_ns is None else (now - self.liveness.way_ns - self.heard_ts, usual_ns)
+        return None if usual_ns is None else (now - self.liveness.transit_ns - self.heard_ts, usual_ns)
 
     def suspect(self, now: int) -> None:
         """Exclude the leg, which counted until now, until an event or status of its feed arrives."""
@@ -203,7 +202,7 @@ class VenueLeg:
         return False
 
     def judge(self, fault: Exclusion | None, now: int, settle_ns: int) -> None:
-        """Set `excluded`: for this fault, or because the leg is still suspect or has to settle."""
+        """Set `excluded` to this fault or, without one, to suspect or settling if that is not over."""
         if self._suspected_ts and self._is_suspect(now, settle_ns) and fault is None:
             fault = Exclusion.SUSPECT
         elif fault is None and self._must_settle:
@@ -222,7 +221,7 @@ class VenueLeg:
             self._shown = None
 
     def next_ts(self, stale_ns: int, settle_ns: int) -> int | None:
-        """When (ns) the leg, as last judged, must be judged again if no event arrives; None: never."""
+        """Return when (ns) the leg must be judged again if no event arrives; None: never."""
         if self.excluded is Exclusion.STATE or self.excluded is Exclusion.STALE:
             return None
         stale_ts = self.stale_ts(stale_ns)
@@ -231,7 +230,7 @@ class VenueLeg:
         return stale_ts
 
     def show(self) -> Leg:
-        """The leg as it is published; the same object while nothing in it changes."""
+        """Return the leg as it is published; the same object as long as nothing in it changes."""
         state = self.state
         if self._shown is None or self._shown.state is not state:
             event = self.input

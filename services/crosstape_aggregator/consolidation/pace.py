@@ -1,11 +1,11 @@
 """Measures how long the feed of a leg is usually silent. Pure.
 
-Feeds are bursty: the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, yet an eighth
-of the time is silences of more than 100 ms.) What matters is how old a leg's newest event is at a random moment. So its age is sampled
-every few seconds; the mean of the samples is the usual silence. Samples of a silence count only when it has ended: a feed that has died
-does not make its own silence usual.
+Events come in bursts, so the mean time between two events says little. (Binance's best prices of BTC-USDT come every 9 ms on average, but
+an eighth of the time belongs to silences of more than 100 ms.) The age of a leg's newest event at a random moment says more. So this age is
+sampled every few seconds, and the mean of the samples is the usual silence. The samples of a silence count only after it has ended.
+Otherwise the silence of a dead feed would become the usual one.
 
-Until there are enough samples, an event's number and epoch give a first estimate: the number of events since its connector was started.
+Until there are enough samples, `seq` and epoch of an event give a first estimate: how many events came since the start of the connector.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Final
 ENOUGH: Final = 8
 """Samples needed to know the usual silence."""
 KEPT: Final = 32
-"""About how many of the newest samples make the mean."""
+"""Number of newest samples that the mean is taken over, about."""
 MOST: Final = 4.0
-"""Most that a silence counts for, as a multiple of the usual one. A feed that has become slower is known after some silences."""
+"""A silence counts as this multiple of the usual one at most. So a stall changes little, and a slower feed is learned in a few silences."""
 BURSTS: Final = 5
-"""By how much the usual silence may exceed the mean time between two events; of recorded feeds it is 2 to 20."""
+"""First estimate: the usual silence is this multiple of the mean time between two events. In recorded feeds it is 2 to 20."""
 FEWEST: Final = 20
-"""Events since the start of the connector that a first estimate needs."""
+"""Events since the start of the connector that the first estimate needs."""
 
 
 class Pace:
@@ -31,13 +31,13 @@ class Pace:
 
     def __init__(self) -> None:
         self._heard_ts = 0
-        self._pending = 0  # sum of the samples of the silence under way
+        self._pending = 0  # sum of the samples of the present silence, ns
         self._pending_count = 0
         self._mean = 0.0
         self._samples = 0
 
     def sample(self, heard_ts: int, now: int) -> None:
-        """Take a sample: the newest event was received at `heard_ts`. Call it at a steady pace."""
+        """Take a sample at `now`. `heard_ts`: `received_ts` of the newest event. Call it at regular intervals."""
         if heard_ts != self._heard_ts:
             self._end_silence()
             self._heard_ts = heard_ts
@@ -57,7 +57,7 @@ class Pace:
         self._pending = self._pending_count = 0
 
     def usual_ns(self, epoch: int, seq: int, received_ts: int) -> float | None:
-        """The usual silence, given the newest event; None: not known."""
+        """Return the usual silence (ns); None: not known. The arguments are those of the newest event."""
         if self._samples >= ENOUGH:
             return self._mean
         if seq < FEWEST or received_ts <= epoch:

@@ -1,4 +1,4 @@
-"""The settings that every instrument of an aggregator is judged by."""
+"""Holds the settings of an aggregator that are the same for all instruments, in the units that the engine uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crosstape_aggregator.windows.window_spec import WindowSpec, parse_all
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """Durations are in ns."""
+    """The settings `aggregator.*`; durations are in ns."""
 
     stale_ns: int
     settle_ns: int
@@ -22,7 +22,7 @@ class Rules(msgspec.Struct, frozen=True):
 
     @staticmethod
     def of(settings: AggregatorSettings) -> Rules:
-        """The rules of these settings. Raises `SettingsError` when one of `windows` is not the name of a window."""
+        """Convert the settings. Raises `SettingsError` when one of `windows` is not the name of a window."""
         return Rules(
             stale_ns=round(settings.stale_s * SECOND),
             settle_ns=round(settings.settle_s * SECOND),

@@ -1,11 +1,11 @@
 """Finds which of the legs that cross each other are probably dead. They are excluded until an event of their feed arrives. Pure.
 
-A market across venues is rarely crossed for long, because a crossed market is a profit for whoever trades it. When legs cross, and the feed
-of one of them has been silent for `FACTOR` times its usual silence (`pace`), it has probably stalled and shows an old market. This is found
-with the first crossed quote, long before the connector's watchdog can know. Legs that are as fresh as usual are never suspect: if they
-cross, the quote shows a crossed market.
+A market across venues is rarely crossed for long, because traders profit from it at once. If legs cross, and the feed of one of them has
+been silent for `FACTOR` times its usual silence (`pace`), this feed has probably stalled and shows old prices. The first crossed quote is
+enough to find it, long before the connector's watchdog can. Legs that are as fresh as usual are never suspect: if they cross, the quote
+shows a crossed market.
 
-A market that is only locked (best bid = best ask) makes no leg suspect: there is no profit in it, so it may last and be silent.
+A market that is only locked (best bid = best ask) makes no leg suspect. There is no profit in it, so it may last while feeds are silent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEAST_NS: Final = 250_000_000
 
 
 class CrossingLeg(Protocol):
-    """A leg that counts."""
+    """The properties of a leg that counts."""
 
     @property
     def bid_price(self) -> Decimal | None: ...  # noqa: D102
@@ -29,20 +29,20 @@ class CrossingLeg(Protocol):
     def ask_price(self) -> Decimal | None: ...  # noqa: D102
 
     def silence(self, now: int) -> tuple[int, float] | None:
-        """How long its feed has been silent and how long it usually is, ns; None: its pace is not known."""
+        """Return how long its feed has been silent and how long it usually is (ns); None: its pace is not known."""
 
 
 L = TypeVar("L", bound=CrossingLeg)
 
 
 class OverdueLeg(NamedTuple, Generic[L]):
-    """A leg in a cross."""
+    """A leg that crosses others, and how long its silence is."""
 
     leg: L
     ratio: float
-    """Its silence divided by the suspicious one: it is suspicious from 1 on."""
+    """Its silence divided by the shortest suspicious silence; 1 or more: the leg is suspect."""
     left_ns: float
-    """How long until it is suspicious, ns; not above 0 when it is already."""
+    """Time until the leg is suspect, ns; 0 or less: it is."""
 
 
 def crossing(legs: Sequence[L]) -> list[L]:

@@ -11,11 +11,11 @@ from crosstape_aggregator.windows.window_spec import DAY_S
 from crosstape_schemas import FeedState, Status, Trade
 
 GONE_NS: Final = DAY_S * SECOND
-"""A venue that was silent for so long does not trade this instrument any more: no window reaches back to its last trade."""
+"""A venue that has been silent for this time counts as not trading the instrument: no window reaches back to its last trade."""
 
 
 class Traders:
-    """The venues of one instrument. A change that `known` depends on puts the instrument's name into `Liveness.unlooked`."""
+    """Holds the venues that trade one instrument. A change that `known` depends on adds the instrument to `Liveness.unlooked`."""
 
     __slots__ = ("_feeds", "_name", "_restored", "_restored_ts", "_untraded", "_venues", "_wrong", "last", "late")
 
@@ -24,7 +24,7 @@ class Traders:
         """The last trade of each venue."""
         self.late: set[str] = set()
         """Venues whose newest live trade arrived later than the tolerance for clocks: more may follow."""
-        self._wrong: set[str] = set()  # late venues whose times went back when they became late
+        self._wrong: set[str] = set()  # late venues whose clock was set back
         self._name = name
         self._venues = venues
         self._feeds: dict[str, Status] = {}  # venue → the last status of its feed of trades
@@ -33,7 +33,7 @@ class Traders:
         self._restored_ts = 0
 
     def add_venue(self, venue: str) -> None:
-        """A venue has sent its first trade or status."""
+        """Add a venue, when its first trade or status arrives."""
         self._venues.venue(venue).instruments.add(self._name)
         self._venues.unlooked.add(self._name)
 
@@ -44,11 +44,11 @@ class Traders:
             self.add_venue(venue)
 
     def numbers(self) -> dict[str, tuple[int, int]]:
-        """Epoch and `seq` of the last trade of each venue."""
+        """Return venue → epoch and `seq` of its last trade."""
         return self._restored | {venue: (trade.epoch, trade.seq) for venue, trade in self.last.items()}
 
     def apply_feed(self, status: Status, now: int) -> bool:
-        """Apply the state of a feed of trades; whether it is of the present epoch."""
+        """Apply the state of a feed of trades. Returns False, and ignores it, if it is of an older epoch."""
         liveness = self._venues.venue(status.venue)
         if not self._venues.admits(liveness, status, now):
             return False
@@ -57,10 +57,9 @@ class Traders:
         return True
 
     def came_late(self, trade: Trade, tolerance_ns: int) -> int:
-        """A trade arrived a second or more after it happened. Returns the moment up to which seconds are doubtful because of it; 0: none
-        are.
+        """Note that a trade arrived late. Returns the moment (ns) up to which seconds are doubtful because of it; 0 = none.
 
-        A feed that is late delivers its trades in order. If a venue's times go back instead, its clock was set, and all its trades count in
+        A feed that is late delivers its trades in order. If the times of a venue go back, its clock was set back: its trades are counted in
         wrong seconds until one is on time.
         """
         venue, made_ts = trade.venue, trade.venue_ts
@@ -74,7 +73,7 @@ class Traders:
         return trade.received_ts if venue in self._wrong else 0
 
     def on_time(self, trade: Trade) -> None:
-        """A trade arrived on time. If it was received live, the venue's feed is not late any more."""
+        """Note that a trade arrived on time. If it was received live, the venue's feed is not late any more."""
         if trade.venue in self.late and not trade.backfilled:
             self.late.discard(trade.venue)
             self._wrong.discard(trade.venue)
@@ -90,16 +89,16 @@ class Traders:
     def known(self, coverage: Coverage, now: int) -> bool:
         """Whether no trade can be missing without a gap: each venue must be `VenueLiveness.known`, its feed of trades live and not late.
 
-        Seconds that cannot be relied on are set in `coverage`: those in which clocks were wrong, those whose venue-wide events are neither
-        on the stream nor in a checkpoint, and those before a connector ended in order, since windows that start later do not need the
-        venue. A venue that has been silent for a day does not matter at all.
+        Marks seconds in `coverage` as unknown: those in which a clock was wrong, those whose venue-wide events are neither on the stream
+        nor in a checkpoint, and those before a connector stopped in order (windows that start later do not need this venue). A venue that
+        has been silent for `GONE_NS` is ignored.
         """
         known = True
         for venue in {*self._restored, *self.last, *self._feeds}:
             liveness = self._venues.venue(venue)
-            coverage.unknown_until(max(liveness.doubtful_ts, liveness.stopped_ts))
-            if liveness.unheard_ts > self._restored_ts:
-                coverage.unknown_until(liveness.unheard_ts)
+            coverage.unknown_until(max(liveness.doubtful_until_ts, liveness.stopped_ts))
+            if liveness.trimmed_until_ts > self._restored_ts:
+                coverage.unknown_until(liveness.trimmed_until_ts)
             known = self._is_known(venue, liveness, now) and known
         return known
 
@@ -114,8 +113,8 @@ class Traders:
                 if feed.state is FeedState.LIVE:
                     return True
             elif trade is not None and trade.epoch == liveness.epoch and not trade.backfilled:
-                return True  # a connector that publishes no states of its feeds
-        heard_ts = 0 if liveness.known else liveness.heard_ts
+                return True  # this connector publishes no states of its feeds
+        heard_ts = 0 if liveness.known else liveness.status_ts
         for event in (feed, trade):
             if event is not None:
                 heard_ts = max(heard_ts, event.received_ts)

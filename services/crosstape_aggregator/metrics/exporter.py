@@ -32,7 +32,7 @@ MISSED: Final = prometheus.Counter(
     "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
 )
 for _kind in ("trade", "quote", "book", "status", "gap", "venue"):
-    MISSED.labels(_kind)  # each starts at 0: a rate does not show the first count of a series that appears with it
+    MISSED.labels(_kind)  # create each series at 0: a rate misses the first count of a new series
 FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Foreign entries on a stream, skipped")
 INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments known to this instance")
 CATCHING_UP: Final = prometheus.Gauge("crosstape_aggregator_catching_up", "Instruments whose past trades are still being read")
@@ -80,7 +80,7 @@ PUBLISHED_LAG: Final = LAG.labels(hop="received_to_published")
 
 
 class Exporter:
-    """Copies the counts of one engine into the metrics when `export` is called. The values of several engines of a process add up."""
+    """Copies the counts of one engine into the metrics. If a process has several engines, the metrics are their sums."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -109,7 +109,7 @@ class Exporter:
         self._export_legs()
 
     def close(self) -> None:
-        """The engine has ended: take its part out of the gauges."""
+        """Remove the engine's values from the gauges, because the engine has ended."""
         for gauge in self._levels:
             self._level(gauge, 0)
 

@@ -21,7 +21,7 @@ class Gauge(NamedTuple):
 
 
 CODES: Final[dict[Exclusion | None, int]] = {None: 0, **{reason: code for code, reason in enumerate(Exclusion, start=1)}}
-"""A number for each reason, so that each leg is one series; a label for the reason would make many more."""
+"""The number of each reason: each leg is one series then. With a label for the reason, each leg would be many."""
 
 SPREAD: Final = "crosstape_aggregator_spread_bps"
 EXCLUDED: Final = "crosstape_aggregator_leg_excluded"
@@ -46,7 +46,7 @@ class InstrumentText:
         self._engines = engines
 
     def __call__(self) -> str:
-        """The text as of now. O(legs)."""
+        """Return the text as of now. O(legs)."""
         return "".join([*_head(SPREAD), *self._spreads(), *_head(EXCLUDED), *self._legs()])
 
     def _spreads(self) -> Iterator[str]:

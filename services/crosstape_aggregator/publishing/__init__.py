@@ -1,1 +1,5 @@
-"""From the engine to the bus: when quotes are computed and published, and which windows can be called complete then."""
+"""Connects the engine to the bus: publishes the quotes that are due, and tells the engine which streams are up to date.
+
+- `quote_publisher`: when quotes are computed and published
+- `stream_progress`: which instruments' streams have been read up to nearly now, so that their windows can be complete
+"""

@@ -1,4 +1,4 @@
-"""Finds out which instruments' streams have been read up to nearly now: only their windows can be complete."""
+"""Finds the instruments whose streams have been read up to nearly now: only their windows can be complete."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from crosstape_aggregator.recovery.catch_up import KINDS, PastReader
 from crosstape_schemas import Keys
 
 LOOK_S: Final = 1.0
-"""Longest time between two looks."""
+"""Longest time between two looks (calls of `look`)."""
 LATE_S: Final = 2.0
-"""Nothing is published on a look that is older: after a stop of the process it says what was read before the stop."""
+"""Before quotes are published, look again if the last look is older: after a stop of the process it is out of date."""
 UNKNOWN_S: Final = 3.0
-"""If the server has not answered for so long which streams there are, there may be new ones, with gaps of anything."""
+"""If the list of streams on the server could not be read for this time, there may be new streams, with gaps of any instrument."""
 
 
 class StreamProgress:
-    """How far the streams of one shard have been read. Seconds are by the monotonic clock."""
+    """Tracks how far the streams of one shard have been read. Seconds are by the monotonic clock."""
 
     def __init__(self, engine: Engine, keys: Keys, live: Reader, past: PastReader) -> None:
         self.answered_at = float("-inf")
-        """When the server last answered which streams there are."""
+        """When the server last returned the list of streams."""
         self._engine = engine
         self._keys = keys
         self._live = live
@@ -33,7 +33,7 @@ class StreamProgress:
         self._looked_at = float("-inf")
 
     def look(self, now: int) -> None:
-        """Tell the engine which instruments have been read up to nearly now."""
+        """Pass to the engine the instruments whose streams have not been read up to nearly now. `now`: ns since the epoch."""
         self._turns, self._looked_at = self._live.turns, time.monotonic()
         self._engine.look(self._unread(self._looked_at), now, time.monotonic_ns())
 
@@ -43,11 +43,11 @@ class StreamProgress:
             self.look(now)
 
     def is_due(self) -> bool:
-        """Whether the last look was so long ago that the next one must not wait for a reason."""
+        """Whether the last look was `LOOK_S` ago or longer."""
         return time.monotonic() - self._looked_at >= LOOK_S
 
     def _unread(self, now_s: float) -> Collection[str] | None:
-        """The instruments whose trades and gaps have not been read up to nearly now; None: all."""
+        """Return the instruments whose trades or gaps have not been read up to nearly now; None: all instruments."""
         past = self._past.unread()
         if past is None or now_s - self.answered_at > UNKNOWN_S:
             return None

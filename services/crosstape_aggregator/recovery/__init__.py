@@ -1,1 +1,12 @@
-"""Restores the windows after a start: from checkpoints, and by reading past trades from the streams."""
+"""Restores the windows after a start, from a checkpoint and from past trades on the streams. Writes the next checkpoints.
+
+- `discovery`: finds the streams on the bus
+- `plan`: from which id to read each stream, and when its past has been read
+- `catch_up`: reads the past of the streams, and passes each stream on to the live reader
+- `checkpoint`: encodes and decodes the windows of one instrument
+- `checkpoint_store`: reads and writes the checkpoint of one shard on the server
+- `checkpointer`: writes a checkpoint every few seconds
+- `restorer`: restores the instruments from the checkpoint after a start
+- `barrier`: makes checkpoints wait while events are only partly applied
+- `predecessor`: publishes the gaps between the last quotes of the previous owner of the shard and ours
+"""

@@ -1,4 +1,4 @@
-"""Keeps checkpoints from being taken while events that were read are only partly applied."""
+"""Makes checkpoints wait while the events that were read are only partly applied."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ P = TypeVar("P")
 
 
 class Barrier:
-    """Held, within `with`, while events that were read are not all applied. A checkpoint taken then would pair new stream ids with old
-    state:
-    wait for `free`. A block that fails leaves the barrier held for ever; one that is cancelled must have applied all, as `apply` does.
+    """Is held, by a `with` block, while some of the events that were read are not applied yet.
+
+    A checkpoint made during this time would pair new stream ids with old state, so its writer waits for `free`. If a block fails, the
+    barrier stays held for ever: the state is not usable. If a block is cancelled, it must apply all events first, as `apply` does.
     """
 
     def __init__(self) -> None:
@@ -27,23 +28,20 @@ class Barrier:
         return self._held > 0
 
     async def free(self) -> None:
-        """Wait until all events that were read are applied, however long that takes: readers get there again and again. It stays so until
-        the
-        caller awaits something.
-        """
+        """Wait, without a time limit, until all events that were read are applied. This stays true until the caller awaits something."""
         while self._held:
             await self._free.wait()
 
     async def apply(self, parts: Iterable[P], apply: Callable[[P], None], after: Callable[[P], Awaitable[None]]) -> None:
-        """Apply the parts, calling `after` behind each. If that is cancelled, the remaining parts are applied at once."""
-        left = iter(parts)
+        """Apply the parts in order, and await `after` with each. If that is cancelled, apply the remaining parts at once."""
+        remaining = iter(parts)
         with self:
             try:
-                for part in left:
+                for part in remaining:
                     apply(part)
                     await after(part)
             except asyncio.CancelledError:
-                for part in left:
+                for part in remaining:
                     apply(part)
                 raise
 

@@ -1,7 +1,8 @@
-"""Reads the past of the streams of trades and gaps, and hands each stream over to the live reader.
+"""Reads past trades and gaps from the streams, and passes each stream on to the live reader.
 
-The past has a reader of its own, so that it does not delay the present. When a stream's past has been applied, the live reader continues
-with it. When that is so for all streams of an instrument, its windows are known.
+The past of a stream is all entries that it had when it was found. A second reader reads it, so that live events are not delayed. When the
+past of a stream has been applied, the live reader continues with the stream. When this is done for all streams of an instrument, it has
+caught up: it is known from which second on its trades are complete.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from crosstape_schemas import AnyEvent, Keys, Status
 
 KINDS: Final = frozenset({"trade", "gap", "venue"})
 LOOK_S: Final = 5.0
-"""Longest wait for the first and last ids of streams."""
+"""Longest wait for the ranges of ids of the streams."""
 READ_S: Final = 1.0
 MS: Final = 1_000_000
-SLICE: Final = 256
-"""Events applied without letting other tasks run."""
+EVENTS_PER_TURN: Final = 256
+"""Events applied before other tasks may run."""
 
 log = structlog.get_logger(__name__)
 
 
 class PastReader:
-    """Past reader → engine, until the live reader continues. `readers`: the live one and that of the past; `barrier` is for both."""
+    """Applies past events to the engine. `readers`: the live reader and the reader of the past; both use `barrier`."""
 
     def __init__(
         self,
@@ -57,12 +58,13 @@ class PastReader:
         self._live, self._past = readers
         self._barrier = barrier
         self._unplanned: list[FoundStream] = []
-        self._applied: dict[str, str] = {}  # stream → last id of its past that has been applied
-        self._handed: dict[str, str] = {}  # live stream → last id that was read as past
+        self._applied: dict[str, str] = {}  # stream → last id that the reader of the past has applied
+        self._handed: dict[str, str] = {}  # stream of the live reader → id from which it started to read
 
     async def start(self, found: Iterable[FoundStream]) -> None:
-        """Start to read these streams, too, from where their events matter. Raises one of `call.UNAVAILABLE`; the next call includes them
-        then.
+        """Start to read these streams, from the first id that matters for a window.
+
+        Raises one of `call.UNAVAILABLE`. The next call then includes these streams.
         """
         self._unplanned += sorted((one for one in found if one.kind in KINDS), key=lambda one: one.kind != "trade")
         if not self._unplanned:
@@ -82,26 +84,26 @@ class PastReader:
                 if one.kind == "gap":
                     self._engine.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
             else:
-                await asyncio.sleep(0)  # to restore an instrument takes some ms
+                await asyncio.sleep(0)  # restoring an instrument takes some ms
             (past if self.catch_up.start(one, how) else live)[one.stream] = how.position
         self._unplanned = []
         if self.checkpointer is not None:
             self.checkpointer.restorer.all_planned()
         self._past.add(past)
-        self._live.add(live)  # a venue's own stream is among the live ones already
+        self._live.add(live)  # the live reader has the streams of venue-wide events already
         self._handed |= {stream: at.id if isinstance(at, Mark) else at for stream, at in live.items() if not isinstance(at, Start)}
 
     async def read(self) -> None:
         """Read the past, until cancelled."""
         while True:
-            entries = await self._past.read(timeout_s=READ_S)  # no entries: a stream's past may end with foreign ones
+            entries = await self._past.read(timeout_s=READ_S)  # may return no entries, if the rest of a past is foreign ones
             cursors = dict(self._past.cursors)
-            parts = [entries[at : at + SLICE] for at in range(0, len(entries), SLICE)]
+            parts = [entries[at : at + EVENTS_PER_TURN] for at in range(0, len(entries), EVENTS_PER_TURN)]
             await self._barrier.apply(parts, self._apply, _let_others_run)
-            self._applied = cursors  # not before: windows are called complete when the past has been applied, not when it has been read
+            self._applied = cursors  # only now: windows can be complete when the past has been applied, not when it has been read
 
     def hand_over(self, now: int) -> list[str]:
-        """Hand over streams whose past has been applied. Returns the instruments whose windows are known from now on."""
+        """Pass streams whose past has been applied to the live reader. Returns the instruments that have caught up since the last call."""
         streams = self.catch_up.reached(self._applied)
         if streams:
             positions = {stream: self._past.cursors[stream] for stream in streams}
@@ -117,9 +119,9 @@ class PastReader:
         return list(known)
 
     def missed(self, missed: Missed, instrument: str) -> None:
-        """Trades of a stream are lost on the bus."""
+        """Note that trades of a stream were lost on the bus: open a gap, unless the loss is known from the plan."""
         if not missed.venue:
-            return  # the stream was trimmed, which is taken into account already
+            return  # the stream was trimmed: the plan considers that already
         resumed = self.checkpointer is not None and missed.stream in self.checkpointer.restorer.resumed
         if missed.first_missing > 1 or resumed or not self.catch_up.is_behind(missed.stream):
             now = time.time_ns()
@@ -127,11 +129,11 @@ class PastReader:
             self._engine.changed([instrument], now)
 
     def unread(self) -> Collection[str] | None:
-        """The instruments whose past trades or gaps are still being read; None: all, since the past of a venue's own stream is."""
+        """Return the instruments whose past is still being read; None: all, because past venue-wide events are still being read."""
         return self.catch_up.unread()
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        """Apply history. A gap of a venue's own stream may be applied here and by the live reader, which does no harm."""
+        """Apply past events. The live reader may apply the same venue-wide gap again; a gap is stored only once."""
         events: list[AnyEvent] = []
         for entry in entries:
             event = entry.event
@@ -142,7 +144,7 @@ class PastReader:
         self._engine.apply(events, time.time_ns(), quiet=True)
 
     def _ids(self, instrument: str) -> dict[str, str]:
-        """By kind, the last id that the engine has applied of an instrument's streams, without those whose past is being read."""
+        """Return the kind of each stream of an instrument → the last id applied, without streams whose past is still being read."""
         found = {}
         for kind in ("trade", "gap"):
             stream = self._keys.stream(kind, instrument)

@@ -1,15 +1,16 @@
-"""Encodes what an instrument's trades have come to as fields of a hash, and decodes it. Knows neither server nor clock.
+"""Encodes the windows of one instrument as fields of a hash, and decodes them. Pure: no I/O, no clock.
 
-Each instrument is independent of all others. It has a head, and one chunk for every 256 s in which it traded:
+The fields of one instrument do not depend on other instruments. They are a head, and a chunk for every 256 s in which it traded:
 
     head:BTC-USDT       version, ids of its streams, sums of its windows, coverage, which chunks belong to it
-    6976562:BTC-USDT    the sums of the trades of each second of this chunk
+    6976562:BTC-USDT    the sum of the trades of each second in this chunk
 
-A chunk is numbered by its time, so a chunk whose seconds are over stays as it is: only the head and the newest chunk are written again.
-Sums that are kept are those that cannot be had again cheaply. Quotes and states are not kept: the last values have them.
+A chunk is numbered by its time, so it does not change once its seconds are over: only the head and the newest chunk are written again.
+Sums are stored because to compute them again, all trades would have to be read again. Quotes and states are not stored: they can be read
+from the last values on the bus.
 
-Each field is msgpack within a zstd frame that bears a checksum; decimals are their own text. The head has the CRC-32 of each chunk, so
-a chunk that is missing, damaged or of another moment is found.
+Each field is msgpack, compressed into a zstd frame with a checksum; decimals are encoded as text. The head contains the CRC-32 of each
+chunk, so that a chunk that is missing, damaged or from another checkpoint is detected.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ FORMER: Final = "state"
 """The field in which versions 1 and 2 kept all instruments together."""
 CHUNK_S: Final = 256
 LARGEST: Final = 1 << 24
-"""Bytes: no field is near it, unless what it says of its own size is damaged."""
+"""Largest size of a field in bytes. Real fields are far smaller; one that states a larger size is damaged."""
 
 Fields = Mapping[str, bytes]
-"""Fields of the hash."""
+"""Fields of the hash: name → value."""
 
 
 class BadCheckpoint(ValueError):
-    """It is of another version, or damaged."""
+    """A stored checkpoint cannot be used: it has another version, or is damaged."""
 
 
 class InstrumentCheckpoint(NamedTuple):
-    """One instrument, as it was at one moment."""
+    """The state of one instrument at one moment."""
 
     ids: dict[str, str]
-    """By kind of stream: the last id whose event is in the state."""
+    """Kind of stream → the last id whose event has been applied to the state."""
     state: InstrumentState
 
 
@@ -61,13 +62,13 @@ class _Head(msgspec.Struct, array_like=True):
     total: Sum
     windows: list[tuple[str, int, int, Sum]]
     oldest_s: int
-    """The first second whose sum is needed: the first chunk may have some before it."""
+    """The first second that a window still needs: the first chunk may contain earlier ones."""
     chunks: dict[int, int]
     """Number → CRC-32 of the field."""
 
 
 _Chunk = tuple[list[int], list[Sum]]
-"""Seconds, ascending, and the sum of each."""
+"""The seconds in ascending order, and the sum of the trades of each."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _versioned: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw])
@@ -78,17 +79,17 @@ _decompress: Final = zstandard.ZstdDecompressor(max_window_size=LARGEST).decompr
 
 
 def head_field(instrument: str) -> str:
-    """The name of an instrument's head."""
+    """Return the field name of an instrument's head."""
     return f"head:{instrument}"
 
 
 def chunk_field(instrument: str, number: int) -> str:
-    """The name of the chunk of the seconds from `number` × 256 on."""
+    """Return the field name of the chunk that begins at second `number` × 256."""
     return f"{number}:{instrument}"
 
 
 def by_instrument(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names of fields by the instrument that they belong to; "" has those that belong to none."""
+    """Group field names by instrument; those that belong to no instrument are under ""."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(name.partition(":")[2], []).append(name)
@@ -96,16 +97,16 @@ def by_instrument(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 class InstrumentEncoder:
-    """Encodes one instrument again and again: only what has changed since the checkpoint before."""
+    """Encodes one instrument for each checkpoint: only the fields that have changed since the previous one."""
 
     def __init__(self, instrument: str, stored: Mapping[str, int]) -> None:
         self.stored = dict(stored)
-        """The bytes of each field of this instrument that is on the server, or may be."""
+        """Field name → size in bytes, of each field of this instrument that is, or may be, on the server."""
         self._instrument = instrument
-        self._chunks: dict[int, tuple[_Chunk, int]] = {}  # of the checkpoint before, with their CRC-32
+        self._chunks: dict[int, tuple[_Chunk, int]] = {}  # number → chunk of the previous checkpoint and its CRC-32
 
     def changed(self, checkpoint: InstrumentCheckpoint) -> Iterator[tuple[str, bytes]]:
-        """Yield each field that has changed, the head last. Nothing in `checkpoint` is ever altered, so other tasks may run in between."""
+        """Yield the name and value of each field that has changed, the head last. `checkpoint` is a copy, so other tasks may run."""
         windows, coverage, numbers, received_ts = checkpoint.state
         before, self._chunks = self._chunks, {}
         for number, chunk in _chunks(windows):
@@ -127,17 +128,17 @@ class InstrumentEncoder:
         return name, field
 
     def gone(self) -> list[str]:
-        """The names of fields that the last checkpoint has no longer."""
+        """Return the names of stored fields that are not part of the last checkpoint."""
         present = {head_field(self._instrument), *(chunk_field(self._instrument, number) for number in self._chunks)}
         return [name for name in self.stored if name not in present]
 
     def written(self) -> None:
-        """The server has all that changed, and has deleted what is gone."""
+        """Note that the server has written all changed fields, and deleted those of `gone`."""
         for name in self.gone():
             del self.stored[name]
 
     def forget(self) -> None:
-        """It is not certain what the server has: encode all chunks next time."""
+        """Encode all chunks next time, because it is not known which fields the server has."""
         self._chunks.clear()
 
 
@@ -151,13 +152,13 @@ def _chunks(windows: WindowsState) -> Iterator[tuple[int, _Chunk]]:
 
 
 def _holds(chunk: _Chunk, newer: _Chunk) -> bool:
-    """Whether nothing has changed but that the first seconds have left all windows. Sums that have not changed are the same objects."""
+    """Whether `chunk` still contains `newer`: at most, its first seconds have left all windows. Unchanged sums are the same objects."""
     count = len(newer[0])
     return chunk[0][-count:] == newer[0] and chunk[1][-count:] == newer[1]
 
 
 def decode(instrument: str, fields: Fields) -> InstrumentCheckpoint:
-    """The checkpoint in the fields of one instrument. Raises `BadCheckpoint` when it is damaged or of another version."""
+    """Decode the fields of one instrument. Raises `BadCheckpoint` when they are damaged or have another version."""
     try:
         version, rest = _versioned.decode(_unpacked(fields.get(head_field(instrument), b"")))
         if version != VERSION:

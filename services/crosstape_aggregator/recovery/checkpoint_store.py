@@ -13,20 +13,20 @@ from crosstape_aggregator.recovery.checkpoint import Fields
 from crosstape_schemas import Keys
 
 KEPT_S: Final = 2 * 86_400
-"""The server deletes a checkpoint that nobody has renewed for so long: no window reaches back to it any more."""
+"""The server deletes a checkpoint that was not written for this time: no window reaches back to it any more."""
 FIELDS: Final = 256
-"""Fields asked for in one call; a chunk of a busy instrument has 5 kB."""
+"""Fields that one call reads; a chunk of a busy instrument has 5 kB."""
 
 SAVE: Final = """
 -- KEYS: checkpoint, cursor of the shard's producer, the tape's identity.
--- ARGV: epoch, life in s, how many fields to delete ('*': all that there are), these, then field and value by turns.
--- Answers '' if it is written, else the newer epoch that has claimed the shard, or written before.
+-- ARGV: epoch, life in s, number of fields to delete ('*': all), their names, then name and value of each field to write.
+-- Answers '' if the checkpoint was written, else the newer epoch that has claimed the shard or written a checkpoint.
 local call = redis.call
 local checkpoint, cursor, identity = KEYS[1], KEYS[2], KEYS[3]
 local epoch, life_s, deleted = ARGV[1], ARGV[2], ARGV[3]
 for _, key in ipairs({cursor, checkpoint}) do
   local found = call('HGET', key, 'epoch') or ''
-  if #found > #epoch or (#found == #epoch and found > epoch) then return found end -- as numbers: too large for Lua's
+  if #found > #epoch or (#found == #epoch and found > epoch) then return found end -- they are too large for Lua's numbers
 end
 local first = 4
 if deleted == '*' then
@@ -42,21 +42,21 @@ return ''
 """
 
 OWN: Final = frozenset({"epoch", "tape", "at"})
-"""Fields that are of the checkpoint as a unit, not of an instrument."""
+"""Fields that belong to no instrument, but describe the checkpoint."""
 
 log = structlog.get_logger(__name__)
 
 
 class StoredCheckpoint(NamedTuple):
-    """A checkpoint as it was found."""
+    """A checkpoint as read from the server."""
 
     at: int
-    """The moment (ns, by its maker's clock) up to which every instrument in it had been read."""
+    """The moment (ns since the epoch, by the writer's clock) up to which the streams of every instrument in it had been read."""
     fields: dict[str, bytes]
 
 
 class CheckpointStore:
-    """The checkpoint of one shard, for the instance that has claimed its producer's name under this epoch."""
+    """Reads and writes the checkpoint of one shard, for the instance that has claimed the shard's producer name with this epoch."""
 
     def __init__(self, client: Client, keys: Keys, producer: str, epoch: int) -> None:
         self._client = client
@@ -66,7 +66,7 @@ class CheckpointStore:
         self._epoch = epoch
 
     async def load(self) -> StoredCheckpoint | None:
-        """Read what is there; None if nothing is, or if it was made for another tape. Raises one of `call.UNAVAILABLE`."""
+        """Read the checkpoint; None if there is none, or if it belongs to another tape. Raises one of `call.UNAVAILABLE`."""
         names: list[bytes] = await execute(self._client, "HKEYS", self._key)
         if not names:
             return None
@@ -82,19 +82,20 @@ class CheckpointStore:
         return StoredCheckpoint(int(at) if at is not None and at.isdigit() else 0, {k: v for k, v in fields.items() if k not in OWN})
 
     async def save(self, changed: Fields, gone: Collection[str] = (), *, at: int | None = None, replace: bool = False) -> bool:
-        """Write the changed fields and delete those that are gone, in one step; `replace`: delete all that is there. `at` is given with the
-        last call of a checkpoint.
+        """Write the changed fields and delete the fields `gone`, in one step. `replace`: delete all fields that are stored.
 
-        False, and nothing is done, if another instance has claimed the shard since. Raises one of `call.UNAVAILABLE`.
+        `at` (ns, see `StoredCheckpoint`) is given with the last call of a checkpoint. Returns False, and writes nothing, if another
+        instance has claimed the shard since. Raises one of `call.UNAVAILABLE`.
         """
         arguments: list[str | int | bytes] = ["*"] if replace else [len(gone), *gone]
-        arguments += _by_turns(changed)
+        arguments += _names_and_values(changed)
         if at is not None:
             arguments += "at", at
         return not await execute(self._client, "EVAL", SAVE, 3, self._key, self._cursor, self._identity, self._epoch, KEPT_S, *arguments)
 
 
-def _by_turns(fields: Fields) -> Iterator[str | bytes]:
+def _names_and_values(fields: Fields) -> Iterator[str | bytes]:
+    """Yield the name and the value of each field, as HSET expects them."""
     for name, value in fields.items():
         yield name
         yield value

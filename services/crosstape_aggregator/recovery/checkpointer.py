@@ -1,7 +1,7 @@
-"""Writes the checkpoint of a shard, again and again: only what has changed since the one before.
+"""Writes the checkpoint of a shard every few seconds: only the instruments that have changed since the previous one.
 
-An instrument whose past is still being read keeps the fields that it was restored from: they are right as they are, only older. A failure
-is logged once and counted; the service goes on without a checkpoint, and its successor reads more of the streams.
+While the past of an instrument is still being read, its fields on the server stay as they are: they are correct, only older. A failure is
+logged once and counted. The service continues without a newer checkpoint; the next owner of the shard then reads more of the streams.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from crosstape_aggregator.recovery.restorer import Restorer
 from crosstape_aggregator.windows.coverage import CoverageState
 
 SAVE_S: Final = 5.0
-"""Longest wait for the server to write one call."""
+"""Longest wait for the server to write one batch."""
 CALL_BYTES: Final = 1 << 20
-"""Instruments are written together until their fields have this size. All changed fields of one instrument are always in one call."""
+"""A batch is written when its fields have this size. All changed fields of one instrument are always in the same batch."""
 
 CALL_NAMES: Final = 8_192
 """Most names of unused fields that one call deletes."""
@@ -33,11 +33,11 @@ CALL_NAMES: Final = 8_192
 log = structlog.get_logger(__name__)
 
 _Position = tuple[dict[str, str], CoverageState]
-"""What tells two checkpoints of one instrument apart: the ids of its streams, and its coverage."""
+"""The ids of an instrument's streams, and its coverage: if both are the same, its checkpoint has not changed."""
 
 
 class _Batch:
-    """What the next call writes."""
+    """The fields that one call writes and deletes."""
 
     def __init__(self) -> None:
         self.changed: dict[str, bytes] = {}
@@ -48,8 +48,10 @@ class _Batch:
 
 
 class Checkpointer:
-    """Writes one shard's. `ids` returns, by kind, the last id that the engine has applied of each of an instrument's streams; without the
-    trades' while their past is still being read.
+    """Writes the checkpoint of one shard.
+
+    `ids` returns, for an instrument, the kind of each of its streams → the last id that the engine has applied. The kind "trade" is missing
+    while the past of the trades is still being read.
     """
 
     def __init__(
@@ -62,12 +64,12 @@ class Checkpointer:
         self._ids = ids
         self._every_s = every_s
         self._encoders: dict[str, InstrumentEncoder] = {}
-        self._positions: dict[str, _Position] = {}  # of the instruments that were written here
+        self._positions: dict[str, _Position] = {}  # instrument → its position when it was last written
         self._bytes = 0
         self._healthy = True
 
     async def run(self) -> None:
-        """Write a checkpoint every so often, until cancelled."""
+        """Write a checkpoint every `every_s` seconds, until cancelled."""
         try:
             while True:
                 await asyncio.sleep(self._every_s)
@@ -76,7 +78,7 @@ class Checkpointer:
             self._measure(0)
 
     async def save_last(self, timeout_s: float) -> None:
-        """Write one when nothing is read any more, if that can be done within this time."""
+        """Write the last checkpoint, after reading has ended. Give up after `timeout_s`."""
         if self._barrier.held:  # the service ended by a fault
             return
         try:
@@ -84,16 +86,16 @@ class Checkpointer:
                 await self.save()
         except TimeoutError:
             FAILED_WRITES.inc()
-            log.warning("aggregator.checkpoint_failed", reason="no time was left for a last one")
+            log.warning("aggregator.checkpoint_failed", reason="there was no time to write the last checkpoint")
         finally:
             self._measure(0)
 
     async def save(self) -> None:
-        """Write one now. Other tasks may run between two instruments, and within one."""
+        """Write a checkpoint now. Other tasks may run meanwhile."""
         started, at = time.monotonic(), time.time_ns()
         batch = _Batch()
         try:
-            while self.restorer.unused:  # before anything is written, which may have the same names
+            while self.restorer.unused:  # delete these first: a field that is written later may have the same name
                 if not await self._write(batch):
                     return
             for name in list(self._engine.instruments):
@@ -105,7 +107,7 @@ class Checkpointer:
             if not batch.changed and not self._positions and not self.restorer.restored:
                 return
             if self.restorer.restored.keys() - self._positions.keys() - batch.positions.keys():
-                at = min(at, self.restorer.at)  # some instruments are still as they were found
+                at = min(at, self.restorer.at)  # some instruments have not changed since they were restored
             if await self._write(batch, at):
                 batch = _Batch()
                 self._measure(sum(sum(encoder.stored.values()) for encoder in self._encoders.values()))
@@ -115,7 +117,7 @@ class Checkpointer:
                 encoder.forget()
 
     async def _encode(self, name: str, batch: _Batch) -> None:
-        """Add an instrument to the batch if it has changed and its past has been read."""
+        """Add an instrument to the batch, if it has changed and its past has been read."""
         await self._barrier.free()
         instrument, ids = self._engine.instruments[name], self._ids(name)
         coverage = instrument.windows.coverage.state()
@@ -136,7 +138,7 @@ class Checkpointer:
         batch.positions[name] = ids, coverage
 
     async def _write(self, batch: _Batch, at: int | None = None) -> bool:
-        """Have the server write a batch; whether it did."""
+        """Write a batch to the server. Returns whether the server has written it."""
         replace, unused = not self.restorer.knows_all, self.restorer.unused
         try:
             async with asyncio.timeout(SAVE_S):
@@ -148,7 +150,7 @@ class Checkpointer:
             self._healthy = False
             return False
         if not ours:
-            log.info("aggregator.checkpoint_refused", reason="another instance has begun to serve the share")
+            log.info("aggregator.checkpoint_refused", reason="another instance serves the shard now")
             return False
         if not self._healthy:
             log.info("aggregator.checkpoint_works_again")

@@ -1,4 +1,4 @@
-"""Finds the streams on the bus: reads its registry again and again, but only if it has changed."""
+"""Finds the streams on the bus. Reads their registry again only if its size has changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FoundStream(NamedTuple):
 
 
 class Discovery:
-    """Finds each stream of these kinds once: those of this shard's instruments, and of `instruments` only if it is not empty."""
+    """Finds each stream of these kinds once, if its instrument is in the shard and in `instruments`; an empty `instruments` means all."""
 
     def __init__(
         self, client: Client, keys: Keys, kinds: Collection[str], instruments: Collection[str], *, shard: Shard = ALL_INSTRUMENTS
@@ -49,7 +49,7 @@ class Discovery:
                 names |= {name.decode(errors="replace") for name in await execute(self._client, "SMEMBERS", registry)}
                 sizes[partition] = size
         found = [one for name in sorted(names - self._known) if (one := self._wanted(name)) is not None]
-        self._known |= names  # not before all partitions have answered: a known stream is not found again
+        self._known |= names  # only after all partitions have answered: a known stream is not returned again
         self._sizes |= sizes
         self._turn += 1
         return found

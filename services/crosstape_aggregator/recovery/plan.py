@@ -1,11 +1,12 @@
-"""Plans how to catch up with trades from before the start: where to begin on each stream, and when its past has been read.
+"""Plans how to read the trades from before the start: the id at which to begin on each stream, and the id at which its past ends.
 
-A window needs the trades from its start on. So streams of trades and gaps are read from the start of the longest window, and `AHEAD_S`
-earlier, because a venue's clock may be ahead of the server's. Until an instrument's streams have been read up to where they ended when they
-were found, its windows are not complete. Nor are they complete before the first entry of its stream of trades: if the stream was trimmed or
-created later than the start of a window, `complete` is false until the window starts after that. The same is true if a stream of gaps or a
-venue's own stream was trimmed: gaps and clock offsets before its first entry are not known. (If such a stream was created later than the
-start of the window, nothing is missing.)
+A window needs all trades since its start. So streams of trades and gaps are read from `AHEAD_S` before the start of the longest window
+(earlier, because a venue's clock may be ahead of the server's). The windows of an instrument are not complete in these cases:
+
+- until its streams have been read up to the last id that they had when they were found
+- if its stream of trades begins after the start of the window, because it was trimmed or created later
+- if a stream of gaps or of venue-wide events was trimmed after the start of the window: gaps and clock offsets may be unknown. (If such a
+  stream was created later, nothing is missing.)
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ LOOKS: Final = 64
 """Streams looked up at the same time."""
 
 NO_STREAM: Final = frozenset({b"", b"!", b"0-0"})
-"""Answers of `LOOK` in place of a last id: there is no such key, it is no stream, nothing was ever added."""
+"""Answers of `LOOK` instead of a last id: the key does not exist, it is no stream, no entry was ever added."""
 
 SETTLED_S: Final = 2
-"""Trades of the seconds around the first entry may have been cut off with the ones before it."""
+"""Seconds after the first entry whose trades may have been trimmed, too: entries are not exactly in the order of their trades' seconds."""
 
 
 class StreamExtent(NamedTuple):
-    """The range of ids of a stream."""
+    """The first and last ids of a stream."""
 
     first: str | None
     """The id of its first entry; None: it has no entry, or there is no such stream."""
     last: str | None
-    """The last id that it ever gave, even if that entry was trimmed since; None: it never had an entry, or there is no such stream."""
+    """The last id that was ever added, even if this entry was trimmed; None: it never had an entry, or there is no such stream."""
     trimmed: bool = False
-    """Whether it had entries before the first one, or may have had: not every server can say."""
+    """Whether there were, or may have been, entries before the first one: not every server version knows."""
 
 
 class ReadPlan(NamedTuple):
-    """How to read one stream: from where, up to which id it is history, and from which second on its instrument is complete then."""
+    """How to read one stream: from `position` on; its past ends with id `until`; then its trades are complete from `known_from_s` on."""
 
     position: Position
     until: str | None
@@ -50,7 +51,7 @@ class ReadPlan(NamedTuple):
 
 
 def order(entry_id: str) -> tuple[int, int]:
-    """The sort key of an id."""
+    """Return the sort key of an id."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)
 
@@ -70,8 +71,9 @@ def plan(extent: StreamExtent, start_s: int) -> ReadPlan:
 
 
 def resume(extent: StreamExtent, mark: Mark, start_s: int, known_from_s: int | None) -> ReadPlan | None:
-    """Plan how to continue where a checkpoint ends, if events matter from `start_s` on. None if the stream is another one (it ends earlier:
-    the server lost data), or if the checkpoint is older than the start of the longest window.
+    """Plan how to continue after a checkpoint, if events matter from `start_s` on.
+
+    None if the checkpoint is older than the start of the longest window, or if the stream ends before it (the server lost data).
     """
     if extent.last is None or not ((start_s - AHEAD_S) * 1000, 0) <= order(mark.id) <= order(extent.last):
         return None
@@ -94,13 +96,13 @@ def trimmed_s(extent: StreamExtent, stored_id: str) -> tuple[int, int] | None:
 
 
 def silent_until_s(extent: StreamExtent) -> int:
-    """The second up to which events of a stream of gaps, or of a venue's own stream, may have been trimmed; 0: none were."""
+    """Return the second up to which events of a stream of gaps or venue-wide events may have been trimmed; 0 = none were."""
     first = extent.first or extent.last
     return first_known_s(first) - 1 if extent.trimmed and first is not None else 0
 
 
 def first_known_s(first_id: str) -> int:
-    """The second from which on a stream is complete that begins with this entry."""
+    """Return the second from which on the trades of a stream are complete, if it begins with this entry."""
     return order(first_id)[0] // 1000 + SETTLED_S
 
 
@@ -121,18 +123,18 @@ async def _extent(client: Client, stream: str) -> StreamExtent:
 
 
 class CatchUp:
-    """Tracks the streams whose past is still being read, and the instruments whose windows are not known because of it."""
+    """Tracks the streams whose past is still being read, and the instruments that have not caught up because of it."""
 
     def __init__(self) -> None:
-        self._until: dict[str, tuple[int, int]] = {}  # stream → the last id of its past
-        self._of: dict[str, str] = {}  # such a stream, if it is of an instrument → instrument
-        self._behind: dict[str, int] = {}  # instrument → number of such streams
+        self._until: dict[str, tuple[int, int]] = {}  # stream → last id of its past
+        self._of: dict[str, str] = {}  # stream with a past → its instrument; no venue-wide streams
+        self._behind: dict[str, int] = {}  # instrument → number of its streams with a past
         self._known_from: dict[str, int] = {}
         self.without_entries: dict[str, str] = {}
         """Streams of trades that have no entry yet → instrument."""
 
     def start(self, one: FoundStream, how: ReadPlan) -> bool:
-        """A stream is read from now on, as planned. Whether it has a past to read."""
+        """Add a stream that is read as planned. Returns whether it has a past to read."""
         if one.kind == "trade":
             if how.known_from_s is None:
                 self.without_entries[one.stream] = one.name
@@ -151,12 +153,12 @@ class CatchUp:
         return stream in self._until
 
     def started(self, stream: str, entry_id: str) -> None:
-        """An entry of a stream has arrived. If it is the first one ever, trades are complete from there on."""
+        """Note the arrival of an entry. If it is the first one ever of its stream, trades are complete from there on."""
         if stream in self.without_entries:
             self._known_from[self.without_entries.pop(stream)] = first_known_s(entry_id)
 
     def reached(self, cursors: Mapping[str, str]) -> list[str]:
-        """Find the streams whose past has been read since the last call."""
+        """Return the streams whose past has been read since the last call. `cursors`: stream → last id read."""
         streams = [stream for stream, until in self._until.items() if stream in cursors and order(cursors[stream]) >= until]
         for stream in streams:
             del self._until[stream]
@@ -168,18 +170,18 @@ class CatchUp:
         return streams
 
     def known(self) -> dict[str, int]:
-        """Find the instruments without a past to read, and the second from which on each is complete; each is returned once."""
+        """Return instrument → the second from which on its trades are complete, of those that have caught up; each is returned once."""
         if any(stream not in self._of for stream in self._until):
-            return {}  # a venue's own stream may still have a gap of any instrument
+            return {}  # past venue-wide events may contain a gap of any instrument
         known = {name: second for name, second in self._known_from.items() if name not in self._behind}
         for name in known:
             del self._known_from[name]
         return known
 
     def unread(self) -> Collection[str] | None:
-        """The instruments that still have a past to read; None: all, since a venue's own stream has, which may have a gap of any."""
+        """Return the instruments whose past is still being read; None: all, because past venue-wide events may contain a gap of any."""
         return None if len(self._of) < len(self._until) else self._behind.keys()
 
     def __len__(self) -> int:
-        """How many instruments' windows are not known yet, of those that have trades."""
+        """Return the number of instruments with trades that have not caught up yet."""
         return len(self._known_from)

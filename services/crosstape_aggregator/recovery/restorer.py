@@ -1,7 +1,7 @@
-"""Restores the instruments of a shard from the checkpoint that an earlier owner of the shard left.
+"""Restores the instruments of a shard from the checkpoint of its previous owner.
 
-A checkpoint that is of no use costs time, not correctness: the streams are read from further back, and windows say that they are not
-complete where these do not reach. One damaged field costs its own instrument alone.
+If a checkpoint cannot be used, the streams are read from further back. This takes longer, but the result is correct: windows that begin
+before the streams are not complete. A damaged field affects only its own instrument.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from crosstape_aggregator.recovery.plan import ReadPlan, StreamExtent, resume, t
 LOAD_S: Final = 5.0
 """Longest wait for the server to send the checkpoint …"""
 LOADS: Final = 3
-"""… and how often it is asked when that was not enough."""
+"""… and the number of attempts before the checkpoint is ignored."""
 
 log = structlog.get_logger(__name__)
 
 
 class Restorer:
-    """Restores one shard."""
+    """Restores the instruments of one shard, each when its stream of trades is found."""
 
     def __init__(self, store: CheckpointStore, engine: Engine) -> None:
         self.at = 0
-        """The moment (ns) up to which the instruments of the checkpoint had been read."""
+        """The moment (ns) up to which the streams of all instruments in the checkpoint had been read."""
         self.knows_all = False
-        """Whether each field on the server is in `restored` or `unused`. If not, the first write has to replace them all."""
+        """Whether all fields on the server are in `restored` or `unused`. If not, the first write must replace the checkpoint."""
         self.restored: dict[str, dict[str, int]] = {}
-        """Instrument → bytes of each of its fields."""
+        """Restored instrument → name and size (bytes) of each of its fields."""
         self.unused: list[str] = []
-        """Names of fields that nothing was restored from."""
+        """Names of fields that were not used, so that they can be deleted."""
         self.resumed: set[str] = set()
-        """Streams that are read from where the checkpoint ends."""
+        """Streams that are read from the id in the checkpoint on."""
         self._store = store
         self._engine = engine
         self._found: dict[str, dict[str, bytes]] = {}  # instrument → its fields, until it is restored
@@ -53,13 +53,13 @@ class Restorer:
         self._logged = False
 
     async def load(self) -> None:
-        """Read the checkpoint. Raises one of `call.UNAVAILABLE` when another attempt may help, `LOADS` times at most for a slow server."""
+        """Read the checkpoint. Raises one of `call.UNAVAILABLE` if the caller should try again; a slow server is tried `LOADS` times."""
         try:
             found = await self._load()
             if found is None:
                 return
             if FORMER in found.fields:
-                raise BadCheckpoint(f"it is of a version before {VERSION}")
+                raise BadCheckpoint(f"the checkpoint has a version before {VERSION}")
             names = by_instrument(found.fields)
             self.unused += names.pop("", [])
             self._found = {name: {field: found.fields[field] for field in fields} for name, fields in names.items()}
@@ -78,12 +78,12 @@ class Restorer:
             self._slow += 1
             if self._slow < LOADS:
                 raise
-            raise BadCheckpoint(f"the server did not send it within {LOAD_S} s, {LOADS} times") from exc
+            raise BadCheckpoint(f"the server did not send the checkpoint within {LOAD_S} s, {LOADS} times") from exc
 
     def resume(self, stream: FoundStream, extent: StreamExtent, start_s: int, now: int) -> ReadPlan | None:
-        """Plan how to read a stream from where the checkpoint ends. The stream of trades comes first and restores its instrument.
+        """Plan how to read a stream from the id in the checkpoint on. The stream of trades must come first: it restores its instrument.
 
-        None if its instrument is not in the checkpoint, or if it is better to read from the start of the longest window on.
+        None if the instrument is not in the checkpoint, or if the stream must be read from the start of the longest window on.
         """
         if stream.kind == "trade":
             return self._restore(stream, extent, start_s, now)
@@ -118,11 +118,11 @@ class Restorer:
     def _resumed(self, stream: FoundStream, extent: StreamExtent, stored: str) -> None:
         self.resumed.add(stream.stream)
         if (missing := trimmed_s(extent, stored)) is not None:
-            log.warning("aggregator.checkpoint_outrun", stream=stream.stream, reason="the stream was trimmed beyond it")
+            log.warning("aggregator.checkpoint_outrun", stream=stream.stream, reason="entries after the checkpoint were trimmed")
             self._engine.instruments[stream.name].open_gap("", *(second * SECOND for second in missing))
 
     def all_planned(self) -> None:
-        """All streams that there are have been planned: instruments that were not restored by now have no use for their fields."""
+        """Move the fields of instruments that were not restored to `unused`. Called when all known streams have been planned."""
         for fields in self._found.values():
             self.unused += fields
         self._found.clear()

@@ -1,12 +1,11 @@
-"""Decides which shards of the instruments one aggregator serves: which leases it acquires, keeps and releases. Pure; time comes in as a
-value.
+"""Decides which shards one aggregator (instance) serves: which leases it acquires, keeps and releases. Pure; the caller passes the time.
 
-The server keeps a lease for each shard and a list of the instances that live. Each instance makes one call again and again: renew my
-leases, acquire these, release those, and answer how all leases stand then (`LeaseSnapshot`). What to do next follows from that answer
-alone. Instances need not talk to each other: all that see the same snapshot come to the same division.
+The server keeps a lease for each shard, and a list of the live instances. Each instance repeats one call, which renews, acquires and
+releases leases, and returns the state of all leases (`LeaseSnapshot`). The instance decides from this snapshot alone. Instances need no
+other communication: all that see the same snapshot decide for the same division.
 
-A lease says who should publish. Who can publish is decided by the bus: a shard has a producer name of its own, and the instance that
-starts to serve it claims the cursor of that name with a newer epoch. From then on everything that a predecessor still sends is refused.
+A lease says which instance should publish. The bus decides which instance can publish: each shard has its own producer name, and the
+instance that starts to serve the shard claims this name with a newer epoch. From then on the bus refuses all events of the predecessor.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ SERVICE: Final = "aggregator"
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """One of `of` parts of the instruments, numbered from 0."""
+    """One part of the instruments: number `number` (from 0) of `of` parts."""
 
     number: int = 0
     of: int = 1
 
     @property
     def producer(self) -> str:
-        """The producer name of its owner."""
+        """The producer name of the shard."""
         return SERVICE if self.of == 1 else f"{SERVICE}.{self.number}"
 
     def has(self, instrument: str) -> bool:
@@ -49,18 +48,20 @@ class Moves(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Numbers of the shards whose service starts or ends."""
+    """The shards (numbers) to start and to stop now."""
 
     start: tuple[int, ...]
     release: int | None
-    """Stop this one in order, then call `stopped`."""
+    """The shard to stop in order; then `stopped` is called."""
     lost: tuple[int, ...]
-    """Another instance holds them: stop at once."""
+    """The shards to stop at once, because another instance holds their leases."""
 
 
 def moves(table: LeaseSnapshot, me: str) -> Moves:
-    """Give each free shard to the instance with the fewest. If none is free, the instance with the most releases one while another has two
-    fewer: one at a time, and never so that it would come back.
+    """Decide which leases the instance `me` should acquire or release.
+
+    Each free shard goes to the instance with the fewest shards. If none is free, the instance with the most shards releases one if another
+    instance has at least two fewer. So a released shard does not come back to the same instance.
     """
     counts = dict.fromkeys(table.instances, 0)
     for holder in table.holders:
@@ -79,19 +80,19 @@ def moves(table: LeaseSnapshot, me: str) -> Moves:
 
 
 class Assignment:
-    """The leases of one instance. Between two answers, only `stopped` changes what it wants.
+    """Tracks the leases of one instance. Only `apply` and `stopped` change which leases it wants.
 
-    `sure_until` is when the leases may have expired, by the clock that `sent_at` is of: they last `life_s` from when the server gets the
-    call, which is not before it was sent.
+    The leases may expire at `sure_until`, by the same clock as `sent_at`. They last `life_s` after the server receives the call, which is
+    not before the call was sent.
     """
 
     def __init__(self, me: str, shares: int, life_s: float) -> None:
         self.me = me
         self.shares = shares
         self.held: set[int] = set()
-        """Numbers of the shards that are served, including those that are being stopped."""
+        """The shards that are served, including those that are being stopped."""
         self.acquiring: frozenset[int] = frozenset()
-        """Numbers of the shards to acquire with the next call, which should follow at once."""
+        """The shards to acquire with the next call, which should follow at once."""
         self.sure_until = -math.inf
         self._life_s = life_s
         self._patient_until = -math.inf
@@ -105,7 +106,7 @@ class Assignment:
         return self._table is not None and all(holder is not None and holder != self.me for holder in self._table.holders)
 
     def wants(self) -> list[Want]:
-        """What to ask for, by shard. It stays the same until there is an answer."""
+        """Return what to request for each shard, in the order of their numbers. It stays the same until the server has answered."""
         return [self._want(number) for number in range(self.shares)]
 
     def _want(self, number: int) -> Want:
@@ -115,7 +116,7 @@ class Assignment:
 
     def apply(self, table: LeaseSnapshot, sent_at: float) -> Changes:
         """Apply the server's answer to the `wants` that were sent at `sent_at`."""
-        if self._table is not None and sent_at >= self.sure_until:  # the server was away, it seems: let the other instances renew first
+        if self._table is not None and sent_at >= self.sure_until:  # the server was probably away: let the other instances renew first
             self._patient_until = sent_at + self._life_s
         self._table = table
         self.sure_until = sent_at + self._life_s
@@ -124,17 +125,17 @@ class Assignment:
         start = (self.acquiring & mine) - self.held - self._releasing
         self.held = (self.held - lost) | start
         self._stopping -= lost
-        self._releasing &= mine  # one that was added meanwhile was not released by this call
+        self._releasing &= mine  # keep those that were stopped after this call was sent: it did not release them
         acquire, release = moves(table, self.me)
         self.acquiring = frozenset(acquire) if sent_at >= self._patient_until else frozenset()
         if release is not None and (self._stopping or release not in self.held or release in start):
-            release = None  # a service that only starts now must have run before it is stopped
+            release = None  # a service that starts now is not stopped with the same answer
         if release is not None:
             self._stopping.add(release)
         return Changes(tuple(sorted(start)), release, tuple(sorted(lost)))
 
     def stopped(self, number: int) -> bool:
-        """A shard is not served any more, for any reason: release its lease if we hold it. True: the end was not asked for."""
+        """Note that a shard is not served any more, and release its lease if we hold it. True: it ended without a request to stop."""
         if number not in self.held:
             return False
         unasked = number not in self._stopping

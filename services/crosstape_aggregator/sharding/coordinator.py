@@ -1,7 +1,7 @@
-"""The policy by which aggregators divide the instruments: starts and stops the service of each shard by the leases of this instance.
+"""Starts and stops the service of each shard as the leases of this instance change (a `Policy` for the `Elector` of the bus).
 
-Which leases an instance wants is decided in `assignment`. When the server has not answered for as long as the leases may last, the
-services publish nothing until it does. If nobody has taken the leases meanwhile, they continue where they were.
+`assignment` decides which leases the instance wants. If the server does not answer until the leases may have expired, the services publish
+nothing until it answers again. If no other instance has acquired the leases meanwhile, the services continue.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from crosstape_aggregator.sharding.assignment import SERVICE, Assignment, Change
 from crosstape_schemas import Keys
 
 CALL_S: Final = 1.0
-"""Longest time between two calls: what another instance gives back should be taken soon."""
+"""Longest time between two calls, so that a lease that another instance releases is acquired soon."""
 PATIENCE: Final = 2
-"""Lives of a lease after which instances with another number of shares count as running, not as the remains of an earlier run."""
+"""Lives of a lease after which instances with another number of shards must still be running, and are not left from an earlier run."""
 
 log = structlog.get_logger(__name__)
 
 
 class ShardServer(Protocol):
-    """Serves one shard until it is cancelled; then it publishes what is pending, if it may."""
+    """Serves one shard until it is cancelled. Then it publishes its pending events, unless it is paused."""
 
     async def run(self) -> None:
-        """Raises `Superseded` (in a group) when another instance has started to serve the shard."""
+        """Serve until cancelled. Raises `Superseded` (in a group) when another instance has started to serve the shard."""
 
     def pause(self) -> None:
         """Publish nothing from now on."""
@@ -49,7 +49,7 @@ class ShardServer(Protocol):
 
 
 class Coordinator:
-    """The leases of one instance, and the services that run under them."""
+    """Holds the leases of one instance, and runs a service for each shard whose lease it has."""
 
     def __init__(self, client: Client, keys: Keys, settings: AggregatorSettings, serve: Callable[[Shard], ShardServer]) -> None:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -63,22 +63,22 @@ class Coordinator:
         self._services: dict[int, tuple[ShardServer, asyncio.Task[None]]] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._sure = True
-        self._stood_by = False
+        self._was_standby = False
         self._disagrees_since: float | None = None
 
     @property
     def answered_at(self) -> float:
-        """When the server answered last, by the monotonic clock."""
+        """When the server last answered, by the monotonic clock (s)."""
         return self._elector.answered_at
 
     def left_s(self) -> float:
-        """How long the leases still last for certain, in seconds."""
+        """Return the time (s) until the leases may have expired."""
         return self.leases.sure_until - time.monotonic()
 
     async def run(self) -> None:
-        """Serve what the leases allow, until cancelled; then pending events are published and all leases are given back.
+        """Serve the shards whose leases this instance has, until cancelled. Then publish pending events and release all leases.
 
-        Raises `SettingsError` when living instances divide the instruments into another number of shares.
+        Raises `SettingsError` when other running instances divide the instruments into another number of shards.
         """
         SHARES.set(self.leases.shares)
         try:
@@ -90,24 +90,24 @@ class Coordinator:
             await self._leave()
 
     async def prepare(self) -> None:
-        """See `Policy`: nothing is to be done before a call."""
+        """See `Policy`. Does nothing: a call needs no preparation."""
 
     async def ask(self) -> LeaseSnapshot:
-        """See `Policy`."""
+        """See `Policy`. Sends the wants of this instance, and returns the state of all leases."""
         return await self._table.exchange(self.leases.wants(), self._life_s)
 
     async def apply(self, leases: LeaseSnapshot, sent_at: float) -> bool:
-        """See `Policy`."""
+        """See `Policy`. Starts and stops services. Returns whether the next call should follow at once, to acquire leases."""
         self._disagrees_since = None
         self._follow(self.leases.apply(leases, sent_at))
         return bool(self.leases.acquiring)
 
     def unanswered(self, reason: str) -> None:
-        """See `Policy`."""
+        """See `Policy`. The caller logs each outage once."""
         log.warning("leases.no_answer", reason=reason)
 
     def mismatched(self, theirs: int) -> None:
-        """See `Policy`. Raises `SettingsError` when the other instances have lasted longer than a run that has ended can."""
+        """See `Policy`. Raises `SettingsError` if this lasts for `PATIENCE` lives of a lease: the other instances are running then."""
         now = time.monotonic()
         if self._disagrees_since is None:
             self._disagrees_since = now
@@ -128,37 +128,37 @@ class Coordinator:
         for number in changes.start:
             log.info("leases.taken", share=number, shares=self.leases.shares)
             service = self._serve(Shard(number, self.leases.shares))
-            task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.share.{number}")
+            task = self._tasks.create_task(self._watch(number, service), name=f"aggregator.shard.{number}")
             self._services[number] = service, task
         if changes.release is not None:
             log.info("leases.giving_back", share=changes.release)
             self._services[changes.release][1].cancel()
-        if self.leases.is_standby and not self._stood_by:
+        if self.leases.is_standby and not self._was_standby:
             log.info("leases.standing_by", shares=self.leases.shares)
-        self._stood_by = self.leases.is_standby
-        self._show()
+        self._was_standby = self.leases.is_standby
+        self._update_gauge()
 
-    def _show(self) -> None:
+    def _update_gauge(self) -> None:
         LEASES.set(len(self.leases.held) if self._sure else 0)
 
     async def _watch(self, number: int, service: ShardServer) -> None:
-        """Serve a shard until its lease is released or lost."""
+        """Run the service of a shard until its lease is released or lost."""
         superseded = False
         try:
             await service.run()
         except* Superseded:
             superseded = True
-            log.warning("leases.lost", share=number, reason="another instance has begun to publish")
+            log.warning("leases.lost", share=number, reason="another instance has started to publish")
         finally:
             if number in self._services and self._services[number][0] is service:  # else it was lost, and may have been acquired again
                 del self._services[number]
                 if self.leases.stopped(number) and superseded:
                     LEASES_LOST.inc()
-                self._show()
+                self._update_gauge()
                 self._elector.wake()
 
     def _watch_expiry(self, *, stop: bool = False) -> None:
-        """Pause publishing at the moment when the leases may have expired, and resume it now that they are renewed."""
+        """Set a timer that pauses publishing when the leases may have expired. If it is paused, resume it: the leases are renewed."""
         if self._expiry is not None:
             self._expiry.cancel()
         if stop:
@@ -174,7 +174,7 @@ class Coordinator:
         if not self._services:
             return
         self._sure = False
-        self._show()
+        self._update_gauge()
         log.warning("leases.uncertain", held=len(self.leases.held))
         for service, _ in self._services.values():
             service.pause()

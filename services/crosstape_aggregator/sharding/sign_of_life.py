@@ -1,11 +1,11 @@
-"""Publishes the aggregator's sign of life: a venue-wide status of the venue `consolidated`, repeated about every second.
+"""Publishes the sign of life of a shard: a venue-wide status of the venue `consolidated`, repeated about every second.
 
-A consolidated quote is current only while the aggregator that published it, known by its epoch, repeats this sign (`crosstape.liveness`).
-So the sign is published only while quotes are: the reading loop has moved on or waits on connections that answer, the publishing loop has
-moved on or has nothing to do, and what was published before has arrived. An aggregator that hangs looks dead.
+A consolidated quote is current only while the aggregator with the same epoch repeats this sign (`crosstape.liveness`). So the sign is
+published only if three conditions hold: the reading loop has made progress, or waits on connections that answer; the publishing loop has
+made progress, or has nothing to do; earlier events have reached the bus. So an aggregator that hangs looks dead.
 
-A process may also be stopped for a while, by a signal or with its machine, and continue under the same epoch. No quotes were computed
-meanwhile, so that is a gap as after a kill.
+A process may also be stopped for a while, by a signal or together with its machine, and continue with the same epoch. It has computed no
+quotes meanwhile, so a gap is published, as after a kill.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState, Status
 
 STOPPED: Final = "stopped"
 STOPPED_S: Final = ALIVE_S
-"""This process was stopped if a sign is late by more than this: readers treat its quotes as those of a dead aggregator by then."""
+"""If a sign is late by more than this, the process was stopped; readers already treat its quotes as those of a dead aggregator."""
 STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""A clock that is never set. On Linux this one runs on while the machine sleeps; on macOS the other one does."""
+"""A clock that is never set and does not stop while the machine sleeps: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS."""
 OUTAGE_S: Final = 5.0
 """The aggregator is not ready if a sign is late by more than this."""
 
@@ -38,25 +38,28 @@ log = structlog.get_logger(__name__)
 
 
 class LoopProgress(NamedTuple):
-    """How far the loops of an aggregator have come, at one moment."""
+    """The progress of the loops of an aggregator at one moment."""
 
     read: int
-    """Rounds of reading so far."""
+    """Number of reads so far."""
     waits: bool
-    """Whether it waits for events, and all of its connections have answered lately."""
+    """Whether the reader waits for events, and all of its connections have answered recently."""
     published: int
-    """Turns of publishing so far."""
+    """Number of attempts to publish so far."""
     due: bool
-    """Whether there is something to publish."""
+    """Whether quotes are due."""
 
 
 def kind_of(shard: Shard) -> str:
-    """The `kind` of the status: each of several shards has its own, so that none replaces another among the last values."""
+    """Return the `kind` of the status. Each shard has its own, so that it does not replace the last value of another shard."""
     return VENUE_WIDE if shard.of == 1 else f"share.{shard.number}"
 
 
 class SignOfLife:
-    """The sign of one shard. `progress` is called with the time (ns), `on_stop` with the start and end (ns) of a stop of the process."""
+    """Publishes the sign of one shard.
+
+    `progress` is called with the time (ns), `on_stop` with the start and the end (ns) of a stop of the process.
+    """
 
     def __init__(
         self,
@@ -76,11 +79,11 @@ class SignOfLife:
         self._published_s = -math.inf
 
     def published_lately(self, now_s: float) -> bool:
-        """Whether it was published within three intervals and `OUTAGE_S`, which an outage of the bus may last. `now_s` is monotonic."""
+        """Whether the sign was published in the last three intervals plus `OUTAGE_S` (a short outage of the bus). `now_s`: monotonic."""
         return now_s - self._published_s < 3 * self._interval_s + OUTAGE_S
 
     async def run(self) -> None:
-        """Publish the sign again and again, until cancelled."""
+        """Publish the sign every interval while the aggregator works, until cancelled."""
         while True:
             before_ns = time.clock_gettime_ns(STEADY)
             await asyncio.sleep(self._interval_s)
@@ -94,12 +97,12 @@ class SignOfLife:
                 SIGNS_OF_LIFE.inc()
 
     def publish(self, state: FeedState = FeedState.LIVE, reason: str = "") -> None:
-        """Publish the status."""
+        """Publish one status now."""
         self._published_s = time.monotonic()
         self._publisher.publish(Status(CONSOLIDATED, VENUE_WIDE, None, time.time_ns(), self._kind, state, reason))
 
     def works(self) -> bool:
-        """Whether there was progress since the last call, wherever there was something to do."""
+        """Whether each loop that had something to do has made progress since the last call."""
         now, before = self._progress(time.time_ns()), self._before
         acknowledged, self._acknowledged = self._acknowledged, self._publisher.acknowledged
         self._before = now

@@ -1,14 +1,17 @@
-"""Tracks since when an instrument's trades are complete, and which open gaps there are."""
+"""Tracks since when the trades of an instrument are complete, and which gaps are open.
+
+This is one of four conditions for a complete window; the docstring of the package lists them all.
+"""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 MissingRange = tuple[str, int, int]
-"""A venue and the two moments (ns) of its gap."""
+"""One gap: the venue, and the moments (ns) that its trades are missing between."""
 SECOND: Final = 1_000_000_000
 MAX_GAPS: Final = 1_000
-"""Open gaps kept one by one, in case they are repaired. When there are more, the oldest counts as never repaired."""
+"""Most open gaps that are kept in case they are repaired. When there are more, the oldest counts as never repaired."""
 
 
 class CoverageState(NamedTuple):
@@ -20,7 +23,7 @@ class CoverageState(NamedTuple):
 
 
 class Coverage:
-    """Since when no trade is missing, in whole seconds since the epoch. A gap is known by its venue and its two moments (ns)."""
+    """Tracks since when no trade is missing, in full seconds since the epoch. A gap is identified by its venue and two moments (ns)."""
 
     __slots__ = ("_floor_s", "_from_s", "_gaps", "complete_since_s")
 
@@ -29,32 +32,30 @@ class Coverage:
         self._floor_s = 0  # seconds before this are never complete
         self._gaps: list[MissingRange] = []
         self.complete_since_s: int | None = None
-        """The second since which no trade is missing; None while it is not known from where trades were read."""
+        """The second since which no trade is missing; None until `known_from` is called."""
 
     def known_from(self, second: int) -> None:
-        """All trades from this second on have been applied, apart from gaps."""
+        """Note that all trades from `second` on have been applied, except those in open gaps."""
         self._from_s = second
         self._settle()
 
     def open_gap(self, venue: str, from_ts: int, to_ts: int) -> None:
-        """Trades of a venue are missing somewhere between these moments; the seconds of both moments are not complete."""
+        """Add a gap: trades of a venue are missing between these moments (ns). The seconds of both moments are not complete."""
         if (venue, from_ts, to_ts) in self._gaps:
-            return  # reported again by a stream that is read again
+            return  # the same gap, because a stream is read a second time
         self._gaps.append((venue, from_ts, to_ts))
         if len(self._gaps) > MAX_GAPS:
             self._floor_s = max(self._floor_s, self._gaps.pop(0)[2] // SECOND + 1)
         self._settle()
 
     def unknown_until(self, ts: int) -> None:
-        """Trades up to the second of this moment are never complete."""
+        """Note that the second of this moment (ns), and all before it, will never be complete; 0 = no such second."""
         if ts and ts // SECOND >= self._floor_s:
             self._floor_s = ts // SECOND + 1
             self._settle()
 
     def close_gap(self, venue: str, from_ts: int, to_ts: int) -> None:
-        """The missing trades of the gap with just these moments have arrived. A repaired part of a gap has other moments and changes
-        nothing.
-        """
+        """Remove the gap with exactly these moments: its trades have arrived. Moments of a part of a gap change nothing."""
         if (venue, from_ts, to_ts) in self._gaps:
             self._gaps.remove((venue, from_ts, to_ts))
             self._settle()
@@ -66,11 +67,11 @@ class Coverage:
             self._gaps = [gap for gap in self._gaps if gap[2] >= before_ts]
 
     def state(self) -> CoverageState | None:
-        """Copy the state for a checkpoint; None while it is not known from where trades were read."""
+        """Copy the state for a checkpoint; None until `known_from` is called."""
         return None if self._from_s is None else CoverageState(self._from_s, self._floor_s, tuple(self._gaps))
 
     def restore(self, state: CoverageState) -> None:
-        """Restore the state of a checkpoint, but not its beginning: `known_from` is called when the trades since then have been applied."""
+        """Restore the gaps of a checkpoint. The caller then applies the trades since the checkpoint, and calls `known_from`."""
         self._floor_s = max(self._floor_s, state.floor_s)
         for gap in state.gaps:
             self.open_gap(*gap)

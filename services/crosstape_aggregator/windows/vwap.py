@@ -1,17 +1,19 @@
 """Computes VWAP, volume and count of trades over rolling windows, exactly.
 
-A window of N seconds at the moment `now` holds the trades (by venue time) of the last N seconds that are over, of the present second, and
-of later ones, which a venue's clock may be ahead by. So a trade counts at once even if its venue's clock is a second ahead (this happens),
-it leaves N seconds after its own time, and the clock of one venue cannot push out the trades of another. A window depends on the trades and
-on `now` alone. `now` is the `ts` of the quote that the window is published with, so anyone can compute it again from the tape. A venue time
-that is up to `AHEAD_S` ahead of the time of receipt is used; if it is further ahead or missing, the time of receipt is used. When a venue's
-clock and ours differ (`clocks`), windows say that they are not complete.
+At the moment `now`, a window of N seconds contains the trades (by venue time) of the last N full seconds, of the present second, and of
+later seconds. Trades of later seconds exist because a venue's clock may be ahead of ours. So a trade counts at once, even if its venue's
+clock is a second ahead (this happens). It leaves the window N seconds after its own second, and the clock of one venue cannot push out the
+trades of another.
 
-`now` never goes back here: when our clock is set back, windows stand still until it has caught up, and are not complete meanwhile.
+A window depends only on the trades and on `now`, which is the `ts` of the quote that contains the window. So anyone can compute it again
+from the tape. A venue time is used if it is at most `AHEAD_S` after the time of receipt. If it is later or missing, the time of receipt is
+used. While a venue's clock and ours differ too much (`clocks`), windows are not complete.
 
-Cost: a trade is added to the sum of all trades and to the bucket of its second. A window is that sum less what has left the window, so a
-bucket is touched once more per window, when it leaves: O(1) amortised a trade, whatever the number and length of the windows. The UTC day
-keeps no buckets of its own.
+`now` never goes back here. If our clock is set back, windows do not move until it has caught up, and are not complete meanwhile.
+
+Cost: O(1) amortised for each trade, for any number and length of windows. A trade is added to the sum of all trades, and to the bucket of
+its second. The value of a window is the sum of all trades less the sum of the trades that have left it. So each window uses a bucket once:
+when the bucket leaves the window. The UTC day needs no buckets of its own.
 """
 
 from __future__ import annotations
@@ -29,11 +31,12 @@ from crosstape_schemas import Trade, Vwap
 
 _AHEAD: Final = AHEAD_S * SECOND
 _TRIM: Final = 1_024
+"""Buckets that no window needs are dropped when there are this many, or no others."""
 _NEVER: Final = 1 << 62
 
 
 def trade_second(trade: Trade) -> int:
-    """The second that a trade counts in."""
+    """Return the second (since the epoch) that a trade counts in."""
     ts = trade.venue_ts
     if ts is None or ts > trade.received_ts + _AHEAD:
         ts = trade.received_ts
@@ -41,7 +44,7 @@ def trade_second(trade: Trade) -> int:
 
 
 Sum = tuple[Decimal, Decimal, int]
-"""Sum of trades: price × size, size, count. The garbage collector does not track tuples of numbers."""
+"""The sum of some trades: price × size, size, number of trades. A tuple, because the garbage collector ignores tuples of numbers."""
 _NOTHING: Final[Sum] = (ZERO, ZERO, 0)
 
 
@@ -54,15 +57,15 @@ def _less(one: Sum, other: Sum) -> Sum:
 
 
 class WindowsState(NamedTuple):
-    """The state of `TradeWindows` at one moment, for a checkpoint. Nothing in it is altered later."""
+    """The state of `TradeWindows` at one moment, for a checkpoint. It is never changed later."""
 
     second: int
     total: Sum
     windows: list[tuple[str, int, int, Sum]]
-    """Name, first second, index of the first bucket, sum of the trades before the window."""
+    """Of each window: name, first second, index of its first bucket, sum of the trades before it."""
     seconds: list[int]
     buckets: list[Sum]
-    """The sums of these seconds."""
+    """The sum of the trades in each of `seconds`."""
 
 
 class _OpenWindow:
@@ -149,7 +152,7 @@ class TradeWindows:
             self._changed = True
 
     def _start_day(self, window: _OpenWindow, start_s: int) -> None:
-        """Start a new day: all trades leave it but those that clocks ahead of ours have put into the new day already."""
+        """Start a new day. All trades leave the window, except those of the new day from venues whose clocks are ahead of ours."""
         if start_s == window.start_s:
             return
         window.start_s = start_s
@@ -166,7 +169,7 @@ class TradeWindows:
         window.start_s = start_s
 
     def _trim(self) -> None:
-        """Drop buckets that no window needs any more, many at a time, so that the cost of each is small and constant."""
+        """Drop buckets that no window needs any more: many at once, so that the cost of each is small."""
         spent = self._spent()
         if spent < min(_TRIM, len(self._seconds) or _TRIM):
             return
@@ -177,7 +180,7 @@ class TradeWindows:
             window.first -= spent
 
     def _spent(self) -> int:
-        """How many of the buckets no window needs any more."""
+        """Return how many of the first buckets no window needs any more."""
         return min((window.first for window in self._rolling), default=bisect_left(self._seconds, self._second))
 
     def state(self) -> WindowsState:
@@ -188,7 +191,7 @@ class TradeWindows:
         return WindowsState(self._second, self._total, windows, seconds, list(map(self._buckets.__getitem__, seconds)))
 
     def restore(self, state: WindowsState) -> None:
-        """Restore the state of windows of the same specs; trades added so far are dropped."""
+        """Replace the state; the windows of `state` must have the same specs. Trades added before are dropped."""
         self._second, self._total = state.second, state.total
         self._seconds, self._buckets = list(state.seconds), dict(zip(state.seconds, state.buckets, strict=True))
         for window, (_, start_s, first, gone) in zip(self._windows, state.windows, strict=True):
@@ -197,7 +200,7 @@ class TradeWindows:
         self._changed = True
 
     def read(self, second: int) -> dict[str, Vwap]:
-        """Read each window by name, as of this second; the same dict while nothing has changed. The caller must not alter it."""
+        """Return window name → its values as of `second`; the same dict while nothing has changed. The caller must not change it."""
         self.advance(second)
         if (second < self._second - 1) is not self._stands_still:
             self._stands_still = not self._stands_still
@@ -216,11 +219,11 @@ class TradeWindows:
         return Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
 
     def next_change_s(self) -> int | None:
-        """The second at which the windows, as last read, change by the passing of time alone; None: never."""
+        """Return the second at which the windows that were last read change without an event; None: never."""
         return None if self._next_s == _NEVER else self._next_s
 
     def trust(self, trusted: bool) -> bool:
-        """Set `trusted`; whether this changes it."""
+        """Set `trusted`. Returns whether this changes it."""
         if trusted is self.trusted:
             return False
         self.trusted = trusted
@@ -228,16 +231,16 @@ class TradeWindows:
         return True
 
     def coverage_changed(self) -> None:
-        """Note that `coverage` has changed."""
+        """Compute the windows again at the next `read`, because `coverage` has changed."""
         self._changed = True
 
     def _next_of(self, window: _OpenWindow) -> int:
         complete_since_s = self.coverage.complete_since_s
-        learns = complete_since_s is not None and complete_since_s > window.start_s
+        will_complete = complete_since_s is not None and complete_since_s > window.start_s
         if window.spec.length_s is None:
             midnight = window.start_s + DAY_S
-            return midnight if learns or self._total[2] > window.gone[2] else _NEVER
+            return midnight if will_complete or self._total[2] > window.gone[2] else _NEVER
         leaves_s = self._seconds[window.first] + window.spec.length_s + 1 if window.first < len(self._seconds) else _NEVER
-        if learns and complete_since_s is not None:
+        if will_complete and complete_since_s is not None:
             return min(leaves_s, complete_since_s + window.spec.length_s)
         return leaves_s

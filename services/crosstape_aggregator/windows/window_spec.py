@@ -22,9 +22,7 @@ class WindowSpec(msgspec.Struct, frozen=True):
     length_s: int | None
 
     def start(self, second: int) -> int:
-        """The first second that the window covers when `second` (since the epoch) is under way: `length_s` whole seconds before it, or
-        midnight.
-        """
+        """Return the first second of the window during `second` (both since the epoch): `length_s` seconds earlier, or midnight (UTC)."""
         return second - second % DAY_S if self.length_s is None else second - self.length_s
 
 
@@ -40,10 +38,10 @@ def parse(name: str) -> WindowSpec:
 
 
 def parse_all(names: Iterable[str]) -> tuple[WindowSpec, ...]:
-    """Parse these names, in order; a name that is repeated counts once."""
+    """Parse these names in order, each once. Raises `SettingsError` as `parse` does."""
     return tuple(parse(name) for name in dict.fromkeys(names))
 
 
 def earliest(windows: Iterable[WindowSpec], second: int) -> int:
-    """The first second that one of the windows covers; `second` itself when there are none."""
+    """Return the first second of the longest window during `second`; `second` itself if there are no windows."""
     return min((spec.start(second) for spec in windows), default=second)

@@ -1,4 +1,13 @@
-"""The settings: what can be set (`model`), how it is read (`load`), and what has changed between two readings (`diff`)."""
+"""The settings of all services.
+
+model              every setting with its default and its description
+load               reads them: a TOML file, then the environment over it; finds all mistakes at once
+environment        reads `CROSSTAPE_<SECTION>__<KEY>` variables
+service_variables  recognises variables that a container platform sets, and that only look like ours
+secrets            reads a secret from a file of its own
+words              describes settings in messages and in the reference
+diff               finds what has changed between two readings
+"""
 
 from crosstape.settings.model import (
     FROM_ENVIRONMENT,

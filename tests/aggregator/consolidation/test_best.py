@@ -39,7 +39,7 @@ legs = st.lists(st.tuples(prices, sizes, prices, sizes), max_size=6).map(
 
 @given(legs)
 def test_the_best_price_is_the_best_of_all_and_its_size_the_sum(legs: list[Side]) -> None:
-    """Highest bid, lowest ask, every venue that is there."""
+    """The highest bid and the lowest ask win. All venues at the best price are named, and their sizes added."""
     found = best(legs)
     for price, size, venues, every in (
         (found.bid_price, found.bid_size, found.bid_venues, [(leg.venue, leg.bid_price, leg.bid_size) for leg in legs]),
@@ -56,7 +56,7 @@ def test_the_best_price_is_the_best_of_all_and_its_size_the_sum(legs: list[Side]
 
 
 def test_a_normal_market() -> None:
-    """Mid and spread are exact, basis points rounded."""
+    """Mid and spread are exact; basis points are rounded."""
     found = best([side("a", "100.01", "100.04"), side("b", "100.00", "100.02")])
 
     assert (found.bid_price, found.bid_venues) == (Decimal("100.01"), ("a",))
@@ -82,19 +82,19 @@ def test_what_is_odd_is_shown(bid: str, ask: str | None, market: Market) -> None
 
 
 def test_a_crossed_market_has_a_negative_spread() -> None:
-    """Exact, with its sign."""
+    """The spread is exact, with its sign."""
     found = best([side("a", "101", None), side("b", None, "100")])
     assert (found.mid, found.spread) == (Decimal("100.5"), Decimal(-1))
 
 
 def test_no_legs_are_an_empty_market() -> None:
-    """Nothing to say."""
+    """Without legs there are no prices, and the market is `empty`."""
     assert best([]) == (None, None, (), None, None, (), None, None, None, Market.EMPTY)
 
 
 @given(st.lists(st.tuples(st.integers(900, 1_100), st.integers(1, 5)), min_size=3, max_size=7), st.integers(1, 500))
 def test_an_outlier_is_too_far_from_the_median(rows: list[tuple[int, int]], limit_bps: int) -> None:
-    """By the definition, unless that leaves nobody."""
+    """Outliers are found as the definition says, unless this would exclude every leg."""
     legs = [side(f"v{number}", str(bid), str(bid + width)) for number, (bid, width) in enumerate(rows)]
     mids = {leg.venue: (Fraction(leg.bid_price or 0) + Fraction(leg.ask_price or 0)) / 2 for leg in legs}
     middle = median(mids.values())
@@ -104,24 +104,24 @@ def test_an_outlier_is_too_far_from_the_median(rows: list[tuple[int, int]], limi
 
 
 def test_two_legs_have_no_outlier() -> None:
-    """Nobody can say which of two is wrong."""
+    """With two legs it is not known which of them is wrong."""
     assert not outliers([side("a", "100", "101"), side("b", "200", "201"), side("c", "300", None)], Decimal(100))
 
 
 def test_two_camps_have_no_outlier() -> None:
-    """The median between them is nobody's price: the quote shows them crossed instead of nothing."""
+    """The median between two groups is far from both. No leg is excluded: the quote shows a crossed market."""
     camps = [side("a", "100", "101"), side("b", "100", "101"), side("c", "200", "201"), side("d", "200", "201")]
     assert not outliers(camps, Decimal(100))
 
 
 def test_a_leg_with_one_side_is_judged_by_it() -> None:
-    """A lone bid far above everybody would be the best bid."""
+    """Otherwise a single bid far above all others would be the best bid."""
     legs = [side("a", "100", "101"), side("b", "100", "101"), side("c", "100", "101"), side("d", "110", None), side("e", None, "100.9")]
     assert outliers(legs, Decimal(100)) == {"d"}
 
 
 def test_the_bound_itself_is_inside() -> None:
-    """Further than, not as far as."""
+    """A price exactly at the limit is no outlier."""
     legs = [side("a", "100", "100"), side("b", "100", "100"), side("c", "101", "101"), side("d", "101.0001", "101.0001")]
     assert outliers([*legs[:3], legs[0]], Decimal(100)) == set()
     assert outliers([*legs[:2], legs[0], legs[3]], Decimal(100)) == {"d"}

@@ -1,4 +1,4 @@
-"""All instruments of one aggregator."""
+"""Tests the engine with several instruments."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LIVE = FeedState.LIVE
 
 
 def publish(one: Engine, now: int) -> dict[str, dict[str, Exclusion | None]]:
-    """The quotes that are due now: for each instrument, why each leg does not count."""
+    """Return, for each instrument that is due now, why each leg does not count."""
     return {found.instrument: reasons(found) for found in one.due(now)}
 
 
 def test_a_wrong_window_stops_the_start() -> None:
-    """With the setting's name."""
+    """The error names the setting."""
     with pytest.raises(SettingsError, match="windows"):
         engine(windows=("1 minute",))
 
 
 def test_a_change_is_due_at_once_and_the_next_after_the_interval() -> None:
-    """Newest state, one quote."""
+    """Several changes within the interval become one quote with the newest state."""
     one = engine()
     one.apply([quote("kraken", "100", "101", seq=1)], T0)
     assert one.next_ts() == 0
@@ -42,7 +42,7 @@ def test_a_change_is_due_at_once_and_the_next_after_the_interval() -> None:
 
 
 def test_under_load_a_share_of_the_instruments_is_due() -> None:
-    """In the order in which they changed; the rest keep their turn."""
+    """Instruments are computed in the order in which they changed; the others come next."""
     one = engine()
     for name in "abcde":
         one.apply([quote("kraken", "100", "101", instrument=name)], T0)
@@ -52,7 +52,7 @@ def test_under_load_a_share_of_the_instruments_is_due() -> None:
 
 
 def test_a_leg_goes_stale_by_itself() -> None:
-    """At the moment that the engine gave, and not while its venue lives."""
+    """It goes stale at the moment that `next_ts` gave, but not while its venue gives signs of life."""
     one = engine(windows=())
     one.apply([quote("kraken", "100", "101")], T0)
     one.due(T0)
@@ -66,7 +66,7 @@ def test_a_leg_goes_stale_by_itself() -> None:
 
 
 def test_a_venue_that_lives_again_revives_its_legs() -> None:
-    """They settle, and count by themselves when they have."""
+    """The legs settle, and then count without another event."""
     one = engine(windows=())
     for name in ("BTC-USDT", ETH):
         one.apply([quote("kraken", "100", "101", instrument=name)], T0)
@@ -79,7 +79,7 @@ def test_a_venue_that_lives_again_revives_its_legs() -> None:
 
 
 def test_signs_of_life_that_were_held_back_revive_quiet_legs() -> None:
-    """After an outage of the bus they come all at once, none long after the one before."""
+    """After an outage of the bus many signs arrive at once, each shortly after the one before."""
     one = engine(windows=())
     one.apply([quote("kraken", "100", "101"), alive("kraken")], T0)
     one.due(T0)
@@ -89,7 +89,7 @@ def test_signs_of_life_that_were_held_back_revive_quiet_legs() -> None:
 
 
 def test_a_restart_seen_anywhere_concerns_all_legs_of_the_venue() -> None:
-    """Another instrument's quote of the new epoch is enough."""
+    """A quote of another instrument with the new epoch is enough."""
     one = engine(windows=())
     for name in ("BTC-USDT", ETH):
         one.apply([quote("kraken", "100", "101", instrument=name)], T0)
@@ -128,7 +128,7 @@ def test_an_older_epoch_is_the_present_one_once_the_newer_is_silent() -> None:
 
 
 def test_a_newer_epoch_is_the_present_one_at_once_also_after_an_older_one() -> None:
-    """It was ahead, was silent, and goes on."""
+    """The connector with the newer epoch was silent, and continues."""
     one = engine(windows=())
     one.apply([alive("kraken", epoch=9), quote("kraken", "100", "101", epoch=9)], T0)
     one.apply([alive("kraken", T0 + 4 * S, epoch=5), quote("kraken", "200", "201", T0 + 4 * S, epoch=5)], T0 + 4 * S)
@@ -161,7 +161,7 @@ def test_what_comes_late_of_an_older_epoch_revives_nothing_while_the_newer_lives
 
 
 def test_when_our_clock_is_set_back_an_older_epoch_still_has_its_turn() -> None:
-    """The last sign of the newer one is in our future then."""
+    """The last sign of the newer epoch seems to be in the future then."""
     one = engine(windows=())
     one.apply([alive("kraken", epoch=9), quote("kraken", "100", "101", epoch=9)], T0)
     back = T0 - 3_600 * S
@@ -170,7 +170,7 @@ def test_when_our_clock_is_set_back_an_older_epoch_still_has_its_turn() -> None:
 
 
 def test_a_venue_that_goes_down_is_out_everywhere_at_once() -> None:
-    """By its own status; an outdated one does nothing."""
+    """Its own status excludes all of its legs; a status of an older epoch does nothing."""
     one = engine(windows=())
     one.apply([quote("kraken", "100", "101", epoch=2)], T0)
     one.apply([quote("binance", "100", "101", epoch=2)], T0)
@@ -184,7 +184,7 @@ def test_a_venue_that_goes_down_is_out_everywhere_at_once() -> None:
 
 
 def test_a_gap_of_a_whole_venue_concerns_the_instruments_it_is_seen_in() -> None:
-    """By a leg or by trades."""
+    """These are the instruments with a leg or with trades of the venue."""
     one = engine(windows=("1m",))
     one.apply([trade("kraken", "1", "1")], T0)
     one.apply([trade("kraken", "1", "1")], T0)
@@ -198,7 +198,7 @@ def test_a_gap_of_a_whole_venue_concerns_the_instruments_it_is_seen_in() -> None
 
 
 def test_what_does_not_matter_is_counted_and_nothing_more() -> None:
-    """Other kinds, also venue-wide; a feed's status that is no quote's or book's."""
+    """Other kinds of events, venue-wide ones too, and statuses of other feeds change nothing."""
     one = engine()
     one.apply([Ticker("kraken", "*", None, T0, None)], T0)
     one.apply([Ticker("kraken", ETH, None, T0, None)], T0)
@@ -209,7 +209,7 @@ def test_what_does_not_matter_is_counted_and_nothing_more() -> None:
 
 
 def test_what_was_learned_otherwise_is_published_too() -> None:
-    """That the history has been read, say."""
+    """An instrument is due after `changed`, for example when its past has been read."""
     one = engine(windows=("1m",))
     one.apply([trade("kraken", "1", "1")], T0)
     assert not one.due(T0)[0].vwap["1m"].complete

@@ -13,7 +13,7 @@ from tests.aggregator.builders import T0, S, X, alive, book, consolidated, d, ga
 
 
 def test_three_venues_become_one_quote() -> None:
-    """With the method, the moment, and everything that a consumer needs to check it."""
+    """The quote contains the method, the moment, and all inputs that are needed to check it."""
     found = consolidated(
         [
             quote("kraken", "100.0", "100.3", T0 - 2, sizes=("1.5", "2")),
@@ -36,7 +36,7 @@ def test_three_venues_become_one_quote() -> None:
 
 
 def test_a_quote_is_published_when_it_says_something_new() -> None:
-    """The time alone is nothing new; another number of an input is."""
+    """A later time alone makes no new quote; another `seq` of an input does."""
     one = instrument()
     one.apply(quote("kraken", "100", "101", seq=1), T0)
     assert one.consolidate(T0) is not None
@@ -96,7 +96,7 @@ def check(found: Cbbo) -> None:
 
 
 def test_trades_count_whatever_the_leg() -> None:
-    """A trade has happened; a quote is a promise."""
+    """A trade is a fact, a quote is only an offer."""
     found = consolidated([quote("kraken", "101", "100"), trade("kraken", "100", "1"), trade("bitstamp", "100", "2")])
 
     assert reasons(found) == {"kraken": Exclusion.CROSSED}
@@ -104,13 +104,13 @@ def test_trades_count_whatever_the_leg() -> None:
 
 
 def test_trades_alone_make_a_quote_without_prices() -> None:
-    """Volume is worth publishing, too."""
+    """The volume is published, even if there are no prices."""
     found = consolidated([trade("kraken", "100", "1")])
     assert (found.market, found.legs, found.vwap["1m"].trades) == (Market.EMPTY, (), 1)
 
 
 def test_a_backfilled_trade_counts_when_it_happened() -> None:
-    """In the windows that still reach there, and as late."""
+    """It counts in the windows that reach back to its second, and as late."""
     one = instrument()
     one.apply(trade("kraken", "100", "2", T0 - 100 * S, received_ts=T0), T0)
     found = one.consolidate(T0)
@@ -123,7 +123,7 @@ def test_a_backfilled_trade_counts_when_it_happened() -> None:
     ("price", "size"), [("NaN", "1"), ("1", "0"), ("-1", "1"), ("1." + "1" * 60, "1." + "1" * 60), ("1." + "1" * 300, "1")]
 )
 def test_a_trade_that_cannot_be_computed_with_is_a_hole(price: str, size: str) -> None:
-    """It is counted, it is no part of a sum, and windows that should have it are not called complete."""
+    """The trade is counted as unusable and added to no sum; windows that should contain it are not complete."""
     one = instrument()
     one.known_from(0)
     one.apply(trade("kraken", price, size), T0)
@@ -134,7 +134,7 @@ def test_a_trade_that_cannot_be_computed_with_is_a_hole(price: str, size: str) -
 
 
 def test_a_gap_in_trades_makes_windows_incomplete_until_it_is_repaired() -> None:
-    """Those that reach it; gaps of other kinds are none of theirs."""
+    """Only windows that reach back to the gap are incomplete. Gaps of other kinds have no effect on windows."""
     one = instrument(windows=("1m", "5m"))
     one.known_from(0)
     one.windows.trust(True)
@@ -151,7 +151,7 @@ def test_a_gap_in_trades_makes_windows_incomplete_until_it_is_repaired() -> None
 
 
 def test_windows_roll_within_a_second() -> None:
-    """At the instrument's own moment within the second, at most once a second."""
+    """Each instrument has its own moment within the second, and rolls at most once a second."""
     one = instrument(windows=("1m",))
     one.apply(trade("kraken", "100", "2", T0), T0)
     assert one.consolidate(T0) is not None
@@ -165,5 +165,5 @@ def test_windows_roll_within_a_second() -> None:
 
 
 def test_other_kinds_are_let_pass() -> None:
-    """A stream may hold what this aggregator does not know."""
+    """A stream may contain kinds of events that this aggregator does not know."""
     assert not instrument().apply(Ticker("kraken", X, None, T0, None), T0)

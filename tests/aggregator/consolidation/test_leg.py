@@ -1,4 +1,4 @@
-"""When a leg counts."""
+"""Tests when a leg counts."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class OneInstrument:
         return self
 
     def leg(self, venue: str, *, at: int | None = None) -> Leg:
-        """A venue's leg in the quote as of `at`."""
+        """Return a venue's leg in the quote as of `at`."""
         self.now = self.now if at is None else at
         found = self.instrument.consolidate(self.now)
         legs = found.legs if found is not None else self.instrument.quote._legs_shown
         return next(leg for leg in legs if leg.venue == venue)
 
     def why(self, venue: str, *, at: int | None = None) -> Exclusion | None:
-        """Why a venue's leg does not count as of `at`."""
+        """Return why a venue's leg does not count as of `at`; None: it counts."""
         return self.leg(venue, at=at).excluded
 
 
 def test_a_leg_says_where_it_comes_from() -> None:
-    """Prices with the venue's digits, the input's receipt, epoch and number."""
+    """A leg has the venue's prices with all digits, and the receipt time, epoch and `seq` of its input."""
     (leg,) = consolidated([quote("kraken", "100.10", "100.20", T0 - 5, sizes=("0.5", "7.000"), epoch=3, seq=42)]).legs
 
     assert leg == Leg("kraken", d("100.10"), d("0.5"), d("100.20"), d("7.000"), T0 - 5, LIVE, None, 3, 42)
@@ -54,21 +54,21 @@ def test_a_leg_says_where_it_comes_from() -> None:
 
 
 def test_the_first_quote_counts_at_once() -> None:
-    """Also after the feed said that it is connecting."""
+    """It counts even after a status said that the feed is connecting."""
     one = OneInstrument().apply(status("kraken", CONNECTING))
     assert (one.leg("kraken").state, one.why("kraken")) == (CONNECTING, Exclusion.STATE)
     assert one.apply(status("kraken", LIVE), quote("kraken", "100", "101")).why("kraken") is None
 
 
 def test_an_old_quote_without_a_sign_of_life_is_stale() -> None:
-    """Younger than the limit counts, as old does not."""
+    """A quote younger than the limit counts; one exactly as old does not."""
     one = OneInstrument().apply(quote("kraken", "100", "101"))
     assert one.why("kraken", at=T0 + 3 * S - 1) is None
     assert one.why("kraken", at=T0 + 3 * S) is Exclusion.STALE
 
 
 def test_a_quiet_market_is_not_stale_while_its_venue_lives() -> None:
-    """The sign of life keeps an old quote, as long as it goes on."""
+    """An old quote counts as long as the signs of life continue."""
     one = OneInstrument().apply(quote("kraken", "100", "101"), alive("kraken", T0 + 60 * S))
     assert one.why("kraken", at=T0 + 62 * S) is None
     assert one.why("kraken", at=T0 + 63 * S) is Exclusion.STALE
@@ -76,32 +76,32 @@ def test_a_quiet_market_is_not_stale_while_its_venue_lives() -> None:
 
 @pytest.mark.parametrize("sign", [alive("binance", T0 + 60 * S), alive("kraken", T0 + 60 * S, state=FeedState.RECOVERING)])
 def test_only_its_own_venue_saying_live_is_a_sign_of_life(sign: Event) -> None:
-    """Another venue's is none, and one that says it is not live is none."""
+    """Neither another venue's status nor a status that is not live is a sign of life."""
     assert OneInstrument().apply(quote("kraken", "100", "101"), sign).why("kraken", at=T0 + 61 * S) is Exclusion.STALE
 
 
 @pytest.mark.parametrize("kind", ["quote", "*"])
 @pytest.mark.parametrize("state", [DOWN, FeedState.STALE, FeedState.RECOVERING, CONNECTING])
 def test_a_feed_that_is_not_live_is_out_at_once(kind: str, state: FeedState) -> None:
-    """Its age does not matter."""
+    """The age of its quote does not matter."""
     one = OneInstrument().apply(quote("kraken", "100", "101"), status("kraken", state, T0 + 1, kind=kind))
     assert (one.leg("kraken").state, one.why("kraken")) == (state, Exclusion.STATE)
 
 
 def test_a_quote_says_its_state_itself() -> None:
-    """Without any status."""
+    """The state in a quote is used even without any status."""
     assert reasons(consolidated([quote("kraken", "100", "101", state=FeedState.RECOVERING)])) == {"kraken": Exclusion.STATE}
 
 
 def test_the_state_of_other_feeds_is_none_of_ours() -> None:
-    """Trades may be down while quotes are live."""
+    """The feed of trades may be down while quotes are live."""
     one = OneInstrument().apply(quote("kraken", "100", "101"), status("kraken", DOWN, T0 + 1, kind="trade"))
     one.apply(status("kraken", DOWN, T0 + 1, kind="book"))
     assert one.why("kraken") is None
 
 
 def test_a_status_overtaken_on_another_stream_changes_nothing() -> None:
-    """Streams are read side by side: what was said later holds, in whatever order it comes."""
+    """Streams are read independently. The newest `received_ts` decides, not the order of arrival."""
     one = OneInstrument().apply(status("kraken", DOWN, T0 + 2), quote("kraken", "100", "101", T0 + 1))
     assert one.why("kraken") is Exclusion.STATE
     one = OneInstrument().apply(quote("kraken", "100", "101", T0 + 2), status("kraken", DOWN, T0 + 1))
@@ -118,7 +118,7 @@ def test_a_halted_instrument_is_out_whatever_its_feeds_say() -> None:
 
 
 def test_what_is_said_of_one_kind_of_a_venues_feeds_is_no_sign_of_life() -> None:
-    """Each of them says it itself."""
+    """Each feed of the kind publishes its own state."""
     one = OneInstrument().apply(quote("kraken", "100", "101"), status("kraken", DOWN, T0, kind="quote", instrument="*"))
     assert one.why("kraken") is None
     one.apply(status("kraken", LIVE, T0 + 60 * S, kind="quote", instrument="*"))
@@ -126,7 +126,7 @@ def test_what_is_said_of_one_kind_of_a_venues_feeds_is_no_sign_of_life() -> None
 
 
 def test_a_venue_that_is_down_takes_its_legs_with_it() -> None:
-    """Venue-wide down concerns every feed; other venue-wide states leave the word to the feeds."""
+    """The venue-wide state `down` overrules all feeds. With other venue-wide states, each feed's own state decides."""
     one = OneInstrument().apply(quote("kraken", "100", "101"), alive("kraken", state=FeedState.RECOVERING))
     assert one.why("kraken") is None
     one.apply(alive("kraken", state=DOWN))
@@ -147,12 +147,12 @@ def test_a_venue_that_is_down_takes_its_legs_with_it() -> None:
     ],
 )
 def test_a_quote_is_judged_by_itself(bid: str | None, ask: str | None, why: Exclusion | None) -> None:
-    """Crossed or locked in itself, or with nothing that can be computed with."""
+    """A quote is excluded if its bid is not below its ask, or if it has no usable side."""
     assert reasons(consolidated([quote("kraken", bid, ask)])) == {"kraken": why}
 
 
 def test_an_excluded_leg_settles_before_it_counts_again() -> None:
-    """The time starts when the leg is good again, and starts again with every fault."""
+    """The settling time starts when the leg has no fault any more, and starts again after every fault."""
     one = OneInstrument().apply(quote("kraken", "101", "100"))
     assert one.why("kraken") is Exclusion.CROSSED
     one.apply(quote("kraken", "100", "101"))
@@ -165,7 +165,7 @@ def test_an_excluded_leg_settles_before_it_counts_again() -> None:
 
 
 def test_a_fault_that_passed_between_two_quotes_has_its_price() -> None:
-    """Faults are noted as they arrive."""
+    """A fault is noted when its event arrives, even if no quote is computed then."""
     one = OneInstrument().apply(quote("kraken", "100", "101"))
     assert one.why("kraken") is None
     one.apply(status("kraken", DOWN, T0), status("kraken", LIVE, T0))
@@ -187,14 +187,14 @@ def test_an_empty_leg_counts_at_once_when_it_has_prices() -> None:
 
 
 def test_without_a_settling_time_a_leg_returns_at_once() -> None:
-    """`settle_s = 0`."""
+    """With `settle_s = 0` a leg counts as soon as it has no fault."""
     one = OneInstrument(settle_s=0).apply(quote("kraken", "101", "100"))
     assert one.why("kraken") is Exclusion.CROSSED
     assert one.apply(quote("kraken", "100", "101")).why("kraken") is None
 
 
 def test_an_outlier_is_out_and_settles_on_its_return() -> None:
-    """And never touches the quote."""
+    """An outlier never changes the best prices."""
     one = OneInstrument().apply(quote("a", "100", "101"), quote("b", "100", "101"), quote("c", "110", "111"))
     found = one.instrument.consolidate(T0)
     assert found is not None
@@ -206,7 +206,7 @@ def test_an_outlier_is_out_and_settles_on_its_return() -> None:
 
 
 def test_a_settling_leg_helps_to_judge_the_others() -> None:
-    """What it says is good, it only has to go on for a while."""
+    """The prices of a settling leg are good, so they count for the median."""
     one = OneInstrument().apply(quote("a", "101", "100"))
     assert one.why("a") is Exclusion.CROSSED
     one.apply(quote("a", "100", "101"), quote("b", "100", "101"), quote("c", "110", "111"))
@@ -214,7 +214,7 @@ def test_a_settling_leg_helps_to_judge_the_others() -> None:
 
 
 def test_a_restarted_venue_is_connecting_until_it_has_data_of_the_new_epoch() -> None:
-    """An old quote revives by nothing: not by itself, not by a sign of life, not by a status that says live. The new one then settles."""
+    """Neither time, nor a sign of life, nor a live status makes an old quote count again. The new quote settles first."""
     one = OneInstrument().apply(quote("kraken", "100", "101", epoch=1))
     assert one.why("kraken") is None
     one.apply(alive("kraken", epoch=2))
@@ -229,14 +229,14 @@ def test_a_restarted_venue_is_connecting_until_it_has_data_of_the_new_epoch() ->
 
 
 def test_a_restart_so_quick_that_the_leg_was_never_out_needs_no_settling() -> None:
-    """The new quote replaces the old one."""
+    """The new quote simply replaces the old one."""
     one = OneInstrument().apply(quote("kraken", "100", "101", epoch=1))
     assert one.why("kraken") is None
     assert one.apply(quote("kraken", "102", "103", epoch=2)).why("kraken") is None
 
 
 def test_events_of_a_past_epoch_are_counted_and_ignored() -> None:
-    """Also a venue's own status."""
+    """Venue-wide statuses are ignored, too."""
     venues, counts = Liveness(3 * S), Counts()
     one = ConsolidatedInstrument(X, Rules(3 * S, S, 2 * S, Decimal(100), ()), venues, counts, T0)
     one.apply(quote("kraken", "100", "101", epoch=2), T0)
@@ -250,7 +250,7 @@ def test_events_of_a_past_epoch_are_counted_and_ignored() -> None:
 
 
 def test_the_top_of_the_book_stands_in_for_quotes() -> None:
-    """Where a venue sends none; from the first quote of an epoch on, books are of no interest."""
+    """Books are used if a venue sends no quotes. From the first quote of an epoch on, books are ignored."""
     one = OneInstrument().apply(book("kraken", [("100", "2"), ("99", "5")], [("101", "3")]))
     assert (one.leg("kraken").bid_price, one.leg("kraken").ask_size, one.why("kraken")) == (d("100"), d("3"), None)
     one.apply(quote("kraken", "100.5", "100.7"))
@@ -261,7 +261,7 @@ def test_the_top_of_the_book_stands_in_for_quotes() -> None:
 
 
 def test_a_book_has_its_own_state() -> None:
-    """In itself, and by the status of its feed; that of the quotes that do not come is of no interest."""
+    """The state comes from the book and the status of its feed, not from the feed of quotes that does not exist."""
     one = OneInstrument().apply(book("kraken", [("100", "2")], [("101", "3")], state=FeedState.RECOVERING))
     assert (one.leg("kraken").state, one.why("kraken")) == (FeedState.RECOVERING, Exclusion.STATE)
     one.apply(book("kraken", [("100", "2")], [("101", "3")], T0 + 1), status("kraken", DOWN, T0 + 1))
@@ -271,7 +271,7 @@ def test_a_book_has_its_own_state() -> None:
 
 
 def test_a_leg_says_when_it_must_be_judged_anew() -> None:
-    """When it would go stale, or has settled; never for what only an event can change."""
+    """`next_ts` is when the leg goes stale or has settled; None if only an event can change it."""
     one = OneInstrument().apply(quote("kraken", "100", "101", T0))
     one.why("kraken")
     (leg,) = one.instrument.legs
@@ -285,7 +285,7 @@ def test_a_leg_says_when_it_must_be_judged_anew() -> None:
 
 
 def test_a_leg_that_says_the_same_is_the_same() -> None:
-    """So that unchanged legs cost nothing, and a change of state alone is one."""
+    """An unchanged leg is the same object, so that it costs nothing. A change of the state alone makes a new one."""
     one = OneInstrument().apply(quote("kraken", "100", "101"))
     first = one.leg("kraken")
     assert one.leg("kraken", at=T0 + S) is first

@@ -1,4 +1,4 @@
-"""When each instrument is due."""
+"""Tests when each instrument is due."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ TEN = 10
 
 
 def due(schedule: Schedule, now: int, limit: int | None = None) -> list[str]:
-    """The names that are due at this moment, none of which has asked for a look."""
+    """Return the names that are due at this moment. Checks that no look is due."""
     assert schedule.advance(now) == []
     return schedule.due(limit)
 
 
 def test_the_first_change_is_due_at_once() -> None:
-    """And the next one when the interval is over."""
+    """The next change is due when the interval is over."""
     schedule = Schedule(TEN)
     schedule.mark("a", 100)
     assert schedule.next_ts() == 0
@@ -41,7 +41,7 @@ def test_changes_before_the_turn_are_merged() -> None:
 
 
 def test_a_quote_that_said_nothing_new_costs_no_turn() -> None:
-    """The interval begins with what was published."""
+    """Only a published quote starts the interval."""
     schedule = Schedule(TEN)
     schedule.mark("a", 100)
     due(schedule, 100)
@@ -51,7 +51,7 @@ def test_a_quote_that_said_nothing_new_costs_no_turn() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=200), st.integers(1, 3))
 def test_everybody_gets_a_turn_and_nobody_two_within_the_interval(steps: list[tuple[int, int]], limit: int) -> None:
-    """However small the share that is computed at a time."""
+    """The `limit` of quotes computed at a time does not matter."""
     schedule = Schedule(TEN)
     now = 1_000
     changed: dict[str, int] = {}
@@ -69,7 +69,7 @@ def test_everybody_gets_a_turn_and_nobody_two_within_the_interval(steps: list[tu
 
 
 def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
-    """Neither an instrument that waits already nor one that changes then; also where a look is next."""
+    """Instruments that wait, that change now, or that have a look scheduled do not wait until the clock has caught up."""
     schedule = Schedule(TEN)
     for name in "ab":
         schedule.mark(name, 1_000)
@@ -84,7 +84,7 @@ def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
 
 
 def test_a_clock_that_is_set_back_a_little_makes_nobody_early() -> None:
-    """By less than the interval: who was published before that waits on."""
+    """If the clock is set back by less than the interval, instruments that were published before still wait."""
     schedule = Schedule(TEN)
     schedule.mark("a", 1_000)
     due(schedule, 1_000)
@@ -96,7 +96,7 @@ def test_a_clock_that_is_set_back_a_little_makes_nobody_early() -> None:
 
 
 def test_the_longest_due_goes_first() -> None:
-    """Also when it changed after another that still has to wait."""
+    """It is first even if it changed after another one that must still wait."""
     schedule = Schedule(TEN)
     for name in "abc":
         schedule.mark(name, 100)
@@ -110,7 +110,7 @@ def test_the_longest_due_goes_first() -> None:
 
 
 def test_a_look_is_at_its_moment_rounded_up() -> None:
-    """Never too early; close moments are one."""
+    """A look is never too early, and looks at nearly the same moment are joined."""
     schedule = Schedule(TEN)
     schedule.look_at("a", GRID + 1)
     schedule.look_at("b", 2 * GRID)
@@ -122,7 +122,7 @@ def test_a_look_is_at_its_moment_rounded_up() -> None:
 
 
 def test_the_earliest_look_holds() -> None:
-    """A later one is not noted: whoever looks sets the next. An earlier one replaces it, and one look is enough."""
+    """A later look is not stored: the earlier one schedules the next. An earlier one replaces it, and only one look happens."""
     schedule = Schedule(TEN)
     schedule.look_at("a", 5 * GRID)
     schedule.look_at("a", 9 * GRID)
@@ -134,7 +134,7 @@ def test_the_earliest_look_holds() -> None:
 
 
 def test_a_look_and_a_change_of_one_name_are_apart() -> None:
-    """At the same moment, too."""
+    """A change and a look of the same instrument at the same moment do not disturb each other."""
     schedule = Schedule(GRID)
     schedule.mark("a", GRID)
     schedule.advance(GRID)

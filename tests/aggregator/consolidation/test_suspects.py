@@ -1,4 +1,4 @@
-"""When a leg that crosses others counts as dead, and when it counts again."""
+"""Tests when a leg that crosses others is suspect, and when it counts again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIVE, SUSPECT, SETTLING = FeedState.LIVE, Exclusion.SUSPECT, Exclusion.SETTLING
 
 
 class Market3:
-    """Three venues that quote at a steady pace, seen every second; the clock in hand."""
+    """Three venues that publish quotes at a steady pace. The test moves the clock."""
 
     def __init__(self, pace_ms: int = 200) -> None:
         self.engine = engine(windows=(), min_interval_s=0, stale_s=3_600.0)
@@ -30,7 +30,7 @@ class Market3:
         self.quotes: list[Cbbo] = []
 
     def run(self, ms: int, *silent: str) -> Market3:
-        """Everybody but these quotes at the pace."""
+        """Let time pass, while all venues except these publish quotes."""
         for _ in range(ms // self.pace_ms):
             self.tick(*silent)
         return self
@@ -45,7 +45,7 @@ class Market3:
                 self.quote(venue)
 
     def quote(self, venue: str, bid: Decimal | None = None) -> None:
-        """One venue quotes, a wide spread around the market."""
+        """Publish a quote of one venue with a wide spread around the market."""
         self.seqs[venue] += 1
         bid = self.bid if bid is None else bid
         self.engine.apply([quote(venue, str(bid), str(bid + 1), self.now, epoch=T0, seq=self.seqs[venue])], self.now)
@@ -60,7 +60,7 @@ class Market3:
 
     @property
     def market(self) -> Market:
-        """The newest quote's."""
+        """Return the market (normal, locked, crossed) of the newest quote."""
         return self.quotes[-1].market
 
 
@@ -77,7 +77,7 @@ def test_a_leg_that_stopped_and_crosses_is_excluded_first() -> None:
 
 
 def test_fresh_legs_that_cross_stay() -> None:
-    """It is what their venues say: an arbitrage is shown."""
+    """The venues really have these prices: the quote shows the arbitrage."""
     one = Market3().run(40_000)
     one.now += 50 * MS
     one.quote("binance", Decimal(1_005))
@@ -85,7 +85,7 @@ def test_fresh_legs_that_cross_stay() -> None:
 
 
 def test_of_two_silent_legs_the_most_overdue_goes() -> None:
-    """Measured by its own pace: the one that is always slow is not suspected for the one that has died."""
+    """Silence is compared with each leg's own pace: a slow feed is not suspected instead of a dead one."""
     one = Market3()
     for turn in range(200):
         one.tick(*(("kraken",) if turn % 10 else ()))
@@ -98,7 +98,7 @@ def test_of_two_silent_legs_the_most_overdue_goes() -> None:
 
 
 def test_a_leg_becomes_suspect_though_nobody_speaks() -> None:
-    """The others moved when it had just spoken; the moment at which it is overdue is looked at."""
+    """The leg was fresh when the others moved. A look is scheduled for the moment at which it becomes suspect."""
     one = Market3().run(40_000)
     one.now += 50 * MS
     one.quote("binance", Decimal(1_005))
@@ -114,7 +114,7 @@ def test_a_leg_becomes_suspect_though_nobody_speaks() -> None:
 
 
 def test_a_suspect_leg_stays_out_until_its_feed_speaks() -> None:
-    """That the market comes back to where the leg was proves nothing."""
+    """If the market returns to the prices of the leg, this does not prove that its feed is alive."""
     one = Market3().run(40_000).run(2_000, "kraken")
     one.bid += 5
     one.run(400, "kraken")
@@ -126,7 +126,7 @@ def test_a_suspect_leg_stays_out_until_its_feed_speaks() -> None:
 
 
 def test_a_leg_that_was_suspect_for_long_has_to_settle() -> None:
-    """Events that were held back may arrive all at once, the oldest first."""
+    """Events that were delayed may arrive all at once, the oldest first."""
     one = Market3().run(40_000).run(2_000, "kraken")
     one.bid += 5
     one.run(2_000, "kraken")
@@ -137,7 +137,7 @@ def test_a_leg_that_was_suspect_for_long_has_to_settle() -> None:
 
 
 def test_a_feed_that_is_said_to_be_live_has_spoken() -> None:
-    """Its connector has asked the venue."""
+    """The connector publishes this status after it has asked the venue."""
     one = Market3().run(40_000).run(2_000, "kraken")
     one.bid += 5
     one.run(400, "kraken")
@@ -148,7 +148,7 @@ def test_a_feed_that_is_said_to_be_live_has_spoken() -> None:
 
 
 def test_a_locked_market_makes_nobody_suspect() -> None:
-    """There is nothing to be earned: it may last."""
+    """There is no profit in a locked market, so it may last."""
     one = Market3().run(40_000).run(3_000, "kraken")
     one.bid += 1
     one.run(1_000, "kraken")
@@ -156,7 +156,7 @@ def test_a_locked_market_makes_nobody_suspect() -> None:
 
 
 def test_a_leg_whose_pace_is_not_known_is_not_suspected() -> None:
-    """A few events since the start of its connector are no pace; many are, also without having watched it."""
+    """A few events since the start of the connector give no pace. Many do, even without samples."""
     few = Market3().run(1_000)
     few.bid += 5
     few.run(1_000, "kraken")
@@ -169,7 +169,7 @@ def test_a_leg_whose_pace_is_not_known_is_not_suspected() -> None:
 
 
 def test_nobody_is_suspected_while_events_wait_to_be_read() -> None:
-    """All seem to be silent then."""
+    """All feeds seem to be silent then."""
     one = Market3().run(40_000)
     one.engine.set_behind(True)
     one.now += 10 * S
@@ -181,7 +181,7 @@ def test_nobody_is_suspected_while_events_wait_to_be_read() -> None:
 
 
 def test_a_dead_feed_does_not_get_used_to_its_silence() -> None:
-    """Samples of a silence count when it has ended, and then as a few times the usual one at most."""
+    """Samples count only after the silence has ended, and then as `MOST` times the usual silence at most."""
     pace = Pace()
     for second in range(20):
         pace.sample(T0 + second * S - 100 * MS, T0 + second * S)
@@ -196,7 +196,7 @@ def test_a_dead_feed_does_not_get_used_to_its_silence() -> None:
 
 
 def test_the_first_estimate_is_of_the_events_since_the_start() -> None:
-    """Until there are enough samples."""
+    """The estimate is used until there are enough samples."""
     pace = Pace()
     assert pace.usual_ns(T0, FEWEST - 1, T0 + 10 * S) is None
     assert pace.usual_ns(T0, 100, T0 + 10 * S) == 500 * MS
@@ -207,7 +207,7 @@ def test_the_first_estimate_is_of_the_events_since_the_start() -> None:
 
 
 class Quiet:
-    """A leg by its prices and silence."""
+    """A leg with these prices and this silence."""
 
     def __init__(self, bid: int | None, ask: int | None, silent: int, usual: int | None) -> None:
         self.bid_price = None if bid is None else Decimal(bid)
@@ -216,12 +216,12 @@ class Quiet:
         self._usual = usual
 
     def silence(self, now: int) -> tuple[int, float] | None:
-        """As given."""
+        """Return the silence that was given."""
         return None if self._usual is None else (self._silent, self._usual * MS)
 
 
 def legs_of(rows: Sequence[tuple[int, int, int, int | None]]) -> list[Quiet]:
-    """Bid, spread, silence, usual silence."""
+    """Bid, spread, silence and usual silence of one leg."""
     return [Quiet(bid, bid + spread, silent, usual) for bid, spread, silent, usual in rows]
 
 
@@ -233,7 +233,7 @@ def legs_of(rows: Sequence[tuple[int, int, int, int | None]]) -> list[Quiet]:
     )
 )
 def test_whoever_is_suspected_crosses_and_is_overdue(rows: list[tuple[int, int, int, int | None]]) -> None:
-    """And when nobody is, the market is not crossed, or all whose pace is known are as fresh as usual."""
+    """If no leg is suspected, the market is not crossed, or all legs with a known pace are as fresh as usual."""
     legs = legs_of(rows)
     while (worst := most_overdue(legs, T0)) is not None and worst.ratio >= 1:
         assert any(one is not worst.leg and _cross(one, worst.leg) for one in legs)

@@ -15,7 +15,7 @@ def value(name: str, **labels: str) -> float:
 
 
 def test_counters_go_up_by_what_was_added() -> None:
-    """However often they are brought up to date."""
+    """The counters are correct, however often they are updated."""
     one = engine()
     exporter = Exporter(one)
     before = [
@@ -37,7 +37,7 @@ def test_counters_go_up_by_what_was_added() -> None:
 
 
 def test_legs_are_counted_by_state_and_reason() -> None:
-    """Also back to none."""
+    """The number goes back to 0 when no leg is left."""
     one = engine()
     exporter = Exporter(one)
     for name in ("A-USDT", "B-USDT"):
@@ -58,8 +58,8 @@ def test_legs_are_counted_by_state_and_reason() -> None:
     assert [value("legs", venue="m", state="live"), value("instruments")] == [0, 0]
 
 
-def test_boards_of_one_process_add_up() -> None:
-    """An instance holds several shares; one that it gives back takes its part with it."""
+def test_engines_of_one_process_add_up() -> None:
+    """One instance holds several shards. When it releases one, the values of this shard are removed."""
     engines = [engine(), engine()]
     exporters = [Exporter(one) for one in engines]
     for count, (one, exporter) in enumerate(zip(engines, exporters, strict=True), 1):

@@ -28,7 +28,7 @@ def values(*engines: Engine) -> dict[tuple[str, ...], float]:
 
 
 def test_a_leg_says_why_it_does_not_count() -> None:
-    """By a number; and so does one that counts. The spread is the consolidated one."""
+    """Each reason is a number, and 0 means that the leg counts. The spread is that of the consolidated quote."""
     one = engine()
     one.apply([quote("m", "100", "101"), quote("n", "99", "102"), quote("o", "5", "4")], T0)
     one.apply([status("n", FeedState.DOWN, T0)], T0)
@@ -43,7 +43,7 @@ def test_a_leg_says_why_it_does_not_count() -> None:
 
 
 def test_a_spread_that_is_none_is_not_said() -> None:
-    """Where a side is missing."""
+    """There is no series of the spread if a side is missing."""
     one = engine()
     one.apply([quote("m", "100", None)], T0)
     one.due(T0)
@@ -59,7 +59,7 @@ def test_a_spread_that_is_none_is_not_said() -> None:
 
 
 def test_legs_that_nobody_waits_for_are_left_out() -> None:
-    """Legs that the venue refuses, and legs without a price since their connector was started again: its settings may have changed."""
+    """Left out: legs that the venue refuses, and legs without a price since the start of their connector (settings may have changed)."""
     one = engine()
     one.apply([status("m", FeedState.DOWN, T0, kind="*"), quote("n", "100", "101")], T0)
     one.due(T0)
@@ -71,8 +71,8 @@ def test_legs_that_nobody_waits_for_are_left_out() -> None:
     assert (EXCLUDED, X, "n") not in values(one)
 
 
-def test_all_boards_are_asked() -> None:
-    """Those that there are when it is asked."""
+def test_all_engines_are_read() -> None:
+    """The engines that exist at the time of the scrape are read."""
     first, second = engine(), engine()
     first.apply([quote("m", "1", "2", instrument="A-USD")], T0)
     second.apply([quote("m", "1", "2", instrument="B-USD")], T0)
@@ -83,7 +83,7 @@ def test_all_boards_are_asked() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10).filter(lambda name: name != VENUE_WIDE))
 def test_any_name_is_one_label(name: str) -> None:
-    """Names come from the bus: whatever stands there, no line is broken by it."""
+    """Names come from the bus: no name can break a line of the text."""
     one = engine()
     one.apply([quote("m", "1", "2", instrument=name)], T0)
     one.due(T0)

@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 
 async def test_every_change_is_published_when_no_interval_is_set(client: Redis, valkey: str) -> None:
-    """Each event has a quote, in order, also when events arrive together."""
+    """Each event makes a quote, in order, even if events arrive together."""
     async with venue(valkey, "binance") as binance, aggregator(valkey, min_interval_s=0, windows=()):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -53,8 +53,8 @@ async def test_under_load_the_newest_state_of_every_instrument_arrives(client: R
 
 
 async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is computed while the publisher is full; the newest state goes out when it is not."""
-    monkeypatch.setattr(quote_publisher, "QUEUE", 0)
+    """No quote is computed while too many wait. The newest state is published when the bus accepts quotes again."""
+    monkeypatch.setattr(quote_publisher, "MAX_PENDING", 0)
     async with venue(valkey, "binance") as binance, aggregator(valkey):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -63,5 +63,5 @@ async def test_a_slow_bus_has_no_queue_of_quotes(client: Redis, valkey: str, mon
             lambda: (REGISTRY.get_sample_value("crosstape_aggregator_events_total", {"kind": "quote"}) or 0) > before, what="it taken"
         )
         assert await published(client) == []
-        monkeypatch.setattr(quote_publisher, "QUEUE", 10)
+        monkeypatch.setattr(quote_publisher, "MAX_PENDING", 10)
         await wait_for_legs(client, {"binance": None})

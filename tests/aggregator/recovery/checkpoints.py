@@ -1,4 +1,4 @@
-"""Aggregators that leave checkpoints, and what is in them: for the tests of recovery on a real server."""
+"""Makes and reads checkpoints on a real server, for the tests of recovery."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ETH = "ETH-USDT"
 
 
 def failed(step: str) -> float:
-    """How many checkpoints came to nothing so far."""
+    """Return the number of failed reads or writes of checkpoints."""
     return REGISTRY.get_sample_value("crosstape_aggregator_checkpoints_failed_total", {"step": step}) or 0.0
 
 
 def compressed(content: object) -> bytes:
-    """A field that says this."""
+    """Return a compressed field with this content."""
     return zstandard.ZstdCompressor(write_checksum=True).compress(msgspec.msgpack.encode(content))
 
 
 async def long_ago(client: Redis) -> None:
-    """A tape that reaches back further than the windows."""
+    """Make a tape that begins before all windows."""
     ms = time.time_ns() // 1_000_000 - 4_000_000
     for kind, event in (("trade", trade("kraken", "1", "1", ms * 1_000_000)), ("quote", quote("kraken", "1", "2", ms * 1_000_000))):
         await client.xadd(KEYS.stream(kind, X), {"d": encode(event)}, id=f"{ms}-0")
@@ -47,7 +47,7 @@ async def trades(kraken: FakeVenue, count: int) -> None:
 
 
 async def wait_for(client: Redis, count: int, *complete: bool) -> None:
-    """Until the newest quote's windows hold so many trades, and are complete or not."""
+    """Wait until the windows of the newest quote have this many trades, and are complete or not."""
 
     async def so() -> bool:
         found = await newest(client)
@@ -58,7 +58,7 @@ async def wait_for(client: Redis, count: int, *complete: bool) -> None:
 
 
 async def kept(client: Redis, end: bytes) -> dict[Any, Any]:
-    """The first checkpoint that is made after now; all trades up to this id must have been published."""
+    """Wait for the next checkpoint and return its fields. All trades up to the id `end` must be on the stream before."""
     before = await client.hget(KEY, "at")
 
     async def newer() -> bool:
@@ -71,18 +71,18 @@ async def kept(client: Redis, end: bytes) -> dict[Any, Any]:
 
 
 async def last_id(client: Redis) -> bytes:
-    """The last id of the stream of trades."""
+    """Return the last id of the stream of trades."""
     entries: Any = await client.xrevrange(TRADES, count=1)
     return bytes(entries[0][0])
 
 
 def saved(fields: dict[Any, Any], instrument: str = X) -> InstrumentCheckpoint:
-    """The checkpoint of an instrument on the server."""
+    """Read the checkpoint of an instrument from the server."""
     return decode(instrument, {name.decode(): field for name, field in fields.items()})
 
 
 async def two_instruments(client: Redis, kraken: FakeVenue, valkey: str) -> None:
-    """A checkpoint of two, of three trades each, that the streams have no longer."""
+    """Make a checkpoint of two instruments with three trades each, which the streams do not have any more."""
     await long_ago(client)
     async with aggregator(valkey, windows=WINDOWS, checkpoint_s=OFTEN_S):
         for name in (X, ETH):
@@ -102,7 +102,7 @@ async def two_instruments(client: Redis, kraken: FakeVenue, valkey: str) -> None
 
 
 async def wait_for_trades(client: Redis, expected: dict[str, int]) -> None:
-    """Until the newest quotes' windows hold so many."""
+    """Wait until the windows of the newest quotes have this many trades."""
 
     async def so() -> bool:
         found = {name: await newest(client, name) for name in expected}

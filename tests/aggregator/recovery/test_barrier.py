@@ -1,4 +1,4 @@
-"""Whether events that were read have been applied."""
+"""Tests that the barrier is held while events that were read are not all applied."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosstape_aggregator.recovery.barrier import Barrier
 
 
 async def test_the_barrier_is_free_when_the_last_part_is_applied() -> None:
-    """Of all who hold it; a waiter then has its turn before more is applied."""
+    """It is free when nobody holds it any more. A waiter then runs before the next events are applied."""
     barrier, taken, go = Barrier(), list[int](), asyncio.Event()
 
     async def pause(part: int) -> None:
@@ -28,8 +28,8 @@ async def test_the_barrier_is_free_when_the_last_part_is_applied() -> None:
     await barrier.free()
 
 
-async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
-    """Events that were read are not read again: they must be in the checkpoint."""
+async def test_a_cancelled_reader_applies_the_rest_at_once() -> None:
+    """Events that were read are not read again, so they must be applied and be in the checkpoint."""
     barrier, taken = Barrier(), list[int]()
     task = asyncio.create_task(barrier.apply([1, 2, 3], taken.append, lambda _: asyncio.sleep(3_600)))
     await asyncio.sleep(0)
@@ -40,8 +40,8 @@ async def test_a_cancelled_one_takes_the_rest_at_once() -> None:
     assert (taken, barrier.held) == ([1, 2, 3], False)
 
 
-async def test_after_a_fault_they_are_never_empty() -> None:
-    """Half a part may have been applied: it must not get into a checkpoint."""
+async def test_after_a_fault_the_barrier_is_never_free() -> None:
+    """A part may be half applied: it must not get into a checkpoint."""
     barrier = Barrier()
 
     def fail(part: int) -> None:

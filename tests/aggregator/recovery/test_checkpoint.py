@@ -35,7 +35,7 @@ START_S = T0 // S
 
 
 class Run:
-    """One instrument in one process, and how much of its stream it has applied."""
+    """One instrument in one process. It knows how many events of its stream it has applied."""
 
     def __init__(self, windows: tuple[str, ...], now: int) -> None:
         self.rules = Rules.of(AggregatorSettings(windows=windows))
@@ -46,13 +46,13 @@ class Run:
         self._server: dict[str, bytes] = {}
 
     def apply(self, tape: list[Trade | Gap], now: int) -> None:
-        """Apply the events that it has not applied."""
+        """Apply the events that were not applied yet."""
         for event in tape[self.applied :]:
             self.instrument.apply(event, now)
         self.applied = len(tape)
 
     def save(self) -> Fields | None:
-        """Its checkpoint as the server has it; None: not while it catches up."""
+        """Return its checkpoint as stored on the server; None while it catches up."""
         counted = self.instrument.state()
         if counted is None:
             return None
@@ -69,7 +69,7 @@ class Run:
 
 
 def restarted(windows: tuple[str, ...], state: Fields | None, tape: list[Trade | Gap], now: int) -> Run:
-    """A new process that has restored a checkpoint and applied the rest of the tape; without one, all of the tape."""
+    """Start a new process, which restores a checkpoint and applies the rest of the tape; without one, the full tape."""
     run = Run(windows, now)
     known_from_s = START_S
     if state is not None:
@@ -100,38 +100,38 @@ steps = st.lists(
 @given(steps, st.sampled_from([("10s", "1m", "1h", "1d"), ("1m",), ("1d",), ()]))
 @settings(max_examples=300, deadline=None)
 def test_a_crash_at_any_moment_changes_no_number(steps: list[tuple[str, str, int, Decimal, Decimal]], windows: tuple[str, ...]) -> None:
-    """Checkpoints and crashes wherever they fall, again and again: windows are those of one uninterrupted run, to the digit."""
+    """Checkpoints and crashes happen at any moment. The windows are always those of a run without interruption, to the last digit."""
     now = T0
     tape: list[Trade | Gap] = []
-    whole, broken = Run(windows, now), Run(windows, now)
-    whole.instrument.known_from(START_S)
-    broken.instrument.known_from(START_S)
+    uninterrupted, restarting = Run(windows, now), Run(windows, now)
+    uninterrupted.instrument.known_from(START_S)
+    restarting.instrument.known_from(START_S)
     state: Fields | None = None
     for what, venue, amount, price, size in steps:
         match what:
             case "trade":
                 tape.append(trade(venue, str(price), str(size), now + amount * S, received_ts=now))
-                whole.apply(tape, now)
+                uninterrupted.apply(tape, now)
             case "gap" | "repair":
                 tape.append(gap(venue, T0 + amount * S, T0 + (amount + 1) * S, repaired=what == "repair"))
-                whole.apply(tape, now)
+                uninterrupted.apply(tape, now)
             case "wait":
                 now += amount * S
-                whole.vwap(now)
+                uninterrupted.vwap(now)
             case "save":
-                state = broken.save() or state
+                state = restarting.save() or state
             case "take":
-                broken.apply(tape, now)
+                restarting.apply(tape, now)
             case _:
-                broken = restarted(windows, state, tape, now)
-                assert broken.vwap(now) == whole.vwap(now)
-    broken = restarted(windows, state, tape, now)
+                restarting = restarted(windows, state, tape, now)
+                assert restarting.vwap(now) == uninterrupted.vwap(now)
+    restarting = restarted(windows, state, tape, now)
     for later_s in (0, 1, 30, 3_600, DAY_S):
-        assert broken.vwap(now + later_s * S) == whole.vwap(now + later_s * S)
+        assert restarting.vwap(now + later_s * S) == uninterrupted.vwap(now + later_s * S)
 
 
 def counted(*seconds: int) -> InstrumentState:
-    """The state after a trade in each of these seconds."""
+    """Return the state after a trade in each of these seconds."""
     one = Run(("1h", "1d"), T0)
     for at in seconds:
         one.instrument.apply(trade("kraken", "100.10", "1E-18", T0 + at * S), T0)
@@ -143,12 +143,12 @@ def counted(*seconds: int) -> InstrumentState:
 
 
 def fields_of(found: InstrumentState) -> dict[str, bytes]:
-    """Its fields, written for the first time."""
+    """Return the fields of its first checkpoint."""
     return dict(InstrumentEncoder(X, {}).changed(InstrumentCheckpoint({"trade": "5-1", "gap": "7-0"}, found)))
 
 
 def test_all_of_it_comes_back() -> None:
-    """Every digit, every id."""
+    """Each digit and each id is restored."""
     found = counted(-3_000, -500, 0, 1)
     ids, again = decode(X, fields_of(found))
 
@@ -159,7 +159,7 @@ def test_all_of_it_comes_back() -> None:
 
 
 def test_only_what_has_changed_is_encoded() -> None:
-    """The head and the chunk of a trade, late or not; a chunk that no window reaches any more is gone; after a doubt, all of it."""
+    """A trade changes the head and its chunk. A chunk before all windows is deleted. After `forget`, all fields are encoded."""
     one, encoder = Run(("1h",), T0), InstrumentEncoder(X, {})
     one.instrument.known_from(0)
 
@@ -191,7 +191,7 @@ def test_only_what_has_changed_is_encoded() -> None:
 
 
 def test_fields_that_a_predecessor_wrote_are_gone_when_they_have_no_use() -> None:
-    """And counted among what is stored until then."""
+    """They are counted as stored until they are deleted."""
     leftover = chunk_field(X, 1)
     encoder = InstrumentEncoder(X, {leftover: 7, head_field(X): 9})
     fields = dict(encoder.changed(InstrumentCheckpoint({}, counted(0))))
@@ -200,19 +200,19 @@ def test_fields_that_a_predecessor_wrote_are_gone_when_they_have_no_use() -> Non
     assert encoder.stored == {leftover: 7, **{name: len(field) for name, field in fields.items()}}
 
 
-def test_names_of_fields_are_told_apart_by_instrument() -> None:
-    """An instrument may have any name; a foreign field belongs to none."""
+def test_names_of_fields_are_grouped_by_instrument() -> None:
+    """An instrument may have any name. A foreign field belongs to no instrument."""
     names = [head_field(X), chunk_field(X, 12), head_field("A:B"), chunk_field("A:B", 3), "junk"]
     assert by_instrument(names) == {X: names[:2], "A:B": names[2:4], "": ["junk"]}
 
 
 def head_of(content: object) -> dict[str, bytes]:
-    """A head that says this."""
+    """Return a head with this content."""
     return {head_field(X): zstandard.ZstdCompressor(write_checksum=True).compress(msgspec.msgpack.encode(content))}
 
 
 def test_another_version_is_none_of_ours() -> None:
-    """Its content does not matter."""
+    """A checkpoint of another version is refused, whatever its content is."""
     with pytest.raises(BadCheckpoint, match=f"of version {VERSION + 1}"):
         decode(X, head_of([VERSION + 1, "who knows"]))
 
@@ -230,7 +230,7 @@ def test_another_version_is_none_of_ours() -> None:
     ],
 )
 def test_what_is_no_checkpoint_is_refused(fields: dict[str, bytes]) -> None:
-    """With an error of its own."""
+    """Any bytes that are no checkpoint raise `BadCheckpoint`."""
     with pytest.raises(BadCheckpoint, match="damaged"):
         decode(X, fields)
 
@@ -243,7 +243,7 @@ PLACES = [(name, at) for name, field in STORED.items() for at in range(len(field
 @given(st.sampled_from(PLACES), st.integers(1, 255))
 @settings(max_examples=1_000, deadline=None)
 def test_damage_is_found_wherever_it_is(place: tuple[str, int], flip: int) -> None:
-    """A checkpoint is what it was, or of no use; never another number."""
+    """A damaged checkpoint is decoded to the same values, or refused; never to other values."""
     name, at = place
     field = bytearray(STORED[name])
     field[at] ^= flip
@@ -256,7 +256,7 @@ def test_damage_is_found_wherever_it_is(place: tuple[str, int], flip: int) -> No
 
 @given(st.sampled_from(PLACES))
 def test_a_torn_field_is_refused(place: tuple[str, int]) -> None:
-    """However much of it there is."""
+    """A field that was cut off is refused, wherever the cut is."""
     name, length = place
     with pytest.raises(BadCheckpoint):
         decode(X, STORED | {name: STORED[name][:length]})
@@ -264,7 +264,7 @@ def test_a_torn_field_is_refused(place: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("name", STORED)
 def test_a_field_that_is_missing_or_of_another_moment_is_found(name: str) -> None:
-    """The head says which chunks belong to it."""
+    """The head lists its chunks and their checksums."""
     with pytest.raises(BadCheckpoint, match="damaged"):
         decode(X, {other: field for other, field in STORED.items() if other != name})
     if name == head_field(X):
@@ -275,7 +275,7 @@ def test_a_field_that_is_missing_or_of_another_moment_is_found(name: str) -> Non
 
 
 def test_the_fields_of_another_instrument_are_refused() -> None:
-    """Though they are in order by themselves."""
+    """They are refused even though they are not damaged."""
     other = {name.replace(X, "ETH-USDT"): field for name, field in STORED.items()}
     with pytest.raises(BadCheckpoint, match=f"the head of ETH-USDT says it is of {X}"):
         decode("ETH-USDT", other)

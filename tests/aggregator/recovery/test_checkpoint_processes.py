@@ -40,14 +40,14 @@ windows = ["1h"]
 
 
 async def start(directory: Path, url: str) -> Process:
-    """An aggregator."""
+    """Start an aggregator as a process."""
     file = directory / "settings.toml"
     file.write_text(SETTINGS.format(url=url))
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "crosstape_cli", "aggregator", "--settings", str(file))
 
 
 async def market(venues: Sequence[FakeVenue], chance: random.Random) -> None:
-    """Trades of all venues in all instruments, some thousands a second, some of them late; until cancelled."""
+    """Publish trades of all venues and instruments until cancelled: some thousands a second, some of them late."""
     number = 0
     while True:
         for one in venues:
@@ -65,7 +65,7 @@ async def market(venues: Sequence[FakeVenue], chance: random.Random) -> None:
 
 
 async def computed(client: Redis, name: str) -> Vwap:
-    """The window of all trades on the stream, by its definition."""
+    """Compute the window over all trades on the stream by its definition."""
     entries: Any = await client.xrange(KEYS.stream("trade", name))
     found = [event for _, fields in entries if isinstance(event := decode(fields[b"d"]), Trade)]
     volume = sum((one.size for one in found), Decimal(0))
@@ -74,13 +74,16 @@ async def computed(client: Redis, name: str) -> Vwap:
 
 
 def same(found: Cbbo | None, expected: Vwap) -> bool:
-    """Whether the last quote says just that."""
+    """Whether the last quote has exactly these values."""
     one = found.vwap["1h"] if found is not None else None
     return one is not None and (one.price, one.volume, one.trades) == (expected.price, expected.volume, expected.trades)
 
 
 async def test_every_trade_counts_once_whenever_it_is_killed(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """At a dozen random moments, start and replay included; and its windows go on from a checkpoint, not from the streams."""
+    """It is killed at a dozen random moments, also while it starts and restores.
+
+    Its windows continue from a checkpoint, not from the streams.
+    """
     chance = random.Random(7)
     async with venue(valkey, "binance") as binance, venue(valkey, "kraken") as kraken:
         for one in (binance, kraken):

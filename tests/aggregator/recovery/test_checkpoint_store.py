@@ -1,4 +1,4 @@
-"""Where checkpoints are, and who may put one there."""
+"""Tests where checkpoints are stored, and who may write them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ KEY = KEYS.checkpoint(NAME)
 
 
 async def owner(client: Redis) -> CheckpointStore:
-    """The store of one that has just claimed the share."""
+    """Return the store of an instance that has just claimed the shard."""
     return CheckpointStore(client, KEYS, NAME, (await claim(client, KEYS, NAME)).epoch)
 
 
 async def test_what_one_leaves_the_next_finds(client: Redis) -> None:
-    """It is found as it was left. It expires."""
+    """The next owner loads what the previous one saved. The key expires."""
     first = await owner(client)
     assert await first.load() is None
     assert await first.save({"head:A": b"\x00state\xff", "1:A": b"one"})
@@ -34,7 +34,7 @@ async def test_what_one_leaves_the_next_finds(client: Redis) -> None:
 
 
 async def test_many_fields_are_loaded_in_several_calls(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them once."""
+    """Each field is loaded once."""
     monkeypatch.setattr(checkpoint_store, "FIELDS", 3)
     store = await owner(client)
     fields = {f"{number}:A": str(number).encode() for number in range(7)}
@@ -43,7 +43,7 @@ async def test_many_fields_are_loaded_in_several_calls(client: Redis, monkeypatc
 
 
 async def test_what_is_there_can_be_replaced(client: Redis) -> None:
-    """Its content does not matter."""
+    """The old content does not matter."""
     store = await owner(client)
     assert await store.save({"head:A": b"a"}, at=1)
     await client.hset(KEY, "state", "of a former version")
@@ -52,7 +52,7 @@ async def test_what_is_there_can_be_replaced(client: Redis) -> None:
 
 
 async def test_a_former_owner_overwrites_nothing(client: Redis) -> None:
-    """Neither before the next has left one nor after; nor when the server has lost the claim."""
+    """It can write neither before the next owner has saved nor after that, nor when the server has lost the claim."""
     first = await owner(client)
     assert await first.save({"head:A": b"first"}, at=1)
     second = await owner(client)
@@ -66,7 +66,7 @@ async def test_a_former_owner_overwrites_nothing(client: Redis) -> None:
 
 
 async def test_a_moment_that_is_no_number_is_the_oldest(client: Redis) -> None:
-    """Then nothing that a venue said counts as heard."""
+    """Then no venue-wide event counts as applied."""
     store = await owner(client)
     assert await store.save({"head:A": b"a"}, at=1)
     await client.hset(KEY, "at", "x")
@@ -74,7 +74,7 @@ async def test_a_moment_that_is_no_number_is_the_oldest(client: Redis) -> None:
 
 
 async def test_another_type_of_key_is_an_error(client: Redis) -> None:
-    """Not a checkpoint that is not there."""
+    """It does not count as a missing checkpoint."""
     store = await owner(client)
     await client.set(KEY, b"text")
     with pytest.raises(ResponseError):
@@ -84,7 +84,7 @@ async def test_another_type_of_key_is_an_error(client: Redis) -> None:
 
 
 async def test_a_checkpoint_of_another_tape_is_not_used(client: Redis) -> None:
-    """Copied from another server, or left where the tape was replaced; one without an identity is."""
+    """It was copied from another server, or the tape was replaced. A checkpoint without an identity is used."""
     stored = StoredCheckpoint(1, {"head:A": b"state"})
     await client.hset(KEYS.identity(), "id", "one")
     store = await owner(client)

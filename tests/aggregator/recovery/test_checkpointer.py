@@ -1,4 +1,4 @@
-"""What an aggregator writes into its checkpoint, and when."""
+"""Tests when an aggregator writes checkpoints, and what they contain."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.waiting import wait_until
 
 
 async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while many events are read but not applied: a checkpoint has exactly the trades up to its id."""
-    monkeypatch.setattr(shard, "SLICE", 1)
+    """A checkpoint contains exactly the trades up to its id, even if many events are read but not applied."""
+    monkeypatch.setattr(shard, "EVENTS_PER_TURN", 1)
     await long_ago(client)
     found: dict[Any, Any] = {}
     async with venue(valkey, "kraken") as kraken, aggregator(valkey, windows=WINDOWS, checkpoint_s=0.001):
@@ -63,14 +63,14 @@ async def test_ids_and_sums_are_of_one_moment(client: Redis, valkey: str, monkey
 
 
 async def in_bursts(client: Redis, kraken: FakeVenue) -> None:
-    """Many trades at once, several times, with a checkpoint in between."""
+    """Publish many trades at once, several times, and wait for a checkpoint after each."""
     for _ in range(10):
         await trades(kraken, 1_000)
         await kept(client, await last_id(client))
 
 
 async def test_only_what_has_changed_is_written(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the moment up to which all was read, so that it is renewed. A call that failed is written again, in full."""
+    """The moment of the checkpoint is always written, which renews its life. A call that failed is repeated in full."""
     calls: list[tuple[set[str], int | None]] = []
     save = CheckpointStore.save
     failing = False
@@ -105,7 +105,7 @@ async def test_only_what_has_changed_is_written(client: Redis, valkey: str, monk
 
 
 async def settled(calls: list[tuple[set[str], int | None]], *names: str) -> None:
-    """Until these instruments were written, and then nothing any more."""
+    """Wait until these instruments were written, and then no more changes."""
 
     def so() -> bool:
         written = {name for changed, _ in calls for name in by_instrument(changed)}
@@ -115,7 +115,7 @@ async def settled(calls: list[tuple[set[str], int | None]], *names: str) -> None
 
 
 async def test_a_call_is_bounded(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If each instrument is as large as the bound, each has a call of its own; the moment comes with the last call."""
+    """If each instrument is as large as the bound, each has its own call. The moment is written with the last call."""
     calls: list[tuple[set[str], int | None]] = []
     save = CheckpointStore.save
 
@@ -159,13 +159,13 @@ async def test_an_instrument_that_has_disappeared_is_removed(client: Redis, valk
 
 
 async def chunks_of(client: Redis, name: str) -> set[str]:
-    """The names of its chunks."""
+    """Return the field names of an instrument's chunks."""
     fields: Any = await client.hgetall(KEY)
     return {field for field in by_instrument(one.decode() for one in fields).get(name, []) if field != head_field(name)}
 
 
 async def test_a_server_that_takes_no_checkpoint_does_no_harm(client: Redis, valkey: str) -> None:
-    """It is logged once and counted, quotes go on; when the server writes them again, all is as before."""
+    """The failure is logged once and counted, and quotes continue. When the server writes again, so do checkpoints."""
     await client.set(KEY, b"none of ours")
     before = failed("write")
     async with venue(valkey, "kraken") as kraken:
@@ -186,12 +186,12 @@ async def test_a_server_that_takes_no_checkpoint_does_no_harm(client: Redis, val
 
 
 def sample(name: str) -> float:
-    """A metric of checkpoints."""
+    """Return the value of a metric of checkpoints."""
     return REGISTRY.get_sample_value(f"crosstape_aggregator_checkpoint_{name}") or 0.0
 
 
 async def test_none_is_made_where_none_is_wanted(client: Redis, valkey: str) -> None:
-    """Nor is one used that is there."""
+    """With `checkpoint_s = 0` no checkpoint is written, and an existing one is not used."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()

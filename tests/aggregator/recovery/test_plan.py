@@ -1,4 +1,4 @@
-"""Where to begin on a stream, and when its history has been read."""
+"""Tests where reading of a stream begins, and when its past has been read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRADES, GAPS, VENUE = "tape:trade:X", "tape:gap:X", "tape:venue:kraken"
 
 
 def at(second: int, number: int = 0) -> str:
-    """The id of an entry written so many seconds after the start."""
+    """Return the id of an entry that was written this many seconds after the start."""
     return f"{(START_S + second) * 1000}-{number}"
 
 
@@ -34,12 +34,12 @@ def at(second: int, number: int = 0) -> str:
     ],
 )
 def test_a_stream_is_read_from_where_it_matters(extent: StreamExtent, expected: ReadPlan) -> None:
-    """From the start of the longest window, a minute earlier for clocks that differ; a stream that begins later is known from there."""
+    """Reading begins one minute before the longest window. A stream that begins later is complete from its start on."""
     assert plan(extent, START_S) == expected
 
 
 def begun(**extent: StreamExtent) -> CatchUp:
-    """Catching up with the streams of one instrument and one venue."""
+    """Return a `CatchUp` with the streams of one instrument and one venue."""
     catch_up = CatchUp()
     for one in (FoundStream("trade", "X", TRADES), FoundStream("gap", "X", GAPS), FoundStream("venue", "kraken", VENUE)):
         how = plan(extent.get(one.kind, StreamExtent(None, None)), START_S)
@@ -48,7 +48,7 @@ def begun(**extent: StreamExtent) -> CatchUp:
 
 
 def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
-    """Its trades, its gaps, and the venues' own streams, which may have gaps of any instrument."""
+    """These are its trades, its gaps, and the venue-wide streams, which may contain gaps of any instrument."""
     catch_up = begun(trade=StreamExtent(at(-100), at(50, 3)), gap=StreamExtent(at(-100), at(40)), venue=StreamExtent(at(-100), at(45)))
     assert (catch_up.is_behind(TRADES), len(catch_up)) == (True, 1)
     assert catch_up.reached({TRADES: at(50, 2), GAPS: at(40), VENUE: at(45)}) == [GAPS, VENUE]
@@ -61,7 +61,7 @@ def test_an_instrument_is_known_when_all_its_streams_have_been_read() -> None:
 
 @pytest.mark.parametrize("last", ["gap", "venue"])
 def test_every_stream_has_to_be_read(last: str) -> None:
-    """Whichever comes last."""
+    """The order in which the streams are finished does not matter."""
     streams = {"trade": TRADES, "gap": GAPS, "venue": VENUE}
     catch_up = begun(**{kind: StreamExtent(at(-100), at(50)) for kind in streams})
     assert len(catch_up.reached({stream: at(50) for kind, stream in streams.items() if kind != last})) == 2
@@ -71,7 +71,7 @@ def test_every_stream_has_to_be_read(last: str) -> None:
 
 
 def test_a_stream_without_entries_is_known_from_its_first() -> None:
-    """And not before: nobody may be recording."""
+    """Not earlier: perhaps no connector was running."""
     catch_up = begun()
     assert catch_up.known() == {}
     catch_up.started(GAPS, at(5))
@@ -82,7 +82,7 @@ def test_a_stream_without_entries_is_known_from_its_first() -> None:
 
 
 def test_a_stream_with_nothing_new_is_no_history() -> None:
-    """Its last entry is older than any window."""
+    """Its last entry is older than all windows."""
     catch_up = begun(trade=StreamExtent(at(-9_000), at(-8_000)))
     assert not catch_up.is_behind(TRADES)
     assert catch_up.known() == {"X": START_S}
@@ -100,19 +100,19 @@ def test_a_stream_with_nothing_new_is_no_history() -> None:
     ],
 )
 def test_what_was_trimmed_behind_a_stored_id_is_a_gap(extent: StreamExtent, expected: tuple[int, int] | None) -> None:
-    """Also where nothing is left of the stream: then all entries behind the stored id are gone."""
+    """If the stream is empty, all entries after the stored id are missing."""
     assert trimmed_s(extent, at(10)) == expected
 
 
 def test_a_stream_that_was_trimmed_to_nothing_is_resumed_at_its_last_id() -> None:
-    """It is the same stream, though no entry is left to read; one that gave out no id yet is another."""
+    """It is the same stream, although it has no entries. A stream that never had an id is another one."""
     mark = Mark(at(10))
     assert resume(StreamExtent(None, at(50)), mark, START_S, START_S) == ReadPlan(at(50), None, START_S)
     assert resume(StreamExtent(None, None), mark, START_S, START_S) is None
 
 
 async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:
-    """A key that is no stream counts as a missing one; a stream that was emptied keeps its last id."""
+    """A key of another type counts as a missing stream. An emptied stream keeps its last id."""
     await client.xadd("one", {"d": b"1"}, id="5-0")
     await client.xadd("one", {"d": b"1"}, id="7-1")
     await client.set("text", b"1")
@@ -137,12 +137,12 @@ async def test_extents_are_the_first_and_last_ids(client: Redis) -> None:
     ],
 )
 def test_of_gaps_before_the_first_that_is_kept_nothing_is_known(extent: StreamExtent, expected: int) -> None:
-    """Unless it was the first of all."""
+    """The exception is a stream that was never trimmed."""
     assert silent_until_s(extent) == expected
 
 
 async def test_streams_are_found_once(client: Redis) -> None:
-    """Those of the kinds and instruments asked for, in every partition."""
+    """Only streams of the requested kinds and instruments are found, in every partition."""
     keys = Keys("tape", 2)
     discovery = Discovery(client, keys, {"quote", "venue"}, {"BTC-USDT", "ETH-USDT"})
     names = [keys.stream("quote", "BTC-USDT"), keys.stream("quote", "ETH-USDT"), keys.stream("trade", "BTC-USDT"), "nonsense"]
@@ -158,7 +158,7 @@ async def test_streams_are_found_once(client: Redis) -> None:
 
 
 async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(client: Redis) -> None:
-    """They are found the next time."""
+    """If one partition does not answer, all streams are found by the next call."""
     keys = Keys("tape", 2)
     discovery = Discovery(client, keys, {"venue"}, ())
     await client.sadd(keys.registry(0), keys.venue("kraken"))
@@ -170,7 +170,7 @@ async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(cl
 
 
 async def test_a_registry_that_changed_without_growing_is_noticed_in_time(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its content is asked every so many times."""
+    """Its content is read every `FULL_EVERY` calls."""
     monkeypatch.setattr("crosstape_aggregator.recovery.discovery.FULL_EVERY", 2)
     discovery = Discovery(client, Keys(), {"quote"}, ())
     await client.sadd(Keys().registry(), "tape:quote:A")

@@ -1,4 +1,4 @@
-"""An aggregator that goes on where another has published: a gap for the time in which nobody computed."""
+"""Tests the gap for the time between two aggregators, in which no quotes were computed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MANY = 2_000
 
 
 async def gaps(client: Redis, instrument: str = X) -> list[Gap]:
-    """All on the tape so far: of an instrument, or `*`: of the sign of life."""
+    """Return all gaps on the tape of an instrument, or of the sign of life (`*`)."""
     stream = KEYS.venue(CONSOLIDATED) if instrument == VENUE_WIDE else KEYS.stream("gap", instrument)
     entries: Any = await client.xrange(stream)
     events = [decode(fields[b"d"]) for _, fields in entries]
@@ -36,7 +36,7 @@ async def gaps(client: Redis, instrument: str = X) -> list[Gap]:
 
 
 async def boundaries(client: Redis, instrument: str = X) -> list[tuple[Cbbo, Cbbo]]:
-    """The last quote of each epoch but the newest, and the first one of the next."""
+    """Return pairs of quotes: the last one of an epoch, and the first one of the next epoch."""
     quotes = await published(client, instrument)
     return [(one, other) for one, other in pairwise(quotes) if one.epoch != other.epoch]
 
@@ -57,7 +57,7 @@ async def assert_told(client: Redis, instrument: str = X) -> None:
 
 
 async def _id(client: Redis, stream: str, epoch: int) -> tuple[int, int]:
-    """Where an epoch of aggregators begins on a stream."""
+    """Return where an epoch of an aggregator begins on a stream."""
     entries: Any = await client.xrange(stream)
     first = next(entry_id for entry_id, fields in entries if decode(fields[b"d"]).epoch == epoch)
     ms, number = first.split(b"-")
@@ -65,7 +65,7 @@ async def _id(client: Redis, stream: str, epoch: int) -> tuple[int, int]:
 
 
 async def test_a_gap_from_the_last_quote_to_the_first(client: Redis, valkey: str) -> None:
-    """Whenever an aggregator is started where another was; a new instrument has none, nor has the first start of all."""
+    """There is a gap whenever an aggregator follows another. New instruments and the first start have none."""
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         async with aggregator(valkey):
@@ -82,7 +82,7 @@ async def test_a_gap_from_the_last_quote_to_the_first(client: Redis, valkey: str
 
 
 async def test_the_sign_of_life_has_a_gap_too(client: Redis, valkey: str) -> None:
-    """From the last one, which says `stopped` after an orderly end, to the first of the next; on the stream before that."""
+    """The gap ranges from the last sign (`stopped` after an orderly end) to the first new one, which it precedes on the stream."""
     for price in ("100", "101", "102"):
         async with aggregator(valkey), venue(valkey, "kraken") as kraken:
             await quoted(client, kraken, [X], price)
@@ -101,8 +101,8 @@ async def test_the_sign_of_life_has_a_gap_too(client: Redis, valkey: str) -> Non
         assert (found.epoch, found.seq, after.epoch, after.seq) == (after.epoch, 1, after.epoch, 2)
 
 
-async def test_a_share_that_moves_has_a_gap_and_no_other_has(client: Redis, valkey: str) -> None:
-    """From one living aggregator to another, and back when that one ends; each share has its own sign of life."""
+async def test_a_shard_that_moves_has_a_gap_and_no_other_has(client: Redis, valkey: str) -> None:
+    """The shard moves to another running aggregator, and back when that one ends. Each shard has its own sign of life."""
     settings = settings_for(valkey, shares=4, lease_s=1.0)
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
         await kraken.live_on()
@@ -130,7 +130,7 @@ async def test_a_share_that_moves_has_a_gap_and_no_other_has(client: Redis, valk
 
 
 async def test_a_predecessor_whose_clock_was_ahead(client: Redis, valkey: str) -> None:
-    """No gap begins after its end."""
+    """A gap never begins after its end."""
     ahead = time.time_ns() + 3_600 * S
     await client.hset(KEYS.last("cbbo", X), CONSOLIDATED, encode(_last(X, ahead)))
     await client.hset(KEYS.last("status", VENUE_WIDE), CONSOLIDATED, encode(alive(CONSOLIDATED, ahead)))
@@ -146,7 +146,7 @@ def _last(name: str, ts: int) -> Cbbo:
 
 
 async def test_what_is_no_quote_of_ours_is_no_beginning(client: Redis, valkey: str) -> None:
-    """It is left out, and the others count."""
+    """A foreign last value is ignored, and the others are used."""
     await client.hset(KEYS.last("cbbo", X), CONSOLIDATED, b"nonsense")
     await client.hset(KEYS.last("cbbo", ETH), CONSOLIDATED, encode(alive(CONSOLIDATED)))
     await client.set(KEYS.last("cbbo", "SOL-USDT"), b"no hash")
@@ -154,11 +154,11 @@ async def test_what_is_no_quote_of_ours_is_no_beginning(client: Redis, valkey: s
     async with connect(BusSettings(url=valkey)) as bus:
         one = Predecessor(bus, KEYS, ALL_INSTRUMENTS)
         await one.look_up([X, ETH, "SOL-USDT", "ADA-USDT", "NEW-USDT"])
-    assert one.left == {"ADA-USDT": T0}
+    assert one.last_ts == {"ADA-USDT": T0}
 
 
 async def test_many_instruments_are_looked_up_in_few_calls(client: Redis, valkey: str) -> None:
-    """None twice, and no call has more than 250."""
+    """No instrument is looked up twice, and no call has more than 250."""
     names = [f"COIN{number}-USDT" for number in range(MANY)]
     async with client.pipeline(transaction=False) as pipeline:
         for name in names:
@@ -171,11 +171,11 @@ async def test_many_instruments_are_looked_up_in_few_calls(client: Redis, valkey
         await one.look_up(names)
         stats: Any = await client.info("commandstats")
     assert stats["cmdstat_eval"]["calls"] == MANY / 250
-    assert len(one.left) == MANY
+    assert len(one.last_ts) == MANY
 
 
 async def test_a_server_that_does_not_answer_is_asked_again(client: Redis, valkey: str) -> None:
-    """Nothing counts as looked up before."""
+    """After a failure, no instrument counts as looked up."""
     await client.hset(KEYS.last("cbbo", X), CONSOLIDATED, encode(_last(X, T0)))
     async with proxy(valkey) as between, connect(BusSettings(url=between.url)) as bus:
         one = Predecessor(bus, KEYS, ALL_INSTRUMENTS)
@@ -187,13 +187,13 @@ async def test_a_server_that_does_not_answer_is_asked_again(client: Redis, valke
             await one.look_up_sign()
         between.refusing = False
         await one.look_up([X])
-    assert one.left == {X: T0}
+    assert one.last_ts == {X: T0}
     first = _last(X, T0 + S)
-    assert [(found.from_ts, found.to_ts) for found in one.gaps([first, first])] == [(T0, T0 + S)]
+    assert [(found.from_ts, found.to_ts) for found in one.gaps_before([first, first])] == [(T0, T0 + S)]
 
 
-async def test_each_share_goes_by_its_own_sign_of_life(client: Redis, valkey: str) -> None:
-    """That of another, which may live, says nothing of this one."""
+async def test_each_shard_uses_its_own_sign_of_life(client: Redis, valkey: str) -> None:
+    """The sign of another shard, which may be alive, does not matter."""
     hash_name = KEYS.last("status", VENUE_WIDE)
     for number in (0, 1):
         sign = status(CONSOLIDATED, FeedState.LIVE, T0 + number, kind=f"share.{number}", instrument=VENUE_WIDE)
@@ -203,13 +203,13 @@ async def test_each_share_goes_by_its_own_sign_of_life(client: Redis, valkey: st
         for shard in (Shard(0, 3), Shard(1, 3), Shard(2, 3), ALL_INSTRUMENTS):
             one = Predecessor(bus, KEYS, shard)
             await one.look_up_sign()
-            found.append([gap.from_ts for gap in one.silence(T0 + S)])
-            assert list(one.silence(T0 + S)) == []
+            found.append([gap.from_ts for gap in one.gap_before_sign(T0 + S)])
+            assert list(one.gap_before_sign(T0 + S)) == []
     assert found == [[T0], [T0 + 1], [], []]
 
 
-def test_aggregators_do_not_go_by_these_gaps() -> None:
-    """Neither are trades missing for them, nor is there anything new to say; they are of no venue."""
+def test_aggregators_ignore_these_gaps() -> None:
+    """The gaps belong to no venue: for an aggregator no trades are missing, and no quote is due."""
     one = engine(windows=("1m",))
     one.apply([quote("kraken", "100", "101"), trade("kraken", "100", "1")], T0)
     one.instrument(X, T0).known_from(0)

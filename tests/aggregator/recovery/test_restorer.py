@@ -1,4 +1,4 @@
-"""Aggregators that are restarted, on a real server: what their windows hold then, and what of it a checkpoint brought."""
+"""Tests the windows of restarted aggregators on a real server, with and without a checkpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.waiting import wait_until
 
 
 async def test_windows_outlive_what_the_stream_holds(client: Redis, valkey: str) -> None:
-    """An aggregator that is stopped in order leaves a checkpoint; its successor's windows hold as much and are as complete."""
+    """An aggregator that stops in order saves a checkpoint. Its successor's windows have the same trades and are as complete."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -100,7 +100,7 @@ async def test_gaps_that_a_venue_published_and_nobody_read_count(client: Redis, 
 
 @pytest.mark.parametrize("is_trimmed", [True, False])
 async def test_gaps_of_an_instrument_that_nobody_read_count(client: Redis, valkey: str, *, is_trimmed: bool) -> None:
-    """Where its stream of gaps was trimmed; if its first entry is the first of all, there was none before."""
+    """Its stream of gaps was trimmed. If the first entry is the first ever, no gap is missing."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -142,7 +142,7 @@ async def test_what_came_after_the_checkpoint_is_read_from_the_streams(client: R
 
 
 async def test_what_was_trimmed_beyond_the_checkpoint_is_a_gap(client: Redis, valkey: str) -> None:
-    """The windows say that they are not complete; nothing is counted twice."""
+    """The windows are not complete, and no trade is counted twice."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -159,7 +159,7 @@ async def test_what_was_trimmed_beyond_the_checkpoint_is_a_gap(client: Redis, va
 
 
 async def test_a_stream_that_was_trimmed_to_nothing_behind_the_checkpoint_is_a_gap(client: Redis, valkey: str) -> None:
-    """There is no first entry, only the last id that the stream gave; trades that come later count."""
+    """The stream has no first entry, only its last id. Later trades count."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -176,7 +176,7 @@ async def test_a_stream_that_was_trimmed_to_nothing_behind_the_checkpoint_is_a_g
 
 
 async def test_a_stream_that_was_trimmed_to_nothing_is_not_known_before(client: Redis, valkey: str) -> None:
-    """Without a checkpoint: what was on it is in no window, and the windows say so."""
+    """Without a checkpoint, the trimmed trades are in no window, and the windows are not complete."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -190,7 +190,7 @@ async def test_a_stream_that_was_trimmed_to_nothing_is_not_known_before(client: 
 
 
 async def test_trades_that_the_server_lost_and_got_again_are_known(client: Redis, valkey: str) -> None:
-    """They have other ids than those in the checkpoint: the venue's numbers identify them."""
+    """Their ids differ from those in the checkpoint, but the venue's epoch and `seq` identify them."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -213,15 +213,15 @@ FORMER = msgspec.msgpack.encode([2, {X: [b"whatever it said"]}])
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"state": FORMER}, "it is of a version before 3"),
-        ({"state": FORMER, head_field(X): b"left from before it"}, "it is of a version before 3"),
+        ({"state": FORMER}, "the checkpoint has a version before 3"),
+        ({"state": FORMER, head_field(X): b"left from before it"}, "the checkpoint has a version before 3"),
         ({head_field(X): compressed([4, "who knows"])}, f"{X} is of version 4, not 3"),
         ({head_field(X): b"junk"}, f"damaged: {X}: "),
         ({chunk_field(X, 1): b"junk", "junk": "junk"}, "damaged"),
     ],
 )
 async def test_a_checkpoint_of_no_use_is_ignored(client: Redis, valkey: str, fields: dict[Any, Any], reason: str) -> None:
-    """Logged once and counted; the windows are read from the streams, and the next checkpoint is as it should be."""
+    """It is logged once and counted. The windows are read from the streams, and the next checkpoint is correct."""
     await long_ago(client)
     await client.hset(KEY, mapping={"epoch": "1", "at": "x", **fields})
     before = failed("read")
@@ -244,7 +244,7 @@ async def test_a_checkpoint_of_no_use_is_ignored(client: Redis, valkey: str, fie
 
 
 async def test_other_windows_are_read_from_the_streams(client: Redis, valkey: str) -> None:
-    """A checkpoint cannot say what windows held that there were not."""
+    """A checkpoint does not contain the sums of windows that were not in the settings."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -258,7 +258,7 @@ async def test_other_windows_are_read_from_the_streams(client: Redis, valkey: st
 
 @pytest.mark.parametrize("field", ["head", "chunk"])
 async def test_damage_of_one_field_costs_that_instrument_alone(client: Redis, valkey: str, field: str) -> None:
-    """The other goes on from the checkpoint; the damaged one is counted and written again."""
+    """The other instrument is restored from the checkpoint. The damaged one is counted, and written again."""
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         await two_instruments(client, kraken, valkey)

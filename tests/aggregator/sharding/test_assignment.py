@@ -1,4 +1,4 @@
-"""Who serves which share: the rules, and a model of many instances that crash, stall, lose answers and have wrong clocks."""
+"""Tests which instance serves which shard: the rules, and a model of instances that crash, stall, lose answers or have wrong clocks."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ SHARES = 4
 
 
 def table(instances: str, holders: str) -> LeaseSnapshot:
-    """Instances and holders by their letter; a dot is nobody."""
+    """Make a snapshot. Each letter is an instance, or the holder of a lease; a dot is a free lease."""
     return LeaseSnapshot(tuple(instances), tuple(None if one == "." else one for one in holders), math.inf)
 
 
 @given(st.text(min_size=1), st.integers(1, 50))
-def test_every_instrument_is_in_exactly_one_share(instrument: str, of: int) -> None:
-    """However many shares there are."""
+def test_every_instrument_is_in_exactly_one_shard(instrument: str, of: int) -> None:
+    """The number of shards does not matter."""
     assert [Shard(number, of).has(instrument) for number in range(of)].count(True) == 1
 
 
-def test_one_share_keeps_the_old_name() -> None:
-    """So that its predecessor of an earlier version is refused; several have a name each."""
+def test_a_single_shard_keeps_the_old_name() -> None:
+    """So a predecessor of an earlier version is refused. If there are several shards, each has its own name."""
     assert Shard().producer == "aggregator"
     assert {Shard(number, 3).producer for number in range(3)} == {"aggregator.0", "aggregator.1", "aggregator.2"}
 
 
-def test_free_shares_go_to_whoever_has_the_fewest() -> None:
-    """All of them to one that is alone."""
+def test_free_shards_go_to_the_instance_with_the_fewest() -> None:
+    """A single instance gets all shards."""
     assert moves(table("a", "...."), "a") == Moves(acquire=(0, 1, 2, 3))
     assert moves(table("ab", "...."), "a") == Moves(acquire=(0, 2))
     assert moves(table("ab", "...."), "b") == Moves(acquire=(1, 3))
@@ -44,8 +44,8 @@ def test_free_shares_go_to_whoever_has_the_fewest() -> None:
     assert moves(table("ab", "aa.."), "b") == Moves(acquire=(2, 3))
 
 
-def test_the_one_with_the_most_gives_one_back_at_a_time() -> None:
-    """While another has two fewer and nothing is free: so none comes back."""
+def test_the_instance_with_the_most_releases_one_at_a_time() -> None:
+    """It does so only if another has two fewer and none is free, so that the shard does not come back."""
     assert moves(table("ab", "aaaa"), "a") == Moves(release=3)
     assert moves(table("ab", "aaa."), "a") == Moves()
     assert moves(table("ab", "aaab"), "a") == Moves(release=2)
@@ -55,7 +55,7 @@ def test_the_one_with_the_most_gives_one_back_at_a_time() -> None:
     assert moves(table("ab", "a"), "a") == moves(table("ab", "a"), "b") == Moves()
 
 
-def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
+def test_a_shard_is_released_after_it_has_been_stopped() -> None:
     """Until then its lease is renewed."""
     one = Assignment("a", 2, LIFE_S)
     one.apply(table("a", ".."), 0)
@@ -71,16 +71,16 @@ def test_a_share_is_given_back_after_it_has_been_stopped() -> None:
     assert not one.acquiring
 
 
-def test_a_share_that_only_begins_is_not_given_back_yet() -> None:
-    """Another instance has come while all leases were held: one is released with the next answer."""
+def test_a_shard_that_only_starts_is_not_released_yet() -> None:
+    """A new instance arrives while all leases are held: a shard is released with the next answer only."""
     one = Assignment("a", 2, LIFE_S)
     one.apply(table("a", ".."), 0)
     assert one.apply(table("ab", "aa"), 1) == ((0, 1), None, ())
     assert one.apply(table("ab", "aa"), 2) == ((), 1, ())
 
 
-def test_a_share_that_another_holds_is_lost() -> None:
-    """And one whose service ended by itself was not given back."""
+def test_a_shard_that_another_instance_holds_is_lost() -> None:
+    """`stopped` returns True if a service ended without a request, and its lease is released."""
     one = Assignment("a", 2, LIFE_S)
     one.apply(table("a", ".."), 0)
     one.apply(table("a", "aa"), 0)
@@ -94,8 +94,8 @@ def test_a_share_that_another_holds_is_lost() -> None:
     assert one.is_standby
 
 
-def test_after_an_outage_the_others_may_speak_up_first() -> None:
-    """Whoever hears the server again first does not take what the others still hold themselves for theirs."""
+def test_after_an_outage_other_instances_may_renew_first() -> None:
+    """The first instance after an outage does not acquire shards that others still serve."""
     one = Assignment("a", 2, LIFE_S)
     one.apply(table("a", ".."), 0)
     one.apply(table("ab", "ab"), 0)
@@ -108,7 +108,7 @@ def test_after_an_outage_the_others_may_speak_up_first() -> None:
 
 
 class Server:
-    """Does what the two scripts do, with time as a value."""
+    """Behaves like the server with its two scripts; the caller passes the time."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -118,7 +118,7 @@ class Server:
         self.written: list[tuple[int, int, str]] = []
 
     def exchange(self, me: str, wants: list[Want]) -> LeaseSnapshot:
-        """As `lease_table.EXCHANGE`."""
+        """Answer a call as the script `EXCHANGE` of `crosstape.bus.lease.table` does."""
         self.alive = {name: until for name, until in self.alive.items() if until > self.now} | {me: self.now + LIFE_S}
         self.leases = {number: lease for number, lease in self.leases.items() if lease[1] > self.now}
         for number, want in enumerate(wants):
@@ -130,12 +130,12 @@ class Server:
         return LeaseSnapshot(tuple(sorted(self.alive)), tuple(self.leases.get(number, (None,))[0] for number in range(SHARES)), math.inf)
 
     def claim(self, number: int, clock: int) -> int:
-        """As `crosstape.bus.lease.fencing`."""
+        """Claim an epoch as `crosstape.bus.lease.fencing` does."""
         self.epochs[number] = max(clock, self.epochs[number] + 1)
         return self.epochs[number]
 
     def write(self, number: int, epoch: int, who: str) -> bool:
-        """Refuse an epoch that is not the newest, as the bus does."""
+        """Write with an epoch. Like the bus, refuse one that is not the newest."""
         if epoch != self.epochs[number]:
             return False
         self.written.append((number, epoch, who))
@@ -143,7 +143,7 @@ class Server:
 
 
 class Instance:
-    """One aggregator: its leases, a clock of its own, the epochs it serves under (None: not claimed yet)."""
+    """One aggregator: its leases, its own clock, and the epoch of each shard that it serves (None: not claimed yet)."""
 
     def __init__(self, name: str, server: Server, rate: float, offset: float) -> None:
         self.name = name
@@ -156,19 +156,19 @@ class Instance:
         self.asked: tuple[float, LeaseSnapshot] | None = None
 
     def clock(self) -> float:
-        """Its own time."""
+        """Return the time of its own clock."""
         return self.server.now * self.rate + self.offset
 
     def sure(self) -> set[int]:
-        """The shares that it holds itself allowed to publish for."""
+        """Return the shards that it would publish for."""
         return set(self.epochs) if self.clock() < self.leases.sure_until else set()
 
     def ask(self) -> None:
-        """The server does what it is asked; the answer is under way."""
+        """Send a call. The server applies it, and its answer is on the way."""
         self.asked = self.clock(), self.server.exchange(self.name, self.leases.wants())
 
     def hear(self) -> None:
-        """The answer comes."""
+        """Receive the answer."""
         if self.asked is None:
             return
         (sent_at, found), self.asked = self.asked, None
@@ -183,7 +183,7 @@ class Instance:
             self.ask()
 
     def work(self) -> None:
-        """Claim what is not claimed, write for all it serves, stop what is to be given back."""
+        """Claim shards that are not claimed, write for all that it serves, and stop those to release."""
         for number, epoch in list(self.epochs.items()):
             if epoch is None:
                 self.epochs[number] = self.server.claim(number, int(self.clock()))
@@ -194,7 +194,7 @@ class Instance:
 
 
 class Model(RuleBasedStateMachine):
-    """Anything may happen, to any instance, in any order."""
+    """Many instances and one server: anything may happen to any instance, in any order."""
 
     instances = Bundle("instances")
 
@@ -214,28 +214,28 @@ class Model(RuleBasedStateMachine):
 
     @rule(target=instances, one=consumes(instances))
     def crash(self, one: Instance) -> object:
-        """Nothing is said to anybody."""
+        """Let an instance crash, without any message."""
         self.running.remove(one)
         return multiple()
 
     @rule(seconds=st.sampled_from([0.01, 0.9, 1.1, 2.9, 3.1, 10.0]))
     def wait(self, seconds: float) -> None:
-        """Whoever does nothing meanwhile is stalled."""
+        """Let time pass. An instance that does nothing meanwhile is stalled."""
         self.server.now += seconds
 
     @rule(one=instances)
     def ask(self, one: Instance) -> None:
-        """An answer that has not come yet is lost thereby."""
+        """Let an instance send a call. An earlier answer that is still on the way is lost."""
         one.ask()
 
     @rule(one=instances)
     def hear(self, one: Instance) -> None:
-        """However late."""
+        """Let an instance receive its answer, however late."""
         one.hear()
 
     @rule(one=instances)
     def beat(self, one: Instance) -> None:
-        """All is well with it."""
+        """Let an instance make one call and receive the answer without any fault."""
         one.ask()
         one.hear()
         one.hear()
@@ -243,32 +243,32 @@ class Model(RuleBasedStateMachine):
 
     @rule(one=instances)
     def work(self, one: Instance) -> None:
-        """Whether it may or not: what is in its sockets goes out after a stall."""
+        """Let an instance write, allowed or not: after a stall, it sends what is still in its sockets."""
         one.work()
 
     @rule()
     def lose_the_servers_data(self) -> None:
-        """Of the leases; the tape itself has its own protocol for that."""
+        """Let the server lose the leases. (For a loss of the tape, the bus has its own protocol.)"""
         self.server.alive.clear()
         self.server.leases.clear()
         self.lost_at = self.server.now
 
     @invariant()
     def two_are_never_sure_of_one_share(self) -> None:
-        """Of those whose clock does not run slow, and of leases that the server has not lost."""
+        """No two instances would publish for one shard, if their clocks do not run slow and the server has not lost leases."""
         sure = Counter(number for one in self.running if one.rate >= 1 for number in one.sure())
         assert self.server.now < self.lost_at + LIFE_S or all(count == 1 for count in sure.values())
 
     @invariant()
     def no_two_epochs_interleave_and_none_has_two_writers(self) -> None:
-        """The epochs that a reader of the tape sees."""
+        """On the tape epochs never go back, and each has one writer."""
         for number in range(SHARES):
             written = [(epoch, who) for at, epoch, who in self.server.written if at == number]
             assert all(before <= after for (before, _), (after, _) in pairwise(written))
             assert len(set(written)) == len({epoch for epoch, _ in written})
 
     def teardown(self) -> None:
-        """When all that still run do well, every share is served again, by one, within four lives of a lease; and it stays so."""
+        """When faults end, each shard is served by exactly one instance within four lives of a lease, and this does not change."""
         if not self.running:
             return
         for _ in range(12):

@@ -1,4 +1,4 @@
-"""Aggregators that share the work and replace one another, in this process, on a real server."""
+"""Tests aggregators that divide the instruments and replace one another, in this process, on a real server."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from tests.waiting import wait_until
 
 NAMES = [f"{name}-USDT" for name in ("ADA", "BTC", "DOGE", "ETH", "LTC", "SOL", "XRP", "LINK")]
 LONG_S = 60.0
-"""A lease that does not run out during a test."""
+"""Life of a lease that does not expire during a test."""
 SHORT_S = 0.6
 
 
 def metric(name: str) -> float:
-    """A metric, summed over the aggregators of this process."""
+    """Return a metric, summed over the aggregators of this process."""
     return REGISTRY.get_sample_value(f"crosstape_aggregator_{name}") or 0.0
 
 
 async def quoted(client: Redis, kraken: FakeVenue, names: list[str], price: str) -> None:
-    """Each of these gets a new quote, and its consolidated quote shows it."""
+    """Publish a new quote for each instrument, and wait until its consolidated quote shows it."""
     for name in names:
         await kraken.quote(price, f"{price}.5", instrument=name)
 
@@ -48,7 +48,7 @@ async def quoted(client: Redis, kraken: FakeVenue, names: list[str], price: str)
 
 
 async def in_order(client: Redis, names: list[str]) -> dict[str, list[int]]:
-    """The epochs of each instrument's consolidated quotes as they follow each other; none comes back, each is numbered from 1 on."""
+    """Return the epochs of each instrument's consolidated quotes in order. Checks that no epoch comes back, and that each begins with 1."""
     found = {}
     for name in names:
         every = await published(client, name)
@@ -62,12 +62,12 @@ async def in_order(client: Redis, names: list[str]) -> dict[str, list[int]]:
 
 
 async def wait_for(process: AggregatorProcess, **expected: Any) -> None:
-    """Until `/readyz` says this."""
+    """Wait until `/readyz` returns these values."""
     await wait_until(lambda: expected.items() <= process.ready()[1].items(), what=f"{expected}, not {process.ready()[1]}")
 
 
 async def test_a_second_aggregator_stands_by_and_takes_over(client: Redis, valkey: str) -> None:
-    """An instance that is stopped in order releases its lease: no other has to wait until it expires. No quote of the first follows."""
+    """An instance that stops in order releases its lease, so nobody waits until it expires. It publishes no later quote."""
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         async with aggregator(valkey, lease_s=LONG_S) as first:
@@ -90,8 +90,8 @@ async def test_a_second_aggregator_stands_by_and_takes_over(client: Redis, valke
     assert await client.keys("*lease*") == await client.keys("*instances*") == []
 
 
-async def test_two_divide_the_shares_and_one_serves_all_when_it_is_alone(client: Redis, valkey: str) -> None:
-    """Every instrument has a quote all the time, from one of them; the metrics say how many shares are held."""
+async def test_two_divide_the_shards_and_one_serves_all_when_it_is_alone(client: Redis, valkey: str) -> None:
+    """Every instrument always has a quote, from one of them. The metrics show how many shards are held."""
     lost = metric("leases_lost_total")
     settings = settings_for(valkey, shares=4, lease_s=1.0)
     async with venue(valkey, "kraken") as kraken, connect(settings.bus) as bus:
@@ -122,7 +122,7 @@ async def test_two_divide_the_shares_and_one_serves_all_when_it_is_alone(client:
 
 
 async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the answer that all is free and the call that takes it: what only begins is not given back unserved."""
+    """It arrives between the answer that all are free and the call that acquires them. A shard that just starts is not released."""
     settings = settings_for(valkey, shares=4, lease_s=1.0)
     exchange = LeaseTable.exchange
     async with connect(settings.bus) as bus:
@@ -148,7 +148,7 @@ async def test_one_that_shows_up_while_all_is_taken_gets_its_part(client: Redis,
 
 
 async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: Redis, valkey: str) -> None:
-    """Its server is silent for longer than its lease: another takes over; events that the first still holds when it is back are refused."""
+    """The server is silent for longer than its lease, and another instance takes over. Events that it still holds are refused."""
     lost = metric("leases_lost_total")
     async with venue(valkey, "kraken") as kraken, proxy(valkey) as between:
         await kraken.live_on()
@@ -173,7 +173,7 @@ async def test_one_that_hears_nothing_stops_and_publishes_nothing_more(client: R
 
 
 async def test_one_that_is_alone_goes_on_after_an_outage_as_it_was(client: Redis, valkey: str) -> None:
-    """No other instance took its lease: it keeps its windows and its numbering, however long the server was away."""
+    """No other instance acquired its lease: it keeps its windows and its numbering, however long the outage was."""
     lost = metric("leases_lost_total")
     async with venue(valkey, "kraken") as kraken, proxy(valkey) as between:
         await kraken.live_on()
@@ -196,7 +196,7 @@ async def test_one_that_is_alone_goes_on_after_an_outage_as_it_was(client: Redis
 
 
 async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own clock is enough; what it computed meanwhile comes when it has its lease again, under the same epoch."""
+    """Its own clock decides. Quotes computed meanwhile are published when it has its lease again, with the same epoch."""
     renewing, exchange = asyncio.Event(), LeaseTable.exchange
     renewing.set()
 
@@ -226,7 +226,7 @@ async def test_one_that_cannot_renew_publishes_nothing_though_it_could(client: R
 
 
 async def test_a_claim_by_another_is_a_lost_lease_and_no_end(client: Redis, valkey: str) -> None:
-    """The shard is dropped and counted, and acquired again under a newer epoch, since nobody holds its lease."""
+    """The shard is stopped and counted as lost. It is acquired again with a newer epoch, since nobody holds its lease."""
     lost = metric("leases_lost_total")
     settings = settings_for(valkey)
     async with venue(valkey, "kraken") as kraken, aggregator(valkey) as running, connect(settings.bus) as bus:
@@ -241,7 +241,7 @@ async def test_a_claim_by_another_is_a_lost_lease_and_no_end(client: Redis, valk
 
 
 async def test_another_number_of_shares_is_an_error(client: Redis, valkey: str) -> None:
-    """Not double service; said with both numbers, after what a crashed one may have left has run out."""
+    """The error names both numbers, after leases of a crashed instance would have expired. No shard is served twice."""
     async with venue(valkey, "kraken") as kraken, aggregator(valkey) as running:
         await kraken.live_on()
         await quoted(client, kraken, [X], "100")
@@ -256,7 +256,7 @@ async def test_another_number_of_shares_is_an_error(client: Redis, valkey: str) 
 
 
 async def test_what_a_crashed_one_of_another_number_left_is_waited_out(client: Redis, valkey: str) -> None:
-    """So that the count can be changed without cleaning up by hand."""
+    """So the number can be changed without a manual cleanup."""
     now_ms = int(time.time() * 1000)
     await client.zadd(KEYS.instances("aggregator"), {"7 crashed": now_ms + 600})
     async with venue(valkey, "kraken") as kraken, aggregator(valkey, shares=2, lease_s=2.0):
@@ -265,7 +265,7 @@ async def test_what_a_crashed_one_of_another_number_left_is_waited_out(client: R
 
 
 async def test_every_epoch_begins_with_the_windows_of_all_trades(client: Redis, valkey: str) -> None:
-    """A successor reads the trades again: once each, whoever counted them before."""
+    """A successor reads the trades again, and counts each once."""
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         total = 0

@@ -31,7 +31,7 @@ NAMES = [f"COIN{number}-USDT" for number in range(20)]
 LEASE_S = 3.0
 PACE_S = 0.05
 GAP_S = 30.0
-"""5 s are promised; a slow machine may take longer to start Python and to read the windows again."""
+"""The documents promise 5 s; a slow machine may need longer to start Python and to read the windows again."""
 SETTINGS = """\
 [bus]
 url = "{url}"
@@ -45,7 +45,7 @@ windows = ["1h"]
 
 
 class Instances:
-    """Aggregators on one bus, each a process."""
+    """Runs aggregators on one bus, each as a process."""
 
     def __init__(self, directory: Path, url: str, shares: int) -> None:
         self._file = directory / "settings.toml"
@@ -60,7 +60,7 @@ class Instances:
         return self.started[-1]
 
     async def held(self, client: Redis) -> dict[int, int]:
-        """How many shares each process holds, of those that live as far as the server knows."""
+        """Return the number of shards of each process that is alive as far as the server knows."""
         members: Any = await client.zrange(KEYS.instances("aggregator"), 0, -1)
         holders: Any = await client.mget([KEYS.lease(Shard(number, self.shares).producer) for number in range(self.shares)])
         counts = {int(member.split(b":")[1]): 0 for member in members}
@@ -70,7 +70,7 @@ class Instances:
         return counts
 
     async def wait_for(self, client: Redis, *counts: int) -> None:
-        """Until the shares are held by so many."""
+        """Wait until this many processes hold all shards."""
 
         async def so() -> bool:
             return sorted((await self.held(client)).values()) == sorted(counts)
@@ -78,7 +78,7 @@ class Instances:
         await wait_until(so, what=f"shares held: {counts}", timeout_s=60)
 
     async def stop(self) -> None:
-        """All that still run, in order."""
+        """Stop all running processes in order."""
         for process in self.started:
             if process.returncode is None:
                 process.terminate()
@@ -87,14 +87,14 @@ class Instances:
 
 
 class Market:
-    """A venue that quotes and trades each instrument every 50 ms."""
+    """A venue that publishes a quote and a trade of each instrument every 50 ms."""
 
     def __init__(self, kraken: FakeVenue) -> None:
         self.rounds = 0
         self._kraken = kraken
 
     async def run(self) -> None:
-        """Until cancelled. The bus may be away."""
+        """Publish until cancelled, also while the bus is away."""
         await self._kraken.live_on()
         while True:
             self.rounds += 1
@@ -107,7 +107,7 @@ class Market:
 
 @contextlib.asynccontextmanager
 async def running(client: Redis, url: str, directory: Path, instances: int, shares: int) -> AsyncIterator[tuple[Instances, Market]]:
-    """Run aggregators that have divided the shards evenly, with a market; at the end every trade must be counted once."""
+    """Run a market, and aggregators that have divided the shards evenly. At the end, check that each trade is counted once."""
     aggregators = Instances(directory, url, shares)
     async with venue(url, "kraken") as kraken:
         market = Market(kraken)
@@ -133,7 +133,7 @@ async def running(client: Redis, url: str, directory: Path, instances: int, shar
 
 
 async def counted(client: Redis, rounds: int) -> bool:
-    """Whether the newest quote of each instrument has each of its trades in its window, once."""
+    """Whether the window in the newest quote of each instrument has each trade once."""
     found = [await newest(client, name) for name in NAMES]
     trades = [one.vwap["1h"].trades if one is not None else 0 for one in found]
     assert max(trades) <= rounds
@@ -141,7 +141,7 @@ async def counted(client: Redis, rounds: int) -> bool:
 
 
 async def quoted_since(client: Redis, market: Market) -> None:
-    """Until each instrument has a consolidated quote of what the market says from now on."""
+    """Wait until each instrument has a consolidated quote with an event from after now."""
     begin = market.rounds
 
     async def so() -> bool:
@@ -152,14 +152,14 @@ async def quoted_since(client: Redis, market: Market) -> None:
 
 
 async def tape(client: Redis, name: str) -> list[tuple[int, Cbbo]]:
-    """When (ms, the server's clock) each consolidated quote was written."""
+    """Return when (ms, the server's clock) each consolidated quote was written."""
     entries: Any = await client.xrange(KEYS.stream("cbbo", name))
     found = [(int(entry_id.split(b"-")[0]), decode(fields[b"d"])) for entry_id, fields in entries]
     return [(ms, event) for ms, event in found if isinstance(event, Cbbo)]
 
 
 async def gaps(client: Redis, name: str) -> list[tuple[int, int, int]]:
-    """When no consolidated quotes were computed, as the tape says: from, to, and the epoch of whoever says it."""
+    """Return the gaps on the tape in which no quotes were computed: from, to, and the epoch of the publisher."""
     entries: Any = await client.xrange(KEYS.stream("gap", name))
     events = [decode(fields[b"d"]) for _, fields in entries]
     return [(one.from_ts, one.to_ts, one.epoch) for one in events if isinstance(one, Gap) and (one.kind, one.seq) == ("cbbo", 1)]
@@ -186,8 +186,8 @@ async def check(client: Redis, *, longest_s: float = GAP_S) -> int:
 
 
 @pytest.mark.parametrize("instances", [2, 3])
-async def test_the_shares_of_a_killed_one_are_served_by_the_others(client: Redis, valkey: str, tmp_path: Path, instances: int) -> None:
-    """Within seconds, and with every trade in the windows once."""
+async def test_the_shards_of_a_killed_one_are_served_by_the_others(client: Redis, valkey: str, tmp_path: Path, instances: int) -> None:
+    """They are served within seconds, and each trade is in the windows once."""
     async with running(client, valkey, tmp_path, instances, 6) as (aggregators, market):
         aggregators.started[0].kill()
         await aggregators.started[0].wait()
@@ -197,7 +197,7 @@ async def test_the_shares_of_a_killed_one_are_served_by_the_others(client: Redis
 
 
 async def test_a_stalled_one_that_comes_back_publishes_nothing_more(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """It was stopped for longer than its leases in the middle of its work; events that it still holds are refused."""
+    """It was stopped for longer than its leases last. Events that it still holds are refused."""
     async with running(client, valkey, tmp_path, 2, 2) as (aggregators, market):
         stalled = aggregators.started[0]
         stalled.send_signal(signal.SIGSTOP)
@@ -214,7 +214,10 @@ async def test_a_stalled_one_that_comes_back_publishes_nothing_more(client: Redi
 
 
 async def test_one_that_was_stopped_and_goes_on_says_so(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """No other took its place, so its epoch goes on; the time in which it did nothing is a gap of its quotes and of its sign of life."""
+    """No other instance replaced it, so its epoch continues.
+
+    It publishes gaps of its quotes and its sign of life for the time of the stop.
+    """
     async with running(client, valkey, tmp_path, 1, 1) as (aggregators, market):
         process = aggregators.started[0]
         process.send_signal(signal.SIGSTOP)
@@ -236,7 +239,7 @@ async def test_one_that_was_stopped_and_goes_on_says_so(client: Redis, valkey: s
 
 
 async def test_a_rolling_restart_leaves_no_long_pause(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Each gives its shares back as it goes."""
+    """Each instance releases its shards when it stops."""
     async with running(client, valkey, tmp_path, 2, 4) as (aggregators, market):
         for process in tuple(aggregators.started):
             process.terminate()
@@ -248,7 +251,7 @@ async def test_a_rolling_restart_leaves_no_long_pause(client: Redis, valkey: str
 
 
 async def test_a_server_that_was_away_is_waited_for(tmp_path: Path) -> None:
-    """For 10 s, longer than any lease: all goes on, in order, and no trade is lost or counted twice."""
+    """The outage lasts 10 s, longer than a lease. Quotes continue in order, and no trade is lost or counted twice."""
     server = EmbeddedServer(tmp_path, persist=True)
     await server.start()
     try:
@@ -265,7 +268,7 @@ async def test_a_server_that_was_away_is_waited_for(tmp_path: Path) -> None:
         await server.stop()
 
 
-def test_names_are_spread_over_all_shares() -> None:
-    """Otherwise these tests would not show much."""
+def test_names_are_spread_over_all_shards() -> None:
+    """Each shard of these tests has instruments; otherwise the tests would show little."""
     for of in (2, 4, 6):
         assert all(any(Shard(number, of).has(name) for name in NAMES) for number in range(of))

@@ -27,7 +27,7 @@ STREAM = KEYS.venue(CONSOLIDATED)
 
 
 async def signs(client: Redis) -> list[Status]:
-    """All on the tape so far."""
+    """Return all signs on the tape."""
     entries: Any = await client.xrange(STREAM)
     found = [decode(fields[b"d"]) for _, fields in entries]
     assert all(isinstance(one, Status) for one in found)
@@ -35,7 +35,7 @@ async def signs(client: Redis) -> list[Status]:
 
 
 async def test_an_aggregator_says_that_it_lives_and_that_it_ends(client: Redis, valkey: str) -> None:
-    """With the epoch of its quotes, numbered; the last value is the last word."""
+    """The signs have the epoch of its quotes and are numbered. The last value is the last sign."""
     async with venue(valkey, "binance") as binance, aggregator(valkey, status_interval_s=OFTEN_S):
         await binance.live_on()
         await binance.quote("100", "101")
@@ -61,8 +61,8 @@ async def test_an_aggregator_says_that_it_lives_and_that_it_ends(client: Redis, 
     assert not judged.is_current(found, 0.0)
 
 
-async def test_each_share_has_its_own(client: Redis, valkey: str) -> None:
-    """None hides another among the last values."""
+async def test_each_shard_has_its_own(client: Redis, valkey: str) -> None:
+    """The sign of one shard does not replace the last value of another."""
     async with venue(valkey, "binance") as binance, aggregator(valkey, shares=2, status_interval_s=OFTEN_S):
         await binance.quote("100", "101")
 
@@ -78,7 +78,7 @@ async def test_each_share_has_its_own(client: Redis, valkey: str) -> None:
 
 @pytest.mark.parametrize("what", ["reads", "publishes"])
 async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """Its loop of reading, or of publishing, does not go on though its event loop does."""
+    """Its reading or publishing loop stands still, although its event loop runs."""
     hung = asyncio.Event()
 
     async def hang(*_: object) -> None:
@@ -108,7 +108,7 @@ async def test_an_aggregator_that_hangs_gives_none(client: Redis, valkey: str, m
 
 
 async def test_an_aggregator_without_a_connection_gives_none(client: Redis, valkey: str) -> None:
-    """It gives one again when it is back, and none of those that it could not give."""
+    """It publishes a sign when it is connected again, but none of those that it missed."""
     async with proxy(valkey) as between, venue(valkey, "binance") as binance, aggregator(between.url, status_interval_s=OFTEN_S):
         await binance.quote("100", "101")
         await wait_until(lambda: client.exists(STREAM), what="a sign")
@@ -130,7 +130,7 @@ async def test_an_aggregator_without_a_connection_gives_none(client: Redis, valk
 
 
 async def test_what_it_needs_to_be_given(valkey: str) -> None:
-    """Whoever has something to do must have done some of it since the last time."""
+    """Each loop that has something to do must have made progress since the last call."""
     now = LoopProgress(read=1, waits=False, published=1, due=False)
     async with connect(BusSettings(url=valkey)) as bus:
         publisher = Publisher(bus, KEYS, BusSettings(url=valkey), producer="aggregator")
@@ -149,6 +149,6 @@ async def test_what_it_needs_to_be_given(valkey: str) -> None:
         assert not sign.works()  # what was said before has not arrived
 
 
-def test_shares_are_named_apart() -> None:
-    """The only shard has the kind of a venue-wide status."""
+def test_shards_have_different_kinds() -> None:
+    """A single shard has the kind of a venue-wide status."""
     assert (kind_of(Shard()), kind_of(Shard(3, 8))) == ("*", "share.3")

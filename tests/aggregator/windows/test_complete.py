@@ -1,4 +1,4 @@
-"""When windows are called complete: only while it is known that no trade can be missing."""
+"""Tests when windows are complete: only while it is known that no trade is missing."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Market:
         self.wait(2)
 
     def apply(self, *events: Event) -> None:
-        """Take these now."""
+        """Apply these events now."""
         self.engine.apply(events, self.now)
 
     def say(self, venue: str, **changed: object) -> None:
-        """A venue-wide status, received now."""
+        """Make a venue-wide status that is received now."""
         self.apply(msgspec.structs.replace(alive(venue, self.now), clock_offset_ns=self.alive.get(venue, 0), **changed))
 
     def wait(self, seconds: int, *, set_s: int = 0) -> None:
-        """Time passes, and venues say that they live; our clock is set by so much."""
+        """Let time pass, with signs of life of the venues; our clock may be set meanwhile."""
         self.now += set_s * S
         for _ in range(seconds):
             self.now += S
@@ -59,12 +59,12 @@ class Market:
 
 
 def test_windows_are_complete_while_all_is_as_it_should_be() -> None:
-    """Streams read, the venue alive, its feed of trades live, clocks right."""
+    """The streams are read, the venue is alive, its feed of trades is live, and clocks agree."""
     assert Market().complete() == [True, True]
 
 
 def test_nothing_is_complete_before_it_was_looked_at() -> None:
-    """Windows are not complete before anything is known."""
+    """Windows are not complete before the first look."""
     one = engine(windows=("10s",))
     one.apply([alive("kraken"), status("kraken", LIVE, kind="trade"), trade("kraken", "1", "1")], T0)
     one.instrument(X, T0).known_from(0)
@@ -74,7 +74,7 @@ def test_nothing_is_complete_before_it_was_looked_at() -> None:
 
 
 def test_windows_that_reach_back_to_what_a_venue_said_and_nobody_knows_are_not_complete() -> None:
-    """Its stream was trimmed: it may have had gaps or a wrong clock. The stream of another venue does not matter."""
+    """The venue's stream was trimmed, so gaps or a wrong clock may be unknown. The stream of another venue does not matter."""
     market = Market()
     market.engine.unheard("binance", market.now)
     market.wait(2)
@@ -87,7 +87,7 @@ def test_windows_that_reach_back_to_what_a_venue_said_and_nobody_knows_are_not_c
 
 
 def test_what_a_checkpoint_has_heard_is_known() -> None:
-    """Up to when it was made."""
+    """A checkpoint contains the venue-wide events up to its moment."""
     for made_s, expected in ((-31, False), (-30, True)):
         market = Market()
         state = market.engine.instruments[X].state()
@@ -99,7 +99,7 @@ def test_what_a_checkpoint_has_heard_is_known() -> None:
 
 
 def test_streams_that_are_not_read_up_to_now_make_windows_incomplete() -> None:
-    """Streams of an instrument concern that one, a venue's own stream all; until they are read. The change is published at once."""
+    """An instrument's stream concerns this instrument, a venue's stream all of them. The change is published at once."""
     market = Market()
     market.engine.due(market.now)
     market.unread = {X}
@@ -116,7 +116,7 @@ def test_streams_that_are_not_read_up_to_now_make_windows_incomplete() -> None:
 
 
 def test_a_venue_that_gives_no_sign_of_life_makes_windows_incomplete() -> None:
-    """Its trades are not received. This concerns the instruments that it trades; when it is back, gaps report what is missing."""
+    """Its trades may not be received. Only its instruments are affected. When it is back, gaps report what is missing."""
     market = Market("binance", "kraken")
     market.apply(trade("binance", "1", "1", market.now, instrument=ETH), status("binance", LIVE, kind="trade", instrument=ETH))
     del market.alive["kraken"]
@@ -130,7 +130,7 @@ def test_a_venue_that_gives_no_sign_of_life_makes_windows_incomplete() -> None:
 
 
 def test_a_venue_that_has_been_silent_for_a_day_has_no_part() -> None:
-    """No window reaches back to it."""
+    """No window reaches back to its last trade."""
     market = Market("binance", "kraken")
     del market.alive["kraken"]
     market.wait(3)
@@ -143,7 +143,7 @@ def test_a_venue_that_has_been_silent_for_a_day_has_no_part() -> None:
 
 
 def test_a_venue_that_was_stopped_has_no_part_in_what_comes_after() -> None:
-    """Windows that reach back to before are incomplete: it has traded since."""
+    """Windows that begin before the stop are incomplete, because the venue may have traded since."""
     market = Market("binance", "kraken")
     del market.alive["kraken"]
     market.say("kraken", state=DOWN, reason="stopped")
@@ -158,7 +158,7 @@ def test_a_venue_that_was_stopped_has_no_part_in_what_comes_after() -> None:
 
 @pytest.mark.parametrize("state", [DOWN, FeedState.CONNECTING])
 def test_a_venue_without_a_connection_makes_windows_incomplete(state: FeedState) -> None:
-    """At once, as long as it says so."""
+    """Windows are incomplete at once, as long as the venue's status is not live."""
     market = Market()
     market.say("kraken", state=state, reason="503")
     assert market.complete() == [False, False]
@@ -168,7 +168,7 @@ def test_a_venue_without_a_connection_makes_windows_incomplete(state: FeedState)
 
 @pytest.mark.parametrize("state", [DOWN, FeedState.STALE, FeedState.RECOVERING, FeedState.CONNECTING])
 def test_a_feed_of_trades_that_is_not_live_makes_windows_incomplete(state: FeedState) -> None:
-    """At once and published, though no gap says anything yet; one that lives again, at the next look."""
+    """The change is published at once, before any gap. When the feed is live again, the next look makes windows complete."""
     market = Market()
     market.engine.due(market.now)
     market.apply(status("kraken", state, market.now, kind="trade"))
@@ -180,7 +180,7 @@ def test_a_feed_of_trades_that_is_not_live_makes_windows_incomplete(state: FeedS
 
 
 def test_what_a_venue_does_not_list_is_not_waited_for() -> None:
-    """Or has halted."""
+    """The same is true if the venue has halted the instrument."""
     market = Market("binance", "kraken")
     market.apply(status("kraken", DOWN, market.now, kind="trade"), status("kraken", DOWN, market.now, kind="*"))
     market.wait(1)
@@ -191,7 +191,7 @@ def test_what_a_venue_does_not_list_is_not_waited_for() -> None:
 
 
 def test_a_connector_that_was_started_again_is_known_when_its_feed_is_live() -> None:
-    """Its gaps arrive before that."""
+    """Its gaps arrive before this status."""
     market = Market()
     market.alive.clear()
     for _ in range(3):
@@ -210,7 +210,7 @@ def test_a_connector_that_was_started_again_is_known_when_its_feed_is_live() -> 
 
 @pytest.mark.parametrize("offset_s", [90, -30, 7_200, -7_200, 2.5, -2.5])
 def test_a_clock_that_is_off_makes_windows_incomplete_until_wrong_seconds_have_left(offset_s: float) -> None:
-    """Ours ahead of the venue's or behind. A venue ahead may have counted in seconds to come: a minute of them at most."""
+    """The venue's clock may be ahead or behind. If it is ahead, later seconds are doubtful, too: one minute at most."""
     market = Market()
     market.alive["kraken"] = round(offset_s * S)
     market.wait(5)
@@ -238,7 +238,7 @@ def _copy(market: Market) -> Market:
 
 @pytest.mark.parametrize("offset_s", [1.27, -1.27, 2.0, -2.0])
 def test_a_clock_within_the_tolerance_does_no_harm(offset_s: float) -> None:
-    """A recorder of the corpus ran 1.27 s behind its venue."""
+    """One recorder of the corpus was 1.27 s behind its venue."""
     market = Market()
     market.alive["kraken"] = round(offset_s * S)
     market.wait(5)
@@ -246,7 +246,7 @@ def test_a_clock_within_the_tolerance_does_no_harm(offset_s: float) -> None:
 
 
 def test_the_clock_of_a_connector_that_does_not_say_is_measured_by_its_trades() -> None:
-    """Live ones; backfilled ones are received late."""
+    """Only live trades are used, because backfilled ones are received late."""
     market = Market()
 
     def trades(behind_s: int, *, backfilled: bool = False) -> None:
@@ -270,7 +270,7 @@ def test_the_clock_of_a_connector_that_does_not_say_is_measured_by_its_trades() 
 
 
 def test_the_connectors_clock_may_differ_from_ours() -> None:
-    """On another host: it agrees with the venue, we do not."""
+    """The connector runs on another host. Its clock agrees with the venue's, ours does not."""
     market = Market()
     market.alive.clear()
     market.apply(status("kraken", LIVE, market.now, kind="trade", epoch=2))
@@ -285,7 +285,7 @@ def test_the_connectors_clock_may_differ_from_ours() -> None:
 
 @pytest.mark.parametrize("set_s", [-90, 90])
 def test_when_our_own_clock_is_set_nothing_is_known_for_a_minute(set_s: int) -> None:
-    """The offsets that connectors report cover the last minute, too."""
+    """The offsets that connectors report are also measured over the last minute."""
     market = Market()
     market.wait(1, set_s=set_s)
     assert market.complete() == [False, False]
@@ -296,7 +296,7 @@ def test_when_our_own_clock_is_set_nothing_is_known_for_a_minute(set_s: int) -> 
 
 
 def test_what_was_said_of_clocks_in_the_past_concerns_the_trades_of_then() -> None:
-    """A restarted aggregator reads it. If only the connector's clock was wrong, as the server's shows, nothing is doubtful."""
+    """A restarted aggregator reads past statuses. If only the connector's clock was wrong, no second is doubtful."""
     market = Market()
     then = market.now - 30 * S
     said = msgspec.structs.replace(alive("kraken", then), clock_offset_ns=90 * S)
@@ -310,7 +310,7 @@ def test_what_was_said_of_clocks_in_the_past_concerns_the_trades_of_then() -> No
 
 
 def test_an_aggregators_sign_of_life_is_no_venue() -> None:
-    """It has no leg, and nobody waits for its trades."""
+    """It has no leg, and its trades are not expected."""
     market = Market()
     market.apply(Status(CONSOLIDATED, "*", None, market.now, "*", DOWN, "stopped", epoch=9))
     market.wait(1)
@@ -319,7 +319,7 @@ def test_an_aggregators_sign_of_life_is_no_venue() -> None:
 
 
 def test_the_quote_says_it() -> None:
-    """The quote is published when that changes."""
+    """A quote is published when `complete` changes."""
     market = Market()
     for complete in (True, False):
         found = {one.instrument: one for one in market.engine.due(market.now)}
@@ -330,7 +330,7 @@ def test_the_quote_says_it() -> None:
 
 
 def test_a_feed_of_trades_that_is_late() -> None:
-    """Its venue's other feeds are on time, so its clock is right: what is still on its way is in no window. Then all has come, in order."""
+    """The venue's clock is right, because its other feeds are on time. Trades on their way are missing, until all have arrived in order."""
     market = Market()
     market.wait(9)
     assert market.complete() == [True, True]
@@ -347,7 +347,7 @@ def test_a_feed_of_trades_that_is_late() -> None:
 
 
 def test_a_venue_whose_trades_go_back_in_time() -> None:
-    """Its clock was set back, so they count in wrong seconds: windows are complete again when they begin after that."""
+    """The venue's clock was set back, so its trades count in wrong seconds. Later windows are complete again."""
     market = Market()
     for _ in range(3):
         market.wait(1)
@@ -366,7 +366,7 @@ def test_a_venue_whose_trades_go_back_in_time() -> None:
 
 
 def test_what_says_nothing_of_a_late_feed() -> None:
-    """A trade that was fetched later, one that is late by less than clocks may differ, one of another venue, one without a time."""
+    """Not late: a backfilled trade, a delay within the tolerance, a trade of another venue, a trade without a venue time."""
     market = Market("kraken", "binance")
     now = market.now
     market.apply(

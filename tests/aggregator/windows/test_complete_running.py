@@ -1,4 +1,4 @@
-"""Windows of a running aggregator that is cut off from its server, or whose venues' clocks are off: what they claim must be so."""
+"""Tests that windows of a running aggregator are not called complete while a connection is lost, or while a venue's clock is wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRADES = KEYS.stream("trade", X)
 
 
 async def wait_complete(client: Redis, *, complete: bool = True, window: str = "5m") -> Cbbo:
-    """The newest quote, once its windows are complete or are not."""
+    """Wait until the windows of the newest quote are complete, or are not, and return it."""
 
     async def so() -> bool:
         found = await newest(client)
@@ -76,7 +76,7 @@ async def test_windows_are_not_complete_while_a_connection_of_the_reader_is_away
 
 
 async def test_windows_are_not_complete_while_a_backlog_is_read(client: Redis, valkey: str) -> None:
-    """The connection is there again; what came meanwhile is more than one answer brings."""
+    """The connection is back, but one reply is not enough for all events that arrived meanwhile."""
     await long_ago(client)
     count = 6_000
     async with proxy(valkey) as between, venue(valkey, "kraken") as kraken, aggregator(between.url, windows=("5m",), min_interval_s=0.0):
@@ -101,7 +101,7 @@ async def test_windows_are_not_complete_while_a_backlog_is_read(client: Redis, v
 
 
 async def test_windows_are_not_complete_while_a_connection_hangs(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not closed, and brings nothing: a reader whose call is not answered in time has not read up to now."""
+    """An open connection without data: if a call is not answered in time, the reader has not read up to now."""
     monkeypatch.setattr("crosstape.bus.read.progress.LIMIT_S", 0.3)
     monkeypatch.setattr("crosstape.bus.read.poller.BLOCK_S", 0.1)
     await long_ago(client)
@@ -118,7 +118,7 @@ async def test_windows_are_not_complete_while_a_connection_hangs(client: Redis, 
 
 @pytest.mark.slow
 async def test_windows_are_not_complete_after_a_stop_of_the_process(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """A machine that was paused goes on by publishing what became due meanwhile, before it has read what came meanwhile."""
+    """A paused machine first publishes the quotes that became due, before it has read the events that arrived meanwhile."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
@@ -152,7 +152,7 @@ async def test_windows_are_not_complete_after_a_stop_of_the_process(client: Redi
 
 @pytest.mark.parametrize("offset_s", [90, -30, 7_200])
 async def test_windows_are_not_complete_when_clocks_are_off(client: Redis, valkey: str, offset_s: int) -> None:
-    """From the first quote on after a start: what the venue last said of its clock is known before."""
+    """They are incomplete from the first quote after a start on: the last status of the venue has been read before."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on(clock_offset_ns=offset_s * S)
@@ -170,7 +170,7 @@ async def test_windows_are_not_complete_when_clocks_are_off(client: Redis, valke
 
 
 async def test_a_gap_on_a_stream_that_is_found_later_is_published(client: Redis, valkey: str) -> None:
-    """The first gap of an instrument makes its stream: windows say so though nothing else happens."""
+    """The first gap of an instrument creates its stream. The windows show it, even if no other event arrives."""
     await long_ago(client)
     async with venue(valkey, "kraken") as kraken, aggregator(valkey, windows=("5m",)):
         await kraken.live_on()

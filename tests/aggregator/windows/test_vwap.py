@@ -21,7 +21,7 @@ Added = tuple[int, Decimal, Decimal]
 
 
 def brute_force(specs: Iterable[WindowSpec], added: list[Added], second: int) -> dict[str, tuple[Fraction, Fraction, int]]:
-    """The definition: every trade from a window's start on."""
+    """Compute a window by its definition: all trades since its start."""
     found = {}
     for spec in specs:
         inside = [(Fraction(price), Fraction(size)) for at, price, size in added if at >= spec.start(second)]
@@ -30,7 +30,7 @@ def brute_force(specs: Iterable[WindowSpec], added: list[Added], second: int) ->
 
 
 def agrees(vwap: Vwap, expected: tuple[Fraction, Fraction, int]) -> bool:
-    """Whether a published window is what the definition says, rounded as documented."""
+    """Whether a published window equals its definition, rounded as documented."""
     value, volume, trades = expected
     if vwap.trades != trades or Fraction(vwap.volume) != volume:
         return False
@@ -55,7 +55,7 @@ steps = st.lists(
 @given(steps, st.sampled_from([("10s", "1m", "1h", "1d"), ("1m",), ("1d",), ("1d", "5m"), ()]))
 @settings(max_examples=300, deadline=None)
 def test_windows_are_what_the_definition_says(steps: list[tuple[str, int, int, int]], names: tuple[str, ...]) -> None:
-    """Any order, any lateness, trades ahead of our clock, midnights, long silences, a clock set back."""
+    """Trades come in any order, late, ahead of our clock, around midnight, after long silences, and while our clock is set back."""
     specs = parse_all(names)
     windows = TradeWindows(specs, NOON)
     now = newest = NOON
@@ -77,7 +77,7 @@ def test_windows_are_what_the_definition_says(steps: list[tuple[str, int, int, i
 
 @given(st.lists(st.tuples(st.integers(-4_000, 30), st.integers(1, 10**6)), max_size=30), st.integers(0, 8_000))
 def test_the_next_change_is_foretold(trades: list[tuple[int, int]], later_s: int) -> None:
-    """Until the second foretold nothing changes by itself, and at that second something does: a timer may rely on it."""
+    """Without an event nothing changes before `next_change_s`, and something changes then: a timer may rely on it."""
     windows = TradeWindows(parse_all(("1m", "1h", "1d")), NOON)
     windows.trust(True)
     windows.coverage.known_from(NOON - 100)
@@ -94,7 +94,7 @@ def test_the_next_change_is_foretold(trades: list[tuple[int, int]], later_s: int
 
 
 def test_nothing_changes_where_nothing_is() -> None:
-    """Without trades and with all known, a window never changes by itself."""
+    """A window without trades never changes without an event, once it is complete."""
     windows = TradeWindows(parse_all(("1m", "1d")), NOON)
     windows.trust(True)
     windows.coverage.known_from(0)
@@ -113,7 +113,7 @@ def test_a_window_is_its_whole_seconds_and_the_one_under_way() -> None:
 
 
 def test_a_trade_of_a_venue_ahead_of_our_clock_counts_at_once() -> None:
-    """And pushes nobody out."""
+    """It pushes no trade of another venue out of the window."""
     windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.add(NOON - 60, Decimal(100), Decimal(1))
     windows.add(NOON + 2, Decimal(110), Decimal(1))
@@ -122,7 +122,7 @@ def test_a_trade_of_a_venue_ahead_of_our_clock_counts_at_once() -> None:
 
 
 def test_what_is_ahead_of_midnight_is_in_the_new_day_too() -> None:
-    """A venue's clock turns the day before ours does: its trade counts now, and still after our midnight."""
+    """The venue's clock reaches midnight before ours. Its trade counts at once, and still counts after our midnight."""
     windows = TradeWindows(parse_all(("1d",)), NOON + DAY_S // 2 - 1)
     midnight = NOON + DAY_S // 2
     windows.add(midnight - 1, Decimal(100), Decimal(1))
@@ -134,7 +134,7 @@ def test_what_is_ahead_of_midnight_is_in_the_new_day_too() -> None:
 
 
 def test_sums_need_more_digits_than_the_default_context_has() -> None:
-    """A dust trade beside a huge one is not rounded away."""
+    """A very small trade next to a very large one is not rounded away."""
     windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.add(NOON, Decimal("98765432109876.12345678"), Decimal("12345678901234.123456789"))
     windows.add(NOON, Decimal("0.000000012345"), Decimal("0.000000000000000001"))
@@ -177,7 +177,7 @@ def test_a_window_is_complete_once_it_starts_after_what_is_known() -> None:
 
 
 def test_the_second_of_a_trade_is_the_venues() -> None:
-    """Ours where it gives none, or one that cannot be."""
+    """The time of receipt is used if the venue gives no time, or an impossible one."""
     assert trade_second(trade("kraken", "1", "1", T0 - 90 * S, received_ts=T0)) == T0 // S - 90
     assert trade_second(trade("kraken", "1", "1", T0 + 2 * S, received_ts=T0)) == T0 // S + 2
     assert trade_second(trade("kraken", "1", "1", None, received_ts=T0)) == T0 // S
@@ -197,7 +197,7 @@ def test_windows_that_are_not_trusted_are_not_complete() -> None:
 
 
 def test_windows_that_stand_still_are_not_complete() -> None:
-    """Our clock was set back: until it has caught up they are those of a moment that has not come. A step of a second is none."""
+    """Our clock was set back, so windows are ahead of it until it has caught up. A step of one second does not matter."""
     windows = TradeWindows(parse_all(("1m",)), NOON)
     windows.coverage.known_from(0)
     windows.trust(True)

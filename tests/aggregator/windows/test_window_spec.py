@@ -22,22 +22,22 @@ def test_anything_else_is_an_error_that_names_the_setting(name: str) -> None:
 
 
 def test_a_rolling_window_starts_its_length_before_the_second_under_way() -> None:
-    """N seconds that are over, and the present one."""
+    """A window has N seconds that are over, and the present one."""
     assert parse("1m").start(1_000) == 940
 
 
 def test_the_day_starts_at_midnight() -> None:
-    """UTC, whatever the second of the day."""
+    """The day is a UTC day."""
     assert {parse("1d").start(3 * DAY_S + second) for second in (0, 1, DAY_S - 1)} == {3 * DAY_S}
 
 
 def test_windows_come_in_order_and_once() -> None:
-    """The order of the settings is the order in the quote."""
+    """The order in the quote is that of the settings."""
     assert [spec.name for spec in parse_all(["5m", "1d", "5m", "1m"])] == ["5m", "1d", "1m"]
 
 
 def test_the_earliest_start_is_what_has_to_be_read() -> None:
-    """After a restart, trades are read from there."""
+    """After a restart, trades are read from this second on."""
     at = 3 * DAY_S + 600
     assert earliest(parse_all(["1m", "1h", "1d"]), at) == at - 3_600
     assert earliest(parse_all(["1m", "1d"]), at) == 3 * DAY_S

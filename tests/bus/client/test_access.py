@@ -45,7 +45,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="the how-to'
 
 
 def blocks(language: str) -> list[str]:
-    """What stands in the how-to in this language."""
+    """Returns the blocks of the how-to in this language."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Users(NamedTuple):
-    """Those of the how-to, on the server of the run."""
+    """The users of the how-to, on the server of this test run."""
 
     url: str
     admin: Redis
@@ -71,13 +71,13 @@ class Users(NamedTuple):
         return fast(self.url, username=user, password=(self.passwords / f"{user}.password").read_text().strip())
 
     async def denied(self) -> list[str]:
-        """What the server has refused to anybody, newest first."""
+        """Returns what the server has refused to any user, newest first."""
         return [f"{entry['username']}: {entry['reason']} {entry['object']}" for entry in await self.admin.acl_log()]
 
 
 @pytest.fixture
 async def users(client: Redis, valkey: str, made: Path) -> AsyncIterator[Users]:
-    """All but `default off`, which would shut the other tests out."""
+    """Makes all users of the how-to but `default off`, which would lock the other tests out."""
     lines = [line.split() for line in (made / "users.acl").read_text().splitlines()]
     names = [name for _, name, *_ in lines if name != "default"]
     await client.acl_log_reset()
@@ -106,7 +106,7 @@ async def aggregating(bus: BusSettings) -> AsyncIterator[None]:
 
 
 async def test_each_service_can_do_its_work(users: Users) -> None:
-    """A connector, an aggregator and a strategy with the rights of the how-to: nothing of it is refused, recovery from a loss included."""
+    """A connector, an aggregator and a strategy with the rights of the how-to: nothing is refused, also while they recover from a loss."""
     async with publishing(users.bus("connector")) as publisher, aggregating(users.bus("aggregator")), connect(users.bus("strategy")) as own:
         assert isinstance(own, Redis)
         venue = FakeVenue("binance", publisher)

@@ -1,4 +1,4 @@
-"""What a call raises, whatever redis-py and the loop make of a lost connection or a cancellation."""
+"""The errors that a call raises, whatever redis-py and the event loop make of a lost connection or a cancellation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import wait_until
 
 
 def test_a_write_to_a_connection_that_was_closed_meanwhile_is_a_lost_connection() -> None:
-    """On uvloop, which the services run on: a server that hangs up during the greeting must not end them."""
+    """On uvloop, which the services use: a server that closes the connection during the greeting must not end them."""
 
     async def write_to_closed(server: asyncio.Server) -> None:
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -41,7 +41,7 @@ async def test_another_fault_of_ours_is_not_taken_for_it() -> None:
 
 @pytest.mark.parametrize("turns", range(12))
 async def test_a_cancellation_always_ends_whoever_asks_again_and_again(valkey: str, turns: int) -> None:
-    """At whatever turn of the loop it comes: on Python 3.11, one of them is swallowed by what redis-py sends with."""
+    """The cancellation may come in any turn of the loop: on Python 3.11, redis-py's way to send swallows it in one of them."""
 
     async def again_and_again(client: Redis | RedisCluster) -> None:
         while True:

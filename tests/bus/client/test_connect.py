@@ -1,4 +1,4 @@
-"""The url says where; what it says wrong is told, without its secrets."""
+"""Clients are made from the url; errors in the url are explained without showing its secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.bus.tape import command, fast, publishing, read_until, trade
 
 
 async def test_a_plain_url_with_the_settings_credentials() -> None:
-    """Those of the settings win over those in the url; waits are bounded; replies stay bytes."""
+    """Credentials of the settings override those in the url; waits are bounded; replies stay bytes."""
     settings = BusSettings(url="redis://a:b@db.example:7000/2", username="me", password="hunter2", timeout_s=3)
     async with connect(settings) as client:
         assert isinstance(client, Redis)
@@ -56,7 +56,7 @@ async def test_sentinels_are_asked_for_the_service() -> None:
 
 
 async def test_a_cluster_is_found_from_any_of_its_nodes(tmp_path: Path) -> None:
-    """With TLS, too."""
+    """It works with TLS, too."""
     ca_file = str(tmp_path / "ca.pem")
     trustme.CA().cert_pem.write_to_path(ca_file)
     async with connect(BusSettings(url="rediss+cluster://n1:1,n2", password="pw", ca_file=ca_file, partitions=2)) as client:
@@ -95,7 +95,7 @@ async def test_a_cluster_is_found_from_any_of_its_nodes(tmp_path: Path) -> None:
     ],
 )
 async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
-    """At the start, as an error of ours."""
+    """The error is raised at the start, and is one of ours."""
     with pytest.raises(SettingsError) as caught:
         async with connect(BusSettings(url=url, partitions=2)):
             pass
@@ -105,7 +105,7 @@ async def test_a_wrong_url_is_told_without_its_secrets(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["redis://h", "redis://h:/", "redis://[::1]:7/3", "unix:///run/x.sock?db=2", "redis://u:p%40@h?db=1"])
 async def test_a_right_url_is_taken(url: str) -> None:
-    """In all forms that redis-py knows."""
+    """All forms that redis-py knows are accepted."""
     async with connect(BusSettings(url=url)) as client:
         assert isinstance(client, Redis)
 
@@ -142,7 +142,7 @@ async def test_a_cluster_of_one(tmp_path: Path) -> None:
 
 
 async def test_without_a_server_a_client_is_made_all_the_same(tmp_path: Path) -> None:
-    """It may be up later: only what needs an answer now says that there is none."""
+    """The server may be up later: only a call that needs an answer now fails."""
     settings = fast(f"unix://{tmp_path}/none.sock")
     async with connect(settings) as client:
         with pytest.raises(BusError):

@@ -30,7 +30,7 @@ async def evicting(client: Redis) -> AsyncIterator[Redis]:
 
 
 async def start(url: str, **settings: Any) -> list[dict[str, Any]]:
-    """What a service's start says of it."""
+    """Returns what the start of a service logs about eviction."""
     bus = fast(url, start_s=20.0, **settings)
     with capture_logs() as logs:
         async with connect(bus) as own:
@@ -40,7 +40,7 @@ async def start(url: str, **settings: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl", "volatile-random"])
 async def test_the_policy_is_named_at_the_start(evicting: Redis, valkey: str, policy: str) -> None:
-    """What it evicts, and what to set in its place."""
+    """The log says what the server evicts, and what to set instead."""
     await evicting.config_set("maxmemory-policy", policy)
     (said,) = await start(valkey)
     assert (said["policy"], said["maxmemory"], said["log_level"], said["cause_of_loss"]) == (policy, LIMIT, "warning", False)
@@ -49,7 +49,7 @@ async def test_the_policy_is_named_at_the_start(evicting: Redis, valkey: str, po
 
 
 async def test_a_server_that_evicts_nothing_is_not_spoken_of(evicting: Redis, valkey: str) -> None:
-    """By its policy, or because it has no limit."""
+    """Its policy evicts nothing, or it has no limit."""
     assert await start(valkey) == []
     await evicting.config_set("maxmemory-policy", "allkeys-lru")
     await evicting.config_set("maxmemory", 0)
@@ -57,7 +57,7 @@ async def test_a_server_that_evicts_nothing_is_not_spoken_of(evicting: Redis, va
 
 
 async def test_who_may_not_ask_starts_all_the_same(evicting: Redis, valkey: str) -> None:
-    """As on a managed server, or by an older list of rights."""
+    """A managed server may refuse the question, or the access list may be older."""
     await evicting.config_set("maxmemory-policy", "allkeys-lru")
     await command(evicting, "ACL", "SETUSER", "tape", "on", ">hunter2", "+@all", "-info", "~tape:*", "&*")
     try:
@@ -84,7 +84,7 @@ async def test_it_is_named_as_the_cause_when_something_is_lost(evicting: Redis, 
 
 
 def test_one_of_several_servers_is_enough() -> None:
-    """Of a cluster; what says nothing is not accused."""
+    """One server of a cluster evicts. A server that does not answer the question does not count as evicting."""
     fine = {"used_memory": 1, "maxmemory": 5, "maxmemory_policy": "noeviction"}
     bad = {**fine, "maxmemory_policy": "allkeys-lru"}
     assert harmful([fine, bad]) == "allkeys-lru"

@@ -53,7 +53,7 @@ async def test_answers_come_as_they_are(client: Redis) -> None:
 
 
 async def test_a_refused_command_is_an_error_and_the_connection_stays(client: Redis) -> None:
-    """With the server's text; a missing script has a class of its own."""
+    """The error has the server's text; a missing script has a class of its own."""
     wire = RawConnection(client)
     await wire.call("SET", "k", "v")
     before = await wire.call("CLIENT", "ID")
@@ -66,7 +66,7 @@ async def test_a_refused_command_is_an_error_and_the_connection_stays(client: Re
 
 
 async def test_a_cut_connection_is_an_error_once(client: Redis, valkey: str) -> None:
-    """The next call connects anew."""
+    """The next call connects again."""
     async with proxy(valkey) as network, connect(fast(network.url)) as through:
         assert isinstance(through, Redis)
         wire = RawConnection(through)
@@ -80,7 +80,7 @@ async def test_a_cut_connection_is_an_error_once(client: Redis, valkey: str) -> 
 
 
 async def test_a_silent_server_is_a_timeout(client: Redis, valkey: str) -> None:
-    """After the settings' timeout; what comes later is nobody's answer."""
+    """The timeout is that of the settings; a late answer is dropped."""
     async with proxy(valkey) as network, connect(fast(network.url, timeout_s=1.0)) as through:
         assert isinstance(through, Redis)
         wire = RawConnection(through)

@@ -27,7 +27,7 @@ PASSWORD = "hunter2"
 
 @contextlib.asynccontextmanager
 async def user(client: Redis, *rules: str) -> AsyncIterator[str]:
-    """One of the server's, with these rights."""
+    """Makes a user of the server with these rights. Yields its url."""
     await command(client, "ACL", "SETUSER", "strategy", "reset", "on", f">{PASSWORD}", "~tape:*", "&*", *rules)
     try:
         yield "strategy"
@@ -36,7 +36,7 @@ async def user(client: Redis, *rules: str) -> AsyncIterator[str]:
 
 
 async def refusal(url: str, **settings: Any) -> str:
-    """What a reader says at its first use, well before anybody gives up waiting."""
+    """Returns the error of a reader's first use, which comes long before a caller would give up."""
     async with connect(fast(url, **settings)) as own, Reader(own, KEYS, streams=[TRADES, QUOTES]) as reader, asyncio.timeout(10):
         with pytest.raises(BusError) as caught:
             await reader.read(timeout_s=None)
@@ -86,7 +86,7 @@ async def test_a_user_without_the_rights_that_reading_needs(client: Redis, valke
 
 
 async def test_a_certificate_that_is_not_trusted(start_server: StartServer) -> None:
-    """As for a service."""
+    """A reader fails as a service does."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost").configure_cert(context)
     async with proxy((await start_server()).url, context) as secure:
@@ -120,7 +120,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(valkey: str, client:
 
 
 async def test_a_password_that_is_changed_later_is_waited_for(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has worked: so somebody is about to put it right. Logged again and again, at a pace that a log can take; nothing is lost."""
+    """It has worked before, so a person will correct it. The error is logged at a slow pace; nothing is lost."""
     monkeypatch.setattr(availability, "REPEAT_S", 0.3)
     async with publishing(fast(valkey)) as publisher, user(client, "+@all") as name:
         publisher.publish(trade(1))

@@ -25,7 +25,7 @@ CLUSTERED = {"cluster-enabled": "yes", "maxmemory": "32mb"}
 
 @contextlib.asynccontextmanager
 async def watching(settings: BusSettings) -> AsyncIterator[list[ServerMemory | None]]:
-    """What is told, as it comes."""
+    """Yields a list that receives each update."""
     told: list[ServerMemory | None] = []
     async with connect(settings) as client:
         task = asyncio.create_task(watch_memory(client, told.append, every_s=0.01))
@@ -107,7 +107,7 @@ async def test_a_server_that_is_away_is_no_news(client: Redis) -> None:
     ],
 )
 def test_primaries_are_added_up(answers: list[dict[str, object]], memory: ServerMemory | None) -> None:
-    """One without a limit makes the whole one without; a number that is missing makes all unknown."""
+    """One server without a limit means no limit for all; one missing number makes all unknown."""
     assert combined(list(answers)) == memory
 
 

@@ -1,4 +1,4 @@
-"""At the start the server is tried once: it is of use, or there is one clear reason why not."""
+"""A service checks the server at its start: it can be used, or one clear error says why not."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ AT_ONCE = 3_600.0
 
 
 async def use(url: str, *, keys: Keys = KEYS, **changes: Any) -> None:
-    """As a service does at its start."""
+    """Check the server as a service does at its start."""
     settings = fast(url, **{"start_s": AT_ONCE, **changes})
     async with connect(settings) as client:
         await wait_until_usable(client, keys, settings, producer=PRODUCER)
 
 
 async def refusal(url: str, **changes: Any) -> str:
-    """What is said when it is not of use."""
+    """Returns the error if the server cannot be used."""
     with pytest.raises(BusError) as caught:
         await use(url, **changes)
     text = str(caught.value)
@@ -47,7 +47,7 @@ async def refusal(url: str, **changes: Any) -> str:
 
 @contextlib.asynccontextmanager
 async def server(directory: Path, **options: str) -> AsyncIterator[EmbeddedServer]:
-    """One with these options, on a unix socket and a port."""
+    """Runs a server with these options, on a unix socket and a port."""
     one = EmbeddedServer(directory, port=0, options={name.replace("_", "-"): value for name, value in options.items()})
     await one.start(60)
     try:
@@ -57,7 +57,7 @@ async def server(directory: Path, **options: str) -> AsyncIterator[EmbeddedServe
 
 
 async def test_a_server_that_is_well_is_left_as_it_was(client: Redis, valkey: str) -> None:
-    """Nothing is written, whether its tape is empty or has been used."""
+    """The check writes nothing, whether the tape is empty or has been used."""
     await use(valkey)
     assert await client.dbsize() == 0
 
@@ -79,7 +79,7 @@ async def test_each_partition_of_a_cluster_is_tried(tmp_path: Path) -> None:
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
-    """For so long as the settings say, and the last reason."""
+    """The service waits as long as the settings say; the error has the last reason."""
     with capture_logs() as logs:
         text = await refusal("redis://user:hunter2@127.0.0.1:1", start_s=0.3)
     assert text.startswith("the bus redis://***@127.0.0.1:1 could not be used for 0.3 s (bus.start_s): ")
@@ -90,7 +90,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 
 async def test_a_name_that_does_not_resolve() -> None:
-    """As that of a container that is not there."""
+    """The name of a container that does not run does not resolve."""
     text = await refusal("redis://nothing.invalid", start_s=0.5)
     assert "nothing.invalid" in text.partition("(bus.start_s)")[2]
 
@@ -122,14 +122,14 @@ async def test_a_wrong_password_is_told_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_password_that_nobody_wants_is_told(valkey: str, client: Redis) -> None:
-    """One of the two is set up wrongly: the server has no such user."""
+    """Server or settings are wrong: the server has no such user."""
     assert await client.ping()
     assert "it refuses bus.username and bus.password: " in await refusal(valkey, username="none", password="hunter2")
 
 
 @pytest.mark.parametrize("missing", ["-eval", "-xadd", "-scard", "resetkeys"])
 async def test_what_its_user_may_not_is_told_at_once(client: Redis, valkey: str, missing: str) -> None:
-    """Of what a service needs: scripts, writing, the keys under its prefix."""
+    """A service needs scripts, writing, and the keys under its prefix."""
     await command(client, "ACL", "SETUSER", "tape", "on", ">hunter2", "+@all", "~tape:*", "&*")
     try:
         await use(valkey, username="tape", password="hunter2")
@@ -151,7 +151,7 @@ async def test_a_name_that_holds_something_else_is_told_at_once(client: Redis, v
 
 
 async def test_a_replica_is_not_written_to(tmp_path: Path) -> None:
-    """It answers, but is of no use; it may become a primary meanwhile."""
+    """It answers, but cannot be used; it may become a primary during the wait."""
     async with server(tmp_path, replicaof="127.0.0.1 1") as one, Redis.from_url(one.url) as admin:
         assert "read only replica" in await refusal(one.url, start_s=0.5)
 
@@ -162,7 +162,7 @@ async def test_a_replica_is_not_written_to(tmp_path: Path) -> None:
 
 
 async def test_one_without_memory_is_not_written_to(tmp_path: Path) -> None:
-    """Nothing could be published."""
+    """The service could publish nothing."""
     async with server(tmp_path, maxmemory="1", maxmemory_policy="noeviction") as one:
         assert "OOM" in await refusal(one.url, start_s=0.5)
 
@@ -214,7 +214,7 @@ async def test_a_certificate_that_is_not_trusted_is_told_at_once(tmp_path: Path)
 
 
 async def test_it_ends_when_it_is_cancelled() -> None:
-    """A service that waits for its server stops when it is told to."""
+    """A service that waits for its server stops at a signal."""
     starting = asyncio.create_task(use("redis://127.0.0.1:1"))
     with capture_logs() as logs:
         await wait_until(lambda: logs, what="it was tried")

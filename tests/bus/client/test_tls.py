@@ -29,7 +29,7 @@ PASSWORD = "correct-horse"
 
 
 class Secure(Protocol):
-    """What the fixture `secure` is."""
+    """The value of the fixture `secure`."""
 
     async def __call__(
         self, certificate: trustme.LeafCert, *, options: Mapping[str, str] = NOTHING, clients: trustme.LeafCert | None = None
@@ -39,13 +39,13 @@ class Secure(Protocol):
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """That signs what is right in these tests."""
+    """The authority that signs the right certificates in these tests."""
     return trustme.CA()
 
 
 @pytest.fixture
 def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
-    """Its certificate."""
+    """Returns the file with the authority's certificate."""
     return written(tmp_path / "ca.pem", authority.cert_pem)
 
 
@@ -103,7 +103,7 @@ def written(path: Path, blob: trustme.Blob) -> str:
 
 
 async def tape_works(settings: BusSettings) -> None:
-    """What is published is read."""
+    """Check that a published event can be read."""
     keys = Keys(settings.prefix)
     async with (
         publishing(settings, keys=keys) as publisher,
@@ -136,7 +136,7 @@ async def test_the_tape_over_tls_with_a_password_from_a_file(secure: Secure, aut
 
 
 async def test_a_certificate_that_is_not_right_is_told(secure: Secure, authority: trustme.CA, ca_file: str, tmp_path: Path) -> None:
-    """Of an authority that is not ours, of another host, expired: nothing is sent to such a server, the password least."""
+    """Its authority is not ours, its host is another, or it has expired: nothing is sent to such a server, least of all the password."""
     now = dt.datetime.now(dt.UTC)
     right = await secure(authority.issue_cert("localhost"))
     other = await secure(authority.issue_cert("redis.example"))
@@ -208,7 +208,7 @@ async def test_a_key_with_a_passphrase_asks_nobody(authority: trustme.CA, tmp_pa
 
 
 async def test_files_for_tls_with_a_plain_url_are_an_error() -> None:
-    """Who names an authority wants TLS; without it, all would go in the clear unnoticed."""
+    """A person who names an authority wants TLS; otherwise all would be sent unencrypted, unnoticed."""
     with pytest.raises(SettingsError, match="rediss"):
         async with connect(BusSettings(url="redis://localhost", ca_file="/etc/ca.pem")):
             pass

@@ -1,4 +1,4 @@
-"""When an elector calls, and what it says of the answers; what is served is the policy's, here one that only takes note."""
+"""When an elector calls, and how it passes on the answers. The policy here only takes notes; real ones start and stop work."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_while_there_is_a_lease_to_take_the_next_call_follows_at_once() ->
 
 
 async def test_calls_come_thrice_in_the_life_of_a_lease_or_more_often() -> None:
-    """By the bound that the policy's owner gives, or when the lease of another expires."""
+    """Sooner if the policy's owner sets a bound, or when the lease of another instance expires."""
     policy = Notes()
     async with running(policy, life_s=0.03):
         await wait_until(lambda: policy.count("apply") > 3, what="calls by a short life")
@@ -123,7 +123,7 @@ async def test_no_answer_in_time_is_no_answer() -> None:
 
 
 async def test_another_number_of_leases_is_said_each_time_and_may_end_it() -> None:
-    """It is no outage: how long it is to be borne is for the policy to say."""
+    """It is no outage: the policy decides how long to continue."""
     policy = Notes(LeaseCountMismatch(4), LeaseCountMismatch(4), LeaseCountMismatch(10))
     with pytest.raises(ValueError, match="10"):
         await Elector(policy, 0.03).run()

@@ -22,7 +22,7 @@ CURSOR = KEYS.cursor(NAME)
 
 @pytest.fixture(autouse=True)
 def a_short_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rival that writes nothing for so long is none."""
+    """Shortens the time after which a rival that writes nothing counts as dead."""
     monkeypatch.setattr("crosstape.bus.lease.fencing.ALIVE_S", 0.5)
 
 
@@ -58,7 +58,7 @@ async def test_so_it_is_in_each_partition(client: Redis, valkey: str, partition:
 
 @pytest.mark.parametrize("left", [b"5", b"99999999999", b"0", b"1795644915242000000"])
 async def test_epochs_are_compared_as_numbers(client: Redis, valkey: str, left: bytes) -> None:
-    """Not as texts, by which 5 comes after all of them; a small one is of another clock, or a test."""
+    """As texts, 5 would come after all of them. A small epoch comes from another clock or from a test."""
     await client.hset(CURSOR, mapping={"epoch": left, "batch": 7})
     async with publishing(fast(valkey)) as publisher:
         publisher.publish(trade(1))
@@ -72,7 +72,7 @@ async def test_epochs_are_compared_as_numbers(client: Redis, valkey: str, left: 
 
 @pytest.mark.parametrize("left", [b"soon", b"-5", b"0007", b"00%d" % 10**18, b"9" * 30, str((1 << 63) - 1).encode()])
 async def test_what_is_no_epoch_is_named(client: Redis, valkey: str, left: bytes) -> None:
-    """Nothing could come after it."""
+    """No later epoch could follow."""
     await client.hset(CURSOR, mapping={"epoch": left, "batch": 7})
     async with connect(fast(valkey)) as shared:
         with pytest.raises(BusError, match=f"{CURSOR}: its epoch is no number"):
@@ -80,7 +80,7 @@ async def test_what_is_no_epoch_is_named(client: Redis, valkey: str, left: bytes
 
 
 async def test_many_starts_at_once_are_of_as_many_epochs(client: Redis, valkey: str) -> None:
-    """At one ns, as it were: the last has the name, and the others end."""
+    """All start at the same ns: the last one has the name, and the others end."""
     async with connect(fast(valkey)) as shared:
         epochs = [one.epoch for one in await asyncio.gather(*(claim(shared, KEYS, NAME) for _ in range(50)))]
         publishers = [Publisher(shared, KEYS, fast(valkey), producer=NAME) for _ in range(10)]
@@ -118,7 +118,7 @@ async def superseded(client: Client, url: str, *, yields: bool) -> str:
 
 @pytest.mark.parametrize("cause", ["its epoch is ahead", "we were superseded"])
 async def test_a_rival_that_lives_keeps_the_name(client: Redis, valkey: str, cause: str) -> None:
-    """Its batches go on; the one that would take the name says whose it is, and what to do. Once it is silent, the name is free."""
+    """The rival continues to write: the error says who has the name, and what to do. Once the rival is silent, the name is free."""
     epoch = time.time_ns() + (HOUR_NS if cause == "its epoch is ahead" else 0)
     yields = cause == "we were superseded"
     async with connect(fast(valkey)) as shared:
@@ -143,7 +143,7 @@ async def test_a_rival_that_lives_keeps_the_name(client: Redis, valkey: str, cau
 
 
 async def test_a_rival_with_a_right_clock_gives_way_to_the_newer(client: Redis, valkey: str) -> None:
-    """As ever: whoever is started last has the name, and nothing waits for that."""
+    """The last to start has the name, as always, and does not wait."""
     async with connect(fast(valkey)) as shared, asyncio.TaskGroup() as group:
         first = Publisher(shared, KEYS, fast(valkey), producer=NAME)
         running, living = asyncio.create_task(first.run()), group.create_task(lively(first))
@@ -158,7 +158,7 @@ async def test_a_rival_with_a_right_clock_gives_way_to_the_newer(client: Redis, 
 
 
 async def test_an_epoch_ahead_of_the_clock_is_no_time(client: Redis, valkey: str) -> None:
-    """What a server lost is missing since our start, not since two hours from now."""
+    """Events that a server lost are missing since our start, not since two hours from now."""
     before = time.time_ns()
     await client.hset(CURSOR, mapping={"epoch": before + 2 * HOUR_NS, "batch": 7})
     async with publishing(fast(valkey, retransmit_s=0, retransmit_bytes=1)) as publisher:

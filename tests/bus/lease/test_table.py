@@ -23,7 +23,7 @@ LONG_S = 60.0
 
 
 def table(bus: Client, keys: Keys, me: str, leases: int) -> LeaseTable:
-    """One instance's, of a service with so many leases."""
+    """Returns the table of one instance, of a service with this many leases."""
     return LeaseTable(bus, keys, me, "p", [f"p.{number}" for number in range(leases)])
 
 
@@ -71,7 +71,7 @@ async def test_instances_that_disagree_on_the_count_get_nothing(client: Redis, v
 
 
 async def test_names_on_a_cluster_lie_in_one_slot(client: Redis, valkey: str) -> None:
-    """All that one call touches has the first partition's tag."""
+    """All keys of one call have the tag of the first partition."""
     keys = Keys(partitions=3)
     async with connect(BusSettings(url=valkey, partitions=3)) as bus:
         await table(bus, keys, "one", 2).exchange([HOLD, HOLD], LONG_S)
@@ -80,7 +80,7 @@ async def test_names_on_a_cluster_lie_in_one_slot(client: Redis, valkey: str) ->
 
 @pytest.mark.parametrize("partitions", [1, 3])
 async def test_a_claim_is_newer_than_a_predecessor_whose_clock_was_ahead(client: Redis, valkey: str, partitions: int) -> None:
-    """On every partition; no two claims are the same, and a predecessor is refused from the claim on."""
+    """On every partition. No two claims are the same, and a predecessor is refused from the claim on."""
     keys, settings = Keys(partitions=partitions), BusSettings(url=valkey, partitions=partitions)
     ahead = time.time_ns() + 3_600_000_000_000
     async with connect(settings) as bus:
@@ -100,7 +100,7 @@ async def test_a_claim_is_newer_than_a_predecessor_whose_clock_was_ahead(client:
 
 
 async def test_a_cursor_that_is_none_is_an_error(client: Redis, valkey: str) -> None:
-    """That names the key, in place of a claim that can never be had."""
+    """The error names the key; no claim would ever succeed."""
     await client.hset(KEYS.cursor("p"), "epoch", "zebra")
     async with connect(BusSettings(url=valkey)) as bus:
         with pytest.raises(BusError, match="tape:cursor:p"):
@@ -108,7 +108,7 @@ async def test_a_cursor_that_is_none_is_an_error(client: Redis, valkey: str) -> 
 
 
 async def test_a_claim_tells_whose_line_published_last(client: Redis, valkey: str) -> None:
-    """Of a producer that has lines. One without a line that has written since, under an epoch of its own, is nobody's."""
+    """The producer has replicas ("lines"). If a producer without replicas has written since, under its own epoch, no replica is named."""
     settings = BusSettings(url=valkey)
     async with connect(settings) as bus:
         assert (await claim(bus, KEYS, "p", "a")).previous is None

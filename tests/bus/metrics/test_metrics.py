@@ -1,4 +1,4 @@
-"""What the bus counts, as Prometheus sees it; and that the library does without."""
+"""The metrics of the bus as Prometheus sees them; the library works without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens to connections and scripts, each event is on the tape once, and its stream numbered without a hole."""
+"""Whatever happens to connections and scripts, each event is on the tape once, and no number of its stream is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_an_answer_lost_after_the_script_ran_doubles_nothing(client: Redis
 
 
 async def test_connections_cut_in_the_middle_of_a_batch_lose_nothing(client: Redis, valkey: str) -> None:
-    """Half a request is no request; the whole of it follows on a new connection."""
+    """The server ignores half a request; the complete one follows on a new connection."""
     counts = Counts()
     async with proxy(valkey) as net, publishing(fast(net.url), metrics=counts) as publisher:
         for round_ in range(10):
@@ -54,7 +54,7 @@ async def test_a_network_that_swallows_everything_is_given_up_on(client: Redis, 
 
 
 async def test_a_server_that_is_away_for_long_gets_all_in_order(client: Redis, valkey: str) -> None:
-    """As long as `pending` holds it; the log tells of the outage once, whatever the number of attempts."""
+    """The outage lasts while `pending` holds all events; it is logged once, whatever the number of attempts."""
     async with proxy(valkey) as net, publishing(fast(net.url)) as publisher:
         net.refusing = True
         publisher.publish_all(trade(number) for number in range(1, 5001))

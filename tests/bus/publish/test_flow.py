@@ -27,7 +27,7 @@ async def test_a_reader_that_asks_never_fills_the_memory(client: Redis, valkey: 
 
 
 async def test_a_server_that_is_away_holds_nobody_back(client: Redis, valkey: str) -> None:
-    """What arrives meanwhile is kept in memory, which is what it is for."""
+    """Events that arrive meanwhile are kept in memory."""
     async with proxy(valkey) as network, publishing(fast(network.url, batch=BATCH)) as publisher:
         publisher.publish(trade(1))
         assert await publisher.drain(5)
@@ -44,7 +44,7 @@ async def test_a_server_that_is_away_holds_nobody_back(client: Redis, valkey: st
 
 
 async def test_a_server_that_stands_still_holds_back_for_a_time_only(valkey: str) -> None:
-    """Before it is known to be away, a wait ends with the settings' timeout."""
+    """Before the server is known to be away, a wait ends after the timeout of the settings."""
     settings = fast(valkey, batch=BATCH, timeout_s=0.05)
     async with connect(settings) as client:
         publisher = Publisher(client, KEYS, settings, producer="connector.binance")  # that nobody runs

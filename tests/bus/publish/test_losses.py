@@ -1,4 +1,4 @@
-"""Each event that is lost is counted at once, and told in a gap exactly once."""
+"""Each lost event is counted at once, and reported in exactly one gap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def streams() -> list[Stream]:
 
 
 def told(losses: Losses, now_ts: int = 9) -> list[Gap]:
-    """Of all streams."""
+    """Returns the gaps of all streams."""
     found: list[Gap] = []
     while gaps := losses.stream_gaps(now_ts):
         found += gaps
@@ -31,7 +31,7 @@ def told(losses: Losses, now_ts: int = 9) -> list[Gap]:
     st.lists(st.tuples(st.integers(0, 1), st.sampled_from(CAUSES), st.integers(1, 50), st.integers(0, 50), st.integers(1, 9)), min_size=1)
 )
 def test_losses_are_joined_by_stream_and_cause(noted: list[tuple[int, GapCause, int, int, int]]) -> None:
-    """One gap each, from the first to the last of them, with the whole count; then nothing is left to tell."""
+    """One gap each, from the first to the last lost event, with the count; then nothing is left to report."""
     counts, known = Counts(), streams()
     losses = Losses(counts)
     for which, cause, from_ts, length, missed in noted:
@@ -55,7 +55,7 @@ def test_losses_are_joined_by_stream_and_cause(noted: list[tuple[int, GapCause, 
 
 
 def test_streams_are_told_one_after_another() -> None:
-    """In the order in which they began to lose: whoever has room for a few can stop between them."""
+    """Streams come in the order of their first loss: a caller with room for a few gaps can stop between them."""
     losses, (first, second) = Losses(Counts()), streams()
     losses.note(second, GapCause.OVERFLOW, 1, 1, 1)
     losses.note(first, GapCause.OVERFLOW, 2, 2, 1)
@@ -84,7 +84,7 @@ def test_what_only_the_venue_is_known_of_waits_for_its_name() -> None:
 
 
 def test_reports_keep_their_distance() -> None:
-    """So that a long trouble is told in few gaps."""
+    """A long trouble is then reported in few gaps."""
     losses = Losses(Counts())
     losses.venue_gaps("binance", 100.0, 9)
     assert not losses.due(100.0 + REPORT_S / 2)

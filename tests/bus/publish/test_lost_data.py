@@ -1,4 +1,4 @@
-"""A server that lost data gets what is still there of it, and a gap says what is not."""
+"""A server that lost data receives again what is still in memory; a gap reports the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 @pytest.mark.parametrize("retransmit_s", [60.0, 0.0])
 async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(start_server: StartServer, retransmit_s: float) -> None:
-    """What was acknowledged lately is sent again under its numbers; what the ring has no more is a gap of cause `bus`, counted exactly."""
+    """Batches in the retransmit buffer are sent again under their numbers; older ones are a gap of cause `bus`, with the exact count."""
     server = await start_server()
     counts = Counts()
     async with publishing(fast(server.url, retransmit_s=retransmit_s), metrics=counts) as publisher:
@@ -46,7 +46,7 @@ async def test_a_server_that_lost_all_gets_the_ring_and_a_gap_for_the_rest(start
 
 
 async def test_a_gap_ends_where_the_last_that_was_lost_came(start_server: StartServer) -> None:
-    """Nothing of its stream has come since: the time of the loss being found out is not that of what is missing."""
+    """No event of its stream has come since: the gap must not last until the loss was found."""
     server = await start_server()
     async with publishing(fast(server.url, retransmit_s=0.0)) as publisher:
         publisher.publish_all([trade(1, ETH), trade(2, ETH)])
@@ -61,7 +61,7 @@ async def test_a_gap_ends_where_the_last_that_was_lost_came(start_server: StartS
 
 
 async def test_a_lost_cursor_alone_doubles_nothing(client: Redis, valkey: str) -> None:
-    """The last values tell what the server has: only what it lacks is sent again."""
+    """The last values show what the server has: only missing entries are sent again."""
     counts = Counts()
     async with publishing(fast(valkey, retransmit_s=60.0), metrics=counts) as publisher:
         for number in range(1, 6):
@@ -77,7 +77,7 @@ async def test_a_lost_cursor_alone_doubles_nothing(client: Redis, valkey: str) -
 
 
 async def test_a_server_that_went_back_in_time_gets_what_it_lacks(start_server: StartServer) -> None:
-    """It came up from a snapshot: what that holds is not written again, what came after it is."""
+    """It restarted from a snapshot: entries in the snapshot are not written again, later ones are."""
     server = await start_server(options={"dbfilename": "old.rdb"})
     async with publishing(fast(server.url, retransmit_s=60.0)) as publisher:
         for number in range(1, 11):

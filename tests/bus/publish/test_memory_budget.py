@@ -12,7 +12,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["take", "give", "tighten", "conflate
 
 @given(bound=st.integers(1, 100), steps=STEPS)
 def test_what_is_taken_and_not_given_is_held(bound: int, steps: list[tuple[str, int]]) -> None:
-    """In each condition and across all changes between them; the fast path has memory only while nothing else is to be looked at."""
+    """In each condition and across all changes between them. The fast path has memory only while no event needs a closer look."""
     memory, held = MemoryBudget(bound), 0
     for step, count in steps:
         match step:
@@ -41,7 +41,7 @@ def test_what_is_taken_and_not_given_is_held(bound: int, steps: list[tuple[str, 
 
 
 def test_it_is_tight_until_a_fourth_is_free() -> None:
-    """Not as soon as one is: that would change to and fro with each batch."""
+    """If one free place were enough, it would change with each batch."""
     memory = MemoryBudget(100)
     memory.reserve(100)
     memory.tighten()
@@ -68,7 +68,7 @@ def test_a_spool_in_use_keeps_it_tight() -> None:
 
 
 def test_once_it_drops_it_goes_on_until_there_is_some_room() -> None:
-    """A sixteenth: so that one long hole is told, and not many short ones."""
+    """It waits for a sixteenth, so that there is one long gap, not many short ones."""
     memory = MemoryBudget(160)
     memory.reserve(160)
     memory.tighten()
@@ -81,7 +81,7 @@ def test_once_it_drops_it_goes_on_until_there_is_some_room() -> None:
 
 
 def test_a_bound_that_is_free_again_forgets_that_it_dropped() -> None:
-    """The next shortage begins anew."""
+    """The next shortage starts without dropping."""
     memory = MemoryBudget(100)
     memory.tighten()
     memory.dropping = True

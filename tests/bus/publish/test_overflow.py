@@ -1,4 +1,4 @@
-"""Memory that is used up, without a spool: what gives way, and what is told of it."""
+"""The memory is used up, without a spool: which events are dropped or replaced, and how that is reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 
 async def test_without_room_states_conflate_and_the_newest_happenings_are_dropped(client: Redis, valkey: str) -> None:
-    """Counted exactly, reported as one gap per stream, and no hole in the numbers: they are given when there is room."""
+    """They are counted exactly and reported as one gap per stream. No number is missing: numbers are given when there is room."""
     counts = Counts()
     async with connect(fast(valkey)) as shared:
         publisher = Publisher(shared, KEYS, fast(valkey, pending=100), producer="connector.binance", metrics=counts)
@@ -45,7 +45,7 @@ async def test_without_room_states_conflate_and_the_newest_happenings_are_droppe
 
 
 async def test_the_gap_of_an_overflow_comes_without_waiting_for_the_end(client: Redis, valkey: str) -> None:
-    """It is published as soon as a fourth of the memory is free."""
+    """It is published as soon as a quarter of the memory is free."""
     async with proxy(valkey) as net, publishing(fast(net.url, pending=100)) as publisher:
         net.refusing = True
         publisher.publish_all(trade(number) for number in range(1, 151))
@@ -64,7 +64,7 @@ async def test_the_gap_of_an_overflow_comes_without_waiting_for_the_end(client: 
 
 @pytest.mark.parametrize("spooling", [False, True])
 async def test_what_is_left_is_told_apart(client: Redis, valkey: str, tmp_path: Path, *, spooling: bool) -> None:
-    """At the end, with the server away: events that count, those of them that wait for the next start, and states that do not."""
+    """At the end the server is away: lossless events, those that wait for the next start, and states are counted separately."""
     async with proxy(valkey) as net, publishing(fast(net.url), spool=tmp_path if spooling else None) as publisher:
         publisher.publish(trade(1))
         assert await publisher.drain(5)
@@ -83,7 +83,7 @@ async def test_what_is_left_is_told_apart(client: Redis, valkey: str, tmp_path: 
 
 
 async def test_what_is_on_its_way_out_of_the_spool_is_still_in_it(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """The server goes away again while it is given what was spooled: nothing is called lost, and a successor publishes all of it."""
+    """The server goes away again while it receives the spooled entries: none is reported as lost, and a successor publishes all of them."""
     settings = fast(valkey, pending=50, batch=10)
     async with proxy(valkey) as net, publishing(fast(net.url, pending=50, batch=10), spool=tmp_path) as publisher:
         publisher.publish(trade(1))

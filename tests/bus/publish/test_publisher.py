@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 
 async def test_what_is_published_is_on_the_tape_in_order(client: Redis, valkey: str) -> None:
-    """With the publisher's epoch and numbers 1, 2, 3 …, and nothing of the event changed."""
+    """Events have the publisher's epoch and the numbers 1, 2, 3 …, and are otherwise unchanged."""
     async with publishing(fast(valkey)) as publisher:
         publisher.publish_all([trade(1), trade(2), trade(3, ETH), quote(4)])
         assert publisher.pending == 4
@@ -34,7 +34,7 @@ async def test_what_is_published_is_on_the_tape_in_order(client: Redis, valkey: 
 
 
 async def test_a_successor_that_has_claimed_its_name_is_alone(client: Redis, valkey: str) -> None:
-    """Before it has published anything: what its predecessor still tries to write is not on the tape, so `last` is the last."""
+    """Even before it has published: later batches of its predecessor are refused, so `last` is the last event."""
     settings = fast(valkey)
     async with connect(settings) as first_client:
         first = Publisher(first_client, KEYS, settings, producer="connector.binance")
@@ -93,7 +93,7 @@ async def test_a_trade_that_was_fetched_late_does_not_pass_for_the_last(client: 
 
 
 async def test_statuses_of_several_feeds_do_not_hide_one_another(client: Redis, valkey: str) -> None:
-    """They share a stream and a hash, not a field: a late reader must learn the state of each."""
+    """They share a stream and a hash, but not a field: a late reader must learn the state of each feed."""
     async with publishing(fast(valkey)) as publisher:
         publisher.publish_all([status("trade"), status("quote", FeedState.STALE), status(VENUE_WIDE)])
         assert await publisher.drain(5)
@@ -115,7 +115,7 @@ async def test_a_venues_own_stream_takes_statuses_and_gaps(client: Redis, valkey
 
 
 async def test_batches_grow_under_load_and_are_capped(client: Redis, valkey: str) -> None:
-    """One call in flight: what comes meanwhile is the next batch, of at most `batch` entries."""
+    """One call is in flight; events that come meanwhile are the next batch, of at most `batch` entries."""
     counts = Counts()
     async with publishing(fast(valkey, batch=10), metrics=counts) as publisher:
         publisher.publish_all(trade(number) for number in range(1, 96))
@@ -126,7 +126,7 @@ async def test_batches_grow_under_load_and_are_capped(client: Redis, valkey: str
 
 
 async def test_a_busy_stream_does_not_shut_out_the_others(client: Redis, valkey: str) -> None:
-    """What is left of a stream when a batch is full goes behind those that wait."""
+    """If a batch is full, the rest of a stream goes behind the streams that wait."""
     async with publishing(fast(valkey, batch=10)) as publisher:
         publisher.publish_all(trade(number) for number in range(1, 1001))
         publisher.publish(quote(1))
@@ -136,7 +136,7 @@ async def test_a_busy_stream_does_not_shut_out_the_others(client: Redis, valkey:
 
 
 async def test_streams_are_trimmed_by_kind(client: Redis, valkey: str) -> None:
-    """At about the set length: the server trims whole nodes."""
+    """At about the set length: the server trims complete nodes only."""
     async with publishing(fast(valkey, max_len=MaxLen(trade=100))) as publisher:
         publisher.publish_all(trade(number) for number in range(1, 2001))
         publisher.publish_all(quote(number) for number in range(1, 1001))
@@ -146,7 +146,7 @@ async def test_streams_are_trimmed_by_kind(client: Redis, valkey: str) -> None:
 
 
 async def test_partitions_lie_under_their_own_names(client: Redis, valkey: str) -> None:
-    """With hash tags, on a standalone server, too: one lane, one cursor and one registry each."""
+    """They have hash tags, also on a standalone server: one writer, one cursor and one registry each."""
     keys = Keys(partitions=4)
     names = [f"C{number}-USDT" for number in range(20)]
     async with publishing(fast(valkey, partitions=4), keys=keys) as publisher:
@@ -160,7 +160,7 @@ async def test_partitions_lie_under_their_own_names(client: Redis, valkey: str) 
 
 
 async def test_a_publisher_has_one_venue(valkey: str) -> None:
-    """Numbers are per venue; two under one numbering would look like holes."""
+    """Numbers are per venue; two venues under one numbering would look like missing numbers."""
     async with connect(BusSettings(url=valkey)) as client:
         publisher = Publisher(client, KEYS, BusSettings(), producer="x")
         publisher.publish(trade(1))
@@ -169,7 +169,7 @@ async def test_a_publisher_has_one_venue(valkey: str) -> None:
 
 
 async def test_a_producer_started_again_supersedes_the_old_one(client: Redis, valkey: str) -> None:
-    """The old one must stop: it raises, and nothing of it is written after the new one's first batch."""
+    """The old one raises and stops; none of its events is written after the first batch of the new one."""
     settings = fast(valkey)
     async with connect(settings) as shared:
         old = Publisher(shared, KEYS, settings, producer="connector.binance")
@@ -204,7 +204,7 @@ async def test_the_batch_in_flight_survives_cancellation(client: Redis, valkey: 
 
 
 async def test_drain_gives_up_in_time(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """With no server there is nothing to drain to; it says so."""
+    """The server is away: `drain` returns False."""
     settings = fast(f"unix://{tmp_path_factory.mktemp('none')}/no.sock")
     async with publishing(settings) as publisher:
         publisher.publish(trade(1))

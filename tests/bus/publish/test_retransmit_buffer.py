@@ -1,4 +1,4 @@
-"""The ring keeps what was written lately, and says what of it a server lacks."""
+"""The retransmit buffer keeps the batches that were written lately, and finds those that a server lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EPOCH = 1
 
 
 def batches(stream: Stream, count: int) -> list[Batch]:
-    """Of one trade each."""
+    """Returns this many batches of one trade each."""
     made = []
     for number in range(1, count + 1):
         batch = Batch(number, cursor=b"cursor", registry=b"registry", epoch=b"1")
@@ -21,12 +21,12 @@ def batches(stream: Stream, count: int) -> list[Batch]:
 
 
 def kept(ring: RetransmitBuffer, stream: Stream, *, found: int = 0, seq: int = 0) -> list[int]:
-    """The numbers that a server lacks which has so many batches, by its cursor, and so many entries of the stream."""
+    """Returns the numbers of the batches that a server lacks, by the batch of its cursor and the entries that it has of the stream."""
     return [batch.number for batch in ring.missing(found, {stream: (seq, 0)})]
 
 
 def stream() -> Stream:
-    """Of trades."""
+    """Returns a stream of trades."""
     return Stream(trade(1), KEYS, 1_000, Queue())
 
 

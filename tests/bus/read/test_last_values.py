@@ -17,7 +17,7 @@ VENUE = "v"
 
 
 def quote(name: str, number: int) -> Quote:
-    """One that says which it is."""
+    """Returns a quote that can be recognised by its number."""
     return Quote(VENUE, name, None, number, Decimal(1), Decimal(1), Decimal(2), Decimal(1))
 
 

@@ -23,18 +23,18 @@ def sign(at_s: float, *, venue: str = "binance", kind: str = VENUE_WIDE, epoch: 
 
 
 def quote(epoch: int = 7, venue: str = "binance") -> Quote:
-    """Of a connector's start."""
+    """Returns a quote of the connector's start with this epoch."""
     one = Decimal(1)
     return Quote(venue, "BTC-USDT", None, WALL, one, one, one, one, epoch=epoch, seq=1)
 
 
 def trade(epoch: int = 7) -> Trade:
-    """Of a connector's start."""
+    """Returns a trade of the connector's start with this epoch."""
     return Trade("binance", "BTC-USDT", None, WALL, Decimal(1), Decimal(1), Side.BUY, "1", epoch=epoch, seq=1)
 
 
 def cbbo(epoch: int = 9) -> Cbbo:
-    """Of an aggregator's."""
+    """Returns a consolidated quote of the aggregator's start with this epoch."""
     return Cbbo(
         CONSOLIDATED, "BTC-USDT", None, WALL, ts=WALL, bid_price=None, bid_size=None, bid_venues=(), ask_price=None, ask_size=None,
         ask_venues=(), mid=None, spread=None, spread_bps=None, market=Market.EMPTY, venues=0, vwap={}, legs=(), epoch=epoch, seq=1,
@@ -42,7 +42,7 @@ def cbbo(epoch: int = 9) -> Cbbo:
 
 
 def apply(signs: SignsOfLife, status: Status, at_s: float) -> None:
-    """It arrives when our monotonic clock says `at_s`."""
+    """Apply a status that arrives at `at_s` of our monotonic clock."""
     signs.apply(status, at_s, WALL + round(at_s * S))
 
 
@@ -85,7 +85,7 @@ def test_values_of_the_start_before_are_not_current() -> None:
 
 
 def test_a_consolidated_quote_needs_its_own_aggregator() -> None:
-    """Of several shares, the one that published it; another one's sign of life does not do."""
+    """With several shares, it needs the aggregator that published it; signs of life of the others do not count."""
     signs = SignsOfLife()
     apply(signs, sign(0, venue=CONSOLIDATED, kind="share.0", epoch=9), 0)
     apply(signs, sign(0, venue=CONSOLIDATED, kind="share.1", epoch=10), 0)
@@ -133,7 +133,7 @@ def test_what_turned_is_reported_once() -> None:
 
 @given(skew_s=st.floats(-7200, 7200), jitter_s=st.lists(st.floats(0, 0.2), min_size=3, max_size=30))
 def test_clocks_of_hosts_do_not_matter(skew_s: float, jitter_s: list[float]) -> None:
-    """From the second status on: one that arrives at its usual pace is a sign of life, whatever time its producer has."""
+    """From the second status on: a status that arrives at the usual pace is a sign of life, whatever its producer's clock says."""
     signs = SignsOfLife()
     for second, late_s in enumerate(jitter_s):
         at_s = second + late_s

@@ -1,4 +1,4 @@
-"""When a reader has read up to now, and when it has not."""
+"""When a connection of a reader counts as having read everything, and when not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 
 def begun(stream: str) -> bool:
-    """All are, in these tests, but this one."""
+    """Whether the stream has started: all streams of these tests but one."""
     return stream != "not begun"
 
 
@@ -33,7 +33,7 @@ class Watched:
         self.turns += 1
 
     def read(self, at_s: float, *, complete: bool = True) -> None:
-        """One call, its answer, and the answer given out."""
+        """Make one call that is answered and passed on."""
         self.one.asking(begun)
         if complete:
             self.one.answered(at_s)
@@ -66,7 +66,7 @@ def test_a_connection_that_is_lost_is_behind_at_once() -> None:
 
 
 def test_an_answer_that_was_under_way_when_the_connection_was_lost_does_not_count() -> None:
-    """It was of before."""
+    """The answer belongs to the connection before."""
     watched = Watched()
     watched.one.asking(begun)
     watched.one.answered(1.0)
@@ -76,7 +76,7 @@ def test_an_answer_that_was_under_way_when_the_connection_was_lost_does_not_coun
 
 
 def test_a_connection_without_answers_is_behind_after_a_while() -> None:
-    """One that hangs says nothing by itself; a backlog that is never at its end is the same."""
+    """A connection that hangs shows no error; a backlog that never ends is the same."""
     watched = Watched()
     watched.read(1.0)
     watched.read(2.0, complete=False)
@@ -144,7 +144,7 @@ async def test_a_reader_knows_which_streams_it_has_read(client: Redis, valkey: s
 
 
 async def test_a_backlog_is_behind_until_all_of_it_was_given_out(client: Redis, valkey: str) -> None:
-    """More than one answer brings: the reader says so until the caller has had the last of it."""
+    """There is more than one answer can bring: the streams are behind until the caller has received the last of it."""
     stream = KEYS.stream("trade", "A-B")
     async with client.pipeline(transaction=False) as pipeline:
         for number in range(5_000):

@@ -72,7 +72,7 @@ async def test_from_now_on_nothing_is_lost_between_reads(client: Redis, valkey: 
 
 
 async def test_from_now_on_a_stream_that_does_not_exist_yet(client: Redis, valkey: str) -> None:
-    """Its first event is read."""
+    """The reader returns the first event of the stream."""
     async with publishing(fast(valkey)) as publisher, reading(valkey, TRADES) as reader:
         await begun(reader)
         await write(publisher, 1, 1)
@@ -80,7 +80,7 @@ async def test_from_now_on_a_stream_that_does_not_exist_yet(client: Redis, valke
 
 
 async def test_from_a_mark_what_was_seen_before_is_not_given_out_again(client: Redis, valkey: str) -> None:
-    """A server that lost data got it anew, under other ids; and what is missing right behind the mark is told."""
+    """A server that lost data has it again under other ids. Events that are missing right after the mark are reported."""
     gaps = Gaps()
     for number in (1, 2, 3, 4, 7):
         await client.xadd(TRADES, {"d": stamped(trade(number), 5, number)}, id=f"{10 + number}-0")
@@ -110,7 +110,7 @@ async def test_what_is_no_place_on_a_stream_is_refused_by_name(client: Redis, po
 
 
 async def test_iterating_moves_the_cursor_one_event_at_a_time(client: Redis, valkey: str) -> None:
-    """What was read ahead and not given out is not counted as read."""
+    """Events that were read but not returned do not count as read."""
     async with publishing(fast(valkey)) as publisher:
         await write(publisher, 1, 10)
     async with reading(valkey, TRADES, start=Start.BEGINNING) as reader:
@@ -122,7 +122,7 @@ async def test_iterating_moves_the_cursor_one_event_at_a_time(client: Redis, val
 
 
 async def test_the_last_values_come_first_and_then_exactly_what_follows(client: Redis, valkey: str) -> None:
-    """One of each venue; nothing is lost or repeated between the two, while producers write."""
+    """One last value of each venue; nothing is lost or repeated after it, while producers write."""
     async with publishing(fast(valkey)) as one, publishing(fast(valkey), producer="connector.kraken") as two:
         one.publish_all(quote(number) for number in range(1, 11))
         two.publish(quote(1, venue="kraken"))
@@ -151,7 +151,7 @@ async def test_the_last_values_come_first_and_then_exactly_what_follows(client: 
 
 
 async def test_the_last_value_of_a_venues_own_stream_is_its_own_status(client: Redis, valkey: str) -> None:
-    """All venues share that hash; statuses of all feeds of an instrument come, one each."""
+    """All venues share that hash. Of an instrument's statuses, one of each feed comes."""
     async with publishing(fast(valkey)) as one, publishing(fast(valkey), producer="connector.kraken") as two:
         one.publish_all([status(VENUE_WIDE, instrument=VENUE_WIDE), status("trade"), status("quote")])
         two.publish(status(VENUE_WIDE, instrument=VENUE_WIDE, venue="kraken"))
@@ -208,7 +208,7 @@ async def test_a_lost_connection_loses_and_repeats_nothing(client: Redis, valkey
 
 
 async def test_a_server_that_lost_all_repeats_nothing_to_a_reader(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the producer sends again comes under new ids; the numbers tell that it was read."""
+    """The producer sends entries again under new ids; their numbers show that they were read before."""
     monkeypatch.setattr(poller, "RECHECK_S", 0.2)
     server = await start_server()
     gaps = Gaps()
@@ -235,7 +235,7 @@ async def test_a_server_that_lost_all_repeats_nothing_to_a_reader(start_server: 
 
 
 async def test_a_reader_that_falls_behind_the_trim_learns_it(client: Redis, valkey: str) -> None:
-    """From the numbers: how many, of whom, from which on."""
+    """The numbers show how many are missing, of which venue, and from which number on."""
     gaps = Gaps()
     async with publishing(fast(valkey, max_len=MaxLen(trade=100))) as publisher, reading(valkey, TRADES, gaps=gaps) as reader:
         await begun(reader)
@@ -264,7 +264,7 @@ async def test_a_stored_id_that_was_trimmed_is_told(client: Redis, valkey: str) 
 
 
 async def test_what_a_reader_from_the_beginning_cannot_have_is_told(client: Redis, valkey: str) -> None:
-    """It asked for all: what was trimmed before it came is missing to it. To one that asked for now, it is not."""
+    """A reader from the beginning misses events that were trimmed before; a reader from now does not."""
     all_, now = Gaps(), Gaps()
     async with publishing(fast(valkey, max_len=MaxLen(trade=100))) as publisher:
         await write(publisher, 1, 3000)
@@ -279,7 +279,7 @@ async def test_what_a_reader_from_the_beginning_cannot_have_is_told(client: Redi
 
 
 async def test_an_event_lost_right_after_the_start_is_told(client: Redis, valkey: str) -> None:
-    """The last values tell a reader from now what number comes next."""
+    """From the last values the reader knows the next number."""
     gaps = Gaps()
     async with publishing(fast(valkey)) as publisher, reading(valkey, TRADES, gaps=gaps) as reader:
         await write(publisher, 1, 5)
@@ -301,7 +301,7 @@ async def test_a_new_epoch_begins_at_one(client: Redis, valkey: str) -> None:
 
 
 async def test_foreign_entries_are_told_and_skipped(client: Redis, valkey: str) -> None:
-    """No field `d`, no JSON, no event of ours: the events around them come as ever."""
+    """No field `d`, no JSON, or no event of ours: the events around them are returned as usual."""
     foreign: list[Foreign] = []
     async with publishing(fast(valkey)) as publisher:
         await write(publisher, 1, 1)
@@ -319,7 +319,7 @@ async def test_foreign_entries_are_told_and_skipped(client: Redis, valkey: str) 
 
 @pytest.mark.parametrize("start", [Start.NOW, Start.BEGINNING, Start.LAST_THEN_NOW, "5-0"])
 async def test_a_key_that_is_no_stream_is_told_and_does_not_stop_the_others(client: Redis, valkey: str, start: Position) -> None:
-    """One bad key fails a whole XREAD; it is found and left out, also when it turns bad while it is read."""
+    """One wrong key fails the complete XREAD; it is found and left out, also if it becomes wrong later."""
     foreign: list[Foreign] = []
     await client.set(QUOTES, "no stream")
     async with (

@@ -38,7 +38,7 @@ def sign(venue: str, state: FeedState = FeedState.LIVE, kind: str = VENUE_WIDE) 
 
 @asynccontextmanager
 async def living(publisher: Publisher, venue: str, kind: str = VENUE_WIDE) -> AsyncIterator[None]:
-    """Signs of life, until it is killed: at the end there is no word."""
+    """Publishes signs of life until the end of the block, and no `down` then, like a killed producer."""
 
     async def go_on() -> None:
         while True:
@@ -54,7 +54,7 @@ async def living(publisher: Publisher, venue: str, kind: str = VENUE_WIDE) -> As
 
 @asynccontextmanager
 async def reading(url: str, *streams: str, **options: Any) -> AsyncIterator[Reader]:
-    """One that judges."""
+    """Opens a reader that follows signs of life."""
     async with (
         connect(fast(url)) as own,
         Reader(own, KEYS, streams=streams, start=Start.LAST_THEN_NOW, signs_of_life=True, backoff_s=0.05, **options) as reader,
@@ -63,7 +63,7 @@ async def reading(url: str, *streams: str, **options: Any) -> AsyncIterator[Read
 
 
 async def test_a_quote_of_a_dead_connector_is_not_current(client: Redis, valkey: str) -> None:
-    """It is there, as that of a quiet market would be; only the signs of life tell. Those entries are not given out."""
+    """The quote of a quiet market would look the same; only the signs of life differ. Their entries are not returned."""
     async with publishing(fast(valkey)) as publisher:
         async with living(publisher, "binance"):
             publisher.publish(quote(1))
@@ -96,7 +96,7 @@ async def test_the_last_value_of_one_that_died_long_ago_is_never_current(client:
 
 @pytest.mark.parametrize("kind", [VENUE_WIDE, "share.3"])
 async def test_a_consolidated_quote_is_current_while_its_aggregator_lives(client: Redis, valkey: str, kind: str) -> None:
-    """Its own, known by the epoch: the next one's sign of life does not make the old quote current."""
+    """Only its own aggregator counts, known by the epoch: the sign of life of the next one does not make the old quote current."""
     name = "aggregator.3"
     async with publishing(fast(valkey), producer=name) as publisher, living(publisher, CONSOLIDATED, kind):
         publisher.publish(cbbo())
@@ -154,7 +154,7 @@ async def test_a_caller_that_is_slow_does_not_make_a_producer_silent(client: Red
 
 
 async def test_iterating_judges_too(client: Redis, valkey: str) -> None:
-    """From the first event on."""
+    """The reader knows which producers are alive from the first event on."""
     async with publishing(fast(valkey)) as publisher, living(publisher, "binance"):
         publisher.publish(quote(1))
         assert await publisher.drain(5)
@@ -173,7 +173,7 @@ async def test_streams_of_venues_are_given_out_to_who_asks_for_them(client: Redi
 
 
 async def test_an_old_reader_is_as_it_was(client: Redis, valkey: str) -> None:
-    """It asks for nothing more, and says that it cannot judge."""
+    """Without the option it reads nothing more, and `is_current` raises an error."""
     async with connect(fast(valkey)) as own, Reader(own, KEYS, streams=[QUOTES]) as reader:
         assert not await reader.read(timeout_s=0.05)
         with pytest.raises(BusError, match="signs_of_life=True"):
@@ -181,7 +181,7 @@ async def test_an_old_reader_is_as_it_was(client: Redis, valkey: str) -> None:
 
 
 async def test_a_wrong_password_is_said_all_the_same(client: Redis, valkey: str) -> None:
-    """By whichever of the two asks first."""
+    """Whichever connection is refused first raises the error."""
     async with (
         connect(fast(valkey, username="nobody", password="hunter2")) as own,
         Reader(own, KEYS, streams=[QUOTES], signs_of_life=True) as reader,

@@ -20,7 +20,7 @@ from tests.bus.tape import KEYS, TRADES, Gaps, fast, numbers, read_until, stampe
 from tests.waiting import wait_until
 
 UNKNOWN = Missed(TRADES, "", 0, 0, None)
-"""That something is missing, and no more."""
+"""The report that something is missing, without venue or count."""
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +56,7 @@ async def add(client: Redis, *seqs: int, epoch: int = 5, venue: str = "binance")
 
 @pytest.mark.parametrize("as_mark", [False, True])
 async def test_a_stored_id_on_a_stream_that_was_trimmed_to_its_end(client: Redis, valkey: str, as_mark: bool) -> None:
-    """Nothing is left that a number could tell from: the last id that the stream gave out is newer than ours. What comes then is read."""
+    """No number can show the loss: the last id of the stream is greater than the stored one. Later events are read."""
     stored = await add(client, 1, 2)
     await add(client, 3, 4)
     await client.xtrim(TRADES, maxlen=0, approximate=False)
@@ -88,7 +88,7 @@ async def test_nothing_is_missing_behind_the_last_id(client: Redis, valkey: str,
 
 @pytest.mark.parametrize("left", [0, 2])
 async def test_a_stored_id_on_a_stream_that_was_deleted_and_made_again(client: Redis, valkey: str, left: int) -> None:
-    """Its new ids are greater than ours, so only what is gone tells; with entries on it or none."""
+    """Its new ids are greater than the stored one, so only the counts show the loss; with or without entries on it."""
     stored = await add(client, 1, 2)
     await client.delete(TRADES)
     await add(client, *range(1, 6), epoch=6)
@@ -100,7 +100,7 @@ async def test_a_stored_id_on_a_stream_that_was_deleted_and_made_again(client: R
 
 
 async def test_a_stored_id_on_a_stream_that_is_gone(client: Redis, valkey: str) -> None:
-    """What may have been there meanwhile, nobody knows."""
+    """Entries may have come and gone meanwhile; nobody knows."""
     stored = await add(client, 1, 2)
     await client.delete(TRADES)
     gaps = Gaps()
@@ -122,7 +122,7 @@ async def test_the_id_of_a_stream_that_was_not_there_yet(client: Redis, valkey: 
 
 @pytest.mark.usefixtures("looks_often")
 async def test_a_connected_reader_of_a_stream_that_is_trimmed_to_its_end(client: Redis, valkey: str) -> None:
-    """What it did not read in time, it never will; no further entry is needed to find out, and its place is behind what is gone."""
+    """Entries that it did not read in time are lost. It finds that without a further entry, and continues behind them."""
     gaps = Gaps()
     async with reading(valkey, Start.NOW, gaps) as reader:
         await add(client, 1, 2)
@@ -144,7 +144,7 @@ async def test_a_connected_reader_of_a_stream_that_is_trimmed_to_its_end(client:
 @pytest.mark.usefixtures("looks_often")
 @pytest.mark.parametrize("next_", [(1, 6, "binance"), (3, 5, "kraken")])
 async def test_the_end_of_a_numbering_that_is_trimmed_unread(client: Redis, valkey: str, next_: tuple[int, int, str]) -> None:
-    """What comes next is the first of a new start, or of another venue: its number tells nothing of what went before it."""
+    """The next event is the first of a new start, or of another venue: its number shows nothing about the events before it."""
     gaps = Gaps()
     async with reading(valkey, Start.NOW, gaps) as reader:
         await add(client, 2, venue="kraken")
@@ -169,7 +169,7 @@ async def test_the_end_of_a_numbering_that_is_trimmed_unread(client: Redis, valk
 
 @pytest.mark.usefixtures("looks_often")
 async def test_what_the_numbers_tell_is_reported_once(client: Redis, valkey: str) -> None:
-    """With venue and count; the look at the stream adds nothing."""
+    """The report has venue and count; the look at the stream reports nothing more."""
     gaps = Gaps()
     async with reading(valkey, Start.NOW, gaps) as reader:
         await add(client, 1)
@@ -187,7 +187,7 @@ async def test_what_the_numbers_tell_is_reported_once(client: Redis, valkey: str
 
 @pytest.mark.usefixtures("looks_often")
 async def test_a_reader_that_keeps_up_is_told_nothing(client: Redis, valkey: str) -> None:
-    """However short the stream is kept; also one that began before there was a stream, and where what was read is deleted by hand."""
+    """However short the stream is; also if the reader was there before the stream, or entries that were read are deleted by hand."""
     gaps = Gaps()
     async with reading(valkey, Start.NOW, gaps) as reader:
         for seq in range(1, 60):
@@ -202,7 +202,7 @@ async def test_a_reader_that_keeps_up_is_told_nothing(client: Redis, valkey: str
 
 @pytest.mark.usefixtures("looks_often")
 async def test_a_stream_that_was_deleted_and_made_again_while_connected(client: Redis, valkey: str) -> None:
-    """All of it is read, and nothing is reported: what was there had been read."""
+    """All its entries are read, and nothing is reported: the old entries had been read."""
     gaps = Gaps()
     async with reading(valkey, Start.NOW, gaps) as reader:
         await add(client, 1, 2, 3)
@@ -217,7 +217,7 @@ async def test_a_stream_that_was_deleted_and_made_again_while_connected(client: 
 
 @contextlib.asynccontextmanager
 async def catching_up(client: Redis, stored: str, gaps: Gaps, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Poller]:
-    """What a reader reads by, three entries at a time from a stored id on: each `fetch` is one read."""
+    """Opens a poller that reads three entries at a time from a stored id on: each `fetch` is one read."""
     monkeypatch.setattr(poller, "READ_ENTRIES", 3)
     availability = Availability(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
     made = Poller(client, availability, ReaderCallbacks(gaps, lambda _foreign: None, ReaderMetrics()))
@@ -250,7 +250,7 @@ async def test_what_is_trimmed_while_a_stored_id_is_caught_up_with(
 
 
 async def test_a_stream_trimmed_to_its_end_while_it_is_caught_up_with(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing comes that could show it; what is added later is read, and nothing more is reported."""
+    """No later entry could show the loss. Entries that are added later are read, and nothing more is reported."""
     stored = await add(client, 1, 2)
     await add(client, *range(3, 13))
     gaps = Gaps()
@@ -266,7 +266,7 @@ async def test_a_stream_trimmed_to_its_end_while_it_is_caught_up_with(client: Re
 
 
 async def test_what_is_trimmed_right_behind_a_reader_that_catches_up_is_not_missing(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that goes has been read: nothing is reported, however often that happens. What goes unread after that is."""
+    """All trimmed entries had been read: nothing is reported, however often. Entries that are trimmed unread later are."""
     stored = await add(client, 1, 2)
     ids = [await add(client, seq) for seq in range(3, 13)]
     gaps = Gaps()

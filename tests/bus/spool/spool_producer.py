@@ -21,12 +21,12 @@ AT_ONCE = 10
 
 
 def say(text: str) -> None:
-    """One line, in one piece."""
+    """Print one line with a single write."""
     os.write(1, f"{text}\n".encode())
 
 
 async def main(url: str, directory: str, *instruments: str, count: int, **changes: int) -> None:
-    """Until all are on the tape."""
+    """Publish until all trades are on the tape."""
     settings = fast(url, batch=100, **changes)
     async with connect(settings) as client, asyncio.TaskGroup() as group:
         publisher = Publisher(client, KEYS, settings, producer="connector.binance", spool=Path(directory))

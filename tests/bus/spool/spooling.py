@@ -14,28 +14,28 @@ PENDING = 100
 
 
 def files(path: Path) -> list[Path]:
-    """What is spooled."""
+    """Returns the files of a spool."""
     return sorted(path.rglob("*.spool"))
 
 
 def trade_ids(events: list[AnyEvent]) -> list[int]:
-    """Of trades, in order."""
+    """Returns the ids of the trades, in order."""
     return [int(event.trade_id) for event in events if isinstance(event, Trade)]
 
 
 def away(net: Proxy) -> None:
-    """From now on, until `refusing` ends."""
+    """Cut the server off from now on, until `refusing` ends."""
     net.refusing = True
     net.cut()
 
 
 async def spooled(publisher: Publisher) -> None:
-    """Until what happened is in the file, but for what is in flight."""
+    """Wait until all lossless events are in the file, except those in flight."""
     await wait_until(lambda: all(lane.spool and not lane.spool.backlog for lane in publisher._writers), what="it is written")
 
 
 async def left_behind(net: Proxy, path: Path, count: int) -> int:
-    """The epoch of a publisher that ended as a killed one does, with so many trades in its spool, and the server away."""
+    """Leave a spool with `count` trades, as a killed publisher does while the server is away. Returns its epoch."""
     async with publishing(fast(net.url, pending=10), spool=path) as publisher:
         away(net)
         publisher.publish_all(trade(number) for number in range(1, count + 1))

@@ -1,4 +1,4 @@
-"""A disk that is full, fails, or gives back something else: nothing ends, and what is lost is told."""
+"""A disk that is full, fails, or returns wrong bytes: no process ends, and losses are reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 
 async def test_a_full_disk_ends_nothing(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit into memory is then dropped, counted and told; the error is logged once; when there is room again it is used."""
+    """Events beyond the memory are dropped, counted and reported; the error is logged once; when there is space again, it is used."""
     counts, full, real = Counts(), True, os.write
 
     def write(fd: int, data: memoryview) -> int:
@@ -55,7 +55,7 @@ async def test_a_full_disk_ends_nothing(client: Redis, valkey: str, tmp_path: Pa
 
 
 async def test_without_a_directory_it_is_as_without_a_spool(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """A place that cannot be used is told once; memory serves, and what is beyond is told as a gap."""
+    """The error is logged once. Memory is used; events beyond it are reported as a gap."""
     (tmp_path / "file").write_text("in the way")
     counts = Counts()
     async with proxy(valkey) as net, publishing(fast(net.url, pending=PENDING), spool=tmp_path / "file", metrics=counts) as publisher:
@@ -71,7 +71,7 @@ async def test_without_a_directory_it_is_as_without_a_spool(client: Redis, valke
 async def test_a_disk_that_cannot_be_read_is_asked_again(
     client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it gives at last is published; nothing was lost."""
+    """When the disk can be read again, the entries are published; nothing was lost."""
     monkeypatch.setattr("crosstape.bus.spool.disk_health.RETRY_S", 0.0)
     counts = Counts()
     async with proxy(valkey) as net:
@@ -94,7 +94,7 @@ async def test_a_disk_that_cannot_be_read_is_asked_again(
 
 
 async def test_damage_in_the_middle_is_told_with_the_count(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """As a gap of the whole venue, since nobody knows of which streams; what is before and after it is on the tape."""
+    """It is a gap of the whole venue, because the streams are not known. Entries before and after the damage are on the tape."""
     counts = Counts()
     async with proxy(valkey) as net:
         async with publishing(fast(net.url, pending=10, spool_bytes=1 << 20), spool=tmp_path) as publisher:
@@ -147,7 +147,7 @@ async def test_a_torn_tail_is_told_and_the_rest_is_used(client: Redis, valkey: s
 
 
 async def test_foreign_entries_are_left_out_and_told(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Whole frames that hold no event of this venue: of another version, or put there by someone."""
+    """Complete frames without an event of this venue: another version wrote them, or a person did."""
     async with proxy(valkey) as net, publishing(fast(net.url, pending=10), spool=tmp_path) as publisher:
         away(net)
         publisher.publish_all(trade(number) for number in range(1, 101))
@@ -167,7 +167,7 @@ async def test_foreign_entries_are_left_out_and_told(client: Redis, valkey: str,
 async def test_it_is_forced_to_the_disk_as_set(
     valkey: str, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, *, synced: bool
 ) -> None:
-    """By a thread, never by the event loop; an error of it is counted and ends nothing."""
+    """A thread does it, never the event loop; an error is counted and ends nothing."""
     threads: list[threading.Thread] = []
 
     def fsync(fd: int) -> None:

@@ -42,7 +42,7 @@ class Producer:
         self.done = False
 
     async def listen(self) -> None:
-        """Until it has ended."""
+        """Read its output until it has ended."""
         assert self.process.stdout is not None
         while line := await self.process.stdout.readline():
             match line.split():
@@ -67,13 +67,13 @@ class World:
         self.kills = 0
 
     async def start_server(self) -> None:
-        """With all that it had acknowledged."""
+        """Start the server with all data that it had acknowledged."""
         if not self.up:
             await self.server.start()
             self.up = True
 
     async def kill_server(self) -> None:
-        """As by kill -9."""
+        """Kill the server, as `kill -9` does."""
         if self.up:
             self.server.kill()
             await self.server.stop()
@@ -105,7 +105,7 @@ class World:
         await producer.process.wait()
 
     def has_spooled(self, wanted: int, producer: Producer) -> bool:
-        """Whether the spool has so many bytes, or cannot have more."""
+        """Whether the spool has this many bytes, or is full."""
         over = producer.done or producer.process.returncode is not None
         return over or self.spooled() >= min(wanted, self._spool_bytes * 9 // 10)
 
@@ -120,7 +120,7 @@ def claimed(producer: Producer) -> bool:
 
 
 async def check(client: Redis, kills: int) -> None:
-    """Every trade once and in order, or in a gap with the exact count; and every epoch numbered without a hole."""
+    """Check that every trade is there once and in order, or in a gap with the exact count; and that no number is missing in any epoch."""
     for name in INSTRUMENTS:
         events = await on_tape(client, KEYS.stream("trade", name))
         ids = [int(event.trade_id) for event in events if isinstance(event, Trade)]

@@ -25,7 +25,7 @@ HEADER = SegmentHeader(id=77, first=0, epoch=5, batch=9, carried=3)
     ],
 )
 def test_the_cursor_decides(cursor: Cursor, found: Recovered) -> None:
-    """With 4 entries that were done, as the first segment's name says, and 20 in all."""
+    """The name of the first segment says that 4 entries were done; there are 20 in all."""
     assert recover(HEADER, cursor, done_to=4, written_to=20) == found
 
 
@@ -35,5 +35,5 @@ def test_what_cannot_be_known_is_skipped_and_counted() -> None:
 
 
 def test_a_cursor_that_is_no_number_says_nothing() -> None:
-    """As if it were not there."""
+    """It counts as no cursor."""
     assert recover(HEADER, Cursor(b"77:x", b"y", b"z"), done_to=0, written_to=20) == Recovered(0)

@@ -28,7 +28,7 @@ def spool(path: Path, bound: int = SMALL) -> SpoolDirectory:
 
 
 def rest(file: SpoolDirectory, most: int = 7) -> tuple[list[bytes], int]:
-    """All that can be read from where the reading stands, and how many were lost."""
+    """Returns all entries that can be read from the present position, and how many were lost."""
     payloads, lost = [], 0
     while (place := file.next_stretch()) is not None:
         chunk = place.read(most, 100)
@@ -68,7 +68,7 @@ def test_zeros_are_no_entries() -> None:
 
 @given(at=st.integers(0, HEADER_BYTES - 1), flip=st.integers(1, 255))
 def test_a_header_is_believed_only_whole(at: int, flip: int) -> None:
-    """Of another version, cut or altered, it is none."""
+    """A header of another version, or a cut or changed one, counts as no header."""
     value = SegmentHeader(1_700_000_000_000_000_000, 5, 7, 8, 9)
     data = bytearray(header(value))
     assert parse_header(bytes(data)) == value
@@ -85,7 +85,7 @@ def test_an_entry_is_neither_empty_nor_endless(size: int) -> None:
 
 
 def test_what_is_appended_is_read_in_order_over_segments(tmp_path: Path) -> None:
-    """And while more is appended; a segment is removed when all of it was used, and the file is the user's own."""
+    """Also while more is appended. A segment is removed when all its entries were used; only the user can read the file."""
     file = spool(tmp_path)
     wanted = [b"%d" % number * 40 for number in range(1, 501)]
     for start in range(0, 250, 5):
@@ -112,7 +112,7 @@ def test_what_is_appended_is_read_in_order_over_segments(tmp_path: Path) -> None
 
 
 def test_an_entry_larger_than_a_read_is_read(tmp_path: Path) -> None:
-    """What a read brings at most is no bound on what an entry may be."""
+    """The limit of a read does not limit the size of an entry."""
     file = spool(tmp_path)
     file.append([b"x" * 5_000, b"y"])
     assert rest(file) == ([b"x" * 5_000, b"y"], 0)
@@ -136,7 +136,7 @@ def test_the_bound_holds(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
-    """Another is told that it is taken, until it is let go of; then it finds what was left."""
+    """A second process gets an error until the first one has closed the spool; then it finds the entries."""
     first, second = spool(tmp_path), SpoolDirectory(tmp_path / "spool", SMALL)
     first.append([b"one"])
     with pytest.raises(BlockingIOError):
@@ -148,7 +148,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that becomes full in the middle of a block: what was written of it is cut off, and later blocks are whole."""
+    """The disk becomes full in the middle of a block: the part that was written is cut off, and later blocks are complete."""
     file = spool(tmp_path)
     file.append([b"one"])
     real = os.write

@@ -35,7 +35,7 @@ BTC_AND_ETH = (BTC, ETH)
 
 
 async def test_all_that_happened_is_on_the_tape_in_order(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Many times what memory holds: no trade is missing, none is there twice, numbers have no hole, and no file is left."""
+    """Many times as many events as fit into memory: no trade is missing or doubled, no number is missing, and no file is left."""
     counts = Counts()
     async with proxy(valkey) as net, publishing(fast(net.url, pending=PENDING), spool=tmp_path, metrics=counts) as publisher:
         publisher.publish_all(trade(number) for number in range(1, 11))
@@ -104,7 +104,7 @@ async def test_states_do_not_wait_for_what_is_spooled(client: Redis, valkey: str
 
 
 async def test_statuses_and_gaps_are_spooled_too(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """They are happenings; the order on a venue's own stream, which holds both, is kept."""
+    """Both are lossless. Their order on the venue's own stream, which has both, is kept."""
     async with proxy(valkey) as net, publishing(fast(net.url, pending=10), spool=tmp_path) as publisher:
         away(net)
         for number in range(1, 101):
@@ -119,7 +119,7 @@ async def test_statuses_and_gaps_are_spooled_too(client: Redis, valkey: str, tmp
 
 
 async def test_beyond_the_spools_bound_the_newest_are_dropped_and_told(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """As one gap a stream, with the exact count and from when to when; what was accepted is on the tape."""
+    """One gap for each stream, with exact count and times; everything that was accepted is on the tape."""
     counts = Counts()
     settings = fast(valkey, pending=PENDING, spool_bytes=64 << 10)
     async with proxy(valkey) as net, publishing(fast(net.url, **_less(settings)), spool=tmp_path, metrics=counts) as publisher:
@@ -150,7 +150,7 @@ def _less(one: object) -> dict[str, object]:
 
 
 async def test_partitions_have_a_spool_each(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """With a lane, a cursor and a part of the bound of its own."""
+    """Each partition has its own writer, cursor and part of the bound."""
     keys = Keys(partitions=4)
     names = [f"C{number}-USDT" for number in range(20)]
     async with proxy(valkey) as net, publishing(fast(net.url, pending=PENDING, partitions=4), keys=keys, spool=tmp_path) as publisher:

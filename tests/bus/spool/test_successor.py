@@ -1,4 +1,4 @@
-"""What a process leaves in its spool is on the tape before anything of its successor, once, and told where that is not known."""
+"""Entries that a process leaves in its spool come onto the tape before its successor's events, once; doubtful ones are reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_a_successor_publishes_first_what_was_left(client: Redis, valkey: 
 
 
 async def test_a_successor_goes_on_where_the_tape_ends(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Its predecessor was killed in the middle of catching up, and that before it, too: no trade is there twice."""
+    """Its predecessor, and the one before, were killed while they published a spool: no trade is there twice."""
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 3_000)
         for _ in range(3):
@@ -61,7 +61,7 @@ CURSOR = "tape:cursor:connector.binance"
 
 
 async def photograph(client: Redis) -> dict[str, bytes]:
-    """What a server that forgets goes back to: the cursor, and the trades."""
+    """Returns the state to which a server that loses data goes back: the cursor, and the trades."""
     async with client.pipeline(transaction=True) as both:
         for key in (CURSOR, TRADES):
             both.dump(key)
@@ -69,7 +69,7 @@ async def photograph(client: Redis) -> dict[str, bytes]:
 
 
 async def go_back(client: Redis, photo: dict[str, bytes]) -> None:
-    """As a machine does that loses power: what came since was not on its disk."""
+    """Restore that state, as after a loss of power: later data were not on the disk."""
     for key, value in photo.items():
         await client.restore(key, 0, value, replace=True)
 
@@ -78,7 +78,7 @@ async def go_back(client: Redis, photo: dict[str, bytes]) -> None:
 async def test_what_a_server_forgot_of_what_came_before_the_spool_is_told(
     client: Redis, valkey: str, tmp_path: Path, *, forgets: bool
 ) -> None:
-    """Both machines lost power. What memory had brought onto the tape, nobody has any more, and what was spooled comes behind the hole."""
+    """Both machines lost power. Nobody has the events any more that went from memory to the tape; the spooled ones come after the gap."""
     async with proxy(valkey) as net, publishing(fast(net.url, pending=10), spool=tmp_path) as first:
         first.publish(trade(1))
         assert await first.drain(5)
@@ -102,7 +102,7 @@ async def test_what_a_server_forgot_of_what_came_before_the_spool_is_told(
 
 
 async def test_what_a_server_forgot_of_what_was_spooled_is_told_with_the_count(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """What had been on the tape has left the spool, by whole segments: the hole is from where the cursor stands to the first left."""
+    """Published entries have left the spool, by complete segments: the gap is from the cursor to the first entry that is left."""
     spool_bytes = 1 << 20
     async with proxy(valkey) as net, publishing(fast(net.url, pending=10, spool_bytes=spool_bytes), spool=tmp_path) as first:
         away(net)
@@ -209,7 +209,7 @@ async def _claimed(client: Redis, publisher: Publisher) -> bool:
 
 
 async def test_one_that_was_superseded_lets_its_successor_have_it(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """While both run, the file is the first's; told to stop, it lets go; all of it is on the tape, in the second's epoch."""
+    """While both run, the first one has the spool; when superseded, it closes it. All entries are on the tape, in the second's epoch."""
     async with proxy(valkey) as net, connect(fast(net.url)) as shared:
         first = Publisher(shared, KEYS, fast(net.url, pending=10), producer="connector.binance", spool=tmp_path)
         task = asyncio.create_task(first.run())
@@ -231,7 +231,7 @@ async def test_one_that_was_superseded_lets_its_successor_have_it(client: Redis,
 
 
 async def test_a_spool_that_nobody_lets_go_of_is_left(client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while the service goes on without it, and says so; the next start finds it."""
+    """After a while the service continues without that spool, and logs it; the next start finds it."""
     monkeypatch.setattr("crosstape.bus.publish.spool_reader.LOCK_S", 0.1)
     monkeypatch.setattr("crosstape.bus.spool.disk_health.RETRY_S", 0.0)
     counts = Counts()
@@ -255,7 +255,7 @@ async def test_a_spool_that_nobody_lets_go_of_is_left(client: Redis, valkey: str
 
 
 async def test_no_bytes_is_no_spool_but_what_was_left_is_published(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """With `spool_bytes = 0` nothing is written; an earlier setting's file is still read."""
+    """With `spool_bytes = 0` nothing is spooled; a spool that an earlier setting left is still published."""
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 200)
         before = files(tmp_path)

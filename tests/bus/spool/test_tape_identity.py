@@ -24,7 +24,7 @@ IDENTITY = KEYS.identity()
 
 
 async def identity(client: Redis, keys: Keys = KEYS) -> Identity:
-    """As it stands on the server."""
+    """Returns the identity that the server has."""
     found: Any = await client.hgetall(keys.identity())
     return Identity(found.get(b"id", b"").decode(), found.get(b"origin", b"").decode())
 
@@ -67,7 +67,7 @@ async def test_what_is_refused_leaves_no_trace(client: Redis, valkey: str) -> No
 
 
 async def test_a_tape_of_a_version_that_knew_none_is_live(client: Redis, valkey: str) -> None:
-    """It holds data already: a rehearsal must not make an old live tape a simulated one."""
+    """It holds data already: a rehearsal must not turn an old live tape into a simulated one."""
     await client.sadd(KEYS.registry(), TRADES)
     async with connect(fast(valkey)) as shared:
         found = await Tape().identify(shared, KEYS, origin=Origin.SIMULATED)
@@ -111,7 +111,7 @@ async def test_a_server_that_is_another_tape_now_ends_the_publisher(client: Redi
 
 
 async def of_another_tape(other_url: str, path: Path, count: int) -> str:
-    """A killed publisher's spool for the tape on `other_url`, with so many trades; the id of that tape."""
+    """Leaves a killed publisher's spool for the tape on `other_url`, with `count` trades. Returns the id of that tape."""
     async with proxy(other_url) as net, publishing(fast(net.url, pending=10), spool=path) as publisher:
         async with asyncio.timeout(20):
             await publisher.claimed()
@@ -124,7 +124,7 @@ async def of_another_tape(other_url: str, path: Path, count: int) -> str:
 
 
 async def test_a_spool_of_another_tape_is_kept_aside(client: Redis, valkey: str, tmp_path: Path, start_server: StartServer) -> None:
-    """Not published here, and not lost: the log says where it is, and moved back it is published where it belongs, once."""
+    """It is not published here and not lost: the log says where it is, and after moving it back it is published on its own tape, once."""
     other = await start_server()
     await begin(valkey, producer="connector.kraken")
     theirs = await of_another_tape(other.url, tmp_path, 500)
@@ -151,7 +151,7 @@ async def test_a_spool_of_another_tape_is_kept_aside(client: Redis, valkey: str,
 
 
 async def test_it_is_so_for_one_that_overflows_at_once(client: Redis, valkey: str, tmp_path: Path, start_server: StartServer) -> None:
-    """What it spools itself goes into a spool of its own; and a second one that is kept aside hides no first."""
+    """Its own events go into a new spool. A second spool that is kept aside does not replace the first one."""
     other = await start_server()
     await begin(valkey, producer="connector.kraken")
     theirs = await of_another_tape(other.url, tmp_path, 50)
@@ -191,7 +191,7 @@ async def test_what_was_spooled_behind_it_before_the_tape_was_known_is_told(
 
 
 async def test_a_server_that_is_empty_is_taken_for_the_tape_of_the_spool(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """It lost its data while nobody ran; what was spooled for it is published, and the tape is what it was: simulated, too."""
+    """The server lost its data while no process ran. The spooled entries are published, and the tape keeps its identity and origin."""
     async with proxy(valkey) as net, publishing(fast(net.url, pending=10), spool=tmp_path / "one") as publisher:
         async with asyncio.timeout(20):
             await publisher.claimed()
@@ -211,7 +211,7 @@ async def test_a_server_that_is_empty_is_taken_for_the_tape_of_the_spool(client:
 
 
 async def test_a_spool_that_does_not_say_for_which_tape_it_is(client: Redis, valkey: str, tmp_path: Path) -> None:
-    """Of a version before: it is published, as it was promised then."""
+    """An earlier version wrote it: it is published, as that version promised."""
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 100)
     for label in tmp_path.glob("*/tape"):
@@ -223,7 +223,7 @@ async def test_a_spool_that_does_not_say_for_which_tape_it_is(client: Redis, val
 
 @pytest.mark.parametrize("label", ["", "\n", "a b c", "\x00\xff"])
 async def test_a_label_that_says_nothing(client: Redis, valkey: str, tmp_path: Path, label: str) -> None:
-    """Torn, or written by hand: as if there were none."""
+    """A damaged or hand-written label counts as no label."""
     async with proxy(valkey) as net:
         await left_behind(net, tmp_path, 20)
     (tmp_path / "0-of-1" / "tape").write_bytes(label.encode("latin-1"))

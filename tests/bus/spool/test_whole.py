@@ -1,4 +1,4 @@
-"""Whatever happens to the server and the process that spools, each stream is whole."""
+"""Whatever happens to the server and to the spooling process, each stream is complete."""
 
 from __future__ import annotations
 

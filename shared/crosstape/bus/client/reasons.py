@@ -1,4 +1,4 @@
-"""Says in words why a server cannot be used, and whether waiting can help."""
+"""Explains why a server cannot be used, and whether waiting can help."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class WrongKeyType(ResponseError):
 
 _HOPELESS: Final = (AuthenticationError, NoPermissionError, ssl.SSLCertVerificationError, WrongKeyType)
 
-_WORDS: Final = {
+_EXPLANATIONS: Final = {
     AuthenticationError: "it refuses bus.username and bus.password",
     NoPermissionError: "it does not allow its user what we need",
     ssl.SSLCertVerificationError: "its certificate is not trusted (bus.ca_file)",
     ConnectionRefusedError: "connection refused",
 }
-"""Words that are put before the error's own text, which alone is not always clear."""
+"""Text that is put before the error's own text, which alone is not always clear."""
 
 
 _NO_DATABASE: Final = "it has no database of this number (the end of bus.url)"
@@ -49,15 +49,15 @@ def is_hopeless(exc: Exception) -> bool:
 
 
 def reason(exc: Exception) -> str:
-    """The error in one line."""
+    """Returns the error in one line, after an explanation where we have one."""
     text = " ".join(str(exc).split()) or type(exc).__name__
-    words = (word for one in _causes(exc) for kind, word in _WORDS.items() if isinstance(one, kind))
-    word = next(words, _WORDS[NoPermissionError] if denied(text) else _NO_DATABASE if _lacks_database(exc) else None)
-    return f"{word}: {text}" if word else text
+    known = (explanation for one in _causes(exc) for kind, explanation in _EXPLANATIONS.items() if isinstance(one, kind))
+    explanation = next(known, _EXPLANATIONS[NoPermissionError] if denied(text) else _NO_DATABASE if _lacks_database(exc) else None)
+    return f"{explanation}: {text}" if explanation else text
 
 
 def suspicion(client: Client, exc: Exception) -> str:
-    """What may be wrong when a server has never answered and the error itself does not say: only one side speaks TLS."""
+    """Returns a likely cause where the error itself names none and the server has never answered: only one side speaks TLS."""
     options = client.get_connection_kwargs()
     if isinstance(client, RedisCluster) or "path" in options:
         return ""
@@ -80,11 +80,11 @@ def place(client: Client) -> str:
 
 def denied(text: str) -> bool:
     """Whether a server's answer refuses its user, also within a script. (The first text is Valkey's, the second Redis 7.0's.)"""
-    return text.startswith(("NOPERM", "NOAUTH")) or any(words in text for words in ("ACL failure", "The user executing the script can't"))
+    return text.startswith(("NOPERM", "NOAUTH")) or any(answer in text for answer in ("ACL failure", "The user executing the script can't"))
 
 
 def _lacks_database(exc: Exception) -> bool:
-    """Whether the server refuses the database of a new connection: redis-py passes its answer on, or its own words instead."""
+    """Whether the server refuses the database of a new connection: redis-py passes on its answer, or raises an error with its own text."""
     return isinstance(exc, RedisConnectionError | ResponseError) and any(text in str(exc) for text in _NO_DATABASE_TEXTS)
 
 

@@ -40,7 +40,7 @@ async def wait_until_usable(client: Client, keys: Keys, settings: BusSettings, *
 
     Raises `BusError` after `start_s`, with the last reason: nothing listens, the name does not resolve, the server is loading, is a
     replica, or has no memory. Raises it at once where waiting cannot help: refused credentials or commands, a certificate that is not
-    trusted, a key of ours that holds something else. A person has to mend that and starts us again anyway, and more attempts would fill
+    trusted, a key of ours that holds something else. A person has to fix that and then starts us again, and more attempts would fill
     the server's log of refusals and may lock us out.
     """
     where = shown(settings.url)

@@ -1,4 +1,4 @@
-"""Keeps an instance's leases: asks the server again and again, and lets a policy start and stop what is served by them.
+"""Keeps an instance's leases: calls the server again and again, and lets a policy start and stop the work that needs them.
 
 The time between two calls is a third of a lease's life. One more call is made when a lease of another instance would expire, and the next
 call follows at once while there is a lease to take. Which leases to want, and what to serve, is the policy's decision.
@@ -90,7 +90,7 @@ class Elector:
         return self.every_s
 
     async def _ask(self) -> LeaseSnapshot | None:
-        """How the leases stand; None if the server did not answer in time, or nothing was done because of another number of leases."""
+        """Returns the present leases; None if the server did not answer in time, or instances disagree on the number of leases."""
         try:
             async with asyncio.timeout(self.every_s):
                 leases = await self._policy.ask()

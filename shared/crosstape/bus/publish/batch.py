@@ -110,12 +110,12 @@ class Group:
 
 
 class Batch:
-    """One script call, as it is sent and, if need be, sent again."""
+    """One script call. If it fails, it is sent again unchanged."""
 
     __slots__ = ("args", "entries", "groups", "keys", "number", "size", "spooled_to", "written_at")
 
     def __init__(self, number: int, *, cursor: bytes, registry: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0) -> None:
-        """`position`: of the spool once this batch is written; empty: it stays as it is."""
+        """`position`: the spool's position in the cursor once this batch is written; empty: the cursor keeps the one that it has."""
         self.number = number
         self.keys = [cursor, registry]
         self.args = [epoch, b"%d" % number, b"", position]
@@ -145,7 +145,7 @@ class Batch:
         self.size += sum(map(len, entries))
 
     def lossless_entries(self) -> list[bytes]:
-        """Its lossless entries. They are read from `args`, so that a batch that is never asked for them need not keep them apart."""
+        """Returns the lossless entries. They are found in `args`, because few batches are ever asked for them."""
         found: list[bytes] = []
         for group in self.groups:
             if not group.stream.conflatable:
@@ -170,7 +170,9 @@ class BatchWritten(msgspec.Struct, frozen=True):
 
 
 class BatchRefused(msgspec.Struct, frozen=True):
-    """Nothing was written, because the cursor is here. With our epoch and our number or more, the batch was written before."""
+    """Nothing was written: the cursor on the server is at this epoch and batch. If that is our batch or a later one of our epoch, the
+    batch was written before.
+    """
 
     epoch: bytes
     batch: int

@@ -1,4 +1,4 @@
-"""Delivers one batch to the server; when that has lost data, sends it before that batch what it lost and is still in memory.
+"""Delivers one batch to the server. If the server has lost data, the lost batches that are still in memory are sent before it.
 
 A batch keeps its number and its content however often it is sent, so a retry writes nothing twice. When the batch does not follow on what
 the server has, the server answers where its cursor is.

@@ -1,7 +1,7 @@
-"""Writes the events of one partition: numbered batches of what waits, with one batch in flight.
+"""Writes the waiting events of one partition in numbered batches, with one batch in flight.
 
-While a spool has something in it, a batch of spooled entries and a batch of what waits in memory take turns: events from the time when the
-server was away must not hold up the states of now.
+While the spool is not empty, batches of spooled entries and batches from memory alternate: events from the time when the server was away
+must not delay the present states.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class PartitionWriter:
         self._in_flight = self._batch()
 
     def start_spool(self) -> bool:
-        """Lead lossless events through the spool from now on, those in memory first. Returns whether that works."""
+        """Route lossless events through the spool from now on, those in memory first. Returns whether that works."""
         reader = self._spool_reader
         return reader is not None and (reader.spool.active or reader.start(self._in_flight, self._number + (self._in_flight is None)))
 

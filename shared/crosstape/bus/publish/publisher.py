@@ -1,4 +1,4 @@
-"""The publisher: takes events without waiting and writes each to the tape exactly once. This module puts its parts together.
+"""The publisher: accepts events without waiting and writes each to the tape exactly once. This module puts its parts together.
 
 ```
 publish ─► stream ─► queue ───────► partition writer ─► delivery ─► server

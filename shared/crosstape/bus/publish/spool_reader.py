@@ -63,7 +63,7 @@ class SpoolReader:
         self._newest_ts = 0
 
     def start(self, in_flight: Batch | None, batch: int) -> bool:
-        """Lead lossless events through the spool from now on, those in memory first. Returns whether the disk allows it.
+        """Route lossless events through the spool from now on, those in memory first. Returns whether the disk allows it.
 
         `batch` is the number of the batch in flight, or of the next one.
         """

@@ -62,7 +62,7 @@ class FollowedStream:
             case _:
                 self.last_key = self.key  # no hash: it has no last values
         self.id = b""
-        """Id of the entry up to which it was read; empty until that is known."""
+        """Id of the last entry that was read; empty until the start is known."""
         self.continuity = Continuity(name, from_first=start is Start.BEGINNING)
         if isinstance(start, Mark):
             for venue, epoch, seq in start.numbers:
@@ -70,20 +70,20 @@ class FollowedStream:
         self.accounted: int | None = None
         """How many of the entries ever added were read, reported as missed, or lie before the start; None: not known."""
         self.catching_up = False
-        """It is read from a stored id on, and how many entries lie before that id is not known until its end was reached once."""
+        """Whether we read from a stored id and have not reached the end yet: until then `accounted` is not known."""
         self.expected = b""
         """While catching up: id of the entry that comes next; empty: not known."""
         self.added: int | None = None
-        """How many entries were ever added when its end was reached, of which the last are about to be accepted."""
+        """How many entries had ever been added when the end of the stream was reached; the last of them are accepted next."""
         self.trimmed = False
         """Entries behind `id` were removed unread. This is reported with the next entries, unless their numbers say more about it."""
         self.logged = False
-        """A foreign entry of it was logged."""
+        """Whether a foreign entry of this stream was logged already."""
         self.wrong = False
-        """Its key holds something that is no stream."""
+        """Whether the key holds something that is no stream."""
 
     def missed(self) -> Missed:
-        """What to report when entries are missing and it is not known which."""
+        """Returns the report for missing entries of which neither the venue nor the count is known."""
         return Missed(self.name, "", 0, 0, None)
 
     def restart(self, accounted: int | None) -> None:

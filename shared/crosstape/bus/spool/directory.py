@@ -2,7 +2,7 @@
 
 Entries are counted from the start of the spool. The position up to which entries are on the tape is not kept here: the server keeps it, and
 sets it in the script call that writes the entries. So no offset in a file can disagree with the tape. What this module has to ensure is
-only that an entry is there as a whole or not at all, by frames and checksums.
+only that an entry is there completely or not at all, by frames and checksums.
 
 Everything here blocks, and raises `OSError`. Nothing here knows events.
 """
@@ -36,7 +36,7 @@ class SpoolDirectory:
         self.path = path
         self.bound = bound
         self.header = SegmentHeader(0, 0)
-        """The header of the first segment, which describes the whole spool."""
+        """The header of the first segment, which describes the spool."""
         self.label = ""
         """The text of a file beside the segments: which tape they are for. Empty: there is no such file."""
         self.torn = 0
@@ -72,7 +72,10 @@ class SpoolDirectory:
         return next(self.path.glob(f"*{SUFFIX}"), None) is not None
 
     def open(self) -> bool:
-        """Take the directory. Returns whether an earlier process left segments. Raises `BlockingIOError` if another process has it."""
+        """Lock the directory, and find its segments. Returns whether an earlier process left any.
+
+        Raises `BlockingIOError` if another process has the directory.
+        """
         make_directory(self.path)
         lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:

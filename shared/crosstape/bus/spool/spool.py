@@ -74,7 +74,7 @@ class Spool:
         self.active = False
         """Whether lossless events go through it."""
         self.adopted = False
-        """Whether what a predecessor left was looked for."""
+        """Whether we have looked for entries that a predecessor left."""
         self.settled = True
         """Whether it is known how many of the entries are on the tape."""
         self.inherited_to = 0
@@ -116,7 +116,7 @@ class Spool:
             return False
 
     def open(self) -> bool:
-        """Take the directory, new or with what a predecessor left. Returns whether it is ours; not tried for a while after a failure."""
+        """Lock the directory, new or with what a predecessor left. Returns whether it is ours; not tried for a while after a failure."""
         if self.disk.opened:
             return True
         if self._health.pausing:
@@ -173,7 +173,7 @@ class Spool:
                 self._health.failed(exc)
 
     def start(self, epoch: int, batch: int, in_flight: list[bytes]) -> bool:
-        """Lead lossless events through the spool from now on, behind those in flight in this batch. Returns whether the disk allows it."""
+        """Route lossless events through the spool from now on, behind those in flight in this batch. Returns whether the disk allows it."""
         fresh = not self.disk.opened
         if self._closed or not self.disk.bound or not self.open():
             return False

@@ -45,7 +45,7 @@ class Identity(NamedTuple):
     id: str = ""
     """Empty: unknown."""
     origin: str = ""
-    """`live` or `simulated`. Empty: no venue has been heard of yet."""
+    """`live` or `simulated`. Empty: not known yet."""
 
     @property
     def label(self) -> str:

@@ -20,7 +20,7 @@ from crosstape_connector.feeds.clock_watch import Stop
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey, Topic
-from crosstape_connector.feeds.quote_feeds import QuoteFeeds
+from crosstape_connector.feeds.quote_feeds import QuoteFeeds, apply_polled_quote
 from crosstape_connector.feeds.stops import Stops
 from crosstape_connector.feeds.topics import Topics
 from crosstape_connector.feeds.trades.trade_feeds import TradeFeeds
@@ -222,8 +222,12 @@ class FeedHandler:
         return self.trades.check_newest(page)
 
     def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
-        """Publish a quote of REST for want of a stream; see `QuoteFeeds.apply_polled_quote`."""
-        return self._quotes.apply_polled_quote(quote, asked_ts, reason)
+        """Publish a quote of REST for want of a stream; see `quote_feeds.apply_polled_quote`."""
+        record = self.records.get(FeedKey("quote", quote.instrument))
+        if record is None:
+            self.counts["unwanted"] += 1
+            return _NOTHING
+        return apply_polled_quote(record, quote, asked_ts, reason)
 
     def end_polling(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
         """Note that a feed is no longer polled by REST: `recovering` if it has a connection, else `down` for this reason."""

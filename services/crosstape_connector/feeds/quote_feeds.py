@@ -74,24 +74,6 @@ class QuoteFeeds:
         record.last = quote
         return [*events, quote]
 
-    def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
-        """Publish a quote that was requested from REST at `asked_ts` because the stream is away: `recovering`, never `live`.
-
-        Publishes nothing if the stream is live again, or if neither prices nor sizes have changed. `reason`: of the feed's state meanwhile.
-        """
-        record = self._quotes.get(quote.instrument)
-        if record is None:
-            return self._unwanted()
-        if record.state is LIVE or record.confirmed or record.received_ts > asked_ts:
-            return _NOTHING
-        last, now = record.last, quote.received_ts
-        record.last = polled = msgspec.structs.replace(quote, state=FeedState.RECOVERING)
-        record.fetched_ts = now
-        events = record.set_state(FeedState.RECOVERING, reason, now)
-        if not isinstance(last, Quote) or last.state is not FeedState.RECOVERING or _sides(last) != _sides(polled):
-            events.append(polled)
-        return events
-
     def apply_ticker(self, ticker: Ticker) -> Sequence[Event]:
         """Publish a ticker if its figures have changed: some venues also send it when only the quote changes."""
         record = self._tickers.get(ticker.instrument)
@@ -122,6 +104,23 @@ class QuoteFeeds:
 
 def _figures(ticker: Ticker) -> tuple[object, ...]:
     return ticker.last, ticker.open, ticker.high, ticker.low, ticker.base_volume, ticker.quote_volume, ticker.change
+
+
+def apply_polled_quote(record: FeedRecord, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
+    """Apply a quote that was requested from REST at `asked_ts` because the stream is away: `recovering`, never `live`.
+
+    `record`: the feed, whether the venue sends its quotes or they are the top of its book. Returns nothing if the stream is live again, or
+    if neither prices nor sizes have changed. `reason`: of the feed's state meanwhile.
+    """
+    if record.state is LIVE or record.confirmed or record.received_ts > asked_ts:
+        return _NOTHING
+    last, now = record.last, quote.received_ts
+    record.last = polled = msgspec.structs.replace(quote, state=FeedState.RECOVERING)
+    record.fetched_ts = now
+    events = record.set_state(FeedState.RECOVERING, reason, now)
+    if not isinstance(last, Quote) or last.state is not FeedState.RECOVERING or _sides(last) != _sides(polled):
+        events.append(polled)
+    return events
 
 
 def _sides(quote: Quote) -> tuple[object, ...]:

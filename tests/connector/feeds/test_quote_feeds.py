@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+import pytest
+
 from crosstape_connector.feeds.feed_state import POLLED, FeedRecord
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
@@ -15,10 +18,11 @@ QUOTES = FeedKey("quote", NAME)
 WHY = f"{POLLED}, every 1 s at best"
 
 
-def feeds() -> FeedHandler:
-    """The quote feed of one instrument, whose connection was lost before the first quote."""
+def feeds(*, from_book: bool = False) -> FeedHandler:
+    """The quote feed of one instrument, whose connection was lost before the first quote. `from_book`: it is the top of the book."""
     known = {NAME: Instrument(NAME, "fake", "AB", "A", "B")}
-    found = FeedHandler(fake(endpoint(channels={"quote": "quotes"})), known, ("quote",), book_depth=5, book_interval_ns=0)
+    venue = msgspec.structs.replace(fake(endpoint(channels={"quote": "quotes"})), quote_from_book=from_book)
+    found = FeedHandler(venue, known, ("quote",), book_depth=5, book_interval_ns=0)
     found.interrupt([QUOTES], 0, "lost")
     return found
 
@@ -33,9 +37,10 @@ def quote(bid: int, at: int) -> Quote:
     return Quote("fake", NAME, None, at, Decimal(bid), Decimal(1), Decimal(bid + 1), Decimal(1))
 
 
-def test_a_polled_quote_is_never_live() -> None:
+@pytest.mark.parametrize("from_book", [False, True])
+def test_a_polled_quote_is_never_live(from_book: bool) -> None:
     """The reason of its feed is that it is polled. A quote without a change is not published again."""
-    found = feeds()
+    found = feeds(from_book=from_book)
 
     first = found.apply_polled_quote(quote(10, 5), 4, WHY)
     again = found.apply_polled_quote(quote(10, 6), 5, WHY)

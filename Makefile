@@ -38,7 +38,7 @@ test-engines: WORKERS := 3
 test-engines: $(VENV)/.ready ## run the tests of bus, connector and aggregator on Redis, then on Valkey; needs a Docker engine
 	@for engine in redis valkey; do $(PYTEST) --engine $$engine tests/bus tests/connector tests/aggregator $(ARGS) || exit 1; done
 
-chaos: WORKERS := 3
+chaos: WORKERS := 2
 chaos: $(VENV)/.ready ## set every fault on every venue, end servers and processes, and compare the tape with the truth
 	@$(PYTEST) tests/chaos --durations=10 $(ARGS)
 

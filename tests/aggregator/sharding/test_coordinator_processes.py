@@ -223,8 +223,8 @@ async def test_one_that_was_stopped_and_goes_on_says_so(client: Redis, valkey: s
         process.send_signal(signal.SIGSTOP)
         stopped_ts, over_at = time.time_ns(), time.monotonic() + 2 * LEASE_S
         await wait_until(lambda: time.monotonic() > over_at, what="the length of the stop")
+        continued_ts = time.time_ns()  # before the signal: the process may be quicker than this test
         process.send_signal(signal.SIGCONT)
-        continued_ts = time.time_ns()
         await quoted_since(client, market)
 
         async def reported() -> bool:

@@ -35,7 +35,7 @@ from tests.chaos.violations import Violation
 CLOCK_NS: Final = 50_000_000
 """How far the market's clock and ours, on one machine, may be apart."""
 
-CUT_NS: Final = {"kraken": 999}
+CUT_NS: Final = {"bitstamp": 999, "kraken": 999}
 """ns by which a venue's times may be too early, because the venue cuts digits off."""
 
 

@@ -146,7 +146,7 @@ def test_sums_need_more_digits_than_the_default_context_has() -> None:
 
 
 contracts = st.integers(1, 10**6)
-coin_m_prices = st.decimals(Decimal("0.1"), Decimal("200000"), places=1)
+coin_m_prices = st.decimals(Decimal("0.1"), Decimal(200_000), places=1)
 
 
 @given(st.lists(st.tuples(contracts, coin_m_prices, st.integers(-90, 3)), min_size=1, max_size=60), st.integers(0, 200))

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from crosstape.bus import Mark, Start
+from crosstape.bus import Bookmark, Start
 from crosstape_aggregator.recovery.discovery import Discovery, FoundStream
 from crosstape_aggregator.recovery.plan import CatchUp, ReadPlan, StreamExtent, extents, plan, resume, silent_until_s, trimmed_s
 from crosstape_schemas import Keys
@@ -106,7 +106,7 @@ def test_what_was_trimmed_behind_a_stored_id_is_a_gap(extent: StreamExtent, expe
 
 def test_a_stream_that_was_trimmed_to_nothing_is_resumed_at_its_last_id() -> None:
     """It is the same stream, although it has no entries. A stream that never had an id is another one."""
-    mark = Mark(at(10))
+    mark = Bookmark(at(10))
     assert resume(StreamExtent(None, at(50)), mark, START_S, START_S) == ReadPlan(at(50), None, START_S)
     assert resume(StreamExtent(None, None), mark, START_S, START_S) is None
 

@@ -75,6 +75,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: float = 30.0
     """Seconds without any frame after which the session is dead."""
     max_frame_bytes: int = 4 * MEBIBYTE
+    binary: Callable[[bytes], bytes] | None = None
+    """A binary frame → its text (see `parsing.binary`). Raises `FrameError`. None: the venue sends text, a binary frame is a bad frame."""
     numbered: bool = False
     """All frames of a connection are numbered, so that a missing one makes all its books suspect: the parser returns `ConnectionBreak`."""
     topics: int = 1_000

@@ -4,7 +4,7 @@ Wire    wss://dstream.binance.com/stream, JSON text, wrapped as on spot: all str
 Docs    https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams
 Sizes   contracts of 100 USD (BTC) or 10 USD: the base size is contracts × USD / price. Candles and tickers have their base volume in `q`
 Trades  `aggTrade`, for the reasons of USD-M; recordings that have `trade` are read, too
-Quirks  see `binance_futures.stream`. The index price is in a stream of its own and is left out; open interest has a value in USD and no size
+Quirks  see `binance_futures.stream`. The index price is in a stream of its own and is left out. Open interest has a value in USD, no size
 """
 
 from __future__ import annotations

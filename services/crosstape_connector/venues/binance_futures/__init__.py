@@ -1,4 +1,4 @@
-"""Binance's futures: the dialect that USD-M (`binance_usdm`) and COIN-M (`binance_coinm`) share, and the rows of their tables that are alike.
+"""Binance's futures: the dialect that USD-M (`binance_usdm`) and COIN-M (`binance_coinm`) share, and the common rows of their tables.
 
 Both count the weight of REST requests of one address together, 2,400 a minute. A connector runs one venue, so each table takes half: of
 1,200 a minute 400 for books (20 each), 160 for trades (20), 60 for best prices (5), 12 for states (1), 100 for open interest (1) and 80 for
@@ -69,9 +69,7 @@ def venue(
         id=venue_id,
         endpoints=endpoints,
         rest_urls={"futures": url},
-        instruments=InstrumentSource(
-            rest="futures", path=f"{prefix}/exchangeInfo", parse=rest.instruments(venue_id, inverse=inverse)
-        ),
+        instruments=InstrumentSource(rest="futures", path=f"{prefix}/exchangeInfo", parse=rest.instruments(venue_id, inverse=inverse)),
         book=BookRule(
             snapshot="rest",
             bridges=stream.bridges,
@@ -100,9 +98,7 @@ def venue(
             batch=1_000,
             per_minute=12,
         ),
-        trading=TradingSource(
-            rest="futures", path=lambda symbols: f"{prefix}/exchangeInfo", parse=rest.parse_trading, per_minute=12
-        ),
+        trading=TradingSource(rest="futures", path=lambda symbols: f"{prefix}/exchangeInfo", parse=rest.parse_trading, per_minute=12),
         trade_ids="contiguous",
         candles=klines.rules(seconds=False, volume=volume),
         candle_source=CandleSource(rest="futures", path=candle_path, parse=klines.parse, page=CANDLE_PAGE, per_minute=40),

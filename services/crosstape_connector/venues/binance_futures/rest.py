@@ -1,8 +1,9 @@
 """REST of Binance's futures: books, instruments, trading states, open interest.
 
-Limits  a weight of 2,400 a minute for one address, shared by USD-M and COIN-M: `depth` of 1,000 levels 20, `aggTrades` 20, all best prices 5,
-        candles 2, instruments and open interest 1
-Quirks  `trades` from an id needs a key, `aggTrades` does not. COIN-M calls the state `contractStatus`, and counts open interest in contracts
+Limits  a weight of 2,400 a minute for one address, shared by USD-M and COIN-M: `depth` of 1,000 levels 20, `aggTrades` 20, all best
+        prices 5, candles 2, instruments and open interest 1
+Quirks  `historicalTrades` needs a key, `aggTrades` does not. COIN-M calls the state `contractStatus`, and counts open interest in
+        contracts
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)

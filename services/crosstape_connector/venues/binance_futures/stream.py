@@ -257,7 +257,7 @@ class Parser(recorded.Parser):
 
 
 def bridges(update: BookUpdate, sequence: int) -> Verdict:
-    """Whether an update is the first after a snapshot: those that end before it are dropped, the first must span its number or follow it."""
+    """Whether an update is the first after a snapshot: it must span the snapshot's number, or follow it; those before are dropped."""
     if update.first is None or update.last is None:
         return Verdict.BREAK
     if update.last < sequence:

@@ -3,7 +3,8 @@
 Wire    wss://stream.binance.us:9443/stream, JSON text, wrapped
 Docs    https://github.com/binance-us/binance-us-api-docs
 Trades  `aggTrade`: single trades can be asked for by REST with a key only, aggregates without
-Limits  a weight of 1,200 a minute for one address: `depth` of 1,000 levels 10, `exchangeInfo` 10, all best prices 2, `aggTrades` and candles 1
+Limits  a weight of 1,200 a minute for one address: `depth` of 1,000 levels 10, `exchangeInfo` 10, all best prices 2, `aggTrades` and
+        candles 1
 Quirks  those of `binance.stream`; no candles of one second
 """
 

@@ -1,8 +1,8 @@
 """Binance's futures: the dialect that USD-M (`binance_usdm`) and COIN-M (`binance_coinm`) share, and the common rows of their tables.
 
 Both count the weight of REST requests of one address together, 2,400 a minute. A connector runs one venue, so each table takes half: of
-1,200 a minute 400 for books (20 each), 160 for trades (20), 60 for best prices (5), 12 for states (1), 100 for open interest (1) and 80 for
-candles (2), which is 812.
+1,200 a minute 400 for books (20 each), 240 for trades (20), 60 for best prices (5), 12 for states (1), 100 for open interest (1) and 80 for
+candles (2), which is 892.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def venue(
             newest=aggregates.newest_path(prefix),
             parse=aggregates.parse_agg_trades,
             page=aggregates.PAGE,
-            per_minute=8,
+            per_minute=12,
         ),
         quotes=QuoteSource(
             rest="futures",

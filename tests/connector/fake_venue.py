@@ -221,6 +221,11 @@ class Peer:
         for frame in frames:
             await self.socket.send_frame(frame, WSMsgType.TEXT)
 
+    async def send_binary(self, *frames: bytes) -> None:
+        """Send binary frames with these bytes."""
+        for frame in frames:
+            await self.socket.send_bytes(frame)
+
     def asked(self, op: str) -> list[tuple[str, str]]:
         """Return (channel, symbol) of all requests of this kind, in order."""
         return [(one["channel"], symbol) for one in self.requests if one.get("op") == op for symbol in one["symbols"]]

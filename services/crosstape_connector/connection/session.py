@@ -26,6 +26,7 @@ from crosstape_connector.metrics.counters import SAMPLE
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate
 from crosstape_connector.venues.parsing import unreadable
+from crosstape_connector.venues.parsing.binary import bounded
 from crosstape_connector.venues.parsing.refusals import public
 
 HARD_LIMIT: Final = 4
@@ -140,22 +141,25 @@ class Session:
         parse = self._endpoint.parser(self._feeds.symbols)
         handlers, publish = context.feeds.handlers, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
+        unpack = bounded(self._endpoint)
         limit = self._endpoint.max_frame_bytes
         effects: Sequence[Effect] = ()
         count = 0
         while True:
             message = await receive()
             received_ts = self._heard_ts = now_ns()
-            if message.type is not text:
+            if message.type is not text and (unpack is None or message.type is not WSMsgType.BINARY):
                 await self._read_other(sender, message, received_ts)
                 continue
             data: bytes = message.data
             counters.frames += 1
             counters.bytes += len(data)
             if len(data) > limit:
-                self._skip(data, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
+                self._skip(message, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
                 continue
             try:
+                if message.type is not text and unpack is not None:
+                    data = unpack(data)
                 for output in parse(data, received_ts):
                     handle = handlers.get(output.__class__)
                     if handle is None:
@@ -168,10 +172,10 @@ class Session:
             except FeedError:
                 raise
             except Exception as exc:  # an unexpected error in one frame must not stop the frames after it
-                self._skip(data, received_ts, exc)
+                self._skip(message, received_ts, exc, data)
                 continue
             if capture is not None:
-                capture.frame_in(received_ts, self.number, data)
+                (capture.frame_in if message.type is text else capture.binary_in)(received_ts, self.number, message.data)
             count += 1
             if not count % SAMPLE:
                 if effects:
@@ -192,7 +196,7 @@ class Session:
             case WSMsgType.BINARY:
                 self._counters.frames += 1
                 self._counters.bytes += len(message.data)
-                self._skip(message.data, received_ts, BinaryFrame("a binary frame from a venue that sends text"), binary=True)
+                self._skip(message, received_ts, BinaryFrame("a binary frame from a venue that sends text"))
             case WSMsgType.CLOSE:
                 raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
             case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
@@ -221,12 +225,15 @@ class Session:
             case Odd():
                 self._bad.report_odd(output)
 
-    def _skip(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> None:
-        """Report a frame that cannot be used. The quotes and tickers that it may contain make those on the tape out of date."""
-        kind = self._bad.report(data, received_ts, exc, binary=binary)
+    def _skip(self, message: WSMessageNoDecodeText, received_ts: int, exc: Exception, text: bytes | None = None) -> None:
+        """Report a frame that cannot be used. The quotes and tickers that it may contain make those on the tape out of date.
+
+        `text`: that of a binary frame, if it could be turned into text.
+        """
+        kind = self._bad.report(message.data, received_ts, exc, binary=message.type is WSMsgType.BINARY)
         if kind in unreadable.NOT_OURS:
             return
-        for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, data, received_ts):
+        for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, text or message.data, received_ts, kind):
             if self._handover is None:
                 self._context.sink.publish(self._context.feeds.apply(output))
             else:

@@ -98,7 +98,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection."""
     binary: Callable[[bytes], bytes] | None = None
-    """A binary frame → its JSON text; raises `FrameError`. None: the venue sends text, and a binary frame is a bad frame."""
+    """A binary frame → its JSON text; raises `FrameError` (see `parsing.binary`). None: a binary frame is a bad frame."""
     grant: GrantSource | None = None
     """Asked for before each connection; None: anyone may connect."""
     greets: bool = False

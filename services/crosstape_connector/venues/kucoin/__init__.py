@@ -3,10 +3,10 @@
 Wire    the older protocol needs a token by REST for each connection, sends text and has topics of many symbols; the newer one ("Pro") needs
         none, sends JSON in binary frames and has one symbol a request. Both want pings as text, whatever else they receive and send
 Docs    https://www.kucoin.com/docs-new/websocket-api/base-info/introduction and its neighbours
-Split   books, candles, marks, open interest and funding are the newer protocol's: its books begin on the stream, where the older one's spot
-        books need a key for REST. Trades, quotes and the day are the older protocol's, whose frames are recorded and documented best
-Quirks  an unknown symbol may be acknowledged, and stays silent. Sizes of futures are contracts. Of the frames see `spot`, `futures` and `pro`,
-        of REST `rest` and `rest_futures`. There is no testnet any more
+Split   books, candles, marks, open interest and funding are the newer protocol's: its books begin on the stream, where the older one's
+        spot books need a key for REST. Trades, quotes and the day are the older protocol's, whose frames are recorded and documented best
+Quirks  an unknown symbol may be acknowledged, and stays silent. Sizes of futures are contracts. Of the frames see `spot`, `futures` and
+        `pro`, of REST `rest` and `rest_futures`. There is no testnet any more
 Book    changes are numbered from the snapshot on the stream on; frames may overlap. It has the best 500 levels a side
 Not proven  ids of trades increase but are not contiguous: how many trades a lost connection cost cannot be known. REST has the newest 100
 """
@@ -97,7 +97,7 @@ CLASSIC: Final = Endpoint(
 )
 CONNECTS: Final = ConnectLimit(30, 60.0)
 
-SPOT: Final = Venue(
+_SPOT: Final = Venue(
     id=SPOT_ID,
     endpoints=(
         _pro(
@@ -115,7 +115,7 @@ SPOT: Final = Venue(
         newest=rest.newest_path,
         parse=rest.parse_trades,
         page=rest.PAGE,
-        per_minute=240,  # weight 3 each: with quotes (480), candles (360) and the rest under 1,700 of the 4,000 a minute that an address has
+        per_minute=240,  # weight 3 each: with quotes (480), candles (360) and the rest 1,600 of the 4,000 a minute of an address
     ),
     quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=240),  # weight 2 each
     trading=TradingSource(path=lambda symbols: "/api/v2/symbols", parse=rest.parse_trading, per_minute=12),  # weight 4 each
@@ -140,7 +140,11 @@ FUTURES: Final = Venue(
         _pro(
             "FUTURES",
             channels={
-                "book": "obu", "delta": "obu", "mark": "mark-price", "open_interest": "mark-price", "funding": "funding-fee",
+                "book": "obu",
+                "delta": "obu",
+                "mark": "mark-price",
+                "open_interest": "mark-price",
+                "funding": "funding-fee",
                 **candle_channels(f"{requests.KLINE}{{}}", FUTURES_TIMEFRAMES),
             },
             parser=pro.FuturesParser,
@@ -163,7 +167,11 @@ FUTURES: Final = Venue(
         per_minute=180,  # weight 5 each: 900, with quotes (480), candles (360) and the rest 1,800 of the 4,000 a minute
     ),
     quotes=QuoteSource(path=rest_futures.quotes_path, parse=rest_futures.parse_quotes, per_minute=240),  # weight 2 each
-    trading=TradingSource(path=lambda symbols: "/api/v1/contracts/active", parse=rest_futures.parse_trading, per_minute=12),  # weight 3 each
+    trading=TradingSource(
+        path=lambda symbols: "/api/v1/contracts/active",
+        parse=rest_futures.parse_trading,
+        per_minute=12,  # weight 3 each
+    ),
     candles=CandleRules(
         timeframes=FUTURES_TIMEFRAMES,
         refused={
@@ -184,8 +192,9 @@ FUTURES: Final = Venue(
 )
 
 OLD_SPOT: Final = msgspec.structs.replace(
-    SPOT,
-    endpoints=(msgspec.structs.replace(SPOT.endpoints[1], channels={**SPOT.endpoints[1].channels, "book": "level2", "delta": "level2"}),),
+    _SPOT,
+    instruments=InstrumentSource(path="/api/v1/symbols", parse=rest.parse_instruments),
+    endpoints=(_classic("SPOT", channels={**_SPOT.endpoints[1].channels, "book": "level2", "delta": "level2"}),),
     book=BookRule(
         snapshot="rest",
         bridges=pro.chain,
@@ -195,3 +204,5 @@ OLD_SPOT: Final = msgspec.structs.replace(
     snapshots=SnapshotSource(path=recorded.depth_path, parse=recorded.parse_depth, match=recorded.depth_symbol, per_minute=60),
 )
 """How recordings of the older protocol's spot books are read."""
+
+SPOT: Final = msgspec.structs.replace(_SPOT, recordings=dict.fromkeys(CLASSIC.hosts, OLD_SPOT))

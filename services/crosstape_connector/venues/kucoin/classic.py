@@ -1,7 +1,7 @@
 """KuCoin's older WebSocket protocol: its replies, and the way of a frame to what reads its topic.
 
-Quirks  frames name a topic `/market/match:BTC-USDT`; some carry the symbol nowhere else. Ids are text, and are answered as text if they were
-        sent as numbers. A token that is too old is refused on the open connection, by an error with an id of the venue's own
+Quirks  frames name a topic `/market/match:BTC-USDT`; some carry the symbol nowhere else. Ids are text, and are answered as text if they
+        were sent as numbers. A token that is too old is refused on the open connection, by an error with an id of the venue's own
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)

@@ -1,7 +1,7 @@
 """KuCoin's older protocol on futures: trades, best bid and ask, the day.
 
-Quirks  sizes are contracts, as integers; times are ns, beyond 2^53; prices are texts, in older frames JSON numbers. The day's `volume` is base
-        units of a linear contract; what it counts of an inverse one is not documented, so it is left out
+Quirks  sizes are contracts, as integers; times are ns, beyond 2^53; prices are texts, in older frames JSON numbers. The day's `volume` is
+        base units of a linear contract; what it counts of an inverse one is not documented, so it is left out
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -131,7 +131,11 @@ class Parser(classic.Parser):
     """Frames of one connection."""
 
     __slots__ = ()
-    topics = {"/contractMarket/execution": trade_route, "/contractMarket/tickerV2": quote_route, "/contractMarket/snapshot": ticker_route}
+    topics: ClassVar = {
+        "/contractMarket/execution": trade_route,
+        "/contractMarket/tickerV2": quote_route,
+        "/contractMarket/snapshot": ticker_route,
+    }
     others = frozenset(
         {
             "/contractMarket/ticker", "/contractMarket/level2", "/contractMarket/level2Depth5", "/contractMarket/level2Depth50",

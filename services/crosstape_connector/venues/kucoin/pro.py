@@ -1,8 +1,8 @@
 """KuCoin's newer WebSocket protocol ("Pro", unified): books, candles, marks and funding of spot and futures.
 
-Quirks  every frame is binary, and holds plain JSON; fields are single letters whose case matters (`o` open, `O` opening time); `P`, the time
-        of the push, is ns, in one documented frame ms. Sizes of futures are contracts, in texts. `S` says that a candle is complete, as a
-        bool or as the text "false"; but a documented frame has it true 16 s before the end, so it counts only from the end on
+Quirks  every frame is binary, and holds plain JSON; fields are single letters whose case matters (`o` open, `O` opening time); `P`, the
+        time of the push, is ns, in one documented frame ms. Sizes of futures are contracts, in texts. `S` says that a candle is complete,
+        as a bool or as the text "false"; but a documented frame has it true 16 s before the end, so it counts only from the end on
 Book    `increment@10ms` begins with a snapshot of 500 levels a side, up to six seconds after the acknowledgement; then changes numbered
         `O` … `C`, several in one frame. A level that falls out of the best 500 is sent with size 0
 """
@@ -19,7 +19,7 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, NotANumber, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.kucoin.classic import number_of
 from crosstape_connector.venues.kucoin.requests import DEPTH
-from crosstape_connector.venues.kucoin.values import FUTURES, OURS, SPOT, candle, moment
+from crosstape_connector.venues.kucoin.values import FUTURES, OURS, SPOT, Figures, candle, moment
 from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
@@ -172,11 +172,10 @@ class Parser:
             return ()  # a timeframe that is not ours
         try:
             raw = _candle(frame.d)
-            made = candle(
-                self.venue, instrument, timeframe, (raw.O, raw.o, raw.h, raw.l, raw.c), raw.v, raw.a,
-                venue_ts=moment(frame.P) or None, received_ts=received_ts,
-                closed=raw.S in (True, "true") and moment(frame.P) >= raw.C * 1_000_000_000,
-            )  # fmt: skip
+            sent_ts = moment(frame.P)
+            is_closed = raw.S in (True, "true") and sent_ts >= raw.C * 1_000_000_000
+            figures = Figures(raw.O, raw.o, raw.h, raw.l, raw.c, raw.v, raw.a)
+            made = candle(self.venue, instrument, timeframe, figures, venue_ts=sent_ts or None, received_ts=received_ts, closed=is_closed)
         except (*FRAME_ERRORS, ArithmeticError) as exc:
             return unreadable(f"candle:{timeframe}", instrument.name, received_ts, exc)
         return (made,)

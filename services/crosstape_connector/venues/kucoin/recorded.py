@@ -1,16 +1,16 @@
-"""KuCoin spot in old recordings: candles and books of the older protocol, whose books begin with a snapshot by REST.
+"""KuCoin spot in old recordings: quotes, candles and books of the older protocol, whose books begin with a snapshot by REST.
 
-Quirks  candles are `[start in s, open, close, high, low, base volume, quote volume]`. An interval without trades comes late, just before the
-        next candle, as an `add` with volume 0
-Book    rows are `[price, size, sequence]`, in any order. `sequenceStart` … `sequenceEnd` counts the changes; a third of the rows have price 0
-        and change nothing but the sequence. The snapshot by REST needs a key, so the connector does not live on these books
+Quirks  candles are `[start in s, open, close, high, low, base volume, quote volume]`. An interval without trades comes late, just before
+        the next candle, as an `add` with volume 0
+Book    rows are `[price, size, sequence]`, in any order. `sequenceStart` … `sequenceEnd` counts the changes; a third of the rows have
+        price 0 and change nothing but the sequence. The snapshot by REST needs a key, so the connector does not live on these books
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -18,14 +18,14 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, NotANumber
 from crosstape_connector.venues.kucoin import spot
 from crosstape_connector.venues.kucoin.classic import Route, ignored
-from crosstape_connector.venues.kucoin.values import OURS, SPOT, candle, serial
+from crosstape_connector.venues.kucoin.values import OURS, SPOT, Figures, candle, serial
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread, unreadable
 from crosstape_connector.venues.parsing.numbers import number
-from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns
+from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, side_of
 from crosstape_connector.venues.spec import lookup
-from crosstape_schemas import Instrument, Level
+from crosstape_schemas import Instrument, Level, Quote
 
-BOOK, CANDLES = "/market/level2", "/market/candles"
+BOOK, TICKER, CANDLES = "/market/level2", "/market/ticker", "/market/candles"
 DEPTHS: Final = ("/api/v3/market/orderbook/level2", "/api/v2/market/orderbook/level2", "/api/v1/market/orderbook/level2_100")
 
 
@@ -46,6 +46,14 @@ class RawCandles(msgspec.Struct, frozen=True, gc=False):
     time: Serial
 
 
+class RawTicker(msgspec.Struct, frozen=True, gc=False):
+    time: Stamp
+    bid: str = msgspec.field(name="bestBid")
+    bid_size: str = msgspec.field(name="bestBidSize")
+    ask: str = msgspec.field(name="bestAsk")
+    ask_size: str = msgspec.field(name="bestAskSize")
+
+
 class RestBook(msgspec.Struct, frozen=True):
     time: Stamp
     sequence: str
@@ -59,6 +67,7 @@ class RestDepth(msgspec.Struct, frozen=True):
 
 _update = msgspec.json.Decoder(RawUpdate).decode
 _candles = msgspec.json.Decoder(RawCandles).decode
+_ticker = msgspec.json.Decoder(RawTicker).decode
 _depth = msgspec.json.Decoder(RestDepth).decode
 
 
@@ -89,6 +98,20 @@ def _level(row: Sequence[str]) -> Level:
     return number(price), number(size)
 
 
+def quote_route(instrument: Instrument) -> Route:
+    """`ticker`: the last trade, and the best bid and ask."""
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        try:
+            t = _ticker(raw)
+            bid, ask = side_of(t.bid, t.bid_size), side_of(t.ask, t.ask_size)
+        except FRAME_ERRORS as exc:
+            return unreadable("quote", instrument.name, received_ts, exc)
+        return (Quote(SPOT, instrument.name, epoch_ns(t.time), received_ts, *bid, *ask),)
+
+    return route
+
+
 def candle_route(instrument: Instrument, timeframe: str) -> Route:
     """`candles`: the candle that changed. None is marked as closed."""
 
@@ -96,8 +119,8 @@ def candle_route(instrument: Instrument, timeframe: str) -> Route:
         try:
             frame = _candles(raw)
             start, opened, close, high, low, volume, turnover = frame.candles
-            row = serial(start), opened, high, low, close
-            return (candle(SPOT, instrument, timeframe, row, volume, turnover, venue_ts=frame.time, received_ts=received_ts),)
+            figures = Figures(serial(start), opened, high, low, close, volume, turnover)
+            return (candle(SPOT, instrument, timeframe, figures, venue_ts=frame.time, received_ts=received_ts),)
         except FRAME_ERRORS as exc:
             return unreadable(f"candle:{timeframe}", instrument.name, received_ts, exc)
 
@@ -108,7 +131,7 @@ class Parser(spot.Parser):
     """Frames of one connection, recorded ones too."""
 
     __slots__ = ()
-    topics = {**spot.Parser.topics, BOOK: book_route}
+    topics: ClassVar = {**spot.Parser.topics, BOOK: book_route, TICKER: quote_route}
 
     def route(self, topic: str) -> Route:
         """See `classic.Parser.route`."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from crosstape_connector.errors import FrameError
-from crosstape_connector.venues.kucoin.values import SIDES, SPOT, TIMEFRAMES, candle, serial
+from crosstape_connector.venues.kucoin.values import SIDES, SPOT, TIMEFRAMES, Figures, candle, serial
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import fault_message, read_rows, rest_trade, trade_page, trading_states
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
@@ -95,7 +95,16 @@ class RestFault(msgspec.Struct, frozen=True):
     msg: str = ""
 
 
-Row = tuple[str, str, str, str, str, str, str]
+class RestCandle(msgspec.Struct, frozen=True, array_like=True):
+    start: str
+    open: str
+    close: str
+    high: str
+    low: str
+    volume: str
+    turnover: str
+
+
 _bullet = msgspec.json.Decoder(RestBullet).decode
 _level1 = msgspec.json.Decoder(RestLevel1).decode
 _symbol = msgspec.json.Decoder(RestSymbol).decode
@@ -116,7 +125,7 @@ def data_reader(row: type[R]) -> Callable[[bytes, Callable[[R], T], str], tuple[
 
 
 _trades = data_reader(RestTrade)
-_candles = data_reader(Row)
+_candles = data_reader(RestCandle)
 
 
 def parse_grant(body: bytes) -> Grant:
@@ -175,10 +184,9 @@ def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Return the candles of an answer, oldest first."""
 
-    def read(row: Row) -> Candle:
-        start, opened, close, high, low, volume, turnover = row
-        values = serial(start), opened, high, low, close
-        return candle(SPOT, instrument, timeframe, values, volume, turnover, venue_ts=None, received_ts=received_ts)
+    def read(row: RestCandle) -> Candle:
+        figures = Figures(serial(row.start), row.open, row.high, row.low, row.close, row.volume, row.turnover)
+        return candle(SPOT, instrument, timeframe, figures, received_ts=received_ts)
 
     candles, odd = _candles(body, read, f"candles of {instrument.name}")
     candles.sort(key=lambda one: one.open_ts)

@@ -19,12 +19,12 @@ import msgspec
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.kucoin.futures import top_side, trade_size
 from crosstape_connector.venues.kucoin.rest import NULL, data_reader, decode_rows
-from crosstape_connector.venues.kucoin.values import FUTURES, SIDES, candle
+from crosstape_connector.venues.kucoin.values import FUTURES, SIDES, Figures, candle
 from crosstape_connector.venues.messages import CandleSnapshot, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import trade_page, trading_states
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
 from crosstape_connector.venues.parsing.numbers import check, doubtful
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns
 from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Candle, Instrument, Quote, Trade, asset, future, perpetual
 
@@ -76,9 +76,17 @@ class RestTrading(msgspec.Struct, frozen=True):
     status: str
 
 
-Row = tuple[Stamp, Decimal, Decimal, Decimal, Decimal, Decimal]
+class RestCandle(msgspec.Struct, frozen=True, array_like=True):
+    start: Stamp
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    contracts: Decimal
+
+
 _trades = data_reader(RestTrade)
-_candles = data_reader(Row)
+_candles = data_reader(RestCandle)
 _ticker = msgspec.json.Decoder(RestTicker).decode
 _contract = msgspec.json.Decoder(RestContract).decode
 _trading = msgspec.json.Decoder(RestTrading).decode
@@ -128,12 +136,9 @@ def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_
     """Return the candles of an answer, oldest first."""
     _look_through(body)
 
-    def read(row: Row) -> Candle:
-        start, *figures = row
-        finite(*figures)
-        opened, high, low, close, contracts = map(str, figures)
-        values = start // 1_000, opened, high, low, close
-        return candle(FUTURES, instrument, timeframe, values, contracts, None, venue_ts=None, received_ts=received_ts)
+    def read(row: RestCandle) -> Candle:
+        texts = map(str, (row.open, row.high, row.low, row.close, row.contracts))
+        return candle(FUTURES, instrument, timeframe, Figures(row.start // 1_000, *texts), received_ts=received_ts)
 
     candles, odd = _candles(body, read, f"candles of {instrument.name}")
     candles.sort(key=lambda one: one.open_ts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -115,7 +115,7 @@ class Parser(classic.Parser):
     """Frames of one connection."""
 
     __slots__ = ()
-    topics = {"/market/match": trade_route, "/spotMarket/level1": quote_route, "/market/snapshot": ticker_route}
+    topics: ClassVar = {"/market/match": trade_route, "/spotMarket/level1": quote_route, "/market/snapshot": ticker_route}
     others = frozenset(
         {
             "/market/ticker", "/market/level2", "/market/candles", "/spotMarket/level2Depth5", "/spotMarket/level2Depth50",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.parsing.contracts import base_size
-from crosstape_connector.venues.parsing.numbers import number, short
+from crosstape_connector.venues.parsing.numbers import LIMIT, number, short
 from crosstape_connector.venues.parsing.wire import ZERO, epoch_ns, positive, shown
 from crosstape_schemas import Candle, Instrument, Side
 from crosstape_schemas.timeframes import close_of
@@ -42,13 +42,27 @@ def moment(stamp: int) -> int:
     return stamp if stamp >= NANOSECONDS else epoch_ns(stamp)
 
 
-def prices(*texts: str) -> tuple[Decimal, ...]:
+class Figures(NamedTuple):
+    """The figures of a candle, as the venue writes them."""
+
+    start: int
+    """When it opened, in s."""
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    """Base units on spot, else contracts."""
+    turnover: str | None = None
+    """Quote units; None: the venue does not say."""
+
+
+def prices(*texts: str) -> tuple[Decimal, Decimal, Decimal, Decimal]:
     """Return the open, high, low and close of a candle. Raises `FrameError` for one that is no price, or a high that is not the highest."""
     try:
-        found = tuple(map(number, texts))
-        opened, high, low, close = found
+        opened, high, low, close = map(number, texts)
         if positive(low, high) and low <= min(opened, close) and high >= max(opened, close) and all(map(str.isascii, texts)):
-            return found
+            return opened, high, low, close
     except ArithmeticError:
         pass
     raise FrameError(f"no open, high, low and close: {', '.join(map(shown, texts))}")
@@ -58,7 +72,7 @@ def amount(text: str) -> Decimal:
     """Return a volume, which may be zero. Raises `FrameError`."""
     try:
         found = number(text)
-        if ZERO <= found and text.isascii():
+        if ZERO <= found < LIMIT and text.isascii():
             return found
     except ArithmeticError:
         pass
@@ -69,25 +83,23 @@ def candle(
     venue: str,
     instrument: Instrument,
     timeframe: str,
-    row: tuple[int, str, str, str, str],
-    volume: str,
-    turnover: str | None,
+    figures: Figures,
     *,
-    venue_ts: int | None,
     received_ts: int,
+    venue_ts: int | None = None,
     closed: bool = False,
 ) -> Candle:
-    """Return one candle. `row`: (opening time in s, open, high, low, close); `volume`: contracts, or base units on spot.
+    """Return one candle. Raises `FrameError`.
 
     Contracts that are worth a sum of the quote asset have an exact turnover; their base volume is that sum at the closing price.
     """
-    opened, high, low, close = prices(*row[1:])
-    contracts, open_ts = amount(volume), row[0] * _SECOND
+    opened, high, low, close = prices(figures.open, figures.high, figures.low, figures.close)
+    volume, open_ts = amount(figures.volume), figures.start * _SECOND
     if instrument.inverse:
-        quoted: Decimal | None = contracts * instrument.contract_size
+        quoted: Decimal | None = volume * instrument.contract_size
     else:
-        quoted = None if turnover is None else amount(turnover)
+        quoted = None if figures.turnover is None else amount(figures.turnover)
     return Candle(
         venue, instrument.name, venue_ts, received_ts, timeframe, open_ts, close_of(timeframe, open_ts),
-        opened, high, low, close, base_size(instrument, contracts, close), quoted, closed=closed,
+        opened, high, low, close, base_size(instrument, volume, close), quoted, closed=closed,
     )  # fmt: skip

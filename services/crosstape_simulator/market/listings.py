@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_schemas import spot
+from crosstape_schemas import future, perpetual, spot
 
 SCALE: Final = 10
 """Decimals of a fair price, finer than any tick."""
@@ -49,7 +49,9 @@ class Listing(msgspec.Struct, frozen=True):
     @property
     def instrument(self) -> str:
         """Our name."""
-        return spot(self.base, self.quote) + ("-PERP" if self.is_contract else "")
+        if not self.is_contract:
+            return spot(self.base, self.quote)
+        return perpetual(self.base, self.quote) if self.expiry is None else future(self.base, self.quote, self.expiry)
 
     def base_size(self, lots: int, ticks: int) -> Decimal:
         """A size in base units: exact, but of an inverse contract 28 digits of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.venues import binance, binance_coinm, binance_us, binance_usdm, bitstamp, coinbase, kraken
+from crosstape_connector.venues import binance, binance_coinm, binance_us, binance_usdm, bitstamp, coinbase, kraken, kucoin
 from crosstape_connector.venues.spec import Venue
 
 VENUES: Final[dict[str, Venue]] = {
@@ -18,6 +18,8 @@ VENUES: Final[dict[str, Venue]] = {
         bitstamp.VENUE,
         coinbase.VENUE,
         kraken.VENUE,
+        kucoin.SPOT,
+        kucoin.FUTURES,
     )
 }
 

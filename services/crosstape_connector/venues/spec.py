@@ -350,6 +350,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """The venue's limit over all its endpoints, of which `connect_budget` uses a part. None: it states none."""
     aliases: tuple[str, ...] = ()
     """Other names that recordings have this venue under."""
+    recordings: Mapping[str, Venue] = {}
+    """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
 

@@ -164,6 +164,71 @@ class Ticker(Event, frozen=True, gc=False, tag_field=type_tag, tag="ticker"):
     """Last minus open, in quote units."""
 
 
+class Candle(Event, frozen=True, gc=False, tag_field=type_tag, tag="candle"):
+    """One interval of trading as the venue publishes it. It comes again with each change, then closed; identify it by its `open_ts`.
+
+    What `open` is and what an interval without trades looks like are the venue's: see the reference of the venues.
+    """
+
+    timeframe: str
+    """`1m`, `5m`, `1h` …: one of `timeframes.TIMEFRAMES`, aligned to UTC, weeks to Monday."""
+    open_ts: int
+    close_ts: int
+    """The end of the interval, which is the `open_ts` of the next one."""
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    """Base units."""
+    quote_volume: Decimal | None = None
+    trades: int | None = None
+    """How many trades the venue counts in it."""
+    taker_buy_volume: Decimal | None = None
+    """The part of `volume` whose taker bought, in base units."""
+    closed: bool = False
+    """The venue says that it is final, or has begun a later one."""
+    revision: int = 0
+    """How often the venue corrected it after it was closed. Keep the candle with the highest revision of an `open_ts`."""
+
+
+class Mark(Event, frozen=True, gc=False, tag_field=type_tag, tag="mark"):
+    """The prices by which a venue values a derivative; null where it gives no value."""
+
+    mark_price: Decimal | None
+    index_price: Decimal | None = None
+
+
+class Funding(Event, frozen=True, gc=False, tag_field=type_tag, tag="funding"):
+    """The funding rate of a perpetual, as the venue expects it for the next settlement."""
+
+    rate: Decimal
+    """A fraction of the position's value, for one interval: 0.0001 is 0.01 %. Positive: longs pay shorts."""
+    interval_s: int | None = None
+    """Seconds between settlements."""
+    next_ts: int | None = None
+    """When the next settlement is."""
+
+
+class OpenInterest(Event, frozen=True, gc=False, tag_field=type_tag, tag="open_interest"):
+    """All open positions of a derivative; null where the venue gives no value."""
+
+    size: Decimal | None
+    """Base units."""
+    value: Decimal | None = None
+    """Quote units."""
+
+
+class Liquidation(Event, frozen=True, gc=False, tag_field=type_tag, tag="liquidation"):
+    """A position that the venue closed by force. Venues publish only some of them."""
+
+    taker: Side | None
+    """The side of the forced order: `sell` closes a long position."""
+    price: Decimal
+    size: Decimal
+    """Base units."""
+
+
 class Status(Event, frozen=True, gc=False, tag_field=type_tag, tag="status"):
     """The state of one feed or, with `VENUE_WIDE`, of all feeds of an instrument or of a venue.
 
@@ -173,6 +238,7 @@ class Status(Event, frozen=True, gc=False, tag_field=type_tag, tag="status"):
     """
 
     kind: str
+    """The kind of the feed, `trade` or `candle:1m`, or `VENUE_WIDE`."""
     state: FeedState
     reason: str = ""
     clock_offset_ns: int | None = None
@@ -250,7 +316,7 @@ class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):
     method: str = "cbbo/1"
 
 
-AnyEvent = Trade | Quote | Book | Delta | Ticker | Status | Gap | Cbbo
+AnyEvent = Trade | Quote | Book | Delta | Ticker | Candle | Mark | Funding | OpenInterest | Liquidation | Status | Gap | Cbbo
 """An event of any kind: what `decode` returns."""
 
 KINDS: Final[dict[str, type[Event]]] = {
@@ -259,13 +325,27 @@ KINDS: Final[dict[str, type[Event]]] = {
     "book": Book,
     "delta": Delta,
     "ticker": Ticker,
+    "candle": Candle,
+    "mark": Mark,
+    "funding": Funding,
+    "open_interest": OpenInterest,
+    "liquidation": Liquidation,
     "status": Status,
     "gap": Gap,
     "cbbo": Cbbo,
 }
-"""Every kind of event, by its tag: also the second part of its stream's name."""
+"""Every kind of event, by its tag: also the second part of its stream's name. Candles have their timeframe after it."""
 
 KIND_OF: Final[dict[type[Event], str]] = {cls: kind for kind, cls in KINDS.items()}
+
+CANDLE: Final = "candle:"
+"""What the kind of a feed of candles begins with; its timeframe follows."""
+
+
+def feed_kind(event: Event) -> str:
+    """Returns the kind of the feed that an event belongs to: its tag, and `candle:1m` for a candle of one minute."""
+    return f"{CANDLE}{event.timeframe}" if isinstance(event, Candle) else KIND_OF[type(event)]
+
 
 _encode = msgspec.json.Encoder().encode
 _set = msgspec.structs.force_setattr

@@ -6,6 +6,7 @@ assets never mix.
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import Final
 
@@ -26,11 +27,17 @@ class Instrument(msgspec.Struct, frozen=True):
     base: str
     quote: str
     price_tick: Decimal | None = None
+    """The smallest step between prices; null where the venue has none, or where it depends on the price."""
     size_step: Decimal | None = None
+    """The smallest step between sizes of orders, in base units; of an inverse contract in quote units."""
     contract_size: Decimal = Decimal(1)
     """Base units (or quote units, for an inverse contract) of one contract; 1 for spot."""
     active: bool = True
     """False: listed but not trading now."""
+    inverse: bool = False
+    """The contract is worth a fixed amount of the quote asset, and is settled in the base asset."""
+    expiry: int | None = None
+    """When a dated future expires, ns since the epoch; null for spot and perpetuals."""
 
 
 def asset(name: str) -> str:
@@ -41,3 +48,14 @@ def asset(name: str) -> str:
 def spot(base: str, quote: str) -> str:
     """Returns the name of a spot instrument: `spot("XBT", "USDT")` is `BTC-USDT`."""
     return f"{asset(base)}-{asset(quote)}"
+
+
+def perpetual(base: str, quote: str) -> str:
+    """Returns the name of a perpetual: `perpetual("XBT", "USDT")` is `BTC-USDT-PERP`."""
+    return f"{spot(base, quote)}-PERP"
+
+
+def future(base: str, quote: str, expiry: int) -> str:
+    """Returns the name of a future that expires on the UTC day of `expiry` (ns since the epoch): `BTC-USDT-20261225`."""
+    day = dt.datetime.fromtimestamp(expiry // 1_000_000_000, dt.UTC)
+    return f"{spot(base, quote)}-{day:%Y%m%d}"

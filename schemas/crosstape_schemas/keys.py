@@ -34,7 +34,7 @@ class Keys(msgspec.Struct, frozen=True):
         return self.prefix if self.partitions == 1 else f"{self.prefix}:{{{partition}}}"
 
     def stream(self, kind: str, instrument: str) -> str:
-        """Stream and channel of one kind and instrument, for all venues: `tape:trade:BTC-USDT`."""
+        """Stream and channel of one kind and instrument, for all venues: `tape:trade:BTC-USDT`, `tape:candle:1m:BTC-USDT`."""
         return f"{self._root(self.partition(instrument))}:{kind}:{instrument}"
 
     def venue(self, venue: str) -> str:
@@ -82,10 +82,15 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(0)}:instances:{service}"
 
     def parse(self, stream: str) -> tuple[str, str] | None:
-        """Returns (kind, instrument) of a stream's name, ("venue", venue) for a venue's own stream, None for any other name."""
+        """Returns (kind, instrument) of a stream's name, ("venue", venue) for a venue's own stream, None for any other name.
+
+        The kind of candles has their timeframe: `candle:1m`.
+        """
         parts = stream.removeprefix(f"{self.prefix}:").split(":")
         if stream.startswith(f"{self.prefix}:") and parts[0].startswith("{"):
             parts = parts[1:]
+        if parts[0] == "candle" and len(parts) == 3:
+            parts = [f"candle:{parts[1]}" if parts[1] else "", parts[2]]
         if not stream.startswith(f"{self.prefix}:") or len(parts) != 2 or not all(parts):
             return None
         return parts[0], parts[1]

@@ -77,7 +77,7 @@ class Connector:
         self._sink = writer.sink
         rest = RestClient(access.http, feeds.venue, access.rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=counters)
         self._rest = RestRequests(
-            RestContext(RestSources(feeds.venue, rest), feeds, writer.sink, counters, active=lambda: writer.active),
+            RestContext(RestSources(feeds.venue, rest, feeds.listed), feeds, writer.sink, counters, active=lambda: writer.active),
             own,
             flow=writer.flow,
             resubscribe=lambda topic: self._supervisor.resubscribe(topic),  # noqa: PLW0108  (it is made below)
@@ -87,10 +87,10 @@ class Connector:
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(feeds, watchdog, warn_s=settings.connector.clock_warn_s)
         self._supervisor = Supervisor(self._context(access, watchdog, capture), ())
-        counters.start_at_zero(plan.channels(feeds.venue, own.kinds))
+        counters.start_at_zero(plan.channels(feeds.venue, own.feed_kinds))
         self._universe = Universe(
             own.instruments,
-            own.kinds,
+            own.feed_kinds,
             feeds=feeds,
             sink=self._sink,
             writer=writer,

@@ -63,7 +63,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         check_leftovers(own_dir, name)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     tape = Tape(identity_in_spools(own_dir / "spool"))
-    feeds = FeedHandler(found, {}, own.kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
+    feeds = FeedHandler(found, {}, own.feed_kinds, book_depth=own.book_depth, book_interval_ns=int(own.book_interval_s * 1e9))
     counters = Counters()
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(settings.bus))

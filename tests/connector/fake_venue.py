@@ -76,7 +76,7 @@ def parser(symbols: Symbols) -> Parser:
         if raw.ch is not None:
             if raw.s not in symbols:
                 raise UnknownSymbol(raw.s)
-            name, ts = symbols[raw.s], raw.t * 1_000_000
+            name, ts = symbols[raw.s].name, raw.t * 1_000_000
             match raw.ch:
                 case "trades":
                     return (Trade(ID, name, ts, received_ts, raw.p, raw.q, Side.BUY, str(raw.i)),)
@@ -129,29 +129,29 @@ def parse_instruments(body: bytes) -> list[Instrument]:
     ]
 
 
-def parse_snapshot(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
+def parse_snapshot(body: bytes, instrument: Instrument, received_ts: int) -> BookSnapshot:
     """A book by REST."""
     raw = _decode(body)
-    return BookSnapshot(instrument, None, received_ts, raw.b, raw.a, raw.i)
+    return BookSnapshot(instrument.name, None, received_ts, raw.b, raw.a, raw.i)
 
 
 PAGE = 5
 """Trades in one answer of REST."""
 
 
-def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
+def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """`[[id, ms], …]`: past trades by REST."""
     rows = msgspec.json.decode(body, type=list[tuple[int, int]])
     price, size = Decimal("10.50"), Decimal("1.0")
-    trades = [Trade(ID, instrument, t * 1_000_000, received_ts, price, size, Side.BUY, str(number)) for number, t in rows]
-    return TradeSnapshot(instrument, received_ts, tuple(trades))
+    trades = [Trade(ID, instrument.name, t * 1_000_000, received_ts, price, size, Side.BUY, str(number)) for number, t in rows]
+    return TradeSnapshot(instrument.name, received_ts, tuple(trades))
 
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
     """`{"AAAUSD": [bid, ask]}`, as text."""
     rows = msgspec.json.decode(body, type=dict[str, tuple[Decimal, Decimal]])
     one = Decimal(1)
-    return [Quote(ID, symbols[symbol], None, received_ts, bid, one, ask, one) for symbol, (bid, ask) in rows.items()]
+    return [Quote(ID, symbols[symbol].name, None, received_ts, bid, one, ask, one) for symbol, (bid, ask) in rows.items()]
 
 
 TRADES = TradeSource(

@@ -63,7 +63,8 @@ class Rig:
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""
         self.asked = 0
-        self.rest_context = RestContext(RestSources(venue, self.rest), self.feeds, sink, self.counters, active=self._may_fetch)
+        self.sources = RestSources(venue, self.rest, self.feeds.listed)
+        self.rest_context = RestContext(self.sources, self.feeds, sink, self.counters, active=self._may_fetch)
         self.requests = RestRequests(
             self.rest_context,
             settings,

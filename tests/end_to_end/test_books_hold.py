@@ -106,7 +106,7 @@ class Network(RuleBasedStateMachine):
             spot(one.base, one.quote): Instrument(spot(one.base, one.quote), self.venue, one.symbol, one.base, one.quote)
             for one in listings
         }
-        self.names = {one.symbol: one.name for one in self.instruments.values()}
+        self.symbols = {one.symbol: one for one in self.instruments.values()}
         self.feeds = FeedHandler(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
         self.topics = [Topic(self.endpoint.name, self.endpoint.channels["book"], one.symbol) for one in self.instruments.values()]
         self.frames: deque[Frame] = deque()
@@ -130,7 +130,7 @@ class Network(RuleBasedStateMachine):
         self.connection = Connection(cast("asyncio.Transport", _Nowhere()), Counters(), [], buffer_bytes=1 << 30)
         self.connection.tap = Wire(self.market, self.venue, self.frames)
         feed.open(self.connection, simulated(self.venue).dialect(feed_name).path, {})
-        self.parser: Parser = self.endpoint.parser(self.names)
+        self.parser: Parser = self.endpoint.parser(self.symbols)
         self.say(self.feeds.open_topics(self.topics, self.market.now))
         for greeting in self.endpoint.greeting:
             feed.receive(self.connection, greeting.decode())
@@ -249,7 +249,7 @@ class Network(RuleBasedStateMachine):
                 path, _, query = self.table.snapshots.path(request.symbol).partition("?")
                 answer = self.market.venues[self.venue].answer(path, dict(pair.split("=") for pair in query.split("&")), self.market.now)
                 try:
-                    snapshot = self.table.snapshots.parse(answer.body, request.instrument, self.market.now)
+                    snapshot = self.table.snapshots.parse(answer.body, self.instruments[request.instrument], self.market.now)
                 except FrameError as exc:
                     raise AssertionError(answer.body) from exc
                 self.say(self.feeds.apply(snapshot))

@@ -23,6 +23,7 @@ from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Endpoint, Venue
 from crosstape_schemas import Book, FeedState, Instrument
+from tests.connector.venues.golden import instrument
 
 CORPUS = os.environ.get("CROSSTAPE_CORPUS", "")
 MOST = 400
@@ -78,7 +79,7 @@ class Connector:
     def __init__(self, recording: Recording) -> None:
         self.venue: Venue = find(recording.venue)
         endpoint: Endpoint = next(one for one in self.venue.endpoints if "book" in one.channels)
-        self.parse = endpoint.parser({recording.symbol: "X"})
+        self.parse = endpoint.parser({recording.symbol: instrument("X")})
         instruments = {"X": Instrument("X", self.venue.id, recording.symbol, "X", "X")}
         self.feeds = FeedHandler(self.venue, instruments, ("book",), book_depth=10, book_interval_ns=0)
         self.book: Book | None = None
@@ -91,7 +92,7 @@ class Connector:
         try:
             if line.by_rest:
                 assert self.venue.snapshots is not None
-                outputs.append(self.venue.snapshots.parse(line.text, "X", self.now))
+                outputs.append(self.venue.snapshots.parse(line.text, instrument("X"), self.now))
             else:
                 outputs += self.parse(line.text if text is None else text, self.now)
         except FRAME_ERRORS:
@@ -116,7 +117,7 @@ def truth(recording: Recording) -> tuple[list[Levels | None], dict[int, Levels]]
     numbered: dict[int, Levels] = {}
     for line in lines(recording):
         if line.by_rest and clean.venue.snapshots is not None:
-            fetched = clean.venue.snapshots.parse(line.text, "X", clean.now)
+            fetched = clean.venue.snapshots.parse(line.text, instrument("X"), clean.now)
             if fetched.sequence is not None:
                 numbered[fetched.sequence] = tuple(fetched.bids[:10]), tuple(fetched.asks[:10])
         clean.hear(line)

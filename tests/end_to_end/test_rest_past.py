@@ -45,12 +45,12 @@ class Asking:
     async def page(self, instrument: Instrument, first: int, since_ts: int) -> tuple[Trade, ...]:
         """The page that begins with that trade, or before."""
         body, received_ts = await self.rest.get(self.trades.rest, self.trades.path(instrument.symbol, first, since_ts))
-        return self.trades.parse(body, instrument.name, received_ts).trades
+        return self.trades.parse(body, instrument, received_ts).trades
 
     async def newest(self, instrument: Instrument) -> tuple[Trade, ...]:
         """The newest trades."""
         body, received_ts = await self.rest.get(self.trades.rest, self.trades.newest(instrument.symbol))
-        return self.trades.parse(body, instrument.name, received_ts).trades
+        return self.trades.parse(body, instrument, received_ts).trades
 
     def true(self, instrument: Instrument) -> list[tuple[str, Decimal, Decimal, Side, int]]:
         """Returns all trades of the market."""
@@ -140,7 +140,7 @@ async def test_quotes_are_the_top_of_the_true_book(venue: str) -> None:
     """Every instrument, in as few requests as the venue allows. Kraken cuts sizes to three decimals."""
     async with asking(venue) as one:
         one.made.advance(5.0)
-        symbols = {instrument.symbol: instrument.name for instrument in one.instruments}
+        symbols = {instrument.symbol: instrument for instrument in one.instruments}
         names = list(symbols)
         quotes = {}
         for start in range(0, len(names), one.quotes.batch):
@@ -158,6 +158,6 @@ async def test_quotes_are_the_top_of_the_true_book(venue: str) -> None:
             if venue == "kraken":
                 true[1::2] = [size // Decimal("0.001") * Decimal("0.001") for size in true[1::2]]
                 if not all(true):
-                    assert symbols[symbol] not in quotes
+                    assert symbols[symbol].name not in quotes
                     continue
-            assert quotes[symbols[symbol]] == tuple(true)
+            assert quotes[symbols[symbol].name] == tuple(true)

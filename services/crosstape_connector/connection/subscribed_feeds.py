@@ -8,6 +8,7 @@ from crosstape_connector.connection.subscriptions import TopicState
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
+from crosstape_schemas import Instrument
 
 
 class SubscribedFeeds:
@@ -15,8 +16,8 @@ class SubscribedFeeds:
 
     def __init__(self, feeds: FeedHandler, topics: Sequence[Topic]) -> None:
         self.by_topic: dict[Topic, list[FeedRecord]] = {}
-        self.symbols: dict[str, str] = {}
-        """The venue's symbol → instrument. The parser reads this; symbols stay after `remove`, for frames still on their way."""
+        self.symbols: dict[str, Instrument] = {}
+        """The venue's symbol → our instrument. The parser reads this; symbols stay after `remove`, for frames still on their way."""
         self.instruments: set[str] = set()
         self._feeds = feeds
         self.add(topics)
@@ -25,8 +26,9 @@ class SubscribedFeeds:
         """Track these topics. Their feeds must exist in `FeedHandler`."""
         found = _records(self._feeds, topics)
         self.by_topic.update(found)
-        self.symbols.update({record.symbol: record.instrument for records in found.values() for record in records})
-        self.instruments.update(self.symbols.values())
+        listed = self._feeds.listed
+        self.symbols.update({record.symbol: listed[record.instrument] for records in found.values() for record in records})
+        self.instruments.update(instrument.name for instrument in self.symbols.values())
 
     def remove(self, topics: Sequence[Topic]) -> None:
         """Stop tracking these topics."""

@@ -54,6 +54,8 @@ class FeedHandler:
         self._status = VenueStatus(venue.id)
         self._stops = Stops()
         self._topics = Topics(venue, self.records, self._books, self._stops)
+        self.listed: dict[str, Instrument] = {}
+        """Each instrument by our name, also those that were removed: answers about them may be on their way."""
         self._instruments: set[str] = set()
         self._answered = {kind for one in reversed(venue.endpoints) for kind, channel in one.channels.items() if channel in one.answers}
         self.handlers: Mapping[type[Any], Callable[[Any], Sequence[Effect]]] = {
@@ -84,6 +86,7 @@ class FeedHandler:
         if name in self._instruments:
             return
         self._instruments.add(name)
+        self.listed[name] = instrument
         self._topics.add_symbol(instrument.symbol, name)
         from_book = (*_FROM_BOOK, "quote") if self.venue.quote_from_book else _FROM_BOOK
         records: dict[str, FeedRecord] = {

@@ -78,7 +78,7 @@ class _Replay:
         self.kinds = (*KINDS, "delta") if delta else KINDS
         self.interval = book_interval_ns
         self.feeds = FeedHandler(venue, {}, self.kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
-        self.symbols: dict[str, str] = {}
+        self.symbols: dict[str, Instrument] = {}
         self.connections = RecordedConnections(self.feeds)
         self.summary = Summary(venue=venue.id)
         self.now = 0
@@ -179,7 +179,7 @@ class _Replay:
         """Interrupt feeds that the recorder unsubscribed: what it did not record until it subscribed again is a gap."""
         endpoint = connection.endpoint
         kinds = [kind for kind, channel in endpoint.channels.items() if channel == ack.channel] if endpoint is not None else []
-        names = [self.symbols[symbol] for symbol in ack.symbols if symbol in self.symbols]
+        names = [self.symbols[symbol].name for symbol in ack.symbols if symbol in self.symbols]
         feeds = [FeedKey(kind, name) for name in names for kind in kinds if FeedKey(kind, name) in connection.feeds]
         return list(self.feeds.interrupt(feeds, self.now, "unsubscribed"))
 
@@ -212,7 +212,7 @@ class _Replay:
                 self.summary.odd[row.kind] += 1
             else:
                 self.feeds.add_instrument(row)
-                self.symbols[row.symbol] = row.name
+                self.symbols[row.symbol] = row
 
     def _parser(self, connection: RecordedConnection, data: bytes) -> Parser:
         """Return the parser of the endpoint that the connection's URL names, or else of the one whose format its first frame has."""

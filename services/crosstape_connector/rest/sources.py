@@ -11,7 +11,7 @@ from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.rest.client import RestClient
 from crosstape_connector.venues.messages import BookSnapshot, Odd, TradeSnapshot
 from crosstape_connector.venues.spec import QuoteSource, SnapshotSource, TradeSource, TradingSource, Venue
-from crosstape_schemas import Quote
+from crosstape_schemas import Instrument, Quote
 
 
 class RestSources:
@@ -20,7 +20,9 @@ class RestSources:
     A method must not be called where the venue has no such source.
     """
 
-    def __init__(self, venue: Venue, rest: RestClient) -> None:
+    def __init__(self, venue: Venue, rest: RestClient, listed: Mapping[str, Instrument]) -> None:
+        """`listed`: our name → instrument; it grows as instruments are added."""
+        self._listed = listed
         self.snapshots: SnapshotSource | None = venue.snapshots
         self.trades: TradeSource | None = venue.trades if venue.trade_ids != "none" else None
         """None also for a venue whose trades have no ids: they cannot be matched with those on the tape."""
@@ -42,7 +44,7 @@ class RestSources:
         path = source.path(symbol)
         body, received_ts = await self._get(source, path)
         with _parsing(path, "a snapshot"):
-            return source.parse(body, instrument, received_ts)
+            return source.parse(body, self._listed[instrument], received_ts)
 
     async def fetch_trades(self, sequence: TradeSequence, first_id: int | None, made_ts: int = 0) -> TradeSnapshot:
         """Fetch the page of past trades that begins with `first_id`; None: the newest trades.
@@ -54,7 +56,7 @@ class RestSources:
         path = source.newest(sequence.symbol) if first_id is None else source.path(sequence.symbol, first_id, made_ts)
         body, received_ts = await self._get(source, path)
         with _parsing(path, "trades"):
-            page = source.parse(body, sequence.instrument, received_ts)
+            page = source.parse(body, self._listed[sequence.instrument], received_ts)
         self._rest.odd_rows.report("trades", page.odd)
         return page
 
@@ -65,7 +67,7 @@ class RestSources:
         path = source.path(list(symbols))
         body, received_ts = await self._get(source, path)
         with _parsing(path, "quotes"):
-            rows = source.parse(body, symbols, received_ts)
+            rows = source.parse(body, {symbol: self._listed[name] for symbol, name in symbols.items()}, received_ts)
         self._rest.odd_rows.report("quotes", [row for row in rows if isinstance(row, Odd)])
         return [row for row in rows if isinstance(row, Quote)]
 

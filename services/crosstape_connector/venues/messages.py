@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import msgspec
 
-from crosstape_schemas import GapCause, Level, Quote, Status, Ticker, Trade
+from crosstape_schemas import (
+    Candle,
+    Funding,
+    GapCause,
+    Level,
+    Liquidation,
+    Mark,
+    OpenInterest,
+    Quote,
+    Status,
+    Ticker,
+    Trade,
+)
 
 
 class Odd(msgspec.Struct, frozen=True):
@@ -104,6 +115,17 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
     trade_id: int
 
 
+class CandleSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """Past candles of one instrument and timeframe, oldest first, from the stream or by REST. The last one may still be open."""
+
+    instrument: str
+    timeframe: str
+    received_ts: int
+    candles: tuple[Candle, ...]
+    odd: tuple[Odd, ...] = ()
+    """Rows that could not be read."""
+
+
 class Ack(msgspec.Struct, frozen=True):
     """The venue accepted a subscription: the request with this id, or these symbols of this channel."""
 
@@ -111,6 +133,9 @@ class Ack(msgspec.Struct, frozen=True):
     channel: str | None = None
     symbols: tuple[str, ...] = ()
     unsubscribed: bool = False
+    handle: str = ""
+    """What the venue calls this subscription on this connection; empty: it has no such names. An unsubscribe sends it back (see
+    `Request.handles`). Without a request id, it alone says which subscription is acknowledged."""
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -120,6 +145,15 @@ class Rejected(msgspec.Struct, frozen=True):
     request_id: int | None = None
     channel: str | None = None
     symbols: tuple[str, ...] = ()
+    full: bool = False
+    """Nothing is wrong with the subscription: this connection has no room for it."""
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The venue is ready for requests."""
+
+    ping_s: float | None = None
+    """How often the venue wants a ping; None: it does not say."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -144,16 +178,17 @@ def unread(instrument: str, received_ts: int) -> ConnectionBreak:
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """The newest quote or ticker of an instrument cannot be read, so that the one on the tape is out of date."""
+    """The newest data of a feed cannot be read, so that those on the tape are out of date."""
 
-    kind: Literal["quote", "ticker"]
+    kind: str
+    """`quote`, `ticker`, `mark` …, `candle:1m`: a kind of which only the newest data count."""
     instrument: str
     received_ts: int
 
 
-def unreadable(kind: Literal["quote", "ticker"], instrument: str, received_ts: int, reason: object) -> tuple[Odd, Unreadable]:
-    """Return the outputs for a quote or ticker that cannot be read; `reason` is the error."""
-    return Odd(kind, f"{kind} of {instrument}: {reason}"), Unreadable(kind, instrument, received_ts)
+def unreadable(kind: str, instrument: str, received_ts: int, reason: object) -> tuple[Odd, Unreadable]:
+    """Return the outputs for a quote, ticker … that cannot be read; `reason` is the error."""
+    return Odd(kind.partition(":")[0], f"{kind} of {instrument}: {reason}"), Unreadable(kind, instrument, received_ts)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -174,6 +209,12 @@ Output = (
     | LastTrade
     | Quote
     | Ticker
+    | Candle
+    | CandleSnapshot
+    | Mark
+    | Funding
+    | OpenInterest
+    | Liquidation
     | Status
     | BookSnapshot
     | BookUpdate
@@ -182,6 +223,7 @@ Output = (
     | Odd
     | Ack
     | Rejected
+    | Welcome
     | Heartbeat
     | Reply
     | Rotate

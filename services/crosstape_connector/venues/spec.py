@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from crosstape_connector.errors import UnknownSymbol
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, OddRow, Output, TradeSnapshot
-from crosstape_schemas import Instrument, Level, Quote, asset
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, CandleSnapshot, Odd, OddRow, Output, TradeSnapshot
+from crosstape_schemas import CANDLE, Funding, Instrument, Level, Mark, OpenInterest, Quote, asset
 
 MEBIBYTE: Final = 1024 * 1024
 
@@ -28,11 +28,11 @@ class Parser(Protocol):
         ...
 
 
-Symbols = Mapping[str, str]
+Symbols = Mapping[str, Instrument]
 """Their symbol → our instrument. It may grow while parsers run, so that they look a symbol up each time that they need it."""
 
 
-def lookup(symbols: Symbols, symbol: str, what: str = "symbol") -> str:
+def lookup(symbols: Symbols, symbol: str, what: str = "symbol") -> Instrument:
     """Return our instrument for a venue's symbol. Raises `UnknownSymbol`, whose text begins with `what`."""
     instrument = symbols.get(symbol)
     if instrument is None:
@@ -51,6 +51,35 @@ class Request(msgspec.Struct, frozen=True):
     request_id: int
     depth: int
     """Levels a side, for channels that have a choice."""
+    handles: tuple[str, ...] = ()
+    """Of an unsubscribe: what the venue's acknowledgements call these subscriptions, one for each symbol; empty where it has no such names
+    (see `Ack.handle`)."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The venue's permission to connect once."""
+
+    url: str
+    """Where to connect, without a query. An address from the settings replaces it."""
+    query: Mapping[str, str]
+    """Secret. `{id}` in a value stands for a text that no other connection has."""
+    ping_s: float | None = None
+    """How often the venue wants a ping; None: as the endpoint says."""
+
+
+class GrantSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A permission to connect, by a POST without a body before each connection."""
+
+    rest: str = "rest"
+    """The key of the address in `Venue.rest_urls`."""
+    path: str
+    parse: Callable[[bytes], Grant]
+    """Raises `FrameError` or `msgspec.MsgspecError`."""
+
+
+def candle_channels(form: str, timeframes: Mapping[str, str]) -> dict[str, str]:
+    """Return feed kind → channel for candles. `form`: the channel, with `{}` for the venue's name of a timeframe (ours → theirs)."""
+    return {f"{CANDLE}{ours}": form.format(theirs) for ours, theirs in timeframes.items()}
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +88,21 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     url: str
     channels: Mapping[str, str]
-    """Kind of feed → their channel. Several kinds may share one; a kind on two endpoints is taken from the first."""
+    """Kind of feed → their channel. Several kinds may share one; a kind on two endpoints is taken from the first. For candles see
+    `candle_channels`."""
     parser: Callable[[Symbols], Parser]
     request: Callable[[Verb, Request], bytes]
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
+    shared_channels: frozenset[str] = frozenset()
+    """Channels of which one subscription brings the data of all symbols: it is requested once on a connection."""
+    binary: Callable[[bytes], bytes] | None = None
+    """A binary frame → its JSON text; raises `FrameError`. None: the venue sends text, and a binary frame is a bad frame."""
+    grant: GrantSource | None = None
+    """Asked for before each connection; None: anyone may connect."""
+    greets: bool = False
+    """The venue sends a `Welcome` first, and nothing may be sent to it before."""
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
@@ -125,7 +163,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     follows: Callable[[BookUpdate, int], Verdict] | None = None
     """Whether an update links to the one before; None: the venue has no numbers (or they count the connection, see `ConnectionBreak`)."""
     checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
-    """Computes the checksum of the book's best levels: bids and asks, best first, ten of each if there are as many."""
+    """Computes the checksum of the book's best levels: bids and asks, best first, `checksum_levels` of each if there are as many."""
+    checksum_levels: int = 10
     ordered: bool = False
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
@@ -143,8 +182,8 @@ class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
     """The key of the address in `Venue.rest_urls`."""
     path: Callable[[str], str]
     """Their symbol → path and query."""
-    parse: Callable[[bytes, str, int], BookSnapshot]
-    """(body, our instrument, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
+    parse: Callable[[bytes, Instrument, int], BookSnapshot]
+    """(body, instrument, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
     match: Callable[[str], str | None]
     """URL → their symbol, if it is a request for a snapshot (for captures)."""
     per_minute: int
@@ -163,8 +202,8 @@ class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
     """
     newest: Callable[[str], str]
     """Their symbol → path and query of the newest trades."""
-    parse: Callable[[bytes, str, int], TradeSnapshot]
-    """(body, our instrument, received_ts) → its trades, ascending by id. Raises `FrameError` or `msgspec.MsgspecError`."""
+    parse: Callable[[bytes, Instrument, int], TradeSnapshot]
+    """(body, instrument, received_ts) → its trades, ascending by id. Raises `FrameError` or `msgspec.MsgspecError`."""
     page: int
     """Trades in a page at most: a shorter page is the last."""
     per_minute: int
@@ -219,6 +258,68 @@ class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
     per_minute: int
 
 
+class CandleRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue's candles: which it has, and what their figures mean. The reference of the venues is made from this."""
+
+    timeframes: Mapping[str, str]
+    """Our timeframe → the venue's name of it. Only those that begin when ours begin."""
+    refused: Mapping[str, str] = {}
+    """A timeframe that the venue has, or that users ask for, → why it cannot be had here."""
+    open: Literal["first trade", "previous close", "not known"]
+    """What `open` is."""
+    empty: str
+    """What the venue sends for an interval without trades."""
+    closed: Literal["flag", "next candle"]
+    """Who says that a candle is closed."""
+    volume: str
+    """The unit of the venue's volume, and how it becomes base units."""
+    first: Literal["snapshot", "none"]
+    """Whether a subscription is answered with past candles. `none`: they are fetched from `Venue.candle_source`."""
+
+
+class CandleSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Past candles by REST."""
+
+    rest: str = "rest"
+    """The key of the address in `Venue.rest_urls`."""
+    path: Callable[[str, str, int], str]
+    """(their symbol, our timeframe, `open_ts` of the first candle wanted) → path and query. The answer may begin earlier."""
+    parse: Callable[[bytes, Instrument, str, int], CandleSnapshot]
+    """(body, instrument, our timeframe, received_ts) → its candles, ascending; the last one may still be open. Raises `FrameError` or
+    `msgspec.MsgspecError`."""
+    page: int
+    """Candles in one answer at most."""
+    per_minute: int
+    """Most requests of this kind a minute, within the venue's limits beside the others."""
+
+
+class PolledSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of derivatives that the venue has only by REST."""
+
+    kinds: tuple[Literal["mark", "funding", "open_interest"], ...]
+    """Kinds of feeds that the answer brings."""
+    rest: str = "rest"
+    """The key of the address in `Venue.rest_urls`."""
+    path: Callable[[Sequence[str]], str]
+    """Their symbols, at most `batch` → path and query. The answer may have others, too."""
+    parse: Callable[[bytes, Symbols, int], Sequence[Mark | Funding | OpenInterest | Odd]]
+    """(body, those asked for, received_ts) → their figures, and the rows that are odd. Raises `FrameError` or `msgspec.MsgspecError`."""
+    batch: int = 1
+    """Symbols in one request at most."""
+    interval_s: float
+    """How often each symbol is asked for, where the rate limit allows it."""
+    per_minute: int
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Other addresses of a venue: its testnet or sandbox."""
+
+    ws_urls: Mapping[str, str]
+    """Endpoint → its address."""
+    rest_urls: Mapping[str, str]
+    """Key of `Venue.rest_urls` → its address."""
+
+
 NOT_LISTED: Final = "not listed any more"
 """The reason of an instrument that was listed once and is not now."""
 
@@ -235,6 +336,12 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     trades: TradeSource | None = None
     quotes: QuoteSource | None = None
     trading: TradingSource | None = None
+    candles: CandleRules | None = None
+    """None: the venue publishes no candles."""
+    candle_source: CandleSource | None = None
+    polled: tuple[PolledSource, ...] = ()
+    environments: Mapping[str, Environment] = {}
+    """Name of a testnet or sandbox → its addresses."""
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
     """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers."""
     quote_from_book: bool = False

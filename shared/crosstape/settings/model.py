@@ -70,6 +70,11 @@ class MaxLen(Section, frozen=True):
     book: Count = 2_000
     delta: Count = 100_000
     ticker: Count = 2_000
+    candle: Count = 5_000
+    mark: Count = 2_000
+    funding: Count = 2_000
+    open_interest: Count = 2_000
+    liquidation: Count = 10_000
     status: Count = 10_000
     gap: Count = 10_000
     cbbo: Count = 20_000
@@ -119,13 +124,22 @@ class BusSettings(Section, frozen=True):
     """Longest wait at the start until the server can be used; then the service ends with exit code 3. A later outage is waited out."""
 
 
+Kind = Literal["trade", "quote", "book", "delta", "ticker", "mark", "funding", "open_interest", "liquidation", "status"]
+
+
 class VenueSettings(Section, frozen=True):
     """One venue: what to read from it, and where it is."""
 
     instruments: tuple[str, ...] = ()
     """Instruments by our names: `BTC-USDT`. An instrument that the venue does not list is reported and left out."""
-    kinds: tuple[Literal["trade", "quote", "book", "delta", "ticker", "status"], ...] = ("trade", "quote", "book", "ticker", "status")
-    """Kinds of events to publish. `delta`, the raw changes of books, is published only where it is named here."""
+    kinds: tuple[Kind, ...] = ("trade", "quote", "book", "ticker", "mark", "funding", "open_interest", "liquidation", "status")
+    """Kinds of events to publish. What the venue does not have is left out. `delta`, the raw changes of books, is published only where it
+    is named here; for candles see `candles`."""
+    candles: tuple[str, ...] = ()
+    """Timeframes of the venue's candles to publish: `1m`, `5m`, `1h`. One that the venue does not have, or that begins at another time than
+    ours, ends the start with the reason."""
+    environment: str = ""
+    """The venue's testnet or sandbox, by the venue's name of it. Empty: the live venue."""
     enabled: bool = True
     """Whether `crosstape up` runs a connector for this venue."""
     ws_url: str | dict[str, str] = ""
@@ -166,6 +180,11 @@ class VenueSettings(Section, frozen=True):
     show which trades are missing, and the venue must still have them. 0: never."""
     fallback_s: NotNegative = 5.0
     """Trades and quotes are polled by REST when their WebSocket has been away for this time, where the venue offers that. 0: never."""
+
+    @property
+    def feed_kinds(self) -> tuple[str, ...]:
+        """The kinds of feeds: `kinds`, and `candle:1m` for each timeframe of candles."""
+        return (*self.kinds, *(f"candle:{timeframe}" for timeframe in self.candles))
 
 
 class ConnectorSettings(Section, frozen=True):

@@ -19,7 +19,6 @@ from crosstape_connector.errors import ConnectFailed, RestFailed
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.rest import instruments
 from crosstape_connector.rest.client import RestClient
-from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.venues.parsing.refusals import REASON, public, reason, refusal
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Status
@@ -91,8 +90,8 @@ def test_an_address_is_shown_without_what_may_be_secret() -> None:
 PATHS: dict[str, Any] = {
     "instruments": lambda rig: instruments.fetch(rig.rest, rig.feeds.venue, None),
     "snapshot": lambda rig: rig.rest.get("api", "/depth?symbol=AAAUSD"),
-    "trades": lambda rig: RestSources(rig.feeds.venue, rig.rest).fetch_trades(rig.feeds.trades.sequences["AAA-USD"], None),
-    "quotes": lambda rig: RestSources(rig.feeds.venue, rig.rest).fetch_quotes({"AAAUSD": "AAA-USD"}),
+    "trades": lambda rig: rig.sources.fetch_trades(rig.feeds.trades.sequences["AAA-USD"], None),
+    "quotes": lambda rig: rig.sources.fetch_quotes({"AAAUSD": "AAA-USD"}),
 }
 
 

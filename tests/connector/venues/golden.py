@@ -72,11 +72,17 @@ def expected_of(venue_id: str) -> dict[tuple[str, str], Any]:
 
 
 @cache
-def symbols_of(venue_id: str) -> dict[str, str]:
+def symbols_of(venue_id: str) -> dict[str, Instrument]:
     """Their symbol → our instrument, of the list in `rest.jsonl`: what the frames are about."""
     body = answers_of(venue_id).get("instruments")
     rows = VENUES[venue_id].instruments.parse(body) if body is not None else ()
-    return {row.symbol: row.name for row in rows if isinstance(row, Instrument)}
+    return {row.symbol: row for row in rows if isinstance(row, Instrument)}
+
+
+def instrument(name: str, symbol: str = "", venue: str = "") -> Instrument:
+    """A spot instrument with this name, for a parser that asks for no more."""
+    base, _, quote = name.partition("-")
+    return Instrument(name, venue, symbol or name, base, quote)
 
 
 def outputs(venue: Venue) -> Iterator[ExpectedLine]:
@@ -84,7 +90,8 @@ def outputs(venue: Venue) -> Iterator[ExpectedLine]:
     for endpoint in venue.endpoints:
         yield from _of_frames(venue, endpoint)
     bodies = answers_of(venue.id)
-    names, first = symbols_of(venue.id), next(iter(symbols_of(venue.id).values()), "")
+    names = symbols_of(venue.id)
+    first = next(iter(names.values()), instrument(""))
     if "instruments" in bodies:
         yield ExpectedLine("rest", "instruments", plain(venue.instruments.parse(bodies["instruments"])))
     if venue.snapshots is not None and "snapshot" in bodies:

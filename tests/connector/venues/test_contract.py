@@ -30,8 +30,7 @@ each_endpoint = pytest.mark.parametrize(
 
 def instruments(venue: Venue) -> dict[str, Instrument]:
     """The instruments of the golden frames, by our name."""
-    named = {symbol: (name, *name.split("-")) for symbol, name in symbols_of(venue.id).items()}
-    return {name: Instrument(name, venue.id, symbol, base, quote) for symbol, (name, base, quote) in named.items()}
+    return {instrument.name: instrument for instrument in symbols_of(venue.id).values()}
 
 
 def feeds(venue: Venue) -> FeedHandler:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import QuoteSource
-from crosstape_schemas import Quote, decode, encode
+from crosstape_schemas import Instrument, Quote, decode, encode
 from tests.connector.venues.cases import quote_cases
 from tests.connector.venues.golden import answers_of, symbols_of
 from tests.connector.venues.test_contract import warp
@@ -30,7 +30,7 @@ def source(venue: str) -> QuoteSource:
     return found
 
 
-def asked(venue: str) -> dict[str, str]:
+def asked(venue: str) -> dict[str, Instrument]:
     """The golden symbols, as many as the venue takes in one request."""
     return dict(list(symbols_of(venue).items())[: source(venue).batch])
 
@@ -46,7 +46,7 @@ def test_an_answer_holds_price_and_size_of_both_sides(venue: str) -> None:
     quote = parse(venue, answers_of(venue)["quotes"])[0]
 
     assert quote == Quote(
-        venue, next(iter(asked(venue).values())), quote.venue_ts, 7,
+        venue, next(iter(asked(venue).values())).name, quote.venue_ts, 7,
         Decimal("91000.1"), Decimal("3.1"), Decimal("91000.2"), Decimal("0.5"),
     )  # fmt: skip
     assert quote.venue_ts in (None, 1_767_225_600_500_000_000)

@@ -15,7 +15,7 @@ from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import TradeSource
 from crosstape_schemas import Side, Trade, decode, encode
 from tests.connector.venues.cases import Row, cents, trade_cases
-from tests.connector.venues.golden import answers_of
+from tests.connector.venues.golden import answers_of, instrument
 from tests.connector.venues.test_contract import warp
 from tests.connector.venues.unfinished import FINISHED
 
@@ -32,7 +32,7 @@ def source(venue: str) -> TradeSource:
 
 def parse(venue: str, body: bytes) -> tuple[Trade, ...]:
     """The trades of an answer that was received at 7."""
-    return source(venue).parse(body, "BTC-X", 7).trades
+    return source(venue).parse(body, instrument("BTC-X"), 7).trades
 
 
 @each
@@ -97,7 +97,7 @@ def test_what_cannot_be_a_trade_is_left_out(venue: str, old: bytes, new: bytes) 
     body = answers_of(venue)["trades"].replace(old, new)
 
     assert body != answers_of(venue)["trades"]
-    page = source(venue).parse(body, "BTC-X", 7)
+    page = source(venue).parse(body, instrument("BTC-X"), 7)
     assert set(page.trades) < set(good)
     assert page.left_out == 2 - len(page.trades)
     assert page.odd
@@ -111,7 +111,7 @@ def test_an_answer_without_any_good_trade_is_refused(venue: str, old: bytes, new
 
     assert body != answers_of(venue)["trades"]
     with pytest.raises((FrameError, msgspec.MsgspecError)):
-        source(venue).parse(body, "BTC-X", 7)
+        source(venue).parse(body, instrument("BTC-X"), 7)
 
 
 @each_case
@@ -119,7 +119,7 @@ def test_a_row_that_is_there_twice_counts_once(venue: str) -> None:
     """If both say the same."""
     body = trade_cases()[venue].body
     row = (4_000_001, 9_100_010, 10**15, True)
-    page = source(venue).parse(body([row, row]), "BTC-X", 7)
+    page = source(venue).parse(body([row, row]), instrument("BTC-X"), 7)
 
     assert page.trades == parse(venue, body([row]))
     assert page.odd == ()

@@ -25,7 +25,7 @@ from crosstape_connector.venues.parsing.rows import DEEPEST, mended
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint
 from crosstape_schemas import Quote, Status, Ticker, Trade
-from tests.connector.venues.golden import answers_of, symbols_of
+from tests.connector.venues.golden import answers_of, instrument, symbols_of
 from tests.connector.venues.test_odd_rows import LISTS
 from tests.connector.venues.unfinished import FINISHED
 
@@ -108,7 +108,7 @@ def test_a_past_trade_that_is_no_json_is_left_out(venue: str, text: str) -> None
     """Of a page by REST."""
     source = VENUES[venue].trades
     assert source is not None
-    page = source.parse(answers_of(venue)["trades"].replace(b'"0.02000000"', TEXTS[text], 1), "BTC-USD", 7)
+    page = source.parse(answers_of(venue)["trades"].replace(b'"0.02000000"', TEXTS[text], 1), instrument("BTC-USD"), 7)
     assert [trade.trade_id for trade in page.trades] == ["4000001"]
     assert page.left_out == 1
     assert len(page.odd) == 1
@@ -120,7 +120,9 @@ def test_a_quote_that_is_no_json_is_left_out(text: str) -> None:
     source = VENUES["binance"].quotes
     assert source is not None
     found = source.parse(
-        answers_of("binance")["quotes"].replace(b'"3000.50000000"', TEXTS[text], 1), {"BTCUSDT": "BTC-USDT", "ETHUSDT": "ETH-USDT"}, 7
+        answers_of("binance")["quotes"].replace(b'"3000.50000000"', TEXTS[text], 1),
+        {"BTCUSDT": instrument("BTC-USDT"), "ETHUSDT": instrument("ETH-USDT")},
+        7,
     )
     assert [one.instrument for one in found if isinstance(one, Quote)] == ["BTC-USDT"]
     assert sum(isinstance(one, Odd) for one in found) == 1
@@ -196,7 +198,7 @@ WORTH = {"kraken trades": 2, "kraken tickers": 2, "advanced trades": 2, "advance
 
 def outputs(venue: str, name: str, frame: bytes) -> list[Output]:
     """What a fresh connection makes of one frame."""
-    symbols = {**symbols_of(venue), "ETH/USD": "ETH-USD", "ETH-USD": "ETH-USD"}
+    symbols = {**symbols_of(venue), "ETH/USD": instrument("ETH-USD"), "ETH-USD": instrument("ETH-USD")}
     return list(_endpoint(venue, name).parser(symbols)(frame, 7))
 
 

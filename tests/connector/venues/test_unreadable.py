@@ -15,7 +15,7 @@ from crosstape_connector.venues.spec import Endpoint, Parser, Symbols
 from crosstape_schemas import FeedState, Gap, GapCause, Quote, Status, Ticker
 from crosstape_simulator.faults.rows import VALUES, with_an_odd_row
 from crosstape_simulator.venues.registry import find
-from tests.connector.venues.golden import frames_of, symbols_of
+from tests.connector.venues.golden import frames_of, instrument, symbols_of
 from tests.connector.venues.golden import outputs as outputs_of
 from tests.connector.venues.test_contract import feeds
 from tests.connector.venues.test_rows_and_numbers import endpoint, outputs
@@ -36,6 +36,8 @@ TICKERS = {
 }
 NAMES = {"binance": "BTC-USDT", "coinbase": "BTC-USD", "kraken": "BTC-USD"}
 """Of the frames above."""
+NEIGHBOURS = {"BTCUSDTX": "BTC-USDTX", "XBTCUSDT": "XBTC-USDT", "XBTC-USD": "XBTC-USD", "XBTC/USD": "XBTC-USDC"}
+"""Symbols that have one of the frames' in them."""
 HOW = [*VALUES, "missing"]
 
 
@@ -145,7 +147,7 @@ def test_kraken_uses_the_neighbours_of_a_row_in_their_order() -> None:
     one = made(other, {**row, "bid": "x"})
     assert [type(output).__name__ for output in one] == ["Quote", "Ticker", "Odd", "Unreadable", "Unreadable"]
     assert unread(one) == {("quote", "BTC-USD"), ("ticker", "BTC-USD")}
-    every = {(kind, name) for kind in ("quote", "ticker") for name in symbols_of("kraken").values()}
+    every = {(kind, name) for kind in ("quote", "ticker") for name in (one.name for one in symbols_of("kraken").values())}
     nameless: object
     for nameless in ({**row, "symbol": 5}, None, []):
         assert unread(made(other, nameless)) == every
@@ -159,7 +161,7 @@ def test_kraken_uses_the_neighbours_of_a_row_in_their_order() -> None:
 def test_a_frame_that_is_cut_or_no_text_is_of_the_feeds_that_it_names(place: tuple[str, str]) -> None:
     """Nothing else would show that a quote or a ticker is missing. Whose text is gone may be anybody's."""
     venue, found = endpoint(*place)
-    symbols = {**symbols_of(venue.id), "BTCUSDTX": "BTC-USDTX", "XBTCUSDT": "XBTC-USDT", "XBTC-USD": "XBTC-USD", "XBTC/USD": "XBTC-USDC"}
+    symbols = {**symbols_of(venue.id), **{symbol: instrument(name) for symbol, name in NEIGHBOURS.items()}}
     for frame in {TICKERS[place], QUOTES.get(place, TICKERS[place])}:
         cut = frame[: len(frame) // 2]
         with pytest.raises(FRAME_ERRORS):
@@ -169,7 +171,7 @@ def test_a_frame_that_is_cut_or_no_text_is_of_the_feeds_that_it_names(place: tup
         assert unread(feeds_of(found, symbols, frame + b"\xff", 7)) == {(kind, NAMES[venue.id]) for kind in kinds}
         nobody = frame.lower().replace(b"btcusd", b"?").replace(b"btc-usd", b"?").replace(b"btc/usd", b"?")
         if place != STREAM:
-            assert {name for _, name in unread(feeds_of(found, symbols, nobody, 7))} == set(symbols.values())
+            assert {name for _, name in unread(feeds_of(found, symbols, nobody, 7))} == {one.name for one in symbols.values()}
 
 
 @pytest.mark.parametrize("venue", VENUES)

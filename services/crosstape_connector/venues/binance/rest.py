@@ -111,17 +111,17 @@ def depth_symbol(url: str) -> str | None:
     return parse_qs(parts.query).get("symbol", [None])[0] if parts.path.endswith("/api/v3/depth") else None
 
 
-def parse_depth(body: bytes, instrument: str, received_ts: int) -> BookSnapshot:
+def parse_depth(body: bytes, instrument: Instrument, received_ts: int) -> BookSnapshot:
     """Return a snapshot. It is partial if a side has as many levels as were requested."""
     d = _depth(body)
     try:
         bids, asks = [(number(p), number(s)) for p, s in d.bids], [(number(p), number(s)) for p, s in d.asks]
     except ArithmeticError as exc:
-        raise NotANumber(f"depth of {instrument}: no number in a level") from exc
+        raise NotANumber(f"depth of {instrument.name}: no number in a level") from exc
     if not is_plain(body) and not all(price.isascii() and size.isascii() for price, size in (*d.bids, *d.asks)):
-        raise NotANumber(f"depth of {instrument}: digits that are not ASCII")
+        raise NotANumber(f"depth of {instrument.name}: digits that are not ASCII")
     partial = max(len(bids), len(asks)) >= LEVELS
-    return BookSnapshot(instrument, None, received_ts, tuple(bids), tuple(asks), d.last_update_id, partial=partial)
+    return BookSnapshot(instrument.name, None, received_ts, tuple(bids), tuple(asks), d.last_update_id, partial=partial)
 
 
 def trades_path(symbol: str, first: int, since_ts: int) -> str:
@@ -134,16 +134,16 @@ def newest_path(symbol: str) -> str:
     return f"/api/v3/trades?symbol={quote(symbol)}&limit={PAGE}"
 
 
-def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
+def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """Parse the answer to either path. `isBuyerMaker` true: the taker sold."""
 
     def read(raw: RestTrade) -> Trade:
         taker = SELL if raw.buyer_makes else BUY
         return rest_trade(
-            ID, instrument, received_ts, trade_id=raw.id, price=raw.price, size=raw.qty, taker=taker, venue_ts=epoch_ns(raw.time)
+            ID, instrument.name, received_ts, trade_id=raw.id, price=raw.price, size=raw.qty, taker=taker, venue_ts=epoch_ns(raw.time)
         )
 
-    return trade_page(instrument, received_ts, _trades(body, read, f"trades of {instrument}"))
+    return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
 
 
 def quotes_path(symbols: Sequence[str]) -> str:
@@ -155,7 +155,7 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Qu
     """Parse `bookTicker`, which has no time; an empty side is zeros."""
 
     def read(raw: RestBookTicker) -> Quote:
-        instrument = lookup(symbols, raw.symbol)
+        instrument = lookup(symbols, raw.symbol).name
         return Quote(ID, instrument, None, received_ts, *side_of(raw.bid_price, raw.bid_qty), *side_of(raw.ask_price, raw.ask_qty))
 
     quotes, odd = _quotes(body, read, "quotes")

@@ -203,7 +203,7 @@ class Parser:
 
     def route(self, stream: str, symbol: str, channel: str) -> Route:
         """The route of a stream that is met for the first time. Raises `UnknownSymbol`."""
-        route = self._routes[stream] = self.channels[channel](lookup(self._symbols, symbol))
+        route = self._routes[stream] = self.channels[channel](lookup(self._symbols, symbol).name)
         return route
 
     def unwrapped(self, data: bytes, received_ts: int) -> Sequence[Output]:

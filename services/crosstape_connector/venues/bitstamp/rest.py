@@ -88,17 +88,17 @@ def trades_path(market: str) -> str:
     return f"/api/v2/transactions/{quoted(market)}/?time=hour"
 
 
-def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
+def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """`type` 0: the taker bought."""
 
     def read(raw: RestTrade) -> Trade:
         return rest_trade(
-            ID, instrument, received_ts,
+            ID, instrument.name, received_ts,
             trade_id=_serial(raw.tid), price=raw.price, size=raw.amount, taker=SIDES.get(raw.type),
             venue_ts=seconds_ns(figure(raw.date)),
         )  # fmt: skip
 
-    return trade_page(instrument, received_ts, _trades(body, read, f"trades of {instrument}"))
+    return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
 
 
 def quotes_path(markets: Sequence[str]) -> str:
@@ -109,7 +109,7 @@ def quotes_path(markets: Sequence[str]) -> str:
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
     """Return the best levels of the one requested market."""
-    (instrument,) = symbols.values()
+    instrument = next(iter(symbols.values())).name
     book = _book(body)
     return best_quote(ID, instrument, book.bids, book.asks, venue_ts=micros_ns(book.microtimestamp), received_ts=received_ts)
 

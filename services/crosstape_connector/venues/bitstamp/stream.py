@@ -74,12 +74,12 @@ class Parser:
         channel, _, market = frame.channel.rpartition("_")
         match frame.event:
             case "trade" if channel == TRADES:
-                return (_trade_of(frame.data, lookup(self._symbols, market), received_ts),)
+                return (_trade_of(frame.data, lookup(self._symbols, market).name, received_ts),)
             case "data" if channel == BOOK:
-                return self._book(frame.data, lookup(self._symbols, market), received_ts)
+                return self._book(frame.data, lookup(self._symbols, market).name, received_ts)
             case "bts:subscription_succeeded":
                 if channel == BOOK and market in self._symbols:
-                    self._books.forget(self._symbols[market])
+                    self._books.forget(self._symbols[market].name)
                 return (Ack(channel=channel, symbols=(market,)),)
             case "bts:unsubscription_succeeded":
                 return (Ack(channel=channel, symbols=(market,), unsubscribed=True),)

@@ -45,8 +45,8 @@ class Products:
         """None if it was not asked for by either name."""
         instrument = self._symbols.get(product)
         if instrument is None and product.endswith("-USD") and product + "C" not in OWN_BOOKS:
-            return self._symbols.get(product + "C")
-        return instrument
+            instrument = self._symbols.get(product + "C")
+        return None if instrument is None else instrument.name
 
     def __getitem__(self, product: str) -> str:
         """Raises `UnknownSymbol`."""

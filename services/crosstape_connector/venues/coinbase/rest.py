@@ -19,7 +19,7 @@ from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_connector.venues.parsing.answers import RestLevel, best_quote, list_reader, rest_trade, trade_page
 from crosstape_connector.venues.parsing.wire import Serial, known_ns
 from crosstape_connector.venues.spec import Symbols
-from crosstape_schemas import Quote, Trade
+from crosstape_schemas import Instrument, Quote, Trade
 
 PAGE: Final = 1_000
 """Trades in an answer: the venue's most."""
@@ -54,16 +54,16 @@ def newest_path(product: str) -> str:
     return f"/products/{quoted(product)}/trades?limit={PAGE}"
 
 
-def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
+def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """Oldest first, as they were made, with the taker's side."""
 
     def read(raw: RestTrade) -> Trade:
         return rest_trade(
-            ID, instrument, received_ts,
+            ID, instrument.name, received_ts,
             trade_id=raw.trade_id, price=raw.price, size=raw.size, taker=TAKER.get(raw.side), venue_ts=known_ns(raw.time),
         )  # fmt: skip
 
-    return trade_page(instrument, received_ts, _trades(body, read, f"trades of {instrument}"))
+    return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
 
 
 def quotes_path(products: Sequence[str]) -> str:
@@ -74,7 +74,7 @@ def quotes_path(products: Sequence[str]) -> str:
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
     """Of the one product that was asked for; none in an auction."""
-    (instrument,) = symbols.values()
+    instrument = next(iter(symbols.values())).name
     book = _book(body)
     if book.auction_mode:
         return []

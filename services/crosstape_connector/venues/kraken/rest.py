@@ -141,24 +141,24 @@ def newest_path(symbol: str) -> str:
     return f"/0/public/Trades?pair={quoted(rest_name(symbol))}&count={PAGE}"
 
 
-def parse_trades(body: bytes, instrument: str, received_ts: int) -> TradeSnapshot:
+def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """Rows of the one pair in the answer; `last` beside them is the time to go on from."""
 
     def read(raw: RestTrade) -> Trade:
         return rest_trade(
-            ID, instrument, received_ts,
+            ID, instrument.name, received_ts,
             trade_id=raw.trade_id, price=raw.price, size=raw.volume, taker=SIDES.get(raw.side), venue_ts=seconds_ns(raw.time),
         )  # fmt: skip
 
     _refused("Trades", _fault(body).error)
     found = read_rows(
-        lambda: _only_pair(_trades(body).result, instrument),
-        lambda: _only_pair(_trade_rows(body).result, instrument),
+        lambda: _only_pair(_trades(body).result, instrument.name),
+        lambda: _only_pair(_trade_rows(body).result, instrument.name),
         _trade,
         read,
-        f"trades of {instrument}",
+        f"trades of {instrument.name}",
     )
-    return trade_page(instrument, received_ts, found)
+    return trade_page(instrument.name, received_ts, found)
 
 
 def _only_pair(result: Mapping[str, list[T] | str], instrument: str) -> list[T]:
@@ -176,7 +176,7 @@ def quotes_path(symbols: Sequence[str]) -> str:
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
     """The answer has no time. No quote if a best size is below the three decimals that are written: there is a price all the same."""
-    (instrument,) = symbols.values()
+    instrument = next(iter(symbols.values())).name
     answer = _depth(body)
     _refused("Depth", answer.error)
     if len(answer.result) != 1:

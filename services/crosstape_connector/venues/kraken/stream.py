@@ -114,7 +114,7 @@ class Parser:
             return self._row_by_row(data, received_ts, exc)
 
     def _instrument(self, symbol: str) -> str:
-        return lookup(self._symbols, symbol)
+        return lookup(self._symbols, symbol).name
 
     def _books(self, frame: BookFrame, received_ts: int) -> Sequence[Output]:
         outputs: list[Output] = []
@@ -226,9 +226,10 @@ class Parser:
             names = named_in(bytes(raw or b""), self._symbols)
             odd = Odd("quote", f"ticker of an unknown symbol: {error if raw is None else cause(raw, error)}")
             return [odd, *(Unreadable(kind, name, received_ts) for name in names for kind in _TICKER_KINDS)]
-        instrument = self._symbols.get(symbol)
-        if raw is None or instrument is None:
+        listed = self._symbols.get(symbol)
+        if raw is None or listed is None:
             return [Odd("row", f"ticker: {error}")]
+        instrument = listed.name
         try:
             quote = self._ticker(_quote_of(raw), received_ts)
         except FRAME_ERRORS:
@@ -251,10 +252,10 @@ class Parser:
         except FRAME_ERRORS as exc:
             found = _SYMBOL.search(str(cause(raw, exc)))  # in what is shown of one that is no JSON
             if found is None:
-                return [unread(name, received_ts) for name in self._symbols.values()]
+                return [unread(one.name, received_ts) for one in self._symbols.values()]
             symbol = found[1]
         instrument = self._symbols.get(symbol)
-        return [] if instrument is None else [unread(instrument, received_ts)]
+        return [] if instrument is None else [unread(instrument.name, received_ts)]
 
     def _other(self, data: bytes, refused: msgspec.ValidationError, received_ts: int) -> Sequence[Output]:
         """What has no channel that we know: a reply, a complaint, or a frame that is no good."""

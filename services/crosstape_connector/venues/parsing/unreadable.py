@@ -31,7 +31,8 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
 
 def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:
     """Return our instruments whose symbols are in the text; all of them if none is."""
-    return [name for symbol, name in symbols.items() if _names(data, symbol)] or list(symbols.values())
+    named = [instrument.name for symbol, instrument in symbols.items() if _names(data, symbol)]
+    return named or [instrument.name for instrument in symbols.values()]
 
 
 def _names(data: bytes, symbol: str) -> bool:

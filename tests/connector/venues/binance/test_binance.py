@@ -13,7 +13,7 @@ from crosstape_connector.venues.binance import VENUE, recorded, rest, stream
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate, unread
 from crosstape_connector.venues.spec import Request, Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
-from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+from tests.connector.venues.golden import answers_of, frames_of, instrument, symbols_of
 
 BINANCE = frames_of("binance")
 
@@ -209,12 +209,12 @@ def test_a_snapshot_is_asked_for_by_rest_and_read() -> None:
     assert rest.depth_symbol("https://api.binance.com/api/v3/depth") is None
     assert rest.depth_symbol("https://api.binance.com/api/v3/trades?symbol=BTCUSDT") is None
 
-    snapshot = rest.parse_depth(answers_of("binance")["snapshot"], "BTC-USDT", 7)
+    snapshot = rest.parse_depth(answers_of("binance")["snapshot"], instrument("BTC-USDT"), 7)
 
     assert isinstance(snapshot, BookSnapshot)
     assert (snapshot.sequence, len(snapshot.bids), len(snapshot.asks), snapshot.partial) == (102, 2, 1, False)
     full = {"lastUpdateId": 1, "bids": [["1", "1"]] * rest.LEVELS, "asks": []}
-    assert rest.parse_depth(msgspec.json.encode(full), "BTC-USDT", 7).partial
+    assert rest.parse_depth(msgspec.json.encode(full), instrument("BTC-USDT"), 7).partial
 
 
 def test_snapshots_take_half_of_what_the_venue_allows() -> None:

@@ -7,19 +7,19 @@ from typing import Final
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.coinbase import recorded
 from crosstape_connector.venues.messages import Output
-from crosstape_connector.venues.spec import Parser
+from crosstape_connector.venues.spec import Parser, Symbols
 from tests.connector.venues.golden import symbols_of
 
 NEW_YEAR: Final = 1_767_225_600_000_000_000
 """Of the golden frames, in ns."""
 
 
-def from_advanced(*frames: bytes, symbols: dict[str, str] | None = None) -> list[Output]:
+def from_advanced(*frames: bytes, symbols: Symbols | None = None) -> list[Output]:
     """All that one Advanced Trade connection finds in these, received at 7."""
     return feed(recorded.AdvancedParser(symbols or symbols_of("coinbase")), *frames)
 
 
-def from_exchange(*frames: bytes, symbols: dict[str, str] | None = None) -> list[Output]:
+def from_exchange(*frames: bytes, symbols: Symbols | None = None) -> list[Output]:
     """All that one Exchange connection finds in these, received at 7."""
     return feed(recorded.ExchangeParser(symbols or symbols_of("coinbase")), *frames)
 

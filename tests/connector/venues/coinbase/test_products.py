@@ -11,7 +11,7 @@ from crosstape_connector.venues.coinbase import exchange, products, rest
 from crosstape_connector.venues.messages import Ack, BookSnapshot
 from crosstape_schemas import Instrument, Trade
 from tests.connector.venues.coinbase.connection import from_advanced, from_exchange
-from tests.connector.venues.golden import answers_of, frames_of
+from tests.connector.venues.golden import answers_of, frames_of, instrument
 
 ADVANCED = frames_of("coinbase", "advanced")
 EXCHANGE = frames_of("coinbase", "exchange")
@@ -19,8 +19,8 @@ EXCHANGE = frames_of("coinbase", "exchange")
 
 def test_a_usdc_product_answered_with_the_name_of_its_usd_one_is_not_lost() -> None:
     """Unless that is asked for itself: then the frames are its own, once."""
-    only = {"BTC-USDC": "BTC-USDC"}
-    both = {"BTC-USDC": "BTC-USDC", "BTC-USD": "BTC-USD"}
+    only = {"BTC-USDC": instrument("BTC-USDC")}
+    both = {**only, "BTC-USD": instrument("BTC-USD")}
 
     (match,) = from_exchange(EXCHANGE["match"], symbols=only)
     (snapshot,) = from_advanced(ADVANCED["l2_snapshot"], symbols=only)
@@ -38,7 +38,7 @@ def test_a_product_with_a_book_of_its_own_has_no_second_name() -> None:
     frame = EXCHANGE["match"].replace(b"BTC-USD", b"USDT-USD")
 
     with pytest.raises(UnknownSymbol):
-        exchange.Parser({"USDT-USDC": "USDT-USDC"})(frame, 7)
+        exchange.Parser({"USDT-USDC": instrument("USDT-USDC")})(frame, 7)
 
 
 def test_instruments_come_in_two_dialects() -> None:
@@ -62,4 +62,4 @@ def test_prices_of_an_auction_are_no_quote() -> None:
     """Nothing can be had at them."""
     body = answers_of("coinbase")["quotes"].replace(b'"auction_mode":false', b'"auction_mode":true')
 
-    assert rest.parse_quotes(body, {"BTC-USD": "BTC-USD"}, 7) == []
+    assert rest.parse_quotes(body, {"BTC-USD": instrument("BTC-USD")}, 7) == []

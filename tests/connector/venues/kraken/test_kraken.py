@@ -28,7 +28,7 @@ from crosstape_connector.venues.messages import (
 )
 from crosstape_connector.venues.spec import Request
 from crosstape_schemas import FeedState, Instrument, Quote, Side, Status, Ticker, Trade, asset
-from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+from tests.connector.venues.golden import answers_of, frames_of, instrument, symbols_of
 
 KRAKEN = frames_of("kraken")
 
@@ -249,7 +249,7 @@ def test_old_names_are_those_that_the_list_was_read_with(base: str, quote: str) 
 def quotes(body: bytes) -> list[Quote | Odd]:
     """The quote of an answer that was received at 7."""
     assert VENUE.quotes is not None
-    return list(VENUE.quotes.parse(body, {"BTC/USD": "BTC-USD"}, 7))
+    return list(VENUE.quotes.parse(body, {"BTC/USD": instrument("BTC-USD")}, 7))
 
 
 def test_a_size_below_what_rest_shows_is_no_quote() -> None:

@@ -1,0 +1,23 @@
+"""Turns sizes in contracts into base units. Pure.
+
+A linear contract is some base units: contracts × size is exact. An inverse contract is some quote units, so that its base size depends on
+the price: contracts × value / price has 28 significant digits, the last one rounded half to even.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+from typing import Final
+
+from crosstape_schemas import Instrument
+
+DIGITS: Final = 28
+"""Significant digits of a base size that is a quotient."""
+_divide: Final = Context(prec=DIGITS).divide
+_multiply: Final = Context(prec=100).multiply
+
+
+def base_size(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:
+    """Return the base units of so many contracts at a price, which must be above zero."""
+    value = _multiply(contracts, instrument.contract_size)
+    return _divide(value, price) if instrument.inverse else value

@@ -19,8 +19,8 @@ ASSETS: Final = {
     "XCH": "XCHF", "YYW": "YOYOW", "IQX": "IQ", "IDX": "ID", "PAS": "PASS", "SNG": "SNGLS", "ZBT": "ZB", "HTX": "HT", "BCHN": "BCH",
     "BCHABC": "XEC", "LUNA": "LUNC", "LUNA2": "LUNA", "TERRAUST": "USTC", "DOG": "MDOGE",
 }  # fmt: skip
-"""Their name of an asset → ours: `commonCurrencies` of Bitfinex in https://github.com/ccxt/ccxt. `DOG` was a million DOGE. It goes before the
-venue's own table (`pub:map:currency:sym`), in which Terra Classic is LUNA."""
+"""Their name of an asset → ours: `commonCurrencies` of Bitfinex in https://github.com/ccxt/ccxt. `DOG` was a million DOGE. It goes before
+the venue's own table (`pub:map:currency:sym`), in which Terra Classic is LUNA."""
 PERPETUAL: Final = "F0"
 PAIR: Final = 6
 """Letters of a pair without a colon."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.venues import binance, bitstamp, coinbase, kraken
+from crosstape_connector.venues import binance, bingx, bitstamp, coinbase, kraken
 from crosstape_connector.venues.spec import Venue
 
-VENUES: Final[dict[str, Venue]] = {venue.id: venue for venue in (binance.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)}
+VENUES: Final[dict[str, Venue]] = {
+    venue.id: venue for venue in (binance.VENUE, bingx.SPOT, bingx.SWAP, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)
+}
 
 
 def recorded(name: str) -> Venue:

@@ -172,8 +172,8 @@ def funding_path(symbols: Sequence[str]) -> str:
 def parse_funding(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Funding | Odd]:
     """`premiumIndex`: one row, or a list of all symbols'. `lastFundingRate` is the rate of the running period."""
     data = _answer(body).data
-    rows = rows_of(body).data if bytes(data[:1]) == b"[" else [data]
-    wanted = [row for row in rows if _symbol_of(row) in symbols]
+    rows = rows_of(body).data if bytes(data).startswith(b"[") else [data]
+    wanted = [row for row in rows if (symbol := _symbol_of(row)) in symbols or not symbol]
 
     def read(row: msgspec.Raw) -> Funding:
         raw = _funding(row)

@@ -125,7 +125,7 @@ def test_frames_without_a_wrapper_are_read_too() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "kline",
+        "kline_3d",
         "kline_zone",
         "mini_ticker",
         "mini_tickers",
@@ -134,7 +134,7 @@ def test_frames_without_a_wrapper_are_read_too() -> None:
         "block_trade",
         "partial_depth",
         "window_ticker",
-        "raw_kline",
+        "raw_kline_3d",
         "raw_partial_depth",
     ],
 )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from crosstape_connector.errors import UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import UndecodableFrame, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.messages import Unreadable
 from crosstape_connector.venues.spec import Endpoint, Symbols
 from crosstape_schemas import CANDLE
@@ -21,13 +21,16 @@ NOT_OURS: Final = frozenset({UnknownFrame.kind, UnknownSymbol.kind})
 """Kinds of bad frames that can be read, and hold nothing for the tape."""
 
 
-def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int) -> Sequence[Unreadable]:
+def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int, error: str = "") -> Sequence[Unreadable]:
     """The feeds of the channel and the symbols that the text of an unreadable frame still names.
 
-    None if it names no such channel; those of all symbols if it names no symbol.
+    None if it names no such channel; those of all symbols if it names no symbol. `error`: the kind of the bad frame. One that could not be
+    turned into text may hold any of them.
     """
-    newest_only = ((kind, channel) for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE))
-    found = [kind for kind, channel in newest_only if b'%s"' % channel.encode() in data]
+    newest_only = {kind: channel for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE)}
+    if error == UndecodableFrame.kind:
+        return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in newest_only]
+    found = [kind for kind, channel in newest_only.items() if b'%s"' % channel.encode() in data]
     if not found:
         return ()
     return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]

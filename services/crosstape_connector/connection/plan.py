@@ -37,21 +37,12 @@ def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tupl
 
 def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
     """Return the connections to open: endpoints in the venue's order, instruments in the mapping's, `Endpoint.topics` topics at most."""
-    by_name = channels(venue, kinds)
-    return [
-        ConnectionPlan(endpoint, shard)
-        for endpoint in venue.endpoints
-        for shard in shards(
-            endpoint,
-            [_topics(endpoint, by_name.get(endpoint.name, ()), instrument) for instrument in instruments.values()],
-            endpoint.topics,
-        )
-    ]
-
-
-def _topics(endpoint: Endpoint, names: Iterable[str], instrument: Instrument) -> tuple[Topic, ...]:
-    """Return the topics of one instrument on one endpoint."""
-    return tuple(Topic(endpoint.name, channel, instrument.symbol) for channel in names)
+    wanted = [topics(venue, instrument, kinds) for instrument in instruments.values()]
+    found: list[ConnectionPlan] = []
+    for endpoint in venue.endpoints:
+        groups = [[topic for topic in of_instrument if topic.endpoint == endpoint.name] for of_instrument in wanted]
+        found += [ConnectionPlan(endpoint, shard) for shard in shards(endpoint, groups, endpoint.topics)]
+    return found
 
 
 def shards(endpoint: Endpoint, groups: Iterable[Sequence[Topic]], room: int) -> list[tuple[Topic, ...]]:
@@ -76,6 +67,11 @@ def size(endpoint: Endpoint, topics: Collection[Topic]) -> int:
         return len(topics)
     shared = [topic.channel for topic in topics if topic.channel in endpoint.shared_channels]
     return len(topics) - len(shared) + len(set(shared))
+
+
+def _topics(endpoint: Endpoint, names: Iterable[str], instrument: Instrument) -> list[Topic]:
+    """Return the topics of those of the channels that the venue has for this instrument."""
+    return [Topic(endpoint.name, channel, instrument.symbol) for channel in names if endpoint.offers(channel, instrument)]
 
 
 def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:

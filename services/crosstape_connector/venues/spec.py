@@ -95,6 +95,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
+    offers: Callable[[str, Instrument], bool] = lambda channel, instrument: True
+    """(channel, instrument) → whether the venue has this channel for it: a venue that trades spot and perpetuals has no funding of spot."""
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
     The parser ignores the data of symbols that are not this connection's."""
@@ -237,10 +239,12 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
     ours: Callable[[str], str] = asset
     """The venue's name of an asset → ours."""
+    recorded: tuple[str, ...] = ()
+    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers."""
 
     def match(self, url: str) -> bool:
         """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith(self.path.partition("?")[0])
+        return urlsplit(url).path.endswith((self.path.partition("?")[0], *self.recorded))
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -353,6 +357,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """The venue's limit over all its endpoints, of which `connect_budget` uses a part. None: it states none."""
     aliases: tuple[str, ...] = ()
     """Other names that recordings have this venue under."""
+    recordings: Mapping[str, Venue] = {}
+    """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
 

@@ -122,7 +122,18 @@ class Recording:
                     raise RecordingError(f"{self.path}, line {number}: {exc}") from exc
                 if line.d == "open":
                     endpoints[line.c] = self.venue.recorded.endpoint(self.header.venue, line.u or "")
-                yield line, endpoints.get(line.c, default)
+                endpoint = endpoints.get(line.c, default)
+                yield self._as_text(line, endpoint), endpoint
+
+    def _as_text(self, line: Line, endpoint: str) -> Line:
+        """A packed frame as the text that is in it, as everything here sees it."""
+        dialect = self.venue.dialect(endpoint)
+        if line.b is None or line.d != "in" or dialect.binary is None:
+            return line
+        try:
+            return msgspec.structs.replace(line, b=None, f=dialect.text(line.payload()).decode())
+        except UnicodeDecodeError:
+            return line
 
     def _note(self, line: Line, endpoint: str) -> None:
         if line.d == "rest" and line.u is not None:

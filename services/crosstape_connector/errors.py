@@ -65,6 +65,12 @@ class OversizedFrame(FrameError):
     kind = "oversized"
 
 
+class UndecodableFrame(FrameError):
+    """A binary frame that cannot be turned into text: it is not compressed as the venue documents, is cut off, or unpacks to too much."""
+
+    kind = "binary"
+
+
 class BinaryFrame(FrameError):
     """A binary frame from an endpoint that sends text."""
 

@@ -27,6 +27,9 @@ PATHS: Final = {
     "GET /truth/trades?venue=&instrument=&after=&limit=": "all trades of the market with an id above `after`",
     "GET /truth/moves?venue=&instrument=&after=&limit=": "what changed in the book, move by move; without `after` also the book before",
     "GET /truth/book?venue=&instrument=&levels=&after=&limit=": "the book as it is; with `after` (ns) the best prices since then",
+    "GET /truth/candles?venue=&instrument=&timeframe=&after=&limit=": "candles that begin after `after` (ns), made of all trades",
+    "GET /truth/figures?venue=&instrument=&after=&limit=": "mark and index price, funding, open interest since `after` (ns)",
+    "GET /truth/liquidations?venue=&instrument=&after=&limit=": "trades with an id above `after` that closed a position by force",
 }
 
 
@@ -53,6 +56,9 @@ class Control:
         app.router.add_get("/truth/trades", self._trades)
         app.router.add_get("/truth/book", self._book)
         app.router.add_get("/truth/moves", self._moves)
+        app.router.add_get("/truth/candles", self._candles)
+        app.router.add_get("/truth/figures", self._figures)
+        app.router.add_get("/truth/liquidations", self._liquidations)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -89,25 +95,28 @@ class Control:
         return _json(running.shown())
 
     async def _trades(self, request: web.Request) -> web.Response:
-        def ask(truth: Truth, venue: str, instrument: str, numbers: Mapping[str, int]) -> object:
-            return truth.trades(venue, instrument, numbers.get("after", 0), numbers.get("limit", LIMIT))
-
-        return self._true(request, ask)
+        return self._true(request, lambda truth, where, n: truth.trades(*where, n.get("after", 0), n.get("limit", LIMIT)))
 
     async def _book(self, request: web.Request) -> web.Response:
-        def ask(truth: Truth, venue: str, instrument: str, numbers: Mapping[str, int]) -> object:
-            levels, limit = numbers.get("levels", LEVELS), numbers.get("limit", LIMIT)
-            return truth.book(venue, instrument, levels, numbers.get("after"), limit)
+        def ask(truth: Truth, where: tuple[str, str], n: Mapping[str, int]) -> object:
+            return truth.book(*where, n.get("levels", LEVELS), n.get("after"), n.get("limit", LIMIT))
 
         return self._true(request, ask)
 
     async def _moves(self, request: web.Request) -> web.Response:
-        def ask(truth: Truth, venue: str, instrument: str, numbers: Mapping[str, int]) -> object:
-            return truth.moves(venue, instrument, numbers.get("after"), numbers.get("limit", HISTORY))
+        return self._true(request, lambda truth, where, n: truth.moves(*where, n.get("after"), n.get("limit", HISTORY)))
 
-        return self._true(request, ask)
+    async def _candles(self, request: web.Request) -> web.Response:
+        timeframe = request.query.get("timeframe", "1m")
+        return self._true(request, lambda truth, where, n: truth.candles(*where, timeframe, n.get("after", 0), n.get("limit", LIMIT)))
 
-    def _true(self, request: web.Request, ask: Callable[[Truth, str, str, Mapping[str, int]], object]) -> web.Response:
+    async def _figures(self, request: web.Request) -> web.Response:
+        return self._true(request, lambda truth, where, n: truth.figures(*where, n.get("after", 0), n.get("limit", LIMIT)))
+
+    async def _liquidations(self, request: web.Request) -> web.Response:
+        return self._true(request, lambda truth, where, n: truth.liquidations(*where, n.get("after", 0), n.get("limit", LIMIT)))
+
+    def _true(self, request: web.Request, ask: Callable[[Truth, tuple[str, str], Mapping[str, int]], object]) -> web.Response:
         if self._truth is None:
             return _json({"error": "only recordings are played: they are the truth"}, 404)
         query = request.query
@@ -118,7 +127,7 @@ class Control:
                     return _json({"error": f"{name}={query[name]}: expected a whole number ≥ 0"}, 400)
                 numbers[name] = int(query[name])
         try:
-            return _json(ask(self._truth, query.get("venue", ""), query.get("instrument", ""), numbers))
+            return _json(ask(self._truth, (query.get("venue", ""), query.get("instrument", "")), numbers))
         except Unknown as exc:
             return _json({"error": str(exc)}, 404)
 

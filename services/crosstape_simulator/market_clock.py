@@ -40,10 +40,9 @@ class SyntheticMarket:
         for name in venues:
             venue = find(name)
             pairs = [pair for (owner, _), pair in self.market.pairs.items() if owner == name]
-            made = self.venues[name] = venue.market(pairs, self.now, venue.settings(spec.options))
-            self.endpoints[name] = tuple(
-                Endpoint(dialect.name, dialect.path, made.feeds[dialect.name], dialect.prefixes) for dialect in venue.dialects
-            )
+            options = venue.settings(spec.options)
+            made = self.venues[name] = venue.market(pairs, self.now, options)
+            self.endpoints[name] = tuple(dialect.endpoint(made.feeds[dialect.name], options) for dialect in venue.dialects)
 
     def tick(self) -> None:
         """Let the market go on for as long as has passed since the last tick."""

@@ -13,7 +13,6 @@ import msgspec
 import structlog
 
 from crosstape.runtime.exit_codes import leaves
-from crosstape_schemas import spot
 from crosstape_simulator.control import Control
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.faults.registry import FaultRegistry
@@ -213,7 +212,7 @@ class Simulator:
         )
         self.players[venue.id] = players
         source, options = PlayedSource(players), venue.settings(spec.options)
-        endpoints = tuple(Endpoint(one.name, one.path, one.feed(source, options), one.prefixes) for one in venue.dialects)
+        endpoints = tuple(one.endpoint(one.feed(source, options), options) for one in venue.dialects)
         for player in players:
             for endpoint in endpoints:
                 player.attach(endpoint.name, endpoint.feed)
@@ -224,7 +223,7 @@ class Simulator:
 def listed_names(spec: SimulatorSpec, venue: str) -> dict[str, str]:
     """The symbols of a synthetic venue → our names."""
     listings = spec.listings.get(venue) or find(venue).listings
-    return {listing.symbol: spot(listing.base, listing.quote) for listing in listings}
+    return {listing.symbol: listing.instrument for listing in listings}
 
 
 @asynccontextmanager

@@ -10,10 +10,13 @@ from bisect import bisect_right
 from collections import deque
 from typing import Any, Final, NamedTuple
 
-from crosstape_schemas import spot
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.formats import fixed
 from crosstape_simulator.market.book_side import BookSide
+from crosstape_simulator.market.candles import Bar
+from crosstape_simulator.market.derivatives import RATE_DECIMALS, Figures, is_liquidation
+from crosstape_simulator.market.grid import grid
+from crosstape_simulator.market.history import written
 from crosstape_simulator.market.market import PAST, Change, Fill, Move, Pair
 from crosstape_simulator.market_clock import SyntheticMarket
 
@@ -71,6 +74,11 @@ class _Memory:
     def size(self, lots: int) -> str:
         return fixed(lots, self.pair.listing.size_decimals)
 
+    def base_size(self, lots: int, ticks: int) -> str:
+        """A size in base units; of an inverse contract it depends on the price."""
+        listing = self.pair.listing
+        return f"{listing.base_size(lots, ticks):f}" if listing.is_contract else self.size(lots)
+
 
 class Truth:
     """Records the market from now on."""
@@ -78,9 +86,7 @@ class Truth:
     def __init__(self, market: SyntheticMarket) -> None:
         self._market = market
         self._memories = {
-            (listing.venue, spot(listing.base, listing.quote)): _Memory(pair)
-            for pair in market.market.pairs.values()
-            for listing in (pair.listing,)
+            (listing.venue, listing.instrument): _Memory(pair) for pair in market.market.pairs.values() for listing in (pair.listing,)
         }
         self._by_pair = {memory.pair: memory for memory in self._memories.values()}
         for memory in self._memories.values():
@@ -96,16 +102,7 @@ class Truth:
         memory = self._memory(venue, instrument)
         known = list(memory.trades)
         start = bisect_right(known, after, key=lambda traded: traded[1].trade_id)
-        rows = [
-            {
-                "id": fill.trade_id,
-                "ts": ts,
-                "price": memory.price(fill.price),
-                "size": memory.size(fill.size),
-                "taker": "buy" if fill.buyer_takes else "sell",
-            }
-            for ts, fill in known[start : start + limit]
-        ]
+        rows = [_trade(memory, ts, fill) for ts, fill in known[start : start + limit]]
         ids = {"first": known[0][1].trade_id, "last": known[-1][1].trade_id}
         return {"venue": venue, "instrument": instrument, **ids, "trades": rows}
 
@@ -149,6 +146,39 @@ class Truth:
         ]
         return found
 
+    def candles(self, venue: str, instrument: str, timeframe: str, after: int, limit: int) -> dict[str, Any]:
+        """Candles with a trade that begin after `after` (ns), oldest first, at most `limit`, volumes in base units. The last may still be
+        open. A series is kept from the first time that it is asked for; `first`: where it begins. Raises `Unknown`.
+        """
+        memory = self._memory(venue, instrument)
+        try:
+            series = memory.pair.candles(grid(timeframe))
+        except ValueError as exc:
+            raise Unknown(str(exc)) from None
+        known = series.traded()
+        rows = [_candle(memory, bar) for bar in known if bar.open_ts > after][:limit]
+        first = known[0].open_ts if known else None
+        return {"venue": venue, "instrument": instrument, "timeframe": timeframe, "first": first, "candles": rows}
+
+    def figures(self, venue: str, instrument: str, after: int, limit: int) -> dict[str, Any]:
+        """Mark and index price, funding and open interest since `after` (ns), oldest first, at most `limit`. Raises `Unknown`, also for an
+        instrument that has none.
+        """
+        memory = self._memory(venue, instrument)
+        derivatives = memory.pair.derivatives
+        if derivatives is None:
+            raise Unknown(f"{venue}, {instrument}: it is no contract")
+        rows = [_figures(memory, one) for one in derivatives.known if one.ts > after]
+        return {"venue": venue, "instrument": instrument, "first_ts": derivatives.known[0].ts, "figures": rows[:limit]}
+
+    def liquidations(self, venue: str, instrument: str, after: int, limit: int) -> dict[str, Any]:
+        """Trades with ids above `after` that closed a position by force, oldest first, at most `limit`. Raises `Unknown`."""
+        memory = self._memory(venue, instrument)
+        listing = memory.pair.listing
+        forced = [(ts, fill) for ts, fill in memory.trades if fill.trade_id > after and is_liquidation(listing, fill.trade_id)]
+        rows = [_trade(memory, ts, fill) for ts, fill in forced[:limit]]
+        return {"venue": venue, "instrument": instrument, "liquidations": rows}
+
     def _memory(self, venue: str, instrument: str) -> _Memory:
         try:
             return self._memories[venue, instrument]
@@ -174,7 +204,28 @@ class Truth:
 
 
 def _levels(memory: _Memory, levels: list[tuple[int, int]]) -> list[list[str]]:
-    return [[memory.price(price), memory.size(size)] for price, size in levels]
+    return [[memory.price(price), memory.base_size(size, price)] for price, size in levels]
+
+
+def _trade(memory: _Memory, ts: int, fill: Fill) -> dict[str, Any]:
+    taker = "buy" if fill.buyer_takes else "sell"
+    numbers = {"price": memory.price(fill.price), "size": memory.base_size(fill.size, fill.price)}
+    return {"id": fill.trade_id, "ts": ts, **numbers, "taker": taker}
+
+
+def _candle(memory: _Memory, bar: Bar) -> dict[str, Any]:
+    one, listing = written(bar, memory), memory.pair.listing
+    prices = {"open": one.open, "high": one.high, "low": one.low, "close": one.close}
+    bought = None if listing.inverse else f"{listing.base_size(bar.bought, 1):f}"
+    volumes = {"volume": one.base_volume, "quote_volume": one.quote_volume, "taker_buy_volume": bought}
+    return {"open_ts": one.open_ts, "close_ts": one.close_ts, **prices, **volumes, "trades": one.trades}
+
+
+def _figures(memory: _Memory, one: Figures) -> dict[str, Any]:
+    funding = {"rate": fixed(one.rate, RATE_DECIMALS), "interval_s": memory.pair.listing.funding_s, "next_ts": one.next_ts}
+    prices = {"mark_price": memory.price(one.mark_price), "index_price": memory.price(one.index_price)}
+    size = memory.base_size(one.open_interest, one.mark_price)
+    return {"ts": one.ts, **prices, **(funding if one.next_ts is not None else {}), "open_interest": size}
 
 
 def _row(memory: _Memory, top: Top) -> dict[str, Any]:
@@ -182,7 +233,7 @@ def _row(memory: _Memory, top: Top) -> dict[str, Any]:
         "ts": top.ts,
         "number": top.number,
         "bid_price": memory.price(top.bid),
-        "bid_size": memory.size(top.bid_size),
+        "bid_size": memory.base_size(top.bid_size, top.bid),
         "ask_price": memory.price(top.ask),
-        "ask_size": memory.size(top.ask_size),
+        "ask_size": memory.base_size(top.ask_size, top.ask),
     }

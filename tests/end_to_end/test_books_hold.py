@@ -25,9 +25,8 @@ from crosstape_connector.venues.messages import Ack
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, subscribed_depth
 from crosstape_schemas import Book, FeedState, Instrument, Level, spot
-from crosstape_simulator.faults.messages import opened
 from crosstape_simulator.market_clock import SyntheticMarket
-from crosstape_simulator.server.connection import Connection, Counters
+from crosstape_simulator.server.connection import Connection, Counters, opened
 from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.venues.registry import default_listings
 from crosstape_simulator.venues.registry import find as simulated

@@ -9,9 +9,8 @@ import pytest
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.faults import table
-from crosstape_simulator.faults.messages import opened
 from crosstape_simulator.market_clock import SyntheticMarket
-from crosstape_simulator.server.connection import Connection, Counters, Topic
+from crosstape_simulator.server.connection import Connection, Counters, Topic, opened
 from crosstape_simulator.service import Simulator
 from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.venues.registry import DEFAULT, VENUES

@@ -1,7 +1,8 @@
 """Writes a capture: every frame in and out and each REST answer, as zstd-compressed JSON lines (`reader` reads them).
 
 Line 1 of a file is its header `{"capture": 1, "venue", "url", "source"}`. Then, in order of time,
-`{"t", "c", "d": "in" | "out", "f": text}`, with `"b"`: base64 of a frame that is not text (`"bad": kind` if it could not be used),
+`{"t", "c", "d": "in" | "out", "f": text}`, with `"b"`: base64 of a binary frame or of one that is not text, as it came (`"bad": kind` if
+it could not be used),
 `{"t", "c", "d": "rest", "u", "f"}` (`"bad": "refused"` if the venue refused), `{"t", "c", "d": "open", "u"}`,
 `{"t", "c", "d": "close", "f": reason}` and `{"t", "d": "dropped", "n": lines lost before this one}`. `t` is ns since the epoch, `c` the
 number of the connection in its process. A later file begins with the open lines of the connections that go on and with the newest
@@ -112,6 +113,10 @@ class Capture:
     def frame_in(self, ts: int, connection: int, data: bytes) -> None:
         """Write a text frame that was received. Like the other methods below, it never waits and never raises."""
         self._queue_line(CaptureLine(ts, connection, "in"), data)
+
+    def binary_in(self, ts: int, connection: int, data: bytes) -> None:
+        """Write a binary frame that was received, as it came."""
+        self._queue_line(CaptureLine(ts, connection, "in", b=data), data)
 
     def frame_bad(self, ts: int, connection: int, data: bytes, kind: str, *, binary: bool) -> None:
         """Write a frame that was received and could not be used. `kind`: of the error."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.capture.reader import CaptureLine, NotACaptureError, read
-from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
+from crosstape_connector.errors import FRAME_ERRORS, FrameError, frame_error_kind
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
@@ -23,7 +24,7 @@ from crosstape_connector.replay.rest_order import RestOrder, of_a_pipe
 from crosstape_connector.replay.summary import Summary, Unhandled
 from crosstape_connector.venues.messages import Ack, Odd, OddRow, Output, Rejected, Rotate, TradeSnapshot
 from crosstape_connector.venues.parsing import unreadable
-from crosstape_connector.venues.spec import Parser, Venue
+from crosstape_connector.venues.spec import Endpoint, Parser, Venue
 from crosstape_schemas import KIND_OF, Event, Gap, Instrument, Trade
 
 KINDS: Final = ("trade", "quote", "book", "ticker", "status")
@@ -59,6 +60,7 @@ def normalize(
     header, rest = read(lines)
     if header.venue not in (venue.id, *venue.aliases):
         raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
+    venue = next((table for part, table in venue.recordings.items() if part in header.url), venue)
     replay = _Replay(venue, header.url, delta=delta, book_depth=book_depth, book_interval_ns=book_interval_ns)
     return Normalized(replay.events(_ordered(venue, lines, rest)), replay.summary)
 
@@ -131,7 +133,9 @@ class _Replay:
                 self._unhandled(line.bad, "the connector could not use it", data)
                 return self._unread(line, line.bad, data)
             connection = self.connections.get(line.c, self.url)
-            outputs = self._parser(connection, data)(data, self.now if line.t is None else line.t)
+            endpoint, parse = self._find_parser(connection, line, data)
+            data = _text(endpoint, line, data)
+            outputs = parse(data, self.now if line.t is None else line.t)
         except FRAME_ERRORS as exc:
             kind = frame_error_kind(exc)
             self._unhandled(kind, str(exc), data)
@@ -151,7 +155,11 @@ class _Replay:
         connection = self.connections.get(line.c, self.url)
         endpoint = connection.endpoint
         received_ts = self.now if line.t is None else line.t
-        found = unreadable.feeds_of(endpoint, self.symbols, data, received_ts) if endpoint is not None else ()
+        if endpoint is None:
+            return []
+        with suppress(FrameError):
+            data = _text(endpoint, line, line.body())
+        found = unreadable.feeds_of(endpoint, self.symbols, data, received_ts, kind)
         return [event for output in found for event in self._apply(connection, output)]
 
     def _advance(self, outputs: Iterable[Output]) -> list[Effect]:
@@ -214,15 +222,15 @@ class _Replay:
                 self.feeds.add_instrument(row)
                 self.symbols[row.symbol] = row
 
-    def _parser(self, connection: RecordedConnection, data: bytes) -> Parser:
-        """Return the parser of the endpoint that the connection's URL names, or else of the one whose format its first frame has."""
-        if connection.parser is None:
+    def _find_parser(self, connection: RecordedConnection, line: CaptureLine, data: bytes) -> tuple[Endpoint, Parser]:
+        """Return the endpoint that the connection's URL names, or else the one whose format its first frame has, and its parser."""
+        if connection.endpoint is None or connection.parser is None:
             endpoints = self.venue.endpoints
             by_url = [endpoint for endpoint in endpoints if any(host in connection.url for host in endpoint.hosts)]
-            by_shape = [endpoint for endpoint in endpoints if endpoint.speaks is not None and endpoint.speaks(data)]
+            by_shape = [endpoint for endpoint in endpoints if _speaks(endpoint, line, data)]
             connection.endpoint = (*by_url, *by_shape, *endpoints)[0]
             connection.parser = connection.endpoint.parser(self.symbols)
-        return connection.parser
+        return connection.endpoint, connection.parser
 
     def _unhandled(self, kind: str, error: str, data: bytes) -> None:
         if kind not in self.summary.unhandled:
@@ -235,6 +243,19 @@ class _Replay:
             summary.proofs.update(checks.counts())
         summary.unwanted = self.feeds.counts["unwanted"]
         summary.duplicates = self.feeds.duplicate_trades()
+
+
+def _text(endpoint: Endpoint, line: CaptureLine, data: bytes) -> bytes:
+    """Return the text of a frame. Raises `FrameError` for a binary frame that cannot be turned into text."""
+    return data if line.b is None or endpoint.binary is None else endpoint.binary(data)
+
+
+def _speaks(endpoint: Endpoint, line: CaptureLine, data: bytes) -> bool:
+    """Whether a frame is in this endpoint's dialect."""
+    try:
+        return endpoint.speaks is not None and endpoint.speaks(_text(endpoint, line, data))
+    except FrameError:
+        return False
 
 
 def _received(output: Output, now: int) -> Output:

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from crosstape_simulator.faults.active import ActiveFault, State
-from crosstape_simulator.faults.spec import Close, Cut, HalfOpen, Lifetime, SlowLoris
+from crosstape_simulator.faults.spec import Close, Cut, Expired, HalfOpen, Lifetime, SlowLoris
 from crosstape_simulator.server.connection import DEAD, Connection
 from crosstape_simulator.server.server import Endpoint, VenueServer
 
@@ -126,6 +126,17 @@ class Muted(ConnectionFault):
             connection.cut()
 
 
+class Outdated(ConnectionFault):
+    """Lets tokens expire before they are used."""
+
+    async def admit(self, request: web.Request) -> bool:
+        """Revoke the client's token; the server refuses it then."""
+        for endpoint in self.server.endpoints:
+            if endpoint.grant is not None and request.path.startswith(endpoint.prefixes):
+                self.running.acted += self.server.tokens.revoke(request.query.get(endpoint.grant.parameter, ""))
+        return True
+
+
 class Crawling(ConnectionFault):
     """Sends byte by byte."""
 
@@ -204,5 +215,6 @@ CONNECTION_FAULTS: Final[dict[type, type[ConnectionFault]]] = {
     Close: Closing,
     Lifetime: Aged,
     HalfOpen: Muted,
+    Expired: Outdated,
     SlowLoris: Crawling,
 }

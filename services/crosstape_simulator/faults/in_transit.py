@@ -8,6 +8,7 @@ from crosstape_simulator.faults.active import ActiveFault
 from crosstape_simulator.faults.messages import Message
 from crosstape_simulator.faults.spec import Malformed, Oversized
 from crosstape_simulator.faults.stage import Pipeline, Stage
+from crosstape_simulator.server.connection import BINARY
 from crosstape_simulator.venues.spec import Request
 
 RESERVED_OPCODE: Final = 0x83
@@ -78,7 +79,8 @@ class Broken(Stage):
         """Break the frame as the fault says."""
         fault = self.fault
         assert isinstance(fault, Malformed)
-        if not self.acts_on(message):
+        packing = self.pipeline.connection.packing
+        if (fault.how == "gzip" and (packing is None or not packing.compresses)) or not self.acts_on(message):
             self.on(message)
             return
         half = len(message.payload) // 2
@@ -92,6 +94,11 @@ class Broken(Stage):
             case "unknown":
                 self.on(message._replace(payload=UNKNOWN, lost=0))
                 self.on(message)
+            case "binary":
+                self.on(message._replace(opcode=BINARY))
+            case "gzip" if packing is not None:
+                packed = packing.pack(message.payload)
+                self.on(message._replace(payload=packed[: len(packed) // 2], opcode=BINARY))
 
 
 class Padded(Stage):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from crosstape_schemas import spot
 from crosstape_simulator.faults.active import ActiveFault
 from crosstape_simulator.faults.messages import named
 from crosstape_simulator.faults.spec import Burst, Fault, Halt, Market, SkipIds
@@ -95,4 +94,4 @@ def only_of_a_synthetic_market(fault: Fault) -> bool:
 
 def _meant(fault: Market | Halt | SkipIds, pair: Pair) -> bool:
     listing = pair.listing
-    return named(fault.instrument, listing.symbol, {listing.symbol: spot(listing.base, listing.quote)})
+    return named(fault.instrument, listing.symbol, {listing.symbol: listing.instrument})

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from crosstape_simulator.faults.spec import Selected
-from crosstape_simulator.server.connection import TEXT, Topic
+from crosstape_simulator.server.connection import TEXT, Topic, opened
 from crosstape_simulator.server.feed import decode_object
 from crosstape_simulator.venues.spec import FrameInfo, Request, SimulatedVenue
 
@@ -28,12 +28,6 @@ class Message(NamedTuple):
     def snapshot(self) -> bool:
         """Whether it is a snapshot, not an update."""
         return b'"type":"snapshot"' in self.payload[:200]
-
-
-def opened(frame: bytes) -> tuple[int, bytes]:
-    """(opcode byte, payload) of a frame that `encode_frame` made."""
-    start = {126: 4, 127: 10}.get(frame[1], 2)
-    return frame[0], frame[start:]
 
 
 def recognised(venue: SimulatedVenue, endpoint: str, frame: bytes) -> Message:

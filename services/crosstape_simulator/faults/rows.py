@@ -40,14 +40,15 @@ def with_an_odd_row(payload: bytes, venue: SimulatedVenue, kind: str, what: str,
         name, value = found.group("name"), found.group("value")
         new = b'"%s":%s' % (name, _value(how, quoted=value.startswith(b'"'))) if how != "missing" else b'"no_%s":%s' % (name, value)
         return payload[: found.start()] + new + payload[found.end() :]
-    level = _last(_LEVELS, payload) if kind == "book" else None
+    pattern = re.compile(venue.rows[kind]) if kind in venue.rows else _LEVELS if kind == "book" else None
+    level = _last(pattern, payload) if pattern is not None else None
     if level is None:
         return None
     start, end = level.span(what)
     if how == "missing":
         is_first = payload[start - 1 : start] == b"["
         return payload[: start - (not is_first)] + payload[end + is_first :]  # with the comma before or after it
-    return payload[:start] + _value(how, quoted=True) + payload[end:]
+    return payload[:start] + _value(how, quoted=payload[start : start + 1] == b'"') + payload[end:]
 
 
 def _last(pattern: re.Pattern[bytes], payload: bytes) -> re.Match[bytes] | None:

@@ -17,7 +17,7 @@ Some = Annotated[float, msgspec.Meta(gt=0, le=DAY_S)]
 Times = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 Chance = Annotated[float, msgspec.Meta(gt=0, le=1)]
 CloseCode = Annotated[int, msgspec.Meta(ge=1000, le=4999)]
-Kind = Literal["all", "trade", "quote", "book", "ticker"]
+Kind = Literal["all", "trade", "quote", "book", "ticker", "candle", "mark", "funding", "open_interest", "liquidation"]
 if TYPE_CHECKING:
     VenueName = str
 else:
@@ -92,6 +92,10 @@ class Lifetime(Lasting, frozen=True, tag="lifetime"):
     """Of the close frame."""
 
 
+class Expired(Lasting, frozen=True, tag="expired"):
+    """Tokens for connections have expired when they are used: those connections are refused, as the venue refuses them."""
+
+
 class SlowLoris(Lasting, frozen=True, tag="slow-loris"):
     """Send everything byte by byte, at a crawl: frames begin and do not end."""
 
@@ -113,9 +117,9 @@ class Malformed(Counted, frozen=True, tag="malformed"):
 
     kind: Kind = "all"
     """Which data."""
-    how: Literal["json", "utf8", "opcode", "unknown"] = "json"
+    how: Literal["json", "utf8", "opcode", "unknown", "binary", "gzip"] = "json"
     """`json`: cut in half; `utf8`: with bytes that are no text; `opcode`: of a reserved kind; `unknown`: a message of no known kind
-    comes before it, which itself is not broken."""
+    comes before it, which itself is not broken; `binary`: its text as a binary frame that is not packed; `gzip`: packed, then cut."""
 
 
 class OddRow(Counted, frozen=True, tag="odd-row"):
@@ -306,7 +310,7 @@ class RestOld(Lasting, frozen=True, tag="rest-old"):
 
 
 AnyFault = (
-    Cut | HalfOpen | Close | Lifetime | SlowLoris | Oversized | Malformed | OddRow
+    Cut | HalfOpen | Close | Lifetime | Expired | SlowLoris | Oversized | Malformed | OddRow
     | Stall | Drop | Duplicate | Swap | Delay | Checksum | Reset | Burst | Market | Halt | SkipIds | Skew
     | Refuse | Silent | Late | Maintenance
     | RestStatus | RestHang | RestTruncate | RestOld | OddList

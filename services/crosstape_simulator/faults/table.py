@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, get_args
 
 from crosstape_simulator.faults.market import ON_THE_MARKET
@@ -11,9 +11,11 @@ from crosstape_simulator.faults.spec import (
     Checksum,
     Close,
     Cut,
+    Expired,
     Fault,
     Halt,
     Maintenance,
+    Malformed,
     Reset,
     RestOld,
     RestStatus,
@@ -29,6 +31,15 @@ SOME_REFUSE_WITH: Final = {200: "answers errors with 200", 418: "answers 418"}
 """HTTP statuses of refusals that only some venues have."""
 
 
+_PACKED: Final[Mapping[str, Callable[[SimulatedVenue], bool]]] = {
+    "gzip": lambda venue: any(one.binary is not None and one.binary.compresses for one in venue.dialects),
+    "binary": lambda venue: any(one.binary is None or one.binary.compresses for one in venue.dialects),
+}
+"""How a frame is broken → whether a venue has frames that can be broken so."""
+
+_FRAMES: Final = {"gzip": "no compressed frames", "binary": "binary frames anyway"}
+
+
 def sentence(cls: type[Fault]) -> str:
     """The description of a fault, in a sentence or two."""
     return " ".join((cls.__doc__ or "").split())
@@ -39,6 +50,8 @@ def absent(fault: Fault, venue: SimulatedVenue) -> str | None:
     if isinstance(fault, RestStatus) and fault.status in SOME_REFUSE_WITH and fault.status not in venue.rest.statuses:
         able = " and ".join(one.title for one in VENUES.values() if fault.status in one.rest.statuses)
         return f"only {able} {SOME_REFUSE_WITH[fault.status]}; {venue.title} does not"
+    if isinstance(fault, Malformed) and fault.how in _PACKED:
+        return None if _PACKED[fault.how](venue) else f"{venue.title} sends {_FRAMES[fault.how]}"
     if isinstance(fault, Halt) and fault.how not in ("gone", *venue.rest.halted):
         return f"{venue.title} has no such status"
     if isinstance(fault, Reset) and venue.ids is None and fault.instrument != "all" and _numbered(venue):
@@ -52,6 +65,8 @@ def missing(cls: type[Fault], venue: SimulatedVenue) -> str | None:
         return f"{venue.title}'s books have no checksum"
     if cls is Reset and venue.ids is None and not _numbered(venue):
         return f"{venue.title} numbers nothing" + (": its books have a checksum instead" if venue.checksum is not None else "")
+    if cls is Expired and all(one.grant is None for one in venue.dialects):
+        return f"{venue.title} needs no token to connect"
     if cls is RestOld and venue.rest.book is None:
         return f"{venue.title} sends snapshots on the stream, not by REST"
     return None

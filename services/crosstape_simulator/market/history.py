@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from crosstape_simulator.formats import NS
+from crosstape_simulator.formats import fixed
+from crosstape_simulator.market.candles import Bar
+from crosstape_simulator.market.grid import Grid, Interval
+from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market.market import Fill, Pair
 
 R = TypeVar("R")
@@ -30,29 +33,106 @@ class Traded(NamedTuple):
 
 
 class Candle(NamedTuple):
-    """The trades of one interval: prices as the venue writes them."""
+    """The trades of one interval. Prices and volumes as the venue writes those of trades; of a contract, volumes are contracts."""
 
-    timestamp: int
-    """Start of the interval, s since the epoch."""
+    open_ts: int
+    close_ts: int
+    """Up to, not including (ns)."""
     open: str
     high: str
     low: str
     close: str
     volume: str
+    quote_volume: str
+    """In the quote asset; of an inverse contract in quote units too: contracts × their size."""
+    trades: int
+    bought: str
+    """The part of `volume` whose taker bought, …"""
+    bought_quote: str
+    """… and of `quote_volume`."""
+    base_volume: str
+    """In base units; of anything but an inverse contract exact."""
+    last_ts: int
+    """Time of the newest trade; without one, `open_ts` (ns)."""
+    first_id: int
+    last_id: int
+    """Of its trades; 0: there are none."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no trade: its prices are the close before."""
+        return not self.trades
 
 
-def candles(trades: Iterable[Traded], step: int) -> list[Candle]:
-    """Candles of `step` seconds, oldest first; none where there was no trade. The first may lack trades that are forgotten."""
-    made: dict[int, list[Traded]] = {}
+def candles(trades: Iterable[Traded], grid: Grid) -> list[Candle]:
+    """Candles made of written trades, oldest first; none where there was no trade. The first may lack trades that are forgotten."""
+    made: dict[Interval, list[Traded]] = {}
     for one in trades:
-        made.setdefault(one.ts // NS // step * step, []).append(one)
-    return [_candle(start, rows) for start, rows in made.items()]
+        made.setdefault(grid.interval(one.ts), []).append(one)
+    return [_of_trades(interval, rows) for interval, rows in made.items()]
 
 
-def _candle(start: int, trades: Sequence[Traded]) -> Candle:
+def _of_trades(interval: Interval, trades: Sequence[Traded]) -> Candle:
     prices = [one.price for one in trades]
-    volume = sum(Decimal(one.size) for one in trades)
-    return Candle(start, prices[0], max(prices, key=Decimal), min(prices, key=Decimal), prices[-1], f"{volume:f}")
+    bought = [one for one in trades if one.buyer_takes]
+    volume, value, taken, taken_value = (f"{total:f}" for rows in (trades, bought) for total in _totals(rows))
+    return Candle(
+        *interval,
+        open=prices[0],
+        high=max(prices, key=Decimal),
+        low=min(prices, key=Decimal),
+        close=prices[-1],
+        volume=volume,
+        quote_volume=value,
+        trades=len(trades),
+        bought=taken,
+        bought_quote=taken_value,
+        base_volume=volume,
+        last_ts=trades[-1].ts,
+        first_id=trades[0].trade_id,
+        last_id=trades[-1].trade_id,
+    )
+
+
+def _totals(trades: Iterable[Traded]) -> tuple[Decimal, Decimal]:
+    rows = [(Decimal(one.price), Decimal(one.size)) for one in trades]
+    return sum((size for _, size in rows), Decimal()), sum((price * size for price, size in rows), Decimal())
+
+
+def written(bar: Bar, pair: PairFormat) -> Candle:
+    """A candle of the synthetic market as its venue writes numbers."""
+    listing = pair.pair.listing
+    return Candle(
+        bar.open_ts,
+        bar.close_ts,
+        open=pair.price(bar.open),
+        high=pair.price(bar.high),
+        low=pair.price(bar.low),
+        close=pair.price(bar.close),
+        volume=pair.size(bar.volume),
+        quote_volume=_value(listing, bar.volume, bar.turnover),
+        trades=bar.trades,
+        bought=pair.size(bar.bought),
+        bought_quote=_value(listing, bar.bought, bar.bought_turnover),
+        base_volume=_inverse_base(listing, bar) if listing.inverse else f"{listing.base_size(bar.volume, 1):f}",
+        last_ts=bar.last_ts,
+        first_id=bar.first_id,
+        last_id=bar.last_id,
+    )
+
+
+def _value(listing: Listing, lots: int, turnover: int) -> str:
+    """The quote units of a number of lots: exact."""
+    if listing.inverse:
+        return f"{Decimal(lots).scaleb(-listing.size_decimals) * Decimal(listing.contract_size):f}"
+    value = fixed(turnover, listing.price_decimals + listing.size_decimals)
+    return f"{Decimal(value) * Decimal(listing.contract_size):f}" if listing.is_contract else value
+
+
+def _inverse_base(listing: Listing, bar: Bar) -> str:
+    """The base units of an inverse contract's lots: cut to 8 decimals, as venues write them."""
+    total = sum((listing.base_size(lots, price) for price, lots in bar.per_price.items()), Decimal())
+    return f"{total:.8f}"
 
 
 class Top(NamedTuple):
@@ -114,6 +194,12 @@ class MarketData(Protocol):
 
     def top(self, symbol: str) -> Top | None:
         """The best prices of a symbol; None: the symbol is unknown, or it has none yet."""
+        ...
+
+    def candles(self, symbol: str, grid: Grid, *, flat: bool = False) -> list[Candle] | None:
+        """The candles of a symbol, oldest first, the last is the running one; None: the symbol is unknown. `flat`: with one at the
+        price before for each interval without trades.
+        """
         ...
 
 

@@ -5,9 +5,12 @@ Prices and sizes are integers everywhere in the simulator: prices in ticks of 10
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
 from typing import Final
 
 import msgspec
+
+from crosstape_schemas import future, perpetual, spot
 
 SCALE: Final = 10
 """Decimals of a fair price, finer than any tick."""
@@ -23,7 +26,43 @@ class Listing(msgspec.Struct, frozen=True):
     quote: str
     price_decimals: int
     size_decimals: int
+    """Of a size as the venue writes it: of a contract's, contracts."""
+    contract_size: str = ""
+    """Base units of one contract, or quote units if `inverse`; empty: it is no contract, sizes are base units."""
+    inverse: bool = False
+    """Sizes are paid for in the base asset."""
+    expiry: int | None = None
+    """When a dated contract ends (ns); None: never."""
+    funding_s: int = 28_800
+    """Seconds from one settlement of a perpetual contract's funding to the next."""
 
+    @property
+    def is_contract(self) -> bool:
+        """Whether it is a contract: it has a mark price, open interest and liquidations."""
+        return bool(self.contract_size)
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Whether it is a contract without an end: it has funding."""
+        return self.is_contract and self.expiry is None
+
+    @property
+    def instrument(self) -> str:
+        """Our name."""
+        if not self.is_contract:
+            return spot(self.base, self.quote)
+        return perpetual(self.base, self.quote) if self.expiry is None else future(self.base, self.quote, self.expiry)
+
+    def base_size(self, lots: int, ticks: int) -> Decimal:
+        """A size in base units: exact, but of an inverse contract 28 digits of it."""
+        size = Decimal(lots).scaleb(-self.size_decimals)
+        if not self.is_contract:
+            return size
+        value = size * Decimal(self.contract_size)
+        return _EXACT.divide(value, Decimal(ticks).scaleb(-self.price_decimals)) if self.inverse else value
+
+
+_EXACT: Final = Context(prec=28)
 
 PRICES: Final = {
     "BTC": 64_250 * 10**SCALE,

@@ -10,10 +10,14 @@ import math
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from crosstape_simulator.formats import NS
 from crosstape_simulator.market.book_side import BookSide
+from crosstape_simulator.market.candles import Deal, Series
+from crosstape_simulator.market.derivatives import Derivatives
+from crosstape_simulator.market.grid import Grid
 from crosstape_simulator.market.listings import PRICES, SCALE, USD_PER_USDT_PPM, WEIGHTS, Listing
 
 RECENT: Final = 50
@@ -67,7 +71,7 @@ class Pair:
         self.tick = 10 ** (SCALE - listing.price_decimals)
         price = _quoted(PRICES[listing.base], listing.quote)
         self.gap = max(1, price // self.tick * _REACH_PPM // 1_000_000 // 254)
-        self.lot = max(1, _LEVEL_NOTIONAL * 10 ** (SCALE + listing.size_decimals) // price)
+        self.lot = _usual_lots(listing, price)
         self.skew = 0
         self.rests = 0
         """How many faults make its market rest: no order is made while it is not 0."""
@@ -82,6 +86,17 @@ class Pair:
         """Lots traded since the start, on top of a usual day's volume."""
         self.turnover = self.volume * self.open
         """The same in ticks × lots."""
+        self.derivatives = Derivatives(listing, start_ts) if listing.is_contract else None
+        """Mark price, funding and the like; None: it is no contract."""
+        self._series: dict[Grid, Series] = {}
+
+    def candles(self, grid: Grid) -> Series:
+        """The candles on a grid, from the oldest trade that is remembered; kept from now on."""
+        if (series := self._series.get(grid)) is None:
+            past = [Deal(ts, *fill) for ts, fill in self.past]
+            is_complete = len(past) < PAST
+            series = self._series[grid] = Series(grid, past, is_complete=is_complete, by_price=self.listing.inverse)
+        return series
 
     @property
     def last(self) -> Fill:
@@ -95,6 +110,10 @@ class Pair:
         self.high, self.low = max(self.high, fill.price), min(self.low, fill.price)
         self.volume += fill.size
         self.turnover += fill.price * fill.size
+        if self._series:
+            deal = Deal(ts, *fill)
+            for series in self._series.values():
+                series.add(deal)
 
 
 class _Asset:
@@ -244,6 +263,15 @@ class Market:
             pair.trade_id += 1
             fill = Fill(pair.trade_id, ask if buy else bid, 1 + self._bits(20) % pair.lot, buy)
             pair.traded(ts - (RECENT - index) * 100_000_000, fill)
+
+
+def _usual_lots(listing: Listing, price: int) -> int:
+    """Lots in the unit that sizes are drawn in."""
+    notional: int = _LEVEL_NOTIONAL * 10**listing.size_decimals
+    if not listing.is_contract:
+        return max(1, notional * 10**SCALE // price)
+    size = Decimal(listing.contract_size)
+    return max(1, int(notional / size if listing.inverse else notional * 10**SCALE / (price * size)))
 
 
 def _quoted(usdt: int, quote: str) -> int:

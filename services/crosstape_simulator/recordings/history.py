@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from crosstape_simulator.market.history import Best, Top, Traded, TradeHistory
+from crosstape_simulator.market.grid import Grid
+from crosstape_simulator.market.history import Best, Candle, Top, Traded, TradeHistory, candles
 from crosstape_simulator.market.market import PAST
 from crosstape_simulator.recordings.recording import Recording
 from crosstape_simulator.venues.spec import FrameInfo, Levels, SimulatedVenue
@@ -116,6 +117,11 @@ class RecordedMarketData:
         """See `MarketData`."""
         known = self._symbols.get(symbol)
         return None if known is None else known.top()
+
+    def candles(self, symbol: str, grid: Grid, *, flat: bool = False) -> list[Candle] | None:
+        """See `MarketData`. Recordings are short: no flat ones."""
+        history = self.history(symbol)
+        return None if history is None else candles(history.all(), grid)
 
     def _read(self, symbol: _Symbol) -> None:
         while symbol.unread:

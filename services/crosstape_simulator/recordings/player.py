@@ -9,6 +9,7 @@ in their places with the clients' own subscriptions in them; a number is changed
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -32,6 +33,9 @@ HOLD_ACKS_S: Final = 5.0
 
 AHEAD: Final = 200
 """Without a pace, how many frames may follow a REST snapshot that no client has asked for yet: clients must buffer them, within bounds."""
+
+GZIP_LEVEL: Final = 1
+"""How much to compress a frame that is changed for a client: fast is enough."""
 
 SNAPSHOT_S: Final = 10.0
 """The longest wait for such a request; there is no second wait."""
@@ -193,7 +197,7 @@ class Player:
         return () if book is None or found is None else book.topics(found)
 
     def _frame(self, line: Line, endpoint: str) -> None:
-        payload = line.payload()
+        recorded, payload = line.payload(), line.text()
         venue = self.recording.venue
         seen, dialect = venue.classify(endpoint, payload), venue.dialect(endpoint)
         feed = self._feeds[endpoint]
@@ -218,8 +222,9 @@ class Player:
                 text = dialect.numbers.renumbered(payload, _next_number(feed, connection, seen.number, step))
                 if seen.role is Role.REPLY:
                     text = feed.with_own_subscriptions(text, connection)
-            connection.send(text, opcode)
-            self._pending += len(text)
+            frame = recorded if text is payload else text if not line.is_packed else gzip.compress(text, GZIP_LEVEL)
+            connection.send(frame, opcode)
+            self._pending += len(frame)
 
     def _is_kept(self, line: Line, seen: FrameInfo, payload: bytes) -> bool:
         """Whether a frame that is not data is played. Greetings and first acknowledgements are not: clients have had their own."""

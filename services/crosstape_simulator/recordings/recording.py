@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,13 @@ from crosstape_simulator.venues.spec import Role, SimulatedVenue
 
 RestKey = tuple[str, str]
 """Path and, where the query names one, the symbol."""
+
+_GZIP_IN_BASE64: Final = "H4sI"
+"""How gzip (`1f 8b 08`) begins in base64."""
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+FRAME_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of the text of a binary frame at most."""
 
 _SYMBOL_PARAMETERS: Final = ("symbol", "pair", "product_id")
 
@@ -52,6 +60,23 @@ class Line(msgspec.Struct):
     def payload(self) -> bytes:
         """The frame's bytes, or the answer's."""
         return base64.b64decode(self.b) if self.b is not None else (self.f or "").encode()
+
+    def text(self) -> bytes:
+        """The frame's text: unpacked, if the venue sends gzip. Gzip that cannot be unpacked is returned as it is."""
+        payload = self.payload()
+        if not self.is_packed:
+            return payload
+        stream = zlib.decompressobj(_GZIP)
+        try:
+            text = stream.decompress(payload, FRAME_BYTES)
+        except zlib.error:
+            return payload
+        return text if stream.eof else payload
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the frame is binary and of gzip."""
+        return self.b is not None and self.b.startswith(_GZIP_IN_BASE64)
 
 
 class Recording:
@@ -97,7 +122,18 @@ class Recording:
                     raise RecordingError(f"{self.path}, line {number}: {exc}") from exc
                 if line.d == "open":
                     endpoints[line.c] = self.venue.recorded.endpoint(self.header.venue, line.u or "")
-                yield line, endpoints.get(line.c, default)
+                endpoint = endpoints.get(line.c, default)
+                yield self._as_text(line, endpoint), endpoint
+
+    def _as_text(self, line: Line, endpoint: str) -> Line:
+        """A packed frame as the text that is in it, as everything here sees it."""
+        dialect = self.venue.dialect(endpoint)
+        if line.b is None or line.d != "in" or dialect.binary is None:
+            return line
+        try:
+            return msgspec.structs.replace(line, b=None, f=dialect.text(line.payload()).decode())
+        except UnicodeDecodeError:
+            return line
 
     def _note(self, line: Line, endpoint: str) -> None:
         if line.d == "rest" and line.u is not None:
@@ -107,9 +143,10 @@ class Recording:
         if line.d != "in":
             return
         self.endpoints.add(endpoint)
-        if self.greeting is None and not self.frames and self.venue.recorded.is_greeting(line.payload()):
-            self.greeting = line.payload()
-        seen = self.venue.classify(endpoint, line.payload())
+        text = line.text()
+        if self.greeting is None and not self.frames and self.venue.recorded.is_greeting(text):
+            self.greeting = text
+        seen = self.venue.classify(endpoint, text)
         if seen.number is not None:
             self.first_number.setdefault(endpoint, seen.number)
             if seen.role is Role.REPLY:

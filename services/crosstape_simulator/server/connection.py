@@ -16,6 +16,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from crosstape_simulator.server.manners import Packing
+
 Topic = tuple[str, ...]
 """One subscription: a channel and what it is narrowed to, as each feed says."""
 
@@ -39,6 +41,12 @@ def encode_frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return struct.pack(">BBQ", opcode, 127, size) + payload
 
 
+def opened(frame: bytes) -> tuple[int, bytes]:
+    """(opcode byte, payload) of a frame that `encode_frame` made."""
+    start = {126: 4, 127: 10}.get(frame[1], 2)
+    return frame[0], frame[start:]
+
+
 class Counters(msgspec.Struct):
     """Counters of one venue's server."""
 
@@ -55,6 +63,10 @@ class Counters(msgspec.Struct):
     """Clients cut because they read too slowly."""
     limited: int = 0
     """Messages beyond a rate limit."""
+    early: int = 0
+    """Messages that came before the welcome, and were lost."""
+    refused: int = 0
+    """Connections without a valid token."""
 
 
 class Tap(Protocol):
@@ -82,6 +94,12 @@ class Connection:
         self.opened = time.monotonic()
         self.last_ping = self.opened
         self.last_pong = self.opened
+        self.last_message = self.opened
+        """When the client sent its last message that is no control frame (monotonic seconds)."""
+        self.is_welcome = True
+        """Whether the client's messages are read: not before the welcome, where there is one."""
+        self.packing: Packing | None = None
+        """How text frames are sent as binary frames; None: as text."""
         self.closing_since: float | None = None
         self.sent = 0
         """Frames sent so far."""
@@ -115,7 +133,7 @@ class Connection:
         """Queue one frame after all faults."""
         if self.closing_since is not None or self.frames_left == 0:
             return
-        self._write(frame)
+        self._write(frame if self.packing is None or frame[0] != TEXT else encode_frame(self.packing.pack(opened(frame)[1]), BINARY))
         self.sent += 1
         self._counters.frames += 1
         if self.frames_left is not None:

@@ -16,7 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_simulator.formats import NS, fixed, plain
-from crosstape_simulator.market.history import MarketData, Traded, candles, integer
+from crosstape_simulator.market.grid import Grid
+from crosstape_simulator.market.history import Candle, MarketData, Traded, integer
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.server.feed import Feed, Source
 from crosstape_simulator.server.rest import Answer, answer
@@ -172,8 +173,14 @@ def _history(data: MarketData, path: str, query: Mapping[str, str], now: int) ->
     if step not in STEPS or not limit or limit > 1_000 or start is None or end is None:
         return answer(_refusal(400, ""), 400)
     end = min(end, until // step * step - 1) if query.get("exclude_current_candle") == "true" else end
-    made = [{**one._asdict(), "timestamp": str(one.timestamp)} for one in candles(trades, step) if start <= one.timestamp <= end]
+    found_candles = data.candles(found[2], Grid(step)) or []
+    made = [_candle(one) for one in found_candles if start <= one.open_ts // NS <= end]
     return answer({"data": {"pair": NAMES.get(found[2], found[2]), "ohlc": made[:limit] if "start" in query else made[-limit:]}})
+
+
+def _candle(one: Candle) -> dict[str, str]:
+    prices = {"open": one.open, "high": one.high, "low": one.low, "close": one.close}
+    return {"timestamp": str(one.open_ts // NS), **prices, "volume": one.volume}
 
 
 VENUE: Final = spec.SimulatedVenue(

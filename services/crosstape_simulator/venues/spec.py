@@ -6,6 +6,7 @@ The server, the market, recordings and faults know no venue by name: they ask th
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum, auto
@@ -19,7 +20,9 @@ from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market.market import Move, Pair
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.server.feed import Feed, Source
+from crosstape_simulator.server.manners import Grant, Packing, ServerPings
 from crosstape_simulator.server.rest import Answer, Rest
+from crosstape_simulator.server.server import Endpoint
 from crosstape_simulator.venues.rewriting import Checksum, Numbers, UpdateIds
 
 Options = Mapping[str, float]
@@ -124,6 +127,46 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """How the frames of a connection are numbered; None: they are not."""
     repeat: Callable[[bytes], bytes | None] = _no_change
     """A recorded reply that came later than the first, as it is played to clients; None: it is not played."""
+    rest_prefix: str = ""
+    """How the paths of its REST address begin, where a venue's endpoints have REST addresses of their own."""
+    binary: Packing | None = None
+    """How its frames, which everything here sees as text, are sent as binary frames (`GZIP`, `AS_TEXT`); None: as text."""
+    grant: Grant | None = None
+    """The POST that gives the token which a connection needs; None: it needs none."""
+    welcome: Callable[[Mapping[str, str]], bytes] | None = None
+    """Query of the client's address → the frame that is sent a little after connecting; messages before it are lost. None: none."""
+    pings: ServerPings | None = None
+    """Pings that the server sends as data frames; the venue's options `ping_s` and `pong_within_s` replace their times."""
+    silence_s: float = 0.0
+    """A client that has sent nothing for so long, not even a ping of its own as text, is closed (s); 0: it is not."""
+
+    def text(self, payload: bytes) -> bytes:
+        """The text of a recorded frame: unpacked, if it can be."""
+        if self.binary is None:
+            return payload
+        try:
+            return self.binary.unpack(payload)
+        except (OSError, EOFError, zlib.error):
+            return payload
+
+    def endpoint(self, feed: Feed, options: Options) -> Endpoint:
+        """The server's endpoint for the dialect's feed."""
+        pings = self.pings
+        if pings is not None:
+            times = options.get("ping_s", pings.every_s), options.get("pong_within_s", pings.within_s)
+            pings = msgspec.structs.replace(pings, every_s=times[0], within_s=times[1])
+        return Endpoint(
+            self.name,
+            self.path,
+            feed,
+            self.prefixes,
+            rest_prefix=self.rest_prefix,
+            packing=self.binary,
+            grant=self.grant,
+            welcome=self.welcome,
+            pings=pings,
+            silence_s=options.get("silence_s", self.silence_s),
+        )
 
 
 class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +182,8 @@ class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "status"
     nested: str = ""
     """Key of a row's list that holds tick and lot; empty: the row holds them."""
+    lists: int = 0
+    """The answer is a list of so many lists of symbols (and of others after them): a row is a symbol, without fields."""
     has_rows: bool = False
     """Each row can be asked for under the path, too."""
     unlisted: Callable[[str], Mapping[str, object]]
@@ -239,9 +284,11 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     named: Callable[[Topic], tuple[str, str]] = plain
     """Topic → (channel, symbol)."""
     kinds: Mapping[str, frozenset[str]]
-    """Channel → our kinds of data (`trade`, `quote`, `book`, `ticker`); one that is not here has none (a status)."""
+    """Channel → our kinds of data (`trade`, `candle`, …); one that is not here has none (a status)."""
     fields: Mapping[str, tuple[str, str]]
     """Kind → names of price and size, where a row is a JSON object; as regular expressions."""
+    rows: Mapping[str, bytes] = {}
+    """Kind → a regular expression of a row that is a list, with the groups `price` and `size`; books of `["price","size"]` need none."""
     shift: Callable[[bytes, int], bytes]
     """(frame, ns) → the frame with all its times later by `ns`."""
     shift_answer: Callable[[bytes, int], bytes] | None = None

@@ -1,7 +1,8 @@
 """Golden frames and answers of each venue, read from the files in its test folder; and a command that writes what is expected of them.
 
 frames.jsonl    {"endpoint": …, "name": …, "frame": …}: frames in the documented format, of our own making, as they stand on the wire
-rest.jsonl      {"name": …, "body": …}: answers; `instruments`, `trades`, `quotes`, `snapshot`, `trading` are those of the venue's sources
+rest.jsonl      {"name": …, "body": …}: answers; `instruments`, `trades`, `quotes`, `snapshot`, `trading` and `candles` (of 1m, or of
+                the venue's shortest timeframe) are those of the venue's sources, `open_interest`, `mark_funding` … of its polled ones
 expected.jsonl  {"endpoint": …, "name": …, "outputs": […]}: what each becomes; the endpoint of an answer is `rest`
 
 python -m tests.connector.venues.golden VENUE     writes expected.jsonl: read the difference before you commit it
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from crosstape_connector.venues.registry import VENUES
-from crosstape_connector.venues.spec import Endpoint, Venue
+from crosstape_connector.venues.spec import Endpoint, PolledSource, Venue
 from crosstape_schemas import Instrument
 
 HERE: Final = Path(__file__).parent
@@ -101,8 +102,20 @@ def outputs(venue: Venue) -> Iterator[ExpectedLine]:
     if venue.quotes is not None and "quotes" in bodies:
         asked = dict(list(names.items())[: venue.quotes.batch])
         yield ExpectedLine("rest", "quotes", plain(venue.quotes.parse(bodies["quotes"], asked, RECEIVED_TS)))
+    if venue.candles is not None and venue.candle_source is not None and "candles" in bodies:
+        timeframe = "1m" if "1m" in venue.candles.timeframes else next(iter(venue.candles.timeframes))
+        yield ExpectedLine("rest", "candles", plain([venue.candle_source.parse(bodies["candles"], first, timeframe, RECEIVED_TS)]))
+    for source in venue.polled:
+        if polled_name(source) in bodies:
+            asked = dict(list(names.items())[: source.batch])
+            yield ExpectedLine("rest", polled_name(source), plain(source.parse(bodies[polled_name(source)], asked, RECEIVED_TS)))
     if venue.trading is not None and "trading" in bodies:
         yield ExpectedLine("rest", "trading", dict(venue.trading.parse(bodies["trading"], list(names))))
+
+
+def polled_name(source: PolledSource) -> str:
+    """The name of a polled source's answer in `rest.jsonl`: its kinds."""
+    return "_".join(source.kinds)
 
 
 def plain(found: Iterable[Any]) -> list[Any]:

@@ -8,10 +8,13 @@ from typing import Final
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Venue
+from crosstape_schemas import TIMEFRAMES
 from crosstape_simulator.venues.registry import VENUES as SIMULATED
-from tests.connector.venues.golden import answers_of, expected_of, frames_of, outputs
+from tests.connector.venues.golden import answers_of, expected_of, frames_of, outputs, polled_name
 
-KINDS: Final = ("trade", "quote", "book", "delta", "ticker", "status")
+CANDLES: Final = tuple(f"candle:{timeframe}" for timeframe in TIMEFRAMES)
+KINDS: Final = ("trade", "quote", "book", "delta", "ticker", "status", "mark", "funding", "open_interest", "liquidation", *CANDLES)
+"""Every kind of feed."""
 CLASSES: Final = {
     "trade": ("Trade", "TradeSnapshot"),
     "quote": ("Quote",),
@@ -19,10 +22,22 @@ CLASSES: Final = {
     "delta": ("BookUpdate",),
     "ticker": ("Ticker",),
     "status": ("Status",),
+    "candle": ("Candle", "CandleSnapshot"),
+    "mark": ("Mark",),
+    "funding": ("Funding",),
+    "open_interest": ("OpenInterest",),
+    "liquidation": ("Liquidation",),
 }
-"""Kind of feed → what its frames become."""
-ANSWERS: Final = ("instruments", "snapshots", "trades", "quotes", "trading")
-"""Sources by REST, as the venue's table names them."""
+"""Kind of feed → what its frames become; `candle` is that of every timeframe."""
+ANSWERS: Final = {
+    "instruments": "instruments",
+    "snapshots": "snapshot",
+    "trades": "trades",
+    "quotes": "quotes",
+    "trading": "trading",
+    "candle_source": "candles",
+}
+"""Sources by REST, as the venue's table names them → their answers in `rest.jsonl`."""
 
 
 def unfinished(venue: Venue) -> list[str]:
@@ -35,10 +50,12 @@ def _sentences(venue: Venue) -> Iterator[str]:
     if any(".invalid" in url for url in urls):
         yield "the table in its `__init__.py` has the addresses of the skeleton still: write the venue's, its channels and its limits"
     bodies = answers_of(venue.id)
-    for source in ANSWERS:
-        name = "snapshot" if source == "snapshots" else source
+    for source, name in ANSWERS.items():
         if getattr(venue, source) is not None and name not in bodies:
             yield f"rest.jsonl has no answer `{name}` yet: add one from the venue's documentation of its REST, or set `{source}` to None"
+    for name in map(polled_name, venue.polled):
+        if name not in bodies:
+            yield f"rest.jsonl has no answer `{name}` yet: add one from the venue's documentation of its REST"
     try:
         made = list(outputs(venue))
     except FRAME_ERRORS as exc:
@@ -50,7 +67,7 @@ def _sentences(venue: Venue) -> Iterator[str]:
         found = {output["is"] for line in made if line.endpoint == endpoint.name for output in line.outputs}
         for kind, channel in endpoint.channels.items():
             from_book = kind == "quote" and venue.quote_from_book
-            if not found.intersection(CLASSES["book" if from_book else kind]):
+            if not found.intersection(CLASSES["book" if from_book else kind.partition(":")[0]]):
                 yield f"frames.jsonl has no {kind} frame of `{channel}` yet: add one from the venue's documentation, and parse it"
         for needed, why in (("Ack", "accepted"), ("Rejected", "refused")):
             if needed not in found:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from crosstape_connector.errors import UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import UndecodableFrame, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.messages import Unreadable
 from crosstape_connector.venues.spec import Endpoint, Symbols
 
@@ -18,11 +18,14 @@ NOT_OURS: Final = frozenset({UnknownFrame.kind, UnknownSymbol.kind})
 """Kinds of bad frames that can be read, and hold nothing for the tape."""
 
 
-def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int) -> Sequence[Unreadable]:
+def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int, error: str = "") -> Sequence[Unreadable]:
     """The quotes and tickers of the channel and the symbols that the text of an unreadable frame still names.
 
-    None if it names no such channel; those of all symbols if it names no symbol.
+    None if it names no such channel; those of all symbols if it names no symbol. `error`: the kind of the bad frame. One that could not be
+    turned into text may hold any of them.
     """
+    if error == UndecodableFrame.kind:
+        return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in KINDS if kind in endpoint.channels]
     found = [kind for kind in KINDS if kind in endpoint.channels and b'%s"' % endpoint.channels[kind].encode() in data]
     if not found:
         return ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from crosstape_simulator.formats import NS
-from crosstape_simulator.market.history import Top, TradeHistory, history_of, top_of
+from crosstape_simulator.market.derivatives import EVERY_NS
+from crosstape_simulator.market.grid import Grid
+from crosstape_simulator.market.history import Candle, Top, TradeHistory, history_of, top_of
 from crosstape_simulator.market.market import Fill, Move, Pair
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source
@@ -61,10 +63,30 @@ class SymbolSource:
             channel.first(connection, topic, self.now)
 
 
+class Flushed(Protocol):
+    """Is flushed by a timer."""
+
+    def flush(self, ts: int) -> None:
+        """It is time (ns)."""
+        ...
+
+
+class _Figures:
+    """Brings a contract's figures up to now, before its channels send them."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    def flush(self, ts: int) -> None:
+        """Learn the figures of this moment."""
+        assert self._pair.derivatives is not None
+        self._pair.derivatives.update(self._pair, ts)
+
+
 class Timer:
     """Flushes its channels at a steady pace."""
 
-    def __init__(self, every_ns: int, channels: Iterable[Channel], due: int) -> None:
+    def __init__(self, every_ns: int, channels: Iterable[Flushed], due: int) -> None:
         """`due`: the first time (ns)."""
         self.due = due
         self.channels = tuple(channels)
@@ -89,6 +111,7 @@ class ChannelMarket:
 
     def __init__(self, symbols: Iterable[Symbol], start_ts: int) -> None:
         self.due = NEVER
+        self._flushed = start_ts
         self.feeds: dict[str, Feed] = {}
         self.listed = {symbol.name: symbol for symbol in symbols}
         self._sources: dict[Feed, SymbolSource] = {}
@@ -97,6 +120,11 @@ class ChannelMarket:
         self._without_trades: dict[str, list[Channel]] = {name: [] for name in self.listed}
         """Those of the channels that moves without trades concern: most moves have none."""
         self._timers: list[Timer] = []
+        contracts = [_Figures(symbol.pair) for symbol in self.listed.values() if symbol.pair.derivatives is not None]
+        if contracts:
+            for figures in contracts:
+                figures.flush(start_ts)
+            self.add_timer(EVERY_NS, contracts, (start_ts // EVERY_NS + 1) * EVERY_NS)
 
     def add_feed(self, name: str, make: Callable[[SymbolSource], Feed], source: SymbolSource) -> Feed:
         """Make the feed of an endpoint, with its source of data."""
@@ -115,7 +143,7 @@ class ChannelMarket:
                 self._without_trades[channel.symbol.name].append(channel)
         return channel
 
-    def add_timer(self, every_ns: int, channels: Iterable[Channel], due: int) -> None:
+    def add_timer(self, every_ns: int, channels: Iterable[Flushed], due: int) -> None:
         """Flush these channels at a steady pace."""
         self._timers.append(Timer(every_ns, channels, due))
         self.due = min(self.due, due)
@@ -133,6 +161,7 @@ class ChannelMarket:
 
     def flush(self, ts: int) -> None:
         """Flush what is due."""
+        self._flushed = ts
         for timer in self._timers:
             if timer.due <= ts:
                 timer.flush(ts)
@@ -156,6 +185,19 @@ class ChannelMarket:
     def top(self, symbol: str) -> Top | None:
         """The best prices of a symbol; None: it is not listed."""
         return top_of(self.listed[symbol]) if symbol in self.listed else None
+
+    def candles(self, symbol: str, grid: Grid, *, flat: bool = False) -> list[Candle] | None:
+        """The candles of a symbol, oldest first; None: it is not listed. `flat`: with one for each interval without trades, up to now."""
+        if symbol not in self.listed:
+            return None
+        listed = self.listed[symbol]
+        series = listed.pair.candles(grid)
+        return [listed.candle(bar) for bar in (series.filled(self.now) if flat else series.traded())]
+
+    @property
+    def now(self) -> int:
+        """The venue's time: of its last move or flush (ns)."""
+        return max([self._flushed, *(source.now for source in self._sources.values())])
 
 
 class StreamMarket(ChannelMarket, ABC):

@@ -13,7 +13,7 @@ from crosstape_simulator.venues.spec import Request
 
 
 class RequestFeed(Feed):
-    """Subscribes what exists and refuses the rest. A topic is (channel, symbol)."""
+    """Subscribes what exists and refuses the rest. A topic is (channel, symbol, …)."""
 
     def __init__(
         self,
@@ -25,9 +25,11 @@ class RequestFeed(Feed):
         refuse: Callable[[Request, Collection[Topic]], tuple[list[bytes], Request | None]],
         other: Callable[[dict[str, Any] | None], bytes],
         announcement: bytes | None = None,
+        symbol: Callable[[Topic], str] = lambda topic: topic[1],
     ) -> None:
         """`asked` and `refuse` are the dialect's. `other`: the reply to a message that is no such request (a ping; None: no JSON object).
-        `announcement`: the frame that announces maintenance or a restart; None: the venue does not.
+        `announcement`: the frame that announces maintenance or a restart; None: the venue does not. `symbol`: of a topic, which must be
+        listed; empty: the topic is about all.
         """
         super().__init__(source)
         self._channels = frozenset(channels)
@@ -36,6 +38,7 @@ class RequestFeed(Feed):
         self._refuse = refuse
         self._other = other
         self._announcement = announcement
+        self._symbol = symbol
 
     def receive(self, connection: Connection, text: str) -> None:
         """Answer a request: refusals first, then acknowledgements, then the first data of what was subscribed."""
@@ -44,7 +47,7 @@ class RequestFeed(Feed):
         if asked is None:
             connection.send(self._other(request))
             return
-        bad = [topic for topic in asked.topics if topic[0] not in self._channels or not self.source.lists(topic[-1])]
+        bad = [topic for topic in asked.topics if topic[0] not in self._channels or not self._lists(self._symbol(topic))]
         left: Request | None = asked
         if bad or not asked.topics:
             refusals, left = self._refuse(asked, bad)
@@ -64,6 +67,9 @@ class RequestFeed(Feed):
         for connection in self.connections:
             connection.send(self._announcement)
         return len(self.connections)
+
+    def _lists(self, symbol: str) -> bool:
+        return not symbol or self.source.lists(symbol)
 
     @staticmethod
     def _send(connection: Connection, replies: list[bytes]) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from crosstape_simulator.formats import fixed, short
+from crosstape_simulator.market.candles import Bar
+from crosstape_simulator.market.derivatives import RATE_DECIMALS, Figures
+from crosstape_simulator.market.history import Candle, written
 from crosstape_simulator.market.market import Pair
 
 
@@ -59,6 +62,20 @@ class Symbol:
         pair, best = self.pair, self.best
         prices = {"last": pair.last.price, "open": pair.open, "high": pair.high, "low": pair.low, "vwap": pair.turnover // pair.volume}
         return {name: self.price(price) for name, price in {**prices, "bid": best.bid, "ask": best.ask}.items()}
+
+    @property
+    def figures(self) -> Figures:
+        """Mark price, funding and the like of a contract, as they are now: prices in ticks, open interest in lots."""
+        assert self.pair.derivatives is not None, f"{self.name} is no contract"
+        return self.pair.derivatives.now
+
+    def rate(self, rate: int) -> str:
+        """A funding rate, with all its zeros."""
+        return fixed(rate, RATE_DECIMALS)
+
+    def candle(self, bar: Bar) -> Candle:
+        """A candle as the venue writes its numbers."""
+        return written(bar, self)
 
     @property
     def best(self) -> Best:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.offers import concerns
 from crosstape_connector.venues.spec import Endpoint, Request, Venue
 from crosstape_schemas import Instrument
 
@@ -31,31 +32,25 @@ def channels(venue: Venue, kinds: Collection[str]) -> dict[str, tuple[str, ...]]
 
 def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tuple[Topic, ...]:
     """Return the topics of one instrument on all endpoints."""
-    by_name = channels(venue, kinds)
-    return tuple(topic for endpoint in venue.endpoints for topic in _topics(endpoint, by_name.get(endpoint.name, ()), instrument))
+    ours = [kind for kind in kinds if concerns(kind, instrument)]
+    return tuple(Topic(name, channel, instrument.symbol) for name, names in channels(venue, ours).items() for channel in names)
 
 
 def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
     """Return the connections to open: endpoints in the venue's order, instruments in the mapping's, `Endpoint.topics` topics at most."""
-    by_name = channels(venue, kinds)
+    wanted = [topics(venue, instrument, kinds) for instrument in instruments.values()]
     found: list[ConnectionPlan] = []
     for endpoint in venue.endpoints:
-        names = by_name.get(endpoint.name, ())
         shard: list[Topic] = []
-        for instrument in instruments.values() if names else ():
-            wanted = _topics(endpoint, names, instrument)
-            if shard and len(shard) + len(wanted) > endpoint.topics:
+        for of_instrument in wanted:
+            ours = [topic for topic in of_instrument if topic.endpoint == endpoint.name]
+            if shard and len(shard) + len(ours) > endpoint.topics:
                 found.append(ConnectionPlan(endpoint, tuple(shard)))
                 shard = []
-            shard.extend(wanted)
+            shard.extend(ours)
         if shard:
             found.append(ConnectionPlan(endpoint, tuple(shard)))
     return found
-
-
-def _topics(endpoint: Endpoint, names: Iterable[str], instrument: Instrument) -> list[Topic]:
-    """Return the topics of those of the channels that the venue has for this instrument."""
-    return [Topic(endpoint.name, channel, instrument.symbol) for channel in names if endpoint.offers(channel, instrument)]
 
 
 def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:

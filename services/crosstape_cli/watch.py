@@ -16,15 +16,14 @@ from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings, shown
-from crosstape.settings.words import nearest
 from crosstape_cli import view_feeds
 from crosstape_cli.follow import Quotes, reachable
 from crosstape_cli.follow_feeds import Feeds
 from crosstape_cli.live import show, show_feeds
-from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.options import SettingsFile, chosen_timeframes, load
 from crosstape_cli.server import located
 from crosstape_cli.view_feeds import CANDLE_HEADINGS, DERIVATIVE_HEADINGS, DERIVATIVES, Row
-from crosstape_schemas import CANDLE, TIMEFRAMES, Keys
+from crosstape_schemas import CANDLE, Keys
 
 FIRST_S: Final = 5.0
 """Longest wait before the first line is printed: until the tape has been read once."""
@@ -45,9 +44,8 @@ def watch(
     On a terminal it shows a table that stays in place; a small window shows the legs of as many instruments as fit. Elsewhere it prints
     lines, every few seconds. The server is that of bus.url, else the embedded one of a running `crosstape up`.
     """
-    if candles is not None and candles not in TIMEFRAMES:
-        guess = nearest(candles, TIMEFRAMES)
-        raise SettingsError(f"--candles {candles}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(TIMEFRAMES)}"))
+    if candles is not None and len(chosen_timeframes(candles, "--candles")) != 1:
+        raise SettingsError(f"--candles {candles}: one timeframe, as 1m")
     if candles is not None and derivatives:
         raise SettingsError("--candles and --derivatives: one of them")
     loaded = located(load(settings))

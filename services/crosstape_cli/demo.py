@@ -35,7 +35,7 @@ from crosstape_cli.view import line
 from crosstape_schemas import CONSOLIDATED, Keys
 from crosstape_simulator.venues.registry import VENUES, default_listings
 
-SHOWN: Final = tuple(name for name in ("binance", "coinbase", "kraken", "bitfinex", "binance_usdm") if name in VENUES)
+SHOWN: Final = ("binance", "coinbase", "kraken", "bitfinex", "binance_usdm")
 """The venues of a demo unless others are named."""
 
 LEGS: Final = 3

@@ -279,7 +279,7 @@ def default_venues() -> dict[str, VenueSettings]:
         "binance": VenueSettings(instruments=_USDT, candles=("1m",)),
         "coinbase": VenueSettings(instruments=_USDT + _USD),
         "kraken": VenueSettings(instruments=_USDT + _USD, candles=("1m",)),
-        "bitfinex": VenueSettings(instruments=_USDT + _USD, candles=("1m",)),
+        "bitfinex": VenueSettings(instruments=_USDT + _USD + _PERPETUALS, candles=("1m",)),
         "binance_usdm": VenueSettings(instruments=_PERPETUALS, candles=("1m",)),
     }
 

@@ -10,9 +10,13 @@ from crosstape_simulator.venues import bitstamp
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
+from crosstape_simulator.venues.kucoin import futures as kucoin_futures
+from crosstape_simulator.venues.kucoin import spot as kucoin
 from crosstape_simulator.venues.spec import SimulatedVenue
 
-VENUES: Final[dict[str, SimulatedVenue]] = {made.id: made for made in (binance.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)}
+VENUES: Final[dict[str, SimulatedVenue]] = {
+    made.id: made for made in (binance.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE, kucoin.VENUE, kucoin_futures.VENUE)
+}
 """By id."""
 
 DEFAULT: Final = ("binance", "coinbase", "kraken")

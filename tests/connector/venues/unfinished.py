@@ -8,8 +8,8 @@ from typing import Final
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Venue
-from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from crosstape_schemas import TIMEFRAMES
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from tests.connector.venues.golden import answers_of, expected_of, frames_of, outputs, polled_name
 
 CANDLES: Final = tuple(f"candle:{timeframe}" for timeframe in TIMEFRAMES)

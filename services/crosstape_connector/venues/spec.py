@@ -95,6 +95,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
+    offers: Callable[[str, Instrument], bool] = lambda channel, instrument: True
+    """(channel, instrument) → whether the venue has this channel for it: a venue that trades spot and perpetuals has no funding of spot."""
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection."""
     binary: Callable[[bytes], bytes] | None = None
@@ -234,10 +236,12 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
     ours: Callable[[str], str] = asset
     """The venue's name of an asset → ours."""
+    recorded: tuple[str, ...] = ()
+    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers."""
 
     def match(self, url: str) -> bool:
         """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith(self.path.partition("?")[0])
+        return urlsplit(url).path.endswith((self.path.partition("?")[0], *self.recorded))
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):

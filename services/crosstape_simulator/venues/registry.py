@@ -8,6 +8,7 @@ from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.venues import bitstamp
 from crosstape_simulator.venues.binance import venue as binance
+from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
@@ -15,7 +16,16 @@ from crosstape_simulator.venues.kucoin import spot as kucoin
 from crosstape_simulator.venues.spec import SimulatedVenue
 
 VENUES: Final[dict[str, SimulatedVenue]] = {
-    made.id: made for made in (binance.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE, kucoin.VENUE, kucoin_futures.VENUE)
+    made.id: made
+    for made in (
+        binance.VENUE,
+        bitfinex.VENUE,
+        bitstamp.VENUE,
+        coinbase.VENUE,
+        kraken.VENUE,
+        kucoin.VENUE,
+        kucoin_futures.VENUE,
+    )
 }
 """By id."""
 

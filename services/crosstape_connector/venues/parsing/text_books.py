@@ -1,0 +1,136 @@
+"""Books that a venue sends complete each time, compared as text: only levels that have changed become numbers. Pure.
+
+A complete book of 100 levels a side mostly repeats the one before. To decode 400 texts and make numbers of them costs more than all else
+that is done with the frame. Here a side is cut into the texts of its levels, two sets are compared, and what differs is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import msgspec
+
+from crosstape_connector.errors import FrameError
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, SPACE, number
+from crosstape_connector.venues.parsing.wire import ZERO
+from crosstape_schemas import Level
+
+RESTART_NS: Final = 1_000_000_000
+"""A book that is older than the one before by its number, and newer by this much by its time, shows that the numbers began again."""
+
+_BETWEEN: Final = b"],["
+_EMPTY: Final = (b"[]", b"null")
+_NEWLINES: Final = (b"\n", b"\t", b"\r")
+_rows: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_encode: Final = msgspec.json.encode
+
+
+class TextBooks:
+    """The newest complete book of each instrument on one connection.
+
+    A lost frame only delays the book, because the next frame is complete again. A book that is older than the one before is ignored.
+    """
+
+    __slots__ = ("_books",)
+
+    def __init__(self) -> None:
+        self._books: dict[str, _Book] = {}
+
+    def forget(self, instrument: str) -> None:
+        """Forget the book of this instrument: its next book will be a snapshot, whatever its number and time."""
+        self._books.pop(instrument, None)
+
+    def changed(
+        self, instrument: str, bids: msgspec.Raw, asks: msgspec.Raw, *, number: int | None, venue_ts: int | None, received_ts: int
+    ) -> BookSnapshot | BookUpdate | None:
+        """Return the snapshot or update that a complete book stands for; None if it is older than the one before.
+
+        `bids`, `asks`: the JSON lists of `["price","size"]`, in any order. `number`: what the venue numbers its books by, if it does.
+        Raises one of `FRAME_ERRORS` or an `ArithmeticError` for levels that cannot be read; `forget` the book then.
+        """
+        book = self._books.get(instrument)
+        if book is None:
+            book = self._books[instrument] = _Book(number, venue_ts)
+            levels = sorted(book.bids.change(bids), reverse=True), sorted(book.asks.change(asks))
+            return BookSnapshot(instrument, venue_ts, received_ts, *levels, number)
+        if book.is_older(number, venue_ts):
+            return None
+        return BookUpdate(instrument, venue_ts, received_ts, book.bids.change(bids), book.asks.change(asks), None, number)
+
+
+class _Book:
+    """The text of one book, its number and its time."""
+
+    __slots__ = ("asks", "bids", "number", "venue_ts")
+
+    def __init__(self, number: int | None, venue_ts: int | None) -> None:
+        self.bids, self.asks = _Side(), _Side()
+        self.number, self.venue_ts = number, venue_ts
+
+    def is_older(self, number: int | None, venue_ts: int | None) -> bool:
+        """Whether a book with this number and time is older; if not, they are those of the newest."""
+        later_ns = 0 if venue_ts is None or self.venue_ts is None else venue_ts - self.venue_ts
+        if number is not None and self.number is not None:
+            if number < self.number and later_ns <= RESTART_NS:
+                return True
+        elif later_ns < 0:
+            return True
+        self.number = self.number if number is None else number
+        self.venue_ts = self.venue_ts if venue_ts is None else venue_ts
+        return False
+
+
+class _Side:
+    """The levels of one side, as text."""
+
+    __slots__ = ("_prices", "_rows")
+
+    def __init__(self) -> None:
+        self._rows: set[bytes] = set()
+        self._prices: set[str] = set()
+
+    def change(self, raw: msgspec.Raw) -> list[Level]:
+        """Replace the levels. Returns those that are gone, with size zero, and those that are new or have another size."""
+        before = self._rows
+        rows = self._rows = _cut(raw)
+        fresh = rows - before
+        if not fresh and len(rows) == len(before):
+            return []
+        new, gone = _decode(fresh), {price for price, _ in _decode(before - rows)}
+        prices = self._prices
+        prices -= gone
+        stated = len(prices) + len(new)
+        prices.update([price for price, _ in new])
+        if len(prices) != stated:
+            raise FrameError("a price that is there twice")
+        left = gone.difference([price for price, _ in new])
+        return [*_levels([(price, "0") for price in left]), *_levels(new)] if left else _levels(new)
+
+
+def _cut(raw: msgspec.Raw) -> set[bytes]:
+    """Return the text between the brackets of each level. Raises `FrameError` for what is no list of lists."""
+    text = bytes(raw)
+    if SPACE in text or BACKSLASH in text or any(char in text for char in _NEWLINES):
+        text = _encode(_rows(text))
+    if text in _EMPTY:
+        return set()
+    if text[:2] != b"[[" or text[-2:] != b"]]":
+        raise FrameError("a side of a book that is no list of levels")
+    return set(text[2:-2].split(_BETWEEN))
+
+
+def _decode(rows: Collection[bytes]) -> list[tuple[str, str]]:
+    return _rows(b"[[%s]]" % _BETWEEN.join(rows)) if rows else []
+
+
+def _levels(rows: Sequence[tuple[str, str]]) -> list[Level]:
+    """Return the levels in order of their prices. Raises `FrameError` or an `ArithmeticError` for one that is impossible."""
+    levels = [(number(price), number(size)) for price, size in rows]
+    if not all(ZERO < price < LIMIT and ZERO <= size < LIMIT for price, size in levels):
+        raise FrameError("an impossible level")
+    if not all(price.isascii() and size.isascii() for price, size in rows):
+        raise FrameError("digits that are not ASCII")
+    levels.sort()
+    return levels

@@ -58,16 +58,27 @@ def test_changes_may_overlap_and_not_leave_a_hole() -> None:
 def test_a_book_begins_with_the_snapshot_on_the_stream() -> None:
     """Changes before it are dropped, those after it are linked to it, and a hole breaks the book until the next snapshot."""
     found = feeds(SPOT)
-    hole = PRO["book_delta"].replace(b'"O":103,"C":107', b'"O":109,"C":110')
+    early, hole = (PRO["book_delta"].replace(b'"O":103,"C":107', numbers) for numbers in (b'"O":95,"C":100', b'"O":109,"C":110'))
     tape = [
         [type(event).__name__ for output in from_pro(frame) for event in found.apply(output)]
-        for frame in (PRO["book_delta"], PRO["book_snapshot"], PRO["book_delta"], hole)
+        for frame in (early, PRO["book_snapshot"], PRO["book_delta"], hole)
     ]
 
     assert "Book" not in tape[0]
     assert {"Status", "Delta"} <= set(tape[1])
     assert "Delta" in tape[2]
     assert "Gap" in tape[3]
+
+
+def test_a_change_that_does_not_follow_the_snapshot_breaks_the_book() -> None:
+    """What lies between them is missing."""
+    found = feeds(SPOT)
+    late = PRO["book_delta"].replace(b'"O":103', b'"O":104')
+    tape = [[type(event).__name__ for output in from_pro(frame) for event in found.apply(output)] for frame in (PRO["book_snapshot"], late)]
+
+    assert "Delta" in tape[0]
+    assert "Delta" not in tape[1]
+    assert "Gap" in tape[1]
 
 
 @pytest.mark.parametrize(

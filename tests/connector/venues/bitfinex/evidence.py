@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from docs.conformance import BROKEN, GOLDEN, HOLD, ITSELF, RECORDED, SILENT, Evidence, Limit
+from docs.conformance import BROKEN, GOLDEN, HOLD, ITSELF, SILENT, Evidence, Limit
 
 TESTS: Final = "connector/venues/bitfinex/test_bitfinex.py::"
 CHANNELS: Final = "connector/venues/bitfinex/test_channels.py::"
+RECORDED_TESTS: Final = "connector/venues/test_bitfinex_recordings.py::"
 RECORDING: Final = "cryptofeed_bitfinex"
 
 LIMITS: Final = {"v2": Limit(30, None, shared=False, connects_per_s=20 / 60, lifetime_s=0)}
@@ -16,8 +17,8 @@ EVIDENCE: Final = {
     "book": Evidence(
         (RECORDING,),
         (
-            f"{RECORDED}test_bitfinex_books_are_those_of_a_plain_replay",
-            f"{RECORDED}test_bitfinex_numbers_every_frame_of_the_connection",
+            f"{RECORDED_TESTS}test_bitfinex_books_are_those_of_a_plain_replay",
+            f"{RECORDED_TESTS}test_bitfinex_numbers_every_frame_of_the_connection",
             f"{CHANNELS}test_the_checksum_is_that_of_the_documents",
             f"{CHANNELS}test_a_checksum_proves_the_book_after_each_change",
             f"{TESTS}test_a_jump_of_the_numbers_breaks_every_book_once",
@@ -30,10 +31,10 @@ EVIDENCE: Final = {
     ),
     "trade": Evidence(
         (RECORDING,),
-        (f"{CHANNELS}test_a_trade_is_published_once", f"{RECORDED}test_bitfinex_trades_are_all_there_to_the_digit", GOLDEN),
+        (f"{CHANNELS}test_a_trade_is_published_once", f"{RECORDED_TESTS}test_bitfinex_trades_are_all_there_to_the_digit", GOLDEN),
         "that none was lost: ids are not contiguous. A lost `te` is made up for by its `tu`, if no later trade came before that",
     ),
-    "ticker": Evidence((RECORDING,), (GOLDEN, f"{RECORDED}test_bitfinex_tickers_are_those_of_the_venue"), ITSELF),
+    "ticker": Evidence((RECORDING,), (GOLDEN, f"{RECORDED_TESTS}test_bitfinex_tickers_are_those_of_the_venue"), ITSELF),
     "candle": Evidence(
         (),
         (GOLDEN, f"{CHANNELS}test_candles_come_oldest_first"),

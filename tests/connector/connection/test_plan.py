@@ -53,8 +53,8 @@ def test_a_symbol_is_added_where_all_its_topics_fit() -> None:
     first, second = plan.by_symbol(connection.topics)
 
     assert {topic.symbol for topic in first} == {"A0"}
-    assert plan.fits(plan.ConnectionPlan(endpoint, first), second)
-    assert not plan.fits(plan.ConnectionPlan(endpoint, (*first, second[0])), second)
+    assert plan.fits(plan.ConnectionPlan(endpoint, first), second, 4)
+    assert not plan.fits(plan.ConnectionPlan(endpoint, (*first, second[0])), second, 4)
 
 
 def test_a_depth_is_the_next_that_the_venue_has() -> None:

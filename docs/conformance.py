@@ -68,20 +68,27 @@ def venues() -> Iterator[str]:
         yield f"## {venue.id}\n"
         yield f"| {' | '.join(HEADING)} |"
         yield "|" + "---|" * len(HEADING)
-        kinds = dict.fromkeys(kind for endpoint in venue.endpoints for kind in endpoint.channels)
-        for kind in sorted(kinds):
+        for kind in sorted(kinds(venue)):
             yield f"| {' | '.join(row(venue, kind))} |"
         yield ""
 
 
+def kinds(venue: Venue) -> set[str]:
+    """The kinds of feeds that a venue has; `candle` stands for all timeframes."""
+    streamed = {kind.partition(":")[0] for endpoint in venue.endpoints for kind in endpoint.channels}
+    return streamed | {kind for source in venue.polled for kind in source.kinds}
+
+
 def row(venue: Venue, kind: str) -> list[str]:
     """One row."""
-    endpoint = next(one for one in venue.endpoints if kind in one.channels)  # a kind on two endpoints is taken from the first
+    places = [(one, name) for one in venue.endpoints for name in one.channels if name.partition(":")[0] == kind]
+    endpoint, first = places[0] if places else (venue.endpoints[0], "")  # a kind on two endpoints is taken from the first
     found = evidence(venue, kind)
     names, rule, consequence = proof(venue, endpoint, kind)
+    source = f"`{endpoint.channels[first]}` of `{endpoint.name}`" if places else "REST"
     return [
         f"`{kind}`",
-        f"`{endpoint.channels[kind]}` of `{endpoint.name}`" + (", REST snapshot" if from_book(venue, kind) and venue.snapshots else ""),
+        source + (", REST snapshot" if from_book(venue, kind) and venue.snapshots else ""),
         names,
         rule,
         found.limits,

@@ -15,13 +15,13 @@ import msgspec
 
 import crosstape
 from crosstape.settings import Section
-from crosstape_schemas import KINDS, Event, Leg, Vwap
+from crosstape_schemas import KINDS, TIMEFRAMES, Event, Leg, Vwap
 from crosstape_schemas.export import field_docs
 
 GROUPS: Final = (
     ("Read the tape", ("crosstape.bus", "crosstape.liveness")),
     ("Publish", ("crosstape.bus.publish.publisher",)),
-    ("Events", ("crosstape_schemas.events",)),
+    ("Events", ("crosstape_schemas.events", "crosstape_schemas.timeframes")),
     ("Instruments", ("crosstape_schemas.instruments",)),
     ("Names of keys", ("crosstape_schemas.keys",)),
     ("Settings", ("crosstape.settings",)),
@@ -30,7 +30,7 @@ GROUPS: Final = (
 )
 """Headings, and the modules and packages that their names come from; the longest name that fits decides."""
 
-VALUES: Final = ("crosstape_schemas.events", "crosstape.version")
+VALUES: Final = ("crosstape_schemas.events", "crosstape_schemas.timeframes", "crosstape.version")
 """Modules that assign constants and types to public names."""
 
 
@@ -202,6 +202,8 @@ def _value(name: str, value: Any, module: str) -> Iterator[str]:
         yield f"`{name} = {value!r}`\n" if name != "__version__" else f"`{name}: str`\n"
     elif name == "KINDS":
         yield "`" + "KINDS: dict[str, type[Event]]` of " + ", ".join(f"`{kind}`" for kind in KINDS) + "\n"
+    elif name == "TIMEFRAMES":
+        yield "`TIMEFRAMES: tuple[str, ...]` of " + ", ".join(f"`{timeframe}`" for timeframe in TIMEFRAMES) + "\n"
     elif name == "AnyEvent":
         yield "`" + " | ".join(cls.__name__ for cls in KINDS.values()) + "`\n"
     elif name == "decode":

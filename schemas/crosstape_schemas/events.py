@@ -351,7 +351,7 @@ _encode = msgspec.json.Encoder().encode
 _set = msgspec.structs.force_setattr
 
 _E: Final = ord("E")
-_HEAD: Final = 42
+_HEAD: Final = 49
 """Greatest length of the JSON up to the instrument's end, without venue and instrument; no decimal starts within 20 bytes of it."""
 
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from crosstape_schemas.events import KINDS, Event, Leg, Vwap
+from crosstape_schemas.events import CANDLE, KINDS, Candle, Event, Leg, Vwap
 from crosstape_schemas.keys import Keys
+from crosstape_schemas.timeframes import TIMEFRAMES
 
 CONTRACT_VERSION: Final = "1.0.0"
 """Version of the contract, not of the program. The first number changes when a field changes its meaning or is removed."""
@@ -125,12 +126,17 @@ def field_docs(cls: type) -> dict[str, str]:
 
 
 def _channel(keys: Keys, kind: str) -> dict[str, Any]:
-    newest = keys.last(kind, "{instrument}")
+    feed = f"{CANDLE}{{timeframe}}" if KINDS[kind] is Candle else kind
+    newest = keys.last(feed, "{instrument}")
+    timeframe = {"timeframe": {"description": "Length of a candle.", "enum": list(TIMEFRAMES)}}
     return {
-        "address": keys.stream(kind, "{instrument}"),
+        "address": keys.stream(feed, "{instrument}"),
         "title": summary(KINDS[kind]),
         "description": f"All venues, in order of arrival. The newest of each venue: hash `{newest}`, field = venue.",
-        "parameters": {"instrument": _parameter("Our name of an instrument.", ["BTC-USDT", "ETH-USD"])},
+        "parameters": {
+            **(timeframe if feed != kind else {}),
+            "instrument": _parameter("Our name of an instrument.", ["BTC-USDT", "ETH-USD", "BTC-USDT-PERP"]),
+        },
         "messages": {kind: {"$ref": f"#/components/messages/{kind}"}},
     }
 

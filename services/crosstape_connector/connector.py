@@ -86,7 +86,7 @@ class Connector:
         self._sink.route_requests(self._rest.snapshots.request)
         watchdog = Watchdog(stale_s=own.stale_s, stale_min_s=own.stale_min_s)
         self._time = Timekeeping(feeds, watchdog, warn_s=settings.connector.clock_warn_s)
-        self._supervisor = Supervisor(self._context(access, watchdog, capture), ())
+        self._supervisor = Supervisor(self._context(access, watchdog, capture, rest), ())
         counters.start_at_zero(plan.channels(feeds.venue, own.feed_kinds))
         self._universe = Universe(
             own.instruments,
@@ -112,7 +112,7 @@ class Connector:
         )
         self.ready = self._health.ready
 
-    def _context(self, access: VenueAccess, watchdog: Watchdog, capture: Capture | None) -> ConnectionContext:
+    def _context(self, access: VenueAccess, watchdog: Watchdog, capture: Capture | None, rest: RestClient) -> ConnectionContext:
         return ConnectionContext(
             venue=self._feeds.venue,
             settings=self._own,
@@ -125,6 +125,7 @@ class Connector:
             flow=self._writer.flow,
             capture=capture,
             rate_limits=shared_rate_limits(self._feeds.venue),
+            post=rest.post,
             check_clock=self._time.check,
             probe=self._rest.probes.request,
         )

@@ -35,6 +35,7 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.publishing.writer import SoleWriter, Writer
 from crosstape_connector.rest.instruments import InstrumentCache
+from crosstape_connector.venues.parsing.refusals import public
 from crosstape_connector.venues.registry import find
 from crosstape_schemas import Keys
 
@@ -73,7 +74,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         http = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connections, trace_configs=[contact.trace()], raise_for_status=read_refusal)
         )
-        capture = await stack.enter_async_context(_capturing(settings, venue, next(iter(ws_urls.values()))))
+        capture = await stack.enter_async_context(_capturing(settings, venue, public(next(iter(ws_urls.values())))))
         writer = stack.enter_context(closing(_writer(settings, client, keys, feeds, counters, own_dir=own_dir, tape=tape)))
         access = VenueAccess(http, ws_urls, rest_urls, contact)
         connector = Connector(settings, own, access, feeds=feeds, counters=counters, writer=writer, cache=cache, capture=capture)

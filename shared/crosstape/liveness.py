@@ -14,7 +14,21 @@ import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Book, Cbbo, Event, FeedState, Quote, Status, Ticker
+from crosstape_schemas import (
+    CONSOLIDATED,
+    VENUE_WIDE,
+    Book,
+    Candle,
+    Cbbo,
+    Event,
+    FeedState,
+    Funding,
+    Mark,
+    OpenInterest,
+    Quote,
+    Status,
+    Ticker,
+)
 
 ALIVE_S: Final = 3.0
 """How long a producer counts as alive after a status: three times the usual `connector.status_interval_s`."""
@@ -22,7 +36,8 @@ ALIVE_S: Final = 3.0
 PRODUCERS: Final = 4_096
 """Most producers that are remembered; beyond that, the one that has been silent for longest is forgotten."""
 
-_STATES: Final = (Quote, Book, Ticker, Cbbo)
+_STATES: Final = (Quote, Book, Ticker, Mark, Funding, OpenInterest, Cbbo)
+"""Kinds of events that show a state; an open candle shows one, too."""
 
 
 class Life(NamedTuple):
@@ -65,16 +80,17 @@ class SignsOfLife:
     def is_current(self, event: Event, now_s: float) -> bool:
         """Whether the producer of `event` is alive. The state of a single feed is not considered: its own statuses show that.
 
-        A consolidated quote needs a sign of life of the aggregator that published it, known by its `epoch`. A quote, book or ticker needs
-        one of its connector with the same epoch: after a restart, nothing confirms the values of the start before. Any other event needs
-        one of its connector with that epoch or a later one.
+        A consolidated quote needs a sign of life of the aggregator that published it, known by its `epoch`. A state (quote, book, open
+        candle, …) needs one of its connector with the same epoch: after a restart, nothing confirms the values of the start before. Any
+        other event needs one of its connector with that epoch or a later one.
         """
         if event.venue == CONSOLIDATED:
             return any(sign.epoch == event.epoch and self._lives(sign, now_s) for sign in self._of(CONSOLIDATED))
         sign = self._signs.get((event.venue, VENUE_WIDE))
         if sign is None or not self._lives(sign, now_s):
             return False
-        return sign.epoch == event.epoch if isinstance(event, _STATES) else sign.epoch >= event.epoch
+        is_state = isinstance(event, _STATES) or (isinstance(event, Candle) and not event.closed)
+        return sign.epoch == event.epoch if is_state else sign.epoch >= event.epoch
 
     def is_alive(self, venue: str, now_s: float) -> bool:
         """Whether this venue's connector is alive; for `consolidated`, whether any aggregator is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import msgspec
 import pytest
@@ -18,13 +18,14 @@ from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.recovery import catch_up
 from crosstape_aggregator.service import run
 from crosstape_aggregator.shard import ShardAggregator
-from crosstape_schemas import CONSOLIDATED, Exclusion, FeedState, Market, decode, encode
+from crosstape_schemas import CONSOLIDATED, Candle, Exclusion, FeedState, Liquidation, Mark, Market, decode, encode
 from tests.aggregator.builders import S, X, book, gap, quote, status, trade
 from tests.aggregator.running import KEYS, aggregator, newest, published, settings_for, venue, wait_for_legs
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
 ETH = "ETH-USDT"
+PERPETUAL = "BTC-USD-PERP"
 
 
 async def test_three_venues_become_one_quote_on_the_bus(client: Redis, valkey: str) -> None:
@@ -285,6 +286,44 @@ async def test_new_instruments_are_picked_up(client: Redis, valkey: str) -> None
             await kraken.say(book("kraken", [("100.5", "2"), ("100.4", "9")], [("100.6", "1")], time.time_ns()))
             found = await wait_for_legs(client, {"binance": None, "kraken": None})
     assert (found.bid_price, found.bid_venues) == (Decimal("100.5"), ("kraken",))
+
+
+async def test_a_perpetual_is_consolidated_under_its_own_name(client: Redis, valkey: str) -> None:
+    """It is never a leg of the spot market. Sizes of inverse contracts have 28 digits, and are summed exactly at one price.
+
+    Candles, marks and liquidations of the instrument are on the tape, too, and are not read.
+    """
+    inverse = [Decimal(contracts * 100) / Decimal("63000.1") for contracts in (7, 11)]
+    sizes = [(str(size), "1") for size in inverse]
+    with localcontext(prec=60):
+        total = sum(inverse)
+    async with venue(valkey, "binance") as spot, venue(valkey, "binance_coinm") as coinm, venue(valkey, "kraken_futures") as kraken:
+        for one in (spot, coinm, kraken):
+            await one.live_on()
+        await spot.quote("63010", "63011")
+        unit = Decimal(1)
+        candle = Candle("binance_coinm", PERPETUAL, None, 1, "1m", 0, 60 * S, unit, unit, unit, unit, unit)
+        mark = Mark("binance_coinm", PERPETUAL, None, 1, unit)
+        await coinm.say(candle, mark, Liquidation("binance_coinm", PERPETUAL, None, 1, None, unit, unit))
+        async with aggregator(valkey):
+            await coinm.quote("63000.1", "63000.2", sizes=sizes[0], instrument=PERPETUAL)
+            await kraken.quote("63000.1", "63000.3", sizes=sizes[1], instrument=PERPETUAL)
+            for size in inverse:
+                await coinm.say(trade("binance_coinm", "63000.1", str(size), time.time_ns(), instrument=PERPETUAL))
+            await wait_for_legs(client, {"binance_coinm": None, "kraken_futures": None}, PERPETUAL)
+            await wait_for_legs(client, {"binance": None})
+
+            async def traded() -> bool:
+                found = await newest(client, PERPETUAL)
+                return found is not None and found.vwap["1m"].trades == 2
+
+            await wait_until(traded, what="both trades in the window")
+        found = await newest(client, PERPETUAL)
+
+    assert found is not None
+    assert (found.bid_size, found.bid_venues) == (total, ("binance_coinm", "kraken_futures"))
+    assert found.vwap["1m"].volume == total
+    assert found.vwap["1m"].price == Decimal("63000.1")
 
 
 async def test_named_instruments_are_the_only_ones(client: Redis, valkey: str) -> None:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Client, Missed, Publisher, PublisherMetrics, Reader, connect
 from crosstape.settings import BusSettings
-from crosstape_schemas import AnyEvent, Event, FeedState, Keys, Quote, Side, Status, Trade, decode, stamp
+from crosstape_schemas import AnyEvent, Candle, Event, FeedState, Keys, Quote, Side, Status, Trade, decode, stamp
 
 KEYS = Keys()
 BTC = "BTC-USDT"
@@ -22,6 +22,8 @@ ETH = "ETH-USDT"
 TRADES = KEYS.stream("trade", BTC)
 QUOTES = KEYS.stream("quote", BTC)
 GAPS = KEYS.stream("gap", BTC)
+CANDLES = KEYS.stream("candle:1m", BTC)
+MINUTE_NS = 60_000_000_000
 
 
 def trade(number: int, instrument: str = BTC, venue: str = "binance") -> Trade:
@@ -37,6 +39,15 @@ def quote(number: int, instrument: str = BTC, venue: str = "binance") -> Quote:
 def status(kind: str, state: FeedState = FeedState.LIVE, instrument: str = BTC, venue: str = "binance") -> Status:
     """Returns a status of one feed."""
     return Status(venue, instrument, None, 1, kind, state)
+
+
+def candle(minute: int, close: int = 1, *, closed: bool = False, revision: int = 0, timeframe: str = "1m") -> Candle:
+    """A candle that opened at `minute`. Received at 1000 + `close`."""
+    opened, price = minute * MINUTE_NS, Decimal(close)
+    return Candle(
+        "binance", BTC, None, 1_000 + close, timeframe, opened, opened + MINUTE_NS, price, price, price, price, Decimal(1),
+        closed=closed, revision=revision,
+    )  # fmt: skip
 
 
 class Counts(PublisherMetrics):

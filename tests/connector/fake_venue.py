@@ -2,14 +2,15 @@
 
 Its wire format is its own and small. To the venue: `{"op": "subscribe" | "unsubscribe", "channel", "symbols", "id"}`, and
 `{"op": "ping", "id"}`. From it: `{"ack": id, "channel", "symbols"}`, `{"error": reason, "id", "symbol"}` (both may be absent),
-`{"pong": id}`, `{"ping": n}` (to be answered), `{"bye": reason}`, and data with `ch`: `trades`, `quotes`, `book`.
+`{"pong": id}`, `{"ping": n}` (to be answered), `{"welcome": seconds between pings}`, `{"bye": reason}`, and data with
+`ch`: `trades`, `quotes`, `book`. `POST /grant` gives a token for one connection to `/ws/granted`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -18,10 +19,23 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from crosstape_connector.errors import UnknownFrame, UnknownSymbol
-from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Rejected, Reply, Rotate, TradeSnapshot
+from crosstape_connector.venues.messages import (
+    Ack,
+    BookSnapshot,
+    BookUpdate,
+    Heartbeat,
+    Output,
+    Rejected,
+    Reply,
+    Rotate,
+    TradeSnapshot,
+    Welcome,
+)
 from crosstape_connector.venues.spec import (
     BookRule,
     Endpoint,
+    Grant,
+    GrantSource,
     InstrumentSource,
     Parser,
     QuoteSource,
@@ -63,6 +77,7 @@ class Raw(msgspec.Struct):
     ping: int | None = None
     pong: int | None = None
     bye: str | None = None
+    welcome: float | None = None
 
 
 _decode = msgspec.json.Decoder(Raw).decode
@@ -94,6 +109,8 @@ def parser(symbols: Symbols) -> Parser:
             return (Rejected(raw.error, raw.id, raw.channel, () if raw.symbol is None else (raw.symbol,)),)
         if raw.ping is not None:
             return (Reply(b'{"pong":%d}' % raw.ping),)
+        if raw.welcome is not None:
+            return (Welcome(raw.welcome or None),)
         if raw.bye is not None:
             return (Rotate(raw.bye),)
         if raw.hb is not None or raw.pong is not None:
@@ -119,6 +136,23 @@ def endpoint(name: str = "main", channels: dict[str, str] | None = None, **optio
         request=request,
         **defaults | options,
     )
+
+
+class GrantAnswer(msgspec.Struct):
+    """The answer to a request for a grant."""
+
+    token: str
+    url: str
+    ping: float | None = None
+
+
+def parse_grant(body: bytes) -> Grant:
+    """A grant whose token must be sent with a name for the connection."""
+    raw = msgspec.json.decode(body, type=GrantAnswer)
+    return Grant(raw.url, {"token": raw.token, "connectId": "{id}"}, raw.ping)
+
+
+GRANT = GrantSource(rest="api", path="/grant", parse=parse_grant)
 
 
 def parse_instruments(body: bytes) -> list[Instrument]:
@@ -210,8 +244,9 @@ def book(symbol: str, number: int, *, snap: bool = False, bid: str = "10.4", ask
 class Peer:
     """One connection, seen from the venue."""
 
-    def __init__(self, path: str, socket: web.WebSocketResponse) -> None:
+    def __init__(self, path: str, query: Mapping[str, str], socket: web.WebSocketResponse) -> None:
         self.path = path
+        self.query = query
         self.socket = socket
         self.requests: list[dict[str, Any]] = []
         self.close_code: int | None = None
@@ -250,6 +285,18 @@ class FakeVenue:
         """Symbol → reason: a request with this symbol fails for all its symbols."""
         self.refuse_connections: list[web.Response] = []
         """Each is the answer to one attempt to connect."""
+        self.grants: list[web.Response | None] = []
+        """Each is the answer to one POST to `/grant`, None: hang; when empty: a token."""
+        self.tokens: list[str] = []
+        """The tokens that were granted. Each is good for one connection to `/ws/granted`."""
+        self.on_grant: Callable[[], None] = lambda: None
+        """Called after each grant."""
+        self.unused: set[str] = set()
+        """Those of them that no connection has used yet."""
+        self.ping_s: float | None = None
+        """How often a grant wants a ping."""
+        self.welcome = b""
+        """What a connection gets first; empty: nothing."""
         self.closed = False
         """No connection is accepted."""
         self.on_subscribe: Callable[[Peer, dict[str, Any]], Sequence[bytes]] = lambda _peer, _request: ()
@@ -277,10 +324,15 @@ class FakeVenue:
             return self.refuse_connections.pop(0)
         if self.closed:
             return web.Response(status=502)
+        if http.path == "/ws/granted" and http.query.get("token") not in self.unused:
+            return web.json_response({"code": 401, "msg": f"token {http.query.get('token')} is expired"}, status=401)
+        self.unused.discard(http.query.get("token", ""))
         socket = web.WebSocketResponse(max_msg_size=0)
         await socket.prepare(http)
-        peer = Peer(http.path, socket)
+        peer = Peer(http.path, http.query, socket)
         self.peers.append(peer)
+        if self.welcome:
+            await peer.send(self.welcome)
         async for message in socket:
             wanted: dict[str, Any] = json.loads(message.data)
             peer.requests.append(wanted)
@@ -302,6 +354,20 @@ class FakeVenue:
             await peer.send(json.dumps(answer).encode())
         if wanted["op"] == "subscribe":
             await peer.send(*self.on_subscribe(peer, wanted))
+
+    async def grant(self, http: web.Request) -> web.StreamResponse:
+        """A token for one connection, which has characters that a query must quote."""
+        self.calls.append(http.path_qs)
+        answer = self.grants.pop(0) if self.grants else web.Response()
+        if answer is None:
+            await self.ending.wait()
+            return web.Response()
+        if answer.body or answer.status != 200:
+            return answer
+        self.tokens.append(f"s3cret+{len(self.tokens)}/&==")
+        self.unused.add(self.tokens[-1])
+        self.on_grant()
+        return web.json_response({"token": self.tokens[-1], "url": f"{self.url}/ws/granted".replace("http", "ws"), "ping": self.ping_s})
 
     async def rest(self, http: web.Request) -> web.StreamResponse:
         """A REST answer."""
@@ -330,6 +396,7 @@ async def serving(venue: FakeVenue | None = None) -> AsyncIterator[FakeVenue]:
     app = web.Application()
     app.router.add_get("/ws/{name}", venue.socket)
     app.router.add_get("/{path:.*}", venue.rest)
+    app.router.add_post("/grant", venue.grant)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

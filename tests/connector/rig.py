@@ -49,7 +49,9 @@ class Rig:
         settings: VenueSettings,
         symbols: Sequence[str],
         capture: Capture | None,
+        moved: bool = False,
     ) -> None:
+        """`moved`: the settings give an address to connect to, also where the venue grants one."""
         self.tape: list[Event] = []
         self.flows = asyncio.Event()
         """Cleared: the bus is so far behind that nothing is to be read."""
@@ -82,11 +84,15 @@ class Rig:
             sink=sink,
             counters=self.counters,
             http=http,
-            urls={one.name: f"{server.url}/ws/{one.name}".replace("http", "ws", 1) for one in venue.endpoints},
+            urls={
+                one.name: one.url if one.grant is not None and not moved else f"{server.url}/ws/{one.name}".replace("http", "ws", 1)
+                for one in venue.endpoints
+            },
             watchdog=Watchdog(stale_s=settings.stale_s, stale_min_s=settings.stale_min_s),
             flow=self._flow,
             capture=capture,
             rate_limits=shared_rate_limits(venue),
+            post=self.rest.post,
             probe=self.probes.request,
         )
         self.connections = plan.connections(venue, instruments, settings.kinds)
@@ -143,10 +149,12 @@ async def rigged(
     settings: VenueSettings = QUICK,
     symbols: Sequence[str] = ("AAAUSD", "BBBUSD"),
     capture: Capture | None = None,
+    *,
+    moved: bool = False,
 ) -> AsyncIterator[Rig]:
     """A rig against this server."""
     async with aiohttp.ClientSession(raise_for_status=read_refusal) as http:
-        yield Rig(http=http, server=server, venue=venue or fake(), settings=settings, symbols=symbols, capture=capture)
+        yield Rig(http=http, server=server, venue=venue or fake(), settings=settings, symbols=symbols, capture=capture, moved=moved)
 
 
 @asynccontextmanager

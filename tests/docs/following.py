@@ -20,7 +20,25 @@ from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, FeedState, Gap, GapCause, Keys, Leg, Market, Side, Status, Trade, Vwap, encode
+from crosstape_schemas import (
+    CONSOLIDATED,
+    VENUE_WIDE,
+    Candle,
+    Cbbo,
+    FeedState,
+    Funding,
+    Gap,
+    GapCause,
+    Keys,
+    Leg,
+    Liquidation,
+    Market,
+    Side,
+    Status,
+    Trade,
+    Vwap,
+    encode,
+)
 from tests.docs.shown import Follows
 from tests.engines import Embedded
 from tests.waiting import wait_until
@@ -28,6 +46,7 @@ from tests.waiting import wait_until
 RECEIVED_TS: Final = 1_795_644_919_934_299_073
 """A time that a double cannot hold."""
 
+PERPETUAL: Final = "BTC-USDT-PERP"
 BURST: Final = 100
 PROBE_S: Final = 0.1
 READY_S: Final = 20.0
@@ -80,6 +99,31 @@ def trade(number: int) -> Trade:
     )  # fmt: skip
 
 
+def candle(number: int) -> Candle:
+    """Returns a closed candle whose close is its number."""
+    opened, price = number * 60 * 10**9, Decimal(number)
+    return Candle(
+        venue="binance", instrument="BTC-USDT", venue_ts=None, received_ts=RECEIVED_TS, timeframe="1m", open_ts=opened,
+        close_ts=opened + 60 * 10**9, open=Decimal(1), high=price, low=Decimal(1), close=price, volume=Decimal("2.50"), closed=True,
+        epoch=EPOCH, seq=number,
+    )  # fmt: skip
+
+
+def funding(number: int) -> Funding:
+    """Returns the funding rate of a perpetual."""
+    return Funding(
+        venue="binance_usdm", instrument=PERPETUAL, venue_ts=None, received_ts=RECEIVED_TS, rate=Decimal("0.0001"), epoch=EPOCH, seq=number
+    )
+
+
+def liquidation(number: int) -> Liquidation:
+    """Returns a forced sale of as many units as its number says."""
+    return Liquidation(
+        venue="binance_usdm", instrument=PERPETUAL, venue_ts=RECEIVED_TS, received_ts=RECEIVED_TS, taker=Side.SELL, price=Decimal("3.50"),
+        size=Decimal(number), epoch=EPOCH, seq=number,
+    )  # fmt: skip
+
+
 def life(number: int) -> Status:
     """The aggregator's sign of life."""
     return Status(
@@ -115,6 +159,9 @@ class Tape:
                 (keys.venue(CONSOLIDATED), keys.last("status", VENUE_WIDE), life(self.sent)),
                 (keys.stream("cbbo", "BTC-USDT"), keys.last("cbbo", "BTC-USDT"), quote(self.sent)),
                 (keys.stream("trade", "BTC-USDT"), keys.last("trade", "BTC-USDT"), trade(self.sent)),
+                (keys.stream("candle:1m", "BTC-USDT"), keys.last("candle:1m", "BTC-USDT"), candle(self.sent)),
+                (keys.stream("funding", PERPETUAL), keys.last("funding", PERPETUAL), funding(self.sent)),
+                (keys.stream("liquidation", PERPETUAL), keys.last("liquidation", PERPETUAL), liquidation(self.sent)),
             ):
                 data = encode(event)
                 pipe.execute_command("XADD", stream, "*", "d", data)

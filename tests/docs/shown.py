@@ -95,6 +95,8 @@ SHOWN: Final[dict[str, How]] = {
     f"{_READ}#python-with-reader python": Follows("stream", _TRADE),
     f"{_READ}#is-this-quote-current python": Prints("3 3000 ['binance', 'kraken']"),
     f"{_READ}#know-what-you-missed python": Follows("channel", _TRADE, announces=r"trades are being lost|lost \d+ trades"),
+    f"{_READ}#candles python": Follows("stream", r"^\d\d:\d\d binance 1 \d+ 1 (\d+) 2\.50$"),
+    f"{_READ}#perpetuals-marks-funding-open-interest-liquidations sh": Prints("binance_usdm"),
     f"{_READ}#javascript js": Prints("1795644919934299073n"),
     f"{_READ}#javascript js 2": Prints("1795644919934299073n"),
     f"{_READ}#a-cluster python": RunBy("docs/test_shown_cluster.py::test_the_reader_of_a_cluster"),

@@ -57,7 +57,7 @@ def test_the_generated_parts_are_those_of_the_code() -> None:
 def test_the_evidence_for_each_venue_is_there() -> None:
     """Every kind of every venue has a test that shows how it is proven, and the test exists."""
     for venue in VENUES.values():
-        for kind in {kind for endpoint in venue.endpoints for kind in endpoint.channels}:
+        for kind in conformance.kinds(venue):
             found = conformance.evidence(venue, kind)
             assert found.tests
             for name in found.tests:

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 
-from crosstape_schemas import KINDS, Event, encode
+from crosstape_schemas import KINDS, TIMEFRAMES, Event, encode
 from crosstape_schemas.export import asyncapi, field_docs, json_schema, summary
 from tests.schemas.strategies import events
 
@@ -71,6 +71,10 @@ def test_the_asyncapi_document_has_every_kind() -> None:
     for channel in document["channels"].values():
         assert set(re.findall(r"{(\w+)}", channel["address"])) == set(channel["parameters"])
     assert document["channels"]["cbbo"]["address"] == "tape:cbbo:{instrument}"
+    candles = document["channels"]["candle"]
+    assert candles["address"] == "tape:candle:{timeframe}:{instrument}"
+    assert "`tape:last:candle:{timeframe}:{instrument}`" in candles["description"]
+    assert candles["parameters"]["timeframe"]["enum"] == list(TIMEFRAMES)
 
 
 def test_documents_take_their_words_from_the_code() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings, VenueSettings
 from crosstape.settings.load import load
+from crosstape.settings.model import Kind, Timeframe
 from crosstape.settings.words import describe
+from crosstape_schemas import KINDS, TIMEFRAMES
 
 SECRET = "hunter2"
 NULS = "it holds NUL bytes, as UTF-16 without a byte order mark does: save it as UTF-8"
@@ -99,6 +101,8 @@ def test_a_named_venue_keeps_what_the_file_does_not_say(file: Path) -> None:
         ("INSTRUMENTS", "['BTC-USD']", ("BTC-USD",)),
         ("INSTRUMENTS", "", ()),
         ("KINDS", "trade,quote", ("trade", "quote")),
+        ("CANDLES", "1m, 1h", ("1m", "1h")),
+        ("ENVIRONMENT", "testnet", "testnet"),
         ("ENABLED", "false", False),
         ("ENABLED", "1", True),
         ("BOOK_DEPTH", "25", 25),
@@ -136,6 +140,10 @@ def test_the_environment_speaks_every_type(name: str, text: str, value: object) 
         ("[telemetry]\nlog_level = 'x'", ["telemetry.log_level", 'one of "debug", "error", "info", "warning"']),
         ("[telemetry]\nhttp_port = 70000", ["telemetry.http_port = 70000", "≥ 0 and ≤ 65535"]),
         ("[venues.kraken]\nkinds = ['trade', 'qoute']", ["venues.kraken.kinds", 'did you mean "quote"?']),
+        ("[venues.kraken]\nkinds = ['open_intrest']", ["venues.kraken.kinds", 'did you mean "open_interest"?']),
+        ("[venues.kraken]\ncandles = ['1min', '1h']", ["venues.kraken.candles", '["1min", "1h"]', 'did you mean "1m"?', '"12h"']),
+        ("[venues.kraken]\ncandles = '1m'", ['venues.kraken.candles = "1m"', "a list of one of"]),
+        ("[venues.kraken]\nenviroment = 'testnet'", ["venues.kraken.enviroment", "did you mean venues.kraken.environment?"]),
         ("[venues.kraken]\nkinds = 3", ["venues.kraken.kinds = 3", "a list of one of"]),
         ("[venues.kraken]\ninstruments = 'BTC-USD'", ["venues.kraken.instruments", "a list of text"]),
         ("[venues.kraken]\nws_url = 1", ["venues.kraken.ws_url = 1", "text or a table of text"]),
@@ -186,6 +194,15 @@ def test_a_mistake_in_the_environment_is_named(name: str, text: str, expected: s
 def test_variables_that_are_not_settings_are_left_alone() -> None:
     """Other tools of ours have variables too."""
     assert load(None, {"CROSSTAPE_CORPUS": "/x", "CROSSTAPE_": "", "CROSSTAPE_SUPERVISED": "1"}) == Settings()
+
+
+def test_kinds_of_feeds_have_a_kind_for_each_timeframe() -> None:
+    """A timeframe that is named twice is one feed. Every timeframe of the contract can be named."""
+    venue = VenueSettings(kinds=("trade", "mark"), candles=("1m", "1d", "1m"))
+
+    assert venue.feed_kinds == ("trade", "mark", "candle:1m", "candle:1d")
+    assert get_args(Timeframe) == TIMEFRAMES
+    assert set(get_args(Kind)) == KINDS.keys() - {"candle", "gap", "cbbo"}
 
 
 def test_all_mistakes_are_told_at_once(file: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from crosstape.bus import Client, Entry, Mark, Missed, Position, Reader, Start
+from crosstape.bus import Bookmark, Client, Entry, Missed, Position, Reader, Start
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.recovery.barrier import Barrier
@@ -91,7 +91,7 @@ class PastReader:
             self.checkpointer.restorer.all_planned()
         self._past.add(past)
         self._live.add(live)  # the live reader has the streams of venue-wide events already
-        self._handed |= {stream: at.id if isinstance(at, Mark) else at for stream, at in live.items() if not isinstance(at, Start)}
+        self._handed |= {stream: at.id if isinstance(at, Bookmark) else at for stream, at in live.items() if not isinstance(at, Start)}
 
     async def read(self) -> None:
         """Read the past, until cancelled."""

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from crosstape.bus import Client, Mark, Position, Start
+from crosstape.bus import Bookmark, Client, Position, Start
 from crosstape.bus.client.call import execute
 from crosstape.bus.read.script import LOOK
 from crosstape_aggregator.clocks import AHEAD_S
@@ -70,7 +70,7 @@ def plan(extent: StreamExtent, start_s: int) -> ReadPlan:
     return ReadPlan(begin, extent.last, start_s)
 
 
-def resume(extent: StreamExtent, mark: Mark, start_s: int, known_from_s: int | None) -> ReadPlan | None:
+def resume(extent: StreamExtent, mark: Bookmark, start_s: int, known_from_s: int | None) -> ReadPlan | None:
     """Plan how to continue after a checkpoint, if events matter from `start_s` on.
 
     None if the checkpoint is older than the start of the longest window, or if the stream ends before it (the server lost data).

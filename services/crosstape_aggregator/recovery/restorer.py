@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from crosstape.bus import Mark
+from crosstape.bus import Bookmark
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import FAILED_READS
@@ -88,7 +88,7 @@ class Restorer:
         if stream.kind == "trade":
             return self._restore(stream, extent, start_s, now)
         stored = self._ids.get(stream.name, {}).get(stream.kind)
-        how = resume(extent, Mark(stored), start_s, None) if stored is not None else None
+        how = resume(extent, Bookmark(stored), start_s, None) if stored is not None else None
         if how is not None and stored is not None:
             self._resumed(stream, extent, stored)
         return how
@@ -105,7 +105,7 @@ class Restorer:
         if [name for name, *_ in state.windows.windows] != [window.name for window in self._engine.rules.windows]:
             return None
         stored = ids.get(stream.kind, "")
-        mark = Mark(stored, tuple((venue, epoch, seq) for venue, (epoch, seq) in state.numbers.items()))
+        mark = Bookmark(stored, tuple((venue, epoch, seq) for venue, (epoch, seq) in state.numbers.items()))
         how = resume(extent, mark, start_s, state.coverage.from_s)
         if how is None:
             return None

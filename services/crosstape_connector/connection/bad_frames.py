@@ -7,6 +7,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from crosstape_connector.capture.writer import Capture
+from crosstape_connector.connection.address import Address
 from crosstape_connector.errors import FRAME_ERRORS, frame_error_kind
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.venues.messages import Odd
@@ -33,17 +34,22 @@ class BadFrames:
         self._frame_kinds: set[str] = set()
         self._odd_kinds: set[str] = set()
         self._complaints: set[str] = set()
+        self.address: Address | None = None
+        """Where the connection is to: what is secret in it is left out."""
 
     def report(self, data: bytes, received_ts: int, exc: Exception, *, binary: bool = False) -> str:
         """Count, capture and log a frame that cannot be used. Returns its kind."""
         kind = frame_error_kind(exc) if isinstance(exc, FRAME_ERRORS) else INTERNAL
+        error = str(exc)
+        if self.address is not None:
+            data, error = self.address.hide_in(data), self.address.hide(error)
         self._counters.bad_frames[kind] += 1
         if self._capture is not None:
             self._capture.frame_bad(received_ts, self._number, data, kind, binary=binary)
         if kind not in self._frame_kinds:
             self._frame_kinds.add(kind)
             trace = exc if kind == INTERNAL else None
-            self._log.warning("frame.bad", kind=kind, error=str(exc), size=len(data), head=repr(data[:HEAD]), exc_info=trace)
+            self._log.warning("frame.bad", kind=kind, error=error, size=len(data), head=repr(data[:HEAD]), exc_info=trace)
         return kind
 
     def report_odd(self, odd: Odd) -> None:

@@ -35,6 +35,8 @@ class ConnectionContext:
     capture: Capture | None
     rate_limits: Mapping[str, RateLimit]
     """Endpoint name → the rate limit of messages that its connections share; see `shared_rate_limits`."""
+    post: Callable[[str, str], Awaitable[bytes]]
+    """POST to (key of `Venue.rest_urls`, path): returns the body of the answer, which is not captured. Raises `RestFailed`."""
     check_clock: Callable[[], None] = lambda: None
     """Notices a step of our clock, or a stop of this process. Called before any check that uses our times."""
     probe: Callable[[str], None] = lambda instrument: None

@@ -31,7 +31,8 @@ def channels(venue: Venue, kinds: Collection[str]) -> dict[str, tuple[str, ...]]
 
 def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tuple[Topic, ...]:
     """Return the topics of one instrument on all endpoints."""
-    return tuple(Topic(name, channel, instrument.symbol) for name, names in channels(venue, kinds).items() for channel in names)
+    by_name = channels(venue, kinds)
+    return tuple(topic for endpoint in venue.endpoints for topic in _topics(endpoint, by_name.get(endpoint.name, ()), instrument))
 
 
 def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
@@ -42,13 +43,19 @@ def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Coll
         names = by_name.get(endpoint.name, ())
         shard: list[Topic] = []
         for instrument in instruments.values() if names else ():
-            if shard and len(shard) + len(names) > endpoint.topics:
+            wanted = _topics(endpoint, names, instrument)
+            if shard and len(shard) + len(wanted) > endpoint.topics:
                 found.append(ConnectionPlan(endpoint, tuple(shard)))
                 shard = []
-            shard.extend(Topic(endpoint.name, channel, instrument.symbol) for channel in names)
+            shard.extend(wanted)
         if shard:
             found.append(ConnectionPlan(endpoint, tuple(shard)))
     return found
+
+
+def _topics(endpoint: Endpoint, names: Iterable[str], instrument: Instrument) -> list[Topic]:
+    """Return the topics of those of the channels that the venue has for this instrument."""
+    return [Topic(endpoint.name, channel, instrument.symbol) for channel in names if endpoint.offers(channel, instrument)]
 
 
 def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import structlog
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType
 from aiohttp.http import WSMessageNoDecodeText
 
+from crosstape_connector.connection.address import Address, find_address
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
@@ -24,10 +26,9 @@ from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import SAMPLE
 from crosstape_connector.rate_limit import RateLimit
-from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate
+from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Welcome
 from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.parsing.binary import bounded
-from crosstape_connector.venues.parsing.refusals import public
 
 HARD_LIMIT: Final = 4
 """A session ends without reading a frame to its end if the frame is this many times larger than its endpoint allows."""
@@ -55,6 +56,7 @@ class Session:
         self._handover = Handover(context.feeds) if standby else None
         self._opened_ts = 0
         self._heard_ts = 0
+        self._ping_s: float | None = None  # how often the venue wants a ping; None: as its table says
         self._holding_back = False  # we do not read now, so a silence is ours and not the venue's
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
         self._bad = BadFrames(context.counters, context.capture, number, self._log)
@@ -65,14 +67,17 @@ class Session:
 
     async def run(self) -> None:
         """Connect and read until the connection ends. Raises `ConnectFailed` or `ConnectionLost`. If cancelled, sends a close frame."""
-        url = self._context.urls[self._endpoint.name]
         self._counters.connects += 1
+        address = self._bad.address = await find_address(self._context, self._endpoint)
+        self._ping_s = address.ping_s
         max_bytes = HARD_LIMIT * self._endpoint.max_frame_bytes
-        socket = await connect(self._context.http, url, timeout_s=self._context.settings.connect_timeout_s, max_bytes=max_bytes)
+        with address.hiding():
+            socket = await connect(self._context.http, address.url, timeout_s=self._context.settings.connect_timeout_s, max_bytes=max_bytes)
         reason = "stopped"
         try:
-            self._opened(public(url))
-            await self._converse(socket)
+            self._opened(address.shown)
+            with address.hiding():
+                await self._converse(socket, address)
         except FeedError as exc:
             reason = str(exc)
             raise
@@ -120,7 +125,7 @@ class Session:
         if self._handover is None:
             self._subscriber.enter(self._opened_ts)
 
-    async def _converse(self, socket: Socket) -> None:
+    async def _converse(self, socket: Socket, address: Address) -> None:
         sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
         now = time.monotonic()
         upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._heard_ts)
@@ -128,14 +133,14 @@ class Session:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._subscriber.run(sender), name=f"write.{self.number}")
                 tasks.create_task(self._keep_up(upkeep, sender), name=f"watch.{self.number}")
-                await self._read(socket, sender)
+                await self._read(socket, sender, address)
         except BaseExceptionGroup as group:
             lost, rest = group.split(FeedError)
             if rest is not None or lost is None:
                 raise
             raise _leaf(lost) from None
 
-    async def _read(self, socket: Socket, sender: Sender) -> None:
+    async def _read(self, socket: Socket, sender: Sender, address: Address) -> None:
         """Read frames: the hot path. Per frame: one clock reading, the parser, the feeds, the sink. No waiting, logs or label look-ups."""
         context, counters, capture = self._context, self._counters, self._context.capture
         parse = self._endpoint.parser(self._feeds.symbols)
@@ -163,7 +168,7 @@ class Session:
                 for output in parse(data, received_ts):
                     handle = handlers.get(output.__class__)
                     if handle is None:
-                        await self._read_control(sender, output)
+                        await self._read_control(sender, output, address)
                     elif self._handover is None:
                         effects = handle(output)
                         publish(effects)
@@ -175,7 +180,7 @@ class Session:
                 self._skip(message, received_ts, exc, data)
                 continue
             if capture is not None:
-                (capture.frame_in if message.type is text else capture.binary_in)(received_ts, self.number, message.data)
+                (capture.frame_in if message.type is text else capture.binary_in)(received_ts, self.number, address.hide_in(message.data))
             count += 1
             if not count % SAMPLE:
                 if effects:
@@ -207,13 +212,18 @@ class Session:
             case _:
                 raise ConnectionLost("the connection broke")
 
-    async def _read_control(self, sender: Sender, output: Output) -> None:
+    async def _read_control(self, sender: Sender, output: Output, address: Address) -> None:
         """Handle a message about the connection itself."""
         match output:
             case Ack():
                 self._subscriber.acknowledge(output)
-            case Rejected():
-                self._subscriber.reject(output)
+            case Rejected(reason=reason) if not self._subscriber.welcomed:
+                raise ConnectionLost(f"refused before a welcome: {reason}")
+            case Rejected(reason=reason):
+                self._subscriber.reject(msgspec.structs.replace(output, reason=address.hide(reason)))
+            case Welcome(ping_s=ping_s):
+                self._ping_s = ping_s or self._ping_s
+                self._subscriber.welcome()
             case Heartbeat():
                 self._counters.heartbeats += 1
             case Reply(data=data):
@@ -256,7 +266,7 @@ class Session:
                 upkeep.check_feeds(self._heard_ts, self.resubscribe)
                 if not self.rotate.done() and upkeep.wants_replacement():
                     self.rotate.set_result(None)
-            if (ping := upkeep.due_ping(now)) is not None:
+            if self._subscriber.welcomed and (ping := upkeep.due_ping(now, self._ping_s)) is not None:
                 await sender.send_now(ping)
 
     def _has_received(self, topic: Topic, since_ts: int) -> bool:

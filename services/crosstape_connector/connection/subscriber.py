@@ -14,6 +14,7 @@ from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
 from crosstape_connector.connection.websocket import Sender
+from crosstape_connector.errors import ConnectionLost
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack, Rejected
 from crosstape_connector.venues.spec import subscribed_depth
@@ -41,9 +42,30 @@ class Subscriber:
         self._bad = bad
         self._log = log
         self._wake = asyncio.Event()
+        self._welcomed = asyncio.Event()
+        self._welcome_s = context.settings.connect_timeout_s
+        if not self._endpoint.greets:
+            self._welcomed.set()
+
+    @property
+    def welcomed(self) -> bool:
+        """Whether the venue is ready for messages."""
+        return self._welcomed.is_set()
+
+    def welcome(self) -> None:
+        """Note that the venue is ready for messages."""
+        self._welcomed.set()
 
     async def run(self, sender: Sender) -> None:
-        """Send the greeting, then requests as they are due, all within the endpoint's rate limit. Ends with the connection."""
+        """Send the greeting, then requests as they are due, all within the endpoint's rate limit. Ends with the connection.
+
+        First wait for the venue's welcome, if it sends one. Raises `ConnectionLost` if it does not come.
+        """
+        try:
+            async with asyncio.timeout(self._welcome_s):
+                await self._welcomed.wait()
+        except TimeoutError:
+            raise ConnectionLost(f"no welcome within {self._welcome_s:g} s") from None
         for data in self._endpoint.greeting:
             await sender.wait_turn()
             await sender.send(data)

@@ -125,9 +125,9 @@ class Upkeep:
             self._log.warning("session.futile", kind=feeds[0].kind, instrument=feeds[0].instrument, feeds=len(feeds))
         return bool(feeds)
 
-    def due_ping(self, now: float) -> bytes | None:
-        """Return the ping to send now, if one is due."""
-        if self._endpoint.ping is None or now - self._pinged_at < self._endpoint.ping_s:
+    def due_ping(self, now: float, ping_s: float | None) -> bytes | None:
+        """Return the ping to send now, if one is due. `ping_s`: how often the venue wants one; None: as its table says."""
+        if self._endpoint.ping is None or now - self._pinged_at < (ping_s or self._endpoint.ping_s):
             return None
         self._pinged_at = now
         return self._endpoint.ping(self._subscriptions.next_id())

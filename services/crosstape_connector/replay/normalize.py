@@ -60,6 +60,7 @@ def normalize(
     header, rest = read(lines)
     if header.venue not in (venue.id, *venue.aliases):
         raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
+    venue = next((table for part, table in venue.recordings.items() if part in header.url), venue)
     replay = _Replay(venue, header.url, delta=delta, book_depth=book_depth, book_interval_ns=book_interval_ns)
     return Normalized(replay.events(_ordered(venue, lines, rest)), replay.summary)
 

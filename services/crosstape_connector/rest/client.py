@@ -1,4 +1,4 @@
-"""Makes GET requests within a venue's limits, and turns everything that can go wrong into `RestFailed`. No venue's facts."""
+"""Makes requests within a venue's limits, and turns everything that can go wrong into `RestFailed`. No venue's facts."""
 
 from __future__ import annotations
 
@@ -62,15 +62,26 @@ class RestClient:
         `rest`: which of the venue's base URLs. `instruments`: the answer is the list that a capture begins with. `captured`: whether a
         capture records the answer. Waits for the rate limit as long as it takes (callers are few), for the venue `timeout_s`.
         """
-        url = self._url(rest, path)
-        shown = self._shown(rest, path)
         if rate_limit is not None and (pause := rate_limit.reserve(time.monotonic())) > 0:
             await asyncio.sleep(pause)
+        return await self._request("GET", rest, path, instruments=instruments, captured=captured)
+
+    async def post(self, rest: str, path: str) -> bytes:
+        """Return the body of the answer to a POST without a body; a capture does not record it. Raises `RestFailed`.
+
+        Waits for as long as the venue asked after any request before.
+        """
+        body, _ = await self._request("POST", rest, path, instruments=False, captured=False)
+        return body
+
+    async def _request(self, method: str, rest: str, path: str, *, instruments: bool, captured: bool) -> tuple[bytes, int]:
+        url = self._url(rest, path)
+        shown = self._shown(rest, path)
         while (pause := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(pause)
         status = 0
         try:
-            async with self._http.get(url, timeout=self._timeout) as response:
+            async with self._http.request(method, url, timeout=self._timeout) as response:
                 status = response.status
                 body = await self._read(response)
                 wait_s = retry_after(response.headers, time.time())

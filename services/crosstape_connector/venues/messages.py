@@ -113,6 +113,8 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
     venue_ts: int | None
     received_ts: int
     trade_id: int
+    no_trade: bool = False
+    """The venue used the id for what is no market trade (an insurance fund's, a row without a price): no trade comes with it."""
 
 
 class CandleSnapshot(msgspec.Struct, frozen=True, gc=False):

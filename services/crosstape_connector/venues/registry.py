@@ -5,11 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.venues import binance, bingx, bitstamp, coinbase, kraken
+from crosstape_connector.venues import binance, binance_coinm, binance_us, binance_usdm, bingx, bitfinex, bitstamp, coinbase, kraken, kucoin
 from crosstape_connector.venues.spec import Venue
 
 VENUES: Final[dict[str, Venue]] = {
-    venue.id: venue for venue in (binance.VENUE, bingx.SPOT, bingx.SWAP, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)
+    venue.id: venue
+    for venue in (
+        binance.VENUE,
+        binance_coinm.VENUE,
+        binance_us.VENUE,
+        binance_usdm.VENUE,
+        bingx.SPOT,
+        bingx.SWAP,
+        bitfinex.VENUE,
+        bitstamp.VENUE,
+        coinbase.VENUE,
+        kraken.VENUE,
+        kucoin.SPOT,
+        kucoin.FUTURES,
+    )
 }
 
 

@@ -95,10 +95,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
+    offers: Callable[[str, Instrument], bool] = lambda channel, instrument: True
+    """(channel, instrument) → whether the venue has this channel for it: a venue that trades spot and perpetuals has no funding of spot."""
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection."""
     binary: Callable[[bytes], bytes] | None = None
-    """A binary frame → its JSON text; raises `FrameError`. None: the venue sends text, and a binary frame is a bad frame."""
+    """A binary frame → its JSON text; raises `FrameError` (see `parsing.binary`). None: a binary frame is a bad frame."""
     grant: GrantSource | None = None
     """Asked for before each connection; None: anyone may connect."""
     greets: bool = False
@@ -113,8 +115,6 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: float = 30.0
     """Seconds without any frame after which the session is dead."""
     max_frame_bytes: int = 4 * MEBIBYTE
-    binary: Callable[[bytes], bytes] | None = None
-    """A binary frame → its text (see `parsing.binary`). Raises `FrameError`. None: the venue sends text, a binary frame is a bad frame."""
     numbered: bool = False
     """All frames of a connection are numbered, so that a missing one makes all its books suspect: the parser returns `ConnectionBreak`."""
     topics: int = 1_000
@@ -236,10 +236,12 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
     ours: Callable[[str], str] = asset
     """The venue's name of an asset → ours."""
+    recorded: tuple[str, ...] = ()
+    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers."""
 
     def match(self, url: str) -> bool:
         """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith(self.path.partition("?")[0])
+        return urlsplit(url).path.endswith((self.path.partition("?")[0], *self.recorded))
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -352,6 +354,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """The venue's limit over all its endpoints, of which `connect_budget` uses a part. None: it states none."""
     aliases: tuple[str, ...] = ()
     """Other names that recordings have this venue under."""
+    recordings: Mapping[str, Venue] = {}
+    """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
 

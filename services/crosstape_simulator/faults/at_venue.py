@@ -56,8 +56,8 @@ class WrongChecksum(Stage):
         assert isinstance(fault, Checksum)
         checksum = self.pipeline.venue.checksum
         assert checksum is not None
-        if fault.what == "checksum" and self.acts_on(message):
-            message = message._replace(payload=checksum.wrong(message.payload))
+        if fault.what == "checksum" and (wrong := checksum.wrong(message.payload)) != message.payload and self.acts_on(message):
+            message = message._replace(payload=wrong)
         elif fault.what == "missing" and message.snapshot and self.acts_on(message):
             message = message._replace(payload=checksum.without(message.payload))
         elif fault.what == "level" and (changed := checksum.wrong_level(message.payload)) is not None and self.acts_on(message):

@@ -36,6 +36,8 @@ def changed(venue: SimulatedVenue, path: str, made: Answer, fault: Halt | OddLis
     if path != where.path:
         return _changed_row(venue, where, made, fault, names)
     body: Any = msgspec.json.decode(made.body)
+    if where.lists:
+        return _changed_names(where, made, body, fault, names)
     inner = body
     for key in where.rows:
         inner = inner.get(key)
@@ -52,6 +54,30 @@ def changed(venue: SimulatedVenue, path: str, made: Answer, fault: Halt | OddLis
     else:
         body = new
     return Answer(msgspec.json.encode(body), made.status, made.headers), count
+
+
+_INSTEAD: Final[Mapping[str, object]] = {"row": None, "null": None, "empty": "", "type": ["a", "list"], "status": 5, "missing": {}}
+"""How a row is odd → what stands in place of a symbol that has no fields."""
+
+
+def _changed_names(where: InstrumentList, made: Answer, body: Any, fault: Halt | OddList, names: Mapping[str, str]) -> tuple[Answer, int]:
+    """Lists of symbols as the fault leaves them. One that is halted is missing."""
+    count = 0
+    for at in range(min(where.lists, len(body))):
+        rows: list[object] = []
+        for row in body[at]:
+            is_meant = bool(fault.instrument) and _is_meant(fault.instrument, {where.symbol: row}, where, names)
+            count += is_meant
+            if not is_meant:
+                rows.append(row)
+            elif isinstance(fault, OddList):
+                rows += [row, row] if fault.how == "duplicate" else [_INSTEAD[fault.how]]
+        body[at] = rows
+    if isinstance(fault, OddList) and not fault.instrument:
+        like = where.unlisted(NOBODYS + fault.how.upper())[where.symbol]
+        body[0] = [*([like, like] if fault.how == "duplicate" else [_INSTEAD[fault.how]]), *body[0]]
+        count = 1
+    return (Answer(msgspec.json.encode(body), made.status, made.headers) if count else made), count
 
 
 _Rows = list[tuple[str, Any]]

@@ -10,12 +10,22 @@ from crosstape_simulator.venues import bitstamp
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
+from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.spec import SimulatedVenue
 
 VENUES: Final[dict[str, SimulatedVenue]] = {
-    made.id: made for made in (binance.VENUE, bingx.VENUE, bingx_swap.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)
+    made.id: made
+    for made in (
+        binance.VENUE,
+        bingx.VENUE,
+        bingx_swap.VENUE,
+        bitfinex.VENUE,
+        bitstamp.VENUE,
+        coinbase.VENUE,
+        kraken.VENUE,
+    )
 }
 """By id."""
 

@@ -182,6 +182,8 @@ class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "status"
     nested: str = ""
     """Key of a row's list that holds tick and lot; empty: the row holds them."""
+    lists: int = 0
+    """The answer is a list of so many lists of symbols (and of others after them): a row is a symbol, without fields."""
     has_rows: bool = False
     """Each row can be asked for under the path, too."""
     unlisted: Callable[[str], Mapping[str, object]]

@@ -9,17 +9,17 @@ from crosstape.bus.client.connect import connect
 from crosstape.bus.metrics.hooks import PublisherMetrics, ReaderMetrics
 from crosstape.bus.publish.publisher import Publisher
 from crosstape.bus.read.continuity import Missed
-from crosstape.bus.read.entry import Entry, Foreign, Mark, Position, Start
+from crosstape.bus.read.entry import Bookmark, Entry, Foreign, Position, Start
 from crosstape.bus.read.reader import Reader
 
 if not structlog.is_configured():  # structlog's default is standard output, where logs would mix with a strategy's own output
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 __all__ = [
+    "Bookmark",
     "Client",
     "Entry",
     "Foreign",
-    "Mark",
     "Missed",
     "Position",
     "Publisher",

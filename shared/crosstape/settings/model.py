@@ -17,6 +17,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 PositiveDecimal = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
+Kind = Literal["trade", "quote", "book", "delta", "ticker", "mark", "funding", "open_interest", "liquidation", "status"]
+Timeframe = Literal["1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"]
 Secret = Annotated[str, msgspec.Meta(extra={"hide": "all"})]
 SecretUrl = Annotated[str, msgspec.Meta(extra={"hide": "credentials"})]
 
@@ -70,7 +72,8 @@ class MaxLen(Section, frozen=True):
     book: Count = 2_000
     delta: Count = 100_000
     ticker: Count = 2_000
-    candle: Count = 5_000
+    candle: Count = 10_000
+    """Of each timeframe."""
     mark: Count = 2_000
     funding: Count = 2_000
     open_interest: Count = 2_000
@@ -104,8 +107,8 @@ class BusSettings(Section, frozen=True):
     batch: Count = 1_024
     """Entries in one script call at most. The server does nothing else during a call."""
     pending: Count = 200_000
-    """Events kept in memory while the server is away. Beyond that, only the newest quotes, books and tickers are kept, and a connector's
-    other events go to the spool, files in `run.dir`."""
+    """Events kept in memory while the server is away. Beyond that, only the newest of each state (quote, open candle, …) is kept, and a
+    connector's other events go to the spool, files in `run.dir`."""
     spool_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024 * 1024 * 1024
     """Largest size of one connector's spool. Beyond that, events are dropped, counted and reported as gaps. 0: nothing is spooled."""
     spool_sync: Literal["never", "second", "always"] = "second"
@@ -124,22 +127,19 @@ class BusSettings(Section, frozen=True):
     """Longest wait at the start until the server can be used; then the service ends with exit code 3. A later outage is waited out."""
 
 
-Kind = Literal["trade", "quote", "book", "delta", "ticker", "mark", "funding", "open_interest", "liquidation", "status"]
-
-
 class VenueSettings(Section, frozen=True):
     """One venue: what to read from it, and where it is."""
 
     instruments: tuple[str, ...] = ()
     """Instruments by our names: `BTC-USDT`. An instrument that the venue does not list is reported and left out."""
     kinds: tuple[Kind, ...] = ("trade", "quote", "book", "ticker", "mark", "funding", "open_interest", "liquidation", "status")
-    """Kinds of events to publish. What the venue does not have is left out. `delta`, the raw changes of books, is published only where it
-    is named here; for candles see `candles`."""
-    candles: tuple[str, ...] = ()
-    """Timeframes of the venue's candles to publish: `1m`, `5m`, `1h`. One that the venue does not have, or that begins at another time than
-    ours, ends the start with the reason."""
+    """Kinds of events to publish; what the venue does not have is left out. `delta`, the raw changes of books, is published only where it
+    is named here. Candles are named in `candles`."""
+    candles: tuple[Timeframe, ...] = ()
+    """Timeframes of candles to publish, as the venue makes them: `["1m", "1h"]`. A timeframe that the venue does not have, or that it
+    aligns otherwise than to UTC, stops the start."""
     environment: str = ""
-    """The venue's testnet or sandbox, by the venue's name of it. Empty: the live venue."""
+    """Which of the venue's environments to connect to: `testnet`, or as the reference of venues names it. Empty: the live market."""
     enabled: bool = True
     """Whether `crosstape up` runs a connector for this venue."""
     ws_url: str | dict[str, str] = ""
@@ -183,8 +183,8 @@ class VenueSettings(Section, frozen=True):
 
     @property
     def feed_kinds(self) -> tuple[str, ...]:
-        """The kinds of feeds: `kinds`, and `candle:1m` for each timeframe of candles."""
-        return (*self.kinds, *(f"candle:{timeframe}" for timeframe in self.candles))
+        """Kinds of feeds to publish: `kinds`, and `candle:1m` for each timeframe of `candles`."""
+        return *self.kinds, *(f"candle:{timeframe}" for timeframe in dict.fromkeys(self.candles))
 
 
 class ConnectorSettings(Section, frozen=True):

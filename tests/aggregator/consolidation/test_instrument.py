@@ -165,5 +165,10 @@ def test_windows_roll_within_a_second() -> None:
 
 
 def test_other_kinds_are_let_pass() -> None:
-    """A stream may contain kinds of events that this aggregator does not know."""
-    assert not instrument().apply(Ticker("kraken", X, None, T0, None), T0)
+    """A stream may contain kinds of events that this aggregator does not know. Feeds of no leg change nothing by their state or gaps."""
+    one = instrument()
+    assert not one.apply(Ticker("kraken", X, None, T0, None), T0)
+    for kind in ("candle:1m", "mark", "liquidation"):
+        assert not one.apply(status("kraken", FeedState.DOWN, kind=kind), T0)
+        assert not one.apply(gap("kraken", T0, T0 + S, kind=kind), T0)
+    assert one.legs == []

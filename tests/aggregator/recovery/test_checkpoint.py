@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import msgspec
 import pytest
@@ -84,7 +84,8 @@ def restarted(windows: tuple[str, ...], state: Fields | None, tape: list[Trade |
 
 
 prices = st.decimals(Decimal("0.00000001"), Decimal("99999.99"), places=8)
-sizes = st.one_of(prices, st.just(Decimal(0)))  # a size of zero cannot be computed with: a gap
+inverse = st.builds(Context(prec=28).divide, st.integers(1, 10**6).map(lambda contracts: Decimal(100 * contracts)), prices)
+sizes = st.one_of(prices, inverse, st.just(Decimal(0)))  # a size of zero cannot be computed with: a gap
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("trade"), st.sampled_from(["kraken", "binance"]), st.integers(-4_000, 60), prices, sizes),

@@ -6,10 +6,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from crosstape.bus import Mark, Start
+from crosstape.bus import Bookmark, Start
+from crosstape_aggregator.recovery.catch_up import KINDS as PAST_KINDS
 from crosstape_aggregator.recovery.discovery import Discovery, FoundStream
 from crosstape_aggregator.recovery.plan import CatchUp, ReadPlan, StreamExtent, extents, plan, resume, silent_until_s, trimmed_s
-from crosstape_schemas import Keys
+from crosstape_aggregator.shard import LIVE_KINDS
+from crosstape_schemas import KINDS, TIMEFRAMES, Keys
 
 START_S = 1_786_000_000
 BEGIN = f"{(START_S - 60) * 1000}-0"
@@ -106,7 +108,7 @@ def test_what_was_trimmed_behind_a_stored_id_is_a_gap(extent: StreamExtent, expe
 
 def test_a_stream_that_was_trimmed_to_nothing_is_resumed_at_its_last_id() -> None:
     """It is the same stream, although it has no entries. A stream that never had an id is another one."""
-    mark = Mark(at(10))
+    mark = Bookmark(at(10))
     assert resume(StreamExtent(None, at(50)), mark, START_S, START_S) == ReadPlan(at(50), None, START_S)
     assert resume(StreamExtent(None, None), mark, START_S, START_S) is None
 
@@ -155,6 +157,18 @@ async def test_streams_are_found_once(client: Redis) -> None:
     assert await discovery.refresh() == []
     await client.sadd(keys.registry(0), keys.venue("binance"))
     assert await discovery.refresh() == [FoundStream("venue", "binance", keys.venue("binance"))]
+
+
+async def test_no_stream_is_read_that_no_quote_needs(client: Redis) -> None:
+    """Of every kind and timeframe that can be on a tape, a shard follows these; of the others it only reads the name, once."""
+    keys, name = Keys(), "BTC-USDT-PERP"
+    kinds = [*(KINDS.keys() - {"candle"}), *(f"candle:{timeframe}" for timeframe in TIMEFRAMES)]
+    await client.sadd(keys.registry(), keys.venue("binance_usdm"), *(keys.stream(kind, name) for kind in kinds))
+
+    found = await Discovery(client, keys, LIVE_KINDS | PAST_KINDS, ()).refresh()
+
+    assert {one.kind for one in found} == {"trade", "quote", "book", "status", "gap", "venue"}
+    assert {one.name for one in found} == {name, "binance_usdm"}
 
 
 async def test_streams_found_in_one_partition_survive_the_silence_of_the_next(client: Redis) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 
 from hypothesis import given, settings
@@ -143,6 +143,24 @@ def test_sums_need_more_digits_than_the_default_context_has() -> None:
     windows.read(NOON + 100)
     windows.add(NOON + 100, Decimal("0.000000012345"), Decimal("0.000000000000000001"))
     assert windows.read(NOON + 100)["1m"] == Vwap(Decimal("0.000000012345"), Decimal("1E-18"), 1, complete=False)
+
+
+contracts = st.integers(1, 10**6)
+coin_m_prices = st.decimals(Decimal("0.1"), Decimal(200_000), places=1)
+
+
+@given(st.lists(st.tuples(contracts, coin_m_prices, st.integers(-90, 3)), min_size=1, max_size=60), st.integers(0, 200))
+def test_sizes_of_inverse_contracts_are_summed_exactly(trades: list[tuple[int, Decimal, int]], later_s: int) -> None:
+    """Contracts × 100 USD / price has no last digit: the size is one of 28 digits, and each of them counts in volume and VWAP."""
+    specs = parse_all(("10s", "1m", "1d"))
+    windows = TradeWindows(specs, NOON)
+    added = [(NOON + at, price, Context(prec=28).divide(Decimal(100 * count), price)) for count, price, at in trades]
+    for second, price, size in added:
+        windows.add(second, price, size)
+
+    for second in (NOON, NOON + later_s):
+        expected = brute_force(specs, added, second)
+        assert all(agrees(vwap, expected[name]) for name, vwap in windows.read(second).items())
 
 
 def test_memory_does_not_grow_with_the_day() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape import Life, SignsOfLife
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, FeedState, Market, Quote, Side, Status, Trade
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Candle, Cbbo, FeedState, Mark, Market, Quote, Side, Status, Trade
 
 S = 1_000_000_000
 WALL = 1_800_000_000 * S
@@ -31,6 +31,12 @@ def quote(epoch: int = 7, venue: str = "binance") -> Quote:
 def trade(epoch: int = 7) -> Trade:
     """Returns a trade of the connector's start with this epoch."""
     return Trade("binance", "BTC-USDT", None, WALL, Decimal(1), Decimal(1), Side.BUY, "1", epoch=epoch, seq=1)
+
+
+def candle(epoch: int = 7, *, closed: bool = False) -> Candle:
+    """Returns a candle of the connector's start with this epoch."""
+    one = Decimal(1)
+    return Candle("binance", "BTC-USDT", None, WALL, "1m", WALL, WALL + 60 * S, one, one, one, one, one, closed=closed, epoch=epoch, seq=1)
 
 
 def cbbo(epoch: int = 9) -> Cbbo:
@@ -76,12 +82,18 @@ def test_a_venue_that_is_partly_well_is_alive() -> None:
 
 
 def test_values_of_the_start_before_are_not_current() -> None:
-    """Quotes, that is, which the connector repeats after a restart; a trade stays one of a venue whose connector is alive."""
+    """States, that is, which the connector repeats after a restart; a trade stays one of a venue whose connector is alive, and so does a
+    closed candle.
+    """
     signs = SignsOfLife()
     apply(signs, sign(0, epoch=8), 0)
     assert not signs.is_current(quote(epoch=7), 0)
     assert signs.is_current(trade(epoch=7), 0)
     assert not signs.is_current(trade(epoch=9), 0)
+    assert not signs.is_current(candle(epoch=7), 0)
+    assert signs.is_current(candle(epoch=8), 0)
+    assert signs.is_current(candle(epoch=7, closed=True), 0)
+    assert not signs.is_current(Mark("binance", "BTC-USDT", None, WALL, Decimal(1), epoch=7, seq=1), 0)
 
 
 def test_a_consolidated_quote_needs_its_own_aggregator() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from crosstape.bus import Entry, Foreign, Mark, Missed, Position, Publisher, Reader, Start, connect
+from crosstape.bus import Bookmark, Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect
 from crosstape.bus.read import poller
 from crosstape.settings import MaxLen
 from crosstape_schemas import VENUE_WIDE, Keys
@@ -84,7 +84,7 @@ async def test_from_a_mark_what_was_seen_before_is_not_given_out_again(client: R
     gaps = Gaps()
     for number in (1, 2, 3, 4, 7):
         await client.xadd(TRADES, {"d": stamped(trade(number), 5, number)}, id=f"{10 + number}-0")
-    mark = Mark("11-0", (("binance", 5, 3),))
+    mark = Bookmark("11-0", (("binance", 5, 3),))
     async with reading(valkey, TRADES, start=mark, gaps=gaps) as reader:
         assert [event.seq for event in await read_until(reader, 2)] == [4, 7]
     assert [(missed.first_missing, missed.count) for missed in gaps.missed] == [(5, 2)]
@@ -102,7 +102,7 @@ async def test_from_the_beginning_and_from_a_stored_id(client: Redis, valkey: st
     assert [event.seq for event in first + rest] == whole(5000)
 
 
-@pytest.mark.parametrize("position", [[], None, 5, "", "latest", "1-", Mark("5-x")])
+@pytest.mark.parametrize("position", [[], None, 5, "", "latest", "1-", Bookmark("5-x")])
 async def test_what_is_no_place_on_a_stream_is_refused_by_name(client: Redis, position: Any) -> None:
     """Read from anywhere, it would begin where nobody asked for. A mapping to something else passes for an iterable of streams."""
     with pytest.raises((TypeError, ValueError), match=TRADES):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from redis.asyncio import Redis
 
-from crosstape.bus import Mark, Missed, Position, Reader, Start, connect
+from crosstape.bus import Bookmark, Missed, Position, Reader, Start, connect
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read import poller
@@ -61,7 +61,7 @@ async def test_a_stored_id_on_a_stream_that_was_trimmed_to_its_end(client: Redis
     await add(client, 3, 4)
     await client.xtrim(TRADES, maxlen=0, approximate=False)
     gaps = Gaps()
-    start: Position = Mark(stored) if as_mark else stored
+    start: Position = Bookmark(stored) if as_mark else stored
     async with reading(valkey, start, gaps) as reader:
         assert gaps.missed == [UNKNOWN]
         await add(client, 5)

@@ -18,9 +18,9 @@ from tests.connector.fake_venue import endpoint, fake, quote, serving, trade
 from tests.connector.rig import QUICK, rigged, running
 from tests.waiting import wait_until
 
-UNPACKED: Callable[[bytes], bytes] = gunzip(4096)
+UNPACKED = gunzip(4096)
 BOTH = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))
-FORMS = {"gzip": (UNPACKED, gzip.compress), "text": (as_text, bytes)}
+FORMS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {"gzip": (UNPACKED, gzip.compress), "text": (as_text, bytes)}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,8 +1,8 @@
 """Golden frames and answers of each venue, read from the files in its test folder; and a command that writes what is expected of them.
 
 frames.jsonl    {"endpoint": …, "name": …, "frame": …}: frames in the documented format, of our own making, as they stand on the wire
-rest.jsonl      {"name": …, "body": …}: answers; `instruments`, `trades`, `quotes`, `snapshot`, `trading` and `candles` (of 1m, or of the venue's
-                shortest timeframe) are those of the venue's sources, `open_interest` or `mark_funding` … those of its polled ones
+rest.jsonl      {"name": …, "body": …}: answers; `instruments`, `trades`, `quotes`, `snapshot`, `trading` and `candles` (of 1m, or of
+                the venue's shortest timeframe) are those of the venue's sources, `open_interest`, `mark_funding` … of its polled ones
 expected.jsonl  {"endpoint": …, "name": …, "outputs": […]}: what each becomes; the endpoint of an answer is `rest`
 
 python -m tests.connector.venues.golden VENUE     writes expected.jsonl: read the difference before you commit it

@@ -93,6 +93,15 @@ class OpenGap:
         self._low_ts, self._high_ts = min(self._low_ts, made_ts), max(self._high_ts, made_ts)
         return True
 
+    def remove_nonexistent(self, number: int) -> bool:
+        """Count an id as one that never existed. Returns whether it was missing."""
+        if not _remove(self._missing, number):
+            return False
+        self._nonexistent.append((number, number + 1))
+        self._nonexistent.sort()
+        self.new_nonexistent += 1
+        return True
+
     def check_nonexistent(self, page: Sequence[int], now: float) -> None:
         """Find ids that never existed in an answer of the venue. `page`: its ids, ascending and complete between its first and last.
 
@@ -163,6 +172,11 @@ class OpenGaps:
             if at >= 0 and (found := gaps[at]).fill(number, trade):
                 return self._settle(found, trade.received_ts)
         return None
+
+    def remove_nonexistent(self, number: int, now: int) -> list[Gap]:
+        """Count an id that the stream showed to be no trade. Returns the repaired gap if nothing is missing any more."""
+        at = bisect_right(self._open, number, key=_first_of) - 1
+        return self._settle(self._open[at], now) if at >= 0 and self._open[at].remove_nonexistent(number) else []
 
     def check_nonexistent(self, gap: OpenGap, page: Sequence[int], *, now_s: float, now: int) -> list[Gap]:
         """See `OpenGap.check_nonexistent`. Returns the repaired gap if nothing is missing any more."""

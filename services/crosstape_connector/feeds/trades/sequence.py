@@ -95,7 +95,10 @@ class TradeSequence(FeedRecord):
         """Compare with the newest trade id that the venue names.
 
         The id may overtake the trade: the trade counts as missing only if it has not come when the venue names an id a second time.
+        An id that is no trade is in the row of ids like any other, and counts as seen.
         """
+        if last.no_trade:
+            return self._pass_id(last)
         if self.next_id < 0:
             return []
         named, self._named = self._named, last.trade_id
@@ -105,6 +108,20 @@ class TradeSequence(FeedRecord):
             return []
         self._unseen = named + 1
         return self._skip_to(named + 1, last.received_ts)
+
+    def _pass_id(self, last: LastTrade) -> list[Event]:
+        """Continue after an id of the stream that is no trade; within a gap, it never existed."""
+        number, now = last.trade_id, last.received_ts
+        events = self.set_live(now)
+        if number < self.next_id:
+            return [*events, *self.open_gaps.remove_nonexistent(number, now)]
+        if self.next_id >= 0:
+            events += self._skip_to(number, now)
+        self.next_id = number + 1
+        self.gap_from = 0
+        self.venue_ts = last.venue_ts
+        self.received_ts = now
+        return events
 
     def fill_gaps(self, trades: Iterable[Trade]) -> list[Event]:
         """Publish the missing ones of these trades from REST, and report the gaps that they fill completely."""

@@ -1,9 +1,9 @@
-"""Binance, spot: trades, best bid and ask, book, 24 h ticker.
+"""Binance, spot: trades, best bid and ask, book, 24 h ticker, candles.
 
 Wire    wss://stream.binance.com:9443/stream, JSON text wrapped as {"stream": name, "data": frame}; frames without the wrapper are read too
 Docs    https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 Quirks  unknown streams are acknowledged like good ones; block trades are not in `trade`, and are not taken from `blockTrade` either. Of
-        the frames see `stream`, of REST `rest`
+        the frames see `stream`, of candles `klines`, of REST `rest`
 Book    updates are numbered `U` … `u`; the snapshot comes by REST. It is cut at 1,000 levels a side (weight 50 of the 6,000 a minute; 5,000
         levels would cost 250, and a start with 30 instruments more than a minute); when the market leaves that range it is renewed
 """
@@ -12,19 +12,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from crosstape_connector.venues.binance import recorded, rest, stream
-from crosstape_connector.venues.binance.stream import ID
+from crosstape_connector.venues.binance import connection, klines, rest, stream
 from crosstape_connector.venues.spec import (
     BookRule,
+    CandleSource,
     ConnectLimit,
     Endpoint,
+    Environment,
     InstrumentSource,
     QuoteSource,
     SnapshotSource,
     TradeSource,
     TradingSource,
     Venue,
+    candle_channels,
 )
+
+ID: Final = "binance"
 
 VENUE: Final = Venue(
     id=ID,
@@ -32,10 +36,17 @@ VENUE: Final = Venue(
         Endpoint(
             name="stream",
             url="wss://stream.binance.com:9443/stream",
-            channels={"trade": "trade", "quote": "bookTicker", "book": "depth@100ms", "delta": "depth@100ms", "ticker": "ticker"},
-            parser=recorded.Parser,
-            request=stream.request,
-            ping=stream.ping,
+            channels={
+                "trade": "trade",
+                "quote": "bookTicker",
+                "book": "depth@100ms",
+                "delta": "depth@100ms",
+                "ticker": "ticker",
+                **candle_channels("kline_{}", {"1s": "1s", **klines.TIMEFRAMES}),
+            },
+            parser=stream.Parser,
+            request=connection.request,
+            ping=connection.ping,
             ping_id="id",
             ping_s=20.0,
             silence_s=60.0,
@@ -50,14 +61,9 @@ VENUE: Final = Venue(
     instruments=InstrumentSource(
         rest="spot",
         path="/api/v3/exchangeInfo?showPermissionSets=false",
-        parse=rest.parse_instruments,
+        parse=rest.instruments(ID),
     ),
-    book=BookRule(
-        snapshot="rest",
-        bridges=stream.chain,
-        follows=stream.chain,
-        proof="update ids: each update begins where the one before ended; the first spans the REST snapshot's id; never crossed",
-    ),
+    book=BookRule(snapshot="rest", bridges=stream.chain, follows=stream.chain, proof=stream.PROOF),
     snapshots=SnapshotSource(rest="spot", path=rest.depth_path, parse=rest.parse_depth, match=rest.depth_symbol, per_minute=60),
     trades=TradeSource(
         rest="spot",
@@ -72,11 +78,25 @@ VENUE: Final = Venue(
         rest="spot",
         path=rest.trading_path,
         parse=rest.parse_trading,
-        unknown=lambda error: "-1121" in error or error.endswith("HTTP 400"),
+        unknown=rest.is_unknown_symbol,
         batch=100,
         per_minute=12,  # weight 20 each: 240 more
     ),
     trade_ids="contiguous",
     connects=ConnectLimit(300, 300.0),
+    candles=klines.rules(seconds=True, volume="`v` is in base units"),
+    candle_source=CandleSource(
+        rest="spot",
+        path=klines.path("/api/v3", 1_000),
+        parse=klines.parse,
+        page=1_000,
+        per_minute=60,  # weight 2 each: 120 more
+    ),
+    environments={
+        "testnet": Environment(
+            ws_urls={"stream": "wss://stream.testnet.binance.vision/stream"},
+            rest_urls={"spot": "https://testnet.binance.vision"},
+        )
+    },
     rest_error=rest.rest_error,
 )

@@ -1,34 +1,23 @@
-"""Frames of Binance that only recordings have: aggregate trades, and raw streams (`/ws/STREAM`), whose frames have no wrapper."""
+"""Frames that only recordings have: raw streams (`/ws/STREAM`), whose frames have no wrapper, and a symbol's trades in two forms."""
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 import msgspec
 
 from crosstape_connector.errors import UnknownFrame
-from crosstape_connector.venues.binance import stream
-from crosstape_connector.venues.binance.stream import BUY, ID, SELL, Route
+from crosstape_connector.venues.binance import connection
+from crosstape_connector.venues.binance.connection import Route
 from crosstape_connector.venues.messages import Output
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, trade_numbers
 from crosstape_connector.venues.spec import Symbols
-from crosstape_schemas import Trade
 
 TRADES: Final = ("trade", "aggTrade")
-TYPES: Final = {"trade": "trade", "aggTrade": "aggTrade", "depthUpdate": "depth", "24hrTicker": "ticker"}
-"""Event type of a frame without wrapper → channel."""
-KNOWN_TYPES: Final = frozenset({"kline", "24hrMiniTicker", "avgPrice", "referencePrice", "blockTrade", "1hTicker", "4hTicker", "1dTicker"})
-"""Types that the documents name and that hold nothing for the tape."""
-
-
-class RawAggTrade(msgspec.Struct, frozen=True, gc=False):
-    a: Serial
-    p: str
-    q: str
-    T: Stamp
-    m: bool
+"""Two forms of the same trades."""
+ORDER: Final = "forceOrder"
+KLINE: Final = "kline"
 
 
 class RawStream(msgspec.Struct, frozen=True):
@@ -38,19 +27,25 @@ class RawStream(msgspec.Struct, frozen=True):
     last_update_id: int | None = msgspec.field(default=None, name="lastUpdateId")
 
 
-_agg_trade = msgspec.json.Decoder(RawAggTrade).decode
+class RawInterval(msgspec.Struct, frozen=True):
+    i: str
+
+
+class RawKline(msgspec.Struct, frozen=True):
+    k: RawInterval
+
+
+class RawSymbol(msgspec.Struct, frozen=True):
+    s: str
+
+
+class RawOrder(msgspec.Struct, frozen=True):
+    o: RawSymbol
+
+
 _raw_stream = msgspec.json.Decoder(RawStream).decode
-
-
-def agg_trade_route(instrument: str) -> Route:
-    """`aggTrade`: the executions of one taker order at one price, with a numbering of their own."""
-
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        t = _agg_trade(raw)
-        price, size = trade_numbers(t.p, t.q, "an aggregate trade")
-        return (Trade(ID, instrument, epoch_ns(t.T), received_ts, price, size, SELL if t.m else BUY, str(t.a)),)
-
-    return route
+_raw_kline = msgspec.json.Decoder(RawKline).decode
+_raw_order = msgspec.json.Decoder(RawOrder).decode
 
 
 def ignored(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
@@ -58,31 +53,38 @@ def ignored(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
     return ()
 
 
-class Parser(stream.Parser):
-    """Frames of one connection, recorded ones too. Of a symbol's `trade` and `aggTrade` the first counts: they are the same trades."""
+class Parser(connection.Parser):
+    """Parses the frames of one connection, recorded ones too. Of a symbol's `trade` and `aggTrade` the first counts."""
 
     __slots__ = ("_trades",)
-    channels: ClassVar = {**stream.ROUTES, "aggTrade": agg_trade_route}
+    types: ClassVar[Mapping[str, str]] = {}
+    """Event type of a frame without wrapper → channel. `kline` and `forceOrder` are in it if they are parsed."""
+    known_types: ClassVar[frozenset[str]] = frozenset()
+    """Event types that the documents name and that hold nothing for the tape."""
 
     def __init__(self, symbols: Symbols) -> None:
         super().__init__(symbols)
         self._trades: dict[str, str] = {}  # symbol → the first of the two that was met
 
     def route(self, stream: str, symbol: str, channel: str) -> Route:
-        """See `stream.Parser.route`."""
+        """See `connection.Parser.route`."""
         route = super().route(stream, symbol, channel)
         if channel in TRADES and self._trades.setdefault(symbol, channel) != channel:
             route = self._routes[stream] = ignored
         return route
 
     def unwrapped(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """A frame of a raw stream, whose type stands in it or shows by its fields; else a reply."""
+        """Parse a frame of a raw stream, whose type stands in it or shows by its fields; else a reply."""
         raw = _raw_stream(data)
         if raw.e and raw.e != "serverShutdown":
-            channel = TYPES.get(raw.e)
+            channel = self.types.get(raw.e)
+            if channel == KLINE:
+                channel = f"{KLINE}_{_raw_kline(data).k.i}"
+                if channel not in self.channels and self.known.fullmatch(channel):
+                    return ()
             if channel is not None:
-                return self._raw(raw.s, channel, data, received_ts)
-            if raw.e in KNOWN_TYPES:
+                return self._raw(_raw_order(data).o.s if channel == ORDER else raw.s, channel, data, received_ts)
+            if raw.e in self.known_types:
                 return ()
             raise UnknownFrame(f"type {raw.e!r}")
         if raw.u is not None and raw.s:
@@ -90,5 +92,7 @@ class Parser(stream.Parser):
         return () if raw.last_update_id is not None else super().unwrapped(data, received_ts)
 
     def _raw(self, symbol: str, channel: str, data: bytes, received_ts: int) -> Sequence[Output]:
+        if channel not in self.channels:
+            raise UnknownFrame(f"channel {channel!r}")
         name = f"{symbol.lower()}@{channel}"
         return (self._routes.get(name) or self.route(name, symbol, channel))(msgspec.Raw(data), received_ts)

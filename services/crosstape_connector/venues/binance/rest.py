@@ -1,4 +1,4 @@
-"""Binance's REST: books, trades, best bid and ask, instruments.
+"""Binance spot's REST: books, trades, best bid and ask, instruments.
 
 Limits  a weight of 6,000 a minute for one address: `depth` of 1,000 levels 50, trades 25, `bookTicker` of several symbols 4, instruments 20
 Quirks  `historicalTrades` needs no key any more, and its ids are those of the `trade` stream: it is asked from an id, as far back as there
@@ -8,14 +8,14 @@ Quirks  `historicalTrades` needs no key any more, and its ids are those of the `
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
 from crosstape_connector.errors import NotANumber
-from crosstape_connector.venues.binance.stream import BUY, ID, SELL
+from crosstape_connector.venues.binance.stream import BUY, SELL
 from crosstape_connector.venues.messages import BookSnapshot, Odd, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import fault_message, list_reader, rest_trade, trade_page, trading_states
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
@@ -140,10 +140,11 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
     def read(raw: RestTrade) -> Trade:
         taker = SELL if raw.buyer_makes else BUY
         return rest_trade(
-            ID, instrument.name, received_ts, trade_id=raw.id, price=raw.price, size=raw.qty, taker=taker, venue_ts=epoch_ns(raw.time)
+            venue, name, received_ts, trade_id=raw.id, price=raw.price, size=raw.qty, taker=taker, venue_ts=epoch_ns(raw.time)
         )
 
-    return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
+    venue, name = instrument.venue, instrument.name
+    return trade_page(name, received_ts, _trades(body, read, f"trades of {name}"))
 
 
 def quotes_path(symbols: Sequence[str]) -> str:
@@ -155,19 +156,19 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Qu
     """Parse `bookTicker`, which has no time; an empty side is zeros."""
 
     def read(raw: RestBookTicker) -> Quote:
-        instrument = lookup(symbols, raw.symbol).name
-        return Quote(ID, instrument, None, received_ts, *side_of(raw.bid_price, raw.bid_qty), *side_of(raw.ask_price, raw.ask_qty))
+        found = lookup(symbols, raw.symbol)
+        return Quote(found.venue, found.name, None, received_ts, *side_of(raw.bid_price, raw.bid_qty), *side_of(raw.ask_price, raw.ask_qty))
 
     quotes, odd = _quotes(body, read, "quotes")
     return [*quotes, *odd]
 
 
-def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:
-    """Parse `exchangeInfo`: the symbols that can be traded spot."""
-    return listed(_info(body).symbols, _instrument, _named)
+def instruments(venue: str) -> Callable[[bytes], Sequence[Instrument | OddRow]]:
+    """Return the parser of `exchangeInfo`: the symbols that can be traded spot on this venue."""
+    return lambda body: listed(_info(body).symbols, lambda raw: _instrument(venue, raw), _named)
 
 
-def _instrument(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
+def _instrument(venue: str, raw: msgspec.Raw) -> tuple[Instrument, str] | None:
     row = _symbol(raw)
     if not row.is_spot:
         return None
@@ -176,7 +177,7 @@ def _instrument(raw: msgspec.Raw) -> tuple[Instrument, str] | None:
     step = next((step_of(f.step) for f in row.filters if f.filter_type == "LOT_SIZE"), None)
     trouble = "" if row.status in STATUSES else f"status {row.status!r} is not known"
     symbol = asset_of(row.symbol, "symbol")
-    return Instrument(spot(base, quoted), ID, symbol, base, quoted, tick, step, active=row.status == "TRADING"), trouble
+    return Instrument(spot(base, quoted), venue, symbol, base, quoted, tick, step, active=row.status == "TRADING"), trouble
 
 
 def _named(row: Any) -> tuple[str, str]:
@@ -188,6 +189,11 @@ def _named(row: Any) -> tuple[str, str]:
 def trading_path(symbols: Sequence[str]) -> str:
     """Return the path of `exchangeInfo` for these symbols only. One unlisted symbol makes the venue refuse all."""
     return f"/api/v3/exchangeInfo?symbols={quote(msgspec.json.encode(list(symbols)))}&showPermissionSets=false"
+
+
+def is_unknown_symbol(error: str) -> bool:
+    """See `TradingSource.unknown`."""
+    return "-1121" in error or error.endswith("HTTP 400")
 
 
 def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:

@@ -14,12 +14,12 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.coinbase.products import Products
-from crosstape_connector.venues.coinbase.sequence_break import Breaks
 from crosstape_connector.venues.coinbase.values import ID, by_side, hides_best, level, moment, number, refused
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, unread, unreadable
 from crosstape_connector.venues.parsing.numbers import BACKSLASH
 from crosstape_connector.venues.parsing.numbers import number as exact
 from crosstape_connector.venues.parsing.rows import UNREADABLE, mended
+from crosstape_connector.venues.parsing.sequence_break import Breaks
 from crosstape_connector.venues.spec import Request, Symbols, Verb
 from crosstape_schemas import Level, Ticker
 

@@ -15,11 +15,11 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.coinbase import advanced, exchange
-from crosstape_connector.venues.coinbase.sequence_break import Breaks
 from crosstape_connector.venues.coinbase.values import ID, TAKER, by_side, hides_best, level, moment
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, replay, unread
 from crosstape_connector.venues.parsing.numbers import short
 from crosstape_connector.venues.parsing.rows import mended, readable
+from crosstape_connector.venues.parsing.sequence_break import Breaks
 from crosstape_connector.venues.parsing.wire import trade_numbers
 from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Trade

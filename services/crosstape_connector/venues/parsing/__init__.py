@@ -6,6 +6,7 @@
 - `answers`: REST answers: past trades, best prices, trading states, errors
 - `listing`: a venue's list of instruments
 - `complete_books`: books that a venue sends complete each time
+- `sequence_break`: the break of all books of a connection whose frames are numbered
 - `refusals`: the reason of a refusal as one short line
 - `unreadable`: the feeds that a bad frame may have held data of
 """

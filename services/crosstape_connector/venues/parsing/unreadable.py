@@ -25,7 +25,7 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
     turned into text may hold any of them.
     """
     if error == UndecodableFrame.kind:
-        return [Unreadable(kind, name, received_ts) for name in symbols.values() for kind in KINDS if kind in endpoint.channels]
+        return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in KINDS if kind in endpoint.channels]
     found = [kind for kind in KINDS if kind in endpoint.channels and b'%s"' % endpoint.channels[kind].encode() in data]
     if not found:
         return ()

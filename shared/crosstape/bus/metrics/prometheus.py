@@ -87,11 +87,11 @@ class PrometheusPublisherMetrics(PublisherMetrics):
 
     def conflated(self, kind: str, entries: int) -> None:
         """See `PublisherMetrics`."""
-        self._numbers.conflated.labels(kind).inc(entries)
+        self._numbers.conflated.labels(_kind(kind)).inc(entries)
 
     def dropped(self, kind: str, entries: int, cause: str) -> None:
         """See `PublisherMetrics`."""
-        self._numbers.dropped.labels(kind, cause).inc(entries)
+        self._numbers.dropped.labels(_kind(kind), cause).inc(entries)
 
     def spooled(self, entries: int) -> None:
         """See `PublisherMetrics`."""
@@ -118,6 +118,11 @@ class PrometheusPublisherMetrics(PublisherMetrics):
         """See `PublisherMetrics`."""
         self._numbers.reconnects.inc()
         self._numbers.away.inc(seconds)
+
+
+def _kind(feed: str) -> str:
+    """Returns the label of a kind of feeds: candles of all timeframes count together."""
+    return feed.partition(":")[0]
 
 
 class PrometheusReaderMetrics(ReaderMetrics):

@@ -148,8 +148,7 @@ class Batch:
         """Returns the lossless entries. They are found in `args`, because few batches are ever asked for them."""
         found: list[bytes] = []
         for group in self.groups:
-            if not group.stream.conflatable:
-                found += self.args[group.entries_at : group.entries_at + group.count]
+            found += group.stream.lossless(self.args[group.entries_at : group.entries_at + group.count])
         return found
 
 

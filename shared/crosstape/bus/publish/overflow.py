@@ -1,9 +1,9 @@
 """Decides where an event goes once the memory is used up, or something is in a spool.
 
-States (quote, book, ticker, cbbo) are conflated: the newest of their stream replaces the one before. Lossless events (trade, delta, status,
-gap) go to the spool, if there is one. Beyond that, or without a spool, the newest event is dropped. The newest, not the oldest: then there
-is one gap per stream, which starts where the memory ends; dropping costs nothing while the machine is already late; and what was accepted
-stays accepted.
+States (quote, book, ticker, mark, funding, open_interest, cbbo, open candles) are conflated: the newest of their stream replaces the one
+before. Lossless events (trade, delta, liquidation, closed candles, status, gap) go to the spool, if there is one. Beyond that, or without a
+spool, the newest event is dropped. The newest, not the oldest: then there is one gap per stream, which starts where the memory ends;
+dropping costs nothing while the machine is already late; and what was accepted stays accepted.
 """
 
 from __future__ import annotations
@@ -46,13 +46,15 @@ class Overflow:
         if memory.spare <= 0 and not memory.conflating:
             self._conflate()
         writer = self._writers[queue]
-        if stream.conflatable:
-            if stream.pending and memory.conflating:
+        if stream.is_state(event):
+            if memory.conflating and stream.replace_newest(event):
                 self._producer.metrics.conflated(stream.kind, 1)
-                stream.pending[-1] = event
                 return
         elif writer.spool is not None and (writer.spool.active or (memory.spare <= 0 and writer.start_spool())):
             self._spool(writer.spool, stream, event)
+            return
+        elif memory.conflating and memory.spare >= 0 and stream.replace_newest(event):  # a closed candle for the open one
+            self._producer.metrics.conflated(stream.kind, 1)
             return
         elif memory.spare <= 0:
             self._drop(stream, event)

@@ -66,9 +66,9 @@ class PartitionWriter:
     @property
     def conflatable(self) -> int:
         """How many of the entries that wait or are in flight are states, which newer ones will replace."""
-        pending = sum(len(stream.pending) for stream in self.queue.dirty if stream.conflatable)
-        in_flight = 0 if self._in_flight is None else sum(group.count for group in self._in_flight.groups if group.stream.conflatable)
-        return pending + in_flight
+        pending = sum(stream.is_state(event) for stream in self.queue.dirty for event in stream.pending)
+        batch = self._in_flight
+        return pending + (0 if batch is None else batch.entries - len(batch.lossless_entries()))
 
     @property
     def spooled(self) -> int:

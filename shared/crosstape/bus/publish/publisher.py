@@ -30,7 +30,8 @@ from crosstape.bus.publish.overflow import Overflow
 from crosstape.bus.publish.partition_writer import PartitionWriter
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.spool_reader import SpoolReader
-from crosstape.bus.publish.stream import Queue, Streams
+from crosstape.bus.publish.stream import Queue
+from crosstape.bus.publish.streams import Streams
 from crosstape.bus.read.last_values import last_values
 from crosstape.bus.spool.spool import Spool
 from crosstape.bus.spool.tape_identity import Tape
@@ -51,21 +52,21 @@ class Unpublished(NamedTuple):
     """Counts the entries that are not acknowledged."""
 
     lossless: int
-    """Trades, deltas, statuses and gaps: each of them counts."""
+    """Trades, liquidations, deltas, closed candles, statuses and gaps: each of them counts."""
     spooled: int
     """How many of the lossless ones the next start will publish from the spool. Those in flight are among them: they may be on the tape."""
     conflatable: int
-    """Quotes, books and tickers: newer ones replace them at the next start."""
+    """States, as quotes, books and open candles: newer ones replace them at the next start."""
 
 
 class Publisher:
     """Publishes the events of one venue (or of `CONSOLIDATED`) under one producer's name.
 
     `publish` puts an event into memory; `run` writes what is there, in batches, with one call in flight per partition. Events of one stream
-    stay in order. Memory holds `settings.pending` events at most. When it is used up, the newest event of a state (quote, book, ticker,
-    cbbo) replaces the one before, and lossless events (trade, delta, status, gap) go to the spool, if there is one: files in the directory
-    `spool`, bounded by `settings.spool_bytes`. Beyond that, or without a spool, the newest event is dropped, counted per stream, and
-    reported as a `Gap` once memory is free.
+    stay in order. Memory holds `settings.pending` events at most. When it is used up, the newest event of a state (quote, open candle, …)
+    replaces the one before, and lossless events (trade, closed candle, …: see `overflow`) go to the spool, if there is one: files in the
+    directory `spool`, bounded by `settings.spool_bytes`. Beyond that, or without a spool, the newest event is dropped, counted per stream,
+    and reported as a `Gap` once memory is free.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class Publisher:
         try:
             stream = self._known[event.__class__][event.instrument]
         except KeyError:
-            stream = self._streams.make(event)
+            stream = self._streams.find_other(event)
         memory = self._memory
         free = memory.free
         if free <= 0:

@@ -18,7 +18,8 @@ from crosstape.bus.publish.batch import BATCH_BYTES, Batch
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
-from crosstape.bus.publish.stream import Queue, Stream, Streams
+from crosstape.bus.publish.stream import Queue, Stream
+from crosstape.bus.publish.streams import Streams
 from crosstape.bus.spool.recovery import Cursor
 from crosstape.bus.spool.segments import Chunk
 from crosstape.bus.spool.spool import Spool

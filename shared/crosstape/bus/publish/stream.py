@@ -1,21 +1,18 @@
 """A producer's streams: how their entries are numbered, what waits for each, and which of them have something waiting.
 
-`Stream` is one stream on the tape, `Queue` holds the streams of one partition, and `Streams` finds the stream that an event belongs to.
+`Stream` is one stream on the tape, and `Queue` holds the streams of one partition. `streams` finds the stream that an event belongs to.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
-from crosstape.bus.publish.producer import Producer
-from crosstape.errors import BusError
-from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Keys, Quote, Status, Ticker, Trade
-from crosstape_schemas.events import KIND_OF
+from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Funding, Keys, Mark, OpenInterest, Quote, Status, Ticker, Trade, feed_kind
 
-CONFLATABLE: Final = (Quote, Book, Ticker, Cbbo)
-"""Kinds of events that show a state: the newest replaces those before it. All other kinds are lossless: each event counts."""
+CONFLATABLE: Final = (Quote, Book, Ticker, Mark, Funding, OpenInterest, Cbbo)
+"""Kinds of events that show a state: the newest replaces those before it. A candle is a state until it is closed (`candle_stream`). All
+other kinds are lossless: each event counts."""
 
 
 class Stream:
@@ -41,8 +38,8 @@ class Stream:
     )
 
     def __init__(self, event: Event, keys: Keys, max_length: int, queue: Queue) -> None:
-        cls = type(event)
-        self.kind = KIND_OF[cls]
+        self.kind = feed_kind(event)
+        """Kind of a feed: `trade`, `candle:1m`."""
         self.venue = event.venue
         self.instrument = event.instrument
         self.field = event.venue.encode()
@@ -51,7 +48,8 @@ class Stream:
         # A venue's own stream holds its gaps as well; its last value is its status.
         self.last_key = keys.last("status" if venue_wide else self.kind, event.instrument).encode()
         self.max_length = b"%d" % max_length
-        self.conflatable = issubclass(cls, CONFLATABLE)
+        self.conflatable = isinstance(event, CONFLATABLE)
+        """Whether all its events are states. (A stream of candles has both: `is_state`.)"""
         self.queue = queue
         self.pending: list[Event] = []
         """Events that wait for a batch, in order."""
@@ -65,6 +63,36 @@ class Stream:
         self.newest: dict[bytes, Event] = {}
         """Field in the hash of last values → newest event, of a state: what to write again on a server that lost it."""
         self._last_trade: Event | None = None
+
+    def is_state(self, event: Event) -> bool:
+        """Whether newer events of this stream replace this one."""
+        return self.conflatable
+
+    def lossless(self, entries: list[bytes]) -> list[bytes]:
+        """Returns the lossless ones of these encoded events."""
+        return [] if self.conflatable else entries
+
+    def replace_newest(self, event: Event) -> bool:
+        """Put an event in the place of the state that is pending last. Returns False, with nothing done, if it does not replace one."""
+        if not self.conflatable or not self.pending:
+            return False
+        self.pending[-1] = event
+        return True
+
+    def conflate(self) -> int:
+        """Keep only the newest pending state. Returns how many were removed."""
+        if not self.conflatable or not self.pending:
+            return 0
+        extra = len(self.pending) - 1
+        del self.pending[:extra]
+        return extra
+
+    def remove_lossless(self) -> list[Event]:
+        """Remove and return the pending lossless events."""
+        if self.conflatable:
+            return []
+        removed, self.pending = self.pending, []
+        return removed
 
     def last_pairs(self, chunk: list[Event]) -> list[bytes]:
         """Returns pairs for the hash of last values: a field, and the 1-based index of the entry in `chunk` that the field is to hold.
@@ -134,55 +162,10 @@ class Queue:
 
     def conflate(self) -> list[tuple[Stream, int]]:
         """Keep only the newest pending event of each state. Returns how many were removed from which stream."""
-        freed = []
-        for stream in self.dirty:
-            if stream.conflatable and (extra := len(stream.pending) - 1) > 0:
-                del stream.pending[:extra]
-                freed.append((stream, extra))
-        return freed
+        return [(stream, extra) for stream in self.dirty if (extra := stream.conflate())]
 
     def remove_lossless(self) -> list[Event]:
         """Remove and return all pending lossless events, in each stream's order."""
-        removed: list[Event] = []
-        for stream in self.dirty:
-            if not stream.conflatable:
-                removed += stream.pending
-                stream.pending = []
+        removed = [event for stream in self.dirty for event in stream.remove_lossless()]
         self.dirty = [stream for stream in self.dirty if stream.pending]
         return removed
-
-
-class Streams:
-    """Finds the stream of an event; makes it for the first event that belongs to it. `queues` are in the order of the partitions."""
-
-    def __init__(self, producer: Producer, queues: Sequence[Queue]) -> None:
-        self.known: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
-        """Type of event → instrument → stream. (`Publisher.publish` looks here inline: it runs for each event.)"""
-        self.venue = ""
-        """The one venue of all events; empty before the first."""
-        self._producer = producer
-        self._queues = queues
-
-    def find(self, event: Event) -> Stream:
-        """Returns the stream that this event belongs to. Raises `BusError` for an event of another venue."""
-        try:
-            return self.known[event.__class__][event.instrument]
-        except KeyError:
-            return self.make(event)
-
-    def make(self, event: Event) -> Stream:
-        """The same as `find`, for an event whose stream is not known yet."""
-        if self.venue and event.venue != self.venue:
-            raise BusError(f"{self._producer.name} publishes {self.venue}, not {event.venue}")
-        self.venue = event.venue
-        keys = self._producer.keys
-        queue = self._queues[keys.partition(event.instrument)]
-        stream = Stream(event, keys, getattr(self._producer.settings.max_len, KIND_OF[type(event)]), queue)
-        for other in self.known.values():  # a venue's own stream takes both its statuses and its gaps, under one numbering
-            if (found := other.get(event.instrument)) is not None and found.key == stream.key:
-                stream = found
-                break
-        else:
-            queue.streams.append(stream)
-        self.known[type(event)][event.instrument] = stream
-        return stream

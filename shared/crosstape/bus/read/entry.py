@@ -12,7 +12,7 @@ from crosstape_schemas import AnyEvent
 
 
 class Start(enum.Enum):
-    """Where a reader starts on a stream. The id of an entry, or a `Mark`, can be given in its place: then it starts behind that."""
+    """Where a reader starts on a stream. The id of an entry, or a `Bookmark`, can be given in its place: then it starts behind that."""
 
     NOW = "now"
     """Entries that are added from now on."""
@@ -22,7 +22,7 @@ class Start(enum.Enum):
     """The last value of each venue, then exactly the entries that follow."""
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Bookmark(msgspec.Struct, frozen=True):
     """A position on a stream, with the numbers of the events there. What was read before is then not returned again, even where a server
     that lost data has got it again under other ids; and what is missing right behind the position is reported.
     """
@@ -32,7 +32,7 @@ class Mark(msgspec.Struct, frozen=True):
     """Venue, epoch, and the `seq` of its last event up to this position."""
 
 
-Position: TypeAlias = Start | str | Mark
+Position: TypeAlias = Start | str | Bookmark
 
 _ID: Final = re.compile(r"\d+(-\d+)?")
 
@@ -43,8 +43,8 @@ def check_position(stream: str, position: Position) -> None:
     (A mapping of streams to anything passes for `Iterable[str]`, for a type checker, too.)
     """
     if not isinstance(position, Position):
-        raise TypeError(f"{stream}: a position is a Start, a Mark or the id of an entry, not {position!r:.50}")
-    place = position.id if isinstance(position, Mark) else position
+        raise TypeError(f"{stream}: a position is a Start, a Bookmark or the id of an entry, not {position!r:.50}")
+    place = position.id if isinstance(position, Bookmark) else position
     if isinstance(place, str) and not _ID.fullmatch(place):
         raise ValueError(f"{stream}: {place!r:.50} is not the id of an entry: an id looks like 1526919030474-55")
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from crosstape.bus.read.continuity import Continuity, Missed
-from crosstape.bus.read.entry import Mark, Position, Start
+from crosstape.bus.read.entry import Bookmark, Position, Start
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Keys
 
 ORIGIN: Final = b"0-0"
@@ -50,7 +50,7 @@ class FollowedStream:
 
     def __init__(self, name: str, start: Position, keys: Keys) -> None:
         self.name = name
-        self.start = start.id if isinstance(start, Mark) else start
+        self.start = start.id if isinstance(start, Bookmark) else start
         self.key = name.encode()
         self.only_venue = ""
         match keys.parse(name):
@@ -64,7 +64,7 @@ class FollowedStream:
         self.id = b""
         """Id of the last entry that was read; empty until the start is known."""
         self.continuity = Continuity(name, from_first=start is Start.BEGINNING)
-        if isinstance(start, Mark):
+        if isinstance(start, Bookmark):
             for venue, epoch, seq in start.numbers:
                 self.continuity.know_number(venue, epoch, seq)
         self.accounted: int | None = None

@@ -9,7 +9,7 @@ import msgspec
 
 from crosstape.bus.client.call import Client, execute
 from crosstape.bus.read.followed import FollowedStream, StreamInfo
-from crosstape_schemas import AnyEvent, decode
+from crosstape_schemas import AnyEvent, Candle, decode
 
 LOOK_STREAMS: Final = 64
 """Streams in one look at most: each may bring a last value of every venue."""
@@ -79,7 +79,7 @@ async def look(client: Client, streams: Sequence[FollowedStream], *, values: boo
             if last_id == b"!":
                 infos.append(None)
                 continue
-            in_time = sorted(_events(last), key=lambda event: event.received_ts)
+            in_time = sorted(_events(last), key=_moment)
             infos.append(
                 StreamInfo(
                     last_id,
@@ -91,6 +91,11 @@ async def look(client: Client, streams: Sequence[FollowedStream], *, values: boo
                 )
             )
     return infos
+
+
+def _moment(event: AnyEvent) -> tuple[int, int]:
+    """Sorts last values. A late candle comes before the newest one, also if it was received after it: it is a revision."""
+    return event.open_ts if isinstance(event, Candle) else 0, event.received_ts
 
 
 def _events(values: Sequence[bytes]) -> list[AnyEvent]:

@@ -26,5 +26,13 @@ EVIDENCE: Final = {
     ),
     "trade": Evidence((SPOT,), (f"{RECORDED}test_binance_trades_are_all_there_to_the_digit",)),
     "quote": Evidence((SPOT, FOUR), (f"{RECORDED}test_binance_quotes_are_those_of_the_venue", KEPT), ITSELF),
+    "candle": Evidence(
+        (FOUR,),
+        (
+            "connector/venues/test_binance_futures_recordings.py::test_candles_are_those_of_the_venue",
+            "connector/venues/binance/test_klines.py::test_a_candle_is_that_of_the_venue",
+        ),
+        "what the venue counts in it; it may correct a closed one",
+    ),
     "ticker": Evidence((), ("connector/venues/binance/test_binance.py::test_the_day_is_told_as_the_venue_counts_it",), ITSELF),
 }

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
-from crosstape_connector.venues.binance import VENUE, recorded, rest, stream
+from crosstape_connector.venues.binance import VENUE, connection, rest, stream
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate, unread
 from crosstape_connector.venues.spec import Request, Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
@@ -20,7 +20,7 @@ BINANCE = frames_of("binance")
 
 def parse(*frames: bytes) -> list[Output]:
     """All that one connection finds in these, received at 7."""
-    parser = recorded.Parser(symbols_of("binance"))
+    parser = stream.Parser(symbols_of("binance"))
     return [output for frame in frames for output in parser(frame, 7)]
 
 
@@ -184,13 +184,13 @@ def test_requests_name_streams_in_lower_case() -> None:
     """One message for all symbols of a channel."""
     request = Request("depth@100ms", ("BTCUSDT", "ETHUSDT"), 5, 10)
 
-    assert msgspec.json.decode(stream.request("subscribe", request)) == {
+    assert msgspec.json.decode(connection.request("subscribe", request)) == {
         "method": "SUBSCRIBE",
         "params": ["btcusdt@depth@100ms", "ethusdt@depth@100ms"],
         "id": 5,
     }
-    assert msgspec.json.decode(stream.request("unsubscribe", request))["method"] == "UNSUBSCRIBE"
-    assert msgspec.json.decode(stream.ping(9)) == {"method": "GET_PROPERTY", "params": ["combined"], "id": 9}
+    assert msgspec.json.decode(connection.request("unsubscribe", request))["method"] == "UNSUBSCRIBE"
+    assert msgspec.json.decode(connection.ping(9)) == {"method": "GET_PROPERTY", "params": ["combined"], "id": 9}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_snapshots_take_half_of_what_the_venue_allows() -> None:
 
 def test_instruments_are_what_may_be_traded_spot() -> None:
     """A halted one is listed, and not active."""
-    assert rest.parse_instruments(answers_of("binance")["instruments"]) == [
+    assert VENUE.instruments.parse(answers_of("binance")["instruments"]) == [
         Instrument("BTC-USDT", "binance", "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001")),
         Instrument("ETH-USDT", "binance", "ETHUSDT", "ETH", "USDT", active=False),
     ]

@@ -1,4 +1,4 @@
-"""Keeps a break of a connection's books until a frame reports it: the same for both dialects, which find breaks in different ways."""
+"""Keeps a break of a connection's books until a frame can report it: for venues that number all frames of a connection. Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,116 @@
+"""Binance's futures: the dialect that USD-M (`binance_usdm`) and COIN-M (`binance_coinm`) share, and the common rows of their tables.
+
+Both count the weight of REST requests of one address together, 2,400 a minute. A connector runs one venue, so each table takes half: of
+1,200 a minute 400 for books (20 each), 240 for trades (20), 60 for best prices (5), 12 for states (1), 100 for open interest (1) and 80 for
+candles (2), which is 892.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from crosstape_connector.venues.binance import aggregates, connection, klines, quotes
+from crosstape_connector.venues.binance.rest import rest_error
+from crosstape_connector.venues.binance_futures import rest, stream
+from crosstape_connector.venues.spec import (
+    BookRule,
+    CandleSource,
+    Endpoint,
+    InstrumentSource,
+    PolledSource,
+    QuoteSource,
+    SnapshotSource,
+    TradeSource,
+    TradingSource,
+    Venue,
+    candle_channels,
+)
+
+CANDLES: Final = candle_channels("kline_{}", klines.TIMEFRAMES)
+CANDLE_PAGE: Final = 499
+"""Up to here a request for candles weighs 2."""
+
+
+def endpoint(name: str, url: str, channels: dict[str, str], hosts: tuple[str, ...] = ()) -> Endpoint:
+    """Return an endpoint with the limits of a connection to either market."""
+    return Endpoint(
+        name=name,
+        url=url,
+        channels=channels,
+        parser=stream.Parser,
+        request=connection.request,
+        ping=connection.ping,
+        ping_id="id",
+        ping_s=20.0,
+        silence_s=60.0,
+        max_frame_bytes=4 * 1024 * 1024,  # frames with more than 2,000 levels were seen
+        topics=200,  # documents name 1,024 or, older ones, 200
+        symbols_per_request=100,
+        requests_per_s=5.0,  # of 10
+        connects_per_s=0.5,
+        lifetime_s=24 * 3600.0,
+        hosts=hosts,
+    )
+
+
+def venue(
+    venue_id: str,
+    endpoints: tuple[Endpoint, ...],
+    url: str,
+    prefix: str,
+    *,
+    inverse: bool,
+    volume: str,
+    candle_path: Callable[[str, str, int], str],
+) -> Venue:
+    """Return the table of a market. `prefix`: of its REST paths; `volume`: what the volume of its candles counts."""
+    return Venue(
+        id=venue_id,
+        endpoints=endpoints,
+        rest_urls={"futures": url},
+        instruments=InstrumentSource(rest="futures", path=f"{prefix}/exchangeInfo", parse=rest.instruments(venue_id, inverse=inverse)),
+        book=BookRule(
+            snapshot="rest",
+            bridges=stream.bridges,
+            follows=stream.follows,
+            proof="update ids: each update names the one before; the first spans the REST snapshot's id or follows it; never crossed",
+        ),
+        snapshots=SnapshotSource(
+            rest="futures",
+            path=rest.depth_path(prefix),
+            parse=rest.parse_depth,
+            match=rest.depth_symbol(prefix),
+            per_minute=20,
+        ),
+        trades=TradeSource(
+            rest="futures",
+            path=aggregates.agg_trades_path(prefix),
+            newest=aggregates.newest_path(prefix),
+            parse=aggregates.parse_agg_trades,
+            page=aggregates.PAGE,
+            per_minute=12,
+        ),
+        quotes=QuoteSource(
+            rest="futures",
+            path=lambda symbols: f"{prefix}/ticker/bookTicker",
+            parse=quotes.parse_all,
+            batch=1_000,
+            per_minute=12,
+        ),
+        trading=TradingSource(rest="futures", path=lambda symbols: f"{prefix}/exchangeInfo", parse=rest.parse_trading, per_minute=12),
+        trade_ids="contiguous",
+        candles=klines.rules(seconds=False, volume=volume),
+        candle_source=CandleSource(rest="futures", path=candle_path, parse=klines.parse, page=CANDLE_PAGE, per_minute=40),
+        polled=(
+            PolledSource(
+                kinds=("open_interest",),
+                rest="futures",
+                path=rest.open_interest_path(prefix),
+                parse=rest.parse_open_interest,
+                interval_s=30.0,
+                per_minute=100,
+            ),
+        ),
+        rest_error=rest_error,
+    )

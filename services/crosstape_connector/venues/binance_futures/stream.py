@@ -1,0 +1,274 @@
+"""The streams of Binance's futures: what their frames become, and how the numbers of a book's updates link.
+
+Sizes   USD-M: base units; COIN-M: contracts of some USD each, whose base size depends on the price (`parsing.contracts`)
+Times   `T` is the matching engine's, `E` the sender's: events have `T` where the frame has it
+Quirks  `m` true: the buyer was the maker, so the taker sold. `trade` is not documented; its rows other than `MARKET` (insurance fund,
+        deleveraging, `NA` with a price of 0) are no market trades, but their ids stand in the same row. Dated futures send the funding rate
+        as zero or as an empty text, and its time as 0. `forceOrder`: at most one order a second and symbol, so that sums are lower bounds
+Book    update ids are those of all symbols: `U` does not follow the `u` before, `pu` is the `u` before
+"""
+
+# ruff: noqa: D101 (the wire's structs are documented by the venue)
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import ClassVar, Final
+
+import msgspec
+
+from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.venues.binance import recorded
+from crosstape_connector.venues.binance.aggregates import agg_trade_route
+from crosstape_connector.venues.binance.connection import MakeRoute, Route
+from crosstape_connector.venues.binance.klines import TIMEFRAMES, kline_routes
+from crosstape_connector.venues.binance.quotes import base_side
+from crosstape_connector.venues.messages import BookUpdate, LastTrade, Odd, Output, Unreadable, unread, unreadable
+from crosstape_connector.venues.parsing.contracts import base_size
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, figure, number
+from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, positive, shown, trade_numbers
+from crosstape_connector.venues.spec import Verdict
+from crosstape_schemas import Funding, Instrument, Level, Liquidation, Mark, Quote, Side, Ticker, Trade
+
+MARKET: Final = "MARKET"
+SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL}
+KNOWN: Final = re.compile(
+    r"kline_\w+|\w*[kK]line_\w+|miniTicker|depth(5|10|20)(@\w+)?|rpiDepth(@\w+)?|indexPrice(@1s)?|compositeIndex|tradingSession|assetIndex"
+    r"|arr(@1s)?|!contractInfo|!bookTicker|!assetIndex@arr"
+)
+"""Streams that the documents name and that hold nothing for the tape."""
+
+
+class RawTrade(msgspec.Struct, frozen=True, gc=False):
+    t: Serial
+    p: str
+    q: str
+    T: Stamp
+    m: bool
+    X: str = MARKET
+
+
+class RawBookTicker(msgspec.Struct, frozen=True, gc=False):
+    b: str
+    B: str
+    a: str
+    A: str
+    T: Stamp
+
+
+class RawDepth(msgspec.Struct, frozen=True, gc=False):
+    T: Stamp
+    U: Serial
+    u: Serial
+    pu: Serial
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
+
+
+class RawTicker(msgspec.Struct, frozen=True, gc=False):
+    E: Stamp
+    c: str
+    o: str
+    h: str
+    l: str  # noqa: E741
+    v: str
+    q: str
+    p: str
+
+
+class RawMark(msgspec.Struct, frozen=True, gc=False):
+    E: Stamp
+    p: str
+    i: str = ""
+    r: str = ""
+    T: Stamp = 0
+
+
+class RawOrder(msgspec.Struct, frozen=True, gc=False):
+    S: str
+    ap: str
+    z: str
+    T: Stamp
+
+
+class RawLiquidation(msgspec.Struct, frozen=True, gc=False):
+    o: RawOrder
+
+
+_trade = msgspec.json.Decoder(RawTrade).decode
+_book_ticker = msgspec.json.Decoder(RawBookTicker).decode
+_depth = msgspec.json.Decoder(RawDepth).decode
+_ticker = msgspec.json.Decoder(RawTicker).decode
+_mark = msgspec.json.Decoder(RawMark).decode
+_liquidation = msgspec.json.Decoder(RawLiquidation).decode
+
+
+def trade_route(instrument: Instrument) -> Route:
+    """`trade`: one execution a frame; of one that is no market trade only the id counts."""
+    venue, name = instrument.venue, instrument.name
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        t = _trade(raw)
+        made_ts = epoch_ns(t.T)
+        if t.X != MARKET:
+            return (LastTrade(name, made_ts, received_ts, t.t, no_trade=True),)
+        price, size = trade_numbers(t.p, t.q, f"trade {t.t} of {name}")
+        base = base_size(instrument, size, price)
+        return (Trade(venue, name, made_ts, received_ts, price, base, Side.SELL if t.m else Side.BUY, str(t.t)),)
+
+    return route
+
+
+def quote_route(instrument: Instrument) -> Route:
+    """`bookTicker`: best bid and ask at each change."""
+    venue, name = instrument.venue, instrument.name
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        try:
+            q = _book_ticker(raw)
+            bid, ask = base_side(instrument, q.b, q.B), base_side(instrument, q.a, q.A)
+            return (Quote(venue, name, epoch_ns(q.T), received_ts, *bid, *ask),)
+        except FRAME_ERRORS as exc:
+            return unreadable("quote", name, received_ts, exc)
+
+    return route
+
+
+def levels(instrument: Instrument, rows: Sequence[tuple[str, str]]) -> list[Level]:
+    """Return levels with sizes in base units. Raises `ArithmeticError` for one that is no number."""
+    if not instrument.inverse and instrument.contract_size == 1:
+        return [(number(price), number(size)) for price, size in rows]
+    return [(price, _size(instrument, size, price)) for price, size in [(number(price), number(size)) for price, size in rows]]
+
+
+def _size(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:
+    """Return a level's size; zero removes the level, and NaN is left to the book's own check."""
+    return base_size(instrument, contracts, price) if contracts.is_finite() and contracts and price.is_finite() else contracts
+
+
+def depth_route(instrument: Instrument) -> Route:
+    """`depth`: changed levels, numbered."""
+    name = instrument.name
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        try:
+            d = _depth(raw)
+            bids, asks = levels(instrument, d.b), levels(instrument, d.a)
+        except msgspec.ValidationError as exc:
+            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
+        except ArithmeticError:
+            return Odd("book", f"{name}: a level that is no number"), unread(name, received_ts)
+        text = bytes(raw)
+        if (BACKSLASH in text or not text.isascii()) and not all(price.isascii() and size.isascii() for price, size in (*d.b, *d.a)):
+            return Odd("book", f"{name}: digits that are not ASCII"), unread(name, received_ts)
+        return (BookUpdate(name, epoch_ns(d.T), received_ts, bids, asks, d.U, d.u, d.pu),)
+
+    return route
+
+
+def ticker_route(instrument: Instrument) -> Route:
+    """`ticker`: rolling 24 h. COIN-M's `v` counts contracts, `q` is in base units."""
+    venue, name = instrument.venue, instrument.name
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        t = _ticker(raw)
+        last, first, high, low, v, q, change = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
+        volumes = (q, v * instrument.contract_size) if instrument.inverse else (v, q)
+        return (Ticker(venue, name, epoch_ns(t.E), received_ts, last, first, high, low, *volumes, change),)
+
+    return route
+
+
+def mark_route(instrument: Instrument) -> Route:
+    """`markPrice`: mark and index price, and the funding rate of a perpetual. COIN-M sends no index price here."""
+    venue, name = instrument.venue, instrument.name
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        try:
+            m = _mark(raw)
+            price, index, rate = figure(m.p), figure(m.i) if m.i else None, figure(m.r) if m.r else None
+            if price <= ZERO or (index is not None and index < ZERO):
+                raise FrameError(f"{shown(price)}, {shown(index)}")
+        except FRAME_ERRORS as exc:
+            return *unreadable("mark", name, received_ts, exc), Unreadable("funding", name, received_ts)
+        made_ts = epoch_ns(m.E)
+        mark = Mark(venue, name, made_ts, received_ts, price, index or None)  # an index of zero is none
+        if rate is None or not m.T:
+            return (mark,)
+        return mark, Funding(venue, name, made_ts, received_ts, rate, None, epoch_ns(m.T))
+
+    return route
+
+
+def liquidation_route(instrument: Instrument) -> Route:
+    """`forceOrder`: the newest forced order of a second. Its average price and its filled size count; nothing, if none is filled."""
+    venue, name = instrument.venue, instrument.name
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        o = _liquidation(raw).o
+        price, size = figure(o.ap), figure(o.z)
+        if size.is_zero():
+            return ()
+        if not positive(price, size):
+            raise FrameError(f"liquidation of {name}: {shown(size)} at {shown(price)}")
+        return (Liquidation(venue, name, epoch_ns(o.T), received_ts, SIDES.get(o.S), price, base_size(instrument, size, price)),)
+
+    return route
+
+
+ROUTES: Final[dict[str, MakeRoute]] = {
+    "trade": trade_route,
+    "aggTrade": agg_trade_route,
+    "bookTicker": quote_route,
+    "depth": depth_route,
+    "depth@0ms": depth_route,
+    "depth@100ms": depth_route,
+    "depth@250ms": depth_route,
+    "depth@500ms": depth_route,
+    "ticker": ticker_route,
+    "markPrice": mark_route,
+    "markPrice@1s": mark_route,
+    "forceOrder": liquidation_route,
+    **kline_routes(tuple(TIMEFRAMES)),
+}
+
+
+class Parser(recorded.Parser):
+    """Parses the frames of one connection, of either market and any route: recordings are older than the routes."""
+
+    __slots__ = ()
+    channels: ClassVar = ROUTES
+    known = KNOWN
+    types: ClassVar = {
+        "trade": "trade",
+        "aggTrade": "aggTrade",
+        "bookTicker": "bookTicker",
+        "depthUpdate": "depth",
+        "24hrTicker": "ticker",
+        "markPriceUpdate": "markPrice",
+        "kline": "kline",
+        "forceOrder": "forceOrder",
+    }
+    known_types = frozenset(
+        {"24hrMiniTicker", "continuous_kline", "indexPriceUpdate", "indexPrice_kline", "markPrice_kline", "compositeIndex", "contractInfo"}
+        | {"assetIndexUpdate", "EquityUpdate"}
+    )
+
+
+def bridges(update: BookUpdate, sequence: int) -> Verdict:
+    """Whether an update is the first after a snapshot: it must span the snapshot's number, or follow it; those before are dropped."""
+    if update.first is None or update.last is None:
+        return Verdict.BREAK
+    if update.last < sequence:
+        return Verdict.SKIP
+    return Verdict.APPLY if update.first <= sequence or update.previous == sequence else Verdict.BREAK
+
+
+def follows(update: BookUpdate, sequence: int) -> Verdict:
+    """Whether an update follows the one that ended at that number."""
+    if update.last is None or update.previous is None:
+        return Verdict.BREAK
+    if update.previous == sequence:
+        return Verdict.APPLY
+    return Verdict.SKIP if update.last <= sequence else Verdict.BREAK

@@ -1,0 +1,81 @@
+"""Binance.US, spot: another exchange with the dialect of Binance spot, on its own hosts and with lower limits.
+
+Wire    wss://stream.binance.us:9443/stream, JSON text, wrapped
+Docs    https://github.com/binance-us/binance-us-api-docs
+Trades  `aggTrade`: single trades can be asked for by REST with a key only, aggregates without
+Limits  a weight of 1,200 a minute for one address: `depth` of 1,000 levels 10, `exchangeInfo` 10, all best prices 2, `aggTrades` and
+        candles 1
+Quirks  those of `binance.stream`; no candles of one second
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crosstape_connector.venues.binance import aggregates, connection, klines, quotes, rest, stream
+from crosstape_connector.venues.spec import (
+    BookRule,
+    CandleSource,
+    ConnectLimit,
+    Endpoint,
+    InstrumentSource,
+    QuoteSource,
+    SnapshotSource,
+    TradeSource,
+    TradingSource,
+    Venue,
+    candle_channels,
+)
+
+ID: Final = "binance_us"
+PREFIX: Final = "/api/v3"
+
+VENUE: Final = Venue(
+    id=ID,
+    endpoints=(
+        Endpoint(
+            name="stream",
+            url="wss://stream.binance.us:9443/stream",
+            channels={
+                "trade": "aggTrade",
+                "quote": "bookTicker",
+                "book": "depth@100ms",
+                "delta": "depth@100ms",
+                "ticker": "ticker",
+                **candle_channels("kline_{}", klines.TIMEFRAMES),
+            },
+            parser=stream.Parser,
+            request=connection.request,
+            ping=connection.ping,
+            ping_id="id",
+            ping_s=20.0,
+            silence_s=60.0,
+            topics=1_000,  # of 1,024 streams
+            symbols_per_request=100,
+            requests_per_s=3.0,  # of 5
+            connects_per_s=0.5,
+            lifetime_s=24 * 3600.0,
+        ),
+    ),
+    rest_urls={"spot": "https://api.binance.us"},
+    instruments=InstrumentSource(rest="spot", path=f"{PREFIX}/exchangeInfo", parse=rest.instruments(ID)),
+    book=BookRule(snapshot="rest", bridges=stream.chain, follows=stream.chain, proof=stream.PROOF),
+    snapshots=SnapshotSource(rest="spot", path=rest.depth_path, parse=rest.parse_depth, match=rest.depth_symbol, per_minute=40),
+    trades=TradeSource(
+        rest="spot",
+        path=aggregates.agg_trades_path(PREFIX),
+        newest=aggregates.newest_path(PREFIX),
+        parse=aggregates.parse_agg_trades,
+        page=aggregates.PAGE,
+        per_minute=60,
+    ),
+    quotes=QuoteSource(rest="spot", path=lambda symbols: f"{PREFIX}/ticker/bookTicker", parse=quotes.parse_all, batch=1_000, per_minute=30),
+    trading=TradingSource(
+        rest="spot", path=rest.trading_path, parse=rest.parse_trading, unknown=rest.is_unknown_symbol, batch=100, per_minute=12
+    ),
+    trade_ids="contiguous",
+    connects=ConnectLimit(300, 300.0),
+    candles=klines.rules(seconds=False, volume="`v` is in base units"),
+    candle_source=CandleSource(rest="spot", path=klines.path(PREFIX, 1_000), parse=klines.parse, page=1_000, per_minute=60),
+    rest_error=rest.rest_error,
+)

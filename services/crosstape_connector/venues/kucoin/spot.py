@@ -1,0 +1,124 @@
+"""KuCoin's older protocol on spot: trades, best bid and ask, the day.
+
+Quirks  prices and sizes are texts, the day's figures JSON numbers with zeros at their end; times are ns as text (trades) or ms; `level1`
+        names its symbol in the topic only, and each of its sides is one flat `[price, size]`. A trade's `sequence` is its id: REST has no
+        other, and in old recordings `tradeId` is no number. It grows, and is not contiguous
+"""
+
+# ruff: noqa: D101 (the wire's structs are documented by the venue)
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import ClassVar, Final
+
+import msgspec
+
+from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.venues.kucoin import classic
+from crosstape_connector.venues.kucoin.classic import Route
+from crosstape_connector.venues.kucoin.values import SIDES, SPOT, serial
+from crosstape_connector.venues.messages import Output, unreadable
+from crosstape_connector.venues.parsing.numbers import check, doubtful
+from crosstape_connector.venues.parsing.wire import Stamp, epoch_ns, finite, side_of, trade_numbers
+from crosstape_schemas import Instrument, Quote, Ticker, Trade
+
+TOPICS: Final = {"match": "/market/match", "level1": "/spotMarket/level1", "snapshot": "/market/snapshot"}
+"""Channel → topic. A channel is called as its frames' `subject` ends."""
+
+
+class RawTrade(msgspec.Struct, frozen=True, gc=False):
+    sequence: str
+    price: str
+    size: str
+    side: str
+    time: str
+
+
+class RawTop(msgspec.Struct, frozen=True, gc=False):
+    timestamp: Stamp
+    asks: list[str] | None = None
+    bids: list[str] | None = None
+
+
+class RawDay(msgspec.Struct, frozen=True, gc=False):
+    datetime: Stamp
+    last: Decimal | None = msgspec.field(name="lastTradedPrice", default=None)
+    open: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    vol: Decimal | None = None
+    turnover: Decimal | None = msgspec.field(name="volValue", default=None)
+    change: Decimal | None = msgspec.field(name="changePrice", default=None)
+
+
+class RawSnapshot(msgspec.Struct, frozen=True, gc=False):
+    data: RawDay
+
+
+_trade = msgspec.json.Decoder(RawTrade).decode
+_top = msgspec.json.Decoder(RawTop).decode
+_snapshot = msgspec.json.Decoder(RawSnapshot).decode
+
+
+def trade_route(instrument: Instrument) -> Route:
+    """`match`: one execution a frame."""
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        t = _trade(raw)
+        price, size = trade_numbers(t.price, t.size, "a trade")
+        made_ts, trade_id = serial(t.time), str(serial(t.sequence))
+        return (Trade(SPOT, instrument.name, made_ts, received_ts, price, size, SIDES.get(t.side), trade_id),)
+
+    return route
+
+
+def quote_route(instrument: Instrument) -> Route:
+    """`level1`: the best bid and ask, every 10 ms if they have changed. A side without orders is empty."""
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        try:
+            q = _top(raw)
+            return (Quote(SPOT, instrument.name, epoch_ns(q.timestamp), received_ts, *_side(q.bids), *_side(q.asks)),)
+        except FRAME_ERRORS as exc:
+            return unreadable("quote", instrument.name, received_ts, exc)
+
+    return route
+
+
+def _side(flat: list[str] | None) -> tuple[Decimal, Decimal] | tuple[None, None]:
+    if not flat:
+        return None, None
+    if len(flat) != 2:
+        raise FrameError(f"not a price and a size: {str(flat)[:40]}")
+    return side_of(*flat)
+
+
+def ticker_route(instrument: Instrument) -> Route:
+    """`snapshot`: rolling 24 h, every two seconds."""
+
+    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        try:
+            day = _snapshot(raw).data
+            if doubtful(bytes(raw)):
+                check(raw)
+            figures = day.last, day.open, day.high, day.low, day.vol, day.turnover, day.change
+            finite(*figures)
+        except FRAME_ERRORS as exc:
+            return unreadable("ticker", instrument.name, received_ts, exc)
+        return (Ticker(SPOT, instrument.name, epoch_ns(day.datetime), received_ts, *figures),)
+
+    return route
+
+
+class Parser(classic.Parser):
+    """Frames of one connection."""
+
+    __slots__ = ()
+    topics: ClassVar = {"/market/match": trade_route, "/spotMarket/level1": quote_route, "/market/snapshot": ticker_route}
+    others = frozenset(
+        {
+            "/market/ticker", "/market/level2", "/market/candles", "/spotMarket/level2Depth5", "/spotMarket/level2Depth50",
+            "/indicator/index", "/indicator/markPrice", "/callauction/callauctionData", "/callauction/level2Depth50", "/margin/fundingBook",
+        }
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Bitfinex spot and perpetuals, WebSocket version 2."""

@@ -1,0 +1,58 @@
+"""Finds the stream that an event belongs to, and makes it for the first such event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crosstape.bus.publish.candle_stream import CandleStream
+from crosstape.bus.publish.producer import Producer
+from crosstape.bus.publish.stream import Queue, Stream
+from crosstape.errors import BusError
+from crosstape_schemas import KIND_OF, Candle, Event
+
+
+class Streams:
+    """The streams of one producer. `queues` are in the order of the partitions."""
+
+    def __init__(self, producer: Producer, queues: Sequence[Queue]) -> None:
+        self.known: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
+        """Type of event → instrument → stream; no candles. (`Publisher.publish` looks here inline: it runs for each event.)"""
+        self.venue = ""
+        """The one venue of all events; empty before the first."""
+        self._candles: dict[tuple[str, str], Stream] = {}
+        """(timeframe, instrument) → stream. They are rare beside quotes and trades, whose look-up by type and instrument stays as it is."""
+        self._producer = producer
+        self._queues = queues
+
+    def find(self, event: Event) -> Stream:
+        """Returns the stream that this event belongs to. Raises `BusError` for an event of another venue."""
+        try:
+            return self.known[event.__class__][event.instrument]
+        except KeyError:
+            return self.find_other(event)
+
+    def find_other(self, event: Event) -> Stream:
+        """The same as `find`, for an event whose stream is not in `known`: a candle, or the first event of its stream."""
+        if isinstance(event, Candle):
+            key = event.timeframe, event.instrument
+            if (candles := self._candles.get(key)) is None:
+                candles = self._candles[key] = self._make(event, CandleStream)
+                candles.queue.streams.append(candles)
+            return candles
+        stream = self._make(event, Stream)
+        for other in self.known.values():  # a venue's own stream takes both its statuses and its gaps, under one numbering
+            if (found := other.get(event.instrument)) is not None and found.key == stream.key:
+                stream = found
+                break
+        else:
+            stream.queue.streams.append(stream)
+        self.known[type(event)][event.instrument] = stream
+        return stream
+
+    def _make(self, event: Event, cls: type[Stream]) -> Stream:
+        if self.venue and event.venue != self.venue:
+            raise BusError(f"{self._producer.name} publishes {self.venue}, not {event.venue}")
+        self.venue = event.venue
+        keys = self._producer.keys
+        queue = self._queues[keys.partition(event.instrument)]
+        return cls(event, keys, getattr(self._producer.settings.max_len, KIND_OF[type(event)]), queue)

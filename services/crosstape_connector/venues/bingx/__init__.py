@@ -99,6 +99,7 @@ SPOT: Final = Venue(
         per_minute=rest.MINUTE,
     ),
     trade_ids="increasing",
+    trades_overtake=True,
     rest_error=rest.rest_error,
 )
 

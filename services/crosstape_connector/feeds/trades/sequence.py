@@ -77,6 +77,8 @@ class TradeSequence(FeedRecord):
             if number < self.next_id:
                 return events + self._earlier(trade, number)
             events += self._skip_to(number, trade.received_ts)
+        else:
+            self._floor = number
         return events + self._publish(trade, number)
 
     def apply_snapshot(self, snapshot: TradeSnapshot) -> list[Event]:

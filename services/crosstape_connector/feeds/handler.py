@@ -87,7 +87,7 @@ class FeedHandler:
         self._values = ValueFeeds(self.counts)
         self._liquidations = LiquidationFeeds(self.counts)
         self._newest: dict[FeedKey, FeedRecord] = {}  # of kinds of which only the newest data count, and that no number proves complete
-        self._offered = offered(venue, self.kinds)
+        self._offered = offered(venue, dict.fromkeys(kinds))
         self._polled = polled_kinds(venue)
         self._status = VenueStatus(venue.id)
         self._stops = Stops()

@@ -202,7 +202,7 @@ class Session:
                     self._holding_back = False
 
     async def _read_other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> bytes | None:
-        """Handle a message that is not a text frame; returns the text of a binary one. Raises `ConnectionLost` if it ends the connection."""
+        """Handle a message that is no text frame; returns the text of a binary one. Raises `ConnectionLost` if it ends the connection."""
         match message.type:
             case WSMsgType.PING:
                 await sender.pong(message.data)

@@ -82,8 +82,8 @@ PAST: Final = {"snapshot": "with the subscription", "none": "by REST"}
 def candles() -> Iterator[str]:
     """What the figures of each venue's candles mean, a row for each venue."""
     yield "## Candles\n"
-    yield "A candle is published as its venue makes it. Our days begin at 00:00 UTC, our weeks on Monday, our months on the 1st: a timeframe"
-    yield "that begins at another time is refused, because nothing would be comparable with it.\n"
+    yield "A candle is published as its venue makes it. Our days begin at 00:00 UTC, our weeks on Monday, our months on the 1st. What"
+    yield "begins at another time is refused, because nothing would be comparable with it.\n"
     yield f"| {' | '.join(CANDLES)} |"
     yield "|" + "---|" * len(CANDLES)
     for venue in VENUES.values():

@@ -3,7 +3,8 @@
 Its wire format is its own and small. To the venue: `{"op": "subscribe" | "unsubscribe", "channel", "symbols", "id"}`, and
 `{"op": "ping", "id"}`. From it: `{"ack": id, "channel", "symbols"}`, `{"error": reason, "id", "symbol"}` (both may be absent),
 `{"pong": id}`, `{"ping": n}` (to be answered), `{"welcome": seconds between pings}`, `{"bye": reason}`, and data with
-`ch`: `trades`, `quotes`, `book`. `POST /grant` gives a token for one connection to `/ws/granted`.
+`ch`: `trades`, `quotes`, `book`, `marks` (mark price and funding), `interest`, `liquidations`, and `candles_1m` with rows of an open in
+minutes, a close, a volume and whether it is closed. `POST /grant` gives a token for one connection to `/ws/granted`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
     BookUpdate,
+    CandleSnapshot,
     Heartbeat,
     Output,
     Rejected,
@@ -47,8 +49,10 @@ from crosstape_connector.venues.spec import (
     Venue,
     Verb,
     Verdict,
+    candle_channels,
 )
-from crosstape_schemas import Instrument, Level, Quote, Side, Trade
+from crosstape_schemas import Candle, Funding, Instrument, Level, Liquidation, Mark, OpenInterest, Quote, Side, Trade
+from crosstape_schemas.timeframes import LENGTHS, close_of
 
 ID = "fake"
 T0 = 1_700_000_000_000
@@ -66,6 +70,7 @@ class Raw(msgspec.Struct):
     q: Decimal = Decimal(0)
     b: list[Level] = []
     a: list[Level] = []
+    c: list[tuple[int, Decimal, Decimal, bool]] = []
     snap: bool = False
     ack: int | None = None
     unsubscribed: bool = False
@@ -84,6 +89,24 @@ class Raw(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Raw).decode
+TIMEFRAMES = {"1m": "1m", "5m": "5m"}
+
+
+def rows_of(name: str, timeframe: str, rows: Sequence[tuple[int, Decimal, Decimal, bool]], received_ts: int) -> tuple[Candle, ...]:
+    """Rows of (number of the interval since the epoch, price, volume, closed) → candles with one price."""
+    return tuple(
+        candle(name, number, volume, price=price, timeframe=timeframe, at=received_ts, closed=closed)
+        for number, price, volume, closed in rows
+    )
+
+
+def candle(
+    name: str, number: int, volume: object, *, price: object = 1, timeframe: str = "1m", at: int = 0, closed: bool = False
+) -> Candle:
+    """The candle of the interval with this number, in which all trades had one price. `at`: when it was received."""
+    open_ts, one = number * LENGTHS[timeframe], Decimal(str(price))
+    close_ts = close_of(timeframe, open_ts)
+    return Candle(ID, name, None, at, timeframe, open_ts, close_ts, one, one, one, one, Decimal(str(volume)), closed=closed)
 
 
 def parser(symbols: Symbols) -> Parser:
@@ -104,6 +127,15 @@ def parser(symbols: Symbols) -> Parser:
                     return (BookSnapshot(name, ts, received_ts, raw.b, raw.a, raw.i),)
                 case "book":
                     return (BookUpdate(name, ts, received_ts, raw.b, raw.a, raw.i, raw.i),)
+                case "marks":
+                    return (Mark(ID, name, ts, received_ts, raw.p), Funding(ID, name, ts, received_ts, raw.q, 28_800))
+                case "interest":
+                    return (OpenInterest(ID, name, ts, received_ts, raw.q),)
+                case "liquidations":
+                    return (Liquidation(ID, name, ts, received_ts, Side.SELL, raw.p, raw.q),)
+                case channel if channel.startswith("candles_"):
+                    candles = rows_of(name, channel.removeprefix("candles_"), raw.c, received_ts)
+                    return (CandleSnapshot(name, candles[0].timeframe, received_ts, candles),) if raw.snap else candles
                 case other:
                     raise UnknownFrame(other)
         if raw.ack is not None:
@@ -129,13 +161,27 @@ def request(verb: Verb, wanted: Request) -> bytes:
     return json.dumps(text | ({"handles": wanted.handles} if wanted.handles else {})).encode()
 
 
+CHANNELS = {
+    "trade": "trades",
+    "quote": "quotes",
+    "book": "book",
+    "delta": "book",
+    "ticker": "tickers",
+    "mark": "marks",
+    "funding": "marks",
+    "open_interest": "interest",
+    "liquidation": "liquidations",
+    **candle_channels("candles_{}", TIMEFRAMES),
+}
+
+
 def endpoint(name: str = "main", channels: dict[str, str] | None = None, **options: Any) -> Endpoint:
     """Return an endpoint with short times and without limits; `options` change it."""
     defaults: dict[str, Any] = {"requests_per_s": 1e9, "connects_per_s": 1e9, "silence_s": 20.0}
     return Endpoint(
         name=name,
         url=f"ws://192.0.2.1/{name}",
-        channels=channels or {"trade": "trades", "quote": "quotes", "book": "book"},
+        channels=channels or CHANNELS,
         parser=parser,
         request=request,
         **defaults | options,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.offers import concerns
 from crosstape_connector.venues.spec import Endpoint, Request, Venue
 from crosstape_schemas import Instrument
 
@@ -31,8 +32,8 @@ def channels(venue: Venue, kinds: Collection[str]) -> dict[str, tuple[str, ...]]
 
 def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tuple[Topic, ...]:
     """Return the topics of one instrument on all endpoints."""
-    by_name = channels(venue, kinds)
-    return tuple(topic for endpoint in venue.endpoints for topic in _topics(endpoint, by_name.get(endpoint.name, ()), instrument))
+    ours = [kind for kind in kinds if concerns(kind, instrument)]
+    return tuple(Topic(name, channel, instrument.symbol) for name, names in channels(venue, ours).items() for channel in names)
 
 
 def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
@@ -67,11 +68,6 @@ def size(endpoint: Endpoint, topics: Collection[Topic]) -> int:
         return len(topics)
     shared = [topic.channel for topic in topics if topic.channel in endpoint.shared_channels]
     return len(topics) - len(shared) + len(set(shared))
-
-
-def _topics(endpoint: Endpoint, names: Iterable[str], instrument: Instrument) -> list[Topic]:
-    """Return the topics of those of the channels that the venue has for this instrument."""
-    return [Topic(endpoint.name, channel, instrument.symbol) for channel in names if endpoint.offers(channel, instrument)]
 
 
 def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:

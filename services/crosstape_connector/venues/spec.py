@@ -95,8 +95,6 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
-    offers: Callable[[str, Instrument], bool] = lambda channel, instrument: True
-    """(channel, instrument) → whether the venue has this channel for it: a venue that trades spot and perpetuals has no funding of spot."""
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
     The parser ignores the data of symbols that are not this connection's."""

@@ -12,6 +12,8 @@ from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
+from crosstape_simulator.venues.kucoin import futures as kucoin_futures
+from crosstape_simulator.venues.kucoin import spot as kucoin
 from crosstape_simulator.venues.spec import SimulatedVenue
 
 VENUES: Final[dict[str, SimulatedVenue]] = {
@@ -25,6 +27,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bitstamp.VENUE,
         coinbase.VENUE,
         kraken.VENUE,
+        kucoin.VENUE,
+        kucoin_futures.VENUE,
     )
 }
 """By id."""

@@ -19,6 +19,10 @@ UNIT_NS: Final = {
 """ns; of the others it is one µs."""
 
 
+WITHOUT_IDS: Final = frozenset({"bingx_swap"})
+"""Venues whose trades have no ids: those on the tape are of our own making."""
+
+
 def unit_ns(venue: str) -> int:
     """The unit of the times of a venue's trades."""
     return UNIT_NS.get(venue, 1_000)

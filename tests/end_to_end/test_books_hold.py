@@ -24,13 +24,14 @@ from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import Ack
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, subscribed_depth
-from crosstape_schemas import Book, FeedState, Instrument, Level, spot
+from crosstape_schemas import Book, FeedState, Instrument, Level
+from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.server.connection import Connection, Counters, opened
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.venues.registry import default_listings
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from crosstape_simulator.venues.registry import find as simulated
-from tests.end_to_end.venues import ALL
+from tests.end_to_end.venues import ALL, pair
 
 ASSETS = ("BTC", "ETH")
 DEPTH = 10
@@ -72,17 +73,23 @@ def told(market: SyntheticMarket, venue: str) -> tuple[dict[str, tuple[list[Leve
     """Each instrument's best levels, and the number of the newest change, as of now."""
     truth: dict[str, tuple[list[Level], list[Level]]] = {}
     ids: dict[str, int | None] = {}
-    for pair in market.market.pairs.values():
-        listing = pair.listing
-        scale = -listing.price_decimals, -listing.size_decimals
+    for traded in market.market.pairs.values():
+        listing = traded.listing
         sides = [
-            [(Decimal(price).scaleb(scale[0]), Decimal(size).scaleb(scale[1])) for price, size in side.levels(DEPTH)]
-            for side in (pair.bids, pair.asks)
+            [(Decimal(price).scaleb(-listing.price_decimals), listing.base_size(size, price)) for price, size in side.levels(DEPTH)]
+            for side in (traded.bids, traded.asks)
         ]
-        name = spot(listing.base, listing.quote)
-        truth[name] = sides[0], sides[1]
-        ids[name] = market.venues[venue].number(listing.symbol)
+        truth[listing.instrument] = sides[0], sides[1]
+        ids[listing.instrument] = market.venues[venue].number(listing.symbol)
     return truth, ids
+
+
+def described(listing: Listing) -> Instrument:
+    """The instrument that a listing is."""
+    return Instrument(
+        listing.instrument, listing.venue, listing.symbol, listing.base, listing.quote,
+        contract_size=Decimal(listing.contract_size or 1), inverse=listing.inverse,
+    )  # fmt: skip
 
 
 class Network(RuleBasedStateMachine):
@@ -93,18 +100,15 @@ class Network(RuleBasedStateMachine):
     @initialize(seed=st.integers(1, 5))
     def begin(self, seed: int) -> None:
         """Connect and subscribe the books of two instruments."""
-        listings = tuple(one for one in default_listings(self.venue) if one.quote == "USDT" and one.base in ASSETS)
+        listings = pair(self.venue)
         spec = SimulatorSpec(
             venues=(self.venue,), seed=seed, start_ts=START, levels=30, rate=40.0, paused=True, listings={self.venue: listings},
-            options={"binance": {"messages_per_s": 10**9}, "kraken": {"messages_per_s": 10**9}},
+            options={self.venue: {"messages_per_s": 10**9}} if "messages_per_s" in SIMULATED[self.venue].options else {},
         )  # fmt: skip
         self.market = SyntheticMarket(spec, (self.venue,))
         self.table = find(self.venue)
         self.endpoint = next(one for one in self.table.endpoints if "book" in one.channels)
-        self.instruments = {
-            spot(one.base, one.quote): Instrument(spot(one.base, one.quote), self.venue, one.symbol, one.base, one.quote)
-            for one in listings
-        }
+        self.instruments = {one.instrument: described(one) for one in listings}
         self.symbols = {one.symbol: one for one in self.instruments.values()}
         self.feeds = FeedHandler(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
         self.topics = [Topic(self.endpoint.name, self.endpoint.channels["book"], one.symbol) for one in self.instruments.values()]
@@ -266,7 +270,7 @@ class Network(RuleBasedStateMachine):
     @rule(which=st.sampled_from(ASSETS))
     def doubt(self, which: str) -> None:
         """A watchdog wonders whether a book is quiet."""
-        self.say(self.feeds.probe(FeedKey("book", f"{which}-USDT")))
+        self.say(self.feeds.probe(FeedKey("book", next(name for name, one in self.instruments.items() if one.base == which))))
 
     @precondition(lambda self: len(self.books) == len(ASSETS))
     @rule()

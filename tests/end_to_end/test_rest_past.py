@@ -59,7 +59,7 @@ class Asking:
 
     def written(self, pair: Pair, ts: int, fill: Fill) -> tuple[str, Decimal, Decimal, Side, int]:
         """Returns the trade as it must be on the tape."""
-        price, size = Decimal(fill.price).scaleb(-pair.listing.price_decimals), Decimal(fill.size).scaleb(-pair.listing.size_decimals)
+        price, size = Decimal(fill.price).scaleb(-pair.listing.price_decimals), pair.listing.base_size(fill.size, fill.price)
         moment = ts // self.unit_ns * self.unit_ns
         return str(fill.trade_id), price, size, Side.BUY if fill.buyer_takes else Side.SELL, moment
 

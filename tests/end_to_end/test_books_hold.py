@@ -25,13 +25,12 @@ from crosstape_connector.venues.messages import Ack
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, subscribed_depth
 from crosstape_schemas import Book, FeedState, Instrument, Level
-from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.server.connection import Connection, Counters, opened
 from crosstape_simulator.spec import SimulatorSpec
-from crosstape_simulator.venues.registry import VENUES as SIMULATED
+from crosstape_simulator.venues.registry import default_listings
 from crosstape_simulator.venues.registry import find as simulated
-from tests.end_to_end.venues import ALL, pair
+from tests.end_to_end.venues import ALL
 
 ASSETS = ("BTC", "ETH")
 DEPTH = 10
@@ -73,23 +72,15 @@ def told(market: SyntheticMarket, venue: str) -> tuple[dict[str, tuple[list[Leve
     """Each instrument's best levels, and the number of the newest change, as of now."""
     truth: dict[str, tuple[list[Level], list[Level]]] = {}
     ids: dict[str, int | None] = {}
-    for traded in market.market.pairs.values():
-        listing = traded.listing
+    for pair in market.market.pairs.values():
+        listing = pair.listing
         sides = [
             [(Decimal(price).scaleb(-listing.price_decimals), listing.base_size(size, price)) for price, size in side.levels(DEPTH)]
-            for side in (traded.bids, traded.asks)
+            for side in (pair.bids, pair.asks)
         ]
         truth[listing.instrument] = sides[0], sides[1]
         ids[listing.instrument] = market.venues[venue].number(listing.symbol)
     return truth, ids
-
-
-def described(listing: Listing) -> Instrument:
-    """The instrument that a listing is."""
-    return Instrument(
-        listing.instrument, listing.venue, listing.symbol, listing.base, listing.quote,
-        contract_size=Decimal(listing.contract_size or 1), inverse=listing.inverse,
-    )  # fmt: skip
 
 
 class Network(RuleBasedStateMachine):
@@ -100,15 +91,23 @@ class Network(RuleBasedStateMachine):
     @initialize(seed=st.integers(1, 5))
     def begin(self, seed: int) -> None:
         """Connect and subscribe the books of two instruments."""
-        listings = pair(self.venue)
+        listed = sorted(default_listings(self.venue), key=lambda one: one.quote != "USDT")
+        listings = tuple(next(one for one in listed if one.base == base) for base in ASSETS)
+        unlimited = {"messages_per_s": 10.0**9} if "messages_per_s" in simulated(self.venue).options else {}
         spec = SimulatorSpec(
             venues=(self.venue,), seed=seed, start_ts=START, levels=30, rate=40.0, paused=True, listings={self.venue: listings},
-            options={self.venue: {"messages_per_s": 10**9}} if "messages_per_s" in SIMULATED[self.venue].options else {},
+            options={self.venue: unlimited},
         )  # fmt: skip
         self.market = SyntheticMarket(spec, (self.venue,))
         self.table = find(self.venue)
         self.endpoint = next(one for one in self.table.endpoints if "book" in one.channels)
-        self.instruments = {one.instrument: described(one) for one in listings}
+        self.instruments = {
+            one.instrument: Instrument(
+                one.instrument, self.venue, one.symbol, one.base, one.quote,
+                contract_size=Decimal(one.contract_size or 1), inverse=one.inverse, expiry=one.expiry,
+            )
+            for one in listings
+        }  # fmt: skip
         self.symbols = {one.symbol: one for one in self.instruments.values()}
         self.feeds = FeedHandler(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
         self.topics = [Topic(self.endpoint.name, self.endpoint.channels["book"], one.symbol) for one in self.instruments.values()]
@@ -270,7 +269,8 @@ class Network(RuleBasedStateMachine):
     @rule(which=st.sampled_from(ASSETS))
     def doubt(self, which: str) -> None:
         """A watchdog wonders whether a book is quiet."""
-        self.say(self.feeds.probe(FeedKey("book", next(name for name, one in self.instruments.items() if one.base == which))))
+        name = next(one.name for one in self.instruments.values() if one.base == which)
+        self.say(self.feeds.probe(FeedKey("book", name)))
 
     @precondition(lambda self: len(self.books) == len(ASSETS))
     @rule()

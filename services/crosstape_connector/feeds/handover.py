@@ -36,6 +36,8 @@ from crosstape_connector.venues.messages import (
 )
 from crosstape_schemas import CANDLE, KIND_OF, Candle, Funding, Mark, OpenInterest, Quote, Status, Ticker, Trade, feed_kind
 
+Kept = Trade | TradeSnapshot | LastTrade | BookUpdate
+"""Outputs that are kept in their order."""
 CAPACITY: Final = 100_000
 """The most trades and updates kept: a connection that has received more while it waited cannot take over any more."""
 
@@ -49,10 +51,8 @@ class Handover:
     def __init__(self, feeds: FeedHandler) -> None:
         self._feeds = feeds
         self._in_stream = feeds.venue.book.snapshot == "stream"
-        self._kept: list[Trade | TradeSnapshot | LastTrade | BookUpdate] = []
-        self._first: dict[
-            tuple[str, str], Trade | TradeSnapshot | LastTrade | BookUpdate | None
-        ] = {}  # by kind and instrument; None: it links
+        self._kept: list[Kept] = []
+        self._first: dict[tuple[str, str], Kept | None] = {}  # by kind and instrument; None: it links
         self._newest: dict[tuple[str, str, str], Quote | Ticker | Mark | Funding | OpenInterest | Unreadable | Status] = {}
         self._snapshots: dict[tuple[str, str], CandleSnapshot] = {}  # by kind and instrument
         self._candles: dict[tuple[str, str], dict[int, Candle]] = {}  # the same → by `open_ts`
@@ -121,7 +121,7 @@ class Handover:
             if book is not None:
                 yield from feeds.adopt_book(name, book, self._venue_ts.get(name), now)
 
-    def _keep(self, kind: str, output: Trade | TradeSnapshot | LastTrade | BookUpdate) -> None:
+    def _keep(self, kind: str, output: Kept) -> None:
         if len(self._kept) >= CAPACITY:
             self._full = True
             return

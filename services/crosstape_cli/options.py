@@ -24,7 +24,7 @@ IMeanIt = Annotated[
     Parameter(
         name="--i-mean-it",
         negative="",
-        help="Let simulated venues write to a live tape, and live ones to a simulated one: connector.any_origin.",
+        help="Let venues of another origin (live, testnet, simulated) write to a tape: connector.any_origin.",
     ),
 ]
 

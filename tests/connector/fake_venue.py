@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -73,7 +74,9 @@ class Raw(msgspec.Struct):
     snap: bool = False
     ack: int | None = None
     unsubscribed: bool = False
+    handle: str = ""
     error: str | None = None
+    full: bool = False
     id: int | None = None
     channel: str | None = None
     symbols: tuple[str, ...] = ()
@@ -136,9 +139,9 @@ def parser(symbols: Symbols) -> Parser:
                 case other:
                     raise UnknownFrame(other)
         if raw.ack is not None:
-            return (Ack(raw.ack, raw.channel, raw.symbols, raw.unsubscribed),)
+            return (Ack(raw.ack or None, raw.channel, raw.symbols, raw.unsubscribed, raw.handle),)
         if raw.error is not None:
-            return (Rejected(raw.error, raw.id, raw.channel, () if raw.symbol is None else (raw.symbol,)),)
+            return (Rejected(raw.error, raw.id, raw.channel, () if raw.symbol is None else (raw.symbol,), raw.full),)
         if raw.ping is not None:
             return (Reply(b'{"pong":%d}' % raw.ping),)
         if raw.welcome is not None:
@@ -154,7 +157,8 @@ def parser(symbols: Symbols) -> Parser:
 
 def request(verb: Verb, wanted: Request) -> bytes:
     """A message that subscribes or unsubscribes."""
-    return json.dumps({"op": verb, "channel": wanted.channel, "symbols": wanted.symbols, "id": wanted.request_id}).encode()
+    text = {"op": verb, "channel": wanted.channel, "symbols": wanted.symbols, "id": wanted.request_id}
+    return json.dumps(text | ({"handles": wanted.handles} if wanted.handles else {})).encode()
 
 
 CHANNELS = {
@@ -295,6 +299,8 @@ class Peer:
         self.query = query
         self.socket = socket
         self.requests: list[dict[str, Any]] = []
+        self.subscribed: dict[tuple[str, str], str] = {}
+        """(channel, symbol) → handle, of the subscriptions that were acknowledged."""
         self.close_code: int | None = None
 
     async def send(self, *frames: bytes) -> None:
@@ -327,6 +333,10 @@ class FakeVenue:
         self.acks = True
         self.names_refused = True
         """A refusal says which symbol it means, and of which request."""
+        self.handles = False
+        """Acknowledgements name a handle instead of the request's id, and an unsubscribe must name it."""
+        self.room: Callable[[Peer], float] = lambda _peer: math.inf
+        """Returns how many subscriptions a connection may have."""
         self.refused: dict[str, str] = {}
         """Symbol → reason: a request with this symbol fails for all its symbols."""
         self.refuse_connections: list[web.Response] = []
@@ -395,11 +405,29 @@ class FakeVenue:
             if not self.names_refused:
                 return
         good = [symbol for symbol in wanted["symbols"] if symbol not in self.refused]
+        if wanted["op"] == "subscribe" and len(peer.subscribed) + len(good) > self.room(peer):
+            await peer.send(json.dumps({"error": "no room", "id": wanted["id"], "full": True}).encode())
+            return
         if self.acks:
-            answer = {"ack": wanted["id"], "channel": wanted["channel"], "symbols": good, "unsubscribed": wanted["op"] == "unsubscribe"}
-            await peer.send(json.dumps(answer).encode())
+            await self._acknowledge(peer, wanted, good)
         if wanted["op"] == "subscribe":
             await peer.send(*self.on_subscribe(peer, wanted))
+
+    async def _acknowledge(self, peer: Peer, wanted: dict[str, Any], good: list[str]) -> None:
+        topics = [(wanted["channel"], symbol) for symbol in good]
+        answer: dict[str, Any] = {"ack": wanted["id"], "channel": wanted["channel"], "symbols": good}
+        if wanted["op"] == "subscribe":
+            handle = f"#{sum(len(one.requests) for one in self.peers)}" if self.handles else ""
+            peer.subscribed.update(dict.fromkeys(topics, handle))
+            await peer.send(json.dumps(answer | ({"ack": 0, "handle": handle} if handle else {})).encode())
+        elif self.handles:
+            for handle in wanted["handles"]:
+                peer.subscribed = {topic: known for topic, known in peer.subscribed.items() if known != handle}
+                await peer.send(json.dumps({"ack": 0, "unsubscribed": True, "handle": handle}).encode())
+        else:
+            for topic in topics:
+                peer.subscribed.pop(topic, None)
+            await peer.send(json.dumps(answer | {"unsubscribed": True}).encode())
 
     async def grant(self, http: web.Request) -> web.StreamResponse:
         """A token for one connection, which has characters that a query must quote."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from crosstape_schemas import Instrument
 
 
 class ConnectionPlan(msgspec.Struct, frozen=True):
-    """One WebSocket to open, and the topics to subscribe on it. All topics of a symbol are on the same WebSocket."""
+    """One WebSocket to open, and the topics to subscribe on it. All topics of a symbol are on the same WebSocket, if they fit."""
 
     endpoint: Endpoint
     topics: tuple[Topic, ...]
@@ -41,16 +41,33 @@ def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Coll
     wanted = [topics(venue, instrument, kinds) for instrument in instruments.values()]
     found: list[ConnectionPlan] = []
     for endpoint in venue.endpoints:
-        shard: list[Topic] = []
-        for of_instrument in wanted:
-            ours = [topic for topic in of_instrument if topic.endpoint == endpoint.name]
-            if shard and len(shard) + len(ours) > endpoint.topics:
-                found.append(ConnectionPlan(endpoint, tuple(shard)))
-                shard = []
-            shard.extend(ours)
-        if shard:
-            found.append(ConnectionPlan(endpoint, tuple(shard)))
+        groups = [[topic for topic in of_instrument if topic.endpoint == endpoint.name] for of_instrument in wanted]
+        found += [ConnectionPlan(endpoint, shard) for shard in shards(endpoint, groups, endpoint.topics)]
     return found
+
+
+def shards(endpoint: Endpoint, groups: Iterable[Sequence[Topic]], room: int) -> list[tuple[Topic, ...]]:
+    """Divide groups of topics, one group a symbol, into connections that have room for `room` topics each.
+
+    A group stays together, unless it is larger than a connection: then it is cut.
+    """
+    found: list[list[Topic]] = [[]]
+    for group in groups:
+        if found[-1] and size(endpoint, [*found[-1], *group]) > room:
+            found.append([])
+        for topic in group:
+            if found[-1] and size(endpoint, [*found[-1], topic]) > room:
+                found.append([])
+            found[-1].append(topic)
+    return [tuple(shard) for shard in found if shard]
+
+
+def size(endpoint: Endpoint, topics: Collection[Topic]) -> int:
+    """Return how many subscriptions these topics are for the venue: one for all symbols of a shared channel."""
+    if not endpoint.shared_channels:
+        return len(topics)
+    shared = [topic.channel for topic in topics if topic.channel in endpoint.shared_channels]
+    return len(topics) - len(shared) + len(set(shared))
 
 
 def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
@@ -61,17 +78,21 @@ def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
     return [tuple(group) for group in symbols.values()]
 
 
-def fits(connection: ConnectionPlan, topics: Collection[Topic]) -> bool:
-    """Whether the connection has room for these topics, too."""
-    return len(connection.topics) + len(topics) <= connection.endpoint.topics
+def fits(connection: ConnectionPlan, topics: Collection[Topic], room: int) -> bool:
+    """Whether these topics fit on a connection, too, that has room for `room` of them."""
+    return size(connection.endpoint, [*connection.topics, *topics]) <= room
 
 
 def requests(endpoint: Endpoint, wanted: Iterable[Topic], depth: int, request_id: int) -> Iterator[Request]:
-    """Yield the requests for these topics: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`."""
+    """Yield the requests for these topics: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`.
+
+    A shared channel is one request, with one of the symbols.
+    """
     by_channel: dict[str, list[str]] = {}
     for topic in wanted:
         by_channel.setdefault(topic.channel, []).append(topic.symbol)
     for channel, symbols in by_channel.items():
-        for start in range(0, len(symbols), endpoint.symbols_per_request):
-            yield Request(channel, tuple(symbols[start : start + endpoint.symbols_per_request]), request_id, depth)
+        several = symbols[:1] if channel in endpoint.shared_channels else symbols
+        for start in range(0, len(several), endpoint.symbols_per_request):
+            yield Request(channel, tuple(several[start : start + endpoint.symbols_per_request]), request_id, depth)
             request_id += 1

@@ -162,7 +162,7 @@ class Watchdog:
             return self._stall(feed, watch, silent_s, record.reason, limit_s=0.0 if is_news else self._stale_min_s)
         trust = min(2**watch.proofs, TRUST)
         limit = self._limit(record, watch.cadence, any_received=any_received)
-        reason = f"silent for {silent_s:.3g} s"
+        reason = f"silent for {silent_s:.3g} s" if record.received_ts > record.opened_ts else _NO_DATA.format(silent_s)
         if limit is not None:
             watch.limit_s = limit * trust
             usual = f", usually {watch.cadence.usual_s:.3g} s at most" if watch.cadence.count >= KNOWN else ""
@@ -194,6 +194,10 @@ class Watchdog:
         may_be_slow = record.kind in SLOW or record.kind.startswith(CANDLE)
         impatient = any_received and (not may_be_slow or known)
         return max(learned, self._stale_s if impatient else PATIENCE * self._stale_s)
+
+
+_NO_DATA: Final = "no data since it was subscribed {:.3g} s ago"
+"""The reason of a feed that the venue has acknowledged but not sent: it does not know the symbol, or sends it elsewhere."""
 
 
 def _since(record: FeedRecord) -> int:

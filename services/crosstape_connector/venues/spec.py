@@ -96,7 +96,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
     shared_channels: frozenset[str] = frozenset()
-    """Channels of which one subscription brings the data of all symbols: it is requested once on a connection."""
+    """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
+    The parser ignores the data of symbols that are not this connection's."""
+    handles: bool = False
+    """An unsubscribe must name what the acknowledgement called the subscription (`Ack.handle`): it cannot be sent before that has come."""
     binary: Callable[[bytes], bytes] | None = None
     """A binary frame → its JSON text; raises `FrameError` (see `parsing.binary`). None: a binary frame is a bad frame."""
     grant: GrantSource | None = None
@@ -346,6 +349,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Name of a testnet or sandbox → its addresses."""
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
     """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers."""
+    trades_overtake: bool = False
+    """Ids increase, but a trade may come after one with a later id: each id is published once, in whatever order."""
     quote_from_book: bool = False
     """The venue's quote feed is the top of its book, proven with it."""
     connects: ConnectLimit | None = None

@@ -202,7 +202,7 @@ class ConnectorSettings(Section, frozen=True):
     lease_s: Positive = 1.0
     """With `replica`: a standby takes over when the active replica has not renewed its lease for this time."""
     any_origin: bool = False
-    """Whether a simulated venue may write to a live tape, and a live venue to a simulated one: `--i-mean-it`."""
+    """Whether data of several origins may get on one tape: of live venues, of their testnets, and of simulated venues: `--i-mean-it`."""
     capture_dir: str = ""
     """Directory in which frames and REST answers are written. Empty: they are not written."""
     capture_bytes: Count = 256 * 1024 * 1024

@@ -9,9 +9,11 @@ is measured of recordings only, because repeated examples are no market. Not in 
 venue (`connector.py`). Each frame is measured in several passes, each from a new start. The least of its times counts: the others were
 interrupted.
 
-`--peers`: the Python of an environment in which ccxt 4.5.90 (ccxt.pro) and cryptofeed 3.0.1 read the same frames (`venues_peers.py`):
+`--peers`: the Python of an environment in which ccxt 4.5.90 (ccxt.pro) and cryptofeed 3.0.1 read the same frames (`venues_peers.py`). They
+parse, update their book or make their trades, and call an empty callback: less than our `all`, more than our `parse`. cryptofeed needs
+Python 3.13:
 
-    python3 -m venv ~/peers && ~/peers/bin/pip install ccxt==4.5.90 cryptofeed==3.0.1
+    python3.13 -m venv ~/peers && ~/peers/bin/pip install ccxt==4.5.90 cryptofeed==3.0.1
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import harness
 import msgspec
@@ -34,10 +37,9 @@ from crosstape_connector.capture.reader import CaptureLine, opened, read
 from crosstape_connector.errors import FRAME_ERRORS, UnknownVenue
 from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.replay.connections import RecordedConnection, RecordedConnections
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, CandleSnapshot, LastTrade, Output, TradeSnapshot
 from crosstape_connector.venues.registry import VENUES, recorded
-from crosstape_connector.venues.spec import Endpoint, Venue
+from crosstape_connector.venues.spec import Endpoint, Parser, Venue
 from crosstape_schemas import KIND_OF, Instrument, stamp
 
 ROOT: Final = Path(__file__).parents[1]
@@ -48,6 +50,7 @@ NAMES: Final[dict[type, str]] = {
     **KIND_OF, TradeSnapshot: "trade", LastTrade: "trade", BookSnapshot: "book snapshot", BookUpdate: "book",
     CandleSnapshot: "candle snapshot",
 }  # fmt: skip
+BOOK_NS: Final = 100_000_000
 CONTROL: Final = "control"
 """Frames without data: acknowledgements, heartbeats, and what is skipped."""
 
@@ -125,40 +128,42 @@ def measured(frames: Recorded, passes: int) -> Costs:
 def _pass(frames: Recorded) -> Costs:
     venue = frames.venue
     symbols: dict[str, Instrument] = {}
-    feeds = FeedHandler(venue, {}, (*KINDS, "candle:1m"), book_depth=10, book_interval_ns=100_000_000)
-    connections = RecordedConnections(feeds)
+    feeds = FeedHandler(venue, {}, (*KINDS, "candle:1m"), book_depth=10, book_interval_ns=BOOK_NS)
+    connections: dict[int, tuple[Endpoint, Parser]] = {}
+    urls: dict[int, str] = {}
     for row in frames.instruments:
         symbols[row.symbol] = row
         feeds.add_instrument(row)
     costs = Costs([], [], [])
-    now, clock = 0, time.perf_counter_ns
+    now, due_at, clock = 0, 0, time.perf_counter_ns
     for line in frames.lines:
         now = max(now, line.t or now)
         if line.d == "rest":
             _snapshot(venue, line, symbols, feeds, now)
         elif line.d == "open":
-            connections.open(line.c, line.u or frames.url)
-        elif line.d == "close":
-            connections.close(line.c, now, "closed")
+            urls[line.c] = line.u
+            connections.pop(line.c, None)
         if line.d != "in" or line.bad:
             continue
-        connection, data = connections.get(line.c, frames.url), line.body()
-        endpoint = _endpoint(venue, connection, data, symbols)
-        parse = connection.parser
-        assert parse is not None
+        data = line.body()
+        if line.c not in connections:
+            connections[line.c] = _connection(venue, urls.get(line.c, frames.url), data, symbols)
+        endpoint, parse = connections[line.c]
         started = clock()
         try:
             outputs = parse(data if line.b is None or endpoint.binary is None else endpoint.binary(data), now)
         except FRAME_ERRORS:
-            continue
+            outputs = ()
         parsed = clock()
         if frames.is_market:
             for output in outputs:
-                _publish(connections.apply(connection, output, now))
-            _publish(feeds.due_books(now))
-        costs.kinds.append(kind_of(outputs))
-        costs.parse.append(parsed - started)
+                _publish(feeds.apply(output))
+            if now >= due_at:
+                due_at = now + BOOK_NS // 2
+                _publish(feeds.due_books(now))
         costs.every.append(clock() - started)
+        costs.parse.append(parsed - started)
+        costs.kinds.append(kind_of(outputs))
     return costs
 
 
@@ -175,13 +180,12 @@ def _snapshot(venue: Venue, line: CaptureLine, symbols: dict[str, Instrument], f
         feeds.apply(source.parse(line.body(), symbols[symbol], now))
 
 
-def _endpoint(venue: Venue, connection: RecordedConnection, data: bytes, symbols: dict[str, Instrument]) -> Endpoint:
-    if connection.endpoint is None:
-        by_url = [one for one in venue.endpoints if any(host in connection.url for host in one.hosts)]
-        by_shape = [one for one in venue.endpoints if one.speaks is not None and one.speaks(data)]
-        connection.endpoint = (*by_url, *by_shape, *venue.endpoints)[0]
-        connection.parser = connection.endpoint.parser(symbols)
-    return connection.endpoint
+def _connection(venue: Venue, url: str, data: bytes, symbols: dict[str, Instrument]) -> tuple[Endpoint, Parser]:
+    """Returns the endpoint that the address names, or the one whose format the first frame has, and its parser."""
+    by_url = [one for one in venue.endpoints if any(host in url for host in one.hosts)]
+    by_shape = [one for one in venue.endpoints if one.speaks is not None and one.speaks(data)]
+    endpoint = (*by_url, *by_shape, *venue.endpoints)[0]
+    return endpoint, endpoint.parser(symbols)
 
 
 def kind_of(outputs: Sequence[Output]) -> str:
@@ -204,11 +208,79 @@ def rows(frames: Recorded, costs: Costs) -> Iterator[dict[str, object]]:
         }  # fmt: skip
 
 
-def peers(python: str, passes: int) -> list[dict[str, object]]:
-    """Runs the other libraries on the same frames, and us beside them; see `venues_peers`."""
-    command = (python, str(harness.HERE / "venues_peers.py"), CORPUS, str(passes))
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return [json.loads(text) for text in done.stdout.splitlines()]
+class Peer(NamedTuple):
+    """A library and its exchange, and the kinds of frames that it reads beside us."""
+
+    name: str
+    recording: str
+    """Empty: frames that are made here."""
+    kinds: tuple[str, ...]
+
+
+PEERS: Final = (
+    Peer("ccxt.kucoin", "cryptofeed_kucoin", ("book", "trade")),
+    Peer("ccxt.bingx", "", ("book",)),
+    Peer("cryptofeed.Bitfinex", "cryptofeed_bitfinex", ("book",)),
+    Peer("cryptofeed.BinanceFutures", "cryptofeed_binance_futures", ("book",)),
+)
+LEVELS: Final = 100
+
+
+def bingx_depth(count: int) -> Recorded:
+    """Complete books of 100 levels a side, as BingX sends them. In each, about a third of the sizes differ from those before."""
+    lines = []
+    for turn in range(count):
+        sides = [
+            [
+                [f"{91_000 + sign * (level + 1) / 10:.2f}", f"{(turn // (level % 10 + 1) * 7 + level * 13) % 997 + 1}.0000"]
+                for level in range(LEVELS)
+            ]
+            for sign in (-1, 1)
+        ]
+        data = {"asks": sides[1][::-1], "bids": sides[0], "lastUpdateId": 13_565_694_850 + turn}
+        at = 1_767_225_600_000 + 300 * turn
+        frame = {"code": 0, "data": data, "dataType": f"BTC-USDT@depth{LEVELS}", "success": True, "timestamp": at}
+        lines.append(CaptureLine(t=at * 1_000_000, d="in", f=json.dumps(frame, separators=(",", ":"))))
+    instrument = Instrument("BTC-USDT", "bingx", "BTC-USDT", "BTC", "USDT")
+    return Recorded("made here", VENUES["bingx"], "", lines, [instrument], is_market=True)
+
+
+def peers(python: str, market: Sequence[Recorded], passes: int) -> list[dict[str, object]]:
+    """Runs the other libraries on the same frames, in the same run; returns their cost beside ours."""
+    by_source = {frames.source: frames for frames in market} | {"": bingx_depth(500)}
+    cases, ours = [], []
+    for peer in PEERS:
+        if peer.recording not in by_source:
+            continue  # without CROSSTAPE_CORPUS there is nothing to read
+        frames = by_source[peer.recording]
+        costs = measured(frames, passes)
+        ours.append({str(row["kind"]): (row["parse_us"], row["all_us"]) for row in rows(frames, costs)})
+        wanted = [kind for kind in peer.kinds if kind in costs.kinds]
+        cases.append(_case(peer, frames, costs, wanted))
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(cases, file)
+        file.flush()
+        command = (python, str(harness.HERE / "venues_peers.py"), file.name, str(passes))
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found = []
+    for row in map(json.loads, done.stdout.splitlines()):
+        at = next(at for at, case in enumerate(cases) if case["peer"] == row["peer"])
+        parse_us, all_us = ours[at][row["kind"]]
+        found.append({**row, "our_parse_us": parse_us, "our_all_us": all_us})
+    return found
+
+
+def _case(peer: Peer, frames: Recorded, costs: Costs, wanted: Sequence[str]) -> dict[str, Any]:
+    snapshots: dict[str, str] = {}
+    source = frames.venue.snapshots
+    for line in frames.lines:
+        if line.d == "rest" and source is not None and (symbol := source.match(line.u)):
+            snapshots[symbol] = line.f or ""
+    return {
+        "peer": peer.name, "url": frames.url, "wanted": wanted, "kinds": costs.kinds, "snapshots": snapshots,
+        "symbols": {row.symbol: (row.base, row.quote) for row in frames.instruments},
+        "frames": [(line.t or 0, line.f) for line in frames.lines if line.d == "in"],
+    }  # fmt: skip
 
 
 def show(found: Sequence[dict[str, object]]) -> None:
@@ -233,7 +305,7 @@ def main() -> None:
     have = {frames.venue.id for frames in market}
     every = [*market, *(frames for frames in examples(options.repeat) if frames.venue.id not in have)]
     found = [row for frames in sorted(every, key=lambda one: one.venue.id) for row in rows(frames, measured(frames, options.passes))]
-    beside = peers(options.peers, options.passes) if options.peers else []
+    beside = peers(options.peers, market, options.passes) if options.peers else []
     if options.json:
         for row in (*found, *beside):
             harness.report(benchmark="venues", **row)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from crosstape_connector.feeds.books.checks import BookChecks, Fault
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError, Ladder
 from crosstape_connector.venues.messages import BookSnapshot
 from crosstape_connector.venues.parsing.wire import ZERO
 from crosstape_connector.venues.spec import BookRule
 from crosstape_schemas import GapCause, Level
-
-PROVEN: Final = 10
-"""Levels a side that a checksum is computed of; the widest that any venue here uses."""
 
 Top = tuple[list[Level], list[Level]]
 """The best levels of bids and of asks, best first."""
@@ -56,7 +51,7 @@ class BookLevels:
             gone = bids.cut(self.depth), asks.cut(self.depth)
             self.removed = tuple((price, ZERO) for price in gone[0]), tuple((price, ZERO) for price in gone[1])
         if rule.checksum is not None and checksum is not None:
-            if rule.checksum(bids.top(PROVEN), asks.top(PROVEN)) != checksum:
+            if rule.checksum(bids.top(rule.checksum_levels), asks.top(rule.checksum_levels)) != checksum:
                 self._checks.checksums_bad += 1
                 return Fault(GapCause.CHECKSUM, "checksum")
             self._checks.checksums_ok += 1
@@ -67,15 +62,17 @@ class BookLevels:
 
     def top(self) -> Top:
         """Return the best levels that a checksum would prove."""
-        return self.bids.top(PROVEN), self.asks.top(PROVEN)
+        levels = self._rule.checksum_levels
+        return self.bids.top(levels), self.asks.top(levels)
 
     def has_top_of(self, snapshot: BookSnapshot) -> bool:
         """Whether the best levels of a snapshot are those of the book."""
+        levels = self._rule.checksum_levels
         try:
-            bids, asks = Ladder(snapshot.bids[:PROVEN], best_last=True), Ladder(snapshot.asks[:PROVEN], best_last=False)
+            bids, asks = Ladder(snapshot.bids[:levels], best_last=True), Ladder(snapshot.asks[:levels], best_last=False)
         except (ImpossibleLevelError, ArithmeticError):
             return False
-        return (bids.top(PROVEN), asks.top(PROVEN)) == self.top()
+        return (bids.top(levels), asks.top(levels)) == self.top()
 
     def equal(self, other: BookLevels) -> bool:
         """Whether two books have the same levels."""

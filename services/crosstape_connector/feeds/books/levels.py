@@ -12,7 +12,7 @@ from crosstape_connector.venues.spec import BookRule
 from crosstape_schemas import GapCause, Level
 
 PROVEN: Final = 10
-"""Levels a side that a checksum is computed of; the widest that any venue here uses."""
+"""Levels a side by which a book is known again: those of the narrowest checksum."""
 
 Top = tuple[list[Level], list[Level]]
 """The best levels of bids and of asks, best first."""
@@ -56,7 +56,7 @@ class BookLevels:
             gone = bids.cut(self.depth), asks.cut(self.depth)
             self.removed = tuple((price, ZERO) for price in gone[0]), tuple((price, ZERO) for price in gone[1])
         if rule.checksum is not None and checksum is not None:
-            if rule.checksum(bids.top(PROVEN), asks.top(PROVEN)) != checksum:
+            if rule.checksum(bids.top(rule.checksum_levels), asks.top(rule.checksum_levels)) != checksum:
                 self._checks.checksums_bad += 1
                 return Fault(GapCause.CHECKSUM, "checksum")
             self._checks.checksums_ok += 1
@@ -66,7 +66,7 @@ class BookLevels:
         return None
 
     def top(self) -> Top:
-        """Return the best levels that a checksum would prove."""
+        """Return the best levels, by which the book is known again."""
         return self.bids.top(PROVEN), self.asks.top(PROVEN)
 
     def has_top_of(self, snapshot: BookSnapshot) -> bool:

@@ -6,15 +6,34 @@ from typing import Final
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.venues import bitstamp
+from crosstape_simulator.venues import binance_us, bitstamp
 from crosstape_simulator.venues.binance import venue as binance
+from crosstape_simulator.venues.binance_futures import venue as binance_futures
+from crosstape_simulator.venues.bingx import spot as bingx
+from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
+from crosstape_simulator.venues.kucoin import futures as kucoin_futures
+from crosstape_simulator.venues.kucoin import spot as kucoin
 from crosstape_simulator.venues.spec import SimulatedVenue
 
 VENUES: Final[dict[str, SimulatedVenue]] = {
-    made.id: made for made in (binance.VENUE, bitfinex.VENUE, bitstamp.VENUE, coinbase.VENUE, kraken.VENUE)
+    made.id: made
+    for made in (
+        binance.VENUE,
+        binance_futures.COINM,
+        binance_us.VENUE,
+        binance_futures.USDM,
+        bingx.VENUE,
+        bingx_swap.VENUE,
+        bitfinex.VENUE,
+        bitstamp.VENUE,
+        coinbase.VENUE,
+        kraken.VENUE,
+        kucoin.VENUE,
+        kucoin_futures.VENUE,
+    )
 }
 """By id."""
 

@@ -349,6 +349,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Name of a testnet or sandbox → its addresses."""
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
     """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers."""
+    trades_overtake: bool = False
+    """Ids increase, but a trade may come after one with a later id: each id is published once, in whatever order."""
     quote_from_book: bool = False
     """The venue's quote feed is the top of its book, proven with it."""
     connects: ConnectLimit | None = None

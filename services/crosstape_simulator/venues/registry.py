@@ -9,6 +9,8 @@ from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.venues import binance_us, bitstamp
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
+from crosstape_simulator.venues.bingx import spot as bingx
+from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
@@ -23,6 +25,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         binance_futures.COINM,
         binance_us.VENUE,
         binance_futures.USDM,
+        bingx.VENUE,
+        bingx_swap.VENUE,
         bitfinex.VENUE,
         bitstamp.VENUE,
         coinbase.VENUE,

@@ -7,6 +7,7 @@ available (`apply_poll`). Those from REST are marked `backfilled`: they were not
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ from crosstape_connector.feeds.trades.open_gaps import OpenGap, OpenGaps
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 
+SEEN: Final = 4_096
+"""Ids that are kept of a venue whose trades come in another order: a trade that is later by more is taken for published if it repeats."""
+
 
 class TradeSequence(FeedRecord):
     """The trade feed of an instrument whose venue numbers its trades.
@@ -22,10 +26,10 @@ class TradeSequence(FeedRecord):
     `TradeFeeds` publishes the next trade of a live sequence itself, to save a call; all else is here.
     """
 
-    __slots__ = ("_contiguous", "_named", "_seeded_ts", "_unseen", "duplicates", "next_id", "open_gaps")
+    __slots__ = ("_contiguous", "_floor", "_named", "_seeded_ts", "_seen", "_unseen", "duplicates", "next_id", "open_gaps")
 
-    def __init__(self, instrument: Instrument, *, contiguous: bool) -> None:
-        """`contiguous`: ids grow by one, so that a gap can be found; else they only grow."""
+    def __init__(self, instrument: Instrument, *, contiguous: bool, ordered: bool = True) -> None:
+        """`contiguous`: ids grow by one, so that a gap can be found; else they only grow. `ordered`: trades come in the order of ids."""
         super().__init__(instrument, "trade")
         self._contiguous = contiguous
         self.next_id = -1
@@ -39,6 +43,10 @@ class TradeSequence(FeedRecord):
         """`received_ts` of the newest trade that was on the tape when we began; 0 = none was."""
         self._unseen = -1
         """The `next_id` that was set because the venue named a newer trade than the stream brought; -1 = none."""
+        self._seen: dict[int, None] | None = None if ordered else {}
+        """The newest published ids, where trades come in another order than their ids; at most `SEEN`."""
+        self._floor = -1
+        """A trade with an id below this counts as published, though it is not among `_seen`."""
 
     def seed(self, trade: Trade) -> None:
         """Start after a trade that is on the tape already, from an earlier run or by another replica."""
@@ -47,6 +55,7 @@ class TradeSequence(FeedRecord):
             self.next_id = number + 1
             self.venue_ts = trade.venue_ts
             self.gap_from = self._seeded_ts = trade.received_ts
+            self._floor = self.next_id
 
     def set_missing(self, gaps: Iterable[OpenGap], now: int) -> None:
         """Replace the open gaps: another replica has published until now, and these are what it left missing."""
@@ -68,6 +77,8 @@ class TradeSequence(FeedRecord):
             if number < self.next_id:
                 return events + self._earlier(trade, number)
             events += self._skip_to(number, trade.received_ts)
+        else:
+            self._floor = number
         return events + self._publish(trade, number)
 
     def apply_snapshot(self, snapshot: TradeSnapshot) -> list[Event]:
@@ -168,6 +179,7 @@ class TradeSequence(FeedRecord):
             self.venue_ts = trade.venue_ts
             self.gap_from = before  # the stream's own gap goes on …
         self.gap_from = max(before, complete_ts)  # … from here
+        self._floor = self.next_id
         return events
 
     def _late(self, trade: Trade, number: int) -> list[Event] | None:
@@ -185,12 +197,25 @@ class TradeSequence(FeedRecord):
         if events is not None:
             self.count += 1
             return events
-        if trade.venue_ts is not None and self.venue_ts is not None and trade.venue_ts > self.venue_ts:
+        is_known = self._seen is not None and number in self._seen
+        if self._seen is not None and number >= self._floor and not is_known:
+            return self._overtaken(trade, number)
+        if not is_known and trade.venue_ts is not None and self.venue_ts is not None and trade.venue_ts > self.venue_ts:
             gap = self.gap_event(trade.received_ts, None, GapCause.SEQUENCE)  # the venue has restarted its numbering
-            self._named = -1
+            self._named = self._floor = -1
+            if self._seen is not None:
+                self._seen.clear()
             return [*self.open_gaps.close_all(trade.received_ts), gap, *self._publish(trade, number)]
         self.duplicates += 1
         return []
+
+    def _overtaken(self, trade: Trade, number: int) -> list[Event]:
+        """Publish a trade that came after one with a later id."""
+        next_id, venue_ts = self.next_id, self.venue_ts
+        events = [*self.end_gap(trade.received_ts), *self._publish(trade, number)]
+        self.next_id = next_id
+        self.venue_ts = max(venue_ts or 0, trade.venue_ts or 0) or None
+        return events
 
     def _skip_to(self, number: int, now: int) -> list[Event]:
         """Continue at the id `number`: report the ids below it that never came as a gap."""
@@ -214,6 +239,12 @@ class TradeSequence(FeedRecord):
         self.venue_ts = trade.venue_ts
         self.received_ts = trade.received_ts
         self.count += 1
+        if self._seen is not None:
+            self._seen[number] = None
+            if len(self._seen) > SEEN:
+                oldest = next(iter(self._seen))
+                del self._seen[oldest]
+                self._floor = max(self._floor, oldest + 1)
         return [trade]
 
 

@@ -26,6 +26,8 @@ class TradeFeeds:
         self.sequences: dict[str, TradeSequence] = {}
         """By instrument."""
         self.handle_trade: Callable[[Trade], Sequence[Event]] = self._trade if venue.trade_ids != "none" else self._trade_without_id
+        if venue.trades_overtake:
+            self.handle_trade = self._trade_in_any_order
         self._venue = venue
         self._counts = counts
         self._left: dict[str, TradeSequence] = {}  # of instruments that were removed
@@ -37,7 +39,9 @@ class TradeFeeds:
         if self._venue.trade_ids == "none":
             record = self._plain[name] = FeedRecord(instrument, "trade")
             return record
-        sequence = self._left.pop(name, None) or TradeSequence(instrument, contiguous=self._venue.trade_ids == "contiguous")
+        sequence = self._left.pop(name, None) or TradeSequence(
+            instrument, contiguous=self._venue.trade_ids == "contiguous", ordered=not self._venue.trades_overtake
+        )
         self.sequences[name] = sequence
         return sequence
 
@@ -135,6 +139,10 @@ class TradeFeeds:
             sequence.count += 1
             return (trade,)
         return sequence.accept(trade, number)
+
+    def _trade_in_any_order(self, trade: Trade) -> Sequence[Event]:
+        sequence = self.sequences.get(trade.instrument)
+        return sequence.accept(trade, int(trade.trade_id)) if sequence is not None else self._unwanted()
 
     def _trade_without_id(self, trade: Trade) -> Sequence[Event]:
         record = self._plain.get(trade.instrument)

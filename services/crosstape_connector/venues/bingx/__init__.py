@@ -5,9 +5,10 @@ Wire    `wss://open-api-ws.bingx.com/market` (spot), `wss://open-api-swap.bingx.
 Docs    https://bingx-api.github.io/docs-v3/
 Quirks  both venues use the same ids of instruments: `BTC-USDT` is a spot pair here and a perpetual there. The server asks for signs of life
         (see `frames`). Of data see `routes`, `spot`, `swap` and `candles`, of REST `rest`, `spot_rest` and `swap_rest`
-Books   spot: `depth5` … `depth100`, complete in each frame, so that a lost one costs nothing but time. Swap: `incrDepth`, up to 1,024
-        levels a side by their changes. Its numbers only grow (they jump by up to nine while nothing is missing), so that a lost change
-        does not show: the best prices are checked by the quote's own stream, the levels below by nothing
+Books   up to 100 levels a side: `depth5` … `depth100`, complete in each frame, so that a lost one costs nothing but time. Deeper ones of
+        the swap (`book_depth` above 100): `incrDepth`, up to 1,024 levels a side by their changes. Its numbers only grow (they jump by up
+        to nine while nothing is missing), so that a lost change does not show: the best prices are checked by the quote's own stream, the
+        levels below by nothing
 Not proven  that no trade of the swap was lost; that a subscription is answered with past trades; how the socket of spot behaves, which is
         documented and was not seen. Nothing tells of liquidations; the index price is in no stream
 Left out  the coin-margined swap: a third socket with its own dialect
@@ -38,6 +39,7 @@ from crosstape_connector.venues.spec import (
 TEXT: Final = 4 * MEBIBYTE
 """Bytes of a frame's text at most: 1,024 levels a side take 60 KiB."""
 REST: Final = {"rest": "https://open-api.bingx.com"}
+COMPLETE: Final = "each frame is the complete best levels, so that none depends on another; numbers or times that only grow"
 VOLUME: Final = "base units, with up to 18 digits"
 
 SPOT: Final = Venue(
@@ -69,8 +71,8 @@ SPOT: Final = Venue(
     instruments=InstrumentSource(path=spot_rest.INSTRUMENTS, parse=spot_rest.parse_instruments),
     book=BookRule(
         snapshot="stream",
-        depths=spot.DEPTHS,
-        proof="each frame is the complete best levels, so that none depends on another; numbers or times that only grow; never crossed",
+        depths=frames.COMPLETE,
+        proof=f"{COMPLETE}; never crossed",
     ),
     trades=TradeSource(
         path=lambda symbol, first, since_ts: spot_rest.trades_path(symbol),
@@ -97,6 +99,7 @@ SPOT: Final = Venue(
         per_minute=rest.MINUTE,
     ),
     trade_ids="increasing",
+    trades_overtake=True,
     rest_error=rest.rest_error,
 )
 
@@ -109,8 +112,8 @@ SWAP: Final = Venue(
             channels={
                 "trade": "trade",
                 "quote": swap.QUOTES,
-                "book": "incrDepth",
-                "delta": "incrDepth",
+                "book": frames.BY_DEPTH,
+                "delta": frames.BY_DEPTH,
                 "ticker": "ticker",
                 "mark": "markPrice",
                 **candle_channels("kline_{}", candles.SWAP),
@@ -133,8 +136,8 @@ SWAP: Final = Venue(
         snapshot="stream",
         follows=routes.increases,
         truncates=True,
-        depths=(routes.LEVELS,),
-        proof="numbers that grow with each frame, though not by one; best prices as those of `depth5`; never crossed for two frames",
+        depths=(*swap.DEPTHS, routes.LEVELS),
+        proof=f"up to 100 levels: {COMPLETE}; deeper: numbers that grow with each frame, though not by one; never crossed for two frames",
     ),
     quotes=QuoteSource(path=swap_rest.quotes_path, parse=swap_rest.parse_quotes, per_minute=rest.MINUTE),
     trading=TradingSource(path=lambda symbols: swap_rest.INSTRUMENTS, parse=swap_rest.parse_trading, per_minute=12),

@@ -26,7 +26,11 @@ FULL: Final = 80403
 """"your topic num over max 200": the connection has no room."""
 VERBS: Final[dict[Verb, str]] = {"subscribe": "sub", "unsubscribe": "unsub"}
 BY_DEPTH: Final = "depth"
-"""The channel whose topics end in the number of levels."""
+"""The channel whose topics end in the number of levels: complete books."""
+BY_CHANGES: Final = "incrDepth"
+"""The channel of deeper books, which are sent by their changes."""
+COMPLETE: Final = (5, 10, 20, 50, 100)
+"""Levels a side of complete books."""
 IGNORED: Final = frozenset({"lastPrice"})
 """Channels that hold nothing for the tape: the trades have it."""
 NO_DATA: Final = msgspec.Raw(b"null")
@@ -108,8 +112,10 @@ class Parser:
 
 
 def topic_of(channel: str, symbol: str, depth: int) -> str:
-    """Return the venue's name of a subscription."""
-    return f"{symbol}@{channel}{depth}" if channel == BY_DEPTH else f"{symbol}@{channel}"
+    """Return the venue's name of a subscription. A book with more levels than a complete one has is `incrDepth`."""
+    if channel != BY_DEPTH:
+        return f"{symbol}@{channel}"
+    return f"{symbol}@{BY_DEPTH}{depth}" if depth in COMPLETE else f"{symbol}@{BY_CHANGES}"
 
 
 def request(verb: Verb, request: Request) -> bytes:

@@ -18,7 +18,6 @@ from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, tra
 from crosstape_schemas import Instrument, Trade
 
 ID: Final = "bingx"
-DEPTHS: Final = (5, 10, 20, 50, 100)
 
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +52,6 @@ class Parser(frames.Parser):
         "bookTicker": routes.quote_route,
         "ticker": routes.ticker_route(has_turnover=True),
         "incrDepth": routes.ChangedBook,
-        **{f"depth{levels}{speed}": routes.CompleteBook for levels in DEPTHS for speed in routes.SPEEDS},
+        **{f"depth{levels}{speed}": routes.CompleteBook for levels in frames.COMPLETE for speed in routes.SPEEDS},
         **{f"kline_{theirs}": candles.spot_route(ours) for ours, theirs in candles.SPOT.items()},
     }

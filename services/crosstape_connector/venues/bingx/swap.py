@@ -4,8 +4,8 @@ Trades  a frame is a list, newest first, without ids. An id is made of the time:
         later. So the trades of one millisecond are numbered in their order, rows that are equal are different trades, and ids ascend. The
         first list after a subscription may hold earlier trades, too (the documents do not say it): it is numbered by its times alone, so
         that a trade which was known on any connection gets the id that it had, and is published once
-Quotes  the best levels of `depth5`, which is complete in each frame: `bookTicker` can be 22 minutes old (see `routes`). It also checks the
-        book, which is built from changes: where both differ for a second, neither is called live
+Quotes  the best levels of `depth5`, which is complete in each frame: `bookTicker` can be 22 minutes old (see `routes`). It also checks a
+        book that is built from changes: where both differ for a second, neither is called live
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
@@ -31,7 +31,8 @@ IDS_PER_MS: Final = 1_000
 PAST_NS: Final = 5_000_000_000
 """A trade of the first list that is so old was not received live."""
 QUOTES: Final = "depth5"
-DEPTHS: Final = (10, 20, 50, 100)
+DEPTHS: Final = tuple(levels for levels in frames.COMPLETE if levels > 5)
+"""Levels a side of complete books: five are the quote."""
 
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crosstape_connector.feeds.trades.open_gaps import OPEN_GAPS, RUNS
-from crosstape_connector.feeds.trades.sequence import TradeSequence
+from crosstape_connector.feeds.trades.sequence import SEEN, TradeSequence
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Instrument, Side, Status, Trade
 
@@ -556,3 +556,35 @@ def test_known_trades_in_the_answer_to_a_subscription_show_a_quiet_market() -> N
     found = silent()
     assert ids(found.apply_snapshot(TradeSnapshot("BTC-USD", 6_000, (trade(5, backfilled=True),)))) == []
     assert found.state is FeedState.LIVE
+
+
+def test_where_trades_overtake_each_other_each_is_published_once() -> None:
+    """In whatever order, and after a lost connection, too. What was on the tape when we began is not published again."""
+    found = TradeSequence(BITCOIN, contiguous=False, ordered=False)
+    found.seed(trade(3))
+    events = accept(found, 2, 3, 7, 5, 7, 5, 9, 6)
+
+    assert ids(events) == ["7", "5", "9", "6"]
+    assert found.duplicates == 4
+    lose(found)
+    assert ids(after := accept(found, 9, 8, 6, 10)) == ["8", "10"]
+    assert [gap[:2] for gap in gaps(after)] == [(GapCause.DISCONNECT, None)]
+
+
+def test_an_id_that_is_forgotten_counts_as_published() -> None:
+    """The newest are kept: an older one may be on the tape."""
+    found = TradeSequence(BITCOIN, contiguous=False, ordered=False)
+    accept(found, *range(10, 10 + 2 * (SEEN + 1), 2))
+
+    assert ids(accept(found, 10, 11, 13)) == ["11", "13"]
+    assert ids(accept(found, 9)) == []
+
+
+def test_a_venue_that_begins_its_ids_again_is_noticed_where_trades_overtake_each_other() -> None:
+    """By the time of a trade."""
+    found = TradeSequence(BITCOIN, contiguous=False, ordered=False)
+    accept(found, *range(1_000, 1_000 + 2 * SEEN, 2))
+    events = [*found.accept(trade(5, at=10**6), 5), *found.accept(trade(4, at=10**6 + 1), 4), *found.accept(trade(5, at=10**6), 5)]
+
+    assert ids(events) == ["5", "4"]
+    assert [cause for cause, *_ in gaps(events)] == [GapCause.SEQUENCE]

@@ -1,0 +1,1 @@
+"""BingX as it is simulated: spot and perpetuals, on shared code."""

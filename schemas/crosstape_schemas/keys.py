@@ -74,7 +74,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(0)}:checkpoint:{producer}"
 
     def identity(self) -> str:
-        """Hash `id`, `origin`: which tape this is, and whether its data are `live` or `simulated`: `tape:identity`. In partition 0."""
+        """Hash `id`, `origin`: which tape this is, and whether its data are `live`, `test` or `simulated`. In partition 0."""
         return f"{self._root(0)}:identity"
 
     def instances(self, service: str) -> str:

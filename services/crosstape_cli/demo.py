@@ -1,4 +1,4 @@
-"""`crosstape demo`: everything at once on simulated venues, with no network: a server, three venues, three connectors, an aggregator."""
+"""`crosstape demo`: everything at once on simulated venues, with no network: a server, venues, a connector for each, an aggregator."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
 from crosstape.settings.environment import PREFIX
+from crosstape.settings.words import nearest
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
 from crosstape_cli.server import command, redis_cli
@@ -32,10 +33,14 @@ from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
 from crosstape_cli.view import line
 from crosstape_schemas import CONSOLIDATED, Keys
-from crosstape_simulator.spec import VENUES
+from crosstape_simulator.venues.registry import VENUES, default_listings
+
+SHOWN: Final = ("binance", "coinbase", "kraken", "bitfinex", "binance_usdm")
+"""The venues of a demo unless others are named."""
 
 LEGS: Final = 3
-"""Count of legs that must count at once in one consolidated quote; otherwise the demo has shown nothing."""
+"""Count of legs that must count at once in one consolidated quote, if so many venues list an instrument; otherwise the demo has shown
+nothing."""
 
 LOOPBACK: Final = "127.0.0.1"
 DRAIN_S: Final = 5.0
@@ -49,6 +54,7 @@ log = structlog.get_logger(__name__)
 
 def demo(
     *,
+    venues: Annotated[str, Parameter(help=f"Venues, divided by commas: any of {', '.join(VENUES)}.")] = ",".join(SHOWN),
     seconds: Annotated[float | None, Parameter(help="How long the demo runs; default: until Ctrl-C.")] = None,
     json: Annotated[
         bool,
@@ -64,11 +70,13 @@ def demo(
         Parameter(help="TCP port of its server on the loopback address, for your programs (0: a free port); default: none."),
     ] = None,
 ) -> Exit:
-    """Show a complete tape on simulated venues: an embedded server, three venues, their connectors and the aggregator, each a process.
+    """Show a complete tape on simulated venues: an embedded server, the venues' connectors and the aggregator, each a process.
 
     It needs no network and no settings, and leaves nothing behind. It prints the address of its server: a unix socket or, with --port 6379,
-    the address that clients use by default. It exits with 5 if no quote was consolidated from three venues.
+    the address that clients use by default. It exits with 5 if no quote was consolidated from three venues (or
+    from fewer, if no instrument is listed by three of --venues).
     """
+    names = chosen(venues)
     if port is not None and not 0 <= port < 65536:
         raise SettingsError(f"--port {port}: expected a port, as 6379")
     check_free(LOOPBACK, port or 0, f"--port {port}")
@@ -76,31 +84,53 @@ def demo(
         raise SettingsError("--seconds and --rate must be above 0")
     configure_logging(TelemetrySettings(log_level="warning", log_format="console"), service="demo")
     simulated = ["--rate", str(rate), "--seed", str(seed), *rehearsal(fault, control)]
-    return main(lambda: _demo(seconds, simulated, logs, port, as_json=json))
+    return main(lambda: _demo(names, seconds, simulated, logs, port, as_json=json))
 
 
-async def _demo(seconds: float | None, simulated: Sequence[str], logs: Path | None, port: int | None, *, as_json: bool) -> Exit:
+def chosen(venues: str) -> tuple[str, ...]:
+    """Returns the venues that a list names, each once. Raises `SettingsError`, with the nearest name, for one that is not simulated."""
+    names = tuple(dict.fromkeys(name for part in venues.split(",") if (name := part.strip())))
+    for name in names:
+        if name not in VENUES:
+            guess = nearest(name, VENUES)
+            raise SettingsError(f"--venues {name}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(VENUES)}"))
+    if not names:
+        raise SettingsError(f"--venues: none is named; there are {', '.join(VENUES)}")
+    return names
+
+
+def legs_to_show(venues: Sequence[str]) -> int:
+    """Returns from how many venues a quote must be consolidated: `LEGS`, or as many of these venues as list one instrument."""
+    listed = Counter(listing.instrument for venue in venues for listing in default_listings(venue))
+    return min(LEGS, max(listed.values()))
+
+
+async def _demo(
+    venues: Sequence[str], seconds: float | None, simulated: Sequence[str], logs: Path | None, port: int | None, *, as_json: bool
+) -> Exit:
     keys = Keys()
     with _directories(logs) as (directory, log_directory):
         async with _server(directory, port) as server, connect(BusSettings(url=server.url)) as client:
             quotes = Quotes(client, keys)
-            services = _services(directory, log_directory, server.url, simulated)
+            services = _services(venues, directory, log_directory, server.url, simulated)
             _say_where(server, as_json=as_json)
             try:
-                async with _running(services, directory / "venues.toml", quotes, as_json=as_json):
+                title = f"{len(venues)} simulated venues; Ctrl-C ends"
+                async with _running(services, directory / "venues.toml", quotes, title, as_json=as_json):
                     await _time_is_over(seconds)
                     last = await _last(client, keys, quotes)  # before the services end: a connector's last event is that it is down
             except CrosstapeError:
                 _print_logs(log_directory)
                 raise
-        proven = max(quotes.most_venues.values(), default=0) >= LEGS
+        legs = legs_to_show(venues)
+        proven = max(quotes.most_venues.values(), default=0) >= legs
         for event in last:
             sys.stdout.buffer.write(event + b"\n" if as_json else b"")
         sys.stdout.flush()
         if not as_json:
             _sum_up(quotes)
         if not proven:
-            sys.stderr.write(f"crosstape: no quote was consolidated from {LEGS} venues\n")
+            sys.stderr.write(f"crosstape: no quote was consolidated from {legs} venue{'s' * (legs != 1)}\n")
             _print_logs(log_directory)
         return Exit.OK if proven else Exit.UNPROVEN
 
@@ -144,7 +174,7 @@ async def _time_is_over(seconds: float | None) -> None:
 
 
 @asynccontextmanager
-async def _running(services: list[Service], settings_file: Path, quotes: Quotes, *, as_json: bool) -> AsyncIterator[None]:
+async def _running(services: list[Service], settings_file: Path, quotes: Quotes, title: str, *, as_json: bool) -> AsyncIterator[None]:
     """Run all processes for the length of the block, the simulator first."""
     simulator, *others = services
     async with asyncio.TaskGroup() as tasks:
@@ -155,7 +185,6 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
             running.append(tasks.create_task(quotes.run(), name="follow quotes"))  # type: ignore[arg-type]
             console = Console(stderr=as_json)
             if console.is_terminal or not as_json:
-                title = f"{len(VENUES)} simulated venues; Ctrl-C ends"
                 showing = show(quotes.latest, console=console, title=lambda: title, silent=quotes.silent)
                 running.append(tasks.create_task(showing, name="show quotes"))  # type: ignore[arg-type]
             yield
@@ -164,19 +193,19 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
                 task.cancel()
 
 
-def _services(directory: Path, logs: Path, url: str, simulated: Sequence[str]) -> list[Service]:
+def _services(venues: Sequence[str], directory: Path, logs: Path, url: str, simulated: Sequence[str]) -> list[Service]:
     """The simulator, then what reads from it. The user's own settings are left out: they concern other tapes."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
-    environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in VENUES}  # they are on this machine
+    environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in venues}  # they are on this machine
     file = directory / "venues.toml"
-    ports = zip(VENUES, free_ports(len(VENUES)), strict=True)  # chosen here, so that they are the same after a restart
-    options = [option for venue, port in ports for option in ("--port", f"{venue}={port}")]
+    ports = zip(venues, free_ports(len(venues)), strict=True)  # chosen here, so that they are the same after a restart
+    options = [option for venue, port in ports for option in ("--venue", venue, "--port", f"{venue}={port}")]
     simulator = ("simulate", "--write", str(file), *simulated, *options)
     option = ("--settings", str(file))
     runs: Mapping[str, tuple[str, ...]] = {
         "simulator": simulator,
-        **{f"connector.{venue}": ("connector", "--venue", venue, *option) for venue in VENUES},
+        **{f"connector.{venue}": ("connector", "--venue", venue, *option) for venue in venues},
         "aggregator": ("aggregator", *option),
     }
     return [Service(name, crosstape(*arguments), environ, logs / f"{name}.log") for name, arguments in runs.items()]

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 
 from crosstape.errors import CrosstapeError, SettingsError
 from crosstape.runtime.lifecycle import Exit
+from crosstape_cli.options import chosen_timeframes
 from crosstape_connector.capture.reader import CaptureFile, opened
 from crosstape_connector.replay.normalize import normalize as events_of
 from crosstape_connector.replay.summary import Summary
@@ -33,6 +34,7 @@ def normalize(
     /,
     *,
     delta: Annotated[bool, Parameter(negative="", help="Print the single changes of books, too.")] = False,
+    candles: Annotated[str, Parameter(help="Timeframes of candles to print, too, divided by commas: 1m,1h.")] = "",
     book_depth: Annotated[int, Parameter(help="Levels a side in book events.")] = 10,
     book_interval_s: Annotated[float, Parameter(help="At most one book event per interval and instrument; 0: one per change.")] = 0.1,
     quiet: Annotated[bool, Parameter(negative="", help="Print no summary.")] = False,
@@ -47,9 +49,11 @@ def normalize(
         raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")
     if book_depth < 1 or not 0 <= book_interval_s < math.inf:
         raise SettingsError("--book-depth must be at least 1, --book-interval-s at least 0")
+    timeframes = chosen_timeframes(candles, "--candles")
     out = sys.stdout.buffer
     with _lines(file) as lines:
-        made = events_of(find(venue), lines, delta=delta, book_depth=book_depth, book_interval_ns=round(book_interval_s * 1e9))
+        interval_ns = round(book_interval_s * 1e9)
+        made = events_of(find(venue), lines, delta=delta, candles=timeframes, book_depth=book_depth, book_interval_ns=interval_ns)
         for event in made:
             out.write(encode(event))
             out.write(b"\n")

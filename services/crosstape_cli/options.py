@@ -12,6 +12,7 @@ from crosstape.settings import Settings
 from crosstape.settings import load as settings_file
 from crosstape.settings.environment import ignored_variables
 from crosstape.settings.words import nearest
+from crosstape_schemas import TIMEFRAMES
 
 SettingsFile = Annotated[
     Path | None,
@@ -23,7 +24,7 @@ IMeanIt = Annotated[
     Parameter(
         name="--i-mean-it",
         negative="",
-        help="Let simulated venues write to a live tape, and live ones to a simulated one: connector.any_origin.",
+        help="Let venues of another origin (live, testnet, simulated) write to a tape: connector.any_origin.",
     ),
 ]
 
@@ -47,6 +48,16 @@ def load(path: Path | None) -> Settings:
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings
+
+
+def chosen_timeframes(text: str, option: str) -> tuple[str, ...]:
+    """Returns the timeframes that a list names, each once. Raises `SettingsError`, with the nearest one, for one that is none of ours."""
+    names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    for name in names:
+        if name not in TIMEFRAMES:
+            guess = nearest(name, TIMEFRAMES)
+            raise SettingsError(f"{option} {name}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(TIMEFRAMES)}"))
+    return names
 
 
 def begin_logging(settings: Settings, *, service: str) -> None:

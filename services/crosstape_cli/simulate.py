@@ -15,8 +15,8 @@ from cyclopts import Parameter
 from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
+from crosstape.settings.model import default_venues
 from crosstape_cli.options import SettingsFile, begin_logging, load
-from crosstape_schemas import spot
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
@@ -104,12 +104,12 @@ def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[
     The other venues that run by default are disabled.
     """
     tables = []
-    for name in sorted({*venues, *DEFAULT}):
+    for name in sorted({*venues, *default_venues()}):
         lines = [f"[venues.{name}]"]
         for key, value in venues.get(name, {"enabled": False}).items():
             lines.append(f"{key} = {_toml(value)}")
         if name in venues and name in synthetic:
-            lines.append(f"instruments = {_toml([spot(listing.base, listing.quote) for listing in default_listings(name)])}")
+            lines.append(f"instruments = {_toml([listing.instrument for listing in default_listings(name)])}")
         tables.append("\n".join(lines) + "\n")
     return "\n".join(tables)
 

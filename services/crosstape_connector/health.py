@@ -17,10 +17,11 @@ from crosstape_connector.publishing.writer import Writer
 from crosstape_connector.rest import instruments
 from crosstape_connector.rest.requests import RestRequests
 from crosstape_connector.universe import Universe
-from crosstape_schemas import VENUE_WIDE, FeedState, Status
+from crosstape_connector.venues.offers import polled_kinds
+from crosstape_schemas import CANDLE, VENUE_WIDE, FeedState, Status
 
 UNTRADED: Final = (FeedState.CONNECTING, FeedState.RECOVERING)
-"""A confirmed trade feed in one of these states counts as live: no trade was made since it was subscribed."""
+"""A confirmed feed of trades or candles in one of these states counts as live: no trade was made since it was subscribed."""
 
 STATELESS: Final = frozenset({"status"})
 """Kinds of events that are no feeds."""
@@ -123,8 +124,12 @@ class Health:
         return bool(self._feeds.records) and self._supervisor.up and not waiting
 
     def _waiting(self) -> list[FeedRecord]:
-        """Return the feeds that should be live but are not, without feeds that the venue refuses and trade feeds without a trade yet."""
+        """Return the feeds that should be live but are not.
+
+        Left out are feeds that the venue refuses, feeds of trades and candles without a trade yet, and what a standby does not poll.
+        """
         refused = {(topic.channel, topic.symbol) for session in self._supervisor.sessions for topic in session.subscriptions.reasons}
+        polled = polled_kinds(self._feeds.venue)
         channels = {kind: name for endpoint in reversed(self._feeds.venue.endpoints) for kind, name in endpoint.channels.items()}
         return [
             record
@@ -132,7 +137,8 @@ class Health:
             if record.state is not FeedState.LIVE
             and (channels.get(record.kind), record.symbol) not in refused
             and not self._feeds.is_halted(record.instrument)
-            and not (record.kind == "trade" and record.confirmed and record.state in UNTRADED)
+            and not (record.confirmed and record.state in UNTRADED and (record.kind == "trade" or record.kind.startswith(CANDLE)))
+            and (self._writer.active or record.kind not in polled)
         ]
 
     def _waiting_s(self) -> Mapping[str, float]:

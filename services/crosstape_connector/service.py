@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.publishing.writer import SoleWriter, Writer
 from crosstape_connector.rest.instruments import InstrumentCache
+from crosstape_connector.venue_choice import addresses, check_candles, in_environment
 from crosstape_connector.venues.parsing.refusals import public
 from crosstape_connector.venues.registry import find
 from crosstape_schemas import Keys
@@ -49,16 +49,19 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     Raises at the start `UnknownVenue`, `SettingsError`, `StorageError`, and `BusError` for a bus that is not usable within `bus.start_s`;
     later `Superseded`, and `WrongTape` when the venue's answers do not belong on this tape.
     """
-    found = find(venue)
     own = settings.venues.get(venue)
+    table = find(venue)
     if own is None:
         raise SettingsError(f"venues.{venue}: not in the settings")
+    found = in_environment(table, own.environment)
+    check_candles(found, own.candles)
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
     proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])
     own_dir = run_dir(settings.run)
     replica = f".{settings.connector.replica}" if settings.connector.replica else ""
-    cache = InstrumentCache(own_dir / "instruments" / f"{venue}{replica}.json")
+    environment = f"-{own.environment}" if own.environment else ""
+    cache = InstrumentCache(own_dir / "instruments" / f"{venue}{environment}{replica}.json")
     producer = f"connector.{venue}"
     for name in ("instruments", f"spool/{producer}{replica}"):
         check_leftovers(own_dir, name)
@@ -69,7 +72,9 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(settings.bus))
         mixes, server = settings.connector.any_origin, shown(settings.bus.url)
-        contact = OriginCheck(client, keys, tape, venue=venue, server=server, mixes=mixes, on_origin=cache.bind)
+        contact = OriginCheck(
+            client, keys, tape, venue=venue, server=server, mixes=mixes, environment=own.environment, on_origin=cache.bind
+        )
         connections = TunnelConnector(proxies, limit=0)
         http = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connections, trace_configs=[contact.trace()], raise_for_status=read_refusal)
@@ -109,17 +114,6 @@ def _writer(settings: Settings, client: Client, keys: Keys, feeds: FeedHandler, 
         on_acknowledged=sink.acknowledged,
     )
     return SoleWriter(publisher, sink, feeds.venue.id, superseded)
-
-
-def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:
-    """Name → URL: the venue's own, or `given` in its place, for all names or by name. Raises `SettingsError` for an unknown name."""
-    if isinstance(given, str):
-        return {name: given or url for name, url in own.items()}
-    for name in given:
-        if name not in own:
-            near = difflib.get_close_matches(name, own, n=1, cutoff=0.0)
-            raise SettingsError(f"{where}.{name}: there is no such endpoint; the nearest is {near[0]}")
-    return {name: given.get(name, url) for name, url in own.items()}
 
 
 def _proxies(venue: str, given: str, urls: Iterable[str]) -> Proxies:

@@ -169,7 +169,8 @@ class Truth:
         if derivatives is None:
             raise Unknown(f"{venue}, {instrument}: it is no contract")
         rows = [_figures(memory, one) for one in derivatives.known if one.ts > after]
-        return {"venue": venue, "instrument": instrument, "first_ts": derivatives.known[0].ts, "figures": rows[:limit]}
+        known = {"first_ts": derivatives.known[0].ts, "inverse": memory.pair.listing.inverse}
+        return {"venue": venue, "instrument": instrument, **known, "figures": rows[:limit]}
 
     def liquidations(self, venue: str, instrument: str, after: int, limit: int) -> dict[str, Any]:
         """Trades with ids above `after` that closed a position by force, oldest first, at most `limit`. Raises `Unknown`."""

@@ -13,4 +13,6 @@ class Origin(StrEnum):
     """The origin of a tape. The first venue that writes to it sets it."""
 
     LIVE = "live"
+    TEST = "test"
+    """A testnet or sandbox of a venue: `venues.VENUE.environment`."""
     SIMULATED = "simulated"

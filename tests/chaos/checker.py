@@ -1,8 +1,8 @@
 """The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
 
-It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by eight rules, each a module whose
-docstring is the rule: `numbering`, `trades`, `books`, `consolidated`, `succession`, `legs`, `windows`, `progress`. It can be fed piece by
-piece, for as long as one likes.
+It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by eleven rules, each a module whose
+docstring is the rule: `numbering`, `trades`, `books`, `candles`, `figures`, `liquidations`, `consolidated`, `succession`, `legs`,
+`windows`, `progress`. It can be fed piece by piece, for as long as one likes.
 
     checker = Checker(market.of, Bounds())
     entries = await follower.more()
@@ -17,10 +17,29 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
+from crosstape_schemas import (
+    CANDLE,
+    KIND_OF,
+    VENUE_WIDE,
+    Book,
+    Candle,
+    Cbbo,
+    FeedState,
+    Funding,
+    Gap,
+    Liquidation,
+    Mark,
+    OpenInterest,
+    Quote,
+    Status,
+    Trade,
+)
 from tests.chaos.books import Limits, Prices
+from tests.chaos.candles import Candles
 from tests.chaos.consolidated import Consolidated
+from tests.chaos.figures import Figures
 from tests.chaos.legs import Legs
+from tests.chaos.liquidations import Liquidations
 from tests.chaos.numbering import Numbering
 from tests.chaos.order import Order
 from tests.chaos.progress import Progress
@@ -32,6 +51,8 @@ from tests.chaos.violations import Violation
 from tests.chaos.windows import Windows
 
 PRICES: Final = ("quote", "book")
+TIMEFRAMES: Final = ("1s", "1m", "5m")
+"""Of candles that are checked."""
 
 
 class Bounds(NamedTuple):
@@ -76,6 +97,15 @@ class Checker:
         self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
         self._orders: dict[str, Order] = defaultdict(Order)
         self.trades = {key: Trades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns) for key, true in market.items()}
+        self._candles = {
+            (*key, timeframe): Candles(true, timeframe, answer_ns=limits.answer_ns)
+            for key, true in market.items()
+            for timeframe in TIMEFRAMES
+        }
+        self._figures = {key: Figures(true, fresh_ns=limits.fresh_ns) for key, true in market.items()}
+        self._liquidations = {
+            key: Liquidations(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns) for key, true in market.items()
+        }
         self.prices = {(*key, kind): Prices(true, kind, self._orders[key[0]], limits) for key, true in market.items() for kind in PRICES}
 
     def take(self, entries: list[Entry], trimmed: Collection[str] = ()) -> Iterator[Violation]:
@@ -96,6 +126,11 @@ class Checker:
             match entry.event:
                 case Gap(kind="trade", venue=venue, instrument=instrument) as gap if (venue, instrument) in self.trades:
                     self.trades[venue, instrument].gap(gap)
+                case Gap(kind="liquidation", venue=venue, instrument=instrument) as gap if (venue, instrument) in self._liquidations:
+                    self._liquidations[venue, instrument].gap(gap)
+                case Gap(kind=kind, venue=venue, instrument=instrument) as gap if kind.startswith(CANDLE):
+                    if (candles := self._candles.get((venue, instrument, kind.removeprefix(CANDLE)))) is not None:
+                        candles.gap(gap)
                 case Gap() as gap:
                     self._succession.gap(gap)
         for entry in entries:
@@ -111,6 +146,12 @@ class Checker:
                     statuses[event.venue].append(event)
                 case Trade() if where in self.trades:
                     yield from self.trades[where].take(event)
+                case Candle() if (*where, event.timeframe) in self._candles:
+                    yield from self._candles[(*where, event.timeframe)].take(event)
+                case Mark() | Funding() | OpenInterest() if where in self._figures:
+                    yield from self._figures[where].take(event)
+                case Liquidation() if where in self._liquidations:
+                    yield from self._liquidations[where].take(event)
                 case Cbbo():
                     yield from self._consolidated.take(entry, event)
                     yield from self._succession.take(entry, event)
@@ -130,14 +171,21 @@ class Checker:
             violations += trades.done()
         for prices in self.prices.values():
             violations += prices.done(now)
+        for candles in self._candles.values():
+            violations += candles.done(now)
+        for liquidations in self._liquidations.values():
+            violations += liquidations.done()
         return violations
 
     @property
     def checked(self) -> dict[str, int]:
-        """How many prices, consolidated quotes, legs and complete windows were compared."""
+        """How many prices, candles, figures, liquidations, consolidated quotes, legs and complete windows were compared."""
         counts = {kind: sum(prices.checked for key, prices in self.prices.items() if key[2] == kind) for kind in PRICES}
         return {
             **counts,
+            "candle": sum(candles.checked for candles in self._candles.values()),
+            "figure": sum(figures.checked for figures in self._figures.values()),
+            "liquidation": sum(liquidations.checked for liquidations in self._liquidations.values()),
             "cbbo": self._consolidated.checked,
             "leg": self._legs.checked,
             "window": self._windows.checked if self._windows is not None else 0,

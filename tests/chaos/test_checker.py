@@ -50,7 +50,8 @@ def test_a_whole_tape_is_right() -> None:
     entries = sample.entries(sample.tape(sample.market()))
 
     assert [*checker.take(entries), *checker.take([]), *checker.done(END)] == []
-    assert checker.checked == {"quote": 402, "book": 202, "cbbo": 402, "leg": 803, "window": 0}
+    kept = {"candle": 0, "figure": 0, "liquidation": 0}
+    assert checker.checked == {"quote": 402, "book": 202, **kept, "cbbo": 402, "leg": 803, "window": 0}
 
 
 def test_it_may_come_in_pieces() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -41,6 +43,38 @@ class Moment(NamedTuple):
     def top(self) -> tuple[Level, Level]:
         """Best bid and ask."""
         return self.bids[0], self.asks[0]
+
+
+class TrueCandle(NamedTuple):
+    """The trades of one interval, volumes in base units. Of an inverse contract, which part was bought is not known."""
+
+    open_ts: int
+    close_ts: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    taker_buy_volume: Decimal | None
+    trades: int
+
+    @property
+    def inverse(self) -> bool:
+        """Whether it is of an inverse contract."""
+        return self.taker_buy_volume is None
+
+
+class TrueFigures(NamedTuple):
+    """The figures of a contract from `ts` (ns) on, until the next."""
+
+    ts: int
+    mark_price: Decimal
+    index_price: Decimal
+    open_interest: Decimal
+    rate: Decimal | None = None
+    interval_s: int | None = None
+    next_ts: int | None = None
 
 
 class TrueBook:
@@ -85,15 +119,36 @@ class TrueInstrument:
         """Ascending in time and number."""
         self.dropped = 0
         """Moments forgotten before the first of these."""
+        self.candles: dict[str, dict[int, TrueCandle]] = defaultdict(dict)
+        """Timeframe → `open_ts` → candle, ascending; the last may still be running."""
+        self.figures: list[TrueFigures] = []
+        """Ascending."""
+        self.liquidations: dict[int, TrueTrade] = {}
+        """Trade id → trade, ascending."""
+        self.inverse = False
         self._moves = 0
         self._bids, self._asks = TrueBook(-1), TrueBook(1)
 
     def learn_trades(self, rows: Iterable[dict[str, Any]]) -> None:
         """Add the trades of an answer of `/truth/trades`."""
         for row in rows:
-            self.trades[row["id"]] = TrueTrade(row["id"], row["ts"], Decimal(row["price"]), Decimal(row["size"]), Side(row["taker"]))
+            self.trades[row["id"]] = _trade(row)
         for number in list(self.trades)[: max(0, len(self.trades) - KEPT)]:
             del self.trades[number]
+
+    def learn_candles(self, timeframe: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Add the candles of an answer of `/truth/candles`, or replace those that were running."""
+        for row in rows:
+            self.candles[timeframe][row["open_ts"]] = TrueCandle(**_exact(row))
+
+    def learn_figures(self, answer: dict[str, Any]) -> None:
+        """Add the figures of an answer of `/truth/figures`."""
+        self.inverse = answer["inverse"]
+        self.figures += [TrueFigures(**_exact(row)) for row in answer["figures"]]
+
+    def learn_liquidations(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add the liquidations of an answer of `/truth/liquidations`."""
+        self.liquidations |= {row["id"]: _trade(row) for row in rows}
 
     def learn_moves(self, answer: dict[str, Any]) -> None:
         """Add the moves of an answer of `/truth/moves`."""
@@ -150,10 +205,21 @@ class TrueInstrument:
 class TrueMarket:
     """The true markets of all instruments that are to be checked. `more` brings them up to now."""
 
-    def __init__(self, http: aiohttp.ClientSession, instruments: Iterable[tuple[str, str]]) -> None:
-        """`http`: of the control endpoint. `instruments`: (venue, our name)."""
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        instruments: Iterable[tuple[str, str]],
+        *,
+        timeframes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        contracts: Collection[tuple[str, str]] = (),
+    ) -> None:
+        """`http`: of the control endpoint. `instruments`: (venue, our name). `timeframes`: of candles, by venue; `contracts`: those of the
+        instruments that are contracts.
+        """
         self.of = {(venue, name): TrueInstrument(venue, name) for venue, name in instruments}
         self._http = http
+        self._timeframes = timeframes
+        self._contracts = contracts
 
     async def more(self) -> None:
         """Ask for what has happened since the last time."""
@@ -163,8 +229,27 @@ class TrueMarket:
             one.learn_trades((await self._ask("/truth/trades", {**where, "after": str(after), "limit": str(KEPT)}))["trades"])
             moves = {} if one.moves is None else {"after": str(one.moves)}
             one.learn_moves(await self._ask("/truth/moves", {**where, **moves, "limit": str(KEPT)}))
+            for timeframe in self._timeframes.get(one.venue, ()):
+                last = str(max(0, next(reversed(one.candles[timeframe]), 0) - 1))  # it may have been running
+                found = await self._ask("/truth/candles", {**where, "timeframe": timeframe, "after": last, "limit": str(KEPT)})
+                one.learn_candles(timeframe, found["candles"])
+            if (one.venue, one.instrument) in self._contracts:
+                newest = str(one.figures[-1].ts if one.figures else 0)
+                one.learn_figures(await self._ask("/truth/figures", {**where, "after": newest, "limit": str(KEPT)}))
+                newest = str(next(reversed(one.liquidations), 0))
+                found = await self._ask("/truth/liquidations", {**where, "after": newest, "limit": str(KEPT)})
+                one.learn_liquidations(found["liquidations"])
 
     async def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         async with self._http.get(path, params=query, raise_for_status=True) as answer:
             found: dict[str, Any] = msgspec.json.decode(await answer.read())
             return found
+
+
+def _trade(row: dict[str, Any]) -> TrueTrade:
+    return TrueTrade(row["id"], row["ts"], Decimal(row["price"]), Decimal(row["size"]), Side(row["taker"]))
+
+
+def _exact(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose numbers that are texts are decimals."""
+    return {name: Decimal(value) if isinstance(value, str) else value for name, value in row.items()}

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
+from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show
 from crosstape_cli.simulate import as_settings
 from crosstape_schemas import Cbbo, decode, encode
 from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped
@@ -45,7 +47,7 @@ async def test_two_demos_at_once_show_quotes_of_three_venues(tmp_path: Path) -> 
         assert (done.code, done.err) == (Exit.OK, "")
         quotes = [decode(text) for text in done.out.splitlines()]
         assert b"".join(encode(quote) + b"\n" for quote in quotes) == done.out
-        whole = [quote for quote in quotes if isinstance(quote, Cbbo) and quote.venues == 3]
+        whole = [quote for quote in quotes if isinstance(quote, Cbbo) and quote.venues >= 3 and quote.venues == len(quote.legs)]
         assert len(whole) >= 5
         assert all(leg.excluded is None and leg.seq > 0 and leg.epoch > 0 for quote in whole for leg in quote.legs)
     assert {path.stem for path in (tmp_path / "a").iterdir()} >= {"simulator", "aggregator", "connector.kraken"}
@@ -55,15 +57,15 @@ async def test_two_demos_at_once_show_quotes_of_three_venues(tmp_path: Path) -> 
 async def test_ctrl_c_ends_a_demo_in_order() -> None:
     """It prints a summary, and all its processes end."""
     async with started("demo") as process:
-        while "3 venues  normal" not in await line(process):
+        while not re.search(r"[34] venues  normal", await line(process)):
             pass
         family = children(process.pid)
-        assert len(family) >= 6
+        assert len(family) >= 3 + len(SHOWN)
 
         done = await stopped(process)
 
         assert (done.code, done.err) == (Exit.OK, "")
-        assert re.search(rb"^[1-9] instruments were consolidated: [1-6] from 3 venues", done.out, re.MULTILINE)
+        assert re.search(rb"^\d+ instruments were consolidated: .*\d from [34] venues", done.out, re.MULTILINE)
         await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
 
 
@@ -87,6 +89,32 @@ async def test_a_demo_that_shows_nothing_fails(tmp_path: Path) -> None:
 
     assert (done.code, done.out) == (Exit.UNPROVEN, b"")
     assert "no quote was consolidated from 3 venues" in done.err
+
+
+@pytest.mark.slow
+async def test_a_demo_of_some_venues(tmp_path: Path) -> None:
+    """With two venues, a quote of both has shown what there is to show."""
+    done = await crosstape("demo", "--venues", "kraken,bitstamp", "--seconds", "15", "--json", "--logs", str(tmp_path), timeout_s=90)
+
+    quotes = [quote for text in done.out.splitlines() if isinstance(quote := decode(text), Cbbo)]
+    assert done.code == Exit.OK
+    assert {leg.venue for quote in quotes for leg in quote.legs} == {"kraken", "bitstamp"}
+    assert {path.stem for path in tmp_path.iterdir()} >= {"simulator", "connector.kraken", "connector.bitstamp"}
+
+
+def test_venues_of_a_demo_are_simulated_ones() -> None:
+    """Divided by commas; a wrong name comes with the nearest one."""
+    assert chosen("kraken, binance,kraken,") == ("kraken", "binance")
+    assert chosen(",".join(SHOWN)) == SHOWN
+    for wrong, said in (("krakn", "did you mean kraken?"), ("kraken,x", "--venues x: there are"), (",", "none is named")):
+        with pytest.raises(SettingsError) as caught:
+            chosen(wrong)
+        assert said in str(caught.value)
+
+
+def test_how_many_legs_a_demo_must_show_depends_on_its_venues() -> None:
+    """Three, or as many as list one instrument: spot and perpetuals do not count together."""
+    assert [legs_to_show(venues) for venues in (SHOWN, ("binance", "kraken"), ("kraken",))] == [LEGS, 2, 1]
 
 
 @pytest.mark.slow

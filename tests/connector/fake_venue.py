@@ -3,13 +3,15 @@
 Its wire format is its own and small. To the venue: `{"op": "subscribe" | "unsubscribe", "channel", "symbols", "id"}`, and
 `{"op": "ping", "id"}`. From it: `{"ack": id, "channel", "symbols"}`, `{"error": reason, "id", "symbol"}` (both may be absent),
 `{"pong": id}`, `{"ping": n}` (to be answered), `{"welcome": seconds between pings}`, `{"bye": reason}`, and data with
-`ch`: `trades`, `quotes`, `book`. `POST /grant` gives a token for one connection to `/ws/granted`.
+`ch`: `trades`, `quotes`, `book`, `marks` (mark price and funding), `interest`, `liquidations`, and `candles_1m` with rows of an open in
+minutes, a close, a volume and whether it is closed. `POST /grant` gives a token for one connection to `/ws/granted`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -23,6 +25,7 @@ from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
     BookUpdate,
+    CandleSnapshot,
     Heartbeat,
     Output,
     Rejected,
@@ -46,8 +49,10 @@ from crosstape_connector.venues.spec import (
     Venue,
     Verb,
     Verdict,
+    candle_channels,
 )
-from crosstape_schemas import Instrument, Level, Quote, Side, Trade
+from crosstape_schemas import Candle, Funding, Instrument, Level, Liquidation, Mark, OpenInterest, Quote, Side, Trade
+from crosstape_schemas.timeframes import LENGTHS, close_of
 
 ID = "fake"
 T0 = 1_700_000_000_000
@@ -65,10 +70,13 @@ class Raw(msgspec.Struct):
     q: Decimal = Decimal(0)
     b: list[Level] = []
     a: list[Level] = []
+    c: list[tuple[int, Decimal, Decimal, bool]] = []
     snap: bool = False
     ack: int | None = None
     unsubscribed: bool = False
+    handle: str = ""
     error: str | None = None
+    full: bool = False
     id: int | None = None
     channel: str | None = None
     symbols: tuple[str, ...] = ()
@@ -81,6 +89,24 @@ class Raw(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Raw).decode
+TIMEFRAMES = {"1m": "1m", "5m": "5m"}
+
+
+def rows_of(name: str, timeframe: str, rows: Sequence[tuple[int, Decimal, Decimal, bool]], received_ts: int) -> tuple[Candle, ...]:
+    """Rows of (number of the interval since the epoch, price, volume, closed) → candles with one price."""
+    return tuple(
+        candle(name, number, volume, price=price, timeframe=timeframe, at=received_ts, closed=closed)
+        for number, price, volume, closed in rows
+    )
+
+
+def candle(
+    name: str, number: int, volume: object, *, price: object = 1, timeframe: str = "1m", at: int = 0, closed: bool = False
+) -> Candle:
+    """The candle of the interval with this number, in which all trades had one price. `at`: when it was received."""
+    open_ts, one = number * LENGTHS[timeframe], Decimal(str(price))
+    close_ts = close_of(timeframe, open_ts)
+    return Candle(ID, name, None, at, timeframe, open_ts, close_ts, one, one, one, one, Decimal(str(volume)), closed=closed)
 
 
 def parser(symbols: Symbols) -> Parser:
@@ -101,12 +127,21 @@ def parser(symbols: Symbols) -> Parser:
                     return (BookSnapshot(name, ts, received_ts, raw.b, raw.a, raw.i),)
                 case "book":
                     return (BookUpdate(name, ts, received_ts, raw.b, raw.a, raw.i, raw.i),)
+                case "marks":
+                    return (Mark(ID, name, ts, received_ts, raw.p), Funding(ID, name, ts, received_ts, raw.q, 28_800))
+                case "interest":
+                    return (OpenInterest(ID, name, ts, received_ts, raw.q),)
+                case "liquidations":
+                    return (Liquidation(ID, name, ts, received_ts, Side.SELL, raw.p, raw.q),)
+                case channel if channel.startswith("candles_"):
+                    candles = rows_of(name, channel.removeprefix("candles_"), raw.c, received_ts)
+                    return (CandleSnapshot(name, candles[0].timeframe, received_ts, candles),) if raw.snap else candles
                 case other:
                     raise UnknownFrame(other)
         if raw.ack is not None:
-            return (Ack(raw.ack, raw.channel, raw.symbols, raw.unsubscribed),)
+            return (Ack(raw.ack or None, raw.channel, raw.symbols, raw.unsubscribed, raw.handle),)
         if raw.error is not None:
-            return (Rejected(raw.error, raw.id, raw.channel, () if raw.symbol is None else (raw.symbol,)),)
+            return (Rejected(raw.error, raw.id, raw.channel, () if raw.symbol is None else (raw.symbol,), raw.full),)
         if raw.ping is not None:
             return (Reply(b'{"pong":%d}' % raw.ping),)
         if raw.welcome is not None:
@@ -122,7 +157,22 @@ def parser(symbols: Symbols) -> Parser:
 
 def request(verb: Verb, wanted: Request) -> bytes:
     """A message that subscribes or unsubscribes."""
-    return json.dumps({"op": verb, "channel": wanted.channel, "symbols": wanted.symbols, "id": wanted.request_id}).encode()
+    text = {"op": verb, "channel": wanted.channel, "symbols": wanted.symbols, "id": wanted.request_id}
+    return json.dumps(text | ({"handles": wanted.handles} if wanted.handles else {})).encode()
+
+
+CHANNELS = {
+    "trade": "trades",
+    "quote": "quotes",
+    "book": "book",
+    "delta": "book",
+    "ticker": "tickers",
+    "mark": "marks",
+    "funding": "marks",
+    "open_interest": "interest",
+    "liquidation": "liquidations",
+    **candle_channels("candles_{}", TIMEFRAMES),
+}
 
 
 def endpoint(name: str = "main", channels: dict[str, str] | None = None, **options: Any) -> Endpoint:
@@ -131,7 +181,7 @@ def endpoint(name: str = "main", channels: dict[str, str] | None = None, **optio
     return Endpoint(
         name=name,
         url=f"ws://192.0.2.1/{name}",
-        channels=channels or {"trade": "trades", "quote": "quotes", "book": "book"},
+        channels=channels or CHANNELS,
         parser=parser,
         request=request,
         **defaults | options,
@@ -249,6 +299,8 @@ class Peer:
         self.query = query
         self.socket = socket
         self.requests: list[dict[str, Any]] = []
+        self.subscribed: dict[tuple[str, str], str] = {}
+        """(channel, symbol) → handle, of the subscriptions that were acknowledged."""
         self.close_code: int | None = None
 
     async def send(self, *frames: bytes) -> None:
@@ -281,6 +333,10 @@ class FakeVenue:
         self.acks = True
         self.names_refused = True
         """A refusal says which symbol it means, and of which request."""
+        self.handles = False
+        """Acknowledgements name a handle instead of the request's id, and an unsubscribe must name it."""
+        self.room: Callable[[Peer], float] = lambda _peer: math.inf
+        """Returns how many subscriptions a connection may have."""
         self.refused: dict[str, str] = {}
         """Symbol → reason: a request with this symbol fails for all its symbols."""
         self.refuse_connections: list[web.Response] = []
@@ -349,11 +405,29 @@ class FakeVenue:
             if not self.names_refused:
                 return
         good = [symbol for symbol in wanted["symbols"] if symbol not in self.refused]
+        if wanted["op"] == "subscribe" and len(peer.subscribed) + len(good) > self.room(peer):
+            await peer.send(json.dumps({"error": "no room", "id": wanted["id"], "full": True}).encode())
+            return
         if self.acks:
-            answer = {"ack": wanted["id"], "channel": wanted["channel"], "symbols": good, "unsubscribed": wanted["op"] == "unsubscribe"}
-            await peer.send(json.dumps(answer).encode())
+            await self._acknowledge(peer, wanted, good)
         if wanted["op"] == "subscribe":
             await peer.send(*self.on_subscribe(peer, wanted))
+
+    async def _acknowledge(self, peer: Peer, wanted: dict[str, Any], good: list[str]) -> None:
+        topics = [(wanted["channel"], symbol) for symbol in good]
+        answer: dict[str, Any] = {"ack": wanted["id"], "channel": wanted["channel"], "symbols": good}
+        if wanted["op"] == "subscribe":
+            handle = f"#{sum(len(one.requests) for one in self.peers)}" if self.handles else ""
+            peer.subscribed.update(dict.fromkeys(topics, handle))
+            await peer.send(json.dumps(answer | ({"ack": 0, "handle": handle} if handle else {})).encode())
+        elif self.handles:
+            for handle in wanted["handles"]:
+                peer.subscribed = {topic: known for topic, known in peer.subscribed.items() if known != handle}
+                await peer.send(json.dumps({"ack": 0, "unsubscribed": True, "handle": handle}).encode())
+        else:
+            for topic in topics:
+                peer.subscribed.pop(topic, None)
+            await peer.send(json.dumps(answer | {"unsubscribed": True}).encode())
 
     async def grant(self, http: web.Request) -> web.StreamResponse:
         """A token for one connection, which has characters that a query must quote."""

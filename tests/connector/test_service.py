@@ -474,25 +474,6 @@ async def _last_price(world: World) -> bool:
     return isinstance(event, Trade) and str(event.price) == "12.34"
 
 
-@pytest.mark.parametrize(
-    ("own", "given", "expected"),
-    [
-        ({"a": "wss://x/1", "b": "wss://x/2"}, "", {"a": "wss://x/1", "b": "wss://x/2"}),
-        ({"a": "wss://x/1", "b": "wss://x/2"}, "ws://y/z", {"a": "ws://y/z", "b": "ws://y/z"}),
-        ({"a": "wss://x/1", "b": "wss://x/2"}, {"b": "ws://y/z?q"}, {"a": "wss://x/1", "b": "ws://y/z?q"}),
-    ],
-)
-def test_addresses_can_be_replaced_for_all_or_by_name(own: dict[str, str], given: str | dict[str, str], expected: dict[str, str]) -> None:
-    """The path of the given address is used unchanged."""
-    assert service.addresses("venues.x.ws_url", own, given) == expected
-
-
-def test_an_address_for_an_unknown_endpoint_is_an_error() -> None:
-    """The error has the path of the setting and the nearest name."""
-    with pytest.raises(SettingsError, match=r"venues\.x\.ws_url\.mian: .* nearest is main"):
-        service.addresses("venues.x.ws_url", {"main": "wss://x"}, {"mian": "ws://y"})
-
-
 async def test_an_unknown_venue_is_an_error(world: World) -> None:
     """The error lists the known venues. A venue that is not in the settings is an error, too."""
     with pytest.raises(UnknownVenue, match="kraken"):

@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(900), pytest.mark.xdist_gr
 
 KEYS = Keys()
 NAME = "BTC-USDT"
-VENUES = {"binance", "coinbase", "kraken"}
+VENUES = {"binance", "coinbase", "kraken", "bitfinex"}
+"""The venues of the demo that list it."""
 AGAIN_S = 60.0
 """Longest wait for a service to be back; on a machine without other load it takes a few seconds."""
 
@@ -74,10 +75,10 @@ def assert_whole(client: Redis) -> None:
         assert len(ids) == len(set(ids)), f"{venue}: a trade is on the tape twice"
 
 
-def test_a_program_on_the_host_hears_three_live_legs(tape: Project) -> None:
+def test_a_program_on_the_host_hears_four_live_legs(tape: Project) -> None:
     """The demo's Redis listens on the loopback address of the host, and on nothing else."""
     with tape.redis() as client:
-        until(lambda: set(live(newest(client))) == VENUES, what="three legs count")
+        until(lambda: set(live(newest(client))) == VENUES, what="all legs count")
         assert_whole(client)
 
 
@@ -87,7 +88,7 @@ def test_a_killed_connector_is_seen_and_comes_back(tape: Project) -> None:
         before = live(newest(client))["kraken"]
         tape.kill("demo-connector-kraken")
         until(lambda: live(newest(client)).get("kraken", 0) > before, what="a quote of the new connector counts", timeout_s=AGAIN_S)
-        until(lambda: set(live(newest(client))) == VENUES, what="three legs count", timeout_s=AGAIN_S)
+        until(lambda: set(live(newest(client))) == VENUES, what="all legs count", timeout_s=AGAIN_S)
         assert_whole(client)
 
 
@@ -97,7 +98,7 @@ def test_a_killed_aggregator_goes_on(tape: Project) -> None:
         before = newest(client).epoch
         tape.kill("demo-aggregator")
         until(lambda: newest(client).epoch > before, what="a quote of the new aggregator", timeout_s=AGAIN_S)
-        until(lambda: set(live(newest(client))) == VENUES, what="three legs count", timeout_s=AGAIN_S)
+        until(lambda: set(live(newest(client))) == VENUES, what="all legs count", timeout_s=AGAIN_S)
 
 
 def test_a_killed_redis_comes_back_with_the_tape(tape: Project) -> None:
@@ -107,7 +108,7 @@ def test_a_killed_redis_comes_back_with_the_tape(tape: Project) -> None:
         tape.kill("demo-redis")
     until(lambda: answers(tape), what="Redis answers", timeout_s=AGAIN_S)
     with tape.redis() as client:
-        until(lambda: set(live(newest(client))) == VENUES, what="three legs count", timeout_s=AGAIN_S)
+        until(lambda: set(live(newest(client))) == VENUES, what="all legs count", timeout_s=AGAIN_S)
         until(lambda: len(recorded(client, "trade")) > before, what="trades go on", timeout_s=AGAIN_S)
         assert_whole(client)
     until(tape.healthy, what="all containers are healthy again", timeout_s=AGAIN_S)

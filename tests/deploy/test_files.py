@@ -26,6 +26,11 @@ OVERRIDES = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "how-to" 
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
+def service_of(venue: str) -> str:
+    """Returns the name of a venue's connector on the network: names of hosts have no underscore."""
+    return f"connector-{venue.replace('_', '-')}"
+
+
 def services() -> dict[str, dict[str, Any]]:
     """Returns name → service, with the shared parts merged in."""
     found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
@@ -68,14 +73,14 @@ def test_ports_are_published_on_the_loopback_address_only(name: str) -> None:
 def test_only_connectors_reach_the_world() -> None:
     """The bus's network has no way out, and nothing but the connectors of live venues is on the one that has."""
     assert yaml.safe_load(COMPOSE)["networks"]["bus"]["internal"] is True
-    connectors = {f"connector-{venue}{line}" for venue in VENUES for line in ("", "-2")}
+    connectors = {f"{service_of(venue)}{line}" for venue in VENUES for line in ("", "-2")}
     assert {name for name, service in services().items() if "egress" in service["networks"]} == connectors
 
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_the_second_line_of_a_connector_differs_in_its_name_alone(venue: str) -> None:
     """And in its profile: whoever adds it later has nothing to change about the first."""
-    first, second = services()[f"connector-{venue}"], services()[f"connector-{venue}-2"]
+    first, second = services()[service_of(venue)], services()[f"{service_of(venue)}-2"]
 
     assert (first.pop("profiles"), second.pop("profiles")) == (["live"], ["scale"])
     lines = [service["environment"].pop("CROSSTAPE_CONNECTOR__REPLICA") for service in (first, second)]
@@ -88,7 +93,7 @@ def test_the_demo_shares_nothing_with_the_live_tape() -> None:
     demo = {name: service for name, service in services().items() if service["profiles"] == ["demo"]}
     volumes = {str(volume).partition(":")[0] for service in demo.values() for volume in service.get("volumes", [])}
 
-    assert {f"demo-connector-{venue}" for venue in VENUES} < demo.keys()
+    assert {f"demo-{service_of(venue)}" for venue in VENUES} < demo.keys()
     assert {name for service in demo.values() for name in service.get("depends_on", {})} == {"demo-redis", "simulator"}
     assert not {"redis", "state"} & volumes
     urls = [service["environment"]["CROSSTAPE_BUS__URL"] for service in demo.values() if "environment" in service]

@@ -64,7 +64,7 @@ def test_the_whole_tape_runs_in_one_read_only_container() -> None:
     """`demo` needs no network and no writable place but the run directory and /tmp."""
     printed = done("docker", "run", "--rm", *HARDENED, "--tmpfs", "/tmp", IMAGE, "demo", "--seconds", "15", "--json", timeout_s=120)
 
-    assert max(json.loads(line)["venues"] for line in printed.splitlines() if line.startswith("{")) == 3
+    assert max(json.loads(line)["venues"] for line in printed.splitlines() if line.startswith("{")) >= 3
 
 
 @pytest.mark.parametrize("user", ["1000680000:0", "4242", "0:0"])

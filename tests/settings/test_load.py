@@ -36,8 +36,10 @@ def test_nothing_set_is_the_defaults() -> None:
     settings = load(None, {})
 
     assert settings == Settings()
-    assert set(settings.venues) == {"binance", "coinbase", "kraken"}
+    assert set(settings.venues) == {"binance", "coinbase", "kraken", "bitfinex", "binance_usdm"}
     assert "BTC-USDT" in settings.venues["kraken"].instruments
+    for name in ("BTC-USDT", "BTC-USD", "BTC-USDT-PERP"):  # each can be consolidated from several venues
+        assert sum(name in venue.instruments for venue in settings.venues.values()) >= 2
 
 
 def test_the_environment_lies_over_the_file(file: Path) -> None:

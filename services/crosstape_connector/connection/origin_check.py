@@ -1,4 +1,4 @@
-"""Finds out whether answers come from the venue or from a simulator, and whether they belong on this tape, before the first is used."""
+"""Finds out whether answers come from a venue, its testnet or a simulator, and whether they belong on this tape, before any is used."""
 
 from __future__ import annotations
 
@@ -32,10 +32,19 @@ class OriginCheck:
     """Checks each answer of one connector's HTTP client, by `trace`."""
 
     def __init__(
-        self, client: Client, keys: Keys, tape: Tape, *, venue: str, server: str, mixes: bool, on_origin: Callable[[Origin], None]
+        self,
+        client: Client,
+        keys: Keys,
+        tape: Tape,
+        *,
+        venue: str,
+        server: str,
+        mixes: bool,
+        on_origin: Callable[[Origin], None],
+        environment: str = "",
     ) -> None:
-        """`server`: the address of the bus without secrets. `mixes`: the tape may have data of both origins. `on_origin`: called with the
-        origin before the first answer is used.
+        """`server`: the address of the bus without secrets. `mixes`: the tape may have data of several origins. `on_origin`: called with
+        the origin before the first answer is used. `environment`: the venue's testnet or sandbox that we connect to; empty: the live venue.
         """
         self.refused = False
         """Whether an answer does not belong on this tape."""
@@ -46,6 +55,7 @@ class OriginCheck:
         self._server = server
         self._mixes = mixes
         self._on_origin = on_origin
+        self._environment = environment
         self._origin: Origin | None = None
         self._has_answered = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -74,8 +84,9 @@ class OriginCheck:
     async def _answered(self, _session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
         """Check an answer when its head has come. An error may come from a proxy, unless a simulated venue marks it with its header."""
         status = end.response.status
-        origin = Origin.SIMULATED if SIMULATED_HEADER in end.response.headers else Origin.LIVE
-        if origin is Origin.LIVE and not (status == 101 or 200 <= status < 300):
+        ours = Origin.TEST if self._environment else Origin.LIVE
+        origin = Origin.SIMULATED if SIMULATED_HEADER in end.response.headers else ours
+        if origin is ours and not (status == 101 or 200 <= status < 300):
             self._has_answered.set()
             return
         if origin is self._origin:
@@ -105,13 +116,22 @@ class OriginCheck:
             self._tape.identity = found
         elif found.id == known:
             self._tape.identity = Identity(known, found.origin)
-        log.info("connector.contact", venue=self._venue, origin=origin, tape=found.id)
+        log.info("connector.contact", venue=self._venue, environment=self._environment or "live", origin=origin, tape=found.id)
         self._has_answered.set()
 
     def _refusal(self, origin: Origin, address: str, found: Identity) -> str:
-        source = f"{self._venue} at {address} is {'a simulated venue' if origin is Origin.SIMULATED else 'the venue itself'}"
+        source = f"{self._venue} at {address} is {self._source(origin)}"
         tape = f'the tape "{self._keys.prefix}" ({found.id}) on {self._server} holds {found.origin or "unknown"} data'
         return (
             f"{source}, but {tape}: nothing is published there. Give it its own tape: another server or bus.prefix, and another"
             " run.dir; to mix the two, start with --i-mean-it (connector.any_origin = true)"
         )
+
+    def _source(self, origin: Origin) -> str:
+        match origin:
+            case Origin.SIMULATED:
+                return "a simulated venue"
+            case Origin.TEST:
+                return f"the venue's {self._environment}"
+            case Origin.LIVE:
+                return "the venue itself"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.offers import concerns
 from crosstape_connector.venues.spec import Endpoint, Request, Venue
 from crosstape_schemas import Instrument
 
 
 class ConnectionPlan(msgspec.Struct, frozen=True):
-    """One WebSocket to open, and the topics to subscribe on it. All topics of a symbol are on the same WebSocket."""
+    """One WebSocket to open, and the topics to subscribe on it. All topics of a symbol are on the same WebSocket, if they fit."""
 
     endpoint: Endpoint
     topics: tuple[Topic, ...]
@@ -31,31 +32,42 @@ def channels(venue: Venue, kinds: Collection[str]) -> dict[str, tuple[str, ...]]
 
 def topics(venue: Venue, instrument: Instrument, kinds: Collection[str]) -> tuple[Topic, ...]:
     """Return the topics of one instrument on all endpoints."""
-    by_name = channels(venue, kinds)
-    return tuple(topic for endpoint in venue.endpoints for topic in _topics(endpoint, by_name.get(endpoint.name, ()), instrument))
+    ours = [kind for kind in kinds if concerns(kind, instrument)]
+    return tuple(Topic(name, channel, instrument.symbol) for name, names in channels(venue, ours).items() for channel in names)
 
 
 def connections(venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str]) -> list[ConnectionPlan]:
     """Return the connections to open: endpoints in the venue's order, instruments in the mapping's, `Endpoint.topics` topics at most."""
-    by_name = channels(venue, kinds)
+    wanted = [topics(venue, instrument, kinds) for instrument in instruments.values()]
     found: list[ConnectionPlan] = []
     for endpoint in venue.endpoints:
-        names = by_name.get(endpoint.name, ())
-        shard: list[Topic] = []
-        for instrument in instruments.values() if names else ():
-            wanted = _topics(endpoint, names, instrument)
-            if shard and len(shard) + len(wanted) > endpoint.topics:
-                found.append(ConnectionPlan(endpoint, tuple(shard)))
-                shard = []
-            shard.extend(wanted)
-        if shard:
-            found.append(ConnectionPlan(endpoint, tuple(shard)))
+        groups = [[topic for topic in of_instrument if topic.endpoint == endpoint.name] for of_instrument in wanted]
+        found += [ConnectionPlan(endpoint, shard) for shard in shards(endpoint, groups, endpoint.topics)]
     return found
 
 
-def _topics(endpoint: Endpoint, names: Iterable[str], instrument: Instrument) -> list[Topic]:
-    """Return the topics of those of the channels that the venue has for this instrument."""
-    return [Topic(endpoint.name, channel, instrument.symbol) for channel in names if endpoint.offers(channel, instrument)]
+def shards(endpoint: Endpoint, groups: Iterable[Sequence[Topic]], room: int) -> list[tuple[Topic, ...]]:
+    """Divide groups of topics, one group a symbol, into connections that have room for `room` topics each.
+
+    A group stays together, unless it is larger than a connection: then it is cut.
+    """
+    found: list[list[Topic]] = [[]]
+    for group in groups:
+        if found[-1] and size(endpoint, [*found[-1], *group]) > room:
+            found.append([])
+        for topic in group:
+            if found[-1] and size(endpoint, [*found[-1], topic]) > room:
+                found.append([])
+            found[-1].append(topic)
+    return [tuple(shard) for shard in found if shard]
+
+
+def size(endpoint: Endpoint, topics: Collection[Topic]) -> int:
+    """Return how many subscriptions these topics are for the venue: one for all symbols of a shared channel."""
+    if not endpoint.shared_channels:
+        return len(topics)
+    shared = [topic.channel for topic in topics if topic.channel in endpoint.shared_channels]
+    return len(topics) - len(shared) + len(set(shared))
 
 
 def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
@@ -66,17 +78,21 @@ def by_symbol(topics: Iterable[Topic]) -> list[tuple[Topic, ...]]:
     return [tuple(group) for group in symbols.values()]
 
 
-def fits(connection: ConnectionPlan, topics: Collection[Topic]) -> bool:
-    """Whether the connection has room for these topics, too."""
-    return len(connection.topics) + len(topics) <= connection.endpoint.topics
+def fits(connection: ConnectionPlan, topics: Collection[Topic], room: int) -> bool:
+    """Whether these topics fit on a connection, too, that has room for `room` of them."""
+    return size(connection.endpoint, [*connection.topics, *topics]) <= room
 
 
 def requests(endpoint: Endpoint, wanted: Iterable[Topic], depth: int, request_id: int) -> Iterator[Request]:
-    """Yield the requests for these topics: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`."""
+    """Yield the requests for these topics: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`.
+
+    A shared channel is one request, with one of the symbols.
+    """
     by_channel: dict[str, list[str]] = {}
     for topic in wanted:
         by_channel.setdefault(topic.channel, []).append(topic.symbol)
     for channel, symbols in by_channel.items():
-        for start in range(0, len(symbols), endpoint.symbols_per_request):
-            yield Request(channel, tuple(symbols[start : start + endpoint.symbols_per_request]), request_id, depth)
+        several = symbols[:1] if channel in endpoint.shared_channels else symbols
+        for start in range(0, len(several), endpoint.symbols_per_request):
+            yield Request(channel, tuple(several[start : start + endpoint.symbols_per_request]), request_id, depth)
             request_id += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -42,7 +42,16 @@ log = structlog.get_logger(__name__)
 class Session:
     """Runs one connection; call `run` only once. `number` names it in the capture. `standby`: keeps what it reads until `take_over`."""
 
-    def __init__(self, context: ConnectionContext, connection: ConnectionPlan, number: int, *, standby: bool = False) -> None:
+    def __init__(
+        self,
+        context: ConnectionContext,
+        connection: ConnectionPlan,
+        number: int,
+        *,
+        standby: bool = False,
+        on_full: Callable[[Sequence[Topic], int, str], None] | None = None,
+    ) -> None:
+        """`on_full`: see `Subscriber`."""
         self.number = number
         self.connection = connection
         self.rotate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -64,6 +73,7 @@ class Session:
         self.subscriptions = self._subscriber.subscriptions
         self.settled = self._subscriber.settled
         self.subscribe, self.unsubscribe = self._subscriber.subscribe, self._subscriber.unsubscribe
+        self._subscriber.on_full = on_full
 
     async def run(self) -> None:
         """Connect and read until the connection ends. Raises `ConnectFailed` or `ConnectionLost`. If cancelled, sends a close frame."""

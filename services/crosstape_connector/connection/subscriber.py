@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
@@ -34,6 +34,9 @@ class Subscriber:
         )
         self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the venue has answered every topic."""
+        self.on_full: Callable[[Sequence[Topic], int, str], None] | None = None
+        """Called with topics that the connection has no room for, the room that it has, and the venue's reason: finds another connection.
+        None: such topics are rejected."""
         self.entered = False
         """Whether the topics count as connected: `FeedHandler.open_topics` was called, so `close_topics` must be."""
         self._context = context
@@ -99,9 +102,10 @@ class Subscriber:
     def subscribe(self, topics: Sequence[Topic]) -> None:
         """Subscribe these topics too. Their feeds must exist in `FeedHandler`."""
         self._feeds.add(topics)
-        self.subscriptions.subscribe(topics)
+        confirmed = self.subscriptions.subscribe(topics)
         if self.entered:
             self._context.sink.publish(self._context.feeds.open_topics(topics, time.time_ns()))
+        self.confirm(confirmed)
         self._wake.set()
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
@@ -121,6 +125,7 @@ class Subscriber:
     def acknowledge(self, ack: Ack) -> None:
         """Apply an acknowledgement."""
         self.confirm(self.subscriptions.acknowledge(ack))
+        self._wake.set()  # a topic that was removed meanwhile may be unsubscribed now
 
     def confirm(self, topics: Sequence[Topic]) -> None:
         """Publish that the venue has confirmed these topics."""
@@ -129,8 +134,16 @@ class Subscriber:
         self._check_settled()
 
     def reject(self, refusal: Rejected) -> None:
-        """Apply a refusal, and publish and log which topics it rejects for good."""
-        topics = self.subscriptions.reject(refusal)
+        """Apply a refusal, and publish and log which topics it rejects for good. Raises `ConnectionLost` if a standby has no room."""
+        if refusal.full and not self.entered:
+            raise ConnectionLost(f"no room for as many subscriptions as on the connection before: {refusal.reason}")
+        if refusal.full and self.on_full is not None:
+            topics, room = self.subscriptions.make_room(refusal)
+            if room:
+                self._move(topics, room, refusal.reason)
+                return
+        else:
+            topics = self.subscriptions.reject(refusal)
         self._wake.set()  # part of what was refused may be asked for again
         if not topics:
             self._bad.report_complaint(refusal.reason)
@@ -138,6 +151,16 @@ class Subscriber:
             self._log.error("subscription.refused", channel=topic.channel, symbol=topic.symbol, reason=refusal.reason)
             if self.entered:
                 self._context.sink.publish(self._context.feeds.reject_topic(topic, refusal.reason, time.time_ns()))
+        self._check_settled()
+
+    def _move(self, topics: Sequence[Topic], room: int, reason: str) -> None:
+        """Leave topics to another connection: first it gets them, so that one that is open has them before they leave this one."""
+        self._wake.set()
+        if topics and self.on_full is not None:
+            self.on_full(topics, room, reason)
+            why = f"moved to another connection: {reason}"
+            self._context.sink.publish(self._context.feeds.close_topics(topics, time.time_ns(), why))
+            self._feeds.remove(topics)
         self._check_settled()
 
     def send_again(self) -> None:

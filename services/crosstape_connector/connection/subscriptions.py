@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from crosstape_connector.connection import plan
+from crosstape_connector.connection.handles import Handles
+from crosstape_connector.connection.pending_request import PendingRequest
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack, Rejected
-from crosstape_connector.venues.spec import Endpoint, Request
+from crosstape_connector.venues.spec import Endpoint
 
 SEND_ATTEMPTS: Final = 3
 """How often a subscription is sent to a venue that does not answer before the connection is closed."""
@@ -24,28 +28,14 @@ class TopicState(StrEnum):
     REJECTED = "rejected"
 
 
-class PendingRequest:
-    """One request: first queued, then sent, and forgotten when each of its topics has an answer."""
-
-    __slots__ = ("request", "sent_at", "sent_ts", "topics", "unsubscribe")
-
-    def __init__(self, request: Request, topics: Iterable[Topic], *, unsubscribe: bool = False) -> None:
-        self.request = request
-        self.topics = dict.fromkeys(topics)
-        """Topics without an answer so far, in the request's order."""
-        self.unsubscribe = unsubscribe
-        self.sent_at = 0.0
-        """Seconds of the monotonic clock."""
-        self.sent_ts = 0
-        """ns since the epoch."""
-
-
 class Subscriptions:
     """The topics of one connection, each pending, confirmed or rejected.
 
     A refusal that names its topic concerns that topic only. A refusal without a topic concerns its request, or else the oldest pending
     request. A request for several topics is then sent again in two halves, until the topic at fault is alone and all others are confirmed.
     A refusal of a confirmed topic changes nothing. An acknowledgement or data of a rejected topic confirm it.
+
+    All topics of a shared channel have one subscription. It is requested with the first of them, and unsubscribed after the last.
     """
 
     def __init__(self, endpoint: Endpoint, topics: Sequence[Topic], *, depth: int, ack_timeout_s: float) -> None:
@@ -59,6 +49,7 @@ class Subscriptions:
         self._queue: deque[PendingRequest] = deque()
         self._waiting: dict[int, PendingRequest] = {}  # by request id, oldest first
         self._unanswered: Counter[Topic] = Counter()
+        self._handles = Handles(required=endpoint.handles)
         self._queue_requests(topics)
 
     @property
@@ -97,37 +88,54 @@ class Subscriptions:
         """Queue an unsubscribe and a subscribe of this topic alone. False: the topic is unknown here, rejected, or pending."""
         if self.states.get(topic) is not TopicState.CONFIRMED:
             return False
-        self.states[topic] = TopicState.PENDING
-        self._unanswered.pop(topic, None)
-        self._queue_requests([topic], unsubscribe=True)
-        self._queue_requests([topic])
+        again = [one for one in self._with_partners([topic]) if self.states[one] is TopicState.CONFIRMED]
+        for one in again:
+            self.states[one] = TopicState.PENDING
+            self._unanswered.pop(one, None)
+        self._queue_unsubscribes(again)
+        self._queue_requests(again)
         return True
 
-    def subscribe(self, topics: Iterable[Topic]) -> None:
-        """Queue subscribes of the topics that this connection does not have yet."""
-        fresh = [topic for topic in topics if topic not in self.states]
-        self.states.update(dict.fromkeys(fresh, TopicState.PENDING))
-        self._queue_requests(fresh)
+    def subscribe(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Queue subscribes of the topics that this connection does not have yet.
+
+        Returns those that need none, because their shared channel is subscribed: they are confirmed.
+        """
+        served: list[Topic] = []
+        wanted: list[Topic] = []
+        for topic in (topic for topic in topics if topic not in self.states):
+            self._handles.stay(topic)
+            partners = self._partners(topic)
+            self.states[topic] = TopicState.PENDING
+            asked = next(
+                (one for one in (*self._queue, *self._waiting.values()) if not one.unsubscribe and partners & one.topics.keys()), None
+            )
+            if asked is not None:
+                asked.topics[topic] = None
+            elif any(self.states[one] is TopicState.CONFIRMED for one in partners):
+                self._handles.note([topic], max(self._handles.of(partners), default=""))
+                served.append(topic)
+            else:
+                wanted.append(topic)
+        self._queue_requests(wanted)
+        return self._confirm(served)
 
     def unsubscribe(self, topics: Iterable[Topic]) -> None:
         """Forget these topics, and queue unsubscribes of those that the venue may have subscribed."""
         gone = [topic for topic in topics if topic in self.states]
-        asked = {topic for pending in self._waiting.values() for topic in pending.topics}
+        asked = {topic: number for number, pending in self._waiting.items() for topic in pending.topics if not pending.unsubscribe}
         leave = [topic for topic in gone if self.states[topic] is TopicState.CONFIRMED or topic in asked]
-        for topic in gone:
-            del self.states[topic]
-            self.reasons.pop(topic, None)
-            self._unanswered.pop(topic, None)
-        self._settle(gone)
-        self._queue_requests(leave, unsubscribe=True)
+        self._forget(gone)
+        leave = [topic for topic in leave if not self._partners(topic)]
+        self._handles.leave_later({topic: asked[topic] for topic in leave if topic in asked})
+        self._queue_unsubscribes(leave)
+        self._handles.forget(gone)
 
     def acknowledge(self, ack: Ack) -> list[Topic]:
         """Apply an acknowledgement. Returns the topics that it newly confirms."""
         pending = self._waiting.get(ack.request_id) if ack.request_id is not None else None
-        if pending is not None and pending.unsubscribe:
-            del self._waiting[pending.request.request_id]
-            return []
-        if ack.unsubscribed:
+        if ack.unsubscribed or (pending is not None and pending.unsubscribe):
+            self._end_unsubscribe(ack, pending)
             return []
         if ack.symbols or (ack.channel is not None and pending is None):
             named = self._named(ack, pending)
@@ -135,30 +143,35 @@ class Subscriptions:
                 # A list of all subscriptions (Coinbase) may still name a topic that we are about to subscribe again: that is no answer.
                 unsent = {topic for queued in self._queue for topic in queued.topics}
                 named = [topic for topic in named if topic not in unsent]
-            return self._confirm(named)
-        return self._confirm(list(pending.topics) if pending is not None else [])
+        elif pending is not None:
+            named = self._with_partners(pending.topics)
+        else:
+            named = self._handles.topics(ack.handle)
+        self._handles.note(named, ack.handle)
+        self._queue_unsubscribes(self._handles.leaving(ack))
+        return self._confirm(named)
 
     def reject(self, refusal: Rejected) -> list[Topic]:
         """Apply a refusal. Returns the topics that it rejects for good."""
-        if refusal.request_id is not None:
-            pending = self._waiting.get(refusal.request_id)
-        elif refusal.symbols:
-            pending = None
+        return self._refuse(self._concerned(refusal), refusal.reason)
+
+    def make_room(self, refusal: Rejected) -> tuple[list[Topic], int]:
+        """Apply a refusal for want of room. Returns the topics to subscribe on another connection, and the room of this one.
+
+        They are forgotten here. The room is the number of subscriptions that the venue has confirmed or was asked for before these. If
+        there are none, another connection has no more room: the topics are rejected for good.
+        """
+        waiting = [*self._waiting.values()]
+        topics = self._concerned(refusal)
+        first = next((index for index, one in enumerate(waiting) if one.topics.keys() & set(topics)), len(waiting))
+        before = {topic for one in waiting[:first] for topic in one.topics}
+        kept = [one for one, state in self.states.items() if (state is TopicState.CONFIRMED or one in before) and one not in topics]
+        room = plan.size(self._endpoint, kept)
+        if room:
+            self._forget(topics)
         else:
-            pending = next((pending for pending in self._waiting.values() if refusal.channel in (None, pending.request.channel)), None)
-        if pending is not None and pending.unsubscribe:
-            del self._waiting[pending.request.request_id]
-            return []
-        if refusal.symbols:
-            return self._refuse(self._named(refusal, pending), refusal.reason)
-        if pending is None or len(pending.topics) == 1:
-            return self._refuse(list(pending.topics) if pending is not None else [], refusal.reason)
-        del self._waiting[pending.request.request_id]
-        topics = list(pending.topics)
-        half = (len(topics) + 1) // 2
-        self._queue_requests(topics[:half])
-        self._queue_requests(topics[half:])
-        return []
+            self._refuse(topics, refusal.reason)
+        return topics, room
 
     def retry_overdue(self, now: float, has_received: Callable[[Topic, int], bool]) -> tuple[list[Topic], list[Topic], list[Topic]]:
         """Settle the requests that have waited too long. Returns the topics (confirmed by their data, queued again, given up).
@@ -173,7 +186,7 @@ class Subscriptions:
             del self._waiting[pending.request.request_id]
             if pending.unsubscribe:
                 continue  # its subscribe follows it anyway
-            confirmed += self._confirm([topic for topic in pending.topics if has_received(topic, pending.sent_ts)])
+            confirmed += self._confirm(self._with_partners([topic for topic in pending.topics if has_received(topic, pending.sent_ts)]))
             silent = [topic for topic in pending.topics if self.states[topic] is TopicState.PENDING]
             self._unanswered.update(silent)
             lost += [topic for topic in silent if self._unanswered[topic] >= SEND_ATTEMPTS]
@@ -185,19 +198,75 @@ class Subscriptions:
     def _queue_requests(self, topics: Sequence[Topic], *, unsubscribe: bool = False) -> None:
         for request in plan.requests(self._endpoint, topics, self._depth, self._ids + 1):
             self._ids = request.request_id
-            topics_of_request = [Topic(self._endpoint.name, request.channel, symbol) for symbol in request.symbols]
-            self._queue.append(PendingRequest(request, topics_of_request, unsubscribe=unsubscribe))
+            of_request = [Topic(self._endpoint.name, request.channel, symbol) for symbol in request.symbols]
+            wanted = msgspec.structs.replace(request, handles=self._handles.of(of_request)) if unsubscribe else request
+            if request.channel in self._endpoint.shared_channels:
+                of_request = [topic for topic in topics if topic.channel == request.channel]
+            self._queue.append(PendingRequest(wanted, of_request, unsubscribe=unsubscribe))
+
+    def _queue_unsubscribes(self, topics: Iterable[Topic]) -> None:
+        """Queue unsubscribes of these topics, and forget their handles. Those that need a handle and have none are left out."""
+        known = [topic for topic in topics if self._handles.may_leave(topic)]
+        self._queue_requests(known, unsubscribe=True)
+        self._handles.forget(known)
+
+    def _end_unsubscribe(self, ack: Ack, pending: PendingRequest | None) -> None:
+        """Forget an unsubscribe that is answered, by its id or by its last handle."""
+        if pending is None and ack.handle:
+            pending = next((one for one in self._waiting.values() if one.unsubscribe and ack.handle in one.handles), None)
+        if pending is None or not pending.unsubscribe:
+            return
+        pending.handles.discard(ack.handle)
+        if not ack.handle or not pending.handles:
+            del self._waiting[pending.request.request_id]
+
+    def _partners(self, topic: Topic) -> set[Topic]:
+        """Return our topics that have the same subscription as this one: those of its shared channel."""
+        is_shared = topic.channel in self._endpoint.shared_channels
+        return {one for one in self.states if one.channel == topic.channel} if is_shared else {topic} & self.states.keys()
+
+    def _with_partners(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Return these topics and their partners, in our order."""
+        if not self._endpoint.shared_channels:
+            return [topic for topic in topics if topic in self.states]
+        found = {one for topic in topics for one in self._partners(topic)}
+        return [topic for topic in self.states if topic in found]
+
+    def _concerned(self, refusal: Rejected) -> list[Topic]:
+        """Return the pending topics that a refusal is about. A request for several of them is sent again in two halves instead."""
+        if refusal.request_id is not None:
+            pending = self._waiting.get(refusal.request_id)
+        elif refusal.symbols:
+            pending = None
+        else:
+            pending = next((pending for pending in self._waiting.values() if refusal.channel in (None, pending.request.channel)), None)
+        if pending is not None and pending.unsubscribe:
+            del self._waiting[pending.request.request_id]
+            return []
+        if refusal.symbols:
+            named = self._named(refusal, pending)
+        elif pending is None:
+            return []
+        else:
+            named = list(pending.topics)
+            if len(named) > 1 and pending.request.channel not in self._endpoint.shared_channels:
+                del self._waiting[pending.request.request_id]
+                half = (len(named) + 1) // 2
+                self._queue_requests(named[:half])
+                self._queue_requests(named[half:])
+                return []
+        return [topic for topic in named if self.states[topic] is TopicState.PENDING]
 
     def _named(self, answer: Ack | Rejected, pending: PendingRequest | None) -> list[Topic]:
         """Return our topics that an answer names by symbols, channel or both."""
         channel = pending.request.channel if answer.channel is None and pending is not None else answer.channel
-        if channel is not None and answer.symbols:
+        if channel is not None and answer.symbols and channel not in self._endpoint.shared_channels:
             return [topic for symbol in answer.symbols if (topic := Topic(self._endpoint.name, channel, symbol)) in self.states]
-        return [
+        return self._with_partners(
             topic
             for topic in self.states
             if (channel is None or topic.channel == channel) and (not answer.symbols or topic.symbol in answer.symbols)
-        ]
+        )
 
     def _confirm(self, topics: Iterable[Topic]) -> list[Topic]:
         fresh = [topic for topic in topics if self.states[topic] is not TopicState.CONFIRMED]
@@ -208,15 +277,22 @@ class Subscriptions:
         self._settle(fresh)
         return fresh
 
-    def _refuse(self, topics: Iterable[Topic], reason: str) -> list[Topic]:
-        refused = [topic for topic in topics if self.states[topic] is TopicState.PENDING]
-        for topic in refused:
+    def _refuse(self, topics: list[Topic], reason: str) -> list[Topic]:
+        for topic in topics:
             self.states[topic] = TopicState.REJECTED
             self.reasons[topic] = reason
-        self._settle(refused)
-        return refused
+        self._settle(topics)
+        return topics
+
+    def _forget(self, topics: Iterable[Topic]) -> None:
+        for topic in topics:
+            del self.states[topic]
+            self.reasons.pop(topic, None)
+            self._unanswered.pop(topic, None)
+        self._settle(topics)
 
     def _settle(self, topics: Iterable[Topic]) -> None:
+        """Remove these topics from the requests that would be sent, or that wait for an answer about them."""
         gone = set(topics)
         if not gone:
             return

@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -56,6 +57,9 @@ class Supervisor:
         self._attempts: dict[int, Attempt] = {}
         self._numbers = itertools.count(1)
         self._connects = ConnectBudget(context.venue, context.counters)
+        self._room = {endpoint.name: endpoint.topics for endpoint in context.venue.endpoints}
+        """Endpoint → subscriptions that one connection has room for: those of the venue's table, or fewer, as the venue has shown."""
+        self._known_full: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -79,19 +83,40 @@ class Supervisor:
         return any(session.resubscribe(topic) for session in self.sessions)
 
     def subscribe(self, connection: ConnectionPlan) -> None:
-        """Subscribe these topics too: on slots that have room for a symbol's topics, the rest on one more. Works while running."""
-        rest: list[Topic] = []
+        """Subscribe these topics too: on slots that have room for a symbol's topics, the rest on new ones. Works while running."""
+        self._place(connection, self._slots)
+
+    def _place(self, connection: ConnectionPlan, slots: Iterable[ConnectionSlot]) -> None:
+        """Subscribe these topics on those of the slots that have room for a symbol's topics, and the rest on new slots."""
+        endpoint = connection.endpoint
+        room = self._room[endpoint.name]
+        usable = [slot for slot in slots if slot.endpoint is endpoint]
+        rest: list[Sequence[Topic]] = []
         for topics in plan.by_symbol(connection.topics):
-            slot = next((one for one in self._slots if one.endpoint is connection.endpoint and plan.fits(one.plan, topics)), None)
+            slot = next((one for one in usable if plan.fits(one.plan, topics, room)), None)
             if slot is None:
-                rest += topics
+                rest.append(topics)
             else:
                 slot.subscribe(topics)
-        if rest:
-            slot = ConnectionSlot(ConnectionPlan(connection.endpoint, tuple(rest)))
+        for shard in plan.shards(endpoint, rest, room):
+            slot = ConnectionSlot(ConnectionPlan(endpoint, shard))
             self._slots.append(slot)
             if self._group is not None:
                 self._start(slot, self._group)
+
+    def _move(self, slot: ConnectionSlot, topics: Sequence[Topic], room: int, reason: str) -> None:
+        """Subscribe topics on other connections, because the venue has no room for them on this slot's.
+
+        From then on all connections are planned for this room, so each topic that moves finds fewer slots to try. On a new slot it is the
+        first; a venue that refuses even that has another reason, and `Subscriptions.make_room` rejects it.
+        """
+        endpoint = slot.endpoint
+        self._room[endpoint.name] = min(self._room[endpoint.name], room)
+        if endpoint.name not in self._known_full:
+            self._known_full.add(endpoint.name)
+            log.warning("session.full", venue=self._context.venue.id, endpoint=endpoint.name, room=room, reason=reason)
+        slot.unsubscribe(topics)
+        self._place(ConnectionPlan(endpoint, tuple(topics)), [other for other in self._slots if other is not slot])
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
         """Unsubscribe these topics, on whichever connection they are. Works while running."""
@@ -124,7 +149,7 @@ class Supervisor:
 
     async def _launch(self, slot: ConnectionSlot, group: asyncio.TaskGroup, *, standby: bool = False) -> Attempt:
         await self._connects.wait_turn(slot.endpoint.name)
-        session = Session(self._context, slot.plan, next(self._numbers), standby=standby)
+        session = Session(self._context, slot.plan, next(self._numbers), standby=standby, on_full=partial(self._move, slot))
         attempt = self._attempts[session.number] = Attempt(session, group)
         slot.attempts.append(attempt)
 

@@ -8,8 +8,9 @@ A market may be quiet, so silence alone proves nothing. The history of the feed 
 - A feed that received at least `KNOWN` events has a usual interval (see `cadence`). It is stale when it is silent for longer than `USUAL` ×
   that interval and than `stale_min_s`; in its first `stale_s`, also than `stale_s`, since a busy minute is not typical of a thin pair.
 - A feed that received nothing since its connection subscribed it is stale after `stale_s`, or after its usual limit if that is longer.
-  Trades come only when someone trades, so without a usual interval they get `PATIENCE` times as long; so does every feed while none at all
-  received data on the connection. A snapshot by REST does not count as received data.
+  Trades and candles come only when someone trades, and some figures once a minute, so without a usual interval they get `PATIENCE` times as
+  long; so does every feed while none at all received data on the connection. A snapshot by REST does not count as received data.
+- Liquidations may not happen for hours, and nothing can be asked about them: their silence is not judged.
 - A feed that received fewer than `KNOWN` events is never stale because of silence: a thin pair begins with one snapshot and then silence.
   We ask the venue about it all the same, as if its limit were `stale_s`.
 - A feed is not silent if the venue confirms that nothing happened. Coinbase's heartbeats name the newest trade. Other venues are asked
@@ -33,14 +34,16 @@ import msgspec
 
 from crosstape_connector.connection.cadence import KNOWN, Cadence
 from crosstape_connector.feeds.clock_step import ClockStep
-from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.feed_state import RARE, FeedRecord
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_schemas import FeedState
+from crosstape_schemas import CANDLE, FeedState
 
 USUAL: Final = 3.0
 """A feed is stale after this many usual intervals of silence."""
 PATIENCE: Final = 4.0
 """Factor on the limit of a feed for which long silences are normal."""
+SLOW: Final = frozenset({"trade", "funding", "open_interest"})
+"""Kinds, besides candles, whose first event may come long after the others of its connection: when someone trades, or once a minute."""
 TRUST: Final = 8
 """Largest factor by which confirmations lengthen the time until the next question."""
 VAIN_ATTEMPTS: Final = 2
@@ -113,7 +116,7 @@ class Watchdog:
             watch.cadence.learn(record, now, (now - (watch.looked_ts or now)) / 1e9, alive=alive, most_s=most_s)
             watch.looked_ts = now
             watch.update(record)
-            if not alive or not record.confirmed or record.state is FeedState.DOWN:
+            if not alive or not record.confirmed or record.state is FeedState.DOWN or record.kind in RARE:
                 continue
             stall = self._judge(feed, record, watch, now, any_received=any_received)
             if stall is not None:
@@ -132,7 +135,7 @@ class Watchdog:
 
     def is_hopeless(self, records: Collection[FeedRecord]) -> bool:
         """Whether all feeds of a connection are stale, each after an attempt that did not help."""
-        judged = [record for record in records if record.confirmed and record.state is not FeedState.DOWN]
+        judged = [one for one in records if one.confirmed and one.state is not FeedState.DOWN and one.kind not in RARE]
         return bool(judged) and all(self._attempts(record) >= VAIN_ATTEMPTS for record in judged)
 
     def find_futile(self, records: Collection[FeedRecord]) -> list[FeedKey]:
@@ -159,7 +162,7 @@ class Watchdog:
             return self._stall(feed, watch, silent_s, record.reason, limit_s=0.0 if is_news else self._stale_min_s)
         trust = min(2**watch.proofs, TRUST)
         limit = self._limit(record, watch.cadence, any_received=any_received)
-        reason = f"silent for {silent_s:.3g} s"
+        reason = f"silent for {silent_s:.3g} s" if record.received_ts > record.opened_ts else _NO_DATA.format(silent_s)
         if limit is not None:
             watch.limit_s = limit * trust
             usual = f", usually {watch.cadence.usual_s:.3g} s at most" if watch.cadence.count >= KNOWN else ""
@@ -188,8 +191,13 @@ class Watchdog:
         learned = max(self._stale_min_s, USUAL * cadence.usual_s, young_s) if known else 0.0
         if record.received_ts > record.opened_ts:
             return learned if known else None
-        impatient = any_received and (record.kind != "trade" or known)
+        may_be_slow = record.kind in SLOW or record.kind.startswith(CANDLE)
+        impatient = any_received and (not may_be_slow or known)
         return max(learned, self._stale_s if impatient else PATIENCE * self._stale_s)
+
+
+_NO_DATA: Final = "no data since it was subscribed {:.3g} s ago"
+"""The reason of a feed that the venue has acknowledged but not sent: it does not know the symbol, or sends it elsewhere."""
 
 
 def _since(record: FeedRecord) -> int:

@@ -200,6 +200,7 @@ class Replica:
         self.sink.publish(continue_tape(self._feeds, self._buffer, predecessor.trades(last), now))
         self.sink.publish(predecessor.silence(self._plan.venue, last, now))
         self.sink.publish(predecessor.unpublished(self._feeds, last, now))
+        self.sink.publish(self._feeds.candles.continue_after(last, now))
         self.sink.publish(self._health.statuses())
         self.sink.publish(self._feeds.restate(now))
         self._active = True

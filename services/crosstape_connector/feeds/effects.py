@@ -1,4 +1,4 @@
-"""The values that the feeds return: events for the tape, and snapshot requests for the code that does I/O."""
+"""The values that the feeds return: events for the tape, snapshot requests for the code that does I/O, and data that cannot be right."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from crosstape_connector.feeds.keys import Topic
+from crosstape_connector.venues.messages import Odd
 from crosstape_schemas import Event
 
 
@@ -23,4 +24,4 @@ class SnapshotRequest(msgspec.Struct, frozen=True):
     """The topic that brings the book; None if none was opened."""
 
 
-Effect: TypeAlias = Event | SnapshotRequest
+Effect: TypeAlias = Event | SnapshotRequest | Odd

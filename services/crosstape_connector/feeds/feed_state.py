@@ -7,10 +7,13 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.feeds.clock_step import ClockStep
-from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Instrument, Quote, Status, Ticker
+from crosstape_schemas import Book, Event, FeedState, Gap, GapCause, Instrument, Quote, Status
 
 POLLED: Final = "polled over REST"
 """The reason of a feed begins with this while it is polled by REST because its stream is away."""
+
+RARE: Final = frozenset({"liquidation"})
+"""Kinds of events that may not happen for hours: a confirmed feed of them is live without data, and its silence is not judged."""
 
 
 class FeedRecord:
@@ -88,8 +91,8 @@ class FeedRecord:
         """Number of connections that have the feed now: two while one replaces the other."""
         self.gap_from = 0
         """The time since which data are missing because a connection was lost; 0 = none are missing."""
-        self.last: Quote | Book | Ticker | None = None
-        """The newest published event, for kinds of which only the newest matters."""
+        self.last: Event | None = None
+        """The newest published event; None of trades."""
 
     def set_state(self, state: FeedState, reason: str, now: int) -> list[Event]:
         """Change the state. Returns a `Status`, and the last quote or book again with the new state; nothing if nothing changes."""

@@ -1,9 +1,9 @@
 """All feeds of one venue in one process: applies what parsers found, returns what goes on the tape. Pure: no I/O, no clock, no log.
 
 A handler outlives connections. It keeps the state that must survive them: the state of each feed, the newest trade of each instrument (in
-`trades`), the books (in `books`), the newest quotes and tickers (in `quote_feeds`), and the states that the venue reports (in
-`venue_status`). It passes each output, topic or check to the part that applies it, and returns the effects of that part, in the order in
-which they must be published.
+`trades`), the books (in `books`), the newest quotes, tickers and figures of derivatives (in `quote_feeds` and `value_feeds`), the newest
+candles (in `candles`), and the states that the venue reports (in `venue_status`). It passes each output, topic or check to the part that
+applies it, and returns the effects of that part, in the order in which they must be published.
 """
 
 from __future__ import annotations
@@ -15,24 +15,56 @@ from typing import Any, Final
 from crosstape_connector.feeds.books.book_feeds import BookFeeds
 from crosstape_connector.feeds.books.checks import BookChecks
 from crosstape_connector.feeds.books.order_book import OrderBook
+from crosstape_connector.feeds.candles.candle_feeds import CandleFeeds
+from crosstape_connector.feeds.candles.sequence import CandleSequence
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.clock_watch import Stop
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey, Topic
+from crosstape_connector.feeds.liquidation_feeds import LiquidationFeeds
 from crosstape_connector.feeds.quote_feeds import QuoteFeeds, apply_polled_quote
 from crosstape_connector.feeds.stops import Stops
 from crosstape_connector.feeds.topics import Topics
 from crosstape_connector.feeds.trades.trade_feeds import TradeFeeds
+from crosstape_connector.feeds.value_feeds import VALUE_KINDS, ValueFeeds
 from crosstape_connector.feeds.venue_status import VenueStatus
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable
+from crosstape_connector.venues.messages import (
+    BookSnapshot,
+    BookUpdate,
+    CandleSnapshot,
+    ConnectionBreak,
+    LastTrade,
+    Output,
+    TradeSnapshot,
+    Unreadable,
+)
+from crosstape_connector.venues.offers import concerns, offered
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, FeedState, Instrument, Quote, Status, Ticker, Trade
+from crosstape_schemas import (
+    CANDLE,
+    VENUE_WIDE,
+    Candle,
+    Event,
+    FeedState,
+    Funding,
+    Instrument,
+    Liquidation,
+    Mark,
+    OpenInterest,
+    Quote,
+    Status,
+    Ticker,
+    Trade,
+    feed_kind,
+)
 
 LIVE: Final = FeedState.LIVE
 REMOVED: Final = "removed from the settings"
 _NOTHING: Final[tuple[Event, ...]] = ()
 _FROM_BOOK: Final = ("book", "delta")
+_WITH_BOOK: Final = ("trade", "quote", "ticker")
+"""Kinds that change only when the book changes, and at once."""
 
 
 class FeedHandler:
@@ -49,8 +81,13 @@ class FeedHandler:
         self.counts: Counter[str] = Counter()
         """`unwanted`: outputs of an instrument or kind that is not published."""
         self.trades = TradeFeeds(venue, self.counts)
+        self.candles = CandleFeeds(venue, self.counts)
         self._books = BookFeeds(venue, self.records, self.counts, depth=book_depth, interval_ns=book_interval_ns)
         self._quotes = QuoteFeeds(self.counts)
+        self._values = ValueFeeds(self.counts)
+        self._liquidations = LiquidationFeeds(self.counts)
+        self._newest: dict[FeedKey, FeedRecord] = {}  # of kinds of which only the newest data count, and that no number proves complete
+        self._offered = offered(venue, self.kinds)
         self._status = VenueStatus(venue.id)
         self._stops = Stops()
         self._topics = Topics(venue, self.records, self._books, self._stops)
@@ -63,12 +100,18 @@ class FeedHandler:
             TradeSnapshot: self.trades.apply_snapshot,
             LastTrade: self.trades.apply_last_trade,
             Quote: self._quotes.apply_quote,
-            Ticker: self._quotes.apply_ticker,
+            Ticker: self._values.apply,
+            Mark: self._values.apply,
+            Funding: self._values.apply,
+            OpenInterest: self._values.apply,
+            Liquidation: self._liquidations.apply,
+            Candle: self.candles.apply,
+            CandleSnapshot: self.candles.apply_snapshot,
             Status: self._apply_status,
             BookSnapshot: self._books.apply_snapshot,
             BookUpdate: self._books.apply_update,
             ConnectionBreak: self._books.apply_break,
-            Unreadable: self._quotes.apply_unreadable,
+            Unreadable: self._apply_unreadable,
         }
         """Class of an output → the method that applies it. A session looks it up here itself, to save a call per frame; other classes
         (`Ack`, `Reply` …) concern the session only."""
@@ -88,21 +131,33 @@ class FeedHandler:
         self._instruments.add(name)
         self.listed[name] = instrument
         self._topics.add_symbol(instrument.symbol, name)
+        records = {kind: self._new_record(instrument, kind) for kind in self._offered if concerns(kind, instrument)}
         from_book = (*_FROM_BOOK, "quote") if self.venue.quote_from_book else _FROM_BOOK
-        records: dict[str, FeedRecord] = {
-            kind: FeedRecord(instrument, kind) for kind in ("quote", "ticker", "book", "delta") if kind in self.kinds
-        }
-        if "trade" in self.kinds:
-            records["trade"] = self.trades.add_instrument(instrument)
         of_book = {kind: records[kind] for kind in from_book if kind in records}
-        for record in records.values():
-            record.answers_subscribe = record.kind in self._answered
-            record.can_probe = self.venue.trading is not None or (bool(of_book) and self.venue.book.snapshot == "rest")
-            if record.kind in ("quote", "ticker") and record.kind not in of_book:
-                self._quotes.add_feed(record)
+        with_book = {kind: record for kind, record in records.items() if kind in _WITH_BOOK and kind not in of_book}
+        for kind, record in records.items():
+            record.answers_subscribe = kind in self._answered
+            follows_book = bool(of_book) and (kind in of_book or kind in with_book)
+            record.can_probe = self.venue.trading is not None or (follows_book and self.venue.book.snapshot == "rest")
+            if kind not in of_book and (kind == "quote" or kind in VALUE_KINDS or kind.startswith(CANDLE)):
+                self._newest[FeedKey(kind, name)] = record
+        if "quote" in with_book:
+            self._quotes.add_feed(records["quote"])
         if of_book:
-            self._books.add_instrument(instrument, of_book, {kind: record for kind, record in records.items() if kind not in of_book})
+            self._books.add_instrument(instrument, of_book, with_book)
         self.records.update({FeedKey(kind, name): record for kind, record in records.items()})
+
+    def _new_record(self, instrument: Instrument, kind: str) -> FeedRecord:
+        if kind == "trade":
+            return self.trades.add_instrument(instrument)
+        if kind.startswith(CANDLE):
+            return self.candles.add_feed(instrument, kind)
+        record = FeedRecord(instrument, kind)
+        if kind in VALUE_KINDS:
+            self._values.add_feed(record)
+        elif kind == "liquidation":
+            self._liquidations.add_feed(record)
+        return record
 
     def remove_instrument(self, instrument: str, now: int) -> Sequence[Event]:
         """Set its feeds to `down` and forget them. Its trade ids are kept: if it is added again, what was missed is a gap."""
@@ -110,11 +165,12 @@ class FeedHandler:
         self._instruments.discard(instrument)
         for feed in [feed for feed in self.records if feed.instrument == instrument]:
             record = self.records.pop(feed)
+            self._newest.pop(feed, None)
             self._topics.remove_symbol(record.symbol)
             events += record.set_state(FeedState.DOWN, REMOVED, now)
             record.interrupt(record.received_ts)
             record.sessions = 0
-        for part in (self.trades, self._books, self._quotes, self._status):
+        for part in (self.trades, self.candles, self._books, self._quotes, self._values, self._liquidations, self._status):
             part.remove_instrument(instrument)
         return events
 
@@ -124,21 +180,22 @@ class FeedHandler:
         A feed that has brought data already stays as it is. The trades show which ids are on the tape.
         """
         self.trades.seed(event for event in events if isinstance(event, Trade))
+        self.candles.seed(event for event in events if isinstance(event, Candle))
         for event in events:
-            record = self.records.get(FeedKey(KIND_OF[type(event)], event.instrument))
-            if record is not None and record.kind != "trade":
+            record = self.records.get(FeedKey(feed_kind(event), event.instrument))
+            if record is not None and not isinstance(event, Trade | Candle):
                 record.resume_after(event.received_ts)
 
     def restate(self, now: int) -> Iterable[Event]:
         """Yield all current states, for a tape on which another replica has published until now.
 
-        These are the states that the venue reports, and of each feed its status and its newest quote, ticker or book; for `delta`, the full
-        book.
+        These are the states that the venue reports, and of each feed its status and its newest quote, value or book; for `delta`, the full
+        book. Events of which each counts (trades, candles, liquidations) are not repeated.
         """
         yield from self._status.restate(now)
         for record in self.records.values():
             yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
-            if record.last is not None:
+            if record.last is not None and not isinstance(record.last, Candle | Liquidation):
                 yield record.last
         for book in self._books.books.values():
             yield from book.full_delta(now)
@@ -151,9 +208,12 @@ class FeedHandler:
         """
         return self._topics.open(topics, now, since)
 
-    def confirm_topics(self, topics: Iterable[Topic], now: int) -> Sequence[SnapshotRequest]:
-        """Note that the venue acknowledged these: a book that needs a REST snapshot requests it now, if no update did so before."""
-        return self._topics.confirm(topics)
+    def confirm_topics(self, topics: Iterable[Topic], now: int) -> Sequence[Effect]:
+        """Note that the venue acknowledged these: a book that needs a REST snapshot requests it now, if no update did so before.
+
+        A feed of rare events is live from now on: its silence means that none happened.
+        """
+        return self._topics.confirm(topics, now)
 
     def reject_topic(self, topic: Topic, reason: str, now: int) -> Sequence[Event]:
         """Set the feeds of a topic that the venue refused to `down`. If they had data before, what is missed is a gap."""
@@ -192,6 +252,8 @@ class FeedHandler:
         if record is None:
             return _NOTHING
         record.stalled_ts = now
+        if isinstance(record, CandleSequence):
+            record.doubt(now)
         return record.set_state(FeedState.STALE, reason, now)
 
     def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Effect]:
@@ -263,9 +325,11 @@ class FeedHandler:
         """Go on with a book that another connection built; see `BookFeeds.adopt_book`."""
         return self._books.adopt_book(instrument, order_book, venue_ts, now)
 
-    def newest_ts(self, event: Quote | Ticker | Unreadable) -> int:
-        """Return `received_ts` of the newest published event of this one's kind and instrument; 0 = none yet."""
-        return self._quotes.newest_ts(event)
+    def newest_ts(self, event: Event | Unreadable) -> int:
+        """Return `received_ts` of the newest published event of this one's feed; 0 = none yet."""
+        kind = event.kind if isinstance(event, Unreadable) else feed_kind(event)
+        record = self._newest.get(FeedKey(kind, event.instrument))
+        return 0 if record is None or record.last is None else record.last.received_ts
 
     @property
     def venue_state(self) -> FeedState:
@@ -309,6 +373,11 @@ class FeedHandler:
     def due_books(self, now: int) -> Sequence[Effect]:
         """Return the conflated books that are due; call it about once per book interval."""
         return self._books.due_books(now)
+
+    def _apply_unreadable(self, output: Unreadable) -> Sequence[Event]:
+        """Set the feed to `recovering`, with a gap that ends with its next readable data. Ignored if there is no such feed."""
+        record = self._newest.get(FeedKey(output.kind, output.instrument))
+        return _NOTHING if record is None else record.mark_unreadable(output.received_ts)
 
     def _apply_status(self, status: Status) -> Sequence[Event]:
         if status.instrument != VENUE_WIDE and status.instrument not in self._instruments:

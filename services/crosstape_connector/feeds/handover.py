@@ -8,8 +8,11 @@ tape twice:
 - **Books by REST** number their updates across connections: the updates are kept, and must link to the current book.
 - **Books in the stream** begin with a snapshot on each connection: a second book is built here, proven by the same rules, and replaces the
   book on the tape.
-- **Quotes, tickers and statuses**: only the newest of each is kept, and is published if it is newer than the one on the tape. A quote or
-  ticker that cannot be read counts, too.
+- **Quotes, tickers, figures of derivatives and statuses**: only the newest of each is kept, and is published if it is newer than the one on
+  the tape. A quote or ticker that cannot be read counts, too.
+- **Candles**: the newest of each interval is kept, up to `CANDLES` of a feed. A `CandleSequence` drops those that it has.
+- **Liquidations** and trades without ids are not kept: we could not see whether the older connection had them, and it reads until the last
+  moment.
 """
 
 from __future__ import annotations
@@ -21,11 +24,22 @@ from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
-from crosstape_schemas import KIND_OF, Quote, Status, Ticker, Trade
+from crosstape_connector.venues.messages import (
+    BookSnapshot,
+    BookUpdate,
+    CandleSnapshot,
+    ConnectionBreak,
+    Output,
+    TradeSnapshot,
+    Unreadable,
+)
+from crosstape_schemas import CANDLE, KIND_OF, Candle, Funding, Mark, OpenInterest, Quote, Status, Ticker, Trade, feed_kind
 
 CAPACITY: Final = 100_000
 """The most trades and updates kept: a connection that has received more while it waited cannot take over any more."""
+
+CANDLES: Final = 64
+"""The most candles kept of one instrument and timeframe: the newest."""
 
 
 class Handover:
@@ -36,7 +50,9 @@ class Handover:
         self._in_stream = feeds.venue.book.snapshot == "stream"
         self._kept: list[Trade | TradeSnapshot | BookUpdate] = []
         self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate | None] = {}  # by kind and instrument; None: it links
-        self._newest: dict[tuple[str, str, str], Quote | Ticker | Unreadable | Status] = {}
+        self._newest: dict[tuple[str, str, str], Quote | Ticker | Mark | Funding | OpenInterest | Unreadable | Status] = {}
+        self._snapshots: dict[tuple[str, str], CandleSnapshot] = {}  # by kind and instrument
+        self._candles: dict[tuple[str, str], dict[int, Candle]] = {}  # the same → by `open_ts`
         self._books: dict[str, OrderBook] = {}
         self._venue_ts: dict[str, int | None] = {}
         self._full = False
@@ -56,14 +72,18 @@ class Handover:
                 for name in output.instruments:
                     if name in self._books:
                         self._books[name].invalidate(output.cause, output.reason or "the connection's sequence skipped")
-            case Quote() | Ticker():
+            case Candle():
+                self._keep_candle(output)
+            case CandleSnapshot():
+                self._snapshots[f"{CANDLE}{output.timeframe}", output.instrument] = output
+            case Quote() | Ticker() | Mark() | Funding() | OpenInterest():
                 self._newest[KIND_OF[type(output)], output.instrument, ""] = output
             case Unreadable():
                 self._newest[output.kind, output.instrument, ""] = output
             case Status():
                 self._newest["status", output.instrument, output.kind] = output
             case _:
-                pass  # the id of the newest trade: the other connection receives it too
+                pass  # a liquidation, or the id of the newest trade: the other connection receives it too
 
     def not_ready(self, books: Iterable[str]) -> str:
         """Return why the connection may not take over yet; empty = it may. `books`: instruments whose books it has subscribed."""
@@ -88,6 +108,11 @@ class Handover:
                 yield from feeds.apply(newest)
         for output in self._kept:
             yield from feeds.apply(output)
+        for snapshot in self._snapshots.values():
+            yield from feeds.apply(snapshot)
+        for candles in self._candles.values():
+            for candle in candles.values():
+                yield from feeds.apply(candle)
         for name in books if self._in_stream else ():
             book = self._books.get(name)
             if book is not None:
@@ -99,6 +124,12 @@ class Handover:
             return
         self._kept.append(output)
         self._first.setdefault((kind, output.instrument), output)
+
+    def _keep_candle(self, candle: Candle) -> None:
+        candles = self._candles.setdefault((feed_kind(candle), candle.instrument), {})
+        candles[candle.open_ts] = candle
+        if len(candles) > CANDLES:
+            del candles[next(iter(candles))]
 
     def _apply_to_book(self, change: BookUpdate | BookSnapshot) -> None:
         book = self._books.get(change.instrument)

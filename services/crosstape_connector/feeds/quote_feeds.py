@@ -1,4 +1,4 @@
-"""The quotes and tickers of one venue: each is complete in itself, so only the newest counts. Pure: no I/O, no clock, no log."""
+"""The quotes of one venue: each is complete in itself, so only the newest counts. Pure: no I/O, no clock, no log."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import msgspec
 
 from crosstape_connector.feeds.cross_checks import top_of
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_connector.venues.messages import Unreadable
-from crosstape_schemas import KIND_OF, Event, FeedState, Quote, Ticker
+from crosstape_schemas import Event, FeedState, Quote
 
 LIVE: Final = FeedState.LIVE  # a global is found sooner than a member of its class
 ANSWERED: Final = "the venue answers the subscription with other data, and sends none after that"
@@ -19,34 +18,27 @@ _NOTHING: Final[tuple[Event, ...]] = ()
 
 
 class QuoteFeeds:
-    """Applies quotes and tickers to their feeds. Quotes that are the top of a book are not here (see `BookFeed`)."""
+    """Applies quotes to their feeds. Quotes that are the top of a book are not here (see `BookFeed`)."""
 
     def __init__(self, counts: Counter[str]) -> None:
         """`counts`: counts, as `unwanted`, outputs of instruments without such a feed."""
         self._counts = counts
         self._quotes: dict[str, FeedRecord] = {}
-        self._tickers: dict[str, FeedRecord] = {}
 
     def add_feed(self, record: FeedRecord) -> None:
-        """Apply quotes or tickers to this feed from now on."""
-        self._feeds(record.kind)[record.instrument] = record
+        """Apply quotes to this feed from now on."""
+        self._quotes[record.instrument] = record
 
     def remove_instrument(self, instrument: str) -> None:
-        """Remove the feeds of this instrument."""
+        """Remove the feed of this instrument."""
         self._quotes.pop(instrument, None)
-        self._tickers.pop(instrument, None)
-
-    def newest_ts(self, event: Quote | Ticker | Unreadable) -> int:
-        """Return `received_ts` of the newest published event of this one's kind and instrument; 0 = none yet."""
-        kind = event.kind if isinstance(event, Unreadable) else KIND_OF[type(event)]
-        record = self._feeds(kind).get(event.instrument)
-        return 0 if record is None or record.last is None else record.last.received_ts
 
     def apply_quote(self, quote: Quote) -> Sequence[Event]:
         """Publish a quote of the stream."""
         record = self._quotes.get(quote.instrument)
         if record is None:
-            return self._unwanted()
+            self._counts["unwanted"] += 1
+            return _NOTHING
         if record.state is LIVE:
             record.last = quote
             record.received_ts = quote.received_ts
@@ -73,37 +65,6 @@ class QuoteFeeds:
             quote = msgspec.structs.replace(quote, state=record.state)
         record.last = quote
         return [*events, quote]
-
-    def apply_ticker(self, ticker: Ticker) -> Sequence[Event]:
-        """Publish a ticker if its figures have changed: some venues also send it when only the quote changes."""
-        record = self._tickers.get(ticker.instrument)
-        if record is None:
-            return self._unwanted()
-        last = record.last
-        if record.state is not LIVE and record.check_answer() and isinstance(last, Ticker) and _figures(last) != _figures(ticker):
-            record.last, record.fetched_ts = ticker, ticker.received_ts
-            return [*record.refute(ANSWERED, ticker.received_ts, record.received_ts), ticker]
-        events = record.receive(ticker)
-        if not events and isinstance(last, Ticker) and _figures(last) == _figures(ticker):
-            return _NOTHING
-        record.last = ticker
-        return [*events, ticker]
-
-    def apply_unreadable(self, output: Unreadable) -> Sequence[Event]:
-        """Set the feed to `recovering`, with a gap that ends with its next readable data. Ignored if there is no such feed."""
-        record = self._feeds(output.kind).get(output.instrument)
-        return record.mark_unreadable(output.received_ts) if record is not None else _NOTHING
-
-    def _feeds(self, kind: str) -> dict[str, FeedRecord]:
-        return self._quotes if kind == "quote" else self._tickers
-
-    def _unwanted(self) -> Sequence[Event]:
-        self._counts["unwanted"] += 1
-        return _NOTHING
-
-
-def _figures(ticker: Ticker) -> tuple[object, ...]:
-    return ticker.last, ticker.open, ticker.high, ticker.low, ticker.base_volume, ticker.quote_volume, ticker.change
 
 
 def apply_polled_quote(record: FeedRecord, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from crosstape_connector.feeds.books.book_feeds import BookFeeds
-from crosstape_connector.feeds.effects import SnapshotRequest
-from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.effects import Effect
+from crosstape_connector.feeds.feed_state import RARE, FeedRecord
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.feeds.stops import Stops
 from crosstape_connector.venues.spec import Venue
@@ -53,17 +53,19 @@ class Topics:
                     book.order_book.connection_changed()
         return events
 
-    def confirm(self, topics: Iterable[Topic]) -> Sequence[SnapshotRequest]:
+    def confirm(self, topics: Iterable[Topic], now: int) -> Sequence[Effect]:
         """See `FeedHandler.confirm_topics`."""
-        requests: list[SnapshotRequest] = []
+        effects: list[Effect] = []
         for topic in topics:
             for record in self._feeds_of(topic):
                 record.confirmed = True
                 book = self._books.book_of(record)
                 if book is not None:
                     book.order_book.start()
-                    requests += book.request_snapshot()
-        return requests
+                    effects += book.request_snapshot()
+                elif record.kind in RARE and record.state is not FeedState.LIVE:
+                    effects += [*record.set_live(now), *record.end_gap(now)]
+        return effects
 
     def reject(self, topic: Topic, now: int, reason: str) -> Sequence[Event]:
         """See `FeedHandler.reject_topic`."""

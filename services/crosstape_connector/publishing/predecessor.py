@@ -3,10 +3,11 @@
 No connector receives data between a predecessor's last event and our first, however the predecessor ended: killed, stopped in order, with
 its feed down or its instrument removed. So there is a gap of each kind that was published, from the `received_ts` of its last event.
 Quotes, books and tickers are states: their gap means that states in between were not seen. Without a last event (a new instrument) there is
-no gap.
+no gap. A candle feed has no gap if the venue's past candles reach back to the last on the tape.
 
-A replica that takes over has received data all the time, but published nothing. Trades continue by their ids (`failover.trade_buffer`). Of
-the other kinds it publishes the newest state, and a gap if there may be another state between that and the last on the tape.
+A replica that takes over has received data all the time, but published nothing. Trades continue by their ids (`failover.trade_buffer`),
+candles by their times (`CandleSequence.continue_after`). Of the other kinds it publishes the newest state, and a gap if there may be
+another state, or another liquidation, between that and the last on the tape.
 """
 
 from __future__ import annotations
@@ -14,9 +15,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
+from crosstape_connector.feeds import value_feeds
+from crosstape_connector.feeds.candles.sequence import CandleSequence
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Ticker, Trade
+from crosstape_connector.venues.offers import NO_FEED
+from crosstape_schemas import (
+    VENUE_WIDE,
+    Book,
+    Delta,
+    Event,
+    FeedState,
+    Funding,
+    Gap,
+    GapCause,
+    Liquidation,
+    Mark,
+    OpenInterest,
+    Quote,
+    Ticker,
+    Trade,
+)
 
 LastEvents: TypeAlias = Mapping[tuple[str, str], Event]
 """(kind, instrument) → the newest event of our venue on the tape."""
@@ -24,16 +43,13 @@ LastEvents: TypeAlias = Mapping[tuple[str, str], Event]
 WHOLE_VENUE: Final = ("status", VENUE_WIDE)
 """The key of the newest venue-wide status."""
 
-FEEDS: Final = ("trade", "quote", "book", "delta", "ticker")
-"""Kinds of events that belong to a feed."""
-
 SAME_QUOTE_NS: Final = 100_000_000
 """Two replicas may receive the same quote this far apart, ns. Used for quotes to which the venue gives no time."""
 
 
 def wanted(kinds: Iterable[str], names: Iterable[str]) -> list[tuple[str, str]]:
     """Return the keys to look up on the tape for these instruments."""
-    ours = [kind for kind in FEEDS if kind in set(kinds)]
+    ours = [kind for kind in dict.fromkeys(kinds) if kind != NO_FEED]
     return [(kind, name) for name in names for kind in ours]
 
 
@@ -50,13 +66,13 @@ def silence(venue: str, left: LastEvents, now: int) -> Iterator[Gap]:
 
 
 def unpublished(feeds: FeedHandler, left: LastEvents, now: int) -> Iterator[Gap]:
-    """Yield the gaps of all kinds but trades that a replica must report when it takes over, before it publishes states.
+    """Yield the gaps of all kinds but trades and candles that a replica must report when it takes over, before it publishes states.
 
     The gap of a feed that is not live is reported when its data resume, as after any loss.
     """
     for record in feeds.records.values():
         last = left.get((record.kind, record.instrument))
-        if last is None or record.kind == "trade":
+        if last is None or record.kind == "trade" or isinstance(record, CandleSequence):
             continue
         if record.state is not FeedState.LIVE:
             record.gap_from = last.received_ts
@@ -76,8 +92,10 @@ def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
             if ours.venue_ts is None or last.venue_ts is None:
                 return record.received_ts <= last.received_ts + SAME_QUOTE_NS
             return ours.venue_ts == last.venue_ts
-        case Ticker():
-            return isinstance(ours, Ticker) and _figures(ours) == _figures(last)
+        case Ticker() | Mark() | Funding() | OpenInterest():
+            return type(ours) is type(last) and value_feeds.figures(ours) == value_feeds.figures(last)
+        case Liquidation():
+            return isinstance(ours, Liquidation) and _order(ours) == _order(last)
         case Book() | Delta():
             sequence, venue_ts = feeds.book_position(record.instrument)
             is_known = None not in (sequence, last.sequence) or None not in (venue_ts, last.venue_ts)
@@ -90,7 +108,9 @@ def _agree(ours: int | None, theirs: int | None) -> bool:
     return ours is None or theirs is None or ours == theirs
 
 
-def _figures(event: Quote | Ticker) -> tuple[object, ...]:
-    if isinstance(event, Quote):
-        return event.bid_price, event.bid_size, event.ask_price, event.ask_size
-    return event.last, event.open, event.high, event.low, event.base_volume, event.quote_volume, event.change
+def _figures(quote: Quote) -> tuple[object, ...]:
+    return quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size
+
+
+def _order(liquidation: Liquidation) -> tuple[object, ...]:
+    return liquidation.venue_ts, liquidation.taker, liquidation.price, liquidation.size

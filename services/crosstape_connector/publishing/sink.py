@@ -7,12 +7,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import structlog
+
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.metrics.counters import Counters
+from crosstape_connector.venues.messages import Odd
 from crosstape_schemas import Event, FeedState, Gap, Status, Trade
 
-_RARE: Final = frozenset({Status, Gap, SnapshotRequest})
+_RARE: Final = frozenset({Status, Gap, SnapshotRequest, Odd})
 """Classes that need more than to be counted and published: one look-up tells them from quotes, books and deltas."""
+
+log = structlog.get_logger(__name__)
 
 
 class Sink:
@@ -22,7 +27,7 @@ class Sink:
     """
 
     __slots__ = (
-        "_before_down", "_counters", "_events", "_holding", "_listeners", "_pending", "_publish", "_request", "_sampled_ts",
+        "_before_down", "_counters", "_events", "_holding", "_listeners", "_odd_kinds", "_pending", "_publish", "_request", "_sampled_ts",
         "_unacknowledged",
     )  # fmt: skip
 
@@ -39,6 +44,7 @@ class Sink:
         self._listeners: list[Callable[[Status | Gap], None]] = []
         self._request: Callable[[SnapshotRequest], None] = lambda _: None
         self._holding = False
+        self._odd_kinds: set[str] = set()
         self._sampled_ts = 0
         self._unacknowledged = 0
 
@@ -52,6 +58,9 @@ class Sink:
             elif cls in _RARE:
                 if isinstance(event, SnapshotRequest):
                     self._request(event)
+                    continue
+                if isinstance(event, Odd):
+                    self._report_odd(event)
                     continue
                 self._note(event)  # type: ignore[arg-type]
             self._events[cls] += 1  # type: ignore[index]
@@ -67,7 +76,7 @@ class Sink:
 
     def sample(self, event: Effect) -> None:
         """Measure two delays with `event`, the newest published: from the venue to us, and from now to the bus's acknowledgement."""
-        if isinstance(event, SnapshotRequest):
+        if isinstance(event, SnapshotRequest | Odd):
             return
         if event.venue_ts is not None:
             self._counters.lag.observe((event.received_ts - event.venue_ts) / 1e9)
@@ -91,6 +100,13 @@ class Sink:
         """Pass events to the buffer `hold` from the next event on, without counting them as published. Only for the writer."""
         self._publish, self._pending, self._events, self._holding = hold, lambda: 0, defaultdict(int), True
         self._sampled_ts = 0
+
+    def _report_odd(self, odd: Odd) -> None:
+        """Count data that cannot be right, and log the first of each kind."""
+        self._counters.odd[odd.kind] += 1
+        if odd.kind not in self._odd_kinds:
+            self._odd_kinds.add(odd.kind)
+            log.warning("value.odd", kind=odd.kind, reason=odd.reason)
 
     def _note(self, event: Status | Gap) -> None:
         if isinstance(event, Status) and event.state is FeedState.DOWN:

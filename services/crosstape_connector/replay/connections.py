@@ -13,21 +13,26 @@ from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.handover import CAPACITY, Handover
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, LastTrade, Output, TradeSnapshot
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, CandleSnapshot, LastTrade, Output, TradeSnapshot
 from crosstape_connector.venues.spec import Endpoint, Parser
-from crosstape_schemas import Quote, Ticker, Trade
+from crosstape_schemas import CANDLE, KIND_OF, Candle, Funding, Liquidation, Mark, OpenInterest, Quote, Ticker, Trade
 
 SILENT_NS: Final = 10_000_000_000
 
 _KINDS: Final[Mapping[type[Any], tuple[str, ...]]] = {
-    Trade: ("trade",),
     TradeSnapshot: ("trade",),
     LastTrade: ("trade",),
-    Quote: ("quote",),
-    Ticker: ("ticker",),
     BookSnapshot: ("book", "delta", "quote"),
     BookUpdate: ("book", "delta", "quote"),
+    **{cls: (KIND_OF[cls],) for cls in (Trade, Quote, Ticker, Mark, Funding, OpenInterest, Liquidation)},
 }
+
+
+def _kinds_of(output: Output) -> tuple[str, ...]:
+    """Return the kinds of feeds that an output has data for."""
+    if isinstance(output, Candle | CandleSnapshot):
+        return (f"{CANDLE}{output.timeframe}",)
+    return _KINDS.get(type(output), ())
 
 
 class RecordedConnection:
@@ -85,7 +90,7 @@ class RecordedConnections:
     def apply(self, connection: RecordedConnection, output: Output, now: int) -> list[Effect]:
         """Apply one output of a connection, or keep it while an older connection has the same feed."""
         instrument = getattr(output, "instrument", "")
-        feeds = [FeedKey(kind, instrument) for kind in _KINDS.get(type(output), ())]
+        feeds = [FeedKey(kind, instrument) for kind in _kinds_of(output)]
         connection.feeds.update(dict.fromkeys(feeds))
         connection.heard_ts = now
         effects: list[Effect] = []

@@ -8,7 +8,7 @@ A recording may lack acknowledgements and the opening of its connections: neithe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -22,12 +22,13 @@ from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.replay.connections import RecordedConnection, RecordedConnections
 from crosstape_connector.replay.rest_order import RestOrder, of_a_pipe
 from crosstape_connector.replay.summary import Summary, Unhandled
-from crosstape_connector.venues.messages import Ack, Odd, OddRow, Output, Rejected, Rotate, TradeSnapshot
+from crosstape_connector.venues.messages import Ack, CandleSnapshot, Odd, OddRow, Output, Rejected, Rotate, TradeSnapshot
 from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.spec import Endpoint, Parser, Venue
-from crosstape_schemas import KIND_OF, Event, Gap, Instrument, Trade
+from crosstape_schemas import CANDLE, Event, Gap, Instrument, Trade, feed_kind
 
-KINDS: Final = ("trade", "quote", "book", "ticker", "status")
+KINDS: Final = ("trade", "quote", "book", "ticker", "mark", "funding", "open_interest", "liquidation", "status")
+"""The kinds of events that are made, as far as the venue has them; others only if they are asked for."""
 
 
 class Normalized(Iterator[Event]):
@@ -47,10 +48,13 @@ def normalize(
     lines: Iterable[bytes],
     *,
     delta: bool = False,
+    candles: Iterable[str] = (),
     book_depth: int = 10,
     book_interval_ns: int = 100_000_000,
 ) -> Normalized:
     """Return the events of a capture, for every instrument that its REST answer lists; `seq` counts as on the tape, `epoch` is 0.
+
+    `delta`: also the raw changes of books. `candles`: the timeframes of candles.
 
     `lines` are read twice unless they are an iterator, so that the order of the REST lines does not matter; in an iterator, a snapshot that
     comes after the frames which need it is of no use (see `rest_order`). Frames that cannot be used are counted in the summary.
@@ -61,7 +65,8 @@ def normalize(
     if header.venue not in (venue.id, *venue.aliases):
         raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
     venue = next((table for part, table in venue.recordings.items() if part in header.url), venue)
-    replay = _Replay(venue, header.url, delta=delta, book_depth=book_depth, book_interval_ns=book_interval_ns)
+    kinds = (*KINDS, *(("delta",) if delta else ()), *(f"{CANDLE}{timeframe}" for timeframe in candles))
+    replay = _Replay(venue, header.url, kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
     return Normalized(replay.events(_ordered(venue, lines, rest)), replay.summary)
 
 
@@ -74,12 +79,11 @@ def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[CaptureLine]) 
 class _Replay:
     """Reads the lines of one capture."""
 
-    def __init__(self, venue: Venue, url: str, *, delta: bool, book_depth: int, book_interval_ns: int) -> None:
+    def __init__(self, venue: Venue, url: str, kinds: Sequence[str], *, book_depth: int, book_interval_ns: int) -> None:
         self.venue = venue
         self.url = url
-        self.kinds = (*KINDS, "delta") if delta else KINDS
         self.interval = book_interval_ns
-        self.feeds = FeedHandler(venue, {}, self.kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
+        self.feeds = FeedHandler(venue, {}, kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
         self.symbols: dict[str, Instrument] = {}
         self.connections = RecordedConnections(self.feeds)
         self.summary = Summary(venue=venue.id)
@@ -114,8 +118,11 @@ class _Replay:
             if isinstance(made, SnapshotRequest):
                 self.summary.resyncs[made.cause] += 1
                 continue
+            if isinstance(made, Odd):
+                self.summary.odd[made.kind] += 1
+                continue
             event = _forward(made) if isinstance(made, Gap) else made
-            kind = KIND_OF[type(event)]
+            kind = feed_kind(event)
             self.seqs[kind, event.instrument] += 1
             self.summary.events[kind] += 1
             if isinstance(event, Trade):
@@ -149,7 +156,7 @@ class _Replay:
         return events
 
     def _unread(self, line: CaptureLine, kind: str, data: bytes) -> list[Effect]:
-        """Apply what a bad frame means: the quotes and tickers that it may have held are not the newest any more."""
+        """Apply what a bad frame means: of the feeds that it may have held data for, ours are not the newest any more."""
         if kind in unreadable.NOT_OURS or line.c not in self.connections:
             return []
         connection = self.connections.get(line.c, self.url)
@@ -263,6 +270,9 @@ def _received(output: Output, now: int) -> Output:
     if isinstance(output, TradeSnapshot):
         trades = tuple(msgspec.structs.replace(trade, received_ts=now) for trade in output.trades)
         return msgspec.structs.replace(output, received_ts=now, trades=trades)
+    if isinstance(output, CandleSnapshot):
+        candles = tuple(msgspec.structs.replace(candle, received_ts=now) for candle in output.candles)
+        return msgspec.structs.replace(output, received_ts=now, candles=candles)
     return msgspec.structs.replace(output, received_ts=now) if hasattr(output, "received_ts") else output
 
 

@@ -95,10 +95,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
-    offers: Callable[[str, Instrument], bool] = lambda channel, instrument: True
-    """(channel, instrument) → whether the venue has this channel for it: a venue that trades spot and perpetuals has no funding of spot."""
     shared_channels: frozenset[str] = frozenset()
-    """Channels of which one subscription brings the data of all symbols: it is requested once on a connection."""
+    """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
+    The parser ignores the data of symbols that are not this connection's."""
+    handles: bool = False
+    """An unsubscribe must name what the acknowledgement called the subscription (`Ack.handle`): it cannot be sent before that has come."""
     binary: Callable[[bytes], bytes] | None = None
     """A binary frame → its JSON text; raises `FrameError` (see `parsing.binary`). None: a binary frame is a bad frame."""
     grant: GrantSource | None = None
@@ -171,6 +172,10 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
     """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
+    jumps: bool = False
+    """Numbers may skip while nothing is missing (`follows` allows it): such updates are counted."""
+    crossed_updates: int = 0
+    """How many updates in a row may leave the book crossed: it is not published meanwhile, and broken after more."""
     depths: tuple[int, ...] = ()
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""

@@ -67,6 +67,8 @@ def missing(cls: type[Fault], venue: SimulatedVenue) -> str | None:
         return f"{venue.title} numbers nothing" + (": its books have a checksum instead" if venue.checksum is not None else "")
     if cls is Expired and all(one.grant is None for one in venue.dialects):
         return f"{venue.title} needs no token to connect"
+    if cls is Maintenance and not venue.maintenance:
+        return f"{venue.title} announces nothing"
     if cls is RestOld and venue.rest.book is None:
         return f"{venue.title} sends snapshots on the stream, not by REST"
     return None

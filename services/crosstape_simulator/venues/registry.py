@@ -6,8 +6,9 @@ from typing import Final
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.venues import bitstamp
+from crosstape_simulator.venues import binance_us, bitstamp
 from crosstape_simulator.venues.binance import venue as binance
+from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
@@ -19,6 +20,9 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
     made.id: made
     for made in (
         binance.VENUE,
+        binance_futures.COINM,
+        binance_us.VENUE,
+        binance_futures.USDM,
         bingx.VENUE,
         bingx_swap.VENUE,
         bitfinex.VENUE,

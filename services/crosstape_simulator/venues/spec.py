@@ -298,7 +298,7 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     ids: UpdateIds | None = None
     """How changes of a book are numbered; None: they are not."""
     maintenance: str
-    """How the venue announces maintenance, for the reference."""
+    """How the venue announces maintenance, for the reference; empty: it does not."""
     maintenance_once: bool = False
     """It is announced once, and nothing says that it is over."""
     maintenance_words: tuple[bytes, bytes] | None = None

@@ -202,7 +202,7 @@ class ConnectorSettings(Section, frozen=True):
     lease_s: Positive = 1.0
     """With `replica`: a standby takes over when the active replica has not renewed its lease for this time."""
     any_origin: bool = False
-    """Whether a simulated venue may write to a live tape, and a live venue to a simulated one: `--i-mean-it`."""
+    """Whether data of several origins may get on one tape: of live venues, of their testnets, and of simulated venues: `--i-mean-it`."""
     capture_dir: str = ""
     """Directory in which frames and REST answers are written. Empty: they are not written."""
     capture_bytes: Count = 256 * 1024 * 1024
@@ -268,12 +268,19 @@ _USDT = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "DOGE-USDT", "ADA-USDT"
 _USD = ("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "LINK-USD")
 
 
+_PERPETUALS = tuple(f"{name}-PERP" for name in _USDT)
+
+
 def default_venues() -> dict[str, VenueSettings]:
-    """Venues of `crosstape up` without a settings file: the big pairs against USDT and USD, wherever they are listed."""
+    """Venues of `crosstape up` without a settings file: the big pairs against USDT and USD and their perpetuals, wherever they are listed,
+    and candles of a minute where the venue has them.
+    """
     return {
-        "binance": VenueSettings(instruments=_USDT),
+        "binance": VenueSettings(instruments=_USDT, candles=("1m",)),
         "coinbase": VenueSettings(instruments=_USDT + _USD),
-        "kraken": VenueSettings(instruments=_USDT + _USD),
+        "kraken": VenueSettings(instruments=_USDT + _USD, candles=("1m",)),
+        "bitfinex": VenueSettings(instruments=_USDT + _USD + _PERPETUALS, candles=("1m",)),
+        "binance_usdm": VenueSettings(instruments=_PERPETUALS, candles=("1m",)),
     }
 
 

@@ -22,6 +22,8 @@ from crosstape.origin import SIMULATED_HEADER
 from crosstape.runtime.exit_codes import NOT_RESTARTED, Exit, code_of
 from crosstape.settings import BusSettings, ConnectorSettings, RunSettings, Settings, TelemetrySettings, VenueSettings
 from crosstape_connector.service import run
+from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.spec import Environment
 from crosstape_schemas import Keys
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
@@ -147,6 +149,47 @@ async def test_a_live_venue_is_kept_off_a_simulated_tape(world: World) -> None:
     assert "fake at http://127.0.0.1 is the venue itself" in text
     assert "holds simulated data" in text
     assert await world.client.keys() == [IDENTITY.encode()]
+
+
+@pytest.fixture
+def testnet(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A connector to the testnet of the fake venue."""
+    there = Environment(ws_urls={"main": f"{world.server.url}/ws/main".replace("http", "ws")}, rest_urls={"api": world.server.url})
+    monkeypatch.setitem(VENUES, "fake", msgspec.structs.replace(VENUES["fake"], environments={"testnet": there}))
+    world.settings = changed(world.settings, environment="testnet", ws_url="", rest_url="")
+    return world
+
+
+@pytest.mark.parametrize("known", ["", "test"])
+async def test_a_testnet_has_tapes_of_its_own(testnet: World, known: str) -> None:
+    """A fresh one becomes one of testnets. The log names the environment, and the list of instruments is cached apart."""
+    if known:
+        await testnet.client.hset(IDENTITY, mapping={"id": "ab12", "origin": known})
+    with capture_logs() as logs:
+        async with testnet.running():
+            await subscribed(testnet.server)
+            await testnet.server.peer.send(trade("AAAUSD", 1))
+            await wait_until(lambda: testnet.has("trade:AAA-USD", 1), what="the trade")
+    assert await origin(testnet.client) == "test"
+    assert [one["environment"] for one in logs if one["event"] == "connector.contact"] == ["testnet"]
+    directory = Path(testnet.settings.run.dir) / "instruments"
+    assert [file.name for file in directory.glob("*.json")] == ["fake-testnet.json"]
+
+
+@pytest.mark.parametrize("known", ["live", "simulated"])
+async def test_a_testnet_is_kept_off_other_tapes(testnet: World, known: str) -> None:
+    """Nothing is published."""
+    await testnet.client.hset(IDENTITY, mapping={"id": "ab12", "origin": known})
+    text = await refusal(testnet.settings, "fake")
+    assert "fake at http://127.0.0.1 is the venue's testnet" in text
+    assert f"holds {known} data" in text
+    assert await testnet.client.keys() == [IDENTITY.encode()]
+
+
+async def test_a_live_venue_is_kept_off_a_testnet_s_tape(world: World) -> None:
+    """As the test before, with the two exchanged."""
+    await world.client.hset(IDENTITY, mapping={"id": "ab12", "origin": "test"})
+    assert "holds test data" in await refusal(world.settings, "fake")
 
 
 async def test_a_setting_allows_to_mix_them(world: World) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crosstape_connector.connection import plan
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.registry import VENUES
-from crosstape_connector.venues.spec import Request, subscribed_depth
+from crosstape_connector.venues.spec import Request, Venue, candle_channels, subscribed_depth
 from crosstape_schemas import Instrument
 
 COINBASE, KRAKEN, BINANCE = VENUES["coinbase"], VENUES["kraken"], VENUES["binance"]
@@ -16,6 +18,11 @@ COINBASE, KRAKEN, BINANCE = VENUES["coinbase"], VENUES["kraken"], VENUES["binanc
 def instruments(count: int, venue: str = "coinbase") -> dict[str, Instrument]:
     """A0-USD, A1-USD …"""
     return {f"A{n}-USD": Instrument(f"A{n}-USD", venue, f"A{n}", f"A{n}", "USD") for n in range(count)}
+
+
+def perpetuals(count: int) -> dict[str, Instrument]:
+    """A0-USD-PERP, A1-USD-PERP …"""
+    return {name: msgspec.structs.replace(one, name=name) for one in instruments(count).values() if (name := f"{one.name}-PERP")}
 
 
 def test_kinds_in_one_channel_are_subscribed_once() -> None:
@@ -39,6 +46,73 @@ def test_a_symbol_keeps_its_topics_together() -> None:
     assert planned[0].topics[:2] == (Topic("v2", "trade", "A0"), Topic("v2", "book", "A0"))
 
 
+def wide(topics: int, shared: frozenset[str] = frozenset()) -> Venue:
+    """A venue with four channels and three timeframes of candles, whose connections have room for so many topics."""
+    kinds = {"trade": "trades", "quote": "bbo", "book": "book", "liquidation": "liquidations"}
+    channels = {**kinds, **candle_channels("candle_{}", {"1m": "1min", "5m": "5min", "1h": "1hour"})}
+    endpoint = msgspec.structs.replace(KRAKEN.endpoints[0], channels=channels, topics=topics, shared_channels=shared)
+    return msgspec.structs.replace(KRAKEN, endpoints=(endpoint,))
+
+
+CANDLES = ("candle:1m", "candle:5m", "candle:1h")
+ALL = ("trade", "quote", "book", "liquidation", *CANDLES)
+
+
+def test_each_timeframe_is_a_topic_and_stays_with_its_symbol() -> None:
+    """Seven topics a symbol, twenty on a connection: two symbols each."""
+    planned = plan.connections(wide(20), perpetuals(5), ALL)
+
+    assert [len(connection.topics) for connection in planned] == [14, 14, 7]
+    assert [{topic.symbol for topic in connection.topics} for connection in planned] == [{"A0", "A1"}, {"A2", "A3"}, {"A4"}]
+    assert [topic.channel for topic in planned[2].topics][-3:] == ["candle_1min", "candle_5min", "candle_1hour"]
+
+
+def test_a_symbol_with_more_topics_than_a_connection_has_room_for_is_cut() -> None:
+    """The rest of it shares a connection with the next symbol, if that fits there."""
+    planned = plan.connections(wide(5), perpetuals(2), ALL)
+    assert [[topic.symbol for topic in connection.topics] for connection in planned] == [["A0"] * 5, ["A0"] * 2, ["A1"] * 5, ["A1"] * 2]
+    assert sorted(topic for connection in planned for topic in connection.topics) == sorted(
+        topic for instrument in perpetuals(2).values() for topic in plan.topics(wide(5), instrument, ALL)
+    )
+
+    planned = plan.connections(wide(5), perpetuals(3), CANDLES)
+    assert [[topic.symbol for topic in connection.topics] for connection in planned] == [["A0"] * 3, ["A1"] * 3, ["A2"] * 3]
+
+
+def test_a_shared_channel_counts_once_a_connection() -> None:
+    """Three symbols with two topics each are four for the venue."""
+    shared = frozenset({"liquidations"})
+    planned = plan.connections(wide(4, shared), perpetuals(5), ("trade", "liquidation"))
+
+    assert [len(connection.topics) for connection in planned] == [6, 4]
+    assert [plan.size(connection.endpoint, connection.topics) for connection in planned] == [4, 3]
+    assert plan.fits(planned[1], planned[0].topics[:2], 4)
+    assert not plan.fits(planned[0], planned[1].topics[:2], 4)
+
+
+def test_a_shared_channel_is_one_request_with_any_symbol() -> None:
+    """Whatever the symbols are."""
+    (endpoint,) = wide(20, frozenset({"liquidations"})).endpoints
+    topics = [Topic("v2", channel, symbol) for symbol in ("A", "B") for channel in ("trades", "liquidations")]
+
+    assert list(plan.requests(endpoint, topics, 25, 7)) == [Request("trades", ("A", "B"), 7, 25), Request("liquidations", ("A",), 8, 25)]
+
+
+@given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 12), st.booleans())
+def test_every_topic_is_on_one_connection_and_none_has_too_many(sizes: list[int], room: int, shared: bool) -> None:
+    """Whatever the symbols need. A symbol that fits on one connection is on one."""
+    (endpoint,) = wide(room, frozenset({"0"}) if shared else frozenset()).endpoints
+    groups = [[Topic("v2", str(channel), str(symbol)) for channel in range(count)] for symbol, count in enumerate(sizes)]
+
+    shards = plan.shards(endpoint, groups, room)
+
+    assert [topic for shard in shards for topic in shard] == [topic for group in groups for topic in group]
+    assert all(0 < plan.size(endpoint, shard) <= room for shard in shards)
+    for group in groups:
+        if len(group) <= room:
+            assert any(set(group) <= set(shard) for shard in shards)
+
+
 def test_nothing_wanted_is_nothing_planned() -> None:
     """There is no instrument, or no kind that an endpoint offers."""
     assert plan.connections(KRAKEN, {}, ("trade",)) == []
@@ -53,8 +127,8 @@ def test_a_symbol_is_added_where_all_its_topics_fit() -> None:
     first, second = plan.by_symbol(connection.topics)
 
     assert {topic.symbol for topic in first} == {"A0"}
-    assert plan.fits(plan.ConnectionPlan(endpoint, first), second)
-    assert not plan.fits(plan.ConnectionPlan(endpoint, (*first, second[0])), second)
+    assert plan.fits(plan.ConnectionPlan(endpoint, first), second, 4)
+    assert not plan.fits(plan.ConnectionPlan(endpoint, (*first, second[0])), second, 4)
 
 
 def test_a_depth_is_the_next_that_the_venue_has() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from crosstape_connector.connection.subscriptions import PendingRequest, Subscriptions, TopicState
+from crosstape_connector.connection.pending_request import PendingRequest
+from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack, Rejected
 from tests.connector.fake_venue import endpoint

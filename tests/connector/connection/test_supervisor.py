@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import msgspec
+import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
@@ -176,6 +177,36 @@ async def test_connections_that_share_a_limit_send_at_one_pace() -> None:
             await wait_until(lambda: sum(len(peer.requests) for peer in server.peers) == 4, what="all is subscribed")
             assert len(server.peers) == 2
             assert time.monotonic() - started >= 0.95
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_limit_of_the_connection_holds_for_each_alone(*, shared: bool) -> None:
+    """One request in a thousand seconds: each connection sends its first. If the address is limited, only one does."""
+    ours = endpoint(topics=2, requests_per_s=0.001, requests_shared=shared)
+    both = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))
+    async with serving() as server, rigged(server, fake(ours), both) as rig, rig.supervised():
+        await wait_until(lambda: len(server.peers) == 2 and all(one.open for one in rig.supervisor.sessions), what="two connections")
+        await wait_until(lambda: sum(len(peer.requests) for peer in server.peers) == (1 if shared else 2), what="what may be sent")
+        for peer in server.peers:
+            await peer.send(b'{"hb": 1}')
+        await wait_until(lambda: rig.counters.endpoints["main"].heartbeats == 2, what="both are read")
+        assert sorted(len(peer.requests) for peer in server.peers) == ([0, 1] if shared else [1, 1])
+
+
+async def test_endpoints_of_a_venue_have_limits_of_their_own() -> None:
+    """A slow endpoint does not hold up another."""
+    slow, quick = (msgspec.structs.replace(one, requests_per_s=rate) for one, rate in zip(TWO, (0.001, 1e9), strict=True))
+    async with serving() as server, rigged(server, fake(slow, quick), BOTH, ["AAAUSD", "BBBUSD"]) as rig:
+        slow_connection, quick_connection = rig.connections
+        assert (slow_connection.endpoint.name, quick_connection.endpoint.name) == ("trading", "market")
+        async with rig.supervised():
+            await wait_until(lambda: rig.supervisor.answered("trading") and rig.supervisor.answered("market"), what="both answer")
+            assert rig.supervisor.resubscribe(Topic("trading", "trades", "AAAUSD"))
+            assert rig.supervisor.resubscribe(Topic("market", "quotes", "AAAUSD"))
+            (market,) = at(server.peers, "market")
+            await wait_until(lambda: len(market.requests) == 3, what="unsubscribed and subscribed again")
+            (trading,) = at(server.peers, "trading")
+            assert len(trading.requests) == 1
 
 
 async def test_an_open_socket_is_no_answer() -> None:

@@ -536,8 +536,9 @@ def test_a_break_is_published_before_its_snapshot_is_requested() -> None:
     *said, asked = found.apply(numbered(11, 13))
 
     assert [type(event) for event in said] == [Status, Book, Gap]
-    assert (request.cause, request.how, request.topic) == ("start", "rest", DEPTH)
+    assert isinstance(request, SnapshotRequest)
     assert isinstance(asked, SnapshotRequest)
+    assert (request.cause, request.how, request.topic) == ("start", "rest", DEPTH)
     assert asked.cause == "the stream begins after the snapshot"
 
 

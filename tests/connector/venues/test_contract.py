@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crosstape_connector.connection import plan
 from crosstape_connector.errors import FRAME_ERRORS, UnknownFrame, UnknownVenue, frame_error_kind
-from crosstape_connector.feeds.effects import Effect, SnapshotRequest
+from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.venues.registry import VENUES, find, recorded
 from crosstape_connector.venues.spec import Endpoint, Request, Venue
@@ -50,7 +50,7 @@ def digest(venue: Venue, endpoint: Endpoint, frames: list[bytes]) -> list[Event]
         for output in outputs:
             effects += found.apply(output)
     effects += found.due_books(len(frames) + 1)
-    return [effect for effect in effects if not isinstance(effect, SnapshotRequest)]
+    return [effect for effect in effects if isinstance(effect, Event)]
 
 
 def test_a_venue_is_found_by_its_name() -> None:

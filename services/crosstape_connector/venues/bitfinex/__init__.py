@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.venues.bitfinex import requests, rest, stream
-from crosstape_connector.venues.bitfinex.assets import PERPETUAL, ours
+from crosstape_connector.venues.bitfinex.assets import ours
 from crosstape_connector.venues.bitfinex.checksum import CHECKED, checksum
 from crosstape_connector.venues.bitfinex.values import ID, TIMEFRAMES
 from crosstape_connector.venues.spec import (
@@ -33,13 +33,6 @@ from crosstape_connector.venues.spec import (
     Venue,
     candle_channels,
 )
-from crosstape_schemas import Instrument
-
-
-def offers(channel: str, instrument: Instrument) -> bool:
-    """Whether the venue has this channel for this instrument: the status is that of perpetuals. A wrong one would never be answered."""
-    return channel != requests.DERIVATIVES or instrument.symbol.endswith(PERPETUAL)
-
 
 VENUE: Final = Venue(
     id=ID,
@@ -59,7 +52,6 @@ VENUE: Final = Venue(
                 "liquidation": requests.LIQUIDATIONS,
                 **candle_channels(f"{requests.CANDLES}{{}}", TIMEFRAMES),
             },
-            offers=offers,
             shared_channels=frozenset({requests.LIQUIDATIONS}),
             answers=frozenset(
                 {"trades", "book", "ticker", requests.DERIVATIVES, *(f"{requests.CANDLES}{name}" for name in TIMEFRAMES.values())}

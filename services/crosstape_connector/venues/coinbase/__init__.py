@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from crosstape_connector.venues.coinbase import advanced, exchange, products, recorded, rest
+from crosstape_connector.venues.coinbase import advanced, candles, exchange, products, recorded, rest
 from crosstape_connector.venues.coinbase.values import ID, ours
 from crosstape_connector.venues.spec import (
     MEBIBYTE,
     BookRule,
+    CandleSource,
     ConnectLimit,
     Endpoint,
     InstrumentSource,
@@ -26,6 +27,7 @@ from crosstape_connector.venues.spec import (
     TradeSource,
     TradingSource,
     Venue,
+    candle_channels,
 )
 
 VENUE: Final = Venue(
@@ -34,8 +36,15 @@ VENUE: Final = Venue(
         Endpoint(
             name="advanced",
             url="wss://advanced-trade-ws.coinbase.com",
-            channels={"book": "level2", "delta": "level2", "quote": "level2", "ticker": "ticker", "status": "status"},
-            answers=frozenset({"level2", "ticker"}),
+            channels={
+                "book": "level2",
+                "delta": "level2",
+                "quote": "level2",
+                "ticker": "ticker",
+                "status": "status",
+                **candle_channels(candles.CHANNEL, candles.RULES.timeframes),
+            },
+            answers=frozenset({"level2", "ticker", candles.CHANNEL}),
             parser=recorded.AdvancedParser,
             request=advanced.request,
             greeting=(advanced.GREETING,),
@@ -94,6 +103,8 @@ VENUE: Final = Venue(
         parse=products.parse_trading,
         per_minute=12,  # one in five seconds: eight at once at most, with the others
     ),
+    candles=candles.RULES,
+    candle_source=CandleSource(rest="exchange", path=candles.path, parse=candles.parse, page=candles.PAGE, per_minute=12),
     trade_ids="contiguous",
     quote_from_book=True,
     connects=ConnectLimit(8, 1.0),

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.venues.coinbase import candles
 from crosstape_connector.venues.coinbase.products import Products
 from crosstape_connector.venues.coinbase.values import ID, by_side, hides_best, level, moment, number, refused
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, unread, unreadable
@@ -113,7 +114,7 @@ class Parser:
             "heartbeats": lambda head, received_ts: [Heartbeat()],
             "subscriptions": self._acknowledged,
             "status": self._status,
-            "candles": lambda head, received_ts: [],
+            candles.CHANNEL: self._candles,
             "user": lambda head, received_ts: [],
             "futures_balance_summary": lambda head, received_ts: [],
         }
@@ -229,6 +230,11 @@ class Parser:
         volume, low, high = number(raw.volume_24_h), number(raw.low_24_h), number(raw.high_24_h)
         outputs.append(Ticker(ID, instrument, venue_ts, received_ts, number(raw.price), None, high, low, volume))
         return outputs
+
+    def _candles(self, head: Head, received_ts: int) -> list[Output]:
+        odd: list[Output] = []
+        venue_ts = moment(head.timestamp, odd)
+        return [*odd, *candles.outputs(head.events, self._products, venue_ts, received_ts)]
 
     def _acknowledged(self, head: Head, received_ts: int) -> list[Output]:
         """What is subscribed now; `heartbeats` has no products."""

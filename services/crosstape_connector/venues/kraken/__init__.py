@@ -1,8 +1,8 @@
-"""Kraken, spot (WebSocket v2): trades, best bid and ask, book, 24 h ticker, the venue's own status.
+"""Kraken, spot (WebSocket v2): trades, best bid and ask, book, candles, 24 h ticker, the venue's own status.
 
 Wire    wss://ws.kraken.com/v2, JSON text; data frames have `channel`, replies have `method`
 Docs    https://docs.kraken.com/api/docs/websocket-v2/book and its neighbours
-Quirks  REST says XBT and XDG, the WebSocket BTC and DOGE. Of the frames see `stream`, of REST `rest`
+Quirks  REST says XBT and XDG, the WebSocket BTC and DOGE. Of the frames see `stream`, of candles `candles`, of REST `rest`
 Book    no numbers: a CRC-32 over the digits of the best ten levels. What falls out of the subscribed depth is never deleted, so it is cut
         after each frame
 """
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from crosstape_connector.venues.kraken import requests, rest, stream
+from crosstape_connector.venues.kraken import candles, requests, rest, stream
 from crosstape_connector.venues.kraken.checksum import checksum
+from crosstape_connector.venues.kraken.names import ID
 from crosstape_connector.venues.kraken.rest import ours
-from crosstape_connector.venues.kraken.stream import ID
 from crosstape_connector.venues.spec import (
     BookRule,
+    CandleSource,
     ConnectLimit,
     Endpoint,
     InstrumentSource,
@@ -24,7 +25,11 @@ from crosstape_connector.venues.spec import (
     TradeSource,
     TradingSource,
     Venue,
+    candle_channels,
 )
+
+CANDLES: Final = candle_channels(f"{candles.CHANNEL}-{{}}", candles.RULES.timeframes)
+"""The interval is a parameter of the channel `ohlc`."""
 
 VENUE: Final = Venue(
     id=ID,
@@ -32,8 +37,8 @@ VENUE: Final = Venue(
         Endpoint(
             name="v2",
             url="wss://ws.kraken.com/v2",
-            channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker"},
-            answers=frozenset({"trade", "ticker", "book"}),
+            channels={"trade": "trade", "quote": "ticker", "book": "book", "delta": "book", "ticker": "ticker", **CANDLES},
+            answers=frozenset({"trade", "ticker", "book", *CANDLES.values()}),
             parser=stream.Parser,
             request=requests.request,
             ping=requests.ping,
@@ -75,6 +80,14 @@ VENUE: Final = Venue(
         path=lambda symbols: "/0/public/AssetPairs",
         parse=rest.parse_trading,
         per_minute=12,  # 56 of 60 with the others
+    ),
+    candles=candles.RULES,
+    candle_source=CandleSource(
+        rest="spot",
+        path=candles.path,
+        parse=candles.parse,
+        page=candles.PAGE,
+        per_minute=4,  # 60 of 60 with the others
     ),
     trade_ids="contiguous",
     connects=ConnectLimit(150, 600.0),  # beyond about 150, it is reported, an address is blocked for 10 minutes

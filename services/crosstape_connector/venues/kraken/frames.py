@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from crosstape_connector.venues.kraken.candles import RawCandle
+from crosstape_connector.venues.kraken.candles import decode_row as decode_candle
 from crosstape_connector.venues.parsing.rows import rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial
 
@@ -94,7 +96,9 @@ class HeartbeatFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="hear
 
 
 class OhlcFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="ohlc"):
-    pass
+    type: str
+    data: list[RawCandle]
+    timestamp: str | None = None
 
 
 class InstrumentFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="instrument"):
@@ -114,12 +118,14 @@ class RowsFrame(msgspec.Struct, frozen=True):
     channel: str
     data: list[msgspec.Raw]
     type: str = ""
+    timestamp: str | None = None
 
 
 class RawResult(msgspec.Struct, frozen=True):
     channel: str | None = None
     symbol: str | None = None
     depth: int | None = None
+    interval: int | None = None
 
 
 class ReplyFrame(msgspec.Struct, frozen=True):
@@ -149,5 +155,6 @@ DECODE_ROW: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
     "ticker": msgspec.json.Decoder(RawTicker).decode,
     "book": msgspec.json.Decoder(RawBook).decode,
     "status": msgspec.json.Decoder(RawStatus).decode,
+    "ohlc": decode_candle,
 }
 """Channel → the decoder of one of its rows."""

@@ -12,11 +12,14 @@ _encode: Final = msgspec.json.encode
 
 
 def request(verb: Verb, request: Request) -> bytes:
-    """One message for all symbols, one acknowledgement each. Unsubscribing repeats the depth.
+    """One message for all symbols, one acknowledgement each. Unsubscribing repeats the depth, and the interval of candles.
 
     Trades are subscribed with a snapshot: its 50 trades repair a lost connection.
     """
-    params: dict[str, Any] = {"channel": request.channel, "symbol": request.symbols}
+    channel, _, interval = request.channel.partition("-")
+    params: dict[str, Any] = {"channel": channel, "symbol": request.symbols}
+    if interval:
+        params["interval"] = int(interval)
     if request.channel == "book":
         params["depth"] = request.depth
     if request.channel == "ticker":

@@ -18,7 +18,7 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.errors import FrameError
-from crosstape_connector.venues.kraken.stream import ID
+from crosstape_connector.venues.kraken.names import ID, OLD_NAMES, rest_name
 from crosstape_connector.venues.messages import OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import (
     RestLevel,
@@ -48,8 +48,6 @@ ASSETS: Final = {"XBT": "BTC", "XDG": "DOGE", "LUNA": "LUNC", "LUNA2": "LUNA", "
 """Their name of an asset → ours. Terra Classic stayed LUNA here, its dollar UST, and the new Terra is LUNA2:
 https://support.kraken.com/hc/en-us/articles/6548163943956-LUNA-and-UST-updates-on-Kraken. Augur's second token, REP everywhere else, is
 REPV2. The WebSocket says BTC and DOGE, and all others as REST does."""
-OLD_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
-"""The WebSocket's names → those of REST."""
 
 
 class RestTrade(msgspec.Struct, frozen=True, array_like=True):
@@ -123,12 +121,6 @@ _fault = rows_decoder(RestFault, 3)
 def ours(name: str) -> str:
     """Our name of their asset."""
     return ASSETS.get(name) or asset(name)
-
-
-def rest_name(symbol: str) -> str:
-    """`BTC/USD` → `XBTUSD`: the pair's `altname`, which is that of `wsname` without the slash."""
-    base, _, quote = symbol.partition("/")
-    return OLD_NAMES.get(base, base) + OLD_NAMES.get(quote, quote)
 
 
 def trades_path(symbol: str, first: int, since_ts: int) -> str:

@@ -14,12 +14,14 @@ from typing import Any, Final, Literal
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.venues.kraken import candles
 from crosstape_connector.venues.kraken.frames import (
     CHANNELS,
     DECODE_ROW,
     ROW_DEPTH,
     BookFrame,
     HeartbeatFrame,
+    OhlcFrame,
     RawResult,
     RawStatus,
     RawTicker,
@@ -34,6 +36,7 @@ from crosstape_connector.venues.kraken.frames import (
     decode_reply,
     decode_rows,
 )
+from crosstape_connector.venues.kraken.names import ID
 from crosstape_connector.venues.messages import (
     Ack,
     BookSnapshot,
@@ -54,7 +57,6 @@ from crosstape_connector.venues.parsing.wire import finite, known_ns, positive, 
 from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import VENUE_WIDE, FeedState, Quote, Side, Status, Ticker, Trade
 
-ID: Final = "kraken"
 STATES: Final = {"online": FeedState.LIVE, "maintenance": FeedState.DOWN}
 """In any other (`cancel_only`, `post_only`, `limit_only`) quotes cannot be traded on: stale."""
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
@@ -100,6 +102,9 @@ class Parser:
                     if doubtful(data) or len(data) > _PER_ROW * (1 + len(frame.data)):
                         check(data)
                     return self._tickers(frame, received_ts)
+                case OhlcFrame():
+                    check(data)
+                    return candles.outputs(frame.type, frame.data, known_ns(frame.timestamp), self._symbols, received_ts)
                 case HeartbeatFrame():
                     return (Heartbeat(),)
                 case StatusFrame():
@@ -185,6 +190,8 @@ class Parser:
                 odd.append(Odd("book" if is_book else "row", f"{frame.channel}: {cause(raw, exc)}"))
                 if is_book and not isinstance(exc, UnknownSymbol):
                     odd += self._suspects(raw, received_ts)
+                if frame.channel == candles.CHANNEL:
+                    odd += candles.suspects(raw, self._symbols, received_ts)
             else:
                 good.append(row)
         if not good and len(odd) == len(frame.data):
@@ -242,6 +249,8 @@ class Parser:
                 return self._books(BookFrame(frame.type, rows), received_ts)
             case "trade":
                 return self._trades(TradeFrame(frame.type, rows), received_ts)
+            case candles.CHANNEL:
+                return candles.outputs(frame.type, rows, known_ns(frame.timestamp), self._symbols, received_ts)
             case _:
                 return _statuses(StatusFrame(rows), received_ts)
 
@@ -273,17 +282,18 @@ class Parser:
         result = frame.result or RawResult()
         symbol = result.symbol if result.symbol is not None else frame.symbol
         symbols = (symbol,) if symbol is not None else ()
+        channel = result.channel if result.interval is None else f"{result.channel}-{result.interval}"
         if frame.error == "Already subscribed":
-            return (Ack(frame.req_id, result.channel, symbols),)
+            return (Ack(frame.req_id, channel, symbols),)
         if frame.error is not None or frame.success is False:
-            return (Rejected(frame.error or "refused without a reason", frame.req_id, result.channel, symbols),)
+            return (Rejected(frame.error or "refused without a reason", frame.req_id, channel, symbols),)
         if frame.method == "pong":
             return (Heartbeat(),)
         if frame.method not in ("subscribe", "unsubscribe"):
             raise UnknownFrame(f"method {frame.method!r}")
         if result.channel == "book" and symbol is not None and symbol in self._symbols and result.depth is not None:
             self._depths[symbol] = result.depth
-        return (Ack(frame.req_id, result.channel, symbols, unsubscribed=frame.method == "unsubscribe"),)
+        return (Ack(frame.req_id, channel, symbols, unsubscribed=frame.method == "unsubscribe"),)
 
 
 def _quote_of(raw: msgspec.Raw) -> RawTicker:

@@ -1,32 +1,36 @@
 """Finds the feeds whose newest data a frame that cannot be read may have held. Pure.
 
-Books and trades need none of this: a number, an id or a checksum shows what is missing. Nothing shows it for a quote or a ticker.
+Books and trades need none of this: a number, an id or a checksum shows what is missing. Nothing shows it for a quote, a ticker, a candle or
+a figure of a derivative. Liquidations are not here: their newest does not replace the one before.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from crosstape_connector.errors import UndecodableFrame, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.messages import Unreadable
 from crosstape_connector.venues.spec import Endpoint, Symbols
+from crosstape_schemas import CANDLE
 
-KINDS: Final[tuple[Literal["quote", "ticker"], ...]] = ("quote", "ticker")
+KINDS: Final = ("quote", "ticker", "mark", "funding", "open_interest")
+"""Kinds of feeds, besides candles, of which only the newest data count."""
 NOT_OURS: Final = frozenset({UnknownFrame.kind, UnknownSymbol.kind})
 """Kinds of bad frames that can be read, and hold nothing for the tape."""
 
 
 def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int, error: str = "") -> Sequence[Unreadable]:
-    """The quotes and tickers of the channel and the symbols that the text of an unreadable frame still names.
+    """The feeds of the channel and the symbols that the text of an unreadable frame still names.
 
     None if it names no such channel; those of all symbols if it names no symbol. `error`: the kind of the bad frame. One that could not be
     turned into text may hold any of them.
     """
+    newest_only = {kind: channel for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE)}
     if error == UndecodableFrame.kind:
-        return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in KINDS if kind in endpoint.channels]
-    found = [kind for kind in KINDS if kind in endpoint.channels and b'%s"' % endpoint.channels[kind].encode() in data]
+        return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in newest_only]
+    found = [kind for kind, channel in newest_only.items() if b'%s"' % channel.encode() in data]
     if not found:
         return ()
     return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]

@@ -62,9 +62,9 @@ _book_ticker_frame = msgspec.json.Decoder(_BookTickerFrame).decode
 
 
 def named(topic: Topic) -> tuple[str, str]:
-    """(channel, symbol) of a stream; a diff stream's channel is `depth` at any speed."""
+    """(channel, symbol) of a stream; a diff stream's channel is `depth` at any speed, a candle's `kline` in any timeframe."""
     symbol, _, channel = topic[0].partition("@")
-    return channel.partition("@")[0], symbol.upper()
+    return channel.partition("@")[0].partition("_")[0], symbol.upper()
 
 
 def classify(payload: bytes) -> FrameInfo:

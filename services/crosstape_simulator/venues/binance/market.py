@@ -18,16 +18,14 @@ from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues.archetypes.channels import Channel, Delta, DeltaChannel, QuoteChannel, TickerChannel, TradeChannel, Trades
 from crosstape_simulator.venues.archetypes.market import StreamMarket
 from crosstape_simulator.venues.archetypes.symbols import Symbol
-from crosstape_simulator.venues.binance import rest
+from crosstape_simulator.venues.binance import klines, rest
 from crosstape_simulator.venues.binance.protocol import BinanceFeed
 from crosstape_simulator.venues.spec import Options
 
 DECIMALS: Final = 8
 """Decimals of all prices and sizes."""
 
-WEIGHT_MAX: Final = 6000
 _DAY_MS: Final = 86_400_000
-_DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 
 
 class _Aggregates(Channel):
@@ -51,6 +49,10 @@ class BinanceMarket(StreamMarket):
     """Binance's streams and REST side."""
 
     feed = BinanceFeed
+    weight_max = 6000
+    """What requests of one minute may weigh together."""
+    depth_weights = ((100, 5), (500, 25), (1000, 50), (5000, 250))
+    """(levels at most, weight)."""
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
         """`options`: `old_snapshot_every` (0: no snapshot is old), and those of the feed."""
@@ -72,6 +74,8 @@ class BinanceMarket(StreamMarket):
             DeltaChannel(feed, symbol, (f"{low}@depth@100ms",), _delta),
             DeltaChannel(feed, symbol, (f"{low}@depth",), _delta, every_ns=NS),
             TickerChannel(feed, symbol, (f"{low}@ticker",), _ticker, gathers=True, trades_only=False, every_ns=NS),
+            klines.channel(feed, symbol, klines.SECONDS, NS),
+            klines.channel(feed, symbol, klines.GRIDS, klines.SPOT_NS),
         )
 
     def number(self, symbol: str) -> int | None:
@@ -82,11 +86,24 @@ class BinanceMarket(StreamMarket):
         """The REST side: ping, time, exchangeInfo, depth, trades, best prices."""
         if now // NS // 60 != self._minute:
             self._minute, self._weight = now // NS // 60, 0
-        self._weight += _weight(path, query)
-        if self._weight > WEIGHT_MAX:
+        self._weight += self.weight(path, query)
+        if self._weight > self.weight_max:
             return answer(rest.refusal(429, ""), 429, {"Retry-After": str(60 - now // NS % 60)})
         made = rest.answer(self, path, query) or self._answer(path, query, now)
         return Answer(made.body, made.status, {"X-MBX-USED-WEIGHT-1M": str(self._weight), "X-MBX-USED-WEIGHT": str(self._weight)})
+
+    def weight(self, path: str, query: Mapping[str, str]) -> int:
+        """What a request weighs."""
+        match path:
+            case "/api/v3/exchangeInfo":
+                return 20
+            case rest.DEPTH:
+                limit = int(query.get("limit", "100")) if query.get("limit", "100").isdecimal() else 100
+                return next((weight for most, weight in self.depth_weights if limit <= most), self.depth_weights[-1][1])
+            case "/api/v3/klines":
+                return 2
+            case _:
+                return rest.weight(path, query) or 1
 
     def _answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         match path:
@@ -102,8 +119,17 @@ class BinanceMarket(StreamMarket):
                     name = "symbol" if not symbol else "limit"
                     return rest.refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
                 return self._depth(symbol, min(int(limit), 5000))
+            case "/api/v3/klines":
+                return self._klines(query)
             case _:
                 return Answer(b'{"code":-1000,"msg":"Not found"}', 404)
+
+    def _klines(self, query: Mapping[str, str]) -> Answer:
+        symbol = self.listed.get(query.get("symbol", ""))
+        if symbol is None:
+            return rest.refused(-1121, "Invalid symbol.")
+        found = klines.answer(self, query, symbol, {**klines.SECONDS, **klines.GRIDS}, most=1_000)
+        return found or rest.refused(-1120, "Invalid interval.")
 
     def _depth(self, name: str, limit: int) -> Answer:
         symbol = self.listed.get(name)
@@ -124,7 +150,7 @@ class BinanceMarket(StreamMarket):
         if not set(wanted) <= self.listed.keys():
             return rest.refused(-1121, "Invalid symbol.")
         rows = [_row(self.listed[symbol]) for symbol in wanted]
-        limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": WEIGHT_MAX}]
+        limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": self.weight_max}]
         body = {"timezone": "UTC", "serverTime": now // 1_000_000, "rateLimits": limits, "exchangeFilters": [], "symbols": rows}
         return answer(body)
 
@@ -202,14 +228,3 @@ def _row(symbol: Symbol) -> dict[str, object]:
         "permissions": [],
         "permissionSets": [["SPOT", "MARGIN"]],
     }
-
-
-def _weight(path: str, query: Mapping[str, str]) -> int:
-    match path:
-        case "/api/v3/exchangeInfo":
-            return 20
-        case rest.DEPTH:
-            limit = int(query.get("limit", "100")) if query.get("limit", "100").isdecimal() else 100
-            return next((weight for most, weight in _DEPTH_WEIGHTS if limit <= most), 250)
-        case _:
-            return rest.weight(path, query) or 1

@@ -37,9 +37,10 @@ class BinanceFeed(Feed):
     def open(self, connection: Connection, path: str, query: Mapping[str, str]) -> None:
         """Subscribe the streams named in the URL, without an acknowledgement."""
         super().open(connection, path, query)
-        if path.startswith("/ws"):
+        is_wrapped = path.endswith("/stream")
+        if not is_wrapped:
             self._bare.add(connection)
-        named = query.get("streams", "") if path == "/stream" else path.removeprefix("/ws").strip("/")
+        named = query.get("streams", "") if is_wrapped else path.removeprefix("/ws").strip("/")
         self._subscribe(connection, [stream for stream in named.split("/") if stream])
 
     def close(self, connection: Connection) -> None:

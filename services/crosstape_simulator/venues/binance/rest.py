@@ -1,4 +1,4 @@
-"""Binance spot, REST answers about trades and best prices: `trades`, `historicalTrades`, `ticker/bookTicker`.
+"""Binance spot, REST answers about trades and best prices: `trades`, `historicalTrades`, `aggTrades`, `ticker/bookTicker`.
 
 Docs    https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
 Quirks  `isBuyerMaker` true: the taker sold; one unknown symbol refuses the complete `bookTicker`
@@ -6,7 +6,7 @@ Quirks  `isBuyerMaker` true: the taker sold; one unknown symbol refuses the comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -34,7 +34,9 @@ def answer(past: MarketData, path: str, query: Mapping[str, str]) -> Answer | No
     """The answer to `path`; None if it is none of these."""
     match path:
         case "/api/v3/trades" | "/api/v3/historicalTrades":
-            return _trades(past, query, query.get("fromId") if path == OLD_TRADES else None)
+            return trades(past, query, _trade, from_id=query.get("fromId") if path == OLD_TRADES else None)
+        case "/api/v3/aggTrades":
+            return trades(past, query, agg_trade, from_id=query.get("fromId"))
         case "/api/v3/ticker/bookTicker":
             return _book_ticker(past, query)
         case _:
@@ -46,6 +48,8 @@ def weight(path: str, query: Mapping[str, str]) -> int | None:
     match path:
         case "/api/v3/trades" | "/api/v3/historicalTrades":
             return 25
+        case "/api/v3/aggTrades":
+            return 4
         case "/api/v3/ticker/bookTicker":
             return 2 if "symbol" in query else 4
         case _:
@@ -67,7 +71,8 @@ def refusal(status: int, reason: str) -> object:
     return {"code": code, "msg": reason or usual}
 
 
-def _trades(past: MarketData, query: Mapping[str, str], from_id: str | None) -> Answer:
+def trades(past: MarketData, query: Mapping[str, str], write: Callable[[Traded], str], *, from_id: str | None) -> Answer:
+    """Trades from an id on, or the newest, each as `write` has it."""
     symbol = query.get("symbol", "")
     if not symbol:
         return refused(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
@@ -80,13 +85,19 @@ def _trades(past: MarketData, query: Mapping[str, str], from_id: str | None) -> 
         return refused(-1121, "Invalid symbol.")
     limit = min(limit, LIMIT_MAX)
     found = history.newest(limit) if first < 0 else history.since(first, limit)
-    return Answer(f"[{','.join([_trade(traded) for traded in found])}]".encode())
+    return Answer(f"[{','.join([write(traded) for traded in found])}]".encode())
 
 
 def _trade(traded: Traded) -> str:
     quote = f"{Decimal(traded.price) * Decimal(traded.size):.8f}"
     numbers = f'"price":"{traded.price}","qty":"{traded.size}","quoteQty":"{quote}","time":{traded.ts // 1_000_000}'
     return f'{{"id":{traded.trade_id},{numbers},"isBuyerMaker":{"false" if traded.buyer_takes else "true"},"isBestMatch":true}}'
+
+
+def agg_trade(traded: Traded) -> str:
+    """A trade as an aggregate: one order takes each price once here, so that each trade is one, with its own id."""
+    ids = f'"a":{traded.trade_id},"p":"{traded.price}","q":"{traded.size}","f":{traded.trade_id},"l":{traded.trade_id}'
+    return f'{{{ids},"T":{traded.ts // 1_000_000},"m":{"false" if traded.buyer_takes else "true"},"M":true}}'
 
 
 def _book_ticker(past: MarketData, query: Mapping[str, str]) -> Answer:

@@ -21,7 +21,7 @@ from crosstape_simulator.venues.coinbase.products import repeat_status
 from crosstape_simulator.venues.spec import Options
 
 PATH: Final = "/advanced"
-CHANNELS: Final = ("level2", "market_trades", "ticker", "ticker_batch", "status", "heartbeats")
+CHANNELS: Final = ("level2", "market_trades", "ticker", "ticker_batch", "candles", "status", "heartbeats")
 WITHOUT_PRODUCTS: Final = ("heartbeats",)
 HEARTBEATS: Final[Topic] = ("heartbeats", "")
 SUBSCRIPTIONS: Final[Topic] = ("subscriptions", "")

@@ -33,6 +33,7 @@ class _Event(msgspec.Struct):
     trades: list[_Named] = []
     tickers: list[_Named] = []
     products: list[_Named] = []
+    candles: list[_Named] = []
 
 
 class _Frame(msgspec.Struct):
@@ -105,7 +106,8 @@ def classify_advanced(payload: bytes) -> FrameInfo:
     products: dict[str, None] = {}
     for raw in frame.events:
         event = _event(raw)
-        for name in (event.product_id, *(row.product_id or row.id for row in (*event.trades, *event.tickers, *event.products))):
+        rows = (*event.trades, *event.tickers, *event.products, *event.candles)
+        for name in (event.product_id, *(row.product_id or row.id for row in rows)):
             if name:
                 products[name] = None
     return FrameInfo(Role.DATA, tuple((channel, product) for product in products), frame.sequence_num)

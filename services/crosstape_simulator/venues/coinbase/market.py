@@ -21,6 +21,7 @@ from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues.archetypes.channels import Channel, Delta, DeltaChannel, TickerChannel, TradeChannel, Trades, Write
 from crosstape_simulator.venues.archetypes.market import ChannelMarket, SymbolSource
 from crosstape_simulator.venues.archetypes.symbols import Symbol
+from crosstape_simulator.venues.coinbase import candles
 from crosstape_simulator.venues.coinbase.advanced import AdvancedFeed
 from crosstape_simulator.venues.coinbase.exchange import ExchangeFeed
 from crosstape_simulator.venues.coinbase.products import ADVANCED, EXCHANGE, advanced_row, exchange_row, status_row
@@ -95,7 +96,7 @@ class CoinbaseMarket(ChannelMarket):
             self._add_slow(advanced, exchange, symbol)
         batch_ns = max(1_000_000, int(options["batch_s"] * 1_000_000_000))
         self.add_timer(batch_ns, books, start_ts + batch_ns)
-        self.add_timer(TRADES_NS, trades, start_ts + TRADES_NS)
+        self.add_timer(TRADES_NS, trades, (start_ts // TRADES_NS + 1) * TRADES_NS)
         self._beats = 0
         rate = options["requests_per_s"]
         self._bucket = Bucket(rate, BURST * rate)
@@ -112,7 +113,7 @@ class CoinbaseMarket(ChannelMarket):
         trades = TradeChannel(advanced, symbol, ("market_trades", name), _trade_updates, gathers=True, first=_trade_snapshot)
         write, first = partial(_ticker_event, "update", False), partial(_ticker_event, "snapshot", False)
         ticker = TickerChannel(advanced, symbol, ("ticker", name), write, gathers=True, first=first)
-        return [self.add_channel(trades), self.add_channel(ticker)]
+        return [self.add_channel(trades), self.add_channel(ticker), self.add_channel(candles.channel(advanced, symbol))]
 
     def _add_slow(self, advanced: Feed, exchange: Feed, symbol: Symbol) -> None:
         name, topic = symbol.name, ("ticker_batch", symbol.name)

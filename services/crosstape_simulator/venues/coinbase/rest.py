@@ -1,4 +1,5 @@
-"""Coinbase Exchange, REST answers about trades and best prices: `/products/ID/trades`, `/products/ID/book?level=1`.
+"""Coinbase Exchange, REST answers about trades and best prices: `/products/ID/trades`, `/products/ID/book?level=1`; candles are
+in `candles`.
 
 Docs    https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/get-product-trades, …/exchange/rest-api/pagination
 Quirks  trades are newest first, with the maker's side; `after` asks for older ones than an id, `before` leaves out those that are not newer
@@ -14,13 +15,14 @@ from typing import Final
 from crosstape_simulator.formats import iso_us
 from crosstape_simulator.market.history import MarketData, Traded, integer
 from crosstape_simulator.server.rest import Answer, answer
+from crosstape_simulator.venues.coinbase.candles import candles_answer
 
 LIMIT: Final = 1_000
 """The usual number of trades, and the most."""
 NEVER: Final = 1 << 63
 
 _REFUSED: Final = {403: "Forbidden", 451: "Not available in your jurisdiction"}
-_PATH: Final = re.compile(r"/products/([^/]+)/(trades|book)")
+_PATH: Final = re.compile(r"/products/([^/]+)/(trades|book|candles)")
 
 
 def product_answer(past: MarketData, path: str, query: Mapping[str, str], now: int) -> Answer | None:
@@ -29,6 +31,8 @@ def product_answer(past: MarketData, path: str, query: Mapping[str, str], now: i
     if found is None:
         return None
     product, what = found.groups()
+    if what == "candles":
+        return answer({"message": "NotFound"}, 404) if past.history(product) is None else candles_answer(past, product, query)
     return _trades(past, product, query) if what == "trades" else _book(past, product, query, now)
 
 

@@ -21,8 +21,9 @@ from crosstape_simulator.venues.archetypes.channels import QuoteChannel, TickerC
 from crosstape_simulator.venues.archetypes.market import ChannelMarket, SymbolSource
 from crosstape_simulator.venues.archetypes.symbols import Symbol
 from crosstape_simulator.venues.archetypes.windows import Rows, WindowChannel
+from crosstape_simulator.venues.kraken import candles
 from crosstape_simulator.venues.kraken.protocol import DEPTHS, TRIGGERS, KrakenFeed
-from crosstape_simulator.venues.kraken.rest import TRADES, names, pair_answer, symbol_of
+from crosstape_simulator.venues.kraken.rest import APART, names, pair_answer, symbol_of
 from crosstape_simulator.venues.spec import Options
 
 CHECKED: Final = 10
@@ -62,7 +63,7 @@ class KrakenMarket(ChannelMarket):
     """Kraken's channels and REST side."""
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
-        """`options`: `requests_per_s` by REST, `Trades` of each pair apart (0: no limit), and those of the feed."""
+        """`options`: `requests_per_s` by REST, `Trades` and `OHLC` of each pair apart (0: no limit), and those of the feed."""
         super().__init__([Symbol(pair) for pair in pairs], start_ts)
         source = _Source(self.listed, start_ts)
         feed = source.feed = self._feed = KrakenFeed(source, options)
@@ -82,14 +83,15 @@ class KrakenMarket(ChannelMarket):
                     write=_book_update,
                     first=_book_snapshot,
                 ),
+                candles.channel(feed, symbol),
             ):
                 self.add_channel(channel)
         rate = options["requests_per_s"]
         self._buckets = {name: Bucket(rate, BURST * rate) for name in ("", *self.listed)}
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
-        """The REST side: AssetPairs, SystemStatus, Time, Trades, Depth. Errors come with HTTP 200."""
-        counted = symbol_of(self, query) if path == TRADES else None
+        """The REST side: AssetPairs, SystemStatus, Time, Trades, OHLC, Depth. Errors come with HTTP 200."""
+        counted = symbol_of(self, query) if path in APART else None
         if not self._buckets[counted or ""].allows(now):
             return answer({"error": ["EGeneral:Too many requests"]}, 429)
         if (found := pair_answer(self, path, query, self._feed.now)) is not None:

@@ -3,7 +3,7 @@
 Docs    https://docs.kraken.com/api/docs/guides/spot-ws-intro
 Quirks  a refused subscription leaves the socket open and beating; an unsubscribe must repeat the depth; one that fails calls itself a
         subscribe; beyond the rate limit there is a bare `Error` and the request is lost
-Topics  ("book", symbol, depth), ("trade", symbol), ("ticker", symbol, trigger), ("instrument",)
+Topics  ("book", symbol, depth), ("trade", symbol), ("ticker", symbol, trigger), ("ohlc", symbol, minutes), ("instrument",)
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import msgspec
 from crosstape_simulator.formats import iso_us
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source, decode_object, strings
+from crosstape_simulator.venues.kraken.candles import GRIDS
 from crosstape_simulator.venues.spec import Options
 
 PATH: Final = "/v2"
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 TRIGGERS: Final = ("trades", "bbo")
-SYMBOL_CHANNELS: Final = ("book", "trade", "ticker")
+INTERVALS: Final = tuple(GRIDS)
+SYMBOL_CHANNELS: Final = ("book", "trade", "ticker", "ohlc")
 PRIVATE: Final = ("executions", "balances", "level3")
 HEARTBEAT: Final = b'{"channel":"heartbeat"}'
 
@@ -98,7 +100,7 @@ class KrakenFeed(Feed):
     def _request(self, connection: Connection, method: str, params: dict[str, object], request_id: int | None) -> None:
         channel = str(params["channel"])
         symbols = strings(params.get("symbol", []))
-        depth, trigger = params.get("depth", 10), params.get("event_trigger", "trades")
+        depth, trigger, minutes = params.get("depth", 10), params.get("event_trigger", "trades"), params.get("interval", 1)
         if channel in PRIVATE:
             reason = "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com"
             self._refuse(connection, reason, method, request_id)
@@ -112,15 +114,18 @@ class KrakenFeed(Feed):
             self._refuse(connection, "Subscription depth not supported", method, request_id)
         elif channel == "ticker" and trigger not in TRIGGERS:
             self._refuse(connection, "Event trigger not supported", method, request_id)
+        elif channel == "ohlc" and minutes not in INTERVALS:
+            self._refuse(connection, "Ohlc interval not supported", method, request_id)
         else:
-            suffix = {"book": (str(depth),), "ticker": (str(trigger),)}.get(channel, ())
+            suffix = {"book": (str(depth),), "ticker": (str(trigger),), "ohlc": (str(minutes),)}.get(channel, ())
             for symbol in symbols:
                 self._one(connection, method, (channel, symbol, *suffix), params, request_id)
 
     def _one(self, connection: Connection, method: str, topic: Topic, params: dict[str, object], request_id: int | None) -> None:
         """Answer for one symbol of a request."""
         symbol = topic[1] if len(topic) > 1 else None
-        taken = next((held for held in connection.topics if held[:2] == topic[:2]), None)
+        same = 3 if topic[0] == "ohlc" else 2  # several intervals of a pair may be had at once
+        taken = next((held for held in connection.topics if held[:same] == topic[:same]), None)
         if symbol is not None and not self.source.lists(symbol):
             self._refuse(connection, f"Currency pair not supported {symbol}", method, request_id, symbol)
         elif method == "unsubscribe" and topic not in connection.topics:
@@ -162,10 +167,14 @@ def _result(topic: Topic, snapshot: bool | None) -> dict[str, object]:
         result["depth"] = int(topic[2])
     if topic[0] == "ticker":
         result["event_trigger"] = topic[2]
+    if topic[0] == "ohlc":
+        result["interval"] = int(topic[2])
     if snapshot is not None:
         result["snapshot"] = snapshot
         if topic[0] == "instrument":
             result["warnings"] = ["tick_size is deprecated, use price_increment"]
+        if topic[0] == "ohlc":
+            result["warnings"] = ["timestamp is deprecated, use interval_begin"]
     if len(topic) > 1:
         result["symbol"] = topic[1]
     return result

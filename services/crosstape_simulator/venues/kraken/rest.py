@@ -1,4 +1,4 @@
-"""Kraken spot, REST answers about trades and best prices: `Trades`, `Depth`; and REST's names of a pair.
+"""Kraken spot, REST answers about trades and best prices: `Trades`, `Depth`; of candles see `candles`; and REST's names of a pair.
 
 Docs    https://docs.kraken.com/api/docs/rest-api/get-recent-trades, …/get-order-book
 Quirks  a pair has several names, and an answer's need not be the one asked by; trades are asked for by the time after which they were made,
@@ -14,10 +14,13 @@ from typing import Final, NamedTuple
 from crosstape_simulator.formats import NS, short
 from crosstape_simulator.market.history import Best, MarketData, Traded, integer
 from crosstape_simulator.server.rest import Answer, answer
+from crosstape_simulator.venues.kraken.candles import OHLC, candles_answer
 from crosstape_simulator.venues.rewriting import iso_times, unix_times
 
 TRADES: Final = "/0/public/Trades"
 DEPTH: Final = "/0/public/Depth"
+APART: Final = (TRADES, OHLC)
+"""Limited for each pair apart."""
 LIMIT: Final = 1_000
 """The usual number of trades, and the most."""
 PRICE_DECIMALS: Final = 5
@@ -64,13 +67,15 @@ def names(symbol: str) -> Names:
 
 def pair_answer(past: MarketData, path: str, query: Mapping[str, str], now: int) -> Answer | None:
     """The answer to `path`; None if it is none of these. Errors come with HTTP 200."""
-    if path not in (TRADES, DEPTH):
+    if path not in (TRADES, DEPTH, OHLC):
         return None
     if not query.get("pair"):
         return answer({"error": ["EGeneral:Invalid arguments"]})
     symbol = symbol_of(past, query)
     if symbol is None:
         return answer({"error": ["EQuery:Unknown asset pair"]})
+    if path == OHLC:
+        return candles_answer(past, symbol, names(symbol).key, query)
     return _trades(past, symbol, query) if path == TRADES else _depth(past, symbol, query, now)
 
 

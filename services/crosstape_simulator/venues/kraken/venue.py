@@ -8,7 +8,7 @@ from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.server.rest import answer
 from crosstape_simulator.venues.kraken import frames, protocol, rest
 from crosstape_simulator.venues.kraken.market import KrakenMarket
-from crosstape_simulator.venues.rewriting import Checksum, iso_times
+from crosstape_simulator.venues.rewriting import Checksum
 from crosstape_simulator.venues.spec import Dialect, InstrumentList, RecordedRules, RestRules, SimulatedVenue
 
 DECIMALS: Final = {"BTC": (1, 8), "ETH": (2, 8), "SOL": (2, 8), "XRP": (5, 8), "DOGE": (7, 8), "ADA": (6, 8)}
@@ -71,9 +71,20 @@ VENUE: Final = SimulatedVenue(
         books={"book": frames.books},
         tops={"ticker": frames.top},
     ),
-    kinds={"trade": frozenset({"trade"}), "book": frozenset({"book"}), "ticker": frozenset({"quote", "ticker"})},
-    fields={"trade": ("price", "qty"), "quote": ("bid", "bid_qty"), "ticker": ("last", "volume"), "book": ("price", "qty")},
-    shift=iso_times,
+    kinds={
+        "trade": frozenset({"trade"}),
+        "book": frozenset({"book"}),
+        "ticker": frozenset({"quote", "ticker"}),
+        "ohlc": frozenset({"candle"}),
+    },
+    fields={
+        "trade": ("price", "qty"),
+        "quote": ("bid", "bid_qty"),
+        "ticker": ("last", "volume"),
+        "book": ("price", "qty"),
+        "candle": ("close", "volume"),
+    },
+    shift=frames.shift,
     shift_answer=rest.shift_answer,
     checksum=Checksum("checksum", "qty"),
     maintenance="`status` says `maintenance`, then `online`",

@@ -1,4 +1,4 @@
-"""Identifies the tape by a random id and an origin, `live` or `simulated`, in the hash `Keys.identity`. The first producer makes it.
+"""Identifies the tape by a random id and an origin: `live`, `test` or `simulated`. The first producer makes the hash `Keys.identity`.
 
 What belongs to one tape must not get onto another: a spool that was written while one server was away, or events of simulated venues. So
 producers compare. A server that lost all its data gets the same identity again from a producer that knows it, or by the label of a spool
@@ -45,7 +45,7 @@ class Identity(NamedTuple):
     id: str = ""
     """Empty: unknown."""
     origin: str = ""
-    """`live` or `simulated`. Empty: not known yet."""
+    """`live`, `test` or `simulated`. Empty: not known yet."""
 
     @property
     def label(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from docs.conformance import BROKEN, HOLD, ITSELF, RECORDED, REPLAYED, SILENT, Evidence, Limit
+from docs.conformance import BROKEN, GOLDEN, HOLD, ITSELF, RECORDED, REPLAYED, SILENT, Evidence, Limit
 
 EXCHANGE, ADVANCED = "cryptofeed_coinbase", "tickvault_coinbase_advanced_btcusd_20260824"
+
+CANDLES: Final = "connector/venues/coinbase/test_candles.py::"
 
 LIMITS: Final = {
     "advanced": Limit(None, 8, shared=True, connects_per_s=8, lifetime_s=0),
@@ -38,4 +40,9 @@ EVIDENCE: Final = {
     ),
     "ticker": Evidence((EXCHANGE,), (f"{RECORDED}test_coinbase_tickers_agree_with_the_takers_side",), ITSELF),
     "status": Evidence((), ("connector/venues/coinbase/test_advanced.py::test_a_product_that_is_not_online_is_down",), ITSELF),
+    "candle": Evidence(
+        (),
+        (GOLDEN, f"{CANDLES}test_a_row_whose_figures_contradict_each_other_is_left_out", f"{CANDLES}test_a_page_has_both_bounds"),
+        "that a candle is final, until the next begins",
+    ),
 }

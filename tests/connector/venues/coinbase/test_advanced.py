@@ -123,7 +123,7 @@ def test_a_product_that_is_not_online_is_down() -> None:
 
 def test_other_advanced_channels_are_known() -> None:
     """A heartbeat is a sign of life, an error a refusal, the rest nothing for the tape."""
-    assert from_advanced(ADVANCED["candles"], ADVANCED["user"], ADVANCED["futures_balance_summary"]) == []
+    assert from_advanced(ADVANCED["user"], ADVANCED["futures_balance_summary"]) == []
     assert from_advanced(ADVANCED["heartbeats"], ADVANCED["error"]) == [Heartbeat(), Rejected("authentication failure")]
 
 

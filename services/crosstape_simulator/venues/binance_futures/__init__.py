@@ -1,0 +1,1 @@
+"""Binance's futures: USD-M with two addresses, COIN-M with one."""

@@ -21,8 +21,8 @@ EVIDENCE: Final = {
             HOLD,
             SILENT,
         ),
-        "levels below the depth; what a frame says; that the newest frame was not lost, until the next. Of books deeper than 100 levels: that "
-        "no change was lost, because numbers jump: only the order of frames is proven, and the best prices by the quote's stream",
+        "levels below the depth; what a frame says; that the newest frame was not lost, until the next. Of books deeper than 100 levels: "
+        "that no change was lost, because numbers jump: only the order of frames is proven, and the best prices by the quote's stream",
     ),
     "trade": Evidence(
         (),

@@ -14,6 +14,8 @@ from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
+from crosstape_simulator.venues.kucoin import futures as kucoin_futures
+from crosstape_simulator.venues.kucoin import spot as kucoin
 from crosstape_simulator.venues.spec import SimulatedVenue
 
 VENUES: Final[dict[str, SimulatedVenue]] = {
@@ -29,6 +31,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bitstamp.VENUE,
         coinbase.VENUE,
         kraken.VENUE,
+        kucoin.VENUE,
+        kucoin_futures.VENUE,
     )
 }
 """By id."""

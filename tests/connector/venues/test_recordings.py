@@ -24,7 +24,7 @@ from crosstape_connector.capture.reader import opened
 from crosstape_connector.replay.normalize import normalize
 from crosstape_connector.replay.summary import Summary
 from crosstape_connector.venues.registry import recorded
-from crosstape_schemas import Book, Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
+from crosstape_schemas import Book, Candle, Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
 
 CORPUS: Final = os.environ.get("CROSSTAPE_CORPUS", "")
 pytestmark = [
@@ -34,7 +34,8 @@ pytestmark = [
 SPOT, FOUR = "binance_spot_btcusdt_20240808", "cryptofeed_binance"
 TEN, EXCHANGE, ADVANCED = "kraken_v2_btcusd_d10_20260801", "cryptofeed_coinbase", "tickvault_coinbase_advanced_btcusd_20260824"
 DEEP = "kraken_v2_btcusd_d25_20260802"
-ALL = [SPOT, FOUR, EXCHANGE, ADVANCED, TEN, DEEP]
+KUCOIN = "cryptofeed_kucoin"
+ALL = [SPOT, FOUR, EXCHANGE, ADVANCED, TEN, DEEP, KUCOIN]
 
 
 @lru_cache(maxsize=2)
@@ -269,3 +270,78 @@ def test_kraken_resyncs_are_told() -> None:
     gaps = [event for event in events if isinstance(event, Gap) and event.kind == "book"]
     assert len(gaps) == 4
     assert all(gap.from_ts < gap.to_ts for gap in gaps)
+
+
+def kucoin(subject: str) -> list[tuple[int | None, str, dict[str, Any]]]:
+    """Receive time, name and data of the frames with a subject that begins so. BSV was listed as BCHSV, which its symbol still says."""
+    found = [(at, frame) for at, frame in frames(KUCOIN) if frame.get("subject", "").startswith(subject)]
+    return [(at, frame["topic"].partition(":")[2].replace("BCHSV", "BSV"), frame["data"]) for at, frame in found]
+
+
+def test_kucoin_books_are_linked_from_their_snapshot_on() -> None:
+    """Each update begins where the one before ended, and nine of nine snapshots by REST lie within one; a third only count."""
+    events, summary = normalized(KUCOIN)
+    rows = [row for _, _, data in kucoin("trade.l2update") for side in ("asks", "bids") for row in data["changes"][side]]
+
+    assert [summary.proofs[name] for name in ("updates", "links", "bridged", "snapshots")] == [3_853, 3_844, 9, 9]
+    assert not [event for event in events if isinstance(event, Gap)]
+    assert (len(rows), sum(row[0] == "0" for row in rows)) == (3_853, 1_355)
+
+
+def test_kucoin_books_have_the_venues_own_best_bid_and_ask() -> None:
+    """Where a ticker has the sequence that a book ends at, price and size of both sides are the same."""
+    names = ("bestBid", "bestBidSize", "bestAsk", "bestAskSize")
+    best = {(symbol, int(data["sequence"])): tuple(Decimal(data[name]) for name in names) for _, symbol, data in kucoin("trade.ticker")}
+    compared = 0
+    for event in normalized(KUCOIN)[0]:
+        if isinstance(event, Book) and (theirs := best.get((event.instrument, event.sequence or 0))):
+            assert (*event.bids[0], *event.asks[0]) == theirs
+            compared += 1
+    assert compared == 819
+
+
+def test_kucoin_trades_are_all_there_to_the_digit() -> None:
+    """Each once, by the sequence that REST knows it by."""
+    trades = [event for event in normalized(KUCOIN)[0] if isinstance(event, Trade)]
+
+    assert len(trades) == 18
+    assert [spelled(trade) for trade in trades] == [
+        (symbol, data["sequence"], data["price"], data["size"], data["side"], int(data["time"]))
+        for _, symbol, data in kucoin("trade.l3match")
+    ]
+
+
+def test_kucoin_quotes_are_those_of_the_venue() -> None:
+    """One for one, with every digit."""
+    quotes = [event for event in normalized(KUCOIN)[0] if isinstance(event, Quote)]
+
+    assert len(quotes) == 830
+    assert [
+        (q.received_ts, q.instrument, *(f"{n:f}" for n in (q.bid_price, q.bid_size, q.ask_price, q.ask_size) if n is not None))
+        for q in quotes
+    ] == [(at, symbol, d["bestBid"], d["bestBidSize"], d["bestAsk"], d["bestAskSize"]) for at, symbol, d in kucoin("trade.ticker")]
+
+
+def test_kucoin_candles_are_those_of_the_venue() -> None:
+    """Open, close, high, low in the venue's order; the minute without trades comes late, and closes with the next."""
+    candles = [event for event in normalized(KUCOIN)[0] if isinstance(event, Candle)]
+    theirs = [
+        (symbol.rpartition("_")[0], int(start) * 10**9, *figures)
+        for _, symbol, data in kucoin("trade.candles")
+        for start, *figures in (data["candles"],)
+    ]
+    ours = [
+        (
+            one.instrument,
+            one.open_ts,
+            *(f"{n:f}" for n in (one.open, one.close, one.high, one.low, one.volume, one.quote_volume or Decimal(0))),
+        )
+        for one in candles
+        if not one.closed
+    ]
+
+    assert len(theirs) == 6
+    assert ours == theirs
+    assert [(one.instrument, one.close_ts) for one in candles if one.closed] == [
+        (name, start + 60 * 10**9) for name, start, *figures in theirs if figures[-1] == "0"
+    ]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import TradeSource
-from crosstape_schemas import Side, Trade, decode, encode
+from crosstape_schemas import Instrument, Side, Trade, decode, encode
 from tests.connector.venues.cases import Row, cents, trade_cases
-from tests.connector.venues.golden import answers_of, instrument
+from tests.connector.venues.golden import answers_of, symbols_of
 from tests.connector.venues.test_contract import warp
 from tests.connector.venues.unfinished import FINISHED
 
@@ -32,7 +32,12 @@ def source(venue: str) -> TradeSource:
 
 def parse(venue: str, body: bytes) -> tuple[Trade, ...]:
     """The trades of an answer that was received at 7."""
-    return source(venue).parse(body, instrument("BTC-X"), 7).trades
+    return source(venue).parse(body, traded(venue), 7).trades
+
+
+def traded(venue: str) -> Instrument:
+    """The first golden instrument, by a name that all venues share here."""
+    return msgspec.structs.replace(next(iter(symbols_of(venue).values())), name="BTC-X")
 
 
 @each
@@ -42,7 +47,8 @@ def test_an_answer_holds_trades_that_were_not_seen_live(venue: str) -> None:
 
     assert (first.instrument, first.received_ts, first.taker, first.trade_id, first.backfilled) == ("BTC-X", 7, Side.SELL, "4000001", True)
     assert (second.taker, second.trade_id, second.backfilled) == (Side.BUY, "4000002", True)
-    assert (str(first.price), str(first.size)) == ("91000.10000000", "0.00150000")
+    assert (str(first.price), first.size) == ("91000.10000000", Decimal("0.0015"))
+    assert traded(venue).contract_size != 1 or str(first.size) == "0.00150000"
     assert (second.price, second.size) == (Decimal("91000.2"), Decimal("0.02"))
     assert first.venue_ts is not None
     assert second.venue_ts is not None
@@ -60,8 +66,8 @@ def test_a_page_is_asked_for_as_the_venue_pages(venue: str) -> None:
 
 @each
 def test_a_page_has_room_and_an_address_known_to_the_venue(venue: str) -> None:
-    """A shorter one is the last."""
-    assert source(venue).page >= 1_000
+    """A shorter one is the last. Where trades that are missing are asked for by id, one page fills most gaps."""
+    assert source(venue).page >= (1_000 if VENUES[venue].trade_ids == "contiguous" else 100)
     assert source(venue).rest in VENUES[venue].rest_urls
 
 
@@ -97,7 +103,7 @@ def test_what_cannot_be_a_trade_is_left_out(venue: str, old: bytes, new: bytes) 
     body = answers_of(venue)["trades"].replace(old, new)
 
     assert body != answers_of(venue)["trades"]
-    page = source(venue).parse(body, instrument("BTC-X"), 7)
+    page = source(venue).parse(body, traded(venue), 7)
     assert set(page.trades) < set(good)
     assert page.left_out == 2 - len(page.trades)
     assert page.odd
@@ -111,7 +117,7 @@ def test_an_answer_without_any_good_trade_is_refused(venue: str, old: bytes, new
 
     assert body != answers_of(venue)["trades"]
     with pytest.raises((FrameError, msgspec.MsgspecError)):
-        source(venue).parse(body, instrument("BTC-X"), 7)
+        source(venue).parse(body, traded(venue), 7)
 
 
 @each_case
@@ -119,7 +125,7 @@ def test_a_row_that_is_there_twice_counts_once(venue: str) -> None:
     """If both say the same."""
     body = trade_cases()[venue].body
     row = (4_000_001, 9_100_010, 10**15, True)
-    page = source(venue).parse(body([row, row]), instrument("BTC-X"), 7)
+    page = source(venue).parse(body([row, row]), traded(venue), 7)
 
     assert page.trades == parse(venue, body([row]))
     assert page.odd == ()

@@ -219,6 +219,8 @@ class OrderBook:
                 self.checks.refused += 1
                 self.need.want_newer()
                 return Outcome.NOTHING
+        elif self._rule.follows is not None and snapshot.sequence is not None:
+            self._numbers.tail, self._numbers.tail_ts = snapshot.sequence, snapshot.venue_ts  # the next update must follow the snapshot
         return self._begin(snapshot, buffered)
 
     def _judge_probe(self, snapshot: BookSnapshot) -> Outcome:

@@ -52,6 +52,7 @@ VENUE: Final = Venue(
                 "liquidation": requests.LIQUIDATIONS,
                 **candle_channels(f"{requests.CANDLES}{{}}", TIMEFRAMES),
             },
+            handles=True,
             shared_channels=frozenset({requests.LIQUIDATIONS}),
             answers=frozenset(
                 {"trades", "book", "ticker", requests.DERIVATIVES, *(f"{requests.CANDLES}{name}" for name in TIMEFRAMES.values())}

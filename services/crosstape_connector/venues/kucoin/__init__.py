@@ -39,6 +39,8 @@ from crosstape_connector.venues.spec import (
 )
 
 FUTURES_TIMEFRAMES: Final = {ours: theirs for ours, theirs in TIMEFRAMES.items() if ours in rest_futures.MINUTES}
+REST: Final = "classic"
+"""REST goes with the older protocol: its tokens come from there."""
 THURSDAY: Final = "begins on Thursday"
 BOOK: Final = BookRule(
     snapshot="stream",
@@ -82,7 +84,7 @@ CLASSIC: Final = Endpoint(
     channels={},
     parser=recorded.Parser,
     request=requests.classic(spot.TOPICS),
-    grant=GrantSource(path="/api/v1/bullet-public", parse=rest.parse_grant),
+    grant=GrantSource(rest=REST, path="/api/v1/bullet-public", parse=rest.parse_grant),
     greets=True,
     ping=requests.ping,
     ping_s=16.0,  # of 18, as the token's answer says
@@ -107,18 +109,19 @@ _SPOT: Final = Venue(
         ),
         _classic("SPOT", channels={"trade": "match", "quote": "level1", "ticker": "snapshot"}),
     ),
-    rest_urls={"rest": "https://api.kucoin.com"},
-    instruments=InstrumentSource(path="/api/v2/symbols", parse=rest.parse_instruments),
+    rest_urls={REST: "https://api.kucoin.com"},
+    instruments=InstrumentSource(rest=REST, path="/api/v2/symbols", parse=rest.parse_instruments),
     book=BOOK,
     trades=TradeSource(
+        rest=REST,
         path=lambda symbol, first, since_ts: rest.newest_path(symbol),
         newest=rest.newest_path,
         parse=rest.parse_trades,
         page=rest.PAGE,
         per_minute=240,  # weight 3 each: with quotes (480), candles (360) and the rest 1,600 of the 4,000 a minute of an address
     ),
-    quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=240),  # weight 2 each
-    trading=TradingSource(path=lambda symbols: "/api/v2/symbols", parse=rest.parse_trading, per_minute=12),  # weight 4 each
+    quotes=QuoteSource(rest=REST, path=rest.quotes_path, parse=rest.parse_quotes, per_minute=240),  # weight 2 each
+    trading=TradingSource(rest=REST, path=lambda symbols: "/api/v2/symbols", parse=rest.parse_trading, per_minute=12),  # weight 4 each
     candles=CandleRules(
         timeframes=TIMEFRAMES,
         refused={"1w": THURSDAY},
@@ -128,7 +131,9 @@ _SPOT: Final = Venue(
         volume="base units, and quote units beside them",
         first="none",
     ),
-    candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=120),  # weight 3 each
+    candle_source=CandleSource(
+        rest=REST, path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=120
+    ),  # weight 3 each
     trade_ids="increasing",
     connects=CONNECTS,
     rest_error=rest.rest_error,
@@ -156,18 +161,20 @@ FUTURES: Final = Venue(
             request=requests.classic(futures.TOPICS),
         ),
     ),
-    rest_urls={"rest": "https://api-futures.kucoin.com"},
-    instruments=InstrumentSource(path="/api/v1/contracts/active", parse=rest_futures.parse_instruments),
+    rest_urls={REST: "https://api-futures.kucoin.com"},
+    instruments=InstrumentSource(rest=REST, path="/api/v1/contracts/active", parse=rest_futures.parse_instruments),
     book=BOOK,
     trades=TradeSource(
+        rest=REST,
         path=lambda symbol, first, since_ts: rest_futures.newest_path(symbol),
         newest=rest_futures.newest_path,
         parse=rest_futures.parse_trades,
         page=rest.PAGE,
         per_minute=180,  # weight 5 each: 900, with quotes (480), candles (360) and the rest 1,800 of the 4,000 a minute
     ),
-    quotes=QuoteSource(path=rest_futures.quotes_path, parse=rest_futures.parse_quotes, per_minute=240),  # weight 2 each
+    quotes=QuoteSource(rest=REST, path=rest_futures.quotes_path, parse=rest_futures.parse_quotes, per_minute=240),  # weight 2 each
     trading=TradingSource(
+        rest=REST,
         path=lambda symbols: "/api/v1/contracts/active",
         parse=rest_futures.parse_trading,
         per_minute=12,  # weight 3 each
@@ -185,7 +192,9 @@ FUTURES: Final = Venue(
         volume="contracts × multiplier; of inverse contracts US dollars, which are exact, and base units at the closing price",
         first="none",
     ),
-    candle_source=CandleSource(path=rest_futures.candles_path, parse=rest_futures.parse_candles, page=rest_futures.CANDLES, per_minute=120),
+    candle_source=CandleSource(
+        rest=REST, path=rest_futures.candles_path, parse=rest_futures.parse_candles, page=rest_futures.CANDLES, per_minute=120
+    ),
     trade_ids="increasing",
     connects=CONNECTS,
     rest_error=rest.rest_error,
@@ -193,7 +202,7 @@ FUTURES: Final = Venue(
 
 OLD_SPOT: Final = msgspec.structs.replace(
     _SPOT,
-    instruments=InstrumentSource(path="/api/v1/symbols", parse=rest.parse_instruments),
+    instruments=InstrumentSource(rest=REST, path="/api/v1/symbols", parse=rest.parse_instruments),
     endpoints=(_classic("SPOT", channels={**_SPOT.endpoints[1].channels, "book": "level2", "delta": "level2"}),),
     book=BookRule(
         snapshot="rest",
@@ -201,7 +210,7 @@ OLD_SPOT: Final = msgspec.structs.replace(
         follows=pro.chain,
         proof="sequences: each update begins one after the end of the one before; the first spans the REST snapshot's; never crossed",
     ),
-    snapshots=SnapshotSource(path=recorded.depth_path, parse=recorded.parse_depth, match=recorded.depth_symbol, per_minute=60),
+    snapshots=SnapshotSource(rest=REST, path=recorded.depth_path, parse=recorded.parse_depth, match=recorded.depth_symbol, per_minute=60),
 )
 """How recordings of the older protocol's spot books are read."""
 

@@ -13,14 +13,14 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.kucoin import classic
 from crosstape_connector.venues.kucoin.classic import Route
 from crosstape_connector.venues.kucoin.values import FUTURES, SIDES
 from crosstape_connector.venues.messages import Output, unreadable
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.numbers import check, doubtful
-from crosstape_connector.venues.parsing.wire import Serial, finite, positive, shown, side
+from crosstape_connector.venues.parsing.wire import Serial, finite, side, trade_numbers
 from crosstape_schemas import Instrument, Quote, Ticker, Trade
 
 TOPICS: Final = {
@@ -34,8 +34,8 @@ TOPICS: Final = {
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     sequence: Serial
     side: str
-    size: Decimal
-    price: Decimal
+    size: int
+    price: str
     ts: Serial
 
 
@@ -68,20 +68,11 @@ def trade_route(instrument: Instrument) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _trade(raw)
-        if doubtful(bytes(raw)):
-            check(raw)
-        price, size = trade_size(instrument, t.price, t.size, t.sequence)
+        price, contracts = trade_numbers(t.price, str(t.size), "a trade")
+        size = base_size(instrument, contracts, price)
         return (Trade(FUTURES, instrument.name, t.ts, received_ts, price, size, SIDES.get(t.side), str(t.sequence)),)
 
     return route
-
-
-def trade_size(instrument: Instrument, price: Decimal, contracts: Decimal, trade_id: int) -> tuple[Decimal, Decimal]:
-    """Return price and size (base units) of a trade. Raises `FrameError` if they cannot be."""
-    finite(price, contracts)
-    if not positive(price, contracts):
-        raise FrameError(f"trade {trade_id}: {shown(contracts)} at {shown(price)}")
-    return price, base_size(instrument, contracts, price)
 
 
 def top_side(instrument: Instrument, price: Decimal | None, contracts: Decimal | None) -> tuple[Decimal, Decimal] | tuple[None, None]:

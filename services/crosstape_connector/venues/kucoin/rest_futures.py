@@ -17,13 +17,14 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.errors import FrameError
-from crosstape_connector.venues.kucoin.futures import top_side, trade_size
+from crosstape_connector.venues.kucoin.futures import top_side
 from crosstape_connector.venues.kucoin.rest import NULL, data_reader, decode_rows
 from crosstape_connector.venues.kucoin.values import FUTURES, SIDES, Figures, candle
 from crosstape_connector.venues.messages import CandleSnapshot, OddRow, TradeSnapshot
-from crosstape_connector.venues.parsing.answers import trade_page, trading_states
+from crosstape_connector.venues.parsing.answers import rest_trade, trade_page, trading_states
+from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
-from crosstape_connector.venues.parsing.numbers import check, doubtful
+from crosstape_connector.venues.parsing.numbers import figure
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns
 from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Candle, Instrument, Quote, Trade, asset, future, perpetual
@@ -42,16 +43,16 @@ STATUSES: Final = frozenset({"Init", "Open", "Paused", "BeingSettled", "Settled"
 class RestTrade(msgspec.Struct, frozen=True):
     sequence: Serial
     side: str
-    size: Decimal
-    price: Decimal
+    size: int
+    price: str
     ts: Serial
 
 
 class RestTop(msgspec.Struct, frozen=True):
-    bid: Decimal | None = msgspec.field(name="bestBidPrice", default=None)
-    bid_size: Decimal | None = msgspec.field(name="bestBidSize", default=None)
-    ask: Decimal | None = msgspec.field(name="bestAskPrice", default=None)
-    ask_size: Decimal | None = msgspec.field(name="bestAskSize", default=None)
+    bid: str | None = msgspec.field(name="bestBidPrice", default=None)
+    bid_size: int | None = msgspec.field(name="bestBidSize", default=None)
+    ask: str | None = msgspec.field(name="bestAskPrice", default=None)
+    ask_size: int | None = msgspec.field(name="bestAskSize", default=None)
 
 
 class RestTicker(msgspec.Struct, frozen=True):
@@ -78,11 +79,11 @@ class RestTrading(msgspec.Struct, frozen=True):
 
 class RestCandle(msgspec.Struct, frozen=True, array_like=True):
     start: Stamp
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    contracts: Decimal
+    open: msgspec.Raw
+    high: msgspec.Raw
+    low: msgspec.Raw
+    close: msgspec.Raw
+    contracts: msgspec.Raw
 
 
 _trades = data_reader(RestTrade)
@@ -99,14 +100,13 @@ def newest_path(symbol: str) -> str:
 
 def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """`side` is the taker's."""
-    _look_through(body)
 
     def read(raw: RestTrade) -> Trade:
-        price, size = trade_size(instrument, raw.price, raw.size, raw.sequence)
-        taker = SIDES.get(raw.side)
-        if taker is None:
-            raise FrameError(f"trade {raw.sequence}: a side that is not known")
-        return Trade(FUTURES, instrument.name, raw.ts, received_ts, price, size, taker, str(raw.sequence), True)
+        trade = rest_trade(
+            FUTURES, instrument.name, received_ts,
+            trade_id=raw.sequence, price=raw.price, size=str(raw.size), taker=SIDES.get(raw.side), venue_ts=raw.ts,
+        )  # fmt: skip
+        return msgspec.structs.replace(trade, size=base_size(instrument, trade.size, trade.price))
 
     return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
 
@@ -121,9 +121,12 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]
     """Return the best prices of the one requested contract, without a time: the answer has that of the last trade only."""
     (instrument,) = symbols.values()
     top = _ticker(body).data
-    _look_through(body)
-    bid, ask = top_side(instrument, top.bid, top.bid_size), top_side(instrument, top.ask, top.ask_size)
+    bid, ask = _side(instrument, top.bid, top.bid_size), _side(instrument, top.ask, top.ask_size)
     return [Quote(FUTURES, instrument.name, None, received_ts, *bid, *ask)]
+
+
+def _side(instrument: Instrument, price: str | None, contracts: int | None) -> tuple[Decimal, Decimal] | tuple[None, None]:
+    return (None, None) if price is None or contracts is None else top_side(instrument, figure(price), Decimal(contracts))
 
 
 def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
@@ -134,21 +137,14 @@ def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
 
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Return the candles of an answer, oldest first."""
-    _look_through(body)
 
     def read(row: RestCandle) -> Candle:
-        texts = map(str, (row.open, row.high, row.low, row.close, row.contracts))
+        texts = [bytes(raw).decode() for raw in (row.open, row.high, row.low, row.close, row.contracts)]
         return candle(FUTURES, instrument, timeframe, Figures(row.start // 1_000, *texts), received_ts=received_ts)
 
     candles, odd = _candles(body, read, f"candles of {instrument.name}")
     candles.sort(key=lambda one: one.open_ts)
     return CandleSnapshot(instrument.name, timeframe, received_ts, tuple(candles), tuple(odd))
-
-
-def _look_through(body: bytes) -> None:
-    """Raise `NotANumber` for a text that only `Decimal` reads as a number."""
-    if doubtful(body):
-        check(body)
 
 
 def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:

@@ -6,7 +6,7 @@ that is done with the frame. Here a side is cut into the texts of its levels, tw
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -20,9 +20,10 @@ from crosstape_schemas import Level
 RESTART_NS: Final = 1_000_000_000
 """A book that is older than the one before by its number, and newer by this much by its time, shows that the numbers began again."""
 
+NEWLINE, RETURN, TAB = b"\n\r\t"
 _BETWEEN: Final = b"],["
 _EMPTY: Final = (b"[]", b"null")
-_NEWLINES: Final = (b"\n", b"\t", b"\r")
+_COMMA: Final = b'","'
 _rows: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 _encode: Final = msgspec.json.encode
 
@@ -85,44 +86,45 @@ class _Book:
 class _Side:
     """The levels of one side, as text."""
 
-    __slots__ = ("_prices", "_rows")
+    __slots__ = ("_prices", "_rows", "_text")
 
     def __init__(self) -> None:
+        self._text = b"[]"
         self._rows: set[bytes] = set()
-        self._prices: set[str] = set()
+        self._prices: set[bytes] = set()
 
     def change(self, raw: msgspec.Raw) -> list[Level]:
         """Replace the levels. Returns those that are gone, with size zero, and those that are new or have another size."""
+        text = bytes(raw)
+        if text == self._text:
+            return []
+        self._text = text
         before = self._rows
-        rows = self._rows = _cut(raw)
+        rows = self._rows = _cut(text)
         fresh = rows - before
         if not fresh and len(rows) == len(before):
             return []
-        new, gone = _decode(fresh), {price for price, _ in _decode(before - rows)}
+        levels = _levels(_rows(b"[[%s]]" % _BETWEEN.join(fresh))) if fresh else []
+        gone, new = {row.partition(_COMMA)[0] for row in before - rows}, {row.partition(_COMMA)[0] for row in fresh}
         prices = self._prices
         prices -= gone
-        stated = len(prices) + len(new)
-        prices.update([price for price, _ in new])
+        stated = len(prices) + len(fresh)
+        prices |= new
         if len(prices) != stated:
             raise FrameError("a price that is there twice")
-        left = gone.difference([price for price, _ in new])
-        return [*_levels([(price, "0") for price in left]), *_levels(new)] if left else _levels(new)
+        gone -= new
+        return [*_levels([(price[1:].decode(), "0") for price in gone]), *levels] if gone else levels
 
 
-def _cut(raw: msgspec.Raw) -> set[bytes]:
+def _cut(text: bytes) -> set[bytes]:
     """Return the text between the brackets of each level. Raises `FrameError` for what is no list of lists."""
-    text = bytes(raw)
-    if SPACE in text or BACKSLASH in text or any(char in text for char in _NEWLINES):
+    if SPACE in text or BACKSLASH in text or NEWLINE in text or RETURN in text or TAB in text:
         text = _encode(_rows(text))
     if text in _EMPTY:
         return set()
     if text[:2] != b"[[" or text[-2:] != b"]]":
         raise FrameError("a side of a book that is no list of levels")
     return set(text[2:-2].split(_BETWEEN))
-
-
-def _decode(rows: Collection[bytes]) -> list[tuple[str, str]]:
-    return _rows(b"[[%s]]" % _BETWEEN.join(rows)) if rows else []
 
 
 def _levels(rows: Sequence[tuple[str, str]]) -> list[Level]:

@@ -6,14 +6,13 @@ that is done with the frame. Here a side is cut into the texts of its levels, tw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, SPACE, number
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, SPACE, number
 from crosstape_connector.venues.parsing.wire import ZERO
 from crosstape_schemas import Level
 
@@ -101,11 +100,9 @@ class _Side:
         self._text = text
         before = self._rows
         rows = self._rows = _cut(text)
-        fresh = rows - before
-        if not fresh and len(rows) == len(before):
-            return []
-        levels = _levels(_rows(b"[[%s]]" % _BETWEEN.join(fresh))) if fresh else []
-        gone, new = {row.partition(_COMMA)[0] for row in before - rows}, {row.partition(_COMMA)[0] for row in fresh}
+        fresh, stale = rows - before, before - rows
+        levels = _levels(fresh) if fresh else []
+        gone, new = {row.partition(_COMMA)[0] for row in stale}, {row.partition(_COMMA)[0] for row in fresh}
         prices = self._prices
         prices -= gone
         stated = len(prices) + len(fresh)
@@ -113,13 +110,15 @@ class _Side:
         if len(prices) != stated:
             raise FrameError("a price that is there twice")
         gone -= new
-        return [*_levels([(price[1:].decode(), "0") for price in gone]), *levels] if gone else levels
+        return [*((number(price[1:].decode()), ZERO) for price in sorted(gone)), *levels] if gone else levels
 
 
 def _cut(text: bytes) -> set[bytes]:
-    """Return the text between the brackets of each level. Raises `FrameError` for what is no list of lists."""
+    """Return the text between the brackets of each level. Raises `FrameError` for what is no list of lists, or not ASCII."""
     if SPACE in text or BACKSLASH in text or NEWLINE in text or RETURN in text or TAB in text:
         text = _encode(_rows(text))
+    if not text.isascii():
+        raise FrameError("digits that are not ASCII")
     if text in _EMPTY:
         return set()
     if text[:2] != b"[[" or text[-2:] != b"]]":
@@ -127,12 +126,6 @@ def _cut(text: bytes) -> set[bytes]:
     return set(text[2:-2].split(_BETWEEN))
 
 
-def _levels(rows: Sequence[tuple[str, str]]) -> list[Level]:
-    """Return the levels in order of their prices. Raises `FrameError` or an `ArithmeticError` for one that is impossible."""
-    levels = [(number(price), number(size)) for price, size in rows]
-    if not all(ZERO < price < LIMIT and ZERO <= size < LIMIT for price, size in levels):
-        raise FrameError("an impossible level")
-    if not all(price.isascii() and size.isascii() for price, size in rows):
-        raise FrameError("digits that are not ASCII")
-    levels.sort()
-    return levels
+def _levels(rows: set[bytes]) -> list[Level]:
+    """Return the levels of these texts, in the order of the texts. The book refuses impossible ones."""
+    return [(number(price), number(size)) for price, size in _rows(b"[[%s]]" % _BETWEEN.join(sorted(rows)))]

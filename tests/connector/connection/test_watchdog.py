@@ -12,7 +12,7 @@ from crosstape_connector.connection.watchdog import Stall, Watchdog
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_schemas import FeedState
-from tests.connector.rig import instrument
+from tests.connector.fake_venue import instrument
 
 START = 1_700_000_000
 SECOND = 1_000_000_000

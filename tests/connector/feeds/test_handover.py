@@ -14,9 +14,8 @@ from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable
 from crosstape_schemas import Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
-from tests.connector.fake_venue import endpoint, fake
+from tests.connector.fake_venue import endpoint, fake, instrument
 from tests.connector.feeds.split import SplitFeeds
-from tests.connector.rig import instrument
 
 NAME = "AAA-USD"
 CHANNELS = {"trade": "trades", "quote": "quotes", "book": "book", "delta": "book"}

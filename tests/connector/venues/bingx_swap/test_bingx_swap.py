@@ -78,7 +78,8 @@ def test_trades_have_ids_of_their_times_and_equal_rows_are_two_trades() -> None:
 
 def test_a_trade_that_comes_late_gets_the_next_id() -> None:
     """It has its own time, and is not lost. More than 1,000 in a millisecond go on as well."""
-    assert trades(parse(batch((T, "1")), batch((T - 1, "2")))) == [(f"{T}000", "1"), (f"{T}001", "2")]
+    made = trades(parse(batch((T - 5, "9"), (T, "1")), batch((T - 1, "2"))))
+    assert made == [(f"{T - 5}000", "9"), (f"{T}000", "1"), (f"{T}001", "2")]
     found = trades(apply(feeds(SWAP), batch((T, "1")), batch(*[(T, "2")] * 1_005), batch((T + 1, "3"))))
     assert len(found) == len({number for number, _ in found}) == 1_007
 
@@ -119,6 +120,30 @@ def test_past_trades_after_subscribing_again_are_not_published_twice() -> None:
 
     assert [size for _, size in trades(events)] == ["1", "2", "3", "4"]
     assert [event.backfilled for event in events if isinstance(event, Trade)] == [True, False, True, False]
+
+
+def test_past_trades_may_come_after_new_ones() -> None:
+    """What the connection had is known by its content, how often it came, too; what is older by its id."""
+    found = feeds(SWAP)
+    apply(found, batch((T, "1"), (T, "1"), (T + 1, "2")))
+    lose(found)
+
+    events = apply(
+        found, batch((T + 9, "8"), (T + 9, "8")), batch((T, "1"), (T, "1"), (T + 1, "2"), (T + 9, "8"), (T + 9, "8")), batch((T + 9, "8"))
+    )
+
+    assert [size for _, size in trades(events)] == ["8", "8", "8"]
+
+
+def test_a_connection_remembers_so_many_trades() -> None:
+    """A list that goes back further is of no known trades."""
+    parser = swap.Parser(symbols_of("bingx_swap"))
+    for at in range(0, swap.KEPT + 100, 50):
+        parser(batch(*((T + at + more, "1") for more in range(50))), 7)
+    newest = T + swap.KEPT + 99
+
+    assert not parser(batch((newest - 3, "1"), (newest, "1")), 7)
+    assert len(parser(batch((T + 200, "1"), (T + 10, "1")), 7)) == 1
 
 
 def test_a_trade_that_cannot_be_read_leaves_its_neighbours() -> None:

@@ -15,7 +15,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -36,11 +36,14 @@ from crosstape_connector.venues.messages import (
 )
 from crosstape_connector.venues.spec import (
     BookRule,
+    CandleRules,
+    CandleSource,
     Endpoint,
     Grant,
     GrantSource,
     InstrumentSource,
     Parser,
+    PolledSource,
     QuoteSource,
     Request,
     SnapshotSource,
@@ -205,12 +208,16 @@ def parse_grant(body: bytes) -> Grant:
 GRANT = GrantSource(rest="api", path="/grant", parse=parse_grant)
 
 
+def instrument(symbol: str) -> Instrument:
+    """Return the instrument of a symbol: `AAAUSD`, or `AAAUSDP` for a perpetual."""
+    base, quote_asset, kind = symbol[:3], symbol[3:6], "-PERP" if symbol[6:] == "P" else ""
+    return Instrument(f"{base}-{quote_asset}{kind}", ID, symbol, base, quote_asset)
+
+
 def parse_instruments(body: bytes) -> list[Instrument]:
     """`{"AAAUSD": true}`: symbol → whether it trades."""
     listed: dict[str, bool] = msgspec.json.decode(body, type=dict[str, bool])
-    return [
-        Instrument(f"{symbol[:3]}-{symbol[3:]}", ID, symbol, symbol[:3], symbol[3:], active=active) for symbol, active in listed.items()
-    ]
+    return [msgspec.structs.replace(instrument(symbol), active=active) for symbol, active in listed.items()]
 
 
 def parse_snapshot(body: bytes, instrument: Instrument, received_ts: int) -> BookSnapshot:
@@ -246,6 +253,38 @@ TRADES = TradeSource(
     page=PAGE,
     per_minute=6000,
 )
+
+
+def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
+    """Rows as in frames."""
+    rows = msgspec.json.decode(body, type=list[tuple[int, Decimal, Decimal, bool]])
+    return CandleSnapshot(instrument.name, timeframe, received_ts, rows_of(instrument.name, timeframe, rows, received_ts))
+
+
+CANDLES = CandleSource(
+    rest="api",
+    path=lambda symbol, timeframe, since_ts: f"/candles?symbol={symbol}&timeframe={timeframe}&from={since_ts // LENGTHS[timeframe]}",
+    parse=parse_candles,
+    page=PAGE,
+    per_minute=6000,
+)
+
+
+def parse_interest(body: bytes, symbols: Symbols, received_ts: int) -> list[OpenInterest]:
+    """`{"AAAUSD": "12"}`."""
+    rows = msgspec.json.decode(body, type=dict[str, Decimal])
+    return [OpenInterest(ID, symbols[symbol].name, None, received_ts, size) for symbol, size in rows.items()]
+
+
+INTEREST = PolledSource(
+    kinds=("open_interest",),
+    rest="api",
+    path=lambda symbols: f"/interest?symbols={','.join(symbols)}",
+    parse=parse_interest,
+    batch=2,
+    interval_s=0.05,
+    per_minute=6000,
+)
 QUOTES = QuoteSource(rest="api", path=lambda symbols: f"/quotes?symbols={','.join(symbols)}", parse=parse_quotes, batch=2, per_minute=6000)
 
 
@@ -256,8 +295,8 @@ def _follows(update: BookUpdate, sequence: int) -> Verdict:
     return Verdict.APPLY if update.first == sequence + 1 else Verdict.BREAK
 
 
-def fake(*endpoints: Endpoint, rest_books: bool = False, past: bool = False) -> Venue:
-    """Return the venue's table. `past`: past trades and quotes are available by REST, too."""
+def fake(*endpoints: Endpoint, rest_books: bool = False, past: bool = False, **options: Any) -> Venue:
+    """Return the venue's table. `past`: past trades and quotes are available by REST, too. `options` change it."""
     return Venue(
         id=ID,
         endpoints=endpoints or (endpoint(),),
@@ -273,12 +312,28 @@ def fake(*endpoints: Endpoint, rest_books: bool = False, past: bool = False) -> 
         trades=TRADES if past else None,
         quotes=QUOTES if past else None,
         trade_ids="contiguous",
+        **options,
     )  # fmt: skip
+
+
+def candle_rules(first: Literal["snapshot", "none"]) -> CandleRules:
+    """The rules of candles; `first`: how a feed begins."""
+    return CandleRules(timeframes=TIMEFRAMES, open="first trade", empty="nothing", closed="next candle", volume="base units", first=first)
 
 
 def trade(symbol: str, number: int, price: str = "10.50", t: int = T0) -> bytes:
     """A trade frame."""
     return json.dumps({"ch": "trades", "s": symbol, "i": number, "p": price, "q": "1.0", "t": t}).encode()
+
+
+def candles(symbol: str, *rows: tuple[int, int], timeframe: str = "1m", snap: bool = False) -> bytes:
+    """A frame of candles: the number of each interval, and its volume."""
+    return json.dumps({"ch": f"candles_{timeframe}", "s": symbol, "snap": snap, "c": [candle_row(*row) for row in rows]}).encode()
+
+
+def candle_row(number: int, volume: int) -> tuple[int, str, str, bool]:
+    """A row of a frame or an answer."""
+    return number, "1", str(volume), False
 
 
 def quote(symbol: str, bid: str = "10.4", ask: str = "10.6") -> bytes:
@@ -365,6 +420,10 @@ class FakeVenue:
         """Symbol → ids of the trades that REST has, ascending; each was made at `T0` and as many ms as its id says."""
         self.quotes: dict[str, tuple[str, str]] = {}
         """Symbol → bid and ask, by REST."""
+        self.candles: dict[str, list[tuple[int, int]]] = {}
+        """Symbol → number of each interval and its volume, ascending: the candles that REST has."""
+        self.interest: dict[str, str] = {}
+        """Symbol → open interest, by REST."""
         self.calls: list[str] = []
         """Paths of REST calls."""
         self.ending = asyncio.Event()
@@ -458,6 +517,11 @@ class FakeVenue:
             ids = self.past.get(http.query["symbol"], [])
             first = int(http.query.get("from", max(ids[-PAGE:], default=0) - PAGE + 1))
             return web.json_response([(number, T0 + number) for number in ids if number >= first][:PAGE])
+        if http.path == "/candles":
+            rows = [row for row in self.candles.get(http.query["symbol"], []) if row[0] >= int(http.query["from"])]
+            return web.json_response([candle_row(*row) for row in rows][:PAGE])
+        if http.path == "/interest":
+            return web.json_response({one: self.interest[one] for one in http.query["symbols"].split(",") if one in self.interest})
         if http.path == "/quotes":
             return web.json_response({symbol: self.quotes[symbol] for symbol in http.query["symbols"].split(",")})
         return web.Response(body=self.snapshots(http.query["symbol"]))

@@ -26,15 +26,10 @@ from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.requests import RestRequests
 from crosstape_connector.rest.sources import RestSources
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import Event, FeedState, Instrument, Status
-from tests.connector.fake_venue import ID, FakeVenue, fake
+from crosstape_schemas import Event, FeedState, Status
+from tests.connector.fake_venue import FakeVenue, fake, instrument
 
 E = TypeVar("E", bound=Event)
-
-
-def instrument(symbol: str) -> Instrument:
-    """Return the instrument of a symbol such as `AAAUSD` of the fake venue."""
-    return Instrument(f"{symbol[:3]}-{symbol[3:]}", ID, symbol, symbol[:3], symbol[3:])
 
 
 class Rig:
@@ -58,7 +53,7 @@ class Rig:
         self.flows.set()
         self.counters = Counters()
         instruments = {one.name: one for one in map(instrument, symbols)}
-        self.feeds = FeedHandler(venue, instruments, settings.kinds, book_depth=settings.book_depth, book_interval_ns=0)
+        self.feeds = FeedHandler(venue, instruments, settings.feed_kinds, book_depth=settings.book_depth, book_interval_ns=0)
         sink = self.sink = Sink(self.counters)
         sink.pass_to(self.tape.append)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
@@ -95,7 +90,7 @@ class Rig:
             post=self.rest.post,
             probe=self.probes.request,
         )
-        self.connections = plan.connections(venue, instruments, settings.kinds)
+        self.connections = plan.connections(venue, instruments, settings.feed_kinds)
         self.supervisor = Supervisor(self.context, self.connections)
 
     def session(self, connection: ConnectionPlan | None = None) -> Session:
@@ -130,7 +125,8 @@ class Rig:
     async def supervised(self, *, probes: bool = False) -> AsyncIterator[None]:
         """Run the supervisor during the block. `probes`: also probe silent instruments by REST."""
         async with asyncio.TaskGroup() as tasks:
-            parts = (self.supervisor, self.snapshots, self.backfill, self.polling, *((self.probes,) if probes else ()))
+            requests = (self.snapshots, self.backfill, self.polling, self.requests.candles, self.requests.values)
+            parts = (self.supervisor, *requests, *((self.probes,) if probes else ()))
             running = [tasks.create_task(part.run()) for part in parts]
             try:
                 yield

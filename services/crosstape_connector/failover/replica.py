@@ -240,7 +240,7 @@ class Replica:
         """Become a standby before we publish that a feed is down, if it lost its connection and another replica can take over."""
         if self._active:
             record = self._feeds.records.get(FeedKey(status.kind, status.instrument))
-            if record is not None and not record.sessions and self._replaceable():
+            if record is not None and record.opened_ts and not record.sessions and self._replaceable():
                 self._step_back()
 
     def _replaceable(self) -> bool:

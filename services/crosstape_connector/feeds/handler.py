@@ -39,7 +39,7 @@ from crosstape_connector.venues.messages import (
     TradeSnapshot,
     Unreadable,
 )
-from crosstape_connector.venues.offers import concerns, offered
+from crosstape_connector.venues.offers import concerns, offered, polled_kinds
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import (
     CANDLE,
@@ -87,7 +87,8 @@ class FeedHandler:
         self._values = ValueFeeds(self.counts)
         self._liquidations = LiquidationFeeds(self.counts)
         self._newest: dict[FeedKey, FeedRecord] = {}  # of kinds of which only the newest data count, and that no number proves complete
-        self._offered = offered(venue, self.kinds)
+        self._offered = offered(venue, dict.fromkeys(kinds))
+        self._polled = polled_kinds(venue)
         self._status = VenueStatus(venue.id)
         self._stops = Stops()
         self._topics = Topics(venue, self.records, self._books, self._stops)
@@ -195,10 +196,14 @@ class FeedHandler:
         yield from self._status.restate(now)
         for record in self.records.values():
             yield Status(record.venue, record.instrument, None, now, record.kind, record.state, record.reason)
-            if record.last is not None and not isinstance(record.last, Candle | Liquidation):
+            if record.last is not None and not isinstance(record.last, Candle | Liquidation) and self._is_current(record):
                 yield record.last
         for book in self._books.books.values():
             yield from book.full_delta(now)
+
+    def _is_current(self, record: FeedRecord) -> bool:
+        """Whether the newest event of a feed may be the newest that there is: a standby does not poll."""
+        return record.state is LIVE or record.kind not in self._polled
 
     def open_topics(self, topics: Iterable[Topic], now: int, since: int | None = None) -> Sequence[Event]:
         """Note that a connection subscribes these: once per connection; `close_topics` ends it.
@@ -299,7 +304,7 @@ class FeedHandler:
         record = self.records.get(feed)
         return _NOTHING if record is None else record.end_polling(now, reason)
 
-    def links(self, output: Trade | TradeSnapshot | BookUpdate) -> bool:
+    def links(self, output: Trade | TradeSnapshot | LastTrade | BookUpdate) -> bool:
         """Whether data that begin with this one leave no gap after what is on the tape. A book that is not live has nothing to link to."""
         if isinstance(output, BookUpdate):
             book = self._books.books.get(output.instrument)

@@ -38,16 +38,17 @@ class Absence:
 class PollSchedule:
     """Decides which feeds are polled next: all in turn, as often as the limit allows, `POLL_S` after the last time at the earliest."""
 
-    def __init__(self, *, per_minute: int, batch: int) -> None:
-        """`per_minute`: requests. `batch`: feeds in one request."""
+    def __init__(self, *, per_minute: int, batch: int, every_s: float = 0.0) -> None:
+        """`per_minute`: requests. `batch`: feeds in one request. `every_s`: how often to poll a feed, if that is less often."""
         self._per_minute = per_minute
         self._batch = batch
+        self._every_s = every_s
         self._interval_s = POLL_S
         self._polled: dict[str, float] = {}
 
     def interval_s(self, count: int) -> float:
         """Return how often each of `count` feeds is polled."""
-        return max(POLL_S, math.ceil(count / self._batch) * 60.0 / self._per_minute)
+        return max(POLL_S, self._every_s, math.ceil(count / self._batch) * 60.0 / self._per_minute)
 
     def next_names(self, names: Collection[str], now: float) -> Sequence[str]:
         """Return the instruments to poll next, in one request; empty: none is due. `names`: all that are to be polled."""

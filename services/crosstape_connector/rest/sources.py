@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from crosstape_connector.errors import FRAME_ERRORS, RestFailed
+from crosstape_connector.feeds.candles.sequence import CandleSequence
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.rest.client import RestClient
-from crosstape_connector.venues.messages import BookSnapshot, Odd, TradeSnapshot
-from crosstape_connector.venues.spec import QuoteSource, SnapshotSource, TradeSource, TradingSource, Venue
-from crosstape_schemas import Instrument, Quote
+from crosstape_connector.venues.messages import BookSnapshot, CandleSnapshot, Odd, TradeSnapshot
+from crosstape_connector.venues.spec import CandleSource, PolledSource, QuoteSource, SnapshotSource, TradeSource, TradingSource, Venue
+from crosstape_schemas import Funding, Instrument, Mark, OpenInterest, Quote
+
+Source: TypeAlias = SnapshotSource | TradeSource | QuoteSource | TradingSource | CandleSource | PolledSource
 
 
 class RestSources:
@@ -28,14 +32,14 @@ class RestSources:
         """None also for a venue whose trades have no ids: they cannot be matched with those on the tape."""
         self.quotes: QuoteSource | None = venue.quotes
         self.trading: TradingSource | None = venue.trading
+        self.candles: CandleSource | None = venue.candle_source
+        self.candles_page = 0 if self.candles is None else self.candles.page
+        """Candles in one answer at most."""
         self.page_size = 0 if self.trades is None else self.trades.page
         """Trades in one answer at most."""
         self._rest = rest
-        self._limits = {
-            source.__class__: RateLimit.per_minute(source.per_minute)
-            for source in (self.snapshots, self.trades, self.quotes, self.trading)
-            if source is not None
-        }
+        sources = (self.snapshots, self.trades, self.quotes, self.trading, self.candles, *venue.polled)
+        self._limits = {id(source): RateLimit.per_minute(source.per_minute) for source in sources if source is not None}
 
     async def fetch_snapshot(self, symbol: str, instrument: str) -> BookSnapshot:
         """Fetch a book. `symbol`: the venue's name of `instrument`."""
@@ -80,10 +84,26 @@ class RestSources:
         with _parsing(path, "a list of instruments"):
             return source.parse(body, symbols)
 
-    async def _get(
-        self, source: SnapshotSource | TradeSource | QuoteSource | TradingSource, path: str, *, captured: bool = True
-    ) -> tuple[bytes, int]:
-        return await self._rest.get(source.rest, path, rate_limit=self._limits[source.__class__], captured=captured)
+    async def fetch_candles(self, sequence: CandleSequence, since_ts: int) -> CandleSnapshot:
+        """Fetch the candles that open at `since_ts` or later, as many as one answer has."""
+        source = self.candles
+        assert source is not None
+        path = source.path(sequence.symbol, sequence.timeframe, since_ts)
+        body, received_ts = await self._get(source, path)
+        with _parsing(path, "candles"):
+            return source.parse(body, self._listed[sequence.instrument], sequence.timeframe, received_ts)
+
+    async def fetch_values(self, source: PolledSource, symbols: Mapping[str, str]) -> list[Mark | Funding | OpenInterest]:
+        """Fetch the figures of these; `symbols`: the venue's symbol → our instrument, at most `source.batch`."""
+        path = source.path(list(symbols))
+        body, received_ts = await self._get(source, path)
+        with _parsing(path, "values"):
+            rows = source.parse(body, {symbol: self._listed[name] for symbol, name in symbols.items()}, received_ts)
+        self._rest.odd_rows.report("values", [row for row in rows if isinstance(row, Odd)])
+        return [row for row in rows if not isinstance(row, Odd)]
+
+    async def _get(self, source: Source, path: str, *, captured: bool = True) -> tuple[bytes, int]:
+        return await self._rest.get(source.rest, path, rate_limit=self._limits[id(source)], captured=captured)
 
 
 @contextlib.contextmanager

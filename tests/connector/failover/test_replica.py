@@ -22,8 +22,7 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.metrics.counters import Counters
 from crosstape_schemas import VENUE_WIDE, AnyEvent, FeedState, Gap, GapCause, Keys, Side, Status, Trade, decode
-from tests.connector.fake_venue import fake
-from tests.connector.rig import instrument
+from tests.connector.fake_venue import fake, instrument
 from tests.waiting import wait_until
 
 KEYS = Keys()

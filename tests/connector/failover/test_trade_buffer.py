@@ -14,9 +14,8 @@ from crosstape_connector.failover.trade_buffer import StandbyTradeBuffer, contin
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Side, Status, Trade
-from tests.connector.fake_venue import fake
+from tests.connector.fake_venue import fake, instrument
 from tests.connector.feeds.split import SplitFeeds
-from tests.connector.rig import instrument
 
 NAME, OTHER = "AAA-USD", "BBB-USD"
 TOPIC = Topic("main", "trades", "AAAUSD")

@@ -20,9 +20,8 @@ from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import BookUpdate
 from crosstape_connector.venues.spec import BookRule
 from crosstape_schemas import Event, Gap, Quote, Side, Trade
-from tests.connector.fake_venue import ID, fake
+from tests.connector.fake_venue import ID, fake, instrument
 from tests.connector.feeds.split import SplitFeeds
-from tests.connector.rig import instrument
 
 NAME: Final = "AAA-USD"
 SECOND: Final = 1_000_000_000

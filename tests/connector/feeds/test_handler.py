@@ -30,9 +30,8 @@ from crosstape_schemas import (
     Ticker,
     Trade,
 )
-from tests.connector.fake_venue import fake
+from tests.connector.fake_venue import fake, instrument
 from tests.connector.feeds.split import SplitFeeds
-from tests.connector.rig import instrument
 
 E = TypeVar("E", bound=Event)
 ALL = ("trade", "quote", "book", "delta", "ticker", "status")

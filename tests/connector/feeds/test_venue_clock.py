@@ -13,8 +13,7 @@ from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.feeds.venue_clock import RISEN, WINDOW_S, ClockOffset
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, TradeSnapshot
 from crosstape_schemas import Quote, Side, Trade
-from tests.connector.fake_venue import ID, fake
-from tests.connector.rig import instrument
+from tests.connector.fake_venue import ID, fake, instrument
 
 NAME: Final = "AAA-USD"
 SECOND: Final = 1_000_000_000

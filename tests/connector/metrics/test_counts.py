@@ -15,9 +15,9 @@ from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rest import backfill_schedule, polling_rules
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import Event, Gap, Side, Trade
-from tests.connector.fake_venue import ID, fake, serving
+from tests.connector.fake_venue import ID, fake, instrument, serving
 from tests.connector.rest.test_backfill import outage, trades
-from tests.connector.rig import QUICK, Rig, instrument, rigged
+from tests.connector.rig import QUICK, Rig, rigged
 from tests.waiting import wait_until
 
 

@@ -13,8 +13,7 @@ from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.publishing.predecessor import silence, trades, unpublished, wanted
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Side, Status, Ticker, Trade
-from tests.connector.fake_venue import ID, fake
-from tests.connector.rig import instrument
+from tests.connector.fake_venue import ID, fake, instrument
 
 NAME: Final = "AAA-USD"
 FEEDS: Final = ("trade", "quote", "book", "delta", "ticker")

@@ -67,9 +67,9 @@ class CandleFeeds:
         """Apply the past candles with which the venue answers a subscription."""
         return self._apply(snapshot, CandleSequence.apply_snapshot)
 
-    def apply_page(self, snapshot: CandleSnapshot, complete_from: int | None) -> Sequence[Effect]:
+    def apply_page(self, snapshot: CandleSnapshot, complete_from: int, *, more: bool) -> Sequence[Effect]:
         """Apply past candles from REST; see `CandleSequence.apply_page`."""
-        return self._apply(snapshot, lambda sequence, rows: sequence.apply_page(rows, complete_from))
+        return self._apply(snapshot, lambda sequence, rows: sequence.apply_page(rows, complete_from, more=more))
 
     def continue_after(self, left: Mapping[tuple[str, str], object], now: int) -> Sequence[Effect]:
         """Publish the candles that follow the newest of another replica. `left`: (kind, instrument) → the newest event on the tape."""

@@ -25,7 +25,7 @@ from crosstape_schemas import CANDLE, Candle, Event, FeedState, GapCause, Instru
 
 LIVE: Final = FeedState.LIVE
 KEPT: Final = 8
-"""Closed candles kept for corrections, and the most that are held while a page is awaited."""
+"""Closed candles kept for corrections, and the most that are held while a page is awaited. At the start of a tape one is held."""
 KEPT_OF: Final = {"1s": 60}
 """The same for a timeframe of which `KEPT` candles are too short a time."""
 LATE: Final = 1
@@ -115,17 +115,25 @@ class CandleSequence(FeedRecord):
         events = [] if has_news and self.check_answer() else self.set_live(now)
         self.received_ts = self.replayed_ts = max(self.received_ts, now)
         self.count += 1
-        return self._note_newest(events + self._catch_up(rows, rows[0].open_ts if rows else None, now, late=late, corrects=True))
+        if rows:
+            events += self._bridge(rows[0].open_ts, now)
+        return self._note_newest(events + (self._fill(rows) if self.awaits_page else self._place_all(rows, late=late)))
 
-    def apply_page(self, snapshot: CandleSnapshot, complete_from: int | None) -> list[Event]:
+    def apply_page(self, snapshot: CandleSnapshot, complete_from: int, *, more: bool = False) -> list[Event]:
         """Apply past candles from REST, if they are still wanted: the stream may have shown meanwhile that nothing was missed.
 
-        `complete_from`: the page has all candles that open at this time or later; None: it has none.
+        `complete_from`: no candle that opens between this time and the page's last one is missing. `more`: the venue has later ones.
         """
         if not self.awaits_page and self._is_sure:
             return []
         self.fetched_ts = snapshot.received_ts
-        return self._note_newest(self._catch_up(snapshot.candles, complete_from, snapshot.received_ts, late=False, corrects=False))
+        if more and not self.awaits_page:
+            self.awaits_page, self._unsure, self._running, self._is_sure = True, self._running, None, True
+        events = self._bridge(complete_from, snapshot.received_ts)
+        if self.awaits_page:
+            return self._note_newest(events + self._fill(snapshot.candles, more=more))
+        fresh = [row for row in snapshot.candles if row.open_ts not in self._closed]
+        return self._note_newest(events + self._place_all(fresh, late=False))
 
     def end_waiting(self, now: int) -> list[Event]:
         """Stop awaiting a page, because none comes: publish what was held, after a gap if candles are missing before."""
@@ -138,20 +146,27 @@ class CandleSequence(FeedRecord):
 
     def continue_after(self, tape: Candle | None, now: int) -> list[Event]:
         """Publish the candles that follow `tape`, the newest that another replica has published. None: it has published none."""
-        known = {**self._closed, **self._held, **({} if self._running is None else {self._running.open_ts: self._running})}
-        if tape is None:
-            return list(known.values())
         events: list[Event] = []
-        for open_ts, candle in known.items():
-            if open_ts > tape.open_ts or (open_ts == tape.open_ts and candle.closed and not tape.closed):
-                events.append(candle)
-            elif open_ts == tape.open_ts and figures(candle) != figures(tape):
-                events.append(msgspec.structs.replace(candle, closed=tape.closed, revision=tape.revision + tape.closed))
-        if self.state is not LIVE:
+        known = self._closed | self._held
+        reaches = tape is None or min((*known, self._newest_open)) <= tape.open_ts
+        if tape is not None and self.state is not LIVE:
             self.gap_from = tape.received_ts
-        elif not known or min(known) > tape.open_ts:
+        elif tape is not None and not reaches:
             from_ts = min(tape.received_ts, now)
-            events.insert(0, self.gap_event(max(from_ts, min(self.received_ts, now)), None, GapCause.DISCONNECT, from_ts=from_ts))
+            events.append(self.gap_event(max(from_ts, min(self.received_ts, now)), None, GapCause.DISCONNECT, from_ts=from_ts))
+        for open_ts, candle in known.items():
+            if tape is None or open_ts > tape.open_ts or (open_ts == tape.open_ts and not tape.closed):
+                events.append(candle)
+            elif open_ts == tape.open_ts:
+                known[open_ts] = msgspec.structs.replace(candle, revision=tape.revision + (figures(candle) != figures(tape)))
+                events += [] if known[open_ts].revision == tape.revision else [known[open_ts]]
+        running = self._running
+        if running is not None and tape is not None and tape.closed and running.open_ts == tape.open_ts:
+            known[tape.open_ts], self._running = tape, None
+        elif running is not None and (tape is None or running.open_ts > tape.open_ts or figures(running) != figures(tape)):
+            events.append(running)
+        self._closed, self._held, self._unsure, self.awaits_page = known, {}, None, False
+        self._keep()
         return events
 
     @property
@@ -228,7 +243,8 @@ class CandleSequence(FeedRecord):
         if not self.awaits_page:
             return self._publish(candle)
         self._held[candle.open_ts] = candle
-        return self.end_waiting(candle.received_ts) if len(self._held) > self._kept else []
+        most = 1 if self.known_from is None else self._kept
+        return self.end_waiting(candle.received_ts) if len(self._held) > most else []
 
     def _publish(self, candle: Candle) -> list[Event]:
         self._closed[candle.open_ts] = candle
@@ -247,20 +263,15 @@ class CandleSequence(FeedRecord):
         if not self.awaits_page:
             self.gap_from = self.unread_ts = 0
 
-    def _catch_up(self, rows: Sequence[Candle], complete_from: int | None, now: int, *, late: bool, corrects: bool) -> list[Event]:
-        """Apply past candles, of which the last may be running. `corrects`: they also revise candles that are closed already."""
-        events = self._bridge(complete_from, now)
-        if self.awaits_page:
-            return events + self._fill(rows)
-        for row in rows if corrects else [row for row in rows if row.open_ts not in self._closed]:
-            events += self._place(row if row is rows[-1] else _closed(row), late=late)
-        return events
+    def _place_all(self, rows: Sequence[Candle], *, late: bool) -> list[Event]:
+        """Apply past candles, of which the last may be running."""
+        return [event for row in rows for event in self._place(row if row is rows[-1] else _closed(row), late=late)]
 
-    def _bridge(self, complete_from: int | None, now: int) -> list[Event]:
-        """Note that all candles from `complete_from` on are known. Returns the gap if others are missing before; None: nothing is known."""
+    def _bridge(self, complete_from: int, now: int) -> list[Event]:
+        """Note that all candles from `complete_from` on are known. Returns the gap if others are missing before."""
         before = self._unsure if self.awaits_page else self._running
         reach = before.open_ts if before is not None else max((one.close_ts for one in self._closed.values()), default=None)
-        if complete_from is None or reach is None or (self._is_sure and not self.awaits_page):
+        if reach is None or (self._is_sure and not self.awaits_page):
             return []
         if not self.awaits_page:
             self._is_sure = True
@@ -275,12 +286,13 @@ class CandleSequence(FeedRecord):
             self._running = None
         return self.end_gap(now)
 
-    def _fill(self, rows: Sequence[Candle]) -> list[Event]:
+    def _fill(self, rows: Sequence[Candle], *, more: bool = False) -> list[Event]:
         """Publish, in order, the candles of a page that was awaited and those that were held meanwhile."""
         stream, held, events = self._running, self._held, list[Event]()
+        has_more = more and (stream is None or rows[-1].open_ts < stream.open_ts)
+        short = rows[-1] if has_more else self._short_of(stream, rows)
         if stream is not None and self._is_sure:
             rows = [row for row in rows if row.open_ts < stream.open_ts]
-        short = self._short_of(stream, rows)
         past = {row.open_ts: _closed(row) for row in rows[:-1]}
         past |= {at: one for at, one in held.items() if short is None or at < short.open_ts}
         if rows and short is None:
@@ -293,9 +305,10 @@ class CandleSequence(FeedRecord):
                 stream = None
             if open_ts not in self._closed:
                 events += self._place(candle, late=False)
-        if short is not None and stream is not None:  # it ends before the stream's candle began: its last row may not be final
+        if short is not None:
             if self._running is not None and self._running.open_ts < short.open_ts:
                 events += self._overtake(None)
+            self.gap_from = short.open_ts  # if no other page comes, candles are missing since
             self.awaits_page, self._unsure, self._running, self._is_sure = True, short, stream, was_sure
             self._held = {at: one for at, one in held.items() if at > short.open_ts}
         elif stream is not None:

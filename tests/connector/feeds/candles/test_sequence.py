@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_connector.feeds.candles.sequence import CandleSequence
 from crosstape_connector.venues.messages import CandleSnapshot
 from crosstape_schemas import Candle, Event, FeedState, Gap
-from tests.connector.fake_venue import candle
-from tests.connector.rig import instrument
+from tests.connector.fake_venue import candle, instrument
 
 NAME = "AAA-USD"
 
@@ -237,15 +237,57 @@ def test_an_update_that_was_overtaken_is_dropped() -> None:
     assert fed(found, one(7, 2, at=11), one(7, 4, at=11, closed=True), one(7, 3, at=12)) == ["7:4.", "7:3.1"]
 
 
-def test_a_replica_continues_after_the_last_candle_on_the_tape() -> None:
+@pytest.mark.parametrize(
+    ("tape", "lines"),
+    [
+        (None, ["5:1.", "6:1.", "7:1.", "8:1"]),
+        (one(6, 1), ["6:1.", "7:1.", "8:1"]),
+        (one(7, 1, closed=True), ["8:1"]),
+        (one(7, 9, closed=True), ["7:1.1", "8:1"]),
+        (one(8, 1), []),
+        (one(8, 7), ["8:1"]),
+        (one(8, 7, closed=True), []),
+        (one(2), ["gap 2-8", "5:1.", "6:1.", "7:1.", "8:1"]),
+    ],
+)
+def test_a_replica_continues_after_the_last_candle_on_the_tape(tape: Candle | None, lines: list[str]) -> None:
     """What the other replica has published is not published again, what it has not is; revisions count on from its own."""
     found = sequence()
     fed(found, one(5), one(6), one(7), one(8))
 
-    assert told(found.continue_after(one(6, 1), 9)) == ["6:1.", "7:1.", "8:1"]
-    assert told(found.continue_after(one(8, 1), 9)) == []
-    assert told(found.continue_after(one(7, 9, closed=True), 9)) == ["7:1.1", "8:1"]
-    assert told(found.continue_after(one(2), 9)) == ["gap 2-8", "5:1.", "6:1.", "7:1.", "8:1"]
+    assert told(found.continue_after(tape, 9)) == lines
+
+
+def test_what_was_held_is_published_once_by_a_replica_that_takes_over() -> None:
+    """A standby fetches no pages, so it may hold candles; the tape of the other replica takes the place of the page."""
+    found = sequence(pages=True, begins_with_page=True)
+    assert fed(found, one(6), one(7)) == ["6:1", "7:1"]
+
+    assert told(found.continue_after(one(6, 1), 8)) == ["6:1.", "7:1"]
+    assert not found.wants_page
+    assert fed(found, one(8)) == ["7:1.", "8:1"]
+
+
+def test_at_the_start_of_a_tape_one_candle_is_held() -> None:
+    """Nothing can be missing before it: past candles are only welcome."""
+    found = sequence(pages=True, begins_with_page=True)
+
+    assert fed(found, one(6), one(7), one(8)) == ["6:1", "7:1", "6:1.", "7:1.", "8:1"]
+    assert not found.wants_page
+
+
+def test_a_page_of_many_is_followed_by_the_next() -> None:
+    """Until the last one the newest row is not the venue's last word. If none follows, what is missing from there on is a gap."""
+    asked, alone = sequence(pages=True, begins_with_page=True), sequence(pages=True, begins_with_page=True)
+    for found in (asked, alone):
+        found.seed(one(3, at=3))
+        assert told(found.apply_page(snapshot(one(3), one(4), one(5), at=20), one(3).open_ts, more=True)) == ["3:1.", "4:1."]
+        assert (found.wants_page, found.known_from) == (True, one(5).open_ts)
+
+    assert told(asked.apply_page(snapshot(one(5, 2), one(6), at=20), one(5).open_ts)) == ["5:2.", "6:1"]
+    assert fed(asked, one(7, at=21)) == ["6:1.", "7:1"]
+    assert fed(alone, one(9, at=21)) == ["9:1"]
+    assert told(alone.end_waiting(22)) == ["gap 22-22"]
 
 
 class Minute(NamedTuple):

@@ -191,7 +191,7 @@ class Parser:
         if number in self._strangers:
             del self._strangers[number]
             found.may_have_missed()
-        if isinstance(found, BookChannel) and symbol in self._symbols:
+        if isinstance(found, BookChannel | TradeChannel) and symbol in self._symbols:
             self._breaks.book(self._symbols[symbol].name)
 
     def _unsubscribed(self, frame: EventFrame) -> Ack:

@@ -24,8 +24,9 @@ from crosstape_connector.venues.messages import (
     Rotate,
 )
 from crosstape_connector.venues.spec import Request
-from crosstape_schemas import FeedState, Instrument, Status, Trade
+from crosstape_schemas import FeedState, Gap, GapCause, Instrument, Status, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+from tests.connector.venues.test_contract import feeds
 
 FRAMES: Final = frames_of("bitfinex")
 CONF: Final = FRAMES["conf"]
@@ -58,6 +59,23 @@ def test_a_jump_of_the_numbers_breaks_every_book_once() -> None:
     assert breaks(*frames, b'[102,"hb",3,1767225600001]', b"[102,[1,2,1],4,1767225600001]") == []
     assert breaks(*frames, b'[102,"hb",5,1767225600001]', b"[102,[1,2,1],6,1767225600001]") == [(2, ("BTC-USD", "BTC-USDT-PERP"))]
     assert breaks(*frames, b'[102,"cs",7,3,1767225600001]', b'[104,"cs",0,5,1767225600001]') == [(1, ("BTC-USD", "BTC-USDT-PERP"))]
+
+
+def test_a_lost_frame_may_have_held_trades() -> None:
+    """Ids do not show it, so the connection's numbers do: a gap of the trades that are live, as well as of the books."""
+    parser, tape = stream.Parser(symbols_of("bitfinex")), feeds(VENUE)
+    frames = (CONF, FRAMES["ack_trades"], b'[101,"te",[5,1767225600000,1,1],1]', b'[101,"te",[9,1767225600001,1,1],2]')
+    found = [
+        event
+        for now, frame in enumerate((*frames, b'[101,"te",[12,1767225600002,1,1],4]'), 10)
+        for output in parser(frame, now)
+        for event in tape.apply(output)
+        if isinstance(event, Gap | Trade)
+    ]
+
+    assert [event.trade_id if isinstance(event, Trade) else event.cause for event in found] == ["5", "9", GapCause.SEQUENCE, "12"]
+    (gap,) = [event for event in found if isinstance(event, Gap)]
+    assert (gap.kind, gap.instrument, gap.from_ts, gap.to_ts, gap.missed) == ("trade", "BTC-USD", 13, 14, None)
 
 
 def test_the_first_number_is_one() -> None:

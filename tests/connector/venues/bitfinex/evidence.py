@@ -27,7 +27,7 @@ EVIDENCE: Final = {
             BROKEN,
             SILENT,
         ),
-        "what a frame says, until the next checksum; levels below the 25th; that one event never comes in two frames; the recording has no checksums",
+        "what a frame says, until the next checksum; levels below the 25th; that one event never comes in two frames",
     ),
     "trade": Evidence(
         (RECORDING,),

@@ -42,7 +42,7 @@ ALL = [SPOT, FOUR, EXCHANGE, ADVANCED, TEN, DEEP, KUCOIN]
 def normalized(name: str) -> tuple[list[Event], Summary]:
     """All events of a recording, books at every change."""
     with opened(Path(CORPUS) / f"{name}.jsonl.zst") as lines:
-        found = normalize(recorded(header(name)), lines, delta=True, candles=("1m",) if name == KUCOIN else (), book_interval_ns=0)
+        found = normalize(recorded(header(name)), lines, delta=True, candles=("1m",) if name in (FOUR, KUCOIN) else (), book_interval_ns=0)
         return list(found), found.summary
 
 

@@ -304,7 +304,7 @@ class FeedHandler:
         record = self.records.get(feed)
         return _NOTHING if record is None else record.end_polling(now, reason)
 
-    def links(self, output: Trade | TradeSnapshot | BookUpdate) -> bool:
+    def links(self, output: Trade | TradeSnapshot | LastTrade | BookUpdate) -> bool:
         """Whether data that begin with this one leave no gap after what is on the tape. A book that is not live has nothing to link to."""
         if isinstance(output, BookUpdate):
             book = self._books.books.get(output.instrument)

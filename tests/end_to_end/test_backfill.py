@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from crosstape_schemas import FeedState, Gap, Quote, Status, Trade
 from crosstape_simulator.faults import parse
 from tests.end_to_end.running import tape
-from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.end_to_end.test_faults import Venue, connected
 from tests.end_to_end.venues import NUMBERED
 from tests.waiting import wait_until
 
@@ -45,7 +45,7 @@ async def whole(venue: Venue, instrument: str) -> bool:
 async def settles(venue: Venue) -> None:
     """Make the market almost stop, and wait until all its trades are on the tape."""
     venue.made.faults.add(parse.from_text("burst factor=0.001"))
-    for instrument in (BTC, ETH):
+    for instrument in (venue.btc, venue.eth):
         await wait_until(lambda one=instrument: whole(venue, one), what=f"all trades of {instrument}", timeout_s=90)  # type: ignore[misc]
 
 
@@ -56,13 +56,13 @@ async def test_what_an_outage_cost_is_all_there_afterwards(name: str, client: Re
         await venue.begins()
         fault = venue.set("cut for=600")
         await venue.until("trade", FeedState.DOWN)
-        seen = {instrument: made(venue, instrument) for instrument in (BTC, ETH)}
+        seen = {instrument: made(venue, instrument) for instrument in (venue.btc, venue.eth)}
         await wait_until(lambda: all(made(venue, one) > number + 80 for one, number in seen.items()), what="many trades", timeout_s=60)
         venue.made.faults.remove(fault.id)
-        for instrument in (BTC, ETH):
+        for instrument in (venue.btc, venue.eth):
             await venue.until("trade", FeedState.LIVE, instrument)
         await settles(venue)
-        for instrument in (BTC, ETH):
+        for instrument in (venue.btc, venue.eth):
             assert min(await missing(client, instrument), default=0) < 0, "a gap was repaired"
 
 
@@ -76,22 +76,22 @@ async def test_trades_and_quotes_are_polled_while_the_venue_takes_no_connection(
         fault = venue.set("cut for=600")
         for kind in ("trade", "quote"):
             await venue.until(kind, FeedState.RECOVERING)
-        (status,) = [event for event in (await tape(client, "status", BTC))[-1:] if isinstance(event, Status)]
+        (status,) = [event for event in (await tape(client, "status", venue.btc))[-1:] if isinstance(event, Status)]
         assert status.reason.startswith("polled over REST")
-        before = len(await tape(client, "trade", BTC))
+        before = len(await tape(client, "trade", venue.btc))
 
         async def polled() -> list[Quote]:
-            quotes = [event for event in await tape(client, "quote", BTC) if isinstance(event, Quote)]
+            quotes = [event for event in await tape(client, "quote", venue.btc) if isinstance(event, Quote)]
             return [quote for quote in quotes if quote.received_ts >= status.received_ts]
 
         async def comes() -> bool:
-            return len(await tape(client, "trade", BTC)) > before + 5 and bool(await polled())
+            return len(await tape(client, "trade", venue.btc)) > before + 5 and bool(await polled())
 
         await wait_until(comes, what="trades and quotes, polled", timeout_s=60)
         quotes = await polled()
         assert {quote.state for quote in quotes} == {FeedState.RECOVERING}
         venue.made.faults.remove(fault.id)
-        for instrument in (BTC, ETH):
+        for instrument in (venue.btc, venue.eth):
             for kind in ("trade", "quote", "book"):
                 await venue.until(kind, FeedState.LIVE, instrument)
         await settles(venue)

@@ -24,7 +24,7 @@ from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import Ack
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, subscribed_depth
-from crosstape_schemas import Book, FeedState, Instrument, Level, spot
+from crosstape_schemas import Book, FeedState, Instrument, Level
 from crosstape_simulator.market_clock import SyntheticMarket
 from crosstape_simulator.server.connection import Connection, Counters, opened
 from crosstape_simulator.spec import SimulatorSpec
@@ -74,14 +74,12 @@ def told(market: SyntheticMarket, venue: str) -> tuple[dict[str, tuple[list[Leve
     ids: dict[str, int | None] = {}
     for pair in market.market.pairs.values():
         listing = pair.listing
-        scale = -listing.price_decimals, -listing.size_decimals
         sides = [
-            [(Decimal(price).scaleb(scale[0]), Decimal(size).scaleb(scale[1])) for price, size in side.levels(DEPTH)]
+            [(Decimal(price).scaleb(-listing.price_decimals), listing.base_size(size, price)) for price, size in side.levels(DEPTH)]
             for side in (pair.bids, pair.asks)
         ]
-        name = spot(listing.base, listing.quote)
-        truth[name] = sides[0], sides[1]
-        ids[name] = market.venues[venue].number(listing.symbol)
+        truth[listing.instrument] = sides[0], sides[1]
+        ids[listing.instrument] = market.venues[venue].number(listing.symbol)
     return truth, ids
 
 
@@ -93,18 +91,23 @@ class Network(RuleBasedStateMachine):
     @initialize(seed=st.integers(1, 5))
     def begin(self, seed: int) -> None:
         """Connect and subscribe the books of two instruments."""
-        listings = tuple(one for one in default_listings(self.venue) if one.quote == "USDT" and one.base in ASSETS)
+        listed = sorted(default_listings(self.venue), key=lambda one: one.quote != "USDT")
+        listings = tuple(next(one for one in listed if one.base == base) for base in ASSETS)
+        unlimited = {"messages_per_s": 10.0**9} if "messages_per_s" in simulated(self.venue).options else {}
         spec = SimulatorSpec(
             venues=(self.venue,), seed=seed, start_ts=START, levels=30, rate=40.0, paused=True, listings={self.venue: listings},
-            options={"binance": {"messages_per_s": 10**9}, "kraken": {"messages_per_s": 10**9}},
+            options={self.venue: unlimited},
         )  # fmt: skip
         self.market = SyntheticMarket(spec, (self.venue,))
         self.table = find(self.venue)
         self.endpoint = next(one for one in self.table.endpoints if "book" in one.channels)
         self.instruments = {
-            spot(one.base, one.quote): Instrument(spot(one.base, one.quote), self.venue, one.symbol, one.base, one.quote)
+            one.instrument: Instrument(
+                one.instrument, self.venue, one.symbol, one.base, one.quote,
+                contract_size=Decimal(one.contract_size or 1), inverse=one.inverse, expiry=one.expiry,
+            )
             for one in listings
-        }
+        }  # fmt: skip
         self.symbols = {one.symbol: one for one in self.instruments.values()}
         self.feeds = FeedHandler(self.table, self.instruments, ("book", "delta"), book_depth=DEPTH, book_interval_ns=0)
         self.topics = [Topic(self.endpoint.name, self.endpoint.channels["book"], one.symbol) for one in self.instruments.values()]
@@ -266,7 +269,8 @@ class Network(RuleBasedStateMachine):
     @rule(which=st.sampled_from(ASSETS))
     def doubt(self, which: str) -> None:
         """A watchdog wonders whether a book is quiet."""
-        self.say(self.feeds.probe(FeedKey("book", f"{which}-USDT")))
+        name = next(one.name for one in self.instruments.values() if one.base == which)
+        self.say(self.feeds.probe(FeedKey("book", name)))
 
     @precondition(lambda self: len(self.books) == len(ASSETS))
     @rule()

@@ -21,10 +21,9 @@ from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.truth import Truth
 from tests.end_to_end.running import newest, running, settings, tape
 from tests.end_to_end.test_recordings import rest_url
-from tests.end_to_end.venues import ALL
+from tests.end_to_end.venues import ALL, pair
 from tests.waiting import wait_until
 
-BTC, ETH = "BTC-USDT", "ETH-USDT"
 KINDS = ("trade", "quote", "book", "delta", "status")
 
 
@@ -37,17 +36,18 @@ class Venue:
         self.made = made
         self.client = client
         self.truth = Truth(made.market)
+        self.btc, self.eth = (one.instrument for one in pair(name))
 
     def set(self, text: str) -> ActiveFault:
         """Set a fault."""
         return self.made.faults.add(parse.from_text(f"{text} venue={self.name}"))
 
-    async def states(self, kind: str, instrument: str = BTC) -> list[FeedState]:
+    async def states(self, kind: str, instrument: str = "") -> list[FeedState]:
         """Returns all states that were published of one feed, in order."""
-        told = await tape(self.client, "status", instrument)
+        told = await tape(self.client, "status", instrument or self.btc)
         return [event.state for event in told if isinstance(event, Status) and event.kind in (kind, "*")]
 
-    async def until(self, kind: str, state: FeedState, instrument: str = BTC) -> None:
+    async def until(self, kind: str, state: FeedState, instrument: str = "") -> None:
         """Wait for a feed to be in this state."""
 
         async def there() -> bool:
@@ -57,13 +57,13 @@ class Venue:
 
     async def begins(self) -> None:
         """Wait for books and for trades."""
-        for instrument in (BTC, ETH):
+        for instrument in (self.btc, self.eth):
             await self.until("book", FeedState.LIVE, instrument)
             await wait_until(lambda one=instrument: newest(self.client, "trade", one), what="a trade")  # type: ignore[misc]
 
-    async def missed(self, cause: GapCause, instrument: str = BTC) -> list[Event]:
+    async def missed(self, cause: GapCause, instrument: str = "") -> list[Event]:
         """Gaps of the book with this cause."""
-        gaps = await tape(self.client, "gap", instrument)
+        gaps = await tape(self.client, "gap", instrument or self.btc)
         return [gap for gap in gaps if isinstance(gap, Gap) and (gap.kind, gap.cause) == ("book", cause)]
 
     async def has_true_book(self, instrument: str) -> bool:
@@ -82,7 +82,7 @@ class Venue:
     async def settles(self) -> None:
         """The market all but stops, with its clock running; then the tape must be the truth."""
         self.made.faults.add(parse.from_text("burst factor=0.001"))
-        for instrument in (BTC, ETH):
+        for instrument in (self.btc, self.eth):
             await wait_until(lambda one=instrument: self.is_true(one), what=f"{instrument} is as it truly is", timeout_s=60)  # type: ignore[misc]
 
 
@@ -99,7 +99,7 @@ async def connected(
     spec = SimulatorSpec(venues=(name,), rate=200.0, faults=tuple(parse.from_text(text) for text in faults))
     async with simulator(spec) as made:
         own = VenueSettings(
-            instruments=(BTC, ETH),
+            instruments=tuple(one.instrument for one in pair(name)),
             kinds=KINDS,  # type: ignore[arg-type]  # names of kinds, which mypy sees as any strings
             ws_url=made.ws_url[name],
             rest_url=rest_url(made, name),
@@ -120,7 +120,7 @@ async def connected(
     [
         ("binance", "drop", GapCause.SEQUENCE),
         ("binance", "swap", GapCause.SEQUENCE),
-        ("binance", f"reset instrument={BTC}", GapCause.SEQUENCE),
+        ("binance", "reset instrument=BTC-USDT", GapCause.SEQUENCE),
         ("coinbase", "reset", GapCause.SEQUENCE),
         ("coinbase", "drop", GapCause.SEQUENCE),
         ("kraken", "drop", GapCause.CHECKSUM),
@@ -136,7 +136,7 @@ async def test_a_broken_book_is_told_and_mended(  # noqa: PLR0917
         await venue.begins()
 
         # More than once: an update that the next one overwrites can be lost without harm, and then nobody notices.
-        one = venue.set(fault if fault.startswith("reset") else f"{fault} instrument={BTC} probability=0.2 count=0")
+        one = venue.set(fault if fault.startswith("reset") else f"{fault} instrument={venue.btc} probability=0.2 count=0")
         await wait_until(lambda: venue.missed(cause), what="a gap is told", timeout_s=60)
         venue.made.faults.remove(one.id)
 
@@ -144,15 +144,15 @@ async def test_a_broken_book_is_told_and_mended(  # noqa: PLR0917
         await venue.until("book", FeedState.LIVE)
         await venue.settles()
         if name != "coinbase":
-            assert await venue.missed(cause, ETH) == []
+            assert await venue.missed(cause, venue.eth) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 async def test_a_subscription_that_is_acknowledged_and_silent_is_found_out(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
     """Stale, while the other is live; never live, but for a book whose snapshot comes by REST. It comes to life when the venue mends."""
-    async with connected(name, client, valkey, tmp_path, f"silent instrument={BTC} kind=book") as venue:
-        await venue.until("book", FeedState.LIVE, ETH)
+    async with connected(name, client, valkey, tmp_path, f"silent instrument={pair(name)[0].instrument} kind=book") as venue:
+        await venue.until("book", FeedState.LIVE, venue.eth)
         await venue.until("delta", FeedState.STALE)
         assert (FeedState.LIVE in await venue.states("delta")) is (VENUES[name].book.snapshot == "rest")
 
@@ -170,9 +170,9 @@ async def test_a_stalled_instrument_is_stale_and_comes_back_whole(name: str, cli
         await venue.begins()
         await wait_until(lambda: _count(venue), what="its pace is known", timeout_s=60)
 
-        one = venue.set(f"stall instrument={BTC} kind=book")  # not trade: trades are lost while a feed is subscribed again
+        one = venue.set(f"stall instrument={venue.btc} kind=book")  # not trade: trades are lost while a feed is subscribed again
         await venue.until("book", FeedState.STALE)
-        assert FeedState.STALE not in await venue.states("book", ETH)
+        assert FeedState.STALE not in await venue.states("book", venue.eth)
         venue.made.faults.remove(one.id)
 
         await venue.until("book", FeedState.LIVE)
@@ -192,11 +192,14 @@ async def test_a_venue_that_says_nothing_but_that_it_lives_is_connected_anew(nam
         await venue.until("book", FeedState.STALE)
         await wait_until(lambda: made(venue) > before, what="another connection", timeout_s=120)
         venue.made.faults.remove(one.id)
-        for instrument in (BTC, ETH):  # a stream that REST has refuted must speak first, which it does not in a market that rests
+        for instrument in (
+            venue.btc,
+            venue.eth,
+        ):  # a stream that REST has refuted must speak first: not in a market that rests
             await venue.until("book", FeedState.LIVE, instrument)
 
         venue.made.faults.add(parse.from_text("burst factor=0.001"))
-        for instrument in (BTC, ETH):
+        for instrument in (venue.btc, venue.eth):
             await wait_until(lambda one=instrument: venue.has_true_book(one), what=f"{instrument} is as it is", timeout_s=60)  # type: ignore[misc]
 
 
@@ -207,4 +210,4 @@ def made(venue: Venue) -> int:
 
 async def _count(venue: Venue) -> bool:
     """Enough of the feed for a watchdog to know its pace."""
-    return len(await tape(venue.client, "delta", BTC)) > 40
+    return len(await tape(venue.client, "delta", venue.btc)) > 40

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from crosstape_schemas import VENUE_WIDE, Event, FeedState, Gap, Keys, Status, Trade, decode
 from tests.end_to_end.running import tape
-from tests.end_to_end.test_faults import BTC, Venue, connected
+from tests.end_to_end.test_faults import Venue, connected
 from tests.end_to_end.venues import ALL, NUMBERED
 from tests.waiting import wait_until
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 async def gaps(venue: Venue, *, repaired: bool) -> list[Gap]:
     """Returns the gaps in trades."""
-    events = await tape(venue.client, "gap", BTC)
+    events = await tape(venue.client, "gap", venue.btc)
     return [event for event in events if isinstance(event, Gap) and event.kind == "trade" and event.repaired is repaired]
 
 
@@ -29,7 +29,7 @@ async def test_ids_that_never_existed_leave_nothing_missing(name: str, ids: int,
     """Fewer ids than one page of REST, and more. The gap is closed with its own times; all its ids never existed."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
-        venue.set(f"skip-ids instrument={BTC} ids={ids}")
+        venue.set(f"skip-ids instrument={venue.btc} ids={ids}")
 
         async def closed() -> bool:
             return len(await gaps(venue, repaired=True)) == 1
@@ -50,7 +50,7 @@ async def test_some_were_lost_and_some_never_existed(name: str, client: Redis, v
         await venue.until("trade", FeedState.DOWN)
         at = newest_id(venue)
         await wait_until(lambda: newest_id(venue) > at + 80, what="many trades", timeout_s=60)
-        venue.set(f"skip-ids instrument={BTC} ids=7")
+        venue.set(f"skip-ids instrument={venue.btc} ids=7")
         at = newest_id(venue)
         await wait_until(lambda: newest_id(venue) > at + 80, what="many more, more than any venue repeats", timeout_s=60)
         venue.made.faults.remove(fault.id)
@@ -61,13 +61,13 @@ async def test_some_were_lost_and_some_never_existed(name: str, client: Redis, v
 
         await wait_until(nothing_is_missing, what="nothing is missing", timeout_s=90)
         assert sum(gap.nonexistent for gap in await gaps(venue, repaired=True)) == 7
-        trades = [event for event in await tape(client, "trade", BTC) if isinstance(event, Trade)]
+        trades = [event for event in await tape(client, "trade", venue.btc) if isinstance(event, Trade)]
         assert len({trade.trade_id for trade in trades}) == len(trades)
 
 
 def newest_id(venue: Venue) -> int:
     """Returns the newest trade id of the market."""
-    return int(venue.truth.trades(venue.name, BTC, 0, 10**6)["trades"][-1]["id"])
+    return int(venue.truth.trades(venue.name, venue.btc, 0, 10**6)["trades"][-1]["id"])
 
 
 async def offsets(client: Redis, name: str) -> list[float]:

@@ -21,7 +21,7 @@ from tests.cli.running import started
 from tests.end_to_end.running import newest, running, settings, tape
 from tests.end_to_end.test_faults import Venue
 from tests.end_to_end.test_recordings import rest_url
-from tests.end_to_end.venues import ALL
+from tests.end_to_end.venues import ALL, pair
 from tests.waiting import wait_until
 
 BTC, ETH = "BTC-USDT", "ETH-USDT"
@@ -42,23 +42,24 @@ def written(made: Simulator, bus: str, run_dir: Path, taken: Mapping[str, tuple[
 @pytest.mark.parametrize("name", ALL)
 async def test_an_instrument_goes_and_comes_back_on_each_venue(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
     """With the subscriptions of each venue: the other instrument stays live without a gap."""
+    btc, eth = (one.instrument for one in pair(name))
     spec = SimulatorSpec(venues=(name,), rate=200.0)
     async with simulator(spec) as made:
-        both = VenueSettings(instruments=(BTC, ETH), ws_url=made.ws_url[name], rest_url=rest_url(made, name))
+        both = VenueSettings(instruments=(btc, eth), ws_url=made.ws_url[name], rest_url=rest_url(made, name))
         own = settings(valkey, tmp_path, {name: both})
-        wanted = [settings(valkey, tmp_path, {name: msgspec.structs.replace(both, instruments=(ETH,))}), own]
+        wanted = [settings(valkey, tmp_path, {name: msgspec.structs.replace(both, instruments=(eth,))}), own]
         venue = Venue(name, made, client)
         async with running(connector.run(own, name, lambda: wanted.pop(0))):
             await venue.begins()
             os.kill(os.getpid(), signal.SIGHUP)
             for kind in ("trade", "quote", "book"):
-                await venue.until(kind, FeedState.DOWN, BTC)
+                await venue.until(kind, FeedState.DOWN, btc)
             os.kill(os.getpid(), signal.SIGHUP)
             for kind in ("trade", "quote", "book"):
-                await venue.until(kind, FeedState.LIVE, BTC)
-            assert await tape(client, "gap", ETH) == []
+                await venue.until(kind, FeedState.LIVE, btc)
+            assert await tape(client, "gap", eth) == []
             for kind in ("trade", "quote", "book"):
-                states = await venue.states(kind, ETH)
+                states = await venue.states(kind, eth)
                 assert set(states[states.index(FeedState.LIVE) :]) == {FeedState.LIVE}
 
 

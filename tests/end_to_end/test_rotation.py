@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import FeedState
 from tests.end_to_end.running import tape
-from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.end_to_end.test_faults import Venue, connected
 from tests.end_to_end.venues import ALL
 from tests.waiting import wait_until
 
@@ -32,7 +32,7 @@ def unhurried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def check(venue: Venue) -> None:
     """Check that there is no gap, only `live` after the first `live`, and in the end each trade once and the true book."""
-    for instrument in (BTC, ETH):
+    for instrument in (venue.btc, venue.eth):
         assert await tape(venue.client, "gap", instrument) == []
         for kind in ("trade", "quote", "book"):
             states = await venue.states(kind, instrument)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from crosstape_schemas import Book, FeedState, Gap, GapCause, Quote
 from tests.end_to_end.running import newest, tape
-from tests.end_to_end.test_faults import BTC, ETH, Venue, connected
+from tests.end_to_end.test_faults import Venue, connected
 from tests.end_to_end.venues import ALL, HALTS
 from tests.waiting import wait_until
 
@@ -27,13 +27,13 @@ LOOK_S = 0.02
 """Between two looks at the tape for what must not be there."""
 
 
-async def live(venue: Venue, instrument: str = BTC) -> set[str]:
+async def live(venue: Venue, instrument: str = "") -> set[str]:
     """Returns which of quote and book are live by their newest event."""
-    events = [await newest(venue.client, kind, instrument) for kind in ("quote", "book")]
+    events = [await newest(venue.client, kind, instrument or venue.btc) for kind in ("quote", "book")]
     return {type(event).__name__ for event in events if isinstance(event, Quote | Book) and event.state is FeedState.LIVE}
 
 
-async def instrument_state(venue: Venue, instrument: str = BTC) -> FeedState:
+async def instrument_state(venue: Venue, instrument: str = "") -> FeedState:
     """Returns the state of the newest status of the instrument as a whole."""
     states = await venue.states("*", instrument)
     return states[-1] if states else FeedState.LIVE
@@ -56,18 +56,18 @@ async def test_a_dead_symbol_is_out_within_the_stated_time(  # noqa: PLR0917
     """Its market moves once or often. It stays out until its stream sends again, and a gap reports what is missing; others continue."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
-        dead = venue.set(f"stall instrument={BTC} heals=never")
-        moves = venue.set(f"market instrument={BTC} every={every} by=-10")
+        dead = venue.set(f"stall instrument={venue.btc} heals=never")
+        moves = venue.set(f"market instrument={venue.btc} every={every} by=-10")
         at = time.monotonic()
 
         async def out() -> bool:
             return not await live(venue)
 
-        await wait_until(out, what=f"{BTC} is not live", timeout_s=DETECTED_S)
+        await wait_until(out, what=f"{venue.btc} is not live", timeout_s=DETECTED_S)
         record_property("out_after_s", round(time.monotonic() - at, 2))
         await stays_out(venue, 12.0)
-        assert await live(venue, ETH)
-        assert {gap.kind for gap in await tape(client, "gap", BTC) if isinstance(gap, Gap)} & {"quote", "book"}
+        assert await live(venue, venue.eth)
+        assert {gap.kind for gap in await tape(client, "gap", venue.btc) if isinstance(gap, Gap)} & {"quote", "book"}
 
         venue.made.faults.remove(moves.id)
         venue.made.faults.remove(dead.id)
@@ -82,11 +82,12 @@ async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, val
     """The market rests for long. REST gives the same book as the stream, so the book stays live."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
-        rest = venue.set(f"market instrument={BTC} how=rest")
+        await venue.until("quote", FeedState.LIVE)
+        rest = venue.set(f"market instrument={venue.btc} how=rest")
         until = time.monotonic() + 20
         while time.monotonic() < until:
             assert await instrument_state(venue) is FeedState.LIVE
-            quote = await newest(client, "quote", BTC)
+            quote = await newest(client, "quote", venue.btc)
             assert isinstance(quote, Quote)
             if name == "binance":
                 assert quote.state is FeedState.LIVE
@@ -108,23 +109,23 @@ async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(  # noqa: 
     """Its stream is silent, and REST gives the same book. Only that pair is out, with the reason that the venue gives."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
-        halt = venue.set(f"halt instrument={BTC} how={how}")
+        halt = venue.set(f"halt instrument={venue.btc} how={how}")
         at = time.monotonic()
 
         async def out() -> bool:
             return await instrument_state(venue) is FeedState.DOWN
 
-        await wait_until(out, what=f"{BTC} is out", timeout_s=SILENT_S + HALTED_S)
+        await wait_until(out, what=f"{venue.btc} is out", timeout_s=SILENT_S + HALTED_S)
         record_property("out_after_s", round(time.monotonic() - at, 2))
-        assert await instrument_state(venue, ETH) is FeedState.LIVE
-        assert await live(venue, ETH)
+        assert await instrument_state(venue, venue.eth) is FeedState.LIVE
+        assert await live(venue, venue.eth)
 
         venue.made.faults.remove(halt.id)
 
         async def back() -> bool:
             return await instrument_state(venue) is FeedState.LIVE
 
-        await wait_until(back, what=f"{BTC} trades again", timeout_s=HALTED_S)
+        await wait_until(back, what=f"{venue.btc} trades again", timeout_s=HALTED_S)
         for kind in ("quote", "book"):
             await venue.until(kind, FeedState.LIVE)
 
@@ -137,14 +138,14 @@ async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(  # no
     """Only one of the two streams is dead, in a market that goes on: within two seconds neither counts, until they agree."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
-        dead = venue.set(f"stall instrument={BTC} kind={kind} heals=never")
-        venue.set(f"market instrument={BTC} every=0.5 by=-1")
+        dead = venue.set(f"stall instrument={venue.btc} kind={kind} heals=never")
+        venue.set(f"market instrument={venue.btc} every=0.5 by=-1")
         at = time.monotonic()
 
         async def out() -> bool:
             return not await live(venue)
 
-        await wait_until(out, what=f"{BTC} is not live", timeout_s=4.0)
+        await wait_until(out, what=f"{venue.btc} is not live", timeout_s=4.0)
         record_property("out_after_s", round(time.monotonic() - at, 2))
         await stays_out(venue, 8.0)
         venue.made.faults.remove(dead.id)
@@ -163,14 +164,14 @@ async def test_a_change_of_a_book_that_cannot_be_read_breaks_it_and_no_other(  #
     """The book says at once that it is not true, a gap says that something is missing, and it is begun again."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
-        venue.set(f"odd-row instrument={BTC} kind=book what={what} how={how}")
+        venue.set(f"odd-row instrument={venue.btc} kind=book what={what} how={how}")
 
         async def told() -> bool:
-            return any(isinstance(gap, Gap) and gap.kind == "book" for gap in await tape(client, "gap", BTC))
+            return any(isinstance(gap, Gap) and gap.kind == "book" for gap in await tape(client, "gap", venue.btc))
 
         await wait_until(told, what="a gap of the book", timeout_s=10.0)
         await venue.until("book", FeedState.LIVE)
-        assert not [gap for gap in await tape(client, "gap", ETH) if isinstance(gap, Gap) and gap.kind == "book"]
+        assert not [gap for gap in await tape(client, "gap", venue.eth) if isinstance(gap, Gap) and gap.kind == "book"]
         await venue.settles()
 
 
@@ -191,22 +192,22 @@ async def test_a_quote_that_cannot_be_read_is_out_until_the_next(name: str, faul
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
         await venue.until("quote", FeedState.LIVE)
-        rest = venue.set(f"market instrument={BTC} how=rest")
-        venue.set(f"{fault} instrument={BTC}")
-        step = venue.set(f"market instrument={BTC} by=-10")
-        before = len(await venue.states("quote", ETH))
+        rest = venue.set(f"market instrument={venue.btc} how=rest")
+        venue.set(f"{fault} instrument={venue.btc}")
+        step = venue.set(f"market instrument={venue.btc} by=-10")
+        before = len(await venue.states("quote", venue.eth))
 
         async def out() -> bool:
-            quote = await newest(client, "quote", BTC)
+            quote = await newest(client, "quote", venue.btc)
             return isinstance(quote, Quote) and quote.state is FeedState.RECOVERING
 
         await wait_until(out, what="the quote is recovering", timeout_s=1.0)
         assert (await venue.states("quote"))[-1] is FeedState.RECOVERING
-        assert len(await venue.states("quote", ETH)) == before
+        assert len(await venue.states("quote", venue.eth)) == before
 
         venue.made.faults.remove(step.id)
         venue.made.faults.remove(rest.id)
         await venue.until("quote", FeedState.LIVE)
-        gaps = [gap for gap in await tape(client, "gap", BTC) if isinstance(gap, Gap) and gap.kind == "quote"]
+        gaps = [gap for gap in await tape(client, "gap", venue.btc) if isinstance(gap, Gap) and gap.kind == "quote"]
         assert [gap.cause for gap in gaps] == [GapCause.UNKNOWN]
         await venue.settles()

@@ -102,9 +102,9 @@ class VenueServer:
 
     @property
     def rest_url(self) -> str | dict[str, str]:
-        """The REST address, or addresses by endpoint."""
+        """The REST address; addresses by endpoint, where these have their own."""
         urls = {endpoint.name: f"http://{self.base}{endpoint.rest_prefix}" for endpoint in self.endpoints}
-        return urls.get("", urls)
+        return next(iter(urls.values())) if len(set(urls.values())) == 1 else urls.get("", urls)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:

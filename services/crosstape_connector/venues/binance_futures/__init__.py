@@ -1,8 +1,8 @@
 """Binance's futures: the dialect that USD-M (`binance_usdm`) and COIN-M (`binance_coinm`) share, and the common rows of their tables.
 
 Both count the weight of REST requests of one address together, 2,400 a minute. A connector runs one venue, so each table takes half: of
-1,200 a minute 400 for books (20 each), 240 for trades (20), 60 for best prices (5), 12 for states (1), 100 for open interest (1) and 80 for
-candles (2), which is 892.
+1,200 a minute 480 for books (20 each), 240 for trades (20), 60 for best prices (5), 12 for states (1), 96 for open interest (1) and 72 for
+candles (2), which is 960.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def venue(
             path=rest.depth_path(prefix),
             parse=rest.parse_depth,
             match=rest.depth_symbol(prefix),
-            per_minute=20,
+            per_minute=24,
         ),
         trades=TradeSource(
             rest="futures",
@@ -101,7 +101,7 @@ def venue(
         trading=TradingSource(rest="futures", path=lambda symbols: f"{prefix}/exchangeInfo", parse=rest.parse_trading, per_minute=12),
         trade_ids="contiguous",
         candles=klines.rules(seconds=False, volume=volume),
-        candle_source=CandleSource(rest="futures", path=candle_path, parse=klines.parse, page=CANDLE_PAGE, per_minute=40),
+        candle_source=CandleSource(rest="futures", path=candle_path, parse=klines.parse, page=CANDLE_PAGE, per_minute=36),
         polled=(
             PolledSource(
                 kinds=("open_interest",),
@@ -109,7 +109,7 @@ def venue(
                 path=rest.open_interest_path(prefix),
                 parse=rest.parse_open_interest,
                 interval_s=30.0,
-                per_minute=100,
+                per_minute=96,
             ),
         ),
         rest_error=rest_error,

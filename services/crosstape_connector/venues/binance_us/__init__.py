@@ -60,7 +60,7 @@ VENUE: Final = Venue(
     rest_urls={"spot": "https://api.binance.us"},
     instruments=InstrumentSource(rest="spot", path=f"{PREFIX}/exchangeInfo", parse=rest.instruments(ID)),
     book=BookRule(snapshot="rest", bridges=stream.chain, follows=stream.chain, proof=stream.PROOF),
-    snapshots=SnapshotSource(rest="spot", path=rest.depth_path, parse=rest.parse_depth, match=rest.depth_symbol, per_minute=40),
+    snapshots=SnapshotSource(rest="spot", path=rest.depth_path, parse=rest.parse_depth, match=rest.depth_symbol, per_minute=48),
     trades=TradeSource(
         rest="spot",
         path=aggregates.agg_trades_path(PREFIX),
@@ -69,7 +69,7 @@ VENUE: Final = Venue(
         page=aggregates.PAGE,
         per_minute=60,
     ),
-    quotes=QuoteSource(rest="spot", path=lambda symbols: f"{PREFIX}/ticker/bookTicker", parse=quotes.parse_all, batch=1_000, per_minute=30),
+    quotes=QuoteSource(rest="spot", path=lambda symbols: f"{PREFIX}/ticker/bookTicker", parse=quotes.parse_all, batch=1_000, per_minute=24),
     trading=TradingSource(
         rest="spot", path=rest.trading_path, parse=rest.parse_trading, unknown=rest.is_unknown_symbol, batch=100, per_minute=12
     ),

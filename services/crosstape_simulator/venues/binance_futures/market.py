@@ -25,7 +25,6 @@ from crosstape_simulator.venues.binance_futures import frames, rest
 from crosstape_simulator.venues.spec import Options
 
 BATCH_NS: Final = 100_000_000
-WEIGHT_MAX: Final = 2400
 KLINES_MAX: Final = 1_500
 NO_END_MS: Final = 4_133_404_800_000
 """`deliveryDate` of a perpetual."""
@@ -50,6 +49,8 @@ class FuturesMarket(ChannelMarket):
     status: ClassVar[str] = "status"
     """What the state of a contract is called."""
     ticker_ns: ClassVar[int] = 2 * NS
+    weight_max: ClassVar[int] = 2400
+    """What requests of one minute may weigh together."""
 
     def __init__(self, pairs: Sequence[Pair], start_ts: int, options: Options) -> None:
         """`options`: `old_snapshot_every` (0: no snapshot is old), and those of the feeds."""
@@ -95,7 +96,7 @@ class FuturesMarket(ChannelMarket):
         if now // NS // 60 != self._minute:
             self._minute, self._weight = now // NS // 60, 0
         self._weight += rest.weight(self.prefix, path, query)
-        if self._weight > WEIGHT_MAX:
+        if self._weight > self.weight_max:
             return answer(spot.refusal(429, ""), 429, {"Retry-After": str(60 - now // NS % 60)})
         made = rest.answer(self.prefix, self, path, query, now) or self._answer(path.removeprefix(self.prefix), query, now)
         return Answer(made.body, made.status, {"X-MBX-USED-WEIGHT-1M": str(self._weight)})

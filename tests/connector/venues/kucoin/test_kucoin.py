@@ -120,7 +120,7 @@ def test_a_candle_of_the_older_protocol_has_its_close_before_its_high() -> None:
     assert isinstance(live, Candle)
     assert isinstance(flat, Candle)
     assert (live.open, live.close, live.high, live.low) == (D("91000.1"), D("91000.2"), D("91000.2"), D(90999))
-    assert (flat.volume, flat.open) == (0, flat.close)
+    assert (flat.volume, flat.open) == (D(0), flat.close)
     assert [one.open_ts // 10**9 for one in past.candles] == [1_767_225_600, 1_767_225_720]
     assert past.candles[0].close == D("91000.2")
     assert (

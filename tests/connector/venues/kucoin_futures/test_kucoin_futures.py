@@ -145,7 +145,7 @@ def test_contracts_have_our_names() -> None:
         "SOLUSDCM": "SOL-USDC-PERP",
     }  # fmt: skip
     inverse = found["XBTUSDM"]
-    assert (inverse.base, inverse.inverse, inverse.contract_size, inverse.expiry) == ("BTC", True, 1, None)
+    assert (inverse.base, inverse.inverse, inverse.contract_size, inverse.expiry) == ("BTC", True, D(1), None)
     assert found["XBTMZ26"].expiry == 1_798_185_600 * 10**9
     assert (found["SOLUSDCM"].active, found["SOLUSDCM"].price_tick) == (False, D("0.001"))
 

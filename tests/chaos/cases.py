@@ -171,7 +171,7 @@ _CASES: Final = (
     ),
     Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=REPRESENTATIVE, known=True, quoted=True, out=(ETH,)),
     Case("others: REST", ("rest-hang",), DOWN, venues=REPRESENTATIVE, from_start=True),
-    Case("others: figures", FIGURES, venues=REPRESENTATIVE, hold_s=4.0),
+    Case("others: figures", FIGURES, venues=tuple(venue for venue in REPRESENTATIVE if _has(venue, FIGURES[0])), hold_s=4.0),
     # candles: a minute each
     Case("candles", CANDLES, closes=True),
     Case("candles of others", CANDLES, venues=REPRESENTATIVE, closes=True),

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Venue
+from crosstape_schemas import TIMEFRAMES
 
 HEADING: Final = ["kind", "from", "proven by", "rule", "what is not proven", "a break leads to", "recordings", "tests"]
 
@@ -71,6 +72,44 @@ def venues() -> Iterator[str]:
         for kind in sorted(kinds(venue)):
             yield f"| {' | '.join(row(venue, kind))} |"
         yield ""
+    yield from candles()
+
+
+CANDLES: Final = ["venue", "timeframes", "`open` is", "an interval without trades", "closed by", "volume", "past candles", "not to be had"]
+PAST: Final = {"snapshot": "with the subscription", "none": "by REST"}
+
+
+def candles() -> Iterator[str]:
+    """What the figures of each venue's candles mean, a row for each venue."""
+    yield "## Candles\n"
+    yield "A candle is published as its venue makes it. Our days begin at 00:00 UTC, our weeks on Monday, our months on the 1st. What"
+    yield "begins at another time is refused, because nothing would be comparable with it.\n"
+    yield f"| {' | '.join(CANDLES)} |"
+    yield "|" + "---|" * len(CANDLES)
+    for venue in VENUES.values():
+        yield f"| {' | '.join(candle_row(venue))} |"
+    yield ""
+
+
+def candle_row(venue: Venue) -> list[str]:
+    """One row."""
+    rules = venue.candles
+    if rules is None:
+        return [f"`{venue.id}`", "none: it has no channel of candles", *[""] * (len(CANDLES) - 2)]
+    past = PAST[rules.first] + (", by REST after a gap" if rules.first == "snapshot" and venue.candle_source is not None else "")
+    reasons = dict.fromkeys(rules.refused.values())
+    refused = [f"{', '.join(f'`{name}`' for name, one in rules.refused.items() if one == why)}: {why}" for why in reasons]
+    lacking = [f"`{name}`" for name in TIMEFRAMES if name not in rules.timeframes and name not in rules.refused]
+    return [
+        f"`{venue.id}`",
+        ", ".join(f"`{name}`" for name in rules.timeframes),
+        rules.open,
+        rules.empty,
+        rules.closed,
+        rules.volume,
+        past,
+        "<br>".join([*refused, *([f"not offered: {', '.join(lacking)}"] if lacking else [])]),
+    ]
 
 
 def kinds(venue: Venue) -> set[str]:

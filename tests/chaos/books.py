@@ -9,6 +9,7 @@
 | binance | `quote`, which has neither number nor time | at a moment at most `transit_ns` before the sending of the message before it |
 | coinbase | `quote`, `book` | at its `venue_ts`, to the ns: the venue sends all changes up to then |
 | kraken | `quote`, `book` | at its `venue_ts`, which is cut to the µs: at any moment within that µs |
+| the others | `quote`, `book` | the same, cut to the µs or the ms |
 
 The times of the venue's other events show when the message before a quote was sent (`order`): on a slow machine they are as late as the
 quote. A quote with no message before it gets `answer_ns`.
@@ -35,8 +36,19 @@ from tests.chaos.violations import Violation
 CLOCK_NS: Final = 50_000_000
 """How far the market's clock and ours, on one machine, may be apart."""
 
-CUT_NS: Final = {"bitstamp": 999, "kraken": 999}
-"""ns by which a venue's times may be too early, because the venue cuts digits off."""
+CUT_NS: Final = {
+    "binance_coinm": 999_999,
+    "binance_us": 999_999,
+    "binance_usdm": 999_999,
+    "bingx": 999_999,
+    "bingx_swap": 999_999,
+    "bitfinex": 999_999,
+    "bitstamp": 999,
+    "kraken": 999,
+    "kucoin": 999_999,
+    "kucoin_futures": 999_999,
+}
+"""ns by which the times of a venue's books and quotes may be too early, because the venue cuts digits off."""
 
 
 class Limits(NamedTuple):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from crosstape_schemas import FeedState
+from crosstape_simulator.faults.parse import from_text
+from crosstape_simulator.faults.table import absent
 from crosstape_simulator.spec import VENUES
 from crosstape_simulator.venues.registry import VENUES as SIMULATED
+from crosstape_simulator.venues.registry import find
 from tests.chaos.checker import Bounds
+from tests.chaos.stand import local
 
 RECOVERING: Final = frozenset({FeedState.RECOVERING})
 STALE: Final = frozenset({FeedState.STALE})
@@ -26,6 +30,13 @@ SKEWS: Final = (("binance", -90), ("coinbase", -90), ("kraken", 7200))
 REFUSALS: Final = (("binance", "status=451"), ("coinbase", "status=403 body=html"), ("kraken", "status=200"))
 OTHERS: Final = tuple(venue for venue in SIMULATED if venue not in VENUES)
 """Venues that are not simulated by default. They are rehearsed apart, with the faults that concern what a venue's own files do."""
+REPRESENTATIVE: Final = tuple(venue for venue in ("bitstamp", "bitfinex", "kucoin", "bingx_swap", "binance_coinm") if venue in OTHERS)
+"""Those of them that are rehearsed each time: between them they have every part of the seam. `make chaos-all` rehearses all."""
+GROUP: Final = 4
+"""Venues of a rehearsal that is only one of `make chaos-all`."""
+MALFORMED: Final = ("malformed how=json count=2", "malformed how=utf8 count=2", "malformed how=unknown count=2")
+CANDLES: Final = ("malformed how=json kind=candle count=2", "duplicate kind=candle count=5")
+FIGURES: Final = tuple(f"{what} kind={kind} count=2" for kind in ("mark", "liquidation") for what in ("duplicate", "malformed how=json"))
 ODD: Final = ("null", "empty", "status", "missing", "type", "row", "duplicate")
 DETECTED: Final = Bounds(detect_s=8.0)
 """For watchdogs that are as quick as those of `stand`."""
@@ -57,23 +68,35 @@ class Case(NamedTuple):
     """Instruments of which no venue's leg may count any more, before the faults are ended."""
     heals: tuple[str, ...] = ()
     """Instruments of which quotes and books must be live with new data, before the faults are ended."""
+    closes: bool = False
+    """Only ended once a candle is closed that ended after the faults, where a venue has candles of a minute or less."""
+    rare: bool = False
+    """Whether it is only one of `make chaos-all`."""
     repaired: bool = False
     """Whether all gaps of trades must be reported as repaired in the end."""
     bounds: Bounds = Bounds()
 
     @property
     def all_faults(self) -> tuple[str, ...]:
-        """Each of its faults on each of its venues, unless it is of one or of all of them."""
+        """Each of its faults on each of its venues that has it, unless it is of one or of all of them."""
         return tuple(
             dict.fromkeys(
-                text if " venue=" in text or text.startswith("burst") else f"{text} venue={venue}"
+                text if " venue=" in text or text.startswith("burst") else local(f"{text} venue={venue}", venue)
                 for venue in self.venues
                 for text in self.faults
+                if _has(venue, text)
             )
         )
 
 
-CASES: Final = (
+def _has(venue: str, text: str) -> bool:
+    """Whether a venue can have this fault: not where it has no such data, or nothing that the fault is about."""
+    fault, simulated = from_text(text), find(venue)
+    kind = getattr(fault, "kind", "all")
+    return absent(fault, simulated) is None and (kind == "all" or any(kind in kinds for kinds in simulated.kinds.values()))
+
+
+_CASES: Final = (
     Case("cut", ("cut",), DOWN, hold_s=0.0),
     Case("cut for a while", ("cut for=2",), DOWN),
     Case("half-open", ("half-open",), DOWN),
@@ -136,18 +159,45 @@ CASES: Final = (
     Case("a snapshot without a checksum", ("checksum what=missing count=2",), venues=("kraken",), from_start=True, heals=(BTC, ETH)),
     Case("ids that never existed", ("skip-ids ids=3",), repaired=True, quoted=True),
     Case("refusals", tuple(f"rest-status {how} venue={venue}" for venue, how in REFUSALS), DOWN, from_start=True),
-    Case("others: cut", ("cut for=2",), DOWN, venues=OTHERS),
-    Case("others: books", (f"{DROP} probability=0.1", "swap kind=book count=2", "duplicate kind=book count=5"), venues=OTHERS),
-    Case("others: odd rows", ("odd-row kind=book", "odd-row kind=trade how=null count=2"), RECOVERING, venues=OTHERS),
-    Case("others: malformed", ("malformed how=json count=2", "malformed how=utf8 count=2", "malformed how=unknown count=2"), venues=OTHERS),
-    Case("others: silent", ("silent kind=book instrument=BTC-USDT",), STALE, venues=OTHERS, from_start=True),
+    # what is the venue's own: its parsers, its books, its REST, what it wants of a connection
+    Case("others: cut", ("cut for=2",), DOWN, venues=REPRESENTATIVE, closes=True),
+    Case("others: books", (f"{DROP} probability=0.1", "swap kind=book count=2", "duplicate kind=book count=5"), venues=REPRESENTATIVE),
+    Case("others: odd rows", ("odd-row kind=book", "odd-row kind=trade how=null count=2"), RECOVERING, venues=REPRESENTATIVE),
+    Case("others: malformed", (*MALFORMED, "malformed how=gzip count=2", "malformed how=binary count=2"), venues=REPRESENTATIVE),
+    Case("others: silent", ("silent kind=book instrument=BTC-USDT",), STALE, venues=REPRESENTATIVE, from_start=True),
     Case(
         "others: dead stream", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
-        venues=OTHERS, hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
+        venues=REPRESENTATIVE, hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
     ),
-    Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=OTHERS, known=True, quoted=True, out=(ETH,)),
-    Case("others: REST", ("rest-hang",), DOWN, venues=OTHERS, from_start=True),
+    Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=REPRESENTATIVE, known=True, quoted=True, out=(ETH,)),
+    Case("others: REST", ("rest-hang",), DOWN, venues=REPRESENTATIVE, from_start=True),
+    Case("others: figures", FIGURES, venues=REPRESENTATIVE, hold_s=4.0),
+    # candles: a minute each
+    Case("candles", CANDLES, closes=True),
+    Case("candles of others", CANDLES, venues=REPRESENTATIVE, closes=True),
+    Case("tokens", ("expired", "cut"), DOWN, venues=tuple(venue for venue in REPRESENTATIVE if _has(venue, "expired"))),
 )  # fmt: skip
+
+
+def _rare(case: Case) -> list[Case]:
+    """The same on the venues that are not rehearsed each time, some at once: what a case of the representative ones says holds for all."""
+    rest = [venue for venue in OTHERS if venue not in case.venues and any(_has(venue, fault) for fault in case.faults)]
+    groups = [tuple(rest[first : first + GROUP]) for first in range(0, len(rest), GROUP)]
+    return [case._replace(name=f"{case.name} ({', '.join(group)})", venues=group, rare=True) for group in groups]
+
+
+GENERIC: Final = frozenset({
+    "cut", "half-open", "half-open handshake", "close", "lifetime", "slow-loris", "oversized", "malformed opcode", "stall",
+    "stall of a book", "delay", "burst", "skew", "refuse", "silent after a cut", "late", "rest-status", "rest-truncate",
+    "dead stream, moved once", "dead streams that heal",
+})  # fmt: skip
+"""Cases whose code is that of all venues: on others than the default ones they are rehearsed by `make chaos-all`."""
+
+CASES: Final = (
+    *(case for case in _CASES if case.venues),
+    *(rare for case in _CASES if case.venues and set(case.venues) <= set(OTHERS) for rare in _rare(case)),
+    *(rare for case in _CASES if case.name in GENERIC for rare in _rare(case)),
+)
 
 KNOWN: Final[dict[tuple[str, str], str]] = {}
 """(case, venue) → what does not hold yet. One that holds after all fails the suite: it is to be removed from here."""

@@ -1,8 +1,8 @@
 """The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
 
-It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by eleven rules, each a module whose
-docstring is the rule: `numbering`, `trades`, `books`, `candles`, `figures`, `liquidations`, `consolidated`, `succession`, `legs`,
-`windows`, `progress`. It can be fed piece by piece, for as long as one likes.
+It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by twelve rules, each a module whose
+docstring is the rule: `numbering`, `trades`, `unnumbered`, `books`, `candles`, `figures`, `liquidations`, `consolidated`, `succession`,
+`legs`, `windows`, `progress`. It can be fed piece by piece, for as long as one likes.
 
     checker = Checker(market.of, Bounds())
     entries = await follower.more()
@@ -47,6 +47,8 @@ from tests.chaos.succession import Succession
 from tests.chaos.tape import Entry
 from tests.chaos.trades import Trades
 from tests.chaos.true_market import TrueInstrument
+from tests.chaos.units import WITHOUT_IDS
+from tests.chaos.unnumbered import UnnumberedTrades
 from tests.chaos.violations import Violation
 from tests.chaos.windows import Windows
 
@@ -96,7 +98,10 @@ class Checker:
         self._windows = Windows(market, late_ns=round(bounds.traded_s * 1e9)) if windows else None
         self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
         self._orders: dict[str, Order] = defaultdict(Order)
-        self.trades = {key: Trades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns) for key, true in market.items()}
+        self.trades: dict[tuple[str, str], Trades | UnnumberedTrades] = {
+            key: (UnnumberedTrades if key[0] in WITHOUT_IDS else Trades)(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns)
+            for key, true in market.items()
+        }
         self._candles = {
             (*key, timeframe): Candles(true, timeframe, answer_ns=limits.answer_ns)
             for key, true in market.items()

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Cbbo, FeedState, Gap, Quote, Status, Trade
+from crosstape_schemas import KIND_OF, VENUE_WIDE, Book, Candle, Cbbo, FeedState, Gap, Quote, Status, Trade
+from crosstape_schemas.timeframes import close_of
 from tests.chaos.cases import Case
 from tests.chaos.place import served
-from tests.chaos.stand import INSTRUMENTS, Stand, standing
+from tests.chaos.stand import Stand, instruments, local, standing, timeframes
 
 LIVE_S: Final = 40.0
 TOLD_S: Final = 25.0
@@ -26,7 +27,14 @@ KNOWN: Final = 40
 """Events of a feed: twice as many as the watchdog wants."""
 
 POLL_S: Final = 0.05
-FEEDS: Final = tuple((kind, name) for kind in ("trade", "quote", "book") for name in INSTRUMENTS)
+MINUTE: Final = 60_000_000_000
+CLOSED_S: Final = 100.0
+"""Longest wait for the end of a minute's candle."""
+
+
+def feeds(venue: str) -> list[tuple[str, str]]:
+    """The feeds of a venue that must be live."""
+    return [(kind, name) for kind in ("trade", "quote", "book") for name in instruments(venue)]
 
 
 class Found(NamedTuple):
@@ -41,7 +49,8 @@ class Watch:
 
     def __init__(self, stand: Stand) -> None:
         self._follower = stand.follower()
-        self._venues = len(stand.venues)
+        self._listing = Counter(name for venue in stand.venues for name in instruments(venue))  # instrument → how many venues have it
+        self._ended: dict[tuple[str, str], int] = {}  # (venue, instrument) → when the newest closed candle ended
         self._live: dict[tuple[str, str, str], int] = {}  # (venue, kind, instrument) → `received_ts` of its newest, if that is live
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._said: dict[tuple[str, str, str], FeedState] = {}
@@ -57,13 +66,16 @@ class Watch:
             match event:
                 case Quote() | Book():
                     live = event.state is FeedState.LIVE
-                    key = event.venue, KIND_OF[type(event)], event.instrument
-                    self._live[key] = event.received_ts if live else 0
-                    self._counts[key] += live
+                    feed = event.venue, KIND_OF[type(event)], event.instrument
+                    self._live[feed] = event.received_ts if live else 0
+                    self._counts[feed] += live
                 case Trade():
                     self._live[event.venue, "trade", event.instrument] = event.received_ts
+                case Candle(closed=True):
+                    key = event.venue, event.instrument
+                    self._ended[key] = max(self._ended.get(key, 0), event.close_ts)
                 case Cbbo():
-                    whole = event.venues == self._venues
+                    whole = event.venues == self._listing[event.instrument]
                     self._quoted[event.instrument] = event.received_ts if whole else 0
                     self._complete[event.instrument] = any(window.complete for window in event.vwap.values())
                     self._counts_in[event.instrument] = {leg.venue for leg in event.legs if leg.excluded is None}
@@ -73,11 +85,11 @@ class Watch:
                     self._said[event.venue, kind, event.instrument] = state
                     self._told[event.venue].append((event.received_ts, state))
 
-    def waiting(self, venue: str, since: int, feeds: Sequence[tuple[str, str]] = FEEDS) -> list[str]:
+    def waiting(self, venue: str, since: int, of: Sequence[tuple[str, str]]) -> list[str]:
         """Feeds that are not live with data of after that time."""
         return [
             f"{kind} {name}"
-            for kind, name in feeds
+            for kind, name in of
             if self._live.get((venue, kind, name), 0) <= since
             or self._said.get((venue, kind, name)) is not FeedState.LIVE
             or self._said.get((venue, VENUE_WIDE, VENUE_WIDE)) is not FeedState.LIVE
@@ -86,7 +98,7 @@ class Watch:
 
     def quoted(self, since: int) -> bool:
         """Whether the newest consolidated quotes are of all venues, and of after that time."""
-        return all(self._quoted.get(name, 0) > since for name in INSTRUMENTS)
+        return all(self._quoted.get(name, 0) > since for name in self._listing)
 
     def counts(self, venue: str, instrument: str) -> bool:
         """Whether its leg counts in the newest consolidated quote."""
@@ -94,7 +106,7 @@ class Watch:
 
     def complete(self) -> bool:
         """Whether some window of every instrument calls itself complete."""
-        return all(self._complete.get(name, False) for name in INSTRUMENTS)
+        return all(self._complete.get(name, False) for name in self._listing)
 
     def missing(self, venue: str) -> int:
         """Returns how many trades gaps have reported as missing and not as repaired."""
@@ -103,6 +115,10 @@ class Watch:
     def count(self, venue: str, kind: str, instrument: str) -> int:
         """Live events so far."""
         return self._counts[venue, kind, instrument]
+
+    def unclosed(self, venue: str, since: int) -> list[str]:
+        """Instruments of which no candle is closed that ended after that time."""
+        return [name for name in instruments(venue) if self._ended.get((venue, name), 0) <= since]
 
     def told(self, venue: str, since: int) -> set[FeedState]:
         """Returns the states that were published since then."""
@@ -121,7 +137,7 @@ class Audience:
         """Wait until every feed is live with data that came after that time."""
 
         def missing(venue: str) -> str:
-            waiting = self._watch.waiting(venue, since)
+            waiting = self._watch.waiting(venue, since, feeds(venue))
             return f"not live: {', '.join(waiting)}" if waiting else ""
 
         await self._patiently(missing, LIVE_S)
@@ -145,7 +161,7 @@ class Audience:
         """Wait until every feed has spoken often enough for its silence to mean something."""
 
         def unknown(venue: str) -> str:
-            few = [f"{kind} {name}" for kind, name in FEEDS if kind != "trade" and self._watch.count(venue, kind, name) < KNOWN]
+            few = [f"{kind} {name}" for kind, name in feeds(venue) if kind != "trade" and self._watch.count(venue, kind, name) < KNOWN]
             return f"spoke too little: {', '.join(few)}" if few else ""
 
         await self._patiently(unknown, LIVE_S)
@@ -163,7 +179,8 @@ class Audience:
         """Wait until no venue's leg of an instrument counts; then none must for a while."""
 
         def counting(venue: str) -> str:
-            return f"the leg of {instrument} still counts" if self._watch.counts(venue, instrument) else ""
+            name = local(instrument, venue)
+            return f"the leg of {name} still counts" if self._watch.counts(venue, name) else ""
 
         await self._patiently(counting, TOLD_S)
         deadline = time.monotonic() + OUT_S
@@ -176,13 +193,23 @@ class Audience:
 
     async def heals(self, instrument: str, since: int) -> None:
         """Wait until quotes and books of an instrument are live with data that came after that time, whatever is wrong with the venue."""
-        feeds = (("quote", instrument), ("book", instrument))
 
         def missing(venue: str) -> str:
-            waiting = self._watch.waiting(venue, since, feeds)
+            name = local(instrument, venue)
+            waiting = self._watch.waiting(venue, since, (("quote", name), ("book", name)))
             return f"does not heal: {', '.join(waiting)}" if waiting else ""
 
         await self._patiently(missing, LIVE_S)
+
+    async def closed(self, since: int) -> None:
+        """Wait until a candle of every instrument that ended after that time is closed, where candles are short."""
+
+        def unclosed(venue: str) -> str:
+            ends = any(close_of(name, 0) <= MINUTE for name in timeframes(venue))
+            open_still = self._watch.unclosed(venue, since) if ends else []
+            return f"no candle is closed of {', '.join(open_still)}" if open_still else ""
+
+        await self._patiently(unclosed, CLOSED_S)
 
     async def repaired(self) -> None:
         """Wait until every gap of trades is reported as repaired."""
@@ -243,6 +270,8 @@ async def rehearse(case: Case) -> Found:
             if case.then:
                 await stand.rehearsal.set(case.then)
             await audience.live(time.time_ns())
+            if case.closes:
+                await audience.closed(time.time_ns())
             if case.quoted:
                 await audience.quoted(time.time_ns())
             if case.repaired:

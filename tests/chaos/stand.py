@@ -15,7 +15,10 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from crosstape_connector.venues.registry import VENUES as CONNECTED
 from crosstape_schemas import CONSOLIDATED
+from crosstape_schemas.timeframes import close_of
+from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import VENUES, SimulatorSpec
 from crosstape_simulator.venues.registry import default_listings
@@ -27,7 +30,10 @@ from tests.chaos.true_market import TrueMarket
 from tests.chaos.violations import Violation
 
 INSTRUMENTS: Final = ("BTC-USDT", "ETH-USDT")
-KINDS: Final = ("trade", "quote", "book", "delta", "status")
+"""Those of the venues that are simulated by default; see `listed`."""
+KINDS: Final = ("trade", "quote", "book", "delta", "status", "mark", "funding", "open_interest", "liquidation")
+"""What a venue lacks is left out."""
+BASES: Final = ("BTC", "ETH")
 RATE: Final = 120.0
 """Orders a second, over all venues."""
 
@@ -50,6 +56,7 @@ VENUE: Final = """\
 [venues.{name}]
 instruments = {instruments}
 kinds = {kinds}
+candles = {candles}
 ws_url = {ws_url}
 rest_url = {rest_url}
 stale_s = 5.0
@@ -64,6 +71,33 @@ backoff_max_s = 0.5
 """Quick to suspect, for a suite that has ten minutes."""
 
 
+def listed(venue: str) -> tuple[Listing, ...]:
+    """What is rehearsed of a venue: Bitcoin and Ether in USDT, pairs and contracts; in another asset where it has neither in USDT."""
+    lasting = [one for one in default_listings(venue) if one.expiry is None and one.base in BASES]
+    return tuple(one for one in lasting if one.quote == "USDT") or tuple(lasting)
+
+
+def instruments(venue: str) -> tuple[str, ...]:
+    """Our names of them."""
+    return tuple(dict.fromkeys(one.instrument for one in listed(venue)))
+
+
+def local(text: str, venue: str) -> str:
+    """A fault, or an instrument, with the names that are rehearsed of this venue in place of those of pairs that it does not have."""
+    names = instruments(venue)
+    for name in INSTRUMENTS:
+        if name not in names:
+            text = text.replace(name, next((one for one in names if one.startswith(name.partition("-")[0])), name))
+    return text
+
+
+def timeframes(venue: str) -> tuple[str, ...]:
+    """The shortest timeframe of a venue's candles: one that ends soon; none, where it has no candles."""
+    rules = CONNECTED[venue].candles
+    found = [] if rules is None else sorted(rules.timeframes, key=lambda name: close_of(name, 0))
+    return tuple(found[:1])
+
+
 class Stand:
     """Made by `standing`."""
 
@@ -72,7 +106,12 @@ class Stand:
         self.rehearsal = Rehearsal(http)
         self.venues = made.spec.venues
         self.ws_url = made.ws_url
-        self.market = TrueMarket(http, [(venue, name) for venue in self.venues for name in INSTRUMENTS])
+        self.market = TrueMarket(
+            http,
+            [(venue, name) for venue in self.venues for name in instruments(venue)],
+            timeframes={venue: timeframes(venue) for venue in self.venues},
+            contracts={(venue, one.instrument) for venue in self.venues for one in listed(venue) if one.is_contract},
+        )
         self._directory = directory
         self._processes: list[Process] = []
         self._logs: dict[str, Path] = {}
@@ -145,9 +184,7 @@ class Stand:
 @asynccontextmanager
 async def standing(directory: Path, place: Place, *, venues: Sequence[str] = VENUES, rate: float = RATE) -> AsyncIterator[Stand]:
     """Simulated venues; services are started by the test, and write to that place."""
-    listings = {
-        venue: tuple(listing for listing in default_listings(venue) if f"{listing.base}-{listing.quote}" in INSTRUMENTS) for venue in venues
-    }
+    listings = {venue: listed(venue) for venue in venues}
     spec = SimulatorSpec(venues=tuple(venues), rate=rate, listings=listings, control_port=0)
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(simulator(spec))
@@ -172,8 +209,9 @@ def _write_settings(directory: Path, place: Place, made: Simulator) -> None:
         parts.append(
             VENUE.format(
                 name=name,
-                instruments=msgspec.json.encode(INSTRUMENTS).decode(),
+                instruments=msgspec.json.encode(instruments(name)).decode(),
                 kinds=msgspec.json.encode(KINDS).decode(),
+                candles=msgspec.json.encode(timeframes(name)).decode(),
                 ws_url=_toml(made.ws_url[name]),
                 rest_url=_toml(made.rest_url[name]),
             )

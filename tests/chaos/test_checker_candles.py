@@ -9,12 +9,13 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from crosstape_schemas import Candle, Event, Funding, GapCause, Liquidation, Mark, OpenInterest, Side
+from crosstape_schemas import Candle, Event, Funding, GapCause, Liquidation, Mark, OpenInterest, Side, Trade
 from crosstape_schemas import Gap as GapEvent
 from tests.chaos.candles import Candles
 from tests.chaos.figures import Figures
 from tests.chaos.liquidations import Liquidations
 from tests.chaos.true_market import TrueInstrument
+from tests.chaos.unnumbered import UnnumberedTrades
 from tests.chaos.violations import Violation
 
 VENUE, NAME = "kraken", "BTC-USDT-PERP"
@@ -264,3 +265,38 @@ def test_each_liquidation_is_there_once_or_in_a_gap(corrupt: Corrupt, what: list
 def test_a_venue_that_sends_only_some_misses_none() -> None:
     """Nobody can know which it did not send."""
     assert forced([*liquidations()[:3], *liquidations()[5:]], "binance_usdm") == []
+
+
+def unnumbered(corrupt: Corrupt) -> list[str]:
+    """The rules that are broken by a tape of trades without ids; two of them are the same but for the id that only the market knows."""
+    true = market()
+    times = [START + n // 2 * 100 * SECOND for n in range(10)]
+    true.learn_trades({"id": n + 1, "ts": ts, "price": "100", "size": "2", "taker": "sell"} for n, ts in enumerate(times))
+    checker = UnnumberedTrades(true, transit_ns=SECOND, skews_ns=(0,))
+    checker.reads_on()
+    events = corrupt([Trade(VENUE, NAME, ts, ts + LATE, Decimal(100), Decimal(2), Side.SELL, str(n)) for n, ts in enumerate(times)])
+    violations: list[Violation] = []
+    for event in events:
+        if isinstance(event, GapEvent):
+            checker.gap(event)
+        else:
+            violations += checker.take(event)
+    return [violation.what for violation in (*violations, *checker.done())]
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "what"),
+    [
+        (lambda events: events, []),
+        (lambda events: events[3:], []),
+        (lambda events: [*events[:3], *events[4:]], ["trades are missing"]),
+        (lambda events: [*events, events[3]], ["a trade is there again"]),
+        (lambda events: changed(events, 3, size=Decimal(3)), ["a trade never was", "trades are missing"]),
+        (lambda events: changed(events, 3, venue_ts=START - SECOND), ["a trade never was", "trades are missing"]),
+        (lambda events: [*events[:2], *events[6:], gap(1, 5, "trade")], []),
+        (lambda events: [*events[:2], *events[6:], gap(0, 1, "trade")], ["trades are missing"]),
+    ],
+)
+def test_a_trade_without_an_id_is_there_once_or_in_a_gap(corrupt: Corrupt, what: list[str]) -> None:
+    """As often as it was made, if several were the same."""
+    assert unnumbered(corrupt) == what

@@ -10,6 +10,7 @@ import uvloop
 
 from crosstape_simulator.faults.table import FAULTS, missing
 from crosstape_simulator.spec import VENUES
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from crosstape_simulator.venues.registry import find
 from tests.chaos.cases import CASES, KNOWN, Case
 from tests.chaos.rehearse import Found, rehearse
@@ -48,6 +49,7 @@ def _parts() -> list[object]:
             id=f"{case.name.replace(' ', '-')}-{venue}",
             marks=[
                 pytest.mark.xdist_group(case.name),  # they look at one rehearsal
+                *([pytest.mark.rare] if case.rare else ()),
                 *(
                     [pytest.mark.xfail(strict=True, raises=WrongError, reason=KNOWN[case.name, venue])]
                     if (case.name, venue) in KNOWN
@@ -80,4 +82,6 @@ def test_every_fault_is_rehearsed_on_every_venue_that_has_it() -> None:
     there = {(name, venue) for name, cls in FAULTS.items() for venue in VENUES if missing(cls, find(venue)) is None}
 
     assert rehearsed == there
+    anywhere = {fault.split()[0] for case in CASES if not case.rare for fault in case.all_faults}
+    assert anywhere == {name for name, cls in FAULTS.items() if any(missing(cls, venue) is None for venue in SIMULATED.values())}
     assert KNOWN.keys() <= {(case.name, venue) for case in CASES for venue in case.venues}

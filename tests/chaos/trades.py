@@ -24,16 +24,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
-from typing import Final
 
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Gap, Trade
 from tests.chaos.true_market import TrueInstrument
+from tests.chaos.units import unit_ns
 from tests.chaos.violations import Violation
 from tests.connector.venues.cases import trade_cases
-
-UNIT_NS: Final = {"binance": 1_000_000}
-"""The unit of a venue's times, in ns; of the others it is one µs."""
 
 
 class Trades:
@@ -144,7 +141,8 @@ class Trades:
             said = (trade.price, trade.size, trade.taker)
             yield Violation("a trade is not as it was", where, (true.price, true.size, true.taker), said)
         venue = self._true.venue
-        unit = trade_cases()[venue].unit_ns if trade.backfilled and not self._is_numbered else UNIT_NS.get(venue, 1_000)
+        by_rest = trade_cases().get(venue) if trade.backfilled and not self._is_numbered else None
+        unit = by_rest.unit_ns if by_rest is not None else unit_ns(venue)
         times = [(true.ts + skew) // unit * unit for skew in self._skews_ns]
         if trade.venue_ts not in times:
             yield Violation("a trade has another time", where, times, trade.venue_ts)

@@ -14,7 +14,7 @@ import pytest
 from crosstape.settings import MaxLen, Section, Settings
 from crosstape_cli.main import COMMANDS
 from crosstape_connector.venues.registry import VENUES
-from crosstape_schemas import KINDS, Leg, Vwap
+from crosstape_schemas import KINDS, TIMEFRAMES, Leg, Vwap
 from docs import conformance
 from tests.docs.shown import slug
 
@@ -134,3 +134,18 @@ def test_links_lead_to_headings_that_exist(page: str) -> None:
 def headings(page: Path) -> set[str]:
     """The anchors of a page."""
     return {slug(heading) for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
+
+
+def test_each_venue_has_its_row_of_candles() -> None:
+    """With its timeframes and the reasons for those that cannot be had; or that it has no candles."""
+    rows = [line for line in conformance.candles() if line.startswith("| `")]
+
+    assert [row.split("`")[1] for row in rows] == list(VENUES)
+    for row, venue in zip(rows, VENUES.values(), strict=True):
+        assert row.count(" | ") == len(conformance.CANDLES) - 1
+        if venue.candles is None:
+            assert "no channel of candles" in row
+            continue
+        for timeframe in TIMEFRAMES:
+            assert f"`{timeframe}`" in row
+        assert all(why in row for why in venue.candles.refused.values())

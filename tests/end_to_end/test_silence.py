@@ -82,6 +82,7 @@ async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, val
     """The market rests for long. REST gives the same book as the stream, so the book stays live."""
     async with connected(name, client, valkey, tmp_path) as venue:
         await venue.begins()
+        await venue.until("quote", FeedState.LIVE)
         rest = venue.set(f"market instrument={venue.btc} how=rest")
         until = time.monotonic() + 20
         while time.monotonic() < until:

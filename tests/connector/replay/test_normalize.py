@@ -31,7 +31,7 @@ from crosstape_schemas import (
     Trade,
     encode,
 )
-from tests.connector.fake_venue import CANDLES, CHANNELS, ID, INTEREST, candle_rules, candles, endpoint, fake
+from tests.connector.fake_venue import CANDLES, CHANNELS, ID, INTEREST, book, candle_rules, candles, endpoint, fake, quote
 from tests.connector.feeds.candles.test_sequence import told
 from tests.connector.venues.golden import answers_of, frames_of
 
@@ -465,3 +465,20 @@ def test_figures_of_a_capture_are_those_of_the_tape() -> None:
             (Mark, 10), (Funding, 10), (Liquidation, 11), (OpenInterest, 15), (Liquidation, 21),
         ]  # fmt: skip
         assert (found.summary.rest["values"], found.summary.unhandled) == (1, {})
+
+
+def test_quotes_and_books_of_two_connections_flow_side_by_side() -> None:
+    """A book is not the source of the quotes, where the venue has a stream of its own for them: neither connection waits for the other."""
+    venue = fake(endpoint("books", {"book": "book"}, hosts=("/books",)), endpoint("market", {"quote": "quotes"}, hosts=("/market",)))
+    lines = [
+        msgspec.json.encode({"capture": 1, "venue": "fake", "url": ""}),
+        line("rest", 1, b'{"AAAUSD": true}', url="http://192.0.2.1/instruments"),
+        line("open", 2, connection=1, url="ws://192.0.2.1/books"),
+        line("open", 3, connection=2, url="ws://192.0.2.1/market"),
+        line("in", 4, book("AAAUSD", 1, snap=True), connection=1),
+        line("in", 5, quote("AAAUSD", bid="10.1"), connection=2),
+        line("in", 6, book("AAAUSD", 2), connection=1),
+        line("in", 7, quote("AAAUSD", bid="10.2"), connection=2),
+    ]
+    events = list(normalize(venue, lines))
+    assert [(event.received_ts, str(event.bid_price)) for event in events if isinstance(event, Quote)] == [(5, "10.1"), (7, "10.2")]

@@ -19,6 +19,7 @@ A venue whose snapshots come by REST, step by step as Binance documents it (`ord
 7. Apply the buffered updates, then all that follow. An update that is in the book already is skipped; one that begins after the book's
    number shows a gap: start again at 2. A size is absolute, zero removes the level.
 
-A venue whose stream begins with a snapshot sends it after 1 and needs no buffer: the book is the snapshot (6), then all updates are
-applied (7), the book is cut to the subscribed depth where the venue leaves that to us, and checked by the checksum where there is one.
+A venue whose stream begins with a snapshot sends it after 1: the book is the snapshot (6), then all updates are applied (7). If they are
+numbered, those that came before it are kept, and the first after its number must follow it (5). The book is cut to the subscribed depth
+where the venue leaves that to us, and checked by the checksum where there is one.
 """

@@ -11,7 +11,7 @@ from typing import Final
 
 from crosstape_connector.feeds.books.checks import BookChecks, Fault, Outcome
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError
-from crosstape_connector.feeds.books.levels import BookLevels, Top
+from crosstape_connector.feeds.books.levels import CROSSED, BookLevels, Top
 from crosstape_connector.feeds.books.numbering import Numbering, gap_before
 from crosstape_connector.feeds.books.probe import Finding, Probe
 from crosstape_connector.feeds.books.snapshot_need import IDLE, PROBE, SnapshotNeed
@@ -136,6 +136,8 @@ class OrderBook:
                 verdict = follows(update, tail)
                 if verdict is APPLY:
                     checks.links += 1
+                    if rule.jumps and update.last is not None and update.last > tail + 1:
+                        checks.jumps += 1
                 elif verdict is SKIP and not numbers.has_restarted(update):
                     numbers.tail = tail
                     checks.skipped += 1
@@ -218,7 +220,15 @@ class OrderBook:
                 self.need.want_newer()
                 return Outcome.NOTHING
         elif self._rule.follows is not None and snapshot.sequence is not None:
-            self._numbers.tail, self._numbers.tail_ts = snapshot.sequence, snapshot.venue_ts  # the next update must follow the snapshot
+            if self.sequence is not None and snapshot.sequence < self.sequence:
+                self.checks.unused += 1  # a repeated one, of a book that has gone on
+                return Outcome.NOTHING
+            buffered = [update for update in self._buffer if update.last is None or update.last > snapshot.sequence]
+            if buffered and self._rule.follows(buffered[0], snapshot.sequence) is Verdict.BREAK:
+                self.checks.holes += 1
+                return self._break(GapCause.SEQUENCE, "the stream does not reach the snapshot")
+            if not buffered:
+                self._numbers.tail, self._numbers.tail_ts = snapshot.sequence, snapshot.venue_ts  # the next update must follow it
         return self._begin(snapshot, buffered)
 
     def _judge_probe(self, snapshot: BookSnapshot) -> Outcome:
@@ -312,9 +322,11 @@ class OrderBook:
         return self._rule.bridges(update, self.sequence)
 
     def _keep(self, update: BookUpdate) -> Outcome:
-        """Buffer an update until a snapshot comes (step 2); drop it where the snapshot comes in the stream."""
+        """Buffer an update until a snapshot comes (step 2). Where it comes in the stream, only numbered ones are of use."""
         if self._rule.snapshot == "stream":
             self.checks.unproven += 1
+            if self._rule.follows is not None:
+                self._buffer.append(update)  # the snapshot may come late: what it lacks is applied to it, if there is room
             self._unproven_ts = self._unproven_ts or update.received_ts
             if update.received_ts - self._unproven_ts > PATIENCE_NS:
                 self._unproven_ts = update.received_ts
@@ -341,7 +353,11 @@ class OrderBook:
         self.need.updates += 1
         fault = levels.settle(update.checksum)
         if fault is not None:
+            if fault is CROSSED and levels.hold(update):
+                return Outcome.NOTHING
             return self._break(fault.cause, fault.reason)
+        if levels.crossed:
+            levels.crossed = 0
         self.applied_ts = update.received_ts
         return APPLIED
 

@@ -203,13 +203,25 @@ FUTURES: Final = Venue(
 OLD_SPOT: Final = msgspec.structs.replace(
     _SPOT,
     instruments=InstrumentSource(rest=REST, path="/api/v1/symbols", parse=rest.parse_instruments),
-    endpoints=(_classic("SPOT", channels={**_SPOT.endpoints[1].channels, "book": "level2", "delta": "level2"}),),
+    endpoints=(
+        _classic(
+            "SPOT",
+            channels={
+                **_SPOT.endpoints[1].channels,
+                **candle_channels("candles_{}", TIMEFRAMES),
+                "book": "level2",
+                "delta": "level2",
+                "quote": "ticker",
+            },
+        ),
+    ),
     book=BookRule(
         snapshot="rest",
         bridges=pro.chain,
         follows=pro.chain,
         proof="sequences: each update begins one after the end of the one before; the first spans the REST snapshot's; never crossed",
     ),
+    candle_source=None,  # no recording has its answers, so that candles would wait for them
     snapshots=SnapshotSource(rest=REST, path=recorded.depth_path, parse=recorded.parse_depth, match=recorded.depth_symbol, per_minute=60),
 )
 """How recordings of the older protocol's spot books are read."""

@@ -66,16 +66,17 @@ def _trades(symbol: kit.Symbol, trades: kit.Trades) -> Iterator[str]:
 
 
 class Trades(kit.TradeChannel):
-    """Trades, gathered. A new client gets past ones first, after all clients got what was gathered."""
+    """Trades, gathered. A new client gets past ones first, without those that are still gathered: these come to all clients."""
 
     def __init__(self, feed: Feed, symbol: kit.Symbol, past: int) -> None:
         super().__init__(feed, symbol, ("trade", symbol.name), _trades, gathers=True)
         self._past = past
 
     def first(self, connection: Connection, topic: Topic, ts: int) -> None:
-        """Send the newest trades."""
-        self.flush(ts)
-        past = list(self.symbol.pair.recent)[-self._past :] if self._past else []
+        """Send the newest trades that were sent to others."""
+        recent = list(self.symbol.pair.recent)
+        sent = recent[: max(0, len(recent) - len(self._gathered))]
+        past = sent[-self._past :] if self._past else []
         if past:
             self.feed.send_data(connection, topic, _rows(self.symbol, past), ts)
 

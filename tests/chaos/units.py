@@ -1,0 +1,28 @@
+"""The units of the venues' times: a time on the tape may be too early by what a venue cuts off."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MILLISECOND: Final = 1_000_000
+UNIT_NS: Final = {
+    "binance": MILLISECOND,
+    "binance_coinm": MILLISECOND,
+    "binance_us": MILLISECOND,
+    "binance_usdm": MILLISECOND,
+    "bingx": MILLISECOND,
+    "bingx_swap": MILLISECOND,
+    "bitfinex": MILLISECOND,
+    "kucoin": 1,
+    "kucoin_futures": 1,
+}
+"""ns; of the others it is one µs."""
+
+
+WITHOUT_IDS: Final = frozenset({"bingx_swap"})
+"""Venues whose trades have no ids: those on the tape are of our own making."""
+
+
+def unit_ns(venue: str) -> int:
+    """The unit of the times of a venue's trades."""
+    return UNIT_NS.get(venue, 1_000)

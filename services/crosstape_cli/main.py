@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "watch": "Live table of a running tape: legs and consolidated quotes.",
     "connector": "Run one venue's connector.",
     "aggregator": "Run the aggregator.",
+    "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",
     "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",
     "schema": "Print the JSON Schema or the AsyncAPI document of the tape.",

@@ -34,8 +34,12 @@ _old_names: list[str] = []
 
 
 def load(path: Path | None) -> Settings:
-    """Read the settings, and check that all their venues exist. Raises `SettingsError` with one line per mistake."""
-    from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415  # `health` needs no venue
+    """Read the settings, and check that all their venues exist and have what is wanted of them.
+
+    Raises `SettingsError` with one line per mistake.
+    """
+    from crosstape_connector.venue_choice import check_candles, in_environment  # noqa: PLC0415  # `health` needs no venue
+    from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415
 
     _old_names.clear()
     settings = settings_file.load(path, old_names=_old_names)
@@ -45,6 +49,13 @@ def load(path: Path | None) -> Settings:
         if name not in VENUES
         for guess in [nearest(name, VENUES)]
     ]
+    for name, own in settings.venues.items():
+        try:
+            check_candles(in_environment(VENUES[name], own.environment), own.candles)
+        except KeyError:
+            continue  # reported above
+        except SettingsError as exc:
+            mistakes.append(str(exc))
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings

@@ -11,6 +11,15 @@ class FeedError(CrosstapeError):
     """A feed cannot continue as it is; a new connection or call may help."""
 
 
+def first_of(group: BaseExceptionGroup[FeedError]) -> FeedError:
+    """Return the first error of a group, however deep it is."""
+    exc: BaseException = group
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    assert isinstance(exc, FeedError)
+    return exc
+
+
 class ConnectionLost(FeedError):
     """The connection was closed, or was silent for too long."""
 

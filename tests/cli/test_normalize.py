@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from crosstape.runtime.lifecycle import Exit
-from crosstape_schemas import Status, Trade, decode
+from crosstape_schemas import Candle, Status, Trade, decode
 from tests.cli.running import crosstape, line, started
 
 PAIRS = {"error": [], "result": {"XXBTZUSD": {"wsname": "XBT/USD", "status": "online", "tick_size": "0.1", "lot_decimals": 8}}}
@@ -107,6 +107,35 @@ async def test_what_is_no_capture_is_told(data: bytes, expected: str) -> None:
     assert done.code == Exit.FAILED
     assert done.err.startswith(f"crosstape: {expected}")
     assert len(done.err.splitlines()) == 1
+
+
+def ohlc(minute: int, close: float) -> dict[str, Any]:
+    """A frame as https://docs.kraken.com/api/docs/websocket-v2/ohlc has it."""
+    row = {
+        "symbol": "BTC/USD", "open": 64250.1, "high": 64260.0, "low": 64240.0, "close": close, "trades": 3, "volume": 0.25000000,
+        "vwap": 64251.0, "interval_begin": f"2026-11-20T12:{minute:02}:00.000000000Z", "interval": 1,
+        "timestamp": f"2026-11-20T12:{minute + 1:02}:00.000000Z",
+    }  # fmt: skip
+    return {"channel": "ohlc", "type": "update", "timestamp": f"2026-11-20T12:{minute:02}:30.5Z", "data": [row]}
+
+
+async def test_candles_are_printed_where_they_are_asked_for() -> None:
+    """The beginning of the next minute closes the one before. They are numbered by timeframe."""
+    data = capture(ohlc(1, 64251.0), ohlc(1, 64252.5), ohlc(2, 64253.0), trade(1))
+    done = await crosstape("normalize", "kraken", "--candles", "1m,5m", "--quiet", stdin=data)
+    candles = [event for text in done.out.splitlines() if isinstance(event := decode(text), Candle)]
+
+    assert done.code == Exit.OK
+    assert [(one.timeframe, str(one.close), one.closed, one.seq) for one in candles] == [
+        ("1m", "64251.0", False, 1),
+        ("1m", "64252.5", False, 2),
+        ("1m", "64252.5", True, 3),
+        ("1m", "64253.0", False, 4),
+    ]
+    without = await crosstape("normalize", "kraken", "--quiet", stdin=data)
+    assert not any(isinstance(decode(text), Candle) for text in without.out.splitlines())
+    refused = await crosstape("normalize", "kraken", "--candles", "1m,4hr", stdin=data)
+    assert (refused.code, refused.err) == (Exit.USAGE, "crosstape: --candles 4hr: did you mean 4h?\n")
 
 
 async def test_events_come_before_the_end_of_a_pipe() -> None:

@@ -415,7 +415,8 @@ def _is_live(event: Event) -> bool:
 
 
 async def test_a_capture_holds_the_complete_conversation(world: World, tmp_path: Path) -> None:
-    """Instruments, opened connection, requests, frames and the end are in one readable file."""
+    """Instruments, opened connection, requests, frames and the end are in one readable file; no address has a secret."""
+    world.settings = changed(world.settings, ws_url=f"{world.settings.venues['fake'].ws_url}?token=hunter2")
     connector = msgspec.structs.replace(world.settings.connector, capture_dir=str(tmp_path / "captures"), instruments_refresh_s=3600.0)
     world.settings = msgspec.structs.replace(world.settings, connector=connector)
     async with world.running():
@@ -430,6 +431,9 @@ async def test_a_capture_holds_the_complete_conversation(world: World, tmp_path:
     assert [line["d"] for line in lines] == ["rest", "open", "out", "in", "in", "in", "close"]
     assert lines[-2]["bad"] == "malformed"
     assert lines[-1]["f"] == "stopped"
+    assert world.server.peer.query == {"token": "hunter2"}
+    assert [header["url"], lines[1]["u"]] == [f"{world.server.url}/ws/main".replace("http", "ws")] * 2
+    assert b"hunter2" not in text
 
 
 async def test_a_full_disk_is_logged_and_ends_no_feed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

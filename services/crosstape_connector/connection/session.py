@@ -20,7 +20,7 @@ from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriber import Subscriber
 from crosstape_connector.connection.upkeep import Upkeep
 from crosstape_connector.connection.websocket import Sender, Socket, connect
-from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame
+from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame, first_of
 from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
@@ -65,6 +65,7 @@ class Session:
         self._handover = Handover(context.feeds) if standby else None
         self._opened_ts = 0
         self._heard_ts = 0
+        self._unpacker = bounded(self._endpoint)
         self._ping_s: float | None = None  # how often the venue wants a ping; None: as its table says
         self._holding_back = False  # we do not read now, so a silence is ours and not the venue's
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
@@ -148,7 +149,7 @@ class Session:
             lost, rest = group.split(FeedError)
             if rest is not None or lost is None:
                 raise
-            raise _leaf(lost) from None
+            raise first_of(lost) from None
 
     async def _read(self, socket: Socket, sender: Sender, address: Address) -> None:
         """Read frames: the hot path. Per frame: one clock reading, the parser, the feeds, the sink. No waiting, logs or label look-ups."""
@@ -156,25 +157,24 @@ class Session:
         parse = self._endpoint.parser(self._feeds.symbols)
         handlers, publish = context.feeds.handlers, context.sink.publish
         receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
-        unpack = bounded(self._endpoint)
         limit = self._endpoint.max_frame_bytes
         effects: Sequence[Effect] = ()
         count = 0
         while True:
             message = await receive()
             received_ts = self._heard_ts = now_ns()
-            if message.type is not text and (unpack is None or message.type is not WSMsgType.BINARY):
-                await self._read_other(sender, message, received_ts)
-                continue
-            data: bytes = message.data
-            counters.frames += 1
-            counters.bytes += len(data)
-            if len(data) > limit:
-                self._skip(message, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
+            if message.type is text:
+                data: bytes = message.data
+                counters.frames += 1
+                counters.bytes += len(data)
+                if len(data) > limit:
+                    self._skip(message, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
+                    continue
+            elif (unpacked := await self._read_other(sender, message, received_ts)) is not None:
+                data = unpacked
+            else:
                 continue
             try:
-                if message.type is not text and unpack is not None:
-                    data = unpack(data)
                 for output in parse(data, received_ts):
                     handle = handlers.get(output.__class__)
                     if handle is None:
@@ -201,17 +201,15 @@ class Session:
                     await context.flow()
                     self._holding_back = False
 
-    async def _read_other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> None:
-        """Handle a message that is not a text frame. Raises `ConnectionLost` if it ends the connection."""
+    async def _read_other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> bytes | None:
+        """Handle a message that is no text frame; returns the text of a binary one. Raises `ConnectionLost` if it ends the connection."""
         match message.type:
             case WSMsgType.PING:
                 await sender.pong(message.data)
             case WSMsgType.PONG:
                 pass
             case WSMsgType.BINARY:
-                self._counters.frames += 1
-                self._counters.bytes += len(message.data)
-                self._skip(message, received_ts, BinaryFrame("a binary frame from a venue that sends text"))
+                return self._unpack(message, received_ts)
             case WSMsgType.CLOSE:
                 raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
             case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
@@ -221,6 +219,22 @@ class Session:
                 raise ConnectionLost(f"not a WebSocket frame: {message.data}")
             case _:
                 raise ConnectionLost("the connection broke")
+        return None
+
+    def _unpack(self, message: WSMessageNoDecodeText, received_ts: int) -> bytes | None:
+        """Return the text of a binary frame, None: it has none, and is reported."""
+        data, limit = message.data, self._endpoint.max_frame_bytes
+        self._counters.frames += 1
+        self._counters.bytes += len(data)
+        try:
+            if self._unpacker is None:
+                raise BinaryFrame("a binary frame from a venue that sends text")
+            if len(data) > limit:
+                raise OversizedFrame(f"{len(data)} bytes, {limit} at most")
+            return self._unpacker(data)
+        except Exception as exc:  # as above: one frame must not stop the frames after it
+            self._skip(message, received_ts, exc)
+            return None
 
     async def _read_control(self, sender: Sender, output: Output, address: Address) -> None:
         """Handle a message about the connection itself."""
@@ -282,11 +296,3 @@ class Session:
     def _has_received(self, topic: Topic, since_ts: int) -> bool:
         """Whether this connection brought data of the topic since then. False on standby: data may be of the connection to be replaced."""
         return self._handover is None and self._feeds.has_received(topic, since_ts)
-
-
-def _leaf(group: BaseExceptionGroup[FeedError]) -> FeedError:
-    exc: BaseException = group
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    assert isinstance(exc, FeedError)
-    return exc

@@ -87,7 +87,7 @@ class FeedHandler:
         self._values = ValueFeeds(self.counts)
         self._liquidations = LiquidationFeeds(self.counts)
         self._newest: dict[FeedKey, FeedRecord] = {}  # of kinds of which only the newest data count, and that no number proves complete
-        self._offered = offered(venue, self.kinds)
+        self._offered = offered(venue, dict.fromkeys(kinds))
         self._polled = polled_kinds(venue)
         self._status = VenueStatus(venue.id)
         self._stops = Stops()
@@ -304,7 +304,7 @@ class FeedHandler:
         record = self.records.get(feed)
         return _NOTHING if record is None else record.end_polling(now, reason)
 
-    def links(self, output: Trade | TradeSnapshot | BookUpdate) -> bool:
+    def links(self, output: Trade | TradeSnapshot | LastTrade | BookUpdate) -> bool:
         """Whether data that begin with this one leave no gap after what is on the tape. A book that is not live has nothing to link to."""
         if isinstance(output, BookUpdate):
             book = self._books.books.get(output.instrument)

@@ -29,12 +29,15 @@ from crosstape_connector.venues.messages import (
     BookUpdate,
     CandleSnapshot,
     ConnectionBreak,
+    LastTrade,
     Output,
     TradeSnapshot,
     Unreadable,
 )
 from crosstape_schemas import CANDLE, KIND_OF, Candle, Funding, Mark, OpenInterest, Quote, Status, Ticker, Trade, feed_kind
 
+Kept = Trade | TradeSnapshot | LastTrade | BookUpdate
+"""Outputs that are kept in their order."""
 CAPACITY: Final = 100_000
 """The most trades and updates kept: a connection that has received more while it waited cannot take over any more."""
 
@@ -48,8 +51,8 @@ class Handover:
     def __init__(self, feeds: FeedHandler) -> None:
         self._feeds = feeds
         self._in_stream = feeds.venue.book.snapshot == "stream"
-        self._kept: list[Trade | TradeSnapshot | BookUpdate] = []
-        self._first: dict[tuple[str, str], Trade | TradeSnapshot | BookUpdate | None] = {}  # by kind and instrument; None: it links
+        self._kept: list[Kept] = []
+        self._first: dict[tuple[str, str], Kept | None] = {}  # by kind and instrument; None: it links
         self._newest: dict[tuple[str, str, str], Quote | Ticker | Mark | Funding | OpenInterest | Unreadable | Status] = {}
         self._snapshots: dict[tuple[str, str], CandleSnapshot] = {}  # by kind and instrument
         self._candles: dict[tuple[str, str], dict[int, Candle]] = {}  # the same → by `open_ts`
@@ -62,7 +65,7 @@ class Handover:
         match output:
             case Trade() if self._feeds.venue.trade_ids == "none":
                 pass  # without ids we cannot see whether the older connection had this trade; it reads until the last moment
-            case Trade() | TradeSnapshot():
+            case Trade() | TradeSnapshot() | LastTrade(no_trade=True):
                 self._keep("trade", output)
             case BookUpdate() if not self._in_stream:
                 self._keep("book", output)
@@ -118,7 +121,7 @@ class Handover:
             if book is not None:
                 yield from feeds.adopt_book(name, book, self._venue_ts.get(name), now)
 
-    def _keep(self, kind: str, output: Trade | TradeSnapshot | BookUpdate) -> None:
+    def _keep(self, kind: str, output: Kept) -> None:
         if len(self._kept) >= CAPACITY:
             self._full = True
             return

@@ -14,7 +14,7 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.handover import CAPACITY, Handover
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, CandleSnapshot, LastTrade, Output, TradeSnapshot
-from crosstape_connector.venues.spec import Endpoint, Parser
+from crosstape_connector.venues.spec import Endpoint, Parser, Venue
 from crosstape_schemas import CANDLE, KIND_OF, Candle, Funding, Liquidation, Mark, OpenInterest, Quote, Ticker, Trade
 
 SILENT_NS: Final = 10_000_000_000
@@ -22,14 +22,16 @@ SILENT_NS: Final = 10_000_000_000
 _KINDS: Final[Mapping[type[Any], tuple[str, ...]]] = {
     TradeSnapshot: ("trade",),
     LastTrade: ("trade",),
-    BookSnapshot: ("book", "delta", "quote"),
-    BookUpdate: ("book", "delta", "quote"),
+    BookSnapshot: ("book", "delta"),
+    BookUpdate: ("book", "delta"),
     **{cls: (KIND_OF[cls],) for cls in (Trade, Quote, Ticker, Mark, Funding, OpenInterest, Liquidation)},
 }
 
 
-def _kinds_of(output: Output) -> tuple[str, ...]:
+def _kinds_of(output: Output, venue: Venue) -> tuple[str, ...]:
     """Return the kinds of feeds that an output has data for."""
+    if isinstance(output, BookSnapshot | BookUpdate) and venue.quote_from_book:
+        return ("book", "delta", "quote")
     if isinstance(output, Candle | CandleSnapshot):
         return (f"{CANDLE}{output.timeframe}",)
     return _KINDS.get(type(output), ())
@@ -90,7 +92,7 @@ class RecordedConnections:
     def apply(self, connection: RecordedConnection, output: Output, now: int) -> list[Effect]:
         """Apply one output of a connection, or keep it while an older connection has the same feed."""
         instrument = getattr(output, "instrument", "")
-        feeds = [FeedKey(kind, instrument) for kind in _kinds_of(output)]
+        feeds = [FeedKey(kind, instrument) for kind in _kinds_of(output, self._feeds.venue)]
         connection.feeds.update(dict.fromkeys(feeds))
         connection.heard_ts = now
         effects: list[Effect] = []

@@ -20,11 +20,12 @@ from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.replay.connections import RecordedConnection, RecordedConnections
+from crosstape_connector.replay.polled_answers import asked_for, find_source
 from crosstape_connector.replay.rest_order import RestOrder, of_a_pipe
 from crosstape_connector.replay.summary import Summary, Unhandled
 from crosstape_connector.venues.messages import Ack, CandleSnapshot, Odd, OddRow, Output, Rejected, Rotate, TradeSnapshot
 from crosstape_connector.venues.parsing import unreadable
-from crosstape_connector.venues.spec import Endpoint, Parser, Venue
+from crosstape_connector.venues.spec import Endpoint, Parser, PolledSource, Venue
 from crosstape_schemas import CANDLE, Event, Gap, Instrument, Trade, feed_kind
 
 KINDS: Final = ("trade", "quote", "book", "ticker", "mark", "funding", "open_interest", "liquidation", "status")
@@ -65,6 +66,7 @@ def normalize(
     if header.venue not in (venue.id, *venue.aliases):
         raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
     venue = next((table for part, table in venue.recordings.items() if part in header.url), venue)
+    venue = msgspec.structs.replace(venue, candle_source=None)  # no candle waits for past ones: their answers are not used
     kinds = (*KINDS, *(("delta",) if delta else ()), *(f"{CANDLE}{timeframe}" for timeframe in candles))
     replay = _Replay(venue, header.url, kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
     return Normalized(replay.events(_ordered(venue, lines, rest)), replay.summary)
@@ -210,6 +212,9 @@ class _Replay:
                 summary.rest["instruments"] += 1
                 self._instruments(venue.instruments.parse(data))
                 return []
+            source = find_source(venue, line.u)
+            if source is not None:
+                return self._values(source, line, data)
             symbol = venue.snapshots.match(line.u) if venue.snapshots is not None else None
             if venue.snapshots is None or symbol is None or symbol not in self.symbols:
                 summary.rest["unused"] += 1
@@ -220,6 +225,13 @@ class _Replay:
             return []
         summary.rest["snapshot"] += 1
         return list(self.feeds.apply(snapshot))
+
+    def _values(self, source: PolledSource, line: CaptureLine, data: bytes) -> list[Effect]:
+        """Apply the answer of a polled source. Raises one of `FRAME_ERRORS`."""
+        rows = source.parse(data, asked_for(source, line.u, self.symbols), self.now if line.t is None else line.t)
+        self.summary.rest["values"] += 1
+        self.summary.odd.update(row.kind for row in rows if isinstance(row, Odd))
+        return [effect for row in rows if not isinstance(row, Odd) for effect in self.feeds.apply(row)]
 
     def _instruments(self, found: Iterable[Instrument | OddRow]) -> None:
         for row in found:

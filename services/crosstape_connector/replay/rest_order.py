@@ -17,6 +17,7 @@ import msgspec
 
 from crosstape_connector.capture.reader import CaptureLine
 from crosstape_connector.errors import FRAME_ERRORS
+from crosstape_connector.replay.polled_answers import is_polled
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Instrument
 
@@ -161,9 +162,10 @@ def _snapshots_in_order(venue: Venue, lines: Iterable[CaptureLine]) -> Iterator[
 
 
 def _without_idle_times(venue: Venue, lines: Iterable[CaptureLine]) -> Iterator[CaptureLine]:
-    """Yield the lines; REST lines other than snapshots without their time, for nothing is published of them."""
+    """Yield the lines; REST lines other than snapshots and polled figures without their time, for nothing is published of them."""
     for line in lines:
-        yield _timeless(line) if line.d == "rest" and not _is_snapshot(venue, line) else line
+        is_idle = line.d == "rest" and not _is_snapshot(venue, line) and not is_polled(venue, line)
+        yield _timeless(line) if is_idle else line
 
 
 def _size(line: CaptureLine) -> int:

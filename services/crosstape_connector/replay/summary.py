@@ -42,6 +42,7 @@ class Summary(msgspec.Struct):
     session: Counter[str] = msgspec.field(default_factory=Counter)
     """Acknowledgements, refusals, announced rotations."""
     rest: Counter[str] = msgspec.field(default_factory=Counter)
-    """REST answers: `instruments`, `snapshot`, `unused` ones, and those by which the venue refused (`failed`)."""
+    """REST answers: `instruments`, `snapshot`, `values` (figures that are polled), `unused` ones, and those by which the venue refused
+    (`failed`)."""
     resyncs: Counter[str] = msgspec.field(default_factory=Counter)
     """Snapshots that the running connector would have requested, by cause."""

@@ -44,7 +44,7 @@ class _Job:
 
 
 class PastCandles:
-    """Fetches the past candles of one venue. Makes one request at a time, feeds that hold candles first; each feed waits by itself."""
+    """Fetches the past candles of one venue. Makes one request at a time, those for missed candles first; each feed waits by itself."""
 
     def __init__(self, context: RestContext) -> None:
         self._context = context
@@ -70,7 +70,7 @@ class PastCandles:
         due = [feed for feed, job in self._jobs.items() if job.due <= now]
         if not due:
             return min((job.due - now for job in self._jobs.values()), default=math.inf)
-        feed = min(due, key=lambda one: (not wanted[one].awaits_page, self._jobs[one].due))
+        feed = min(due, key=lambda one: (wanted[one].known_from is None, not wanted[one].awaits_page, self._jobs[one].due))
         return partial(self._fetch, wanted[feed], self._jobs[feed])
 
     async def _fetch(self, sequence: CandleSequence, job: _Job) -> None:

@@ -172,6 +172,10 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
     """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
+    jumps: bool = False
+    """Numbers may skip while nothing is missing (`follows` allows it): such updates are counted."""
+    crossed_updates: int = 0
+    """How many updates in a row may leave the book crossed: it is not published meanwhile, and broken after more."""
     depths: tuple[int, ...] = ()
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""

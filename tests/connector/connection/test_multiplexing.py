@@ -16,8 +16,8 @@ from crosstape_connector.connection.supervisor import Supervisor
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.parsing.binary import gunzip
 from crosstape_schemas import FeedState, Status, Trade
-from tests.connector.fake_venue import FakeVenue, endpoint, fake, quote, serving, trade
-from tests.connector.rig import QUICK, Rig, instrument, rigged
+from tests.connector.fake_venue import FakeVenue, endpoint, fake, instrument, quote, serving, trade
+from tests.connector.rig import QUICK, Rig, rigged
 from tests.waiting import wait_until
 
 BOTH = msgspec.structs.replace(QUICK, kinds=("trade", "quote"))

@@ -11,6 +11,7 @@ from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Request, Venue, candle_channels, subscribed_depth
 from crosstape_schemas import Instrument
+from tests.connector.fake_venue import endpoint, fake
 
 COINBASE, KRAKEN, BINANCE = VENUES["coinbase"], VENUES["kraken"], VENUES["binance"]
 
@@ -33,6 +34,22 @@ def test_kinds_in_one_channel_are_subscribed_once() -> None:
 def test_a_kind_on_two_endpoints_is_taken_from_the_first() -> None:
     """The other endpoint is the fallback."""
     assert plan.channels(COINBASE, ("trade", "book")) == {"advanced": ("level2",), "exchange": ("matches",)}
+
+
+def test_what_a_venue_cannot_have_of_an_instrument_is_not_subscribed() -> None:
+    """Spot has no mark price and no funding, a dated future has no funding."""
+    known = [
+        Instrument("A-USD", "fake", "A", "A", "USD"),
+        Instrument("A-USD-PERP", "fake", "AP", "A", "USD"),
+        Instrument("A-USD-20261225", "fake", "AF", "A", "USD", expiry=1),
+    ]
+    venue = fake(endpoint(channels={"trade": "trades", "funding": "rates", "mark": "marks"}))
+
+    (planned,) = plan.connections(venue, {one.name: one for one in known}, ("trade", "funding", "mark"))
+
+    wanted = [("trades", "A"), ("trades", "AP"), ("rates", "AP"), ("marks", "AP"), ("trades", "AF"), ("marks", "AF")]
+    assert [(topic.channel, topic.symbol) for topic in planned.topics] == wanted
+    assert [topic for one in known for topic in plan.topics(venue, one, ("trade", "funding", "mark"))] == list(planned.topics)
 
 
 def test_a_symbol_keeps_its_topics_together() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,39 @@ def test_a_frequent_feed_that_stops_is_found_out_in_seconds() -> None:
     assert 65 < found[0] <= 67
     assert found[1].feed == FeedKey("quote", "AAA-USD")
     assert found[1].attempt == 1
+
+
+def test_liquidations_are_never_stale_for_their_silence() -> None:
+    """There may be none for hours, and the connection is alive. They do not keep a connection whose other feeds are dead."""
+    market = Market("liquidation", "quote")
+    liquidation, quote = market.records
+    liquidation.can_probe = True
+    market.pass_time(60, lambda _: market.receive(*market.records))
+    found = market.pass_time(3_600, lambda _: market.receive(quote))
+    assert found == []
+    market.pass_time(300)
+    assert market.watchdog.is_hopeless(market.records)
+
+
+@pytest.mark.parametrize(("kind", "limit_s"), [("mark", 30), ("candle:1m", 120), ("funding", 120), ("open_interest", 120)])
+def test_what_comes_with_trades_or_once_a_minute_has_longer_for_its_first_event(kind: str, limit_s: int) -> None:
+    """The other feeds of the connection receive data meanwhile."""
+    market = Market(kind, "quote")
+    found = market.pass_time(200, lambda _: market.receive(market.records[1]))
+    assert limit_s < found[0][0] <= limit_s + 2
+
+
+def test_a_figure_that_comes_once_a_minute_is_live_between() -> None:
+    """It is stale when it is late by its own measure."""
+    market = Market("open_interest", "quote")
+    interest, quote = market.records
+
+    def each(now: float) -> None:
+        market.receive(*((interest, quote) if now % 60 == 0 else (quote,)))
+
+    assert market.pass_time(60 * 30, each) == []
+    (found, *_) = market.pass_time(300, lambda _: market.receive(quote))
+    assert 1_800 + 120 < found[0] < 1_800 + 240
 
 
 def test_a_thin_pair_that_is_known_to_be_silent_for_43_seconds_is_left_alone() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crosstape_connector.feeds import handover
 from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import FeedKey, Topic
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Output, TradeSnapshot, Unreadable
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Output, TradeSnapshot, Unreadable
 from crosstape_schemas import Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
 from tests.connector.fake_venue import endpoint, fake, instrument
 from tests.connector.feeds.split import SplitFeeds
@@ -87,6 +87,19 @@ def test_a_replay_reaches_back() -> None:
     waiting.hold(trade(5))
     assert waiting.not_ready([]) == ""
     assert [event.trade_id for event in hand_over(waiting, one) if isinstance(event, Trade)] == ["3", "4", "5"]
+
+
+def test_an_id_without_a_trade_is_not_lost_between_two_connections() -> None:
+    """The older connection ends before it: it is no gap on the newer one."""
+    into = feeds()
+    published(into, trade(1), trade(2))
+    waiting = Handover(into)
+    for output in (trade(2), LastTrade(NAME, 3, 3, 3, no_trade=True), trade(4)):
+        waiting.hold(output)
+
+    events = hand_over(waiting, into)
+    assert [event.trade_id for event in events if isinstance(event, Trade)] == ["4"]
+    assert not [event for event in events if isinstance(event, Gap)]
 
 
 def test_a_book_of_the_stream_replaces_the_one_on_the_tape() -> None:

@@ -13,7 +13,26 @@ import pytest
 from crosstape_connector.capture.reader import NotACaptureError
 from crosstape_connector.replay.normalize import Normalized, normalize
 from crosstape_connector.venues.registry import VENUES
-from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker, Trade, encode
+from crosstape_schemas import (
+    Book,
+    Candle,
+    Delta,
+    Event,
+    FeedState,
+    Funding,
+    Gap,
+    GapCause,
+    Liquidation,
+    Mark,
+    OpenInterest,
+    Quote,
+    Status,
+    Ticker,
+    Trade,
+    encode,
+)
+from tests.connector.fake_venue import CANDLES, CHANNELS, ID, INTEREST, book, candle_rules, candles, endpoint, fake, quote
+from tests.connector.feeds.candles.test_sequence import told
 from tests.connector.venues.golden import answers_of, frames_of
 
 BINANCE = frames_of("binance")
@@ -411,3 +430,55 @@ def test_a_recorded_frame_that_cannot_be_read_is_a_gap_of_its_quote(*, bad: bool
         ("quote", 10, 12, GapCause.UNKNOWN)
     ]
     assert found.summary.unhandled == {"truncated": 1, "unknown": 1}
+
+
+def fake_capture(*lines: bytes) -> list[bytes]:
+    """A capture of the fake venue, which lists a perpetual."""
+    header = msgspec.json.encode({"capture": 1, "venue": ID, "url": "ws://192.0.2.1/main"})
+    return [header, line("rest", 1, b'{"AAAUSDP": true}', url="http://192.0.2.1/instruments"), *lines]
+
+
+def test_candles_of_a_capture_are_those_of_the_tape() -> None:
+    """Only of the timeframes that are asked for; past ones by REST are not used, so what a lost connection hid is a gap."""
+    said = [candles("AAAUSDP", (7, 1)), candles("AAAUSDP", (7, 2), (8, 1)), candles("AAAUSDP", (5, 9), timeframe="5m")]
+    lines = [*frames(said), line("close", 20), *frames([candles("AAAUSDP", (10, 3))], start=30, connection=1)]
+    venue = fake(candles=candle_rules("none"), candle_source=CANDLES)
+
+    found = normalize(venue, fake_capture(*lines), candles=["1m"])
+
+    assert told([event for event in found if isinstance(event, Candle | Gap)]) == ["7:1", "7:2", "7:2.", "8:1", "gap 11-30", "10:3"]
+    assert (found.summary.events["candle:1m"], found.summary.unwanted, found.summary.unhandled) == (5, 1, {})
+
+
+def test_figures_of_a_capture_are_those_of_the_tape() -> None:
+    """Those of the stream, each liquidation, and those that are polled, at the time of their answer."""
+    said = [b'{"ch": "marks", "s": "AAAUSDP", "p": "5", "q": "0.01"}', b'{"ch": "liquidations", "s": "AAAUSDP", "p": "5", "q": "1"}']
+    polled = line("rest", 15, b'{"AAAUSDP": "12"}', url="http://192.0.2.1/interest?symbols=AAAUSDP")
+    channels = {kind: channel for kind, channel in CHANNELS.items() if kind != "open_interest"}
+    venue = fake(endpoint(channels=channels, hosts=("192.0.2.1",)), polled=(INTEREST,))
+    lines = [*frames(said), polled, *frames(said, start=20)]
+
+    for capture_of in (fake_capture(*lines), iter(fake_capture(*lines))):
+        found = normalize(venue, capture_of)
+        events = [event for event in found if not isinstance(event, Status)]
+        assert [(type(event), event.received_ts) for event in events] == [
+            (Mark, 10), (Funding, 10), (Liquidation, 11), (OpenInterest, 15), (Liquidation, 21),
+        ]  # fmt: skip
+        assert (found.summary.rest["values"], found.summary.unhandled) == (1, {})
+
+
+def test_quotes_and_books_of_two_connections_flow_side_by_side() -> None:
+    """A book is not the source of the quotes, where the venue has a stream of its own for them: neither connection waits for the other."""
+    venue = fake(endpoint("books", {"book": "book"}, hosts=("/books",)), endpoint("market", {"quote": "quotes"}, hosts=("/market",)))
+    lines = [
+        msgspec.json.encode({"capture": 1, "venue": "fake", "url": ""}),
+        line("rest", 1, b'{"AAAUSD": true}', url="http://192.0.2.1/instruments"),
+        line("open", 2, connection=1, url="ws://192.0.2.1/books"),
+        line("open", 3, connection=2, url="ws://192.0.2.1/market"),
+        line("in", 4, book("AAAUSD", 1, snap=True), connection=1),
+        line("in", 5, quote("AAAUSD", bid="10.1"), connection=2),
+        line("in", 6, book("AAAUSD", 2), connection=1),
+        line("in", 7, quote("AAAUSD", bid="10.2"), connection=2),
+    ]
+    events = list(normalize(venue, lines))
+    assert [(event.received_ts, str(event.bid_price)) for event in events if isinstance(event, Quote)] == [(5, "10.1"), (7, "10.2")]

@@ -75,6 +75,8 @@ class BookFeeds:
             return _NOTHING
         effects: list[Effect] = []
         for name, book in [(name, book) for name, book in waiting.items() if now >= book.due or book.due - now > self._interval]:
+            if book.order_book.levels.crossed:
+                continue
             del waiting[name]
             effects += book.book_event(now)
         return effects
@@ -97,6 +99,8 @@ class BookFeeds:
         good_ts = book.order_book.applied_ts
         outcome = book.order_book.apply_update(update)
         if outcome is APPLIED:
+            if book.order_book.levels.held is not None:
+                update = book.order_book.levels.release(update)
             effects: list[Effect] = []
             for record in book.records:
                 if record.state is not LIVE:  # it was stale
@@ -143,7 +147,8 @@ class BookFeeds:
         before, book.order_book = book.order_book, order_book
         order_book.checks.add(before.checks)
         order_book.probe.refuted = before.probe.refuted and not order_book.followed
-        if not order_book.live:
+        order_book.levels.held = None  # its levels are published, or a new snapshot is
+        if not order_book.live or order_book.levels.crossed:
             if before.live:
                 order_book.fault = Fault(GapCause.UNKNOWN, "its connection was replaced by one that has no proven book")
                 return book.break_events(before.applied_ts, None, now)

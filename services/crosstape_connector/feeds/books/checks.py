@@ -13,13 +13,14 @@ class BookChecks:
     """Counts the checks of one book, by their result."""
 
     __slots__ = (
-        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "links", "overflows", "overtaken", "quiet",
+        "bridged", "checksums_bad", "checksums_ok", "crossed", "holes", "impossible", "jumps", "links", "overflows", "overtaken", "quiet",
         "refused", "refuted", "skipped", "snapshots", "unchecked", "unproven", "unused", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.updates = 0
         self.links = 0  # updates that follow the one before by the venue's numbers
+        self.jumps = 0  # updates whose number skips, at a venue whose numbers do so while nothing is missing
         self.holes = 0  # updates that do not: a gap
         self.overtaken = 0  # updates and snapshots that came after a later update, by their times
         self.bridged = 0  # REST snapshots that an update was seen to span

@@ -11,7 +11,7 @@ from typing import Final
 
 from crosstape_connector.feeds.books.checks import BookChecks, Fault, Outcome
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError
-from crosstape_connector.feeds.books.levels import BookLevels, Top
+from crosstape_connector.feeds.books.levels import CROSSED, BookLevels, Top
 from crosstape_connector.feeds.books.numbering import Numbering, gap_before
 from crosstape_connector.feeds.books.probe import Finding, Probe
 from crosstape_connector.feeds.books.snapshot_need import IDLE, PROBE, SnapshotNeed
@@ -136,6 +136,8 @@ class OrderBook:
                 verdict = follows(update, tail)
                 if verdict is APPLY:
                     checks.links += 1
+                    if rule.jumps and update.last is not None and update.last > tail + 1:
+                        checks.jumps += 1
                 elif verdict is SKIP and not numbers.has_restarted(update):
                     numbers.tail = tail
                     checks.skipped += 1
@@ -351,7 +353,11 @@ class OrderBook:
         self.need.updates += 1
         fault = levels.settle(update.checksum)
         if fault is not None:
+            if fault is CROSSED and levels.hold(update):
+                return Outcome.NOTHING
             return self._break(fault.cause, fault.reason)
+        if levels.crossed:
+            levels.crossed = 0
         self.applied_ts = update.received_ts
         return APPLIED
 

@@ -25,7 +25,7 @@ from crosstape_schemas import CANDLE, Candle, Event, FeedState, GapCause, Instru
 
 LIVE: Final = FeedState.LIVE
 KEPT: Final = 8
-"""Closed candles kept for corrections, and the most that are held while a page is awaited."""
+"""Closed candles kept for corrections, and the most that are held while a page is awaited. At the start of a tape one is held."""
 KEPT_OF: Final = {"1s": 60}
 """The same for a timeframe of which `KEPT` candles are too short a time."""
 LATE: Final = 1
@@ -243,7 +243,8 @@ class CandleSequence(FeedRecord):
         if not self.awaits_page:
             return self._publish(candle)
         self._held[candle.open_ts] = candle
-        return self.end_waiting(candle.received_ts) if len(self._held) > self._kept else []
+        most = 1 if self.known_from is None else self._kept
+        return self.end_waiting(candle.received_ts) if len(self._held) > most else []
 
     def _publish(self, candle: Candle) -> list[Event]:
         self._closed[candle.open_ts] = candle

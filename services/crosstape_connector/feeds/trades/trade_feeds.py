@@ -76,11 +76,11 @@ class TradeFeeds:
         """Return the number of trades that were dropped because the tape had them."""
         return sum(sequence.duplicates for sequences in (self.sequences, self._left) for sequence in sequences.values())
 
-    def links(self, output: Trade | TradeSnapshot) -> bool:
-        """Whether trades that begin with these leave no gap after what is on the tape."""
+    def links(self, output: Trade | TradeSnapshot | LastTrade) -> bool:
+        """Whether trades that begin with these (or with an id that is no trade) leave no gap after what is on the tape."""
         sequence = self.sequences.get(output.instrument)
-        trades = output.trades if isinstance(output, TradeSnapshot) else (output,)
-        return sequence is None or sequence.next_id < 0 or not trades or min(int(trade.trade_id) for trade in trades) <= sequence.next_id
+        ids = [int(one.trade_id) for one in (output.trades if isinstance(output, TradeSnapshot) else (output,))]
+        return sequence is None or sequence.next_id < 0 or not ids or min(ids) <= sequence.next_id
 
     def apply_snapshot(self, snapshot: TradeSnapshot) -> Sequence[Event]:
         """Apply the newest trades, which the venue sends on subscribing."""

@@ -15,8 +15,8 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from crosstape_connector.errors import UnknownFrame
-from crosstape_connector.venues.messages import Ack, Output, Rejected, Reply
+from crosstape_connector.errors import FRAME_ERRORS, UnknownFrame
+from crosstape_connector.venues.messages import Ack, Odd, Output, Rejected, Reply
 from crosstape_connector.venues.parsing.wire import Stamp
 from crosstape_connector.venues.spec import Request, Symbols, Verb, lookup
 from crosstape_schemas import Instrument
@@ -65,6 +65,10 @@ class TopicRoute:
     def restart(self) -> None:
         """Note that the venue has answered a request for this topic: the next frame may be the first of a new subscription."""
 
+    def lost(self, received_ts: int) -> Sequence[Output]:
+        """Note that a frame of this topic could not be read at all. Returns what that means."""
+        return ()
+
 
 class Parser:
     """Frames of one connection. It learns the route of each topic with its first frame."""
@@ -81,7 +85,13 @@ class Parser:
         """See `spec.Parser`."""
         if data == PING:
             return (Reply(PONG),)
-        frame = _frame(data)
+        try:
+            frame = _frame(data)
+        except FRAME_ERRORS as exc:
+            lost = [output for topic, route in self._routes.items() for output in self._lost(topic, route, data, received_ts)]
+            if not lost:
+                raise
+            return Odd("book", f"a frame that cannot be read: {exc}"), *lost
         route = self._routes.get(frame.topic)
         if route is not None and not frame.code:
             return route(frame, received_ts)
@@ -95,6 +105,12 @@ class Parser:
             raise UnknownFrame(f"topic {frame.topic!r}")
         route = self._routes[frame.topic] = make(lookup(self._symbols, symbol))
         return route(frame, received_ts)
+
+    @staticmethod
+    def _lost(topic: str, route: Route, data: bytes, received_ts: int) -> Sequence[Output]:
+        """What it means for a topic that this frame cannot be read: it may be of any topic, unless it names another."""
+        others = b'"dataType"' in data and topic.encode() not in data
+        return route.lost(received_ts) if isinstance(route, TopicRoute) and not others else ()
 
     def _about_connection(self, frame: Frame) -> Sequence[Output]:
         """A sign of life that is asked for, or the answer to a request."""

@@ -184,6 +184,10 @@ class ChangedBook(TopicRoute):
         """Begin with `all`, whose number follows none."""
         self._newest = None
 
+    def lost(self, received_ts: int) -> Sequence[Output]:
+        """The book may lack a change from now on: the next number would not show it."""
+        return (unread(self._name, received_ts),)
+
 
 def increases(update: BookUpdate, sequence: int) -> Verdict:
     """Whether an update follows the frame before it: numbers jump by up to nine, but never stand still or go back."""

@@ -1,9 +1,10 @@
 """BingX USDT- and USDC-margined perpetuals, WebSocket: trades and marks, and the table of its channels.
 
 Trades  a frame is a list, newest first, without ids. An id is made of the time: `T` × 1,000, or the one after the id before where that is
-        later. So the trades of one millisecond are numbered in their order, rows that are equal are different trades, and ids ascend. The
-        first list after a subscription may hold earlier trades, too (the documents do not say it): it is numbered by its times alone, so
-        that a trade which was known on any connection gets the id that it had, and is published once
+        later. So the trades of one millisecond are numbered in their order, rows that are equal are different trades, and ids ascend. A
+        list may hold earlier trades, too, perhaps the first after a subscription (the documents do not say it). Those that came on this
+        connection are known by their content; those from before it are numbered by their times alone, so that one which was published
+        from another connection gets the id that it had, and is dropped by it
 Quotes  the best levels of `depth5`, which is complete in each frame: `bookTicker` can be 22 minutes old (see `routes`). It also checks a
         book that is built from changes: where both differ for a second, neither is called live
 """
@@ -11,9 +12,10 @@ Quotes  the best levels of `depth5`, which is complete in each frame: `bookTicke
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +30,10 @@ from crosstape_schemas import Instrument, Mark, Quote, Trade
 
 ID: Final = "bingx_swap"
 IDS_PER_MS: Final = 1_000
+KEPT: Final = 2_000
+"""Trades of an instrument that a connection remembers, to know them again."""
+Key = tuple[int, str, str, bool]
+"""Time, price, size, whether the buyer is the maker: trades that are equal in these may be several."""
 PAST_NS: Final = 5_000_000_000
 """A trade of the first list that is so old was not received live."""
 QUOTES: Final = "depth5"
@@ -52,6 +58,19 @@ class RawMark(msgspec.Struct, frozen=True, gc=False):
     E: Stamp
 
 
+class Row(NamedTuple):
+    """One trade that can be read."""
+
+    raw: RawTrade
+    price: Decimal
+    size: Decimal
+
+    @property
+    def made_ms(self) -> int:
+        """Its time in ms."""
+        return self.raw.T
+
+
 _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _trade = msgspec.json.Decoder(RawTrade, strict=False).decode  # numbers and flags may be text
 _top = msgspec.json.Decoder(RawTop).decode
@@ -61,12 +80,16 @@ _mark = msgspec.json.Decoder(RawMark).decode
 class Trades(TopicRoute):
     """`trade`: a list of executions, newest first."""
 
-    __slots__ = ("_is_first", "_name", "_next")
+    __slots__ = ("_is_first", "_kept", "_name", "_newest_ms", "_next", "_seen", "_since_ms")
 
     def __init__(self, instrument: Instrument) -> None:
         self._name = instrument.name
-        self._next = 0
         self._is_first = True
+        self._since_ms: int | None = None  # time of the oldest trade in the first list of this connection
+        self._newest_ms = 0
+        self._next = 0
+        self._kept: deque[Key] = deque()
+        self._seen: Counter[Key] = Counter()  # how many of each are in `_kept`
 
     def restart(self) -> None:
         """Expect a list that may hold earlier trades."""
@@ -74,28 +97,56 @@ class Trades(TopicRoute):
 
     def __call__(self, frame: Frame, received_ts: int) -> Sequence[Output]:
         """Oldest first. Rows that cannot be read are odd, and have no id."""
-        odd: list[Odd] = []
-        rows = readable(_raws(frame.data), self._read, f"trade of {self._name}", odd)
-        if odd and not rows:
-            return odd
-        rows.reverse()
-        rows.sort(key=lambda row: row[0])
-        is_first, self._is_first = self._is_first, False
-        following = 0 if is_first else self._next
-        found: list[Output] = [*odd]
-        for made_ms, price, size, buyer_makes in rows:
-            number = max(made_ms * IDS_PER_MS, following)
-            following = number + 1
+        found: list[Output] = []
+        rows = self._rows(frame.data, found)
+        if not rows:
+            return found
+        goes_back = self._is_first or self._newest_ms > rows[0].made_ms
+        again: Counter[Key] = Counter()
+        since_ms, by_time = self._since_ms, 0
+        for raw, price, size in rows:
+            key = raw.T, raw.p, raw.q, raw.m
+            if goes_back:
+                again[key] += 1
+                if again[key] <= self._seen[key]:
+                    continue
+            made_ms = raw.T
+            if since_ms is None or made_ms < since_ms:
+                number = max(made_ms * IDS_PER_MS, by_time)
+                by_time = number + 1
+            else:
+                number = max(made_ms * IDS_PER_MS, self._next)
+            self._next = max(self._next, number + 1)
+            self._keep(key)
             venue_ts = epoch_ns(made_ms)
-            is_past = is_first and venue_ts < received_ts - PAST_NS
-            taker = routes.TAKER[buyer_makes]
-            found.append(Trade(ID, self._name, venue_ts, received_ts, price, size, taker, str(number), is_past))
-        self._next = max(self._next, following)
+            is_past = goes_back and venue_ts < received_ts - PAST_NS
+            found.append(Trade(ID, self._name, venue_ts, received_ts, price, size, routes.TAKER[raw.m], str(number), is_past))
+        self._since_ms = rows[0].made_ms if since_ms is None else since_ms
+        self._newest_ms = max(self._newest_ms, rows[-1].made_ms)
+        self._is_first = False
         return found
 
-    def _read(self, row: msgspec.Raw) -> tuple[int, Decimal, Decimal, bool]:
+    def _rows(self, data: msgspec.Raw, found: list[Output]) -> list[Row]:
+        """Return the rows that can be read, oldest first; the others are added to `found`."""
+        odd: list[Odd] = []
+        rows = readable(_raws(data), self._read, f"trade of {self._name}", odd)
+        found += odd
+        rows.reverse()
+        rows.sort(key=lambda row: row.made_ms)
+        return rows
+
+    def _read(self, row: msgspec.Raw) -> Row:
         raw = _trade(row)
-        return raw.T, *trade_numbers(raw.p, raw.q, f"trade of {self._name} at {raw.T}"), raw.m
+        return Row(raw, *trade_numbers(raw.p, raw.q, f"trade of {self._name} at {raw.T}"))
+
+    def _keep(self, key: Key) -> None:
+        self._kept.append(key)
+        self._seen[key] += 1
+        if len(self._kept) > KEPT:
+            oldest = self._kept.popleft()
+            self._seen[oldest] -= 1
+            if not self._seen[oldest]:
+                del self._seen[oldest]
 
 
 def quote_route(instrument: Instrument) -> Route:

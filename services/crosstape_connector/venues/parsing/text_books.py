@@ -6,23 +6,23 @@ that is done with the frame. Here a side is cut into the texts of its levels, tw
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, SPACE, number
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, SPACE, number
 from crosstape_connector.venues.parsing.wire import ZERO
 from crosstape_schemas import Level
 
 RESTART_NS: Final = 1_000_000_000
 """A book that is older than the one before by its number, and newer by this much by its time, shows that the numbers began again."""
 
+NEWLINE, RETURN, TAB = b"\n\r\t"
 _BETWEEN: Final = b"],["
 _EMPTY: Final = (b"[]", b"null")
-_NEWLINES: Final = (b"\n", b"\t", b"\r")
+_COMMA: Final = b'","'
 _rows: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 _encode: Final = msgspec.json.encode
 
@@ -85,35 +85,40 @@ class _Book:
 class _Side:
     """The levels of one side, as text."""
 
-    __slots__ = ("_prices", "_rows")
+    __slots__ = ("_prices", "_rows", "_text")
 
     def __init__(self) -> None:
+        self._text = b"[]"
         self._rows: set[bytes] = set()
-        self._prices: set[str] = set()
+        self._prices: set[bytes] = set()
 
     def change(self, raw: msgspec.Raw) -> list[Level]:
         """Replace the levels. Returns those that are gone, with size zero, and those that are new or have another size."""
-        before = self._rows
-        rows = self._rows = _cut(raw)
-        fresh = rows - before
-        if not fresh and len(rows) == len(before):
+        text = bytes(raw)
+        if text == self._text:
             return []
-        new, gone = _decode(fresh), {price for price, _ in _decode(before - rows)}
+        self._text = text
+        before = self._rows
+        rows = self._rows = _cut(text)
+        fresh, stale = rows - before, before - rows
+        levels = _levels(fresh) if fresh else []
+        gone, new = {row.partition(_COMMA)[0] for row in stale}, {row.partition(_COMMA)[0] for row in fresh}
         prices = self._prices
         prices -= gone
-        stated = len(prices) + len(new)
-        prices.update([price for price, _ in new])
+        stated = len(prices) + len(fresh)
+        prices |= new
         if len(prices) != stated:
             raise FrameError("a price that is there twice")
-        left = gone.difference([price for price, _ in new])
-        return [*_levels([(price, "0") for price in left]), *_levels(new)] if left else _levels(new)
+        gone -= new
+        return [*((number(price[1:].decode()), ZERO) for price in sorted(gone)), *levels] if gone else levels
 
 
-def _cut(raw: msgspec.Raw) -> set[bytes]:
-    """Return the text between the brackets of each level. Raises `FrameError` for what is no list of lists."""
-    text = bytes(raw)
-    if SPACE in text or BACKSLASH in text or any(char in text for char in _NEWLINES):
+def _cut(text: bytes) -> set[bytes]:
+    """Return the text between the brackets of each level. Raises `FrameError` for what is no list of lists, or not ASCII."""
+    if SPACE in text or BACKSLASH in text or NEWLINE in text or RETURN in text or TAB in text:
         text = _encode(_rows(text))
+    if not text.isascii():
+        raise FrameError("digits that are not ASCII")
     if text in _EMPTY:
         return set()
     if text[:2] != b"[[" or text[-2:] != b"]]":
@@ -121,16 +126,6 @@ def _cut(raw: msgspec.Raw) -> set[bytes]:
     return set(text[2:-2].split(_BETWEEN))
 
 
-def _decode(rows: Collection[bytes]) -> list[tuple[str, str]]:
-    return _rows(b"[[%s]]" % _BETWEEN.join(rows)) if rows else []
-
-
-def _levels(rows: Sequence[tuple[str, str]]) -> list[Level]:
-    """Return the levels in order of their prices. Raises `FrameError` or an `ArithmeticError` for one that is impossible."""
-    levels = [(number(price), number(size)) for price, size in rows]
-    if not all(ZERO < price < LIMIT and ZERO <= size < LIMIT for price, size in levels):
-        raise FrameError("an impossible level")
-    if not all(price.isascii() and size.isascii() for price, size in rows):
-        raise FrameError("digits that are not ASCII")
-    levels.sort()
-    return levels
+def _levels(rows: set[bytes]) -> list[Level]:
+    """Return the levels of these texts, in the order of the texts. The book refuses impossible ones."""
+    return [(number(price), number(size)) for price, size in _rows(b"[[%s]]" % _BETWEEN.join(sorted(rows)))]

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from crosstape_simulator.formats import NS
 from crosstape_simulator.market.grid import THURSDAYS, grid
 from crosstape_simulator.market.history import Best, Candle, MarketData, Traded, integer
 from crosstape_simulator.server.rest import Answer, answer
@@ -22,6 +21,7 @@ LISTED: Final = "/v2/conf/pub:list:pair:exchange,pub:list:pair:futures"
 NAMED: Final = f"{LISTED},pub:map:currency:sym"
 MOST: Final = 10_000
 _MS: Final = 1_000_000
+_NEVER: Final = 10**14
 _TRADES: Final = re.compile(r"/v2/trades/([^/]+)/hist")
 _CANDLES: Final = re.compile(r"/v2/candles/trade:([^/:]+):([^/]+)/hist")
 _BOOK: Final = re.compile(r"/v2/book/([^/]+)/P0")
@@ -58,22 +58,22 @@ def lists(path: str, symbols: Collection[str]) -> Answer:
 def pair_answer(past: MarketData, path: str, query: Mapping[str, str], now: int) -> Answer | None:
     """The answer about a pair's past or its best prices; None if the path is about something else."""
     if found := _TRADES.fullmatch(path):
-        return _trades(past, found[1], query, now)
+        return _trades(past, found[1], query)
     if found := _CANDLES.fullmatch(path):
-        return _candles(past, found[1], found[2], query, now)
+        return _candles(past, found[1], found[2], query)
     if found := _BOOK.fullmatch(path):
         return _book(past, found[1], query)
     return None
 
 
-def _range(query: Mapping[str, str], now: int, usual: int) -> tuple[int, int, int] | None:
+def _range(query: Mapping[str, str], usual: int) -> tuple[int, int, int] | None:
     """(start, end, limit): times in ms; None if they are not allowed."""
-    start, end, limit = integer(query.get("start"), 0), integer(query.get("end"), now // _MS), integer(query.get("limit"), usual)
+    start, end, limit = integer(query.get("start"), 0), integer(query.get("end"), _NEVER), integer(query.get("limit"), usual)
     return (start, end, limit) if start is not None and end is not None and limit and limit <= MOST else None
 
 
-def _trades(past: MarketData, symbol: str, query: Mapping[str, str], now: int) -> Answer:
-    history, wanted = past.history(symbol), _range(query, now, 125)
+def _trades(past: MarketData, symbol: str, query: Mapping[str, str]) -> Answer:
+    history, wanted = past.history(symbol), _range(query, 125)
     if history is None:
         return UNKNOWN
     if wanted is None:
@@ -87,18 +87,18 @@ def _trade(one: Traded) -> str:
     return f"[{one.trade_id},{one.ts // _MS},{'' if one.buyer_takes else '-'}{js(one.size)},{js(one.price)}]"
 
 
-def _candles(past: MarketData, timeframe: str, symbol: str, query: Mapping[str, str], now: int) -> Answer:
+def _candles(past: MarketData, timeframe: str, symbol: str, query: Mapping[str, str]) -> Answer:
     try:
         where = THURSDAYS if timeframe == "7D" else grid(_TIMEFRAMES.get(timeframe, timeframe))
     except ValueError:
         return fault(10020, "time_interval: invalid")
-    made, wanted = past.candles(symbol, where), _range(query, now, 100)
+    made, wanted = past.candles(symbol, where), _range(query, 100)
     if made is None:
         return UNKNOWN
     if wanted is None:
         return fault(10020, "limit: invalid")
     start, end, limit = wanted
-    found = [one for one in made if start <= one.open_ts // _MS <= max(end, now // NS * 1_000)]
+    found = [one for one in made if start <= one.open_ts // _MS <= end]
     return Answer(_rows([candle_row(one) for one in found], limit, oldest_first=query.get("sort") == "1"))
 
 

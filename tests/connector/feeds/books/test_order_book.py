@@ -469,6 +469,17 @@ def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_onl
         sync.need.wanted = None
 
 
+@pytest.mark.parametrize("checked", [1, 10, 25])
+def test_a_checksum_is_of_as_many_levels_as_the_venue_says(checked: int) -> None:
+    """Of a side with more levels than that, the others do not count."""
+    sync = OrderBook(BookRule(snapshot="stream", checksum=sum_of_sizes, checksum_levels=checked), 100)
+    bids, asks = (" ".join(f"{price}:1" for price in prices) for prices in (range(1, 31), range(31, 61)))
+
+    assert sync.apply_snapshot(snapshot(bids, asks, checksum=2 * checked)) is Outcome.SYNCED
+    assert sync.apply_update(update("30:5", checksum=2 * checked + 4)) is Outcome.APPLIED
+    assert sync.apply_update(update("29.5:1", checksum=61)) is Outcome.BROKEN
+
+
 def test_a_snapshot_without_the_checksum_of_the_rule_starts_the_book_unproven() -> None:
     """It is counted, and the next update with a checksum proves the book or breaks it."""
     sync = OrderBook(CHECKED, 2)

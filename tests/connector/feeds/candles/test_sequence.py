@@ -261,11 +261,19 @@ def test_a_replica_continues_after_the_last_candle_on_the_tape(tape: Candle | No
 def test_what_was_held_is_published_once_by_a_replica_that_takes_over() -> None:
     """A standby fetches no pages, so it may hold candles; the tape of the other replica takes the place of the page."""
     found = sequence(pages=True, begins_with_page=True)
-    assert fed(found, one(5), one(6), one(7)) == ["5:1", "6:1", "7:1"]
+    assert fed(found, one(6), one(7)) == ["6:1", "7:1"]
 
-    assert told(found.continue_after(one(5, 1), 8)) == ["5:1.", "6:1.", "7:1"]
+    assert told(found.continue_after(one(6, 1), 8)) == ["6:1.", "7:1"]
     assert not found.wants_page
     assert fed(found, one(8)) == ["7:1.", "8:1"]
+
+
+def test_at_the_start_of_a_tape_one_candle_is_held() -> None:
+    """Nothing can be missing before it: past candles are only welcome."""
+    found = sequence(pages=True, begins_with_page=True)
+
+    assert fed(found, one(6), one(7), one(8)) == ["6:1", "7:1", "6:1.", "7:1.", "8:1"]
+    assert not found.wants_page
 
 
 def test_a_page_of_many_is_followed_by_the_next() -> None:

@@ -1,0 +1,56 @@
+"""`crosstape plan`: shows which connections the settings lead to, and what is on each. Connects to nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from crosstape.errors import SettingsError
+from crosstape.runtime.exit_codes import Exit
+from crosstape.settings import VenueSettings, shown
+from crosstape_cli.options import SettingsFile, load
+from crosstape_connector.connection import plan as planned
+from crosstape_connector.venue_choice import addresses, in_environment
+from crosstape_connector.venues.registry import VENUES
+from crosstape_schemas import Instrument
+
+Only = Annotated[str, Parameter(help="Show this venue only.")]
+
+
+def plan(*, venue: Only = "", settings: SettingsFile = None) -> Exit:
+    """Show the connections that the settings lead to: their addresses, and the channels of each instrument on each connection.
+
+    Nothing is connected or asked. So names that a venue does not list are shown, too, and a venue that has less room on a connection than
+    its table says makes it more connections.
+    """
+    loaded = load(settings)
+    if venue and venue not in loaded.venues:
+        raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
+    for name, own in loaded.venues.items():
+        if venue in ("", name):
+            sys.stdout.write("\n".join([*_lines(name, own), ""]))
+    return Exit.OK
+
+
+def _lines(name: str, own: VenueSettings) -> Iterator[str]:
+    table = in_environment(VENUES[name], own.environment)
+    urls = addresses(f"venues.{name}.ws_url", {endpoint.name: endpoint.url for endpoint in table.endpoints}, own.ws_url)
+    yield f"{name}{f' ({own.environment})' if own.environment else ''}{'' if own.enabled else ' (not enabled)'}"
+    connections = planned.connections(table, {named: _instrument(named, name) for named in own.instruments}, own.feed_kinds)
+    for number, connection in enumerate(connections, 1):
+        endpoint, topics = connection.endpoint, connection.topics
+        size = planned.size(endpoint, topics)
+        yield f"  connection {number} to {endpoint.name}, {shown(urls[endpoint.name])}: {size} of {endpoint.topics} topics"
+        for group in planned.by_symbol(topics):
+            yield f"    {group[0].symbol}: {', '.join(topic.channel for topic in group)}"
+    if not connections:
+        yield "  no connection: no instrument is named, or the venue has none of the kinds"
+
+
+def _instrument(name: str, venue: str) -> Instrument:
+    """Return an instrument of this name. The venue's symbol is not known without asking, so the name stands for it."""
+    base, quote, market = [*name.split("-"), "", ""][:3]
+    return Instrument(name, venue, name, base, quote, expiry=0 if market.isdigit() else None)

@@ -1,0 +1,83 @@
+"""`crosstape plan`: which connections the settings lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crosstape.runtime.exit_codes import Exit
+from crosstape_cli.main import main
+
+BITFINEX = """
+[venues.bitfinex]
+instruments = ["BTC-USD", "BTC-USDT-PERP", "ETH-USDT-PERP", "SOL-USDT-PERP"]
+kinds = ["trade", "quote", "book", "ticker", "mark", "liquidation"]
+candles = ["1m", "5m", "15m", "1h", "6h"]
+"""
+
+
+def settings(tmp_path: Path, text: str) -> str:
+    """Write a settings file."""
+    file = tmp_path / "plan.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_each_connection_is_shown_with_the_channels_of_its_instruments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spot has no mark price. The channel of all liquidations counts once a connection; what does not fit gets another one."""
+    assert main(["plan", "--venue", "bitfinex", "--settings", settings(tmp_path, BITFINEX)]) == Exit.OK
+    candles = "trade:1m, trade:5m, trade:15m, trade:1h, trade:6h"
+    assert capsys.readouterr().out.splitlines() == [
+        "bitfinex",
+        "  connection 1 to v2, wss://api-pub.bitfinex.com/ws/2: 27 of 30 topics",
+        f"    BTC-USD: trades, book, ticker, {candles}",
+        f"    BTC-USDT-PERP: trades, book, ticker, deriv, liq:global, {candles}",
+        f"    ETH-USDT-PERP: trades, book, ticker, deriv, liq:global, {candles}",
+        "  connection 2 to v2, wss://api-pub.bitfinex.com/ws/2: 10 of 30 topics",
+        f"    SOL-USDT-PERP: trades, book, ticker, deriv, liq:global, {candles}",
+    ]
+
+
+def test_a_testnet_and_an_address_of_the_settings_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a password that the address may have."""
+    own = '[venues.binance]\ninstruments = ["BTC-USDT"]\nkinds = ["trade"]\ncandles = []\nenvironment = "testnet"\n'
+    assert main(["plan", "--venue", "binance", "--settings", settings(tmp_path, own)]) == Exit.OK
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "binance (testnet)"
+    assert "testnet.binance.vision" in second
+    assert (
+        main(["plan", "--venue", "binance", "--settings", settings(tmp_path, own + 'ws_url = "ws://me:hunter2@10.0.0.1/x"\n')]) == Exit.OK
+    )
+    text = capsys.readouterr().out
+    assert "10.0.0.1/x" in text
+    assert "hunter2" not in text
+
+
+def test_a_venue_without_instruments_has_no_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The others are shown all the same."""
+    assert main(["plan", "--settings", settings(tmp_path, BITFINEX + "[venues.kraken]\nenabled = false\ninstruments = []\n")]) == Exit.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("kraken (not enabled)") + 1] == "  no connection: no instrument is named, or the venue has none of the kinds"
+    assert "bitfinex" in lines
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (
+            '[venues.binance]\nenvironment = "tesnet"\n',
+            "venues.binance.environment: tesnet: there is no such environment; the venue has testnet",
+        ),
+        ('[venues.kraken]\nenvironment = "testnet"\n', "venues.kraken.environment: testnet: the venue has no environment but the live one"),
+        ('[venues.bitstamp]\ncandles = ["1m"]\n', "venues.bitstamp.candles: 1m: the venue publishes no candles"),
+        ('[venues.kraken]\ncandles = ["1m", "3m"]\n', "venues.kraken.candles: 3m: the venue has no such candles; it has 1m, 5m"),
+    ],
+)
+def test_what_a_venue_does_not_have_is_a_mistake_for_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], own: str, said: str
+) -> None:
+    """The connector is not started with it either."""
+    for command in (["plan"], ["connector", "--venue", "kraken"], ["up"]):
+        assert main([*command, "--settings", settings(tmp_path, own)]) == Exit.USAGE
+        assert f"crosstape: {said}" in capsys.readouterr().err

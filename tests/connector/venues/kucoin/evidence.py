@@ -19,7 +19,6 @@ CANDLES: Final = Evidence(
     (f"{RECORDED}test_kucoin_candles_are_those_of_the_venue", f"{OWN}test_a_candle_is_closed_when_the_venue_says_so_at_its_end"),
     "the newer protocol's candles, of which no recording exists; that `S` is ever true; where a month begins",
 )
-TIMEFRAMES: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1M")
 
 EVIDENCE: Final = {
     "book": Evidence(
@@ -41,5 +40,5 @@ EVIDENCE: Final = {
     ),
     "quote": Evidence((), (f"{OWN}test_a_quote_has_the_symbol_of_its_topic_and_empty_sides_are_null",), ITSELF),
     "ticker": Evidence((), (f"{OWN}test_the_day_keeps_every_digit",), ITSELF),
-    **{f"candle:{timeframe}": CANDLES for timeframe in TIMEFRAMES},
+    "candle": CANDLES,
 }

@@ -35,5 +35,5 @@ EVIDENCE: Final = {
     "mark": Evidence((), (f"{OWN}test_one_frame_has_mark_index_and_open_interest",), ITSELF),
     "open_interest": Evidence((), (f"{OWN}test_one_frame_has_mark_index_and_open_interest",), ITSELF),
     "funding": Evidence((), (f"{OWN}test_funding_is_the_rate_to_come",), ITSELF),
-    **{f"candle:{timeframe}": CANDLES for timeframe in ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d")},
+    "candle": CANDLES,
 }

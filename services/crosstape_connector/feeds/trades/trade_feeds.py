@@ -9,7 +9,7 @@ from typing import Final
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.venues.messages import LastTrade, TradeSnapshot, Unreadable
+from crosstape_connector.venues.messages import ConnectionBreak, LastTrade, TradeSnapshot, Unreadable
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 
@@ -86,6 +86,14 @@ class TradeFeeds:
         """Apply the newest trades, which the venue sends on subscribing."""
         sequence = self.sequences.get(snapshot.instrument)
         return sequence.apply_snapshot(snapshot) if sequence is not None else self._unwanted()
+
+    def apply_break(self, broken: ConnectionBreak) -> Sequence[Event]:
+        """Report that trades may be missing, where only the numbers of the connection show it: ids that merely increase do not."""
+        if broken.reason or self._venue.trade_ids == "contiguous":
+            return _NOTHING
+        found = [self.sequences.get(name) or self._plain.get(name) for name in broken.instruments]
+        now = broken.received_ts
+        return [record.gap_event(now, None, broken.cause) for record in found if record is not None and record.state is LIVE]
 
     def fill_gaps(self, page: TradeSnapshot) -> Sequence[Event]:
         """Publish the missing ones of these past trades from REST."""

@@ -51,7 +51,7 @@ from crosstape_schemas import Ticker, Trade
 
 _OURS: Final = {theirs: ours for ours, theirs in TIMEFRAMES.items()}
 _KEPT: Final = 1_000
-"""Ids of trades that are remembered for their `tu`."""
+"""Ids of trades, at least, that are remembered for their `tu`."""
 _EXECUTED, _UPDATED = b'"te"', b'"tu"'
 _OTHERS: Final = frozenset({b'"fte"', b'"ftu"'})
 """Executions of the lending market."""
@@ -144,11 +144,12 @@ class BookChannel(Channel):
 class TradeChannel(Channel):
     """Trades. It remembers the newest ids, so that each trade is published once."""
 
-    __slots__ = ("_ids",)
+    __slots__ = ("_ids", "_older")
 
     def __init__(self, symbol: str) -> None:
         super().__init__("trades", symbol)
-        self._ids: dict[int, None] = {}
+        self._ids: set[int] = set()
+        self._older: set[int] = set()  # the ids before these
 
     def data(self, raw: bytes, moment: Moment, symbols: Symbols) -> Sequence[Output]:
         """Return the newest trades, oldest first."""
@@ -166,17 +167,16 @@ class TradeChannel(Channel):
             raise UnknownFrame(f"{word[:40].decode(errors='replace')} of trades")
         look_through(raw, 1)
         row = decode_trade(raw)
-        if word == _UPDATED and row.id in self._ids:
+        if word == _UPDATED and (row.id in self._ids or row.id in self._older):
             return ()
         trade = trade_of(row, lookup(symbols, self.symbol).name, moment)
         self._note((trade,))
         return (trade,)
 
     def _note(self, trades: Sequence[Trade]) -> None:
-        ids = self._ids
-        ids.update(dict.fromkeys(int(trade.trade_id) for trade in trades))
-        while len(ids) > _KEPT:
-            del ids[next(iter(ids))]
+        if len(self._ids) >= _KEPT:
+            self._ids, self._older = set(), self._ids
+        self._ids.update(int(trade.trade_id) for trade in trades)
 
 
 class TickerChannel(Channel):

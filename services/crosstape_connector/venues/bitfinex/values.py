@@ -31,7 +31,7 @@ from crosstape_schemas.timeframes import close_of
 ID: Final = "bitfinex"
 TIMEFRAMES: Final = {
     "1m": "1m", "5m": "5m", "15m": "15m", "30m": "30m", "1h": "1h", "3h": "3h", "6h": "6h", "12h": "12h",
-    "1d": "1D", "1w": "1W", "1M": "1M",
+    "1d": "1D", "1w": "1W",
 }  # fmt: skip
 """Our timeframe → the venue's."""
 FUNDING_S: Final = 8 * 3_600

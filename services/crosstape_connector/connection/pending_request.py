@@ -24,3 +24,8 @@ class PendingRequest:
         """Seconds of the monotonic clock."""
         self.sent_ts = 0
         """ns since the epoch."""
+
+    def is_over(self, handle: str) -> bool:
+        """Note that an unsubscribe is answered for this handle; empty: for all. Returns whether nothing of it is left."""
+        self.handles.discard(handle)
+        return not handle or not self.handles

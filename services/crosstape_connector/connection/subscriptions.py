@@ -214,10 +214,7 @@ class Subscriptions:
         """Forget an unsubscribe that is answered, by its id or by its last handle."""
         if pending is None and ack.handle:
             pending = next((one for one in self._waiting.values() if one.unsubscribe and ack.handle in one.handles), None)
-        if pending is None or not pending.unsubscribe:
-            return
-        pending.handles.discard(ack.handle)
-        if not ack.handle or not pending.handles:
+        if pending is not None and pending.unsubscribe and pending.is_over(ack.handle):
             del self._waiting[pending.request.request_id]
 
     def _partners(self, topic: Topic) -> set[Topic]:
@@ -294,8 +291,6 @@ class Subscriptions:
     def _settle(self, topics: Iterable[Topic]) -> None:
         """Remove these topics from the requests that would be sent, or that wait for an answer about them."""
         gone = set(topics)
-        if not gone:
-            return
         for pending in [*self._queue, *self._waiting.values()]:
             if not pending.unsubscribe:
                 for topic in gone.intersection(pending.topics):

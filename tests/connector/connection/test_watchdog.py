@@ -134,6 +134,32 @@ def test_trades_get_more_patience() -> None:
     assert [(when, stall.feed.kind) for when, stall in found] == [(121.0, "trade")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "after_s"), [("mark", 31.0), ("candle:1m", 121.0), ("candle:1d", 121.0), ("funding", 121.0), ("open_interest", 121.0)]
+)
+def test_figures_and_candles_that_never_come_are_found_out(kind: str, after_s: float) -> None:
+    """The venue has acknowledged them, and does not know the symbol or sends it elsewhere. Those that may be rare get more patience."""
+    market = Market("quote", kind)
+    (found, *_) = market.pass_time(after_s + 5, lambda _: market.receive(market.records[0]))
+    assert (found[0], found[1].feed.kind, found[1].attempt) == (after_s, kind, 1)
+    assert found[1].reason == f"no data since it was subscribed {after_s:.3g} s ago"
+
+
+def test_candles_that_stop_are_found_out() -> None:
+    """They came with each trade, for minutes; the trades go on."""
+    market = Market("trade", "candle:5m")
+    assert market.pass_time(200, lambda _: market.receive(*market.records)) == []
+    (found, *_) = market.pass_time(20, lambda _: market.receive(market.records[0]))
+    assert (found[1].feed.kind, found[1].attempt) == ("candle:5m", 1)
+    assert found[1].reason.startswith("silent for ")
+
+
+def test_liquidations_that_do_not_come_prove_nothing() -> None:
+    """They may not happen for days."""
+    market = Market("quote", "liquidation")
+    assert market.pass_time(4000, lambda _: market.receive(market.records[0])) == []
+
+
 def test_nothing_is_judged_on_a_silent_connection() -> None:
     """All feeds of a dead connection stop. Another check finds the dead connection."""
     market = Market("quote")

@@ -1,7 +1,7 @@
 """The spool of one partition: lossless events on disk, in order, while the server is away and the memory is used up.
 
 While a spool is `active`, the lossless events of the partition go into `backlog`, from there to disk, and from there into batches. So what
-was spooled comes before what came later. States (quotes, books, tickers) do not go through it: they are conflated, the newest is not old.
+was spooled comes before what came later. States (quotes, open candles) do not go through it: they are conflated, the newest is not old.
 
 **Exactly once.** Each batch carries the spool's position as it will be once the batch is written, and the script writes it into the cursor
 together with the batch. A successor reads the cursor and continues behind it: there is no moment between "acknowledged" and "noted". A

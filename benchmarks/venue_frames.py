@@ -51,6 +51,7 @@ class Costs(NamedTuple):
 
     kinds: list[str]
     parse: list[int]
+    book: list[int]
     every: list[int]
 
 
@@ -96,10 +97,7 @@ def measured(frames: Recorded, passes: int) -> Costs:
     least: Costs | None = None
     for _ in range(passes):
         found = _pass(frames)
-        if least is None:
-            least = found
-        else:
-            least = Costs(found.kinds, list(map(min, least.parse, found.parse)), list(map(min, least.every, found.every)))
+        least = found if least is None else Costs(found.kinds, *(list(map(min, *both)) for both in zip(least[1:], found[1:], strict=True)))
     assert least is not None
     return least
 
@@ -113,7 +111,7 @@ def _pass(frames: Recorded) -> Costs:
     for row in frames.instruments:
         symbols[row.symbol] = row
         feeds.add_instrument(row)
-    costs = Costs([], [], [])
+    costs = Costs([], [], [], [])
     now, due_at, clock = 0, 0, time.perf_counter_ns
     for line in frames.lines:
         now = max(now, line.t or now)
@@ -133,14 +131,16 @@ def _pass(frames: Recorded) -> Costs:
             outputs = parse(data if line.b is None or endpoint.binary is None else endpoint.binary(data), now)
         except FRAME_ERRORS:
             outputs = ()
-        parsed = clock()
+        parsed = applied = clock()
         if frames.is_market:
-            for output in outputs:
-                _publish(feeds.apply(output))
+            effects = [effect for output in outputs for effect in feeds.apply(output)]
             if now >= due_at:
                 due_at = now + BOOK_NS // 2
-                _publish(feeds.due_books(now))
+                effects += feeds.due_books(now)
+            applied = clock()
+            _publish(effects)
         costs.every.append(clock() - started)
+        costs.book.append(applied - started)
         costs.parse.append(parsed - started)
         costs.kinds.append(kind_of(outputs))
     return costs
@@ -179,9 +179,8 @@ def rows(frames: Recorded, costs: Costs) -> Iterator[dict[str, object]]:
     for at, kind in enumerate(costs.kinds):
         by_kind[kind].append(at)
     for kind, places in sorted(by_kind.items()):
-        parse, every = (sum(times[at] for at in places) / len(places) / 1_000 for times in (costs.parse, costs.every))
-        every_us = round(every, 2) if frames.is_market else None
+        parse, book, every = (round(sum(times[at] for at in places) / len(places) / 1_000, 2) for times in costs[1:])
         yield {
-            "venue": frames.venue.id, "kind": kind, "frames": len(places), "parse_us": round(parse, 2), "all_us": every_us,
-            "source": frames.source,
+            "venue": frames.venue.id, "kind": kind, "frames": len(places), "parse_us": parse,
+            "book_us": book if frames.is_market else None, "all_us": every if frames.is_market else None, "source": frames.source,
         }  # fmt: skip

@@ -4,14 +4,14 @@
     CROSSTAPE_CORPUS=../corpus python benchmarks/venues.py                   # recordings, where the folder has any of a venue
     CROSSTAPE_CORPUS=../corpus python benchmarks/venues.py --peers ~/peers/bin/python
 
-`parse`: from the frame to the venue's outputs (`Endpoint.parser`). `all`: that, the checks of feeds and books, and the events' encoding. It
-is measured of recordings only, because repeated examples are no market. Not in it: the socket and the server, which cost the same for every
-venue (`connector.py`). Each frame is measured in several passes, each from a new start. The least of its times counts: the others were
-interrupted.
+`parse`: from the frame to the venue's outputs (`Endpoint.parser`). `book`: that, and the checks of feeds and books, with a book event at
+most every 100 ms. `all`: that, and the events' encoding. The last two are measured of recordings only, because repeated examples are no
+market. In none: the socket and the server, which cost the same for every venue (`connector.py`). Each frame is measured in several passes,
+each from a new start. The least of its times counts: the others were interrupted.
 
 `--peers`: the Python of an environment in which ccxt 4.5.90 (ccxt.pro) and cryptofeed 3.0.1 read the same frames (`venues_peers.py`). They
-parse, update their book or make their trades, and call an empty callback: less than our `all`, more than our `parse`. cryptofeed needs
-Python 3.13:
+parse, update their book or make their trades, and call an empty callback, which compares with our `book` (`ratio`): they encode
+nothing either. cryptofeed needs Python 3.13:
 
     python3.13 -m venv ~/peers && ~/peers/bin/pip install ccxt==4.5.90 cryptofeed==3.0.1
 """
@@ -80,7 +80,7 @@ def peers(python: str, market: Sequence[Recorded], passes: int) -> list[dict[str
             continue  # without CROSSTAPE_CORPUS there is nothing to read
         frames = by_source[peer.recording]
         costs = measured(frames, passes)
-        ours.append({str(row["kind"]): (row["parse_us"], row["all_us"]) for row in rows(frames, costs)})
+        ours.append({str(row["kind"]): (row["parse_us"], row["book_us"], row["all_us"]) for row in rows(frames, costs)})
         wanted = [kind for kind in peer.kinds if kind in costs.kinds]
         cases.append(_case(peer, frames, costs, wanted))
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
@@ -91,8 +91,9 @@ def peers(python: str, market: Sequence[Recorded], passes: int) -> list[dict[str
     found = []
     for row in map(json.loads, done.stdout.splitlines()):
         at = next(at for at, case in enumerate(cases) if case["peer"] == row["peer"])
-        parse_us, all_us = ours[at][row["kind"]]
-        found.append({**row, "our_parse_us": parse_us, "our_all_us": all_us})
+        parse_us, book_us, all_us = ours[at][row["kind"]]
+        ratio = round(row["peer_us"] / book_us, 1)
+        found.append({**row, "our_parse_us": parse_us, "our_book_us": book_us, "our_all_us": all_us, "ratio": ratio})
     return found
 
 

@@ -10,7 +10,7 @@ import msgspec
 from crosstape.errors import SettingsError
 from crosstape.settings.words import nearest
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import TIMEFRAMES
+from crosstape_schemas import CANDLE, TIMEFRAMES
 
 
 def in_environment(venue: Venue, name: str) -> Venue:
@@ -43,7 +43,8 @@ def _refusal(venue: Venue, timeframe: str) -> str:
     if venue.candles is None:
         return "the venue publishes no candles"
     if timeframe in venue.candles.timeframes:
-        return ""
+        has_channel = any(f"{CANDLE}{timeframe}" in endpoint.channels for endpoint in venue.endpoints)
+        return "" if has_channel else "this environment of the venue has no candles"
     if timeframe in venue.candles.refused:
         return venue.candles.refused[timeframe]
     guess = None if timeframe in TIMEFRAMES else nearest(timeframe, venue.candles.timeframes)

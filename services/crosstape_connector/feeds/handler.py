@@ -384,7 +384,12 @@ class FeedHandler:
         return [*self.trades.apply_break(broken), *self._books.apply_break(broken)]
 
     def _apply_unreadable(self, output: Unreadable) -> Sequence[Event]:
-        """Set the feed to `recovering`, with a gap that ends with its next readable data. Ignored if there is no such feed."""
+        """Set the feed to `recovering`, with a gap that ends with its next readable data. Ignored if there is no such feed.
+
+        Trades stay live: only a gap is reported, where no id shows it.
+        """
+        if output.kind == "trade":
+            return self.trades.report_unreadable(output)
         record = self._newest.get(FeedKey(output.kind, output.instrument))
         return _NOTHING if record is None else record.mark_unreadable(output.received_ts)
 

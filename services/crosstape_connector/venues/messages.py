@@ -183,7 +183,8 @@ class Unreadable(msgspec.Struct, frozen=True):
     """The newest data of a feed cannot be read, so that those on the tape are out of date."""
 
     kind: str
-    """`quote`, `ticker`, `mark` …, `candle:1m`: a kind of which only the newest data count."""
+    """`quote`, `ticker`, `mark` …, `candle:1m`: a kind of which only the newest data count. Or `trade`: a gap is reported where no id
+    shows that one is missing."""
     instrument: str
     received_ts: int
 

@@ -9,9 +9,9 @@ from typing import Final
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.venues.messages import ConnectionBreak, LastTrade, TradeSnapshot
+from crosstape_connector.venues.messages import ConnectionBreak, LastTrade, TradeSnapshot, Unreadable
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import Event, FeedState, Instrument, Trade
+from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 
 LIVE: Final = FeedState.LIVE
 NO_TRADES: Final = "REST has trades that the stream did not bring"
@@ -114,6 +114,13 @@ class TradeFeeds:
         """Compare a sequence with the newest trade id that the venue names."""
         sequence = self.sequences.get(last.instrument)
         return sequence.apply_last_trade(last) if sequence is not None else self._unwanted()
+
+    def report_unreadable(self, output: Unreadable) -> Sequence[Event]:
+        """Report a gap: a trade of the stream cannot be read, and ids that are not contiguous do not show it."""
+        sequence = self.sequences.get(output.instrument)
+        if sequence is None or sequence.next_id < 0 or self._venue.trade_ids == "contiguous":
+            return _NOTHING
+        return (sequence.gap_event(output.received_ts, None, GapCause.UNKNOWN),)
 
     def silent(self, before_ts: int) -> list[str]:
         """Return the instruments whose trades are live, but brought or confirmed nothing since `before_ts`."""

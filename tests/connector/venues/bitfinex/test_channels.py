@@ -265,6 +265,13 @@ def test_a_liquidation_is_published_once() -> None:
     ]
 
 
+def test_a_liquidation_whose_trigger_was_not_sent_is_published_by_its_execution() -> None:
+    """Nothing documents that each position has a row for its trigger."""
+    (executed,) = data_of(FRAMES["ack_liquidations"], unnumbered("liquidation_executed"))
+
+    assert executed == Liquidation("bitfinex", "BTC-USDT-PERP", 1_767_225_600_589 * 10**6, 7, Side.SELL, D(90281), D("0.12173"))
+
+
 def test_what_a_channel_does_not_have_is_unknown() -> None:
     """A word that no document names, a checksum of trades, a trade of a book."""
     for frame in (b'[101,"xx",[1]]', b'[101,"cs",1]', b'[102,"te",[1,1,1,1]]'):

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from crosstape.errors import SettingsError
+from crosstape.settings.words import nearest
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import CANDLE
+from crosstape_schemas import CANDLE, TIMEFRAMES
 
 
 def in_environment(venue: Venue, name: str) -> Venue:
@@ -44,8 +45,10 @@ def _refusal(venue: Venue, timeframe: str) -> str:
     if timeframe in venue.candles.timeframes:
         has_channel = any(f"{CANDLE}{timeframe}" in endpoint.channels for endpoint in venue.endpoints)
         return "" if has_channel else "this environment of the venue has no candles"
-    known = venue.candles.refused.get(timeframe)
-    return known or f"the venue has no such candles; it has {', '.join(venue.candles.timeframes)}"
+    if timeframe in venue.candles.refused:
+        return venue.candles.refused[timeframe]
+    guess = None if timeframe in TIMEFRAMES else nearest(timeframe, venue.candles.timeframes)
+    return f"did you mean {guess}?" if guess else f"the venue has no such candles; it has {', '.join(venue.candles.timeframes)}"
 
 
 def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from crosstape_cli.health_request import url_of
 from crosstape_cli.main import COMMANDS, main
 from crosstape_cli.server import announced, check_embedded, located, redis_cli, with_url
 from crosstape_connector.venues.registry import VENUES
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from tests.cli.running import crosstape, environ, line, started, stopped
 
 
@@ -60,12 +61,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--seconds", "soon"], "soon"),
         (["demo", "--seconds", "0"], "--seconds and --rate must be above 0"),
         (["connector"], "--venue"),
-        (["connector", "--venue", "kraaken"], "venues.kraaken: not in the settings; they have binance, coinbase, kraken"),
+        (["connector", "--venue", "kraaken"], f"venues.kraaken: not in the settings; they have {', '.join(sorted(Settings().venues))}"),
         (["normalize", "kraken", "--book-interval-s", "nan"], "--book-interval-s at least 0"),
         (["normalize", "kraaken"], f"no venue 'kraaken'; there are {', '.join(VENUES)}"),
         (["normalize", "kraken", "/nothing"], "/nothing: cannot be read: No such file"),
         (["normalize", "kraken", "--book-depth", "0"], "--book-depth must be at least 1"),
-        (["simulate", "--venue", "kraaken"], "--venue kraaken: there are binance, bitstamp, coinbase, kraken"),
+        (["simulate", "--venue", "kraaken"], f"--venue kraaken: there are {', '.join(SIMULATED)}"),
         (["simulate", "--port", "kraken"], "--port kraken: expected VENUE=PORT"),
         (["simulate", "--rate", "-1"], "--rate must be above 0"),
         (["health", "--url", "localhost:1"], "not the address of a service"),
@@ -102,7 +103,7 @@ def test_every_mistake_in_the_settings_is_told(tmp_path: Path, capsys: pytest.Ca
 def test_up_with_nothing_to_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rather than to wait for ever."""
     file = tmp_path / "crosstape.toml"
-    file.write_text("".join(f"[venues.{name}]\nenabled = false\n" for name in ("binance", "coinbase", "kraken")))
+    file.write_text("".join(f"[venues.{name}]\nenabled = false\n" for name in Settings().venues))
 
     assert main(["up", "--settings", str(file)]) == Exit.USAGE
     assert "none is enabled" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 
 from crosstape.runtime.exit_codes import Exit
 from crosstape_cli.main import main
+from crosstape_connector.venues.registry import VENUES
 
 BITFINEX = """
 [venues.bitfinex]
@@ -72,6 +73,8 @@ def test_a_venue_without_instruments_has_no_connection(tmp_path: Path, capsys: p
         ('[venues.kraken]\nenvironment = "testnet"\n', "venues.kraken.environment: testnet: the venue has no environment but the live one"),
         ('[venues.bitstamp]\ncandles = ["1m"]\n', "venues.bitstamp.candles: 1m: the venue publishes no candles"),
         ('[venues.kraken]\ncandles = ["1m", "3m"]\n', "venues.kraken.candles: 3m: the venue has no such candles; it has 1m, 5m"),
+        ('[venues.kraken]\ncandles = ["1min", "1h"]\n', "venues.kraken.candles: 1min: did you mean 1m?"),
+        ('[venues.bitfinex]\ncandles = ["14D"]\n', "venues.bitfinex.candles: 14D: two weeks are no timeframe of ours"),
     ],
 )
 def test_what_a_venue_does_not_have_is_a_mistake_for_every_command(
@@ -81,3 +84,18 @@ def test_what_a_venue_does_not_have_is_a_mistake_for_every_command(
     for command in (["plan"], ["connector", "--venue", "kraken"], ["up"]):
         assert main([*command, "--settings", settings(tmp_path, own)]) == Exit.USAGE
         assert f"crosstape: {said}" in capsys.readouterr().err
+
+
+REFUSED = [(venue, name) for venue, table in VENUES.items() if table.candles is not None for name in table.candles.refused]
+
+
+@pytest.mark.parametrize(("venue", "timeframe"), REFUSED)
+def test_a_refused_timeframe_is_answered_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], venue: str, timeframe: str
+) -> None:
+    """Of every venue: users ask for these because the venue has them, or most venues do."""
+    rules = VENUES[venue].candles
+    assert rules is not None
+
+    assert main(["plan", "--settings", settings(tmp_path, f'[venues.{venue}]\ncandles = ["{timeframe}"]\n')]) == Exit.USAGE
+    assert capsys.readouterr().err == f"crosstape: venues.{venue}.candles: {timeframe}: {rules.refused[timeframe]}\n"

@@ -81,10 +81,12 @@ def test_timeframes_that_a_venue_does_not_have_are_an_error() -> None:
     check_candles(VENUE, ("1m", "5m"))
     check_candles(fake(), ())
     with pytest.raises(SettingsError) as caught:
-        check_candles(VENUE, ("1m", "3d", "7m"))
+        check_candles(VENUE, ("1m", "3d", "7m", "1min", "3m"))
     assert str(caught.value).splitlines() == [
         "venues.fake.candles: 3d: begins on the day the symbol was listed",
         "venues.fake.candles: 7m: the venue has no such candles; it has 1m, 5m",
+        "venues.fake.candles: 1min: did you mean 1m?",
+        "venues.fake.candles: 3m: the venue has no such candles; it has 1m, 5m",
     ]
     with pytest.raises(SettingsError, match=r"venues\.fake\.candles: 1m: the venue publishes no candles"):
         check_candles(fake(), ("1m",))

@@ -20,7 +20,7 @@ from crosstape_connector.venues.kucoin import spot
 from crosstape_connector.venues.kucoin.classic import Route, ignored
 from crosstape_connector.venues.kucoin.values import OURS, SPOT, Figures, candle, serial
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import number
+from crosstape_connector.venues.parsing.numbers import known_price, number
 from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, side_of
 from crosstape_connector.venues.spec import lookup
 from crosstape_schemas import Instrument, Level, Quote
@@ -95,7 +95,7 @@ def _level(row: Sequence[str]) -> Level:
     price, size = row[0], row[1]
     if not (price.isascii() and size.isascii()):
         raise NotANumber("digits that are not ASCII")
-    return number(price), number(size)
+    return known_price(price), number(size)
 
 
 def quote_route(instrument: Instrument) -> Route:

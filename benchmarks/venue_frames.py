@@ -97,10 +97,7 @@ def measured(frames: Recorded, passes: int) -> Costs:
     least: Costs | None = None
     for _ in range(passes):
         found = _pass(frames)
-        if least is None:
-            least = found
-        else:
-            least = Costs(found.kinds, *(list(map(min, *both)) for both in zip(least[1:], found[1:], strict=True)))
+        least = found if least is None else Costs(found.kinds, *(list(map(min, *both)) for both in zip(least[1:], found[1:], strict=True)))
     assert least is not None
     return least
 

@@ -5,7 +5,7 @@
 - The highest revision of each is what truly happened: prices, volumes and counts, as far as the venue has them. A correction may take
   `answer_ns`. An interval without trades may have a candle without volume, whose prices are all the same.
 - From the first on the tape to the last, each interval with a trade has its candle.
-- A running candle holds a part of the true one: the same open, and neither prices nor volume beyond it.
+- A running candle holds a part of the true one: the same open, and neither prices nor volume beyond it. It may be empty at first.
 
 Of an inverse contract the volume may be off by `INVERSE`: venues write it in quote units, and not at which prices.
 """
@@ -82,10 +82,11 @@ class Candles:
                 yield Violation("candles are missing", self._where, f"{len(missing)}, or gaps", missing[:3])
 
     def _running(self, candle: Candle, where: str) -> Iterator[Violation]:
+        if not candle.volume and candle.low == candle.high:
+            return
         known = self._true.candles[self._timeframe].get(candle.open_ts)
         if known is None:
-            if candle.volume:
-                yield Violation("a running candle never was", where, "none, or without volume", candle.volume)
+            yield Violation("a running candle never was", where, "none, or without volume", candle.volume)
             return
         volume = known.volume * (1 + (INVERSE if known.inverse else ZERO))
         if not (known.low <= candle.low and candle.high <= known.high and candle.volume <= volume and candle.open == known.open):

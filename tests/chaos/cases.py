@@ -40,6 +40,7 @@ FIGURES: Final = tuple(f"{what} kind={kind} count=2" for kind in ("mark", "liqui
 ODD: Final = ("null", "empty", "status", "missing", "type", "row", "duplicate")
 DETECTED: Final = Bounds(detect_s=8.0)
 """For watchdogs that are as quick as those of `stand`."""
+UNREAD: Final = Bounds(unread=True)
 SKEWED: Final = Bounds(detect_s=3.0, traded_s=1.5, skews_s=(-90.0, 30.0, 7200.0))
 
 
@@ -116,16 +117,16 @@ _CASES: Final = (
     Case("swap", ("swap kind=book probability=0.1 count=0",), RECOVERING),
     Case("swap of trades", ("swap kind=trade count=2",)),
     Case("delay", ("delay kind=all by=1",), hold_s=3.0),
-    Case("checksum", ("checksum what=checksum count=2",), RECOVERING, ("kraken",)),
+    Case("checksum", ("checksum what=checksum count=2",), RECOVERING, ("kraken", "bitfinex")),
     Case("checksum of a level", ("checksum what=level probability=0.2 count=0",), RECOVERING, ("kraken",)),
-    Case("reset", ("reset",), RECOVERING, ("binance", "coinbase")),
+    Case("reset", ("reset",), RECOVERING, ("binance", "coinbase", "bitfinex")),
     Case("burst", ("burst factor=8",)),
     Case("skew", ("skew by=-5",), bounds=Bounds(skews_s=(-5.0,))),
     Case("refuse", ("refuse",), DOWN, from_start=True, then="cut"),
     Case("silent", ("silent kind=book instrument=BTC-USDT",), STALE, from_start=True),
     Case("silent after a cut", ("silent kind=book instrument=BTC-USDT", "cut"), STALE),
     Case("late", ("late by=1",), from_start=True, hold_s=3.0),
-    Case("maintenance", ("maintenance for=2",), SILENT, ("coinbase", "kraken")),
+    Case("maintenance", ("maintenance for=2",), SILENT, ("coinbase", "kraken", "bitfinex")),
     Case("maintenance, once", ("maintenance",), venues=BINANCE),
     Case("rest-status", ("rest-status status=429 retry_after=1",), DOWN, from_start=True),
     Case("rest-status of a snapshot", ("rest-status status=503 retry_after=1 path=/api/v3/depth", DROP), RECOVERING, BINANCE),
@@ -162,8 +163,14 @@ _CASES: Final = (
     # what is the venue's own: its parsers, its books, its REST, what it wants of a connection
     Case("others: cut", ("cut for=2",), DOWN, venues=REPRESENTATIVE, closes=True),
     Case("others: books", (f"{DROP} probability=0.1", "swap kind=book count=2", "duplicate kind=book count=5"), venues=REPRESENTATIVE),
-    Case("others: odd rows", ("odd-row kind=book", "odd-row kind=trade how=null count=2"), RECOVERING, venues=REPRESENTATIVE),
-    Case("others: malformed", (*MALFORMED, "malformed how=gzip count=2", "malformed how=binary count=2"), venues=REPRESENTATIVE),
+    Case(
+        "others: odd rows", ("odd-row kind=book", "odd-row kind=trade how=null count=2"), RECOVERING,
+        venues=REPRESENTATIVE, bounds=UNREAD,
+    ),
+    Case(
+        "others: malformed", (*MALFORMED, "malformed how=gzip count=2", "malformed how=binary count=2"),
+        venues=REPRESENTATIVE, bounds=UNREAD,
+    ),
     Case("others: silent", ("silent kind=book instrument=BTC-USDT",), STALE, venues=REPRESENTATIVE, from_start=True),
     Case(
         "others: dead stream", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
@@ -171,7 +178,7 @@ _CASES: Final = (
     ),
     Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=REPRESENTATIVE, known=True, quoted=True, out=(ETH,)),
     Case("others: REST", ("rest-hang",), DOWN, venues=REPRESENTATIVE, from_start=True),
-    Case("others: figures", FIGURES, venues=REPRESENTATIVE, hold_s=4.0),
+    Case("others: figures", FIGURES, venues=tuple(venue for venue in REPRESENTATIVE if _has(venue, FIGURES[0])), hold_s=4.0),
     # candles: a minute each
     Case("candles", CANDLES, closes=True),
     Case("candles of others", CANDLES, venues=REPRESENTATIVE, closes=True),

@@ -72,6 +72,8 @@ class Bounds(NamedTuple):
     """How late a trade may be in a window that is marked complete. Later, the missing trades must have been reported."""
     still_s: float = 20.0
     """How long nothing at all may happen: in a venue's market, on its part of the tape, among consolidated quotes."""
+    unread: bool = False
+    """Whether frames or rows are unreadable on purpose: of trades without ids, nothing then shows which are missing."""
     skews_s: tuple[float, ...] = ()
     """Errors that the venue's clock may have, besides none."""
 
@@ -99,7 +101,9 @@ class Checker:
         self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
         self._orders: dict[str, Order] = defaultdict(Order)
         self.trades: dict[tuple[str, str], Trades | UnnumberedTrades] = {
-            key: (UnnumberedTrades if key[0] in WITHOUT_IDS else Trades)(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns)
+            key: UnnumberedTrades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns, are_unread=bounds.unread)
+            if key[0] in WITHOUT_IDS
+            else Trades(true, transit_ns=limits.transit_ns, skews_ns=limits.skews_ns)
             for key, true in market.items()
         }
         self._candles = {

@@ -1,7 +1,8 @@
 """The rule of trades without ids: each trade of the market is there once and unchanged, or a `gap` covers its time.
 
 One is known by its time, price, size and side; which of several that are the same came does not matter, nor whether all came that were
-made at the time of the first or the last. Their order is not checked.
+made at the time of the first or the last. Their order is not checked. A frame of them that cannot be read is counted, and nothing on the
+tape shows what was in it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ Content = tuple[int, object, object, Side | None]
 class UnnumberedTrades:
     """Checks the trades of one instrument of one venue. The face is that of `Trades`."""
 
-    def __init__(self, true: TrueInstrument, *, transit_ns: int, skews_ns: Collection[int]) -> None:
-        """`transit_ns`: how long a trade may be under way; `skews_ns`: how wrong the venue's clock may be, or 0."""
+    def __init__(self, true: TrueInstrument, *, transit_ns: int, skews_ns: Collection[int], are_unread: bool = False) -> None:
+        """`transit_ns`: how long a trade may be under way; `skews_ns`: how wrong the venue's clock may be, or 0. `are_unread`: some cannot
+        be read, so that it is not checked which are missing.
+        """
         self._true = true
         self._transit_ns = transit_ns
         self._skews_ns = skews_ns
+        self._are_unread = are_unread
         self._unit_ns = unit_ns(true.venue)
         self._where = f"trades of {true.instrument} at {true.venue}"
         self._known: dict[Content, list[int]] = defaultdict(list)  # content → ids in the market that have not come
@@ -69,7 +73,7 @@ class UnnumberedTrades:
 
     def done(self) -> Iterator[Violation]:
         """Check at the end of the tape that no trade between the first and the last is missing."""
-        if not self._came:
+        if not self._came or self._are_unread:
             return
         first, last = (self._true.trades[number].ts for number in (min(self._came), max(self._came)))
         lacking = [true for number, true in self._true.trades.items() if first < true.ts < last and number not in self._came]

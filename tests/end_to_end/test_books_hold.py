@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple, cast
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -128,6 +129,7 @@ class Network(RuleBasedStateMachine):
             feed.close(connection)
         self.frames.clear()
         self.newest.clear()
+        self.handles: dict[str, str] = {}
         self.feed = feed
         self.connection = Connection(cast("asyncio.Transport", _Nowhere()), Counters(), [], buffer_bytes=1 << 30)
         self.connection.tap = Wire(self.market, self.venue, self.frames)
@@ -143,7 +145,8 @@ class Network(RuleBasedStateMachine):
         for message in (self.endpoint.unsubscribe, self.endpoint.subscribe) if anew else (self.endpoint.subscribe,):
             for request in plan.requests(self.endpoint, topics, subscribed_depth(self.table, DEPTH), self.requests + 1):
                 self.requests = request.request_id
-                self.feed.receive(self.connection, message(request).decode())
+                handles = tuple(self.handles.get(symbol, "") for symbol in request.symbols)
+                self.feed.receive(self.connection, message(msgspec.structs.replace(request, handles=handles)).decode())
 
     def say(self, effects: Iterable[Effect]) -> None:
         """Publish the events, and queue the requests, of these effects."""
@@ -162,6 +165,8 @@ class Network(RuleBasedStateMachine):
             return
         for output in outputs:
             if isinstance(output, Ack):
+                if not output.unsubscribed:
+                    self.handles.update(dict.fromkeys(output.symbols, output.handle))
                 self.say(self.feeds.confirm_topics(self.topics, self.market.now))
             self.say(self.feeds.apply(output))
         if payload is None:

@@ -56,10 +56,10 @@ def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:
         for at, symbol in zip(slots(venue.snapshots.per_minute), symbols, strict=False):
             yield at, "snapshot", venue.snapshots.path(symbol)
             last = max(last, at)
-    assert venue.trades is not None
-    for at, symbol in zip(slots(venue.trades.per_minute), symbols, strict=False):
-        yield at, "trades", venue.trades.path(symbol, 1, START_S * NS)
-        last = max(last, at)
+    if venue.trades is not None:
+        for at, symbol in zip(slots(venue.trades.per_minute), symbols, strict=False):
+            yield at, "trades", venue.trades.path(symbol, 1, START_S * NS)
+            last = max(last, at)
     assert venue.quotes is not None
     for number, at in enumerate(slots(venue.quotes.per_minute)):
         if at > last:
@@ -85,5 +85,5 @@ def test_books_trades_and_quotes_of_200_instruments_together_stay_within_the_lim
         heaviest = max(heaviest, int(answer.headers.get("X-MBX-USED-WEIGHT-1M", "0")))
         done[kind] = at
     assert done.get("snapshot", 0.0) <= BOOKS * 60 / (venue.snapshots.per_minute if venue.snapshots is not None else 60) + BURST_S
-    assert done["trades"] <= BOOKS * 60 / (venue.trades.per_minute * 0.8 if venue.trades is not None else 1) + BURST_S
+    assert done.get("trades", 0.0) <= BOOKS * 60 / (venue.trades.per_minute * 0.8 if venue.trades is not None else 1) + BURST_S
     assert heaviest <= getattr(server, "weight_max", 6_000) * 0.8

@@ -136,6 +136,18 @@ async def test_each_candle_ends_with_a_flag_and_holds_its_trades() -> None:
     assert empty, "the market is slow enough for seconds without a trade"
 
 
+@pytest.mark.parametrize("timeframe", ["1s", "1m"])
+async def test_a_candle_that_is_over_does_not_run_again(timeframe: str) -> None:
+    """Also where it was empty at first, and flat."""
+    async with client(rate=4.0) as one:
+        await one.subscribe("flagged", SYMBOL, timeframe)
+        one.made.advance(400.0)
+        seen = by_open(await one.until_answer())
+    assert any(rows[0]["trades"] == 0 and rows[-1]["trades"] for rows in seen.values()) or timeframe == "1s"
+    for rows in seen.values():
+        assert not any(row["over"] for row in rows[:-1])
+
+
 async def test_without_a_flag_the_last_frame_is_that_of_the_last_trade() -> None:
     """The next candle says that one is over; what was sent last of it was all of it, and nothing is sent of an empty interval."""
     async with client() as one:

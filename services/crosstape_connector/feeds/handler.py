@@ -111,7 +111,7 @@ class FeedHandler:
             Status: self._apply_status,
             BookSnapshot: self._books.apply_snapshot,
             BookUpdate: self._books.apply_update,
-            ConnectionBreak: self._books.apply_break,
+            ConnectionBreak: self._apply_break,
             Unreadable: self._apply_unreadable,
         }
         """Class of an output → the method that applies it. A session looks it up here itself, to save a call per frame; other classes
@@ -379,8 +379,17 @@ class FeedHandler:
         """Return the conflated books that are due; call it about once per book interval."""
         return self._books.due_books(now)
 
+    def _apply_break(self, broken: ConnectionBreak) -> Sequence[Effect]:
+        """A frame of a connection is missing: it may be of any of its books, or hold trades."""
+        return [*self.trades.apply_break(broken), *self._books.apply_break(broken)]
+
     def _apply_unreadable(self, output: Unreadable) -> Sequence[Event]:
-        """Set the feed to `recovering`, with a gap that ends with its next readable data. Ignored if there is no such feed."""
+        """Set the feed to `recovering`, with a gap that ends with its next readable data. Ignored if there is no such feed.
+
+        Trades stay live: only a gap is reported, where no id shows it.
+        """
+        if output.kind == "trade":
+            return self.trades.report_unreadable(output)
         record = self._newest.get(FeedKey(output.kind, output.instrument))
         return _NOTHING if record is None else record.mark_unreadable(output.received_ts)
 

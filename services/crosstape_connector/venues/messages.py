@@ -163,13 +163,13 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class ConnectionBreak(msgspec.Struct, frozen=True):
-    """The connection's own numbering skipped, so that its books are suspect."""
+    """The connection's own numbering skipped, so that its books are suspect, and trades may be missing."""
 
     received_ts: int
     missed: int | None
     cause: GapCause = GapCause.SEQUENCE
     instruments: tuple[str, ...] = ()
-    """Instruments whose books are on that connection."""
+    """Instruments whose books, or trades without contiguous ids, are on that connection."""
     reason: str = ""
     """The cause, if it is not the connection's numbering."""
 
@@ -183,7 +183,8 @@ class Unreadable(msgspec.Struct, frozen=True):
     """The newest data of a feed cannot be read, so that those on the tape are out of date."""
 
     kind: str
-    """`quote`, `ticker`, `mark` …, `candle:1m`: a kind of which only the newest data count."""
+    """`quote`, `ticker`, `mark` …, `candle:1m`: a kind of which only the newest data count. Or `trade`: a gap is reported where no id
+    shows that one is missing."""
     instrument: str
     received_ts: int
 

@@ -50,7 +50,10 @@ def changed(venue: SimulatedVenue, path: str, made: Answer, fault: Halt | OddLis
     rows, count = found
     new: Any = dict(rows) if isinstance(inner, dict) else [row for _, row in rows]
     if where.rows:
-        body[where.rows[-1]] = new
+        around = body
+        for key in where.rows[:-1]:
+            around = around[key]
+        around[where.rows[-1]] = new
     else:
         body = new
     return Answer(msgspec.json.encode(body), made.status, made.headers), count

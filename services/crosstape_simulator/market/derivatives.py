@@ -20,7 +20,7 @@ EVERY_NS: Final = NS
 KEPT: Final = 5_000
 """Figures that are remembered."""
 
-FORCED_EVERY: Final = 25
+FORCED_EVERY: Final = 10
 """One of so many trades is a liquidation."""
 
 RATE_DECIMALS: Final = 8

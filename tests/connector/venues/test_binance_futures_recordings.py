@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Context, Decimal
 from typing import Any, Final
 
 import pytest
 
-from crosstape_connector.venues.registry import VENUES
-from crosstape_schemas import Book, Candle, Gap, Instrument, Quote, Trade
-from tests.connector.venues.test_recordings import CORPUS, frames, header, normalized, raw, spelled
+from crosstape_schemas import Book, Candle, Gap, Quote, Trade
+from tests.connector.venues.test_recordings import CORPUS, frames, header, normalized, spelled
 
 pytestmark = [
     pytest.mark.skipif(not CORPUS, reason="CROSSTAPE_CORPUS is not set: the recordings are not part of this project"),
@@ -129,23 +127,14 @@ def test_quotes_are_those_of_the_venue(name: str, count: int) -> None:
 
 @pytest.mark.parametrize(("name", "count"), [(FOUR, 67), (SPOT_FOUR, 2)])
 def test_candles_are_those_of_the_venue(name: str, count: int) -> None:
-    """Each frame, with its figures and its flag."""
-    venue = VENUES[header(name)]
-    instruments = next(line["f"] for line in raw(name) if line.get("d") == "rest" and "exchangeInfo" in line["u"])
-    symbols = {one.symbol: one for one in venue.instruments.parse(instruments.encode()) if isinstance(one, Instrument)}
-    found = [
-        (output, frame["k"])
-        for line in raw(name)
-        if line.get("d") == "in" and '"kline"' in line["f"]
-        for frame in [json.loads(line["f"])["data"]]
-        for output in venue.endpoints[0].parser(symbols)(line["f"].encode(), 7)
-    ]
+    """One for one, with their figures and the venue's flag."""
+    expected = [frame["k"] for _, frame in data(name, "kline")]
+    candles = [event for event in normalized(name)[0] if isinstance(event, Candle)]
 
-    assert len(found) == count
-    for ours, theirs in found:
-        assert isinstance(ours, Candle)
-        assert (ours.instrument, ours.timeframe) == (symbols[theirs["s"]].name, "1m")
+    assert len(expected) == count
+    for ours, theirs in zip(candles, expected, strict=True):
+        assert (ours.instrument.replace("-PERP", "").replace("-", ""), ours.timeframe) == (theirs["s"], theirs["i"])
         assert (ours.open_ts, ours.close_ts) == (theirs["t"] * 1_000_000, theirs["T"] * 1_000_000 + 1_000_000)
         figures = (ours.open, ours.high, ours.low, ours.close, ours.volume, ours.quote_volume, ours.taker_buy_volume)
         assert figures == tuple(Decimal(theirs[name]) for name in "ohlcvqV")
-        assert (ours.trades, ours.closed) == (theirs["n"], theirs["x"])
+        assert (ours.trades, ours.closed, ours.revision) == (theirs["n"], theirs["x"], 0)

@@ -40,9 +40,10 @@ ALL = [SPOT, FOUR, EXCHANGE, ADVANCED, TEN, DEEP, KUCOIN]
 
 @lru_cache(maxsize=2)
 def normalized(name: str) -> tuple[list[Event], Summary]:
-    """All events of a recording, books at every change."""
+    """All events of a recording, books at every change; candles of a minute, where it has some."""
+    candles = ("1m",) if name.startswith("cryptofeed") and recorded(header(name)).candles is not None else ()
     with opened(Path(CORPUS) / f"{name}.jsonl.zst") as lines:
-        found = normalize(recorded(header(name)), lines, delta=True, candles=("1m",) if name == KUCOIN else (), book_interval_ns=0)
+        found = normalize(recorded(header(name)), lines, delta=True, candles=candles, book_interval_ns=0)
         return list(found), found.summary
 
 

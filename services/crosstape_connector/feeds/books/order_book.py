@@ -94,9 +94,11 @@ class OrderBook:
         return self.need.updates > 0
 
     def mark_requested(self) -> None:
-        """Note that the snapshot which the book needs is requested."""
+        """Note that the snapshot which the book needs is requested; where it comes in the stream, by subscribing again."""
         self.need.mark_requested()
         self._unproven_ts = 0
+        if self._rule.snapshot == "stream":
+            self._buffer.clear()  # these are of the subscription that ends: what its successor begins with need not reach them
 
     def connection_changed(self) -> None:
         """Note that another connection takes over: its frames may be older than those of the one before."""

@@ -207,6 +207,8 @@ class TradeSequence(FeedRecord):
                 self._seen.clear()
             return [*self.open_gaps.close_all(trade.received_ts), gap, *self._publish(trade, number)]
         self.duplicates += 1
+        if not self._contiguous and self._seen is None:
+            self.gap_from = 0  # the stream reaches back to what is known, so that nothing is missing before its next trade
         return []
 
     def _overtaken(self, trade: Trade, number: int) -> list[Event]:

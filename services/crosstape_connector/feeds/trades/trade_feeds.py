@@ -9,9 +9,9 @@ from typing import Final
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
-from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
+from crosstape_connector.venues.messages import ConnectionBreak, LastTrade, TradeSnapshot, Unreadable
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import Event, FeedState, Instrument, Trade
+from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
 
 LIVE: Final = FeedState.LIVE
 NO_TRADES: Final = "REST has trades that the stream did not bring"
@@ -87,6 +87,14 @@ class TradeFeeds:
         sequence = self.sequences.get(snapshot.instrument)
         return sequence.apply_snapshot(snapshot) if sequence is not None else self._unwanted()
 
+    def apply_break(self, broken: ConnectionBreak) -> Sequence[Event]:
+        """Report that trades may be missing, where only the numbers of the connection show it: ids that merely increase do not."""
+        if broken.reason or self._venue.trade_ids == "contiguous":
+            return _NOTHING
+        found = [self.sequences.get(name) or self._plain.get(name) for name in broken.instruments]
+        now = broken.received_ts
+        return [record.gap_event(now, None, broken.cause) for record in found if record is not None and record.state is LIVE]
+
     def fill_gaps(self, page: TradeSnapshot) -> Sequence[Event]:
         """Publish the missing ones of these past trades from REST."""
         sequence = self.sequences.get(page.instrument)
@@ -106,6 +114,13 @@ class TradeFeeds:
         """Compare a sequence with the newest trade id that the venue names."""
         sequence = self.sequences.get(last.instrument)
         return sequence.apply_last_trade(last) if sequence is not None else self._unwanted()
+
+    def report_unreadable(self, output: Unreadable) -> Sequence[Event]:
+        """Report a gap: a trade of the stream cannot be read, and ids that are not contiguous do not show it."""
+        sequence = self.sequences.get(output.instrument)
+        if sequence is None or sequence.next_id < 0 or self._venue.trade_ids == "contiguous":
+            return _NOTHING
+        return (sequence.gap_event(output.received_ts, None, GapCause.UNKNOWN),)
 
     def silent(self, before_ts: int) -> list[str]:
         """Return the instruments whose trades are live, but brought or confirmed nothing since `before_ts`."""

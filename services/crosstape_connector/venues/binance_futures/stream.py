@@ -202,14 +202,20 @@ def mark_route(instrument: Instrument) -> Route:
 
 
 def liquidation_route(instrument: Instrument) -> Route:
-    """`forceOrder`: the newest forced order of a second. Its average price and its filled size count; nothing, if none is filled."""
+    """`forceOrder`: the newest forced order of a second. Its average price and its filled size count; nothing, if none is filled.
+
+    There is no id. As the venue sends one order a second and symbol, one that is equal to the last, with its time, is the same.
+    """
     venue, name = instrument.venue, instrument.name
+    last: RawOrder | None = None
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        nonlocal last
         o = _liquidation(raw).o
         price, size = figure(o.ap), figure(o.z)
-        if size.is_zero():
+        if size.is_zero() or o == last:
             return ()
+        last = o
         if not positive(price, size):
             raise FrameError(f"liquidation of {name}: {shown(size)} at {shown(price)}")
         return (Liquidation(venue, name, epoch_ns(o.T), received_ts, SIDES.get(o.S), price, base_size(instrument, size, price)),)

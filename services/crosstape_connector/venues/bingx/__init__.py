@@ -56,6 +56,7 @@ SPOT: Final = Venue(
                 "ticker": "ticker",
                 **candle_channels("kline_{}", candles.SPOT),
             },
+            answers=frozenset({frames.BY_DEPTH, "bookTicker", "ticker"}),  # perhaps: nothing says so
             parser=spot.Parser,
             request=frames.request,
             binary=gunzip(TEXT),
@@ -118,7 +119,7 @@ SWAP: Final = Venue(
                 "mark": "markPrice",
                 **candle_channels("kline_{}", candles.SWAP),
             },
-            answers=frozenset({"trade"}),
+            answers=frozenset({"trade", frames.BY_DEPTH, swap.QUOTES, "ticker"}),  # perhaps: nothing says so
             parser=swap.Parser,
             request=frames.request,
             binary=gunzip(TEXT),

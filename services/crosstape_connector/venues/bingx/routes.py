@@ -19,12 +19,12 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.bingx.frames import Frame, Route, TopicRoute
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread, unreadable
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Odd, Output, unread, unreadable
 from crosstape_connector.venues.parsing.numbers import BACKSLASH, check, doubtful, known_price, number
 from crosstape_connector.venues.parsing.text_books import TextBooks
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, shown, side_of
 from crosstape_connector.venues.spec import Verdict
-from crosstape_schemas import Instrument, Level, Quote, Side, Ticker
+from crosstape_schemas import GapCause, Instrument, Level, Quote, Side, Ticker
 
 LEVELS: Final = 1_024
 """Levels a side of a book that is sent by its changes."""
@@ -163,7 +163,7 @@ class ChangedBook(TopicRoute):
         self._newest: int | None = None
 
     def __call__(self, frame: Frame, received_ts: int) -> Sequence[Output]:
-        """`previous` of an update is the number of the frame before it, whatever came between them."""
+        """`previous` of an update is the number of the frame before it, whatever came between them. Updates before `all` are dropped."""
         name = self._name
         try:
             raw = _change(frame.data)
@@ -171,10 +171,15 @@ class ChangedBook(TopicRoute):
             if raw.action not in ("all", "update"):
                 raise FrameError(f"action {shown(raw.action)!r}")
         except (*FRAME_ERRORS, ArithmeticError) as exc:
+            self._newest = None
             return Odd("book", f"{name}: {shown(exc)}"), unread(name, received_ts)
         previous, self._newest = self._newest, raw.number
         venue_ts = None if raw.time is None else epoch_ns(raw.time)
         if raw.action == "update":
+            if previous is None or raw.number <= previous:
+                self._newest = None  # until `all` comes
+                reason = f"the number {raw.number} came after {previous}"
+                return () if previous is None else (ConnectionBreak(received_ts, None, GapCause.SEQUENCE, (name,), reason),)
             return (BookUpdate(name, venue_ts, received_ts, bids, asks, None, raw.number, previous),)
         bids, asks = sorted(bids, reverse=True), sorted(asks)
         partial = max(len(bids), len(asks)) >= LEVELS
@@ -186,6 +191,7 @@ class ChangedBook(TopicRoute):
 
     def lost(self, received_ts: int) -> Sequence[Output]:
         """The book may lack a change from now on: the next number would not show it."""
+        self._newest = None
         return (unread(self._name, received_ts),)
 
 

@@ -22,7 +22,7 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.bingx import candles, frames, routes
 from crosstape_connector.venues.bingx.frames import Frame, Route, TopicRoute
-from crosstape_connector.venues.messages import Odd, Output, unreadable
+from crosstape_connector.venues.messages import Odd, Output, Unreadable, unreadable
 from crosstape_connector.venues.parsing.numbers import LIMIT, figure
 from crosstape_connector.venues.parsing.rows import readable
 from crosstape_connector.venues.parsing.wire import ZERO, Stamp, epoch_ns, side_of, trade_numbers
@@ -98,7 +98,7 @@ class Trades(TopicRoute):
     def __call__(self, frame: Frame, received_ts: int) -> Sequence[Output]:
         """Oldest first. Rows that cannot be read are odd, and have no id."""
         found: list[Output] = []
-        rows = self._rows(frame.data, found)
+        rows = self._rows(frame.data, received_ts, found)
         if not rows:
             return found
         goes_back = self._is_first or self._newest_ms > rows[0].made_ms
@@ -126,11 +126,17 @@ class Trades(TopicRoute):
         self._is_first = False
         return found
 
-    def _rows(self, data: msgspec.Raw, found: list[Output]) -> list[Row]:
+    def lost(self, received_ts: int) -> Sequence[Output]:
+        """A trade is missing, and no id shows it."""
+        return (Unreadable("trade", self._name, received_ts),)
+
+    def _rows(self, data: msgspec.Raw, received_ts: int, found: list[Output]) -> list[Row]:
         """Return the rows that can be read, oldest first; the others are added to `found`."""
         odd: list[Odd] = []
         rows = readable(_raws(data), self._read, f"trade of {self._name}", odd)
         found += odd
+        if odd:
+            found += self.lost(received_ts)
         rows.reverse()
         rows.sort(key=lambda row: row.made_ms)
         return rows

@@ -9,7 +9,7 @@ Book    all frames of a connection are numbered, and every few seconds in which 
 Limits  20 connects a minute. The documents say 25 and 30 channels a connection; a probe got 36. 30 are planned, and one that has no room
         moves to another connection. No testnet: paper trading has symbols of its own (`tTESTBTC:TESTUSD`) on the same address
 Not proven  trade ids increase and have gaps: how many trades a lost connection cost cannot be known.
-Unverified  that one event never comes in two frames, with the book crossed between; that candles of a month begin on the 1st
+Unverified  that one event never comes in two frames, with the book crossed between
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ VENUE: Final = Venue(
         refused={
             "7D": "the venue's 7D begins on Thursday, and each of its rows since 2016 holds one day; 1w begins on Monday",
             "14D": "two weeks are no timeframe of ours",
+            "1M": "nothing says when it begins",
         },
         open="first trade",
         empty="nothing: there is no candle for an interval without trades",

@@ -8,8 +8,8 @@ Ticker   24 hours. Its best prices are not used: the sizes beside them are sums 
 Candles  close before high; newest first; none for an interval without trades. An update may be of the candle before
 Status   of a perpetual: the rate of funding is `CURRENT_FUNDING`, applied at the end of the current eight hours; what has accrued for the
          next eight is not published. Contracts are base units
-Liquidations  of all symbols. Rows of a position's closing (`IS_MATCH` 1) follow the row of its trigger (0), which alone is published: each
-         position once, with its complete size, at its price of liquidation
+Liquidations  of all symbols. A position has one row for its trigger (`IS_MATCH` 0) and may have others for its execution (1). Those count
+         only if the trigger was not seen on this connection, so that no position counts twice. The price is that of the liquidation
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from crosstape_connector.venues.bitfinex.frames import (
     decode_derivative,
     decode_level,
     decode_levels,
+    decode_liquidation,
     decode_rows,
     decode_ticker,
     decode_trade,
@@ -44,14 +45,17 @@ from crosstape_connector.venues.bitfinex.values import (
     trades_of,
 )
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, TradeSnapshot, Unreadable, unread, unreadable
+from crosstape_connector.venues.parsing.numbers import check
 from crosstape_connector.venues.parsing.rows import readable
 from crosstape_connector.venues.parsing.wire import finite
 from crosstape_connector.venues.spec import Symbols, lookup
-from crosstape_schemas import Ticker, Trade
+from crosstape_schemas import Liquidation, Ticker, Trade
 
 _OURS: Final = {theirs: ours for ours, theirs in TIMEFRAMES.items()}
 _KEPT: Final = 1_000
-"""Ids of trades that are remembered for their `tu`."""
+"""Ids of trades, at least, that are remembered for their `tu`."""
+TRIGGERS: Final = 1_000
+"""Liquidated positions whose trigger is remembered."""
 _EXECUTED, _UPDATED = b'"te"', b'"tu"'
 _OTHERS: Final = frozenset({b'"fte"', b'"ftu"'})
 """Executions of the lending market."""
@@ -144,11 +148,12 @@ class BookChannel(Channel):
 class TradeChannel(Channel):
     """Trades. It remembers the newest ids, so that each trade is published once."""
 
-    __slots__ = ("_ids",)
+    __slots__ = ("_ids", "_older")
 
     def __init__(self, symbol: str) -> None:
         super().__init__("trades", symbol)
-        self._ids: dict[int, None] = {}
+        self._ids: set[int] = set()
+        self._older: set[int] = set()  # the ids before these
 
     def data(self, raw: bytes, moment: Moment, symbols: Symbols) -> Sequence[Output]:
         """Return the newest trades, oldest first."""
@@ -166,17 +171,16 @@ class TradeChannel(Channel):
             raise UnknownFrame(f"{word[:40].decode(errors='replace')} of trades")
         look_through(raw, 1)
         row = decode_trade(raw)
-        if word == _UPDATED and row.id in self._ids:
+        if word == _UPDATED and (row.id in self._ids or row.id in self._older):
             return ()
         trade = trade_of(row, lookup(symbols, self.symbol).name, moment)
         self._note((trade,))
         return (trade,)
 
     def _note(self, trades: Sequence[Trade]) -> None:
-        ids = self._ids
-        ids.update(dict.fromkeys(int(trade.trade_id) for trade in trades))
-        while len(ids) > _KEPT:
-            del ids[next(iter(ids))]
+        if len(self._ids) >= _KEPT:
+            self._ids, self._older = set(), self._ids
+        self._ids.update(int(trade.trade_id) for trade in trades)
 
 
 class TickerChannel(Channel):
@@ -241,14 +245,27 @@ class DerivativeChannel(Channel):
 
 
 class LiquidationChannel(Channel):
-    """Liquidations of all symbols."""
+    """Liquidations of all symbols. It remembers `TRIGGERS` positions whose trigger was seen."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "")
+        self._triggered: dict[int, None] = {}  # ids of positions, oldest first
 
     def data(self, raw: bytes, moment: Moment, symbols: Symbols) -> Sequence[Output]:
         """Return those of symbols that are ours."""
         odd: list[Odd] = []
         rows = decode_rows(raw) if raw[:2] == _NESTED or raw == _EMPTY else [msgspec.Raw(raw)]
-        made = readable(rows, lambda row: liquidation_of(row, moment, symbols), "liquidation", odd)
+        made = readable(rows, lambda row: self._liquidation(row, moment, symbols), "liquidation", odd)
         return [*odd, *(one for one in made if one is not None)]
+
+    def _liquidation(self, raw: msgspec.Raw, moment: Moment, symbols: Symbols) -> Liquidation | None:
+        row = decode_liquidation(raw)
+        if row.is_match and row.position in self._triggered:
+            return None
+        check(raw)
+        made = liquidation_of(row, moment, symbols)
+        if made is not None and not row.is_match:
+            self._triggered[row.position] = None
+            if len(self._triggered) > TRIGGERS:
+                del self._triggered[next(iter(self._triggered))]
+        return made

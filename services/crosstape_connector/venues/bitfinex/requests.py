@@ -20,8 +20,8 @@ DERIVATIVES: Final = "deriv"
 _encode: Final = msgspec.json.encode
 
 GREETING: Final = _encode({"event": "conf", "flags": FLAGS})
-"""Every frame gets a number and the server's time, books get checksums, and all that one event changes in a book comes in one frame: a part
-of it alone could show a crossed book."""
+"""Every frame gets a number and the server's time, books get checksums, and all changes of a book by one event come in one frame: between
+two frames of one event a book could be crossed."""
 
 
 def request(verb: Verb, request: Request) -> bytes:

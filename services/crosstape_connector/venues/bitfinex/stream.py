@@ -1,7 +1,7 @@
 """Bitfinex's WebSocket v2: what the frames of a connection become.
 
-Numbers  with the flag SEQ_ALL every array has the connection's next number, heartbeats and checksums too; a jump is a lost frame. With
-         TIMESTAMP the server's time in ms stands after it. Neither is needed: the shape of a frame shows which of the two it has
+Numbers  with the flag SEQ_ALL every array has the connection's next number, from 1, heartbeats and checksums too; a jump is a lost frame.
+         With TIMESTAMP the server's time in ms stands after it. Neither is needed: the shape of a frame shows which of the two it has
 Channels data carry only a number that the acknowledgement gave, for this connection and subscription alone. Data that come after an
          unsubscribe are left out
 Quirks   `subId` of a request comes back in its answer, so that answers find their requests; a subscription that exists already is refused
@@ -34,7 +34,7 @@ from crosstape_connector.venues.bitfinex.frames import (
     decode_event,
     decode_number,
 )
-from crosstape_connector.venues.bitfinex.requests import CANDLES, DERIVATIVES, LIQUIDATIONS, SEQ_ALL
+from crosstape_connector.venues.bitfinex.requests import CANDLES, DERIVATIVES, LIQUIDATIONS
 from crosstape_connector.venues.bitfinex.values import ID, MS, Moment
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Rotate
 from crosstape_connector.venues.parsing.rows import mended
@@ -69,7 +69,7 @@ class Parser:
         self._channels: dict[int, Channel] = {}
         self._gone: dict[int, None] = {}  # numbers of channels that were unsubscribed
         self._strangers: dict[int, None] = {}  # numbers of channels that brought data before any acknowledgement
-        self._expected: int | None = None
+        self._expected = 1
         self._breaks = Breaks()
         self._refused = ""
 
@@ -113,7 +113,7 @@ class Parser:
         is_late = False
         if sequence is not None:
             expected, self._expected = self._expected, sequence + 1
-            if expected is not None and sequence != expected:
+            if sequence != expected:
                 is_late = sequence < expected
                 self._jumped(received_ts, None if is_late else sequence - expected)
         return Moment(received_ts, None if mts is None else mts * MS, is_late)
@@ -148,12 +148,11 @@ class Parser:
             case _:
                 raise UnknownFrame(f"event {frame.event[:40]!r}")
 
-    def _configured(self, frame: EventFrame) -> Sequence[Output]:
-        """The flags: with numbers, the first is 1."""
+    @staticmethod
+    def _configured(frame: EventFrame) -> Sequence[Output]:
+        """The answer to our flags. Without them, nothing shows that a frame is missing."""
         if frame.status != "OK":
             return (Odd("conf", f"the flags were refused: {frame.status[:40]} {frame.msg[:40]}"),)
-        if self._expected is None and frame.flags is not None and frame.flags & SEQ_ALL:
-            self._expected = 1
         return (Heartbeat(),)
 
     def _info(self, frame: EventFrame, received_ts: int) -> Sequence[Output]:
@@ -180,18 +179,19 @@ class Parser:
             self._add(frame.chan_id, frame, channel, symbol)
         return Ack(_request_id(frame), channel, _symbols(symbol), handle=_handle(frame))
 
-    def _add(self, number: int, frame: EventFrame, channel: str, symbol: str, *, has_begun: bool = False) -> None:
+    def _add(self, number: int, frame: EventFrame, channel: str, symbol: str) -> None:
+        """Know a channel by its number from now on. If data came before its acknowledgement, they may have been the snapshot."""
         if number in self._channels:
             return
         for other in [one for one, held in self._channels.items() if held.name == channel and held.symbol == symbol]:
             del self._channels[other]
             _remember(self._gone, other)
         self._gone.pop(number, None)
-        self._strangers.pop(number, None)
         found = self._channels[number] = _made(frame, channel, symbol)
-        if has_begun:
+        if number in self._strangers:
+            del self._strangers[number]
             found.may_have_missed()
-        if isinstance(found, BookChannel) and symbol in self._symbols:
+        if isinstance(found, BookChannel | TradeChannel) and symbol in self._symbols:
             self._breaks.book(self._symbols[symbol].name)
 
     def _unsubscribed(self, frame: EventFrame) -> Ack:
@@ -215,7 +215,7 @@ class Parser:
         if frame.code != DUPLICATE:
             return Rejected(reason, _request_id(frame), channel, _symbols(symbol), full=frame.code == FULL)
         if frame.chan_id is not None:
-            self._add(frame.chan_id, frame, channel, symbol, has_begun=frame.chan_id in self._strangers)
+            self._add(frame.chan_id, frame, channel, symbol)
         return Ack(_request_id(frame), channel, _symbols(symbol), handle=_handle(frame))
 
 

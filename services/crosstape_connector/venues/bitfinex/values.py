@@ -13,9 +13,9 @@ from crosstape_connector.venues.bitfinex.frames import (
     RawCandle,
     RawDerivative,
     RawLevel,
+    RawLiquidation,
     RawTrade,
     decode_candle,
-    decode_liquidation,
     decode_rows,
     decode_trade,
     decode_trades,
@@ -31,7 +31,7 @@ from crosstape_schemas.timeframes import close_of
 ID: Final = "bitfinex"
 TIMEFRAMES: Final = {
     "1m": "1m", "5m": "5m", "15m": "15m", "30m": "30m", "1h": "1h", "3h": "3h", "6h": "6h", "12h": "12h",
-    "1d": "1D", "1w": "1W", "1M": "1M",
+    "1d": "1D", "1w": "1W",
 }  # fmt: skip
 """Our timeframe → the venue's."""
 FUNDING_S: Final = 8 * 3_600
@@ -146,15 +146,13 @@ def figures_of(row: RawDerivative, instrument: str, received_ts: int) -> list[Ou
     return outputs
 
 
-def liquidation_of(raw: msgspec.Raw, moment: Moment, symbols: Symbols) -> Liquidation | None:
-    """Return a liquidation; None for a symbol that is not ours, and for the closing of a position whose trigger was sent before."""
-    row = decode_liquidation(raw)
+def liquidation_of(row: RawLiquidation, moment: Moment, symbols: Symbols) -> Liquidation | None:
+    """Return a liquidation; None for a symbol that is not ours. Raises `FrameError`."""
     instrument = symbols.get(row.symbol)
     if row.kind != "pos":
         raise UnknownFrame(f"a liquidation of kind {row.kind[:40]!r}")
-    if instrument is None or row.is_match:
+    if instrument is None:
         return None
-    check(raw)
     size = row.amount.copy_abs()
     if not positive(row.price, size) or not ZERO < row.mts < _LATEST_MS:
         raise FrameError(f"{instrument.name}: {shown(row.amount)} at {shown(row.price)}")

@@ -104,7 +104,7 @@ _SPOT: Final = Venue(
     endpoints=(
         _pro(
             "SPOT",
-            channels={"book": "obu", "delta": "obu", **candle_channels(f"{requests.KLINE}{{}}", TIMEFRAMES)},
+            channels={"book": "obu", "delta": "obu", **candle_channels("{}", TIMEFRAMES)},
             parser=pro.SpotParser,
         ),
         _classic("SPOT", channels={"trade": "match", "quote": "level1", "ticker": "snapshot"}),
@@ -150,7 +150,7 @@ FUTURES: Final = Venue(
                 "mark": "mark-price",
                 "open_interest": "mark-price",
                 "funding": "funding-fee",
-                **candle_channels(f"{requests.KLINE}{{}}", FUTURES_TIMEFRAMES),
+                **candle_channels("{}", FUTURES_TIMEFRAMES),
             },
             parser=pro.FuturesParser,
         ),

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from crosstape_connector.errors import UnknownFrame
+from crosstape_connector.errors import FrameError, UnknownFrame
 from crosstape_connector.venues.messages import Ack, Heartbeat, Output, Rejected, Rotate, Welcome
 from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import Instrument
@@ -88,6 +88,8 @@ def _reply(frame: Frame) -> Sequence[Output]:
             return (Welcome(),)
         case "error":
             return (_refusal(frame),)
+        case "message":
+            raise FrameError("data without a topic")
         case _:
             raise UnknownFrame(f"type {frame.type[:80]!r}")
 

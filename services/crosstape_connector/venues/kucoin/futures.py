@@ -41,21 +41,21 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
 
 class RawTop(msgspec.Struct, frozen=True, gc=False):
     ts: Serial
-    bid: Decimal | None = msgspec.field(name="bestBidPrice", default=None)
-    bid_size: Decimal | None = msgspec.field(name="bestBidSize", default=None)
-    ask: Decimal | None = msgspec.field(name="bestAskPrice", default=None)
-    ask_size: Decimal | None = msgspec.field(name="bestAskSize", default=None)
+    bid: Decimal | None = msgspec.field(name="bestBidPrice")
+    bid_size: Decimal | None = msgspec.field(name="bestBidSize")
+    ask: Decimal | None = msgspec.field(name="bestAskPrice")
+    ask_size: Decimal | None = msgspec.field(name="bestAskSize")
 
 
 class RawDay(msgspec.Struct, frozen=True, gc=False):
     ts: Serial
-    last: Decimal | None = msgspec.field(name="lastPrice", default=None)
-    open: Decimal | None = msgspec.field(name="price24HoursBefore", default=None)
-    high: Decimal | None = msgspec.field(name="highPrice", default=None)
-    low: Decimal | None = msgspec.field(name="lowPrice", default=None)
-    volume: Decimal | None = None
-    turnover: Decimal | None = None
-    change: Decimal | None = msgspec.field(name="priceChg", default=None)
+    last: Decimal | None = msgspec.field(name="lastPrice")
+    open: Decimal | None = msgspec.field(name="price24HoursBefore")
+    high: Decimal | None = msgspec.field(name="highPrice")
+    low: Decimal | None = msgspec.field(name="lowPrice")
+    volume: Decimal | None
+    turnover: Decimal | None
+    change: Decimal | None = msgspec.field(name="priceChg")
 
 
 _trade = msgspec.json.Decoder(RawTrade).decode

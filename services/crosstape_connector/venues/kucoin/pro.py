@@ -43,6 +43,7 @@ PING: Final = 0.9
 """The share of the venue's interval after which the next ping is sent."""
 OTHERS: Final = frozenset({"ticker", "trade", "funding-fee-all-symbols", "callAuctionInfo"})
 """Channels that the documents name and that hold nothing for the tape here."""
+NO_DATA: Final = msgspec.Raw(b"null")
 _MILLISECONDS: Final = 1_000
 
 
@@ -51,7 +52,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     t: str = ""
     dp: str = ""
     P: Serial = 0
-    d: msgspec.Raw = msgspec.Raw(b"null")
+    d: msgspec.Raw = NO_DATA
     type: str = ""
     id: str | int | None = None
     result: bool | None = None
@@ -84,15 +85,15 @@ class RawCandle(msgspec.Struct, frozen=True, gc=False):
 
 class RawMark(msgspec.Struct, frozen=True, gc=False):
     ts: Stamp
-    mp: str | None = None
-    ip: str | None = None
-    oi: str | None = None
+    mp: str | None
+    ip: str | None
+    oi: str | None
 
 
 class RawFunding(msgspec.Struct, frozen=True, gc=False):
     fr: str
-    nt: Stamp | None = None
-    gl: Stamp | None = None
+    nt: Stamp | None
+    gl: Stamp | None
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -250,6 +251,8 @@ def _reply(frame: Frame) -> Sequence[Output]:
         return (Welcome(frame.ping_interval * PING / _MILLISECONDS if 0 < frame.ping_interval <= 600_000 else None),)
     if frame.type == "pong":
         return (Heartbeat(),)
+    if frame.d != NO_DATA:
+        raise FrameError("data without a topic")
     raise UnknownFrame("neither data nor a reply")
 
 

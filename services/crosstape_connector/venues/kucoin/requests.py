@@ -7,12 +7,11 @@ from typing import Final
 
 import msgspec
 
+from crosstape_connector.venues.kucoin.values import OURS
 from crosstape_connector.venues.spec import Request, Verb
 
 DEPTH: Final = "increment@10ms"
 """The book that begins with a snapshot on the stream: the best 500 levels a side."""
-KLINE: Final = "kline_"
-"""Channels of candles are this and the venue's name of the timeframe."""
 _encode = msgspec.json.encode
 
 
@@ -27,16 +26,19 @@ def classic(topics: Mapping[str, str]) -> Callable[[Verb, Request], bytes]:
 
 
 def pro(market: str) -> Callable[[Verb, Request], bytes]:
-    """Return what writes a request of the newer protocol: one channel of one symbol. `market`: SPOT or FUTURES."""
+    """Return what writes a request of the newer protocol: one channel of one symbol. `market`: SPOT or FUTURES.
+
+    A channel of candles is called by its timeframe, which its frames name, too.
+    """
 
     def request(verb: Verb, request: Request) -> bytes:
         (symbol,) = request.symbols
-        channel, _, interval = request.channel.partition("_")
+        channel = "kline" if request.channel in OURS else request.channel
         asked = {"id": str(request.request_id), "action": verb, "channel": channel, "tradeType": market, "symbol": symbol}
         if channel == "obu":
             asked["depth"] = DEPTH
-        elif interval:
-            asked["interval"] = interval
+        elif channel == "kline":
+            asked["interval"] = request.channel
         return _encode(asked)
 
     return request

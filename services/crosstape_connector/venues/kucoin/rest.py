@@ -66,10 +66,10 @@ class RestTrade(msgspec.Struct, frozen=True):
 
 class RestTop(msgspec.Struct, frozen=True):
     time: Stamp
-    bid: str | None = msgspec.field(name="bestBid", default=None)
-    bid_size: str | None = msgspec.field(name="bestBidSize", default=None)
-    ask: str | None = msgspec.field(name="bestAsk", default=None)
-    ask_size: str | None = msgspec.field(name="bestAskSize", default=None)
+    bid: str | None = msgspec.field(name="bestBid")
+    bid_size: str | None = msgspec.field(name="bestBidSize")
+    ask: str | None = msgspec.field(name="bestAsk")
+    ask_size: str | None = msgspec.field(name="bestAskSize")
 
 
 class RestLevel1(msgspec.Struct, frozen=True):

@@ -49,10 +49,10 @@ class RestTrade(msgspec.Struct, frozen=True):
 
 
 class RestTop(msgspec.Struct, frozen=True):
-    bid: str | None = msgspec.field(name="bestBidPrice", default=None)
-    bid_size: int | None = msgspec.field(name="bestBidSize", default=None)
-    ask: str | None = msgspec.field(name="bestAskPrice", default=None)
-    ask_size: int | None = msgspec.field(name="bestAskSize", default=None)
+    bid: str | None = msgspec.field(name="bestBidPrice")
+    bid_size: int | None = msgspec.field(name="bestBidSize")
+    ask: str | None = msgspec.field(name="bestAskPrice")
+    ask_size: int | None = msgspec.field(name="bestAskSize")
 
 
 class RestTicker(msgspec.Struct, frozen=True):

@@ -37,19 +37,19 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
 
 class RawTop(msgspec.Struct, frozen=True, gc=False):
     timestamp: Stamp
-    asks: list[str] | None = None
-    bids: list[str] | None = None
+    asks: list[str] | None
+    bids: list[str] | None
 
 
 class RawDay(msgspec.Struct, frozen=True, gc=False):
     datetime: Stamp
-    last: Decimal | None = msgspec.field(name="lastTradedPrice", default=None)
-    open: Decimal | None = None
-    high: Decimal | None = None
-    low: Decimal | None = None
-    vol: Decimal | None = None
-    turnover: Decimal | None = msgspec.field(name="volValue", default=None)
-    change: Decimal | None = msgspec.field(name="changePrice", default=None)
+    last: Decimal | None = msgspec.field(name="lastTradedPrice")
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    vol: Decimal | None
+    turnover: Decimal | None = msgspec.field(name="volValue")
+    change: Decimal | None = msgspec.field(name="changePrice")
 
 
 class RawSnapshot(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ class Breaks:
         self._unreported: ConnectionBreak | None = None
 
     def book(self, instrument: str) -> None:
-        """Note that the connection has this instrument's book."""
+        """Note that the connection has this instrument's book, or its trades if their ids show no gap."""
         self._books[instrument] = None
 
     def found(self, received_ts: int, missed: int | None) -> None:

@@ -126,6 +126,9 @@ class CandleChannel(Channel):
     def _next(self, topic: Topic, sent: _Sent, newest: Bar | None, ts: int) -> None:
         """A trade has begun a new candle: send the end of the last, and those without trades between them."""
         bar = sent.bar
+        if bar is not None and newest is not None and bar.open_ts == newest.open_ts:
+            sent.bar = newest  # it was without trades until now
+            return
         if bar is not None and not sent.is_over and (self._flag or sent.is_new):
             self._end(topic, sent, ts)
         if bar is not None and newest is not None and self._empty != "none":

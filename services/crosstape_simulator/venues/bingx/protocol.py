@@ -3,7 +3,8 @@
 Docs    https://bingx-api.github.io/docs-v3/
 Quirks  one topic a request; answers repeat its id, not its topic; an error of spot has no id. A topic beyond the limit of a connection is
         refused with a code of its own. The server asks `Ping` as text on the swap, and in JSON on spot; it cuts who does not answer
-Assumed, as no documentation says it: that a request for a topic which the client has already is acknowledged again
+Assumed, as no documentation says it: that a request for a topic which the client has already is acknowledged again; that a subscription of
+books is answered with the book, and that books which have not changed are not sent
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ def book(symbol: kit.Symbol, depth: int) -> str:
     """Both sides of a complete book."""
     bids, asks = symbol.pair.bids.levels(depth), symbol.pair.asks.levels(depth)
     return f'"bids":{levels(symbol, bids)},"asks":{levels(symbol, asks)}'
+
+
+class CompleteBook(kit.BookChannel):
+    """A complete book, sent at a pace if it has changed. A new client gets it at once."""
+
+    def first(self, connection: Connection, topic: Topic, ts: int) -> None:
+        """Send the book as it is."""
+        self.feed.send_data(connection, topic, self._write(self.symbol, ts), ts)
 
 
 def classify(payload: bytes) -> spec.FrameInfo:

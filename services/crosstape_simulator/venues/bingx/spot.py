@@ -97,7 +97,7 @@ class SpotMarket(kit.StreamMarket):
         yield kit.QuoteChannel(feed, symbol, ("bookTicker", symbol.name), _quote, first=_quote)
         yield kit.TickerChannel(feed, symbol, ("ticker", symbol.name), _ticker, gathers=True, every_ns=1_000_000_000)
         for depth in protocol.DEPTHS:
-            yield kit.BookChannel(feed, symbol, (f"depth{depth}", symbol.name), self._book(depth))
+            yield protocol.CompleteBook(feed, symbol, (f"depth{depth}", symbol.name), self._book(depth))
         grids: dict[Topic, Grid] = {(channel, symbol.name): grid(timeframe) for channel, timeframe in CANDLES.items()}
         yield kit.CandleChannel(feed, symbol, grids, _candle, every_ns=1_000_000_000)
 

@@ -155,7 +155,7 @@ class SwapMarket(kit.StreamMarket):
         yield Trades(feed, symbol, self._past)
         yield ChangedBook(feed, symbol)
         for depth in protocol.DEPTHS:
-            yield kit.BookChannel(feed, symbol, (f"depth{depth}", symbol.name), _book(depth))
+            yield protocol.CompleteBook(feed, symbol, (f"depth{depth}", symbol.name), _book(depth))
         yield kit.QuoteChannel(feed, symbol, ("bookTicker", symbol.name), _quote)
         yield kit.TickerChannel(feed, symbol, ("ticker", symbol.name), _ticker, gathers=True, every_ns=1_000_000_000)
         yield kit.ValueChannel(feed, symbol, ("markPrice", symbol.name), _mark, every_ns=1_000_000_000)

@@ -63,9 +63,9 @@ VENUE: Final = SimulatedVenue(
         "liq:global": frozenset({"liquidation"}),
     },
     fields={},
-    rows={
-        "trade": rb"\[\d+,\d{13},(?P<size>" + NUMBER + rb"),(?P<price>" + NUMBER + rb")\]",
-        "book": rb"\[(?P<price>" + NUMBER + rb"),\d+,(?P<size>" + NUMBER + rb")\]",
+    rows={  # a negative amount is one of the other side, so `size` is the id of a trade and the number of a level's orders instead
+        "trade": rb"\[(?P<size>\d+),\d{13}," + NUMBER + rb",(?P<price>" + NUMBER + rb")\]",
+        "book": rb"\[(?P<price>" + NUMBER + rb"),(?P<size>\d+)," + NUMBER + rb"\]",
         "candle": rb"\[\d{13},(?P<price>" + NUMBER + rb"),[^\]]*,(?P<size>" + NUMBER + rb")\]",
         "ticker": rb"(?:\[|,\[)(?:[^,\]]+,){6}(?P<price>" + NUMBER + rb"),(?P<size>" + NUMBER + rb"),",
         "mark": rb'"?null,null,(?P<price>' + NUMBER + rb"),null,null,(?P<size>" + NUMBER + rb"),null",

@@ -198,6 +198,14 @@ def test_a_forced_order_counts_as_far_as_it_is_filled() -> None:
     assert (long.taker, long.size) == (Side.SELL, Decimal("1.5"))
 
 
+def test_a_forced_order_that_comes_twice_counts_once() -> None:
+    """It has no id: the venue sends one a second and symbol, so that one with the same time, price and size is the same."""
+    frame = MARKET["force_order"]
+    later = frame.replace(b'"T":1767225601421', b'"T":1767225602421')
+
+    assert len(parse(frame, frame, later, later)) == 2
+
+
 def test_the_day_is_that_of_the_venue() -> None:
     """Without a best bid and ask, which these tickers do not have."""
     (ticker,) = parse(MARKET["ticker"])

@@ -90,7 +90,7 @@ def test_past_trades_after_a_reconnect_are_not_published_twice() -> None:
     apply(found, batch((T, "1"), (T, "2")), batch((T, "3"), (T + 5, "4")))
     lose(found)
 
-    events = apply(found, batch((T - 9, "0"), (T, "1"), (T, "2"), (T, "3"), (T + 5, "4"), (T + 5, "5"), (T + 7, "6")), batch((T + 8, "7")))
+    events = apply(found, batch((T - 9, "9"), (T, "1"), (T, "2"), (T, "3"), (T + 5, "4"), (T + 5, "5"), (T + 7, "6")), batch((T + 8, "7")))
 
     assert [size for _, size in trades(events)] == ["5", "6", "7"]
     assert not [event for event in events if isinstance(event, Gap)]
@@ -149,11 +149,25 @@ def test_a_connection_remembers_so_many_trades() -> None:
 def test_a_trade_that_cannot_be_read_leaves_its_neighbours() -> None:
     """In the same list."""
     frame = batch((T, "1"), (T, "2"), (T, "3")).replace(b'"q":"2"', b'"q":"x"')
-    odd, *made = parse(frame)
+    odd, lost, *made = parse(frame)
 
     assert isinstance(odd, Odd)
+    assert lost == Unreadable("trade", NAME, 7)
     assert [size for _, size in trades(made)] == ["1", "3"]
-    assert [type(output) for output in parse(batch((T, "x")))] == [Odd]
+    assert [type(output) for output in parse(batch((T, "x")))] == [Odd, Unreadable]
+
+
+def test_a_trade_that_cannot_be_read_is_a_gap() -> None:
+    """No id shows that it is missing. Before the first trade nothing is."""
+    found = feeds(SWAP)
+    events = apply(found, batch((T, "x")), batch((T, "1")), batch((T + 1, "x"), (T + 1, "2")), batch((T + 2, "3"))[:-9])
+
+    assert [size for _, size in trades(events)] == ["1", "2"]
+    gaps = [event for event in events if isinstance(event, Gap)]
+    assert [(gap.kind, gap.from_ts, gap.to_ts, gap.missed, gap.cause) for gap in gaps] == [
+        ("trade", 8, 9, None, GapCause.UNKNOWN),
+        ("trade", 9, 10, None, GapCause.UNKNOWN),
+    ]
 
 
 def test_a_quote_is_the_best_of_levels_in_any_order() -> None:
@@ -256,7 +270,8 @@ def test_a_crossed_book_is_not_published_when_it_is_due() -> None:
     apply(found, changes(1, [["100", "1"]], [["101", "1"]], "all"), changes(2, [["100", "2"]], []), changes(3, [["102", "5"]], []))
 
     assert not found.due_books(10**18)
-    apply(found, changes(4, [["102", "0"]], []))
+    for output in parse(changes(3, [["102", "5"]], [["101", "1"]], "all"), changes(4, [["102", "0"]], []))[1:]:
+        found.apply(output)
     (book,) = [event for event in found.due_books(10**18) if isinstance(event, Book)]
     assert book.bids == ((D(100), D(2)),)
 

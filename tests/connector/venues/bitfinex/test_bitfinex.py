@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -23,8 +24,9 @@ from crosstape_connector.venues.messages import (
     Rotate,
 )
 from crosstape_connector.venues.spec import Request
-from crosstape_schemas import FeedState, Instrument, Status, Trade
+from crosstape_schemas import FeedState, Gap, GapCause, Instrument, Status, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+from tests.connector.venues.test_contract import feeds
 
 FRAMES: Final = frames_of("bitfinex")
 CONF: Final = FRAMES["conf"]
@@ -59,10 +61,28 @@ def test_a_jump_of_the_numbers_breaks_every_book_once() -> None:
     assert breaks(*frames, b'[102,"cs",7,3,1767225600001]', b'[104,"cs",0,5,1767225600001]') == [(1, ("BTC-USD", "BTC-USDT-PERP"))]
 
 
+def test_a_lost_frame_may_have_held_trades() -> None:
+    """Ids do not show it, so the connection's numbers do: a gap of the trades that are live, as well as of the books."""
+    parser, tape = stream.Parser(symbols_of("bitfinex")), feeds(VENUE)
+    frames = (CONF, FRAMES["ack_trades"], b'[101,"te",[5,1767225600000,1,1],1]', b'[101,"te",[9,1767225600001,1,1],2]')
+    found = [
+        event
+        for now, frame in enumerate((*frames, b'[101,"te",[12,1767225600002,1,1],4]'), 10)
+        for output in parser(frame, now)
+        for event in tape.apply(output)
+        if isinstance(event, Gap | Trade)
+    ]
+
+    assert [event.trade_id if isinstance(event, Trade) else event.cause for event in found] == ["5", "9", GapCause.SEQUENCE, "12"]
+    (gap,) = [event for event in found if isinstance(event, Gap)]
+    assert (gap.kind, gap.instrument, gap.from_ts, gap.to_ts, gap.missed) == ("trade", "BTC-USD", 13, 14, None)
+
+
 def test_the_first_number_is_one() -> None:
-    """Once the flags are acknowledged; a recording that begins later begins with any number."""
+    """Whether the flags were acknowledged or that was lost as well."""
     assert breaks(CONF, BOOK, b"[102,[[1,1,1]],2,1767225600001]") == [(1, ("BTC-USD",))]
-    assert breaks(BOOK, b"[102,[[1,1,1]],500,1767225600001]") == []
+    assert breaks(BOOK, b"[102,[[1,1,1]],2,1767225600001]") == [(1, ("BTC-USD",))]
+    assert breaks(BOOK, b"[102,[[1,1,1]],1,1767225600001]") == []
 
 
 def test_a_frame_that_came_twice_changes_no_book() -> None:
@@ -93,11 +113,11 @@ def test_a_break_that_a_bad_frame_shows_is_reported_with_the_next_good_one() -> 
     assert [type(output) for output in parser(b'[101,"hb",4,1767225600001]', 7)] == [ConnectionBreak, Heartbeat]
 
 
-@pytest.mark.parametrize(("tail", "venue_ts"), [(b"", None), (b",4", None), (b",1767225600001", MOMENT), (b",4,1767225600001", MOMENT)])
+@pytest.mark.parametrize(("tail", "venue_ts"), [(b"", None), (b",1", None), (b",1767225600001", MOMENT), (b",1,1767225600001", MOMENT)])
 def test_any_flags_are_read(tail: bytes, venue_ts: int | None) -> None:
     """None, numbers, times, or both: the shape of a frame shows it."""
     outputs = parse(
-        BOOK, b"[102,[[1,1,1]]%s]" % tail, FRAMES["ack_trades"], b'[101,"te",[1,1767225600000,1,1]%s]' % tail.replace(b"4", b"5", 1)
+        BOOK, b"[102,[[1,1,1]]%s]" % tail, FRAMES["ack_trades"], b'[101,"te",[1,1767225600000,1,1]%s]' % re.sub(rb"^,1\b", b",2", tail)
     )
 
     assert [output.venue_ts for output in outputs if isinstance(output, BookSnapshot)] == [venue_ts]
@@ -111,7 +131,7 @@ def test_numbers_of_channels_belong_to_one_connection() -> None:
     parser(b'{"event":"unsubscribed","status":"OK","chanId":102}', 7)
     assert parser(b"[102,[1,1,1]]", 7) == ()
     with pytest.raises(UnknownSymbol):
-        parser(b"[103,[1,1,1]]", 7)
+        parser(b"[999,[1,1,1]]", 7)
 
     parser(BOOK.replace(b"102", b"103"), 7)
     (again,) = parser(b"[103,[[1,1,1]]]", 7)

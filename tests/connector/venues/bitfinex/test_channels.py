@@ -100,7 +100,7 @@ def test_a_checksum_is_of_the_best_twenty_five() -> None:
 
 def test_a_checksum_proves_the_book_after_each_change() -> None:
     """Snapshot, a level, several levels at once; then the sum of the result. A wrong sum is a break, and the topic is subscribed again."""
-    frames = [FRAMES[name] for name in ("ack_book", "book_snapshot", "book_level", "book_bulk", "book_checksum")]
+    frames = [FRAMES["ack_book"], *map(unnumbered, ("book_snapshot", "book_level", "book_bulk", "book_checksum"))]
     good, bad = feeds(VENUE), feeds(VENUE)
     for output in parse(*frames):
         good.apply(output)
@@ -117,7 +117,7 @@ def test_a_checksum_proves_the_book_after_each_change() -> None:
 def test_a_book_of_tiny_prices_has_the_venues_checksum() -> None:
     """Their exponents are the venue's own text."""
     found = feeds(VENUE)
-    for output in parse(*(FRAMES[name] for name in ("ack_small", "small_snapshot", "small_checksum"))):
+    for output in parse(FRAMES["ack_small"], unnumbered("small_snapshot"), unnumbered("small_checksum")):
         found.apply(output)
 
     assert found.book_checks()["XRP-BTC"].checksums_ok == 1
@@ -263,6 +263,13 @@ def test_a_liquidation_is_published_once() -> None:
         Liquidation("bitfinex", "BTC-USDT-PERP", 1_767_225_600_489 * 10**6, 7, Side.SELL, D(90281), D("0.12173")),
         Liquidation("bitfinex", "BTC-USD", 1_767_225_600_828_200_200, 7, Side.BUY, D("91112.27"), D("2.62932")),
     ]
+
+
+def test_a_liquidation_whose_trigger_was_not_sent_is_published_by_its_execution() -> None:
+    """Nothing documents that each position has a row for its trigger."""
+    (executed,) = data_of(FRAMES["ack_liquidations"], unnumbered("liquidation_executed"))
+
+    assert executed == Liquidation("bitfinex", "BTC-USDT-PERP", 1_767_225_600_589 * 10**6, 7, Side.SELL, D(90281), D("0.12173"))
 
 
 def test_what_a_channel_does_not_have_is_unknown() -> None:

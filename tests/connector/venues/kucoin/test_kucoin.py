@@ -24,7 +24,7 @@ from crosstape_connector.venues.messages import (
     Welcome,
     unread,
 )
-from crosstape_connector.venues.parsing.unreadable import feeds_of
+from crosstape_connector.venues.parsing.unreadable import NOT_OURS, feeds_of
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Request, Verdict
 from crosstape_schemas import Candle, Quote, Ticker, Trade
@@ -151,6 +151,26 @@ def test_a_quote_has_the_symbol_of_its_topic_and_empty_sides_are_null() -> None:
     assert one_side == Quote("kucoin", "ETH-USDT", 1_767_225_600_123_000_000, 7, None, None, D("3000.5"), D(1))
 
 
+@pytest.mark.parametrize("key", [b"asks", b"bids", b"timestamp"])
+def test_a_side_whose_name_cannot_be_read_is_not_empty(key: bytes) -> None:
+    """A damaged key would otherwise make a quote that never was."""
+    _, unreadable = from_classic(CLASSIC["level1"].replace(b'"%s"' % key, b'"%s\xff"' % key))
+
+    assert unreadable == Unreadable("quote", "BTC-USDT", 7)
+
+
+def test_data_whose_topic_cannot_be_read_may_be_of_any_feed() -> None:
+    """Of either protocol: they are no frames of an unknown type."""
+    for frame, parse in (
+        (CLASSIC["level1"].replace(b'"topic"', b'"top\xff"'), from_classic),
+        (PRO["candle"].replace(b'"T"', b'"\xff"'), from_pro),
+    ):
+        with pytest.raises(FrameError) as caught:
+            parse(frame)
+        assert caught.value.kind not in NOT_OURS
+    assert feeds_of(SPOT.endpoints[0], symbols_of("kucoin"), PRO["candle"][:-9], 7) == [Unreadable("candle:1m", "BTC-USDT", 7)]
+
+
 @pytest.mark.parametrize("name", ["level1", "snapshot"])
 def test_a_frame_that_is_cut_off_still_names_its_feed(name: str) -> None:
     """Its last data are not the newest any more."""
@@ -191,7 +211,7 @@ def test_requests_are_those_of_the_documents() -> None:
     book = {"id": "6", "action": "unsubscribe", "channel": "obu", "depth": "increment@10ms", **one}
     assert json.loads(newer("unsubscribe", Request("obu", ("BTC-USDT",), 6, 10))) == book
     candle = {"id": "7", "action": "subscribe", "channel": "kline", "interval": "1min", **one}
-    assert json.loads(newer("subscribe", Request("kline_1min", ("BTC-USDT",), 7, 10))) == candle
+    assert json.loads(newer("subscribe", Request("1min", ("BTC-USDT",), 7, 10))) == candle
     assert json.loads(requests.ping(9)) == {"id": "9", "type": "ping"}
 
 

@@ -25,11 +25,11 @@ up: $(VENV)/.ready ## connect to the live venues of your settings
 	@$(PY) -m crosstape_cli.main up $(ARGS)
 
 test: $(VENV)/.ready ## run all tests but the slow ones and those that need Docker; ARGS names some of them
-	@$(PYTEST) -m "not slow and not docker and not chaos" $(ARGS)
+	@$(PYTEST) -m "not slow and not docker and not chaos and not rare" $(ARGS)
 
-test-slow: WORKERS := 3
+test-slow: WORKERS := 5
 test-slow: $(VENV)/.ready ## run the slow tests: outages, kills, long recordings
-	@$(PYTEST) -m "slow and not docker and not chaos" $(ARGS)
+	@$(PYTEST) -m "slow and not docker and not chaos and not rare" $(ARGS)
 
 test-docker: $(VENV)/.ready ## build the image and test it and compose; needs a Docker engine
 	@CROSSTAPE_DOCKER=1 $(PYTEST) -n 0 -m "docker and not chaos" $(ARGS)
@@ -45,6 +45,7 @@ chaos: $(VENV)/.ready ## set every fault on venues that stand for all, end serve
 chaos-all: WORKERS := 2
 chaos-all: $(VENV)/.ready ## the same on all venues: an hour
 	@$(PYTEST) tests/chaos --durations=20 $(ARGS)
+	@$(PYTEST) tests/end_to_end -m rare $(ARGS)
 
 soak: $(VENV)/.ready ## set a fault every twenty seconds for ten minutes, and print one JSON line
 	@$(PY) -m tests.chaos.soak $(ARGS)

@@ -36,7 +36,7 @@ GROUP: Final = 4
 """Venues of a rehearsal that is only one of `make chaos-all`."""
 MALFORMED: Final = ("malformed how=json count=2", "malformed how=utf8 count=2", "malformed how=unknown count=2")
 CANDLES: Final = ("malformed how=json kind=candle count=2", "duplicate kind=candle count=5")
-FIGURES: Final = tuple(f"{what} kind={kind} count=2" for kind in ("mark", "liquidation") for what in ("duplicate", "malformed how=json"))
+FIGURES: Final = ("duplicate kind=mark count=2", "malformed how=json kind=mark count=2")
 ODD: Final = ("null", "empty", "status", "missing", "type", "row", "duplicate")
 DETECTED: Final = Bounds(detect_s=8.0)
 """For watchdogs that are as quick as those of `stand`."""

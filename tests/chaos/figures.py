@@ -1,8 +1,8 @@
 """The rule of figures: a mark price, a funding rate, an open interest was true when it was received, and never goes back.
 
-What the venue gives must be the true figures of one moment, which was over for at most `fresh_ns` when they were received (a watchdog needs
-so long), and which is not before the moment of the event before. Open interest of an inverse contract is not compared: its base units
-depend on the price at which the venue counts them.
+What the venue gives must be the true figures of one moment, which was over for at most `fresh_ns` at the venue's time (where it gives none,
+when they were received), and which is not before the moment of the event before. A delay within the venue can be seen in its times. Open
+interest of an inverse contract is not compared: its base units depend on the price at which the venue counts them.
 """
 
 from __future__ import annotations

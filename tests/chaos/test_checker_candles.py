@@ -208,7 +208,8 @@ def test_figures_that_are_right_are_right() -> None:
         ([Funding(VENUE, NAME, None, START + LATE, Decimal("0.0001"), None, START)], "a figure never was"),
         ([OpenInterest(VENUE, NAME, None, START + LATE, Decimal(7))], "a figure never was"),
         ([mark(3), mark(5), mark(4, late=3 * SECOND)], "an older figure came after a newer"),
-        ([mark(3, late=20 * SECOND)], "a figure is of the past"),
+        ([msgspec.structs.replace(mark(3, late=20 * SECOND), venue_ts=None)], "a figure is of the past"),
+        ([msgspec.structs.replace(mark(3, late=20 * SECOND), venue_ts=START + 15 * SECOND)], "a figure is of the past"),
         ([mark(3, late=-2 * SECOND)], "a figure never was"),
     ],
 )

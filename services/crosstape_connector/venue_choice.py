@@ -9,6 +9,7 @@ import msgspec
 
 from crosstape.errors import SettingsError
 from crosstape_connector.venues.spec import Venue
+from crosstape_schemas import CANDLE
 
 
 def in_environment(venue: Venue, name: str) -> Venue:
@@ -41,7 +42,8 @@ def _refusal(venue: Venue, timeframe: str) -> str:
     if venue.candles is None:
         return "the venue publishes no candles"
     if timeframe in venue.candles.timeframes:
-        return ""
+        has_channel = any(f"{CANDLE}{timeframe}" in endpoint.channels for endpoint in venue.endpoints)
+        return "" if has_channel else "this environment of the venue has no candles"
     known = venue.candles.refused.get(timeframe)
     return known or f"the venue has no such candles; it has {', '.join(venue.candles.timeframes)}"
 

@@ -15,7 +15,7 @@ from tests.connector.fake_venue import endpoint, fake
 from tests.connector.world import World, changed
 
 CANDLES = CandleRules(
-    timeframes={"1m": "1min", "1h": "1hour"},
+    timeframes={"1m": "1min", "5m": "5min"},
     refused={"3d": "begins on the day the symbol was listed"},
     open="first trade",
     empty="nothing",
@@ -78,16 +78,24 @@ def test_the_environments_of_every_venue_are_complete(venue: str) -> None:
 
 def test_timeframes_that_a_venue_does_not_have_are_an_error() -> None:
     """Each has its reason. Those that the venue has are fine."""
-    check_candles(VENUE, ("1m", "1h"))
+    check_candles(VENUE, ("1m", "5m"))
     check_candles(fake(), ())
     with pytest.raises(SettingsError) as caught:
         check_candles(VENUE, ("1m", "3d", "7m"))
     assert str(caught.value).splitlines() == [
         "venues.fake.candles: 3d: begins on the day the symbol was listed",
-        "venues.fake.candles: 7m: the venue has no such candles; it has 1m, 1h",
+        "venues.fake.candles: 7m: the venue has no such candles; it has 1m, 5m",
     ]
     with pytest.raises(SettingsError, match=r"venues\.fake\.candles: 1m: the venue publishes no candles"):
         check_candles(fake(), ("1m",))
+
+
+def test_candles_of_an_endpoint_that_the_environment_lacks_are_an_error() -> None:
+    """Coinbase's sandbox has only the feed without candles."""
+    sandbox = in_environment(VENUES["coinbase"], "sandbox")
+    check_candles(VENUES["coinbase"], ("5m",))
+    with pytest.raises(SettingsError, match=r"^venues\.coinbase\.candles: 5m: this environment of the venue has no candles$"):
+        check_candles(sandbox, ("5m",))
 
 
 @pytest.mark.parametrize("venue", VENUES)

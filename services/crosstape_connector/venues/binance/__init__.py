@@ -96,7 +96,11 @@ VENUE: Final = Venue(
         "testnet": Environment(
             ws_urls={"stream": "wss://stream.testnet.binance.vision/stream"},
             rest_urls={"spot": "https://testnet.binance.vision"},
-        )
+        ),
+        "demo": Environment(
+            ws_urls={"stream": "wss://demo-stream.binance.com:9443/stream"},
+            rest_urls={"spot": "https://demo-api.binance.com"},
+        ),
     },
     rest_error=rest.rest_error,
 )

@@ -40,4 +40,5 @@ VENUE: Final = futures.venue(
     inverse=True,
     volume="`v` counts contracts, `q` is in base units: `q` is taken, and `v` in USD is the quote volume",
     candle_path=klines.path_with_end(PREFIX, futures.CANDLE_PAGE),
+    environments={"testnet": ("dstream.binancefuture.com", "testnet.binancefuture.com")},
 )

@@ -7,8 +7,9 @@ candles (2), which is 960.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from crosstape_connector.venues.binance import aggregates, connection, klines, quotes
 from crosstape_connector.venues.binance.rest import rest_error
@@ -17,6 +18,7 @@ from crosstape_connector.venues.spec import (
     BookRule,
     CandleSource,
     Endpoint,
+    Environment,
     InstrumentSource,
     PolledSource,
     QuoteSource,
@@ -63,8 +65,13 @@ def venue(
     inverse: bool,
     volume: str,
     candle_path: Callable[[str, str, int], str],
+    environments: Mapping[str, tuple[str, str]],
 ) -> Venue:
-    """Return the table of a market. `prefix`: of its REST paths; `volume`: what the volume of its candles counts."""
+    """Return the table of a market.
+
+    `prefix`: of its REST paths; `volume`: what the volume of its candles counts; `environments`: name → hosts of WebSocket and REST.
+    A testnet's WebSocket has the paths of the live one.
+    """
     return Venue(
         id=venue_id,
         endpoints=endpoints,
@@ -99,6 +106,13 @@ def venue(
             per_minute=12,
         ),
         trading=TradingSource(rest="futures", path=lambda symbols: f"{prefix}/exchangeInfo", parse=rest.parse_trading, per_minute=12),
+        environments={
+            name: Environment(
+                ws_urls={one.name: f"wss://{host}{urlsplit(one.url).path}" for one in endpoints},
+                rest_urls={"futures": f"https://{rest_host}"},
+            )
+            for name, (host, rest_host) in environments.items()
+        },
         trade_ids="contiguous",
         candles=klines.rules(seconds=False, volume=volume),
         candle_source=CandleSource(rest="futures", path=candle_path, parse=klines.parse, page=CANDLE_PAGE, per_minute=36),

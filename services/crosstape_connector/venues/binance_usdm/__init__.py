@@ -5,6 +5,7 @@ Wire    wss://fstream.binance.com/public/stream (best prices and books) and /mar
 Docs    https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams
 Trades  `aggTrade`: it is documented, holds market trades only, and its ids can be asked for by REST without a key. `trade` is none of that;
         recordings that have it are read, too
+Testnet whether it has the same two paths is not known: if a feed of it stays silent, `ws_url` can name others
 Quirks  see `binance_futures.stream`. `1000PEPEUSDT` is a contract on 1,000 PEPE: the venue calls its base asset 1000PEPE, and so do we. The
         interval between fundings is not in a frame: eight hours, for some contracts four or one
 """
@@ -46,4 +47,8 @@ VENUE: Final = futures.venue(
     inverse=False,
     volume="`v` is in base units",
     candle_path=klines.path(PREFIX, futures.CANDLE_PAGE),
+    environments={
+        "testnet": ("fstream.binancefuture.com", "testnet.binancefuture.com"),
+        "demo": ("demo-fstream.binance.com", "demo-fapi.binance.com"),
+    },
 )

@@ -22,6 +22,7 @@ from crosstape_connector.venues.spec import (
     CandleSource,
     ConnectLimit,
     Endpoint,
+    Environment,
     InstrumentSource,
     QuoteSource,
     TradeSource,
@@ -105,6 +106,12 @@ VENUE: Final = Venue(
     ),
     candles=candles.RULES,
     candle_source=CandleSource(rest="exchange", path=candles.path, parse=candles.parse, page=candles.PAGE, per_minute=12),
+    environments={
+        "sandbox": Environment(  # Advanced Trade has none for market data: so there are no candles and no statuses
+            ws_urls={"exchange": "wss://ws-feed-public.sandbox.exchange.coinbase.com"},
+            rest_urls={"exchange": "https://api-public.sandbox.exchange.coinbase.com"},
+        )
+    },
     trade_ids="contiguous",
     quote_from_book=True,
     connects=ConnectLimit(8, 1.0),

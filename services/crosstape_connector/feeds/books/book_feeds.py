@@ -92,24 +92,25 @@ class BookFeeds:
         book = self.books.get(update.instrument)
         if book is None:
             return self._unwanted()
+        order_book, received_ts, is_live = book.order_book, update.received_ts, True
         for record in book.records:
-            record.received_ts = update.received_ts
+            record.received_ts = received_ts
             record.venue_ts = update.venue_ts
             record.count += 1
-        good_ts = book.order_book.applied_ts
-        outcome = book.order_book.apply_update(update)
+            if record.state is not LIVE:
+                is_live = False
+        good_ts = order_book.applied_ts
+        outcome = order_book.apply_update(update)
         if outcome is APPLIED:
-            if book.order_book.levels.held is not None:
-                update = book.order_book.levels.release(update)
+            if order_book.levels.held is not None:
+                update = order_book.levels.release(update)
             effects: list[Effect] = []
-            for record in book.records:
-                if record.state is not LIVE:  # it was stale
-                    effects = self.cross_checks.stream_resumed(book, update.received_ts)
-                    break
-            return book.change_events(update, update.received_ts, effects)
+            if not is_live:  # it was stale
+                effects += self.cross_checks.stream_resumed(book, received_ts)
+            return book.change_events(update, received_ts, effects)
         if outcome is Outcome.BROKEN:
-            book.order_book.probe.refuted = False  # the stream does bring data, if not good ones
-            return book.break_events(good_ts, update.venue_ts, update.received_ts)
+            order_book.probe.refuted = False  # the stream does bring data, if not good ones
+            return book.break_events(good_ts, update.venue_ts, received_ts)
         return book.request_snapshot()
 
     def apply_snapshot(self, snapshot: BookSnapshot) -> Sequence[Effect]:

@@ -35,21 +35,27 @@ class Ladder:
         self.prices = sorted(self.sizes)
 
     def apply(self, levels: Iterable[Level]) -> None:
-        """Set each price's size; size zero removes it; of a repeated price the last counts.
+        """Set each price's size; size zero removes it; of a repeated price the last counts. A price that has a level is within the bounds.
 
         Raises `ImpossibleLevelError`, `ArithmeticError` (NaN).
         """
         sizes, prices = self.sizes, self.prices
-        for price, size in levels:
-            if FLOOR <= price < LIMIT and FLOOR <= size < LIMIT:
-                if price not in sizes:
-                    insort(prices, price)
-                sizes[price] = size
-            elif size or not FLOOR <= price < LIMIT:
-                raise ImpossibleLevelError(f"{price} x {size}")
-            elif price in sizes:
-                del sizes[price]
-                del prices[bisect_left(prices, price)]
+        try:
+            for price, size in levels:
+                is_new = price not in sizes
+                if is_new and not FLOOR <= price < LIMIT:
+                    raise ImpossibleLevelError(f"{price} x {size}")
+                if FLOOR <= size < LIMIT:
+                    if is_new:
+                        insort(prices, price)
+                    sizes[price] = size
+                elif size:
+                    raise ImpossibleLevelError(f"{price} x {size}")
+                elif not is_new:
+                    del sizes[price]
+                    del prices[bisect_left(prices, price)]
+        except TypeError as exc:
+            raise ImpossibleLevelError("a signaling NaN, which has no hash") from exc
 
     def best(self) -> Level | None:
         """Return the best level; None of an empty side."""

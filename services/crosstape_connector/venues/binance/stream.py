@@ -19,7 +19,7 @@ from crosstape_connector.venues.binance.aggregates import agg_trade_route
 from crosstape_connector.venues.binance.connection import MakeRoute, Route
 from crosstape_connector.venues.binance.klines import TIMEFRAMES, kline_routes
 from crosstape_connector.venues.messages import BookUpdate, Odd, Output, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, figure, number
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, figure, known_price, number
 from crosstape_connector.venues.parsing.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
@@ -120,7 +120,10 @@ def depth_route(instrument: Instrument) -> Route:
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         try:
             d = _depth(raw)
-            bids, asks = [(number(price), number(size)) for price, size in d.b], [(number(price), number(size)) for price, size in d.a]
+            bids, asks = (
+                [(known_price(price), number(size)) for price, size in d.b],
+                [(known_price(price), number(size)) for price, size in d.a],
+            )
         except msgspec.ValidationError as exc:
             return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
         except ArithmeticError:

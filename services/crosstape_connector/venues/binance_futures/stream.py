@@ -26,7 +26,7 @@ from crosstape_connector.venues.binance.klines import TIMEFRAMES, kline_routes
 from crosstape_connector.venues.binance.quotes import base_side
 from crosstape_connector.venues.messages import BookUpdate, LastTrade, Odd, Output, Unreadable, unread, unreadable
 from crosstape_connector.venues.parsing.contracts import base_size
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, figure, number
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, figure, known_price, number
 from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, positive, shown, trade_numbers
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Funding, Instrument, Level, Liquidation, Mark, Quote, Side, Ticker, Trade
@@ -138,8 +138,8 @@ def quote_route(instrument: Instrument) -> Route:
 def levels(instrument: Instrument, rows: Sequence[tuple[str, str]]) -> list[Level]:
     """Return levels with sizes in base units. Raises `ArithmeticError` for one that is no number."""
     if not instrument.inverse and instrument.contract_size == 1:
-        return [(number(price), number(size)) for price, size in rows]
-    return [(price, _size(instrument, size, price)) for price, size in [(number(price), number(size)) for price, size in rows]]
+        return [(known_price(price), number(size)) for price, size in rows]
+    return [(price, _size(instrument, size, price)) for price, size in [(known_price(price), number(size)) for price, size in rows]]
 
 
 def _size(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:

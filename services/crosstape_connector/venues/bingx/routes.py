@@ -20,7 +20,7 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.bingx.frames import Frame, Route, TopicRoute
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Odd, Output, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, check, doubtful, number
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, check, doubtful, known_price, number
 from crosstape_connector.venues.parsing.text_books import TextBooks
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, shown, side_of
 from crosstape_connector.venues.spec import Verdict
@@ -207,4 +207,4 @@ def _levels(raw: msgspec.Raw) -> list[Level]:
     rows = list(_table(text).items()) if text[:1] == b"{" else _rows(text)
     if (BACKSLASH in text or not text.isascii()) and not all(price.isascii() and size.isascii() for price, size in rows):
         raise FrameError("digits that are not ASCII")
-    return [(number(price), number(size)) for price, size in rows]
+    return [(known_price(price), number(size)) for price, size in rows]

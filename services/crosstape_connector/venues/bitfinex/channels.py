@@ -15,12 +15,14 @@ Liquidations  of all symbols. A position has one row for its trigger (`IS_MATCH`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, UnknownFrame
 from crosstape_connector.venues.bitfinex.frames import (
+    PlainLevel,
     decode_candle,
     decode_checksum,
     decode_derivative,
@@ -45,9 +47,9 @@ from crosstape_connector.venues.bitfinex.values import (
     trades_of,
 )
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, TradeSnapshot, Unreadable, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import check
+from crosstape_connector.venues.parsing.numbers import check, known_price
 from crosstape_connector.venues.parsing.rows import readable
-from crosstape_connector.venues.parsing.wire import finite
+from crosstape_connector.venues.parsing.wire import ZERO, finite
 from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import Liquidation, Ticker, Trade
 
@@ -130,6 +132,22 @@ class BookChannel(Channel):
         if has_begun or (len(rows) == 1 and raw[:2] != _NESTED):
             return (BookUpdate(instrument, moment.venue_ts, moment.received_ts, bids, asks),) if rows else ()
         return (BookSnapshot(instrument, moment.venue_ts, moment.received_ts, bids, asks),)
+
+    def change(self, level: PlainLevel, venue_ts: int | None, received_ts: int, symbols: Symbols) -> BookUpdate | None:
+        """Return the change of one level; None if anything of it is unusual."""
+        price, amount = level.price, level.amount
+        if type(price) is int:
+            price = known_price(str(price))
+        if type(amount) is int:
+            amount = known_price(str(amount))
+        instrument = symbols.get(self.symbol)
+        if type(price) is not Decimal or type(amount) is not Decimal or not amount or instrument is None:
+            return None
+        self._has_begun = True
+        changed = [(price, amount.copy_abs() if level.count else ZERO)]
+        if amount.is_signed():
+            return BookUpdate(instrument.name, venue_ts, received_ts, [], changed)
+        return BookUpdate(instrument.name, venue_ts, received_ts, changed, [])
 
     def checksum(self, raw: bytes, moment: Moment, symbols: Symbols) -> Sequence[Output]:
         """Return a change of nothing, with the checksum of the book as it is."""

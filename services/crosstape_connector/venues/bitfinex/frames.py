@@ -8,10 +8,11 @@ flags ask for them. All else are objects with `event`.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from crosstape_connector.venues.parsing.numbers import known_price
 from crosstape_connector.venues.parsing.wire import Serial, Stamp
 
 NONE: Final = msgspec.Raw(b"")
@@ -31,6 +32,23 @@ class RawLevel(msgspec.Struct, frozen=True, array_like=True, gc=False):
     price: Decimal
     count: int
     amount: Decimal
+
+
+class PlainLevel(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """Its numbers are `int` and `Decimal`, unless they are something else."""
+
+    price: Any
+    count: Serial
+    amount: Any
+
+
+class ChangeFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """One changed level of a book, which most frames are."""
+
+    chan: int
+    level: PlainLevel
+    number: Serial | None = None
+    mts: Stamp | None = None
 
 
 class RawTrade(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -122,7 +140,20 @@ class EventFrame(msgspec.Struct, frozen=True):
     flags: int | None = None
     status: str = ""
 
+    @property
+    def request_id(self) -> int | None:
+        """The number of our request; None for an id that is not ours."""
+        text = str(self.sub_id)
+        return int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else None
 
+    @property
+    def handle(self) -> str:
+        """What the venue calls the subscription; empty if it does not say."""
+        return "" if self.chan_id is None else str(self.chan_id)
+
+
+decode_change = msgspec.json.Decoder(ChangeFrame, float_hook=known_price).decode
+"""Raises one of `FRAME_ERRORS` or an `ArithmeticError`."""
 decode_data = msgspec.json.Decoder(DataFrame).decode
 decode_event = msgspec.json.Decoder(EventFrame).decode
 decode_level = msgspec.json.Decoder(RawLevel).decode

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.errors import JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.bitfinex.channels import (
     BookChannel,
     CandleChannel,
@@ -30,13 +30,14 @@ from crosstape_connector.venues.bitfinex.frames import (
     ROW_DEPTH,
     DataFrame,
     EventFrame,
+    decode_change,
     decode_data,
     decode_event,
     decode_number,
 )
 from crosstape_connector.venues.bitfinex.requests import CANDLES, DERIVATIVES, LIQUIDATIONS
 from crosstape_connector.venues.bitfinex.values import ID, MS, Moment
-from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Rotate
+from crosstape_connector.venues.messages import Ack, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate
 from crosstape_connector.venues.parsing.rows import mended
 from crosstape_connector.venues.parsing.sequence_break import Breaks
 from crosstape_connector.venues.spec import Symbols
@@ -62,11 +63,12 @@ _TYPES: Final[dict[str, Callable[[str], Channel]]] = {"trades": TradeChannel, "t
 class Parser:
     """Frames of one connection. It knows the channels by their numbers, and counts the frames."""
 
-    __slots__ = ("_breaks", "_channels", "_expected", "_gone", "_refused", "_strangers", "_symbols")
+    __slots__ = ("_books", "_breaks", "_channels", "_expected", "_gone", "_refused", "_strangers", "_symbols")
 
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
         self._channels: dict[int, Channel] = {}
+        self._books: dict[bytes, BookChannel] = {}  # by what their frames begin with
         self._gone: dict[int, None] = {}  # numbers of channels that were unsubscribed
         self._strangers: dict[int, None] = {}  # numbers of channels that brought data before any acknowledgement
         self._expected = 1
@@ -79,6 +81,27 @@ class Parser:
             return self._event(decode_event(data), received_ts)
         if self._refused:
             raise UnknownFrame(self._refused)
+        head, _, tail = data.partition(b",")
+        book = self._books.get(head)
+        if book is not None and tail[:1] == b"[" and tail[1:2] != b"[" and (change := self._change(book, data, received_ts)) is not None:
+            return self._breaks.with_break([change])
+        return self._data(data, received_ts)
+
+    def _change(self, book: BookChannel, data: bytes, received_ts: int) -> BookUpdate | None:
+        """Decode a frame with one changed level, which most are, in one step; None if anything of it is unusual."""
+        try:
+            frame = decode_change(data)
+        except (*FRAME_ERRORS, ArithmeticError):
+            return None
+        number, mts = frame.number, frame.mts
+        if number is not None and number != self._expected:
+            return None
+        change = book.change(frame.level, None if mts is None else mts * MS, received_ts, self._symbols)
+        if change is not None and number is not None:
+            self._expected = number + 1
+        return change
+
+    def _data(self, data: bytes, received_ts: int) -> Sequence[Output]:
         try:
             frame = decode_data(data)
         except msgspec.ValidationError:
@@ -177,7 +200,7 @@ class Parser:
         channel, symbol = _named(frame)
         if frame.chan_id is not None:
             self._add(frame.chan_id, frame, channel, symbol)
-        return Ack(_request_id(frame), channel, _symbols(symbol), handle=_handle(frame))
+        return Ack(frame.request_id, channel, _symbols(symbol), handle=frame.handle)
 
     def _add(self, number: int, frame: EventFrame, channel: str, symbol: str) -> None:
         """Know a channel by its number from now on. If data came before its acknowledgement, they may have been the snapshot."""
@@ -185,9 +208,12 @@ class Parser:
             return
         for other in [one for one, held in self._channels.items() if held.name == channel and held.symbol == symbol]:
             del self._channels[other]
+            self._books.pop(_head(other), None)
             _remember(self._gone, other)
         self._gone.pop(number, None)
         found = self._channels[number] = _made(frame, channel, symbol)
+        if isinstance(found, BookChannel):
+            self._books[_head(number)] = found
         if number in self._strangers:
             del self._strangers[number]
             found.may_have_missed()
@@ -198,25 +224,31 @@ class Parser:
         channel = self._channels.pop(frame.chan_id, None) if frame.chan_id is not None else None
         if frame.chan_id is not None:
             _remember(self._gone, frame.chan_id)
+            self._books.pop(_head(frame.chan_id), None)
         if channel is None:
-            return Ack(unsubscribed=True, handle=_handle(frame))
-        return Ack(None, channel.name, _symbols(channel.symbol), unsubscribed=True, handle=_handle(frame))
+            return Ack(unsubscribed=True, handle=frame.handle)
+        return Ack(None, channel.name, _symbols(channel.symbol), unsubscribed=True, handle=frame.handle)
 
     def _error(self, frame: EventFrame) -> Ack | Rejected:
         if frame.code in NOT_SUBSCRIBED:
             return self._unsubscribed(frame)
         reason = f"{frame.code or ''} {frame.msg}".strip()[:200] or "refused without a reason"
         if not frame.channel:
-            return Rejected(reason, _request_id(frame))
+            return Rejected(reason, frame.request_id)
         try:
             channel, symbol = _named(frame)
         except FrameError:
-            return Rejected(reason, _request_id(frame))
+            return Rejected(reason, frame.request_id)
         if frame.code != DUPLICATE:
-            return Rejected(reason, _request_id(frame), channel, _symbols(symbol), full=frame.code == FULL)
+            return Rejected(reason, frame.request_id, channel, _symbols(symbol), full=frame.code == FULL)
         if frame.chan_id is not None:
             self._add(frame.chan_id, frame, channel, symbol)
-        return Ack(_request_id(frame), channel, _symbols(symbol), handle=_handle(frame))
+        return Ack(frame.request_id, channel, _symbols(symbol), handle=frame.handle)
+
+
+def _head(channel: int) -> bytes:
+    """Return what the frames of a channel begin with."""
+    return b"[%d" % channel
 
 
 def _remember(numbers: dict[int, None], number: int) -> None:
@@ -266,12 +298,3 @@ def _made(frame: EventFrame, channel: str, symbol: str) -> Channel:
 
 def _symbols(symbol: str) -> tuple[str, ...]:
     return (symbol,) if symbol else ()
-
-
-def _request_id(frame: EventFrame) -> int | None:
-    text = str(frame.sub_id)
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else None
-
-
-def _handle(frame: EventFrame) -> str:
-    return "" if frame.chan_id is None else str(frame.chan_id)

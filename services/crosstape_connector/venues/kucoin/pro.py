@@ -33,7 +33,7 @@ from crosstape_connector.venues.messages import (
     unreadable,
 )
 from crosstape_connector.venues.parsing.contracts import base_size
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, figure, number
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, figure, known_price, number
 from crosstape_connector.venues.parsing.unreadable import named_in
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, positive
 from crosstape_connector.venues.spec import Symbols, Verdict, lookup
@@ -219,7 +219,7 @@ class SpotParser(Parser):
     market = "SPOT"
 
     def _levels(self, rows: list[tuple[str, str]], instrument: Instrument) -> list[Level]:
-        return [(number(price), number(size)) for price, size in rows]
+        return [(known_price(price), number(size)) for price, size in rows]
 
 
 class FuturesParser(Parser):
@@ -230,7 +230,7 @@ class FuturesParser(Parser):
     market = "FUTURES"
 
     def _levels(self, rows: list[tuple[str, str]], instrument: Instrument) -> list[Level]:
-        return [(price, base_size(instrument, number(size), price)) for text, size in rows for price in (number(text),)]
+        return [(price, base_size(instrument, number(size), price)) for text, size in rows for price in (known_price(text),)]
 
 
 def _price(text: str | None) -> Decimal | None:

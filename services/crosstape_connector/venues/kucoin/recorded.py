@@ -10,6 +10,7 @@ Book    rows are `[price, size, sequence]`, in any order. `sequenceStart` … `s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,8 +21,8 @@ from crosstape_connector.venues.kucoin import spot
 from crosstape_connector.venues.kucoin.classic import Route, ignored
 from crosstape_connector.venues.kucoin.values import OURS, SPOT, Figures, candle, serial
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import number
-from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, side_of
+from crosstape_connector.venues.parsing.numbers import is_plain, known_price, number
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, side_of
 from crosstape_connector.venues.spec import lookup
 from crosstape_schemas import Instrument, Level, Quote
 
@@ -29,9 +30,12 @@ BOOK, TICKER, CANDLES = "/market/level2", "/market/ticker", "/market/candles"
 DEPTHS: Final = ("/api/v3/market/orderbook/level2", "/api/v2/market/orderbook/level2", "/api/v1/market/orderbook/level2_100")
 
 
+NOT_ASCII: Final = "digits that are not ASCII"
+
+
 class RawChanges(msgspec.Struct, frozen=True, gc=False):
-    asks: list[tuple[str, str, str]] = []
-    bids: list[tuple[str, str, str]] = []
+    asks: list[tuple[str, str, Serial]] = []
+    bids: list[tuple[str, str, Serial]] = []
 
 
 class RawUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -65,7 +69,7 @@ class RestDepth(msgspec.Struct, frozen=True):
     data: RestBook
 
 
-_update = msgspec.json.Decoder(RawUpdate).decode
+_update = msgspec.json.Decoder(RawUpdate, strict=False).decode  # sequences of rows are text
 _candles = msgspec.json.Decoder(RawCandles).decode
 _ticker = msgspec.json.Decoder(RawTicker).decode
 _depth = msgspec.json.Decoder(RestDepth).decode
@@ -73,29 +77,34 @@ _depth = msgspec.json.Decoder(RestDepth).decode
 
 def book_route(instrument: Instrument) -> Route:
     """`level2`: changed levels, in the order of their sequences."""
+    name = instrument.name
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         try:
             u = _update(raw)
             bids, asks = _changes(u.changes.bids), _changes(u.changes.asks)
+            if not is_plain(bytes(raw)) and not all(f"{row[0]}{row[1]}".isascii() for row in (*u.changes.bids, *u.changes.asks)):
+                raise NotANumber(NOT_ASCII)
         except (*FRAME_ERRORS, ArithmeticError) as exc:
-            return Odd("book", f"{instrument.name}: {exc}"), unread(instrument.name, received_ts)
+            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
         venue_ts = None if u.time is None else epoch_ns(u.time)
-        return (BookUpdate(instrument.name, venue_ts, received_ts, bids, asks, u.first, u.last),)
+        return (BookUpdate(name, venue_ts, received_ts, bids, asks, u.first, u.last),)
 
     return route
 
 
-def _changes(rows: list[tuple[str, str, str]]) -> list[Level]:
-    ordered = sorted(rows, key=lambda row: serial(row[2]))
-    return [level for level in map(_level, ordered) if level[0] != ZERO]
+def _changes(rows: list[tuple[str, str, int]]) -> list[Level]:
+    """Return the rows in the order of their sequences, without those of price zero."""
+    if len(rows) > 1:
+        rows.sort(key=itemgetter(2))
+    return [level for price, size, _ in rows if (level := (known_price(price), number(size)))[0]]
 
 
 def _level(row: Sequence[str]) -> Level:
     price, size = row[0], row[1]
     if not (price.isascii() and size.isascii()):
-        raise NotANumber("digits that are not ASCII")
-    return number(price), number(size)
+        raise NotANumber(NOT_ASCII)
+    return known_price(price), number(size)
 
 
 def quote_route(instrument: Instrument) -> Route:

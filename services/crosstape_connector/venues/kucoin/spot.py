@@ -17,10 +17,10 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.kucoin import classic
 from crosstape_connector.venues.kucoin.classic import Route
-from crosstape_connector.venues.kucoin.values import SIDES, SPOT, serial
+from crosstape_connector.venues.kucoin.values import SIDES, SPOT
 from crosstape_connector.venues.messages import Output, unreadable
 from crosstape_connector.venues.parsing.numbers import check, doubtful
-from crosstape_connector.venues.parsing.wire import Stamp, epoch_ns, finite, side_of, trade_numbers
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, side_of, trade_numbers
 from crosstape_schemas import Instrument, Quote, Ticker, Trade
 
 TOPICS: Final = {"match": "/market/match", "level1": "/spotMarket/level1", "snapshot": "/market/snapshot"}
@@ -28,11 +28,11 @@ TOPICS: Final = {"match": "/market/match", "level1": "/spotMarket/level1", "snap
 
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
-    sequence: str
+    sequence: Serial
     price: str
     size: str
     side: str
-    time: str
+    time: Serial
 
 
 class RawTop(msgspec.Struct, frozen=True, gc=False):
@@ -56,19 +56,19 @@ class RawSnapshot(msgspec.Struct, frozen=True, gc=False):
     data: RawDay
 
 
-_trade = msgspec.json.Decoder(RawTrade).decode
+_trade = msgspec.json.Decoder(RawTrade, strict=False).decode  # sequence and time are text
 _top = msgspec.json.Decoder(RawTop).decode
 _snapshot = msgspec.json.Decoder(RawSnapshot).decode
 
 
 def trade_route(instrument: Instrument) -> Route:
     """`match`: one execution a frame."""
+    name = instrument.name
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _trade(raw)
         price, size = trade_numbers(t.price, t.size, "a trade")
-        made_ts, trade_id = serial(t.time), str(serial(t.sequence))
-        return (Trade(SPOT, instrument.name, made_ts, received_ts, price, size, SIDES.get(t.side), trade_id),)
+        return (Trade(SPOT, name, t.time, received_ts, price, size, SIDES.get(t.side), str(t.sequence)),)
 
     return route
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from decimal import Clamped, Context, Decimal, InvalidOperation, Overflow, Rounded, Subnormal
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,18 @@ _BOUNDS: Final = Context(prec=LONGEST, Emin=-24, Emax=19, traps=[Clamped, Invali
 number: Final[Callable[[str | Decimal], Decimal]] = _BOUNDS.create_decimal
 """The number that a text (or a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
 `ArithmeticError`."""
+
+_KNOWN: Final = 16_384
+"""Prices that are remembered: 5 MiB."""
+
+
+@lru_cache(maxsize=_KNOWN)
+def known_price(text: str) -> Decimal:
+    """Return the same as `number`, for the prices of books. Most come again: then the number need not be read, nor its hash computed."""
+    if len(text) > LONGEST:
+        raise InvalidOperation
+    return number(text)
+
 
 PER_LEVEL: Final = 64
 """Bytes that a level of a book takes in its frame, on the average, at most: a frame with longer ones is looked through for long numbers."""

@@ -12,7 +12,7 @@ import msgspec
 
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, SPACE, number
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, SPACE, known_price, number
 from crosstape_connector.venues.parsing.wire import ZERO
 from crosstape_schemas import Level
 
@@ -110,7 +110,7 @@ class _Side:
         if len(prices) != stated:
             raise FrameError("a price that is there twice")
         gone -= new
-        return [*((number(price[1:].decode()), ZERO) for price in sorted(gone)), *levels] if gone else levels
+        return [*((known_price(price[1:].decode()), ZERO) for price in sorted(gone)), *levels] if gone else levels
 
 
 def _cut(text: bytes) -> set[bytes]:
@@ -128,4 +128,4 @@ def _cut(text: bytes) -> set[bytes]:
 
 def _levels(rows: set[bytes]) -> list[Level]:
     """Return the levels of these texts, in the order of the texts. The book refuses impossible ones."""
-    return [(number(price), number(size)) for price, size in _rows(b"[[%s]]" % _BETWEEN.join(sorted(rows)))]
+    return [(known_price(price), number(size)) for price, size in _rows(b"[[%s]]" % _BETWEEN.join(sorted(rows)))]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from crosstape_connector.errors import FrameError, UnknownFrame, UnknownSymbol
+from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.replay.normalize import normalize
 from crosstape_connector.venues.kucoin import OLD_SPOT, SPOT, pro, recorded, requests, rest, spot
 from crosstape_connector.venues.messages import (
@@ -196,7 +196,7 @@ def test_a_trade_is_known_by_its_sequence() -> None:
 
     assert [one.trade_id for one in trades] == ["4000001", "1612701563869"]
     assert trades[0].venue_ts == 1_767_225_600_123_456_789
-    with pytest.raises(FrameError):
+    with pytest.raises(FRAME_ERRORS):
         from_classic(CLASSIC["trade"].replace(b'"sequence":"4000001"', b'"sequence":"6085c09769bc506996295e36"'))
 
 

@@ -27,7 +27,7 @@ from crosstape_simulator.venues.spec import SimulatedVenue
 FAULTS: Final[Mapping[str, type[Fault]]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyFault)}
 """Faults by name, in the order of the documentation."""
 
-SOME_REFUSE_WITH: Final = {200: "answers errors with 200", 418: "answers 418"}
+SOME_REFUSE_WITH: Final = {200: "answer errors with 200", 418: "answer 418"}
 """HTTP statuses of refusals that only some venues have."""
 
 
@@ -48,8 +48,8 @@ def sentence(cls: type[Fault]) -> str:
 def absent(fault: Fault, venue: SimulatedVenue) -> str | None:
     """Why the venue cannot have this fault as it was asked for; None: it can."""
     if isinstance(fault, RestStatus) and fault.status in SOME_REFUSE_WITH and fault.status not in venue.rest.statuses:
-        able = " and ".join(one.title for one in VENUES.values() if fault.status in one.rest.statuses)
-        return f"only {able} {SOME_REFUSE_WITH[fault.status]}; {venue.title} does not"
+        able = ", ".join(one.title for one in VENUES.values() if fault.status in one.rest.statuses)
+        return f"{venue.title} does not {SOME_REFUSE_WITH[fault.status]}; these do: {able}"
     if isinstance(fault, Malformed) and fault.how in _PACKED:
         return None if _PACKED[fault.how](venue) else f"{venue.title} sends {_FRAMES[fault.how]}"
     if isinstance(fault, Halt) and fault.how not in ("gone", *venue.rest.halted):

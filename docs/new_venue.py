@@ -25,6 +25,8 @@ FILES: Final = {
 """Path → the template of it, in `skeleton`."""
 EMPTY: Final = tuple(f"{TESTS}/__ID__/{name}.jsonl" for name in ("frames", "rest", "expected"))
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+LINE: Final = 140
+"""Longest line, as the formatter has it."""
 
 
 class NewVenueError(Exception):
@@ -54,13 +56,17 @@ def _filled(text: str, name: str) -> str:
 
 def _registered(text: str, name: str) -> str:
     """The registry's text with the venue's import and entry, in the order of the alphabet."""
-    found = re.search(r"^from crosstape_connector\.venues import ([\w, ]+)$", text, re.MULTILINE)
-    entries = re.search(r"\(((?:\w+\.VENUE,? ?)+)\)", text)
+    found = re.search(r"^from crosstape_connector\.venues import (?:([\w, ]+)|\(([\w,\s]+)\))$", text, re.MULTILINE)
+    entries = re.search(r"\(\n((?: +\w+\.\w+,\n)+) +\)", text)
     if found is None or entries is None:
         raise NewVenueError(f"{CONNECTOR}/registry.py has not the form that is known: add the venue by hand")
-    names = sorted({*found[1].split(", "), name})
-    text = text.replace(found[0], f"from crosstape_connector.venues import {', '.join(names)}")
-    return text.replace(entries[0], f"({', '.join(f'{one}.VENUE' for one in names)})")
+    names = sorted({*re.findall(r"\w+", found[1] or found[2]), name})
+    imported = f"from crosstape_connector.venues import {', '.join(names)}"
+    if len(imported) > LINE:
+        imported = "\n".join(("from crosstape_connector.venues import (", *(f"    {one}," for one in names), ")"))
+    tables = sorted([*re.findall(r"\w+\.\w+", entries[1]), f"{name}.VENUE"], key=lambda table: table.partition(".")[0])
+    text = text.replace(entries[1], "".join(f"        {table},\n" for table in tables))
+    return text.replace(found[0], imported)
 
 
 def main() -> None:

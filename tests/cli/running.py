@@ -12,7 +12,18 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import NamedTuple
 
+from crosstape.settings import Settings
+
+
 TIMEOUT_S = 60.0
+
+NO_VENUE = {
+    "CROSSTAPE_VENUES__KRAKEN__REST_URL": "http://127.0.0.1:1",
+    "CROSSTAPE_VENUES__KRAKEN__WS_URL": "ws://127.0.0.1:1",
+    **{f"CROSSTAPE_VENUES__{name.upper()}__ENABLED": "false" for name in Settings().venues if name != "kraken"},
+    "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json",
+}
+"""Variables for an `up` that reaches no venue: of those of the default settings, it has one connector, which reaches nothing."""
 
 
 class Done(NamedTuple):

@@ -19,20 +19,13 @@ from crosstape.bus.spool.format import HEADER_BYTES, parse_frames
 from crosstape.runtime.lifecycle import Exit
 from crosstape.runtime.run_dir import REMEDY
 from crosstape_schemas import Event, Trade, decode
-from tests.cli.running import Done, crosstape, started, stopped
+from tests.cli.running import NO_VENUE, Done, crosstape, started, stopped
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
 USER = 1_000_680_000
 GROUP = 1_000_680_000
 STRANGER = 10_001
-NO_VENUE = {
-    "CROSSTAPE_VENUES__KRAKEN__REST_URL": "http://127.0.0.1:1",
-    "CROSSTAPE_VENUES__KRAKEN__WS_URL": "ws://127.0.0.1:1",
-    "CROSSTAPE_VENUES__BINANCE__ENABLED": "false",
-    "CROSSTAPE_VENUES__COINBASE__ENABLED": "false",
-    "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json",
-}
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root, with setpriv, can begin a process of another user"

@@ -15,19 +15,11 @@ from redis.asyncio import Redis
 from crosstape.errors import CrosstapeError
 from crosstape.runtime.lifecycle import Exit
 from crosstape_cli.demo import _exists
-from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped
+from tests.cli.running import NO_VENUE, TIMEOUT_S, crosstape, line, started, stopped
 from tests.waiting import wait_until
 
 SOON_S = 20.0
 """Much less than the 30 s that a demo waits for its simulator, and the 120 s that `up` waits for the data of its server."""
-
-NO_VENUE = {
-    "CROSSTAPE_VENUES__KRAKEN__REST_URL": "http://127.0.0.1:1",
-    "CROSSTAPE_VENUES__KRAKEN__WS_URL": "ws://127.0.0.1:1",
-    "CROSSTAPE_VENUES__BINANCE__ENABLED": "false",
-    "CROSSTAPE_VENUES__COINBASE__ENABLED": "false",
-    "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json",
-}
 
 
 @pytest.fixture

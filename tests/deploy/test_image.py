@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from crosstape.settings import Settings
 from tests.deploy import engine
 from tests.deploy.engine import IMAGE, done, run, until
 
@@ -71,7 +72,8 @@ def test_the_whole_tape_runs_in_one_read_only_container() -> None:
 @pytest.mark.parametrize("options", [(), ("-e", "HOME=/"), ("--tmpfs", "/var/lib/crosstape:mode=777")])
 def test_it_runs_as_any_user_of_group_0(container: str, user: str, options: tuple[str, ...]) -> None:
     """OpenShift starts it so, without a user name and a home: the server of `up` uses the run directory."""
-    settings = ("-e", "CROSSTAPE_VENUES__BINANCE__ENABLED=false", "-e", "CROSSTAPE_VENUES__COINBASE__ENABLED=false")
+    others = [name.upper() for name in Settings().venues if name != "kraken"]
+    settings = [word for name in others for word in ("-e", f"CROSSTAPE_VENUES__{name}__ENABLED=false")]
     done("docker", "run", "-d", "--name", container, "--user", user, "--read-only", "--tmpfs", "/tmp", *options, *settings, IMAGE, "up")
     until(lambda: "server.embedded" in done("docker", "logs", container), what="it has its server")
     assert "Traceback" not in done("docker", "logs", container)

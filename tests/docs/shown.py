@@ -138,7 +138,7 @@ SHOWN: Final[dict[str, How]] = {
     **dict.fromkeys(
         (
             f"docs/reference/commands.md#crosstape-{name} console"
-            for name in ("demo", "up", "watch", "connector", "aggregator", "simulate", "normalize", "schema", "health")
+            for name in ("demo", "up", "watch", "connector", "aggregator", "plan", "simulate", "normalize", "schema", "health")
         ),
         _SYNOPSIS,
     ),

@@ -3,7 +3,8 @@
 frames.jsonl    {"endpoint": …, "name": …, "frame": …}: frames in the documented format, of our own making, as they stand on the wire
 rest.jsonl      {"name": …, "body": …}: answers; `instruments`, `trades`, `quotes`, `snapshot`, `trading` and `candles` (of 1m, or of
                 the venue's shortest timeframe) are those of the venue's sources, `open_interest`, `mark_funding` … of its polled ones
-expected.jsonl  {"endpoint": …, "name": …, "outputs": […]}: what each becomes; the endpoint of an answer is `rest`
+expected.jsonl  {"endpoint": …, "name": …, "outputs": […]}: what each becomes, without fields that have their default; the endpoint of an
+                answer is `rest`
 
 python -m tests.connector.venues.golden VENUE     writes expected.jsonl: read the difference before you commit it
 """
@@ -119,8 +120,21 @@ def polled_name(source: PolledSource) -> str:
 
 
 def plain(found: Iterable[Any]) -> list[Any]:
-    """Outputs as JSON holds them, each with the name of its class."""
-    return [msgspec.json.decode(msgspec.json.encode({"is": type(one).__name__} | msgspec.to_builtins(one))) for one in found]
+    """Outputs as JSON holds them, each with the name of its class, and without the fields that have their default."""
+    return [msgspec.json.decode(msgspec.json.encode(_written(one))) for one in found]
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        found = [(field, getattr(value, field.name)) for field in msgspec.structs.fields(value)]
+        return {"is": type(value).__name__} | {field.name: _written(own) for field, own in found if not _is_default(field, own)}
+    return [_written(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _is_default(field: msgspec.structs.FieldInfo, value: Any) -> bool:
+    """Whether a field has its default, to the digit: the number 1.0 is another text than 1."""
+    default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    return type(value) is type(default) and repr(value) == repr(default)
 
 
 def _of_frames(venue: Venue, endpoint: Endpoint) -> Iterator[ExpectedLine]:

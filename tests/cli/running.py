@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from crosstape.settings import Settings
 
-
 TIMEOUT_S = 60.0
 
 NO_VENUE = {

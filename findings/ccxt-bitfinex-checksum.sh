@@ -5,7 +5,7 @@
 # What is true: the venue's text is what JavaScript prints: plain down to 0.000001, with an exponent below (`9e-7`), and so are the numbers in its
 #   frames (bitfinexcom/bitfinex-api-node#328; its own client failed by writing them out, bitfinexcom/bfx-api-node-models#70). ccxt.pro writes
 #   0.0000009, compares by default, and drops the book with a ChecksumError.
-# Why market-data people care: for cheap pairs against BTC the book is thrown away at each checksum, minutes of data at a time, and the log blames the exchange.
+# Why market-data people care: for cheap pairs against BTC the book is thrown away at each checksum, and the error points at lost data where there is none.
 #   BTC/USD passes, so that no usual test shows it; one dust amount (`2e-7`) suffices. Keep the text of the frame, or print `str(decimal).lower()`:
 #   `repr(float)` gives 9e-07 and 2e-06, which is wrong in another way.
 # Seen 2026-11-30, Python 3.11, frames of our own, no network: "smallest 9e-7: ChecksumError". The exit code is 0 while that is so.

@@ -5,7 +5,7 @@
 # What is true: 1. a ticker frame has the best bid in `b`/`B` and the best ask in `a`/`A`; ccxt assigns them the other way round, sizes included.
 #   2. after the snapshot, updates of `obu` move `nonce` and the time of the book, but never a level: the code that reads `b` and `a` is not reached.
 #   3. times in ns are multiplied by 0.000001 as floats and cut: of 1,000 consecutive whole milliseconds, 375 come out as the one before.
-# Why market-data people care: the spread is negative on every quote; a book that is stale for hours looks alive to any check of its age or sequence; and an
+# Why market-data people care: the spread is negative on every quote; a book that has stood still for hours looks alive to any check of its age or sequence; and an
 #   equality of times between this stream, REST and another recorder fails for three rows of eight, or puts a trade into the minute before.
 # Seen 2026-11-30, Python 3.11, frames of our own, no network: "bid 101.0 x 0.5, ask 100.0 x 2.0", "nonce 1007 -> 1008, bids [[100.0, 1.0]] ->
 #   [[100.0, 1.0]]", "375 of 1000". The exit code is 0 while that is so.

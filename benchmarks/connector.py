@@ -35,6 +35,7 @@ log_level = "warning"
 [venues.binance]
 instruments = {instruments}
 kinds = ["trade"]
+candles = []
 ws_url = "ws://127.0.0.1:{port}/stream"
 rest_url = "http://127.0.0.1:{port}"
 """

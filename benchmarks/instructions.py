@@ -55,6 +55,7 @@ min_interval_s = 0
 [venues.binance]
 instruments = {names}
 kinds = ["trade"]
+candles = []
 ws_url = "ws://127.0.0.1:{port}/stream"
 rest_url = "http://127.0.0.1:{port}"
 """

@@ -38,6 +38,7 @@ min_interval_s = {min_interval}
 [venues.binance]
 instruments = {instruments}
 kinds = ["quote"]
+candles = []
 ws_url = "ws://127.0.0.1:{port}/stream"
 rest_url = "http://127.0.0.1:{port}"
 [venues.coinbase]

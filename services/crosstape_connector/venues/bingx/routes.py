@@ -20,7 +20,7 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.bingx.frames import Frame, Route, TopicRoute
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Odd, Output, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, check, doubtful, known_price, number
+from crosstape_connector.venues.parsing.numbers import check, doubtful, is_plain, known_price, number
 from crosstape_connector.venues.parsing.text_books import TextBooks
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, shown, side_of
 from crosstape_connector.venues.spec import Verdict
@@ -62,8 +62,8 @@ class RawTicker(msgspec.Struct, frozen=True, gc=False):
 
 
 class RawBook(msgspec.Struct, frozen=True, gc=False):
-    bids: msgspec.Raw
-    asks: msgspec.Raw
+    bids: list[tuple[str, str]] | None
+    asks: list[tuple[str, str]] | None
     number: Serial | None = msgspec.field(name="lastUpdateId", default=None)
 
 
@@ -139,10 +139,12 @@ class CompleteBook(TopicRoute):
         name, sent = self._name, frame.ts if frame.timestamp is None else frame.timestamp
         try:
             raw = _book(frame.data)
+            bids, asks = raw.bids or (), raw.asks or ()
+            if not is_plain(bytes(frame.data)):
+                _check_digits((*bids, *asks))
             found = self._books.changed(
-                name, raw.bids, raw.asks,
-                number=raw.number, venue_ts=None if sent is None else epoch_ns(sent), received_ts=received_ts,
-            )  # fmt: skip
+                name, bids, asks, number=raw.number, venue_ts=None if sent is None else epoch_ns(sent), received_ts=received_ts
+            )
         except (*FRAME_ERRORS, ArithmeticError) as exc:
             self._books.forget(name)
             return Odd("book", f"{name}: {shown(exc)}"), unread(name, received_ts)
@@ -205,6 +207,12 @@ def _levels(raw: msgspec.Raw) -> list[Level]:
     """Return the levels of a side, from a list of rows or from a table by price. The book refuses impossible ones."""
     text = bytes(raw)
     rows = list(_table(text).items()) if text[:1] == b"{" else _rows(text)
-    if (BACKSLASH in text or not text.isascii()) and not all(price.isascii() and size.isascii() for price, size in rows):
-        raise FrameError("digits that are not ASCII")
+    if not is_plain(text):
+        _check_digits(rows)
     return [(known_price(price), number(size)) for price, size in rows]
+
+
+def _check_digits(rows: Sequence[tuple[str, str]]) -> None:
+    """Raise `FrameError` for levels whose text is not ASCII."""
+    if not all(price.isascii() and size.isascii() for price, size in rows):
+        raise FrameError("digits that are not ASCII")

@@ -104,7 +104,7 @@ def test_a_complete_book_is_a_snapshot_and_then_its_changes() -> None:
     )
     assert later == BookUpdate(
         "BTC-USDT", 1_767_225_600_400_000_000, 7,
-        [(D(91000), D(0)), (D("90999.90"), D(3)), (D("91000.10"), D("0.75"))], [(D("91000.20"), D(0))], None, 13_565_694_853,
+        [(D(91000), D(0)), (D("91000.10"), D("0.75")), (D("90999.90"), D(3))], [(D("91000.20"), D(0))], None, 13_565_694_853,
     )  # fmt: skip
     assert isinstance(again, BookUpdate)
     assert not again.bids

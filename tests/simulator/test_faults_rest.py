@@ -220,7 +220,7 @@ async def test_a_refusal_can_be_a_page_or_nothing(venue: str) -> None:
 async def test_only_venues_that_do_so_refuse_with_200() -> None:
     """The others say that they do not, and which do."""
     async with simulator(still()) as made:
-        with pytest.raises(FaultError, match="rest-status: Binance does not answer errors with 200; these do: .*Kraken"):
+        with pytest.raises(FaultError, match=r"rest-status: Binance does not answer errors with 200; these do: .*Kraken"):
             made.faults.add(parse.from_text("rest-status status=200 venue=binance"))
         assert made.faults.add(parse.from_text("rest-status status=200")).venues == ("kraken",)
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Venue
 from crosstape_schemas import TIMEFRAMES
+from docs.figures import figures
 
 HEADING: Final = ["kind", "from", "proven by", "rule", "what is not proven", "a break leads to", "recordings", "tests"]
 
@@ -67,12 +68,14 @@ def venues() -> Iterator[str]:
     """A section per venue: a row for each kind that it has."""
     for venue in VENUES.values():
         yield f"## {venue.id}\n"
+        yield f"Environments: {', '.join(f'`{name}`' for name in venue.environments) or 'none but the live one'}.\n"
         yield f"| {' | '.join(HEADING)} |"
         yield "|" + "---|" * len(HEADING)
         for kind in sorted(kinds(venue)):
             yield f"| {' | '.join(row(venue, kind))} |"
         yield ""
     yield from candles()
+    yield from figures({venue.id: kinds(venue) for venue in VENUES.values()})
 
 
 CANDLES: Final = ["venue", "timeframes", "`open` is", "an interval without trades", "closed by", "volume", "past candles", "not to be had"]
@@ -84,6 +87,8 @@ def candles() -> Iterator[str]:
     yield "## Candles\n"
     yield "A candle is published as its venue makes it. Our days begin at 00:00 UTC, our weeks on Monday, our months on the 1st. What"
     yield "begins at another time is refused, because nothing would be comparable with it.\n"
+    yield "**closed by**: `flag`: the venue marks a candle as final. `next candle`: it does not, so a candle stays open until the first one of a"
+    yield "later interval comes. In a quiet market that may be long after its `close_ts`.\n"
     yield f"| {' | '.join(CANDLES)} |"
     yield "|" + "---|" * len(CANDLES)
     for venue in VENUES.values():

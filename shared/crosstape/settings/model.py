@@ -138,9 +138,10 @@ class VenueSettings(Section, frozen=True):
     is named here. Candles are named in `candles`."""
     candles: tuple[Timeframe, ...] = ()
     """Timeframes of candles to publish, as the venue makes them: `["1m", "1h"]`. A timeframe that the venue does not have, or that it
-    aligns otherwise than to UTC, stops the start."""
+    aligns otherwise than to UTC, stops the start. Which it has: [candles of each venue](venues.md#candles)."""
     environment: str = ""
-    """Which of the venue's environments to connect to: `testnet`, or as the reference of venues names it. Empty: the live market."""
+    """Which of the venue's environments to connect to: `testnet`, `demo`, `sandbox`. Empty: the live market. Names are listed
+    under each venue in [the reference of venues](venues.md)."""
     enabled: bool = True
     """Whether `crosstape up` runs a connector for this venue."""
     ws_url: str | dict[str, str] = ""

@@ -44,3 +44,9 @@ EVIDENCE: Final = {
         "the venue sends at most one a second and symbol: sums are lower bounds",
     ),
 }
+
+FIGURES: Final = {
+    "mark": "`index_price` where the frame has `i`: not every one does",
+    "open_interest": "`value` is contracts × contract size; a base size would need a price, which the answer does not have",
+    "liquidation": "`price` is the average at which the order was filled, `size` what was filled of it",
+}

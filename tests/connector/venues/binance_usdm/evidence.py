@@ -59,3 +59,7 @@ EVIDENCE: Final = {
         "the venue sends at most one a second and symbol: sums are lower bounds",
     ),
 }
+
+FIGURES: Final = {
+    "liquidation": "`price` is the average at which the order was filled, `size` what was filled of it",
+}

@@ -30,3 +30,7 @@ EVIDENCE: Final = {
         (), (f"{TESTS}test_prices_of_candles_are_on_the_tick_and_volumes_keep_their_digits", GOLDEN), f"that it is final; {SOCKET}"
     ),
 }
+
+FIGURES: Final = {
+    "candle": "prices are rounded to the tick",
+}

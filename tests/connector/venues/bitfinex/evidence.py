@@ -52,3 +52,7 @@ EVIDENCE: Final = {
         (), (GOLDEN, f"{CHANNELS}test_a_liquidation_is_published_once"), "that each position's trigger is sent, as other clients read it"
     ),
 }
+
+FIGURES: Final = {
+    "liquidation": "`price` is the liquidation price of the position, not that of a trade",
+}

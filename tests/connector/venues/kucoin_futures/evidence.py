@@ -37,3 +37,9 @@ EVIDENCE: Final = {
     "funding": Evidence((), (f"{OWN}test_funding_is_the_rate_to_come",), ITSELF),
     "candle": CANDLES,
 }
+
+FIGURES: Final = {
+    "candle": "of inverse contracts `volume` is `quote_volume` at the close",
+    "open_interest": "of inverse contracts `size` is `value` at the mark price; `value` is null for others",
+    "ticker": "of inverse contracts both volumes are null",
+}

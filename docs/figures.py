@@ -23,7 +23,7 @@ HEADING: Final = ["venue", "kind", "filled", "null in every example", "what is t
 def figures(kinds: Mapping[str, set[str]]) -> Iterator[str]:
     """A table with a row for each venue and kind. `kinds`: venue → the kinds of its feeds."""
     yield "## What the figures hold\n"
-    yield "Fields that may be null, by the examples of each venue's documented frames and answers. A field that is filled in one can still be"
+    yield "Fields that may be null, by the examples of each venue's documented frames and answers. A field that is filled in one can be"
     yield "null where the venue leaves it out: in a single frame, for an instrument, or in past candles by REST.\n"
     yield f"| {' | '.join(HEADING)} |"
     yield "|" + "---|" * len(HEADING)

@@ -87,8 +87,8 @@ def candles() -> Iterator[str]:
     yield "## Candles\n"
     yield "A candle is published as its venue makes it. Our days begin at 00:00 UTC, our weeks on Monday, our months on the 1st. What"
     yield "begins at another time is refused, because nothing would be comparable with it.\n"
-    yield "**closed by**: `flag`: the venue marks a candle as final. `next candle`: it does not, so a candle stays open until the first one of"
-    yield "a later interval comes. In a quiet market that may be long after its `close_ts`.\n"
+    yield "**closed by**: `flag`: the venue marks a candle as final. `next candle`: it does not, so a candle stays open until"
+    yield "the first one of a later interval comes. In a quiet market that may be long after its `close_ts`.\n"
     yield f"| {' | '.join(CANDLES)} |"
     yield "|" + "---|" * len(CANDLES)
     for venue in VENUES.values():

@@ -38,7 +38,7 @@ def load(path: Path | None) -> Settings:
 
     Raises `SettingsError` with one line per mistake.
     """
-    from crosstape_connector.venue_choice import check_candles, in_environment  # noqa: PLC0415  # `health` needs no venue
+    from crosstape_connector.venue_choice import chosen  # noqa: PLC0415  # `health` needs no venue
     from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415
 
     _old_names.clear()
@@ -51,7 +51,7 @@ def load(path: Path | None) -> Settings:
     ]
     for name, own in settings.venues.items():
         try:
-            check_candles(in_environment(VENUES[name], own.environment), own.candles)
+            chosen(VENUES[name], own.environment, own.candles)
         except KeyError:
             continue  # reported above
         except SettingsError as exc:

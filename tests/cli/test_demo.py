@@ -19,7 +19,10 @@ from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
 from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show
 from crosstape_cli.simulate import as_settings
+from crosstape_connector.venue_choice import check_candles
+from crosstape_connector.venues.registry import VENUES as PROTOCOLS
 from crosstape_schemas import Cbbo, decode, encode
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped
 from tests.waiting import wait_until
 
@@ -223,3 +226,14 @@ def test_addresses_as_settings() -> None:
     assert made["kraken"]["ws_url"] == "ws://y"
     assert "ETH-USDT" in made["kraken"]["instruments"]
     assert made["binance"] == {"enabled": False}
+
+
+def test_synthetic_venues_have_candles() -> None:
+    """Of a minute, else the shortest above that; a venue without candles has none, and the settings are valid for all of them."""
+    names = list(SIMULATED)
+
+    made = tomllib.loads(as_settings({name: {} for name in names}, synthetic=names))["venues"]
+
+    assert [made[name]["candles"] for name in ("binance", "kucoin", "bingx_swap", "coinbase", "bitstamp")] == [["1m"]] * 3 + [["5m"], []]
+    for name in names:
+        check_candles(PROTOCOLS[name], made[name]["candles"])

@@ -142,10 +142,12 @@ async def test_watch_shows_candles_and_derivatives(client: Redis, valkey: str) -
         (("--candles", "1m"), "1 feeds of candle:1m on", "BTC-USDT  binance  opened 02:04  open 62990  high 63010"),
         (("--derivatives",), "4 feeds of mark, funding, open_interest, liquidation on", f"{PERPETUAL}  binance  mark 63000.5  index"),
         (("BTC-USDT", "--derivatives"), "0 feeds of", ""),
+        (("BTC-USDT", "--candles", "5m"), "0 feeds of candle:5m on", ""),
     ):
         async with started("watch", *options, variables={"CROSSTAPE_BUS__URL": valkey}) as process:
             first = await line(process)
             assert first.startswith(title)
+            assert ('where venues.VENUE.candles names "5m"' in first) == ("5m" in options)
             assert first.endswith("; not on the tape: BTC-USDT") or (await line(process)).startswith(expected)
             assert (await stopped(process)).code == Exit.OK
 

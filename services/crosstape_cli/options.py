@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +60,13 @@ def load(path: Path | None) -> Settings:
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings
+
+
+def no_such_venue(name: str, venues: Iterable[str], where: str) -> SettingsError:
+    """Returns the error for a venue that is none of these: with the nearest one, else with all."""
+    names = list(venues)
+    guess = nearest(name, names)
+    return SettingsError(f"{where} {name}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(names)}"))
 
 
 def chosen_timeframes(text: str, option: str) -> tuple[str, ...]:

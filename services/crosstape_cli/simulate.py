@@ -16,7 +16,7 @@ from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
 from crosstape.settings.model import default_venues
-from crosstape_cli.options import SettingsFile, begin_logging, load
+from crosstape_cli.options import SettingsFile, begin_logging, load, no_such_venue
 from crosstape_connector.venues.registry import VENUES as PROTOCOLS
 from crosstape_schemas import TIMEFRAMES
 from crosstape_simulator.errors import FaultError
@@ -135,7 +135,7 @@ def _toml(value: Any) -> str:
 def _check(venues: Sequence[str], rate: float, speed: float) -> None:
     for name in venues:
         if name not in VENUES:
-            raise SettingsError(f"--venue {name}: there are {', '.join(VENUES)}")
+            raise no_such_venue(name, VENUES, "--venue")
     if not rate > 0 or not speed >= 0:
         raise SettingsError("--rate must be above 0, --speed at least 0")
 

@@ -86,12 +86,14 @@ async def test_a_killed_demo_leaves_no_process() -> None:
         await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
 
 
-async def test_a_demo_that_shows_nothing_fails(tmp_path: Path) -> None:
-    """Over before any quote could be there: code 5, and the logs say what there was."""
-    done = await crosstape("demo", "--seconds", "0.01", "--json", "--logs", str(tmp_path))
+@pytest.mark.parametrize("options", [("--json",), ()])
+async def test_a_demo_that_ends_before_it_has_begun_says_so(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Over before any quote could be there: code 5, and neither an empty summary nor logs in which nothing is wrong."""
+    done = await crosstape("demo", "--seconds", "0.01", "--logs", str(tmp_path), *options)
 
-    assert (done.code, done.out) == (Exit.UNPROVEN, b"")
-    assert "no quote was consolidated from 3 venues" in done.err
+    assert done.code == Exit.UNPROVEN
+    assert b"consolidated" not in done.out
+    assert done.err == "crosstape: no quote was consolidated from 3 venues: the demo ended before it had begun; give it 10 s\n"
 
 
 @pytest.mark.slow

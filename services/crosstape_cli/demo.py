@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -25,9 +26,9 @@ from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
 from crosstape.settings.environment import PREFIX
-from crosstape.settings.words import nearest
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
+from crosstape_cli.options import no_such_venue
 from crosstape_cli.server import command, redis_cli
 from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
@@ -45,6 +46,8 @@ nothing."""
 LOOPBACK: Final = "127.0.0.1"
 DRAIN_S: Final = 5.0
 START_S: Final = 30.0
+BEGIN_S: Final = 10.0
+"""A demo that ends sooner than this with nothing consolidated has not begun yet: the logs have no reason then, so they are not printed."""
 POLL_S: Final = 0.05
 TAIL: Final = 15
 """Lines of each log, when something went wrong."""
@@ -92,8 +95,7 @@ def chosen(venues: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for part in venues.split(",") if (name := part.strip())))
     for name in names:
         if name not in VENUES:
-            guess = nearest(name, VENUES)
-            raise SettingsError(f"--venues {name}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(VENUES)}"))
+            raise no_such_venue(name, VENUES, "--venues")
     if not names:
         raise SettingsError(f"--venues: none is named; there are {', '.join(VENUES)}")
     return names
@@ -109,6 +111,7 @@ async def _demo(
     venues: Sequence[str], seconds: float | None, simulated: Sequence[str], logs: Path | None, port: int | None, *, as_json: bool
 ) -> Exit:
     keys = Keys()
+    began = time.monotonic()
     with _directories(logs) as (directory, log_directory):
         async with _server(directory, port) as server, connect(BusSettings(url=server.url)) as client:
             quotes = Quotes(client, keys)
@@ -127,11 +130,14 @@ async def _demo(
         for event in last:
             sys.stdout.buffer.write(event + b"\n" if as_json else b"")
         sys.stdout.flush()
-        if not as_json:
+        if not as_json and quotes.most_venues:
             _sum_up(quotes)
         if not proven:
-            sys.stderr.write(f"crosstape: no quote was consolidated from {legs} venue{'s' * (legs != 1)}\n")
-            _print_logs(log_directory)
+            too_early = not quotes.most_venues and time.monotonic() - began < BEGIN_S
+            why = f": the demo ended before it had begun; give it {BEGIN_S:g} s" if too_early else ""
+            sys.stderr.write(f"crosstape: no quote was consolidated from {legs} venue{'s' * (legs != 1)}{why}\n")
+            if not too_early:
+                _print_logs(log_directory)
         return Exit.OK if proven else Exit.UNPROVEN
 
 

@@ -47,8 +47,8 @@ async def show(
 async def show_feeds(console: Console, headings: Sequence[str], rows: Callable[[], Sequence[Row]], title: Callable[[], str]) -> None:
     """Show what `rows` returns, one row a feed, again and again, until cancelled."""
 
-    def picture(height: int, _: int) -> Table:
-        return view_feeds.table(headings, rows(), fits=height, title=title())
+    def picture(height: int, width: int) -> Table:
+        return view_feeds.table(headings, rows(), fits=height, columns=width, title=title())
 
     await _show(console, picture, title, lambda: view_feeds.lines(headings, rows()))
 

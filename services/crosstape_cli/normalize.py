@@ -16,10 +16,11 @@ from cyclopts import Parameter
 
 from crosstape.errors import CrosstapeError, SettingsError
 from crosstape.runtime.lifecycle import Exit
-from crosstape_cli.options import chosen_timeframes
+from crosstape_cli.options import chosen_timeframes, no_such_venue
 from crosstape_connector.capture.reader import CaptureFile, opened
 from crosstape_connector.replay.normalize import normalize as events_of
 from crosstape_connector.replay.summary import Summary
+from crosstape_connector.venue_choice import check_candles
 from crosstape_connector.venues.registry import VENUES, find
 from crosstape_schemas import encode
 
@@ -46,10 +47,11 @@ def normalize(
     counts 1, 2, 3 … per stream, so the same capture always gives the same bytes.
     """
     if venue not in VENUES:
-        raise SettingsError(f"no venue {venue!r}; there are {', '.join(VENUES)}")
+        raise no_such_venue(venue, VENUES, "venue")
     if book_depth < 1 or not 0 <= book_interval_s < math.inf:
         raise SettingsError("--book-depth must be at least 1, --book-interval-s at least 0")
     timeframes = chosen_timeframes(candles, "--candles")
+    check_candles(VENUES[venue], timeframes, "--candles")
     out = sys.stdout.buffer
     with _lines(file) as lines:
         interval_ns = round(book_interval_s * 1e9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ def load(path: Path | None) -> Settings:
 
     Raises `SettingsError` with one line per mistake.
     """
-    from crosstape_connector.venue_choice import check_candles, in_environment  # noqa: PLC0415  # `health` needs no venue
+    from crosstape_connector.venue_choice import chosen  # noqa: PLC0415  # `health` needs no venue
     from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415
 
     _old_names.clear()
@@ -51,7 +52,7 @@ def load(path: Path | None) -> Settings:
     ]
     for name, own in settings.venues.items():
         try:
-            check_candles(in_environment(VENUES[name], own.environment), own.candles)
+            chosen(VENUES[name], own.environment, own.candles)
         except KeyError:
             continue  # reported above
         except SettingsError as exc:
@@ -59,6 +60,13 @@ def load(path: Path | None) -> Settings:
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings
+
+
+def no_such_venue(name: str, venues: Iterable[str], where: str) -> SettingsError:
+    """Returns the error for a venue that is none of these: with the nearest one, else with all."""
+    names = list(venues)
+    guess = nearest(name, names)
+    return SettingsError(f"{where} {name}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(names)}"))
 
 
 def chosen_timeframes(text: str, option: str) -> tuple[str, ...]:

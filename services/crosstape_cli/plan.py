@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from crosstape.errors import SettingsError
 from crosstape.runtime.exit_codes import Exit
 from crosstape.settings import VenueSettings, shown
-from crosstape_cli.options import SettingsFile, load
+from crosstape_cli.options import SettingsFile, load, no_such_venue
 from crosstape_connector.connection import plan as planned
 from crosstape_connector.venue_choice import addresses, in_environment
 from crosstape_connector.venues.registry import VENUES
@@ -27,6 +27,8 @@ def plan(*, venue: Only = "", settings: SettingsFile = None) -> Exit:
     its table says makes it more connections.
     """
     loaded = load(settings)
+    if venue and venue not in VENUES:
+        raise no_such_venue(venue, VENUES, "--venue")
     if venue and venue not in loaded.venues:
         raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
     for name, own in loaded.venues.items():

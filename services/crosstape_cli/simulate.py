@@ -16,7 +16,9 @@ from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
 from crosstape.settings.model import default_venues
-from crosstape_cli.options import SettingsFile, begin_logging, load
+from crosstape_cli.options import SettingsFile, begin_logging, load, no_such_venue
+from crosstape_connector.venues.registry import VENUES as PROTOCOLS
+from crosstape_schemas import TIMEFRAMES
 from crosstape_simulator.errors import FaultError
 from crosstape_simulator.faults import parse, table
 from crosstape_simulator.faults.spec import AnyFault
@@ -99,7 +101,8 @@ def simulate(
 
 
 def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str]) -> str:
-    """Returns settings for the connectors as TOML: the addresses, and for synthetic venues the instruments that they list.
+    """Returns settings for the connectors as TOML: the addresses, and for synthetic venues the instruments that they list,
+    and candles of a minute, or the shortest above that, where the venue has candles.
 
     The other venues that run by default are disabled.
     """
@@ -110,8 +113,15 @@ def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[
             lines.append(f"{key} = {_toml(value)}")
         if name in venues and name in synthetic:
             lines.append(f"instruments = {_toml([listing.instrument for listing in default_listings(name)])}")
+            lines.append(f"candles = {_toml(shortest_candles(name))}")
         tables.append("\n".join(lines) + "\n")
     return "\n".join(tables)
+
+
+def shortest_candles(venue: str) -> list[str]:
+    """Returns the timeframe of this venue's candles that is a minute, or the next longer one; none if it publishes no candles."""
+    rules = PROTOCOLS[venue].candles
+    return [] if rules is None else [name for name in TIMEFRAMES[TIMEFRAMES.index("1m") :] if name in rules.timeframes][:1]
 
 
 def _toml(value: Any) -> str:
@@ -125,7 +135,7 @@ def _toml(value: Any) -> str:
 def _check(venues: Sequence[str], rate: float, speed: float) -> None:
     for name in venues:
         if name not in VENUES:
-            raise SettingsError(f"--venue {name}: there are {', '.join(VENUES)}")
+            raise no_such_venue(name, VENUES, "--venue")
     if not rate > 0 or not speed >= 0:
         raise SettingsError("--rate must be above 0, --speed at least 0")
 

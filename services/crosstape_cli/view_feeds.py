@@ -33,6 +33,25 @@ class Row(NamedTuple):
 CANDLE_HEADINGS: Final = ("", "venue", "opened", "open", "high", "low", "close", "volume", "trades", "age", "")
 DERIVATIVE_HEADINGS: Final = ("", "venue", "mark", "index", "funding", "next in", "open interest", "last liquidation", "age", "")
 _LEFT: Final = frozenset({"", "venue", "last liquidation"})
+_DISPENSABLE: Final = (
+    "last liquidation",
+    "trades",
+    "index",
+    "next in",
+    "age",
+    "volume",
+    "open interest",
+    "open",
+    "funding",
+    "low",
+    "high",
+    "opened",
+)
+"""Columns that a narrow window goes without, in this order: a number is shown whole or not at all."""
+_LEAST: Final = {"age": 6, "next in": 7}
+"""Room kept for times, so that a column does not come and go with the seconds."""
+_BETWEEN: Final = 2
+"""Blanks between two columns."""
 
 
 def candles(latest: Mapping[Feed, Event], dead: Collection[Feed], *, now: int) -> list[Row]:
@@ -51,16 +70,31 @@ def derivatives(latest: Mapping[Feed, Event], dead: Collection[Feed], *, now: in
     return rows
 
 
-def table(headings: Sequence[str], rows: Sequence[Row], *, fits: int, title: str) -> Table:
-    """A table of as many rows as fit; if not all do, the title says so."""
-    if len(rows) > fits:
-        title = f"{title}; a taller window shows all {len(rows)} rows"
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim", expand=False)
-    for heading in headings:
-        made.add_column(heading, justify="left" if heading in _LEFT else "right", no_wrap=True)
+def table(headings: Sequence[str], rows: Sequence[Row], *, fits: int, columns: int, title: str) -> Table:
+    """A table of as many rows, and as many columns of `_DISPENSABLE`, as fit whole; if not all do, the title says so."""
+    kept = _kept(headings, rows, columns)
+    missing = [f"a taller window shows all {len(rows)} rows"] * (len(rows) > fits)
+    missing += ["a wider window shows all columns"] * (len(kept) < len(headings))
+    made = Table(title="; ".join([title, *missing]), title_justify="left", box=None, pad_edge=False, header_style="dim", expand=False)
+    for at in kept:
+        made.add_column(headings[at], justify="left" if headings[at] in _LEFT else "right", no_wrap=True)
     for row in rows[:fits]:
-        made.add_row(*map(Text, row.cells), style="dim" if row.dead else "")
+        made.add_row(*(Text(row.cells[at]) for at in kept), style="dim" if row.dead else "")
     return made
+
+
+def _kept(headings: Sequence[str], rows: Sequence[Row], columns: int) -> list[int]:
+    """The columns that are shown. Rows that are not shown count, too: so the columns stay when rows of other venues come into view."""
+    widths = [
+        max(_LEAST.get(heading, 0), len(heading), *(len(row.cells[at]) for row in rows)) if rows else len(heading)
+        for at, heading in enumerate(headings)
+    ]
+    kept = list(range(len(headings)))
+    for heading in _DISPENSABLE:
+        if sum(widths[at] + _BETWEEN for at in kept) - _BETWEEN <= columns:
+            break
+        kept = [at for at in kept if headings[at] != heading]
+    return kept
 
 
 def lines(headings: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:

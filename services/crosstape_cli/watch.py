@@ -90,6 +90,8 @@ async def _watch_feeds(
         def title() -> str:
             missing = [name for name in instruments if not any(feed.instrument == name for feed in feeds.latest)]
             parts = [f"{len(feeds.latest)} feeds of {', '.join(kinds)} on {where}"]
+            if not feeds.latest and (candles := kinds[0].removeprefix(CANDLE)) != kinds[0]:
+                parts.append(f'venues publish them where venues.VENUE.candles names "{candles}"')
             return "; ".join([*parts, f"not on the tape: {', '.join(missing)}"] if missing else parts)
 
         def present() -> list[Row]:

@@ -34,7 +34,7 @@ from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.publishing.writer import SoleWriter, Writer
 from crosstape_connector.rest.instruments import InstrumentCache
-from crosstape_connector.venue_choice import addresses, check_candles, in_environment
+from crosstape_connector.venue_choice import addresses, chosen
 from crosstape_connector.venues.parsing.refusals import public
 from crosstape_connector.venues.registry import find
 from crosstape_schemas import Keys
@@ -53,8 +53,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
     table = find(venue)
     if own is None:
         raise SettingsError(f"venues.{venue}: not in the settings")
-    found = in_environment(table, own.environment)
-    check_candles(found, own.candles)
+    found = chosen(table, own.environment, own.candles)
     ws_urls = addresses(f"venues.{venue}.ws_url", {endpoint.name: endpoint.url for endpoint in found.endpoints}, own.ws_url)
     rest_urls = addresses(f"venues.{venue}.rest_url", found.rest_urls, own.rest_url)
     proxies = _proxies(venue, own.proxy, [*ws_urls.values(), *rest_urls.values()])

@@ -31,24 +31,46 @@ def in_environment(venue: Venue, name: str) -> Venue:
     return msgspec.structs.replace(venue, endpoints=endpoints, rest_urls=chosen.rest_urls)
 
 
-def check_candles(venue: Venue, timeframes: Sequence[str]) -> None:
-    """Raise `SettingsError` if the venue does not have candles of all these timeframes."""
-    refused = [f"{timeframe}: {reason}" for timeframe in timeframes if (reason := _refusal(venue, timeframe))]
+def check_candles(venue: Venue, timeframes: Sequence[str], where: str = "") -> None:
+    """Raise `SettingsError` if the venue does not have candles of all these timeframes. `where` begins each line: where they are named."""
+    where = where or f"venues.{venue.id}.candles:"
+    refused = [f"{where} {timeframe}: {reason}" for timeframe in timeframes if (reason := _refusal(venue, timeframe))]
     if refused:
-        raise SettingsError("\n".join(f"venues.{venue.id}.candles: {text}" for text in refused))
+        raise SettingsError("\n".join(refused))
+
+
+def chosen(venue: Venue, environment: str, timeframes: Sequence[str]) -> Venue:
+    """Return the venue in this environment, if it has candles of these timeframes. Raises one `SettingsError` for all that is wrong.
+
+    If there is no such environment, the candles are checked against the live one, so that their mistakes are not found only later.
+    """
+    mistakes = []
+    found = venue
+    try:
+        found = in_environment(venue, environment)
+    except SettingsError as exc:
+        mistakes.append(str(exc))
+    try:
+        check_candles(found, timeframes)
+    except SettingsError as exc:
+        mistakes.append(str(exc))
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return found
 
 
 def _refusal(venue: Venue, timeframe: str) -> str:
-    """Return why the venue does not have candles of this timeframe; empty: it does."""
+    """Return why the venue does not have candles of this timeframe, and which it has; empty: it does."""
     if venue.candles is None:
         return "the venue publishes no candles"
     if timeframe in venue.candles.timeframes:
         has_channel = any(f"{CANDLE}{timeframe}" in endpoint.channels for endpoint in venue.endpoints)
         return "" if has_channel else "this environment of the venue has no candles"
+    has = f"the venue has {', '.join(venue.candles.timeframes)}"
     if timeframe in venue.candles.refused:
-        return venue.candles.refused[timeframe]
+        return f"{venue.candles.refused[timeframe]}; {has}"
     guess = None if timeframe in TIMEFRAMES else nearest(timeframe, venue.candles.timeframes)
-    return f"did you mean {guess}?" if guess else f"the venue has no such candles; it has {', '.join(venue.candles.timeframes)}"
+    return f"did you mean {guess}? {has}" if guess else f"there are no such candles; {has}"
 
 
 def addresses(where: str, own: Mapping[str, str], given: str | Mapping[str, str]) -> dict[str, str]:

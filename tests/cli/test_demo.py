@@ -19,7 +19,10 @@ from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
 from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show
 from crosstape_cli.simulate import as_settings
+from crosstape_connector.venue_choice import check_candles
+from crosstape_connector.venues.registry import VENUES as PROTOCOLS
 from crosstape_schemas import Cbbo, decode, encode
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped
 from tests.waiting import wait_until
 
@@ -83,12 +86,14 @@ async def test_a_killed_demo_leaves_no_process() -> None:
         await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
 
 
-async def test_a_demo_that_shows_nothing_fails(tmp_path: Path) -> None:
-    """Over before any quote could be there: code 5, and the logs say what there was."""
-    done = await crosstape("demo", "--seconds", "0.01", "--json", "--logs", str(tmp_path))
+@pytest.mark.parametrize("options", [("--json",), ()])
+async def test_a_demo_that_ends_before_it_has_begun_says_so(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Over before any quote could be there: code 5, and neither an empty summary nor logs in which nothing is wrong."""
+    done = await crosstape("demo", "--seconds", "0.01", "--logs", str(tmp_path), *options)
 
-    assert (done.code, done.out) == (Exit.UNPROVEN, b"")
-    assert "no quote was consolidated from 3 venues" in done.err
+    assert done.code == Exit.UNPROVEN
+    assert b"consolidated" not in done.out
+    assert done.err == "crosstape: no quote was consolidated from 3 venues: the demo ended before it had begun; give it 10 s\n"
 
 
 @pytest.mark.slow
@@ -223,3 +228,14 @@ def test_addresses_as_settings() -> None:
     assert made["kraken"]["ws_url"] == "ws://y"
     assert "ETH-USDT" in made["kraken"]["instruments"]
     assert made["binance"] == {"enabled": False}
+
+
+def test_synthetic_venues_have_candles() -> None:
+    """Of a minute, else the shortest above that; a venue without candles has none, and the settings are valid for all of them."""
+    names = list(SIMULATED)
+
+    made = tomllib.loads(as_settings({name: {} for name in names}, synthetic=names))["venues"]
+
+    assert [made[name]["candles"] for name in ("binance", "kucoin", "bingx_swap", "coinbase", "bitstamp")] == [["1m"]] * 3 + [["5m"], []]
+    for name in names:
+        check_candles(PROTOCOLS[name], made[name]["candles"])

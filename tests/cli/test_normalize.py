@@ -136,6 +136,9 @@ async def test_candles_are_printed_where_they_are_asked_for() -> None:
     assert not any(isinstance(decode(text), Candle) for text in without.out.splitlines())
     refused = await crosstape("normalize", "kraken", "--candles", "1m,4hr", stdin=data)
     assert (refused.code, refused.err) == (Exit.USAGE, "crosstape: --candles 4hr: did you mean 4h?\n")
+    refused = await crosstape("normalize", "kraken", "--candles", "1m,3m", stdin=data)
+    assert (refused.code, refused.out) == (Exit.USAGE, b"")
+    assert refused.err == "crosstape: --candles 3m: there are no such candles; the venue has 1m, 5m, 15m, 30m, 1h, 4h, 1d\n"
 
 
 async def test_events_come_before_the_end_of_a_pipe() -> None:

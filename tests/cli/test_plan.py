@@ -72,8 +72,8 @@ def test_a_venue_without_instruments_has_no_connection(tmp_path: Path, capsys: p
         ),
         ('[venues.kraken]\nenvironment = "testnet"\n', "venues.kraken.environment: testnet: the venue has no environment but the live one"),
         ('[venues.bitstamp]\ncandles = ["1m"]\n', "venues.bitstamp.candles: 1m: the venue publishes no candles"),
-        ('[venues.kraken]\ncandles = ["1m", "3m"]\n', "venues.kraken.candles: 3m: the venue has no such candles; it has 1m, 5m"),
-        ('[venues.kraken]\ncandles = ["1min", "1h"]\n', "venues.kraken.candles: 1min: did you mean 1m?"),
+        ('[venues.kraken]\ncandles = ["1m", "3m"]\n', "venues.kraken.candles: 3m: there are no such candles; the venue has 1m, 5m"),
+        ('[venues.kraken]\ncandles = ["1min", "1h"]\n', "venues.kraken.candles: 1min: did you mean 1m? the venue has 1m, 5m"),
         ('[venues.bitfinex]\ncandles = ["14D"]\n', "venues.bitfinex.candles: 14D: two weeks are no timeframe of ours"),
     ],
 )
@@ -98,4 +98,5 @@ def test_a_refused_timeframe_is_answered_with_the_reason(
     assert rules is not None
 
     assert main(["plan", "--settings", settings(tmp_path, f'[venues.{venue}]\ncandles = ["{timeframe}"]\n')]) == Exit.USAGE
-    assert capsys.readouterr().err == f"crosstape: venues.{venue}.candles: {timeframe}: {rules.refused[timeframe]}\n"
+    said = f"{rules.refused[timeframe]}; the venue has {', '.join(rules.timeframes)}"
+    assert capsys.readouterr().err == f"crosstape: venues.{venue}.candles: {timeframe}: {said}\n"

@@ -56,11 +56,16 @@ DERIVED = latest(
 
 def texts(headings: Sequence[str], rows: list[Row], fits: int = 20) -> list[str]:
     """Returns title and rows of the table as text, without the headings."""
-    console = Console(file=io.StringIO(), width=160, force_terminal=False)
-    console.print(table(headings, rows, fits=fits, title="the title"))
-    assert isinstance(console.file, io.StringIO)
-    title, _, *shown = [" ".join(text.split()) for text in console.file.getvalue().splitlines()]
+    title, _, *shown = drawn(headings, rows, fits=fits)
     return [title, *shown]
+
+
+def drawn(headings: Sequence[str], rows: list[Row], *, fits: int = 20, columns: int = 160) -> list[str]:
+    """Returns title, headings and rows of the table as text, with one blank between columns."""
+    console = Console(file=io.StringIO(), width=columns, force_terminal=False)
+    console.print(table(headings, rows, fits=fits, columns=columns, title="the title"))
+    assert isinstance(console.file, io.StringIO)
+    return [" ".join(text.split()) for text in console.file.getvalue().splitlines()]
 
 
 def test_a_row_for_each_venues_candle() -> None:
@@ -89,6 +94,39 @@ def test_a_small_window_says_that_it_shows_not_all() -> None:
 
     assert title == "the title; a taller window shows all 2 rows"
     assert len(rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings", "first"),
+    [
+        (120, "venue mark index funding next in open interest age", "binance_usdm 63000.5 62999.123 0.0125 % 5 h 81235 1.00 s"),
+        (80, "venue mark funding open interest age", "binance_usdm 63000.5 0.0125 % 81235 1.00 s"),
+        (60, "venue mark funding", "binance_usdm 63000.5 0.0125 %"),
+    ],
+)
+def test_a_narrow_window_has_whole_numbers(columns: int, headings: str, first: str) -> None:
+    """A column for which there is no room is left out, the last liquidation first; the title says so."""
+    title, shown, *rows = drawn(DERIVATIVE_HEADINGS, derivatives(DERIVED, (), now=NOW), columns=columns)
+
+    assert title == "the title; a wider window shows all columns"
+    assert (shown, rows[0]) == (headings, f"{PERPETUAL} {first}")
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize("columns", [60, 70, 80, 90, 100, 110, 120, 130])
+@pytest.mark.parametrize("dead", [True, False])
+def test_nothing_is_cut_at_any_width(columns: int, *, dead: bool) -> None:
+    """Each cell that is shown is whole, and each row is one line."""
+    derived = latest(*(replace(event, venue="kucoin_futures") for event in DERIVED.values() if event.venue == "binance_usdm"))
+    closed = latest(candle(venue="kucoin_futures", closed=True))
+    for headings, (row,) in (
+        (DERIVATIVE_HEADINGS, derivatives(derived, derived if dead else (), now=NOW)),
+        (CANDLE_HEADINGS, candles(closed, closed if dead else (), now=NOW)),
+    ):
+        shown = drawn(headings, [row], columns=columns)[-1].split()
+        assert shown[1] == "kucoin_futures"
+        assert len(shown) >= 3
+        assert set(shown) <= set(" ".join(row.cells).split())
 
 
 def test_lines_name_what_they_show() -> None:
@@ -142,10 +180,12 @@ async def test_watch_shows_candles_and_derivatives(client: Redis, valkey: str) -
         (("--candles", "1m"), "1 feeds of candle:1m on", "BTC-USDT  binance  opened 02:04  open 62990  high 63010"),
         (("--derivatives",), "4 feeds of mark, funding, open_interest, liquidation on", f"{PERPETUAL}  binance  mark 63000.5  index"),
         (("BTC-USDT", "--derivatives"), "0 feeds of", ""),
+        (("BTC-USDT", "--candles", "5m"), "0 feeds of candle:5m on", ""),
     ):
         async with started("watch", *options, variables={"CROSSTAPE_BUS__URL": valkey}) as process:
             first = await line(process)
             assert first.startswith(title)
+            assert ('where venues.VENUE.candles names "5m"' in first) == ("5m" in options)
             assert first.endswith("; not on the tape: BTC-USDT") or (await line(process)).startswith(expected)
             assert (await stopped(process)).code == Exit.OK
 

@@ -7,7 +7,7 @@ import pytest
 
 from crosstape.errors import SettingsError
 from crosstape_connector import service
-from crosstape_connector.venue_choice import addresses, check_candles, in_environment
+from crosstape_connector.venue_choice import addresses, check_candles, chosen, in_environment
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import CandleRules, Environment
 from crosstape_schemas import TIMEFRAMES
@@ -83,13 +83,25 @@ def test_timeframes_that_a_venue_does_not_have_are_an_error() -> None:
     with pytest.raises(SettingsError) as caught:
         check_candles(VENUE, ("1m", "3d", "7m", "1min", "3m"))
     assert str(caught.value).splitlines() == [
-        "venues.fake.candles: 3d: begins on the day the symbol was listed",
-        "venues.fake.candles: 7m: the venue has no such candles; it has 1m, 5m",
-        "venues.fake.candles: 1min: did you mean 1m?",
-        "venues.fake.candles: 3m: the venue has no such candles; it has 1m, 5m",
+        "venues.fake.candles: 3d: begins on the day the symbol was listed; the venue has 1m, 5m",
+        "venues.fake.candles: 7m: there are no such candles; the venue has 1m, 5m",
+        "venues.fake.candles: 1min: did you mean 1m? the venue has 1m, 5m",
+        "venues.fake.candles: 3m: there are no such candles; the venue has 1m, 5m",
     ]
     with pytest.raises(SettingsError, match=r"venues\.fake\.candles: 1m: the venue publishes no candles"):
         check_candles(fake(), ("1m",))
+
+
+def test_a_wrong_environment_does_not_hide_wrong_candles() -> None:
+    """All that is wrong is said at once. The candles of a wrong environment are taken to be those of the live one."""
+    assert chosen(VENUE, "testnet", ()) == in_environment(VENUE, "testnet")
+    with pytest.raises(SettingsError) as caught:
+        chosen(VENUE, "tesnet", ("3d", "7m"))
+    assert [text.split(": ")[:2] for text in str(caught.value).splitlines()] == [
+        ["venues.fake.environment", "tesnet"],
+        ["venues.fake.candles", "3d"],
+        ["venues.fake.candles", "7m"],
+    ]
 
 
 def test_candles_of_an_endpoint_that_the_environment_lacks_are_an_error() -> None:

@@ -18,7 +18,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 PositiveDecimal = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
 Kind = Literal["trade", "quote", "book", "delta", "ticker", "mark", "funding", "open_interest", "liquidation", "status"]
-Timeframe = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]*[A-Za-z]+$", max_length=8)]
+Timeframe = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]*[A-Za-z]+$", max_length=8, extra={"in a list": 'timeframes, such as ["1m"]'})]
 """Text that may name a timeframe. Whether a venue has it, and why not, its connector says."""
 Secret = Annotated[str, msgspec.Meta(extra={"hide": "all"})]
 SecretUrl = Annotated[str, msgspec.Meta(extra={"hide": "credentials"})]

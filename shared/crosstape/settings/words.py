@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from crosstape.settings.model import HIDDEN, shown
+from crosstape.settings.model import HIDDEN, Kind, shown
 
 
 def describe(hint: object) -> str:
@@ -39,7 +39,7 @@ def show(value: Any, hidden: str | None) -> str:
 
 
 def suggestion(value: Any, hint: Any) -> str:
-    """`; did you mean "info"?` where one of a few words was expected; else nothing."""
+    """`; did you mean "info"?` where one of a few words was expected, or where candles are set, if they were meant; else nothing."""
     info = msgspec.inspect.type_info(hint)
     given = [value]
     if isinstance(info, msgspec.inspect.VarTupleType):
@@ -48,6 +48,8 @@ def suggestion(value: Any, hint: Any) -> str:
     if not isinstance(info, msgspec.inspect.LiteralType):
         return ""
     words = [str(word) for word in info.values]
+    if set(words) == set(get_args(Kind)) and any(str(item).strip().startswith("candle") for item in given):
+        return '; candles have a setting of their own, beside this one: candles = ["1m"]'
     guesses = [nearest(str(item).strip(), words) for item in given if str(item).strip() not in words]
     return "".join(f'; did you mean "{guess}"?' for guess in guesses[:1] if guess)
 
@@ -64,6 +66,8 @@ def _describe(info: msgspec.inspect.Type) -> str:
             return f"text like {info.pattern}" if info.pattern else "text"
         case msgspec.inspect.LiteralType():
             return "one of " + ", ".join(f'"{word}"' for word in info.values)
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.Metadata(extra={"in a list": str(items)})):
+            return f"a list of {items}"
         case msgspec.inspect.VarTupleType():
             return "a list of " + _describe(info.item_type).removeprefix("a ")
         case msgspec.inspect.UnionType():

@@ -285,6 +285,10 @@ class Network(RuleBasedStateMachine):
         self.connect()
 
 
+TWINS = ("binance_us", "binance_coinm", "bingx", "kucoin_futures")
+"""Venues whose books follow the rules of another one, in its code."""
+
+
 class _Nowhere:
     """A transport of which nothing is wanted: frames are taken before they get there."""
 
@@ -292,7 +296,7 @@ class _Nowhere:
         """Forget."""
 
 
-@pytest.mark.parametrize("venue", ALL)
+@pytest.mark.parametrize("venue", [pytest.param(name, marks=pytest.mark.rare) if name in TWINS else name for name in ALL])
 def test_a_book_that_is_called_live_is_the_true_one(venue: str) -> None:
     """Any interleaving of lost, repeated, swapped and damaged frames, of resyncs and new connections."""
     machine = type(venue, (Network,), {"venue": venue})

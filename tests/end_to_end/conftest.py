@@ -12,8 +12,7 @@ from tests.chaos.conftest import short_path
 __all__ = ["short_path"]
 
 OFTEN = {*VENUES, "kucoin"}
-"""The usual venues, and the one that has most of the seam's other parts: binary frames, tokens, a welcome, two protocols. Rehearsals have more
-of the others."""
+"""The usual venues, and the one with most other parts of the seam: binary frames, tokens, a welcome, two protocols."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,6 +24,7 @@ from crosstape_connector.venues.binance.aggregates import agg_trade_route
 from crosstape_connector.venues.binance.connection import MakeRoute, Route
 from crosstape_connector.venues.binance.klines import TIMEFRAMES, kline_routes
 from crosstape_connector.venues.binance.quotes import base_side
+from crosstape_connector.venues.binance.stream import RawTicker
 from crosstape_connector.venues.messages import BookUpdate, LastTrade, Odd, Output, Unreadable, unread, unreadable
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.numbers import BACKSLASH, figure, known_price, number
@@ -64,17 +65,6 @@ class RawDepth(msgspec.Struct, frozen=True, gc=False):
     pu: Serial
     b: list[tuple[str, str]]
     a: list[tuple[str, str]]
-
-
-class RawTicker(msgspec.Struct, frozen=True, gc=False):
-    E: Stamp
-    c: str
-    o: str
-    h: str
-    l: str  # noqa: E741
-    v: str
-    q: str
-    p: str
 
 
 class RawMark(msgspec.Struct, frozen=True, gc=False):

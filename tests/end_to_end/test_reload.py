@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from crosstape.settings import VenueSettings
+from crosstape.settings import Settings, VenueSettings
 from crosstape_connector import service as connector
 from crosstape_schemas import Cbbo, Exclusion, FeedState
 from crosstape_simulator.service import Simulator, simulator
@@ -31,7 +31,7 @@ COUNTS = (None, FeedState.LIVE)
 def written(made: Simulator, bus: str, run_dir: Path, taken: Mapping[str, tuple[str, ...]]) -> str:
     """A settings file for the simulated venues."""
     head = f'bus.url = "{bus}"\nrun.dir = "{run_dir}"\ntelemetry.http_enabled = false\naggregator.settle_s = 0.0\n'
-    head += "venues.coinbase.enabled = false\n"
+    head += "".join(f"venues.{name}.enabled = false\n" for name in Settings().venues if name not in made.ws_url)
     return head + "".join(
         f"[venues.{name}]\ninstruments = {json.dumps(names)}\nws_url = {json.dumps(made.ws_url[name])}\n"
         f"rest_url = {json.dumps(made.rest_url[name])}\n"

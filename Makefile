@@ -9,6 +9,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 PYTHON ?=
 WORKERS ?= 4
+ENGINES ?= redis valkey
 PYTEST = $(PY) -m pytest -q -n $(WORKERS) --dist loadgroup
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 PURE_TESTS := tests/schemas tests/settings tests/runtime tests/bus tests/connector tests/aggregator
@@ -36,7 +37,7 @@ test-docker: $(VENV)/.ready ## build the image and test it and compose; needs a 
 
 test-engines: WORKERS := 3
 test-engines: $(VENV)/.ready ## run the tests of bus, connector and aggregator on Redis, then on Valkey; needs a Docker engine
-	@for engine in redis valkey; do $(PYTEST) --engine $$engine tests/bus tests/connector tests/aggregator $(ARGS) || exit 1; done
+	@for engine in $(ENGINES); do $(PYTEST) --engine $$engine tests/bus tests/connector tests/aggregator $(ARGS) || exit 1; done
 
 chaos: WORKERS := 2
 chaos: $(VENV)/.ready ## set every fault on venues that stand for all, end servers and processes, compare the tape with the truth

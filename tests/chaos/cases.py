@@ -171,13 +171,13 @@ _CASES: Final = (
         "others: malformed", (*MALFORMED, "malformed how=gzip count=2", "malformed how=binary count=2"),
         venues=REPRESENTATIVE, bounds=UNREAD,
     ),
-    Case("others: silent", ("silent kind=book instrument=BTC-USDT",), STALE, venues=REPRESENTATIVE, from_start=True),
+    Case("others: silent", ("silent kind=book instrument=BTC-USDT",), STALE, venues=REPRESENTATIVE, from_start=True, rare=True),
     Case(
         "others: dead stream", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
-        venues=REPRESENTATIVE, hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED,
+        venues=REPRESENTATIVE, hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED, rare=True,
     ),
-    Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=REPRESENTATIVE, known=True, quoted=True, out=(ETH,)),
-    Case("others: REST", ("rest-hang",), DOWN, venues=REPRESENTATIVE, from_start=True),
+    Case("others: delisted", (f"{HALT} how=gone",), SILENT, venues=REPRESENTATIVE, known=True, quoted=True, out=(ETH,), rare=True),
+    Case("others: REST", ("rest-hang",), DOWN, venues=REPRESENTATIVE, from_start=True, rare=True),
     Case("others: figures", FIGURES, venues=tuple(venue for venue in REPRESENTATIVE if _has(venue, FIGURES[0])), hold_s=4.0),
     # candles: a minute each
     Case("candles", CANDLES, closes=True),

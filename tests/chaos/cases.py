@@ -206,5 +206,10 @@ CASES: Final = (
     *(rare for case in _CASES if case.name in GENERIC for rare in _rare(case)),
 )
 
+SOMETIMES: Final[dict[tuple[str, str], tuple[str, str]]] = {
+    (name, "binance"): ("candles are missing: 1s ", "after a dead stream, one or two candles of a second are neither there nor in a gap")
+    for name in ("dead stream, moved once", "dead stream, moves on")
+}
+"""(case, venue) → how the only error begins that it has now and then, and what does not hold. A fault of ours that is to be mended."""
 KNOWN: Final[dict[tuple[str, str], str]] = {}
 """(case, venue) → what does not hold yet. One that holds after all fails the suite: it is to be removed from here."""

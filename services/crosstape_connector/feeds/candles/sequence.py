@@ -5,6 +5,7 @@ after a lost connection, a silence or a frame that cannot be read, the sequence 
 
 - The same candle comes again, or the one that follows the last closed one: nothing was missed.
 - A snapshot or a page of REST that reaches back to that candle has the content of all since. One that does not reach back leaves a gap.
+- A page that comes while the stream is silent ends no doubt: the stream may miss what follows the page.
 - A later candle comes first: the sequence awaits a page, and meanwhile holds candles that close, so that they stay in order. Where the
   venue has no pages, or none comes before too many are held, there is a gap, and the candle of which we are unsure is never closed.
 
@@ -60,6 +61,8 @@ class CandleSequence(FeedRecord):
     @property
     def wants_page(self) -> bool:
         """Whether a page of REST is of use now: only with an open subscription do candles follow it without a gap."""
+        if self.silent and self.fetched_ts > self.stalled_ts:
+            return False  # no other page shows whether the stream lives
         return self._pages and self.confirmed and (self.awaits_page or (not self._is_sure and self._begins_with_page))
 
     @property
@@ -133,7 +136,10 @@ class CandleSequence(FeedRecord):
         if self.awaits_page:
             return self._note_newest(events + self._fill(snapshot.candles, more=more))
         fresh = [row for row in snapshot.candles if row.open_ts not in self._closed]
-        return self._note_newest(events + self._place_all(fresh, late=False))
+        events += self._place_all(fresh, late=False)
+        if self.silent:  # the page does not show that the stream lives: what follows it may be missed
+            self._is_sure, self.gap_from = False, snapshot.received_ts
+        return self._note_newest(events)
 
     def end_waiting(self, now: int) -> list[Event]:
         """Stop awaiting a page, because none comes: publish what was held, after a gap if candles are missing before."""

@@ -202,6 +202,23 @@ def test_a_page_that_ends_before_the_stream_began_is_not_the_last_word() -> None
     assert fed(found, one(10)) == ["9:1.", "10:1"]
 
 
+def test_a_page_does_not_show_that_a_silent_stream_brings_what_follows_it() -> None:
+    """The candle that was open in the page is closed with the content of the next page, and those after it come from there, too."""
+    found = sequence(pages=True, begins_with_page=True)
+    found.apply_page(snapshot(at=1), 0)
+    fed(found, one(7))
+    found.stalled_ts = 20
+    found.doubt(20)
+
+    assert found.wants_page
+    assert told(found.apply_page(snapshot(one(7, 2), one(8, 1), at=21), one(7).open_ts)) == ["7:2.", "8:1"]
+    assert not found.wants_page  # it would be the same
+    assert fed(found, one(11, at=30)) == ["11:1"]
+    assert found.wants_page
+    rows = one(8, 4), one(9, 5), one(11, 1)
+    assert told(found.apply_page(snapshot(*rows, at=31), one(8).open_ts)) == ["8:4.", "9:5."]
+
+
 def test_a_page_that_does_not_reach_back_leaves_a_gap() -> None:
     """Then what it has, and what was held."""
     found = sequence(pages=True)

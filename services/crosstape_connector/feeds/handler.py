@@ -289,7 +289,10 @@ class FeedHandler:
 
     def check_newest_trades(self, page: TradeSnapshot) -> Sequence[Event]:
         """Compare silent trades with the newest that REST has; see `TradeFeeds.check_newest`."""
-        return self.trades.check_newest(page)
+        events = self.trades.check_newest(page)
+        if events:
+            self.candles.doubt(page.instrument, page.received_ts)
+        return events
 
     def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
         """Publish a quote of REST for want of a stream; see `quote_feeds.apply_polled_quote`."""
@@ -380,7 +383,8 @@ class FeedHandler:
         return self._books.due_books(now)
 
     def _apply_break(self, broken: ConnectionBreak) -> Sequence[Effect]:
-        """A frame of a connection is missing: it may be of any of its books, or hold trades."""
+        """A frame of a connection is missing: it may be of any of its books, or hold trades or candles."""
+        self.candles.apply_break(broken)
         return [*self.trades.apply_break(broken), *self._books.apply_break(broken)]
 
     def _apply_unreadable(self, output: Unreadable) -> Sequence[Event]:

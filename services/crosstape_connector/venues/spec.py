@@ -282,6 +282,8 @@ class CandleRules(msgspec.Struct, frozen=True, kw_only=True):
     """Who says that a candle is closed."""
     volume: str
     """The unit of the venue's volume, and how it becomes base units."""
+    every_interval: bool = False
+    """Whether the venue sends a candle for each interval, also one without trades: then none can be absent unless a frame was missed."""
     first: Literal["snapshot", "none"]
     """Whether a subscription is answered with past candles. `none`: they are fetched from `Venue.candle_source`."""
 

@@ -12,7 +12,7 @@ from crosstape_connector.feeds.candles.rows import find_fault
 from crosstape_connector.feeds.candles.sequence import CandleSequence
 from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_connector.venues.messages import CandleSnapshot, Odd
+from crosstape_connector.venues.messages import CandleSnapshot, ConnectionBreak, Odd
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import CANDLE, Candle, Instrument, feed_kind
 
@@ -30,14 +30,11 @@ class CandleFeeds:
 
     def add_feed(self, instrument: Instrument, kind: str) -> CandleSequence:
         """Track the candles of one more instrument and timeframe, and return their feed. `kind`: `candle:1m`."""
-        rules = self._venue.candles
-        sequence = self.sequences[FeedKey(kind, instrument.name)] = CandleSequence(
-            instrument,
-            kind.removeprefix(CANDLE),
-            pages=self._venue.candle_source is not None,
-            begins_with_page=rules is not None and rules.first == "none",
+        feed = FeedKey(kind, instrument.name)
+        self.sequences[feed] = CandleSequence(
+            instrument, kind.removeprefix(CANDLE), self._venue.candles, pages=self._venue.candle_source is not None
         )
-        return sequence
+        return self.sequences[feed]
 
     def remove_instrument(self, instrument: str) -> None:
         """Remove the feeds of this instrument."""
@@ -70,6 +67,18 @@ class CandleFeeds:
     def apply_page(self, snapshot: CandleSnapshot, complete_from: int, *, more: bool) -> Sequence[Effect]:
         """Apply past candles from REST; see `CandleSequence.apply_page`."""
         return self._apply(snapshot, lambda sequence, rows: sequence.apply_page(rows, complete_from, more=more))
+
+    def apply_break(self, broken: ConnectionBreak) -> None:
+        """Note that candles may be missing, where the numbers of the connection show that a frame is."""
+        if not broken.reason:
+            for name in broken.instruments:
+                self.doubt(name, broken.received_ts)
+
+    def doubt(self, instrument: str, now: int) -> None:
+        """Note that candles of an instrument may be missing, because other data of its streams are."""
+        for feed, sequence in self.sequences.items():
+            if feed.instrument == instrument:
+                sequence.doubt(now)
 
     def continue_after(self, left: Mapping[tuple[str, str], object], now: int) -> Sequence[Effect]:
         """Publish the candles that follow the newest of another replica. `left`: (kind, instrument) → the newest event on the tape."""

@@ -1,7 +1,8 @@
 """The candles of one instrument and timeframe: each closed one is published once, in order; a later change of it is a revision. Pure.
 
 A candle is closed by its venue's flag, or by the first candle after it. That is its last content only if no frame was missed since. So
-after a lost connection, a silence or a frame that cannot be read, the sequence is unsure of the candle that was running:
+the sequence is unsure of the candle that was running after a lost connection, a silence, a frame that cannot be read, trades that the
+stream did not bring, and a candle that shows a loss: the one before it lacks its flag, or an interval is absent. Then:
 
 - The same candle comes again, or the one that follows the last closed one: nothing was missed.
 - A snapshot or a page of REST that reaches back to that candle has the content of all since. One that does not reach back leaves a gap.
@@ -22,6 +23,7 @@ import msgspec
 from crosstape_connector.feeds.candles.rows import figures
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.venues.messages import CandleSnapshot
+from crosstape_connector.venues.spec import CandleRules
 from crosstape_schemas import CANDLE, Candle, Event, FeedState, GapCause, Instrument
 
 LIVE: Final = FeedState.LIVE
@@ -37,18 +39,21 @@ class CandleSequence(FeedRecord):
     """The candle feed of one instrument and timeframe."""
 
     __slots__ = (
-        "_begins_with_page", "_closed", "_floor", "_held", "_is_sure", "_kept", "_last_row", "_pages", "_running", "_unsure",
-        "awaits_page", "timeframe",
+        "_begins_with_page", "_closed", "_floor", "_has_every", "_has_flags", "_held", "_is_sure", "_kept", "_last_row", "_pages",
+        "_running", "_unsure", "awaits_page", "timeframe",
     )  # fmt: skip
 
-    def __init__(self, instrument: Instrument, timeframe: str, *, pages: bool, begins_with_page: bool) -> None:
-        """`pages`: past candles come by REST. `begins_with_page`: only by REST, not as the answer to a subscription."""
+    def __init__(self, instrument: Instrument, timeframe: str, rules: CandleRules | None, *, pages: bool) -> None:
+        """`rules`: of the venue's candles; None: it has none. `pages`: past candles come by REST."""
+        begins_with_page = rules is not None and rules.first == "none"  # only by REST, not as the answer to a subscription
         super().__init__(instrument, f"{CANDLE}{timeframe}")
         self.timeframe = timeframe
         self.awaits_page = pages and begins_with_page
         """Whether candles that close are held until a page comes."""
         self._pages = pages
         self._begins_with_page = begins_with_page
+        self._has_every = rules is not None and rules.every_interval
+        self._has_flags = rules is not None and rules.closed == "flag"
         self._kept = KEPT_OF.get(timeframe, KEPT)
         self._closed: dict[int, Candle] = {}  # published and closed, by `open_ts`, ascending
         self._held: dict[int, Candle] = {}  # closed, and not published yet
@@ -101,6 +106,8 @@ class CandleSequence(FeedRecord):
     def accept(self, candle: Candle) -> list[Event]:
         """Apply one candle of the stream. Returns the events for the tape."""
         late = candle.received_ts < self.received_ts
+        if self._shows_loss(candle):
+            self.doubt(candle.received_ts)
         events: list[Event] = [] if self.state is LIVE else self.set_live(candle.received_ts)
         self.received_ts = max(self.received_ts, candle.received_ts)
         self.venue_ts = candle.venue_ts
@@ -227,6 +234,15 @@ class CandleSequence(FeedRecord):
             return [*events, *self._close(candle)]
         self._running = candle
         return [*events, candle]
+
+    def _shows_loss(self, candle: Candle) -> bool:
+        """Whether a candle of the stream shows that frames are missing before it: the last of the running candle, or an interval."""
+        if not self._is_sure or candle.open_ts <= self._newest_open:
+            return False
+        if self._running is not None:
+            return self._has_flags or (self._has_every and candle.open_ts > self._running.close_ts)
+        before = max((one.close_ts for one in (*self._closed.values(), *self._held.values())), default=candle.open_ts)
+        return self._has_every and candle.open_ts > before
 
     def _correct(self, candle: Candle, *, late: bool) -> list[Event]:
         """Apply a candle that opens before the newest, or is closed already."""

@@ -81,6 +81,7 @@ def rules(*, seconds: bool, volume: str) -> CandleRules:
         refused=refused,
         open="first trade",
         empty="a flat candle at the close before it, with no volume and no trades; none while trading is halted",
+        every_interval=True,
         closed="flag",
         volume=volume,
         first="none",

@@ -11,15 +11,25 @@ from hypothesis import strategies as st
 
 from crosstape_connector.feeds.candles.sequence import CandleSequence
 from crosstape_connector.venues.messages import CandleSnapshot
+from crosstape_connector.venues.spec import CandleRules
 from crosstape_schemas import Candle, Event, FeedState, Gap
 from tests.connector.fake_venue import candle, instrument
 
 NAME = "AAA-USD"
 
 
-def sequence(*, pages: bool = False, begins_with_page: bool = False) -> CandleSequence:
+def sequence(*, pages: bool = False, begins_with_page: bool = False, flags: bool = False, every: bool = False) -> CandleSequence:
     """The candles of a minute, subscribed."""
-    made = CandleSequence(instrument("AAAUSD"), "1m", pages=pages, begins_with_page=begins_with_page)
+    rules = CandleRules(
+        timeframes={"1m": "1m"},
+        open="first trade",
+        empty="nothing",
+        closed="flag" if flags else "next candle",
+        every_interval=every,
+        volume="base units",
+        first="none" if begins_with_page else "snapshot",
+    )
+    made = CandleSequence(instrument("AAAUSD"), "1m", rules, pages=pages)
     made.confirmed = True
     return made
 
@@ -70,6 +80,25 @@ def test_a_closed_candle_is_published_once() -> None:
 def test_an_interval_without_a_candle_is_no_gap_on_one_connection() -> None:
     """Many venues publish nothing for an interval without trades."""
     assert fed(sequence(), one(7), one(12)) == ["7:1", "7:1.", "12:1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "every", "candles", "unsure"),
+    [
+        pytest.param(True, False, (one(7), one(8)), True, id="not-closed-by-its-flag"),
+        pytest.param(True, False, (one(7, closed=True), one(9)), False, id="an-interval-that-may-be-empty"),
+        pytest.param(False, True, (one(7), one(8)), False, id="closed-by-the-next"),
+        pytest.param(False, True, (one(7), one(9)), True, id="an-interval-is-absent"),
+        pytest.param(True, True, (one(7, closed=True), one(8)), False, id="the-next"),
+        pytest.param(True, True, (one(7, closed=True), one(9)), True, id="an-interval-is-absent-after-a-closed-one"),
+    ],
+)
+def test_a_candle_can_show_that_frames_before_it_are_missing(flags: bool, every: bool, candles: tuple[Candle, ...], unsure: bool) -> None:
+    """A venue that flags each last content, or sends each interval, has not done so: the sequence awaits a page, or tells a gap."""
+    found, without = sequence(pages=True, flags=flags, every=every), sequence(flags=flags, every=every)
+
+    assert (fed(found, *candles)[-1], found.awaits_page) == (f"{candles[1].open_ts // 60_000_000_000}:1", unsure)
+    assert (f"gap 7-{candles[1].received_ts}" in fed(without, *candles)) is unsure
 
 
 def test_a_change_of_a_closed_candle_is_a_revision() -> None:

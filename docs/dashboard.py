@@ -23,7 +23,7 @@ SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="crosstape-promet
 
 LEGS: Final = 24
 """Legs that are shown together: of thousands one turns the pages, or chooses instruments."""
-COLORS: Final = ("green", "red", "dark-red", "purple", "orange", "yellow", "light-blue", "blue", "gray")
+COLORS: Final = ("green", "red", "dark-red", "purple", "orange", "yellow", "light-blue", "blue", "light-purple", "dark-orange", "gray")
 """Of a leg that counts, then of one that does not, by reason."""
 
 

@@ -23,8 +23,8 @@ from crosstape.runtime.exit_codes import RESTART_ADVICE, Exit
 from crosstape.settings import Section, Settings
 from crosstape.settings.words import describe
 from crosstape_cli.main import build
-from crosstape_schemas import KINDS, Event, Exclusion, FeedState, GapCause, Leg, Market, Side, Vwap, events
-from crosstape_schemas.export import field_docs
+from crosstape_schemas import KINDS, EdgeChange, Event, Exclusion, FeedState, GapCause, Market, Side
+from crosstape_schemas.export import PARTS, field_docs
 from crosstape_simulator.control import PATHS
 from crosstape_simulator.faults.spec import Fault
 from crosstape_simulator.faults.table import FAULTS, rows
@@ -69,8 +69,8 @@ def settings(section: type[Section] = Settings, path: str = "") -> Iterator[str]
     for name in section.__struct_fields__:
         if isinstance(value := getattr(defaults, name), Section):
             inner.append((type(value), f"{path}{name}."))
-        elif isinstance(value, dict):
-            inner.append((get_args(hints[name])[1], f"{path}{name}.VENUE."))
+        elif isinstance(value, dict) and isinstance(cls := get_args(hints[name])[1], type) and issubclass(cls, Section):
+            inner.append((cls, f"{path}{name}.{'VENUE' if name == 'venues' else 'NAME'}."))
         else:
             plain.append([f"`{path}{name}`", _cell(describe(hints[name])), _default(value), docs.get(name, "")])
     if plain:
@@ -88,10 +88,10 @@ def event_tables() -> Iterator[str]:
     for kind, cls in KINDS.items():
         yield f"## `{kind}`\n\n{_doc(cls)}\n"
         yield from _fields(cls, [name for name in cls.__struct_fields__ if name not in common])
-    for part in (Leg, Vwap):
+    for part in PARTS:
         yield f"## {part.__name__}\n\n{_doc(part)}\n"
-        yield from _fields(part, list(part.__struct_fields__))
-    for words in (Side, FeedState, GapCause, Market, Exclusion):
+        yield from _fields(part, [field.name for field in msgspec.structs.fields(part)])
+    for words in (Side, FeedState, GapCause, Market, Exclusion, EdgeChange):
         yield f"## {words.__name__}\n\n{_doc(words)}\n"
         yield from _table(["word", "meaning"], [[f"`{word.value}`", _comment(words, word.name)] for word in words])
 
@@ -201,9 +201,7 @@ def _json_of(info: msgspec.inspect.Type) -> str:
 
 def _comment(words: type[StrEnum], name: str) -> str:
     """What stands behind a word in the source: the enums of the contract explain themselves there."""
-    source = Path(events.__file__).read_text(encoding="utf-8")
-    body = source.partition(f"class {words.__name__}(")[2].partition("\nclass ")[0]
-    line = next(line for line in body.splitlines() if line.strip().startswith(f"{name} ="))
+    line = next(line for line in inspect.getsource(words).splitlines() if line.strip().startswith(f"{name} ="))
     return line.partition("#")[2].strip()
 
 

@@ -15,13 +15,15 @@ import msgspec
 
 import crosstape
 from crosstape.settings import Section
-from crosstape_schemas import KINDS, TIMEFRAMES, Event, Leg, Vwap
-from crosstape_schemas.export import field_docs
+from crosstape_schemas import KINDS, TIMEFRAMES, Event
+from crosstape_schemas.export import PARTS, field_docs
+
+_EVENTS: Final = tuple(f"crosstape_schemas.{name}" for name in ("event", "events", "venue_events", "computed_events"))
 
 GROUPS: Final = (
     ("Read the tape", ("crosstape.bus", "crosstape.liveness")),
     ("Publish", ("crosstape.bus.publish.publisher",)),
-    ("Events", ("crosstape_schemas.events", "crosstape_schemas.timeframes")),
+    ("Events", (*_EVENTS, "crosstape_schemas.timeframes")),
     ("Instruments", ("crosstape_schemas.instruments",)),
     ("Names of keys", ("crosstape_schemas.keys",)),
     ("Settings", ("crosstape.settings",)),
@@ -30,7 +32,7 @@ GROUPS: Final = (
 )
 """Headings, and the modules and packages that their names come from; the longest name that fits decides."""
 
-VALUES: Final = ("crosstape_schemas.events", "crosstape_schemas.timeframes", "crosstape.version")
+VALUES: Final = (*_EVENTS, "crosstape_schemas.timeframes", "crosstape.version")
 """Modules that assign constants and types to public names."""
 
 
@@ -86,7 +88,7 @@ def _entry(name: str, value: Any, module: str) -> Iterator[str]:
 
 
 def _class(name: str, cls: type) -> Iterator[str]:
-    if issubclass(cls, Event) or cls in {Leg, Vwap}:
+    if issubclass(cls, Event) or cls in PARTS:
         yield f"{_text(cls)} Fields: [events](events.md#{_anchor(cls)}).\n"
         return
     if issubclass(cls, Section):

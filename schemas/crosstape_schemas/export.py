@@ -13,9 +13,14 @@ from typing import Any, Final
 
 import msgspec
 
-from crosstape_schemas.events import CANDLE, KINDS, Candle, Event, Leg, Vwap
+from crosstape_schemas.computed_events import DepthLeg, InputEvent, Leg, Rate, Sweep, Vwap
+from crosstape_schemas.event import Event
+from crosstape_schemas.events import KINDS
 from crosstape_schemas.keys import Keys
 from crosstape_schemas.timeframes import TIMEFRAMES
+
+PARTS: Final[tuple[type, ...]] = (Leg, Vwap, Rate, DepthLeg, Sweep, InputEvent)
+"""The structs that events consist of."""
 
 CONTRACT_VERSION: Final = "1.0.0"
 """Version of the contract, not of the program. The first number changes when a field changes its meaning or is removed."""
@@ -126,9 +131,9 @@ def field_docs(cls: type) -> dict[str, str]:
 
 
 def _channel(keys: Keys, kind: str) -> dict[str, Any]:
-    feed = f"{CANDLE}{{timeframe}}" if KINDS[kind] is Candle else kind
+    feed = f"{kind}:{{timeframe}}" if "timeframe" in KINDS[kind].__struct_fields__ else kind
     newest = keys.last(feed, "{instrument}")
-    timeframe = {"timeframe": {"description": "Length of a candle.", "enum": list(TIMEFRAMES)}}
+    timeframe = {"timeframe": {"description": "Length of a candle or bar.", "enum": list(TIMEFRAMES)}}
     return {
         "address": keys.stream(feed, "{instrument}"),
         "title": summary(KINDS[kind]),
@@ -146,7 +151,7 @@ def _parameter(description: str, examples: list[str]) -> dict[str, Any]:
 
 
 def _definitions(ref: str) -> dict[str, Any]:
-    types: list[type] = [*KINDS.values(), Leg, Vwap]
+    types: list[type] = [*KINDS.values(), *PARTS]
     _, definitions = msgspec.json.schema_components(types, ref_template=ref)
     for cls in types:
         properties = definitions[cls.__name__]["properties"]

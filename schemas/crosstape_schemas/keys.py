@@ -10,7 +10,7 @@ import binascii
 
 import msgspec
 
-from crosstape_schemas.events import VENUE_WIDE
+from crosstape_schemas.event import VENUE_WIDE
 
 
 def partition_of(instrument: str, parts: int) -> int:
@@ -84,13 +84,13 @@ class Keys(msgspec.Struct, frozen=True):
     def parse(self, stream: str) -> tuple[str, str] | None:
         """Returns (kind, instrument) of a stream's name, ("venue", venue) for a venue's own stream, None for any other name.
 
-        The kind of candles has their timeframe: `candle:1m`.
+        The kind of candles and bars has their timeframe: `candle:1m`.
         """
         parts = stream.removeprefix(f"{self.prefix}:").split(":")
         if stream.startswith(f"{self.prefix}:") and parts[0].startswith("{"):
             parts = parts[1:]
-        if parts[0] == "candle" and len(parts) == 3:
-            parts = [f"candle:{parts[1]}" if parts[1] else "", parts[2]]
+        if parts[0] in ("candle", "bar") and len(parts) == 3:
+            parts = [f"{parts[0]}:{parts[1]}" if parts[1] else "", parts[2]]
         if not stream.startswith(f"{self.prefix}:") or len(parts) != 2 or not all(parts):
             return None
         return parts[0], parts[1]

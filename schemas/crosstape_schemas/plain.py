@@ -48,7 +48,8 @@ def _plain(value: Any) -> Any:
     if cls is Decimal:
         return text(value)
     if cls is tuple:
-        if value and value[0].__class__ is tuple:  # levels: there may be hundreds
+        first = value[0] if value else None
+        if first.__class__ is tuple and len(first) == 2 and first[0].__class__ is Decimal:  # levels: there may be hundreds
             return [(format(price, "f") if price else text(price), format(size, "f") if size else text(size)) for price, size in value]
         return [_plain(part) for part in value]
     if cls is dict:

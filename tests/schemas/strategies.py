@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from crosstape_schemas import KINDS, Event, Leg, Vwap
+from crosstape_schemas import KINDS, Event
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=0, max_value=10**12) | st.sampled_from(
     [Decimal("0E-8"), Decimal("1E+3"), Decimal("12700.00"), Decimal("0.000000000000000001"), Decimal("-0.00000061"), Decimal("0E-18")]
@@ -25,11 +25,7 @@ def events(*kinds: str) -> st.SearchStrategy[Event]:
 
 
 def _of(cls: type[Any]) -> st.SearchStrategy[Any]:
-    fields: dict[str, st.SearchStrategy[Any]] = {}
-    if "legs" in cls.__struct_fields__:
-        fields["legs"] = st.lists(st.builds(Leg), max_size=3).map(tuple)
-        fields["vwap"] = st.dictionaries(st.sampled_from(["1m", "5m", "1d"]), st.builds(Vwap), max_size=3)
-    return st.builds(cls, **_all_fields(cls) | fields)
+    return st.builds(cls, **_all_fields(cls))
 
 
 def _all_fields(cls: type[Any]) -> dict[str, st.SearchStrategy[Any]]:

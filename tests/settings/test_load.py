@@ -212,7 +212,7 @@ def test_kinds_of_feeds_have_a_kind_for_each_timeframe() -> None:
     venue = VenueSettings(kinds=("trade", "mark"), candles=("1m", "1d", "1m"))
 
     assert venue.feed_kinds == ("trade", "mark", "candle:1m", "candle:1d")
-    assert set(get_args(Kind)) == KINDS.keys() - {"candle", "gap", "cbbo"}
+    assert set(get_args(Kind)) == KINDS.keys() - {"candle", "gap", "cbbo", "bar", "depth", "edge"}
 
 
 @pytest.mark.parametrize("timeframe", [*TIMEFRAMES, "3d", "7D", "14D", "1min", "1W"])

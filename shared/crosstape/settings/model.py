@@ -82,6 +82,10 @@ class MaxLen(Section, frozen=True):
     status: Count = 10_000
     gap: Count = 10_000
     cbbo: Count = 20_000
+    bar: Count = 20_000
+    """Of each timeframe, with the bars of all venues and those that are open."""
+    depth: Count = 2_000
+    edge: Count = 10_000
 
 
 class BusSettings(Section, frozen=True):
@@ -213,8 +217,20 @@ class ConnectorSettings(Section, frozen=True):
     """Time after which a capture file is closed and the next one started."""
 
 
+class CompositeSettings(Section, frozen=True):
+    """One composite: an instrument over several quote currencies of about the same value, each part converted at a live rate."""
+
+    parts: tuple[str, ...] = ()
+    """Instruments with the same base: `["BTC-USD", "BTC-USDT", "BTC-USDC"]`. The composite's name says the quote currency, `BTC-USD*`; a
+    part with another one, as USDT, is converted by the mid of the pair `USDT-USD`."""
+    depeg_bps: PositiveDecimal = Decimal(100)
+    """A part whose rate is further than this from 1 does not count."""
+    rate_stale_s: Positive = 10.0
+    """A part whose rate is not proven current for this time does not count."""
+
+
 class AggregatorSettings(Section, frozen=True):
-    """The consolidated quote."""
+    """What is computed across venues: consolidated quotes, bars, consolidated books, edges, composites."""
 
     instruments: tuple[str, ...] = ()
     """Instruments to consolidate. Empty: every instrument that appears on the bus."""
@@ -239,6 +255,28 @@ class AggregatorSettings(Section, frozen=True):
     """Another aggregator serves a share when its holder has not renewed its lease for this time."""
     checkpoint_s: NotNegative = 10.0
     """How often the windows are saved on the server, for the next aggregator that serves the share. 0: never, and nothing saved is used."""
+
+    bars: tuple[Timeframe, ...] = ()
+    """Timeframes of bars to build from trades, of each venue and of all: `["1s", "1m", "1h"]`."""
+    bar_grace_s: NotNegative = 2.0
+    """A bar closes this long after its end, so that trades on their way are in it. A later one is a revision."""
+    bar_interval_s: Positive = 0.25
+    """At most one event of an open bar in this time."""
+    bar_history_s: Positive = 3600.0
+    """A closed bar is revised while it is not older than this; later trades for it are counted."""
+    depth_levels: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """Levels of each side in `depth` events. 0: no consolidated books."""
+    depth_interval_s: NotNegative = 0.1
+    """At most one `depth` event per instrument in this time. 0: one for each change."""
+    sweep_sizes: dict[str, tuple[Decimal, ...]] = {}
+    """Instrument → sizes in base units whose cost is computed with each `depth`: `{"BTC-USDT" = ["0.1", "1"]}`. `*`: of all others."""
+    taker_fees_bps: dict[str, Decimal] = {}
+    """Venue → what a taker pays there, in basis points: `{binance = "10", kraken = "26"}`. Edges are computed between the venues that are
+    named here. No fee is assumed."""
+    edge_interval_s: NotNegative = 0.1
+    """At most one change of an open edge in this time. It opens and closes at once."""
+    composites: dict[str, CompositeSettings] = {}
+    """Composites by their names: `[aggregator.composites."BTC-USD*"]`."""
 
 
 class TelemetrySettings(Section, frozen=True):

@@ -1,15 +1,15 @@
-"""A stream of candles: open ones, which are states, and closed ones, of which each counts, under one numbering."""
+"""A stream of candles or bars: open ones, which are states, and closed ones, of which each counts, under one numbering."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from crosstape.bus.publish.stream import Queue, Stream
-from crosstape_schemas import Candle, Event, Keys, decode
+from crosstape_schemas import Bar, Candle, Event, Keys, decode
 
 
 class CandleStream(Stream):
-    """The candles of one venue, instrument and timeframe.
+    """The candles or bars of one venue, instrument and timeframe.
 
     The last value is the candle that opened last. A candle that is published after a later one (a revision, or one out of the spool) is in
     the field `venue:late`, by which a producer finds what a server has lost.
@@ -23,7 +23,7 @@ class CandleStream(Stream):
 
     def is_state(self, event: Event) -> bool:
         """See `Stream`."""
-        return not cast("Candle", event).closed
+        return not cast("Candle | Bar", event).closed
 
     def lossless(self, entries: list[bytes]) -> list[bytes]:
         """See `Stream`."""
@@ -33,7 +33,7 @@ class CandleStream(Stream):
         """See `Stream`. Only an open candle is replaced: by another open one, or by a closed one, unless that is of before."""
         if not self.pending or not self.is_state(last := self.pending[-1]):
             return False
-        if not self.is_state(event) and cast("Candle", event).open_ts < cast("Candle", last).open_ts:
+        if not self.is_state(event) and cast("Candle | Bar", event).open_ts < cast("Candle | Bar", last).open_ts:
             return False
         self.pending[-1] = event
         return True
@@ -55,7 +55,7 @@ class CandleStream(Stream):
         """See `Stream`."""
         at, newest = 0, self._last_open_ts
         for index, event in enumerate(chunk, 1):
-            if (opened := cast("Candle", event).open_ts) >= newest:
+            if (opened := cast("Candle | Bar", event).open_ts) >= newest:
                 at, newest = index, opened
         late = [self.field + b":late", b"%d" % len(chunk)] if at < len(chunk) else []
         if not at:

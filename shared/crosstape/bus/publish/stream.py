@@ -8,11 +8,26 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from crosstape_schemas import VENUE_WIDE, Book, Cbbo, Event, Funding, Keys, Mark, OpenInterest, Quote, Status, Ticker, Trade, feed_kind
+from crosstape_schemas import (
+    VENUE_WIDE,
+    Book,
+    Cbbo,
+    Depth,
+    Event,
+    Funding,
+    Keys,
+    Mark,
+    OpenInterest,
+    Quote,
+    Status,
+    Ticker,
+    Trade,
+    feed_kind,
+)
 
-CONFLATABLE: Final = (Quote, Book, Ticker, Mark, Funding, OpenInterest, Cbbo)
-"""Kinds of events that show a state: the newest replaces those before it. A candle is a state until it is closed (`candle_stream`). All
-other kinds are lossless: each event counts."""
+CONFLATABLE: Final = (Quote, Book, Ticker, Mark, Funding, OpenInterest, Cbbo, Depth)
+"""Kinds of events that show a state: the newest replaces those before it. A candle or bar is a state until it is closed (`candle_stream`).
+All other kinds are lossless: each event counts."""
 
 
 class Stream:
@@ -49,7 +64,7 @@ class Stream:
         self.last_key = keys.last("status" if venue_wide else self.kind, event.instrument).encode()
         self.max_length = b"%d" % max_length
         self.conflatable = isinstance(event, CONFLATABLE)
-        """Whether all its events are states. (A stream of candles has both: `is_state`.)"""
+        """Whether all its events are states. (A stream of candles or bars has both: `is_state`.)"""
         self.queue = queue
         self.pending: list[Event] = []
         """Events that wait for a batch, in order."""

@@ -8,7 +8,7 @@ from crosstape.bus.publish.candle_stream import CandleStream
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape.errors import BusError
-from crosstape_schemas import KIND_OF, Candle, Event
+from crosstape_schemas import KIND_OF, Bar, Candle, Event, feed_kind
 
 
 class Streams:
@@ -16,25 +16,26 @@ class Streams:
 
     def __init__(self, producer: Producer, queues: Sequence[Queue]) -> None:
         self.known: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
-        """Type of event → instrument → stream; no candles. (`Publisher.publish` looks here inline: it runs for each event.)"""
+        """Type of event → instrument → stream; no candles and bars. (`Publisher.publish` looks here inline: it runs for each event.)"""
         self.venue = ""
-        """The one venue of all events; empty before the first."""
-        self._candles: dict[tuple[str, str], Stream] = {}
-        """(timeframe, instrument) → stream. They are rare beside quotes and trades, whose look-up by type and instrument stays as it is."""
+        """The one venue of all events but bars; empty before the first."""
+        self._candles: dict[tuple[str, str, str], Stream] = {}
+        """(feed kind, instrument, venue) → stream of candles or bars. They are rare beside quotes and trades, whose look-up by type and
+        instrument stays as it is. An aggregator publishes bars of many venues."""
         self._producer = producer
         self._queues = queues
 
     def find(self, event: Event) -> Stream:
-        """Returns the stream that this event belongs to. Raises `BusError` for an event of another venue."""
+        """Returns the stream that this event belongs to. Raises `BusError` for an event of another venue, unless it is a bar."""
         try:
             return self.known[event.__class__][event.instrument]
         except KeyError:
             return self.find_other(event)
 
     def find_other(self, event: Event) -> Stream:
-        """The same as `find`, for an event whose stream is not in `known`: a candle, or the first event of its stream."""
-        if isinstance(event, Candle):
-            key = event.timeframe, event.instrument
+        """The same as `find`, for an event whose stream is not in `known`: a candle or bar, or the first event of its stream."""
+        if isinstance(event, Candle | Bar):
+            key = feed_kind(event), event.instrument, event.venue
             if (candles := self._candles.get(key)) is None:
                 candles = self._candles[key] = self._make(event, CandleStream)
                 candles.queue.streams.append(candles)
@@ -50,9 +51,10 @@ class Streams:
         return stream
 
     def _make(self, event: Event, cls: type[Stream]) -> Stream:
-        if self.venue and event.venue != self.venue:
-            raise BusError(f"{self._producer.name} publishes {self.venue}, not {event.venue}")
-        self.venue = event.venue
+        if not isinstance(event, Bar):
+            if self.venue and event.venue != self.venue:
+                raise BusError(f"{self._producer.name} publishes {self.venue}, not {event.venue}")
+            self.venue = event.venue
         keys = self._producer.keys
         queue = self._queues[keys.partition(event.instrument)]
         return cls(event, keys, getattr(self._producer.settings.max_len, KIND_OF[type(event)]), queue)

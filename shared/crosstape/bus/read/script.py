@@ -9,7 +9,7 @@ import msgspec
 
 from crosstape.bus.client.call import Client, execute
 from crosstape.bus.read.followed import FollowedStream, StreamInfo
-from crosstape_schemas import AnyEvent, Candle, decode
+from crosstape_schemas import AnyEvent, Bar, Candle, decode
 
 LOOK_STREAMS: Final = 64
 """Streams in one look at most: each may bring a last value of every venue."""
@@ -94,8 +94,8 @@ async def look(client: Client, streams: Sequence[FollowedStream], *, values: boo
 
 
 def _moment(event: AnyEvent) -> tuple[int, int]:
-    """Sorts last values. A late candle comes before the newest one, also if it was received after it: it is a revision."""
-    return event.open_ts if isinstance(event, Candle) else 0, event.received_ts
+    """Sorts last values. A late candle or bar comes before the newest one, also if it was received after it: it is a revision."""
+    return event.open_ts if isinstance(event, Candle | Bar) else 0, event.received_ts
 
 
 def _events(values: Sequence[bytes]) -> list[AnyEvent]:

@@ -167,7 +167,7 @@ def _definitions(ref: str) -> dict[str, Any]:
 
 def _with_decimals(schema: Any, ref: str) -> Any:
     """Returns the schema with each decimal as a reference to `DECIMAL`: msgspec gives no pattern."""
-    if isinstance(schema, list):
+    if isinstance(schema, list | tuple):
         return [_with_decimals(item, ref) for item in schema]
     if not isinstance(schema, dict):
         return schema

@@ -12,6 +12,7 @@ from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.consolidation.outputs import Output
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.schedule import Schedule
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
@@ -31,6 +32,8 @@ class Engine:
         self.rules = Rules.of(settings)
         self.counts = Counts()
         self.instruments: dict[str, ConsolidatedInstrument] = {}
+        self.outputs: list[Output] = []
+        """What is computed beside the quotes."""
         self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True
@@ -114,6 +117,8 @@ class Engine:
         instrument = self.instruments.get(name)
         if instrument is None:
             instrument = self.instruments[name] = ConsolidatedInstrument(name, self.rules, self._venues, self.counts, now)
+            for output in self.outputs:
+                output.add(instrument, now)
         return instrument
 
     def due(self, now: int, limit: int | None = None) -> list[Cbbo]:
@@ -122,9 +127,14 @@ class Engine:
             self._look(self.instruments[name], now)
         return [quote for name in self._schedule.due(limit) if (quote := self._quote(self.instruments[name], now)) is not None]
 
+    def due_outputs(self, now: int, limit: int) -> list[Event]:
+        """Compute the bars, books and edges that are due, of `limit` instruments each at most. Call it after `due`."""
+        return [event for output in self.outputs for event in output.due(now, limit)]
+
     def next_ts(self) -> int | None:
-        """Return when (ns) to call `due` next if no event is applied; 0 = at once, None: only after an event."""
-        return self._schedule.next_ts()
+        """Return when (ns) to call `due` and `due_outputs` next if no event is applied; 0 = at once, None: only after an event."""
+        moments = [ts for one in (self._schedule, *self.outputs) if (ts := one.next_ts()) is not None]
+        return min(moments, default=None)
 
     def changed(self, names: Iterable[str], now: int) -> None:
         """Make these instruments due, because something else than an event has changed them."""

@@ -11,6 +11,7 @@ from crosstape_aggregator.consolidation.consolidated_quote import ConsolidatedQu
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.leg import VenueLeg
 from crosstape_aggregator.consolidation.liveness import Liveness
+from crosstape_aggregator.consolidation.outputs import BookSink, JudgedSink, TradeSink
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
@@ -50,7 +51,8 @@ class ConsolidatedInstrument:
     """
 
     __slots__ = (
-        "_counts", "_last_trades", "_legs", "_received_ts", "_rules", "_venues", "legs", "name", "quote", "read", "traders", "windows",
+        "_counts", "_last_trades", "_legs", "_received_ts", "_rules", "_venues", "bars", "depth", "edges", "legs", "name", "quote", "read",
+        "traders", "windows",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: Rules, venues: Liveness, counts: Counts, now: int) -> None:
@@ -60,6 +62,9 @@ class ConsolidatedInstrument:
         self.windows = TradeWindows(rules.windows, now // SECOND)
         self.read = False
         """Whether all of its trades and gaps, and the venue-wide events, have been read and applied up to nearly now."""
+        self.bars: TradeSink | None = None
+        self.depth: BookSink | None = None
+        self.edges: JudgedSink | None = None
         self._rules = rules
         self._venues = venues
         self._counts = counts
@@ -81,7 +86,10 @@ class ConsolidatedInstrument:
 
     def consolidate(self, now: int) -> Cbbo | None:
         """Compute the consolidated quote as of `now` (ns), without epoch and `seq`; None if it equals the last one."""
-        return self.quote.compute(self._received_ts, now)
+        quote = self.quote.compute(self._received_ts, now)
+        if self.edges is not None:
+            self.edges.judged(now)
+        return quote
 
     def sample_paces(self, now: int) -> None:
         """Measure how long the legs' feeds are usually silent."""
@@ -162,7 +170,11 @@ class ConsolidatedInstrument:
 
     def _book(self, book: Book, now: int) -> bool:
         leg = self._admitted(book, now)
-        if leg is None or not leg.book(book):
+        if leg is None:
+            return False
+        if self.depth is not None:
+            self.depth.book(book, now)
+        if not leg.book(book):
             return False
         self.touch(book.received_ts)
         return True
@@ -209,7 +221,11 @@ class ConsolidatedInstrument:
             except Inexact:
                 pass  # each number is short enough, but their product is not
             else:
+                if self.bars is not None:
+                    self.bars.trade(trade, now)
                 return True
+        if self.bars is not None:
+            self.bars.unusable(trade, now)
         self._counts.unusable[venue] += 1
         self.open_gap(venue, second * SECOND, second * SECOND)
         return True
@@ -225,6 +241,8 @@ class ConsolidatedInstrument:
         if gap.kind not in {"trade", VENUE_WIDE}:
             return False
         self.touch(gap.received_ts)
+        if self.bars is not None:
+            self.bars.gap(gap, now)
         if gap.repaired:
             self.windows.coverage.close_gap(gap.venue, gap.from_ts, gap.to_ts)
             self.windows.coverage_changed()

@@ -99,6 +99,7 @@ class QuotePublisher:
             if quote.received_ts > self._published.get(quote.instrument, 0):
                 self._published[quote.instrument] = quote.received_ts
                 PUBLISHED_LAG.observe((now - quote.received_ts) / SECOND)
+        self._publisher.publish_all(self._engine.due_outputs(now, limit))
         next_ts = self._engine.next_ts()
         if next_ts is None:
             return False

@@ -1,0 +1,50 @@
+"""The seam of what is computed beside the consolidated quotes: bars, consolidated books, edges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from crosstape_schemas import Book, Event, Gap, Trade
+
+if TYPE_CHECKING:
+    from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
+
+
+class Output(Protocol):
+    """Computes the events of one kind for all instruments of a shard. Pure; the caller passes the time."""
+
+    def add(self, instrument: ConsolidatedInstrument, now: int) -> None:
+        """Track one more instrument: set its `bars`, `depth` or `edges`."""
+
+    def due(self, now: int, limit: int) -> list[Event]:
+        """Compute the events that are due, of `limit` instruments at most, without epoch and `seq`."""
+
+    def next_ts(self) -> int | None:
+        """Return when (ns) to call `due` next if no event is applied; 0 = at once, None: only after an event."""
+
+
+class TradeSink(Protocol):
+    """Takes the trades of one instrument, in the order in which they are read, each once."""
+
+    def trade(self, trade: Trade, now: int) -> None:
+        """Apply a trade of any venue, live or from the past."""
+
+    def unusable(self, trade: Trade, now: int) -> None:
+        """Note a trade that cannot be computed with."""
+
+    def gap(self, gap: Gap, now: int) -> None:
+        """Note that trades of a venue are missing, or are there after all."""
+
+
+class BookSink(Protocol):
+    """Takes the books of one instrument."""
+
+    def book(self, book: Book, now: int) -> None:
+        """Apply the newest book of a venue; it is of the venue's present epoch."""
+
+
+class JudgedSink(Protocol):
+    """Learns when the legs of one instrument were judged."""
+
+    def judged(self, now: int) -> None:
+        """Note that each leg's `excluded` and prices are those of a quote that was computed at `now`."""

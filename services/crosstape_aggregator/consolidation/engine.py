@@ -133,8 +133,8 @@ class Engine:
 
     def next_ts(self) -> int | None:
         """Return when (ns) to call `due` and `due_outputs` next if no event is applied; 0 = at once, None: only after an event."""
-        moments = [ts for one in (self._schedule, *self.outputs) if (ts := one.next_ts()) is not None]
-        return min(moments, default=None)
+        moments = [self._schedule.next_ts(), *(output.next_ts() for output in self.outputs)]
+        return min((ts for ts in moments if ts is not None), default=None)
 
     def changed(self, names: Iterable[str], now: int) -> None:
         """Make these instruments due, because something else than an event has changed them."""

@@ -33,6 +33,8 @@ add = _SUM.add
 subtract = _SUM.subtract
 times = _SUM.multiply
 """Exact; no rounding within the bounds of this module."""
+_normalize = _SUM.normalize
+_divide_vwap = _VWAP.divide
 
 
 def exact() -> AbstractContextManager[Context]:
@@ -45,7 +47,7 @@ def exact() -> AbstractContextManager[Context]:
 
 def plain(number: Decimal) -> Decimal:
     """Return a number without trailing zeros and exponent, so that equal numbers look the same: `1E+3` → 1000, `0E-8` → 0."""
-    return _SUM.add(_SUM.normalize(number), ZERO)
+    return add(_normalize(number), ZERO)
 
 
 def usable(price: Decimal | None, size: Decimal | None) -> bool:
@@ -89,4 +91,4 @@ def basis_points(part: Decimal, total: Decimal) -> Decimal:
 
 def average(value: Decimal, volume: Decimal) -> Decimal:
     """Value / volume, rounded half-even to 16 significant digits, without trailing zeros."""
-    return plain(_VWAP.divide(value, volume))
+    return add(_normalize(_divide_vwap(value, volume)), ZERO)  # as `plain`, without the call

@@ -29,7 +29,7 @@ def exclusion(leg: VenueLeg, state: FeedState, now: int, stale_ns: int) -> Exclu
     book = leg.last_book
     if state is not LIVE or book is None:
         return Exclusion.STATE
-    if now >= stale_ts(leg, book, stale_ns):
+    if now - book.received_ts >= stale_ns and now >= stale_ts(leg, book, stale_ns):
         return Exclusion.STALE
     if not book.bids or not book.asks:
         return None if book.bids or book.asks else Exclusion.EMPTY

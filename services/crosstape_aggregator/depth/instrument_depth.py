@@ -11,7 +11,7 @@ import msgspec
 from crosstape_aggregator.consolidation.leg import VenueLeg
 from crosstape_aggregator.consolidation.schedule import Schedule
 from crosstape_aggregator.decimals import usable
-from crosstape_aggregator.depth.book_leg import exclusion, show, stale_ts
+from crosstape_aggregator.depth.book_leg import exclusion, show
 from crosstape_aggregator.depth.merge import ASKS, BIDS, costs, merged
 from crosstape_aggregator.depth.rules import DepthRules
 from crosstape_schemas import CONSOLIDATED, Book, Depth, DepthLeg, DepthLevel, Exclusion, FeedState, Sweep
@@ -80,13 +80,17 @@ class InstrumentDepth:
         )
 
     def stale_ts(self) -> int | None:
-        """Return when (ns) a leg that counts may go stale; None: none counts."""
-        moments = [
-            stale_ts(leg, book, self._rules.stale_ns)
-            for leg in self._legs
-            if (shown := self._shown.get(leg.venue)) is not None and shown[2] is None and (book := leg.last_book) is not None
-        ]
-        return min(moments, default=None)
+        """Return when (ns) a leg that counted in the last book may go stale; None: none counted."""
+        last_ts = None
+        for leg, shown in zip(self._legs, self._published, strict=False):
+            ts = shown.book_ts
+            if shown.excluded is None and ts is not None:
+                alive_ts = leg.liveness.alive_ts
+                if alive_ts > ts:  # noqa: PLR1730 — `max` costs three times as much
+                    ts = alive_ts
+                if last_ts is None or ts < last_ts:
+                    last_ts = ts
+        return None if last_ts is None else last_ts + self._rules.stale_ns
 
     def _show(self, leg: VenueLeg, now: int) -> DepthLeg:
         """Return the leg as it is published; the same object as long as nothing in it changes."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from crosstape_aggregator.decimals import HIGH, LOW, ZERO, average
+from crosstape_aggregator.decimals import ZERO, average
 from crosstape_schemas import DepthLevel, Level, Side
 
 _Head = tuple[Decimal, int, Decimal, str, Iterator[Level]]
@@ -30,30 +30,30 @@ class Cost(NamedTuple):
 def merged(books: Sequence[tuple[str, Iterable[Level]]], side: Side) -> Iterator[DepthLevel]:
     """Yield the levels of one side of several books, best price first. `books`: venue and levels, best first; sorted by venue.
 
-    A level of several venues has the sum of their sizes, and its price as the first of them writes it. Levels whose price or size is out of
-    the bounds of `decimals` are left out.
+    A level of several venues has the sum of their sizes, and its price as the first of them writes it.
     """
     best, sign = (-1, -1) if side is BIDS else (0, 1)  # the best of the sorted heads is the last one for bids, the first one for asks
     heads: list[_Head] = []
     for rank, (venue, levels) in enumerate(books):
-        _insert_next(heads, iter(levels), sign * rank, venue)
+        rest = iter(levels)
+        for price, size in rest:
+            heads.append((price, sign * rank, size, venue, rest))
+            break
+    heads.sort()
     while heads:
         price, rank, size, venue, rest = heads.pop(best)
         parts: tuple[tuple[str, Decimal], ...] = ((venue, size),)
-        _insert_next(heads, rest, rank, venue)
+        for level in rest:
+            insort(heads, (level[0], rank, level[1], venue, rest))
+            break
         while heads and heads[best][0] == price:
             _, rank, more, venue, rest = heads.pop(best)
             size += more
             parts += ((venue, more),)
-            _insert_next(heads, rest, rank, venue)
+            for level in rest:
+                insort(heads, (level[0], rank, level[1], venue, rest))
+                break
         yield price, size, parts
-
-
-def _insert_next(heads: list[_Head], rest: Iterator[Level], rank: int, venue: str) -> None:
-    for price, size in rest:
-        if LOW <= price < HIGH and LOW <= size < HIGH:
-            insort(heads, (price, rank, size, venue, rest))
-            return
 
 
 def costs(levels: Iterable[DepthLevel], sizes: Sequence[Decimal]) -> list[Cost | None]:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from crosstape_schemas import Book, Depth, Edge, Event, FeedState, Level, Quote, Status
-from tests.aggregator.builders import MS, T0, S, X, alive, engine, status
+from tests.aggregator.builders import MS, T0, X, alive, engine, status
 
 VENUES = ("binance", "coinbase", "kraken")
-FEES = {"binance": Decimal("1.5"), "coinbase": Decimal(4), "kraken": Decimal("0")}
+FEES = {"binance": Decimal("1.5"), "coinbase": Decimal(4), "kraken": Decimal(0)}
 SIZES = (Decimal("0.7"), Decimal(3), Decimal(9))
 PAUSES = (1 * MS, 10 * MS, 30 * MS, 100 * MS) * 4 + (700 * MS, 3_000 * MS)
 

@@ -22,7 +22,7 @@ _Values = tuple[Decimal | None, Decimal | None, Decimal | None]
 class OpenEdge:
     """One edge while it is open: the prices with which its legs were judged last, and the values that were published last."""
 
-    __slots__ = ("_ask", "_bid", "_buy", "_buy_fee", "_inputs", "_instrument", "_opened_ts", "_published", "_sell", "_sell_fee")
+    __slots__ = ("_ask", "_bid", "_buy", "_buy_fee", "_inputs", "_instrument", "_opened_ts", "_published", "_sell", "_sell_fee", "published_ts")
 
     def __init__(self, instrument: str, buy: VenueLeg, sell: VenueLeg, fees: tuple[Fee, Fee], now: int) -> None:
         self._instrument = instrument
@@ -30,6 +30,7 @@ class OpenEdge:
         self._sell = sell
         self._buy_fee, self._sell_fee = fees
         self._opened_ts = now
+        self.published_ts = now
         self._published: _Values | None = None
         self.judged()
 
@@ -49,6 +50,7 @@ class OpenEdge:
             return None
         change = EdgeChange.OPEN if self._published is None else EdgeChange.CHANGE
         self._published = values
+        self.published_ts = now
         return self._edge(change, size, books if known else (None, None), "", now)
 
     def closed(self, now: int) -> Edge:
@@ -134,8 +136,15 @@ class InstrumentEdges:
             self._schedule.published(self._name, now)
 
     def changed(self, now: int) -> list[Edge]:
-        """Return the open edges that differ from what was published last."""
-        return [event for edge in self._open.values() if (event := edge.event(now, self._rules.stale_ns)) is not None]
+        """Return the open edges that differ from what was published last, and look again at those whose interval is not over."""
+        events = []
+        for edge in self._open.values():
+            due_ts = edge.published_ts + self._rules.interval_ns
+            if edge.published_ts <= now < due_ts:
+                self._schedule.look_at(self._name, due_ts)
+            elif (event := edge.event(now, self._rules.stale_ns)) is not None:
+                events.append(event)
+        return events
 
     def _crossing(self) -> dict[tuple[str, str], tuple[VenueLeg, VenueLeg]]:
         """Find the pairs of legs that count and cross after fees: (buy, sell)."""

@@ -38,7 +38,8 @@ class EdgeOutput:
         schedule = self._schedule
         found = list(self._opened_or_closed)
         self._opened_or_closed.clear()
-        schedule.advance(now)
+        for name in schedule.advance(now):
+            schedule.mark(name, now)
         for name in schedule.due(limit):
             changed = self._edges[name].changed(now)
             if changed:

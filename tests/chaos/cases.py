@@ -32,9 +32,9 @@ BEGINNINGS: Final = (("binance", "rest-status status=429 retry_after=1"), ("coin
 OTHERS: Final = tuple(venue for venue in SIMULATED if venue not in VENUES)
 """Venues that are not simulated by default. They are rehearsed apart, with the faults that concern what a venue's own files do."""
 REPRESENTATIVE: Final = tuple(venue for venue in ("bitstamp", "bitfinex", "kucoin", "bingx_swap", "binance_coinm") if venue in OTHERS)
-"""Those of them that are rehearsed each time: between them they have every part of the seam. `make chaos-all` rehearses all."""
+"""Those of them that are rehearsed each time: between them they have every part of the seam. `make test-rare` rehearses all."""
 GROUP: Final = 4
-"""Venues of a rehearsal that is only one of `make chaos-all`."""
+"""Venues of a rehearsal that is only one of `make test-rare`."""
 MALFORMED: Final = ("malformed how=json count=2", "malformed how=utf8 count=2", "malformed how=unknown count=2")
 CANDLES: Final = ("malformed how=json kind=candle count=2", "duplicate kind=candle count=5")
 FIGURES: Final = ("duplicate kind=mark count=2", "malformed how=json kind=mark count=2")
@@ -73,7 +73,7 @@ class Case(NamedTuple):
     closes: bool = False
     """Only ended once a candle is closed that ended after the faults, where a venue has candles of a minute or less."""
     rare: bool = False
-    """Whether it is only one of `make chaos-all`."""
+    """Whether it is only one of `make test-rare`."""
     repaired: bool = False
     """Whether all gaps of trades must be reported as repaired in the end."""
     bounds: Bounds = Bounds()
@@ -166,6 +166,10 @@ _CASES: Final = (
     # a dead stream is found out by what REST knows, however its market moves; the rest of the venue is not concerned
     Case("silent", ("silent kind=book instrument=BTC-USDT",), STALE, from_start=True, bounds=DETECTED, series="dead streams"),
     Case(
+        "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), STALE,
+        hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED, series="dead streams",
+    ),
+    Case(
         "dead stream, rests", (DEAD, f"{MARKET} how=rest after=1"),
         hold_s=8.0, known=True, quoted=True, bounds=DETECTED, series="dead streams",
     ),
@@ -176,10 +180,6 @@ _CASES: Final = (
     Case(
         "dead stream, moves on", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
         hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED, series="dead streams",
-    ),
-    Case(
-        "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), STALE,
-        hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED, series="dead streams",
     ),
     # what is true and odd
     Case("odd rows in a list", tuple(f"odd-list how={how}" for how in ODD), from_start=True, heals=(BTC, ETH), series="halts"),
@@ -234,7 +234,7 @@ GENERIC: Final = frozenset({
     "stall of a book", "delay", "burst", "skew", "refuse", "silent after a cut", "late", "rest-status", "rest-truncate",
     "dead stream, moved once", "dead streams that heal",
 })  # fmt: skip
-"""Cases whose code is that of all venues: on others than the default ones they are rehearsed by `make chaos-all`."""
+"""Cases whose code is that of all venues: on others than the default ones they are rehearsed by `make test-rare`."""
 
 CASES: Final = (
     *(case for case in _CASES if case.venues),

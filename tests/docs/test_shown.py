@@ -29,6 +29,8 @@ PACKAGES: Final = ("redis@6.3.1", "lossless-json@4.3.3")
 """Packages of npm that the programs in JavaScript need."""
 
 FOLLOWERS: Final = [name for name, how in SHOWN.items() if isinstance(how, Follows)]
+QUICK: Final = [name for name in FOLLOWERS if name.startswith("README.md")]
+"""Those of the first page, for every run of the tests; all of them go through longer quiet in the slow tests."""
 QUICK_QUIETS_S: Final = (2.5, 2.5)
 QUICK_QUERY: Final = "?socket_timeout=1.5"
 """redis-py's own is 5 seconds: in quick tests it is shorter, so that quiet need not last as long."""

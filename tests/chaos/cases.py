@@ -146,7 +146,7 @@ _CASES: Final = (
     Case("refusals", tuple(f"rest-status {how} venue={venue}" for venue, how in REFUSALS), DOWN, from_start=True, series="swapped"),
     Case("swap", ("swap kind=book probability=0.1 count=0",), RECOVERING, series="swapped"),
     Case("silent after a cut", ("silent kind=book instrument=BTC-USDT", "cut"), STALE, series="swapped"),
-    Case("skew", ("skew by=-5",), bounds=Bounds(skews_s=(-5.0,))),
+    Case("skew", ("skew by=-5",), bounds=Bounds(skews_s=(-5.0,)), rare=True),  # `clocks` shows more of it
     # what not every venue has
     Case(
         "a snapshot without a checksum", ("checksum what=missing count=2",),
@@ -190,8 +190,11 @@ _CASES: Final = (
         series="halts",
     ),
     Case("delisted", (f"{HALT} how=gone",), SILENT, known=True, quoted=True, out=(ETH,), series="halts"),
-    Case("a host's clock", ("skew by=30",), from_start=True, hold_s=16.0, quoted=True, bounds=SKEWED),
-    Case("clocks", tuple(f"skew by={by} venue={venue}" for venue, by in SKEWS), hold_s=14.0, windows=True, quoted=True, bounds=SKEWED),
+    Case("a host's clock", ("skew by=30",), from_start=True, hold_s=16.0, quoted=True, bounds=SKEWED, series="clocks"),
+    Case(
+        "clocks", tuple(f"skew by={by} venue={venue}" for venue, by in SKEWS),
+        hold_s=14.0, windows=True, quoted=True, bounds=SKEWED, series="clocks",
+    ),
     # what is the venue's own: its parsers, its books, its REST, what it wants of a connection
     Case(
         "others: books", (f"{DROP} probability=0.1", "swap kind=book count=2", "duplicate kind=book count=5"),

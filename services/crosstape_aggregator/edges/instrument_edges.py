@@ -22,7 +22,9 @@ _Values = tuple[Decimal | None, Decimal | None, Decimal | None]
 class OpenEdge:
     """One edge while it is open: the prices with which its legs were judged last, and the values that were published last."""
 
-    __slots__ = ("_ask", "_bid", "_buy", "_buy_fee", "_inputs", "_instrument", "_opened_ts", "_published", "_sell", "_sell_fee", "published_ts")
+    __slots__ = (
+        "_ask", "_bid", "_buy", "_buy_fee", "_inputs", "_instrument", "_opened_ts", "_published", "_sell", "_sell_fee", "published_ts",
+    )  # fmt: skip
 
     def __init__(self, instrument: str, buy: VenueLeg, sell: VenueLeg, fees: tuple[Fee, Fee], now: int) -> None:
         self._instrument = instrument

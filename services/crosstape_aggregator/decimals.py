@@ -16,8 +16,9 @@ HIGH: Final = Decimal("1E+24")
 _TRAPS: Final = [DivisionByZero, Inexact, InvalidOperation, Overflow]
 _PRODUCT: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 # A product of two usable numbers lies in [1E-48, 1E+48) with 96 digits at most: its last digit is no lower than 1E-143. 1E+15 of them stay
-# below 1E+63, so an exact sum has at most 63 + 143 digits.
-_SUM: Final = Context(prec=256, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+# below 1E+63, so an exact sum has at most 63 + 143 digits. A composite multiplies three usable numbers, each below 1E+24 and with its last
+# digit no lower than 1E-119, and adds such products: at most 80 + 357 digits. Precision that is not used costs nothing.
+_SUM: Final = Context(prec=512, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 _RATIO: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow])
 _VWAP: Final = Context(prec=16, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow])
 

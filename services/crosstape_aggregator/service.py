@@ -40,7 +40,8 @@ async def run(settings: Settings) -> None:
     """Run until cancelled. Then wait until all published events are on the bus, for `run.drain_s` or the life of a lease at most.
 
     Raises at the start `SettingsError` for a window with a wrong name or a wrong composite, `StorageError`, and `BusError` if the bus
-    cannot be used within `bus.start_s`. Raises later, in a group, `SettingsError` if other aggregators on the bus have another `aggregator.shares`.
+    cannot be used within `bus.start_s`. Raises later, in a group, `SettingsError` if other aggregators on the bus have another
+    `aggregator.shares`.
     """
     Rules.of(settings.aggregator)
     parse_all(settings.aggregator)

@@ -159,8 +159,8 @@ def _leg(leg: Leg, quote: Cbbo, now: int, *, dead: bool) -> list[Text]:
     if dead:
         return cells
     if leg.excluded is None:  # a venue has several legs in a composite: only the price says which is the best
-        for column, is_best in ((2, leg.bid_price == quote.bid_price), (3, leg.ask_price == quote.ask_price)):
-            if is_best:
+        for column, price, best in ((2, leg.bid_price, quote.bid_price), (3, leg.ask_price, quote.ask_price)):
+            if price is not None and price == best:
                 cells[column].stylize("green")
     return cells
 

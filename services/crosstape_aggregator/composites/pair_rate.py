@@ -41,6 +41,7 @@ class PairRate:
         self._newest = quote
         if gives_rate(quote):
             self.quote = quote
+            self.prove()
 
     def doubt(self) -> None:
         """Note that the newest quote may not be known: nothing is proven until the next one arrives."""

@@ -56,7 +56,7 @@ def _parts(name: str, composite: CompositeSettings, settings: AggregatorSettings
             mistakes.append(f"{here}: expected the name of an instrument, such as {base}-{quote}{suffix}")
             continue
         if (form[1], form[3]) != (base, suffix):
-            mistakes.append(f"{here}: the parts of {name} are of the form {base}-*{suffix}")
+            mistakes.append(f"{here}: the parts of {name} are of the form {base}-QUOTE{suffix}")
         if part in composite.parts[:at]:
             mistakes.append(f"{here}: is named twice")
         pair = None if form[2] == quote else spot(form[2], quote)

@@ -1,6 +1,7 @@
 """Computes a published composite again, by docs/explanation/composites.md alone: from the events that it names, in fractions.
 
-It shares no code with the product, except the structs of events. What it cannot know is why a part does not count: it takes that as published.
+It shares no code with the product, except the structs of events. What it cannot know is why a part does
+not count: it takes that as published.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def check_quote(quote: Cbbo, find: Find) -> None:
     assert quote.venue == "consolidated"
     rates = _rates(quote.rates, quote.parts, find)
     parts = [(part, find("cbbo", part.instrument, part.epoch, part.seq) if part.seq else None) for part in quote.parts]
-    legs = []
+    legs: list[Any] = []
     for part, event in parts:
         for leg in event.legs if event is not None else ():
             prices = [_converted(price, rates[part.instrument]) for price in (leg.bid_price, leg.ask_price)]
@@ -38,7 +39,8 @@ def check_quote(quote: Cbbo, find: Find) -> None:
     bid = max((leg[1] for leg in counting if leg[1] is not None), default=None)
     ask = min((leg[3] for leg in counting if leg[3] is not None), default=None)
     assert (_fraction(quote.bid_price), _fraction(quote.ask_price)) == (bid, ask)
-    at_bid, at_ask = [leg for leg in counting if leg[1] == bid != None], [leg for leg in counting if leg[3] == ask != None]  # noqa: E711
+    at_bid = [leg for leg in counting if bid is not None and leg[1] == bid]
+    at_ask = [leg for leg in counting if ask is not None and leg[3] == ask]
     assert quote.bid_size == (sum(leg[2] for leg in at_bid) if at_bid else None)
     assert quote.ask_size == (sum(leg[4] for leg in at_ask) if at_ask else None)
     assert quote.bid_venues == tuple(dict.fromkeys(leg[0] for leg in at_bid))

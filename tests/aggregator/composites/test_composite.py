@@ -220,7 +220,8 @@ def test_books_are_merged_by_converted_price_and_venue() -> None:
     driven.apply(rate("0.5", "0.5", seq=2))
     book = driven.depths[-1]
     assert book.bids == (level("100.1", kraken="1"), level("100", kraken="5"))
-    assert [one.excluded for one in (*book.legs, *book.rates)] == [None, Exclusion.DEPEG, Exclusion.DEPEG]
+    assert [one.excluded for one in book.legs] == [None, Exclusion.DEPEG]
+    assert [one.excluded for one in book.rates] == [Exclusion.DEPEG]
 
 
 def test_a_book_does_not_count_while_its_own_part_or_itself_is_stale() -> None:
@@ -237,10 +238,9 @@ def test_a_book_does_not_count_while_its_own_part_or_itself_is_stale() -> None:
 def test_a_number_that_cannot_be_computed_with_is_left_out(wrong: str) -> None:
     """A tape may hold anything: prices, sizes, rates, windows."""
     driven = two_parts()
-    driven.apply(
-        cbbo(USD, leg("okx", "90", "103", sizes=(wrong, "1")), leg("kraken", wrong, "102"), seq=2, vwap={"1m": Vwap(Decimal(wrong), Decimal(1), 1)}),
-        depth(USD, [level(wrong, kraken="1"), level("5", kraken="1"), (Decimal(6), Decimal(1), (("okx", Decimal(wrong)),))], []),
-    )  # fmt: skip
+    legs = leg("okx", "90", "103", sizes=(wrong, "1")), leg("kraken", wrong, "102")
+    bids = level(wrong, kraken="1"), level("5", kraken="1"), (Decimal(6), Decimal(1), (("okx", Decimal(wrong)),))
+    driven.apply(cbbo(USD, *legs, seq=2, vwap={"1m": Vwap(Decimal(wrong), Decimal(1), 1)}), depth(USD, bids, []))
 
     assert [one.bid_price for one in driven.last.legs[:2]] == [None, None]
     assert driven.last.bid_price == Decimal("100.1")

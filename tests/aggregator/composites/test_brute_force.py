@@ -137,7 +137,7 @@ ALL_COUNT: Any = [
 """Steps after which all parts count."""
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.builds(list.__add__, st.sampled_from([[], ALL_COUNT, ALL_COUNT]), st.lists(STEPS, max_size=40)))
 def test_a_composite_equals_brute_force_after_any_sequence(steps: list[Any]) -> None:
     """What is published last is what all inputs so far say, at each moment; a change that only time makes is published by the timer.

@@ -22,9 +22,9 @@ from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
 from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_aggregator.clocks import SECOND
-from crosstape_aggregator.composites.stage import CompositeStage
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, READ_LAG, Exporter
+from crosstape_aggregator.publishing.composite_publisher import CompositePublisher
 from crosstape_aggregator.publishing.quote_publisher import QuotePublisher
 from crosstape_aggregator.publishing.stream_progress import StreamProgress
 from crosstape_aggregator.recovery.barrier import Barrier
@@ -82,7 +82,7 @@ class ShardAggregator:
         self._past = PastReader(client, keys, engine, readers, self._barrier, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
         self._stream_progress = StreamProgress(engine, keys, self._live, self._past)
         self._quotes = QuotePublisher(engine, publisher, self._predecessor, self._stream_progress)
-        self._composites = CompositeStage(settings, client, keys, publisher=publisher, predecessor=self._predecessor, shard=shard)
+        self._composites = CompositePublisher(settings, client, keys, publisher=publisher, predecessor=self._predecessor, shard=shard)
         self._exporter = Exporter(engine)
         self._logged_wait = False
         self._rounds = 0  # of the live reader

@@ -6,7 +6,7 @@
 - `windows`, `merged_book`: VWAP and levels over the parts that count
 - `composite`: the quote and the book of one composite, and when they are due
 - `composites`: all composites of one shard
-- `stage`: the task that connects them to the bus
 
-All but `stage` are pure. docs/explanation/composites.md is the text of the method.
+Pure: no I/O, no clock, no log. `publishing.composite_publisher` connects them to the bus. docs/explanation/composites.md is the text of the
+method.
 """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from crosstape.liveness import SignsOfLife
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.composites.composite import Composite
 from crosstape_aggregator.composites.spec import parse_all
-from crosstape_aggregator.sharding.assignment import ALL_INSTRUMENTS, Shard
 from crosstape_schemas import CONSOLIDATED, Cbbo, Depth, Event, Keys, Status
 
 KINDS: Final[dict[str, type[Cbbo | Depth]]] = {"cbbo": Cbbo, "depth": Depth}
@@ -20,9 +19,9 @@ ALL_OTHERS: Final = "*"
 
 
 class Composites:
-    """The composites of the settings whose names belong to a shard. Raises `SettingsError` when one of the settings is wrong."""
+    """The composites of the settings whose names `belongs` accepts. Raises `SettingsError` when one of the settings is wrong."""
 
-    def __init__(self, settings: AggregatorSettings, shard: Shard = ALL_INSTRUMENTS) -> None:
+    def __init__(self, settings: AggregatorSettings, belongs: Callable[[str], bool] = lambda _: True) -> None:
         self.signs = SignsOfLife()
         self.all = [
             Composite(
@@ -33,7 +32,7 @@ class Composites:
                 sweep_sizes=settings.sweep_sizes.get(spec.name, settings.sweep_sizes.get(ALL_OTHERS, ())),
             )
             for spec in parse_all(settings)
-            if shard.has(spec.name)
+            if belongs(spec.name)
         ]
         self._has_depth = settings.depth_levels > 0
         self._behind: frozenset[tuple[type[Cbbo | Depth], str]] = frozenset()

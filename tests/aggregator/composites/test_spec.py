@@ -57,7 +57,7 @@ def test_a_composite_belongs_to_one_shard_and_its_streams_are_named_once() -> No
     """Two composites share a part and a pair. Books are read only if they are published."""
     both = {"BTC-USD*": CompositeSettings(parts=("BTC-USD", "BTC-USDT")), "BTC-EUR*": CompositeSettings(parts=("BTC-USDT",))}
     settings = AggregatorSettings(composites=both)
-    names = [[one.name for one in Composites(settings, Shard(number, 8)).all] for number in range(8)]
+    names = [[one.name for one in Composites(settings, Shard(number, 8).has).all] for number in range(8)]
     assert sorted(name for some in names for name in some) == sorted(both)
 
     streams = list(Composites(settings).streams(Keys()))

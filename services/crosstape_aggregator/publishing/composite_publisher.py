@@ -38,14 +38,14 @@ RETRY_S: Final = 0.05
 log = structlog.get_logger(__name__)
 
 
-class CompositeStage:
+class CompositePublisher:
     """Publishes the composites of one shard. `names` is empty if none belongs to it: then it has nothing to run."""
 
     def __init__(
         self, settings: Settings, client: Client, keys: Keys, *, publisher: Publisher, predecessor: Predecessor, shard: Shard
     ) -> None:
         """Raises `SettingsError` when a composite of the settings is wrong."""
-        self._composites = Composites(settings.aggregator, shard)
+        self._composites = Composites(settings.aggregator, shard.has)
         self.names = [composite.name for composite in self._composites.all]
         self._keys = keys
         self._publisher = publisher

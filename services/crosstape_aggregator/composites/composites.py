@@ -29,7 +29,7 @@ class Composites:
                 self.signs,
                 interval_s=settings.min_interval_s,
                 depth_interval_s=settings.depth_interval_s,
-                sweep_sizes=settings.sweep_sizes.get(spec.name, settings.sweep_sizes.get(ALL_OTHERS, ())),
+                sweep_sizes=sorted(set(settings.sweep_sizes.get(spec.name, settings.sweep_sizes.get(ALL_OTHERS, ())))),
             )
             for spec in parse_all(settings)
             if belongs(spec.name)

@@ -92,6 +92,12 @@ class SignsOfLife:
         is_state = isinstance(event, _STATES) or (isinstance(event, Candle) and not event.closed)
         return sign.epoch == event.epoch if is_state else sign.epoch >= event.epoch
 
+    def given_s(self, event: Event) -> float:
+        """When the aggregator that published this consolidated event gave its newest sign of life (or said that it stops), by the monotonic
+        clock in seconds; minus infinity: none is known. Until then the event was current, if none came after it.
+        """
+        return max((sign.given_s for sign in self._of(CONSOLIDATED) if sign.epoch == event.epoch), default=-math.inf)
+
     def is_alive(self, venue: str, now_s: float) -> bool:
         """Whether this venue's connector is alive; for `consolidated`, whether any aggregator is."""
         return any(self._lives(sign, now_s) for sign in self._of(venue))

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 from rich.console import Console
+from rich.text import Text
 
 from crosstape.bus import connect
 from crosstape.errors import BusError
@@ -21,7 +22,7 @@ from crosstape_cli.causes import Causes
 from crosstape_cli.follow import Quotes, reachable, streams
 from crosstape_cli.live import show
 from crosstape_cli.view import age, line, number, size, state_of, table
-from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Status, Vwap, encode
+from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Rate, Status, Vwap, encode
 from tests.waiting import wait_until
 
 KEYS = Keys()
@@ -38,6 +39,7 @@ QUOTE = Cbbo(
     mid=Decimal("100.15"), spread=Decimal("0.10"), spread_bps=Decimal("9.985"), market=Market.NORMAL, venues=1,
     vwap={"1m": Vwap(Decimal("100.123456789"), Decimal(5), 3)}, legs=(GOOD, STALE, DOWN), epoch=1, seq=1,
 )  # fmt: skip
+RATE = Rate("USDT-USD", "BTC-USDT", Decimal("1.0001"), NOW, 1, 1)
 EMPTY = msgspec.structs.replace(
     QUOTE, instrument="ETH-USDT", bid_price=None, bid_size=None, ask_price=None, ask_size=None, mid=None, spread=None, spread_bps=None,
     market=Market.EMPTY, venues=0, vwap={}, legs=(),
@@ -64,6 +66,25 @@ def test_a_row_for_the_quote_and_one_for_each_leg() -> None:
         "kraken 1 99 101 1 45 s stale",
         "coinbase – – – – – down",
     ]
+
+
+def test_a_composite_shows_the_part_of_each_leg() -> None:
+    """A venue has several legs in it. Only those at the best price are marked as such."""
+    legs = tuple(msgspec.structs.replace(leg, instrument=part) for part in ("BTC-USD", "BTC-USDT") for leg in (GOOD, DOWN))
+    worse = msgspec.structs.replace(legs[2], bid_price=Decimal("100.05"))
+    quote = msgspec.structs.replace(QUOTE, instrument="BTC-USD*", legs=(*legs[:2], worse, legs[3]), rates=(RATE,), method="composite/1")
+    rows = [" ".join(row.split()) for row in drawn(a=quote).splitlines()]
+
+    assert [row.split()[:2] for row in rows[3:]] == [
+        ["binance", "BTC-USD"],
+        ["coinbase", "BTC-USD"],
+        ["binance", "BTC-USDT"],
+        ["coinbase", "BTC-USDT"],
+    ]
+    assert "(binance BTC-USD live, coinbase BTC-USD down, binance BTC-USDT live, coinbase BTC-USDT down)" in line(quote)
+    made = table({"BTC-USD*": quote}, now=NOW, rows=20)
+    marked = [[bool(cell.spans) for cell in list(column.cells)[1:] if isinstance(cell, Text)] for column in made.columns[2:4]]
+    assert marked == [[True, False, False, False], [True, False, True, False]]
 
 
 def test_a_quote_whose_aggregator_is_dead_says_so() -> None:

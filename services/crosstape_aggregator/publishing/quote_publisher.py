@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from crosstape.bus import Publisher
@@ -110,6 +111,6 @@ class QuotePublisher:
         """Set the alarm to `RETRY_NS` from now."""
         self._alarm.set(now + RETRY_NS, now)
 
-    def report_stop(self, from_ts: int, to_ts: int) -> None:
+    def report_stop(self, from_ts: int, to_ts: int, composites: Iterable[str] = ()) -> None:
         """Publish a gap for each instrument, because this process was stopped between these times (ns) and has computed no quotes."""
-        self._publisher.publish_all(gaps_of_stop(self._published, from_ts, to_ts))
+        self._publisher.publish_all(gaps_of_stop([*self._published, *composites], from_ts, to_ts))

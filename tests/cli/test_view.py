@@ -40,6 +40,13 @@ QUOTE = Cbbo(
     vwap={"1m": Vwap(Decimal("100.123456789"), Decimal(5), 3)}, legs=(GOOD, STALE, DOWN), epoch=1, seq=1,
 )  # fmt: skip
 RATE = Rate("USDT-USD", "BTC-USDT", Decimal("1.0001"), NOW, 1, 1)
+WORSE = msgspec.structs.replace(GOOD, bid_price=Decimal("100.05"))
+COMPOSITE = msgspec.structs.replace(
+    QUOTE, instrument="BTC-USD*", rates=(RATE,), method="composite/1",
+    legs=tuple(
+        msgspec.structs.replace(one, instrument=part) for part, leg in (("BTC-USD", GOOD), ("BTC-USDT", WORSE)) for one in (leg, DOWN)
+    ),
+)  # fmt: skip
 EMPTY = msgspec.structs.replace(
     QUOTE, instrument="ETH-USDT", bid_price=None, bid_size=None, ask_price=None, ask_size=None, mid=None, spread=None, spread_bps=None,
     market=Market.EMPTY, venues=0, vwap={}, legs=(),
@@ -70,10 +77,7 @@ def test_a_row_for_the_quote_and_one_for_each_leg() -> None:
 
 def test_a_composite_shows_the_part_of_each_leg() -> None:
     """A venue has several legs in it. Only those at the best price are marked as such."""
-    legs = tuple(msgspec.structs.replace(leg, instrument=part) for part in ("BTC-USD", "BTC-USDT") for leg in (GOOD, DOWN))
-    worse = msgspec.structs.replace(legs[2], bid_price=Decimal("100.05"))
-    quote = msgspec.structs.replace(QUOTE, instrument="BTC-USD*", legs=(*legs[:2], worse, legs[3]), rates=(RATE,), method="composite/1")
-    rows = [" ".join(row.split()) for row in drawn(a=quote).splitlines()]
+    rows = [" ".join(row.split()) for row in drawn(a=COMPOSITE).splitlines()]
 
     assert [row.split()[:2] for row in rows[3:]] == [
         ["binance", "BTC-USD"],
@@ -81,8 +85,8 @@ def test_a_composite_shows_the_part_of_each_leg() -> None:
         ["binance", "BTC-USDT"],
         ["coinbase", "BTC-USDT"],
     ]
-    assert "(binance BTC-USD live, coinbase BTC-USD down, binance BTC-USDT live, coinbase BTC-USDT down)" in line(quote)
-    made = table({"BTC-USD*": quote}, now=NOW, rows=20)
+    assert "(binance BTC-USD live, coinbase BTC-USD down, binance BTC-USDT live, coinbase BTC-USDT down)" in line(COMPOSITE)
+    made = table({"BTC-USD*": COMPOSITE}, now=NOW, rows=20)
     marked = [[bool(cell.spans) for cell in list(column.cells)[1:] if isinstance(cell, Text)] for column in made.columns[2:4]]
     assert marked == [[True, False, False, False], [True, False, True, False]]
 
@@ -280,15 +284,16 @@ async def test_a_dead_aggregator_is_seen(client: Redis, valkey: str, wanted: tup
 
 
 async def test_only_what_is_asked_for_is_followed(client: Redis, valkey: str) -> None:
-    """Whether it exists yet or not."""
+    """Whether it exists yet or not. A composite's name is no pattern: it does not ask for BTC-USDT."""
     await put(client, QUOTE)
     async with connect(BusSettings(url=valkey)) as reading:
-        quotes = Quotes(reading, KEYS, ["ETH-USDT"])
+        quotes = Quotes(reading, KEYS, ["ETH-USDT", "BTC-USD*"])
         task = asyncio.create_task(quotes.run())
         await put(client, EMPTY)
-        await wait_until(lambda: quotes.latest, what="the one that was asked for")
+        await put(client, COMPOSITE)
+        await wait_until(lambda: len(quotes.latest) == 2, what="those that were asked for")
 
-        assert set(quotes.latest) == {"ETH-USDT"}
+        assert set(quotes.latest) == {"ETH-USDT", "BTC-USD*"}
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

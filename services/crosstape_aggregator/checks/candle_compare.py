@@ -81,7 +81,7 @@ def _rounding(bar: Bar, candle: Candle) -> Decimal:
     """Return how far a base volume may be off that the venue has rounded for each trade."""
     exponent = candle.volume.as_tuple().exponent
     counted = bar.trades if candle.trades is None else max(bar.trades, candle.trades)
-    return times(Decimal(1).scaleb(exponent), Decimal(counted)) if isinstance(exponent, int) else ZERO
+    return times(Decimal(1).scaleb(min(exponent, 0)), Decimal(counted)) if isinstance(exponent, int) else ZERO
 
 
 def _within(ours: Decimal, theirs: Decimal, tolerance: Decimal) -> bool:

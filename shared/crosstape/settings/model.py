@@ -332,6 +332,6 @@ class Settings(Section, frozen=True):
     run: RunSettings = RunSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     connector: ConnectorSettings = ConnectorSettings()
-    aggregator: AggregatorSettings = AggregatorSettings()
+    aggregator: AggregatorSettings = AggregatorSettings(bars=("1m",))
     venues: dict[str, VenueSettings] = msgspec.field(default_factory=default_venues)
     """One table for each venue, `[venues.kraken]`. It replaces the keys that it has; other venues stay unless `enabled = false`."""

@@ -23,6 +23,8 @@ sweep_sizes = {"BTC-USDT" = ["0.1", 1], "*" = [0.5]}
 taker_fees_bps = {binance = "10", kraken = 26.5, coinbase = 0}
 [aggregator.composites."BTC-USD*"]
 parts = ["BTC-USD", "BTC-USDT"]
+[aggregator.composites."BTC-USD-PERP*"]
+parts = ["BTC-USDT-PERP"]
 """
 
 
@@ -41,7 +43,7 @@ def test_all_of_it_is_read(file: Path) -> None:
     assert found.bars == ("1s", "1m", "1M")
     assert found.sweep_sizes == {"BTC-USDT": (Decimal("0.1"), Decimal(1)), "*": (Decimal("0.5"),)}
     assert found.taker_fees_bps == {"binance": Decimal(10), "kraken": Decimal("26.5"), "coinbase": Decimal(0)}
-    assert found.composites == {"BTC-USD*": CompositeSettings(parts=("BTC-USD", "BTC-USDT"))}
+    assert found.composites["BTC-USD*"] == CompositeSettings(parts=("BTC-USD", "BTC-USDT"))
 
 
 def test_the_environment_sets_one_key_of_a_table_or_all_of_it(file: Path) -> None:
@@ -61,7 +63,7 @@ def test_the_environment_sets_one_key_of_a_table_or_all_of_it(file: Path) -> Non
     assert found.taker_fees_bps == {"binance": 10, "kraken": 16, "coinbase": 0, "bitfinex": 20}
     assert found.sweep_sizes["ETH-USDT"] == (Decimal("0.10000000000000000001"),)
     assert found.composites["ETH-USD*"] == CompositeSettings(parts=("ETH-USD",), depeg_bps=Decimal("50.5"))
-    assert set(found.composites) == {"BTC-USD*", "ETH-USD*"}
+    assert set(found.composites) == {"BTC-USD*", "BTC-USD-PERP*", "ETH-USD*"}
 
 
 @pytest.mark.parametrize(
@@ -80,12 +82,12 @@ def test_the_environment_sets_one_key_of_a_table_or_all_of_it(file: Path) -> Non
         ('["0.1", 1]', '["0.1", "0.10"]', "aggregator.sweep_sizes.BTC-USDT: the size 0.1 is named twice"),
         ("depth_levels = 10", "", "aggregator.sweep_sizes: sizes are swept with each consolidated book, so aggregator.depth_levels must"),
         ("depth_levels = 10", "depth_levels = -1", "aggregator.depth_levels = -1 ({file}): expected a whole number ≥ 0 and ≤ 1000"),
-        ('"BTC-USD*"', '"BTC-USD"', "aggregator.composites.BTC-USD: the name of a composite is that of a spot instrument with a star"),
+        ('"BTC-USD*"', '"BTC-USD"', "aggregator.composites.BTC-USD: the name of a composite is that of an instrument with a star"),
         ('["BTC-USD", "BTC-USDT"]', "[]", 'aggregator.composites."BTC-USD*".parts: none is named; a composite of BTC has parts like'),
         ('"BTC-USD",', '"BTC-USDT",', 'aggregator.composites."BTC-USD*".parts: "BTC-USDT" is named twice'),
-        ('"BTC-USD",', '"ETH-USD",', '.parts: "ETH-USD" has the base ETH, and all parts of BTC-USD* have BTC'),
-        ('"BTC-USD",', '"BTC-USD-PERP",', '.parts: "BTC-USD-PERP" is no spot instrument, as BTC-USD'),
-        ('"BTC-USD",', '"BTC-USD*",', '.parts: "BTC-USD*" is no spot instrument, as BTC-USD'),
+        ('"BTC-USD",', '"ETH-USD",', '.parts: "ETH-USD" is not of the form BTC-QUOTE, as all parts of BTC-USD* are'),
+        ('"BTC-USD",', '"BTC-USD-PERP",', '.parts: "BTC-USD-PERP" is not of the form BTC-QUOTE, as all parts'),
+        ('"BTC-USD",', '"BTC-USD*",', '.parts: "BTC-USD*" is no instrument, as BTC-USD'),
         ("bars", 'instruments = ["BTC-USD", "BTC-USDT"]\nbars', '"BTC-USDT": USDT-USD, whose mid converts it, is not in aggregator.instru'),
         ("bars", 'instruments = ["BTC-USDT", "USDT-USD"]\nbars', '"BTC-USD": it is not in aggregator.instruments'),
         ("parts", "depeg_bps = 0\nparts", 'aggregator.composites."BTC-USD*".depeg_bps = 0 ({file}): expected a number > 0'),
@@ -96,7 +98,7 @@ def test_the_environment_sets_one_key_of_a_table_or_all_of_it(file: Path) -> Non
 def test_a_mistake_is_named_with_its_path(file: Path, old: str, new: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And with what was probably meant. `options.load` also knows the venues."""
     monkeypatch.delenv("CROSSTAPE_SETTINGS", raising=False)
-    file.write_text(GOOD.replace(old, new))
+    file.write_text(GOOD.replace(old, new, 1))
 
     with pytest.raises(SettingsError) as caught:
         options.load(file)

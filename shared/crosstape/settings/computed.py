@@ -13,9 +13,8 @@ from crosstape_schemas.timeframes import LENGTHS, SECOND, TIMEFRAMES
 
 V = TypeVar("V", bound=Hashable)
 
-_ASSET: Final = r"[^-*:\s]+"
-_COMPOSITE: Final = re.compile(rf"({_ASSET})-({_ASSET})\*")
-_PART: Final = re.compile(rf"({_ASSET})-({_ASSET})")
+_INSTRUMENT: Final = re.compile(r"([^-*:{}\s]+)-([^-*:{}\s]+)((?:-[^-*:{}\s]+)*)")
+"""Base, quote, and what makes it a contract: `-PERP`."""
 _LENGTH: Final = re.compile(r"([1-9][0-9]*)([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -46,24 +45,24 @@ def nearest_timeframe(name: str) -> str:
 
 def _composite(name: str, composite: CompositeSettings, consolidated: tuple[str, ...]) -> Iterator[str]:
     path = dotted(("aggregator", "composites", name))
-    names = _COMPOSITE.fullmatch(name)
-    if names is None:
-        yield f"{path}: the name of a composite is that of a spot instrument with a star, as BTC-USD*"
+    names = _INSTRUMENT.fullmatch(name.removesuffix("*"))
+    if names is None or not name.endswith("*"):
+        yield f"{path}: the name of a composite is that of an instrument with a star behind it, as BTC-USD*"
         return
-    base, quote = names.groups()
+    base, quote, contract = names.groups()
     if not composite.parts:
-        yield f"{path}.parts: none is named; a composite of {base} has parts like {name.removesuffix('*')} and {base}-USDT"
+        yield f"{path}.parts: none is named; a composite of {base} has parts like {name[:-1]} and {base}-USDT{contract}"
     for part in _repeated(composite.parts):
         yield f'{path}.parts: "{part}" is named twice'
     for part in dict.fromkeys(composite.parts):
-        found = _PART.fullmatch(part)
+        found = _INSTRUMENT.fullmatch(part)
         if found is None:
-            yield f'{path}.parts: "{part}" is no spot instrument, as {base}-{quote}'
-        elif found[1] != base:
-            yield f'{path}.parts: "{part}" has the base {found[1]}, and all parts of {name} have {base}'
+            yield f'{path}.parts: "{part}" is no instrument, as {name[:-1]}'
+        elif (found[1], found[3]) != (base, contract):
+            yield f'{path}.parts: "{part}" is not of the form {base}-QUOTE{contract}, as all parts of {name} are'
         elif consolidated:
             rate = f"{found[2]}-{quote}"
-            needed = {part: "it", rate: f"{rate}, whose mid converts it,"} if found[2] != quote else {part: "it"}
+            needed = {part: "it"} if found[2] == quote else {part: "it", rate: f"{rate}, whose mid converts it,"}
             for instrument, what in needed.items():
                 if instrument not in consolidated:
                     yield f'{path}.parts: "{part}": {what} is not in aggregator.instruments, so that it is not consolidated'

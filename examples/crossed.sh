@@ -11,8 +11,8 @@
 # It subscribes to channels, and a channel delivers each message at most once: what is published while nobody listens is lost. When the
 # connection ends, this script reports that on standard error and subscribes again. Read the streams if nothing may be missing (edges.py).
 set -u
-# The first one counts: a leg may have a field of the same name.
-field() { printf '%s' "$quote" | grep -o "\"$1\":\"[^\"]*" | head -n 1 | cut -d '"' -f 4; }
+# The quote's own fields stand before its legs, which have fields of the same names.
+field() { printf '%s' "${quote%%,\"legs\":*}" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",]*\).*/\1/p"; }
 while :; do
     # PSUBSCRIBE prints four lines for each message; the last one is the event's JSON.
     redis-cli "$@" --raw PSUBSCRIBE 'tape:cbbo:*' | grep --line-buffered '"market":"crossed"' | while read -r quote; do

@@ -21,6 +21,7 @@ from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
 from crosstape.errors import BusError
 from crosstape.settings import Settings
+from crosstape_aggregator.checks.candle_check import CandleCheck
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, READ_LAG, Exporter
@@ -81,7 +82,11 @@ class ShardAggregator:
         readers = (self._live, self._past_reader)
         self._past = PastReader(client, keys, engine, readers, self._barrier, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
         self._stream_progress = StreamProgress(engine, keys, self._live, self._past)
-        self._quotes = QuotePublisher(engine, publisher, self._predecessor, self._stream_progress)
+        computed = settings.aggregator
+        self._check = CandleCheck(client, keys, computed.bars, computed.instruments, shard) if computed.bars else None
+        self._quotes = QuotePublisher(
+            engine, publisher, self._predecessor, self._stream_progress, watch=self._check.add if self._check is not None else None
+        )
         self._composites = CompositePublisher(settings, client, keys, publisher=publisher, predecessor=self._predecessor, shard=shard)
         self._exporter = Exporter(engine)
         self._logged_wait = False
@@ -129,6 +134,8 @@ class ShardAggregator:
                         tasks.create_task(self._composites.run(), name="aggregator.composites")
                     if self._past.checkpointer is not None:
                         tasks.create_task(self._past.checkpointer.run(), name="aggregator.checkpoint")
+                    if self._check is not None:
+                        tasks.create_task(self._check.run(), name="aggregator.candle_check")
             finally:
                 self._exporter.export(len(self._past.catch_up))
                 self._exporter.close()

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from crosstape_schemas import (
     CONSOLIDATED,
     VENUE_WIDE,
+    Bar,
     Book,
     Candle,
     Cbbo,
@@ -80,11 +81,12 @@ class SignsOfLife:
     def is_current(self, event: Event, now_s: float) -> bool:
         """Whether the producer of `event` is alive. The state of a single feed is not considered: its own statuses show that.
 
-        A consolidated quote needs a sign of life of the aggregator that published it, known by its `epoch`. A state (quote, book, open
+        What an aggregator publishes (a consolidated quote, a bar of any venue) needs a sign of life of that aggregator, known by its
+        `epoch`. A state (quote, book, open
         candle, …) needs one of its connector with the same epoch: after a restart, nothing confirms the values of the start before. Any
         other event needs one of its connector with that epoch or a later one.
         """
-        if event.venue == CONSOLIDATED:
+        if event.venue == CONSOLIDATED or isinstance(event, Bar):
             return any(sign.epoch == event.epoch and self._lives(sign, now_s) for sign in self._of(CONSOLIDATED))
         sign = self._signs.get((event.venue, VENUE_WIDE))
         if sign is None or not self._lives(sign, now_s):

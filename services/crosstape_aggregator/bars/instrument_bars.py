@@ -35,8 +35,8 @@ class InstrumentBars:
     """The bars of one instrument. `wake` is called with the moment (ns) of a change, after which `due` has something to return."""
 
     __slots__ = (
-        "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_next_close_ts", "_pending", "_rules", "_store", "_taped", "_unknown",
-        "_venues", "_wake", "closed_until", "name", "published_ts", "queued",
+        "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_next_close_ts", "_pending", "_rules", "_store", "_taped",
+        "_unknown", "_venues", "_wake", "closed_until", "name", "published_ts", "queued",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: BarRules, feeds: Feeds, counts: BarCounts, wake: Callable[[InstrumentBars, int], None]) -> None:
@@ -199,7 +199,7 @@ class InstrumentBars:
         if not former:
             begin = min((ts for venue in self._venues if (ts := self._known(venue, now)) is not None), default=until)
             former = close_of(timeframe, open_of(timeframe, begin - 1))
-        open_ts = max(former, open_of(timeframe, until - self._rules.history_ns))
+        open_ts = max(former, open_of(timeframe, now - self._rules.history_ns))
         while open_ts < until:
             yield open_ts
             open_ts = close_of(timeframe, open_ts)

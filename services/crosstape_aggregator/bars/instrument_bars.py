@@ -122,11 +122,11 @@ class InstrumentBars:
         if now >= self._next_close_ts or self._checks or any(self._unknown) or self._is_late():
             bars = self._close_all(now)
         if not 0 <= now - self.published_ts < self._rules.interval_ns:
+            self._marked = False
             for index, changed in enumerate(self._store.changed):
                 if changed:
                     bars += self._open(index)
-            self.published_ts = now
-            self._marked = False
+                    self.published_ts = now
         return bars
 
     def _is_late(self) -> bool:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
+from crosstape_aggregator.bars.state import BarCounts
+
 
 class Counts:
     """Counts since the start. `metrics.exporter` exports them."""
 
-    __slots__ = ("applied", "late", "merged", "outdated", "published", "unusable")
+    __slots__ = ("applied", "bars", "late", "merged", "outdated", "published", "unusable")
 
     def __init__(self) -> None:
         self.applied: Counter[str] = Counter()
         """Events applied, by kind."""
+        self.bars = BarCounts()
         self.late: Counter[str] = Counter()
         """Trades received after their second and the next one were over, by venue."""
         self.outdated: Counter[str] = Counter()

@@ -36,7 +36,7 @@ class Engine:
         self.outputs: list[Output] = []
         """What is computed beside the quotes."""
         if settings.bars:
-            self.outputs.append(BarOutput(settings))
+            self.outputs.append(BarOutput(settings, self.counts.bars))
         self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True

@@ -3,8 +3,9 @@
     python benchmarks/depth.py --instruments 200 --venues 5 --seconds 5
 
 Each venue sends a quote and a book of ten levels of each instrument ten times a second, a tenth of the instruments at a time. Two engines
-apply the same events, one with `aggregator.depth_levels`, one without; both publish to a server. Reading from the bus is the same for both and left out. Time is simulated,
-so the rate does not depend on the machine; CPU time is that of this process. Prints one JSON line: of each round, the share of one core.
+apply the same events, one with `aggregator.depth_levels`, one without; both publish to a server. Reading from the bus is the same for both
+and left out. Time is simulated, so the rate does not depend on the machine; CPU time is that of this process. Prints one JSON line: of each
+round, the share of one core.
 """
 
 from __future__ import annotations

@@ -221,11 +221,11 @@ class Edge(Event, frozen=True, gc=False, tag_field=type_tag, tag="edge"):
     buy_venue: str
     sell_venue: str
     ask_price: Decimal | None
-    """Where one buys: the best ask of `buy_venue`. Null when the edge closed because a leg has no price any more."""
+    """Where one buys: the best ask of `buy_venue`. Null when the edge closed and this leg has no such price."""
     bid_price: Decimal | None
     """Where one sells: the best bid of `sell_venue`."""
     size: Decimal | None
-    """Base units that both books hold at prices that cross after fees; null where a book is not known."""
+    """Base units that both books hold at prices that cross after fees. Null where a book is not live, and when the edge closes."""
     gross_bps: Decimal | None
     """10,000 × (bid - ask) / ask."""
     net_bps: Decimal | None
@@ -238,5 +238,9 @@ class Edge(Event, frozen=True, gc=False, tag_field=type_tag, tag="edge"):
     """The event that `ask_price` came from."""
     sell: InputEvent | None
     reason: str = ""
-    """Of an edge that closed: why."""
+    """Of an edge that closed: why. `prices`: they do not cross after fees any more; `one_sided`: a leg has no such price any more; else the
+    `Exclusion` of the leg that does not count any more."""
     method: str = "edge/1"
+    buy_book: InputEvent | None = None
+    """With `sell_book`: the two books that `size` came from; null where `size` is."""
+    sell_book: InputEvent | None = None

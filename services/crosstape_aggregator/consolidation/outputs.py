@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from crosstape_schemas import Book, Event, Gap, Trade
+from crosstape_schemas import Event, Gap, Trade
 
 if TYPE_CHECKING:
     from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -37,14 +37,10 @@ class TradeSink(Protocol):
 
 
 class BookSink(Protocol):
-    """Takes the books of one instrument."""
+    """Learns of changes in the legs of one instrument. It reads the legs themselves, at the latest when its events are due."""
 
-    def book(self, book: Book, now: int) -> None:
-        """Apply the newest book of a venue; it is of the venue's present epoch."""
-
-
-class JudgedSink(Protocol):
-    """Learns when the legs of one instrument were judged."""
+    def book(self, now: int) -> None:
+        """Note that a leg has a newer `last_book`; it is of the venue's present epoch."""
 
     def judged(self, now: int) -> None:
         """Note that each leg's `excluded` and prices are those of a quote that was computed at `now`."""

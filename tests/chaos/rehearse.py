@@ -244,7 +244,7 @@ async def rehearse(case: Case, stand: Stand, audience: Audience) -> None:
             await stand.connectors()
         await asyncio.sleep(case.hold_s)  # the fault must last this long
         for number in numbers:
-            await stand.rehearsal.acts(number, TOLD_S)
+            await stand.rehearsal.acts(number, LIVE_S if case.from_start else TOLD_S)
         if case.told:
             await audience.told(case.told, since, case.venues)
         for instrument in case.out:

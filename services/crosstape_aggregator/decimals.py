@@ -17,8 +17,9 @@ HIGH: Final = Decimal("1E+24")
 _TRAPS: Final = [DivisionByZero, Inexact, InvalidOperation, Overflow]
 _PRODUCT: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 # A usable number has 96 digits at most, so its last digit is no lower than 1E-119, and that of any product of two is no lower than 1E-238.
-# The product is below 1E+48, and 1E+15 of them stay below 1E+63, so an exact sum has at most 63 + 238 digits.
-_SUM: Final = Context(prec=304, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+# The product is below 1E+48, and 1E+15 of them stay below 1E+63, so an exact sum has at most 63 + 238 digits. A composite adds products of
+# three usable numbers: at most 80 + 357 digits. Precision that is not used costs nothing.
+_SUM: Final = Context(prec=512, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 _RATIO: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow])
 _VWAP: Final = Context(prec=16, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow])
 

@@ -38,7 +38,7 @@ UNUSABLE: Final = prometheus.Counter(
 MISSED: Final = prometheus.Counter(
     "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
 )
-for _kind in ("trade", "quote", "book", "status", "gap", "venue"):
+for _kind in ("trade", "quote", "book", "status", "gap", "venue", "cbbo", "depth"):
     MISSED.labels(_kind)  # create each series at 0: a rate misses the first count of a new series
 FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Foreign entries on a stream, skipped")
 INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments known to this instance")

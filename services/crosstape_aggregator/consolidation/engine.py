@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.bars.output import BarOutput
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -34,6 +35,8 @@ class Engine:
         self.instruments: dict[str, ConsolidatedInstrument] = {}
         self.outputs: list[Output] = []
         """What is computed beside the quotes."""
+        if settings.bars:
+            self.outputs.append(BarOutput(settings))
         self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True

@@ -10,7 +10,7 @@ showed meanwhile: the clock decides when a bar is published, and how often.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from typing import Final
 
@@ -34,7 +34,7 @@ class InstrumentBars:
 
     __slots__ = (
         "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_pending", "_rules", "_store", "_taped", "_unknown", "_venues",
-        "_wake", "closed_until", "name", "published_ts", "queued",
+        "_wake", "closed_until", "held", "name", "published_ts", "queued",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: BarRules, feeds: Feeds, counts: BarCounts, wake: Callable[[InstrumentBars, int], None]) -> None:
@@ -43,6 +43,8 @@ class InstrumentBars:
         """When open bars were last published."""
         self.queued = False
         """Whether it is in the queue of the output."""
+        self.held = False
+        """Whether `due` must return nothing yet, because it is not known what is on the tape already."""
         self.closed_until = [0 for _ in rules.timeframes]
         """Of each timeframe: all intervals up to this moment (ns) are closed. It never goes back. 0: none was closed yet."""
         self._rules = rules
@@ -85,7 +87,7 @@ class InstrumentBars:
         self._gaps.until_ts = max(self._gaps.until_ts, ts)
 
     def published(self, bar: Bar) -> None:
-        """Note a closed bar that is on the tape already. Call it after `restore`, before the first `due`.
+        """Note a closed bar that is on the tape already. Call it after `restore`, while `held`.
 
         `due` does not publish it again: it returns the next revision if the bar is another one now. A bar that holds more trades than are
         known here stays as it is.
@@ -94,7 +96,20 @@ class InstrumentBars:
             key = self._rules.timeframes.index(bar.timeframe), bar.venue, bar.open_ts
             if key not in self._taped or self._taped[key].revision < bar.revision:
                 self._taped[key] = bar
-                self._check(bar.open_ts, bar.open_ts)
+
+    def release(self, unknown_until: Mapping[str, int]) -> None:
+        """End `held`: `published` was called with all closed bars on the tape, as far as they can be known.
+
+        Of each timeframe, bars may have been published before the moment `unknown_until` (ns) that are not on the tape any more. Intervals
+        that ended by then are history: a bar of them could be published a second time, or with a wrong revision.
+        """
+        for index, timeframe in enumerate(self._rules.timeframes):
+            until = open_of(timeframe, unknown_until.get(timeframe, 0))
+            if until > 0:
+                self._store.drop_until(index, until)
+                self.closed_until[index] = max(self.closed_until[index], until)
+        self.held = False
+        self._wake(self, 0)
 
     def _check(self, from_ts: int, to_ts: int) -> None:
         self._checks.append((from_ts - self._gaps.widen_ns, to_ts + self._gaps.widen_ns))
@@ -103,12 +118,12 @@ class InstrumentBars:
     @property
     def waits(self) -> bool:
         """Whether `due` may return more without an event: streams have not been read yet, or a feed may be known again."""
-        return not self._feeds.read or any(self._unknown)
+        return self.held or not self._feeds.read or any(self._unknown)
 
     def due(self, now: int) -> list[Bar]:
         """Return the bars to publish: those that close, those closed ones that have changed, and the open ones that have changed."""
         self._fold()
-        if not self._feeds.read:
+        if self.held or not self._feeds.read:
             self._marked = False
             return []
         self._venues = sorted({*self._store.venues, *self._feeds.trading()})

@@ -17,7 +17,7 @@ from typing import Final
 from crosstape_aggregator.bars.events import BarId, bar_of, flat_bar, same_content
 from crosstape_aggregator.bars.gaps import OpenGaps
 from crosstape_aggregator.bars.rules import BarRules
-from crosstape_aggregator.bars.series import Closed, Series
+from crosstape_aggregator.bars.series import Closed, Series, SeriesState, record_of
 from crosstape_aggregator.bars.state import BarCounts, BarsState, Feeds
 from crosstape_aggregator.bars.store import BarStore
 from crosstape_aggregator.bars.sums import Sums, merged
@@ -229,7 +229,7 @@ class InstrumentBars:
         one = BarId(self.name, venue, self._rules.timeframes[index], open_ts)
         record, taped = series.closed.get(open_ts), self._taped.pop((index, venue, open_ts), None)
         if taped is not None and (record is None or record.revision <= taped.revision):
-            record = Closed(taped.revision, taped.complete, taped.complete, taped.trades, None if taped.trades else taped.close)
+            record = record_of(taped)
         else:
             taped = None
         trades, price = (sums.trades, None) if sums is not None else (0, self._store.price_before(index, venue, open_ts))
@@ -281,8 +281,23 @@ class InstrumentBars:
         names, store = self._rules.timeframes, self._store
         return BarsState(
             dict(zip(names, self.closed_until, strict=True)), dict(zip(names, store.dropped_until, strict=True)), store.newest_ts,
-            store.state(), self._gaps.state(), self._gaps.until_ts, dict(store.since),
+            self._series(), self._gaps.state(), self._gaps.until_ts, dict(store.since),
         )  # fmt: skip
+
+    def _series(self) -> list[SeriesState]:
+        """Copy the series. Bars on the tape that `due` has not compared yet are in it, too."""
+        states = self._store.state()
+        if not self._taped:
+            return states
+        closed = {(one.timeframe, one.venue): dict(one.closed) for one in states}
+        for (index, venue, open_ts), bar in self._taped.items():
+            if open_ts >= self._store.dropped_until[index]:
+                records = closed.setdefault((bar.timeframe, venue), {})
+                if open_ts not in records or records[open_ts].revision <= bar.revision:
+                    records[open_ts] = record_of(bar)
+        of = {(one.timeframe, one.venue): one for one in states}
+        new = [SeriesState(*key, [], [], None) for key in closed.keys() - of.keys()]
+        return [one._replace(closed=list(closed[one.timeframe, one.venue].items())) for one in (*states, *new)]
 
     def restore(self, state: BarsState) -> None:
         """Continue from the state of a checkpoint; timeframes that it lacks start without bars. Call it before any other method.

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from crosstape_aggregator.bars.sums import Sums, TradeKey, merged
+from crosstape_schemas import Bar
 
 LastTrade = tuple[TradeKey, Decimal]
 """The key and the price of a trade."""
@@ -21,6 +22,11 @@ class Closed(NamedTuple):
     trades: int
     price: Decimal | None
     """Of a bar without trades: its price, None before the first trade. Else None."""
+
+
+def record_of(bar: Bar) -> Closed:
+    """Return the record of a closed bar that is on the tape."""
+    return Closed(bar.revision, bar.complete, bar.complete, bar.trades, None if bar.trades else bar.close)
 
 
 class SeriesState(NamedTuple):

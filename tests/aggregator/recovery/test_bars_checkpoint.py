@@ -192,10 +192,10 @@ def test_a_crash_at_any_moment_changes_no_bar(steps: Steps) -> None:
         model.publish(now)
         model.write()
     now += 130 * S
-    for one in (process, model):
-        one.read(now)
-        one.publish(now)
-        one.write()
+    for running in (process, model):
+        running.read(now)
+        running.publish(now)
+        running.write()
     late = any(amount < 0 for what, _, amount, _ in steps if what == "trade")
     compare(tape, undisturbed, late=late)
     process = Process(tape, now, restores=number % 2 == 0)

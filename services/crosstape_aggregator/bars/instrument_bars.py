@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from typing import Final
 
+import msgspec
+
 from crosstape_aggregator.bars.events import BarId, bar_of, flat_bar, same_content
 from crosstape_aggregator.bars.gaps import OpenGaps
 from crosstape_aggregator.bars.rules import BarRules
@@ -25,7 +27,7 @@ from crosstape_schemas import CONSOLIDATED, Bar, Trade
 from crosstape_schemas.timeframes import close_of, open_of
 
 FOLD: Final = 512
-"""Most trades that wait."""
+"""Most trades of one venue that wait."""
 _EVER: Final = 1 << 62
 
 
@@ -33,8 +35,8 @@ class InstrumentBars:
     """The bars of one instrument. `wake` is called with the moment (ns) of a change, after which `due` has something to return."""
 
     __slots__ = (
-        "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_pending", "_rules", "_store", "_taped", "_unknown", "_venues",
-        "_wake", "closed_until", "held", "name", "published_ts", "queued",
+        "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_next_close_ts", "_pending", "_rules", "_store", "_taped", "_unknown",
+        "_venues", "_wake", "closed_until", "held", "name", "published_ts", "queued",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: BarRules, feeds: Feeds, counts: BarCounts, wake: Callable[[InstrumentBars, int], None]) -> None:
@@ -51,8 +53,9 @@ class InstrumentBars:
         self._feeds = feeds
         self._counts = counts
         self._wake = wake
+        self._next_close_ts = 0  # when the next interval closes
         self._marked = False  # whether `wake` was called since open bars were last published
-        self._pending: list[Trade] = []
+        self._pending: dict[str, list[Trade]] = {}  # by venue
         self._gaps = OpenGaps(rules.tolerance_ns)
         self._store = BarStore(rules)
         self._unknown: list[set[int]] = [set() for _ in rules.timeframes]  # open_ts of closed intervals that may lack trades
@@ -63,11 +66,15 @@ class InstrumentBars:
 
     def trade(self, trade: Trade, now: int) -> None:
         """Apply a trade of any venue, live or from the past. The product of its price and size is exact."""
-        self._pending.append(trade)
+        try:
+            pending = self._pending[trade.venue]
+        except KeyError:
+            pending = self._pending[trade.venue] = []
+        pending.append(trade)
         if not self._marked:
             self._marked = True
             self._wake(self, now)
-        if len(self._pending) >= FOLD:
+        if len(pending) >= FOLD:
             self._fold()
             if not any(self.closed_until):
                 self._drop(now)  # much of the past is read: keep only what `due` will close
@@ -126,29 +133,45 @@ class InstrumentBars:
         if self.held or not self._feeds.read:
             self._marked = False
             return []
+        bars: list[Bar] = []
+        if now >= self._next_close_ts or self._checks or any(self._unknown) or self._is_late():
+            bars = self._close_all(now)
+        if not 0 <= now - self.published_ts < self._rules.interval_ns:
+            for index, changed in enumerate(self._store.changed):
+                if changed:
+                    bars += self._open(index)
+            self.published_ts = now
+            self._marked = False
+        return bars
+
+    def _is_late(self) -> bool:
+        """Whether trades have changed closed bars."""
+        store = self._store
+        return any(store.earlier) or any(
+            min(opens, default=_EVER) < until for opens, until in zip(store.changed, self.closed_until, strict=True)
+        )
+
+    def _close_all(self, now: int) -> list[Bar]:
+        """Return the bars that close now, and the closed ones that have changed."""
+        names, grace_ns = self._rules.timeframes, self._rules.grace_ns
         self._venues = sorted({*self._store.venues, *self._feeds.trading()})
         before, self._known_from = self._known_from, {}
-        bars: list[Bar] = []
-        is_open_due = not 0 <= now - self.published_ts < self._rules.interval_ns
         if any(self._unknown) and any(before.get(venue) is None and self._known(venue, now) is not None for venue in self._venues):
             self._checks += [(open_ts, open_ts + 1) for unknown in self._unknown for open_ts in unknown]
         checks, self._checks = self._checks, []
-        for index in range(len(self._rules.timeframes)):
-            bars += self._close(index, checks, now)
-            if is_open_due:
-                bars += self._open(index)
-        if is_open_due:
-            self.published_ts = now
-            self._marked = False
+        bars = [bar for index in range(len(names)) for bar in self._close(index, checks, now)]
+        self._next_close_ts = min(close_of(name, open_ts) for name, open_ts in zip(names, self.closed_until, strict=True)) + grace_ns
         self._known_from = {venue: self._known(venue, now) for venue in self._venues} if any(self._unknown) else {}
         self._drop(now)
         return bars
 
     def _fold(self) -> None:
         """Add up the trades that wait."""
-        if self._pending:
-            trades, self._pending = self._pending, []
-            self._store.add(trades, self._counts if self._feeds.read else None)
+        counts = self._counts if self._feeds.read else None
+        for venue, trades in self._pending.items():
+            if trades:
+                self._store.add(venue, trades, counts)
+                self._pending[venue] = []
 
     def _known(self, venue: str, now: int) -> int | None:
         """Return since when (ns) no trade of a venue can be missing without a gap; None: one may be missing now."""
@@ -244,8 +267,8 @@ class InstrumentBars:
         else:
             bar = flat_bar(one, price, now, revision=new.revision, complete=new.complete)
         if record is not None:
-            if same_content(bar, taped) if taped is not None else record[2:] == new[2:]:
-                new, bar = new._replace(revision=record.revision), None
+            if same_content(bar, taped) if taped is not None else record.says(new):
+                new, bar = msgspec.structs.replace(new, revision=record.revision), None
             else:
                 self._counts.revised[one.timeframe] += 1
         series.closed[open_ts] = new

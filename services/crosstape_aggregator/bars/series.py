@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from crosstape_aggregator.bars.sums import Sums, TradeKey, merged
 from crosstape_schemas import Bar
 
@@ -12,7 +14,7 @@ LastTrade = tuple[TradeKey, Decimal]
 """The key and the price of a trade."""
 
 
-class Closed(NamedTuple):
+class Closed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was last published of a closed bar, besides the sums of its trades."""
 
     revision: int
@@ -22,6 +24,10 @@ class Closed(NamedTuple):
     trades: int
     price: Decimal | None
     """Of a bar without trades: its price, None before the first trade. Else None."""
+
+    def says(self, other: Closed) -> bool:
+        """Whether both say the same of an interval whose trades only become more."""
+        return self.complete is other.complete and self.trades == other.trades and self.price == other.price
 
 
 def record_of(bar: Bar) -> Closed:

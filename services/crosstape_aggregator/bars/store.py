@@ -8,7 +8,7 @@ from decimal import Decimal
 from crosstape_aggregator.bars.rules import BarRules
 from crosstape_aggregator.bars.series import Series, SeriesState
 from crosstape_aggregator.bars.state import BarCounts
-from crosstape_aggregator.bars.sums import Sums, total, trade_ts
+from crosstape_aggregator.bars.sums import AHEAD, Sums, total, trade_ts
 from crosstape_schemas import CONSOLIDATED, Trade
 from crosstape_schemas.timeframes import open_of
 
@@ -37,24 +37,25 @@ class BarStore:
         self.since: dict[str, int] = {}
         """Venue → the moment (ns) at which its trades begin on the tape; 0: before those that were read."""
 
-    def add(self, trades: Iterable[Trade], counts: BarCounts | None) -> None:
-        """Add trades. Those of dropped intervals are counted, unless `counts` is None because they are from the past."""
-        part_ns = self._rules.part_ns
-        groups: dict[tuple[str, int], tuple[list[Trade], list[int]]] = {}
-        for trade in trades:
-            ts = trade_ts(trade)
-            place = trade.venue, ts // part_ns
-            group = groups.get(place)
-            if group is None:
-                groups[place] = [trade], [ts]
-            else:
-                group[0].append(trade)
-                group[1].append(ts)
-        for (venue, part), (some, stamps) in groups.items():
-            if venue not in self.since:
-                # `seq` 1: the first trade that its connector has ever published. What was traded before is not on the tape.
-                self.since[venue] = some[0].received_ts if some[0].seq == 1 else 0
-            self._add(venue, part * part_ns, total(some, stamps), counts)
+    def add(self, venue: str, trades: list[Trade], counts: BarCounts | None) -> None:
+        """Add trades of a venue. Those of dropped intervals are counted, unless `counts` is None because they are from the past."""
+        if venue not in self.since:
+            # `seq` 1: the first trade that its connector has ever published. What was traded before is not on the tape.
+            self.since[venue] = trades[0].received_ts if trades[0].seq == 1 else 0
+        part_ns, received = self._rules.part_ns, [trade.received_ts for trade in trades]
+        stamps = [trade.venue_ts or 0 for trade in trades]
+        if min(stamps) <= 0 or max(stamps) > min(received) + AHEAD:  # else all venue times are there and can be used: almost always
+            stamps = list(map(trade_ts, trades))
+        part = min(stamps) // part_ns
+        if part == max(stamps) // part_ns:
+            self._add(venue, part * part_ns, total(trades, stamps, max(received)), counts)
+            return
+        groups: dict[int, list[tuple[Trade, int, int]]] = {}
+        for one in zip(trades, stamps, received, strict=True):
+            groups.setdefault(one[1] // part_ns, []).append(one)
+        for part, group in groups.items():
+            some, some_stamps, some_received = zip(*group, strict=True)
+            self._add(venue, part * part_ns, total(some, some_stamps, max(some_received)), counts)
 
     def _add(self, venue: str, part_ts: int, sums: Sums, counts: BarCounts | None) -> None:
         self.newest_ts = max(self.newest_ts, sums.last[0])

@@ -35,8 +35,8 @@ class InstrumentBars:
     """The bars of one instrument. `wake` is called with the moment (ns) of a change, after which `due` has something to return."""
 
     __slots__ = (
-        "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_next_close_ts", "_pending", "_rules", "_store", "_taped", "_unknown",
-        "_venues", "_wake", "closed_until", "held", "name", "published_ts", "queued",
+        "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_next_close_ts", "_pending", "_rules", "_store", "_taped",
+        "_unknown", "_venues", "_wake", "closed_until", "held", "name", "published_ts", "queued",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: BarRules, feeds: Feeds, counts: BarCounts, wake: Callable[[InstrumentBars, int], None]) -> None:

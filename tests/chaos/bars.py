@@ -228,8 +228,8 @@ class Bars:
         """Find intervals with trades that were not closed, though later ones of any venue were."""
         if not series.first_ts:
             return
-        of = [other for (_, name, timeframe), other in self._series.items() if (name, timeframe) == key[1:] and other.closed]
-        newest_ts = max(open_ts for other in of for open_ts, one in other.closed.items() if not one.bar.revision)
+        of = [other for (_, name, timeframe), other in self._series.items() if (name, timeframe) == key[1:]]
+        newest_ts = max((open_ts for other in of for open_ts in other.closed), default=0)
         missing = [
             open_ts
             for open_ts, sums in sorted(series.trades.items())

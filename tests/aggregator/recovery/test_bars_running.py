@@ -17,7 +17,7 @@ from crosstape.bus import Publisher
 from crosstape_aggregator import service
 from crosstape_aggregator.recovery import taped_bars
 from crosstape_aggregator.shard import ShardAggregator
-from crosstape_schemas import CONSOLIDATED, Bar, Side, Trade
+from crosstape_schemas import CONSOLIDATED, Bar, Side, Trade, decode, encode
 from tests.aggregator.builders import S, X, trade
 from tests.aggregator.recovery.checkpoints import ETH, KEY
 from tests.aggregator.running import KEYS, FakeVenue, aggregator, venue
@@ -132,27 +132,31 @@ async def test_bars_go_on_after_an_end_at_any_moment(client: Redis, valkey: str,
 
 
 async def test_bars_that_the_server_trimmed_are_not_published_again(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a checkpoint nobody knows which they were. It is logged; what is left is revised as ever. Pages may be small."""
-    monkeypatch.setattr(taped_bars, "PAGE", 3)
+    """Without a checkpoint nobody knows which they were. It is logged; later bars are revised as ever. Pages may be small."""
+    monkeypatch.setattr(taped_bars, "PAGE", 1)
     stream = KEYS.stream("bar:1s", X)
     async with venue(valkey, "kraken") as kraken:
         await kraken.live_on()
         now = time.time_ns()
-        old, new = now - 60 * S, now - 2 * S
-        await kraken.say(*(trade("kraken", "100", "1", ts, received_ts=now, trade_id=str(ts)) for ts in (old, new)))
+        made = [now - ago * S for ago in (60, 40, 20)]
+        await kraken.say(*(trade("kraken", "100", "1", ts, received_ts=now, trade_id=str(ts)) for ts in made))
         async with aggregator(valkey, **SETTINGS, checkpoint_s=0.0):
-            await wait_until(lambda: has(client, {(old // S, 0), (new // S, 0)}), what="both bars", timeout_s=20)
-        await client.xadd(stream, {"d": b"no event of ours"})
+            await wait_until(lambda: has(client, {(ts // S, 0) for ts in made}), what="all bars", timeout_s=20)
         entries: Any = await client.xrange(stream)
-        last = [entry_id for entry_id, fields in entries if b'"open_ts":%d' % (new // S * S) in fields[b"d"]]
-        await client.xtrim(stream, minid=last[0], approximate=False)
+        await client.delete(stream)
+        bars = [bar for _, fields in entries if isinstance(bar := decode(fields[b"d"]), Bar) and bar.closed]
+        for number, bar in enumerate(sorted(bars, key=lambda bar: bar.close_ts)):  # as if they had been closed in time
+            await client.xadd(stream, {"d": encode(bar)}, id=f"{bar.close_ts // 10**6}-{number + 1}")
+        await client.xtrim(stream, minid=f"{made[1] // 10**6}", approximate=False)
         with capture_logs() as logs:
             async with aggregator(valkey, **SETTINGS, checkpoint_s=0.0):
-                late = (trade("kraken", "100", "1", ts, received_ts=time.time_ns(), trade_id=f"{ts}9") for ts in (old, new))
-                await kraken.say(*late, trade("kraken", "100", "1", time.time_ns(), trade_id="7"))
-                await wait_until(lambda: has(client, {(new // S, 0), (new // S, 1)}), what="the revision", timeout_s=20)
+                late = (trade("kraken", "100", "1", ts, received_ts=time.time_ns(), trade_id=f"{ts}9") for ts in made)
+                await kraken.say(*late)
+                await wait_until(lambda: has(client, {(made[2] // S, 0), (made[2] // S, 1)}), what="the revision", timeout_s=20)
         outrun = [one for one in logs if one["event"] == "aggregator.bars_outrun"]
         assert [(one["stream"], one["checkpoint"]) for one in outrun] == [(stream, False)]
+        assert not await has(client, {(made[0] // S, 0)})
+        assert not await has(client, {(made[1] // S, 1)})
 
 
 async def has(client: Redis, expected: set[tuple[int, int]]) -> bool:
